@@ -1,0 +1,242 @@
+"""What a detector is: pure text detectors, and stream detectors that learn one bucket at a time.
+
+Why this exists: stages that run detectors (Kafka, Ray, a notebook) must be able to score, replay, snapshot and compare
+them without knowing any of them. So a detector holds no clock, no settings, no client; time and identity come with what
+it is given.
+"""
+
+import abc
+import hashlib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+from detectors.errors import StateMismatch
+
+__all__ = [
+    "ConfigT",
+    "Detector",
+    "Finding",
+    "Observation",
+    "Score",
+    "Span",
+    "StreamDetector",
+    "TextDetector",
+    "seal",
+    "unseal",
+]
+
+ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
+StateT = TypeVar("StateT", bound=msgspec.Struct)
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of the raw text: character offsets, ``end`` exclusive; never the text itself."""
+
+    start: int
+    end: int
+    type: str
+    score: float
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """What one detector says of one text.
+
+    Attributes
+    ----------
+    score
+        In [0, 1], higher is worse.
+    label
+        The detector's word for its decision, ``error`` where it looked at less than all of the text and flagged nothing.
+    flagged
+        Whether the score is past the detector's threshold.
+    covered
+        The share of the text that was looked at.
+    spans
+        Where in the raw text, for detectors that can tell.
+    """
+
+    score: float
+    label: str
+    flagged: bool
+    covered: float = 1.0
+    spans: tuple[Span, ...] = ()
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """Numeric features of one event, as the stream detectors read them.
+
+    Attributes
+    ----------
+    id, time
+        Identity, and event time in seconds.
+    features
+        Name to value; absent where it was not measured.
+    embedding
+        `detectors.embedding.pack` of the text's embedding, where this event was sampled.
+    principal
+        Who sent it, as an id.
+    """
+
+    id: str
+    time: float
+    features: dict[str, float]
+    embedding: bytes | None = None
+    principal: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream detector says of one bucket.
+
+    Attributes
+    ----------
+    score
+        In [0, 1]; at or above .5 exactly when the statistic is past its limit.
+    statistic, limit
+        The test statistic and the limit it is held against.
+    feature
+        The feature whose statistic is furthest.
+    alarm
+        Whether the statistic is past the limit.
+    details
+        Numbers that explain it (size of the change, events seen); never text.
+    """
+
+    score: float
+    statistic: float
+    limit: float
+    feature: str
+    alarm: bool
+    details: dict[str, float] = {}
+
+
+class Detector(abc.ABC, Generic[ConfigT]):
+    """A detector with a name, a version and a frozen configuration.
+
+    Parameters
+    ----------
+    config
+        An instance of ``config_type``; its defaults when left out.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    config_type: ClassVar[type[msgspec.Struct]]
+
+    def __init__(self, config: ConfigT | None = None) -> None:
+        self.config: ConfigT = self.config_type() if config is None else config  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.version}>"
+
+
+class TextDetector(Detector[ConfigT]):
+    """Scores texts one by one; a batch only makes it faster."""
+
+    @abc.abstractmethod
+    def load(self) -> None:
+        """Load weights and compile patterns; a second call does nothing.
+
+        Raises
+        ------
+        WeightsError
+            Weights are missing or are not the pinned ones.
+        """
+
+    @abc.abstractmethod
+    def score_many(self, texts: Sequence[str]) -> list[Score]:
+        """Score each text; pure, in order, and independent of its neighbours up to rounding.
+
+        Raises
+        ------
+        NotLoadedError
+            ``load()`` was not called.
+        """
+
+
+class StreamDetector(Detector[ConfigT]):
+    """Learns a stream, one closed bucket of observations at a time.
+
+    State is bounded and an update costs amortised O(1) per observation. Everything is a function of the configuration
+    and of the observations seen, in order: a replay gives the same findings.
+    """
+
+    @abc.abstractmethod
+    def update_many(self, observations: Sequence[Observation]) -> Finding | None:
+        """Take one closed bucket, sorted by (time, id), perhaps empty.
+
+        Returns
+        -------
+        Finding or None
+            None while the detector has no opinion (it is still learning its reference); from then on a finding for
+            every bucket, ``alarm`` or not, so that the alert stage can apply hysteresis.
+        """
+
+    @abc.abstractmethod
+    def snapshot(self) -> bytes:
+        """Return the state as versioned, checksummed msgpack."""
+
+    @abc.abstractmethod
+    def restore(self, state: bytes) -> None:
+        """Continue from a snapshot.
+
+        Raises
+        ------
+        StateMismatch
+            The bytes are corrupt, or of another detector, version or configuration; the state is then unchanged.
+        """
+
+
+class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot on the wire. ``config`` and ``digest`` are BLAKE2b: a flipped bit in a float decodes without error."""
+
+    detector: str
+    version: str
+    config: bytes
+    digest: bytes
+    body: bytes
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def seal(detector: Detector[Any], body: msgspec.Struct) -> bytes:
+    """Pack a state under the detector's name, version and configuration."""
+    packed = msgspec.msgpack.encode(body)
+    envelope = _Envelope(
+        detector=detector.name,
+        version=detector.version,
+        config=_digest(msgspec.msgpack.encode(detector.config)),
+        digest=_digest(packed),
+        body=packed,
+    )
+    return msgspec.msgpack.encode(envelope)
+
+
+def unseal(detector: Detector[Any], state: bytes, body_type: type[StateT]) -> StateT:
+    """Unpack what `seal` packed for the same detector, version and configuration.
+
+    Raises
+    ------
+    StateMismatch
+        It was not.
+    """
+    remedy = "rebuild the state from the earliest retained signal"
+    try:
+        envelope = msgspec.msgpack.decode(state, type=_Envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateMismatch(f"a snapshot of {len(state)} bytes is no snapshot of {detector.name}: {remedy}") from error
+    expected = (detector.name, detector.version)
+    found = (envelope.detector, envelope.version)
+    if found != expected:
+        raise StateMismatch(f"a snapshot of {' '.join(found)}, expected {' '.join(expected)}: {remedy}")
+    if envelope.config != _digest(msgspec.msgpack.encode(detector.config)):
+        raise StateMismatch(f"a snapshot of {detector.name} under another configuration: {remedy}")
+    if envelope.digest != _digest(envelope.body):
+        raise StateMismatch(f"a snapshot of {detector.name} whose checksum does not match its content: {remedy}")
+    try:
+        return msgspec.msgpack.decode(envelope.body, type=body_type)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateMismatch(f"a snapshot of {detector.name} whose content cannot be read: {remedy}") from error

@@ -1,0 +1,40 @@
+"""Errors of the detectors package.
+
+::
+
+    DetectorError
+    ├── UnknownDetectorError   no detector of that name is registered
+    ├── ConfigError            a configuration key or value that the detector does not know
+    ├── WeightsError           weights are missing, or are not the ones that are pinned
+    ├── NotLoadedError         scored before ``load()``
+    └── StateMismatch          a snapshot that this detector cannot continue from
+"""
+
+__all__ = ["ConfigError", "DetectorError", "NotLoadedError", "StateMismatch", "UnknownDetectorError", "WeightsError"]
+
+
+class DetectorError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class UnknownDetectorError(DetectorError, KeyError):
+    """No detector of that name is registered."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class ConfigError(DetectorError, ValueError):
+    """A configuration key or value that the detector does not know."""
+
+
+class WeightsError(DetectorError):
+    """Weights are missing, or are not the ones that are pinned."""
+
+
+class NotLoadedError(DetectorError, RuntimeError):
+    """A detector was asked to score before ``load()``."""
+
+
+class StateMismatch(DetectorError, ValueError):  # noqa: N818 - the name that the stages and the documents use
+    """A snapshot that this detector cannot continue from: corrupt, another version, another configuration."""
