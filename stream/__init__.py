@@ -1,0 +1,1 @@
+"""The event contract, the Faust applications score and watch, the ledger."""

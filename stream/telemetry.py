@@ -1,0 +1,150 @@
+"""Traces and metrics of one process: an OTLP exporter, a Prometheus port, a health answer.
+
+Why this exists: every process of a stack, a Ray replica too, sets itself up the same way. Importing this never imports
+Faust. Content never enters spans or labels; that is the callers' duty and a test's (tests/e2e, the canary).
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from stream.wire.trace import TraceParent
+
+__all__ = ["Health", "MetricsServer", "TraceSettings", "link_to", "parent_context", "traceparent_of", "tracer_provider"]
+
+Health = Callable[[], dict[str, object] | None]
+
+
+class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where spans go.
+
+    Parameters
+    ----------
+    endpoint
+        An OTLP/HTTP traces URL (``http://127.0.0.1:5000/v1/traces``), or "" for none.
+    headers
+        Sent with each export (MLflow wants ``x-mlflow-experiment-id``).
+    ratio
+        Share of new traces that are kept, in [0, 1]; a sampled parent is always followed.
+    """
+
+    endpoint: str = ""
+    headers: dict[str, str] = {}
+    ratio: float = 1.0
+
+
+def tracer_provider(service: str, settings: TraceSettings) -> TracerProvider:
+    """Return a provider that exports `service`'s spans in the background; the caller shuts it down.
+
+    A full queue drops spans, never requests: the export queue holds 16,384 spans.
+    """
+    sampler = ParentBased(TraceIdRatioBased(settings.ratio))
+    resource = Resource.create({"service.name": f"weir-{service}", "service.namespace": "weir"})
+    provider = TracerProvider(sampler=sampler, resource=resource)
+    if settings.endpoint:
+        exporter = OTLPSpanExporter(endpoint=settings.endpoint, headers=settings.headers, timeout=10)
+        processor = BatchSpanProcessor(exporter, max_queue_size=16_384, schedule_delay_millis=500)
+        provider.add_span_processor(processor)
+    return provider
+
+
+def _span_context(traceparent: str | None) -> SpanContext | None:
+    parsed = TraceParent.parse(traceparent)
+    if parsed is None:
+        return None
+    flags = TraceFlags(TraceFlags.SAMPLED if parsed.sampled else TraceFlags.DEFAULT)
+    return SpanContext(int(parsed.trace_id, 16), int(parsed.span_id, 16), is_remote=True, trace_flags=flags)
+
+
+def parent_context(traceparent: str | None) -> Any:
+    """Return an OpenTelemetry context whose current span is `traceparent`'s, or None where it is absent or invalid."""
+    context = _span_context(traceparent)
+    return None if context is None else set_span_in_context(NonRecordingSpan(context))
+
+
+def link_to(traceparent: str | None) -> list[Link]:
+    """Return a list with one link to `traceparent`'s span, or an empty one."""
+    context = _span_context(traceparent)
+    return [] if context is None else [Link(context)]
+
+
+def traceparent_of(span: trace.Span) -> str:
+    """Return the ``traceparent`` header that names `span`, or "" for a span without a context."""
+    context = span.get_span_context()
+    if not context.is_valid:
+        return ""
+    return TraceParent(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled).header()
+
+
+class MetricsServer:
+    """Prometheus text at ``/metrics`` and health at ``/healthz`` on a loopback port, from a thread of its own.
+
+    Parameters
+    ----------
+    registry
+        What ``/metrics`` shows.
+    port
+        On 127.0.0.1; 0 picks a free one (see :attr:`port`).
+    health
+        Called for ``/healthz``: None or {} answers 200; a dict of reasons answers 503 with it as JSON.
+    """
+
+    def __init__(self, registry: CollectorRegistry, port: int, health: Health | None = None) -> None:
+        handler = type("Handler", (_Handler,), {"registry": registry, "health": staticmethod(health or dict)})
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> "MetricsServer":
+        """Begin to answer."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    registry: CollectorRegistry
+    health: Health
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        if self.path == "/metrics":
+            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
+        elif self.path == "/healthz":
+            reasons = type(self).health() or {}
+            self._answer(503 if reasons else 200, "application/json", json.dumps(reasons or {"status": "ok"}).encode())
+        else:
+            self._answer(404, "text/plain", b"see /metrics and /healthz\n")
+
+    def _answer(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """Stay silent: a scrape a second is no news."""
+        del format, args

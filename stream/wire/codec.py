@@ -1,0 +1,162 @@
+"""CloudEvents 1.0 in Kafka's binary mode: attributes in ``ce_`` headers, data as JSON in the value.
+
+Specification: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from stream.wire.errors import DecodeError, SchemaError
+from stream.wire.events import EVENT_TYPES, EventData
+from stream.wire.times import format_time, parse_time
+
+__all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "event_type"]
+
+CONTENT_TYPE = b"application/json"
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+_DECODERS = {name: msgspec.json.Decoder(struct) for name, struct in EVENT_TYPES.items()}
+#: Optional attributes, carried when they are not empty; the name of each is its header less ``ce_``.
+_OPTIONAL = (
+    "subject",
+    "correlationid",
+    "causationid",
+    "traceparent",
+    "tracestate",
+    "partitionkey",
+    "severitynumber",
+    "severitytext",
+    "dataclassification",
+    "dataref",
+)
+Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One CloudEvent; `source` and `id` identify it.
+
+    Parameters
+    ----------
+    id, source, type
+        CloudEvents' required attributes; `type` is a key of :data:`~stream.wire.events.EVENT_TYPES`.
+    time
+        Event time, seconds since the epoch.
+    data
+        The event's data.
+    correlationid
+        The request id that this event belongs to.
+    causationid
+        The id of the event that caused this one.
+    traceparent
+        Trace context of origin; the plain ``traceparent`` header, which is per hop, is not part of the event.
+    partitionkey
+        The text whose UTF-8 bytes are the record's key.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: float
+    data: EventData
+    subject: str = ""
+    correlationid: str = ""
+    causationid: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
+    partitionkey: str = ""
+    severitynumber: str = ""
+    severitytext: str = ""
+    dataclassification: str = ""
+    dataref: str = ""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A Kafka record: key, value and headers in their order."""
+
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of key, value and headers; the broker adds a few bytes of framing."""
+        return len(self.key or b"") + len(self.value) + sum(len(name) + len(value) for name, value in self.headers)
+
+
+def encode(event: Event) -> Record:
+    """Encode `event` as a Kafka record; equal events give equal bytes."""
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.id.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_type", event.type.encode()),
+        ("ce_time", format_time(event.time).encode()),
+    ]
+    headers += [(f"ce_{name}", value.encode()) for name in _OPTIONAL if (value := getattr(event, name))]
+    headers.append(("content-type", CONTENT_TYPE))
+    key = event.partitionkey.encode() if event.partitionkey else None
+    return Record(key=key, value=_ENCODER.encode(event.data), headers=tuple(headers))
+
+
+def event_type(headers: Headers) -> str | None:
+    """Return the ``ce_type`` header's text without decoding the rest, or None."""
+    raw = _as_mapping(headers).get("ce_type")
+    return raw.decode("utf-8", "replace") if raw is not None else None
+
+
+def decode(value: bytes | None, headers: Headers) -> Event:
+    """Decode a Kafka record.
+
+    Raises
+    ------
+    DecodeError
+        No value, a required attribute missing or not UTF-8, an unknown type or version.
+    SchemaError
+        The data does not fit its type's schema. The message names the field's path, never its value.
+    """
+    attributes = _attributes(headers)
+    kind = attributes.get("type", "")
+    decoder = _DECODERS.get(kind)
+    if value is None:
+        raise DecodeError(f"event of type {kind!r} has no value; tombstones carry no event")
+    if decoder is None:
+        raise DecodeError(f"ce_type is not one of Weir's {len(_DECODERS)} event types")
+    try:
+        data = decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise SchemaError(f"{kind}: {_without_values(error)}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise DecodeError(f"{kind}: value is no JSON text") from None
+    try:
+        time = parse_time(attributes["time"])
+        optional = {name: attributes[name] for name in _OPTIONAL if name in attributes}
+        return Event(id=attributes["id"], source=attributes["source"], type=kind, time=time, data=data, **optional)
+    except KeyError as error:
+        raise DecodeError(f"header ce_{error.args[0]} is missing") from None
+    except (ValueError, OverflowError):
+        raise DecodeError("header ce_time is no RFC 3339 time with a zone") from None
+
+
+def _as_mapping(headers: Headers) -> Mapping[str, bytes]:
+    if headers is None:
+        return {}
+    return headers if isinstance(headers, Mapping) else dict(headers)
+
+
+def _attributes(headers: Headers) -> dict[str, str]:
+    raw = _as_mapping(headers)
+    if raw.get("ce_specversion") != b"1.0":
+        raise DecodeError("header ce_specversion is not 1.0; Weir reads CloudEvents 1.0 in binary mode")
+    try:
+        return {name[3:]: text.decode() for name, text in raw.items() if name.startswith("ce_")}
+    except (UnicodeDecodeError, AttributeError):
+        raise DecodeError("a ce_ header is not UTF-8") from None
+
+
+def _without_values(error: msgspec.ValidationError) -> str:
+    """Keep msgspec's path and expectation; an enum or regex message could quote a value, so only the known forms pass."""
+    message = str(error)
+    if message.startswith(("Expected `", "Object missing required field `")):
+        return message
+    return "data does not fit the schema"

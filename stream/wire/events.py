@@ -1,0 +1,316 @@
+"""The data of every event on Weir's topics.
+
+Structs are frozen and additive only: a new field takes a default, unknown fields are ignored, and golden bytes of every
+past version decode for ever (tests/contract/wire). Times are seconds since the epoch, UTC, as float; text stands in
+`RequestRecord` and `ResponseRecord` alone.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+__all__ = [
+    "ABORTED_TYPE",
+    "EVENT_TYPES",
+    "AlertRecord",
+    "Closed",
+    "ErrorInfo",
+    "EventData",
+    "Feedback",
+    "FindingRecord",
+    "GapRecord",
+    "LogRange",
+    "Message",
+    "RequestRecord",
+    "ResponseRecord",
+    "RetrainingRecord",
+    "Signal",
+    "Span",
+    "Tick",
+    "Usage",
+    "Verdict",
+]
+
+
+class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of every event's data."""
+
+    event_type: ClassVar[str]
+
+
+class Message(EventData, frozen=True, kw_only=True):
+    """One message of a conversation, as the model was given it."""
+
+    role: str
+    content: str
+
+
+class Usage(EventData, frozen=True, kw_only=True):
+    """Tokens, counted by the engine."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class ErrorInfo(EventData, frozen=True, kw_only=True):
+    """Why a request ended without success: a class and a status, never text of the request."""
+
+    kind: str
+    status: int = 500
+
+
+class RequestRecord(EventData, frozen=True, kw_only=True):
+    """A request that was accepted; written before inference began."""
+
+    event_type: ClassVar[str] = "weir.inference.request.v1"
+
+    request_id: str
+    tenant: str
+    model: str
+    model_version: str = ""
+    principal: str = ""
+    conversation_id: str = ""
+    operation: str = "chat"
+    stream: bool = False
+    messages: tuple[Message, ...] = ()
+    prompt: str = ""
+    parameters: dict[str, float | int | str | list[str] | None] = {}
+    owed: tuple[str, ...] = ()
+    number: int = 0
+
+    def text(self) -> str:
+        """Return what the model was given, as input detectors see it; spans are offsets into this string."""
+        if self.messages:
+            return "\n".join(message.content for message in self.messages)
+        return self.prompt
+
+
+class ResponseRecord(EventData, frozen=True, kw_only=True):
+    """How an accepted request ended; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``."""
+
+    event_type: ClassVar[str] = "weir.inference.response.v1"
+
+    request_id: str
+    tenant: str
+    model: str
+    status: str
+    model_version: str = ""
+    principal: str = ""
+    conversation_id: str = ""
+    operation: str = "chat"
+    stream: bool = False
+    text: str = ""
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    latency_seconds: float = 0.0
+    time_to_first_token_seconds: float | None = None
+    error: ErrorInfo | None = None
+    owed: tuple[str, ...] = ()
+    number: int = 0
+
+
+class GapRecord(EventData, frozen=True, kw_only=True):
+    """Records that were accepted but cannot be delivered: counted, with their range, never silent."""
+
+    event_type: ClassVar[str] = "weir.capture.gap.v1"
+
+    source: str
+    first_number: int
+    last_number: int
+    count: int
+    reason: str
+    request_ids: tuple[str, ...] = ()
+
+
+class Tick(EventData, frozen=True, kw_only=True):
+    """Progress: everything older than the times it carries has been published by `stage` to this partition before it.
+
+    ``capture``: `sources` is {its own source: T}, "nothing older than T will come from this source". ``score`` forwards what it
+    read from inference partition `partition` since the last one, with the sources that `closed`. ``watch`` forwards its
+    `watermark` from signals partition `partition` to the same partition of findings.
+    """
+
+    event_type: ClassVar[str] = "weir.tick.v1"
+
+    stage: str = "capture"
+    partition: int = -1
+    sources: dict[str, float] = {}
+    closed: tuple[str, ...] = ()
+    watermark: float | None = None
+
+
+class Closed(EventData, frozen=True, kw_only=True):
+    """`source` has ended: nothing more will come from it."""
+
+    event_type: ClassVar[str] = "weir.closed.v1"
+
+    source: str
+    time: float
+
+
+class Span(EventData, frozen=True, kw_only=True):
+    """Where something was found: character offsets into the raw text, end exclusive; never the text itself."""
+
+    start: int
+    end: int
+    type: str
+    score: float = 1.0
+
+
+class Verdict(EventData, frozen=True, kw_only=True):
+    """What one detector says of one event."""
+
+    event_type: ClassVar[str] = "weir.verdict.v1"
+
+    request_id: str
+    event_id: str
+    tenant: str
+    model: str
+    side: str
+    detector: str
+    version: str
+    flagged: bool
+    label: str
+    score: float
+    covered: float = 1.0
+    spans: tuple[Span, ...] = ()
+
+
+class Signal(EventData, frozen=True, kw_only=True):
+    """Numeric features of one event, for the keyed detectors."""
+
+    event_type: ClassVar[str] = "weir.signal.v1"
+
+    request_id: str
+    event_id: str
+    tenant: str
+    model: str
+    side: str
+    time: float
+    principal: str = ""
+    model_version: str = ""
+    status: str = ""
+    features: dict[str, float] = {}
+    embedding: bytes | None = None
+    embedding_version: str = ""
+
+
+class FindingRecord(EventData, frozen=True, kw_only=True):
+    """What a detector found: in one event (`bucket` is None) or in one closed bucket of a stream."""
+
+    event_type: ClassVar[str] = "weir.finding.v1"
+
+    tenant: str
+    model: str
+    side: str
+    detector: str
+    version: str
+    time: float
+    alarm: bool = True
+    score: float = 1.0
+    bucket: int | None = None
+    bucket_seconds: float | None = None
+    statistic: float = 0.0
+    limit: float = 0.0
+    feature: str = ""
+    events: int = 1
+    principals: dict[str, int] = {}
+    evidence: tuple[str, ...] = ()
+    traces: tuple[str, ...] = ()
+    details: dict[str, float] = {}
+
+
+class LogRange(EventData, frozen=True, kw_only=True):
+    """Offsets of `topic` that a decision rests on, by partition: first inclusive, last exclusive."""
+
+    topic: str
+    first: dict[str, int] = msgspec.field(name="from", default_factory=dict)
+    last: dict[str, int] = msgspec.field(name="to", default_factory=dict)
+
+
+class AlertRecord(EventData, frozen=True, kw_only=True):
+    """The state of one alert. Published again when its state, severity or evidence changes; the key is `alert_id`."""
+
+    event_type: ClassVar[str] = "weir.alert.v1"
+
+    alert_id: str
+    state: str
+    detector: str
+    severity: str
+    tenant: str
+    model: str
+    side: str
+    opened_at: float
+    at: float
+    resolved_at: float | None = None
+    summary: str = ""
+    evidence: tuple[str, ...] = ()
+    evidence_total: int = 0
+    trace_id: str = ""
+    causation_ids: tuple[str, ...] = ()
+    revision: int = 0
+    windows: int = 0
+    events: int = 0
+    principals: dict[str, int] = {}
+    score: float = 0.0
+    statistic: float = 0.0
+    limit: float = 0.0
+    feature: str = ""
+
+
+class RetrainingRecord(EventData, frozen=True, kw_only=True):
+    """A retraining decision: requested, suppressed (with the reason), started, completed, promoted, rolled_back."""
+
+    event_type: ClassVar[str] = "weir.retraining.v1"
+
+    retraining_id: str
+    state: str
+    reason: str
+    tenant: str
+    model: str
+    at: float
+    alert_ids: tuple[str, ...] = ()
+    data: LogRange | None = None
+    gates: dict[str, bool] = {}
+
+
+class Feedback(EventData, frozen=True, kw_only=True):
+    """A user's or reviewer's judgement of a request or an alert."""
+
+    event_type: ClassVar[str] = "weir.feedback.v1"
+
+    request_id: str
+    tenant: str
+    principal: str = ""
+    rating: str = ""
+    label: str = ""
+    detector: str = ""
+    alert_id: str = ""
+    number: int = 0
+
+
+ABORTED_TYPE = "weir.inference.aborted.v1"
+
+#: CloudEvents type to data struct.
+EVENT_TYPES: dict[str, type[EventData]] = {
+    struct.event_type: struct
+    for struct in (
+        RequestRecord,
+        ResponseRecord,
+        GapRecord,
+        Tick,
+        Closed,
+        Verdict,
+        Signal,
+        FindingRecord,
+        AlertRecord,
+        RetrainingRecord,
+        Feedback,
+    )
+}
+EVENT_TYPES[ABORTED_TYPE] = ResponseRecord

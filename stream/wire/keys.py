@@ -1,0 +1,53 @@
+"""Record keys and the one partitioner that everything shares.
+
+Kafka's default partitioner hashes a key with MurmurHash2 (seed 0x9747b28c, 32 bit, little endian), masks the sign bit and
+takes the remainder by the number of partitions. What is joined shares key bytes, partition count and this partitioner.
+"""
+
+import hashlib
+
+__all__ = ["SIDES", "inference_key", "murmur2", "partition_for", "stream_key", "tenant_model_key"]
+
+SIDES = ("input", "output")
+
+_SEPARATOR = "\x1f"
+_MULTIPLIER = 0x5BD1E995
+_SEED = 0x9747B28C
+_MASK = 0xFFFFFFFF
+_ROTATION = 24
+
+
+def inference_key(tenant: str, conversation_or_request_id: str) -> str:
+    """Return the partition key of an inference event: SHA-256 over tenant and conversation id (or else request id), in hex."""
+    return hashlib.sha256(f"{tenant}{_SEPARATOR}{conversation_or_request_id}".encode()).hexdigest()
+
+
+def stream_key(tenant: str, model: str, side: str) -> str:
+    """Return the key of signals and findings: one monitored stream is (tenant, model, side)."""
+    return _SEPARATOR.join((tenant, model, side))
+
+
+def tenant_model_key(tenant: str, model: str) -> str:
+    """Return the key that alerts are partitioned by and retraining events are keyed by."""
+    return _SEPARATOR.join((tenant, model))
+
+
+def murmur2(data: bytes) -> int:
+    """Hash `data` as Kafka's Java client does; an unsigned 32-bit integer."""
+    length = len(data)
+    value = (_SEED ^ length) & _MASK
+    whole = length - length % 4
+    for start in range(0, whole, 4):
+        word = int.from_bytes(data[start : start + 4], "little") * _MULTIPLIER & _MASK
+        word = (word ^ word >> _ROTATION) * _MULTIPLIER & _MASK
+        value = value * _MULTIPLIER & _MASK ^ word
+    if tail := data[whole:]:
+        value = (value ^ int.from_bytes(tail, "little")) * _MULTIPLIER & _MASK
+    value = (value ^ value >> 13) * _MULTIPLIER & _MASK
+    return value ^ value >> 15
+
+
+def partition_for(key: str | bytes, partitions: int) -> int:
+    """Return the partition in ``[0, partitions)`` that `key` belongs to."""
+    raw = key.encode() if isinstance(key, str) else key
+    return (murmur2(raw) & 0x7FFFFFFF) % partitions

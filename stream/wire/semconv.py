@@ -1,0 +1,58 @@
+"""Names of spans' attributes, as the conventions of OpenTelemetry had them in 2026 (docs in conventions of the project).
+
+The GenAI and messaging conventions are in development and their Python constants marked deprecated, so that one module of
+our own holds the names that Weir uses.
+"""
+
+from typing import Final
+
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
+GEN_AI_REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+GEN_AI_REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+GEN_AI_REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+GEN_AI_REQUEST_SEED: Final = "gen_ai.request.seed"
+GEN_AI_REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
+GEN_AI_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
+GEN_AI_EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+GEN_AI_EVALUATION_SCORE_VALUE: Final = "gen_ai.evaluation.score.value"
+GEN_AI_EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
+GEN_AI_SERVER_REQUEST_DURATION: Final = "gen_ai.server.request.duration"
+GEN_AI_SERVER_TIME_TO_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"  # noqa: S105 - a metric's name
+GEN_AI_CLIENT_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - a metric's name
+ERROR_TYPE: Final = "error.type"
+
+MESSAGING_SYSTEM: Final = "messaging.system"
+MESSAGING_OPERATION_NAME: Final = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGING_DESTINATION_NAME: Final = "messaging.destination.name"
+MESSAGING_DESTINATION_PARTITION_ID: Final = "messaging.destination.partition.id"
+MESSAGING_CONSUMER_GROUP_NAME: Final = "messaging.consumer.group.name"
+MESSAGING_KAFKA_OFFSET: Final = "messaging.kafka.offset"
+MESSAGING_KAFKA_MESSAGE_KEY: Final = "messaging.kafka.message.key"
+MESSAGING_BATCH_MESSAGE_COUNT: Final = "messaging.batch.message_count"
+
+#: OTel severity numbers of Weir's severities.
+SEVERITY_NUMBERS: Final = {"info": 9, "warning": 13, "critical": 17}
+
+WEIR_REQUEST_ID: Final = "weir.request_id"
+WEIR_TENANT: Final = "weir.tenant"
+WEIR_EVENT_ID: Final = "weir.event_id"
+WEIR_DETECTOR: Final = "weir.detector"
+WEIR_DETECTOR_VERSION: Final = "weir.detector.version"
+WEIR_ALERT_ID: Final = "weir.alert_id"
+WEIR_RETRAINING_ID: Final = "weir.retraining_id"
+
+#: Seconds: 0.01 times powers of two, up to 81.92 (GenAI metrics).
+DURATION_BUCKETS: Final = tuple(0.01 * 2**power for power in range(14))
+#: Tokens: powers of four, from 1 to 67108864 (GenAI metrics).
+TOKEN_BUCKETS: Final = tuple(float(4**power) for power in range(14))
