@@ -1,0 +1,108 @@
+"""What an engine is: prompt tokens in, pieces of text out, many requests at once.
+
+The model replica talks to this protocol and to nothing below it, so that the loop of our own, transformers' continuous
+batching, the echo engine of the benchmarks and, later, vLLM are interchangeable.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import msgspec
+
+__all__ = ["Chunk", "Engine", "EngineStats", "FinishReason", "Sampling"]
+
+FinishReason = Literal["stop", "length"]
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How to choose the tokens of one request; the meaning of each field is OpenAI's.
+
+    Parameters
+    ----------
+    max_tokens
+        Most tokens to generate, at least 1.
+    temperature
+        In [0, 2]. 0 takes the most likely token each time.
+    top_p
+        In (0, 1]. The smallest set of tokens whose probability reaches it is drawn from.
+    seed
+        Makes the draw repeatable; without it each request draws differently.
+    stop
+        Strings that end the text; none of them is ever part of it.
+    frequency_penalty, presence_penalty
+        In [-2, 2], over the tokens generated so far.
+    """
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of the answer.
+
+    `text` is always whole characters and may be empty; the token counts are those so far, so that a cancelled request's
+    usage is known too. The last chunk, and only it, has a `finish_reason`.
+    """
+
+    text: str
+    finish_reason: FinishReason | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine is doing; the totals only grow."""
+
+    running: int = 0
+    waiting: int = 0
+    slots: int = 0
+    prompt_tokens_total: int = 0
+    completion_tokens_total: int = 0
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Generates text for many requests at once."""
+
+    @property
+    def name(self) -> str:
+        """Which implementation this is: `packed`, `llama`, `transformers`, `echo`."""
+
+    @property
+    def model_version(self) -> str:
+        """A short version made from the digest of the weights."""
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and answer together."""
+
+    def load(self) -> None:
+        """Load weights and tokenizer; takes seconds, and does nothing the second time."""
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokens of a conversation (each message with `role` and `content`), up to where the assistant speaks."""
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a plain prompt."""
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+        """Generate; closing or cancelling the iterator frees its slot.
+
+        Raises
+        ------
+        PromptRejectedError
+            At the first step: the prompt is empty, or with `max_tokens` longer than `context_length`.
+        GenerationFailedError, EngineClosedError
+            At any step.
+        """
+
+    async def close(self) -> None:
+        """Stop; requests still running raise `EngineClosedError`."""
+
+    def stats(self) -> EngineStats:
+        """Return what runs and waits now, and the totals."""
