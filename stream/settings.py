@@ -1,0 +1,178 @@
+"""Settings of the stream's processes; built once by ``weir.settings`` and passed in, never read from the environment here."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from stream.wire.topics import Topic, TopicNames, topic_specs
+
+__all__ = [
+    "AlertSettings",
+    "DetectorSettings",
+    "KafkaSettings",
+    "LedgerSettings",
+    "RetrainingSettings",
+    "ScoreSettings",
+    "TenantSettings",
+    "WatchSettings",
+    "tenant_settings",
+]
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of settings: frozen, and an unknown key is an error that names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Section):
+    """``[kafka]``: which Kafka, and how the topics are laid out."""
+
+    bootstrap_servers: str = Field("", description="host:port[,host:port]; empty starts a local broker")
+    broker: Literal["auto", "apache", "embedded"] = Field(
+        "auto", description="which local broker to start when none is given"
+    )
+    topic_prefix: str = Field("weir.", description="put before every topic's name", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
+    partitions: Count = Field(8, description="P: partitions of inference, verdicts and feedback; fixed at creation")
+    stream_partitions: Count = Field(
+        4, description="Q: partitions of signals, findings, alerts, retraining; fixed at creation"
+    )
+    retention_hours: Annotated[float, Field(gt=0)] = Field(168, description="kept per partition, in hours")
+    retention_bytes: Count = Field(
+        1024**3, description="kept per partition, in bytes (the embedded broker: at most 64 MiB)"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    ssl_cafile: str = Field("", description="CA bundle (PEM); empty takes the system's")
+
+    @property
+    def names(self) -> TopicNames:
+        """Topic names under the prefix."""
+        return TopicNames(self.topic_prefix)
+
+    def topics(self) -> list[Topic]:
+        """Return every topic as it is to be created."""
+        return topic_specs(
+            self.names,
+            inference_partitions=self.partitions,
+            stream_partitions=self.stream_partitions,
+            retention_ms=round(self.retention_hours * 3_600_000),
+            retention_bytes=self.retention_bytes,
+        )
+
+    def client_options(self) -> dict[str, Any]:
+        """Return the connection arguments that every aiokafka client takes."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+        }
+        if "SSL" in self.security_protocol:
+            from aiokafka.helpers import create_ssl_context  # noqa: PLC0415 - only where TLS is asked for
+
+            options["ssl_context"] = create_ssl_context(cafile=self.ssl_cafile or None)
+        if self.security_protocol.startswith("SASL"):
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = self.sasl_password.get_secret_value()
+        return options
+
+
+class DetectorSettings(Section):
+    """``[detectors]``: which detectors are owed a verdict, and their options by name (``[detectors.options.pii]``)."""
+
+    input: tuple[str, ...] = Field(("pii", "toxicity", "injection"), description="detectors of prompts")
+    output: tuple[str, ...] = Field(("pii", "toxicity", "refusal"), description="detectors of answers")
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options of each detector, by name")
+    embedding_sample: Share = Field(1.0, description="share of events, chosen by a hash of their id, that drift sees")
+
+
+class ScoreSettings(Section):
+    """``[score]``: the scoring workers."""
+
+    batch_events: Count = Field(32, description="events in one micro-batch, at most")
+    batch_wait_seconds: Annotated[float, Field(ge=0)] = Field(0.02, description="how long a batch waits to fill")
+    outstanding_events: Count = Field(256, description="events read and not yet acknowledged, at most")
+    deadline_seconds: Seconds = Field(
+        30, description="a batch that takes longer is bisected; its culprit is a dead letter"
+    )
+    threads: Count = Field(1, description="torch threads of the model process")
+
+
+class AlertSettings(Section):
+    """How findings become an alert of one stream and detector."""
+
+    open_windows: Count = Field(
+        1, description="consecutive closed buckets in alarm that open an alert of a stream detector"
+    )
+    close_windows: Count = Field(3, description="consecutive closed buckets without alarm that resolve it")
+    resolve_after_seconds: Seconds = Field(
+        300, description="log time without a finding that resolves an alert of single events"
+    )
+    critical_findings: Count = Field(20, description="findings of one alert that make it critical")
+    update_seconds: Seconds = Field(10, description="log time between two records of an alert that goes on firing")
+
+
+class RetrainingSettings(Section):
+    """The gates between an alert and a retraining event (faults.md, retraining facts)."""
+
+    agreeing_alerts: Count = Field(2, description="firing alerts of different detectors, drift among them")
+    windows: Count = Field(3, description="distinct windows with findings, over the agreeing alerts")
+    events: Count = Field(200, description="events behind the agreeing alerts")
+    principals: Count = Field(3, description="distinct API keys behind those events")
+    largest_share: Share = Field(0.5, description="share of one API key in those events, at most")
+    cool_down_seconds: Annotated[float, Field(ge=0)] = Field(86_400, description="log time between two requests")
+
+
+class TenantSettings(Section):
+    """``[tenants."name or pattern"]``: what may differ by tenant; patterns are merged in their order, the last wins."""
+
+    bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in log time")
+    drift: dict[str, Any] = Field(default_factory=dict, description="options of the drift detector")
+    anomaly: dict[str, Any] = Field(default_factory=dict, description="options of the anomaly detector")
+    alerts: AlertSettings = AlertSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
+
+
+class WatchSettings(Section):
+    """``[watch]``: windows and watermarks."""
+
+    source_silence_seconds: Seconds = Field(
+        60, description="log time after which a silent source no longer holds the watermark"
+    )
+    outstanding_events: Count = Field(50_000, description="events of open buckets held per worker, at most")
+    watchdog_seconds: Seconds = Field(
+        60, description="a worker with lag and no progress for so long ends, to be started anew"
+    )
+
+
+class LedgerSettings(Section):
+    """``[ledger]``: coverage, gaps, lag and silence."""
+
+    lag_seconds: Seconds = Field(60, description="verdicts behind inference by more is a lag alert")
+    silence_seconds: Seconds = Field(30, description="wall clock without any tick after which the stack is unhealthy")
+    source_silence_seconds: Seconds = Field(60, description="a source behind the others by more is a silence alert")
+
+
+def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> TenantSettings:
+    """Return the settings of `tenant`: the defaults, overlaid by every matching pattern in its order."""
+    merged: dict[str, Any] = {}
+    for pattern, values in tenants.items():
+        if fnmatchcase(tenant, pattern):
+            merged = _overlay(merged, values)
+    return TenantSettings.model_validate(merged)
+
+
+def _overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,222 @@
+"""Weir's settings: built-in defaults, then ``weir.toml``, then the environment; built once in a process's main.
+
+``WEIR_CONFIG`` names the file (default ``weir.toml`` in the current folder), ``WEIR_HOME`` the folder of everything that a
+running stack writes (default ``.weir`` beside the file, else in the current folder), and ``WEIR_<SECTION>__<KEY>`` any key.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from serving.settings import CaptureSettings, HttpSettings, ModelSettings
+from stream.settings import (
+    DetectorSettings,
+    KafkaSettings,
+    LedgerSettings,
+    ScoreSettings,
+    TenantSettings,
+    WatchSettings,
+    tenant_settings,
+)
+from weir.errors import SettingsError
+
+__all__ = ["Loaded", "Settings", "TraceSection", "load_settings"]
+
+_PREFIX = "WEIR_"
+_CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE"}
+
+
+class TraceSection(BaseModel):
+    """``[trace]``: where spans go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: str = Field("", description="OTLP/HTTP traces URL; empty: the local MLflow, where it runs")
+    ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are kept")
+
+
+class MlflowSection(BaseModel):
+    """``[mlflow]``: the local trace view."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(True, description="start MLflow with the stack")
+    experiment: str = Field("0", description="experiment id that traces are filed under")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", case_sensitive=False
+    )
+
+    home: Path = Path(".weir")
+    kafka: KafkaSettings = KafkaSettings()
+    http: HttpSettings = HttpSettings()
+    model: ModelSettings = ModelSettings()
+    capture: CaptureSettings = CaptureSettings()
+    detectors: DetectorSettings = DetectorSettings()
+    score: ScoreSettings = ScoreSettings()
+    watch: WatchSettings = WatchSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    trace: TraceSection = TraceSection()
+    mlflow: MlflowSection = MlflowSection()
+    tenants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by tenant name or pattern")
+
+    @field_validator("tenants")
+    @classmethod
+    def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for settings in value.values():
+            TenantSettings.model_validate(settings)
+        return value
+
+    def tenant(self, name: str) -> TenantSettings:
+        """Return the settings of tenant `name`."""
+        return tenant_settings(self.tenants, name)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, which arrives as init arguments."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return (env_settings, init_settings)
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings and where each came from.
+
+    Parameters
+    ----------
+    settings
+        The effective settings; `home` is absolute.
+    sources
+        Dotted key to ``environment NAME`` or ``file PATH``; a key that is absent has its default.
+    config_path
+        The file that was read, or None.
+    """
+
+    settings: Settings
+    sources: dict[str, str]
+    config_path: Path | None
+
+    def effective(self) -> dict[str, dict[str, str]]:
+        """Return {dotted key: {value, source}}, secrets masked."""
+        return {
+            key: {"value": _shown(value), "source": self.sources.get(key, "default")}
+            for key, value in _flatten(self.settings)
+        }
+
+
+def load_settings() -> Loaded:
+    """Read defaults, file and environment.
+
+    Raises
+    ------
+    SettingsError
+        An unknown key, a value out of its bounds, a file that is named and missing or no TOML; the message names it.
+    """
+    path = _config_path()
+    values = _read(path) if path else {}
+    _refuse_unknown_environment()
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, path)) from None
+    home = Path(os.environ.get("WEIR_HOME") or values.get("home") or ".weir")
+    beside = path.parent if path else Path.cwd()
+    settings = settings.model_copy(update={"home": home if home.is_absolute() else (beside / home).resolve()})
+    return Loaded(settings=settings, sources=_sources(values, path), config_path=path)
+
+
+def _config_path() -> Path | None:
+    named = os.environ.get("WEIR_CONFIG")
+    path = Path(named or "weir.toml").resolve()
+    if path.is_file():
+        return path
+    if named:
+        raise SettingsError(f"WEIR_CONFIG names {path}, which is no file; create it or unset WEIR_CONFIG")
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is no TOML: {error}") from None
+
+
+def _environment_keys() -> dict[str, str]:
+    """Return {dotted key: variable} of the variables that set something."""
+    names = [name for name in os.environ if name.startswith(_PREFIX) and name not in _CONTROL]
+    return {name.removeprefix(_PREFIX).lower().replace("__", "."): name for name in names}
+
+
+def _refuse_unknown_environment() -> None:
+    for key, name in _environment_keys().items():
+        section = key.split(".")[0]
+        if section not in Settings.model_fields:
+            known = ", ".join(sorted(Settings.model_fields))
+            raise SettingsError(
+                f"{name} sets the unknown section {section!r}; known sections: {known}. Unset or rename it"
+            )
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    variables = _environment_keys()
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in item["loc"])
+        where = variables.get(key) or (str(path) if path else "the defaults")
+        what = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+        lines.append(f"{key} ({where}): {what}; `weir config` lists every key")
+    return "\n".join(lines)
+
+
+def _sources(values: Mapping[str, Any], path: Path | None) -> dict[str, str]:
+    found = {key: f"file {path}" for key, _ in _flatten_mapping(values)}
+    found |= {key: f"environment {name}" for key, name in _environment_keys().items()}
+    if "WEIR_HOME" in os.environ:
+        found["home"] = "environment WEIR_HOME"
+    return found
+
+
+def _flatten(model: BaseModel, prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            flat += _flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, Mapping) and value:
+            flat += _flatten_mapping(value, f"{prefix}{name}.")
+        else:
+            flat.append((f"{prefix}{name}", value))
+    return flat
+
+
+def _flatten_mapping(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat += _flatten_mapping(value, f"{prefix}{name}.")
+        else:
+            flat.append((f"{prefix}{name}", value))
+    return flat
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
