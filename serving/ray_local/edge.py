@@ -1,0 +1,166 @@
+"""What runs in HAProxy's place: it makes Ray's configuration safe, then becomes HAProxy.
+
+Why this exists: Ray's template binds metrics and statistics on every interface, echoes a client's ``x-request-id``, and
+answers 500 in plain text while a gateway restarts, with no setting for any of it (ray-local.md, faults.md 18 and 19). Ray
+finds its workers by the exact configuration path in their arguments, so the file is edited in place, at the start and at
+every reload.
+
+A script of its own: it runs as ``python -I -S edge.py SETTINGS.json <HAProxy's arguments>``, before every reload, and so
+imports the standard library alone and little of it.
+"""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Refused", "error_page", "main", "rewrite"]
+
+#: Written into a configuration that was made safe; an edit of an edited file changes nothing.
+MARK = "# weir edge: loopback only, one request id of ours on every answer"
+_BIND = re.compile(r"^(\s*bind\s+)(\S+)(.*)$")
+_FRONTEND = "frontend http_frontend"
+_STATISTICS = "listen stats"
+_ERROR_FILE = re.compile(r"^\s*errorfile\s+50[234]\s+(\S+)\s*$", re.MULTILINE)
+
+
+class Refused(Exception):
+    """The configuration is not one that can be made safe."""
+
+
+def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int) -> str:
+    """Return HAProxy's configuration `text` with every listener on loopback and the edge's rules in the HTTP frontend.
+
+    Parameters
+    ----------
+    text
+        What Ray wrote.
+    host
+        The address that the HTTP frontend may listen on; every other listener is put on 127.0.0.1.
+    edge_token
+        Sent to the gateway as ``x-weir-edge``, so that it believes this ``x-request-id`` and no other.
+    max_body_bytes
+        A larger ``content-length`` is answered 413 before anything is uploaded.
+
+    Raises
+    ------
+    Refused
+        A listener beyond loopback is left, or there is no HTTP frontend.
+    """
+    if MARK in text:
+        return text
+    lines: list[str] = []
+    section, found = "", False
+    for line in text.splitlines():
+        if not line.startswith((" ", "\t")):
+            section = line.strip()
+        bind = _BIND.match(line)
+        if bind is None:
+            lines.append(line)
+            continue
+        is_http = section == _FRONTEND
+        lines.append(bind.group(1) + _loopback(bind.group(2), host if is_http else "127.0.0.1") + bind.group(3))
+        if is_http and not found:
+            found = True
+            lines += _rules(edge_token, max_body_bytes)
+        elif section == _STATISTICS:
+            lines.append("  http-request deny")  # Ray asks the admin socket; the page would answer anybody
+    if not found:
+        raise Refused("no frontend http_frontend with a bind in HAProxy's configuration; this Ray has another template")
+    return "\n".join([MARK, *lines, ""])
+
+
+def _loopback(address: str, host: str) -> str:
+    """Return `address` on 127.0.0.1; raises Refused where it names another interface than loopback or `host`."""
+    name, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise Refused(f"bind {address} has no port number; Weir allows 127.0.0.1:PORT")
+    if name in {"", "*"}:
+        return f"127.0.0.1:{port}"
+    if name not in {"127.0.0.1", host}:
+        raise Refused(f"bind {address} would listen beyond loopback; http.host is {host}")
+    return address
+
+
+def _rules(edge_token: str, max_body_bytes: int) -> list[str]:
+    too_large = _error_body(
+        f"The body is larger than {max_body_bytes} bytes, the most that Weir takes; send a shorter request.",
+        "invalid_request_error",
+        "request_too_large",
+    )
+    return [
+        "    unique-id-format %[uuid]",
+        "    http-request set-header x-request-id %[unique-id]",
+        f"    http-request set-header x-weir-edge {edge_token}",
+        "    http-after-response set-header x-request-id %[unique-id]",
+        (
+            f"    http-request return status 413 content-type application/json string '{too_large}'"
+            f" if {{ req.hdr_val(content-length) gt {max_body_bytes} }}"
+        ),
+    ]
+
+
+def _error_body(message: str, kind: str, code: str) -> str:
+    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+def error_page() -> str:
+    """Return the answer of HAProxy while no gateway can be reached: OpenAI's shape, and when to try again."""
+    body = _error_body(
+        "No gateway can be reached; it is starting or restarting. Try again in 2 seconds.",
+        "server_error",
+        "gateway_unavailable",
+    )
+    head = (
+        "HTTP/1.1 503 Service Unavailable",
+        "Content-Type: application/json",
+        "Retry-After: 2",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join([*head, "", body])
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write `text` where `path` is, in one step: a reload reads the old file or the new one."""
+    if path.read_text(encoding="utf-8") == text:
+        return
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.chmod(0o600)
+    draft.replace(path)
+
+
+def prepare(arguments: list[str], settings: dict[str, Any]) -> None:
+    """Make the file after ``-f`` in HAProxy's `arguments` safe, and the error page it names ours."""
+    if "-f" not in arguments:
+        return
+    path = Path(arguments[arguments.index("-f") + 1])
+    text = path.read_text(encoding="utf-8")
+    safe = rewrite(
+        text,
+        host=settings["host"],
+        edge_token=Path(settings["edge_token_path"]).read_text(encoding="ascii").strip(),
+        max_body_bytes=settings["max_body_bytes"],
+    )
+    for name in set(_ERROR_FILE.findall(text)):
+        _replace(Path(name), error_page())
+    _replace(path, safe)
+
+
+def main(argv: list[str]) -> None:
+    """Make HAProxy's configuration safe, then become HAProxy, which dies with its parent."""
+    settings_path, *arguments = argv
+    settings = json.loads(Path(settings_path).read_text(encoding="utf-8"))
+    try:
+        prepare(arguments, settings)
+    except (Refused, OSError, ValueError, LookupError) as error:
+        sys.exit(f"HAProxy is not started: {error}")
+    os.umask(0o077)
+    command = [settings["setpriv"], "--pdeathsig", "KILL", "--", settings["haproxy"], *arguments]
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

