@@ -1,0 +1,122 @@
+import contextlib
+import json
+import subprocess
+import sys
+import uuid
+
+import psutil
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from stream.errors import TopicMismatch
+from stream.wire.topics import Topic, TopicNames, topic_specs
+from weir.broker.admin import create_topics, list_topics
+from weir.broker.jars import apache_possible
+from weir.broker.local import RunningBroker, start_broker
+from weir.broker.probe import broker_answers
+
+pytestmark = pytest.mark.kafka
+
+
+def fresh_prefix() -> str:
+    return f"t{uuid.uuid4().hex[:8]}."
+
+
+def options(broker: RunningBroker) -> dict:
+    return {"bootstrap_servers": broker.bootstrap}
+
+
+async def test_topics_are_created_once_with_their_settings(broker):
+    prefix = fresh_prefix()
+    specs = topic_specs(TopicNames(prefix), retention_ms=3_600_000, retention_bytes=1_000_000)
+    assert sorted(await create_topics(options(broker), specs)) == sorted(spec.name for spec in specs)
+    assert await create_topics(options(broker), specs) == []
+    listed = {info.topic: info for info in await list_topics(options(broker), prefix)}
+    assert {name: info.partitions for name, info in listed.items()} == {s.name: s.partitions for s in specs}
+    assert {name: info.messages for name, info in listed.items()} == {s.name: 0 for s in specs}
+    if broker.kind == "apache":
+        assert {name: info.cleanup_policy for name, info in listed.items()} == {s.name: s.cleanup_policy for s in specs}
+        assert {info.retention_ms for info in listed.values()} == {3_600_000}
+
+
+async def test_another_partition_count_is_refused_with_the_remedy(broker):
+    name = f"{fresh_prefix()}inference"
+    await create_topics(options(broker), [Topic(name=name, partitions=3)])
+    with pytest.raises(TopicMismatch, match=r"has 3 partitions, needed are 8.*WEIR_KAFKA__PARTITIONS"):
+        await create_topics(options(broker), [Topic(name=name, partitions=8)])
+
+
+async def test_messages_count_what_the_topic_holds(broker):
+    name = f"{fresh_prefix()}x"
+    await create_topics(options(broker), [Topic(name=name, partitions=2)])
+    await produce(broker, name, 5)
+    (info,) = await list_topics(options(broker), name)
+    assert info.messages == 5
+
+
+@pytest.mark.parametrize("kind", ["apache", "embedded"])
+async def test_acknowledged_records_survive_kill_9_and_a_restart_on_the_same_port(kind, tmp_path, request):
+    if kind == "apache" and not apache_possible():
+        request.getfixturevalue("apache_broker")
+    name = f"{fresh_prefix()}kept"
+    with start_broker(kind, tmp_path) as broker:
+        await create_topics(options(broker), [Topic(name=name, partitions=2)])
+        await produce(broker, name, 50)
+        address, pid = broker.bootstrap, broker.pid
+        broker.kill()
+        assert not psutil.pid_exists(pid)
+        assert not broker_answers(address, 1.0)
+        broker.start()
+        assert broker.bootstrap == address
+        assert await count(broker, name, 2) == 50
+
+
+def test_every_listener_is_on_loopback(broker):
+    process = psutil.Process(broker.pid)
+    listening = {c.laddr.ip for c in process.net_connections("all") if c.laddr and c.status in {"LISTEN", "NONE"}}
+    assert listening
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_a_stopped_process_is_no_answering_broker(tmp_path):
+    with start_broker("embedded", tmp_path) as broker:
+        process = psutil.Process(broker.pid)
+        process.suspend()
+        assert not broker_answers(broker.bootstrap, 0.5)
+        process.resume()
+        assert broker_answers(broker.bootstrap, 2.0)
+
+
+def test_the_broker_dies_with_whoever_started_it(tmp_path):
+    script = (
+        "import json,os,signal,sys; from pathlib import Path; from weir.broker.local import start_broker;"
+        "b = start_broker('embedded', Path(sys.argv[1])); print(json.dumps([b.pid, b.bootstrap]), flush=True);"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    pid, address = json.loads(done.stdout)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).wait(10)
+    assert not broker_answers(address, 0.5)
+
+
+async def produce(broker: RunningBroker, topic: str, count: int) -> None:
+    async with AIOKafkaProducer(**options(broker), acks="all") as producer:
+        for number in range(count):
+            await producer.send_and_wait(topic, str(number).encode(), partition=number % 2)
+
+
+async def count(broker: RunningBroker, topic: str, partitions: int) -> int:
+    consumer = AIOKafkaConsumer(**options(broker), auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        where = [TopicPartition(topic, number) for number in range(partitions)]
+        ends = await consumer.end_offsets(where)
+        consumer.assign(where)
+        seen = 0
+        while seen < sum(ends.values()):
+            records = await consumer.getmany(timeout_ms=1000)
+            seen += sum(map(len, records.values()))
+        return seen
+    finally:
+        await consumer.stop()

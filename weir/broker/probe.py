@@ -1,0 +1,40 @@
+"""Ask a broker whether it lives: one Metadata request over a plain socket, no client library, 1 ms."""
+
+import socket
+import struct
+
+__all__ = ["broker_answers"]
+
+_METADATA, _VERSION, _CORRELATION = 3, 1, 7
+_NO_TOPICS = struct.pack(">i", 0)
+_HEADER = struct.pack(">hhih", _METADATA, _VERSION, _CORRELATION, 4) + b"weir"
+_LARGEST_ANSWER = 1_000_000
+
+
+def broker_answers(bootstrap: str, timeout_seconds: float = 2.0) -> bool:
+    """Tell whether the first address of `bootstrap` answers a Metadata request with at least one broker.
+
+    A hung broker still accepts connections (the kernel does), hence the request.
+    """
+    host, _, port = bootstrap.split(",", maxsplit=1)[0].rpartition(":")
+    request = _HEADER + _NO_TOPICS
+    try:
+        with socket.create_connection((host or "127.0.0.1", int(port)), timeout=timeout_seconds) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            (size,) = struct.unpack(">i", _exactly(connection, 4))
+            if not 0 < size < _LARGEST_ANSWER:
+                return False
+            correlation, brokers = struct.unpack(">ii", _exactly(connection, size)[:8])
+    except (OSError, ValueError, struct.error):
+        return False
+    return bool(correlation == _CORRELATION and brokers > 0)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            raise ConnectionResetError("the broker closed the connection")
+        data += part
+    return data
