@@ -1,0 +1,154 @@
+"""API keys: made, listed and revoked in ``$WEIR_HOME/keys.json`` (mode 0600), which holds no key, only its SHA-256.
+
+The gateway reads the file and reads it again when its modification time changes. Format::
+
+    {"keys": [{"id": "k_…", "tenant": "default", "sha256": "…64 hex digits…", "created": "2026-01-31T12:00:00Z",
+               "revoked": null}]}
+
+``revoked`` is null or the time of the revocation. A key is ``weir-`` and 43 URL-safe characters (256 random bits), so a plain
+SHA-256 suffices: there is nothing to guess. The first key, for tenant ``default``, is kept in ``$WEIR_HOME/api-key``.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from weir.errors import NotFoundError, SettingsError, StackError
+
+__all__ = ["ApiKey", "create_key", "ensure_first_key", "first_key_path", "keys_path", "list_keys", "revoke_key"]
+
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_PRIVATE = 0o600
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as the file knows it."""
+
+    id: str
+    tenant: str
+    sha256: str
+    created: str
+    revoked: str | None = None
+
+
+class _KeyFile(msgspec.Struct, frozen=True):
+    keys: list[ApiKey] = []
+
+
+def keys_path(home: Path) -> Path:
+    """Return the file of keys, which the gateway watches."""
+    return home / "keys.json"
+
+
+def first_key_path(home: Path) -> Path:
+    """Return the file that holds the first key in plain text, for its owner alone."""
+    return home / "api-key"
+
+
+def list_keys(home: Path) -> list[ApiKey]:
+    """Return every key of `home`, revoked ones too, oldest first.
+
+    Raises
+    ------
+    StackError
+        The file is damaged.
+    """
+    path = keys_path(home)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_KeyFile).keys
+    except FileNotFoundError:
+        return []
+    except msgspec.DecodeError as error:
+        raise StackError(f"{path} is damaged: {error}; restore it, or delete it and create new keys") from None
+
+
+def create_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
+    """Make a key for `tenant` and return its record and the key itself, which is stored nowhere.
+
+    Raises
+    ------
+    SettingsError
+        The tenant's name is not 1 to 64 letters, digits, dots, underscores or hyphens.
+    """
+    if not _TENANT.fullmatch(tenant):
+        raise SettingsError(
+            f"tenant {tenant!r} is no name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+        )
+    secret = f"weir-{secrets.token_urlsafe(32)}"
+    record = ApiKey(
+        id=f"k_{secrets.token_hex(6)}",
+        tenant=tenant,
+        sha256=hashlib.sha256(secret.encode()).hexdigest(),
+        created=_now(),
+    )
+    with _locked(home):
+        _write(home, [*list_keys(home), record])
+    return record, secret
+
+
+def revoke_key(home: Path, key_id: str) -> ApiKey:
+    """Revoke the key `key_id` and return it; a second time changes nothing.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such key.
+    """
+    with _locked(home):
+        keys = list_keys(home)
+        found = next((key for key in keys if key.id == key_id), None)
+        if found is None:
+            raise NotFoundError(
+                f"no key {key_id!r} in {keys_path(home)}; `weir keys list` shows the {len(keys)} there are"
+            )
+        if found.revoked is None:
+            found = msgspec.structs.replace(found, revoked=_now())
+            _write(home, [found if key.id == key_id else key for key in keys])
+    return found
+
+
+def ensure_first_key(home: Path) -> bool:
+    """Make the first key, for tenant ``default``, where there is none; tell whether it was made now."""
+    path = first_key_path(home)
+    if path.exists() and list_keys(home):
+        return False
+    _, secret = create_key(home, "default")
+    _replace(path, secret + "\n")
+    return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / ".keys.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(home: Path, keys: list[ApiKey]) -> None:
+    document = json.loads(msgspec.json.encode(_KeyFile(keys)))
+    _replace(keys_path(home), json.dumps(document, indent=2) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a private file in one step: a reader sees the old text or the new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
