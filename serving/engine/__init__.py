@@ -9,6 +9,7 @@ from serving.engine.errors import (
     ModelNotFoundError,
     PromptRejectedError,
 )
+from serving.engine.factory import create_engine
 from serving.engine.protocol import Chunk, Engine, EngineStats, FinishReason, Sampling
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "ModelNotFoundError",
     "PromptRejectedError",
     "Sampling",
+    "create_engine",
 ]

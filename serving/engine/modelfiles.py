@@ -15,6 +15,7 @@ __all__ = [
     "Progress",
     "directory_digest",
     "file_digest",
+    "model_version",
     "no_progress",
     "read_manifest",
     "version_of",
@@ -118,3 +119,9 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     intact = all((directory / n).is_file() and (directory / n).stat().st_size == s for n, s in manifest.files.items())
     return manifest if intact else None
+
+
+def model_version(directory: Path) -> str:
+    """Version of the weights in `directory`, from its manifest or else from the weights themselves."""
+    manifest = read_manifest(directory)
+    return version_of(manifest.digest if manifest is not None else directory_digest(directory))

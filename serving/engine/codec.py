@@ -1,0 +1,110 @@
+"""Between text and tokens: a model directory's tokenizer and chat template, without importing transformers.
+
+transformers takes seconds to import and this needs none of it: `tokenizers` reads the same file, and the template is
+rendered in the same kind of sandbox with the same globals, so the tokens are the same (a test compares them).
+"""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from serving.engine.errors import ModelInvalidError, PromptRejectedError
+
+__all__ = ["Codec", "DirectoryCodec"]
+
+# What a model without a template of its own gets: base models continue text, and this reads like a transcript.
+_PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+class Codec(Protocol):
+    """Encodes prompts and decodes tokens."""
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a plain prompt, with whatever the tokenizer puts in front of one."""
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokens of a conversation up to where the assistant speaks."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of `tokens`, special ones left out; an unfinished character reads as U+FFFD."""
+
+
+class DirectoryCodec:
+    """The codec of a model directory (`tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`)."""
+
+    def __init__(self, directory: Path) -> None:
+        file = directory / "tokenizer.json"
+        if not file.is_file():
+            raise ModelInvalidError(f"{directory} has no tokenizer.json: save it with a fast tokenizer")
+        self._tokenizer = Tokenizer.from_file(str(file))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        config = _read_json(directory / "tokenizer_config.json")
+        self._specials = {key: _content(value) for key, value in config.items() if key.endswith("_token") and value}
+        self._template = _environment().from_string(_template_text(directory, config))
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a plain prompt."""
+        return list(self._tokenizer.encode(text).ids)
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokens of a conversation up to where the assistant speaks.
+
+        Raises
+        ------
+        PromptRejectedError
+            The template refuses the conversation, as some do when roles do not alternate.
+        """
+        try:
+            text = self._template.render(messages=list(messages), add_generation_prompt=True, **self._specials)
+        except TemplateError as error:
+            raise PromptRejectedError(f"the model's chat template refuses these messages: {error}") from error
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of `tokens`, special ones left out."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+
+def _template_text(directory: Path, config: Mapping[str, Any]) -> str:
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    template = config.get("chat_template")
+    if isinstance(template, list):  # named templates; the unnamed use is "default"
+        template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)
+    return template or _PLAIN_TEMPLATE
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = lambda form: dt.datetime.now(tz=dt.UTC).strftime(form)
+    return environment
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _to_json(value: Any, *, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _content(value: Any) -> str:
+    return str(value["content"]) if isinstance(value, dict) else str(value)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

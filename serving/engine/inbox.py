@@ -1,0 +1,79 @@
+"""Chunks on their way from an engine's thread to the coroutine that reads them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from serving.engine.errors import EngineError, PromptRejectedError
+from serving.engine.protocol import Chunk, Sampling
+
+__all__ = ["Inbox", "check_prompt"]
+
+
+class Inbox:
+    """Belongs to the event loop that makes it; `send` may be called from any thread.
+
+    A reader that falls behind gets what has gathered as one chunk.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._chunks: deque[Chunk] = deque()
+        self._error: EngineError | None = None
+        self._ready = asyncio.Event()
+
+    def send(self, item: Chunk | EngineError) -> bool:
+        """Hand over a chunk, or the error that ends the answer; `False` when the reader's event loop is gone."""
+        try:
+            self._loop.call_soon_threadsafe(self.put, item)
+        except RuntimeError:  # the loop is closed, and with it whoever would have read this
+            return False
+        return True
+
+    def put(self, item: Chunk | EngineError) -> None:
+        """Hand over from the event loop's own thread."""
+        if isinstance(item, Chunk):
+            self._chunks.append(item)
+        else:
+            self._error = item
+        self._ready.set()
+
+    async def get(self) -> Chunk:
+        """Wait for the next chunk."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            self._ready.clear()
+            await self._ready.wait()
+        chunks = list(self._chunks)
+        self._chunks.clear()
+        return chunks[0] if len(chunks) == 1 else _joined(chunks)
+
+
+def check_prompt(prompt: Sequence[int], sampling: Sampling, context_length: int) -> None:
+    """Refuse what cannot be run.
+
+    Raises
+    ------
+    PromptRejectedError
+        No prompt, `max_tokens` below 1, or both together longer than `context_length`.
+    """
+    if not prompt:
+        raise PromptRejectedError("the prompt is empty: send at least one token")
+    if sampling.max_tokens < 1:
+        raise PromptRejectedError(f"max_tokens is {sampling.max_tokens}: ask for at least 1")
+    if len(prompt) + sampling.max_tokens > context_length:
+        raise PromptRejectedError(
+            f"{len(prompt)} prompt tokens and max_tokens {sampling.max_tokens} exceed the model's context of "
+            f"{context_length} tokens: shorten the prompt or lower max_tokens"
+        )
+
+
+def _joined(chunks: Sequence[Chunk]) -> Chunk:
+    last = chunks[-1]
+    return Chunk(
+        text="".join(chunk.text for chunk in chunks),
+        finish_reason=last.finish_reason,
+        prompt_tokens=last.prompt_tokens,
+        completion_tokens=last.completion_tokens,
+    )

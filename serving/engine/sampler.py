@@ -1,0 +1,117 @@
+"""Choose the next token of every row of a batch, each by its own request's rules and its own random numbers."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from serving.engine.protocol import Sampling
+
+__all__ = ["Draw", "choose"]
+
+# Sorting a vocabulary takes milliseconds; its likeliest few hundred tokens nearly always hold `top_p` of the whole.
+_LIKELIEST = 256
+_GREEDY_BELOW = 1e-5
+
+
+class Draw:
+    """How one request chooses: its sampling, its random numbers, and what it has said so far.
+
+    The random numbers belong to the request, so its text does not depend on which others share its batch.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        self.sampling = sampling
+        self.greedy = sampling.temperature < _GREEDY_BELOW
+        self._penalised = bool(sampling.frequency_penalty or sampling.presence_penalty)
+        self._counts: Counter[int] = Counter()
+        self._generator = torch.Generator()
+        if sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(sampling.seed % 2**63)
+
+    @property
+    def penalises(self) -> bool:
+        """Whether the logits of this row must be changed before a token is chosen."""
+        return self._penalised and bool(self._counts)
+
+    def penalise(self, logits: torch.Tensor) -> None:
+        """Lower, in place, the logits of what was said: OpenAI's frequency and presence penalties."""
+        tokens = torch.tensor(list(self._counts), device=logits.device)
+        counts = torch.tensor(list(self._counts.values()), dtype=logits.dtype, device=logits.device)
+        logits[tokens] -= counts * self.sampling.frequency_penalty + self.sampling.presence_penalty
+
+    def uniform(self) -> float:
+        """Return the request's next random number, in [0, 1)."""
+        return float(torch.rand((), generator=self._generator, dtype=torch.float64))
+
+    def said(self, token: int) -> None:
+        """Remember a token that was chosen."""
+        if self._penalised:
+            self._counts[token] += 1
+
+
+def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
+    """Choose a token for each row.
+
+    Parameters
+    ----------
+    logits
+        `[rows, vocabulary]`; changed in place where penalties apply.
+    draws
+        One for each row.
+
+    Returns
+    -------
+    list of int
+        The tokens, which the draws remember.
+    """
+    if any(draw.penalises for draw in draws):
+        logits = logits.float()
+        for row, draw in zip(logits, draws, strict=True):
+            if draw.penalises:
+                draw.penalise(row)
+    tokens: list[int] = logits.argmax(dim=-1).tolist()
+    drawn = [index for index, draw in enumerate(draws) if not draw.greedy]
+    if drawn:
+        chosen = _sample(logits[drawn], [draws[index] for index in drawn])
+        for index, token in zip(drawn, chosen, strict=True):
+            tokens[index] = token
+    for draw, token in zip(draws, tokens, strict=True):
+        draw.said(token)
+    return tokens
+
+
+def _sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
+    temperature = torch.tensor([draw.sampling.temperature for draw in draws], device=logits.device)
+    probabilities = torch.softmax(logits.float() / temperature[:, None], dim=-1)
+    points = torch.tensor([draw.uniform() for draw in draws], dtype=torch.float64, device=logits.device)
+    cut = [index for index, draw in enumerate(draws) if draw.sampling.top_p < 1.0]
+    tokens = [0] * len(draws) if len(cut) == len(draws) else _pick(probabilities, points)
+    if cut:
+        share = torch.tensor([draws[index].sampling.top_p for index in cut], device=logits.device)
+        for index, token in zip(cut, _nucleus(probabilities[cut], points[cut], share), strict=True):
+            tokens[index] = token
+    return tokens
+
+
+def _nucleus(probabilities: torch.Tensor, points: torch.Tensor, share: torch.Tensor) -> list[int]:
+    """Draw from the fewest tokens that together reach `share`; the most likely one is always among them."""
+    size = min(_LIKELIEST, probabilities.shape[-1])
+    values, tokens = probabilities.topk(size, dim=-1)
+    if bool((values.sum(dim=-1) < share).any()):
+        values, tokens = probabilities.sort(dim=-1, descending=True)
+    before = values.cumsum(dim=-1) - values
+    kept = values.masked_fill(before >= share[:, None], 0.0)
+    kept[:, 0] = values[:, 0]
+    picked = torch.tensor(_pick(kept, points), device=tokens.device)
+    return list(tokens.gather(-1, picked[:, None]).flatten().tolist())
+
+
+def _pick(weights: torch.Tensor, points: torch.Tensor) -> list[int]:
+    """Invert the cumulative distribution of each row at its point."""
+    total = weights.cumsum(dim=-1, dtype=torch.float64)
+    # The point is below the whole, so that the first token whose sum exceeds it has a weight above 0.
+    target = (points * total[:, -1]).clamp(max=total[:, -1].nextafter(torch.zeros_like(points)))
+    return list(torch.searchsorted(total, target[:, None], right=True).flatten().tolist())

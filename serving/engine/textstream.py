@@ -1,0 +1,100 @@
+"""From tokens to text as they come: never half a character, never a piece of a stop string."""
+
+from collections.abc import Callable, Sequence
+
+__all__ = ["Detokeniser", "StopStrings", "TextStream"]
+
+_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+# A character has four bytes at most, and a token at least one: what is unfinished after so many never will be finished.
+_MOST_PENDING = 6
+
+
+class Detokeniser:
+    """Decodes token by token.
+
+    A token's text can depend on its neighbours (spaces, characters split over tokens), so a short window is decoded
+    with and without the new tokens, and the difference is the new text.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self._decode = decode
+        self._window: list[int] = []
+        self._read = 0  # tokens of the window whose text was given out
+
+    def push(self, token: int) -> str:
+        """Text that `token` completes, or nothing while a character is unfinished."""
+        self._window.append(token)
+        return self._take(final=len(self._window) - self._read >= _MOST_PENDING)
+
+    def flush(self) -> str:
+        """Whatever is left when no token follows, without the unfinished character."""
+        return self._take(final=True).rstrip(_UNFINISHED)
+
+    def _take(self, *, final: bool) -> str:
+        before = self._decode(self._window[: self._read])
+        after = self._decode(self._window)
+        if after.endswith(_UNFINISHED) and not final:
+            return ""
+        self._window = self._window[self._read :]
+        self._read = len(self._window)
+        return after[len(before) :]
+
+
+class StopStrings:
+    """Holds text back while it may be the beginning of a stop string."""
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._stop = tuple(text for text in stop if text)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, text: str) -> str:
+        """Text that is safe to give out; after `stopped` is set, there is no more."""
+        if not self._stop:
+            return text
+        held = self._held + text
+        found = [at for stop in self._stop if (at := held.find(stop)) >= 0]
+        if found:
+            self.stopped, self._held = True, ""
+            return held[: min(found)]
+        keep = max(_overlap(held, stop) for stop in self._stop)
+        self._held = held[len(held) - keep :]
+        return held[: len(held) - keep]
+
+    def flush(self) -> str:
+        """Give out what was held back: nothing follows that could complete it."""
+        held, self._held = self._held, ""
+        return held
+
+
+class TextStream:
+    """The text of one answer."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str]) -> None:
+        self._tokens = Detokeniser(decode)
+        self._stop = StopStrings(stop)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has come."""
+        return self._stop.stopped
+
+    def push(self, token: int) -> str:
+        """Text that may be given out now that `token` has come."""
+        return self._stop.push(self._tokens.push(token))
+
+    def flush(self) -> str:
+        """Text that is left when the answer ends."""
+        text = self._stop.push(self._tokens.flush())
+        return text if self.stopped else text + self._stop.flush()
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`, which is itself not in `text`.
+
+    Examples
+    --------
+    >>> _overlap("so EN", "END"), _overlap("so", "END")
+    (2, 0)
+    """
+    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
