@@ -1,0 +1,12 @@
+"""Faust as Weir needs it: honest commits, awaited outputs and state, a watchdog, one factory of apps.
+
+Importing this imports Faust; the event contract (:mod:`stream.wire`) does not.
+"""
+
+from stream.runtime.app import BaseApp, create_base_app
+from stream.runtime.publish import Publisher, Window
+from stream.runtime.table import AckedTable
+from stream.runtime.tracker import AckTracker
+from stream.runtime.transport import Transport
+
+__all__ = ["AckTracker", "AckedTable", "BaseApp", "Publisher", "Transport", "Window", "create_base_app"]

@@ -1,0 +1,207 @@
+"""The Faust app that score and watch are built on.
+
+Why this exists: Faust's defaults bind a web server to every interface, create topics with partition counts of their own, take
+a minute to notice a dead worker and lose their place (faults.md, traps 1 to 10). One factory sets all of that once.
+"""
+
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import faust
+from faust.types import TP
+from yarl import URL
+
+from stream.runtime.publish import Publisher
+from stream.runtime.table import AckedTable
+from stream.runtime.transport import Consumer, Transport
+from stream.settings import KafkaSettings
+
+__all__ = ["BaseApp", "create_base_app"]
+
+_SESSION_SECONDS = 10.0
+_HEARTBEAT_SECONDS = 3.0
+_REQUEST_SECONDS = 30.0
+_LOOP_STALL_SECONDS = 5.0
+_MEBIBYTE = 1024 * 1024
+
+
+class BaseApp(faust.App):
+    """A Faust app with acknowledged outputs, honest commits and a word on its own health.
+
+    Attributes
+    ----------
+    publisher
+        Produces with an awaited acknowledgement.
+    kafka
+        The settings it was made from.
+    sources
+        Topic to partition count of everything that is read or written; checked before the start.
+    held
+        Returns how many delivered events are kept open on purpose (an open bucket), which is no lag.
+    health_checks
+        Called by :meth:`health`; each returns a reason, or "" while all is well.
+    """
+
+    kafka: KafkaSettings
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sources: dict[str, int] = {}
+        self.publisher = Publisher(lambda: self.producer)
+        self.held: Callable[[], int] = lambda: 0
+        self.health_checks: dict[str, Callable[[], str]] = {}
+        self.watchdog_seconds = 60.0
+        self.progress_count = 0
+        self._beat: float | None = None
+
+    def raw_topic(self, name: str, partitions: int) -> Any:
+        """Return a topic of raw bytes that exists already; Faust never creates it."""
+        self.sources[name] = partitions
+        return self.topic(
+            name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            partitions=partitions,
+            internal=False,
+            allow_empty=True,
+        )
+
+    def raw_table(self, name: str, partitions: int) -> AckedTable:
+        """Return an :class:`AckedTable` whose changelog has as many partitions as its source."""
+        return cast(AckedTable, self.Table(name, key_type=bytes, value_type=bytes, partitions=partitions))
+
+    @property
+    def acked_consumer(self) -> Consumer:
+        """The consumer, with its tracker."""
+        return cast(Consumer, self.consumer)
+
+    @property
+    def started_consumer(self) -> Consumer | None:
+        """The consumer, or None before the app has made one."""
+        return cast(Consumer | None, self._consumer)
+
+    def settle(self, event: Any) -> bool:
+        """Let `event`'s offset go: all its outputs are acknowledged, its state is kept."""
+        event.ack()
+        self.progress()
+        return bool(self.acked_consumer.settle(event.message))
+
+    def is_current(self, event: Any) -> bool:
+        """Whether `event` belongs to the present assignment; if not, it is delivered again and must be dropped."""
+        message = event.message
+        return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
+
+    def progress(self) -> None:
+        """Tell the watchdog that work was done (an event settled, a bucket closed)."""
+        self.progress_count += 1
+
+    def lag(self) -> dict[TP, int]:
+        """Return open and undelivered records of each assigned partition, by what the last fetch said; cheap."""
+        consumer = self.started_consumer
+        if consumer is None:
+            return {}
+        lags = {}
+        for tp in consumer.tracker.partitions:
+            position, end = consumer.tracker.position(tp), consumer.highwater(tp)
+            if position is not None and end is not None and self.topics.acks_enabled_for(tp.topic):
+                lags[tp] = max(0, end - position)
+        return lags
+
+    def health(self) -> dict[str, object]:
+        """Return {what: reason} of everything that is wrong; callable from any thread."""
+        reasons: dict[str, object] = {}
+        if self._beat is None:
+            reasons["start"] = "not started: waiting for the broker and its topics"
+        elif (silent := time.monotonic() - self._beat) > _LOOP_STALL_SECONDS:
+            reasons["event_loop"] = f"no heartbeat for {silent:.0f} s, bound {_LOOP_STALL_SECONDS:.0f} s"
+        elif (consumer := self.started_consumer) is None or consumer.tracker.generation is None:
+            reasons["consumer"] = "no partitions assigned yet"
+        reasons |= {name: reason for name, check in self.health_checks.items() if (reason := check())}
+        return reasons
+
+    def beat(self) -> None:
+        """Record that the event loop runs."""
+        self._beat = time.monotonic()
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Transport:
+        return Transport(self.conf.broker_producer, self)
+
+
+def create_base_app(
+    app_id: str,
+    kafka: KafkaSettings,
+    *,
+    data_dir: Path,
+    buffer_events: int = 256,
+    **options: Any,
+) -> BaseApp:
+    """Return an app without agents.
+
+    Parameters
+    ----------
+    app_id
+        Also the consumer group and the prefix of changelog topics.
+    kafka
+        Connection, credentials, topics.
+    data_dir
+        This worker's own; Faust keeps its folders there.
+    buffer_events
+        Events that wait in memory before an agent takes them.
+    options
+        Faust settings that differ from ours.
+    """
+    app = BaseApp(app_id, **{**_faust_settings(kafka, data_dir, buffer_events), **options})
+    app.kafka = kafka
+    return app
+
+
+def _faust_settings(kafka: KafkaSettings, data_dir: Path, buffer_events: int) -> dict[str, Any]:
+    return {
+        "broker": [URL(f"kafka://{server.strip()}") for server in kafka.bootstrap_servers.split(",")],
+        "broker_credentials": _credentials(kafka.client_options()),
+        "broker_session_timeout": _SESSION_SECONDS,
+        "broker_rebalance_timeout": _SESSION_SECONDS,
+        "broker_heartbeat_interval": _HEARTBEAT_SECONDS,
+        "broker_request_timeout": _REQUEST_SECONDS,
+        "broker_commit_interval": 1.0,
+        "producer_request_timeout": _REQUEST_SECONDS,
+        "producer_acks": -1,
+        "producer_linger": 0.002,
+        "producer_max_request_size": 2 * _MEBIBYTE,
+        "consumer_max_fetch_size": 4 * _MEBIBYTE,
+        "consumer_auto_offset_reset": "earliest",
+        "stream_wait_empty": False,
+        "stream_buffer_maxsize": buffer_events,
+        "stream_recovery_delay": 0.0,
+        "agent_supervisor": "mode.CrashingSupervisor",
+        "topic_disable_leader": True,
+        "topic_replication_factor": 1,
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "store": "memory://",
+        "Table": AckedTable,
+        "datadir": data_dir,
+        "web_enabled": False,
+        "autodiscover": False,
+        "worker_redirect_stdouts": False,
+    }
+
+
+def _credentials(options: Mapping[str, Any]) -> Any:
+    context: ssl.SSLContext | None = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=context,
+            mechanism=options["sasl_mechanism"],
+        )
+    return faust.SSLCredentials(context) if context is not None else None

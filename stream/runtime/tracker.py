@@ -1,0 +1,110 @@
+"""Which offset may be committed: the smallest that is not finished.
+
+Why this exists: Faust's own bookkeeping can commit past a message in flight (faust#606, faust#707), because it keeps only
+what was acknowledged. This one keeps what was delivered and is not finished, so the answer needs no guess about gaps.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
+
+__all__ = ["AckTracker"]
+
+PartitionT = TypeVar("PartitionT", bound=Hashable)
+
+
+class AckTracker(Generic[PartitionT]):
+    """Open offsets of each assigned partition, in one assignment generation.
+
+    Every operation costs amortised O(1); the state is the open offsets alone. Not thread-safe: the event loop owns it.
+
+    Examples
+    --------
+    >>> tracker = AckTracker()
+    >>> tracker.assign(["p"], generation=1)
+    >>> for offset in (4, 5, 9):
+    ...     _ = tracker.deliver("p", offset, generation=1)
+    >>> tracker.ack("p", 5, generation=1), tracker.position("p")
+    (True, 4)
+    >>> tracker.ack("p", 4, generation=1), tracker.position("p")
+    (True, 9)
+    >>> tracker.ack("p", 9, generation=0), tracker.position("p")
+    (False, 9)
+    """
+
+    def __init__(self) -> None:
+        self._generation: int | None = None
+        self._partitions: dict[PartitionT, _Partition] = {}
+
+    @property
+    def generation(self) -> int | None:
+        """The current assignment generation, None before the first."""
+        return self._generation
+
+    @property
+    def partitions(self) -> list[PartitionT]:
+        """The partitions that are assigned."""
+        return list(self._partitions)
+
+    def assign(self, partitions: Iterable[PartitionT], generation: int) -> None:
+        """Begin a generation: what was delivered in an earlier one is forgotten, and will be delivered again."""
+        self._generation = generation
+        self._partitions = {partition: _Partition() for partition in partitions}
+
+    def revoke(self, partitions: Iterable[PartitionT]) -> None:
+        """Forget `partitions`: their offsets are another worker's now."""
+        for partition in partitions:
+            self._partitions.pop(partition, None)
+
+    def deliver(self, partition: PartitionT, offset: int, generation: int) -> bool:
+        """Open `offset`; False where it is of another generation, not assigned, or was delivered before."""
+        state = self._state(partition, generation)
+        if state is None or (state.last is not None and offset <= state.last):
+            return False
+        state.last = offset
+        state.open[offset] = None
+        return True
+
+    def ack(self, partition: PartitionT, offset: int, generation: int) -> bool:
+        """Finish `offset`; False where it is of another generation, not assigned, or not open."""
+        state = self._state(partition, generation)
+        if state is None or offset not in state.open:
+            return False
+        del state.open[offset]
+        return True
+
+    def owns(self, partition: PartitionT, generation: int) -> bool:
+        """Whether `partition` is assigned, in that generation."""
+        return self._state(partition, generation) is not None
+
+    def position(self, partition: PartitionT) -> int | None:
+        """Return the offset to commit: the smallest open one, else one past the last delivered; None before the first."""
+        state = self._partitions.get(partition)
+        if state is None or state.last is None:
+            return None
+        return next(iter(state.open), state.last + 1)
+
+    def delivered(self, partition: PartitionT) -> int | None:
+        """Return one past the last offset that was delivered, or None."""
+        state = self._partitions.get(partition)
+        return None if state is None or state.last is None else state.last + 1
+
+    def open_count(self, partition: PartitionT | None = None) -> int:
+        """Return how many offsets are open, in `partition` or in all."""
+        if partition is None:
+            return sum(len(state.open) for state in self._partitions.values())
+        state = self._partitions.get(partition)
+        return 0 if state is None else len(state.open)
+
+    def _state(self, partition: PartitionT, generation: int) -> "_Partition | None":
+        return self._partitions.get(partition) if generation == self._generation else None
+
+
+class _Partition:
+    """Open offsets in their order of delivery; a plain dict would scan the deleted head of a long window."""
+
+    __slots__ = ("last", "open")
+
+    def __init__(self) -> None:
+        self.last: int | None = None
+        self.open: OrderedDict[int, None] = OrderedDict()

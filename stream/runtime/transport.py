@@ -1,0 +1,84 @@
+"""Faust's aiokafka transport with a commit that never passes an unfinished message.
+
+Why this exists: `Consumer._new_offset` of faust-streaming 0.15 commits past messages in flight (faults.md, traps 1 to 3), and
+Faust acknowledges on its own what an agent never saw (a message of an older generation, one that it cannot decode, one
+whose agent raised). Here only :meth:`Consumer.settle`, called by an agent that has finished, lets an offset go.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from stream.runtime.tracker import AckTracker
+
+__all__ = ["Consumer", "Producer", "Transport"]
+
+
+class Consumer(driver.Consumer):
+    """A consumer whose committable offsets come from an :class:`~stream.runtime.tracker.AckTracker`."""
+
+    def __init__(
+        self, transport: Any, callback: Any, on_partitions_revoked: Any, on_partitions_assigned: Any, **kwargs: Any
+    ) -> None:
+        self.tracker: AckTracker[TP] = AckTracker()
+        self._forward = callback
+        super().__init__(transport, self._deliver, on_partitions_revoked, on_partitions_assigned, **kwargs)
+
+    async def _deliver(self, message: Any) -> None:
+        if self.app.topics.acks_enabled_for(message.topic):
+            self.tracker.deliver(TP(message.topic, message.partition), message.offset, message.generation_id)
+        await self._forward(message)
+
+    def settle(self, message: Any) -> bool:
+        """Let `message`'s offset go; False where its assignment has ended since."""
+        return self.tracker.ack(TP(message.topic, message.partition), message.offset, message.generation_id)
+
+    def committed(self, tp: TP) -> int | None:
+        """Return the offset last committed, as far as this worker knows."""
+        return self._committed_offset[tp]
+
+    def ack(self, message: Any) -> bool:
+        """Keep Faust's mark that nobody holds the message any more; it moves no offset."""
+        first = not message.acked
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return first
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self.tracker.position(tp)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in self.tracker.partitions if topics is None or tp in topics or tp.topic in topics)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Keep no intervals: the tracker needs no gaps, and Faust's would grow for ever."""
+
+    async def on_partitions_revoked(self, revoked: Iterable[TP]) -> None:
+        """Forget what was in flight; the next generation gets it again."""
+        self.tracker.revoke(revoked)
+        await super().on_partitions_revoked(set(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TP], generation_id: int = 0) -> None:
+        """Begin the generation before the first message of it can arrive."""
+        self.tracker.assign((TP(tp.topic, tp.partition) for tp in assigned), generation_id)
+        await super().on_partitions_assigned(set(assigned), generation_id)
+
+
+class Producer(driver.Producer):
+    """A producer that waits for all in-sync replicas.
+
+    Not idempotent: an expired batch can lose an idempotent producer its sequence for good (aiokafka#1017), every effect of
+    ours may be repeated anyway, and aiokafka keeps one batch a partition in flight, so that order holds without.
+    """
+
+    def _settings_extra(self) -> dict[str, Any]:
+        return {"acks": "all"}
+
+
+class Transport(driver.Transport):
+    """The transport of every Weir app, set on ``app.transport`` and ``app.producer_transport``."""
+
+    Consumer: ClassVar[Any] = Consumer
+    Producer: ClassVar[Any] = Producer

@@ -1,0 +1,146 @@
+"""Ends a worker that has work and does none.
+
+Why this exists: Faust's recovery can hang, its consumer can die slowly, and neither resumes after every broker outage
+(faults.md, trap 8). A supervisor starts the worker anew; at-least-once makes that safe. The watchdog asks the broker through
+a client of its own, since the one that it watches may be what is dead, and it pauses while the broker is away.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream.runtime.app import BaseApp
+
+__all__ = ["EXIT_STALLED", "Stall", "Watchdog", "end_process"]
+
+EXIT_STALLED = 70
+
+_log = logging.getLogger(__name__)
+_PROBE_SECONDS = 5.0
+
+
+def end_process(reason: str) -> None:
+    """Exit at once with :data:`EXIT_STALLED`: a worker that hangs may hang in stopping too."""
+    _log.critical("%s; ending this worker, its supervisor starts it anew", reason)
+    logging.shutdown()
+    os._exit(EXIT_STALLED)
+
+
+class Stall:
+    """How long there has been work without progress.
+
+    Examples
+    --------
+    >>> stall = Stall(60.0)
+    >>> stall.observe(now=0.0, progress=5, work=True), stall.observe(now=59.0, progress=5, work=True)
+    (False, False)
+    >>> stall.observe(now=60.0, progress=5, work=True)
+    True
+    >>> stall.observe(now=61.0, progress=6, work=True)
+    False
+    """
+
+    def __init__(self, bound_seconds: float) -> None:
+        self._bound = bound_seconds
+        self._progress: int | None = None
+        self._since = 0.0
+
+    def observe(self, *, now: float, progress: int, work: bool) -> bool:
+        """Take one look; True where there was work and no progress for the bound.
+
+        Parameters
+        ----------
+        now
+            Monotonic seconds.
+        progress
+            A count that grows with every piece of work done.
+        work
+            Whether anything waits; False while the broker is away.
+        """
+        if not work or progress != self._progress:
+            self._progress, self._since = progress, now
+            return False
+        return now - self._since >= self._bound
+
+
+class Watchdog:
+    """Looks at one app every few seconds.
+
+    Parameters
+    ----------
+    app
+        Whose `progress_count`, assignment and `watchdog_seconds` count.
+    end
+        Called with the reason once the bound is passed.
+    """
+
+    def __init__(self, app: BaseApp, end: Callable[[str], None] = end_process) -> None:
+        self._app = app
+        self._end = end
+        self._stall = Stall(app.watchdog_seconds)
+        self._pause = min(_PROBE_SECONDS, app.watchdog_seconds / 4)
+        self._client: AIOKafkaConsumer | None = None
+        self._beginnings: dict[TopicPartition, int] = {}
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            while True:
+                work = await self._waiting()
+                if self._stall.observe(now=time.monotonic(), progress=self._app.progress_count, work=work > 0):
+                    self._end(f"{work} records wait and none was finished for {self._app.watchdog_seconds:.0f} s")
+                await asyncio.sleep(self._pause)
+        finally:
+            await self._close()
+
+    async def _waiting(self) -> int:
+        """Return how many records wait for this worker: undelivered and open ones less those held on purpose."""
+        consumer = self._app.started_consumer
+        if consumer is None or consumer.tracker.generation is None or self._app.rebalancing:
+            return 1 if await self._broker_answers() else 0
+        partitions = [tp for tp in consumer.tracker.partitions if self._app.topics.acks_enabled_for(tp.topic)]
+        ends = await self._ends([TopicPartition(*tp) for tp in partitions])
+        if ends is None:
+            return 0
+        total = sum(consumer.tracker.open_count(tp) for tp in partitions) - self._app.held()
+        for tp in partitions:
+            done = consumer.tracker.delivered(tp) or consumer.committed(tp)
+            first = self._beginnings.get(TopicPartition(*tp), 0)
+            total += max(0, ends[TopicPartition(*tp)] - max(done or 0, first))
+        return total
+
+    async def _ends(self, partitions: list[TopicPartition]) -> Mapping[TopicPartition, int] | None:
+        """Return the end offsets, or None where the broker does not answer."""
+        try:
+            client = await asyncio.wait_for(self._connected(), _PROBE_SECONDS)
+            self._beginnings = await asyncio.wait_for(client.beginning_offsets(partitions), _PROBE_SECONDS)
+            ends: Mapping[TopicPartition, int] = await asyncio.wait_for(client.end_offsets(partitions), _PROBE_SECONDS)
+        except (KafkaError, OSError, TimeoutError):
+            await self._close()
+            return None
+        return ends
+
+    async def _broker_answers(self) -> bool:
+        names = list(self._app.sources)[:1]
+        return await self._ends([TopicPartition(name, 0) for name in names]) is not None
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._client is None:
+            options: dict[str, Any] = self._app.kafka.client_options()
+            self._client = AIOKafkaConsumer(**options, request_timeout_ms=int(_PROBE_SECONDS * 1000))
+            await self._client.start()
+        return self._client
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            try:
+                await asyncio.wait_for(client.stop(), _PROBE_SECONDS)
+            except (KafkaError, OSError, TimeoutError) as error:
+                _log.debug("closing the watchdog's client: %s", type(error).__name__)

@@ -1,0 +1,113 @@
+"""Runs an app until it is told to stop: waits for the broker, starts, watches, stops, returns an exit status."""
+
+import asyncio
+import logging
+import signal
+import threading
+from typing import Any
+
+import faust
+
+from stream.errors import TopicMismatch
+from stream.runtime.app import BaseApp
+from stream.runtime.topics import wait_for_topics
+from stream.runtime.watchdog import EXIT_STALLED, Watchdog, end_process
+
+__all__ = ["EXIT_CONFIG", "EXIT_CRASHED", "EXIT_STALLED", "run"]
+
+EXIT_CRASHED = 1
+EXIT_CONFIG = 78
+
+_log = logging.getLogger(__name__)
+_STOP_SECONDS = 10.0
+_BEAT_SECONDS = 0.5
+
+
+def run(app: BaseApp) -> int:
+    """Run `app` in the main thread until SIGTERM or SIGINT; blocks.
+
+    Returns
+    -------
+    int
+        0 after a signal, :data:`EXIT_CRASHED`, or :data:`EXIT_CONFIG` where topics do not fit. A worker that stalls, or
+        does not stop within 10 s, ends its process with :data:`~stream.runtime.watchdog.EXIT_STALLED`.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        if not loop.run_until_complete(_prepare(app)):
+            return 0
+    except TopicMismatch as error:
+        _log.critical("%s", error)
+        return EXIT_CONFIG
+    worker = _Worker(app, loop=loop, quiet=True, override_logging=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        worker.stopped_in_time()
+
+
+async def _prepare(app: BaseApp) -> bool:
+    """Wait for the broker and the topics; False where a signal came first."""
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.ensure_future(wait_for_topics(app.kafka.client_options(), app.sources))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, waiting.cancel)
+    try:
+        await waiting
+    except asyncio.CancelledError:
+        return False
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    return True
+
+
+class _Worker(faust.Worker):
+    """Faust's worker, with a heartbeat and a watchdog that run before recovery does, and a bound on stopping."""
+
+    app: BaseApp
+
+    def __init__(self, app: BaseApp, **kwargs: Any) -> None:
+        super().__init__(app, **kwargs)
+        self._side_tasks: list[asyncio.Task[None]] = []
+        self._last_resort = threading.Timer(_STOP_SECONDS, end_process, ("not stopped within 10 s",))
+        self._last_resort.daemon = True
+
+    async def on_start(self) -> None:
+        """Start what must run while recovery hangs."""
+        await super().on_start()
+        self._side_tasks = [asyncio.ensure_future(self._beat()), asyncio.ensure_future(Watchdog(self.app).run())]
+
+    async def on_stop(self) -> None:
+        """End the side tasks."""
+        for task in self._side_tasks:
+            task.cancel()
+        await asyncio.gather(*self._side_tasks, return_exceptions=True)
+        await super().on_stop()
+
+    def on_worker_shutdown(self) -> None:
+        """Start the clock that ends a worker which cannot stop."""
+        self._begin_stop()
+
+    def stopped_in_time(self) -> None:
+        """Disarm that clock."""
+        self._last_resort.cancel()
+
+    def _begin_stop(self) -> None:
+        if self._last_resort.ident is None:
+            self._last_resort.start()
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        self._begin_stop()
+        super()._schedule_shutdown(signal)
+
+    async def _beat(self) -> None:
+        while True:
+            self.app.beat()
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    async def on_execute(self) -> None:
+        """Leave the process's title as it is: supervision knows processes by it."""
