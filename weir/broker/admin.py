@@ -19,6 +19,7 @@ __all__ = ["TopicInfo", "create_topics", "list_topics"]
 
 _ALREADY_EXISTS = 36
 _TIMEOUT_MS = 30_000
+_COPIES = 3
 
 
 class TopicInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +60,7 @@ async def _partition_counts(client: AIOKafkaAdminClient, names: list[str]) -> di
     return {entry["topic"]: len(entry["partitions"]) for entry in described}
 
 
-async def create_topics(options: dict[str, Any], topics: list[Topic], *, replication: int = 1) -> list[str]:
+async def create_topics(options: dict[str, Any], topics: list[Topic], *, replication: int | None = None) -> list[str]:
     """Create the topics that are missing and return their names.
 
     Parameters
@@ -69,7 +70,7 @@ async def create_topics(options: dict[str, Any], topics: list[Topic], *, replica
     topics
         What must be there.
     replication
-        Copies of each partition; 1 suits one node.
+        Copies of each partition; None: three, or as many as there are brokers.
 
     Raises
     ------
@@ -83,8 +84,13 @@ async def create_topics(options: dict[str, Any], topics: list[Topic], *, replica
         _refuse_other_counts(topics, counts)
         missing = [topic for topic in topics if topic.name not in counts]
         if missing:
-            await _create(client, missing, replication)
+            await _create(client, missing, replication or await _copies(client))
         return [topic.name for topic in missing]
+
+
+async def _copies(client: AIOKafkaAdminClient) -> int:
+    cluster = await client.describe_cluster()
+    return max(1, min(_COPIES, len(cluster["brokers"])))
 
 
 def _refuse_other_counts(topics: list[Topic], counts: dict[str, int]) -> None:

@@ -1,0 +1,88 @@
+"""Say what a start is doing: what, how far, how long; a live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+__all__ = ["Reporter"]
+
+_REPEAT_SECONDS = 10.0
+
+
+class Reporter:
+    """Tells a person about named steps.
+
+    Parameters
+    ----------
+    console
+        Where to; a terminal gets a live table, anything else a line for each change and one every 10 s of waiting.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._began = time.monotonic()
+        self._tasks: dict[str, TaskID] = {}
+        self._since: dict[str, float] = {}
+        self._spoke: dict[str, float] = {}
+        self._total = 0
+        self._done = 0
+        self._progress: Progress | None = None
+
+    @contextmanager
+    def steps(self, total: int) -> Iterator[Self]:
+        """Report `total` steps inside the block."""
+        self._total, self._done = total, 0
+        self._began = time.monotonic()
+        if not self.console.is_terminal:
+            yield self
+            return
+        columns = (
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("{task.fields[name]:<10}"),
+            BarColumn(bar_width=12),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", style="dim"),
+        )
+        with Progress(*columns, console=self.console) as self._progress:
+            yield self
+        self._progress, self._tasks = None, {}
+
+    def say(self, text: str) -> None:
+        """Say a line."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def begin(self, name: str, what: str) -> None:
+        """Step `name` begins, doing `what`."""
+        self._since[name] = self._spoke[name] = time.monotonic()
+        if self._progress is not None:
+            self._tasks[name] = self._progress.add_task(what, total=None, name=name)
+        else:
+            self.say(f"{self._clock()} {name}: {what}")
+
+    def waiting(self, name: str, detail: str, share: float | None = None) -> None:
+        """Step `name` goes on; `share` in [0, 1] says how far where that is known."""
+        if self._progress is not None:
+            completed = None if share is None else share * 100
+            total = None if share is None else 100.0
+            self._progress.update(self._tasks[name], description=detail, total=total, completed=completed)
+        elif time.monotonic() - self._spoke[name] >= _REPEAT_SECONDS:
+            self._spoke[name] = time.monotonic()
+            far = "" if share is None else f" ({share:.0%})"
+            self.say(f"{self._clock()} {name}: still waiting{far}: {detail}")
+
+    def ready(self, name: str, detail: str) -> None:
+        """Step `name` is done."""
+        self._done += 1
+        took = time.monotonic() - self._since[name]
+        if self._progress is not None:
+            self._progress.update(self._tasks[name], description=detail, total=1, completed=1)
+            self._progress.stop_task(self._tasks[name])
+        else:
+            self.say(f"{self._clock()} {name}: ready after {took:.1f} s, {detail} ({self._done} of {self._total})")
+
+    def _clock(self) -> str:
+        return f"[{time.monotonic() - self._began:5.1f} s]".replace("[", r"\[")

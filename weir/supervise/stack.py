@@ -1,0 +1,121 @@
+"""Build a stack's plan from the settings: which components, their commands, addresses, health and order."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from weir.broker.launch import BrokerPlan, launch_broker
+from weir.settings import Settings
+from weir.supervise.plan import Component, Plan
+from weir.supervise.ray import ray_layout
+
+__all__ = ["TOPICS", "build_plan", "local_bootstrap"]
+
+#: The step between the broker and whoever reads or writes topics.
+TOPICS = "topics"
+_PYTHON = sys.executable
+_WORKERS = {"shipper": 120.0, "score": 600.0, "watch": 180.0, "ledger": 120.0}
+
+
+def local_bootstrap(ports: dict[str, int]) -> str:
+    """Return the address of the local broker."""
+    return f"127.0.0.1:{ports['broker']}"
+
+
+def build_plan(settings: Settings, broker: BrokerPlan, ports: dict[str, int], run_dir: Path) -> Plan:
+    """Return the plan; prepares the local broker, which may fetch its jars and format its directory.
+
+    Raises
+    ------
+    BrokerError
+        The local broker cannot be prepared.
+    """
+    home = settings.home
+    bootstrap = settings.kafka.bootstrap_servers or local_bootstrap(ports)
+    components = [
+        *_broker(home, broker, ports),
+        *([_mlflow(home, ports)] if settings.mlflow.enabled else []),
+        *_serving(settings, ports, run_dir),
+        *(_worker(name, ports[name], ready) for name, ready in _WORKERS.items()),
+    ]
+    return Plan(
+        home=str(home),
+        run_dir=str(run_dir),
+        components=components,
+        broker=broker.kind,
+        bootstrap=bootstrap,
+        ports=ports,
+        http_host=settings.http.host,
+        http_port=settings.http.port,
+        max_body_bytes=settings.http.max_body_bytes,
+    )
+
+
+def _broker(home: Path, broker: BrokerPlan, ports: dict[str, int]) -> list[Component]:
+    if broker.kind == "given":
+        return []
+    launch = launch_broker(broker.kind, home / "kafka", ports["broker"], ports["broker_controller"])
+    return [
+        Component(
+            name="broker",
+            argv=launch.argv,
+            address=launch.bootstrap,
+            health_url=f"kafka://{launch.bootstrap}",
+            stop_seconds=20.0,
+        )
+    ]
+
+
+def _mlflow(home: Path, ports: dict[str, int]) -> Component:
+    directory, port = home / "mlflow", ports["mlflow"]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    server = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    stores = [
+        "--backend-store-uri",
+        f"sqlite:///{directory}/mlflow.db",
+        "--artifacts-destination",
+        str(directory / "artifacts"),
+    ]
+    return Component(
+        name="mlflow",
+        argv=[_PYTHON, "-m", "mlflow", *server, *stores],
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        address=f"http://127.0.0.1:{port}",
+        health_url=f"http://127.0.0.1:{port}/health",
+        ready_seconds=300.0,
+    )
+
+
+def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> list[Component]:
+    layout = ray_layout(run_dir, ports, settings.http.host, settings.http.max_body_bytes)
+    return [
+        Component(
+            name="ray",
+            argv=layout.head_command(),
+            environment=layout.environment(),
+            address=layout.address,
+            health_url=f"tcp://{layout.address}",
+            ready_seconds=180.0,
+            metrics=f"127.0.0.1:{ports['ray_metrics_export']}",
+        ),
+        msgspec.structs.replace(
+            _worker("serve", ports["serve"], 900.0),
+            address=f"http://{settings.http.host}:{settings.http.port}/v1",
+            environment=layout.driver_environment(),
+            after=["ray"],
+        ),
+    ]
+
+
+def _worker(name: str, port: int, ready_seconds: float) -> Component:
+    metrics = f"127.0.0.1:{port}"
+    return Component(
+        name=name,
+        argv=[_PYTHON, "-m", "weir.component", name],
+        address=f"http://{metrics}",
+        health_url=f"http://{metrics}/healthz",
+        after=[TOPICS],
+        ready_seconds=ready_seconds,
+        metrics=metrics,
+    )

@@ -1,0 +1,166 @@
+"""Bring a stack up: prepare, start supervisord, start the components, and follow them until Ctrl-C."""
+
+import getpass
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from serving.ray_local import short_run_dir
+from weir.broker.launch import plan_broker
+from weir.errors import StackError
+from weir.keys import ensure_first_key, first_key_path
+from weir.settings import Loaded, Settings
+from weir.supervise import preflight
+from weir.supervise.config import WATCHER, log_path, supervisord_config
+from weir.supervise.down import clear_leftovers, take_down
+from weir.supervise.health import probe
+from weir.supervise.plan import Plan, load_plan, save_plan, state_dir
+from weir.supervise.processes import HOME_MARK
+from weir.supervise.reporter import Reporter
+from weir.supervise.rpc import Supervisord
+from weir.supervise.stack import build_plan
+from weir.supervise.starter import Starter, log_tail
+from weir.supervise.state import record_supervisor, supervisor_runs, write_targets
+from weir.supervise.topics import ensure_topics, topics_pending
+
+__all__ = ["bring_up", "follow", "unhealthy"]
+
+_SUPERVISORD_SECONDS = 20.0
+_ALREADY_UP_SECONDS = 60.0
+
+
+def bring_up(loaded: Loaded, reporter: Reporter) -> tuple[Plan, bool]:
+    """Bring the stack of these settings up; return its plan, and whether it was started now.
+
+    Raises
+    ------
+    StackError
+        Something is missing, busy or does not start; whatever was started is stopped again.
+    """
+    home = loaded.settings.home
+    preflight.make_home(home)
+    with preflight.exclusive(home):
+        if supervisor_runs(home):
+            return _already_up(home, reporter), False
+        left = clear_leftovers(home)
+        if left:
+            reporter.say(f"ended {left} processes that an earlier run had left")
+        plan = _prepare(loaded.settings, reporter)
+        try:
+            _start(loaded, plan, reporter)
+        except BaseException:
+            reporter.say("stopping what was started")
+            take_down(home, reporter)
+            raise
+        return plan, True
+
+
+def _already_up(home: Path, reporter: Reporter) -> Plan:
+    plan = load_plan(home)
+    deadline = time.monotonic() + _ALREADY_UP_SECONDS
+    told = False
+    while bad := unhealthy(plan):
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"the stack in {home} is up, but not healthy after {_ALREADY_UP_SECONDS:.0f} s: {'; '.join(bad)}. "
+                "See `weir status`; `weir down`, then `weir up` starts it anew"
+            )
+        if not told:
+            reporter.say(f"the stack in {home} is up; waiting for: {'; '.join(bad)}")
+            told = True
+        time.sleep(1)
+    reporter.say(f"the stack in {home} is already up and healthy")
+    return plan
+
+
+def unhealthy(plan: Plan) -> list[str]:
+    """Return ``name: reason`` of every component that is not well."""
+    answers = [(one.name, probe(one.health_url)) for one in plan.components]
+    return [f"{name}: {health.detail}" for name, health in answers if not health.ok]
+
+
+def _prepare(settings: Settings, reporter: Reporter) -> Plan:
+    home = settings.home
+    preflight.refuse_busy_http_port(settings)
+    if ensure_first_key(home):
+        reporter.say(f"made the first API key, for tenant default: {first_key_path(home)}")
+    ports, moved = preflight.stack_ports(home)
+    if moved:
+        reporter.say(f"taken by others meanwhile, so chosen anew: {', '.join(moved)} (see {home}/ports.json)")
+    with reporter.steps(2) as steps:
+        steps.begin("model", f"{settings.model.name}: looking for its weights")
+        files = preflight.ensure_model(settings, lambda what, share: steps.waiting("model", what, share))
+        steps.ready("model", f"{settings.model.name}, {files.version}, from {files.source}")
+        broker = plan_broker(settings.kafka)
+        steps.begin("kafka", f"preparing: {broker.kind}")
+        plan = build_plan(settings, broker, ports, short_run_dir(home))
+        steps.ready("kafka", f"{broker.kind} at {plan.bootstrap}")
+    if broker.notice:
+        reporter.say(f"note: {broker.notice}")
+    save_plan(plan)
+    write_targets(home, plan)
+    return plan
+
+
+def _start(loaded: Loaded, plan: Plan, reporter: Reporter) -> None:
+    settings = loaded.settings
+    supervisord = _start_supervisord(loaded, plan)
+
+    def make_topics() -> str:
+        made = ensure_topics(settings, plan.broker, plan.bootstrap)
+        return f"created {len(made)}: {', '.join(made)}" if made else "all there"
+
+    starter = Starter(plan, supervisord, reporter, make_topics)
+    with reporter.steps(len(plan.components) + 1):
+        starter.run()
+    pending = topics_pending(settings.home)
+    pending.unlink(missing_ok=True)
+    if starter.without_kafka:
+        pending.touch()
+
+
+def _start_supervisord(loaded: Loaded, plan: Plan) -> Supervisord:
+    home, run_dir = Path(plan.home), Path(plan.run_dir)
+    socket, config = run_dir / "supervisor.sock", state_dir(home) / "supervisord.conf"
+    config.write_text(supervisord_config(plan, socket, getpass.getuser()), encoding="utf-8")
+    environment = os.environ | {HOME_MARK: str(home), "WEIR_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+    if loaded.config_path:
+        environment["WEIR_CONFIG"] = str(loaded.config_path)
+    with log_path(home, "supervisord.out").open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    record_supervisor(home, process.pid, socket, run_dir)
+    deadline = time.monotonic() + _SUPERVISORD_SECONDS
+    supervisord = Supervisord(socket)
+    while not supervisord.alive():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise StackError(f"the supervisor did not start; {log_tail(home, 'supervisord.out')}")
+        time.sleep(0.05)
+    return supervisord
+
+
+def follow(plan: Plan, reporter: Reporter) -> None:
+    """Show the supervisor's story until the stack is stopped (by ``weir down``) or this process is interrupted."""
+    home = Path(plan.home)
+    story = log_path(home, WATCHER)
+    offset = story.stat().st_size if story.exists() else 0
+    while supervisor_runs(home):
+        size = story.stat().st_size if story.exists() else 0
+        if size < offset:  # rotated
+            offset = 0
+        if size > offset:
+            with story.open("rb") as file:
+                file.seek(offset)
+                text = file.read()
+            offset += len(text)
+            reporter.say(text.decode(errors="replace").rstrip("\n").replace("[", r"\["))
+        time.sleep(0.5)
+    reporter.say("the stack was stopped")
