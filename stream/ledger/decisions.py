@@ -1,0 +1,138 @@
+"""Alerts and retraining events in the ledger, and the ledger's own alerts between decision and acknowledgement.
+
+The ledger's alerts go through an outbox: decided and stored with their ids in one transaction, published, and struck off
+when the broker has acknowledged them. A kill in between publishes the same record again, under the same id.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
+from stream.ledger.schema import open_decisions, transaction
+from stream.wire import AlertRecord, Event, RetrainingRecord
+
+__all__ = ["OWN_DETECTORS", "OWN_TENANT", "Decisions", "Heartbeat", "Outgoing"]
+
+OWN_TENANT = "_weir"
+OWN_DETECTORS = ("coverage", "lag", "silence")
+
+_JSON = msgspec.json.Encoder(order="deterministic")
+_ALERT = msgspec.json.Decoder(AlertRecord)
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ledger said of itself, once a second.
+
+    Parameters
+    ----------
+    wall_time
+        When it said so, by the wall clock.
+    log_time
+        The newest time that any source has told; 0 before the first tick.
+    advanced_at
+        When log time last moved, by the wall clock (design.md 5: only here does the clock decide).
+    silence_seconds
+        The setting that `silent` was decided with.
+    caught_up
+        Whether everything that the log held a moment ago has been read.
+    lag
+        {topic: records not yet read by the ledger}.
+    """
+
+    wall_time: float
+    log_time: float = 0.0
+    advanced_at: float = 0.0
+    silence_seconds: float = 30.0
+    caught_up: bool = False
+    lag: dict[str, int] = {}
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the ledger's own alerts, to be published."""
+
+    record: AlertRecord
+    traceparent: str = ""
+
+
+class Decisions:
+    """The file of alerts and retraining events."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.database = open_decisions(path)
+        self._handlers: dict[type, Callable[[Event, Any], None]] = {
+            AlertRecord: lambda event, data: self._alert(data, event.traceparent),
+            RetrainingRecord: lambda _event, data: self._retraining(data),
+        }
+
+    def close(self) -> None:
+        """Close the file."""
+        self.database.close()
+
+    def apply(self, records: Sequence[LogRecord]) -> int:
+        """Take a batch in one transaction; return how many records were new and readable."""
+        taken = 0
+        with transaction(self.database):
+            progress = start_progress(self.database)
+            for _record, event in read_new(records, progress, tombstones=True):
+                handler = self._handlers.get(type(event.data))
+                if handler is not None:
+                    handler(event, event.data)
+                    taken += 1
+            write_progress(self.database, progress)
+        return taken
+
+    def _alert(self, data: AlertRecord, traceparent: str) -> None:
+        what = (data.alert_id, data.revision, data.state, data.detector, data.tenant, data.model, data.side)
+        row = (*what, data.opened_at, data.resolved_at, data.at, traceparent, _JSON.encode(data).decode())
+        self.database.execute(
+            "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " revision = excluded.revision, state = excluded.state, resolved_at = excluded.resolved_at,"
+            " at = excluded.at, traceparent = excluded.traceparent, record = excluded.record"
+            " WHERE excluded.revision >= revision",
+            row,
+        )
+        links = [(request_id, data.alert_id) for request_id in data.evidence]
+        self.database.executemany("INSERT OR IGNORE INTO alert_evidence VALUES (?, ?)", links)
+
+    def _retraining(self, data: RetrainingRecord) -> None:
+        row = (data.retraining_id, data.state, data.tenant, data.model, data.at, _JSON.encode(data).decode())
+        self.database.execute("INSERT OR IGNORE INTO retraining VALUES (?, ?, ?, ?, ?, ?)", row)
+        links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]
+        self.database.executemany("INSERT OR IGNORE INTO retraining_alerts VALUES (?, ?)", links)
+
+    # -- the ledger's own alerts
+
+    def own_firing(self) -> list[AlertRecord]:
+        """Return the ledger's own alerts that fire."""
+        query = "SELECT record FROM alerts WHERE tenant = ? AND state = 'firing' AND detector IN (?, ?, ?)"
+        rows = self.database.execute(query, (OWN_TENANT, *OWN_DETECTORS))
+        return [_ALERT.decode(row[0]) for row in rows]
+
+    def decide(self, outgoing: Iterable[Outgoing]) -> None:
+        """Keep the ledger's own alerts, and put them into the outbox."""
+        with transaction(self.database):
+            for item in outgoing:
+                record = _JSON.encode(item.record).decode()
+                row = (item.record.alert_id, item.record.revision, item.traceparent, record)
+                self.database.execute("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?)", row)
+                self._alert(item.record, item.traceparent)
+
+    def outbox(self) -> list[Outgoing]:
+        """Return what is decided and not acknowledged, oldest first."""
+        rows = self.database.execute("SELECT record, traceparent FROM outbox")
+        found = [Outgoing(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
+        return sorted(found, key=lambda item: (item.record.at, item.record.alert_id, item.record.revision))
+
+    def acknowledged(self, record: AlertRecord) -> None:
+        """Strike `record` off the outbox."""
+        self.database.execute(
+            "DELETE FROM outbox WHERE alert_id = ? AND revision = ?", (record.alert_id, record.revision)
+        )
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Leave `heartbeat` for readers."""
+        encoded = _JSON.encode(heartbeat).decode()
+        self.database.execute("INSERT OR REPLACE INTO meta VALUES ('heartbeat', ?)", (encoded,))

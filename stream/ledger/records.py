@@ -1,0 +1,81 @@
+"""Reading records into one file: each once, in its partition's order; what cannot be read is counted."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from stream.wire import DecodeError, Event, SchemaError, decode
+
+__all__ = ["LogRecord", "Progress", "TopicPartitionKey", "next_offsets", "read_new", "start_progress", "write_progress"]
+
+TopicPartitionKey = tuple[str, int]
+
+
+class LogRecord(Protocol):
+    """What the ledger needs of a Kafka record (aiokafka's ``ConsumerRecord`` has it)."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Progress:
+    """How far each partition was read, and what was skipped on the way, in one batch."""
+
+    def __init__(self, start: dict[TopicPartitionKey, int]) -> None:
+        self.next = start
+        self.skipped: Counter[tuple[str, str]] = Counter()
+
+
+def next_offsets(database: sqlite3.Connection) -> dict[TopicPartitionKey, int]:
+    """Return {(topic, partition): the offset to read next}."""
+    return {(topic, part): offset for topic, part, offset in database.execute("SELECT * FROM offsets")}
+
+
+def read_new(
+    records: Iterable[LogRecord], progress: Progress, *, tombstones: bool = False
+) -> Iterable[tuple[LogRecord, Event]]:
+    """Yield what is new and can be read; move `progress` over everything.
+
+    Parameters
+    ----------
+    records
+        In the order of each partition; repeats and records below the stored offset are passed over.
+    progress
+        Changed as the iteration goes.
+    tombstones
+        Whether a record without a value is no fault (a compacted topic has them).
+    """
+    for record in records:
+        key = (record.topic, record.partition)
+        if record.offset < progress.next.get(key, 0):
+            continue
+        progress.next[key] = record.offset + 1
+        if record.value is None and tombstones:
+            continue
+        try:
+            event = decode(record.value, record.headers)
+        except SchemaError:
+            progress.skipped[(record.topic, "schema")] += 1
+        except DecodeError:
+            progress.skipped[(record.topic, "decode")] += 1
+        else:
+            yield record, event
+
+
+def start_progress(database: sqlite3.Connection) -> Progress:
+    """Return the progress that is stored, to be moved on."""
+    return Progress(next_offsets(database))
+
+
+def write_progress(database: sqlite3.Connection, progress: Progress) -> None:
+    """Store `progress` in the caller's transaction."""
+    rows = [(topic, partition, offset) for (topic, partition), offset in progress.next.items()]
+    database.executemany("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)", rows)
+    database.executemany(
+        "INSERT INTO skipped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET records = records + excluded.records",
+        [(topic, reason, count) for (topic, reason), count in progress.skipped.items()],
+    )

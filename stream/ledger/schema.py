@@ -1,0 +1,124 @@
+"""The ledger's tables: ids, numbers and offsets, never text.
+
+One SQLite file per inference partition and one for decisions (alerts, retraining), so that the ledger can be split as the
+topics are. Rows and the offsets that they came from are written in one transaction.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["SCHEMA_VERSION", "open_decisions", "open_shard", "schema_version", "transaction"]
+
+#: A file of another version is deleted and re-read from the log.
+SCHEMA_VERSION = 1
+
+_COMMON = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS offsets (
+  topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS skipped (
+  topic TEXT, reason TEXT, records INTEGER NOT NULL, PRIMARY KEY (topic, reason)) WITHOUT ROWID;
+"""
+
+# An event's id begins with its request's id and "/", so that a range of primary keys finds a request without an index more.
+_SHARD = """
+CREATE TABLE IF NOT EXISTS events (
+  event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
+  type TEXT NOT NULL, status TEXT, finish_reason TEXT, prompt_tokens INTEGER, completion_tokens INTEGER,
+  latency_seconds REAL, time_to_first_token_seconds REAL, traceparent TEXT NOT NULL, time REAL NOT NULL,
+  source TEXT NOT NULL, owed TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
+  ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS events_time ON events (time);
+CREATE TABLE IF NOT EXISTS verdicts (
+  event_id TEXT, detector TEXT, version TEXT, side TEXT NOT NULL, flagged INTEGER NOT NULL, label TEXT NOT NULL,
+  score REAL NOT NULL, covered REAL NOT NULL, spans TEXT NOT NULL, time REAL NOT NULL, offset INTEGER NOT NULL,
+  PRIMARY KEY (event_id, detector, version)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS verdicts_time ON verdicts (time);
+-- What is owed and has no verdict yet; a row goes when it is settled, so that a healthy ledger keeps this table small.
+CREATE TABLE IF NOT EXISTS unsettled (
+  event_id TEXT, detector TEXT, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
+  source TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (event_id, detector)) WITHOUT ROWID;
+-- By hour of the event's time, so that what expires in the log leaves the counts too.
+CREATE TABLE IF NOT EXISTS pairs (
+  hour INTEGER, side TEXT, detector TEXT, tenant TEXT, model TEXT, owed INTEGER NOT NULL, settled INTEGER NOT NULL,
+  errors INTEGER NOT NULL, PRIMARY KEY (hour, side, detector, tenant, model)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (
+  hour INTEGER, tenant TEXT, model TEXT, requests INTEGER NOT NULL, ends INTEGER NOT NULL,
+  PRIMARY KEY (hour, tenant, model)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gaps (
+  event_id TEXT PRIMARY KEY, source TEXT NOT NULL, first_number INTEGER NOT NULL, last_number INTEGER NOT NULL,
+  count INTEGER NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gap_requests (
+  request_id TEXT, event_id TEXT, PRIMARY KEY (request_id, event_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources (
+  source TEXT PRIMARY KEY, first_time REAL, capture_time REAL, capture_closed INTEGER NOT NULL DEFAULT 0,
+  score_time REAL, score_closed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS feedback (
+  event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, alert_id TEXT NOT NULL, time REAL NOT NULL,
+  partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+_DECISIONS = """
+CREATE TABLE IF NOT EXISTS alerts (
+  alert_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, state TEXT NOT NULL, detector TEXT NOT NULL, tenant TEXT NOT NULL,
+  model TEXT NOT NULL, side TEXT NOT NULL, opened_at REAL NOT NULL, resolved_at REAL, at REAL NOT NULL,
+  traceparent TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS alerts_stream ON alerts (tenant, model, side, detector, opened_at);
+CREATE TABLE IF NOT EXISTS alert_evidence (
+  request_id TEXT, alert_id TEXT, PRIMARY KEY (request_id, alert_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS retraining (
+  retraining_id TEXT, state TEXT, tenant TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, record TEXT NOT NULL,
+  PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS retraining_alerts (
+  alert_id TEXT, retraining_id TEXT, PRIMARY KEY (alert_id, retraining_id)) WITHOUT ROWID;
+-- The ledger's own alerts between decision and the broker's acknowledgement.
+CREATE TABLE IF NOT EXISTS outbox (
+  alert_id TEXT, revision INTEGER, traceparent TEXT NOT NULL, record TEXT NOT NULL,
+  PRIMARY KEY (alert_id, revision)) WITHOUT ROWID;
+"""
+
+
+def open_shard(path: Path | str) -> sqlite3.Connection:
+    """Open (and make) the file of one inference partition for writing."""
+    return _open(path, _SHARD)
+
+
+def open_decisions(path: Path | str) -> sqlite3.Connection:
+    """Open (and make) the file of alerts and retraining events for writing."""
+    return _open(path, _DECISIONS)
+
+
+def _open(path: Path | str, tables: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    # NORMAL: a power cut may take the last transactions, rows and offsets together, and they are read again.
+    database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+    database.executescript(_COMMON + tables)
+    database.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+    return database
+
+
+def schema_version(path: Path) -> int | None:
+    """Return the version that wrote the file at `path`, or None where it is damaged or has none."""
+    try:
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        try:
+            row = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+        finally:
+            database.close()
+    except sqlite3.DatabaseError:
+        return None
+    return int(row[0]) if row and row[0].isdigit() else None
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Run the body as one transaction: all of it, or nothing."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield database
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
