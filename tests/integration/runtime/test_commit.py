@@ -1,0 +1,104 @@
+"""A slow head, a fast tail, a commit: the offset stays at the head (faults.md, trap 1 and fault F8)."""
+
+import asyncio
+
+import pytest
+from faust.transport.drivers import aiokafka as driver
+
+pytestmark = pytest.mark.kafka
+
+
+def slow_head(app, topic, head: int, release: asyncio.Event, done: list[int]):
+    """Events before and after `head` finish at once; `head` waits."""
+
+    async def finish(event) -> None:
+        if event.message.offset == head:
+            await release.wait()
+        done.append(event.message.offset)
+        app.settle(event)
+
+    @app.agent(app.raw_topic(topic, 1))
+    async def agent(stream) -> None:
+        tasks = set()
+        async for event in stream.noack().events():
+            task = asyncio.ensure_future(finish(event))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    return agent
+
+
+async def test_a_commit_never_passes_a_message_in_flight(lab):
+    topic = await lab.topic()
+    app, release, done = lab.app(), asyncio.Event(), []
+    slow_head(app, topic, 2, release, done)
+    await lab.produce(topic, [b"%d" % n for n in range(8)])
+    async with lab.running(app):
+
+        async def tail_is_done() -> bool:
+            return len(done) == 7
+
+        await lab.eventually(tail_is_done)
+        await app.consumer.commit()
+        assert await lab.committed(app.conf.id, topic) == 2
+        release.set()
+
+        async def all_done() -> bool:
+            await app.consumer.commit()
+            return await lab.committed(app.conf.id, topic) == 8
+
+        await lab.eventually(all_done)
+
+
+async def test_the_same_without_our_transport_commits_past_it(lab, monkeypatch):
+    """Proves that the test above can fail: Faust's own transport loses the head."""
+    topic = await lab.topic()
+    app, release, done = lab.app(), asyncio.Event(), []
+    monkeypatch.setattr(type(app), "_new_transport", lambda self: driver.Transport(self.conf.broker_consumer, self))
+    monkeypatch.setattr(type(app), "settle", lambda self, event: event.ack())
+    slow_head(app, topic, 2, release, done)
+    await lab.produce(topic, [b"%d" % n for n in range(8)])
+    async with lab.running(app):
+
+        async def passed() -> bool:
+            await app.consumer.commit()
+            return (await lab.committed(app.conf.id, topic) or 0) > 2
+
+        await lab.eventually(passed)
+        assert 2 not in done
+        release.set()
+
+
+async def test_stopping_with_messages_in_flight_commits_none_of_them(lab):
+    topic = await lab.topic()
+    app, release, done = lab.app(), asyncio.Event(), []
+    slow_head(app, topic, 0, release, done)
+    await lab.produce(topic, [b"%d" % n for n in range(8)])
+    async with lab.running(app):
+
+        async def tail_is_done() -> bool:
+            return len(done) == 7
+
+        await lab.eventually(tail_is_done)
+    assert await lab.committed(app.conf.id, topic) in (None, 0)
+    release.set()
+
+
+async def test_a_tombstone_reaches_the_agent(lab):
+    topic = await lab.topic()
+    app, seen = lab.app(), []
+
+    @app.agent(app.raw_topic(topic, 1))
+    async def agent(stream) -> None:
+        async for event in stream.noack().events():
+            seen.append(event.message.value)
+            app.settle(event)
+
+    await lab.produce(topic, [b"a", None, b"b"])
+    async with lab.running(app):
+
+        async def three() -> bool:
+            return len(seen) == 3
+
+        await lab.eventually(three)
+    assert seen == [b"a", None, b"b"]

@@ -1,0 +1,90 @@
+"""State: awaited into the changelog, and read back by whoever comes next."""
+
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+
+pytestmark = pytest.mark.kafka
+
+
+def counting(lab, topic, app_id=None, partitions=2):
+    app = lab.app() if app_id is None else lab.app_named(app_id)
+    table = app.raw_table("counts", partitions)
+    order: list[str] = []
+
+    @app.agent(app.raw_topic(topic, partitions))
+    async def agent(stream) -> None:
+        async for event in stream.noack().events():
+            key = event.message.key
+            count = int(table.get(key) or b"0") + 1
+            await table.put(key, b"%d" % count, partition=event.message.partition)
+            order.append("put")
+            app.settle(event)
+
+    return app, table, order
+
+
+async def test_a_second_worker_continues_from_the_changelog(lab):
+    topic = await lab.topic(partitions=2)
+    app, table, done = counting(lab, topic)
+    await lab.produce(topic, [b"x"] * 3, partition=0, key=b"a")
+    await lab.produce(topic, [b"x"] * 5, partition=1, key=b"b")
+    async with lab.running(app):
+
+        async def eight() -> bool:
+            return len(done) == 8
+
+        await lab.eventually(eight)
+        await app.consumer.commit()
+        changelog = table.changelog_topic_name
+    records = await lab.read(changelog, 2)
+    assert {(record.partition, record.key) for record in records} == {(0, b"a"), (1, b"b")}
+
+    again, table, done = counting(lab, topic, app.conf.id)
+    await lab.produce(topic, [b"x"], partition=1, key=b"b")
+    async with lab.running(again):
+
+        async def one() -> bool:
+            return len(done) == 1
+
+        await lab.eventually(one)
+        assert dict(table.items()) == {b"a": b"3", b"b": b"6"}
+
+
+async def test_a_write_that_the_broker_refuses_changes_nothing(lab):
+    topic = await lab.topic(partitions=2)
+    app, table, done = counting(lab, topic)
+    await lab.produce(topic, [b"x"], key=b"a")
+    async with lab.running(app):
+
+        async def one() -> bool:
+            return len(done) == 1
+
+        await lab.eventually(one)
+        with pytest.raises(MessageSizeTooLargeError):
+            await table.put(b"a", b"y" * 3_000_000, partition=0)
+        assert table[b"a"] == b"1"
+
+
+async def test_a_plain_assignment_is_refused(lab):
+    _, table, _ = counting(lab, "unused")
+    with pytest.raises(TypeError, match="not awaited"):
+        table[b"a"] = b"1"
+    assert b"a" not in table
+
+
+async def test_a_removed_key_stays_removed(lab):
+    topic = await lab.topic(partitions=2)
+    app, table, done = counting(lab, topic)
+    await lab.produce(topic, [b"x"], key=b"a")
+    async with lab.running(app):
+
+        async def one() -> bool:
+            return len(done) == 1
+
+        await lab.eventually(one)
+        await app.consumer.commit()
+        await table.remove(b"a", partition=0)
+        assert b"a" not in table
+    again, table, _ = counting(lab, topic, app.conf.id)
+    async with lab.running(again):
+        assert b"a" not in table
