@@ -1,0 +1,108 @@
+"""Nothing unaccounted for: 200 concurrent requests, a dead broker, killed processes."""
+
+import asyncio
+import os
+import signal
+
+import httpx
+import psutil
+import pytest
+from support.load import send_many
+from support.stack import until
+from support.traces import connected, spans_when
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(1200)]
+OWED = {"input": {"pii", "toxicity", "injection"}, "output": {"pii", "toxicity", "refusal"}}
+
+EXPECTED_SPANS = {
+    "POST /v1/chat/completions",
+    "chat smollm2-135m-instruct",
+    "send weir.inference",
+    "process weir.inference",
+    "evaluate pii",
+    "evaluate toxicity",
+    "evaluate injection",
+}
+
+
+def shown(stack, request_id):
+    return stack.json("show", request_id)
+
+
+def assert_accounted(stack, outcomes):
+    """Every accepted request has its request and end, and a verdict of every detector that it is owed."""
+    for outcome in outcomes:
+        story = shown(stack, outcome.request_id)
+        assert story["end"]["status"] in {"complete", "cancelled", "aborted", "error"}, outcome
+        sides = {side: {v["detector"] for v in story["verdicts"] if v["side"] == side} for side in OWED}
+        assert sides["input"] == OWED["input"], outcome
+        if story["end"]["status"] == "complete" and story["end"]["usage"]["completion_tokens"] > 1:
+            assert sides["output"] in (OWED["output"], set()), outcome
+
+
+def accepted(outcomes):
+    return [outcome for outcome in outcomes if outcome.status == 200]
+
+
+async def test_200_concurrent_requests_are_all_accounted_for(stack):
+    keys = [stack.new_key("e2e-load") for _ in range(3)]
+    kinds = [("whole", "stream", "whole", "stream", "cancel")[n % 5] for n in range(200)]
+    outcomes = await send_many(stack.url, keys, kinds)
+    assert [outcome.status for outcome in outcomes] == [200] * 200
+    assert all(outcome.done for outcome in outcomes if outcome.kind != "cancel")
+    assert len({outcome.request_id for outcome in outcomes}) == 200
+    status = await asyncio.to_thread(stack.settled, 240)
+    assert status["coverage"]["ratio"] == 1.0
+    assert status["coverage"]["missing"] == 0
+    await asyncio.to_thread(assert_accounted, stack, outcomes[::5])
+    await asyncio.to_thread(assert_connected_traces, stack, outcomes)
+
+
+def assert_connected_traces(stack, outcomes):
+    for outcome in outcomes[:200:20]:
+        story = shown(stack, outcome.request_id)
+        spans = spans_when(stack, story["trace_id"], EXPECTED_SPANS)
+        assert connected(spans), [span.name for span in spans]
+
+
+async def test_the_broker_may_die(stack):
+    key = stack.new_key("e2e-broker")
+    os.kill(stack.pid("broker"), signal.SIGKILL)
+    outcomes = await send_many(stack.url, [key], ["whole", "stream"] * 10, concurrency=4)
+    assert all(outcome.status == 200 and outcome.done for outcome in outcomes)
+    status = await asyncio.to_thread(stack.settled, 240)
+    assert status["coverage"]["ratio"] == 1.0
+    await asyncio.to_thread(assert_accounted, stack, outcomes[::4])
+
+
+def replica_pids(stack, deployment):
+    root = psutil.Process(stack.pid("ray"))
+    return [p.pid for p in root.children(recursive=True) if f"{deployment}" in " ".join(p.cmdline())]
+
+
+@pytest.mark.parametrize("victim", ["shipper", "score", "watch", "model"])
+async def test_a_process_may_be_killed_under_load(stack, victim):
+    key = stack.new_key("e2e-kill")
+    load = asyncio.create_task(send_many(stack.url, [key], ["whole", "stream"] * 15, concurrency=6, max_tokens=12))
+    await asyncio.sleep(2)  # the load must be under way when the kill comes
+    pids = replica_pids(stack, ":Model") if victim == "model" else [stack.pid(victim)]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    outcomes = await load
+    took = accepted(outcomes)
+    assert took
+    if victim != "model":
+        assert len(took) == len(outcomes)
+
+    def healthy():
+        try:
+            ready = httpx.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+        return ready and stack.status()["healthy"]
+
+    await asyncio.to_thread(until, f"healthy after the kill of {victim}", healthy, 60)
+    status = await asyncio.to_thread(stack.settled, 240)
+    assert status["coverage"]["missing"] == 0
+    await asyncio.to_thread(assert_accounted, stack, took[::5])

@@ -1,0 +1,184 @@
+"""A prompt becomes a verdict, an alert and a trace; a message that cannot be read takes nobody along; text stays where it belongs."""
+
+import asyncio
+import json
+import sqlite3
+import uuid
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from support.load import send
+from support.stack import until
+from support.traces import spans_when
+
+from weir import Client
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(900)]
+SECRET = "My card number is 4111 1111 1111 1111 and my mail is jane.roe@example.org"
+TOXIC = "You are a worthless idiot and everyone hates you, shut up and die."
+
+
+def bootstrap(stack):
+    return f"127.0.0.1:{json.loads((stack.home / 'ports.json').read_text())['broker']}"
+
+
+def alerts_of(stack, tenant, detector):
+    return [a for a in stack.json_lines("alerts") if a["tenant"] == tenant and a["detector"] == detector]
+
+
+async def ask(stack, key, prompt):
+    outcome = await send(stack.url, key, "whole", prompt)
+    assert outcome.status == 200
+    return outcome.request_id
+
+
+async def test_a_prompt_becomes_a_verdict_an_alert_and_one_trace(stack):
+    key = stack.new_key("e2e-alert")
+    personal = await ask(stack, key, SECRET)
+    toxic = await ask(stack, key, TOXIC)
+    for detector, request_id in (("pii", personal), ("toxicity", toxic)):
+        found = await asyncio.to_thread(
+            until, f"alert of {detector}", lambda d=detector: alerts_of(stack, "e2e-alert", d)
+        )
+        alert = next(item for item in found if item["side"] == "input")
+        assert alert["state"] == "firing"
+        assert request_id in alert["evidence"]
+        story = stack.json("show", request_id)
+        assert alert["alert_id"] in story["alert_ids"]
+        verdict = next(v for v in story["verdicts"] if v["detector"] == detector and v["side"] == "input")
+        assert verdict["flagged"]
+        spans = await asyncio.to_thread(
+            spans_when, stack, story["trace_id"], {f"evaluate {detector}", f"alert {detector}"}
+        )
+        assert "4111" not in json.dumps([span.attributes for span in spans])
+    types = {span["type"] for v in stack.json("show", personal)["verdicts"] for span in v["spans"]}
+    assert {"CREDIT_CARD", "EMAIL_ADDRESS"} <= types
+
+
+async def test_the_client_yields_alerts_as_they_come(stack):
+    key = stack.new_key("e2e-client")
+
+    async def first():
+        settings = {"bootstrap_servers": bootstrap(stack)}
+        async for alert in Client(**settings).alerts(since="1m"):
+            if alert.tenant == "e2e-client":
+                return alert
+        return None
+
+    waiting = asyncio.create_task(first())
+    await ask(stack, key, TOXIC)
+    alert = await asyncio.wait_for(waiting, 60)
+    assert (alert.detector, alert.state) == ("toxicity", "firing")
+
+
+async def test_an_alert_resolves_when_log_time_passes_without_findings(stack):
+    key = stack.new_key("e2e-resolve")
+    await ask(stack, key, TOXIC)
+
+    def resolved():
+        return [a for a in alerts_of(stack, "e2e-resolve", "toxicity") if a["state"] == "resolved"]
+
+    (alert,) = await asyncio.to_thread(until, "resolved alert", resolved, 120)
+    assert alert["resolved_at"] > alert["opened_at"]
+
+
+async def test_garbage_lands_in_the_dead_letters_and_its_neighbours_are_processed(stack):
+    key = stack.new_key("e2e-garbage")
+    canary = f"garbage-{uuid.uuid4().hex}"
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap(stack))
+    await producer.start()
+    try:
+        for partition in range(8):
+            await producer.send_and_wait("weir.inference", canary.encode(), partition=partition)
+    finally:
+        await producer.stop()
+    request_id = await ask(stack, key, "What is a good soup?")
+    story = await asyncio.to_thread(
+        until, "verdicts beside garbage", lambda: len((s := stack.json("show", request_id))["verdicts"]) >= 6 and s
+    )
+    assert story["end"]["status"] == "complete"
+    letters = await asyncio.wait_for(read_all(stack, "weir.inference.dlq", lambda found: len(found) >= 8), 60)
+    mine = [letter for letter in letters if letter.value == canary.encode()]
+    assert len(mine) >= 8
+    headers = dict(mine[0].headers)
+    assert headers["__weir.errors.topic"] == b"weir.inference"
+    assert headers["disposition"] == b"decode"
+
+
+async def read_all(stack, topic, enough=None):
+    """Read `topic` from its beginning to its present end (or until `enough`)."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap(stack), auto_offset_reset="earliest")
+    await consumer.start()
+    found = []
+    try:
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        while any([await consumer.position(part) < end for part, end in ends.items()]) or (
+            enough and not enough(found)
+        ):
+            batches = await consumer.getmany(timeout_ms=500)
+            found += [record for records in batches.values() for record in records]
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_a_canary_is_on_the_inference_topic_and_in_the_spool_alone(stack):
+    canary = f"canary{uuid.uuid4().hex}"
+    key = stack.new_key("e2e-canary")
+    request_id = await ask(
+        stack, key, f"Please repeat the word {canary} and mail jane.{canary}@example.org, you idiot."
+    )
+    await asyncio.to_thread(stack.settled)
+    records = await read_all(stack, "weir.inference")
+    assert any(canary.encode() in record.value for record in records)
+    others = ["verdicts", "signals", "findings", "alerts", "retraining", "feedback"]
+    for topic in others:
+        for record in await read_all(stack, f"weir.{topic}"):
+            assert canary not in repr(record), topic
+    for path, text in files(stack):
+        assert canary.encode() not in text, path
+    for target in json.loads((stack.home / "prometheus-targets.json").read_text()):
+        for address in target["targets"]:
+            assert canary not in httpx.get(f"http://{address}/metrics", timeout=10).text
+    spans = spans_when(stack, stack.json("show", request_id)["trace_id"], {"evaluate pii"})
+    assert canary not in repr(spans)
+
+
+def files(stack):
+    """Everything that the stack wrote, but the spool and the broker's own logs of the topics."""
+    run = {path.resolve() for path in stack.home.iterdir() if path.is_symlink()}
+    for root in (stack.home, *run):
+        for path in Path(root).rglob("*"):
+            inside = path.relative_to(root).parts
+            if inside[0] in {"spool", "kafka", "broker"} or not path.is_file() or path.is_symlink():
+                continue
+            yield path, path.read_bytes()
+    for database in (stack.home / "ledger").glob("*.db"):
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+            yield database, "\n".join(connection.iterdump()).encode()
+
+
+def test_nothing_listens_beyond_loopback(stack):
+    ours = set()
+    for component in stack.status()["components"]:
+        if component["pid"]:
+            process = psutil.Process(component["pid"])
+            ours |= {process.pid, *(child.pid for child in process.children(recursive=True))}
+    bound = [c for c in psutil.net_connections("inet") if c.pid in ours and c.status in {"LISTEN", "NONE"}]
+    assert len(bound) > 10
+    beyond = [
+        c for c in bound if c.laddr and not (c.laddr.ip.startswith("127.") or c.laddr.ip in {"::1", "::ffff:127.0.0.1"})
+    ]
+    assert beyond == []
+
+
+def test_every_process_shows_its_metrics(stack):
+    targets = json.loads((stack.home / "prometheus-targets.json").read_text())
+    addresses = [address for target in targets for address in target["targets"]]
+    texts = [httpx.get(f"http://{address}/metrics", timeout=10).text for address in addresses]
+    assert len(addresses) >= 5
+    for name in ("weir_capture_accepted", "gen_ai_server_request_duration", "weir_ledger_coverage"):
+        assert any(name in text for text in texts), name

@@ -1,0 +1,1 @@
+"""What several suites share: a running stack, load, traces."""

@@ -1,0 +1,59 @@
+"""Requests for the end-to-end tests: whole, streaming, and given up half-way, each with the id that Weir gave it."""
+
+import asyncio
+import itertools
+
+import httpx
+import msgspec
+
+PROMPTS = (
+    "How do I boil an egg?",
+    "Name three herbs for a soup.",
+    "What is a good book for a rainy day?",
+    "How far is the moon?",
+    "Write one line about the sea.",
+)
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    kind: str
+    status: int = 0
+    request_id: str = ""
+    text: str = ""
+    done: bool = False
+
+
+async def send(url, key, kind, prompt, *, max_tokens=6, seconds=300):
+    """Send one request of `kind` (whole, stream, cancel) and say what became of it."""
+    body = {
+        "model": "smollm2-135m-instruct",
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": 64 if kind == "cancel" else max_tokens,
+        "stream": kind != "whole",
+    }
+    outcome = Outcome(kind=kind)
+    async with httpx.AsyncClient(base_url=url, timeout=seconds, headers={"Authorization": f"Bearer {key}"}) as client:
+        try:
+            async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+                outcome.status = response.status_code
+                outcome.request_id = response.headers.get("x-request-id", "")
+                async for line in response.aiter_lines():
+                    outcome.text += line
+                    if kind == "cancel" and line.startswith("data:"):
+                        return outcome
+                outcome.done = "[DONE]" in outcome.text if kind == "stream" else response.status_code == 200
+        except httpx.HTTPError:
+            outcome.status = outcome.status or -1
+    return outcome
+
+
+async def send_many(url, keys, kinds, concurrency=200, **options):
+    """Send one request for each of `kinds`, at most `concurrency` at a time."""
+    gate = asyncio.Semaphore(concurrency)
+
+    async def one(kind, key, prompt):
+        async with gate:
+            return await send(url, key, kind, prompt, **options)
+
+    jobs = zip(kinds, itertools.cycle(keys), itertools.cycle(PROMPTS), strict=False)
+    return await asyncio.gather(*(one(*job) for job in jobs))

@@ -1,0 +1,45 @@
+"""Spans of one trace, as MLflow's API gives them, and whether they hang together."""
+
+import base64
+import json
+
+import httpx
+import msgspec
+
+from support.stack import until
+
+NOTHING = base64.b64encode(b"").decode()
+
+
+class SpanSeen(msgspec.Struct, frozen=True, kw_only=True):
+    span_id: str
+    name: str
+    parent_span_id: str = ""
+    links: list[dict[str, object]] = []
+    attributes: list[dict[str, object]] = []
+
+
+def spans_of(stack, trace_id):
+    """Return the spans of a trace (hex id) that have arrived so far."""
+    port = json.loads((stack.home / "ports.json").read_text())["mlflow"]
+    url = f"http://127.0.0.1:{port}/api/3.0/mlflow/traces/get"
+    answer = httpx.get(url, params={"trace_id": f"tr-{trace_id}"}, timeout=30)
+    if answer.status_code != 200:
+        return []
+    return msgspec.convert(answer.json()["trace"].get("spans", []), list[SpanSeen], strict=False)
+
+
+def spans_when(stack, trace_id, names, seconds=60):
+    """Wait until spans of all `names` have arrived and the trace hangs together, and return them."""
+
+    def check():
+        spans = spans_of(stack, trace_id)
+        return spans if set(names) <= {span.name for span in spans} and connected(spans) else None
+
+    return until(f"spans {sorted(names)} of trace {trace_id}", check, seconds)
+
+
+def connected(spans):
+    """Tell whether there is one root and every other span's parent is here."""
+    ids = {span.span_id for span in spans}
+    return len([span for span in spans if span.parent_span_id not in ids]) == 1

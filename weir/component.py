@@ -1,0 +1,204 @@
+"""A process of the stack: ``python -m weir.component NAME``; the supervisor starts these, and a person can.
+
+Each sets itself up the same way: settings, a metrics registry and its port (with ``/healthz``), a tracer, then the part's own
+function. SIGTERM and SIGINT ask it to stop; it returns when everything that it took is acknowledged.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from stream.settings import KafkaSettings
+from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
+from weir.errors import SettingsError, WeirError
+from weir.ports import load_ports
+from weir.settings import Settings, load_settings
+
+__all__ = ["COMPONENTS", "kafka_settings", "main", "spool_root", "trace_settings"]
+
+_HEARTBEAT_SECONDS = 10.0
+
+
+class Process(msgspec.Struct, kw_only=True):
+    """What every component is given."""
+
+    name: str
+    settings: Settings
+    ports: dict[str, int]
+    registry: CollectorRegistry
+    tracer: TracerProvider
+    health: dict[str, object] = {}
+
+    @property
+    def home(self) -> Path:
+        """The stack's home."""
+        return self.settings.home
+
+    @property
+    def data_dir(self) -> Path:
+        """A folder of this component's own."""
+        path = self.home / "data" / self.name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def kafka_settings(settings: Settings, ports: dict[str, int]) -> KafkaSettings:
+    """Return the Kafka settings with an address: the configured one, or the local broker's."""
+    if settings.kafka.bootstrap_servers:
+        return settings.kafka
+    return settings.kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{ports['broker']}"})
+
+
+def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
+    """Return where spans go: the configured endpoint, else the local MLflow, else nowhere."""
+    endpoint = settings.trace.endpoint
+    headers = {}
+    if not endpoint and settings.mlflow.enabled:
+        endpoint = f"http://127.0.0.1:{ports['mlflow']}/v1/traces"
+        headers = {"x-mlflow-experiment-id": settings.mlflow.experiment}
+    return TraceSettings(endpoint=endpoint, headers=headers, ratio=settings.trace.ratio)
+
+
+def spool_root(home: Path) -> Path:
+    """Return the folder of every gateway's spool."""
+    return home / "spool"
+
+
+def _shipper(process: Process) -> int:
+    from serving.capture.shipper import run_shipper  # noqa: PLC0415 - each component loads its own part alone
+
+    kafka = kafka_settings(process.settings, process.ports)
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_shipper(
+            spool_root=spool_root(process.home),
+            kafka_options=kafka.client_options(),
+            names=kafka.names,
+            partitions=kafka.partitions,
+            registry=process.registry,
+            tracer_provider=process.tracer,
+            stop=stop,
+            health=process.health,
+        )
+
+    return _run_async(process, work)
+
+
+def _ledger(process: Process) -> int:
+    from stream.ledger.service import run_ledger  # noqa: PLC0415
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_ledger(
+            directory=process.home / "ledger",
+            kafka=kafka_settings(process.settings, process.ports),
+            ledger=process.settings.ledger,
+            registry=process.registry,
+            tracer_provider=process.tracer,
+            stop=stop,
+            health=process.health,
+        )
+
+    return _run_async(process, work)
+
+
+def _run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    async def main_task() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        beat = asyncio.create_task(_heartbeat(process.health))
+        try:
+            await work(stop)
+        finally:
+            beat.cancel()
+
+    asyncio.run(main_task())
+    return 0
+
+
+async def _heartbeat(health: dict[str, object]) -> None:
+    """Let `/healthz`, which another thread answers, see whether this event loop still turns."""
+    while True:
+        health["_beat"] = time.monotonic()
+        await asyncio.sleep(1)
+
+
+def _reasons(health: dict[str, object]) -> dict[str, object]:
+    found = {name: reason for name, reason in health.items() if not name.startswith("_")}
+    beat = health.get("_beat")
+    if isinstance(beat, float) and time.monotonic() - beat > _HEARTBEAT_SECONDS:
+        found["event loop"] = (
+            f"has not turned for {time.monotonic() - beat:.0f} s, the bound is {_HEARTBEAT_SECONDS:.0f} s"
+        )
+    return found
+
+
+COMPONENTS: dict[str, Callable[[Process], int]] = {"shipper": _shipper, "ledger": _ledger}
+
+
+@contextlib.contextmanager
+def _process(name: str) -> Iterator[Process]:
+    settings = load_settings().settings
+    ports = load_ports(settings.home)
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    tracer = tracer_provider(name, trace_settings(settings, ports))
+    process = Process(name=name, settings=settings, ports=ports, registry=registry, tracer=tracer)
+    server = MetricsServer(registry, ports[name], lambda: _reasons(process.health)).start()
+    try:
+        yield process
+    finally:
+        server.stop()
+        tracer.shutdown()
+
+
+class JsonLog(logging.Formatter):
+    """One JSON object a line: time, level, logger, message; never the text of a prompt."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format `record`."""
+        entry = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLog())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the component that `arguments` names and return its exit status."""
+    names = sys.argv[1:] if arguments is None else arguments
+    _log_to_stderr()
+    try:
+        if len(names) != 1 or names[0] not in COMPONENTS:
+            raise SettingsError(f"component {' '.join(names)!r} is none of: {', '.join(COMPONENTS)}")
+        with _process(names[0]) as process:
+            return COMPONENTS[names[0]](process)
+    except WeirError as error:
+        logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - a WeirError is an answer, not a bug
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Sends the demo's requests to the endpoint, a few at a time, as several API keys."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+import httpx
+import msgspec
+
+__all__ = ["Answer", "Traffic"]
+
+_CONCURRENCY = 6
+_MAX_TOKENS = 16
+_TIMEOUT_SECONDS = 120.0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back for one request.
+
+    Parameters
+    ----------
+    request_id
+        Weir's id of it (``x-request-id``).
+    status
+        HTTP status; 0 where no answer came.
+    """
+
+    request_id: str
+    status: int
+
+
+class Traffic:
+    """A client of the endpoint with several keys that take turns.
+
+    Parameters
+    ----------
+    base_url
+        ``http://host:port/v1``.
+    model
+        Name of the model to ask.
+    keys
+        API keys of one tenant.
+    """
+
+    def __init__(self, base_url: str, model: str, keys: Sequence[str]) -> None:
+        self._client = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_SECONDS)
+        self._model = model
+        self._keys = itertools.cycle(keys)
+        self.answers: list[Answer] = []
+
+    async def send(self, prompts: Iterable[str], on_answer: Callable[[Answer], None]) -> None:
+        """Send `prompts`, at most six at a time, and report each answer as it comes."""
+        queue = iter(prompts)
+
+        async def worker() -> None:
+            for prompt in queue:
+                answer = await self._ask(prompt, next(self._keys))
+                self.answers.append(answer)
+                on_answer(answer)
+
+        await asyncio.gather(*(worker() for _ in range(_CONCURRENCY)))
+
+    async def _ask(self, prompt: str, key: str) -> Answer:
+        body = {
+            "model": self._model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": _MAX_TOKENS,
+            "temperature": 0,
+        }
+        try:
+            response = await self._client.post(
+                "/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"}
+            )
+        except httpx.HTTPError:
+            return Answer(request_id="", status=0)
+        return Answer(request_id=response.headers.get("x-request-id", ""), status=response.status_code)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
