@@ -64,3 +64,4 @@ class CaptureSettings(Section):
     segment_bytes: Count = Field(16 * _KIB**2, description="size at which a segment is closed")
     sync_seconds: Seconds = Field(0.05, description="power loss may take so much of the tail")
     tick_seconds: Seconds = Field(1.0, description="how often the source says how far its time has come")
+    end_reserve_bytes: Count = Field(512 * _KIB, description="room kept for the end of each request that is under way")

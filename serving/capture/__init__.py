@@ -1,0 +1,14 @@
+"""Capture: every request and its end, on disk before Kafka.
+
+Why this exists: the request path never talks to Kafka (design decision 1). A gateway appends to its spool, a shipper
+process sends the spool on; what was accepted is delivered, or in the spool, or counted in a gap record.
+
+::
+
+    Recorder (gateway)  ->  $WEIR_HOME/spool/<source>/*.seg  ->  run_shipper (one a node)  ->  Kafka
+"""
+
+from serving.capture.balance import Balance, read_balance
+from serving.capture.recorder import Recorder
+
+__all__ = ["Balance", "Recorder", "read_balance"]

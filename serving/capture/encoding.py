@@ -1,0 +1,135 @@
+"""From what the gateway records to the Kafka records in the spool: ids, keys and attributes of capture's events."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from serving.capture.segment import OpenRequest
+from stream.wire import (
+    ABORTED_TYPE,
+    Closed,
+    Event,
+    EventData,
+    Feedback,
+    GapRecord,
+    Record,
+    RequestRecord,
+    ResponseRecord,
+    Tick,
+    encode,
+    inference_key,
+)
+
+__all__ = ["Stamp", "aborted_end", "closed", "end", "feedback", "gap", "opened", "request", "tick"]
+
+_MICROSECONDS = 1_000_000
+
+
+class Stamp(NamedTuple):
+    """What the writer adds to a record: who, which, when (microseconds), and the trace that it belongs to."""
+
+    source: str
+    number: int
+    time: int
+    traceparent: str = ""
+    tracestate: str = ""
+
+
+def request(record: RequestRecord, stamp: Stamp) -> Record:
+    """Return the record of an accepted request."""
+    data = msgspec.structs.replace(record, number=stamp.number)
+    key = inference_key(record.tenant, record.conversation_id or record.request_id)
+    name = record.request_id
+    return _encode(data, RequestRecord.event_type, f"{name}/request", stamp, request_id=name, key=key)
+
+
+def end(record: ResponseRecord, stamp: Stamp) -> Record:
+    """Return the record of a request's end; a status of ``aborted`` has a type of its own."""
+    data = msgspec.structs.replace(record, number=stamp.number)
+    key = inference_key(record.tenant, record.conversation_id or record.request_id)
+    kind = ABORTED_TYPE if record.status == "aborted" else ResponseRecord.event_type
+    name = record.request_id
+    return _encode(data, kind, f"{name}/end", stamp, request_id=name, key=key, causation=f"{name}/request")
+
+
+def feedback(record: Feedback, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
+    """Return the record of a judgement, keyed like the request that it judges."""
+    key = inference_key(record.tenant, conversation_id or record.request_id)
+    name = record.request_id
+    return _encode(record, Feedback.event_type, f"{name}/feedback/{identity}", stamp, request_id=name, key=key)
+
+
+def gap(record: GapRecord, *, time: int) -> Record:
+    """Return the record of what was shed; it is keyed by its source."""
+    stamp = Stamp(record.source, record.last_number, time)
+    return _encode(record, GapRecord.event_type, f"{record.source}/gap/{record.first_number}", stamp, key=record.source)
+
+
+def tick(source: str, time: int) -> Record:
+    """Return the promise that nothing older than `time` will come from `source`."""
+    data = Tick(sources={source: time / _MICROSECONDS})
+    return _encode(data, Tick.event_type, f"{source}/tick/{time}", Stamp(source, 0, time))
+
+
+def closed(source: str, time: int) -> Record:
+    """Return the record that ends `source`."""
+    data = Closed(source=source, time=time / _MICROSECONDS)
+    return _encode(data, Closed.event_type, f"{source}/closed", Stamp(source, 0, time))
+
+
+def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenRequest:
+    """Return what is kept of a request until its end."""
+    return OpenRequest(
+        request_id=record.request_id,
+        tenant=record.tenant,
+        model=record.model,
+        model_version=record.model_version,
+        principal=record.principal,
+        conversation_id=record.conversation_id,
+        operation=record.operation,
+        stream=record.stream,
+        traceparent=traceparent,
+        tracestate=tracestate,
+    )
+
+
+def aborted_end(request: OpenRequest) -> ResponseRecord:
+    """Return the end of a request whose gateway ended first: no text, so nothing is owed."""
+    return ResponseRecord(
+        request_id=request.request_id,
+        tenant=request.tenant,
+        model=request.model,
+        model_version=request.model_version,
+        principal=request.principal,
+        conversation_id=request.conversation_id,
+        operation=request.operation,
+        stream=request.stream,
+        status="aborted",
+    )
+
+
+def _encode(  # noqa: PLR0913 - the attributes of an event
+    data: EventData,
+    kind: str,
+    identity: str,
+    stamp: Stamp,
+    *,
+    request_id: str = "",
+    key: str = "",
+    causation: str = "",
+) -> Record:
+    return encode(
+        Event(
+            id=identity,
+            source=stamp.source,
+            type=kind,
+            time=stamp.time / _MICROSECONDS,
+            data=data,
+            subject=request_id,
+            correlationid=request_id,
+            causationid=causation,
+            traceparent=stamp.traceparent,
+            tracestate=stamp.tracestate,
+            partitionkey=key,
+        )
+    )

@@ -1,0 +1,140 @@
+"""The open gap: numbers that were accepted and shed, kept on disk until a gap record can be appended.
+
+Why this exists: a gateway that dies while its disk is full must not take the count of what it shed with it. The file is allocated
+whole when the spool is made, and every shed number is written into it in place, so that it needs no room on a full disk.
+
+::
+
+    entry   CRC-32 (4), number (8), length of the id (1), request id        one after the other from offset 0
+    tail    CRC-32 (4), first number (8), last number (8)                   two slots at the end, written in turn
+
+Entries follow each other without a hole in their numbers; a stale one, left of an earlier gap, breaks the chain. When there is no
+room for another entry, the tail counts on, without ids. Numbers that the segments already cover are no part of the gap.
+"""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import msgspec
+
+__all__ = ["GAP_FILE", "GapFile", "OpenGap", "read_gap"]
+
+GAP_FILE = "gap"
+SIZE_BYTES = 64 * 1024
+#: Room that a gap record with a full list of ids takes in a segment, at most.
+GAP_RECORD_BYTES = SIZE_BYTES + 4096
+MAX_ID_BYTES = 128
+
+_ENTRY = struct.Struct("<QB")
+_CRC = struct.Struct("<I")
+_TAIL = struct.Struct("<IQQ")
+_TAIL_BODY = struct.Struct("<QQ")
+_TAILS_AT = SIZE_BYTES - 2 * _TAIL.size
+
+
+class OpenGap(msgspec.Struct):
+    """A run of consecutive numbers that were shed.
+
+    Parameters
+    ----------
+    first, last
+        The numbers, both inclusive; `last` < `first` where there is none.
+    request_ids
+        Of the first of them; as many as there was room for.
+    """
+
+    first: int = 1
+    last: int = 0
+    request_ids: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """How many numbers were shed."""
+        return self.last - self.first + 1
+
+
+class GapFile:
+    """Writes the open gap of one spool.
+
+    Parameters
+    ----------
+    directory
+        The spool's; the file is made, and its room on the disk taken, here. Raises OSError.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._handle = os.open(directory / GAP_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.posix_fallocate(self._handle, 0, SIZE_BYTES)
+        self._position = 0
+        self._turn = 0
+        self.gap = OpenGap()
+
+    @property
+    def full(self) -> bool:
+        """Whether further ids may not be kept."""
+        return self._position + _CRC.size + _ENTRY.size + MAX_ID_BYTES > _TAILS_AT
+
+    def add(self, number: int, request_id: str) -> None:
+        """Count `number`, which follows the one before it; raises OSError where even writing in place fails."""
+        if not self.gap.count:
+            self.gap.first = number
+        self.gap.last = number
+        if self.full:
+            self._count_on()
+            return
+        name = request_id.encode()[:MAX_ID_BYTES]
+        body = _ENTRY.pack(number, len(name)) + name
+        entry = _CRC.pack(zlib.crc32(body)) + body
+        self.gap.request_ids.append(request_id)
+        offset, self._position = self._position, self._position + len(entry)
+        os.pwrite(self._handle, entry, offset)
+
+    def clear(self) -> None:
+        """Forget the gap: a gap record that covers its numbers has been appended."""
+        self.gap = OpenGap()
+        self._position = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._handle)
+
+    def _count_on(self) -> None:
+        body = _TAIL_BODY.pack(self.gap.first, self.gap.last)
+        self._turn ^= 1
+        os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _TAILS_AT + self._turn * _TAIL.size)
+
+
+def read_gap(directory: Path, after: int) -> OpenGap:
+    """Return the gap in `directory`'s file that follows number `after`, the last one that the segments cover."""
+    try:
+        data = (directory / GAP_FILE).read_bytes()
+    except FileNotFoundError:
+        return OpenGap(after + 1, after, [])
+    gap = OpenGap(after + 1, after, [])
+    _read_entries(data, gap)
+    for turn in range(2):
+        _read_tail(data, _TAILS_AT + turn * _TAIL.size, gap)
+    return gap
+
+
+def _read_entries(data: bytes, gap: OpenGap) -> None:
+    position = 0
+    while position + _CRC.size + _ENTRY.size <= len(data):
+        (crc,) = _CRC.unpack_from(data, position)
+        number, length = _ENTRY.unpack_from(data, position + _CRC.size)
+        end = position + _CRC.size + _ENTRY.size + length
+        if zlib.crc32(data[position + _CRC.size : end]) != crc or number != gap.last + 1:
+            return
+        gap.last = number
+        gap.request_ids.append(data[end - length : end].decode("utf-8", "replace"))
+        position = end
+
+
+def _read_tail(data: bytes, position: int, gap: OpenGap) -> None:
+    if len(data) < position + _TAIL.size:
+        return
+    crc, first, last = _TAIL.unpack_from(data, position)
+    if zlib.crc32(data[position + _CRC.size : position + _TAIL.size]) == crc and first == gap.first:
+        gap.last = max(gap.last, last)

@@ -1,0 +1,165 @@
+"""Appends frames to the segments of one directory; knows files and errors of the disk, and no policy."""
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from serving.capture.segment import segment_path, segments
+
+__all__ = ["Journal", "sync_directory"]
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in `path` durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Journal:
+    """The segments of one spool, the last of them open for appending.
+
+    Parameters
+    ----------
+    directory
+        Exists; one process writes in it.
+    segment_bytes
+        A segment that would grow beyond it is closed, and the next one begun.
+    head
+        Returns the HEAD frame of a new segment.
+
+    Notes
+    -----
+    `append` never leaves a torn frame of its own: what a failed write left is cut off again, and where even that fails the
+    segment is given up. :meth:`sync` may run in another thread at the same time; everything else is serialised by the caller.
+    """
+
+    def __init__(self, directory: Path, *, segment_bytes: int, head: Callable[[], bytes]) -> None:
+        self._directory = directory
+        self._segment_bytes = segment_bytes
+        self._head = head
+        existing = segments(directory)
+        self._index = existing[-1] if existing else -1
+        self._handle = -1
+        self._size = 0
+        self._head_bytes = 0
+        self._broken = False
+        self._retired: deque[int] = deque()
+        self._synced_size = 0
+        self._kept_bytes = sum(segment_path(directory, index).stat().st_size for index in existing)
+        if existing:
+            self._reopen(segment_path(directory, self._index))
+        else:
+            self.rotate()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all segments; those that the shipper unlinked leave it with :meth:`recount`."""
+        return self._kept_bytes + self._size
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the last segment holds more than its HEAD."""
+        return self._size > self._head_bytes
+
+    @property
+    def only_segment(self) -> bool:
+        """Whether every segment but the last has been freed."""
+        return self._kept_bytes == 0
+
+    def append(self, frame: bytes) -> None:
+        """Write `frame` to the end; when this returns, it survives a kill of the process.
+
+        Raises
+        ------
+        OSError
+            The disk is full or failed; nothing of the frame is left.
+        """
+        if self._broken or (self.has_frames and self._size + len(frame) > self._segment_bytes):
+            self.rotate()
+        self._write(frame)
+
+    def rotate(self) -> None:
+        """Begin the next segment; raises OSError and stays with the last one where there is no room for it."""
+        head = self._head()
+        path = segment_path(self._directory, self._index + 1)
+        handle = os.open(path, _FLAGS | os.O_EXCL, 0o600)
+        try:
+            _write_whole(handle, head)
+        except OSError:
+            os.close(handle)
+            path.unlink(missing_ok=True)
+            raise
+        if self._handle >= 0:
+            self._retired.append(self._handle)
+            self._kept_bytes += self._size
+        self._handle, self._index = handle, self._index + 1
+        self._size = self._head_bytes = len(head)
+        self._broken = False
+
+    def sync(self) -> None:
+        """Make everything appended so far durable, and close the segments that are finished; raises OSError."""
+        rotated = bool(self._retired)
+        while self._retired:
+            old = self._retired.popleft()
+            try:
+                os.fdatasync(old)
+            finally:
+                os.close(old)
+        handle, size = self._handle, self._size
+        if rotated:
+            sync_directory(self._directory)
+        if rotated or size != self._synced_size:
+            os.fdatasync(handle)
+            self._synced_size = size
+
+    def recount(self) -> None:
+        """Learn which segments the shipper has unlinked."""
+        kept = 0
+        for index in segments(self._directory):
+            if index < self._index:
+                with contextlib.suppress(FileNotFoundError):
+                    kept += segment_path(self._directory, index).stat().st_size
+        self._kept_bytes = kept
+
+    def close(self) -> None:
+        """Make everything durable and close."""
+        if self._handle < 0:
+            return
+        try:
+            self.sync()
+            sync_directory(self._directory)
+        finally:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _reopen(self, path: Path) -> None:
+        self._handle = os.open(path, _FLAGS, 0o600)
+        self._size = os.fstat(self._handle).st_size
+        self._kept_bytes -= self._size
+
+    def _write(self, frame: bytes) -> None:
+        try:
+            _write_whole(self._handle, frame)
+        except OSError:
+            self._undo()
+            raise
+        self._size += len(frame)
+
+    def _undo(self) -> None:
+        try:
+            os.ftruncate(self._handle, self._size)
+        except OSError:
+            self._broken = True
+
+
+def _write_whole(handle: int, data: bytes) -> None:
+    written = os.write(handle, data)
+    while written < len(data):  # a disk that fills up takes a part, and refuses the rest
+        written += os.write(handle, data[written:])

@@ -1,0 +1,97 @@
+"""Capture's metrics: what a gateway observes, and the balance that the shipper exports for the whole node."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from serving.capture.balance import BalanceReader
+from serving.capture.writer import SpoolWriter
+
+__all__ = ["BalanceCollector", "RecorderMetrics", "ShipperMetrics"]
+
+_APPEND_BUCKETS = (25e-6, 50e-6, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 0.02, 0.1, 0.5)
+_PRODUCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+
+
+class RecorderMetrics:
+    """What one gateway observes of its own spool.
+
+    Parameters
+    ----------
+    registry
+        Where they go.
+    limit_bytes
+        The spool's bound, shown beside its size.
+    """
+
+    def __init__(self, registry: CollectorRegistry, limit_bytes: int) -> None:
+        self.append_seconds = Histogram(
+            "weir_capture_append_seconds",
+            "Time to append one record to the spool",
+            buckets=_APPEND_BUCKETS,
+            registry=registry,
+        )
+        self.refused = Counter(
+            "weir_capture_refused", "Requests answered 503, because they could not be recorded", registry=registry
+        )
+        self._open = Gauge("weir_capture_open_requests", "Requests without an end so far", registry=registry)
+        self._size = Gauge("weir_capture_gateway_spool_bytes", "Size of this gateway's spool", registry=registry)
+        limit = Gauge("weir_capture_gateway_spool_limit_bytes", "Bound of this gateway's spool", registry=registry)
+        limit.set(limit_bytes)
+
+    def observe(self, writer: SpoolWriter) -> None:
+        """Show `writer`'s figures from now on."""
+        self._open.set_function(lambda: writer.open_requests)
+        self._size.set_function(lambda: writer.size_bytes)
+
+
+class ShipperMetrics:
+    """What the shipper observes.
+
+    Parameters
+    ----------
+    registry
+        Where they go.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.produce_seconds = Histogram(
+            "weir_capture_produce_seconds",
+            "Time from handing a record to the producer to its acknowledgement by every replica",
+            buckets=_PRODUCE_BUCKETS,
+            registry=registry,
+        )
+        self.producers = Counter("weir_capture_producers", "Producers made, the first one included", registry=registry)
+        self.adopted = Counter("weir_capture_adopted_spools", "Spools ended for a dead gateway", registry=registry)
+        self.moved = Counter("weir_capture_moved_records", "Records that could not be sent or read", registry=registry)
+        self.reachable = Gauge("weir_capture_kafka_reachable", "Whether Kafka takes records: 1 or 0", registry=registry)
+
+
+class BalanceCollector(Collector):
+    """Exports the node's balance, derived from the disk at each scrape.
+
+    Parameters
+    ----------
+    reader
+        Of the spool's root.
+    """
+
+    def __init__(self, reader: BalanceReader) -> None:
+        self._reader = reader
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield ``weir_capture_{accepted,delivered,shed}_total``, the spooled records, their oldest age, their bytes."""
+        balance = self._reader.read()
+        yield CounterMetricFamily(
+            "weir_capture_accepted", "Requests and ends that were numbered", value=balance.accepted
+        )
+        yield CounterMetricFamily("weir_capture_delivered", "Of those, acknowledged by Kafka", value=balance.delivered)
+        yield CounterMetricFamily("weir_capture_shed", "Of those, counted in gap records", value=balance.shed)
+        yield GaugeMetricFamily("weir_capture_spooled_records", "Of those, still to be sent", value=balance.spooled)
+        yield GaugeMetricFamily(
+            "weir_capture_oldest_age_seconds", "Age of the oldest to be sent", value=balance.oldest_age_seconds
+        )
+        yield GaugeMetricFamily("weir_capture_spool_bytes", "Size of the spools on this node", value=balance.bytes)

@@ -1,0 +1,211 @@
+"""Append-only segments of CRC-framed records: the only format of a spool.
+
+A segment is a file ``<index, 12 digits>.seg``, a sequence of frames and nothing else::
+
+    offset  size  field
+    0       2     magic, d7 57
+    2       4     CRC-32 of everything after it in the frame
+    6       1     kind (:class:`Kind`)
+    7       4     length of the payload
+    11      8     number: how many requests and ends the source has numbered up to and including this frame
+    19      8     time, microseconds since the epoch, never going back within a source
+    27      n     payload, msgpack
+
+Integers are little endian. The first frame is a HEAD, whose payload is a :class:`Head`: what a reader must know of everything
+before it, so that one segment can be read without its predecessors. Every other payload is ``(key, value, headers)`` of a Kafka
+record; the key is the partition key. Frames are written by one ``write()`` each. A frame that is torn or damaged fails its CRC;
+where a whole frame follows it, a reader goes on there, and the numbers tell how many are missing.
+"""
+
+import enum
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from stream.wire import Record
+
+__all__ = [
+    "HEADER_BYTES",
+    "Frame",
+    "Head",
+    "Kind",
+    "OpenRequest",
+    "encode_frame",
+    "head_of",
+    "parse",
+    "read_segment",
+    "record_of",
+    "resync",
+    "segment_path",
+    "segments",
+]
+
+MAGIC = b"\xd7W"
+SUFFIX = ".seg"
+HEADER_BYTES = 27
+MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+
+_PREFIX = struct.Struct("<2sI")
+_BODY = struct.Struct("<BIQq")
+_HEADER = struct.Struct("<2sIBIQq")
+_ENCODER = msgspec.msgpack.Encoder()
+_RECORD = msgspec.msgpack.Decoder(tuple[bytes | None, bytes, tuple[tuple[str, bytes], ...]])
+
+
+class Kind(enum.IntEnum):
+    """What a frame holds."""
+
+    HEAD = 1
+    REQUEST = 2
+    END = 3
+    FEEDBACK = 4
+    GAP = 5
+    TICK = 6
+    CLOSED = 7
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One frame as it was read.
+
+    Parameters
+    ----------
+    kind, number, time, payload
+        As in the module's table; `time` in microseconds.
+    end
+        Offset of the first byte after it in its segment.
+    """
+
+    kind: int
+    number: int
+    time: int
+    payload: bytes
+    end: int
+
+
+class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a request until its end: enough to write an ``aborted`` end, and no text."""
+
+    request_id: str
+    tenant: str
+    model: str
+    model_version: str = ""
+    principal: str = ""
+    conversation_id: str = ""
+    operation: str = "chat"
+    stream: bool = False
+    traceparent: str = ""
+    tracestate: str = ""
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The first frame of a segment: the source's state before it.
+
+    Parameters
+    ----------
+    source
+        Who writes.
+    shed
+        How many of the numbers up to the frame's own are in gap records.
+    open
+        Requests without an end so far.
+    version
+        Of this format.
+    """
+
+    source: str
+    shed: int = 0
+    open: tuple[OpenRequest, ...] = ()
+    version: int = 1
+
+
+def encode_frame(kind: Kind, number: int, time: int, content: Record | Head) -> bytes:
+    """Return the bytes of one frame; `time` in microseconds."""
+    parts = (content.key, content.value, content.headers) if isinstance(content, Record) else content
+    payload = _ENCODER.encode(parts)
+    body = _BODY.pack(kind, len(payload), number, time)
+    return b"".join((_PREFIX.pack(MAGIC, zlib.crc32(payload, zlib.crc32(body))), body, payload))
+
+
+def record_of(frame: Frame) -> Record:
+    """Return the Kafka record in `frame`."""
+    key, value, headers = _RECORD.decode(frame.payload)
+    return Record(key=key, value=value, headers=headers)
+
+
+def head_of(frame: Frame) -> Head:
+    """Return the :class:`Head` in `frame`."""
+    return msgspec.msgpack.decode(frame.payload, type=Head)
+
+
+def parse(data: bytes, base: int = 0) -> tuple[list[Frame], bool]:
+    """Return the whole frames at the start of `data`, and whether what follows them is damaged.
+
+    Parameters
+    ----------
+    data
+        Bytes of a segment.
+    base
+        Offset of ``data[0]`` in the segment.
+
+    Returns
+    -------
+    tuple
+        Frames in their order; True where the next bytes are no frame, False where `data` merely ends within one.
+    """
+    frames: list[Frame] = []
+    position, size = 0, len(data)
+    while size - position >= HEADER_BYTES:
+        magic, crc, kind, length, number, time = _HEADER.unpack_from(data, position)
+        if magic != MAGIC or length > MAX_PAYLOAD_BYTES:
+            return frames, True
+        end = position + HEADER_BYTES + length
+        if end > size:
+            return frames, False
+        if zlib.crc32(memoryview(data)[position + 6 : end]) != crc:
+            return frames, True
+        frames.append(Frame(kind, number, time, data[position + HEADER_BYTES : end], base + end))
+        position = end
+    return frames, False
+
+
+def resync(data: bytes, start: int = 1) -> int | None:
+    """Return where the first whole frame at or after `start` begins in `data`, or None."""
+    position = data.find(MAGIC, start)
+    while position >= 0:
+        if _whole_at(data, position):
+            return position
+        position = data.find(MAGIC, position + 1)
+    return None
+
+
+def _whole_at(data: bytes, position: int) -> bool:
+    if len(data) - position < HEADER_BYTES:
+        return False
+    _, crc, _, length, _, _ = _HEADER.unpack_from(data, position)
+    end: int = position + HEADER_BYTES + length
+    return end <= len(data) and int(crc) == zlib.crc32(memoryview(data)[position + 6 : end])
+
+
+def read_segment(path: Path, offset: int = 0) -> tuple[list[Frame], int]:
+    """Return every whole frame of a segment from `offset` on, stepping over damage, and the offset where the good part ends."""
+    data = path.read_bytes()[offset:]
+    frames, _ = parse(data, offset)
+    end = frames[-1].end if frames else offset
+    while (found := resync(data, end - offset + 1)) is not None:
+        more, _ = parse(data[found:], offset + found)
+        frames += more
+        end = more[-1].end
+    return frames, end
+
+
+def segment_path(directory: Path, index: int) -> Path:
+    """Return the path of segment `index`."""
+    return directory / f"{index:012d}{SUFFIX}"
+
+
+def segments(directory: Path) -> list[int]:
+    """Return the indexes of the segments in `directory`, ascending."""
+    return sorted(int(name[: -len(SUFFIX)]) for name in os.listdir(directory) if name.endswith(SUFFIX))  # noqa: PTH208 - half the cost of Path objects

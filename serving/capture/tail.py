@@ -1,0 +1,104 @@
+"""The end of a spool's log: its last number, time and count of shed numbers, learnt from the last segment alone."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from serving.capture.segment import Frame, Kind, head_of, parse, record_of, resync, segment_path, segments
+from stream.wire import GapRecord
+
+__all__ = ["Tail", "gap_count", "oldest_time"]
+
+_CHUNK_BYTES = 4 * 1024 * 1024
+_GAP = msgspec.json.Decoder(GapRecord)
+
+
+def gap_count(frame: Frame) -> int:
+    """Return how many numbers a GAP frame counts."""
+    return _GAP.decode(record_of(frame).value).count
+
+
+class Tail:
+    """Follows the end of one spool's log; each :meth:`advance` reads only what is new.
+
+    Parameters
+    ----------
+    directory
+        The spool's.
+
+    Attributes
+    ----------
+    number, time, shed
+        Of the last whole frame, and of all gap records up to it.
+    closed
+        Whether the source has ended.
+    bytes
+        Size of the segments that are there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._segment = -1
+        self._offset = 0
+        self.number = self.time = self.shed = self.bytes = 0
+        self.closed = False
+
+    def advance(self) -> None:
+        """Read on; raises FileNotFoundError where the spool is gone."""
+        indexes = segments(self._directory)
+        if not indexes:
+            raise FileNotFoundError(self._directory)
+        self.bytes = _total_size(self._directory, indexes)
+        if indexes[-1] != self._segment:
+            self._segment, self._offset = indexes[-1], 0
+        while self._read_chunk():
+            pass
+
+    def _read_chunk(self) -> bool:
+        data = _read_at(segment_path(self._directory, self._segment), self._offset)
+        frames, damaged = parse(data, self._offset)
+        for frame in frames:
+            self._learn(frame)
+        if not frames and damaged and (found := resync(data)) is not None:
+            self._offset += found
+            return True
+        return bool(frames)
+
+    def _learn(self, frame: Frame) -> None:
+        if frame.kind == Kind.HEAD:
+            self.shed = head_of(frame).shed
+        elif frame.kind == Kind.GAP:
+            self.shed += gap_count(frame)
+        self.number, self.time, self._offset = frame.number, frame.time, frame.end
+        self.closed = frame.kind == Kind.CLOSED
+
+
+def oldest_time(directory: Path, segment: int, offset: int) -> float | None:
+    """Return the time, in seconds, of the first frame with a number at or after a place in the spool, or None."""
+    for index in segments(directory):
+        if index < segment:
+            continue
+        data = _read_at(segment_path(directory, index), offset if index == segment else 0)
+        frames, _ = parse(data)
+        found = next((frame for frame in frames if frame.kind in {Kind.REQUEST, Kind.END, Kind.GAP}), None)
+        if found is not None:
+            return found.time / 1e6
+    return None
+
+
+def _read_at(path: Path, offset: int, size: int = _CHUNK_BYTES) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(handle, size, offset)
+    finally:
+        os.close(handle)
+
+
+def _total_size(directory: Path, indexes: list[int]) -> int:
+    total = 0
+    for index in indexes:
+        with contextlib.suppress(FileNotFoundError):
+            total += segment_path(directory, index).stat().st_size
+    return total
