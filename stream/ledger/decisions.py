@@ -105,11 +105,11 @@ class Decisions:
 
     # -- the ledger's own alerts
 
-    def own_firing(self) -> list[AlertRecord]:
-        """Return the ledger's own alerts that fire."""
-        query = "SELECT record FROM alerts WHERE tenant = ? AND state = 'firing' AND detector IN (?, ?, ?)"
+    def own_firing(self) -> list[Outgoing]:
+        """Return the ledger's own alerts that fire, each with its trace context."""
+        query = "SELECT record, traceparent FROM alerts WHERE tenant = ? AND state = 'firing' AND detector IN (?, ?, ?)"
         rows = self.database.execute(query, (OWN_TENANT, *OWN_DETECTORS))
-        return [_ALERT.decode(row[0]) for row in rows]
+        return [Outgoing(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
 
     def decide(self, outgoing: Iterable[Outgoing]) -> None:
         """Keep the ledger's own alerts, and put them into the outbox."""
