@@ -28,6 +28,7 @@ class Seen(msgspec.Struct, kw_only=True):
     verdicts: dict[str, list[int]] = {}
     alerts: dict[str, AlertRecord] = {}
     requested: RetrainingRecord | None = None
+    tipping_alert: str = ""
     suppressed: str = ""
     seconds: dict[str, float] = {}
 
