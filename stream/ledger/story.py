@@ -1,0 +1,215 @@
+"""One request's story: its events, its verdicts, the alerts it was part of, the retraining events they led to."""
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from stream.wire import AlertRecord, RetrainingRecord, Span, TraceParent, Usage, Verdict
+
+__all__ = ["GapNote", "Place", "RequestEvents", "RequestStory", "gap_of", "request_events", "told"]
+
+_ALERT = msgspec.json.Decoder(AlertRecord)
+_RETRAINING = msgspec.json.Decoder(RetrainingRecord)
+_SPANS = msgspec.json.Decoder(tuple[Span, ...])
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event stands in the log: the only way to its text."""
+
+    event_id: str
+    side: str
+    type: str
+    time: float
+    topic: str
+    partition: int
+    offset: int
+    owed: tuple[str, ...] = ()
+    traceparent: str = ""
+
+
+class EndNote(msgspec.Struct, frozen=True, kw_only=True):
+    """How the request ended."""
+
+    status: str
+    finish_reason: str | None
+    usage: Usage
+    latency_seconds: float
+    time_to_first_token_seconds: float | None
+
+
+class VerdictNote(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict and the time of the event that it is about."""
+
+    event_id: str
+    time: float
+    verdict: Verdict
+
+
+class GapNote(msgspec.Struct, frozen=True, kw_only=True):
+    """The gap record that counts a request which could not be delivered."""
+
+    source: str
+    first_number: int
+    last_number: int
+    reason: str
+    time: float
+
+
+class RequestEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """What one partition knows of a request."""
+
+    tenant: str
+    model: str
+    places: tuple[Place, ...]
+    end: EndNote | None
+    verdicts: tuple[VerdictNote, ...]
+
+
+class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the ledger knows of a request; `gap` alone is set where it was counted instead of delivered."""
+
+    request_id: str
+    events: RequestEvents | None = None
+    alerts: tuple[AlertRecord, ...] = ()
+    retraining: tuple[RetrainingRecord, ...] = ()
+    gap: GapNote | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """The trace of the request, or ""."""
+        for place in self.events.places if self.events else ():
+            if parsed := TraceParent.parse(place.traceparent):
+                return parsed.trace_id
+        return ""
+
+
+def request_events(database: sqlite3.Connection, request_id: str) -> RequestEvents | None:
+    """Return what a shard knows of `request_id`, or None."""
+    rows = database.execute(
+        "SELECT event_id, side, type, time, topic, partition, offset, owed, traceparent, tenant, model, status,"
+        " finish_reason, prompt_tokens, completion_tokens, latency_seconds, time_to_first_token_seconds"
+        " FROM events WHERE event_id > ? || '/' AND event_id < ? || '0' ORDER BY time, event_id",
+        (request_id, request_id),
+    ).fetchall()
+    if not rows:
+        return None
+    places = tuple(_place(row) for row in rows)
+    ends = [row for row in rows if row[11] is not None]
+    times = {place.event_id: place.time for place in places}
+    tenant, model = rows[0][9], rows[0][10]
+    return RequestEvents(
+        tenant=tenant,
+        model=model,
+        places=places,
+        end=_end(ends[-1]) if ends else None,
+        verdicts=_verdicts(database, request_id, times, (tenant, model)),
+    )
+
+
+def _place(row: tuple[Any, ...]) -> Place:
+    event_id, side, kind, time, topic, partition, offset, owed, traceparent, *_ = row
+    return Place(
+        event_id=event_id,
+        side=side,
+        type=kind,
+        time=time,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        owed=tuple(owed.split(",")) if owed else (),
+        traceparent=traceparent,
+    )
+
+
+def _end(row: tuple[Any, ...]) -> EndNote:
+    status, finish_reason, prompt_tokens, completion_tokens, latency, first_token = row[11:]
+    return EndNote(
+        status=status,
+        finish_reason=finish_reason,
+        usage=Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens),
+        latency_seconds=latency,
+        time_to_first_token_seconds=first_token,
+    )
+
+
+def _verdicts(
+    database: sqlite3.Connection, request_id: str, times: dict[str, float], whose: tuple[str, str]
+) -> tuple[VerdictNote, ...]:
+    rows = database.execute(
+        "SELECT event_id, detector, version, side, flagged, label, score, covered, spans, time FROM verdicts"
+        " WHERE event_id > ? || '/' AND event_id < ? || '0' ORDER BY side, detector, version",
+        (request_id, request_id),
+    )
+    return tuple(
+        VerdictNote(
+            event_id=event_id,
+            time=times.get(event_id, time),
+            verdict=Verdict(
+                request_id=request_id,
+                event_id=event_id,
+                tenant=whose[0],
+                model=whose[1],
+                side=side,
+                detector=detector,
+                version=version,
+                flagged=bool(flagged),
+                label=label,
+                score=score,
+                covered=covered,
+                spans=_SPANS.decode(spans),
+            ),
+        )
+        for event_id, detector, version, side, flagged, label, score, covered, spans, time in rows
+    )
+
+
+def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:
+    """Return the gap record that names `request_id`, or None."""
+    row = database.execute(
+        "SELECT g.source, g.first_number, g.last_number, g.reason, g.time FROM gap_requests r"
+        " JOIN gaps g ON g.event_id = r.event_id WHERE r.request_id = ? ORDER BY g.time LIMIT 1",
+        (request_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    source, first, last, reason, time = row
+    return GapNote(source=source, first_number=first, last_number=last, reason=reason, time=time)
+
+
+def told(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
+    """Join a request's events with the alerts that it was part of and the retraining events that they led to.
+
+    An alert is named where its evidence holds the request, and where it was firing for the stream and detector of a flagged
+    verdict of the request's, at the time of the event: evidence holds 20 ids at most.
+    """
+    rows = decisions.execute(
+        "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",
+        (request_id,),
+    ).fetchall()
+    for note in events.verdicts:
+        if note.verdict.flagged:
+            rows += decisions.execute(
+                "SELECT record FROM alerts WHERE tenant = ? AND model = ? AND side = ? AND detector = ?"
+                " AND opened_at <= ? AND (resolved_at IS NULL OR resolved_at >= ?)",
+                (events.tenant, events.model, note.verdict.side, note.verdict.detector, note.time, note.time),
+            ).fetchall()
+    alerts = {alert.alert_id: alert for alert in (_ALERT.decode(row[0]) for row in rows)}
+    ordered = tuple(sorted(alerts.values(), key=lambda alert: (alert.opened_at, alert.alert_id)))
+    return RequestStory(
+        request_id=request_id, events=events, alerts=ordered, retraining=_led_to(decisions, list(alerts))
+    )
+
+
+def _led_to(decisions: sqlite3.Connection, alert_ids: list[str]) -> tuple[RetrainingRecord, ...]:
+    found: dict[tuple[str, str], RetrainingRecord] = {}
+    for alert_id in alert_ids:
+        rows = decisions.execute(
+            "SELECT r.record FROM retraining_alerts l JOIN retraining r ON r.retraining_id = l.retraining_id"
+            " WHERE l.alert_id = ?",
+            (alert_id,),
+        )
+        for (record,) in rows:
+            decoded = _RETRAINING.decode(record)
+            found[decoded.retraining_id, decoded.state] = decoded
+    return tuple(sorted(found.values(), key=lambda record: (record.at, record.retraining_id)))

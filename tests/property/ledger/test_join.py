@@ -1,0 +1,110 @@
+"""Any interleaving of the partitions, any repetition: the same coverage."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.ledger_log import Entry, end, forwarded, request, verdict
+
+from stream.ledger.coverage import coverage_of, missing_of
+from stream.ledger.shard import Shard
+from stream.wire import encode
+
+LABELS = st.sampled_from(["ok", "flagged", "error"])
+
+
+@st.composite
+def histories(draw):
+    """Inference events, and verdicts of some of them with ticks in between: what two partitions hold, in order."""
+    events = []
+    for index in range(draw(st.integers(1, 6))):
+        source = draw(st.sampled_from(["s1", "s2"]))
+        events.append(request(f"r{index}", 10.0 + index, source=source))
+        if draw(st.booleans()):
+            events.append(end(f"r{index}", 10.5 + index, source=source))
+    answers = []
+    for event in events:
+        for detector in (*event.data.owed, "refusal"):
+            versions = draw(st.lists(st.sampled_from(["1", "2"]), max_size=2, unique=True))
+            answers += [verdict(event, detector, version=version, label=draw(LABELS)) for version in versions]
+    answers = draw(st.permutations(answers))
+    ticks = [forwarded({name: draw(st.floats(9.0, 18.0))}) for name in ("s1", "s2")]
+    closing = [forwarded({}, closed=(name,)) for name in ("s1", "s2") if draw(st.booleans())]
+    return events, draw(st.permutations([*answers, *ticks, *closing]))
+
+
+def coverage_after(batches):
+    shard = Shard(":memory:")
+    try:
+        for batch in batches:
+            shard.apply(batch)
+        return coverage_of([shard.database]), missing_of([shard.database])
+    finally:
+        shard.close()
+
+
+def entries(topic, events):
+    records = [encode(event) for event in events]
+    return [Entry(topic, 0, offset, record.value, record.headers) for offset, record in enumerate(records)]
+
+
+def with_repeats(draw, events):
+    """Repeat some of the events somewhere after their first place, as a shipper or a worker that was killed does."""
+    repeated = list(events)
+    for index in draw(st.lists(st.integers(0, len(events) - 1), max_size=5)):
+        first = repeated.index(events[index])
+        repeated.insert(draw(st.integers(first + 1, len(repeated))), events[index])
+    return repeated
+
+
+def interleaved(draw, left, right):
+    merged, left, right = [], list(left), list(right)
+    while left or right:
+        from_left = bool(left) and (not right or draw(st.booleans()))
+        merged.append((left if from_left else right).pop(0))
+    return merged
+
+
+def oracle(events, answers):
+    """What the sets say, computed plainly."""
+    passed, closed_sources = {}, set()
+    labels = {}
+    for answer in answers:
+        if hasattr(answer.data, "detector"):
+            labels.setdefault((answer.data.event_id, answer.data.detector), set()).add(answer.data.label)
+        else:
+            closed_sources |= set(answer.data.closed)
+            for source, time in answer.data.sources.items():
+                passed[source] = max(passed.get(source, 0.0), time)
+    counts = dict.fromkeys(("owed", "settled", "missing", "errors", "pending"), 0)
+    for event in events:
+        for detector in event.data.owed:
+            counts["owed"] += 1
+            found = labels.get((event.id, detector))
+            if found:
+                counts["settled"] += 1
+                counts["errors"] += found == {"error"}
+            elif event.source in closed_sources or event.time < passed.get(event.source, -1.0):
+                counts["missing"] += 1
+            else:
+                counts["pending"] += 1
+    return counts
+
+
+@settings(max_examples=150, deadline=None)
+@given(history=histories(), data=st.data())
+def test_interleaving_repetition_and_batching_do_not_change_coverage(history, data):
+    events, answers = history
+    plain_coverage, plain_missing = coverage_after(
+        [entries("weir.inference", events) + entries("weir.verdicts", answers)]
+    )
+    assert {name: getattr(plain_coverage.total, name) for name in oracle(events, answers)} == oracle(events, answers)
+
+    left = entries("weir.inference", with_repeats(data.draw, events))
+    right = entries("weir.verdicts", with_repeats(data.draw, answers))
+    merged = interleaved(data.draw, left, right)
+    size = data.draw(st.integers(1, 7))
+    batches = [merged[start : start + size] for start in range(0, len(merged), size)]
+    again = data.draw(st.integers(0, len(batches) - 1))
+    batches.insert(data.draw(st.integers(again, len(batches))), batches[again])
+    coverage, missing = coverage_after(batches)
+    assert coverage == plain_coverage
+    assert missing == plain_missing

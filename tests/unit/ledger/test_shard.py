@@ -1,0 +1,165 @@
+import pytest
+from support.ledger_log import Log, closed, end, forwarded, gap, request, tick, verdict
+
+from stream.ledger.coverage import coverage_of, missing_of
+from stream.ledger.records import next_offsets
+from stream.ledger.shard import Shard
+from stream.wire import encode
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+@pytest.fixture
+def shard():
+    shard = Shard(":memory:")
+    yield shard
+    shard.close()
+
+
+def counts(shard):
+    total = coverage_of([shard.database]).total
+    return {name: getattr(total, name) for name in ("owed", "settled", "missing", "errors", "pending")}
+
+
+def test_an_event_is_pending_until_every_owed_detector_has_a_verdict(shard, log):
+    event = request("r1", 10.0)
+    shard.apply(log.inference(event))
+    assert counts(shard) == {"owed": 2, "settled": 0, "missing": 0, "errors": 0, "pending": 2}
+    shard.apply(log.verdicts(verdict(event, "pii")))
+    assert counts(shard) == {"owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
+    shard.apply(log.verdicts(verdict(event, "toxicity")))
+    assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
+    coverage = coverage_of([shard.database])
+    assert (coverage.total.ratio, coverage.requests, coverage.ends) == (1.0, 1, 0)
+
+
+def test_a_verdict_that_comes_before_its_event_settles_it(shard, log):
+    event = request("r1", 10.0)
+    shard.apply(log.verdicts(verdict(event, "pii"), verdict(event, "toxicity"), forwarded({"s1": 20.0})))
+    shard.apply(log.inference(event))
+    assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
+
+
+def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_settles_it(shard, log):
+    event = request("r1", 10.0)
+    shard.apply(log.inference(event) + log.verdicts(verdict(event, "pii"), forwarded({"s1": 10.0})))
+    assert counts(shard)["pending"] == 1, "a tick at the event's own time may lie on either side of it"
+    shard.apply(log.verdicts(forwarded({"s1": 10.5})))
+    assert counts(shard) == {"owed": 2, "settled": 1, "missing": 1, "errors": 0, "pending": 0}
+    missing = missing_of([shard.database])
+    assert (missing.first, missing.requests, missing.detectors) == ("r1/request/toxicity", ("r1",), {"toxicity": 1})
+    shard.apply(log.verdicts(verdict(event, "toxicity")))
+    assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
+    assert missing_of([shard.database]).pairs == 0
+
+
+def test_the_tick_of_another_source_passes_nothing(shard, log):
+    shard.apply(log.inference(request("r1", 10.0)) + log.verdicts(forwarded({"s2": 99.0})))
+    assert counts(shard)["pending"] == 2
+
+
+def test_a_closed_source_passes_all_of_its_events(shard, log):
+    shard.apply(log.inference(request("r1", 10.0), closed(10.0)) + log.verdicts(forwarded({}, closed=("s1",))))
+    assert counts(shard)["missing"] == 2
+
+
+def test_times_of_a_source_never_go_back(shard, log):
+    shard.apply(log.inference(request("r1", 10.0)))
+    shard.apply(log.verdicts(forwarded({"s1": 20.0}), forwarded({"s1": 5.0})))
+    assert counts(shard)["missing"] == 2
+
+
+def test_repeats_of_events_verdicts_and_offsets_change_nothing(shard, log):
+    event = request("r1", 10.0)
+    records = log.inference(event, event) + log.verdicts(verdict(event, "pii"), verdict(event, "pii"))
+    assert shard.apply(records) == 4
+    before = counts(shard)
+    assert shard.apply(records) == 0
+    assert counts(shard) == before == {"owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
+
+
+def test_an_error_settles_and_counts_until_a_version_answers(shard, log):
+    event = request("r1", 10.0, owed=("pii",))
+    shard.apply(log.inference(event) + log.verdicts(verdict(event, "pii", label="error")))
+    assert counts(shard) == {"owed": 1, "settled": 1, "missing": 0, "errors": 1, "pending": 0}
+    shard.apply(log.verdicts(verdict(event, "pii", version="2")))
+    assert counts(shard) == {"owed": 1, "settled": 1, "missing": 0, "errors": 0, "pending": 0}
+    shard.apply(log.verdicts(verdict(event, "pii", version="3", label="error")))
+    assert counts(shard)["errors"] == 0
+
+
+def test_an_answer_replaces_the_error_of_its_own_version_and_not_the_other_way(shard, log):
+    event = request("r1", 10.0, owed=("pii",))
+    shard.apply(log.inference(event))
+    for label in ("error", "flagged", "error"):
+        shard.apply(log.verdicts(verdict(event, "pii", label=label, flagged=label == "flagged")))
+    assert shard.database.execute("SELECT label, flagged FROM verdicts").fetchall() == [("flagged", 1)]
+    assert counts(shard)["errors"] == 0
+
+
+def test_a_verdict_that_nobody_is_owed_counts_nowhere(shard, log):
+    event = request("r1", 10.0, owed=("pii",))
+    shard.apply(log.inference(event) + log.verdicts(verdict(event, "refusal"), verdict(event, "pii")))
+    assert counts(shard) == {"owed": 1, "settled": 1, "missing": 0, "errors": 0, "pending": 0}
+
+
+def test_coverage_is_split_by_detector_tenant_and_model(shard, log):
+    one, other = request("r1", 10.0), end("r2", 11.0, tenant="beta", model="n", owed=("pii",))
+    shard.apply(log.inference(one, other) + log.verdicts(verdict(one, "pii"), verdict(other, "pii", label="error")))
+    coverage = coverage_of([shard.database])
+    split = {name: (count.owed, count.settled, count.errors) for name, count in coverage.by_detector.items()}
+    assert split == {"pii": (2, 2, 1), "toxicity": (1, 0, 0)}
+    assert {name: count.owed for name, count in coverage.by_tenant.items()} == {"acme": 2, "beta": 1}
+    assert {name: count.pending for name, count in coverage.by_model.items()} == {"m": 1, "n": 0}
+
+
+def test_what_cannot_be_read_is_counted_and_its_neighbours_are_taken(shard, log):
+    good = request("r1", 10.0, owed=("pii",))
+    headers = encode(good).headers
+    bad = log.raw("weir.inference", b"\x00garbage") + log.raw("weir.inference", b'{"request_id": 7}', headers)
+    shard.apply(bad + log.inference(good) + log.raw("weir.verdicts", None))
+    coverage = coverage_of([shard.database])
+    assert (coverage.requests, coverage.skipped) == (1, {"weir.inference": 2, "weir.verdicts": 1})
+    assert next_offsets(shard.database) == {("weir.inference", 0): 3, ("weir.verdicts", 0): 1}
+
+
+def test_gap_records_are_counted_once_with_their_requests(shard, log):
+    shard.apply(log.inference(gap("s1", 3, 5, ("r7",)), gap("s1", 3, 5, ("r7",)), gap("s1", 9, 9)))
+    assert coverage_of([shard.database]).gaps == 4
+    assert shard.database.execute("SELECT request_id FROM gap_requests").fetchall() == [("r7",)]
+
+
+def test_a_batch_that_fails_leaves_neither_rows_nor_offsets(shard, log, monkeypatch):
+    def broken(*_arguments):
+        raise RuntimeError("disk")
+
+    monkeypatch.setattr("stream.ledger.shard.write_progress", broken)
+    with pytest.raises(RuntimeError, match="disk"):
+        shard.apply(records := log.inference(request("r1", 10.0)))
+    assert counts(shard)["owed"] == 0
+    monkeypatch.undo()
+    shard.apply(records)
+    assert counts(shard)["owed"] == 2
+
+
+def test_whole_hours_past_the_retention_leave_rows_and_counts(log):
+    shard = Shard(":memory:", retention_seconds=7200)
+    old, new = request("r1", 3600.0), request("r2", 4 * 3600.0)
+    shard.apply(log.inference(old, new) + log.verdicts(verdict(old, "pii")))
+    assert shard.expire() == 2 * 3600.0
+    coverage = coverage_of([shard.database])
+    assert (coverage.requests, coverage.total.owed, coverage.total.settled) == (1, 2, 0)
+    shard.apply(log.inference(old) + log.verdicts(verdict(old, "pii")))
+    assert coverage_of([shard.database]).requests == 1, "a repeat of what has expired stays out"
+    shard.close()
+
+
+def test_no_table_holds_text(shard, log):
+    event, answer = request("r1", 10.0), end("r1", 11.0)
+    shard.apply(log.inference(event, answer, tick(12.0)) + log.verdicts(verdict(event, "pii", flagged=True)))
+    dump = "\n".join(shard.database.iterdump())
+    assert "r1/request" in dump
+    assert "canary" not in dump

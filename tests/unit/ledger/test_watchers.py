@@ -1,0 +1,91 @@
+import pytest
+from support.ledger_log import Log, closed, forwarded, request, tick
+
+from stream.ledger.coverage import Missing, source_times
+from stream.ledger.observe import Observation, observe
+from stream.ledger.shard import Shard
+from stream.ledger.watchers import decide
+from stream.settings import LedgerSettings
+
+SETTINGS = LedgerSettings()
+
+
+def missing(pairs=2, requests=("r1",)):
+    return Missing(
+        pairs=pairs,
+        requests=requests,
+        requests_total=len(requests),
+        first=f"{requests[0]}/request/pii",
+        detectors={"pii": pairs},
+    )
+
+
+def test_a_gap_in_coverage_fires_once_goes_on_with_more_and_resolves():
+    (opened,) = decide([], Observation(log_time=100.0, missing=missing()), SETTINGS)
+    assert (opened.tenant, opened.detector, opened.state, opened.severity) == (
+        "_weir",
+        "coverage",
+        "firing",
+        "critical",
+    )
+    assert (opened.evidence, opened.evidence_total, opened.opened_at) == (("r1",), 1, 100.0)
+    assert decide([opened], Observation(log_time=120.0, missing=missing()), SETTINGS) == []
+    more = missing(3, ("r1", "r2"))
+    assert decide([opened], Observation(log_time=105.0, missing=more), SETTINGS) == [], "at most once in 10 s"
+    (grown,) = decide([opened], Observation(log_time=111.0, missing=more), SETTINGS)
+    assert (grown.alert_id, grown.revision, grown.evidence_total) == (opened.alert_id, 1, 2)
+    (resolved,) = decide([grown], Observation(log_time=130.0), SETTINGS)
+    assert (resolved.state, resolved.resolved_at, resolved.revision) == ("resolved", 130.0, 2)
+
+
+def test_the_same_log_gives_the_same_alert_id():
+    first = decide([], Observation(log_time=100.0, missing=missing()), SETTINGS)
+    later = decide([], Observation(log_time=900.0, missing=missing(5)), SETTINGS)
+    assert first[0].alert_id == later[0].alert_id
+
+
+def test_lag_fires_above_its_bound_and_resolves_at_half_of_it():
+    assert decide([], Observation(log_time=100.0, lag_seconds=60.0), SETTINGS) == []
+    (fired,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0"), SETTINGS)
+    assert (fired.detector, fired.severity, fired.limit) == ("lag", "warning", 60.0)
+    assert decide([fired], Observation(log_time=110.0, lag_seconds=31.0), SETTINGS) == []
+    (resolved,) = decide([fired], Observation(log_time=120.0, lag_seconds=29.0), SETTINGS)
+    assert resolved.state == "resolved"
+
+
+def test_every_silent_source_is_an_alert_of_its_own():
+    seen = Observation(log_time=200.0, silent={"s1": 100.0, "s2": 90.0})
+    alerts = decide([], seen, SETTINGS)
+    assert {(alert.detector, alert.feature) for alert in alerts} == {("silence", "s1"), ("silence", "s2")}
+    assert len({alert.alert_id for alert in alerts}) == 2
+    (resolved,) = decide(alerts, Observation(log_time=210.0, silent={"s2": 90.0}), SETTINGS)
+    assert (resolved.feature, resolved.state) == ("s1", "resolved")
+
+
+@pytest.fixture
+def seen():
+    shard, log = Shard(":memory:"), Log()
+
+    def observed(*, inference=(), verdicts=()):
+        shard.apply(log.inference(*inference) + log.verdicts(*verdicts))
+        return observe({0: source_times(shard.database)}, Missing(), source_silence_seconds=60.0)
+
+    yield observed
+    shard.close()
+
+
+def test_lag_is_the_distance_of_score_s_ticks_from_capture_s(seen):
+    assert seen(inference=[tick(100.0), tick(130.0)]).lag_seconds == 30.0
+    assert seen(verdicts=[forwarded({"s1": 125.0})]).lag_seconds == 5.0
+    at_rest = seen(inference=[tick(500.0)], verdicts=[forwarded({"s1": 500.0})])
+    assert (at_rest.lag_seconds, at_rest.log_time) == (0.0, 500.0)
+
+
+def test_a_source_behind_the_others_is_silent_unless_it_closed(seen):
+    assert seen(inference=[tick(100.0), tick(159.0, source="s2")]).silent == {}
+    assert seen(inference=[tick(161.0, source="s2")]).silent == {"s1": 100.0}
+    assert seen(inference=[closed(100.0)]).silent == {}
+
+
+def test_with_every_source_silent_log_time_stands_still(seen):
+    assert seen(inference=[tick(100.0), request("r1", 100.0)]).silent == {}
