@@ -129,6 +129,13 @@ class RayLayout:
         """Where a driver connects."""
         return f"127.0.0.1:{self._ports['ray_gcs']}"
 
+    def session(self) -> str:
+        """Return the name of the head's session, another at each start; "" where none was started."""
+        try:
+            return (self.run_dir / "ray" / "session_latest").readlink().name
+        except OSError:
+            return ""
+
     def environment(self) -> dict[str, str]:
         """Return what the head's process needs in its environment; its workers inherit it."""
         proxy = self._proxy_dir

@@ -1,0 +1,1 @@
+"""OpenAI's HTTP API: its requests validated, its answers and errors in its own shape."""

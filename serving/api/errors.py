@@ -1,0 +1,66 @@
+"""Errors of the API, in OpenAI's shape.
+
+::
+
+    ApiError        status, message, type, code, param; a message never holds text of the request
+"""
+
+from typing import Any
+
+__all__ = ["ApiError", "invalid", "unavailable"]
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class ApiError(Exception):
+    """An answer that is an error.
+
+    Parameters
+    ----------
+    status
+        HTTP status.
+    message
+        The value (never text of the request), the bound, the remedy.
+    code
+        A word for programs.
+    param
+        The field at fault.
+    headers
+        Added to the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.headers = headers or {}
+
+    @property
+    def type(self) -> str:
+        """OpenAI's class of error."""
+        default = "invalid_request_error" if self.status < 500 else "server_error"
+        return _TYPES.get(self.status, default)
+
+    def body(self) -> dict[str, Any]:
+        """Return the answer's body."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+def invalid(message: str, *, code: str = "invalid_value", param: str | None = None) -> ApiError:
+    """Return a 400."""
+    return ApiError(400, message, code=code, param=param)
+
+
+def unavailable(message: str, *, code: str, retry_after_seconds: int = 1) -> ApiError:
+    """Return a 503 that says when to try again."""
+    return ApiError(503, message, code=code, headers={"retry-after": str(retry_after_seconds)})

@@ -1,0 +1,272 @@
+"""The Ray Serve application: a gateway that captures, in front of model replicas.
+
+``serving.app:build`` is its typed builder. A gateway is the ingress (an ASGI application, `http.gateways` of them), a model
+replica holds an engine and, where Ray has one, a GPU; text passes between them by the handle's generators. CPU requests
+are fractions, so that everything fits on two cores (faults.md 20); the engine's threads are a setting of their own.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from pydantic import BaseModel, ConfigDict, Field
+from ray import cluster_resources, is_initialized, serve
+from ray.serve.config import AutoscalingConfig
+
+from serving.auth import KeyRing
+from serving.capture.recorder import Recorder
+from serving.endpoints import GatewaySettings
+from serving.engine.factory import create_engine
+from serving.exchange import Wiring
+from serving.gateway import Gateway
+from serving.generation import Generation, ModelInfo, ReplicaLost
+from serving.handles import RayBackend
+from serving.http import Receive, Scope, Send
+from serving.instruments import EngineCollector, Instruments
+from serving.ray_local.guard import keep_replica_on_loopback
+from serving.replica import ModelServer
+from serving.settings import CaptureSettings, HttpSettings, ModelSettings
+from serving.targets import MetricsTarget, register_target
+from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
+
+__all__ = ["AppArgs", "build"]
+
+APP_NAME = "weir"
+_GATEWAY_CPUS = 0.1
+_MODEL_CPUS = 0.2
+_GATEWAY_ONGOING = 10_000
+_HEALTH_CHECK_SECONDS = 1.0
+_HEALTH_TIMEOUT_SECONDS = 15.0
+_STOP_SECONDS = 2.0
+
+
+class AppArgs(BaseModel):
+    """What the application is built from.
+
+    Parameters
+    ----------
+    home
+        ``WEIR_HOME``: the spool, the keys and the metrics files are under it.
+    model_dir
+        The installed model (``serving.engine.weights.ensure``); not read for the model `echo`.
+    owed_input, owed_output
+        Detectors that owe a verdict on prompts and on answers.
+    edge_token_path
+        ``RayLayout.edge_token_path``; "" where no edge is in front.
+    inference_topic
+        Where content is found; spans name it in the content's place.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    home: Path
+    http: HttpSettings = HttpSettings()
+    model: ModelSettings = ModelSettings()
+    capture: CaptureSettings = CaptureSettings()
+    owed_input: tuple[str, ...] = ()
+    owed_output: tuple[str, ...] = ()
+    model_dir: Path = Path()
+    edge_token_path: str = ""
+    inference_topic: str = "weir.inference"
+    trace_endpoint: str = ""
+    trace_headers: dict[str, str] = Field(default_factory=dict)
+    trace_ratio: float = 1.0
+
+    @property
+    def keys_path(self) -> Path:
+        """The API keys."""
+        return self.home / "keys.json"
+
+    @property
+    def spool_root(self) -> Path:
+        """The folder of every gateway's spool."""
+        return self.home / "spool"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Where replicas say which port their metrics have."""
+        return self.home / "run" / "metrics"
+
+    @property
+    def most_held(self) -> int:
+        """Requests that a replica runs and queues, at most."""
+        return self.model.slots + self.model.queue
+
+    def trace_settings(self) -> TraceSettings:
+        """Return where spans go."""
+        return TraceSettings(endpoint=self.trace_endpoint, headers=self.trace_headers, ratio=self.trace_ratio)
+
+
+class _Metrics:
+    """The registry and port of one replica process, registered under its name."""
+
+    def __init__(self, args: AppArgs, component: str) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._server = MetricsServer(self.registry, 0).start()
+        unique = serve.get_replica_context().replica_id.unique_id
+        target = MetricsTarget(
+            name=f"{component}-{unique}",
+            component=component,
+            address=f"127.0.0.1:{self._server.port}",
+            pid=os.getpid(),
+        )
+        register_target(args.metrics_dir, target)
+        self._path = args.metrics_dir / f"{target.name}.json"
+
+    def stop(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._server.stop()
+
+
+class Model:
+    """The model's deployment: a :class:`~serving.replica.ModelServer` in a process of Ray's."""
+
+    async def __init__(self, args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
+        keep_replica_on_loopback()
+        _log_to_stderr()
+        settings = args.model
+        engine = create_engine(
+            kind=settings.engine,
+            model_dir=args.model_dir,
+            name=settings.name,
+            device=settings.device,
+            dtype=settings.dtype,
+            slots=settings.slots,
+            max_length=settings.max_length,
+            threads=settings.threads or None,
+        )
+        self._server = ModelServer(engine, most_held=args.most_held, max_length=settings.max_length)
+        await self._server.load()
+        self._metrics = _Metrics(args, "model")
+        EngineCollector(engine.stats, self._metrics.registry)
+
+    async def describe(self) -> ModelInfo:
+        """Return what is served, and how it is doing."""
+        return self._server.describe()
+
+    async def generate(self, generation: Generation) -> Any:
+        """Generate; see :meth:`serving.replica.ModelServer.generate`."""
+        async with contextlib.aclosing(self._server.generate(generation)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def __del__(self) -> None:
+        """End what runs; Ray calls it before it stops the process."""
+        self._metrics.stop()
+        await self._server.close()
+
+
+async def _ingress(scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass a request to the gateway of this process; Ray wants the ASGI application before there is one."""
+    gateway: Any = serve.get_replica_context().servable_object
+    await gateway.answer(scope, receive, send)
+
+
+class GatewayIngress:
+    """The gateway's deployment: a :class:`~serving.gateway.Gateway` in a process of Ray's."""
+
+    async def __init__(self, model: Any, args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
+        keep_replica_on_loopback()
+        _log_to_stderr()
+        self._metrics = _Metrics(args, "gateway")
+        self._provider = tracer_provider("gateway", args.trace_settings())
+        self._recorder: Recorder | None = None
+        if args.capture.enabled:
+            self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
+            self._recorder.start()
+        backend = RayBackend(
+            model, most_held=args.most_held, replicas=args.model.max_replicas, gateways=args.http.gateways
+        )
+        wiring = Wiring(
+            backend=backend,
+            capture=self._recorder,
+            instruments=Instruments(self._metrics.registry),
+            tracer=self._provider.get_tracer("weir.serving"),
+            owed_input=args.owed_input,
+            owed_output=args.owed_output,
+            topic=args.inference_topic,
+        )
+        settings = GatewaySettings(
+            model=args.model.name,
+            max_body_bytes=args.http.max_body_bytes,
+            edge_token=_read_token(args.edge_token_path),
+            most_in_flight=backend.capacity(),
+        )
+        self._gateway = Gateway(settings, wiring, KeyRing(args.keys_path), self._recorder)
+        self._warming = asyncio.create_task(self._warm())
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._gateway(scope, receive, send)
+
+    async def _warm(self) -> None:
+        """Learn what the replicas serve before the first request needs it."""
+        while True:
+            try:
+                await self._gateway.refresh()
+            except ReplicaLost:
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    async def __del__(self) -> None:
+        """End the spool's source; Ray calls it before it stops the process."""
+        self._warming.cancel()
+        if self._recorder is not None:
+            self._recorder.close()
+        self._metrics.stop()
+        await asyncio.to_thread(self._provider.shutdown)
+
+
+def build(args: AppArgs) -> serve.Application:
+    """Return the application of `args`."""
+    model = serve.deployment(
+        name="Model",
+        max_ongoing_requests=args.most_held + args.model.queue,
+        max_queued_requests=args.model.queue,
+        ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": _gpus(args.model)},
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=args.model.min_replicas,
+            max_replicas=max(args.model.min_replicas, args.model.max_replicas),
+            target_ongoing_requests=args.model.target_ongoing_requests,
+        ),
+        health_check_period_s=_HEALTH_CHECK_SECONDS,
+        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=_STOP_SECONDS,
+    )(Model)
+    gateway = serve.deployment(
+        name="Gateway",
+        num_replicas=args.http.gateways,
+        max_ongoing_requests=_GATEWAY_ONGOING,
+        ray_actor_options={"num_cpus": _GATEWAY_CPUS},
+        health_check_period_s=_HEALTH_CHECK_SECONDS,
+        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=_STOP_SECONDS,
+    )(serve.ingress(_ingress)(GatewayIngress))
+    application: serve.Application = gateway.bind(model.bind(args), args)
+    return application
+
+
+def _gpus(settings: ModelSettings) -> float:
+    """Return how many GPUs a replica takes: one where Ray has one and the settings do not say otherwise."""
+    if settings.device == "cpu" or not is_initialized():
+        return 0
+    resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call]
+    return 1 if resources.get("GPU", 0) >= 1 else 0
+
+
+def _read_token(path: str) -> str:
+    return Path(path).read_text(encoding="ascii").strip() if path else ""
+
+
+def _log_to_stderr() -> None:
+    """Log into Ray's file of this process's stderr; records hold ids, never text."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

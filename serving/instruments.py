@@ -1,0 +1,120 @@
+"""The gateway's metrics, under the GenAI conventions' names as Prometheus writes them; no label holds an id or text."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from serving.engine.protocol import EngineStats
+from stream.wire.semconv import DURATION_BUCKETS, TOKEN_BUCKETS
+
+__all__ = ["EngineCollector", "Instruments", "Outcome"]
+
+_OPERATION = "gen_ai_operation_name"
+_MODEL = "gen_ai_request_model"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an accepted request ended, in numbers; `error_type` is "" for success."""
+
+    operation: str
+    model: str
+    status: str
+    error_type: str
+    seconds: float
+    first_token_seconds: float | None
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Instruments:
+    """What a gateway counts and measures.
+
+    Parameters
+    ----------
+    registry
+        Where the metrics are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = (_OPERATION, _MODEL)
+        self.requests = Counter(
+            "weir_http_requests", "Answers by route and HTTP status", ("route", "status"), registry=registry
+        )
+        self.in_flight = Gauge("weir_http_requests_in_flight", "Requests being answered", registry=registry)
+        self.ends = Counter(
+            "weir_inference_ends", "Accepted requests by how they ended", ("status",), registry=registry
+        )
+        self.duration = Histogram(
+            "gen_ai_server_request_duration_seconds",
+            "From the request's acceptance to its end",
+            (*labels, "error_type"),
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self.first_token = Histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "From the request's acceptance to the first token",
+            labels,
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self.per_token = Histogram(
+            "gen_ai_server_time_per_output_token_seconds",
+            "Time per token after the first",
+            labels,
+            buckets=tuple(bound / 10 for bound in DURATION_BUCKETS),
+            registry=registry,
+        )
+        self.tokens = Histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of one request",
+            (*labels, "gen_ai_token_type"),
+            buckets=TOKEN_BUCKETS,
+            registry=registry,
+        )
+
+    def ended(self, outcome: Outcome) -> None:
+        """Record how an accepted request ended."""
+        labels = (outcome.operation, outcome.model)
+        self.ends.labels(outcome.status).inc()
+        self.duration.labels(*labels, outcome.error_type).observe(outcome.seconds)
+        if outcome.prompt_tokens:
+            self.tokens.labels(*labels, "input").observe(outcome.prompt_tokens)
+        if outcome.completion_tokens:
+            self.tokens.labels(*labels, "output").observe(outcome.completion_tokens)
+        if outcome.first_token_seconds is None:
+            return
+        self.first_token.labels(*labels).observe(outcome.first_token_seconds)
+        if outcome.completion_tokens > 1:
+            rest = outcome.seconds - outcome.first_token_seconds
+            self.per_token.labels(*labels).observe(rest / (outcome.completion_tokens - 1))
+
+
+class EngineCollector(Collector):
+    """An engine's slots and totals, read when they are asked for.
+
+    Parameters
+    ----------
+    stats
+        The engine's `stats`.
+    registry
+        Where to register.
+    """
+
+    def __init__(self, stats: Callable[[], EngineStats], registry: CollectorRegistry) -> None:
+        self._stats = stats
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the metrics as they are now."""
+        now = self._stats()
+        yield GaugeMetricFamily("weir_engine_slots", "Requests that are generated together, at most", now.slots)
+        yield GaugeMetricFamily("weir_engine_running", "Requests being generated", now.running)
+        yield GaugeMetricFamily("weir_engine_waiting", "Requests waiting for a slot", now.waiting)
+        tokens = CounterMetricFamily("weir_engine_tokens", "Tokens read and written", labels=("gen_ai_token_type",))
+        tokens.add_metric(("input",), now.prompt_tokens_total)
+        tokens.add_metric(("output",), now.completion_tokens_total)
+        yield tokens
