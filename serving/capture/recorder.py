@@ -125,12 +125,13 @@ class Recorder:
         SpoolFull
             Not accepted (policy ``reject``): answer 503 with ``Retry-After: retry_after_seconds``, and record no end.
         """
-        with self._metrics.append_seconds.time():
-            try:
-                self._running.request(record, traceparent=traceparent, tracestate=tracestate)
-            except SpoolFull:
-                self._metrics.refused.inc()
-                raise
+        began = time.perf_counter()
+        try:
+            self._running.request(record, traceparent=traceparent, tracestate=tracestate)
+        except SpoolFull:
+            self._metrics.refused.inc()
+            raise
+        self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def end(self, record: ResponseRecord, *, traceparent: str = "") -> None:
         """Record how a request ended; call it before the last byte. See :meth:`end_nowait`."""
@@ -150,8 +151,9 @@ class Recorder:
             Context of the request's ``chat`` span; by default the one given with the request.
         """
         if self._writer is not None:
-            with self._metrics.append_seconds.time():
-                self._writer.end(record, traceparent=traceparent)
+            began = time.perf_counter()
+            self._writer.end(record, traceparent=traceparent)
+            self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def feedback(self, record: Feedback, *, conversation_id: str = "", traceparent: str = "") -> None:
         """Record a judgement, bound for ``weir.feedback``; it is keyed like the request when `conversation_id` is the request's.

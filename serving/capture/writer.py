@@ -8,7 +8,7 @@ gap record before the next frame that has a number: numbers in a spool are conse
 import contextlib
 import threading
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -56,6 +56,14 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     gap: OpenGap | None = None
 
 
+class _Open(NamedTuple):
+    """A request without an end: the room kept for it, and whether its own record is in the spool (or was shed)."""
+
+    request: OpenRequest
+    reserved: int
+    recorded: bool
+
+
 class SpoolWriter:
     """Writes one source. Thread safe: numbers, times and frames are made under one lock.
 
@@ -96,7 +104,7 @@ class SpoolWriter:
         self._number = start.number
         self._shed = start.shed
         self._time = start.time
-        self._open = {request.request_id: (request, 0) for request in start.open}
+        self._open = {request.request_id: _Open(request, 0, recorded=True) for request in start.open}
         self._reserved = 0
         self._reason = "full"
         self._gap = GapFile(directory)
@@ -141,7 +149,7 @@ class SpoolWriter:
             content = encoding.request(record, Stamp(self.source, number, time, traceparent, tracestate))
             recorded = self._record(Kind.REQUEST, number, time, content, record.request_id, reserve=True)
             reserved = self._end_room if recorded else 0
-            self._open[record.request_id] = (request, reserved)
+            self._open[record.request_id] = _Open(request, reserved, recorded)
             self._reserved += reserved
         return number
 
@@ -151,9 +159,8 @@ class SpoolWriter:
             opened = self._open.pop(record.request_id, None)
             if opened is None:
                 return False
-            request, reserved = opened
-            self._reserved -= reserved
-            self._end(record, request, traceparent or request.traceparent, reserved=reserved > 0)
+            self._reserved -= opened.reserved
+            self._end(record, opened, traceparent or opened.request.traceparent)
         return True
 
     def feedback(self, record: Feedback, *, identity: str, conversation_id: str = "", traceparent: str = "") -> None:
@@ -216,7 +223,9 @@ class SpoolWriter:
             The disk is full or failed; what was written stays, and may be gone on with.
         """
         with self._lock:
-            for request_id, (request, _) in list(self._open.items()):
+            for request_id, (request, _, recorded) in list(self._open.items()):
+                if not recorded:  # the gap record that counts it is its end
+                    continue
                 time = self._clock.now()
                 if self._gap.gap.count:
                     self._flush_gap(time)
@@ -244,13 +253,17 @@ class SpoolWriter:
         return self._bounds.end_reserve_bytes + GAP_RECORD_BYTES
 
     def _head(self) -> bytes:
-        head = Head(source=self.source, shed=self._shed, open=tuple(request for request, _ in self._open.values()))
+        head = Head(
+            source=self.source,
+            shed=self._shed,
+            open=tuple(opened.request for opened in self._open.values() if opened.recorded),
+        )
         return encode_frame(Kind.HEAD, self._number, self._time, head)
 
-    def _end(self, record: ResponseRecord, request: OpenRequest, traceparent: str, *, reserved: bool) -> None:
+    def _end(self, record: ResponseRecord, opened: _Open, traceparent: str) -> None:
         number, time = self.last_number + 1, self._clock.now()
-        content = encoding.end(record, Stamp(self.source, number, time, traceparent, request.tracestate))
-        self._record(Kind.END, number, time, content, record.request_id, reserved=reserved)
+        content = encoding.end(record, Stamp(self.source, number, time, traceparent, opened.request.tracestate))
+        self._record(Kind.END, number, time, content, record.request_id, reserved=opened.reserved > 0)
 
     def _record(  # noqa: PLR0913 - a frame's fields, and which room it may use
         self,
@@ -265,7 +278,7 @@ class SpoolWriter:
     ) -> bool:
         """Append a numbered record, or shed its number; True where it was appended."""
         frame = encode_frame(kind, number, time, content)
-        if content.size_bytes > MAX_RECORD_BYTES:
+        if len(frame) > MAX_RECORD_BYTES:
             move_aside(self._root, self.source, number, frame)
             self._shed_number(number, request_id, "oversize", time)
             return False

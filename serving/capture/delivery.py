@@ -1,0 +1,200 @@
+"""The producer of a shipper: made lazily, made anew when it is lost, never waited for by anyone on the request path.
+
+Why this exists: aiokafka's idempotent producer can lose its sequence for good (faults.md 12), `start()` raises without a broker
+(11), and a client may not come back after an outage (8). A lease on a producer ends with the first error that it cannot mend by
+itself; whoever held it sends again from the spool with the next one.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from stream.wire import TopicNames
+
+__all__ = ["Delivery", "DeliveryLost", "Lease", "TopicsNotReady"]
+
+_LOG = logging.getLogger(__name__)
+_START_SECONDS = 15.0
+_STOP_SECONDS = 5.0
+_FIRST_BACKOFF_SECONDS = 0.2
+_LAST_BACKOFF_SECONDS = 3.0
+_REQUEST_TIMEOUT_MS = 30_000
+_BATCH_BYTES = 256 * 1024
+_MAX_REQUEST_BYTES = 1024 * 1024 + 32 * 1024
+
+
+class DeliveryLost(Exception):
+    """What was sent with a lease may not have arrived: send it again with the next one."""
+
+
+class TopicsNotReady(Exception):
+    """The topics are not there, or not as the settings say; the message has the remedy."""
+
+
+class Lease:
+    """A producer that works, until it is lost."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._lost = asyncio.Event()
+        self.reason = ""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is of no more use."""
+        return self._lost.is_set()
+
+    async def send(
+        self, topic: str, partition: int, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> "asyncio.Future[Any]":
+        """Hand a record to the producer; the future is done when every replica has it, in order within a partition.
+
+        The broker stamps the record with its own clock: a source's time may be hours off, and Kafka refuses such records.
+
+        Raises
+        ------
+        DeliveryLost
+            The producer is lost.
+        MessageSizeTooLargeError
+            The record is larger than a producer may send.
+        """
+        if self.is_lost:
+            raise DeliveryLost(self.reason)
+        try:
+            future: asyncio.Future[Any] = await self._producer.send(topic, value, key, partition, headers=headers)
+        except MessageSizeTooLargeError:
+            raise
+        except (KafkaError, AssertionError) as error:  # aiokafka asserts that the partition is in its metadata
+            self.lose(repr(error))
+            raise DeliveryLost(self.reason) from error
+        return future
+
+    def lose(self, reason: str) -> None:
+        """End the lease."""
+        if not self.is_lost:
+            self.reason = reason
+            self._lost.set()
+
+    async def wait_lost(self) -> None:
+        """Return when it is lost."""
+        await self._lost.wait()
+
+
+def is_size_error(error: BaseException | None) -> bool:
+    """Whether the broker or the client refuses a record for its size."""
+    return isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
+
+
+class Delivery:
+    """Keeps a producer.
+
+    Parameters
+    ----------
+    kafka_options
+        What every aiokafka client takes.
+    names, partitions
+        Topics of inference and feedback, and how many partitions they must have.
+    on_status
+        Called with "" when Kafka takes records, else with what is wrong.
+    on_producer
+        Called for each producer made.
+    """
+
+    def __init__(
+        self,
+        kafka_options: Mapping[str, Any],
+        names: TopicNames,
+        partitions: int,
+        *,
+        on_status: Callable[[str], None],
+        on_producer: Callable[[], None],
+    ) -> None:
+        self._options = dict(kafka_options)
+        self.names = names
+        self.partitions = partitions
+        self._on_status = on_status
+        self._on_producer = on_producer
+        self._lease: Lease | None = None
+        self._ready = asyncio.Event()
+
+    async def lease(self) -> Lease:
+        """Return a producer that works, as soon as there is one."""
+        while True:
+            await self._ready.wait()
+            if self._lease is not None and not self._lease.is_lost:
+                return self._lease
+            self._ready.clear()
+
+    async def run(self) -> None:
+        """Keep a producer until cancelled."""
+        backoff = _FIRST_BACKOFF_SECONDS
+        while True:
+            producer: AIOKafkaProducer | None = None
+            try:
+                producer = await self._start()
+                self._lease = Lease(producer)
+                self._on_status("")
+                self._ready.set()
+                began = asyncio.get_running_loop().time()
+                await self._lease.wait_lost()
+                self._on_status(f"the producer was lost: {self._lease.reason}")
+                if asyncio.get_running_loop().time() - began > _LAST_BACKOFF_SECONDS:
+                    backoff = _FIRST_BACKOFF_SECONDS
+            except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
+                self._on_status(f"{type(error).__name__}: {error}")
+            finally:
+                self._ready.clear()
+                if producer is not None:
+                    await asyncio.shield(_discard(producer))
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
+
+    async def _start(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **self._options,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_MAX_REQUEST_BYTES,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            linger_ms=2,
+        )
+        self._on_producer()
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await producer.start()
+                await self._check_topics(producer)
+        except BaseException:
+            await asyncio.shield(_discard(producer))
+            raise
+        return producer
+
+    async def _check_topics(self, producer: AIOKafkaProducer) -> None:
+        cluster = await producer.client.fetch_all_metadata()  # names no topic, so that none is made by asking
+        for topic in (self.names.inference, self.names.feedback):
+            count = len(cluster.partitions_for_topic(topic) or ())
+            if not count:
+                raise TopicsNotReady(f"topic {topic} does not exist; `weir topics create` makes it")
+            if count != self.partitions:
+                raise TopicsNotReady(
+                    f"topic {topic} has {count} partitions, kafka.partitions says {self.partitions}; "
+                    "set it to the topic's count, or make the topic anew"
+                )
+
+
+async def _discard(producer: AIOKafkaProducer) -> None:
+    """Stop `producer` at once: a plain `stop()` would first deliver what the next producer sends again."""
+    accumulator = producer._message_accumulator  # noqa: SLF001 - aiokafka has no way to abandon records
+    accumulator.fail_all(KafkaError("abandoned with its producer"))
+    with contextlib.suppress(KafkaError, OSError):
+        await producer.client.close()
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            await producer.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        _LOG.warning("a producer did not stop cleanly: %r", error)

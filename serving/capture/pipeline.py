@@ -1,0 +1,297 @@
+"""Ships one spool in its order: read, send with many in flight, move the cursor over the completed prefix, free segments.
+
+Order of effects: sent and acknowledged → cursor written and synced → segment unlinked. A kill between any two of them sends
+again what is between them; consumers drop repeated ids.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiokafka.errors import MessageSizeTooLargeError
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from serving.capture import encoding
+from serving.capture.aside import move_aside
+from serving.capture.cursor import Cursor, load_cursor, save_cursor
+from serving.capture.delivery import Delivery, DeliveryLost, Lease, is_size_error
+from serving.capture.metrics import ShipperMetrics
+from serving.capture.reader import Item, SpoolReader
+from serving.capture.segment import Kind, record_of, segment_path, segments
+from stream.telemetry import parent_context, traceparent_of
+from stream.wire import GapRecord, Record, partition_for, semconv
+
+__all__ = ["Pipeline"]
+
+_LOG = logging.getLogger(__name__)
+_WINDOW_FRAMES = 1024
+_WINDOW_BYTES = 8 * 1024 * 1024
+_POLL_SECONDS = 0.02
+_SAVE_SECONDS = 0.1
+_STALL_SECONDS = 40.0
+_DRAIN_SECONDS = 5.0
+
+_YIELD_EVERY = 32
+_NUMBERED = (Kind.REQUEST, Kind.END)
+
+Sent = asyncio.Future[Any]
+
+
+class _Entry(NamedTuple):
+    """What is in flight for one frame."""
+
+    cursor: Cursor
+    size: int
+    futures: list[Sent]
+    began: float
+    closes: bool
+
+
+class Pipeline:
+    """Ships one spool.
+
+    Parameters
+    ----------
+    directory
+        The spool's.
+    delivery
+        Where producers come from.
+    tracer, metrics
+        Where it reports.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        delivery: Delivery,
+        *,
+        tracer: Tracer,
+        metrics: ShipperMetrics,
+    ) -> None:
+        self._directory = directory
+        self._source = directory.name
+        self._delivery = delivery
+        self._names = delivery.names
+        self._partitions = delivery.partitions
+        self._tracer = tracer
+        self._metrics = metrics
+        self._window: deque[_Entry] = deque()
+        self._window_bytes = 0
+        self._refused: set[tuple[int, int]] = set()
+        self._careful = 0
+        self._saved = self.cursor = load_cursor(directory)
+        self._saved_at = self._progress_at = 0.0
+        self.closed = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Ship until the source is closed and everything of it delivered (then :attr:`closed` is True), or until `stop`.
+
+        What is in flight at `stop` is waited for for a few seconds, and the cursor is written.
+        """
+        while not self.closed and not stop.is_set():
+            lease = await self._lease(stop)
+            if lease is None:
+                return
+            reader = SpoolReader(self._directory, self.cursor, frozenset(self._refused))
+            try:
+                await self._ship(lease, reader, stop)
+            except DeliveryLost as error:
+                _LOG.warning("%s: sends again after number %d: %s", self._source, self.cursor.number, error)
+                lease.lose(str(error))
+            finally:
+                reader.close()
+                self._window.clear()
+                self._window_bytes = 0
+
+    async def _lease(self, stop: asyncio.Event) -> Lease | None:
+        lease = asyncio.ensure_future(self._delivery.lease())
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((lease, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return lease.result() if lease.done() else None
+        finally:
+            lease.cancel()
+            stopped.cancel()
+
+    async def _ship(self, lease: Lease, reader: SpoolReader, stop: asyncio.Event) -> None:
+        while not self.closed and not stop.is_set():
+            items = reader.read()
+            for position, item in enumerate(_without_idle_ticks(items)):
+                await self._make_room(lease)
+                await self._send(lease, item)
+                if position % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)  # a send that needs no waiting would keep the sender from its turn
+            self._advance(lease)
+            if time.monotonic() - self._saved_at >= _SAVE_SECONDS:
+                await self._save()
+            if not items:
+                await self._wait(_POLL_SECONDS)
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while self._window and time.monotonic() < deadline:
+            await self._wait(_POLL_SECONDS)
+            self._advance(lease)
+        await self._save()
+
+    async def _make_room(self, lease: Lease) -> None:
+        """Wait until another frame may be in flight; a producer that gets nothing through for long is given up."""
+        frames = 1 if self._careful else _WINDOW_FRAMES
+        while len(self._window) >= frames or self._window_bytes >= _WINDOW_BYTES:
+            await self._wait(1.0)
+            self._advance(lease)
+        self._careful = max(0, self._careful - 1)
+
+    async def _wait(self, seconds: float) -> None:
+        if self._window:
+            await asyncio.wait(self._window[0].futures, timeout=seconds)
+        else:
+            await asyncio.sleep(seconds)
+
+    def _advance(self, lease: Lease) -> None:
+        """Move the cursor over the completed prefix; raises DeliveryLost."""
+        while self._window and all(future.done() for future in self._window[0].futures):
+            entry = self._window[0]
+            self._check(entry)
+            self._window.popleft()
+            self._window_bytes -= entry.size
+            self.cursor = entry.cursor
+            self.closed = entry.closes
+            self._progress_at = time.monotonic()
+        if lease.is_lost:
+            raise DeliveryLost(lease.reason)
+        if self._window and time.monotonic() - max(self._progress_at, self._window[0].began) > _STALL_SECONDS:
+            raise DeliveryLost(f"nothing was acknowledged for {_STALL_SECONDS:.0f} s")
+
+    def _check(self, entry: _Entry) -> None:
+        for future in entry.futures:
+            error = future.exception()
+            if is_size_error(error):
+                self._refuse(entry.cursor)
+            if error is not None:
+                raise DeliveryLost(repr(error)) from error
+
+    def _refuse(self, cursor: Cursor) -> None:
+        """Find the record that the broker refuses: a batch is refused whole, so what is in flight goes one by one first."""
+        if len(self._window) == 1:
+            self._refused.add((cursor.segment, cursor.offset))
+        self._careful = len(self._window) + 1
+
+    async def _send(self, lease: Lease, item: Item) -> None:
+        futures: list[Sent] = []
+        size = len(item.frame.payload)
+        if item.missing:
+            futures.append(await self._send_gap(lease, item, item.first_missing, item.missing, "damaged"))
+        if item.refused:
+            futures += await self._send_refused(lease, item)
+        elif item.frame.kind in {Kind.TICK, Kind.CLOSED}:
+            record = record_of(item.frame)
+            futures += [await self._produce(lease, record, partition) for partition in range(self._partitions)]
+        elif item.frame.kind != Kind.HEAD:
+            record = record_of(item.frame)
+            try:
+                futures.append(await self._produce(lease, record, None, feedback=item.frame.kind == Kind.FEEDBACK))
+            except MessageSizeTooLargeError as error:
+                self._refused.add((item.cursor.segment, item.cursor.offset))
+                raise DeliveryLost(repr(error)) from error
+        closes = item.frame.kind == Kind.CLOSED
+        self._window.append(_Entry(item.cursor, size, futures, time.monotonic(), closes))
+        self._window_bytes += size
+
+    async def _send_refused(self, lease: Lease, item: Item) -> list[Sent]:
+        """Send a gap record in the place of what is too large, and keep that aside."""
+        frame = item.frame
+        move_aside(self._directory.parent, self._source, frame.number, frame.payload)
+        _LOG.error("%s: number %d is too large for the broker; moved aside", self._source, frame.number)
+        if frame.kind not in _NUMBERED:
+            return []
+        request_id = dict(record_of(frame).headers).get("ce_correlationid", b"").decode()
+        return [await self._send_gap(lease, item, frame.number, 1, "oversize", request_id)]
+
+    async def _send_gap(self, lease: Lease, item: Item, first: int, count: int, reason: str, *request_ids: str) -> Sent:
+        self._metrics.moved.inc(count)
+        record = GapRecord(
+            source=self._source,
+            first_number=first,
+            last_number=first + count - 1,
+            count=count,
+            reason=reason,
+            request_ids=request_ids,
+        )
+        return await self._produce(lease, encoding.gap(record, time=item.frame.time), None)
+
+    async def _produce(self, lease: Lease, record: Record, partition: int | None, *, feedback: bool = False) -> Sent:
+        topic = self._names.feedback if feedback else self._names.inference
+        if partition is None:
+            partition = partition_for(record.key or b"", self._partitions)
+        headers = list(record.headers)
+        span = self._span(topic, partition, dict(headers))
+        if span is not None:
+            headers.append(("traceparent", traceparent_of(span).encode()))
+        began = time.monotonic()
+        try:
+            future = await lease.send(topic, partition, record.key, record.value, headers)
+        except BaseException as error:
+            _end_span(span, error)
+            raise
+        future.add_done_callback(partial(self._sent, span, began))
+        return future
+
+    def _span(self, topic: str, partition: int, headers: dict[str, bytes]) -> Span | None:
+        """Begin the hop's span as a child of the trace that the event belongs to; ticks and gaps belong to none."""
+        context = parent_context(headers.get("ce_traceparent", b"").decode())
+        if context is None:
+            return None
+        return self._tracer.start_span(
+            f"send {topic}",
+            context=context,
+            kind=SpanKind.PRODUCER,
+            attributes={
+                semconv.MESSAGING_SYSTEM: "kafka",
+                semconv.MESSAGING_OPERATION_NAME: "send",
+                semconv.MESSAGING_OPERATION_TYPE: "send",
+                semconv.MESSAGING_DESTINATION_NAME: topic,
+                semconv.MESSAGING_DESTINATION_PARTITION_ID: str(partition),
+                semconv.WEIR_EVENT_ID: headers.get("ce_id", b"").decode(),
+                semconv.WEIR_REQUEST_ID: headers.get("ce_correlationid", b"").decode(),
+            },
+        )
+
+    def _sent(self, span: Span | None, began: float, future: Sent) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is None and not future.cancelled():
+            self._metrics.produce_seconds.observe(time.monotonic() - began)
+            if span is not None and span.is_recording():
+                span.set_attribute(semconv.MESSAGING_KAFKA_OFFSET, future.result().offset)
+        _end_span(span, error)
+
+    async def _save(self) -> None:
+        """Write the cursor, then unlink what is behind it."""
+        self._saved_at = time.monotonic()
+        if self.cursor == self._saved:
+            return
+        cursor = self.cursor
+        await asyncio.to_thread(save_cursor, self._directory, cursor)
+        self._saved = cursor
+        for index in segments(self._directory):
+            if index < cursor.segment:
+                segment_path(self._directory, index).unlink(missing_ok=True)
+
+
+def _without_idle_ticks(items: list[Item]) -> list[Item]:
+    """Leave out ticks that another tick follows at once: the later one says more, and a backlog of an idle night drains fast."""
+    return [
+        item
+        for item, following in zip(items, [*items[1:], None], strict=True)
+        if not (item.frame.kind == Kind.TICK and following is not None and following.frame.kind == Kind.TICK)
+    ]
+
+
+def _end_span(span: Span | None, error: BaseException | None) -> None:
+    if span is not None:
+        if error is not None:
+            span.set_attribute(semconv.ERROR_TYPE, type(error).__name__)
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
