@@ -1,6 +1,8 @@
 """Talk to supervisord: XML-RPC over the unix socket in the private run directory."""
 
 import contextlib
+import http.client
+import socket
 import time
 import xmlrpc.client
 from collections.abc import Iterator
@@ -8,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from supervisor.xmlrpc import SupervisorTransport
 
 from weir.errors import StackError
 from weir.supervise.state import read_supervisor
@@ -16,6 +17,7 @@ from weir.supervise.state import read_supervisor
 __all__ = ["ALREADY_STARTED", "NOT_RUNNING", "ProcessInfo", "Supervisord", "connect"]
 
 _POLL_SECONDS = 0.1
+_TIMEOUT_SECONDS = 30.0
 ALREADY_STARTED, NOT_RUNNING = 60, 70
 
 
@@ -31,39 +33,67 @@ class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
     spawnerr: str
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("127.0.0.1", timeout=_TIMEOUT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    """A connection for each call: supervisor's own transport keeps one, which a failed call leaves unusable."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection  # what close() closes
+        return connection
+
+
 class Supervisord:
     """One supervisord.
 
     Parameters
     ----------
-    socket
+    path
         Its unix socket.
     """
 
-    def __init__(self, socket: Path) -> None:
-        transport = SupervisorTransport(None, None, f"unix://{socket}")
-        self._server: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        transport = _UnixTransport(self._path)
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
+            return getattr(server.supervisor, method)(*arguments)
 
     def alive(self) -> bool:
         """Tell whether it answers."""
         try:
-            return bool(self._server.getState()["statename"] == "RUNNING")
-        except (OSError, xmlrpc.client.Error, xmlrpc.client.ProtocolError, ValueError):
+            return bool(self._call("getState")["statename"] == "RUNNING")
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException):
             return False
 
     def processes(self) -> dict[str, ProcessInfo]:
         """Return every process by name."""
-        return {one["name"]: msgspec.convert(one, ProcessInfo) for one in self._server.getAllProcessInfo()}
+        return {one["name"]: msgspec.convert(one, ProcessInfo) for one in self._call("getAllProcessInfo")}
 
     def start(self, name: str) -> None:
         """Start `name` and return at once; no error where it runs already."""
         with _tolerating(ALREADY_STARTED):
-            self._server.startProcess(name, False)
+            self._call("startProcess", name, False)
 
     def stop(self, name: str) -> None:
         """Begin to stop `name` (SIGTERM, later SIGKILL to its group) and return at once."""
         with _tolerating(NOT_RUNNING):
-            self._server.stopProcess(name, False)
+            self._call("stopProcess", name, False)
 
     def wait_stopped(self, names: list[str], timeout_seconds: float) -> bool:
         """Wait until none of `names` runs."""
@@ -77,8 +107,8 @@ class Supervisord:
 
     def shutdown(self) -> None:
         """Begin to stop everything, itself last, and return at once."""
-        with contextlib.suppress(OSError, xmlrpc.client.Error):
-            self._server.shutdown()
+        with contextlib.suppress(OSError, xmlrpc.client.Error, http.client.HTTPException):
+            self._call("shutdown")
 
 
 @contextlib.contextmanager

@@ -1,9 +1,5 @@
 """Bring a stack up: prepare, start supervisord, start the components, and follow them until Ctrl-C."""
 
-import getpass
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,21 +9,19 @@ from weir.errors import StackError
 from weir.keys import ensure_first_key, first_key_path
 from weir.settings import Loaded, Settings
 from weir.supervise import preflight
-from weir.supervise.config import WATCHER, log_path, supervisord_config
+from weir.supervise.config import WATCHER, log_path
 from weir.supervise.down import clear_leftovers, take_down
 from weir.supervise.health import probe
-from weir.supervise.plan import Plan, load_plan, save_plan, state_dir
-from weir.supervise.processes import HOME_MARK
+from weir.supervise.plan import Plan, load_plan, save_plan
 from weir.supervise.reporter import Reporter
-from weir.supervise.rpc import Supervisord
 from weir.supervise.stack import build_plan
-from weir.supervise.starter import Starter, log_tail
-from weir.supervise.state import record_supervisor, supervisor_runs, write_targets
+from weir.supervise.starter import Starter
+from weir.supervise.state import supervisor_runs, write_targets
+from weir.supervise.supervisord import start_supervisord
 from weir.supervise.topics import ensure_topics, topics_pending
 
 __all__ = ["bring_up", "follow", "unhealthy"]
 
-_SUPERVISORD_SECONDS = 20.0
 _ALREADY_UP_SECONDS = 60.0
 
 
@@ -106,7 +100,7 @@ def _prepare(settings: Settings, reporter: Reporter) -> Plan:
 
 def _start(loaded: Loaded, plan: Plan, reporter: Reporter) -> None:
     settings = loaded.settings
-    supervisord = _start_supervisord(loaded, plan)
+    supervisord = start_supervisord(plan, loaded.config_path)
 
     def make_topics() -> str:
         made = ensure_topics(settings, plan.broker, plan.bootstrap)
@@ -119,32 +113,6 @@ def _start(loaded: Loaded, plan: Plan, reporter: Reporter) -> None:
     pending.unlink(missing_ok=True)
     if starter.without_kafka:
         pending.touch()
-
-
-def _start_supervisord(loaded: Loaded, plan: Plan) -> Supervisord:
-    home, run_dir = Path(plan.home), Path(plan.run_dir)
-    socket, config = run_dir / "supervisor.sock", state_dir(home) / "supervisord.conf"
-    config.write_text(supervisord_config(plan, socket, getpass.getuser()), encoding="utf-8")
-    environment = os.environ | {HOME_MARK: str(home), "WEIR_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    if loaded.config_path:
-        environment["WEIR_CONFIG"] = str(loaded.config_path)
-    with log_path(home, "supervisord.out").open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    record_supervisor(home, process.pid, socket, run_dir)
-    deadline = time.monotonic() + _SUPERVISORD_SECONDS
-    supervisord = Supervisord(socket)
-    while not supervisord.alive():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise StackError(f"the supervisor did not start; {log_tail(home, 'supervisord.out')}")
-        time.sleep(0.05)
-    return supervisord
 
 
 def follow(plan: Plan, reporter: Reporter) -> None:

@@ -1,0 +1,28 @@
+"""``weir doctor``."""
+
+import click
+
+from weir.cli.output import json_option, print_json
+from weir.supervise.doctor import diagnose
+
+__all__ = ["doctor"]
+
+
+@click.command()
+@json_option
+def doctor(*, as_json: bool) -> None:
+    """Say what this machine lacks for Weir, and how to get it; exit status 1 where something required is missing.
+
+    Example: weir doctor --json
+    """
+    checks = diagnose()
+    if as_json:
+        print_json(checks)
+    else:
+        for check in checks:
+            mark = "ok  " if check.ok else ("FAIL" if check.required else "note")
+            click.echo(f"{mark} {check.check:<12} {check.detail}")
+            if not check.ok:
+                click.echo(f"     {'':<12} → {check.remedy}")
+    if any(check.required and not check.ok for check in checks):
+        raise click.exceptions.Exit(1)

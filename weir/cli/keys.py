@@ -1,0 +1,68 @@
+"""``weir keys``."""
+
+import click
+
+from weir.cli.output import json_option, print_json, print_table
+from weir.keys import create_key, list_keys, revoke_key
+from weir.settings import load_settings
+
+__all__ = ["keys"]
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke API keys; a running gateway takes a change within a second.
+
+    \b
+    Examples:
+      weir keys create --tenant support
+      weir keys list
+      weir keys revoke k_0123456789ab
+    """  # noqa: D301 - click's \b keeps the lines as they are
+
+
+@keys.command("create")
+@click.option("--tenant", required=True, help="Whose requests these are; its settings are [tenants.NAME].")
+@json_option
+def create(*, tenant: str, as_json: bool) -> None:
+    """Make a key for a tenant and print it; it is shown this once and stored nowhere.
+
+    Example: weir keys create --tenant support
+    """
+    record, secret = create_key(load_settings().settings.home, tenant)
+    if as_json:
+        print_json({"id": record.id, "tenant": record.tenant, "created": record.created, "key": secret})
+    else:
+        click.echo(secret)
+        click.echo(f"{record.id} for tenant {record.tenant}; this key is not shown again", err=True)
+
+
+@keys.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """List the keys by id and tenant, revoked ones too; never the keys themselves.
+
+    Example: weir keys list --json
+    """
+    home = load_settings().settings.home
+    known = list_keys(home)
+    if as_json:
+        print_json([{"id": k.id, "tenant": k.tenant, "created": k.created, "revoked": k.revoked} for k in known])
+        return
+    rows = [[k.id, k.tenant, k.created, k.revoked or ""] for k in known]
+    print_table(["id", "tenant", "created", "revoked"], rows, f"no keys in {home}; `weir keys create --tenant NAME`")
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@json_option
+def revoke(*, key_id: str, as_json: bool) -> None:
+    """Revoke the key with this id.
+
+    Example: weir keys revoke k_0123456789ab
+    """
+    record = revoke_key(load_settings().settings.home, key_id)
+    if as_json:
+        print_json({"id": record.id, "tenant": record.tenant, "revoked": record.revoked})
+    else:
+        click.echo(f"{record.id} (tenant {record.tenant}) is revoked since {record.revoked}")

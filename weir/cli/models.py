@@ -1,0 +1,33 @@
+"""``weir models``."""
+
+from pathlib import Path
+
+import click
+
+from weir.cli.output import json_option, print_json, print_table
+from weir.models.inventory import inventory
+from weir.settings import load_settings
+
+__all__ = ["models"]
+
+_MIB = 1024 * 1024
+
+
+@click.command()
+@json_option
+def models(*, as_json: bool) -> None:
+    """Print which models are installed, their digests, and where they came from.
+
+    Example: weir models --json
+    """
+    settings = load_settings().settings
+    found = inventory(Path(settings.model.cache).expanduser() if settings.model.cache else None)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [one.name, one.used_by, one.digest[:12], f"{one.size_bytes / _MIB:.0f} MiB", one.source, one.origin]
+        for one in found
+    ]
+    print_table(["model", "used by", "sha256", "size", "source", "origin"], rows, "none; `weir up` fetches them")
+    click.echo(f"served: {settings.model.name} (WEIR_MODEL__NAME)")

@@ -1,0 +1,65 @@
+"""``weir topics``."""
+
+import asyncio
+
+import click
+
+from stream.settings import KafkaSettings
+from weir.broker.admin import list_topics
+from weir.broker.launch import plan_broker
+from weir.cli.output import json_option, print_json, print_table
+from weir.component import kafka_settings
+from weir.ports import load_ports
+from weir.settings import Settings, load_settings
+from weir.supervise.topics import ensure_topics
+
+__all__ = ["topics"]
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def topics(context: click.Context, *, as_json: bool) -> None:
+    """List the topics of Weir, or create them.
+
+    \b
+    Examples:
+      weir topics --json
+      weir topics create
+      WEIR_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 weir topics create
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    if context.invoked_subcommand is not None:
+        return
+    kafka = _kafka(load_settings().settings)
+    found = asyncio.run(list_topics(kafka.client_options(), kafka.topic_prefix))
+    if as_json:
+        print_json(found)
+        return
+    rows = [[t.topic, str(t.partitions), _age(t.retention_ms), t.cleanup_policy, str(t.messages)] for t in found]
+    empty = f"no topics with the prefix {kafka.topic_prefix!r} at {kafka.bootstrap_servers}; `weir topics create`"
+    print_table(["topic", "partitions", "retention", "cleanup", "messages"], rows, empty)
+
+
+@topics.command("create")
+@json_option
+def create(*, as_json: bool) -> None:
+    """Create the topics that are missing; one that exists with another partition count is refused.
+
+    Example: weir topics create
+    """
+    settings = load_settings().settings
+    kafka = _kafka(settings)
+    made = ensure_topics(settings, plan_broker(settings.kafka).kind, kafka.bootstrap_servers)
+    if as_json:
+        print_json({"created": made})
+    else:
+        click.echo(f"created {', '.join(made)}" if made else "all topics exist already")
+
+
+def _kafka(settings: Settings) -> KafkaSettings:
+    given = settings.kafka.bootstrap_servers
+    return kafka_settings(settings, {} if given else load_ports(settings.home))
+
+
+def _age(milliseconds: int) -> str:
+    return "for ever" if milliseconds < 0 else f"{milliseconds / 3_600_000:g} h"
