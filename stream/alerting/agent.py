@@ -1,0 +1,141 @@
+"""The alert agent: publish, write the state, acknowledge, a batch of what is waiting at a time."""
+
+import logging
+from typing import Any
+
+from stream.alerting.machine import Alerting
+from stream.alerting.state import StreamAlerts, decode, encode
+from stream.errors import StateUnreadable
+from stream.runtime import AckedTable
+from stream.watch.metrics import detector_label
+from stream.watch.retained import retained
+from stream.watch.spans import mark
+from stream.watch.stage import PartitionCache, StageContext, rows
+from stream.wire import AlertRecord, Event, FindingRecord, Tick, partition_for, stream_key, tenant_model_key
+from stream.wire.semconv import WEIR_ALERT_ID, WEIR_DETECTOR
+
+__all__ = ["AlertStage"]
+
+logger = logging.getLogger(__name__)
+_STAGE = "alert"
+_Place = dict[str, StreamAlerts]
+
+
+class AlertStage:
+    """Findings to alerts.
+
+    Parameters
+    ----------
+    context
+        The app and what belongs to it.
+    table
+        Partitioned like findings.
+    """
+
+    def __init__(self, context: StageContext, table: AckedTable) -> None:
+        self._context = context
+        self._app = context.app
+        self._table = table
+        self._cache = PartitionCache(self._load)
+
+    async def handle(self, batch: list[Any]) -> None:
+        """Take raw events of findings, in order."""
+        current = [raw for raw in batch if self._app.is_current(raw)]
+        records: list[Event] = []
+        touched: dict[str, tuple[StreamAlerts, Any]] = {}
+        for raw in current:
+            place = await self._cache.get(raw)
+            event = await self._context.read(raw, _STAGE)
+            if event is not None and isinstance(event.data, FindingRecord):
+                records += self._finding(place, event, raw, touched)
+            elif event is not None and isinstance(event.data, Tick) and event.data.watermark is not None:
+                records += self._tick(place, event.data.watermark, raw, touched)
+        for record in records:
+            await self._publish(record)
+        for key, (state, raw) in touched.items():
+            if self._app.is_current(raw):
+                await self._table.put(key.encode(), encode(state), partition=raw.message.partition)
+        for raw in current:
+            self._app.settle(raw)
+
+    def _finding(
+        self, place: _Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
+    ) -> list[Event]:
+        finding = event.data
+        assert isinstance(finding, FindingRecord)
+        self._context.metrics.findings_read.labels(detector_label(finding.detector)).inc()
+        state = _state_of(place, finding)
+        records = self._alerting(state.tenant, self._open).finding(state, event, raw.message.offset)
+        if state.offset == raw.message.offset:
+            touched[stream_key(state.tenant, state.model, state.side)] = (state, raw)
+        return records
+
+    def _tick(
+        self, place: _Place, watermark: float, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
+    ) -> list[Event]:
+        records = []
+        for key, state in place.items():
+            if state.active():
+                found = self._alerting(state.tenant, self._open).watermark(state, watermark, raw.message.offset)
+                if found:
+                    touched[key] = (state, raw)
+                    records += found
+        return records
+
+    def _alerting(self, tenant: str, opener: Any) -> Alerting:
+        return Alerting(self._context.tenants(tenant), opener)
+
+    def _open(self, alert_id: str, detector: str, tipping: str, others: tuple[str, ...]) -> str:
+        attributes = {WEIR_ALERT_ID: alert_id, WEIR_DETECTOR: detector}
+        return mark(self._context.tracer, f"alert {detector}", tipping, others, attributes)
+
+    async def _publish(self, event: Event) -> None:
+        record = event.data
+        assert isinstance(record, AlertRecord)
+        partition = partition_for(tenant_model_key(record.tenant, record.model), self._context.kafka.stream_partitions)
+        await self._context.publish(self._context.names.alerts, event, partition)
+        label = detector_label(record.detector)
+        self._context.metrics.alerts.labels(label, record.state, record.severity).inc()
+        logger.info("alert %s %s revision %d", record.alert_id, record.state, record.revision)
+
+    async def _load(self, partition: int, offset: int) -> _Place:
+        place: _Place = {}
+        lost: set[str] = set()
+        for key, value in rows(self._table):
+            if partition_for(key, self._context.kafka.stream_partitions) != partition:
+                continue
+            try:
+                place[key.decode()] = decode(value)
+            except StateUnreadable as error:
+                logger.warning("partition %d: %s", partition, error)
+                lost.add(key.decode(errors="replace"))
+        if lost:
+            place |= await self._rebuilt(partition, offset, lost)
+        return place
+
+    async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> _Place:
+        """Replay the retained findings of the streams in `lost`; what they published then is not published again."""
+        place: _Place = {}
+        options = self._context.kafka.client_options()
+        async for offset, event in retained(options, self._context.names.findings, partition, end, self._app.progress):
+            if isinstance(event.data, Tick) and event.data.watermark is not None:
+                for state in place.values():
+                    self._alerting(state.tenant, _no_span).watermark(state, event.data.watermark, offset)
+            elif isinstance(event.data, FindingRecord):
+                key = stream_key(event.data.tenant, event.data.model, event.data.side)
+                if key in lost:
+                    state = _state_of(place, event.data)
+                    self._alerting(state.tenant, _no_span).finding(state, event, offset)
+        return place
+
+
+def _state_of(place: _Place, finding: FindingRecord) -> StreamAlerts:
+    key = stream_key(finding.tenant, finding.model, finding.side)
+    state = place.get(key)
+    if state is None:
+        state = place[key] = StreamAlerts(tenant=finding.tenant, model=finding.model, side=finding.side)
+    return state
+
+
+def _no_span(_alert_id: str, _detector: str, tipping: str, _others: tuple[str, ...]) -> str:
+    return tipping

@@ -1,0 +1,142 @@
+"""What the alert stage keeps: one table value a stream, with the alerts of all its detectors."""
+
+import hashlib
+
+import msgspec
+
+from stream.errors import StateUnreadable
+
+__all__ = ["HELD", "DetectorState", "Evidence", "OpenAlert", "StreamAlerts", "decode", "encode", "short_id"]
+
+_VERSION = 1
+#: Finding ids that are held against repetition, at most: more than score may have outstanding over all partitions.
+HELD = 4096
+
+
+class Evidence(msgspec.Struct, kw_only=True):
+    """What is behind an alert, by reference and bounded: at most 20 requests and findings, 32 principals.
+
+    Parameters
+    ----------
+    window_seconds
+        Width of a window.
+    windows, recent_windows
+        How many distinct windows had findings, and the numbers of the newest of them.
+    events, count
+        Events behind the findings, and how many findings there were.
+    requests, requests_total
+        Request ids: the first ten and the latest; and how many there were.
+    findings, traces
+        Ids of the findings and traceparents of their evidence; the one that tipped it first.
+    principals
+        Events by principal, the most frequent ones.
+    last_time
+        Event time of the newest finding.
+    """
+
+    window_seconds: float
+    windows: int = 0
+    recent_windows: list[int] = []
+    events: int = 0
+    count: int = 0
+    requests: list[str] = []
+    requests_total: int = 0
+    findings: list[str] = []
+    traces: list[str] = []
+    principals: dict[str, int] = {}
+    last_time: float = 0.0
+    score: float = 0.0
+    statistic: float = 0.0
+    limit: float = 0.0
+    feature: str = ""
+
+
+class OpenAlert(msgspec.Struct, kw_only=True):
+    """An alert that is firing.
+
+    Parameters
+    ----------
+    cause
+        The finding that opened it.
+    at
+        Log time of its last record.
+    dirty
+        Whether something was found since.
+    traceparent
+        The context of its span.
+    resolves_after
+        Log time after the newest finding that resolves it.
+    """
+
+    alert_id: str
+    cause: str
+    severity: str
+    opened_at: float
+    at: float
+    revision: int = 0
+    dirty: bool = False
+    traceparent: str = ""
+    resolves_after: float
+
+
+class DetectorState(msgspec.Struct, kw_only=True):
+    """One detector of one stream: how its last buckets went, what was found, and the alert, where one is firing."""
+
+    last_bucket_end: float | None = None
+    alarms: int = 0
+    clears: int = 0
+    evidence: Evidence | None = None
+    alert: OpenAlert | None = None
+
+
+class StreamAlerts(msgspec.Struct, kw_only=True):
+    """The alerts of one (tenant, model, side).
+
+    Parameters
+    ----------
+    offset
+        The newest record of the findings partition that changed this value: what is read again is not applied again.
+    watermark
+        Log time when it was written.
+    held
+        (event time, short id) of single-event findings, against repetition under another offset.
+    """
+
+    version: int = _VERSION
+    tenant: str
+    model: str
+    side: str
+    offset: int = -1
+    watermark: float | None = None
+    held: list[tuple[float, int]] = []
+    detectors: dict[str, DetectorState] = {}
+
+    def active(self) -> bool:
+        """Whether log time may change anything here."""
+        return bool(self.held) or any(state.alert is not None for state in self.detectors.values())
+
+
+def short_id(identity: str) -> int:
+    """Return 63 bits of a hash of an id: enough to know it again among a few thousand."""
+    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest()) >> 1
+
+
+_DECODER = msgspec.msgpack.Decoder(StreamAlerts)
+
+
+def encode(state: StreamAlerts) -> bytes:
+    """Return `state` as msgpack."""
+    return msgspec.msgpack.encode(state)
+
+
+def decode(value: bytes) -> StreamAlerts:
+    """Read a stream's value; raises StateUnreadable."""
+    try:
+        state = _DECODER.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateUnreadable(
+            f"alert state of {len(value)} bytes cannot be read; it is rebuilt from the log"
+        ) from error
+    if state.version != _VERSION:
+        raise StateUnreadable(f"alert state of version {state.version}, this is {_VERSION}; it is rebuilt from the log")
+    return state

@@ -1,0 +1,218 @@
+"""The watch agent: what the machine asks for, in the order that loses nothing: publish, write the state, acknowledge."""
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+
+from stream.errors import StateUnreadable
+from stream.runtime import AckedTable
+from stream.settings import WatchSettings
+from stream.watch.buckets import Offer
+from stream.watch.findings import RESET, WATCH_SOURCE
+from stream.watch.machine import ClosedStream, PartitionWatch, WatchRules
+from stream.watch.metrics import detector_label
+from stream.watch.retained import retained
+from stream.watch.spans import mark
+from stream.watch.stage import PartitionCache, StageContext, rows
+from stream.watch.state import SourcesState, decode_sources, encode, sources_key
+from stream.wire import Event, FindingRecord, Signal, Tick, partition_for
+from stream.wire.semconv import (
+    GEN_AI_EVALUATION_NAME,
+    GEN_AI_EVALUATION_SCORE_LABEL,
+    GEN_AI_EVALUATION_SCORE_VALUE,
+    WEIR_DETECTOR,
+    WEIR_DETECTOR_VERSION,
+    WEIR_TENANT,
+)
+
+__all__ = ["WatchStage"]
+
+logger = logging.getLogger(__name__)
+_STAGE = "watch"
+#: Log time between two ticks to findings.
+_TICK_SECONDS = 1.0
+
+
+class _Place:
+    """One signals partition in one assignment."""
+
+    def __init__(self, number: int, machine: PartitionWatch, sources: set[str]) -> None:
+        self.number = number
+        self.machine = machine
+        self.sources = sources
+        self.forwarded: float | None = None
+
+
+class WatchStage:
+    """Signals to findings.
+
+    Parameters
+    ----------
+    context
+        The app and what belongs to it.
+    table
+        Partitioned like signals.
+    settings
+        The stage's settings.
+    rules
+        What the machine goes by.
+    """
+
+    def __init__(self, context: StageContext, table: AckedTable, settings: WatchSettings, rules: WatchRules) -> None:
+        self._context = context
+        self._app = context.app
+        self._table = table
+        self._settings = settings
+        self._rules = rules
+        self._cache = PartitionCache(self._load)
+
+    def held(self) -> int:
+        """Return how many events are kept open on purpose."""
+        return sum(place.machine.open_tokens for place in self._cache.values())
+
+    async def handle(self, batch: list[Any]) -> None:
+        """Take raw events of signals, in order."""
+        for raw in batch:
+            if not self._app.is_current(raw):
+                continue
+            place = await self._cache.get(raw)
+            event = await self._context.read(raw, _STAGE)
+            if event is not None and isinstance(event.data, Signal):
+                await self._signal(place, event, raw)
+            elif event is not None and isinstance(event.data, Tick):
+                await self._tick(place, event.data, raw)
+            else:
+                self._app.settle(raw)
+
+    async def _signal(self, place: _Place, event: Event, raw: Any) -> None:
+        offer = place.machine.offer(event, raw)
+        if offer is Offer.HELD:
+            while self.held() > self._settings.outstanding_events and (closed := place.machine.relieve()) is not None:
+                self._context.metrics.relieved.inc()
+                logger.warning(
+                    "more than watch.outstanding_events = %d events are held; a bucket was closed early",
+                    self._settings.outstanding_events,
+                )
+                await self._finish(place, closed, raw)
+            return
+        (self._context.metrics.late if offer is Offer.LATE else self._context.metrics.repeated).inc()
+        self._app.settle(raw)
+
+    async def _tick(self, place: _Place, tick: Tick, raw: Any) -> None:
+        if place.machine.tick(tick):
+            closed = []
+            for stream in place.machine.closed():
+                closed.append(stream)
+                await asyncio.sleep(0)
+            await asyncio.gather(*(self._finish(place, stream, raw) for stream in closed))
+            await self._forward(place)
+        await self._keep_sources(place, raw)
+        self._observe(place)
+        self._app.settle(raw)
+
+    async def _finish(self, place: _Place, closed: ClosedStream, raw: Any) -> None:
+        """Publish, write the state, acknowledge; each awaited before the next."""
+        for event in closed.findings:
+            self._count(event)
+            await self._context.publish(self._context.names.findings, self._traced(event), place.number)
+        if not self._app.is_current(raw):
+            return
+        await self._table.put(closed.key.encode(), closed.state, partition=place.number)
+        for token in closed.tokens:
+            self._app.settle(token)
+        self._app.progress()
+
+    async def _forward(self, place: _Place) -> None:
+        """Tell the alert stage how far log time has come, once a second of it."""
+        watermark = place.machine.watermark.value
+        assert watermark is not None
+        if place.forwarded is not None and watermark < place.forwarded + _TICK_SECONDS:
+            return
+        place.forwarded = watermark
+        tick = Tick(stage=_STAGE, partition=place.number, watermark=watermark)
+        event = Event(
+            id=f"watch/{place.number}/{watermark:.6f}",
+            source=WATCH_SOURCE,
+            type=Tick.event_type,
+            time=watermark,
+            data=tick,
+        )
+        await self._context.publish(self._context.names.findings, event, place.number)
+
+    async def _keep_sources(self, place: _Place, raw: Any) -> None:
+        """Remember which sources live, so that a restarted stage waits for each of them."""
+        live = place.machine.watermark.live()
+        if set(live) != place.sources and self._app.is_current(raw):
+            await self._table.put(
+                sources_key(place.number).encode(), encode(SourcesState(sources=live)), partition=place.number
+            )
+            place.sources = set(live)
+
+    def _traced(self, event: Event) -> Event:
+        """Give an alarm a span of its own, child of the event that speaks most, linked to the others."""
+        finding = event.data
+        assert isinstance(finding, FindingRecord)
+        if not finding.alarm:
+            return event
+        attributes: dict[str, str | float] = {
+            WEIR_DETECTOR: finding.detector,
+            WEIR_DETECTOR_VERSION: finding.version,
+            WEIR_TENANT: finding.tenant,
+            GEN_AI_EVALUATION_NAME: finding.detector,
+            GEN_AI_EVALUATION_SCORE_VALUE: finding.score,
+            GEN_AI_EVALUATION_SCORE_LABEL: "alarm",
+            "weir.bucket": float(finding.bucket or 0),
+            "weir.events": float(finding.events),
+        }
+        context = mark(
+            self._context.tracer, f"evaluate {finding.detector}", event.traceparent, finding.traces[1:], attributes
+        )
+        return msgspec.structs.replace(event, traceparent=context)
+
+    def _count(self, event: Event) -> None:
+        finding = event.data
+        assert isinstance(finding, FindingRecord)
+        label = detector_label(finding.detector)
+        if finding.feature == RESET:
+            self._context.metrics.resets.labels(label).inc()
+        else:
+            self._context.metrics.findings.labels(label, str(finding.alarm).lower()).inc()
+
+    def _observe(self, place: _Place) -> None:
+        metrics, number, watermark = self._context.metrics, str(place.number), place.machine.watermark
+        metrics.watermark.labels(number).set(watermark.value or 0)
+        metrics.lag.labels(number).set(watermark.lag_seconds)
+        metrics.open_buckets.labels(number).set(place.machine.open_buckets)
+        metrics.open_events.labels(number).set(place.machine.open_events)
+        metrics.released.labels(number).set(len(watermark.released()))
+
+    async def _load(self, partition: int, offset: int) -> _Place:
+        known = self._known(partition)
+        machine = PartitionWatch(self._rules, known)
+        count = self._context.kafka.stream_partitions
+        for key, value in rows(self._table):
+            if not key.startswith(b"\0") and partition_for(key, count) == partition:
+                machine.load(key.decode(), value)
+        if lost := machine.lost():
+            logger.warning("partition %d: the state of %d streams is rebuilt from the log", partition, len(lost))
+            await self._rebuild(machine, partition, offset)
+        return _Place(partition, machine, set(known))
+
+    def _known(self, partition: int) -> dict[str, float]:
+        value = self._table.data.get(sources_key(partition).encode())
+        if value is None:
+            return {}
+        try:
+            return decode_sources(value).sources
+        except StateUnreadable as error:
+            logger.warning("partition %d: %s", partition, error)
+            return {}
+
+    async def _rebuild(self, machine: PartitionWatch, partition: int, offset: int) -> None:
+        replayed = machine.replayer()
+        options = self._context.kafka.client_options()
+        async for _, event in retained(options, self._context.names.signals, partition, offset, self._app.progress):
+            replayed.replay(event)
+        machine.adopt(replayed)

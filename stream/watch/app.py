@@ -1,0 +1,130 @@
+"""The watch app: three agents, each with a table that is partitioned like the topic it reads."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+
+from detectors.base import StreamDetector
+from detectors.registry import STREAM, create_stream
+from stream.alerting.agent import AlertStage
+from stream.retraining.agent import RetrainStage
+from stream.runtime import BaseApp, create_base_app
+from stream.settings import KafkaSettings, TenantSettings, WatchSettings, tenant_settings
+from stream.watch.agent import WatchStage
+from stream.watch.machine import WatchRules
+from stream.watch.metrics import WatchMetrics
+from stream.watch.stage import StageContext, drain
+
+__all__ = ["create_app", "stream_detectors"]
+
+_OPTIONS = ("drift", "anomaly")
+
+
+def stream_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
+    """Return fresh stream detectors under a tenant's options, by name."""
+    return {name: create_stream(name, getattr(settings, name) if name in _OPTIONS else None) for name in STREAM}
+
+
+def create_app(
+    settings: KafkaSettings,
+    watch: WatchSettings,
+    tenants: Mapping[str, Mapping[str, Any]],
+    *,
+    data_dir: Path,
+    registry: CollectorRegistry,
+    tracer_provider: TracerProvider,
+) -> BaseApp:
+    """Return the Faust app ``watch``, to be run by :func:`stream.runtime.worker.run`.
+
+    Parameters
+    ----------
+    settings
+        Kafka; P and Q are `partitions` and `stream_partitions`.
+    watch
+        Windows and watermarks.
+    tenants
+        Settings by tenant name or pattern.
+    data_dir
+        This worker's own.
+
+    Raises
+    ------
+    detectors.errors.ConfigError
+        A tenant's `drift` or `anomaly` has a key or value that the detector does not know.
+    """
+    known = _Tenants(tenants)
+    known.check()
+    app = create_base_app(f"{settings.topic_prefix}watch", settings, data_dir=data_dir)
+    app.watchdog_seconds = watch.watchdog_seconds
+    context = StageContext(app, known, tracer_provider.get_tracer("weir.watch"), WatchMetrics(registry))
+    _watch_agent(app, context, watch)
+    _alert_agent(app, context)
+    _retrain_agent(app, context)
+    return app
+
+
+class _Tenants:
+    """Settings by tenant, worked out once each."""
+
+    def __init__(self, patterns: Mapping[str, Mapping[str, Any]]) -> None:
+        self._patterns = patterns
+        self._known: dict[str, TenantSettings] = {}
+
+    def __call__(self, tenant: str) -> TenantSettings:
+        settings = self._known.get(tenant)
+        if settings is None:
+            settings = self._known[tenant] = tenant_settings(self._patterns, tenant)
+        return settings
+
+    def check(self) -> None:
+        """Build every pattern's detectors once: a wrong option is an error at the start, not at the first event."""
+        for pattern in ("", *self._patterns):
+            stream_detectors(tenant_settings(self._patterns, pattern))
+
+
+def _watch_agent(app: BaseApp, context: StageContext, settings: WatchSettings) -> None:
+    rules = WatchRules(
+        partitions=app.kafka.partitions,
+        source_silence_seconds=settings.source_silence_seconds,
+        tenants=context.tenants,
+        detectors=stream_detectors,
+    )
+    count = app.kafka.stream_partitions
+    stage = WatchStage(context, app.raw_table("streams", count), settings, rules)
+    app.held = stage.held
+
+    async def watch(stream: Any) -> None:
+        await drain(stream, stage.handle)
+
+    app.agent(app.raw_topic(context.names.signals, count), name="watch")(watch)
+
+
+def _alert_agent(app: BaseApp, context: StageContext) -> None:
+    count = app.kafka.stream_partitions
+    stage = AlertStage(context, app.raw_table("alerts", count))
+
+    async def alert(stream: Any) -> None:
+        await drain(stream, stage.handle)
+
+    app.agent(app.raw_topic(context.names.findings, count), name="alert")(alert)
+
+
+def _retrain_agent(app: BaseApp, context: StageContext) -> None:
+    count = app.kafka.stream_partitions
+    stage = RetrainStage(context, app.raw_table("retraining", count))
+
+    async def retrain(stream: Any) -> None:
+        await drain(stream, stage.handle)
+
+    app.agent(_alerts_and_retraining(app, context), name="retrain")(retrain)
+
+
+def _alerts_and_retraining(app: BaseApp, context: StageContext) -> Any:
+    """Return one channel of both: they share key, count and partitioner, so that one table fits (faults.md, trap 16)."""
+    count = app.kafka.stream_partitions
+    alerts = app.raw_topic(context.names.alerts, count)
+    app.raw_topic(context.names.retraining, count)
+    return alerts.clone(topics=[context.names.alerts, context.names.retraining])

@@ -1,0 +1,271 @@
+"""The watch stage on one partition of signals, without Kafka: signals and ticks in; closed buckets, findings and states out.
+
+Why this exists: what the stage does must be a function of the log, so that a crash, a repetition or another interleaving
+of the partitions changes nothing. So it is a plain object that tests can drive.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from detectors.base import StreamDetector
+from detectors.errors import StateMismatch
+from stream.errors import StateUnreadable
+from stream.settings import TenantSettings
+from stream.watch.buckets import Held, Offer, StreamBuckets
+from stream.watch.findings import StreamBucket, finding_event, reset_event
+from stream.watch.state import StreamState, decode_stream, encode
+from stream.watch.watermark import Watermark
+from stream.wire import Event, Signal, Tick, stream_key
+
+__all__ = ["ClosedStream", "Detectors", "PartitionWatch", "Tenants", "WatchRules"]
+
+logger = logging.getLogger(__name__)
+
+Tenants = Callable[[str], TenantSettings]
+Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]
+
+
+class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
+    """What closing a stream's due buckets asks for, in this order: publish, write the state, acknowledge.
+
+    Parameters
+    ----------
+    key
+        The stream's key, under which `state` is written.
+    findings
+        To be published, in the order of their buckets.
+    state
+        The one table value.
+    tokens
+        Of the events to acknowledge.
+    """
+
+    key: str
+    findings: list[Event]
+    state: bytes
+    tokens: list[Any]
+
+
+class _Stream:
+    """One stream: its open buckets, its detectors, and those of them whose state was lost."""
+
+    def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
+        self.key = key
+        self.buckets = buckets
+        self.detectors = detectors
+        self.lost: set[str] = set()
+        self.announce: set[str] = set()
+
+    def run(self, number: int, held: list[Held], fresh: Callable[[str], StreamDetector[Any]]) -> list[Event]:
+        """Feed one closed bucket to every detector."""
+        bucket = StreamBucket(self.key, number, self.buckets.seconds, held)
+        events = [reset_event(bucket, name, self.detectors[name].version) for name in sorted(self.announce)]
+        self.announce.clear()
+        for name, detector in sorted(self.detectors.items()):
+            try:
+                finding = detector.update_many([item.observation for item in held])
+            except Exception:  # the boundary to a detector: one that fails is started anew, and says so
+                logger.exception(
+                    "detector %s failed on bucket %d with %d events; started anew", name, number, len(held)
+                )
+                self.detectors[name] = fresh(name)
+                events.append(reset_event(bucket, name, detector.version))
+                continue
+            if finding is not None:
+                events.append(finding_event(bucket, name, detector.version, finding))
+        return events
+
+    def state(self) -> StreamState:
+        assert self.buckets.last_closed is not None
+        assert self.buckets.last_event is not None
+        return StreamState(
+            seconds=self.buckets.seconds,
+            last_closed=self.buckets.last_closed,
+            last_event=self.buckets.last_event,
+            snapshots={name: detector.snapshot() for name, detector in self.detectors.items()},
+        )
+
+
+class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watch stage goes by.
+
+    Parameters
+    ----------
+    partitions
+        P, the partitions of inference whose ticks make the watermark.
+    source_silence_seconds
+        See :class:`~stream.watch.watermark.Watermark`.
+    tenants
+        Settings by tenant.
+    detectors
+        Makes fresh stream detectors for a tenant, by name.
+    """
+
+    partitions: int
+    source_silence_seconds: float
+    tenants: Tenants
+    detectors: Detectors
+
+
+class PartitionWatch:
+    """Every stream of one signals partition.
+
+    Parameters
+    ----------
+    rules
+        What the stage goes by.
+    known
+        Sources that a former instance knew (see :class:`~stream.watch.watermark.Watermark`).
+    only
+        Streams to take; all where it is None.
+    """
+
+    def __init__(
+        self, rules: WatchRules, known: Mapping[str, float] | None = None, only: frozenset[str] | None = None
+    ) -> None:
+        self._rules = rules
+        self._only = only
+        self._streams: dict[str, _Stream] = {}
+        self.watermark = Watermark(rules.partitions, rules.source_silence_seconds, known)
+
+    def load(self, key: str, value: bytes) -> None:
+        """Continue a stream from its table value; what cannot be read is noted in :meth:`lost`."""
+        try:
+            stored = decode_stream(value)
+        except StateUnreadable:
+            stream = self._new(key, None)
+            stream.lost = set(stream.detectors)
+        else:
+            stream = self._new(key, stored)
+            stream.lost = {name for name, detector in stream.detectors.items() if not _restored(detector, stored)}
+        self._streams[key] = stream
+
+    def lost(self) -> dict[str, set[str]]:
+        """Return the streams whose state, or part of it, could not be read, and the detectors that it concerns."""
+        return {key: set(stream.lost) for key, stream in self._streams.items() if stream.lost}
+
+    def replayer(self) -> "PartitionWatch":
+        """Return a fresh machine for the streams that were lost; feed it with :meth:`replay`, then :meth:`adopt` it."""
+        return PartitionWatch(self._rules, only=frozenset(self.lost()))
+
+    def replay(self, event: Event) -> None:
+        """Take an event of the retained log for its effect on the state alone."""
+        if isinstance(event.data, Tick):
+            if self.tick(event.data):
+                for _ in self.closed(snapshot=False):
+                    pass
+        else:
+            self.offer(event, None)
+
+    def adopt(self, replay: "PartitionWatch") -> None:
+        """Take over from `replay` what was lost here; each detector concerned announces its reset with its next bucket."""
+        for key, names in self.lost().items():
+            stream, rebuilt = self._streams[key], replay._streams.get(key)  # noqa: SLF001 - the same class
+            if rebuilt is not None and stream.buckets.last_closed is None:
+                stream.buckets = rebuilt.buckets
+                stream.buckets.forget_tokens()
+            elif rebuilt is not None:
+                _catch_up(rebuilt, stream.buckets.last_closed, replay)
+            if rebuilt is not None:
+                stream.detectors |= {name: rebuilt.detectors[name] for name in names}
+            stream.announce, stream.lost = names, set()
+
+    def offer(self, event: Event, token: Any) -> Offer:
+        """Take a signal; :attr:`Offer.HELD` keeps `token` until its bucket closes."""
+        signal = event.data
+        assert isinstance(signal, Signal)
+        key = stream_key(signal.tenant, signal.model, signal.side)
+        if self._only is not None and key not in self._only:
+            return Offer.LATE
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams[key] = self._new(key, None)
+        return stream.buckets.offer(event, signal, token, self.watermark.value)
+
+    def tick(self, tick: Tick) -> bool:
+        """Take one of score's ticks; return whether the watermark moved, and :meth:`closed` may have something."""
+        return self.watermark.apply(tick)
+
+    def closed(self, *, snapshot: bool = True) -> Iterator[ClosedStream]:
+        """Close what the watermark closes, stream by stream."""
+        if self.watermark.value is None:
+            return
+        for key in sorted(key for key, stream in self._streams.items() if not stream.buckets.idle):
+            closed = self._close(self._streams[key], self.watermark.value, snapshot=snapshot)
+            if closed is not None:
+                yield closed
+
+    def relieve(self) -> ClosedStream | None:
+        """Close the oldest open bucket early: the last resort against unbounded memory, at the price of late events."""
+        starts = {key: stream.buckets.oldest_start() for key, stream in self._streams.items()}
+        oldest = min(((start, key) for key, start in starts.items() if start is not None), default=None)
+        if oldest is None:
+            return None
+        stream = self._streams[oldest[1]]
+        return self._close(stream, oldest[0] + stream.buckets.seconds * 1.5, snapshot=True)
+
+    @property
+    def open_events(self) -> int:
+        """Events held in open buckets."""
+        return sum(stream.buckets.open_events for stream in self._streams.values())
+
+    @property
+    def open_tokens(self) -> int:
+        """Tokens held in open buckets: events, and their repetitions."""
+        return sum(stream.buckets.open_tokens for stream in self._streams.values())
+
+    @property
+    def open_buckets(self) -> int:
+        """Open buckets with events."""
+        return sum(stream.buckets.open_buckets for stream in self._streams.values())
+
+    def _close(self, stream: _Stream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
+        findings: list[Event] = []
+        tokens: list[Any] = []
+        count = 0
+        for number, held in stream.buckets.due(watermark):
+            count += 1
+            findings += stream.run(number, held, lambda name: self._fresh(stream.key)[name])
+            tokens += [token for item in held for token in item.tokens]
+        if not count:
+            return None
+        state = encode(stream.state()) if snapshot else b""
+        return ClosedStream(key=stream.key, findings=findings, state=state, tokens=tokens)
+
+    def _fresh(self, key: str) -> dict[str, StreamDetector[Any]]:
+        return self._rules.detectors(self._rules.tenants(_tenant(key)))
+
+    def _new(self, key: str, stored: StreamState | None) -> _Stream:
+        settings = self._rules.tenants(_tenant(key))
+        seconds, empty_limit = settings.bucket_seconds, settings.alerts.close_windows
+        if stored is None:
+            buckets = StreamBuckets(seconds, empty_limit)
+        else:
+            stored = stored.resized(seconds)
+            buckets = StreamBuckets(seconds, empty_limit, stored.last_closed, stored.last_event)
+        return _Stream(key, buckets, self._rules.detectors(settings))
+
+
+def _tenant(key: str) -> str:
+    return key.split("\x1f", 1)[0]
+
+
+def _restored(detector: StreamDetector[Any], stored: StreamState) -> bool:
+    snapshot = stored.snapshots.get(detector.name)
+    if snapshot is None:
+        return False
+    try:
+        detector.restore(snapshot)
+    except StateMismatch as error:
+        logger.warning("state of detector %s is not continued: %s", detector.name, error)
+        return False
+    return True
+
+
+def _catch_up(rebuilt: _Stream, last_closed: int | None, replay: PartitionWatch) -> None:
+    """Close in `rebuilt` what was closed when the state was written: its ticks may come later in the log."""
+    assert last_closed is not None
+    replay._close(rebuilt, (last_closed + 1.5) * rebuilt.buckets.seconds, snapshot=False)  # noqa: SLF001 - the same module

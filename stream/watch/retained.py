@@ -1,0 +1,53 @@
+"""Reading back what a partition still holds, for a state that cannot be read."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream.wire import Event, WireError, decode
+
+__all__ = ["retained"]
+
+_POLL_MS = 500
+
+
+async def retained(
+    options: dict[str, Any], topic: str, partition: int, end: int | None = None, progress: Any = None
+) -> AsyncIterator[tuple[int, Event]]:
+    """Yield (offset, event) of `topic`'s `partition` from the earliest retained record up to `end`, exclusive (its present end).
+
+    Parameters
+    ----------
+    options
+        aiokafka connection arguments.
+    progress
+        Called after each poll, so that a watchdog sees a long replay go on.
+    """
+    place = TopicPartition(topic, partition)
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        if end is None:
+            end = (await consumer.end_offsets([place]))[place]
+        while await consumer.position(place) < end:
+            records = await consumer.getmany(place, timeout_ms=_POLL_MS)
+            for record in records.get(place, []):
+                if record.offset < end:
+                    event = _decoded(record)
+                    if event is not None:
+                        yield record.offset, event
+            if progress is not None:
+                progress()
+    finally:
+        await consumer.stop()
+
+
+def _decoded(record: Any) -> Event | None:
+    """Return the event, or None for what was a dead letter when it was first read, and for a tombstone."""
+    try:
+        return decode(record.value, record.headers)
+    except WireError:
+        return None

@@ -1,0 +1,31 @@
+"""Spans of findings, alerts and retraining decisions: children of what tipped them, linked to the other evidence."""
+
+from collections.abc import Iterable, Mapping
+
+from opentelemetry.trace import SpanKind, Tracer
+
+from stream.telemetry import link_to, parent_context, traceparent_of
+
+__all__ = ["mark"]
+
+_LINKS = 20
+
+
+def mark(tracer: Tracer, name: str, parent: str, others: Iterable[str], attributes: Mapping[str, str | float]) -> str:
+    """Make a span `name` that begins and ends now, as a child of `parent`; return its traceparent.
+
+    Parameters
+    ----------
+    parent
+        The traceparent of what tipped it; "" begins a trace of its own.
+    others
+        Traceparents of the other evidence, linked.
+    attributes
+        Ids, names and numbers; never text of a prompt.
+    """
+    links = [link for other in list(others)[:_LINKS] for link in link_to(other)]
+    span = tracer.start_span(
+        name, context=parent_context(parent), kind=SpanKind.INTERNAL, links=links, attributes=dict(attributes)
+    )
+    span.end()
+    return traceparent_of(span)

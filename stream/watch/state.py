@@ -1,0 +1,80 @@
+"""What the watch stage keeps in its table: one value a stream, and one for the sources of a partition."""
+
+from typing import TypeVar
+
+import msgspec
+
+from stream.errors import StateUnreadable
+
+__all__ = ["SourcesState", "StreamState", "decode_sources", "decode_stream", "encode", "sources_key"]
+
+_VERSION = 1
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one stream after its last closed bucket.
+
+    Parameters
+    ----------
+    seconds
+        Width of the buckets that the numbers count.
+    last_closed, last_event
+        The last closed bucket, and the last one with events.
+    snapshots
+        The stream detectors' states, by name.
+    """
+
+    version: int = _VERSION
+    seconds: float
+    last_closed: int
+    last_event: int
+    snapshots: dict[str, bytes] = {}
+
+    def resized(self, seconds: float) -> "StreamState":
+        """Return the state with its numbers counted in buckets of `seconds`, as far as whole buckets were closed."""
+        if seconds == self.seconds:
+            return self
+        last = int((self.last_closed + 1) * self.seconds // seconds) - 1
+        return msgspec.structs.replace(self, seconds=seconds, last_closed=last, last_event=last)
+
+
+class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
+    """The live sources when their set last changed, and the times heard of them."""
+
+    version: int = _VERSION
+    sources: dict[str, float] = {}
+
+
+_StateT = TypeVar("_StateT", StreamState, SourcesState)
+_STREAM = msgspec.msgpack.Decoder(StreamState)
+_SOURCES = msgspec.msgpack.Decoder(SourcesState)
+
+
+def sources_key(partition: int) -> str:
+    """Return the table key of the sources heard on signals partition `partition`; no stream key begins with NUL."""
+    return f"\0sources/{partition}"
+
+
+def encode(state: StreamState | SourcesState) -> bytes:
+    """Return `state` as msgpack."""
+    return msgspec.msgpack.encode(state)
+
+
+def decode_stream(value: bytes) -> StreamState:
+    """Read a stream's value; raises StateUnreadable."""
+    return _decoded(_STREAM, value)
+
+
+def decode_sources(value: bytes) -> SourcesState:
+    """Read a partition's sources; raises StateUnreadable."""
+    return _decoded(_SOURCES, value)
+
+
+def _decoded(decoder: "msgspec.msgpack.Decoder[_StateT]", value: bytes) -> _StateT:
+    try:
+        state = decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateUnreadable(f"a state of {len(value)} bytes cannot be read; it is rebuilt from the log") from error
+    if state.version != _VERSION:
+        raise StateUnreadable(f"a state of version {state.version}, this is {_VERSION}; it is rebuilt from the log")
+    return state

@@ -1,0 +1,132 @@
+"""How far log time has come: one number, out of what every source says on every inference partition.
+
+Why this exists: windows, resolves and cool-downs must be a function of the log. A stage on one partition of signals hears
+score's ticks of all P inference partitions; once it has, nothing older than the watermark can come from a live source.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from stream.wire import Tick
+
+__all__ = ["Watermark"]
+
+#: A step of one source counts for at most this share of the silence: a clock that jumps must not make the others look silent.
+_LARGEST_STEP = 0.25
+
+
+class _Source(msgspec.Struct):
+    """One source on one partition: its time, its capped progress, and the partition's progress when it last moved."""
+
+    time: float
+    progress: float
+    heard_at: float
+
+
+class _Partition:
+    """The sources of one inference partition."""
+
+    def __init__(self, silence_seconds: float) -> None:
+        self.silence_seconds = silence_seconds
+        self.heard = False
+        self.sources: dict[str, _Source] = {}
+        self.released: set[str] = set()
+        self.progress = 0.0
+        self.low: float | None = None
+
+    def seed(self, source: str, time: float) -> None:
+        self.sources[source] = _Source(time, self.progress, self.progress)
+
+    def apply(self, times: Mapping[str, float], closed: tuple[str, ...]) -> None:
+        self.heard = True
+        moved = [name for name, time in times.items() if self._advance(name, time)]
+        for name in closed:
+            self.sources.pop(name, None)
+            self.released.discard(name)
+        self.progress = max((self.progress, *(source.progress for source in self.sources.values())))
+        for name in moved:
+            if name in self.sources:
+                self.sources[name].heard_at = self.progress
+        self._release()
+        if self.sources:
+            low = min(source.time for source in self.sources.values())
+            self.low = low if self.low is None else max(self.low, low)
+
+    def _advance(self, name: str, time: float) -> bool:
+        source = self.sources.get(name)
+        if source is None:
+            self.released.discard(name)
+            self.sources[name] = _Source(time, self.progress, self.progress)
+            return True
+        if time <= source.time:
+            return False
+        source.progress += min(time - source.time, self.silence_seconds * _LARGEST_STEP)
+        source.time = time
+        return True
+
+    def _release(self) -> None:
+        for name, source in list(self.sources.items()):
+            if self.progress - source.heard_at >= self.silence_seconds:
+                del self.sources[name]
+                self.released.add(name)
+
+
+class Watermark:
+    """The minimum over live sources and all inference partitions; it never goes back.
+
+    Parameters
+    ----------
+    partitions
+        P, the number of inference partitions; there is no watermark before a tick of each was heard.
+    silence_seconds
+        A source that did not move while another moved so far (log time, on the same partition) is released: it holds the
+        watermark no longer, until it moves again. A closed source leaves. When all are gone, the watermark stays.
+    known
+        Sources that a former instance knew, with their last times: the watermark waits for them too, so that a restart
+        does not run ahead of a source that is slow to be heard again.
+
+    Notes
+    -----
+    Memory is O(P x live sources); a tick costs O(live sources).
+    """
+
+    def __init__(self, partitions: int, silence_seconds: float, known: Mapping[str, float] | None = None) -> None:
+        self._partitions = [_Partition(silence_seconds) for _ in range(partitions)]
+        for partition in self._partitions:
+            for source, time in (known or {}).items():
+                partition.seed(source, time)
+        self.value: float | None = None
+        self.newest: float | None = None
+
+    def apply(self, tick: Tick) -> bool:
+        """Take one of score's ticks; return whether the watermark moved. A tick of an unknown partition changes nothing."""
+        if not 0 <= tick.partition < len(self._partitions):
+            return False
+        self._partitions[tick.partition].apply(tick.sources, tick.closed)
+        self.newest = max((time for time in (self.newest, *tick.sources.values()) if time is not None), default=None)
+        lows = [partition.low for partition in self._partitions if partition.heard and partition.low is not None]
+        if len(lows) < len(self._partitions):
+            return False
+        low = min(lows)
+        if self.value is not None and low <= self.value:
+            return False
+        self.value = low
+        return True
+
+    @property
+    def lag_seconds(self) -> float:
+        """How far the watermark is behind the newest time heard; 0 before there is one."""
+        return self.newest - self.value if self.newest is not None and self.value is not None else 0.0
+
+    def live(self) -> dict[str, float]:
+        """Return the live sources and the least time heard of each."""
+        times: dict[str, float] = {}
+        for partition in self._partitions:
+            for name, source in partition.sources.items():
+                times[name] = min(times.get(name, source.time), source.time)
+        return times
+
+    def released(self) -> set[str]:
+        """Return the sources that are released on some partition."""
+        return {name for partition in self._partitions for name in partition.released}
