@@ -64,6 +64,16 @@ class Lab:
         finally:
             await consumer.stop()
 
+    async def commit(self, app: BaseApp, topic: str, offsets: dict[int, int]) -> None:
+        """Commit until the broker has `offsets`: a commit that finds another one under way does nothing."""
+
+        async def there() -> bool:
+            await app.consumer.commit()
+            found = {partition: await self.committed(app.conf.id, topic, partition) for partition in offsets}
+            return found == offsets
+
+        await eventually(there)
+
     async def read(self, topic: str, partitions: int = 1) -> list:
         """Everything that is in the topic now, in order within a partition."""
         consumer = AIOKafkaConsumer(**self.kafka.client_options(), auto_offset_reset="earliest")

@@ -34,7 +34,7 @@ async def test_a_second_worker_continues_from_the_changelog(lab):
             return len(done) == 8
 
         await lab.eventually(eight)
-        await app.consumer.commit()
+        await lab.commit(app, topic, {0: 3, 1: 5})
         changelog = table.changelog_topic_name
     records = await lab.read(changelog, 2)
     assert {(record.partition, record.key) for record in records} == {(0, b"a"), (1, b"b")}
@@ -82,7 +82,7 @@ async def test_a_removed_key_stays_removed(lab):
             return len(done) == 1
 
         await lab.eventually(one)
-        await app.consumer.commit()
+        await lab.commit(app, topic, {0: 1})
         await table.remove(b"a", partition=0)
         assert b"a" not in table
     again, table, _ = counting(lab, topic, app.conf.id)
