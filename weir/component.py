@@ -38,6 +38,7 @@ class Process(msgspec.Struct, kw_only=True):
     registry: CollectorRegistry
     tracer: TracerProvider
     health: dict[str, object] = {}
+    checks: list[Callable[[], dict[str, object]]] = []
 
     @property
     def home(self) -> Path:
@@ -75,7 +76,7 @@ def spool_root(home: Path) -> Path:
 
 
 def _shipper(process: Process) -> int:
-    from serving.capture.shipper import run_shipper  # noqa: PLC0415 - each component loads its own part alone
+    from serving.capture.shipper import run_shipper
 
     kafka = kafka_settings(process.settings, process.ports)
 
@@ -95,7 +96,7 @@ def _shipper(process: Process) -> int:
 
 
 def _ledger(process: Process) -> int:
-    from stream.ledger.service import run_ledger  # noqa: PLC0415
+    from stream.ledger.service import run_ledger
 
     async def work(stop: asyncio.Event) -> None:
         await run_ledger(
@@ -109,6 +110,56 @@ def _ledger(process: Process) -> int:
         )
 
     return _run_async(process, work)
+
+
+def _serve(process: Process) -> int:
+    from serving.app import AppArgs
+    from serving.driver import run_driver
+    from weir.supervise.plan import load_plan
+    from weir.supervise.preflight import ensure_model
+    from weir.supervise.ray import ray_layout
+
+    settings = process.settings
+    layout = ray_layout(
+        Path(load_plan(process.home).run_dir), process.ports, settings.http.host, settings.http.max_body_bytes
+    )
+    traces = trace_settings(settings, process.ports)
+    args = AppArgs(
+        home=process.home,
+        http=settings.http,
+        model=settings.model,
+        capture=settings.capture,
+        owed_input=settings.detectors.input,
+        owed_output=settings.detectors.output,
+        model_dir=ensure_model(settings, lambda _what, _share: None).path,
+        edge_token_path=str(layout.edge_token_path),
+        inference_topic=settings.kafka.names.inference,
+        trace_endpoint=traces.endpoint,
+        trace_headers=traces.headers,
+        trace_ratio=traces.ratio,
+    )
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_driver(args, layout=layout, http=settings.http, stop=stop, health=process.health)
+
+    return _run_async(process, work)
+
+
+def _watch(process: Process) -> int:
+    from stream.runtime.worker import run
+    from stream.watch.app import create_app
+
+    settings = process.settings
+    app = create_app(
+        kafka_settings(settings, process.ports),
+        settings.watch,
+        settings.tenants,
+        data_dir=process.data_dir,
+        registry=process.registry,
+        tracer_provider=process.tracer,
+    )
+    process.checks.append(app.health)
+    return run(app)
 
 
 def _run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
@@ -134,9 +185,11 @@ async def _heartbeat(health: dict[str, object]) -> None:
         await asyncio.sleep(1)
 
 
-def _reasons(health: dict[str, object]) -> dict[str, object]:
-    found = {name: reason for name, reason in health.items() if not name.startswith("_")}
-    beat = health.get("_beat")
+def _reasons(process: Process) -> dict[str, object]:
+    found = {name: reason for name, reason in process.health.items() if not name.startswith("_")}
+    for check in process.checks:
+        found |= check()
+    beat = process.health.get("_beat")
     if isinstance(beat, float) and time.monotonic() - beat > _HEARTBEAT_SECONDS:
         found["event loop"] = (
             f"has not turned for {time.monotonic() - beat:.0f} s, the bound is {_HEARTBEAT_SECONDS:.0f} s"
@@ -144,7 +197,12 @@ def _reasons(health: dict[str, object]) -> dict[str, object]:
     return found
 
 
-COMPONENTS: dict[str, Callable[[Process], int]] = {"shipper": _shipper, "ledger": _ledger}
+COMPONENTS: dict[str, Callable[[Process], int]] = {
+    "serve": _serve,
+    "shipper": _shipper,
+    "watch": _watch,
+    "ledger": _ledger,
+}
 
 
 @contextlib.contextmanager
@@ -156,7 +214,7 @@ def _process(name: str) -> Iterator[Process]:
         collector(registry=registry)
     tracer = tracer_provider(name, trace_settings(settings, ports))
     process = Process(name=name, settings=settings, ports=ports, registry=registry, tracer=tracer)
-    server = MetricsServer(registry, ports[name], lambda: _reasons(process.health)).start()
+    server = MetricsServer(registry, ports[name], lambda: _reasons(process)).start()
     try:
         yield process
     finally:
