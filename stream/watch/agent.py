@@ -144,11 +144,10 @@ class WatchStage:
     async def _keep_sources(self, place: _Place, raw: Any) -> None:
         """Remember which sources live, so that a restarted stage waits for each of them."""
         live = place.machine.watermark.live()
-        if set(live) != place.sources and self._app.is_current(raw):
-            await self._table.put(
-                sources_key(place.number).encode(), encode(SourcesState(sources=live)), partition=place.number
-            )
-            place.sources = set(live)
+        if live != place.sources and self._app.is_current(raw):
+            state = encode(SourcesState(sources=tuple(sorted(live))))
+            await self._table.put(sources_key(place.number).encode(), state, partition=place.number)
+            place.sources = live
 
     def _traced(self, event: Event) -> Event:
         """Give an alarm a span of its own, child of the event that speaks most, linked to the others."""
@@ -200,15 +199,15 @@ class WatchStage:
             await self._rebuild(machine, partition, offset)
         return _Place(partition, machine, set(known))
 
-    def _known(self, partition: int) -> dict[str, float]:
+    def _known(self, partition: int) -> tuple[str, ...]:
         value = self._table.data.get(sources_key(partition).encode())
         if value is None:
-            return {}
+            return ()
         try:
             return decode_sources(value).sources
         except StateUnreadable as error:
             logger.warning("partition %d: %s", partition, error)
-            return {}
+            return ()
 
     async def _rebuild(self, machine: PartitionWatch, partition: int, offset: int) -> None:
         replayed = machine.replayer()

@@ -124,7 +124,15 @@ def _retrain_agent(app: BaseApp, context: StageContext) -> None:
 
 def _alerts_and_retraining(app: BaseApp, context: StageContext) -> Any:
     """Return one channel of both: they share key, count and partitioner, so that one table fits (faults.md, trap 16)."""
-    count = app.kafka.stream_partitions
-    alerts = app.raw_topic(context.names.alerts, count)
-    app.raw_topic(context.names.retraining, count)
-    return alerts.clone(topics=[context.names.alerts, context.names.retraining])
+    names, count = (context.names.alerts, context.names.retraining), app.kafka.stream_partitions
+    app.sources |= dict.fromkeys(names, count)
+    return app.topic(
+        *names,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=count,
+        internal=False,
+        allow_empty=True,
+    )

@@ -5,7 +5,7 @@ of the partitions changes nothing. So it is a plain object that tests can drive.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -123,9 +123,7 @@ class PartitionWatch:
         Streams to take; all where it is None.
     """
 
-    def __init__(
-        self, rules: WatchRules, known: Mapping[str, float] | None = None, only: frozenset[str] | None = None
-    ) -> None:
+    def __init__(self, rules: WatchRules, known: Iterable[str] = (), only: frozenset[str] | None = None) -> None:
         self._rules = rules
         self._only = only
         self._streams: dict[str, _Stream] = {}

@@ -39,10 +39,10 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
-    """The live sources when their set last changed, and the times heard of them."""
+    """The live sources, written whenever their set changes."""
 
     version: int = _VERSION
-    sources: dict[str, float] = {}
+    sources: tuple[str, ...] = ()
 
 
 _StateT = TypeVar("_StateT", StreamState, SourcesState)

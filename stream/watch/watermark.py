@@ -4,7 +4,8 @@ Why this exists: windows, resolves and cool-downs must be a function of the log.
 score's ticks of all P inference partitions; once it has, nothing older than the watermark can come from a live source.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import inf
 
 import msgspec
 
@@ -35,8 +36,9 @@ class _Partition:
         self.progress = 0.0
         self.low: float | None = None
 
-    def seed(self, source: str, time: float) -> None:
-        self.sources[source] = _Source(time, self.progress, self.progress)
+    def expect(self, source: str) -> None:
+        """Wait for `source`, which was live in an earlier life and may be heard late."""
+        self.sources[source] = _Source(-inf, self.progress, self.progress)
 
     def apply(self, times: Mapping[str, float], closed: tuple[str, ...]) -> None:
         self.heard = True
@@ -51,7 +53,8 @@ class _Partition:
         self._release()
         if self.sources:
             low = min(source.time for source in self.sources.values())
-            self.low = low if self.low is None else max(self.low, low)
+            if low > -inf:
+                self.low = low if self.low is None else max(self.low, low)
 
     def _advance(self, name: str, time: float) -> bool:
         source = self.sources.get(name)
@@ -61,7 +64,8 @@ class _Partition:
             return True
         if time <= source.time:
             return False
-        source.progress += min(time - source.time, self.silence_seconds * _LARGEST_STEP)
+        if source.time > -inf:
+            source.progress += min(time - source.time, self.silence_seconds * _LARGEST_STEP)
         source.time = time
         return True
 
@@ -83,19 +87,20 @@ class Watermark:
         A source that did not move while another moved so far (log time, on the same partition) is released: it holds the
         watermark no longer, until it moves again. A closed source leaves. When all are gone, the watermark stays.
     known
-        Sources that a former instance knew, with their last times: the watermark waits for them too, so that a restart
-        does not run ahead of a source that is slow to be heard again.
+        Sources that a former instance knew: the watermark waits for each of them too, so that a restart does not run ahead
+        of a source that is slow to be heard again.
 
     Notes
     -----
     Memory is O(P x live sources); a tick costs O(live sources).
     """
 
-    def __init__(self, partitions: int, silence_seconds: float, known: Mapping[str, float] | None = None) -> None:
+    def __init__(self, partitions: int, silence_seconds: float, known: Iterable[str] = ()) -> None:
         self._partitions = [_Partition(silence_seconds) for _ in range(partitions)]
+        names = sorted(known)
         for partition in self._partitions:
-            for source, time in (known or {}).items():
-                partition.seed(source, time)
+            for source in names:
+                partition.expect(source)
         self.value: float | None = None
         self.newest: float | None = None
 
@@ -119,13 +124,9 @@ class Watermark:
         """How far the watermark is behind the newest time heard; 0 before there is one."""
         return self.newest - self.value if self.newest is not None and self.value is not None else 0.0
 
-    def live(self) -> dict[str, float]:
-        """Return the live sources and the least time heard of each."""
-        times: dict[str, float] = {}
-        for partition in self._partitions:
-            for name, source in partition.sources.items():
-                times[name] = min(times.get(name, source.time), source.time)
-        return times
+    def live(self) -> set[str]:
+        """Return the sources that are live on some partition, or expected there."""
+        return {name for partition in self._partitions for name in partition.sources}
 
     def released(self) -> set[str]:
         """Return the sources that are released on some partition."""
