@@ -174,8 +174,7 @@ class Loop:
             return row.chunk(text, "stop")
         if row.said < row.request.sampling.max_tokens:
             return row.chunk(text)
-        text += row.text.flush()
-        return row.chunk(text, "stop" if row.text.stopped else "length")
+        return row.chunk(text + row.text.flush(), "length")
 
     def _leave(self, row: _Row) -> None:
         """Free a row's slot: the last decoding row takes a decoding one's place, and the last row of all that one's."""

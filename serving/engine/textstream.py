@@ -5,39 +5,37 @@ from collections.abc import Callable, Sequence
 __all__ = ["Detokeniser", "StopStrings", "TextStream"]
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
-# A character has four bytes at most, and a token at least one: what is unfinished after so many never will be finished.
-_MOST_PENDING = 6
+# An unfinished character has three bytes at most, and a token at least one.
+_KEPT = 4
+_LONGEST = 12
 
 
 class Detokeniser:
     """Decodes token by token.
 
-    A token's text can depend on its neighbours (spaces, characters split over tokens), so a short window is decoded
-    with and without the new tokens, and the difference is the new text.
+    A token's text can depend on the ones before it (spaces, characters split over tokens), so a short window of them is
+    decoded each time, and what it adds is the new text. An unfinished character decodes to one U+FFFD at the end, which
+    is held back; what stands before it can no longer change.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
         self._window: list[int] = []
-        self._read = 0  # tokens of the window whose text was given out
+        self._given = 0  # characters of the window's text that were given out
 
     def push(self, token: int) -> str:
         """Text that `token` completes, or nothing while a character is unfinished."""
         self._window.append(token)
-        return self._take(final=len(self._window) - self._read >= _MOST_PENDING)
+        text = self._finished()
+        new = text[self._given :]
+        self._given = len(text)
+        if len(self._window) >= _LONGEST:
+            self._window = self._window[-_KEPT:]
+            self._given = len(self._finished())
+        return new
 
-    def flush(self) -> str:
-        """Whatever is left when no token follows, without the unfinished character."""
-        return self._take(final=True).rstrip(_UNFINISHED)
-
-    def _take(self, *, final: bool) -> str:
-        before = self._decode(self._window[: self._read])
-        after = self._decode(self._window)
-        if after.endswith(_UNFINISHED) and not final:
-            return ""
-        self._window = self._window[self._read :]
-        self._read = len(self._window)
-        return after[len(before) :]
+    def _finished(self) -> str:
+        return self._decode(self._window).removesuffix(_UNFINISHED)
 
 
 class StopStrings:
@@ -84,9 +82,8 @@ class TextStream:
         return self._stop.push(self._tokens.push(token))
 
     def flush(self) -> str:
-        """Text that is left when the answer ends."""
-        text = self._stop.push(self._tokens.flush())
-        return text if self.stopped else text + self._stop.flush()
+        """Text that was held back and may be given out when the answer ends; a character cut off is left out."""
+        return self._stop.flush()
 
 
 def _overlap(text: str, stop: str) -> int:

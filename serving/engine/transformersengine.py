@@ -215,11 +215,11 @@ class _Answer:
             self._reason = "stop"
             return self._text.flush()
         text = self._text.push(token)
-        if not self._text.stopped and self.seen == self._most:
-            text += self._text.flush()
-            self._reason = "length"
         if self._text.stopped:
             self._reason = "stop"
+        elif self.seen == self._most:
+            self._reason = "length"
+            text += self._text.flush()
         return text
 
 
