@@ -1,0 +1,1 @@
+"""Pure online detectors: no Kafka, no Ray, no settings, no clock."""

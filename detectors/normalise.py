@@ -1,0 +1,97 @@
+"""A second look at text that was dressed up to be missed, with a way back to the raw offsets.
+
+Why this exists: zero-width, tag and confusable characters keep a text readable and hide it from patterns and models
+(faults.md, security facts). Detectors score the raw text and this normalised copy; spans found in the copy are reported
+where they lie in the raw text.
+"""
+
+import re
+import unicodedata
+
+import msgspec
+
+__all__ = ["Normalised", "normalise", "without_surrogates"]
+
+# Letters that look like ASCII ones, by script; a subset of Unicode TR 39 that people use to evade filters.
+_LOOKALIKES = (
+    ("аеорсухіјѕԁһӏԛԝгьмтвкнАВЕКМНОРСТУХЅІЈԌ", "aeopcyxijsdhlqwrbmtbkhABEKMHOPCTYXSIJG"),
+    ("αβεικνορτυχωγηρμΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "abeiknoptuxwynpuABEZHIKMNOPTYX"),
+    ("ꭺᏴᏟᎠᎬᎻᎫᏦᏞᎷᏢᏚᎢᏙᎳᏃ", "ABCDEHJKLMPSTVWZ"),
+    ("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz"),
+    ("ɑɡıȷɩʋɦɾʟօսցհոք", "agijivhrlouqhnp"),
+    ("‐‑‒–—−﹘", "-------"),
+)
+_FOLD = {ord(fancy): plain for fancies, plains in _LOOKALIKES for fancy, plain in zip(fancies, plains, strict=True)}
+# Invisible although not of category Cf: combining grapheme joiner, Hangul fillers, Khmer inherent vowels, Braille blank.
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_DASHES = {ord(dash): "-" for dash in _LOOKALIKES[-1][0]}
+_WORD = re.compile(r"\w+")
+_CLUSTER = 32  # marks that are composed with one base at most: beyond it is not language, and would not be linear
+
+
+class Normalised(msgspec.Struct, frozen=True, kw_only=True):
+    """A normalised copy; character ``i`` comes from ``raw[starts[i]:ends[i]]``."""
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+    def raw_span(self, start: int, end: int) -> tuple[int, int]:
+        """Return where ``text[start:end]`` (not empty) lies in the raw text."""
+        return self.starts[start], self.ends[end - 1]
+
+
+def without_surrogates(text: str) -> str:
+    """Replace lone surrogates, which no tokenizer takes, one for one."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _hidden(character: str) -> bool:
+    return (
+        unicodedata.category(character) == "Cf" or character in _INVISIBLE or "\ufe00" <= character <= "\ufe0f"
+        or "\U000e0000" <= character <= "\U000e01ef"
+    )  # fmt: skip
+
+
+def _pieces(text: str) -> list[tuple[str, int, int]]:
+    """Cut into a base and the marks that follow it, without hidden characters, as (piece, start, end)."""
+    pieces: list[tuple[str, int, int]] = []
+    for index, character in enumerate(text):
+        if not character.isascii() and _hidden(character):
+            continue
+        if pieces and unicodedata.combining(character) and len(pieces[-1][0]) < _CLUSTER:
+            piece, start, _ = pieces[-1]
+            pieces[-1] = (piece + character, start, index + 1)
+        else:
+            pieces.append((character, index, index + 1))
+    return pieces
+
+
+def _fold(match: re.Match[str]) -> str:
+    """Fold a word of lookalikes if nothing foreign is left: a Russian word stays, a disguised English one does not."""
+    word = match.group()
+    if word.isascii():
+        return word
+    folded = word.translate(_FOLD)
+    return folded if folded.isascii() else word
+
+
+def normalise(text: str) -> Normalised | None:
+    """Return the normalised copy of ``text``, or None where it would equal the text.
+
+    Compatibility forms are composed (NFKC), format, tag and other invisible characters removed, lookalikes of ASCII
+    folded. Linear in the length.
+    """
+    if text.isascii():
+        return None
+    out: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for piece, start, end in _pieces(without_surrogates(text)):
+        composed = unicodedata.normalize("NFKC", piece)
+        out.append(composed)
+        starts += [start] * len(composed)
+        ends += [end] * len(composed)
+    copy = _WORD.sub(_fold, "".join(out)).translate(_DASHES)
+    return None if copy == text else Normalised(text=copy, starts=starts, ends=ends)

