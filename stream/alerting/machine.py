@@ -101,6 +101,8 @@ class Alerting:
         detector.last_bucket_end = finding.time
         if not finding.alarm:
             return self._clear(state, finding, detector)
+        if not finding.events:
+            return []  # nothing came: a detector that still stands at its alarm has seen no new sign of it
         detector.alarms, detector.clears = detector.alarms + 1, 0
         width = finding.bucket_seconds or self._bucket_seconds
         detector.evidence = detector.evidence or Evidence(window_seconds=width)

@@ -1,0 +1,118 @@
+from support.alert_log import ACME, Alerts, settings, told
+from support.signal_log import finding_of, watch_tick
+
+from stream.wire import decode, encode
+from stream.wire.ids import alert_id
+
+
+def test_the_first_finding_opens_an_alert_and_log_time_without_one_resolves_it():
+    alerts = Alerts()
+    finding = finding_of("r1", 100.0, "pii")
+    (opened,) = alerts.run([finding])
+    record = opened.data
+    assert record.alert_id == alert_id(ACME, "pii", finding.id)
+    assert (record.state, record.severity, record.opened_at, record.at) == ("firing", "warning", 100.0, 100.0)
+    assert (record.evidence, record.evidence_total, record.causation_ids) == (("r1",), 1, (finding.id,))
+    assert (opened.id, opened.causationid, opened.partitionkey) == (f"{record.alert_id}/0", finding.id, record.alert_id)
+    assert (opened.severitynumber, opened.correlationid) == ("13", "r1")
+    assert record.trace_id == finding.traceparent.split("-")[1]
+    assert alerts.opened == [(record.alert_id, "pii", finding.traceparent, ())]
+    assert alerts.run([watch_tick(399.0)], 1) == []
+    (resolved,) = alerts.run([watch_tick(460.0)], 2)
+    assert told([resolved]) == [("pii", "resolved", 1, 400.0)]
+    assert resolved.data.resolved_at == 400.0
+    assert resolved.traceparent == opened.traceparent
+    assert alerts.run([watch_tick(900.0)], 3) == []
+
+
+def test_records_survive_the_wire():
+    (opened,) = Alerts().run([finding_of("r1", 100.0, "pii")])
+    record = encode(opened)
+    assert decode(record.value, record.headers) == opened
+
+
+def test_the_next_finding_after_a_resolve_opens_another_alert():
+    alerts = Alerts()
+    log = [finding_of("r1", 100.0, "pii"), watch_tick(500.0), finding_of("r2", 501.0, "pii")]
+    first, _, second = alerts.run(log)
+    assert first.data.alert_id != second.data.alert_id
+    assert second.data.evidence == ("r2",)
+
+
+def test_a_repeated_finding_changes_nothing_even_after_its_alert_has_resolved():
+    alerts = Alerts()
+    finding = finding_of("r1", 100.0, "pii")
+    alerts.run([finding, finding, watch_tick(500.0)])
+    assert alerts.run([finding], 3) == []
+    state = alerts.states[ACME].detectors["pii"]
+    assert state.alert is None
+
+
+def test_updates_come_when_they_are_due_whatever_the_steps_of_log_time():
+    log = [finding_of(f"r{number}", 100.0 + number, "pii") for number in range(5)]
+    coarse = Alerts().run([*log, watch_tick(150.0)])
+    fine = Alerts().run([*log, *(watch_tick(104.0 + step / 2) for step in range(93))])
+    assert told(coarse) == [("pii", "firing", 0, 100.0), ("pii", "firing", 1, 110.0)]
+    assert [record.data for record in coarse] == [record.data for record in fine]
+    assert coarse[1].data.evidence_total == 5
+
+
+def test_a_finding_publishes_the_update_itself_once_it_is_due():
+    alerts = Alerts()
+    log = [finding_of("r1", 100.0, "pii"), finding_of("r2", 105.0, "pii"), finding_of("r3", 112.0, "pii")]
+    assert told(alerts.run(log)) == [("pii", "firing", 0, 100.0), ("pii", "firing", 1, 112.0)]
+
+
+def test_severity_rises_at_its_count_and_is_told_at_once():
+    alerts = Alerts(settings(alerts={"critical_findings": 3}))
+    records = alerts.run([finding_of(f"r{number}", 100.0 + number, "toxicity") for number in range(4)])
+    assert [(record.data.severity, record.data.at) for record in records] == [("warning", 100.0), ("critical", 102.0)]
+    assert records[1].severitytext == "critical"
+
+
+def test_detectors_and_sides_have_alerts_of_their_own():
+    alerts = Alerts()
+    records = alerts.run(
+        [
+            finding_of("r1", 100.0, "pii"),
+            finding_of("r1", 100.0, "toxicity"),
+            finding_of("r1", 101.0, "pii", side="output"),
+        ]
+    )
+    assert len({record.data.alert_id for record in records}) == 3
+
+
+def test_evidence_is_bounded_and_keeps_how_it_began_and_how_it_goes():
+    alerts = Alerts()
+    log = [finding_of(f"r{number}", 100.0 + number / 10, "pii", principal=f"k{number}") for number in range(100)]
+    alerts.run(log)
+    (update,) = alerts.run([watch_tick(112.0)], 100)
+    assert update.data.evidence == tuple(f"r{number}" for number in (*range(10), *range(90, 100)))
+    assert update.data.evidence_total == 100
+    assert len(update.data.causation_ids) == 20
+    assert len(update.data.principals) == 32
+    assert update.data.windows == 2
+
+
+def test_the_summary_is_a_sentence_with_numbers():
+    alerts = Alerts()
+    (opened,) = alerts.run([finding_of("r1", 100.0, "pii")])
+    assert opened.data.summary == (
+        "1 finding of personal data in prompts to m, from 1 API key in 1 window of 5 s, highest score 0.90"
+    )
+
+
+def test_a_crash_between_publishing_and_writing_repeats_records_under_their_ids():
+    log = [finding_of(f"r{number}", 100.0 + 7 * number, "pii") for number in range(6)] + [watch_tick(900.0)]
+    expected = Alerts().run(log)
+    for crash_at in range(len(log)):
+        alerts = Alerts()
+        before = alerts.run(log[:crash_at])
+        alerts.restart()
+        lost = alerts.apply(log[crash_at], crash_at)
+        again = Alerts()
+        again.run(log[:crash_at])
+        again.restart()
+        after = again.run(log, 0)
+        assert [*before, *after] == expected
+        assert all(record in after for record in lost)
