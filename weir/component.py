@@ -18,13 +18,13 @@ import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from stream.settings import KafkaSettings
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
+from weir.client import effective_kafka
 from weir.errors import SettingsError, WeirError
 from weir.ports import load_ports
 from weir.settings import Settings, load_settings
 
-__all__ = ["COMPONENTS", "kafka_settings", "main", "spool_root", "trace_settings"]
+__all__ = ["COMPONENTS", "main", "spool_root", "trace_settings"]
 
 _HEARTBEAT_SECONDS = 10.0
 
@@ -53,13 +53,6 @@ class Process(msgspec.Struct, kw_only=True):
         return path
 
 
-def kafka_settings(settings: Settings, ports: dict[str, int]) -> KafkaSettings:
-    """Return the Kafka settings with an address: the configured one, or the local broker's."""
-    if settings.kafka.bootstrap_servers:
-        return settings.kafka
-    return settings.kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{ports['broker']}"})
-
-
 def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
     """Return where spans go: the configured endpoint, else the local MLflow, else nowhere."""
     endpoint = settings.trace.endpoint
@@ -78,7 +71,7 @@ def spool_root(home: Path) -> Path:
 def _shipper(process: Process) -> int:
     from serving.capture.shipper import run_shipper
 
-    kafka = kafka_settings(process.settings, process.ports)
+    kafka = effective_kafka(process.settings)
 
     async def work(stop: asyncio.Event) -> None:
         await run_shipper(
@@ -101,7 +94,7 @@ def _ledger(process: Process) -> int:
     async def work(stop: asyncio.Event) -> None:
         await run_ledger(
             directory=process.home / "ledger",
-            kafka=kafka_settings(process.settings, process.ports),
+            kafka=effective_kafka(process.settings),
             ledger=process.settings.ledger,
             registry=process.registry,
             tracer_provider=process.tracer,
@@ -151,7 +144,7 @@ def _watch(process: Process) -> int:
 
     settings = process.settings
     app = create_app(
-        kafka_settings(settings, process.ports),
+        effective_kafka(settings),
         settings.watch,
         settings.tenants,
         data_dir=process.data_dir,

@@ -3,27 +3,28 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from stream.wire import AlertRecord, RetrainingRecord, Verdict
-from weir.client import Client
+from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
+from weir.client import effective_kafka
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
 from weir.demo.traffic import Answer, Traffic
 from weir.demo.watch import Seen
 from weir.errors import StackError
 from weir.keys import create_key
 from weir.settings import Loaded
+from weir.tail import Tail
 
 __all__ = ["Outcome", "run_demo"]
 
 _KEYS = 4
 _DEADLINE_SECONDS = 240.0
-_READY_SECONDS = 30.0
 _SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 
 
@@ -59,7 +60,7 @@ async def run_demo(loaded: Loaded, console: Console) -> Outcome:
     traffic = Traffic(base_url, settings.model.name, keys)
     seen = Seen(tenant=tenant, started=time.monotonic())
     with _progress(console) as progress:
-        followers = await _follow(loaded, seen, progress.console)
+        followers = _follow(loaded, seen, progress.console)
         try:
             seen.started = time.monotonic()
             await _phases(traffic, progress)
@@ -117,26 +118,38 @@ async def _until_seen(seen: Seen, traffic: Traffic, progress: Progress) -> None:
     progress.update(task, visible=False)
 
 
-async def _follow(loaded: Loaded, seen: Seen, console: Console) -> list[asyncio.Task[None]]:
-    """Follow verdicts, alerts and retraining events from now on; returns once all three are read."""
-    client = Client(loaded)
-    lines: tuple[tuple[Callable[..., AsyncIterator[Any]], Callable[[Any], str]], ...] = (
-        (client.verdicts, lambda verdict: _verdict_line(seen, verdict)),
-        (client.alert_records, lambda alert: _alert_line(seen, alert)),
-        (client.retraining_records, lambda event: _retraining_line(seen, event)),
-    )
+def _follow(loaded: Loaded, seen: Seen, console: Console) -> list[asyncio.Task[None]]:
+    """Follow verdicts, alerts and retraining events from now on, and print what is news."""
+    kafka = effective_kafka(loaded.settings)
 
-    async def follow(records: AsyncIterator[Any], line: Callable[[Any], str]) -> None:
-        async for record in records:
-            if text := line(record):
-                console.print(f"[dim]{time.monotonic() - seen.started:6.1f} s[/]  {text}", highlight=False)
+    async def follow(topic: str) -> None:
+        tail = Tail(kafka.client_options(), topic, since=time.time() - 1, follow=True)
+        async with aclosing(tail.records()) as records:
+            async for record in records:
+                if text := _line(seen, record):
+                    console.print(f"[dim]{time.monotonic() - seen.started:6.1f} s[/]  {text}", highlight=False)
 
-    return [asyncio.create_task(follow(read(since="1s"), line)) for read, line in lines]
+    names = kafka.names
+    return [asyncio.create_task(follow(topic)) for topic in (names.verdicts, names.alerts, names.retraining)]
 
 
-def _verdict_line(seen: Seen, verdict: Verdict) -> str:
-    if not seen.verdict(verdict):
+def _line(seen: Seen, record: Any) -> str:
+    """Return what a record says that is news, or ""."""
+    try:
+        event = decode(record.value, record.headers)
+    except WireError:
         return ""
+    match event.data:
+        case Verdict() as verdict if seen.verdict(verdict):
+            return _verdict_line(verdict)
+        case AlertRecord() as alert if seen.alert(alert):
+            return _alert_line(alert)
+        case RetrainingRecord() as retraining if seen.retraining(retraining, event.causationid):
+            return _retraining_line(retraining)
+    return ""
+
+
+def _verdict_line(verdict: Verdict) -> str:
     found = ", ".join(sorted({span.type for span in verdict.spans}))
     return (
         f"verdict     {verdict.detector:10} {verdict.side:6} score {verdict.score:.2f}"
@@ -144,17 +157,11 @@ def _verdict_line(seen: Seen, verdict: Verdict) -> str:
     )
 
 
-def _alert_line(seen: Seen, alert: AlertRecord) -> str:
-    if not seen.alert(alert):
-        return ""
+def _alert_line(alert: AlertRecord) -> str:
     style = _SEVERITY_STYLE.get(alert.severity, "")
-    return (
-        f"[{style}]alert       {alert.detector:10} {alert.side:6} {alert.state}, {alert.severity}[/]  {alert.summary}"
-    )
+    return f"[{style}]alert       {alert.detector:10} {alert.side:6} {alert.state}, {alert.severity}[/]  {escape(alert.summary)}"
 
 
-def _retraining_line(seen: Seen, event: RetrainingRecord) -> str:
-    if not seen.retraining(event):
-        return ""
+def _retraining_line(event: RetrainingRecord) -> str:
     style = "bold green" if event.state == "requested" else "dim"
-    return f"[{style}]retraining  {event.state}[/]  {event.reason}"
+    return f"[{style}]retraining  {event.state}[/]  {escape(event.reason)}"

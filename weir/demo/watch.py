@@ -51,12 +51,12 @@ class Seen(msgspec.Struct, kw_only=True):
             self.seconds.setdefault(alert.detector, time.monotonic() - self.started)
         return known is None or (known.state, known.severity) != (alert.state, alert.severity)
 
-    def retraining(self, event: RetrainingRecord) -> bool:
-        """Keep a retraining event; True when it is one of ours."""
+    def retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
+        """Keep a retraining event that `alert_id` tipped; True when it is one of ours."""
         if event.tenant != self.tenant:
             return False
         if event.state == "requested":
-            self.requested = self.requested or event
+            self.requested, self.tipping_alert = event, alert_id
             self.seconds.setdefault("retraining", time.monotonic() - self.started)
         else:
             self.suppressed = event.reason
