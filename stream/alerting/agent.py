@@ -1,6 +1,7 @@
 """The alert agent: publish, write the state, acknowledge, a batch of what is waiting at a time."""
 
 import logging
+from functools import partial
 from typing import Any
 
 from stream.alerting.machine import Alerting
@@ -46,10 +47,9 @@ class AlertStage:
         for raw in current:
             place = await self._cache.get(raw)
             event = await self._context.read(raw, _STAGE)
-            if event is not None and isinstance(event.data, FindingRecord):
-                records += self._finding(place, event, raw, touched)
-            elif event is not None and isinstance(event.data, Tick) and event.data.watermark is not None:
-                records += self._tick(place, event.data.watermark, raw, touched)
+            if event is not None:
+                apply = partial(self._apply, place, event, raw, touched)
+                records += await self._context.guarded(raw, _STAGE, apply, [])
         for record in records:
             await self._publish(record)
         for key, (state, raw) in touched.items():
@@ -57,6 +57,15 @@ class AlertStage:
                 await self._table.put(key.encode(), encode(state), partition=raw.message.partition)
         for raw in current:
             self._app.settle(raw)
+
+    def _apply(
+        self, place: _Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
+    ) -> list[Event]:
+        if isinstance(event.data, FindingRecord):
+            return self._finding(place, event, raw, touched)
+        if isinstance(event.data, Tick) and event.data.watermark is not None:
+            return self._tick(place, event.data.watermark, raw, touched)
+        return []
 
     def _finding(
         self, place: _Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]

@@ -1,6 +1,7 @@
 """The retraining agent: publish the decision, write the state, acknowledge."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -63,7 +64,7 @@ class RetrainStage:
         if state is None:
             return
         topic, offset = raw.message.topic, raw.message.offset
-        decision = self._apply(state, event, topic, offset)
+        decision = await self._context.guarded(raw, _STAGE, partial(self._apply, state, event, topic, offset), None)
         if state.offsets.get(topic) == offset:
             touched[tenant_model_key(state.tenant, state.model)] = (state, raw)
         if decision is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -87,7 +88,7 @@ class WatchStage:
                 self._app.settle(raw)
 
     async def _signal(self, place: _Place, event: Event, raw: Any) -> None:
-        offer = place.machine.offer(event, raw)
+        offer = await self._context.guarded(raw, _STAGE, partial(place.machine.offer, event, raw), None)
         if offer is Offer.HELD:
             while self.held() > self._settings.outstanding_events and (closed := place.machine.relieve()) is not None:
                 self._context.metrics.relieved.inc()
@@ -97,7 +98,8 @@ class WatchStage:
                 )
                 await self._finish(place, closed, raw)
             return
-        (self._context.metrics.late if offer is Offer.LATE else self._context.metrics.repeated).inc()
+        if offer is not None:
+            (self._context.metrics.late if offer is Offer.LATE else self._context.metrics.repeated).inc()
         self._app.settle(raw)
 
     async def _tick(self, place: _Place, tick: Tick, raw: Any) -> None:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from detectors.base import StreamDetector
 from detectors.registry import STREAM, create_stream
 from stream.alerting.agent import AlertStage
+from stream.deadletter import DeadLetters
 from stream.retraining.agent import RetrainStage
 from stream.runtime import BaseApp, create_base_app
 from stream.settings import KafkaSettings, TenantSettings, WatchSettings, tenant_settings
@@ -28,7 +29,7 @@ def stream_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]
     return {name: create_stream(name, getattr(settings, name) if name in _OPTIONS else None) for name in STREAM}
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - what a process has to give, by name
     settings: KafkaSettings,
     watch: WatchSettings,
     tenants: Mapping[str, Mapping[str, Any]],
@@ -59,7 +60,9 @@ def create_app(
     known.check()
     app = create_base_app(f"{settings.topic_prefix}watch", settings, data_dir=data_dir)
     app.watchdog_seconds = watch.watchdog_seconds
-    context = StageContext(app, known, tracer_provider.get_tracer("weir.watch"), WatchMetrics(registry))
+    context = StageContext(
+        app, known, tracer_provider.get_tracer("weir.watch"), WatchMetrics(registry), _dead_letters(app, registry)
+    )
     _watch_agent(app, context, watch)
     _alert_agent(app, context)
     _retrain_agent(app, context)
@@ -83,6 +86,13 @@ class _Tenants:
         """Build every pattern's detectors once: a wrong option is an error at the start, not at the first event."""
         for pattern in ("", *self._patterns):
             stream_detectors(tenant_settings(self._patterns, pattern))
+
+
+def _dead_letters(app: BaseApp, registry: CollectorRegistry) -> dict[str, DeadLetters]:
+    topic = app.kafka.names.dead_letters
+    first = DeadLetters(app.publisher, topic, "watch", registry=registry)
+    others = (DeadLetters(app.publisher, topic, stage, counter=first.counter) for stage in ("alert", "retrain"))
+    return dict(zip(("watch", "alert", "retrain"), (first, *others), strict=True))
 
 
 def _watch_agent(app: BaseApp, context: StageContext, settings: WatchSettings) -> None:

@@ -57,6 +57,3 @@ class WatchMetrics:
         self.retraining = Counter(
             "weir_retraining_decisions", "Retraining decisions published", ["state"], registry=registry
         )
-        self.unreadable = Counter(
-            "weir_watch_unreadable", "Records that a stage could not decode", ["stage"], registry=registry
-        )

@@ -1,11 +1,12 @@
 """What the three agents of the watch app share: the app, its topics, its boundary to bytes, its way to publish and to settle."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from opentelemetry.trace import Tracer
 
+from stream.deadletter import DeadLetters
 from stream.runtime import AckedTable, BaseApp
 from stream.settings import KafkaSettings, TenantSettings
 from stream.watch.metrics import WatchMetrics
@@ -15,6 +16,7 @@ __all__ = ["PartitionCache", "StageContext", "drain", "rows"]
 
 logger = logging.getLogger(__name__)
 _BATCH = 256
+_ResultT = TypeVar("_ResultT")
 
 
 class StageContext:
@@ -30,8 +32,8 @@ class StageContext:
         Makes the spans.
     metrics
         Counts.
-    dead_letter
-        Publishes a raw record that cannot be read to the dead letters, awaited: (raw event, stage, error).
+    dead_letters
+        By stage, where records go that it cannot read.
     """
 
     def __init__(
@@ -40,13 +42,13 @@ class StageContext:
         tenants: Callable[[str], TenantSettings],
         tracer: Tracer,
         metrics: WatchMetrics,
-        dead_letter: Callable[[Any, str, WireError], Awaitable[None]],
+        dead_letters: Mapping[str, DeadLetters],
     ) -> None:
         self.app = app
         self.tenants = tenants
         self.tracer = tracer
         self.metrics = metrics
-        self._dead_letter = dead_letter
+        self._dead_letters = dead_letters
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -65,9 +67,21 @@ class StageContext:
         try:
             return decode(raw.message.value, raw.message.headers)
         except WireError as error:
-            self.metrics.unreadable.labels(stage).inc()
-            await self._dead_letter(raw, stage, error)
+            await self._dead_letters[stage].send(
+                raw.message, disposition=error.disposition, error=type(error).__name__, place="StageContext"
+            )
             return None
+
+    async def guarded(self, raw: Any, stage: str, apply: Callable[[], _ResultT], otherwise: _ResultT) -> _ResultT:
+        """Return what `apply` returns; an event on which it raises is a dead letter, and its neighbours go on."""
+        try:
+            return apply()
+        except Exception as error:
+            logger.exception(
+                "stage %s: %s-%d offset %d", stage, raw.message.topic, raw.message.partition, raw.message.offset
+            )
+            await self._dead_letters[stage].send(raw.message, disposition="bug", error=type(error).__name__)
+            return otherwise
 
     async def publish(self, topic: str, event: Event, partition: int) -> None:
         """Publish `event`, acknowledged by every replica when this returns."""
