@@ -4,12 +4,21 @@ import asyncio
 import secrets
 import time
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
 from weir.client import effective_kafka
@@ -99,21 +108,21 @@ async def _phases(traffic: Traffic, progress: Progress) -> None:
     )
     for name, prompts in phases:
         task = progress.add_task(name, total=len(prompts))
-        await traffic.send(prompts, lambda _, task=task: progress.advance(task))
+        await traffic.send(prompts, partial(_advance, progress, task))
+
+
+def _advance(progress: Progress, task: TaskID, _: Answer) -> None:
+    progress.advance(task)
 
 
 async def _until_seen(seen: Seen, traffic: Traffic, progress: Progress) -> None:
     """Go on with the new topic, gently, until all that was promised was seen or the deadline has come."""
     task = progress.add_task("waiting", total=None)
-
-    def answered(_: Answer) -> None:
-        progress.advance(task)
-
     while missing := seen.missing():
         if time.monotonic() - seen.started > _DEADLINE_SECONDS:
             return
         progress.update(task, description=f"waiting for: {', '.join(missing)}")
-        await traffic.send((*NEW_TOPIC[:8], TOXIC[0]), answered)
+        await traffic.send((*NEW_TOPIC[:8], TOXIC[0]), partial(_advance, progress, task))
         await asyncio.sleep(0.5)
     progress.update(task, visible=False)
 
