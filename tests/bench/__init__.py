@@ -1,0 +1,1 @@
+"""``make bench``: figures as ratios, both sides in one run, in turn; printed, never asserted."""

@@ -1,0 +1,56 @@
+"""Run every benchmark, or those named: ``endpoint``, ``generation``, ``delay``, ``stream``."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from support.stack import running
+
+from bench import delay, endpoint, generation
+from serving.engine.weights import ensure
+
+MODEL = "smollm2-135m-instruct"
+PARTS = ("endpoint", "generation", "delay", "stream")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+async def on_a_stack(parts: list[str]) -> None:
+    with running() as stack:
+        bootstrap = f"127.0.0.1:{json.loads((stack.home / 'ports.json').read_text())['broker']}"
+        if "generation" in parts:
+            say(
+                "# generation: a stack with the default model; eight requests against one, and against transformers serve"
+            )
+            for figure in await generation.measure(
+                stack, MODEL, Path(ensure(MODEL, None, "auto", lambda *_: None).path)
+            ):
+                say(figure.line())
+        if "delay" in parts:
+            say("# delay: 20 events/s for 15 s through spool, shipper, Kafka, score and watch")
+            say((await delay.measure(stack, bootstrap)).line())
+
+
+def main(parts: list[str]) -> int:
+    if unknown := [part for part in parts if part not in PARTS]:
+        say(f"unknown: {', '.join(unknown)}; known: {', '.join(PARTS)}")
+        return 2
+    chosen = parts or list(PARTS)
+    if "endpoint" in chosen:
+        say("# endpoint: two stacks with the echo engine, one captures, one does not; five rounds in turn of 8 s")
+        for figure in asyncio.run(endpoint.measure()):
+            say(figure.line())
+    if {"generation", "delay"} & set(chosen):
+        asyncio.run(on_a_stack(chosen))
+    if "stream" in chosen:
+        say("# stream: score on a broker against a bare aiokafka loop with the same detectors")
+        return subprocess.run([sys.executable, "-m", "stream.score.bench"], check=False).returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

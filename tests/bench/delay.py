@@ -1,0 +1,91 @@
+"""From the end of a response to its alert, at 20 events/s: through the spool, the shipper, Kafka, score and watch."""
+
+import asyncio
+import secrets
+import statistics
+import time
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from support.stack import Stack
+
+from serving.capture.recorder import Recorder
+from serving.settings import CaptureSettings
+from stream.wire import AlertRecord, RequestRecord, ResponseRecord, Usage, decode
+from stream.wire.ids import new_request_id
+from weir.tail import Tail
+
+EVENTS = 300
+PER_SECOND = 10.0  # requests; each is two events
+TOXIC_EVERY = 5
+TOXIC = "You are a worthless idiot and everyone hates you, shut up and die."
+PLAIN = "The train leaves at nine and the museum opens at ten."
+
+
+class Delays(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds from an end record to its alert's record in Kafka."""
+
+    seen: int
+    expected: int
+    p50: float
+    p99: float
+
+    def line(self) -> str:
+        return (
+            f"{'end of a response to its alert, 20 events/s':58} p50 {self.p50:6.3f} s   p99 {self.p99:6.3f} s"
+            f"   ({self.seen} of {self.expected} alerts)   aim p99 <= 1 s"
+        )
+
+
+async def measure(stack: Stack, bootstrap: str) -> Delays:
+    """Feed a source of its own at a steady rate; each toxic answer has a tenant, so an alert, of its own."""
+    recorder = Recorder(root=stack.home / "spool", settings=CaptureSettings(), registry=CollectorRegistry())
+    ended: dict[str, float] = {}
+    fired: dict[str, float] = {}
+    reading = asyncio.create_task(_read(bootstrap, fired))
+    recorder.start()
+    try:
+        await _feed(recorder, ended)
+        deadline = time.monotonic() + 60
+        while len(fired) < len(ended) and time.monotonic() < deadline:  # noqa: ASYNC110 - another task fills it
+            await asyncio.sleep(0.1)
+    finally:
+        await asyncio.to_thread(recorder.close)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    delays = [fired[tenant] - at for tenant, at in ended.items() if tenant in fired]
+    cuts = statistics.quantiles(delays, n=100) if len(delays) > 1 else [float("nan")] * 99
+    return Delays(seen=len(delays), expected=len(ended), p50=cuts[49], p99=cuts[98])
+
+
+async def _feed(recorder: Recorder, ended: dict[str, float]) -> None:
+    run = secrets.token_hex(3)
+    began = time.monotonic()
+    for number in range(EVENTS // 2):
+        await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
+        toxic = number % TOXIC_EVERY == 0
+        tenant = f"bench-{run}-{number}" if toxic else f"bench-{run}"
+        trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+        where = {"request_id": new_request_id(), "tenant": tenant, "model": "bench", "principal": "bench"}
+        request = RequestRecord(**where, prompt=PLAIN, owed=("pii", "toxicity", "injection"))
+        await recorder.request(request, traceparent=trace)
+        response = ResponseRecord(
+            **where,
+            status="complete",
+            text=TOXIC if toxic else PLAIN,
+            finish_reason="stop",
+            usage=Usage(prompt_tokens=12, completion_tokens=12),
+            latency_seconds=0.5,
+            owed=("pii", "toxicity", "refusal"),
+        )
+        await recorder.end(response, traceparent=trace)
+        if toxic:
+            ended[tenant] = time.time()
+
+
+async def _read(bootstrap: str, fired: dict[str, float]) -> None:
+    tail = Tail({"bootstrap_servers": bootstrap}, "weir.alerts", since=time.time(), follow=True)
+    async for record in tail.records():
+        data = decode(record.value, record.headers).data
+        if isinstance(data, AlertRecord) and data.detector == "toxicity":
+            fired.setdefault(data.tenant, record.timestamp / 1000)

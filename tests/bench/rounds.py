@@ -1,0 +1,40 @@
+"""A B A B: two arms in turn, and the median of each."""
+
+import statistics
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+ROUNDS = 3
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One printed line: medians of both arms, their ratio, and what was aimed at."""
+
+    name: str
+    unit: str
+    left: float
+    right: float
+    aim: str
+
+    def line(self) -> str:
+        ratio = self.left / self.right if self.right else float("nan")
+        return f"{self.name:58} {self.left:10.2f} {self.right:10.2f} {self.unit:9} ratio {ratio:6.3f}   aim {self.aim}"
+
+
+Arm = Callable[[], Awaitable[Mapping[str, float]]]
+
+
+async def in_turn(left: Arm, right: Arm, rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
+    """Run both arms `rounds` times in turn, after one round that is not counted; return medians by name."""
+    await left()
+    await right()
+    kept: list[tuple[Mapping[str, float], Mapping[str, float]]] = []
+    for number in range(rounds):
+        if number % 2:
+            b, a = await right(), await left()
+        else:
+            a, b = await left(), await right()
+        kept.append((a, b))
+    names = kept[0][0]
+    return {n: (statistics.median(a[n] for a, _ in kept), statistics.median(b[n] for _, b in kept)) for n in names}
