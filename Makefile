@@ -37,13 +37,14 @@ lint: $(STAMP) ## ruff, format, mypy, import rules
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## ratios in one run: capture on and off, batching, the stream against a bare loop, alert delay
-	@$(BIN)/python -m bench
+	@PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
-eval: $(STAMP) ## the detectors on the labelled sets
-	@$(BIN)/python -m bench.detectors
+eval: $(STAMP) ## the detectors on the labelled sets in DATA (make eval DATA=folder)
+	@test -d "$(DATA)" || { echo "make: DATA is '$(DATA)'; name the folder of the labelled sets (docs/detectors.md)"; exit 1; }
+	@$(BIN)/python -m detectors.evaluate --data $(DATA)
 
-chaos: $(STAMP) ## the faults of docs/faults.md against a stack of their own
-	@$(NICE) $(BIN)/pytest tests/chaos -s
+chaos: $(STAMP) ## kill the broker, a replica, the shipper and the workers under load, and account for every request
+	@$(NICE) $(BIN)/pytest tests/e2e/test_accounted.py -s
 
 lock: $(STAMP) ## resolve the lock files anew: versions and hashes, no addresses
 	$(UV) pip compile pyproject.toml --all-extras --group dev --generate-hashes --universal --no-emit-index-url \
