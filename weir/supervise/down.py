@@ -20,8 +20,8 @@ from weir.supervise.state import SupervisorRecord, components, forget, read_supe
 __all__ = ["clear_leftovers", "take_down"]
 
 _SHUTDOWN_SECONDS = 45.0
-#: Readers before what they read from; within a group all at once.
-_GROUPS = (("serve", "shipper", "score", "watch", "ledger"), ("ray", "mlflow"), ("broker",))
+#: Who writes before who ships and reads, the broker last; within a group all at once.
+_GROUPS = (("serve",), ("ray",), ("shipper", "score", "watch", "ledger", "mlflow"), ("broker",))
 
 
 def take_down(home: Path, reporter: Reporter) -> bool:
@@ -36,7 +36,9 @@ def take_down(home: Path, reporter: Reporter) -> bool:
         return clear_leftovers(home) > 0
     supervisord.stop(WATCHER)
     supervisord.wait_stopped([WATCHER], 10)
-    for group in _GROUPS:
+    known = {name for group in _GROUPS for name in group}
+    others = tuple(one.name for one in plan.components if one.name not in known)
+    for group in (others, *_GROUPS):
         _stop_group(plan, supervisord, reporter, group)
     supervisord.shutdown()
     _wait_gone(read_supervisor(home))

@@ -16,8 +16,8 @@ from weir.broker.probe import broker_answers
 
 __all__ = ["Health", "probe"]
 
-#: Reasons that only a restart mends; ``event loop`` is weir.component's.
-_STUCK = {"stuck", "event loop"}
+#: Reasons that only a restart mends; ``event loop`` is weir.component's, ``event_loop`` stream.runtime's.
+_STUCK = {"stuck", "event loop", "event_loop"}
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

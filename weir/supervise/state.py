@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from serving.targets import list_targets
 from weir.supervise.plan import Plan, state_dir
 from weir.supervise.processes import identity, is_running
 
@@ -114,10 +115,13 @@ def forget(home: Path) -> None:
 
 
 def write_targets(home: Path, plan: Plan) -> None:
-    """Write ``prometheus-targets.json`` (file_sd): every metrics port of the stack."""
-    groups = [
-        {"targets": [one.metrics], "labels": {"job": "weir", "component": one.name}}
-        for one in plan.components
-        if one.metrics
-    ]
-    _replace(home / "prometheus-targets.json", json.dumps(groups, indent=2).encode() + b"\n")
+    """Write ``prometheus-targets.json`` (file_sd): the components' metrics ports, and those that replicas registered."""
+    groups = [_target(one.metrics, one.name) for one in plan.components if one.metrics]
+    groups += [_target(one.address, one.component, one.name) for one in list_targets(home / "run" / "metrics")]
+    path, data = home / "prometheus-targets.json", json.dumps(groups, indent=2).encode() + b"\n"
+    if not path.exists() or path.read_bytes() != data:
+        _replace(path, data)
+
+
+def _target(address: str, component: str, process: str = "") -> dict[str, object]:
+    return {"targets": [address], "labels": {"job": "weir", "component": component, "process": process or component}}

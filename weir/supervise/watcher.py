@@ -20,13 +20,13 @@ from weir.supervise.holds import held
 from weir.supervise.plan import Component, Plan, load_plan, state_dir
 from weir.supervise.processes import identity
 from weir.supervise.rpc import ProcessInfo, Supervisord, connect
-from weir.supervise.state import ComponentState, components, write_components
+from weir.supervise.state import ComponentState, components, write_components, write_targets
 from weir.supervise.verdict import Judge
 
 __all__ = ["Watcher", "main"]
 
 _INTERVAL_SECONDS = 2.0
-_TOPICS_EVERY = 8
+_SELDOM = 8  # rounds
 _DOWN = {"FATAL", "EXITED", "STOPPED", "UNKNOWN"}
 
 
@@ -133,15 +133,18 @@ def main(argv: list[str]) -> None:
 
     signal.signal(signal.SIGTERM, end)
     parent = psutil.Process().parent()
-    watcher = Watcher(load_plan(home), connect(home))
+    plan = load_plan(home)
+    watcher = Watcher(plan, connect(home))
     rounds = 0
     while not stop.wait(_INTERVAL_SECONDS):
         if parent is None or not parent.is_running():
             return
         watcher.round()
         rounds += 1
-        if rounds % _TOPICS_EVERY == 0 and (state_dir(home) / "topics-pending").exists():
-            _make_topics(home)
+        if rounds % _SELDOM == 1:
+            write_targets(home, plan)
+            if (state_dir(home) / "topics-pending").exists():
+                _make_topics(home)
 
 
 if __name__ == "__main__":
