@@ -1,0 +1,152 @@
+import asyncio
+import gc
+import time
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.kafka_log import fresh_topics, sender, until
+
+from stream.wire import AlertRecord, Event, RetrainingRecord
+from weir.broker.jars import apache_possible
+from weir.broker.local import start_broker
+from weir.client import Alert, Client, Retraining
+from weir.errors import BrokerError, NotFoundError
+
+pytestmark = pytest.mark.kafka
+
+
+def alert(alert_id, *, state="firing", revision=0, severity="warning"):
+    data = AlertRecord(
+        alert_id=alert_id,
+        state=state,
+        detector="pii",
+        severity=severity,
+        tenant="acme",
+        model="m",
+        side="input",
+        opened_at=10.0,
+        at=10.0 + revision,
+        revision=revision,
+        evidence=("r1",),
+        evidence_total=1,
+    )
+    name = f"{alert_id}/{revision}"
+    return Event(id=name, source="w", type=data.event_type, time=data.at, data=data, partitionkey=alert_id)
+
+
+def client(kafka):
+    return Client(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=kafka.topic_prefix)
+
+
+async def take(stream, count, seconds=30):
+    async with asyncio.timeout(seconds):
+        return [await anext(stream) for _ in range(count)]
+
+
+async def test_state_changes_are_yielded_once_in_the_order_of_time(broker):
+    kafka = await fresh_topics(broker.bootstrap)
+    history = [
+        alert("al_1"),
+        alert("al_1"),
+        alert("al_1", revision=1, severity="critical"),
+        alert("al_1", revision=2, state="resolved"),
+        alert("al_1", revision=1, severity="critical"),
+    ]
+    async with sender(kafka) as to:
+        for event in history:
+            await to.send(kafka.names.alerts, event)
+        await to.raw(kafka.names.retraining, b"no event")
+        await to.send(kafka.names.alerts, alert("al_2"), partition=1)
+    found = [item async for item in client(kafka).alerts(follow=False)]
+    assert [(item.alert_id, item.state) for item in found] == [
+        ("al_1", "firing"),
+        ("al_1", "resolved"),
+        ("al_2", "firing"),
+    ]
+    assert isinstance(found[0], Alert)
+    updates = [item async for item in client(kafka).alerts(follow=False, updates=True)]
+    assert [(item.alert_id, item.severity) for item in updates] == [
+        ("al_1", "warning"),
+        ("al_1", "critical"),
+        ("al_1", "warning"),
+        ("al_2", "warning"),
+    ]
+
+
+async def test_since_begins_at_a_moment_and_following_begins_now(broker):
+    kafka = await fresh_topics(broker.bootstrap)
+    async with sender(kafka) as to:
+        await to.send(kafka.names.alerts, alert("al_old"))
+        moment = datetime.now(UTC) + timedelta(milliseconds=5)
+        await until("a later millisecond", lambda: datetime.now(UTC) > moment)
+        async with aclosing(client(kafka).alerts()) as live, aclosing(client(kafka).alerts(since="1h")) as recent:
+            first = asyncio.create_task(anext(live))
+            assert [item.alert_id for item in await take(recent, 1)] == ["al_old"]
+            number = 0
+            deadline = time.monotonic() + 20
+            while not first.done():  # it is placed at the end at some moment after it was started
+                assert time.monotonic() < deadline
+                await to.send(kafka.names.alerts, alert(f"al_{number}"))
+                number += 1
+            assert (await first).alert_id != "al_old"
+        later = [item.alert_id async for item in client(kafka).alerts(since=moment, follow=False)]
+        assert later == [f"al_{index}" for index in range(number)]
+
+
+async def test_retraining_events_are_typed(broker):
+    kafka = await fresh_topics(broker.bootstrap)
+    data = RetrainingRecord(
+        retraining_id="rt_1", state="suppressed", reason="2 of 3 principals", tenant="t", model="m", at=5.0
+    )
+    event = Event(id="rt_1", source="w", type=data.event_type, time=5.0, data=data, partitionkey="k")
+    async with sender(kafka) as to:
+        await to.send(kafka.names.retraining, event, event)
+    found = [item async for item in client(kafka).retraining(follow=False)]
+    assert [(type(item), item.state, item.reason) for item in found] == [
+        (Retraining, "suppressed", "2 of 3 principals")
+    ]
+
+
+async def test_leaving_the_loop_closes_the_connection(broker):
+    kafka = await fresh_topics(broker.bootstrap)
+    async with sender(kafka) as to:
+        await to.send(kafka.names.alerts, alert("al_1"))
+    before = {id(task) for task in asyncio.all_tasks()}
+    async for item in client(kafka).alerts(since="1h"):
+        assert item.alert_id == "al_1"
+        break
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while {id(task) for task in asyncio.all_tasks()} - before:
+        assert time.monotonic() < deadline, "the consumer's tasks go on"
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("kind", ["apache", "embedded"])
+async def test_following_goes_on_after_the_broker_was_killed_and_started_again(kind, tmp_path, request):
+    if kind == "apache" and not apache_possible():
+        request.getfixturevalue("apache_broker")
+    with start_broker(kind, tmp_path) as broker:
+        kafka = await fresh_topics(broker.bootstrap)
+        async with aclosing(client(kafka).alerts(since="1h")) as stream:
+            async with sender(kafka) as to:
+                await to.send(kafka.names.alerts, alert("al_1"))
+            assert [item.alert_id for item in await take(stream, 1)] == ["al_1"]
+            broker.kill() if kind == "apache" else broker.stop()  # the embedded one saves once a second
+            waiting = asyncio.create_task(anext(stream))
+            done, _ = await asyncio.wait({waiting}, timeout=3)
+            assert not done, "an outage ends nothing"
+            broker.start()
+            async with sender(kafka) as to:
+                await to.send(kafka.names.alerts, alert("al_2"))
+            async with asyncio.timeout(60):
+                assert (await waiting).alert_id == "al_2"
+
+
+async def test_no_broker_and_no_topic_are_said_with_the_remedy(broker):
+    kafka = await fresh_topics(broker.bootstrap)
+    with pytest.raises(NotFoundError, match=r"no topic 'none\.alerts'.*weir topics create"):
+        await anext(Client(bootstrap_servers=broker.bootstrap, topic_prefix="none.").alerts())
+    with pytest.raises(BrokerError, match=r"no Kafka answers at 127\.0\.0\.1:1;"):
+        await anext(Client(bootstrap_servers="127.0.0.1:1", topic_prefix=kafka.topic_prefix).alerts())

@@ -1,0 +1,240 @@
+import asyncio
+import contextlib
+import sqlite3
+import time
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+from support.kafka_log import fresh_topics, sender, until
+from support.ledger_log import end, forwarded, gap, request, tick, verdict
+
+from stream.ledger.errors import LedgerBusy
+from stream.ledger.files import LedgerFiles
+from stream.ledger.reader import LedgerReader
+from stream.ledger.service import run_ledger
+from stream.settings import LedgerSettings
+from stream.wire import AlertRecord, Event, LogRange, RetrainingRecord
+from weir.client import Client
+
+pytestmark = pytest.mark.kafka
+
+
+class Running:
+    def __init__(self, directory, kafka, settings):
+        self.directory = directory
+        self.reader = LedgerReader(directory)
+        self.registry = CollectorRegistry()
+        self.health = {}
+        self._stop = asyncio.Event()
+        self._work = run_ledger(
+            directory=directory,
+            kafka=kafka,
+            ledger=settings,
+            registry=self.registry,
+            tracer_provider=TracerProvider(),
+            stop=self._stop,
+            health=self.health,
+        )
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self._work)
+        return self
+
+    async def __aexit__(self, *_error):
+        self._stop.set()
+        await asyncio.wait_for(self.task, 20)
+
+    async def totals(self, **wanted):
+        def check():
+            if not self.reader.exists():
+                return None
+            coverage = self.reader.coverage()
+            total = coverage.total
+            return coverage if all(getattr(total, name) == value for name, value in wanted.items()) else None
+
+        return await until(f"coverage {wanted}", check)
+
+    async def caught_up(self, after):
+        def check():
+            beat = self.reader.heartbeat()
+            return beat if beat is not None and beat.caught_up and beat.wall_time > after else None
+
+        return await until("caught up", check)
+
+
+def running(directory, kafka, **settings):
+    return Running(directory, kafka, LedgerSettings(**settings))
+
+
+def alert(alert_id="al_1", *, revision=0, state="firing", evidence=("r1",), opened_at=10.0, resolved_at=None):
+    data = AlertRecord(
+        alert_id=alert_id,
+        state=state,
+        detector="pii",
+        severity="warning",
+        tenant="acme",
+        model="m",
+        side="input",
+        opened_at=opened_at,
+        at=opened_at + revision,
+        resolved_at=resolved_at,
+        evidence=evidence,
+        evidence_total=len(evidence),
+        revision=revision,
+    )
+    return Event(
+        id=f"{alert_id}/{revision}",
+        source="weir/watch",
+        type=data.event_type,
+        time=data.at,
+        data=data,
+        partitionkey=alert_id,
+    )
+
+
+def retraining(*alert_ids):
+    data = RetrainingRecord(
+        retraining_id="rt_1",
+        state="requested",
+        reason="drift and pii agree",
+        tenant="acme",
+        model="m",
+        at=12.0,
+        alert_ids=alert_ids,
+        data=LogRange(topic="weir.inference", first={"0": 0}, last={"0": 9}),
+    )
+    return Event(id="rt_1", source="weir/watch", type=data.event_type, time=12.0, data=data)
+
+
+async def own_alerts(kafka):
+    return [
+        item
+        async for item in Client(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=kafka.topic_prefix).alerts(
+            follow=False
+        )
+        if item.tenant == "_weir"
+    ]
+
+
+async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    names = kafka.names
+    question, answer, quiet = request("r1", 10.0), end("r1", 11.0), request("r2", 10.5)
+    async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
+        await to.raw(names.inference, b"no event at all")
+        await to.send(names.inference, question, answer, gap("s1", 7, 9, ("r9",)))
+        await to.send(names.inference, quiet, partition=1)
+        flagged = verdict(question, "pii", flagged=True, label="pii")
+        await to.send(names.verdicts, flagged, verdict(question, "toxicity"), verdict(answer, "pii"))
+        await to.send(names.alerts, alert())
+        await to.send(names.retraining, retraining("al_1"))
+        coverage = await ledger.totals(owed=5, settled=3, pending=2)
+        assert (coverage.requests, coverage.ends, coverage.gaps, coverage.skipped) == (2, 1, 3, {names.inference: 1})
+        await to.send(names.verdicts, verdict(quiet, "pii"), verdict(quiet, "toxicity", label="error"), partition=1)
+        coverage = await ledger.totals(owed=5, settled=5, errors=1, pending=0)
+        assert coverage.total.ratio == 1.0
+        await until("the retraining event", lambda: (s := ledger.reader.request("r1")) and s.retraining)
+        story = ledger.reader.request("r1")
+        assert [place.offset for place in story.events.places] == [1, 2]
+        assert [note.verdict.detector for note in story.events.verdicts] == ["pii", "toxicity", "pii"]
+        assert (story.events.end.status, story.events.end.usage.total_tokens) == ("complete", 8)
+        assert [item.alert_id for item in story.alerts] == ["al_1"]
+        assert [item.retraining_id for item in story.retraining] == ["rt_1"]
+        assert story.trace_id == "0af7651916cd43dd8448eb211c80319c"
+        assert ledger.reader.request("r9").gap.reason == "full"
+        assert ledger.reader.request("r2").alerts == ()
+        assert ledger.reader.request("r0") is None
+
+
+async def test_it_goes_on_from_its_offsets_and_a_rebuild_gives_the_same(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    events = [request(f"r{index}", 10.0 + index) for index in range(50)]
+    async with sender(kafka) as to:
+        await to.send(kafka.names.inference, *events[:30])
+        async with running(tmp_path, kafka) as ledger:
+            await ledger.totals(owed=60)
+        await to.send(kafka.names.inference, *events[30:])
+        await to.send(kafka.names.verdicts, *(verdict(event, "pii") for event in events))
+        async with running(tmp_path, kafka) as ledger:
+            before = await ledger.totals(owed=100, settled=50)
+            assert ledger.registry.get_sample_value("weir_ledger_records_total") == 70
+            await ledger.caught_up(time.time())
+            asked_at = time.time()
+            LedgerFiles(tmp_path).ask_for_rebuild()
+            await until("a rebuild", lambda: ledger.registry.get_sample_value("weir_ledger_rebuilds_total") == 1)
+            await ledger.caught_up(asked_at)
+            assert ledger.reader.coverage() == before
+
+
+async def test_another_schema_version_is_read_anew(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    async with sender(kafka) as to:
+        await to.send(kafka.names.inference, request("r1", 10.0))
+        async with running(tmp_path, kafka) as ledger:
+            await ledger.totals(owed=2)
+        with contextlib.closing(sqlite3.connect(tmp_path / "partition-0.db", isolation_level=None)) as database:
+            database.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
+            database.execute("UPDATE pairs SET owed = 77")
+        async with running(tmp_path, kafka) as ledger:
+            await ledger.totals(owed=2)
+
+
+async def test_a_gap_a_lag_and_a_silence_are_alerts_of_its_own_that_resolve(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    names, event = kafka.names, request("r1", 100.0, owed=("pii",))
+    async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
+
+        async def states(**wanted):
+            def check():
+                return wanted.items() <= {item.detector: item.state for item in latest.values()}.items()
+
+            deadline = time.monotonic() + 20
+            while True:
+                found = await own_alerts(kafka)
+                latest = {(item.detector, item.alert_id): item for item in found}
+                if check():
+                    return {item.detector: item for item in latest.values()}
+                assert time.monotonic() < deadline, f"{wanted}: {found}"
+                await asyncio.sleep(0.1)
+
+        for partition in (0, 1):
+            await to.send(names.inference, tick(100.0), tick(100.0, source="s2"), partition=partition)
+        await to.send(names.inference, event)
+        for partition in (0, 1):
+            await to.send(names.inference, tick(200.0), tick(130.0, source="s2"), partition=partition)
+        await to.send(names.verdicts, forwarded({"s1": 120.0, "s2": 120.0}))
+        await to.send(names.verdicts, forwarded({"s1": 195.0, "s2": 130.0}, partition=1), partition=1)
+        fired = await states(coverage="firing", lag="firing", silence="firing")
+        assert (fired["coverage"].evidence, fired["coverage"].severity) == (("r1",), "critical")
+        assert fired["coverage"].trace_id
+        assert fired["lag"].opened_at == fired["silence"].opened_at == 200.0
+        await to.send(names.inference, tick(199.0, source="s2"))
+        await to.send(names.verdicts, verdict(event, "pii"), forwarded({"s1": 200.0, "s2": 199.0}))
+        resolved = await states(coverage="resolved", lag="resolved", silence="resolved")
+        assert {name: item.alert_id for name, item in resolved.items()} == {
+            name: item.alert_id for name, item in fired.items()
+        }
+        asked_at = time.time()
+        LedgerFiles(tmp_path).ask_for_rebuild()
+        await until("a rebuild", lambda: ledger.registry.get_sample_value("weir_ledger_rebuilds_total") == 1)
+        await ledger.caught_up(asked_at)
+        told = {item.alert_id for item in await own_alerts(kafka)}
+        assert told == {item.alert_id for item in resolved.values()}, "re-reading history raises nothing"
+
+
+async def test_missing_topics_are_waited_for_with_the_remedy(broker, tmp_path):
+    kafka = (await fresh_topics(broker.bootstrap)).model_copy(update={"topic_prefix": "absent."})
+    async with running(tmp_path, kafka) as ledger:
+        reason = await until("a reason", lambda: ledger.health.get("waiting for topics"))
+        assert "absent.inference" in reason
+        assert "weir topics create" in reason
+
+
+async def test_a_second_ledger_on_the_same_files_is_refused(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    async with running(tmp_path, kafka) as ledger:
+        await until("the files", ledger.reader.exists)
+        second = running(tmp_path, kafka)
+        with pytest.raises(LedgerBusy, match="only one may"):
+            await second._work

@@ -1,0 +1,59 @@
+"""A set of topics of a test's own on a real broker, and records of stream.wire sent to it."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from stream.settings import KafkaSettings
+from stream.wire import Event, encode
+from weir.broker.admin import create_topics
+
+
+async def until(what: str, check: Callable[[], Any], seconds: float = 20) -> Any:
+    """Poll `check` until it returns something true; fail naming `what` at the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if result := check():
+            return result
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+async def fresh_topics(bootstrap: str, **settings: Any) -> KafkaSettings:
+    """Create every topic under a prefix of its own."""
+    counts = {"partitions": 2, "stream_partitions": 2} | settings
+    kafka = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", **counts)
+    await create_topics(kafka.client_options(), kafka.topics())
+    return kafka
+
+
+class Sender:
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+
+    async def send(self, topic: str, *events: Event, partition: int = 0) -> None:
+        sent = []
+        for record in map(encode, events):
+            headers = list(record.headers)
+            sent.append(
+                await self._producer.send(topic, record.value, key=record.key, headers=headers, partition=partition)
+            )
+        await asyncio.gather(*sent)
+
+    async def raw(self, topic: str, value: bytes, partition: int = 0) -> None:
+        await self._producer.send_and_wait(topic, value, partition=partition)
+
+
+@contextlib.asynccontextmanager
+async def sender(kafka: KafkaSettings):
+    producer = AIOKafkaProducer(**kafka.client_options(), linger_ms=5)
+    await producer.start()
+    try:
+        yield Sender(producer)
+    finally:
+        await producer.stop()
