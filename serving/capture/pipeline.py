@@ -282,10 +282,11 @@ class Pipeline:
 
 def _without_idle_ticks(items: list[Item]) -> list[Item]:
     """Leave out ticks that another tick follows at once: the later one says more, and a backlog of an idle night drains fast."""
+    following = [item.frame.kind for item in items[1:]]
     return [
         item
-        for item, following in zip(items, [*items[1:], None], strict=True)
-        if not (item.frame.kind == Kind.TICK and following is not None and following.frame.kind == Kind.TICK)
+        for position, item in enumerate(items)
+        if not (item.frame.kind == Kind.TICK and following[position : position + 1] == [Kind.TICK])
     ]
 
 

@@ -156,11 +156,12 @@ class SpoolWriter:
     def end(self, record: ResponseRecord, *, traceparent: str = "") -> bool:
         """Append how a request ended; False where its end was recorded before (the first one counts)."""
         with self._lock:
-            opened = self._open.pop(record.request_id, None)
+            opened = self._open.get(record.request_id)
             if opened is None:
                 return False
             self._reserved -= opened.reserved
             self._end(record, opened, traceparent or opened.request.traceparent)
+            del self._open[record.request_id]  # only now: the head of a segment begun for this end must still name it
         return True
 
     def feedback(self, record: Feedback, *, identity: str, conversation_id: str = "", traceparent: str = "") -> None:

@@ -1,0 +1,62 @@
+"""Records and spools for the tests of capture."""
+
+from pathlib import Path
+
+from serving.capture.clock import SourceClock
+from serving.capture.segment import Frame, Kind, read_segment, record_of, segment_path, segments
+from serving.capture.spool import FileLock, create_source
+from serving.capture.writer import Bounds, SpoolWriter
+from stream.wire import Event, Message, RequestRecord, ResponseRecord, decode
+
+TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+NUMBERED = {Kind.REQUEST, Kind.END}
+
+
+def a_request(name: str, text: str = "hello", **fields) -> RequestRecord:
+    defaults = {"tenant": "acme", "model": "m", "messages": (Message(role="user", content=text),), "owed": ("pii",)}
+    return RequestRecord(request_id=name, **(defaults | fields))
+
+
+def an_end(name: str, text: str = "world", status: str = "complete", **fields) -> ResponseRecord:
+    defaults = {"tenant": "acme", "model": "m", "owed": ("pii",)}
+    return ResponseRecord(request_id=name, status=status, text=text, **(defaults | fields))
+
+
+class Spool:
+    """A spool that is written here, lock held; `kill()` leaves it as a kill -9 would."""
+
+    def __init__(self, root: Path, bounds: Bounds | None = None, clock: SourceClock | None = None) -> None:
+        self.root = root
+        self.source, self.directory, self.lock = create_source(root)
+        self.writer = SpoolWriter(self.directory, self.source, bounds=bounds or Bounds(), clock=clock)
+
+    def request(self, name: str, text: str = "hello") -> int:
+        return self.writer.request(a_request(name, text), traceparent=TRACE)
+
+    def end(self, name: str, text: str = "world") -> bool:
+        return self.writer.end(an_end(name, text))
+
+    def kill(self) -> None:
+        self.writer.close()
+        self.lock.release()
+
+
+def lock_of(directory: Path) -> FileLock | None:
+    return FileLock.take(directory / "lock")
+
+
+def frames_of(directory: Path) -> list[Frame]:
+    return [frame for index in segments(directory) for frame in read_segment(segment_path(directory, index))[0]]
+
+
+def events_of(directory: Path) -> list[Event]:
+    return [decode(record.value, record.headers) for record in map(record_of, without_heads(frames_of(directory)))]
+
+
+def without_heads(frames: list[Frame]) -> list[Frame]:
+    return [frame for frame in frames if frame.kind != Kind.HEAD]
+
+
+def small_bounds(**fields) -> Bounds:
+    """Bounds whose reserve for an end is small enough for spools of a few segments."""
+    return Bounds(**({"end_reserve_bytes": 4096, "segment_bytes": 16_384} | fields))

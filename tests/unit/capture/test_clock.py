@@ -1,0 +1,63 @@
+from serving.capture.clock import SourceClock
+
+
+class Hands:
+    """Two clocks that a test moves: the wall clock may step, the monotonic one may not."""
+
+    def __init__(self) -> None:
+        self.wall = 1_000_000.0
+        self.monotonic = 50.0
+
+    def pass_(self, seconds: float) -> None:
+        self.wall += seconds
+        self.monotonic += seconds
+
+    def clock(self, floor: int = 0) -> SourceClock:
+        return SourceClock(floor, wall=lambda: self.wall, monotonic=lambda: self.monotonic)
+
+
+def test_times_are_the_wall_clocks_in_whole_microseconds():
+    hands = Hands()
+    clock = hands.clock()
+    assert clock.now() == 1_000_000_000_000
+    hands.pass_(0.25)
+    assert clock.now() == 1_000_000_250_000
+
+
+def test_a_step_back_never_takes_times_back_nor_lets_them_stand():
+    hands = Hands()
+    clock = hands.clock()
+    before = clock.now()
+    hands.wall -= 3600
+    times = []
+    for _ in range(100):
+        hands.pass_(1)
+        times.append(clock.now())
+    assert times == sorted(times)
+    assert times[-1] - before == 50 * 1_000_000
+
+
+def test_after_a_step_back_times_meet_the_wall_clock_again():
+    hands = Hands()
+    clock = hands.clock()
+    clock.now()
+    hands.wall -= 3600
+    for _ in range(2 * 3600 + 1):
+        hands.pass_(1)
+        now = clock.now()
+    assert now == round(hands.wall * 1e6)
+
+
+def test_a_step_forward_is_followed_and_its_return_never_goes_back():
+    hands = Hands()
+    clock = hands.clock()
+    clock.now()
+    hands.wall += 3600
+    far = clock.now()
+    hands.wall -= 3600
+    hands.pass_(10)
+    assert clock.now() == far + 5_000_000
+
+
+def test_an_adopter_goes_on_from_the_last_time():
+    assert Hands().clock(floor=2_000_000_000_000).now() >= 2_000_000_000_000
