@@ -4,13 +4,11 @@ import asyncio
 
 import click
 
-from stream.settings import KafkaSettings
 from weir.broker.admin import list_topics
 from weir.broker.launch import plan_broker
 from weir.cli.output import json_option, print_json, print_table
-from weir.component import kafka_settings
-from weir.ports import load_ports
-from weir.settings import Settings, load_settings
+from weir.client import effective_kafka
+from weir.settings import load_settings
 from weir.supervise.topics import ensure_topics
 
 __all__ = ["topics"]
@@ -30,7 +28,7 @@ def topics(context: click.Context, *, as_json: bool) -> None:
     """  # noqa: D301 - click's \b keeps the lines as they are
     if context.invoked_subcommand is not None:
         return
-    kafka = _kafka(load_settings().settings)
+    kafka = effective_kafka(load_settings().settings)
     found = asyncio.run(list_topics(kafka.client_options(), kafka.topic_prefix))
     if as_json:
         print_json(found)
@@ -48,17 +46,12 @@ def create(*, as_json: bool) -> None:
     Example: weir topics create
     """
     settings = load_settings().settings
-    kafka = _kafka(settings)
+    kafka = effective_kafka(settings)
     made = ensure_topics(settings, plan_broker(settings.kafka).kind, kafka.bootstrap_servers)
     if as_json:
         print_json({"created": made})
     else:
         click.echo(f"created {', '.join(made)}" if made else "all topics exist already")
-
-
-def _kafka(settings: Settings) -> KafkaSettings:
-    given = settings.kafka.bootstrap_servers
-    return kafka_settings(settings, {} if given else load_ports(settings.home))
 
 
 def _age(milliseconds: int) -> str:

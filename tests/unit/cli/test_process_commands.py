@@ -1,0 +1,115 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from weir.cli import SUBCOMMANDS, main
+from weir.errors import StackError
+from weir.settings import load_settings
+from weir.supervise.preflight import exclusive, make_home, refuse_busy_http_port
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
+    return lambda *arguments: CliRunner().invoke(main, list(arguments))
+
+
+def test_help_is_quick_and_imports_no_subcommand():
+    code = "import sys; from weir.cli import main; main(['--help'], standalone_mode=False)\n"
+    code += "print([m for m in sys.modules if m.split('.')[0] in {'aiokafka', 'pydantic', 'ray', 'torch', 'faust'}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+    assert all(name in done.stdout for name in SUBCOMMANDS)
+
+
+@pytest.mark.parametrize("name", ["up", "down", "doctor", "models", "keys", "config", "topics"])
+def test_every_command_has_help_with_an_example(run, name):
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.output
+    assert f"weir {name}" in result.output
+
+
+def test_keys_are_made_listed_and_revoked(run):
+    made = json.loads(run("keys", "create", "--tenant", "support", "--json").output)
+    assert made["key"].startswith("weir-")
+    (listed,) = json.loads(run("keys", "list", "--json").output)
+    assert (listed["id"], listed["tenant"], listed["revoked"]) == (made["id"], "support", None)
+    assert made["key"] not in run("keys", "list").output
+    assert run("keys", "revoke", made["id"]).exit_code == 0
+    assert json.loads(run("keys", "list", "--json").output)[0]["revoked"]
+
+
+def test_errors_are_one_line_with_status_1(run):
+    result = run("keys", "revoke", "k_none")
+    assert result.exit_code == 1
+    assert result.output.startswith("weir: no key 'k_none'")
+    assert len(result.output.splitlines()) == 1
+
+
+def test_doctor_names_every_check_with_a_remedy_where_it_fails(run):
+    result = run("doctor", "--json")
+    checks = json.loads(result.output)
+    assert {"python", "settings", "home", "memory", "kafka", "http-port"} <= {check["check"] for check in checks}
+    assert all({"check", "ok", "detail", "remedy"} <= check.keys() for check in checks)
+    assert all(check["remedy"] for check in checks if not check["ok"])
+
+
+def test_doctor_reports_a_setting_that_cannot_be_read(run, monkeypatch):
+    monkeypatch.setenv("WEIR_HTTP__PORT", "99999")
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "http.port" in result.output
+
+
+def test_doctor_without_maven_names_the_package(run, monkeypatch):
+    monkeypatch.setattr("weir.supervise.doctor.apache_possible", lambda: False)
+    kafka = next(check for check in json.loads(run("doctor", "--json").output) if check["check"] == "kafka")
+    assert (kafka["ok"], kafka["required"]) == (False, False)
+    assert "apt-get install maven" in kafka["remedy"]
+
+
+def test_config_shows_values_with_their_sources_and_masks_secrets(run, monkeypatch):
+    monkeypatch.setenv("WEIR_KAFKA__SASL_PASSWORD", "hunter2")
+    shown = json.loads(run("config", "--json").output)
+    assert shown["kafka.sasl_password"] == {"value": "********", "source": "environment WEIR_KAFKA__SASL_PASSWORD"}
+    assert shown["http.port"] == {"value": "8000", "source": "default"}
+    assert "hunter2" not in run("config").output
+
+
+def test_topics_without_a_stack_names_the_home(run, tmp_path):
+    result = run("topics")
+    assert result.exit_code == 1
+    assert f"no stack was started in {tmp_path / 'home'}" in result.output
+
+
+def test_down_without_a_stack_is_no_error(run, tmp_path):
+    assert "does not exist" in run("down").output
+    make_home(tmp_path / "home")
+    result = run("down")
+    assert (result.exit_code, result.output) == (0, f"nothing ran for {tmp_path / 'home'}\n")
+
+
+def test_a_busy_http_port_is_refused_with_its_owner_and_the_setting(run, monkeypatch):
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        monkeypatch.setenv("WEIR_HTTP__PORT", str(port))
+        with pytest.raises(StackError, match=rf"HTTP port {port} .*pid {os.getpid()}.*WEIR_HTTP__PORT"):
+            refuse_busy_http_port(load_settings().settings)
+
+
+def test_two_commands_do_not_change_one_stack_at_once(tmp_path):
+    make_home(tmp_path)
+    with exclusive(tmp_path), pytest.raises(StackError, match=rf"pid {os.getpid()}"), exclusive(tmp_path):
+        pass
+    with exclusive(tmp_path):
+        assert time.monotonic() > 0
