@@ -7,12 +7,13 @@
     │   ├── DecodeError        headers or bytes that are no CloudEvent of ours
     │   └── SchemaError        a known type whose data does not fit its schema
     ├── TopicMismatch          a topic exists with other settings than ours
-    └── StateUnreadable        a table value that this version cannot read
+    ├── StateUnreadable        a table value that this version cannot read
+    └── ModelsLost             the model processes ended and do not come back
 """
 
 from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
 
-__all__ = ["DecodeError", "SchemaError", "StateUnreadable", "StreamError", "TopicMismatch", "WireError"]
+__all__ = ["DecodeError", "ModelsLost", "SchemaError", "StateUnreadable", "StreamError", "TopicMismatch", "WireError"]
 
 
 class TopicMismatch(StreamError):
@@ -21,3 +22,7 @@ class TopicMismatch(StreamError):
 
 class StateUnreadable(StreamError):
     """A state value in a table was written by an unknown version or is damaged."""
+
+
+class ModelsLost(StreamError):
+    """The model processes ended, and new ones cannot load their models."""

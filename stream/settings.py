@@ -103,7 +103,8 @@ class ScoreSettings(Section):
     deadline_seconds: Seconds = Field(
         30, description="a batch that takes longer is bisected; its culprit is a dead letter"
     )
-    threads: Count = Field(1, description="torch threads of the model process")
+    threads: Count = Field(1, description="torch threads of each model process")
+    workers: Count = Field(1, description="model processes of one score worker")
 
 
 class AlertSettings(Section):

@@ -6,7 +6,7 @@ a minute to notice a dead worker and lose their place (faults.md, traps 1 to 10)
 
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +43,10 @@ class BaseApp(faust.App):
         Returns how many delivered events are kept open on purpose (an open bucket), which is no lag.
     health_checks
         Called by :meth:`health`; each returns a reason, or "" while all is well.
+    background
+        Started with the app, before it has partitions; one that raises ends the worker.
+    closers
+        Awaited after the app has stopped.
     """
 
     kafka: KafkaSettings
@@ -53,6 +57,8 @@ class BaseApp(faust.App):
         self.publisher = Publisher(lambda: self.producer)
         self.held: Callable[[], int] = lambda: 0
         self.health_checks: dict[str, Callable[[], str]] = {}
+        self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.closers: list[Callable[[], Awaitable[None]]] = []
         self.watchdog_seconds = 60.0
         self.progress_count = 0
         self._beat: float | None = None
@@ -127,6 +133,18 @@ class BaseApp(faust.App):
     def beat(self) -> None:
         """Record that the event loop runs."""
         self._beat = time.monotonic()
+
+    async def on_start(self) -> None:
+        """Start the background tasks."""
+        await super().on_start()
+        for task in self.background:
+            self.add_future(task())
+
+    async def on_stop(self) -> None:
+        """Stop, then close what belongs to the app."""
+        await super().on_stop()
+        for close in self.closers:
+            await close()
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)

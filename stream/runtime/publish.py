@@ -92,14 +92,20 @@ class Publisher:
 class Window:
     """At most `size` events in flight; each is finished by a task of its own (design.md, decision 7).
 
-    Outputs are awaited one by one in each task while up to `size` tasks overlap, so that waiting for acknowledgements costs
-    no throughput. The first task that fails is raised from :meth:`run` or :meth:`drain`.
+    Each task awaits its outputs while up to `size` tasks overlap, so that waiting for acknowledgements costs no throughput.
+
+    Parameters
+    ----------
+    size
+        Events in flight, at most.
+    on_failure
+        Called with the exception of a task that failed.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, on_failure: Callable[[BaseException], None]) -> None:
         self._slots = asyncio.Semaphore(size)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failure: BaseException | None = None
+        self._on_failure = on_failure
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -107,7 +113,6 @@ class Window:
     async def run(self, finish: Coroutine[Any, Any, None]) -> None:
         """Start `finish` as soon as a slot is free."""
         try:
-            self._raise()
             await self._slots.acquire()
         except BaseException:
             finish.close()
@@ -120,7 +125,6 @@ class Window:
         """Wait for everything that was started."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-        self._raise()
 
     def cancel(self) -> None:
         """Abandon what is in flight; its events are delivered again."""
@@ -130,9 +134,5 @@ class Window:
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         self._slots.release()
-        if not task.cancelled() and task.exception() is not None and self._failure is None:
-            self._failure = task.exception()
-
-    def _raise(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(error)

@@ -1,0 +1,57 @@
+"""Numeric features of one event, and which events are embedded."""
+
+import hashlib
+
+from stream.wire import RequestRecord, ResponseRecord
+
+__all__ = ["request_features", "response_features", "sampled"]
+
+_SPACE = 1 << 64
+
+
+def sampled(event_id: str, share: float) -> bool:
+    """Whether an event is in the uniform sample that drift sees: by a hash of its id, whatever its text or scores.
+
+    Examples
+    --------
+    >>> sampled("r1/request", 1.0)
+    True
+    >>> sum(sampled(f"r{n}/request", 0.25) for n in range(4000)) in range(900, 1100)
+    True
+    """
+    digest = hashlib.blake2b(event_id.encode(), digest_size=8, person=b"weir-sample").digest()
+    return int.from_bytes(digest, "big") < share * _SPACE
+
+
+def request_features(request: RequestRecord) -> dict[str, float]:
+    """Return the features of a prompt."""
+    text = request.text()
+    characters, words = float(len(text)), float(len(text.split()))
+    return {
+        "characters": characters,
+        "words": words,
+        "prompt_chars": characters,
+        "prompt_words": words,
+        "messages": float(len(request.messages)),
+    }
+
+
+def response_features(response: ResponseRecord) -> dict[str, float]:
+    """Return the features of an answer and of how it ended; what was not measured is absent."""
+    failed = response.status in {"error", "aborted"}
+    features = {"error": float(failed), "cancelled": float(response.status == "cancelled")}
+    if response.text:
+        features |= {
+            "characters": float(len(response.text)),
+            "words": float(len(response.text.split())),
+            "completion_chars": float(len(response.text)),
+        }
+    if response.status == "complete":
+        features |= {
+            "latency_seconds": response.latency_seconds,
+            "prompt_tokens": float(response.usage.prompt_tokens),
+            "completion_tokens": float(response.usage.completion_tokens),
+        }
+    if response.time_to_first_token_seconds is not None:
+        features["time_to_first_token_seconds"] = response.time_to_first_token_seconds
+    return features

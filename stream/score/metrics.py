@@ -1,0 +1,48 @@
+"""Metrics of the score app. Labels are bounded: a detector that is not registered counts as ``other``."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from detectors.registry import TEXT
+from stream.wire.semconv import DURATION_BUCKETS
+
+__all__ = ["ScoreMetrics"]
+
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class ScoreMetrics:
+    """What the score app counts.
+
+    Parameters
+    ----------
+    registry
+        Where the metrics are shown.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter("weir_score_events", "Events finished", ["kind"], registry=registry)
+        self._verdicts = Counter("weir_score_verdicts", "Verdicts published", ["detector", "label"], registry=registry)
+        self.batch = Histogram(
+            "weir_score_batch_events", "Events in one micro-batch", buckets=_BATCH_BUCKETS, registry=registry
+        )
+        self._detector = Histogram(
+            "weir_score_detector_seconds",
+            "Time of a detector on the batch of an event",
+            ["detector"],
+            buckets=(0.001, 0.003, *DURATION_BUCKETS),
+            registry=registry,
+        )
+        self.outstanding = Gauge(
+            "weir_score_outstanding_events", "Events read and not yet acknowledged", registry=registry
+        )
+        self.lag = Gauge("weir_score_lag_records", "Records of inference not yet acknowledged", registry=registry)
+        self.ticks = Counter("weir_score_ticks", "Ticks forwarded", registry=registry)
+
+    def verdict(self, detector: str, *, flagged: bool, error: bool) -> None:
+        """Count a verdict; the label is ``flagged``, ``clear`` or ``error``, whatever a detector's own words are."""
+        label = "error" if error else "flagged" if flagged else "clear"
+        self._verdicts.labels(detector if detector in TEXT else "other", label).inc()
+
+    def detector_seconds(self, detector: str, seconds: float) -> None:
+        """Observe how long a detector took."""
+        self._detector.labels(detector if detector in TEXT else "other").observe(seconds)

@@ -1,0 +1,166 @@
+"""Model processes with a deadline, and the search for the one text that hangs or kills them.
+
+Why this exists: a detector that hangs, or takes its process down, must cost the event that did it and no other (design.md,
+decision 13). A batch that expires is halved until only the culprit is left.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import msgspec
+from pebble import ProcessPool
+
+from stream.errors import ModelsLost
+from stream.score import engine
+from stream.score.engine import EngineSpec, Item, Scored
+
+__all__ = ["Failed", "ModelPool", "Outcome"]
+
+_log = logging.getLogger(__name__)
+#: A piece of a batch gets its share of the deadline, at least this one.
+_SMALLEST_SHARE = 0.25
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that cannot be scored: ``timeout`` or ``bug``, and the class of what happened."""
+
+    disposition: str
+    error: str
+
+
+Outcome = Scored | Failed
+Deliver = Callable[[int, Outcome], None]
+
+
+class ModelPool:
+    """Scores batches in spawned processes.
+
+    Parameters
+    ----------
+    spec
+        What each process loads.
+    workers
+        Processes; each scores one batch at a time.
+    deadline_seconds
+        Of a whole batch.
+    progress
+        Called after each step of a search, which can take longer than a watchdog's patience.
+    """
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        *,
+        workers: int = 1,
+        deadline_seconds: float = 30.0,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.workers = workers
+        self._spec = spec
+        self._deadline = deadline_seconds
+        self._progress = progress
+        self._pool: ProcessPool | None = None
+        self._ready = asyncio.Event()
+        self._replacing = asyncio.Lock()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the models of at least one process are loaded."""
+        return self._ready.is_set()
+
+    async def start(self) -> None:
+        """Start the processes and wait for the models.
+
+        Raises
+        ------
+        ModelsLost
+            They cannot be loaded; the process has logged why.
+        """
+        self._pool = self._new_pool()
+        try:
+            await asyncio.wrap_future(self._pool.schedule(engine.ready))
+        except RuntimeError as error:
+            raise ModelsLost("the models cannot be loaded; the model process's log says why") from error
+        self._ready.set()
+
+    async def stop(self) -> None:
+        """End the processes; tasks that run are abandoned."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(_end, pool)
+
+    async def score(self, items: Sequence[Item], deliver: Deliver) -> None:
+        """Score `items`; `deliver(index, outcome)` is called for each as soon as it is known."""
+        await self._ready.wait()
+        await self._piece(items, range(len(items)), deliver)
+
+    async def _piece(self, items: Sequence[Item], rows: range, deliver: Deliver) -> None:
+        deadline = self._deadline * max(_SMALLEST_SHARE, len(rows) / len(items))
+        try:
+            scored = await self._task([items[row] for row in rows], deadline)
+        except ModelsLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a detector raises, one of these texts made it
+            self._progress()
+            failed = Failed(
+                disposition="timeout" if isinstance(error, TimeoutError) else "bug", error=type(error).__name__
+            )
+        else:
+            for row, result in zip(rows, scored, strict=True):
+                deliver(row, result)
+            return
+        if len(rows) == 1:
+            deliver(rows[0], failed)
+            return
+        _log.warning("a batch of %d texts failed (%s), halving it", len(rows), failed.error)
+        half = len(rows) // 2
+        await self._piece(items, rows[:half], deliver)
+        await self._piece(items, rows[half:], deliver)
+
+    async def _task(self, items: list[Item], deadline: float) -> list[Scored]:
+        """Run one task; a pool that broke before it (an idle process was killed) is replaced and the task run again."""
+        for last in (False, True):
+            pool = self._pool
+            if pool is None:
+                raise asyncio.CancelledError
+            try:
+                future: Any = pool.schedule(engine.score, args=(items,), timeout=deadline)
+                result: list[Scored] = await asyncio.wrap_future(future)
+            except RuntimeError as error:
+                if pool.active and not isinstance(error, BrokenProcessPool):
+                    raise
+                await self._replace(pool)
+                if last:
+                    raise
+            else:
+                return result
+        raise AssertionError
+
+    async def _replace(self, broken: ProcessPool) -> None:
+        async with self._replacing:
+            if self._pool is not broken:
+                return
+            _log.warning("the model processes ended, starting new ones")
+            self._pool = pool = self._new_pool()
+            await asyncio.to_thread(_end, broken)
+            try:
+                await asyncio.wrap_future(pool.schedule(engine.ready))
+            except RuntimeError as error:
+                raise ModelsLost("the model processes ended and new ones do not load; their log says why") from error
+
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self.workers,
+            initializer=engine.load_engine,
+            initargs=(self._spec,),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+
+def _end(pool: Any) -> None:
+    pool.stop()
+    pool.join()

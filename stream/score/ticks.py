@@ -1,0 +1,157 @@
+"""Forwarding of ticks: log time passes the score stage after everything that came before it, never earlier.
+
+Per inference partition, a tick waits until every event that was read before it is settled; then one tick a second says to
+verdicts and signals what was read since the last (design.md, decision 4).
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from stream.wire import Closed, Event, Tick
+
+__all__ = ["Forward", "TickForwarder", "TickLine", "merge_ticks"]
+
+_STAGE = "score"
+
+
+class Forward(msgspec.Struct, frozen=True, kw_only=True):
+    """Ticks of one partition that may go out together: what they say, and their tokens."""
+
+    partition: int
+    offset: int
+    events: list[Event]
+    tokens: list[Any]
+
+
+def merge_ticks(partition: int, offset: int, events: list[Event], source: str) -> Event:
+    """Return the one tick that says what `events` (ticks and closed, in order) said; `offset` is the last one's."""
+    sources: dict[str, float] = {}
+    closed: dict[str, None] = {}
+    for event in events:
+        said = {event.data.source: event.data.time} if isinstance(event.data, Closed) else _sources(event)
+        for name, time in said.items():
+            sources[name] = max(time, sources.get(name, time))
+        if isinstance(event.data, Closed):
+            closed[event.data.source] = None
+    tick = Tick(stage=_STAGE, partition=partition, sources=sources, closed=tuple(closed))
+    return Event(
+        id=f"{_STAGE}/{partition}/{offset}",
+        source=source,
+        type=Tick.event_type,
+        time=max(sources.values(), default=events[-1].time),
+        data=tick,
+    )
+
+
+def _sources(event: Event) -> Mapping[str, float]:
+    assert isinstance(event.data, Tick)
+    return event.data.sources
+
+
+class TickLine:
+    """Open events and waiting ticks of one partition, in one assignment generation."""
+
+    def __init__(self, partition: int, generation: int) -> None:
+        self.partition = partition
+        self.generation = generation
+        self._open: OrderedDict[int, None] = OrderedDict()
+        self._ticks: deque[tuple[int, Event, Any]] = deque()
+
+    def open(self, offset: int) -> None:
+        """Note an event that was read."""
+        self._open[offset] = None
+
+    def settled(self, offset: int) -> None:
+        """Note that its outputs are acknowledged."""
+        self._open.pop(offset, None)
+
+    def tick(self, offset: int, event: Event, token: Any) -> None:
+        """Note a tick that was read; `token` is what is settled once it is forwarded."""
+        self._ticks.append((offset, event, token))
+
+    @property
+    def ready(self) -> bool:
+        """Whether a tick has nothing open before it."""
+        return bool(self._ticks) and self._ticks[0][0] < self._first_open()
+
+    def take(self) -> Forward:
+        """Take the ticks that have nothing open before them; :attr:`ready` must be true."""
+        bound, events, tokens, last = self._first_open(), [], [], -1
+        while self._ticks and self._ticks[0][0] < bound:
+            last, event, token = self._ticks.popleft()
+            events.append(event)
+            tokens.append(token)
+        return Forward(partition=self.partition, offset=last, events=events, tokens=tokens)
+
+    def _first_open(self) -> float:
+        return next(iter(self._open), float("inf"))
+
+
+class TickForwarder:
+    """Sends the ticks of every partition on, each partition at most once in `every_seconds`.
+
+    Parameters
+    ----------
+    send
+        Publishes one partition's ticks, awaited, and settles their tokens.
+    every_seconds
+        Pace; a pace of delivery, no event time.
+    """
+
+    def __init__(self, send: Callable[[Forward], Awaitable[None]], *, every_seconds: float = 1.0) -> None:
+        self._send = send
+        self._every = every_seconds
+        self._lines: dict[int, TickLine] = {}
+        self._due: dict[int, float] = {}
+        self._changed = asyncio.Event()
+
+    def opened(self, message: Any) -> None:
+        """Note an event other than a tick, as it is read."""
+        self._line(message).open(message.offset)
+
+    def settled(self, message: Any) -> None:
+        """Note that it is settled."""
+        line = self._lines.get(message.partition)
+        if line is not None and line.generation == message.generation_id:
+            line.settled(message.offset)
+            if line.ready:
+                self._changed.set()
+
+    def tick(self, message: Any, event: Event, token: Any) -> None:
+        """Note a tick or closed, as it is read."""
+        line = self._line(message)
+        line.tick(message.offset, event, token)
+        if line.ready:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Forward until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._changed.clear()
+            ready = [line for line in self._lines.values() if line.ready]
+            now = loop.time()
+            due = [line for line in ready if self._due.get(line.partition, now) <= now]
+            for line in due:
+                self._due[line.partition] = now + self._every
+            await asyncio.gather(*(self._send(line.take()) for line in due))
+            if not due:
+                await self._pause([self._due[line.partition] - now for line in ready])
+
+    async def _pause(self, waits: list[float]) -> None:
+        """Wait for a change, or until the first partition that has something is due."""
+        try:
+            async with asyncio.timeout(min(waits, default=None)):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _line(self, message: Any) -> TickLine:
+        line = self._lines.get(message.partition)
+        if line is None or line.generation != message.generation_id:
+            line = self._lines[message.partition] = TickLine(message.partition, message.generation_id)
+        return line
