@@ -59,7 +59,7 @@ def _agree(alerts: Sequence[FiringAlert], needed: int) -> Gate:
     detectors = sorted({alert.detector for alert in alerts})
     passed = _DRIFT in detectors and len(detectors) >= needed
     firing = ", ".join(detectors) or "none"
-    reason = f"agree: {len(detectors)} detectors fire ({firing}), drift among at least {needed} needed"
+    reason = f"agree: {len(detectors)} of {needed} detectors ({firing}), drift must be among them"
     return Gate(name="agree", passed=passed, reason=reason)
 
 

@@ -58,6 +58,9 @@ class _Partition:
 
     def _advance(self, name: str, time: float) -> bool:
         source = self.sources.get(name)
+        if source is None and self.low is not None and time <= self.low - self.silence_seconds:
+            self.released.add(name)
+            return False
         if source is None:
             self.released.discard(name)
             self.sources[name] = _Source(time, self.progress, self.progress)
@@ -85,7 +88,8 @@ class Watermark:
         P, the number of inference partitions; there is no watermark before a tick of each was heard.
     silence_seconds
         A source that did not move while another moved so far (log time, on the same partition) is released: it holds the
-        watermark no longer, until it moves again. A closed source leaves. When all are gone, the watermark stays.
+        watermark no longer, until it comes within so much of it again; so does one that is further behind when it is first
+        heard. A closed source leaves. When all are gone, the watermark stays.
     known
         Sources that a former instance knew: the watermark waits for each of them too, so that a restart does not run ahead
         of a source that is slow to be heard again.

@@ -1,4 +1,5 @@
 from support.signal_log import signal_event
+
 from stream.watch.buckets import Offer, StreamBuckets
 from stream.watch.state import StreamState
 

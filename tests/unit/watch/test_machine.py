@@ -1,13 +1,13 @@
 import random
 
 import pytest
+from support.signal_log import MODEL, LevelDetector, interleaved, lanes, rules, score_tick, signal_event, watched
 
 from stream.watch.buckets import Offer
 from stream.watch.findings import EVIDENCE, RESET
 from stream.watch.machine import PartitionWatch
 from stream.watch.state import decode_stream
 from stream.wire import stream_key
-from support.signal_log import MODEL, LevelDetector, interleaved, lanes, rules, score_tick, signal_event, watched
 
 KEY = stream_key("acme", MODEL, "input")
 

@@ -1,4 +1,5 @@
 import pytest
+
 from stream.watch.watermark import Watermark
 from stream.wire import Tick
 
@@ -52,6 +53,20 @@ def test_a_released_source_holds_the_watermark_again_once_it_speaks():
     run(watermark, "a", 82, 90, 1)
     assert watermark.value == 81.0
     assert watermark.released() == set()
+
+
+def test_a_source_that_is_far_behind_stops_nobody_until_it_has_caught_up():
+    watermark = Watermark(1, 60)
+    run(watermark, "a", 1000, 1010, 1)
+    for second in range(1, 20):
+        watermark.apply(tick(0, a=1010.0 + second, b=10.0 + second))
+    assert watermark.value == 1029.0
+    assert watermark.released() == {"b"}
+    watermark.apply(tick(0, b=1000.0))
+    watermark.apply(tick(0, a=1031.0))
+    assert watermark.value == 1029.0
+    watermark.apply(tick(0, b=1030.0))
+    assert watermark.value == 1030.0
 
 
 def test_a_closed_source_leaves_and_when_all_are_gone_the_watermark_stays():

@@ -1,0 +1,188 @@
+"""I3 and I4 for closed buckets: interleaving, repetition, crashes and odd clocks change no finding."""
+
+import random
+from itertools import groupby
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.signal_log import LevelDetector, interleaved, lanes, rules, score_tick, signal_event, watched
+
+from stream.watch.buckets import Offer, observation_of
+from stream.watch.machine import PartitionWatch
+from stream.wire import Signal, Tick
+from stream.wire.ids import bucket_finding_id
+
+EMPTY = 3
+START = 1_000_000.0
+
+
+def make(seed, *, sources=2, partitions=3, tenants=2, seconds=60, rate=4):
+    random_ = random.Random(seed)
+    return [
+        (
+            f"s{random_.randrange(sources)}",
+            random_.randrange(partitions),
+            signal_event(
+                f"r{number}",
+                START + random_.random() * seconds,
+                tenant=f"t{random_.randrange(tenants)}",
+                features={"x": random_.gauss(3 * (random_.random() < 0.1), 1)},
+                principal=f"k{number % 3}",
+            ),
+        )
+        for number in range(seconds * rate)
+    ]
+
+
+def oracle(events, watermark):
+    """Return {finding id: (bucket, statistic, alarm, total)} of a sorted pass over all signals, with no machine of ours."""
+    result = {}
+    streams = sorted({event.partitionkey for event in events})
+    for key in streams:
+        ordered = sorted({event.id: event for event in events if event.partitionkey == key}.values(), key=_order)
+        buckets = {
+            number: [observation_of(event.data) for event in group]
+            for number, group in groupby(ordered, key=lambda event: int(event.time // 5))
+        }
+        wanted = {number + step for number in buckets for step in range(EMPTY + 1)}
+        detector = LevelDetector()
+        for number in sorted(number for number in wanted if number < int(watermark // 5)):
+            finding = detector.update_many(buckets.get(number, []))
+            if finding is not None:
+                identity = bucket_finding_id(key, "drift", number)
+                result[identity] = (number, finding.statistic, finding.alarm, finding.details["total"])
+    return result
+
+
+def _order(event):
+    return (event.time, event.data.event_id)
+
+
+def seen(events):
+    return {
+        event.id: (event.data.bucket, event.data.statistic, event.data.alarm, event.data.details["total"])
+        for event in events
+        if not isinstance(event.data, Tick)
+    }
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), partitions=st.integers(1, 4), sources=st.integers(1, 3))
+def test_any_interleaving_with_repetitions_gives_what_a_sorted_pass_gives(seed, partitions, sources):
+    events = make(seed, partitions=partitions, sources=sources)
+    recorded = lanes(events, 70, START, partitions)
+    expected = oracle([event for _, _, event in events], START + 70)
+    assert expected
+    for order in range(2):
+        log = interleaved(recorded, random.Random(seed + order), duplicates=0.05)
+        assert seen(watched(PartitionWatch(rules(partitions)), log)) == expected
+
+
+class Worker:
+    """A watch worker whose table and committed offset outlive it, and whose memory does not."""
+
+    def __init__(self, log, seed):
+        self.log = log
+        self.random = random.Random(seed)
+        self.published, self.table, self.sources = [], {}, set()
+        self.position, self.done = 0, set()
+
+    def run(self, stop):
+        """Start anew, read from the committed offset on, and be killed at `stop` or somewhere in a closing before."""
+        machine = PartitionWatch(rules(3), self.sources)
+        for key, value in self.table.items():
+            machine.load(key, value)
+        for offset in range(self.position, stop):
+            event = self.log[offset]
+            if isinstance(event.data, Tick):
+                if not self._tick(machine, offset, event.data, lives=stop == len(self.log)):
+                    break
+            elif machine.offer(event, offset) is not Offer.HELD:
+                self.done.add(offset)
+        while self.position in self.done:
+            self.position += 1
+
+    def _tick(self, machine, offset, tick, *, lives):
+        for closed in machine.closed() if machine.tick(tick) else ():
+            self.published.extend(closed.findings)
+            if not lives and self.random.random() < 0.1:
+                return False  # killed between publishing and writing the state
+            self.table[closed.key] = closed.state
+            self.done |= set(closed.tokens)
+        self.sources = machine.watermark.live()
+        self.done.add(offset)
+        return True
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), crashes=st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_crashes_at_any_point_change_no_finding(seed, crashes):
+    events = make(seed)
+    log = interleaved(lanes(events, 70, START, 3), random.Random(seed), duplicates=0.05)
+    end = [score_tick(partition, {"s0": START + 70.5, "s1": START + 70.5}) for partition in range(3)]
+    worker = Worker(log + end, seed)
+    for crash in sorted(crashes):
+        worker.run(int(crash * len(log)))
+    worker.run(len(log) + len(end))
+    assert seen(worker.published) == oracle([event for _, _, event in events], START + 70)
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_clock_that_steps_by_an_hour_leaves_the_windows_of_the_others_as_they_are(step, seed):
+    """F13. Capture never lets a source's times go back: after a step back they stand still, and it falls silent."""
+    events = [(source, lane, event) for source, lane, event in make(seed, sources=2, seconds=200)]
+    stepped = [
+        ("odd", number % 3, signal_event(f"odd{number}", time, tenant="odd", features={"x": 1.0}))
+        for number in range(200)
+        for time in [START + number + 0.5]
+    ]
+    log = _with_odd_source(events, stepped, step)
+    for order in range(2):
+        machine = PartitionWatch(rules(3))
+        late = 0
+        found = []
+        for event in interleaved(log, random.Random(seed + order)):
+            if isinstance(event.data, Signal):
+                late += machine.offer(event, None) is Offer.LATE
+            elif machine.tick(event.data):
+                found += [item for closed in machine.closed() for item in closed.findings]
+        expected = oracle([event for _, _, event in events], START + 200)
+        assert {key: value for key, value in seen(found).items() if key in expected} == expected
+        assert late > 0 if step < 0 else late == 0
+        assert machine.watermark.released() == ({"odd"} if step < 0 else set())
+
+
+def _with_odd_source(events, stepped, step):
+    """Return lanes in which source ``odd`` goes wrong after 50 s: leaps ahead, or stands still."""
+
+    def shown(time):
+        if time < START + 50:
+            return time
+        return time + step if step > 0 else START + 50
+
+    recorded = lanes(events, 200, START, 3)
+    by_second = {}
+    for _, lane, event in stepped:
+        time = shown(event.time)
+        moved = signal_event(event.data.request_id, time, tenant="odd", features={"x": 1.0})
+        by_second.setdefault((lane, int(event.time - START)), []).append(moved)
+    result = []
+    for number, lane in enumerate(recorded):
+        mixed, second = [], 0
+        for event in lane:
+            if isinstance(event.data, Tick):
+                mixed += by_second.get((number, second), [])
+                second += 1
+                sources = event.data.sources | {"odd": shown(START + second)}
+                mixed.append(_ticked(event, sources))
+            else:
+                mixed.append(event)
+        result.append(mixed)
+    return result
+
+
+def _ticked(event, sources):
+    return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, sources=sources))
