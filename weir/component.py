@@ -138,6 +138,24 @@ def _serve(process: Process) -> int:
     return _run_async(process, work)
 
 
+def _score(process: Process) -> int:
+    from stream.runtime.worker import run
+    from stream.score.app import create_app
+
+    settings = process.settings
+    app = create_app(
+        effective_kafka(settings),
+        settings.detectors,
+        settings.score,
+        settings.watch,
+        data_dir=process.data_dir,
+        registry=process.registry,
+        tracer_provider=process.tracer,
+    )
+    process.checks.append(app.health)
+    return run(app)
+
+
 def _watch(process: Process) -> int:
     from stream.runtime.worker import run
     from stream.watch.app import create_app
@@ -193,6 +211,7 @@ def _reasons(process: Process) -> dict[str, object]:
 COMPONENTS: dict[str, Callable[[Process], int]] = {
     "serve": _serve,
     "shipper": _shipper,
+    "score": _score,
     "watch": _watch,
     "ledger": _ledger,
 }
