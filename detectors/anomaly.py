@@ -61,6 +61,9 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     def __init__(self, config: AnomalyConfig | None = None) -> None:
         super().__init__(config)
+        self._reset()
+
+    def _reset(self) -> None:
         features = {name: Feature(tails=tails, share=1 / len(TAILS)) for name, tails in TAILS.items()}
         self._monitor = Monitor(features, limit=self.config.alarm_every_events, warm_up=self.config.reference_events)
         self._moments = {name: Moments() for name in TAILS}
@@ -89,11 +92,12 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot; see `StreamDetector.restore`."""
         body = unseal(self, state, _State)
-        fresh = type(self)(self.config)
+        kept = dict(self.__dict__)
+        self._reset()
         try:
-            fresh._monitor.restore(body.monitor)
-            for name, moments in fresh._moments.items():
+            self._monitor.restore(body.monitor)
+            for name, moments in self._moments.items():
                 moments.restore(body.moments[name])
         except (ValueError, KeyError) as error:
+            self.__dict__.update(kept)
             raise StateMismatch(f"a snapshot of anomaly that does not fit together: {error}") from error
-        self.__dict__.update(fresh.__dict__)

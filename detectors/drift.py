@@ -1,4 +1,4 @@
-"""Drift of a stream: is what arrives now still like what it began with?
+"""Drift of a stream: whether what arrives now is still like what it began with.
 
 Embeddings are judged by their distance to the nearest of a reference (the stream's first embeddings), numeric features by
 their own history; ranks of both feed one alarm budget (`detectors.monitor`, `detectors.sequential`).
@@ -77,7 +77,10 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     def _reset(self) -> None:
         config = self.config
-        rest = {name: Feature(tails=2, share=(1 - config.embedding_share) / len(config.features)) for name in config.features}
+        rest = {
+            name: Feature(tails=2, share=(1 - config.embedding_share) / len(config.features))
+            for name in config.features
+        }
         features = {EMBEDDING: Feature(tails=1, share=config.embedding_share if rest else 1.0), **rest}
         self._monitor = Monitor(features, limit=config.alarm_every_events, warm_up=config.reference_events)
         self._moments = {name: Moments() for name in config.features}
@@ -142,17 +145,18 @@ class DriftDetector(StreamDetector[DriftConfig]):
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot; see `StreamDetector.restore`."""
         body = unseal(self, state, _State)
-        fresh = type(self)(self.config)
+        kept = dict(self.__dict__)
+        self._reset()
         try:
-            fresh._monitor.restore(body.monitor)
-            for name, moments in fresh._moments.items():
+            self._monitor.restore(body.monitor)
+            for name, moments in self._moments.items():
                 moments.restore(body.moments[name])
-            fresh._reference = list(body.reference)
+            self._reference = list(body.reference)
             if len(body.reference) >= self.config.reference_events:
-                fresh._matrix = np.stack([unpack(data) for data in body.reference])
+                self._matrix = np.stack([unpack(data) for data in body.reference])
         except (ValueError, KeyError) as error:
+            self.__dict__.update(kept)
             raise StateMismatch(f"a snapshot of drift that does not fit together: {error}") from error
-        self.__dict__.update(fresh.__dict__)
 
 
 def _place(similarity: float) -> int:

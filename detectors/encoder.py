@@ -69,7 +69,10 @@ class Engine:
 
     def read_many(self, texts: Sequence[str], max_windows: int) -> list[_Reading]:
         """Return a reading of each text, from memory where it was read before."""
-        keys = [hashlib.blake2b(f"{max_windows}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest() for t in texts]
+        keys = [
+            hashlib.blake2b(f"{max_windows}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for t in texts
+        ]
         found = {key: self._readings[key] for key in keys if key in self._readings}
         fresh = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         found |= dict(zip(fresh, self._read(list(fresh.values()), max_windows), strict=True))
@@ -98,7 +101,9 @@ class Engine:
                 covered[index] = min(covered[index], cut.covered)
         best = np.zeros((len(texts), len(TASKS)), dtype=np.float64)
         np.maximum.at(best, owners, self._probabilities(rows))
-        return [_Reading(scores=tuple(map(float, row)), covered=share) for row, share in zip(best, covered, strict=True)]
+        return [
+            _Reading(scores=tuple(map(float, row)), covered=share) for row, share in zip(best, covered, strict=True)
+        ]
 
     def _probabilities(self, rows: list[list[int]]) -> NDArray[np.float64]:
         from detectors.multitask import probabilities  # noqa: PLC0415 - torch takes seconds to import

@@ -36,5 +36,5 @@ class NotLoadedError(DetectorError, RuntimeError):
     """A detector was asked to score before ``load()``."""
 
 
-class StateMismatch(DetectorError, ValueError):  # noqa: N818 - the name that the stages and the documents use
+class StateMismatch(DetectorError, ValueError):
     """A snapshot that this detector cannot continue from: corrupt, another version, another configuration."""

@@ -19,7 +19,7 @@ _LOOKALIKES = (
     ("ꭺᏴᏟᎠᎬᎻᎫᏦᏞᎷᏢᏚᎢᏙᎳᏃ", "ABCDEHJKLMPSTVWZ"),
     ("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz"),
     ("ɑɡıȷɩʋɦɾʟօսցհոք", "agijivhrlouqhnp"),
-    ("‐‑‒–—−﹘", "-------"),
+    ("\u2010\u2011\u2012\u2013\u2014\u2212\ufe58", "-------"),
 )
 _FOLD = {ord(fancy): plain for fancies, plains in _LOOKALIKES for fancy, plain in zip(fancies, plains, strict=True)}
 # Invisible although not of category Cf: combining grapheme joiner, Hangul fillers, Khmer inherent vowels, Braille blank.

@@ -29,7 +29,7 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "0" * 64
+ENCODER_DIGEST = "125cf161db0d675eebdd368b5b46f645c937fb1368e066046aac610ebde1f5bd"
 
 PROJECTION_PATH = Path(__file__).parent / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
@@ -62,7 +62,9 @@ def read_pinned(path: Path, digest: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read weights {path}: {error.strerror}; reinstall the package that holds them") from error
+        raise WeightsError(
+            f"cannot read weights {path}: {error.strerror}; reinstall the package that holds them"
+        ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != digest:
         raise WeightsError(f"{path} has SHA-256 {found}, pinned is {digest}: reinstall the package that holds it")

@@ -157,11 +157,37 @@ def _personal(count: int, seed: int) -> Iterator[str]:
     rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     templates = [item for line in PERSONAL.splitlines() for item in line.split("|")]
     slots = {
-        "first": "Anna Peter Maria John Yuki Omar Priya Luis Ingrid Kofi Chen Fatima".split(),
-        "last": "Keller Novak Silva Johnson Tanaka Hassan Patel Garcia Olsen Mensah Li Demir".split(),
-        "city": "Berlin Lagos Lima Osaka Oslo Mumbai Boston Cairo Lyon Perth".split(),
+        "first": [
+            "Anna",
+            "Peter",
+            "Maria",
+            "John",
+            "Yuki",
+            "Omar",
+            "Priya",
+            "Luis",
+            "Ingrid",
+            "Kofi",
+            "Chen",
+            "Fatima",
+        ],
+        "last": [
+            "Keller",
+            "Novak",
+            "Silva",
+            "Johnson",
+            "Tanaka",
+            "Hassan",
+            "Patel",
+            "Garcia",
+            "Olsen",
+            "Mensah",
+            "Li",
+            "Demir",
+        ],
+        "city": ["Berlin", "Lagos", "Lima", "Osaka", "Oslo", "Mumbai", "Boston", "Cairo", "Lyon", "Perth"],
         "phone": ["555-0134", "+44 20 7946 0958", "(212) 555-0187", "030 1234567"],
-        "lang": "Python Java Rust Go SQL TypeScript".split(),
+        "lang": ["Python", "Java", "Rust", "Go", "SQL", "TypeScript"],
     }
     for _ in range(count):
         yield rng.choice(templates).format(**{name: rng.choice(values) for name, values in slots.items()})
@@ -225,4 +251,6 @@ def ordinary(root: Path) -> list[tuple[str, str]]:
     """Return (source, text) of ordinary prompts, MT-Bench among them, which nothing here trains on."""
     with (root / "traffic/mtbench_prompts.jsonl").open(encoding="utf-8") as file:
         bench = [("mtbench", turn) for line in file for turn in json.loads(line)["turns"]]
-    return bench + [(e.source, e.text) for read in (_clinc, _halueval) for e in read(root) if e.source != "halueval_answer"]
+    return bench + [
+        (e.source, e.text) for read in (_clinc, _halueval) for e in read(root) if e.source != "halueval_answer"
+    ]

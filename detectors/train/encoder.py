@@ -53,13 +53,13 @@ def adapt(model: MultiTask, seed: int) -> None:
     for layer in model.backbone.layers:
         for name in ("qkv", "out", "inner", "outer"):
             linear = getattr(layer, name)
-            linear.bias.requires_grad_(requires_grad=True)
+            linear.bias.requires_grad = True
             setattr(layer, name, LowRank(linear, generator))
         for norm in (layer.norm_attention, layer.norm_output):
-            norm.requires_grad_(requires_grad=True)
+            norm.requires_grad_()
 
 
-def delta(model: MultiTask, averaged: dict[str, Tensor], start: dict[str, Tensor]) -> dict[str, Tensor]:
+def delta(averaged: dict[str, Tensor], start: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return what training changed, in float16, under the names that `detectors.multitask.merge` reads."""
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
@@ -125,7 +125,11 @@ def train(examples: Sequence[Example], *, epochs: int, seed: int, rate: float, o
     nn.init.normal_(model.heads.outer, std=0.05)
     start = {name: value.clone() for name, value in model.named_parameters()}
     adapt(model, seed)
-    start = {name: start[name.replace(".base", "")] for name, p in model.named_parameters() if name.replace(".base", "") in start}
+    start = {
+        name: start[name.replace(".base", "")]
+        for name, p in model.named_parameters()
+        if name.replace(".base", "") in start
+    }
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     averaged = {name: p.detach().clone() for name, p in trained.items()}
     optimizer = torch.optim.AdamW(trained.values(), lr=rate, weight_decay=0.01)
@@ -148,9 +152,14 @@ def train(examples: Sequence[Example], *, epochs: int, seed: int, rate: float, o
             mean += (loss.item() - mean) * max(0.02, 1 / done)
             if done % 25 == 0:
                 spent = time.monotonic() - begun
-                print(f"step {done}/{total} loss {mean:.4f} {spent:.0f} s, {spent / done * (total - done):.0f} s left", flush=True)  # noqa: T201
-        save_file(delta(model, averaged, start), out)
-        print(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}", flush=True)  # noqa: T201
+                _say(f"step {done}/{total} loss {mean:.4f} {spent:.0f} s, {spent / done * (total - done):.0f} s left")
+        save_file(delta(averaged, start), out)
+        _say(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

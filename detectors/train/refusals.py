@@ -66,7 +66,7 @@ def _split(text: str) -> list[str]:
 
 def _gerund(task: str) -> str:
     verb, _, rest = task.partition(" ")
-    stem = verb[:-1] if verb.endswith("e") else verb
+    stem = verb.removesuffix("e")
     return f"{stem}ing {rest}"
 
 

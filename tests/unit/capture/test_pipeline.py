@@ -1,0 +1,288 @@
+"""Shipping against a broker in memory: order, prefix, resending, what cannot be sent."""
+
+import asyncio
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+from prometheus_client import CollectorRegistry
+from support.simulated_kafka import SimulatedKafka
+from support.spool import TRACE, Spool, small_bounds
+
+from serving.capture.balance import SourceReader
+from serving.capture.cursor import load_cursor
+from serving.capture.metrics import ShipperMetrics
+from serving.capture.pipeline import Pace, Pipeline
+from serving.capture.segment import segment_path, segments
+from stream.wire import Closed, Feedback, GapRecord, RequestRecord, Tick, TraceParent
+
+PACE = Pace(poll_seconds=0.001, save_seconds=0.0, stall_seconds=30)
+
+
+@pytest.fixture
+def spool(tmp_path, request):
+    made = Spool(tmp_path, bounds=small_bounds(segment_bytes=getattr(request, "param", 4000)))
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def spans():
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def ship(spool, spans):
+    """Runs pipelines over the spool, one at a time; each call is a shipper that starts from the disk."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+
+    def begin(kafka, pace=PACE):
+        metrics = ShipperMetrics(CollectorRegistry())
+        pipeline = Pipeline(spool.directory, kafka, tracer=provider.get_tracer("t"), metrics=metrics, pace=pace)
+        stop = asyncio.Event()
+        return pipeline, stop, asyncio.create_task(pipeline.run(stop))
+
+    return begin
+
+
+async def until(condition, seconds=10.0):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - conditions on files and lists, which set no event
+            await asyncio.sleep(0.001)
+
+
+async def finish(stop, task):
+    stop.set()
+    await task
+
+
+async def test_a_closed_spool_is_delivered_whole_and_in_order(spool, ship):
+    kafka = SimulatedKafka()
+    for number in range(30):
+        spool.request(f"r{number}")
+        spool.end(f"r{number}")
+    spool.writer.tick()
+    spool.writer.finish()
+    pipeline, _, task = ship(kafka)
+    while not task.done():
+        kafka.take()
+        await asyncio.sleep(0.001)
+    await task
+    assert pipeline.closed
+    for partition in range(kafka.partitions):
+        events = [event for _, at, event in kafka.log if at == partition]
+        assert [type(event.data) for event in events[-2:]] == [Tick, Closed]
+        numbers = [event.data.number for event in events[:-2]]
+        assert numbers == sorted(numbers)
+    assert {event.correlationid for _, _, event in kafka.log if isinstance(event.data, RequestRecord)} == {
+        f"r{number}" for number in range(30)
+    }
+    assert SourceReader(spool.directory).read().delivered == 60
+    assert len(segments(spool.directory)) == 1
+
+
+async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(spool, ship):
+    kafka = SimulatedKafka(partitions=8)
+    for number in range(20):
+        spool.request(f"r{number}")
+        spool.end(f"r{number}")
+        spool.writer.feedback(Feedback(request_id=f"r{number}", tenant="acme", rating="up"), identity="1")
+    _, stop, task = ship(kafka)
+    await until(lambda: len(kafka.pending) == 60)
+    kafka.take()
+    await finish(stop, task)
+    where = {}
+    for topic, partition, event in kafka.log:
+        where.setdefault(event.correlationid, set()).add(partition)
+        assert topic == (kafka.names.feedback if isinstance(event.data, Feedback) else kafka.names.inference)
+    assert all(len(partitions) == 1 for partitions in where.values())
+    assert len(set().union(*where.values())) > 3
+
+
+async def test_the_cursor_never_passes_what_is_not_acknowledged(spool, ship):
+    kafka = SimulatedKafka()
+    for number in range(10):
+        spool.request(f"r{number}")
+    pipeline, stop, task = ship(kafka)
+    await until(lambda: len(kafka.pending) == 10)
+    held = kafka.pending.pop(3)
+    kafka.take()
+    await until(lambda: pipeline.cursor.number == 3)
+    await until(lambda: load_cursor(spool.directory).number == 3)
+    kafka.pending.append(held)
+    kafka.take()
+    await until(lambda: load_cursor(spool.directory).number == 10)
+    await finish(stop, task)
+
+
+async def test_after_a_lost_producer_everything_unacknowledged_is_sent_again_in_order(spool, ship):
+    kafka = SimulatedKafka(partitions=1)
+    for number in range(10):
+        spool.request(f"r{number}")
+    _, stop, task = ship(kafka)
+    await until(lambda: len(kafka.pending) == 10)
+    kafka.take(4)
+    kafka.lose(taken_silently=2)
+    await until(lambda: len(kafka.pending) == 6)
+    kafka.take()
+    await finish(stop, task)
+    assert [event.data.number for _, _, event in kafka.log] == [1, 2, 3, 4, 5, 6, 5, 6, 7, 8, 9, 10]
+
+
+async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, ship, monkeypatch):
+    kafka = SimulatedKafka()
+    for number in range(40):
+        spool.request(f"r{number}")
+    first = segments(spool.directory)
+    kept = {index: segment_path(spool.directory, index).read_bytes() for index in first}
+    _, stop, task = ship(kafka)
+    await until(lambda: len(kafka.pending) == 40)
+    kafka.take()
+    await finish(stop, task)
+    assert len(first) > 2
+    assert segments(spool.directory) == first[-1:]
+    for index, data in kept.items():  # as if the unlinks had not happened
+        segment_path(spool.directory, index).write_bytes(data)
+    spool.request("after")
+    _, stop, task = ship(kafka)
+    await until(lambda: len(kafka.pending) == 1)
+    kafka.take()
+    await finish(stop, task)
+    assert [event.correlationid for _, _, event in kafka.log][-1] == "after"
+    assert segments(spool.directory) == segments(spool.directory)[-1:]
+    assert SourceReader(spool.directory).read().delivered == 41
+
+
+async def test_a_shipper_killed_before_its_cursor_sends_again_and_loses_nothing(spool, ship):
+    kafka = SimulatedKafka()
+    for number in range(10):
+        spool.request(f"r{number}")
+    _, _, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=3600))
+    await until(lambda: len(kafka.pending) == 10)
+    kafka.take()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert load_cursor(spool.directory).number == 0
+    _, stop, task = ship(kafka)
+    await until(lambda: len(kafka.pending) == 10)
+    kafka.take()
+    await finish(stop, task)
+    assert [event.data.number for _, _, event in kafka.log].count(1) == 2
+    assert SourceReader(spool.directory).read().delivered == 10
+
+
+async def test_in_flight_records_are_bounded(spool, ship):
+    kafka = SimulatedKafka()
+    for number in range(200):
+        spool.request(f"r{number}")
+    _, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, window_frames=16))
+    seen = 0
+    while seen < 200:
+        await until(lambda: kafka.pending)
+        assert len(kafka.pending) <= 16
+        seen += len(kafka.pending)
+        kafka.take()
+    await finish(stop, task)
+
+
+async def test_a_producer_that_gets_nothing_through_is_given_up(spool, ship):
+    kafka = SimulatedKafka()
+    spool.request("a")
+    _, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, stall_seconds=0.05))
+    await until(lambda: kafka.pending)
+    first = kafka.pending[0][0]
+    await until(lambda: first.done() and kafka.pending)
+    kafka.take()
+    await finish(stop, task)
+    assert load_cursor(spool.directory).number == 1
+
+
+async def test_a_record_that_the_broker_refuses_is_found_in_its_batch_and_moved_aside(spool, ship):
+    kafka = SimulatedKafka(partitions=2)
+    for number in range(12):
+        spool.request(f"r{number}")
+    kafka.refuses = lambda event: event.correlationid == "r5" and isinstance(event.data, RequestRecord)
+    _, stop, task = ship(kafka)
+    while load_cursor(spool.directory).number < 12:
+        kafka.take()
+        await asyncio.sleep(0.001)
+    await finish(stop, task)
+    (gap,) = {event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)}
+    assert (gap.first_number, gap.count, gap.reason, gap.request_ids) == (6, 1, "oversize", ("r5",))
+    assert len(list((spool.root / "aside").iterdir())) == 1
+    balance = SourceReader(spool.directory).read()
+    assert (balance.accepted, balance.delivered, balance.shed, balance.spooled) == (12, 11, 1, 0)
+
+
+async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
+    kafka = SimulatedKafka()
+    for number in range(12):
+        spool.request(f"r{number}")
+    path = segment_path(spool.directory, 0)
+    data = bytearray(path.read_bytes())
+    data[600] ^= 1
+    path.write_bytes(data)
+    _, stop, task = ship(kafka)
+    while load_cursor(spool.directory).number < 12:
+        kafka.take()
+        await asyncio.sleep(0.001)
+    await finish(stop, task)
+    (gap,) = [event.data for _, _, event in kafka.log if isinstance(event.data, GapRecord)]
+    numbers = {event.data.number for _, _, event in kafka.log if isinstance(event.data, RequestRecord)}
+    assert (gap.reason, gap.count) == ("damaged", 1)
+    assert numbers == set(range(1, 13)) - {gap.first_number}
+
+
+@pytest.mark.parametrize("spool", [1_000_000], indirect=True)
+async def test_ticks_of_an_idle_night_are_sent_as_one(spool, ship):
+    kafka = SimulatedKafka(partitions=3)
+    for _ in range(50):
+        spool.writer.tick()
+    spool.request("a")
+    spool.writer.tick()
+    _, stop, task = ship(kafka)
+    await until(lambda: len(kafka.pending) == 7)
+    kafka.take()
+    await finish(stop, task)
+    assert [event.correlationid for _, _, event in kafka.log] == ["", "", "", "a", "", "", ""]
+
+
+async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, ship, spans):
+    kafka = SimulatedKafka()
+    spool.request("a")
+    spool.end("a")
+    spool.writer.tick()
+    _, stop, task = ship(kafka)
+    await until(lambda: len(kafka.pending) == 2 + kafka.partitions)
+    kafka.take()
+    await finish(stop, task)
+    finished = {span.context.span_id: span for span in spans.get_finished_spans()}
+    assert len(finished) == 2
+    origin = TraceParent.parse(TRACE)
+    for (_, _, event), headers in zip(kafka.log, kafka.headers, strict=True):
+        hops = [value for name, value in headers if name == "traceparent"]
+        if isinstance(event.data, Tick):
+            assert hops == []
+            continue
+        (hop,) = (TraceParent.parse(value.decode()) for value in hops)
+        span = finished[int(hop.span_id, 16)]
+        assert event.traceparent == TRACE
+        assert (span.name, span.kind) == ("send weir.inference", SpanKind.PRODUCER)
+        assert f"{span.parent.span_id:016x}" == origin.span_id
+        assert f"{span.context.trace_id:032x}" == origin.trace_id
+        assert span.attributes["messaging.kafka.offset"] > 0
+        assert "hello" not in str(dict(span.attributes))
+
+
+async def test_with_the_broker_away_the_pipeline_waits_and_can_be_stopped(spool, ship):
+    kafka = SimulatedKafka()
+    kafka.up.clear()
+    spool.request("a")
+    _, stop, task = ship(kafka)
+    await asyncio.wait([task], timeout=0.05)
+    assert not task.done()
+    await finish(stop, task)
+    assert SourceReader(spool.directory).read().spooled == 1
