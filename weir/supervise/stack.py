@@ -83,7 +83,7 @@ def _mlflow(home: Path, ports: dict[str, int]) -> Component:
         environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
         address=f"http://127.0.0.1:{port}",
         health_url=f"http://127.0.0.1:{port}/health",
-        ready_seconds=300.0,
+        ready_seconds=600.0,
     )
 
 
