@@ -9,15 +9,14 @@ from aiokafka.structs import TopicPartition
 from stream.ledger.kafka import consumer_for, group_offsets, partition_counts
 from stream.wire import TopicNames
 
-__all__ = ["CONSUMER_GROUPS", "consumer_lag", "groups_of", "worst_lag"]
-
-#: Consumer group → the topics that its agents read (design.md, topics), by their names under the prefix.
-CONSUMER_GROUPS = {"weir-score": ("inference",), "weir-watch": ("signals", "findings", "alerts")}
-
+__all__ = ["consumer_lag", "groups_of", "worst_lag"]
 
 def groups_of(names: TopicNames) -> dict[str, tuple[str, ...]]:
-    """Return {consumer group: the topics that it reads}, with the topics' full names."""
-    return {group: tuple(getattr(names, topic) for topic in topics) for group, topics in CONSUMER_GROUPS.items()}
+    """Return {consumer group: the topics that its agents read}; a group is named as its Faust app, under the prefix."""
+    return {
+        f"{names.prefix}score": (names.inference,),
+        f"{names.prefix}watch": (names.signals, names.findings, names.alerts),
+    }
 
 
 async def consumer_lag(

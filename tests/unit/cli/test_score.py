@@ -1,0 +1,85 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from detectors.pii import PiiDetector
+from weir.cli import main
+from weir.scoring import BadLine, Item, read_items, score_items
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEIR_CONFIG", raising=False)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="module")
+def pii():
+    detector = PiiDetector()
+    detector.load()
+    return detector
+
+
+def test_json_lines_keep_their_ids_and_order():
+    lines = [b'{"id": "a", "text": "one"}\n', b"\n", b'{"id": 7, "text": "two"}\n', b'{"text": "three"}\n']
+    assert list(read_items(lines)) == [
+        Item(line=1, id="a", text="one"),
+        Item(line=3, id=7, text="two"),
+        Item(line=4, id="4", text="three"),
+    ]
+
+
+def test_plain_lines_get_their_number_even_where_a_later_one_looks_like_json():
+    assert [(item.id, item.text) for item in read_items([b"one\r\n", b'{"two": 2}\n'])] == [
+        ("1", "one"),
+        ("2", '{"two": 2}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "reason"),
+    [
+        (b'{"id": "x", "text": 5}\n', "x", "text is no string"),
+        (b'{"id": "x"}\n', "x", "text is no string"),
+        (b'{"id": null, "text": "a"}\n', "2", "neither a string nor an integer"),
+        (b'{"id": "x", "text": "a"\n', "2", "no JSON"),
+        (b"[1]\n", "2", "expected an object"),
+        (b'{"text": "\xff"}\n', "2", "byte 10 is not UTF-8"),
+        (b"[" * 100_000 + b"\n", "2", "no JSON"),
+    ],
+)
+def test_a_bad_line_is_answered_in_its_place(line, name, reason):
+    first, bad, last = read_items([b'{"text": "a"}\n', line, b'{"text": "b"}\n'])
+    assert isinstance(bad, BadLine)
+    assert (bad.line, bad.id) == (2, name)
+    assert reason in bad.error
+    assert (first.text, last.text) == ("a", "b")
+
+
+def test_verdicts_are_spelled_out_in_the_order_of_the_lines(pii):
+    lines = [b'{"id": "a", "text": "hello"}', b"{", b'{"id": "b", "text": "mail jane.roe@example.org"}']
+    rows = [row for _, row in score_items(read_items(lines), [pii])]
+    assert [row["id"] for row in rows] == ["a", "2", "b"]
+    assert rows[1]["verdicts"] == []
+    assert rows[1]["line"] == 2
+    (verdict,) = rows[2]["verdicts"]
+    assert set(verdict) >= {"detector", "version", "flagged", "label", "score", "spans"}
+    assert verdict["flagged"] is True
+    assert {"start": 5, "end": 25, "type": "EMAIL_ADDRESS"}.items() <= verdict["spans"][0].items()
+    assert "jane" not in json.dumps(rows)
+
+
+def test_the_command_prints_one_object_a_line_and_says_which_line_was_bad():
+    run = CliRunner().invoke(main, ["score", "--detector", "pii", "-"], input='{"id": 1, "text": "hi"}\n{"id": 2}\n')
+    assert run.exit_code == 1
+    assert [json.loads(line)["id"] for line in run.stdout.splitlines()] == [1, 2]
+    assert "line 2" in run.stderr
+
+
+def test_an_unknown_detector_is_refused_with_those_there_are():
+    run = CliRunner().invoke(main, ["score", "--detector", "drift"], input="x\n")
+    assert run.exit_code == 1
+    assert "no text detector is named 'drift'" in run.stderr
+    assert "pii" in run.stderr

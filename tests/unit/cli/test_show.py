@@ -1,0 +1,175 @@
+import json
+import stat
+
+import pytest
+from click.testing import CliRunner
+from support.ledger_log import Log, end, gap, request, verdict
+
+from stream.ledger.decisions import Decisions
+from stream.ledger.files import LedgerFiles
+from stream.ledger.shard import Shard
+from stream.wire import AlertRecord, Event, RetrainingRecord, Span
+from weir.cli import main
+from weir.story import log_access
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+def alert(alert_id, *, side="input", detector="pii", opened_at=9.0, resolved_at=None, evidence=()):
+    data = AlertRecord(
+        alert_id=alert_id,
+        state="firing" if resolved_at is None else "resolved",
+        detector=detector,
+        severity="warning",
+        tenant="acme",
+        model="m",
+        side=side,
+        opened_at=opened_at,
+        at=opened_at,
+        resolved_at=resolved_at,
+        evidence=evidence,
+        summary=f"summary of {alert_id}",
+    )
+    return Event(id=alert_id, source="w", type=data.event_type, time=opened_at, data=data, partitionkey=alert_id)
+
+
+def retraining(name, *alert_ids):
+    data = RetrainingRecord(
+        retraining_id=name,
+        state="requested",
+        reason="two agree",
+        tenant="acme",
+        model="m",
+        at=20.0,
+        alert_ids=alert_ids,
+    )
+    return Event(id=name, source="w", type=data.event_type, time=20.0, data=data)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEIR_CONFIG", raising=False)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    files, log = LedgerFiles(tmp_path / "ledger"), Log()
+    files.directory.mkdir()
+    shard, empty, decisions = Shard(files.shard(3)), Shard(files.shard(0)), Decisions(files.decisions)
+    question, answer = request("r1", 10.0), end("r1", 11.0, owed=("pii", "refusal"))
+    said = verdict(question, "pii", flagged=True, label="pii")
+    spans = (Span(start=3, end=9, type="PERSON"),)
+    said = Event(
+        id=said.id,
+        source="s",
+        type=said.type,
+        time=10.0,
+        data=type(said.data)(**{**_fields(said.data), "spans": spans}),
+    )
+    shard.apply(log.inference(question, answer, gap("s1", 4, 4, ("r5",)), partition=3))
+    shard.apply(log.verdicts(said, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
+    decisions.apply(
+        log.records(
+            "weir.alerts",
+            alert("al_firing"),
+            alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",)),
+            alert("al_over", opened_at=1.0, resolved_at=5.0),
+            alert("al_later", opened_at=12.0),
+            alert("al_other_side", side="output"),
+            alert("al_not_flagged", detector="toxicity"),
+        )
+    )
+    decisions.apply(
+        log.records("weir.retraining", retraining("rt_1", "al_evidence", "al_x"), retraining("rt_2", "al_x"))
+    )
+    yield tmp_path
+    for part in (shard, empty, decisions):
+        part.close()
+
+
+def _fields(struct):
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["show", *arguments])
+
+
+def test_json_has_the_shape_that_others_rely_on(home):
+    shown = json.loads(run("r1", "--json").stdout)
+    assert {name: shown[name] for name in ("request_id", "trace_id", "tenant", "model")} == {
+        "request_id": "r1",
+        "trace_id": TRACE_ID,
+        "tenant": "acme",
+        "model": "m",
+    }
+    assert shown["end"] == {
+        "status": "complete",
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8},
+        "latency_seconds": 0.5,
+        "time_to_first_token_seconds": 0.1,
+    }
+    assert [(v["side"], v["detector"], v["flagged"]) for v in shown["verdicts"]] == [
+        ("input", "pii", True),
+        ("input", "toxicity", False),
+        ("output", "pii", False),
+    ]
+    first = shown["verdicts"][0]
+    assert first["spans"] == [{"start": 3, "end": 9, "type": "PERSON", "score": 1.0}]
+    assert (first["version"], first["label"], first["score"], first["covered"]) == ("1", "pii", 0.9, 1.0)
+    assert shown["pending"] == ["output/refusal"]
+
+
+def test_alerts_are_those_with_it_as_evidence_and_those_firing_for_its_flagged_verdicts(home):
+    shown = json.loads(run("r1", "--json").stdout)
+    assert shown["alert_ids"] == ["al_firing", "al_evidence"]
+    assert shown["retraining_ids"] == ["rt_1"]
+
+
+def test_a_person_reads_the_causal_story_in_order(home):
+    told = run("r1").stdout
+    marks = [
+        "request",
+        "PERSON 3-9",
+        "complete",
+        "no verdict yet",
+        "ALERT",
+        "al_firing",
+        "al_evidence",
+        "RETRAIN",
+        "rt_1",
+    ]
+    places = [told.index(mark) for mark in marks]
+    assert places == sorted(places), told
+    assert TRACE_ID in told
+    assert "canary" not in told
+
+
+def test_a_request_that_was_shed_is_told_with_its_gap(home):
+    shown = json.loads(run("r5", "--json").stdout)
+    assert (shown["gap"]["reason"], shown["end"], shown["verdicts"]) == ("full", None, [])
+    assert "NOT DELIVERED" in run("r5").stdout
+
+
+@pytest.mark.parametrize("name", ["r0", "r", "r1/", "%", "r1/request"])
+def test_an_unknown_id_is_refused_with_the_home_that_was_searched(home, name):
+    result = run(name)
+    assert result.exit_code == 1
+    assert f"no request {name!r}" in result.stderr
+    assert str(home) in result.stderr
+
+
+def test_without_a_ledger_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "nowhere"))
+    result = run("r1")
+    assert result.exit_code == 1
+    assert "weir up" in result.stderr
+
+
+def test_who_asked_for_text_is_written_down_for_the_owner_alone(tmp_path):
+    path = log_access(tmp_path, "r1", "weir show --text")
+    log_access(tmp_path, "r2", "weir show --text")
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [entry["request_id"] for entry in entries] == ["r1", "r2"]
+    assert entries[0]["user"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

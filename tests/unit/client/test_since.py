@@ -1,0 +1,49 @@
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from weir.client import Client, parse_since
+from weir.errors import SettingsError, StackError
+from weir.settings import Loaded, Settings
+
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("since", "moment"),
+    [
+        ("30s", NOW - timedelta(seconds=30)),
+        ("10m", NOW - timedelta(minutes=10)),
+        (" 1.5 h ", NOW - timedelta(minutes=90)),
+        ("2d", NOW - timedelta(days=2)),
+        (timedelta(minutes=3), NOW - timedelta(minutes=3)),
+        ("2026-01-31T11:00:00Z", NOW - timedelta(hours=1)),
+        (NOW, NOW),
+        (None, None),
+    ],
+)
+def test_since_is_a_duration_before_now_or_a_moment(since, moment):
+    assert parse_since(since, NOW) == moment
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "10", "-5m", "10 minutes"])
+def test_another_text_is_refused_with_examples(text):
+    with pytest.raises(SettingsError, match=r"give one as 30s, 10m"):
+        parse_since(text, NOW)
+
+
+def test_a_moment_without_a_zone_is_local_time():
+    assert parse_since(datetime(2026, 1, 31, 12, 0), NOW).tzinfo is not None  # noqa: DTZ001 - that is what is tested
+
+
+def test_without_a_stack_or_an_address_the_error_names_the_home(tmp_path):
+    loaded = Loaded(settings=Settings(home=tmp_path), sources={}, config_path=None)
+    with pytest.raises(StackError, match=str(tmp_path)):
+        Client(loaded)
+
+
+def test_importing_weir_stays_light():
+    code = "import sys, weir; print([m for m in ('aiokafka', 'faust', 'rich', 'pydantic') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,30 @@
+"""``weir retraining``."""
+
+import click
+
+from weir.cli.following import follow_option, show_stream, since_option, stream_json_option
+from weir.client import Client
+from weir.render import retraining_line
+
+__all__ = ["retraining"]
+
+
+@click.command()
+@follow_option
+@since_option
+@stream_json_option
+def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
+    """Show retraining events, oldest first: requested, or suppressed with the gate that said no, and what came after.
+
+    \b
+    Examples:
+      weir retraining
+      weir retraining --since 1d --json | jq -r '[.state, .reason] | @tsv'
+      weir retraining --follow
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    show_stream(
+        Client().retraining(since=since, follow=follow),
+        retraining_line,
+        as_json=as_json,
+        empty="" if follow else "no retraining events" + (f" since {since}" if since else ""),
+    )

@@ -1,0 +1,35 @@
+"""``weir status``."""
+
+import asyncio
+
+import click
+
+from weir.cli.output import json_option, print_json
+from weir.render import screen, status_view
+from weir.settings import load_settings
+from weir.status import gather_status
+
+__all__ = ["status"]
+
+
+@click.command()
+@json_option
+def status(*, as_json: bool) -> None:
+    """Show each component, its health and log, what capture accepted, lag, and the coverage of what is owed.
+
+    Exit status 0 when everything is healthy, 1 when not. Not healthy: a component that does not run or answer, every
+    source silent, verdicts missing, or the ledger's own alerts (lag, silence) firing.
+
+    \b
+    Examples:
+      weir status
+      weir status --json | jq .coverage.ratio
+      watch -c weir status
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    found = asyncio.run(gather_status(load_settings().settings))
+    if as_json:
+        print_json(found)
+    else:
+        screen().print(status_view(found))
+    if not found.healthy:
+        raise click.exceptions.Exit(1)

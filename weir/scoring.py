@@ -1,0 +1,109 @@
+"""``weir score``'s work: lines in, verdicts out, in order; detectors in this process, no broker, no server."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from detectors.base import Score, TextDetector
+from detectors.registry import create_text
+
+__all__ = ["BadLine", "Item", "load_detectors", "read_items", "score_items"]
+
+_BATCH = 32
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A text to score; `line` counts from 1."""
+
+    line: int
+    id: str | int
+    text: str
+
+
+class BadLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that is no input; it is answered in its place, with the reason."""
+
+    line: int
+    id: str | int
+    error: str
+
+
+def load_detectors(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> list[TextDetector[Any]]:
+    """Build the detectors and load their weights.
+
+    Raises
+    ------
+    detectors.errors.DetectorError
+        An unknown name or option, or weights that are missing.
+    """
+    found = [create_text(name, options.get(name)) for name in names]
+    for detector in found:
+        detector.load()
+    return found
+
+
+def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
+    """Read JSON lines ``{"id", "text"}`` or plain lines; the first line that is not blank decides which (``{``: JSON).
+
+    A line without an id gets its number. Blank lines are passed over.
+    """
+    as_json: bool | None = None
+    for number, raw in enumerate(lines, 1):
+        try:
+            line = raw.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            yield BadLine(line=number, id=str(number), error=f"byte {error.start} is not UTF-8")
+            continue
+        if not line.strip():
+            continue
+        if as_json is None:
+            line = line.removeprefix("\ufeff")
+            as_json = line.lstrip().startswith("{")
+        yield _from_json(number, line) if as_json else Item(line=number, id=str(number), text=line)
+
+
+def _from_json(number: int, line: str) -> Item | BadLine:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
+        return BadLine(line=number, id=str(number), error=f"no JSON: {reason}")
+    name = value.get("id", str(number)) if isinstance(value, dict) else str(number)
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        name = name if isinstance(name, str | int) else str(number)
+        return BadLine(line=number, id=name, error='expected an object {"id": …, "text": "…"}; text is no string')
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        return BadLine(line=number, id=str(number), error="id is neither a string nor an integer")
+    return Item(line=number, id=name, text=value["text"])
+
+
+def score_items(
+    items: Iterable[Item | BadLine], detectors: Sequence[TextDetector[Any]]
+) -> Iterator[tuple[Item | BadLine, dict[str, Any]]]:
+    """Yield each item with what is to be printed for it, in order."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, _BATCH)):
+        texts = [item.text for item in batch if isinstance(item, Item)]
+        scores = [detector.score_many(texts) if texts else [] for detector in detectors]
+        rows = iter(zip(*scores, strict=True))
+        for item in batch:
+            if isinstance(item, BadLine):
+                yield item, {"id": item.id, "verdicts": [], "line": item.line, "error": item.error}
+            else:
+                said = zip(detectors, next(rows), strict=True)
+                yield item, {"id": item.id, "verdicts": [_verdict(detector, score) for detector, score in said]}
+
+
+def _verdict(detector: TextDetector[Any], score: Score) -> dict[str, Any]:
+    return {
+        "detector": detector.name,
+        "version": detector.version,
+        "flagged": score.flagged,
+        "label": score.label,
+        "score": score.score,
+        "covered": score.covered,
+        "spans": [msgspec.structs.asdict(span) for span in score.spans],
+    }
