@@ -1,0 +1,188 @@
+"""The commands as a user runs them, in processes of their own, on a broker with a ledger beside it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+from support.kafka_log import fresh_topics, sender, until
+from support.ledger_log import end, request, verdict
+
+from stream.ledger.reader import LedgerReader
+from stream.ledger.service import run_ledger
+from stream.settings import LedgerSettings
+from stream.wire import AlertRecord, Event
+
+pytestmark = pytest.mark.kafka
+WEIR = Path(sys.executable).with_name("weir")
+
+
+class Commands:
+    def __init__(self, home, kafka):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
+        self.cwd = home
+        self.env = clean | {
+            "WEIR_HOME": str(home),
+            "WEIR_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "WEIR_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+            "WEIR_KAFKA__PARTITIONS": "2",
+            "WEIR_KAFKA__STREAM_PARTITIONS": "2",
+        }
+
+    async def run(self, *arguments):
+        return await asyncio.to_thread(
+            subprocess.run,
+            [WEIR, *arguments],
+            env=self.env,
+            cwd=self.cwd,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    async def start(self, *arguments):
+        return await asyncio.create_subprocess_exec(
+            WEIR, *arguments, env=self.env, cwd=self.cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+
+@pytest.fixture
+async def stage(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    (tmp_path / "ports.json").write_text("{}")
+    stop = asyncio.Event()
+    work = run_ledger(
+        directory=tmp_path / "ledger",
+        kafka=kafka,
+        ledger=LedgerSettings(),
+        registry=CollectorRegistry(),
+        tracer_provider=TracerProvider(),
+        stop=stop,
+        health={},
+    )
+    task = asyncio.create_task(work)
+    try:
+        yield kafka, Commands(tmp_path, kafka), LedgerReader(tmp_path / "ledger")
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+def alert(alert_id, state="firing", revision=0):
+    data = AlertRecord(
+        alert_id=alert_id,
+        state=state,
+        detector="pii",
+        severity="critical",
+        tenant="acme",
+        model="m",
+        side="input",
+        opened_at=10.0,
+        at=10.0,
+        resolved_at=None if state == "firing" else 20.0,
+        revision=revision,
+        summary="PII in 1 request",
+        evidence=("r1",),
+        evidence_total=1,
+    )
+    name = f"{alert_id}/{revision}"
+    return Event(id=name, source="w", type=data.event_type, time=10.0, data=data, partitionkey=alert_id)
+
+
+async def commit(kafka, group, topic, offset):
+    consumer = AIOKafkaConsumer(**kafka.client_options(), group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.commit({partition: offset})
+    finally:
+        await consumer.stop()
+
+
+async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, tmp_path):
+    kafka, commands, reader = stage
+    question, answer = request("r1", 10.0, owed=("pii",)), end("r1", 11.0)
+    async with sender(kafka) as to:
+        await to.send(kafka.names.inference, request("r0", 9.0, owed=()), question, answer)
+        await to.send(kafka.names.verdicts, verdict(question, "pii"), verdict(answer, "pii"))
+    await until("coverage", lambda: reader.exists() and reader.coverage().total.settled == 2)
+
+    shown = await commands.run("show", "r1", "--text", "--json")
+    text = json.loads(shown.stdout)["text"]
+    assert (text["prompt"], text["answer"]) == ("canary-prompt", "canary-answer")
+    assert "access.log" in shown.stderr
+    entry = json.loads((tmp_path / "logs" / "access.log").read_text())
+    assert entry["request_id"] == "r1"
+    told = await commands.run("show", "r1", "--text")
+    assert "canary-prompt" in told.stdout
+    assert "canary" not in (await commands.run("show", "r1")).stdout
+
+    await commit(kafka, f"{kafka.topic_prefix}score", kafka.names.inference, 2)
+    status = json.loads((await commands.run("status", "--json")).stdout)
+    assert status["lag_by_consumer"][f"{kafka.topic_prefix}score"] == {kafka.names.inference: 1}
+    assert status["lag"][kafka.names.inference] == 1
+    assert status["lag"][kafka.names.signals] == 0
+    assert status["coverage"]["ratio"] == 1.0
+
+    rebuilt = await commands.run("ledger", "rebuild")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert "2 of 2 owed verdicts settled" in rebuilt.stderr
+
+
+async def test_alerts_are_printed_and_followed_until_ctrl_c(stage):
+    kafka, commands, _ = stage
+    async with sender(kafka) as to:
+        await to.send(kafka.names.alerts, alert("al_1"))
+        once = await commands.run("alerts", "--json")
+        (line,) = once.stdout.splitlines()
+        told = json.loads(line)
+        assert set(told) == {
+            "alert_id",
+            "state",
+            "detector",
+            "severity",
+            "tenant",
+            "model",
+            "side",
+            "opened_at",
+            "resolved_at",
+            "summary",
+            "evidence",
+            "evidence_total",
+            "trace_id",
+            "causation_ids",
+        }
+        following = await commands.start("alerts", "--follow", "--since", "1h")
+        with contextlib.suppress(ProcessLookupError):
+            try:
+                async with asyncio.timeout(30):
+                    assert b"firing" in await following.stdout.readline()
+                    await to.send(kafka.names.alerts, alert("al_1", "resolved", 1))
+                    assert b"resolved" in await following.stdout.readline()
+                following.send_signal(signal.SIGINT)
+                _, errors = await asyncio.wait_for(following.communicate(), 20)
+                assert (following.returncode, errors) == (0, b"")
+            finally:
+                if following.returncode is None:
+                    following.kill()
+                    await following.wait()
+
+
+async def test_retraining_without_events_says_so(stage):
+    _, commands, _ = stage
+    result = await commands.run("retraining", "--since", "1h")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "no retraining events since 1h" in result.stderr
+    bad = await commands.run("retraining", "--since", "soon")
+    assert bad.returncode == 1
+    assert "give one as 30s, 10m" in bad.stderr

@@ -1,0 +1,143 @@
+import json
+import time
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+from support.ledger_log import Log, forwarded, request, verdict
+
+from stream.ledger.decisions import Decisions, Heartbeat
+from stream.ledger.files import LedgerFiles
+from stream.ledger.shard import Shard
+from weir.cli import main
+from weir.render import duration, status_view
+from weir.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
+from weir.supervise.processes import identity
+from weir.supervise.state import ComponentState, write_components
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A stack whose broker never answers: nothing listens on port 1."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEIR_CONFIG", raising=False)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    (tmp_path / "ports.json").write_text('{"broker": 1}')
+    (tmp_path / "ledger").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def ledger(home):
+    files, log = LedgerFiles(home / "ledger"), Log()
+    shard, decisions = Shard(files.shard(0)), Decisions(files.decisions)
+    event = request("r1", 10.0)
+    shard.apply(log.inference(event) + log.verdicts(verdict(event, "pii")))
+
+    def beat(**changes):
+        now = time.time()
+        told = {"wall_time": now, "log_time": 12.0, "advanced_at": now, "lag": {"weir.inference": 4}} | changes
+        decisions.beat(Heartbeat(**told))
+
+    beat()
+    yield lambda *events, **changes: (shard.apply(log.verdicts(*events)), beat(**changes))
+    shard.close()
+    decisions.close()
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["status", *arguments])
+
+
+def component(name, pid, health_url):
+    return ComponentState(
+        name=name,
+        pid=pid,
+        address="127.0.0.1:1",
+        health_url=health_url,
+        metrics_url="",
+        log=f"/logs/{name}.log",
+        started_at=time.time() - 90,
+        restarts=1,
+        running=True,
+        identity=identity(pid) or "",
+    )
+
+
+def test_json_has_the_shape_that_others_rely_on_and_exit_1_when_not_healthy(home, ledger):
+    write_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
+    result = run("--json")
+    assert result.exit_code == 1
+    status = json.loads(result.stdout)
+    assert set(status) >= {"healthy", "components", "capture", "lag", "coverage"}
+    assert status["healthy"] is False
+    assert set(status["components"][0]) >= {"name", "healthy", "address", "pid", "log", "detail"}
+    assert status["components"][0]["detail"] == "does not run"
+    assert set(status["capture"]) >= {"accepted", "delivered", "spooled", "shed"}
+    assert status["lag"] == {"weir.inference": 4}
+    coverage = status["coverage"]
+    wanted = {"ratio": 0.5, "requests": 1, "owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
+    assert wanted.items() <= coverage.items()
+    assert coverage["by_detector"]["toxicity"]["pending"] == 1
+    assert any("Kafka at 127.0.0.1:1 does not answer" in problem for problem in status["problems"])
+
+
+def test_a_person_reads_what_is_wrong_first(home, ledger):
+    write_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
+    told = run().stdout
+    assert told.splitlines()[0].startswith("NOT HEALTHY")
+    assert "score: does not run; log /logs/score.log" in told
+
+
+@pytest.mark.parametrize(
+    ("events", "beat", "problem"),
+    [
+        ([forwarded({"s1": 99.0})], {}, "1 owed verdicts are missing"),
+        ([], {"advanced_at": time.time() - 45}, "every source is silent"),
+        ([], {"wall_time": time.time() - 60}, "the ledger said nothing for"),
+    ],
+)
+def test_what_the_ledger_sees_is_a_problem(home, ledger, events, beat, problem):
+    ledger(*events, **beat)
+    problems = json.loads(run("--json").stdout)["problems"]
+    assert any(problem in line for line in problems), problems
+
+
+def test_without_a_stack_the_home_and_the_remedy_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "elsewhere"))
+    result = run()
+    assert result.exit_code == 1
+    assert str(tmp_path / "elsewhere") in result.stderr
+    assert "weir up" in result.stderr
+
+
+def test_a_healthy_stack_says_so_first():
+    pairs = PairCount(ratio=1.0, owed=6, settled=6, missing=0, errors=0, pending=0)
+    status = Status(
+        healthy=True,
+        components=[
+            ComponentStatus(name="score", healthy=True, address="a", pid=7, log="l", detail="", uptime_seconds=300.0)
+        ],
+        capture=CaptureStatus(accepted=2, delivered=2),
+        lag={"weir.inference": 0},
+        coverage=CoverageStatus(
+            ratio=1.0, requests=1, owed=6, settled=6, missing=0, errors=0, pending=0, by_detector={"pii": pairs}
+        ),
+        problems=[],
+        home="/srv/weir",
+    )
+    plain = Console(width=120, force_terminal=False)
+    with plain.capture() as captured:
+        plain.print(status_view(status))
+    told = captured.get()
+    assert told.startswith("healthy")
+    assert "accepted 2 = delivered 2 + spooled 0 + shed 0" in told
+    assert "1.0000" in told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (119, "119 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 d")]
+)
+def test_durations_are_short(seconds, text):
+    assert duration(seconds) == text
