@@ -27,7 +27,7 @@ class MomentsState(msgspec.Struct, frozen=True, kw_only=True):
 
     count: float
     mean: float
-    variance: float
+    squares: float
     recent: float
 
 
@@ -55,11 +55,13 @@ class Moments:
         return MomentsState(
             count=float(self._reference.n),
             mean=float(self._reference.mean.get()),
-            variance=float(self._reference.get()),
+            squares=float(self._reference._S),  # noqa: SLF001 - the variance is rounded, and replays are compared exactly
             recent=self._recent,
         )
 
     def restore(self, state: MomentsState) -> None:
         """Continue from a snapshot."""
-        self._reference = stats.Var._from_state(state.count, state.mean, state.variance)  # noqa: SLF001 - river's way in
+        self._reference = stats.Var()
+        self._reference.mean = stats.Mean._from_state(state.count, state.mean)  # noqa: SLF001 - river's way in
+        self._reference._S = state.squares  # noqa: SLF001 - as above
         self._recent = state.recent

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from detectors.train import abuse, attacks, refusals
 from detectors.train.clusters import clusters, split_of
 
-__all__ = ["SOURCES", "TASKS", "UNKNOWN", "Example", "load_examples", "ordinary"]
+__all__ = ["SOURCES", "TASKS", "UNKNOWN", "Example", "clinc_domains", "load_examples", "ordinary"]
 
 TASKS = ("toxicity", "injection", "refusal")
 UNKNOWN = math.nan
@@ -121,6 +121,16 @@ def _clinc(root: Path) -> Iterator[Example]:
     for name, pairs in _json(root / "drift/clinc_data_full.json.gz").items():
         for text, _ in pairs if name in {"train", "val", "test", "oos_train", "oos_test"} else ():
             yield Example(text, (0.0, 0.0, 0.0), 1.0, "clinc")
+
+
+def clinc_domains(root: Path) -> dict[str, list[str]]:
+    """Return CLINC's training texts by domain."""
+    domains = _json(root / "drift/clinc_domains.json.gz")
+    domain_of = {intent: name for name, intents in domains.items() for intent in intents}
+    result: dict[str, list[str]] = {name: [] for name in domains}
+    for text, intent in _json(root / "drift/clinc_data_full.json.gz")["train"]:
+        result[domain_of[intent]].append(text)
+    return result
 
 
 def _wildguard(root: Path) -> Iterator[Example]:

@@ -1,0 +1,1 @@
+"""Measures the detectors on labelled data: ``python -m detectors.evaluate --data DIR``."""

@@ -1,0 +1,176 @@
+"""What every registered stream detector promises."""
+
+import random
+
+import numpy as np
+import pytest
+
+from detectors.base import Finding, Observation
+from detectors.errors import StateMismatch
+from detectors.registry import STREAM, create_stream
+
+FAST = {"reference_events": 40, "alarm_every_events": 1000}
+
+
+@pytest.fixture(params=sorted(STREAM))
+def name(request):
+    return request.param
+
+
+def observations(count, seed=0, shift=0.0):
+    """A stream with every feature that a detector may read, in buckets of five."""
+    rng = np.random.default_rng(seed)
+    centre = np.zeros(96)
+    centre[: 1 + int(shift > 0)] = (1.0, 4.0 * shift)[: 1 + int(shift > 0)]
+    made = []
+    for index in range(count):
+        vector = centre + 0.1 * rng.normal(size=96)
+        features = {
+            "characters": float(rng.integers(20, 60)) * (1 + 9 * shift),
+            "words": float(rng.integers(4, 12)),
+            "latency_seconds": float(rng.lognormal()) * (1 + 9 * shift),
+            "time_to_first_token_seconds": float(rng.lognormal() / 10),
+            "prompt_tokens": float(rng.integers(5, 30)),
+            "completion_tokens": float(rng.integers(5, 100)),
+            "error": float(rng.random() < 0.02 + 0.5 * shift),
+        }
+        packed = (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
+        made.append(Observation(id=f"{seed}-{index}", time=float(index), features=features, embedding=packed))
+    return [made[i : i + 5] for i in range(0, count, 5)]
+
+
+def feed(detector, buckets):
+    return [detector.update_many(bucket) for bucket in buckets]
+
+
+def test_no_opinion_before_the_reference_and_one_for_each_bucket_after(name):
+    findings = feed(create_stream(name, FAST), observations(200))
+    assert findings[:7] == [None] * 7
+    assert all(isinstance(finding, Finding) for finding in findings[8:])
+
+
+def test_empty_buckets_are_taken(name):
+    detector = create_stream(name, FAST)
+    assert detector.update_many([]) is None
+    feed(detector, observations(100))
+    finding = detector.update_many([])
+    assert finding is not None
+    assert not finding.alarm
+
+
+def test_observations_without_features_are_taken(name):
+    detector = create_stream(name, FAST)
+    bare = [Observation(id=str(index), time=float(index), features={}) for index in range(100)]
+    assert detector.update_many(bare) is None
+
+
+def test_strange_values_are_taken(name):
+    detector = create_stream(name, FAST)
+    feed(detector, observations(100))
+    strange = [float("nan"), float("inf"), float("-inf"), -1.0, 1e300, 0.0]
+    odd = [
+        Observation(
+            id=f"odd{index}",
+            time=0.0,
+            features=dict.fromkeys(("characters", "latency_seconds", "error"), value),
+            embedding=data,
+        )
+        for index, (value, data) in enumerate(
+            zip(strange, [b"", b"x", b"xy", b"\xff\xff" * 96, b"\0" * 192, None], strict=True)
+        )
+    ]
+    finding = detector.update_many(odd)
+    assert finding is not None
+    assert 0.0 <= finding.score <= 1.0
+
+
+def test_score_is_past_one_half_exactly_in_alarm(name):
+    findings = feed(create_stream(name, FAST), observations(200) + observations(100, seed=1, shift=1.0))
+    told = [finding for finding in findings if finding is not None]
+    assert any(finding.alarm for finding in told)
+    assert all((finding.score >= 0.5) == finding.alarm == (finding.statistic >= finding.limit) for finding in told)
+    assert all(0.0 <= finding.score <= 1.0 for finding in told)
+
+
+def test_the_same_stream_gives_the_same_findings(name):
+    buckets = observations(150) + observations(50, seed=1, shift=1.0)
+    assert feed(create_stream(name, FAST), buckets) == feed(create_stream(name, FAST), buckets)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 8, 30, 45])
+def test_a_restored_detector_goes_on_identically(name, cut):
+    buckets = observations(200) + observations(60, seed=1, shift=1.0)
+    original = create_stream(name, FAST)
+    feed(original, buckets[:cut])
+    state = original.snapshot()
+    copy = create_stream(name, FAST)
+    copy.restore(state)
+    assert copy.snapshot() == state
+    assert feed(copy, buckets[cut:]) == feed(original, buckets[cut:])
+    assert copy.snapshot() == original.snapshot()
+
+
+def test_a_snapshot_does_not_change_with_its_detector(name):
+    detector = create_stream(name, FAST)
+    feed(detector, observations(100))
+    state = detector.snapshot()
+    kept = bytes(state)
+    feed(detector, observations(50, seed=1, shift=1.0))
+    assert state == kept
+    assert detector.snapshot() != state
+
+
+def test_corrupt_state_is_refused_and_leaves_the_detector_as_it_was(name):
+    detector = create_stream(name, FAST)
+    feed(detector, observations(100))
+    state = detector.snapshot()
+    rng = random.Random(0)
+    for _ in range(150):
+        position = rng.randrange(len(state))
+        broken = bytearray(state)
+        broken[position] ^= 1 << rng.randrange(8)
+        with pytest.raises(StateMismatch):
+            detector.restore(bytes(broken))
+    for end in (0, 1, len(state) // 2, len(state) - 1):
+        with pytest.raises(StateMismatch):
+            detector.restore(state[:end])
+    with pytest.raises(StateMismatch):
+        detector.restore(b"not a snapshot")
+    assert detector.snapshot() == state
+
+
+def test_a_state_of_another_detector_or_configuration_is_refused(name):
+    state = create_stream(name, FAST).snapshot()
+    other = next(candidate for candidate in STREAM if candidate != name)
+    with pytest.raises(StateMismatch, match=other):
+        create_stream(other, FAST).restore(state)
+    with pytest.raises(StateMismatch, match="another configuration"):
+        create_stream(name, FAST | {"seed": 1}).restore(state)
+
+
+def test_state_is_bounded(name):
+    detector = create_stream(name, FAST)
+    sizes = []
+    for seed in range(4):
+        feed(detector, observations(1500, seed=seed))
+        sizes.append(len(detector.snapshot()))
+    assert sizes[-1] < sizes[0] * 1.25 + 2_000
+    assert sizes[-1] < 64_000
+
+
+def test_no_identity_or_text_is_held_in_a_finding(name):
+    findings = feed(create_stream(name, FAST), observations(100))
+    known = {
+        "embedding",
+        "characters",
+        "words",
+        "latency_seconds",
+        "time_to_first_token_seconds",
+        "prompt_tokens",
+        "completion_tokens",
+        "error",
+    }
+    for finding in findings:
+        if finding is not None:
+            assert finding.feature in known
+            assert all(isinstance(value, float) for value in finding.details.values())
