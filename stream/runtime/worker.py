@@ -72,6 +72,7 @@ class _Worker(faust.Worker):
 
     def __init__(self, app: BaseApp, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
+        self.spinner = None
         self._side_tasks: list[asyncio.Task[None]] = []
         self._last_resort = threading.Timer(_STOP_SECONDS, end_process, ("not stopped within 10 s",))
         self._last_resort.daemon = True

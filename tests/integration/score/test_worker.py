@@ -1,0 +1,109 @@
+"""The score worker as a process: killed, stopped, stalled, started with topics that do not fit."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from support.score_stack import P, Q, ScoreLab, request, tick
+
+from stream.runtime.worker import EXIT_CONFIG, EXIT_STALLED
+from stream.wire import Signal, Verdict
+
+pytestmark = pytest.mark.kafka
+TESTS = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def worker(lab, *options):
+    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    with (lab.directory / "worker.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(TESTS / "support" / "score_main.py"),
+            lab.kafka.bootstrap_servers,
+            lab.kafka.topic_prefix,
+            str(lab.directory / "worker"),
+            *options,
+            env=environment,
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_same(lab):
+    ids = [f"r{number}" for number in range(40)]
+    await lab.append(*(request(name, f"hello 5551234 {name}") for name in ids), tick(500.0))
+
+    async def some() -> bool:
+        return len(await lab.verdicts()) >= 12
+
+    async with worker(lab, "0.05") as process:
+        await lab.eventually(some, 60)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    before = len(await lab.verdicts())
+    assert before < 3 * len(ids)
+
+    async def all_of_them() -> bool:
+        found = [event.data for _, event in await lab.verdicts()]
+        ticked = {event.partition for event in found if not isinstance(event, Verdict)}
+        return ticked == set(range(P)) and len({v.event_id for v in found if isinstance(v, Verdict)}) == len(ids)
+
+    async with worker(lab) as process:
+        await lab.eventually(all_of_them, 60)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 15) == 0
+    verdicts = [(event.id, event.data) for _, event in await lab.verdicts() if isinstance(event.data, Verdict)]
+    assert {(data.event_id, data.detector) for _, data in verdicts} == {
+        (f"{name}/request", detector) for name in ids for detector in ("pii", "toxicity", "injection")
+    }
+    by_id = {}
+    for event_id, data in verdicts:
+        assert by_id.setdefault(event_id, data) == data
+    assert len(by_id) == 3 * len(ids)
+    repeats = Counter(event.id for _, event in await lab.signals() if isinstance(event.data, Signal))
+    assert set(repeats) == {f"{name}/request/signal" for name in ids}
+    print(f"repeated: {sum(repeats.values()) - len(ids)} of {len(ids)}")
+
+
+async def test_a_worker_with_work_and_no_progress_ends_itself(lab):
+    await lab.append(request("r1", "this will HANG"))
+    async with worker(lab, "0", "3") as process:
+        assert await asyncio.wait_for(process.wait(), 60) == EXIT_STALLED
+
+
+async def test_topics_that_do_not_fit_end_the_worker_with_the_remedy(apache_broker, tmp_path):
+    lab = ScoreLab(apache_broker.bootstrap, tmp_path)
+    admin = AIOKafkaAdminClient(**lab.kafka.client_options())
+    await admin.start()
+    await admin.create_topics([NewTopic(lab.names.inference, P + Q + 1, 1)])
+    await admin.close()
+    async with worker(lab) as process:
+        assert await asyncio.wait_for(process.wait(), 30) == EXIT_CONFIG
+    log = (tmp_path / "worker.log").read_text()
+    assert f"{P + Q + 1} partitions" in log
+    assert "topic_prefix" in log
+
+
+async def test_a_stop_while_waiting_for_topics_is_a_clean_one(apache_broker, tmp_path):
+    lab = ScoreLab(apache_broker.bootstrap, tmp_path)
+    async with worker(lab) as process:
+
+        async def waits() -> bool:
+            log = tmp_path / "worker.log"
+            return log.exists() and "weir topics create" in log.read_text()
+
+        await lab.eventually(waits)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 15) == 0

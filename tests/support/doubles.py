@@ -1,0 +1,70 @@
+"""Cheap, deterministic text detectors, for tests of what runs detectors; importable in a spawned process."""
+
+import os
+import re
+import time
+from typing import ClassVar
+
+import msgspec
+
+from detectors.base import Score, Span, TextDetector
+from detectors.errors import NotLoadedError, UnknownDetectorError, WeightsError
+
+_DIGITS = re.compile(r"\d{4,}")
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    seconds: float = 0.0
+
+
+class Double(TextDetector[Config]):
+    """Flags runs of digits; hangs on HANG, ends its process on CRASH, raises on RAISE, looks at half of a HALF."""
+
+    name: ClassVar[str] = "pii"
+    version: ClassVar[str] = "test-1"
+    config_type: ClassVar[type[msgspec.Struct]] = Config
+
+    def __init__(self, config=None, name="pii"):
+        super().__init__(config)
+        self.name = name
+        self._loaded = False
+
+    def load(self):
+        self._loaded = True
+
+    def score_many(self, texts):
+        if not self._loaded:
+            raise NotLoadedError("score before load")
+        if self.config.seconds:
+            time.sleep(self.config.seconds)
+        return [self._score(text) for text in texts]
+
+    def _score(self, text):
+        if "HANG" in text:
+            time.sleep(3600)
+        if "CRASH" in text:
+            os._exit(9)
+        if "RAISE" in text:
+            raise ValueError(text)
+        spans = tuple(
+            Span(start=match.start(), end=match.end(), type="PHONE_NUMBER", score=0.9) for match in _DIGITS.finditer(text)
+        )
+        covered = 0.5 if "HALF" in text else 1.0
+        score = 0.9 if spans else 0.1
+        return Score(score=score, label="found" if spans else "clear", flagged=bool(spans), covered=covered, spans=spans)
+
+
+def create(name, options=None):
+    if name == "unheard-of":
+        raise UnknownDetectorError(name)
+    return Double(Config(**(options or {})), name)
+
+
+def create_broken(name, options=None):
+    detector = create(name, options)
+
+    def load():
+        raise WeightsError("not there")
+
+    detector.load = load
+    return detector
