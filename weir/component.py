@@ -37,7 +37,7 @@ class Process(msgspec.Struct, kw_only=True):
     ports: dict[str, int]
     registry: CollectorRegistry
     tracer: TracerProvider
-    health: dict[str, object] = {}
+    health: dict[str, object] = {"start": "loading"}
     checks: list[Callable[[], dict[str, object]]] = []
 
     @property
@@ -153,6 +153,7 @@ def _score(process: Process) -> int:
         tracer_provider=process.tracer,
     )
     process.checks.append(app.health)
+    process.health.pop("start", None)
     return run(app)
 
 
@@ -170,6 +171,7 @@ def _watch(process: Process) -> int:
         tracer_provider=process.tracer,
     )
     process.checks.append(app.health)
+    process.health.pop("start", None)
     return run(app)
 
 
@@ -180,6 +182,7 @@ def _run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         beat = asyncio.create_task(_heartbeat(process.health))
+        process.health.pop("start", None)
         try:
             await work(stop)
         finally:

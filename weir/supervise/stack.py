@@ -15,7 +15,7 @@ __all__ = ["TOPICS", "build_plan", "local_bootstrap"]
 #: The step between the broker and whoever reads or writes topics.
 TOPICS = "topics"
 _PYTHON = sys.executable
-_WORKERS = {"shipper": 120.0, "score": 600.0, "watch": 180.0, "ledger": 120.0}
+_WORKERS = {"shipper": 180.0, "score": 600.0, "watch": 300.0, "ledger": 180.0}
 
 
 def local_bootstrap(ports: dict[str, int]) -> str:
@@ -33,10 +33,12 @@ def build_plan(settings: Settings, broker: BrokerPlan, ports: dict[str, int], ru
     """
     home = settings.home
     bootstrap = settings.kafka.bootstrap_servers or local_bootstrap(ports)
+    ray, serve = _serving(settings, ports, run_dir)
     components = [
         *_broker(home, broker, ports),
+        ray,
         *([_mlflow(home, ports)] if settings.mlflow.enabled else []),
-        *_serving(settings, ports, run_dir),
+        serve,
         *(_worker(name, ports[name], ready) for name, ready in _WORKERS.items()),
     ]
     return Plan(
@@ -68,35 +70,27 @@ def _broker(home: Path, broker: BrokerPlan, ports: dict[str, int]) -> list[Compo
 
 
 def _mlflow(home: Path, ports: dict[str, int]) -> Component:
-    directory, port = home / "mlflow", ports["mlflow"]
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    server = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    stores = [
-        "--backend-store-uri",
-        f"sqlite:///{directory}/mlflow.db",
-        "--artifacts-destination",
-        str(directory / "artifacts"),
-    ]
+    port = ports["mlflow"]
     return Component(
         name="mlflow",
-        argv=[_PYTHON, "-m", "mlflow", *server, *stores],
-        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        argv=[_PYTHON, "-m", "weir.supervise.traceview", str(home / "mlflow"), str(port)],
         address=f"http://127.0.0.1:{port}",
         health_url=f"http://127.0.0.1:{port}/health",
-        ready_seconds=600.0,
+        ready_seconds=300.0,
     )
 
 
-def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> list[Component]:
+def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> tuple[Component, Component]:
     layout = ray_layout(run_dir, ports, settings.http.host, settings.http.max_body_bytes)
-    return [
+    return (
         Component(
             name="ray",
             argv=layout.head_command(),
             environment=layout.environment(),
             address=layout.address,
-            health_url=f"tcp://{layout.address}",
-            ready_seconds=180.0,
+            # The raylet's port: it opens last, and closes when the GCS dies.
+            health_url=f"tcp://127.0.0.1:{ports['ray_node_manager']}",
+            ready_seconds=300.0,
             metrics=f"127.0.0.1:{ports['ray_metrics_export']}",
         ),
         msgspec.structs.replace(
@@ -105,7 +99,7 @@ def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> list[C
             environment=layout.driver_environment(),
             after=["ray"],
         ),
-    ]
+    )
 
 
 def _worker(name: str, port: int, ready_seconds: float) -> Component:

@@ -1,5 +1,6 @@
 """Start the components of a plan, each as soon as what it needs is ready, and wait for each one's health."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ __all__ = ["Starter", "log_tail"]
 
 _POLL_SECONDS = 0.25
 _STARTS_BEFORE_FAILURE = 3
+_STARTS_AT_ONCE = 3
+_STEADY_SECONDS = 1.0
 _TAIL_LINES = 12
 
 
@@ -44,6 +47,7 @@ class Starter:
         self._make_topics = make_topics
         self._begun: dict[str, float] = {}
         self._ready: set[str] = set()
+        self._well_since: dict[str, float] = {}
         self._pids: dict[str, set[int]] = {}
         self.without_kafka = False
 
@@ -61,9 +65,13 @@ class Starter:
             for component in self._plan.components:
                 if component.name in self._begun:
                     self._check(component, infos[component.name])
-                elif self._ready.issuperset(component.after):
+                elif self._ready.issuperset(component.after) and self._may_start():
                     self._start(component)
             time.sleep(_POLL_SECONDS)
+
+    def _may_start(self) -> bool:
+        """Bound the starts at a time: each imports for seconds, and Ray gives up on a machine that is too busy."""
+        return len(self._begun.keys() - self._ready) < max(_STARTS_AT_ONCE, os.cpu_count() or 1)
 
     def _start(self, component: Component) -> None:
         self._begun[component.name] = time.monotonic()
@@ -92,7 +100,7 @@ class Starter:
             probe(component.health_url, 1.0) if info.pid else Health(ok=False, hung=True, detail="it is not running")
         )
         waited = time.monotonic() - self._begun[component.name]
-        if health.ok or (self.without_kafka and not health.hung):
+        if self._steady(component, well=health.ok or (self.without_kafka and not health.hung)):
             self._ready.add(component.name)
             self._reporter.ready(component.name, component.address)
         elif waited > component.ready_seconds:
@@ -101,7 +109,14 @@ class Starter:
                 + log_tail(self._home, component.name)
             )
         else:
-            self._reporter.waiting(component.name, health.detail)
+            self._reporter.waiting(component.name, health.detail or "it answers")
+
+    def _steady(self, component: Component, *, well: bool) -> bool:
+        """Tell whether `component` has been well for a second: one that opens its port first may say so too early."""
+        if not well:
+            self._well_since.pop(component.name, None)
+            return False
+        return time.monotonic() - self._well_since.setdefault(component.name, time.monotonic()) >= _STEADY_SECONDS
 
     def _refuse_crash_loop(self, component: Component, info: ProcessInfo) -> None:
         pids = self._pids.setdefault(component.name, set())

@@ -7,7 +7,7 @@ from weir.supervise.health import Health
 __all__ = ["HANG_SECONDS", "SICK_SECONDS", "Judge", "Verdict"]
 
 #: A process that does not answer, or says that it is stuck, for so long is restarted.
-HANG_SECONDS = 20.0
+HANG_SECONDS = 25.0
 #: One that answers, and says that it is not well (and not merely waiting), gets longer: it may mend itself.
 SICK_SECONDS = 180.0
 #: So many answers at least, so that a machine that was suspended does not count as a hung process.

@@ -26,6 +26,7 @@ from weir.supervise.verdict import Judge
 __all__ = ["Watcher", "main"]
 
 _INTERVAL_SECONDS = 2.0
+_ANSWER_SECONDS = 4.0  # a machine at its limits answers late
 _SELDOM = 8  # rounds
 _DOWN = {"FATAL", "EXITED", "STOPPED", "UNKNOWN"}
 
@@ -72,7 +73,7 @@ class Watcher:
 
     @staticmethod
     def _ask(component: Component) -> Health:
-        return probe(component.health_url)
+        return probe(component.health_url, _ANSWER_SECONDS)
 
     def _note(self, component: Component, info: ProcessInfo) -> None:
         before = self._known.get(component.name)
