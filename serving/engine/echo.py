@@ -9,14 +9,16 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from serving.engine.catalogue import ECHO_MODEL
-from serving.engine.errors import EngineClosedError, PromptRejectedError
+from serving.engine.errors import EngineClosedError
+from serving.engine.inbox import check_prompt
 from serving.engine.protocol import Chunk, EngineStats, Sampling
 from serving.engine.textstream import StopStrings
 
 __all__ = ["EchoEngine"]
 
 _WORD = re.compile(r"\s*\S+|\s+$")
-_CONTEXT_LENGTH = 1 << 20
+_CONTEXT_LENGTH = 8192  # the default model's
+_CLOSED = "the engine is closed: send the request again when the model is back"
 
 
 class EchoEngine:
@@ -45,15 +47,16 @@ class EchoEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Give the prompt back, a word a chunk; between words others run."""
-        if not prompt:
-            raise PromptRejectedError("the prompt is empty: send at least one token")
+        check_prompt(prompt, sampling, self.context_length)
+        if self._closed:
+            raise EngineClosedError(_CLOSED)
         self._prompt_total += len(prompt)
         self._running += 1
         stop, said = StopStrings(sampling.stop), 0
         try:
             for token in prompt[: sampling.max_tokens]:
                 if self._closed:
-                    raise EngineClosedError("the engine was closed while this request ran: send it again")
+                    raise EngineClosedError(_CLOSED)
                 said += 1
                 self._completion_total += 1
                 text = stop.push(_word(token))

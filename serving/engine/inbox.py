@@ -34,7 +34,7 @@ class Inbox:
         """Hand over from the event loop's own thread."""
         if isinstance(item, Chunk):
             self._chunks.append(item)
-        else:
+        elif self._error is None:  # the first one is the cause
             self._error = item
         self._ready.set()
 

@@ -52,6 +52,7 @@ class Draw:
             self._counts[token] += 1
 
 
+@torch.inference_mode()
 def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
     """Choose a token for each row.
 

@@ -137,6 +137,8 @@ class TransformersEngine:
 
     async def close(self) -> None:
         """Stop transformers' thread; what runs fails."""
+        if self._closed:
+            return
         self._closed = True
         for inbox in list(self._inboxes):
             inbox.send(EngineClosedError(_CLOSED))

@@ -9,7 +9,17 @@ from serving.engine.kvcache import Room
 from serving.engine.llama import LlamaModel
 from serving.engine.llamaconfig import LlamaConfig, end_tokens, read_config
 from serving.engine.loop import Loop
+from serving.engine.weights import DEFAULT_MODEL, ensure
 from tests.support.tiny_llama import save_tiny_llama
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    # Models this small lose more to handing work between threads than they gain, above all on a busy machine.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +50,8 @@ def make_loop(tiny_dir, load_llama):
         return Loop(load_llama(tiny_dir, slots), DirectoryCodec(tiny_dir), ends, slots)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def smollm_files():
+    return ensure(DEFAULT_MODEL)

@@ -72,7 +72,7 @@ def test_greedy_equals_generate_alone_and_batched(make_loop, expected, together)
     assert driver.loop.totals.prompt_tokens == sum(len(r.prompt) for r in requests)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_staggered_requests_joins_and_cancels_change_nobodys_answer(make_loop, expected, seed):
     rng, driver = random.Random(seed), _Driver(make_loop(4))
     requests = []

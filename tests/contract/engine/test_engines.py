@@ -1,0 +1,206 @@
+"""What every engine promises, checked on each."""
+
+import asyncio
+import time
+
+import pytest
+
+from serving.engine import Engine, EngineClosedError, PromptRejectedError, Sampling, create_engine
+from serving.engine.modelfiles import model_version
+from tests.support.tiny_llama import save_tiny_llama
+
+_KINDS = ("echo", "packed", "transformers")
+_SLOTS = 3
+_WORDS = "the weir measures what flows over it, again and again: naïve 👋 and 日本語 too"
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    # Initialised wide, a model of this size repeats itself less; without an end token it says what it is asked for.
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny"), eos_token_id=None)
+
+
+def _build(kind, model_dir) -> Engine:
+    return create_engine(kind=kind, model_dir=model_dir, name="tiny", device="cpu", slots=_SLOTS, threads=1)
+
+
+@pytest.fixture(scope="module", params=_KINDS)
+def engine(request, model_dir):
+    engine = _build(request.param, model_dir)
+    engine.load()
+    yield engine
+    asyncio.run(engine.close())
+
+
+@pytest.fixture(params=_KINDS)
+def own_engine(request, model_dir):
+    engine = _build(request.param, model_dir)
+    engine.load()
+    yield engine
+    asyncio.run(engine.close())
+
+
+def _sampling(**changes):
+    return Sampling(**{"max_tokens": 10, "temperature": 0.0, **changes})
+
+
+async def _chunks(engine, prompt=_WORDS, **changes):
+    return [chunk async for chunk in engine.generate(engine.encode(prompt), _sampling(**changes))]
+
+
+async def _text(engine, prompt=_WORDS, **changes):
+    return "".join(chunk.text for chunk in await _chunks(engine, prompt, **changes))
+
+
+async def _until(engine, condition):
+    deadline = time.monotonic() + 30
+    while not condition(engine.stats()):
+        assert time.monotonic() < deadline, engine.stats()
+        await asyncio.sleep(0.001)
+
+
+async def _until_free(engine):
+    await _until(engine, lambda stats: not stats.running and not stats.waiting)
+
+
+def test_it_follows_the_protocol(engine, model_dir):
+    assert isinstance(engine, Engine)
+    assert engine.name in _KINDS
+    assert engine.model_version == ("echo" if engine.name == "echo" else model_version(model_dir))
+    assert engine.context_length > 0
+    assert engine.stats().slots == (0 if engine.name == "echo" else _SLOTS)
+    engine.load()
+
+
+def test_a_conversation_is_longer_than_its_last_message(engine):
+    one = engine.encode_chat([{"role": "user", "content": "hello there"}])
+    two = engine.encode_chat([{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello there"}])
+    assert all(isinstance(token, int) for token in two)
+    assert len(two) > len(one) >= len(engine.encode("hello there"))
+
+
+async def test_only_the_last_chunk_has_the_reason_and_all_count(engine):
+    prompt = engine.encode(_WORDS)
+    chunks = await _chunks(engine)
+    assert [chunk.finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
+    assert chunks[-1].finish_reason == "length"
+    assert {chunk.prompt_tokens for chunk in chunks} == {len(prompt)}
+    counts = [chunk.completion_tokens for chunk in chunks]
+    assert counts == sorted(counts)
+    assert counts[-1] == 10
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 7])
+async def test_max_tokens_is_kept(engine, max_tokens):
+    last = (await _chunks(engine, max_tokens=max_tokens))[-1]
+    assert (last.finish_reason, last.completion_tokens) == ("length", max_tokens)
+
+
+async def test_the_text_is_whole_characters(engine):
+    for chunk in await _chunks(engine, max_tokens=60 if engine.name != "echo" else 10):
+        chunk.text.encode("utf-8")
+    if engine.name == "echo":
+        assert await _text(engine, max_tokens=100) == _WORDS
+
+
+async def test_a_stop_string_ends_the_text_before_it(engine):
+    whole = await _text(engine)
+    at = len(whole) // 2
+    stop = whole[at : at + 2]
+    chunks = await _chunks(engine, stop=("\0never\0", stop))
+    text = "".join(chunk.text for chunk in chunks)
+    assert text == whole[: whole.index(stop)]
+    assert chunks[-1].finish_reason == "stop"
+    assert 0 < chunks[-1].completion_tokens <= 10
+
+
+async def test_a_stop_string_that_does_not_come_takes_nothing_away(engine):
+    assert await _text(engine, stop=(await _text(engine) + "x",)) == await _text(engine)
+
+
+async def test_a_seed_repeats_alone_and_in_a_batch(engine):
+    alone = await _text(engine, temperature=1.0, seed=11)
+    batch = await asyncio.gather(*(_text(engine, temperature=1.0, seed=seed) for seed in (11, 12, 11, 13, 14)))
+    assert batch[0] == batch[2] == alone
+    assert engine.name == "echo" or len(set(batch)) == 4
+
+
+async def test_a_penalty_changes_what_is_said(engine):
+    if engine.name == "echo":
+        pytest.skip("it chooses nothing")
+    assert await _text(engine, max_tokens=40) != await _text(engine, max_tokens=40, presence_penalty=2.0)
+
+
+async def test_many_more_than_there_are_slots_say_what_each_says_alone(engine):
+    prompts = [f"{number} {_WORDS[: 5 * number]}" for number in range(1, 10)]
+    alone = [await _text(engine, prompt) for prompt in prompts]
+    assert await asyncio.gather(*(_text(engine, prompt) for prompt in prompts)) == alone
+
+
+async def test_closing_the_iterator_frees_the_slot(engine):
+    for _ in range(_SLOTS + 1):
+        stream = engine.generate(engine.encode(_WORDS), _sampling(max_tokens=200))
+        await anext(stream)
+        await stream.aclose()
+    await _until_free(engine)
+
+
+async def test_cancelling_the_reader_frees_the_slot_and_the_queue(engine):
+    before = engine.stats().prompt_tokens_total
+    tasks = [asyncio.create_task(_text(engine, max_tokens=200)) for _ in range(2 * _SLOTS)]
+    await _until(engine, lambda stats: stats.prompt_tokens_total > before)
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert engine.name == "echo" or any(isinstance(result, asyncio.CancelledError) for result in results)
+    await _until_free(engine)
+    assert await _text(engine)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "max_tokens", "message"),
+    [(0, 5, "is empty"), (5, 0, "ask for at least 1"), (5, None, "exceed the model's context of"), (None, 1, "exceed")],
+)
+async def test_what_cannot_be_run_is_refused_with_the_bound(engine, prompt, max_tokens, message):
+    size = engine.context_length if prompt is None else prompt
+    sampling = _sampling(max_tokens=engine.context_length if max_tokens is None else max_tokens)
+    with pytest.raises(PromptRejectedError, match=message):
+        await anext(engine.generate([1] * size, sampling))
+
+
+async def test_a_prompt_that_just_fits_is_run(engine):
+    if engine.name == "echo":
+        pytest.skip("its context is nobody's memory")
+    prompt = (engine.encode("weir ") * engine.context_length)[: engine.context_length - 3]
+    chunks = [chunk async for chunk in engine.generate(prompt, _sampling(max_tokens=3))]
+    assert (chunks[-1].prompt_tokens, chunks[-1].completion_tokens) == (len(prompt), 3)
+
+
+async def test_the_totals_grow_by_what_was_done(engine):
+    await _until_free(engine)
+    before = engine.stats()
+    last = (await _chunks(engine))[-1]
+    await _until_free(engine)
+    after = engine.stats()
+    assert after.prompt_tokens_total - before.prompt_tokens_total == last.prompt_tokens
+    assert after.completion_tokens_total - before.completion_tokens_total == last.completion_tokens
+
+
+async def test_closing_ends_what_runs_and_refuses_what_comes(own_engine):
+    prompt = own_engine.encode(_WORDS)
+    running = own_engine.generate(prompt, _sampling(max_tokens=400))
+    await anext(running)
+    await own_engine.close()
+    with pytest.raises(EngineClosedError, match="closed"):
+        async for _ in running:
+            pass
+    with pytest.raises(EngineClosedError, match="closed"):
+        await anext(own_engine.generate(prompt, _sampling()))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _KINDS if kind != "echo"])
+async def test_before_it_is_loaded_it_says_what_to_do(kind, model_dir):
+    engine = _build(kind, model_dir)
+    with pytest.raises(EngineClosedError, match=r"call load\(\) first"):
+        await anext(engine.generate([1], _sampling()))
+    await engine.close()
