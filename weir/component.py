@@ -37,7 +37,7 @@ class Process(msgspec.Struct, kw_only=True):
     ports: dict[str, int]
     registry: CollectorRegistry
     tracer: TracerProvider
-    health: dict[str, object] = {"start": "loading"}
+    health: dict[str, object] = msgspec.field(default_factory=lambda: {"start": "loading"})
     checks: list[Callable[[], dict[str, object]]] = []
 
     @property
