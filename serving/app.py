@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from serving.capture.recorder import Recorder
 from serving.endpoints import GatewaySettings
 from serving.engine.factory import create_engine
 from serving.exchange import Wiring
-from serving.gateway import Gateway
+from serving.gateway import Gateway, lifespan
 from serving.generation import Generation, ModelInfo, ReplicaLost
 from serving.handles import RayBackend
 from serving.http import Receive, Scope, Send
@@ -162,10 +163,17 @@ class Model:
         await self._server.close()
 
 
-async def _ingress(scope: Scope, receive: Receive, send: Send) -> None:
-    """Pass a request to the gateway of this process; Ray wants the ASGI application before there is one."""
-    gateway: Any = serve.get_replica_context().servable_object
-    await gateway.answer(scope, receive, send)
+def _ingress() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return an ASGI application that passes requests to this process's gateway, which Ray makes after it."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":  # comes before Ray has set the context
+            await lifespan(receive, send)
+            return
+        gateway: Any = serve.get_replica_context().servable_object
+        await gateway.answer(scope, receive, send)
+
+    return answer
 
 
 class GatewayIngress:

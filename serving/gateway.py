@@ -22,7 +22,7 @@ from serving.http import Headers, Receive, Reply, Scope, Send, headers_of, reque
 from stream.wire import semconv
 from stream.wire.trace import TraceParent
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "lifespan"]
 
 _LOG = logging.getLogger(__name__)
 _Handler = Callable[[Call], Awaitable[None]]
@@ -62,7 +62,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; ASGI's other protocols are refused."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await lifespan(receive, send)
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"ASGI scope {scope['type']} is not served; Weir speaks HTTP")
@@ -171,7 +171,8 @@ def _incoming(headers: Headers) -> Context:
     return set_span_in_context(NonRecordingSpan(context), Context())
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Answer ASGI's lifespan protocol: there is nothing to start or stop here."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -125,7 +125,8 @@ def parse(model: type[ModelT], body: bytes) -> ModelT:
 
 
 def _explained(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False, include_context=True)[0]
+    # Of the alternatives that were tried, the one that fitted furthest says most.
+    first = max(error.errors(include_url=False, include_context=True), key=lambda problem: len(problem["loc"]))
     kind = first["type"]
     if kind == "json_invalid":
         return invalid(f"The body is no JSON that can be read: {_json_problem(first)}.", code="invalid_json")

@@ -165,6 +165,9 @@ class RayLayout:
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+            # A proxy that a busy machine starts slowly is killed after three checks, and the deployment fails with it.
+            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+            "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
             # A dead gateway's port may be taken again soon: one application, so no other's traffic can reach it.
             "RAY_SERVE_PORT_QUARANTINE_S": "10",
         }

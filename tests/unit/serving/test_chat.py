@@ -1,0 +1,252 @@
+import asyncio
+import json
+
+import pytest
+from support.spool import events_of
+
+from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord
+
+
+def records(stack):
+    stack.recorder.close()
+    directory = stack.home / "spool" / stack.recorder.source
+    return [event for event in events_of(directory) if isinstance(event.data, RequestRecord | ResponseRecord)]
+
+
+def chunks(body: bytes) -> list:
+    lines = [line.removeprefix("data: ") for line in body.decode().split("\n\n") if line]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+async def test_an_answer_has_the_text_the_usage_and_one_id(stack):
+    answer = await stack.chat("one two three")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["object"] == "chat.completion"
+    assert body["choices"][0]["message"] == {"role": "assistant", "content": "one two three", "refusal": None}
+    assert body["choices"][0]["finish_reason"] == "stop"
+    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
+    assert answer.headers.get_list("x-request-id") == [answer.headers["x-request-id"]]
+
+
+async def test_a_stream_has_one_id_ends_with_done_and_holds_usage_where_asked(stack):
+    answer = await stack.chat("a b c d", stream=True, stream_options={"include_usage": True})
+    *events, done = chunks(answer.content)
+    assert done == "[DONE]"
+    assert {event["id"] for event in events} == {events[0]["id"]}
+    assert {event["created"] for event in events} == {events[0]["created"]}
+    assert events[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    text = "".join(event["choices"][0]["delta"].get("content", "") for event in events[:-1])
+    assert text == "a b c d"
+    assert events[-2]["choices"][0]["finish_reason"] == "stop"
+    assert [event["usage"] for event in events[:-1]] == [None] * (len(events) - 1)
+    assert events[-1]["choices"] == []
+    assert events[-1]["usage"]["total_tokens"] == 8
+
+
+async def test_a_stream_says_nothing_of_usage_where_nobody_asks(stack):
+    answer = await stack.chat("a b", stream=True)
+    assert all("usage" not in event for event in chunks(answer.content)[:-1])
+
+
+async def test_max_tokens_ends_with_length(stack):
+    answer = await stack.chat("one two three", max_completion_tokens=2)
+    assert answer.json()["choices"][0]["finish_reason"] == "length"
+    assert answer.json()["choices"][0]["message"]["content"] == "one two"
+
+
+async def test_stop_strings_end_the_text(stack):
+    answer = await stack.chat("one two three", stop=["two"])
+    assert answer.json()["choices"][0]["message"]["content"] == "one "
+
+
+async def test_text_parts_are_one_content(stack):
+    messages = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
+    answer = await stack.client.post("/v1/chat/completions", json={"model": "echo", "messages": messages})
+    assert answer.json()["choices"][0]["message"]["content"] == "a\nb"
+
+
+async def test_a_plain_completion(stack):
+    answer = await stack.client.post("/v1/completions", json={"model": "echo", "prompt": "x y"})
+    assert answer.json()["choices"][0]["text"] == "x y"
+    streamed = await stack.client.post("/v1/completions", json={"model": "echo", "prompt": "x y", "stream": True})
+    *events, done = chunks(streamed.content)
+    assert done == "[DONE]"
+    assert "".join(event["choices"][0]["text"] for event in events) == "x y"
+
+
+async def test_a_request_and_its_end_are_recorded_in_that_order(stack):
+    answer = await stack.chat(
+        "my name is Ada", metadata={"conversation_id": "c1"}, temperature=0.5, seed=7, max_tokens=50
+    )
+    request, end = records(stack)
+    name = answer.headers["x-request-id"]
+    assert request.id == f"{name}/request"
+    assert end.id == f"{name}/end"
+    assert request.correlationid == end.correlationid == name
+    assert request.partitionkey == end.partitionkey
+    assert request.data.text() == "my name is Ada"
+    assert request.data.owed == ("pii", "injection")
+    assert request.data.conversation_id == "c1"
+    assert request.data.parameters["seed"] == 7
+    assert end.data.status == "complete"
+    assert end.data.text == "my name is Ada"
+    assert end.data.finish_reason == "stop"
+    assert end.data.owed == ("pii", "refusal")
+    assert end.data.usage.completion_tokens == 4
+    assert 0 < end.data.time_to_first_token_seconds <= end.data.latency_seconds
+    for data in (request.data, end.data):
+        assert (data.tenant, data.principal, data.model, data.model_version) == ("acme", "k_1", "echo", "echo")
+
+
+async def test_the_conversation_may_come_as_a_header(stack):
+    body = {"model": "echo", "messages": [{"role": "user", "content": "x"}]}
+    await stack.client.post("/v1/chat/completions", json=body, headers={"x-weir-conversation-id": "c9"})
+    assert records(stack)[0].data.conversation_id == "c9"
+
+
+async def test_the_end_is_recorded_before_the_last_event(stack):
+    """By the time a client can know that the stream is over, its end is in the spool."""
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "a b"}], "stream": True}).encode()
+    seen = []
+
+    async def send(message):
+        ends = stack.recorder.balance().accepted
+        seen.append((message.get("body", b""), message.get("more_body", False), ends))
+
+    await drive(stack, body, send)
+    last_body, more, accepted = seen[-1]
+    assert last_body == b"data: [DONE]\n\n"
+    assert not more
+    assert accepted == 2
+    assert seen[-2][2] == 1  # the finish reason itself is not held back for it
+
+
+async def test_a_whole_answer_starts_after_its_end_is_recorded(stack):
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "a b"}]}).encode()
+    accepted = []
+
+    async def send(message):
+        accepted.append(stack.recorder.balance().accepted)
+
+    await drive(stack, body, send)
+    assert accepted == [2, 2]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_goes_away_leaves_a_cancelled_end_with_what_was_said(stack, stream):
+    text = "word " * 4_000
+    body = json.dumps(
+        {"model": "echo", "messages": [{"role": "user", "content": text}], "stream": stream, "max_tokens": 4_000}
+    ).encode()
+    begun = asyncio.Event()
+    generate = stack.backend.generate
+
+    async def watched(generation):
+        async for item in generate(generation):
+            begun.set()
+            yield item
+
+    stack.backend.generate = watched
+
+    async def send(message):
+        pass
+
+    task = asyncio.create_task(drive(stack, body, send))
+    await asyncio.wait_for(begun.wait(), 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert stack.engine.stats().running == 0
+    request, end = records(stack)
+    assert end.data.request_id == request.data.request_id
+    assert end.data.status == "cancelled"
+    assert end.data.text.startswith("word")
+    assert len(end.data.text) < len(text)
+
+
+async def test_a_lost_replica_is_an_aborted_end_and_503(stack):
+    stack.backend.lose_after = 0
+    answer = await stack.chat("one two three")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["error"]["code"] == "model_replica_lost"
+    _, end = records(stack)
+    assert end.type == ABORTED_TYPE
+    assert (end.data.status, end.data.text, end.data.owed) == ("aborted", "", ())
+
+
+async def test_a_replica_lost_in_a_stream_is_an_error_event_without_done(stack):
+    stack.backend.lose_after = 1
+    answer = await stack.chat("one two three four", stream=True)
+    events = chunks(answer.content)
+    assert events[-1]["error"]["code"] == "model_replica_lost"
+    _, end = records(stack)
+    assert end.data.status == "aborted"
+    assert end.data.text == "one"
+    assert end.data.owed == ("pii", "refusal")
+
+
+async def test_a_prompt_too_long_is_recorded_as_an_error(stack):
+    answer = await stack.chat("w " * 8_192)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "context_length_exceeded"
+    _, end = records(stack)
+    assert (end.data.status, end.data.error.kind, end.data.error.status) == ("error", "context_length_exceeded", 400)
+
+
+async def test_a_fault_of_ours_is_a_500_and_an_error_end(stack, caplog):
+    async def broken(generation):
+        raise ZeroDivisionError(generation.messages[0][1])
+        yield
+
+    stack.backend.generate = broken
+    answer = await stack.chat("canary")
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "canary" not in answer.text + caplog.text
+    _, end = records(stack)
+    assert (end.data.status, end.data.error.kind) == ("error", "ZeroDivisionError")
+
+
+async def test_a_full_replica_is_503_with_retry_after(make_stack):
+    stack = make_stack(most_held=0)
+    answer = await stack.chat("x")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "queue_full"
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_full_spool_that_rejects_is_503_and_generates_nothing(make_stack):
+    stack = make_stack(on_full="reject", limit_bytes=1024)
+    answer = await stack.chat("x")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json()["error"]["code"] == "spool_full"
+    assert stack.engine.stats().prompt_tokens_total == 0
+    assert (await stack.client.get("/readyz")).status_code == 503
+
+
+async def test_a_full_spool_that_sheds_serves_on(make_stack):
+    stack = make_stack(on_full="shed", limit_bytes=1024)
+    assert (await stack.chat("x")).status_code == 200
+
+
+async def test_without_capture_nothing_is_recorded(make_stack):
+    stack = make_stack(capture=False)
+    assert (await stack.chat("x")).status_code == 200
+    assert records(stack) == []
+
+
+async def drive(stack, body: bytes, send) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "headers": [(b"authorization", f"Bearer {stack.client.headers['authorization'].split()[1]}".encode())],
+    }
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    await stack.gateway(scope, receive, send)

@@ -1,0 +1,227 @@
+"""Who may ask, what is refused, and that nothing of a request comes back or stays where it should not."""
+
+import asyncio
+
+import pytest
+from prometheus_client import generate_latest
+
+CANARY = "canary-7f3a"
+
+
+def error_of(answer):
+    body = answer.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert answer.headers.get_list("x-request-id") == [answer.headers["x-request-id"]]
+    return body["error"]
+
+
+MESSAGES = [{"role": "user", "content": CANARY}]
+CHAT = {"model": "echo", "messages": MESSAGES}
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "code"),
+    [
+        ({"temperature": CANARY}, "temperature", "invalid_value"),
+        ({"temperature": 2.5}, "temperature", "invalid_value"),
+        ({"top_p": 0}, "top_p", "invalid_value"),
+        ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+        ({"max_tokens": 10**15}, "max_tokens", "invalid_value"),
+        ({"max_tokens": 8_192}, "max_tokens", "context_length_exceeded"),
+        ({"max_tokens": "5"}, "max_tokens", "invalid_value"),
+        ({"stream": "yes"}, "stream", "invalid_value"),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "invalid_value"),
+        ({"seed": 2**70}, "seed", "invalid_value"),
+        ({"n": 2}, "n", "unsupported_parameter"),
+        ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
+        ({"logprobs": True}, "logprobs", "unsupported_parameter"),
+        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
+        ({"top_k": 5}, "top_k", "unknown_parameter"),
+        ({"messages": []}, "messages", "invalid_value"),
+        ({"messages": CANARY}, "messages", "invalid_value"),
+        ({"messages": [{"role": CANARY, "content": "x"}]}, "messages.0.role", "invalid_value"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content", "missing_required_parameter"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages.0.content", "invalid_value"),
+        ({"messages": [{"role": "user", "content": ""}]}, "messages", "invalid_value"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content.0.type", None),
+        ({"metadata": {"k": 5}}, "metadata.k", "invalid_value"),
+    ],
+)
+async def test_a_bad_field_is_400_and_named_and_its_text_not_repeated(stack, change, param, code):
+    answer = await stack.client.post("/v1/chat/completions", json=CHAT | change)
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert error["type"] == "invalid_request_error"
+    assert error["param"] == param
+    assert code in {None, error["code"]}
+    assert CANARY not in answer.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"3",
+        b"[" * 100_000,
+        b'{"messages":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"model": "\xff"}',
+        b'{"model": "echo", "messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"model": "echo", "temperature": NaN, "messages": [{"role": "user", "content": "x"}]}',
+    ],
+)
+async def test_a_body_that_is_no_request_is_400(stack, body):
+    answer = await stack.client.post("/v1/chat/completions", content=body)
+    assert answer.status_code == 400
+    error_of(answer)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {
+            "n": 1,
+            "user": "u",
+            "tools": [],
+            "tool_choice": "none",
+            "logprobs": False,
+            "response_format": {"type": "text"},
+        },
+        {"stop": None, "temperature": None, "max_tokens": None, "stream": False, "seed": None, "metadata": None},
+        {"store": True, "service_tier": "auto", "parallel_tool_calls": True, "logit_bias": {}, "n": None},
+    ],
+)
+async def test_what_clients_send_by_default_is_no_error(stack, harmless):
+    assert (await stack.client.post("/v1/chat/completions", json=CHAT | harmless)).status_code == 200
+
+
+async def test_an_unknown_model_is_404(stack):
+    answer = await stack.client.post("/v1/chat/completions", json=CHAT | {"model": "gpt-9"})
+    assert answer.status_code == 404
+    assert error_of(answer)["code"] == "model_not_found"
+    assert (await stack.client.get("/v1/models/gpt-9")).status_code == 404
+
+
+async def test_a_large_body_is_413_by_its_length_and_by_its_count(stack):
+    declared = await stack.client.post("/v1/chat/completions", content=b"x" * 600_000)
+    assert declared.status_code == 413
+    sent = 0
+
+    async def endless():
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"x" * 65_536
+
+    counted = await stack.client.post("/v1/chat/completions", content=endless())
+    assert counted.status_code == 413
+    assert sent <= 10
+    assert error_of(counted)["code"] == "request_too_large"
+
+
+async def test_a_compressed_body_is_415(stack):
+    answer = await stack.client.post("/v1/chat/completions", content=b"x", headers={"content-encoding": "gzip"})
+    assert answer.status_code == 415
+    error_of(answer)
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer wrong", "Basic d2VpcjprZXk=", "weir-test-key"])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/chat/completions"), ("GET", "/v1/models")])
+async def test_without_a_valid_key_nothing_is_answered(stack, authorization, method, path):
+    answer = await stack.client.request(method, path, headers={"authorization": authorization})
+    assert answer.status_code == 401
+    error = error_of(answer)
+    assert error["code"] == "invalid_api_key"
+    assert "wrong" not in error["message"]
+
+
+async def test_health_needs_no_key(stack):
+    for path in ("/healthz", "/readyz"):
+        answer = await stack.client.get(path, headers={"authorization": ""})
+        assert answer.status_code == 200, answer.text
+
+
+async def test_a_lost_model_makes_it_unready_and_says_so(stack):
+    stack.backend.lost = True
+    answer = await stack.client.get("/readyz")
+    assert answer.status_code == 503
+    assert "model" in answer.json()["reasons"]
+    assert (await stack.client.get("/healthz")).status_code == 200
+
+
+async def test_a_key_is_known_when_it_is_written_and_unknown_when_revoked(stack):
+    async def becomes(key, status):
+        deadline = asyncio.get_running_loop().time() + 5
+        while True:
+            answer = await stack.client.get("/v1/models", headers={"authorization": f"Bearer {key}"})
+            if answer.status_code == status:
+                return
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.02)
+
+    await becomes("second", 401)
+    stack.write_keys(("k_1", "acme", "weir-test-key", None), ("k_2", "other", "second", None))
+    await becomes("second", 200)
+    stack.write_keys(("k_1", "acme", "weir-test-key", None), ("k_2", "other", "second", "2026-01-01T00:00:00Z"))
+    await becomes("second", 401)
+    stack.keys_path.write_text("{half a fi")
+    await becomes("weir-test-key", 200)
+
+
+async def test_an_id_is_taken_from_the_edge_alone(stack):
+    mine = "11111111-2222-3333-4444-555555555555"
+    edge = await stack.client.get("/healthz", headers={"x-request-id": mine, "x-weir-edge": "e" * 64})
+    assert edge.headers["x-request-id"] == mine
+    for pretended in ({}, {"x-weir-edge": ""}, {"x-weir-edge": "f" * 64}):
+        client = await stack.client.get("/healthz", headers={"x-request-id": mine} | pretended)
+        assert client.headers.get_list("x-request-id") != [mine]
+        assert len(client.headers.get_list("x-request-id")) == 1
+
+
+async def test_unknown_addresses_and_methods(stack):
+    missing = await stack.client.get("/v1/nothing")
+    assert missing.status_code == 404
+    error_of(missing)
+    wrong = await stack.client.get("/v1/chat/completions")
+    assert wrong.status_code == 405
+    assert wrong.headers["allow"] == "POST"
+    error_of(wrong)
+
+
+async def test_models_lists_the_one_that_is_served(stack):
+    await stack.client.get("/readyz")
+    listed = (await stack.client.get("/v1/models")).json()
+    assert [model["id"] for model in listed["data"]] == ["echo"]
+    assert (await stack.client.get("/v1/models/echo")).json()["version"] == "echo"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"request_id": "r-1", "rating": "up"}, 202),
+        ({"request_id": "r-1", "rating": 4, "label": "toxic", "detector": "pii", "alert_id": "al_1"}, 202),
+        ({"request_id": "r-1"}, 400),
+        ({"rating": "up"}, 400),
+        ({"request_id": "r-1", "rating": CANARY}, 400),
+        ({"request_id": "r-1", "rating": "up", "comment": CANARY}, 400),
+        ({"request_id": "r-1", "label": f"call {CANARY} at home"}, 400),
+    ],
+)
+async def test_feedback_takes_words_and_no_text(stack, body, status):
+    answer = await stack.client.post("/v1/feedback", json=body)
+    assert answer.status_code == status, answer.text
+    assert CANARY not in answer.text
+
+
+async def test_nothing_of_a_prompt_is_in_metrics_spans_or_logs(stack, caplog):
+    await stack.client.post("/v1/chat/completions", json=CHAT)
+    await stack.client.post("/v1/chat/completions", json=CHAT | {"temperature": 9})
+    spans = stack.spans.get_finished_spans()
+    assert len(spans) >= 4
+    assert CANARY not in caplog.text
+    assert CANARY not in generate_latest(stack.registry).decode()
+    assert CANARY not in "".join(span.to_json() for span in spans)

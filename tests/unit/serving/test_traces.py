@@ -1,0 +1,58 @@
+from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import generate_latest
+from support.spool import events_of
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
+CHAT = {"model": "echo", "messages": [{"role": "user", "content": "a b c"}]}
+
+
+async def test_the_clients_trace_goes_on_to_the_records(stack):
+    headers = {"traceparent": PARENT, "tracestate": "vendor=1"}
+    answer = await stack.client.post("/v1/chat/completions", json=CHAT, headers=headers)
+    spans = {span.name: span for span in stack.spans.get_finished_spans()}
+    root, chat = spans["POST /v1/chat/completions"], spans["chat echo"]
+    assert root.kind == SpanKind.SERVER
+    assert f"{root.context.trace_id:032x}" == TRACE
+    assert f"{root.parent.span_id:016x}" == "b7ad6b7169203331"
+    assert chat.parent.span_id == root.context.span_id
+    assert chat.context.trace_state.to_header() == "vendor=1"
+    assert spans["capture request"].parent.span_id == chat.context.span_id
+    assert chat.attributes["gen_ai.operation.name"] == "chat"
+    assert chat.attributes["gen_ai.usage.output_tokens"] == 3
+    assert chat.attributes["gen_ai.response.finish_reasons"] == ("stop",)
+    assert chat.attributes["gen_ai.response.id"] == answer.json()["id"]
+    assert root.attributes["http.response.status_code"] == 200
+    stack.recorder.close()
+    events = [event for event in events_of(stack.home / "spool" / stack.recorder.source) if event.traceparent]
+    assert {event.traceparent for event in events} == {f"00-{TRACE}-{chat.context.span_id:016x}-01"}
+    assert {event.tracestate for event in events} == {"vendor=1"}
+
+
+async def test_a_bad_traceparent_begins_a_trace(stack):
+    await stack.client.post("/v1/chat/completions", json=CHAT, headers={"traceparent": "00-zz-1"})
+    root = next(span for span in stack.spans.get_finished_spans() if span.kind == SpanKind.SERVER)
+    assert root.parent is None
+
+
+async def test_a_lost_replica_fails_the_span_with_its_class(stack):
+    stack.backend.lose_after = 0
+    await stack.client.post("/v1/chat/completions", json=CHAT)
+    chat = next(span for span in stack.spans.get_finished_spans() if span.name == "chat echo")
+    assert chat.status.status_code == StatusCode.ERROR
+    assert chat.attributes["error.type"] == "model_replica_lost"
+    assert not chat.events  # an exception's message may hold text
+
+
+async def test_metrics_carry_the_conventions_names(stack):
+    await stack.client.post("/v1/chat/completions", json=CHAT)
+    await stack.client.post("/v1/chat/completions", json=CHAT | {"n": 3})
+    text = generate_latest(stack.registry).decode()
+    labels = 'gen_ai_operation_name="chat",gen_ai_request_model="echo"'
+    assert f'gen_ai_server_request_duration_seconds_count{{error_type="",{labels}}} 1.0' in text
+    assert f"gen_ai_server_time_to_first_token_seconds_count{{{labels}}} 1.0" in text
+    assert f'gen_ai_client_token_usage_sum{{{labels},gen_ai_token_type="output"}} 3.0' in text
+    assert 'weir_http_requests_total{route="/v1/chat/completions",status="200"} 1.0' in text
+    assert 'weir_http_requests_total{route="/v1/chat/completions",status="400"} 1.0' in text
+    assert 'weir_inference_ends_total{status="complete"} 1.0' in text
+    assert "weir_http_requests_in_flight 0.0" in text
