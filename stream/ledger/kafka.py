@@ -3,6 +3,7 @@
 No consumer group of our own: partitions are assigned by hand, positions are kept by the caller.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -45,7 +46,21 @@ async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator
         await consumer.start()
         yield consumer
     finally:
-        await consumer.stop()
+        await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop `consumer`, also while its broker is away.
+
+    aiokafka's (0.14) ``Fetcher.close`` awaits the fetches that it has cancelled: while a broker is away their CancelledError
+    leaves ``stop()`` half way, would end the task that called it, and the connections would stay open.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait({stopping})
+    if stopping.cancelled():
+        await consumer._client.close()  # noqa: SLF001 - what stop() did not come to
+    else:
+        stopping.result()
 
 
 async def partition_counts(options: Mapping[str, Any], topics: Iterable[str]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from stream.wire import TopicNames
 
 __all__ = ["consumer_lag", "groups_of", "worst_lag"]
 
+
 def groups_of(names: TopicNames) -> dict[str, tuple[str, ...]]:
     """Return {consumer group: the topics that its agents read}; a group is named as its Faust app, under the prefix."""
     return {

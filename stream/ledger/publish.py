@@ -1,5 +1,7 @@
 """The ledger's own alerts on their way to weir.alerts: span, outbox, acknowledged send."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +11,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link
 
 from stream.ledger.decisions import Outgoing
+from stream.ledger.kafka import KAFKA_TROUBLE
 from stream.telemetry import link_to, traceparent_of
 from stream.wire import AlertRecord, Event, TopicNames, TraceParent, encode, partition_for, tenant_model_key
 from stream.wire.semconv import SEVERITY_NUMBERS, WEIR_ALERT_ID, WEIR_DETECTOR, WEIR_TENANT
 
 __all__ = ["AlertPublisher", "alert_event", "traced"]
+
+_STOP_SECONDS = 10.0
 
 
 def traced(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> Outgoing:
@@ -89,4 +94,5 @@ class AlertPublisher:
         """Stop the producer, where one was started."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            with contextlib.suppress(*KAFKA_TROUBLE):  # what it held stays in the outbox
+                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)

@@ -80,7 +80,9 @@ async def run_ledger(  # noqa: PLR0913 - what a component is given (weir.compone
         beats = asyncio.create_task(service.beats())
         try:
             while not stop.is_set():
-                await service.run_session(stop)
+                await service.run_session(lambda: stop.is_set() or beats.done())
+                if beats.done():
+                    beats.result()  # the files cannot be written: end, and be started anew
         finally:
             beats.cancel()
             await asyncio.gather(beats, return_exceptions=True)
@@ -120,13 +122,13 @@ class _Service:
         retention = self._kafka.retention_hours * 3600
         return Book(self._files, self._kafka.names, self._kafka.partitions, retention)
 
-    async def run_session(self, stop: asyncio.Event) -> None:
-        """Read until `stop`, trouble, or a wish to rebuild."""
+    async def run_session(self, ended: Callable[[], bool]) -> None:
+        """Read until `ended()`, trouble, or a wish to rebuild."""
         if self._files.rebuild_asked():
             await self._rebuild("it was asked for")
         self._session = Session(self._kafka, self._metrics, self._call, self._book, self._health)
         try:
-            await self._session.run(until=lambda: stop.is_set() or self._files.rebuild_asked(), probed=self._probed)
+            await self._session.run(until=lambda: ended() or self._files.rebuild_asked(), probed=self._probed)
         except LogReset as reset:
             await self._rebuild(str(reset))
         except LedgerStalled as stalled:
@@ -134,7 +136,7 @@ class _Service:
         except KAFKA_TROUBLE as error:
             self._wait_for_kafka(error)
             await self._publisher.close()
-            await _pause(stop, _RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
         finally:
             self._session = None
 
@@ -212,10 +214,3 @@ class _Service:
         """Stop the producer and close the files."""
         await self._publisher.close()
         await self._call(self._book.close)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

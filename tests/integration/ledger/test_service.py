@@ -7,7 +7,8 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support.kafka_log import fresh_topics, sender, until
-from support.ledger_log import end, forwarded, gap, request, tick, verdict
+from support.ledger_log import end, forwarded, gap, tick, verdict
+from support.ledger_log import request as inference_request
 
 from stream.ledger.errors import LedgerBusy
 from stream.ledger.files import LedgerFiles
@@ -15,6 +16,8 @@ from stream.ledger.reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Event, LogRange, RetrainingRecord
+from weir.broker.jars import apache_possible
+from weir.broker.local import start_broker
 from weir.client import Client
 
 pytestmark = pytest.mark.kafka
@@ -120,7 +123,7 @@ async def own_alerts(kafka):
 async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     names = kafka.names
-    question, answer, quiet = request("r1", 10.0), end("r1", 11.0), request("r2", 10.5)
+    question, answer, quiet = inference_request("r1", 10.0), end("r1", 11.0), inference_request("r2", 10.5)
     async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
         await to.raw(names.inference, b"no event at all")
         await to.send(names.inference, question, answer, gap("s1", 7, 9, ("r9",)))
@@ -149,7 +152,7 @@ async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tm
 
 async def test_it_goes_on_from_its_offsets_and_a_rebuild_gives_the_same(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
-    events = [request(f"r{index}", 10.0 + index) for index in range(50)]
+    events = [inference_request(f"r{index}", 10.0 + index) for index in range(50)]
     async with sender(kafka) as to:
         await to.send(kafka.names.inference, *events[:30])
         async with running(tmp_path, kafka) as ledger:
@@ -170,7 +173,7 @@ async def test_it_goes_on_from_its_offsets_and_a_rebuild_gives_the_same(broker, 
 async def test_another_schema_version_is_read_anew(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     async with sender(kafka) as to:
-        await to.send(kafka.names.inference, request("r1", 10.0))
+        await to.send(kafka.names.inference, inference_request("r1", 10.0))
         async with running(tmp_path, kafka) as ledger:
             await ledger.totals(owed=2)
         with contextlib.closing(sqlite3.connect(tmp_path / "partition-0.db", isolation_level=None)) as database:
@@ -182,7 +185,7 @@ async def test_another_schema_version_is_read_anew(broker, tmp_path):
 
 async def test_a_gap_a_lag_and_a_silence_are_alerts_of_its_own_that_resolve(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
-    names, event = kafka.names, request("r1", 100.0, owed=("pii",))
+    names, event = kafka.names, inference_request("r1", 100.0, owed=("pii",))
     async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
 
         async def states(**wanted):
@@ -238,3 +241,42 @@ async def test_a_second_ledger_on_the_same_files_is_refused(broker, tmp_path):
         second = running(tmp_path, kafka)
         with pytest.raises(LedgerBusy, match="only one may"):
             await second._work
+
+
+@pytest.mark.parametrize("kind", ["apache", "embedded"])
+async def test_it_waits_for_a_broker_that_died_and_goes_on(kind, tmp_path, request):
+    if kind == "apache" and not apache_possible():
+        request.getfixturevalue("apache_broker")
+    (tmp_path / "broker").mkdir()
+    with start_broker(kind, tmp_path / "broker") as broker:
+        kafka = await fresh_topics(broker.bootstrap)
+        first, second = inference_request("r1", 10.0), inference_request("r2", 11.0)
+        async with running(tmp_path / "ledger", kafka) as ledger:
+            async with sender(kafka) as to:
+                await to.send(kafka.names.inference, first)
+            await ledger.totals(owed=2)
+            if kind == "apache":
+                broker.kill()
+            else:
+                broker.stop()  # it saves once a second
+            reason = await until("a reason", lambda: ledger.health.get("waiting for kafka"), 60)
+            assert broker.bootstrap in reason
+            await asyncio.to_thread(ledger.reader.coverage)
+            broker.start()
+            async with sender(kafka) as to:
+                await to.send(kafka.names.inference, second)
+            await until("the second event", lambda: ledger.reader.coverage().total.owed == 4, 60)
+            await until("health", lambda: not ledger.health)
+
+
+async def test_a_log_that_was_begun_anew_is_read_from_zero(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    async with sender(kafka) as to:
+        await to.send(kafka.names.inference, inference_request("r1", 10.0), inference_request("r2", 11.0))
+        async with running(tmp_path, kafka) as ledger:
+            await ledger.totals(owed=4)
+        with contextlib.closing(sqlite3.connect(tmp_path / "partition-0.db", isolation_level=None)) as database:
+            database.execute("UPDATE offsets SET next = 900 WHERE topic = ?", (kafka.names.inference,))
+        async with running(tmp_path, kafka) as ledger:
+            await until("a rebuild", lambda: ledger.registry.get_sample_value("weir_ledger_rebuilds_total") == 1)
+            await ledger.totals(owed=4)
