@@ -11,7 +11,7 @@ from stream.retraining.machine import Decision, Retraining
 from stream.retraining.ranges import data_range
 from stream.retraining.state import ModelState, decode, encode
 from stream.runtime import AckedTable
-from stream.watch.retained import retained
+from stream.watch.retained import committed, retained
 from stream.watch.spans import mark
 from stream.watch.stage import PartitionCache, StageContext, rows
 from stream.wire import AlertRecord, Event, RetrainingRecord, partition_for, tenant_model_key
@@ -130,11 +130,15 @@ class RetrainStage:
         return place
 
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Place:
-        """Replay what alerts and retraining retain for `lost`; the requests that were made have the last word."""
+        """Replay what alerts and retraining retain for `lost`; the requests that were made have the last word.
+
+        Up to what is committed: what comes after is delivered, and may decide something that is to be published.
+        """
         place: _Place = {}
         options = self._context.kafka.client_options()
         for topic in (self._context.names.alerts, self._context.names.retraining):
-            async for offset, event in retained(options, topic, partition, None, self._app.progress):
+            end = await committed(options, self._app.conf.id, topic, partition)
+            async for offset, event in retained(options, topic, partition, end, self._app.progress):
                 state = _state_of(place, event) if _key_of(event) in lost else None
                 if state is not None:
                     self._apply(state, event, topic, offset)

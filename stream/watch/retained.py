@@ -1,21 +1,21 @@
 """Reading back what a partition still holds, for a state that cannot be read."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.wire import Event, WireError, decode
 
-__all__ = ["retained"]
+__all__ = ["committed", "retained"]
 
 _POLL_MS = 500
 
 
 async def retained(
-    options: dict[str, Any], topic: str, partition: int, end: int | None = None, progress: Any = None
+    options: dict[str, Any], topic: str, partition: int, end: int, progress: Callable[[], None]
 ) -> AsyncIterator[tuple[int, Event]]:
-    """Yield (offset, event) of `topic`'s `partition` from the earliest retained record up to `end`, exclusive (its present end).
+    """Yield (offset, event) of `topic`'s `partition` from the earliest retained record up to `end`, exclusive.
 
     Parameters
     ----------
@@ -30,8 +30,6 @@ async def retained(
     try:
         consumer.assign([place])
         await consumer.seek_to_beginning(place)
-        if end is None:
-            end = (await consumer.end_offsets([place]))[place]
         while await consumer.position(place) < end:
             records = await consumer.getmany(place, timeout_ms=_POLL_MS)
             for record in records.get(place, []):
@@ -39,8 +37,7 @@ async def retained(
                     event = _decoded(record)
                     if event is not None:
                         yield record.offset, event
-            if progress is not None:
-                progress()
+            progress()
     finally:
         await consumer.stop()
 
@@ -51,3 +48,13 @@ def _decoded(record: Any) -> Event | None:
         return decode(record.value, record.headers)
     except WireError:
         return None
+
+
+async def committed(options: dict[str, Any], group: str, topic: str, partition: int) -> int:
+    """Return the offset that `group` has committed, 0 where it has committed none."""
+    consumer = AIOKafkaConsumer(**options, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        return int(await consumer.committed(TopicPartition(topic, partition)) or 0)
+    finally:
+        await consumer.stop()

@@ -1,5 +1,6 @@
 """What the three agents of the watch app share: the app, its topics, its boundary to bytes, its way to publish and to settle."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -119,15 +120,22 @@ class PartitionCache:
 async def drain(stream: Any, handle: Callable[[list[Any]], Awaitable[None]]) -> None:
     """Hand `stream`'s raw events to `handle` in order, as many at once as are waiting, 256 at most.
 
-    So a flood costs one state write a batch, and a lone event waits for nothing.
+    So a flood costs one state write a batch, and a lone event waits for nothing. Ends with what `handle` raises.
     """
-    batch: list[Any] = []
-    quiet = stream.noack()
-    async for raw in quiet.events():
-        batch.append(raw)
-        if len(batch) >= _BATCH or quiet.channel.queue.empty():
-            ready, batch = batch, []
-            await handle(ready)
+    waiting: asyncio.Queue[Any] = asyncio.Queue(_BATCH)
+    async with asyncio.TaskGroup() as tasks:
+        worker = tasks.create_task(_work(waiting, handle))
+        async for raw in stream.noack().events():
+            await waiting.put(raw)
+        worker.cancel()
+
+
+async def _work(waiting: "asyncio.Queue[Any]", handle: Callable[[list[Any]], Awaitable[None]]) -> None:
+    while True:
+        batch = [await waiting.get()]
+        while not waiting.empty():
+            batch.append(waiting.get_nowait())
+        await handle(batch)
 
 
 def rows(table: AckedTable) -> list[tuple[bytes, bytes]]:

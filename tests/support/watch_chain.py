@@ -23,7 +23,7 @@ class Chain:
         What stands on the topics afterwards; decisions with the log time that they were made at.
     """
 
-    def __init__(self, patterns: dict[str, dict[str, Any]], detectors: Any, partitions: int = 1) -> None:
+    def __init__(self, patterns: dict[str, dict[str, Any]], detectors: Any, partitions: int = 2) -> None:
         self._patterns = patterns
         self._watch = PartitionWatch(
             WatchRules(partitions=partitions, source_silence_seconds=60.0, tenants=self._tenant, detectors=detectors)

@@ -1,63 +1,18 @@
 """The demo's promise, at high speed: its settings, its number of requests and its pace, with synthetic embeddings."""
 
-import random
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from support.signal_log import finding_of, score_tick, signal_event
+from support.demo_log import START, TENANT, demo_log
+from support.signal_log import finding_of
 from support.watch_chain import Chain, plain
 
 from stream.watch.app import stream_detectors
 from stream.wire import AlertRecord
 
-TENANT = "demo-abc123"
-START = 1_800_000_000.0
 REQUIRED = {"bucket_seconds": 5, "drift": {"reference_events": 40, "alarm_every_events": 1000}}
 GATES = {"retraining": {"windows": 2, "events": 40, "principals": 3}}
-
-
-def embeddings(seed):
-    """Return a maker of packed embeddings: ordinary prompts spread over a few topics, and one that is new."""
-    rng = np.random.default_rng(seed)
-    topics = rng.normal(size=(6, 96))
-    topics /= np.linalg.norm(topics, axis=1, keepdims=True)
-
-    def make(new):
-        base = topics[5] if new else topics[rng.integers(0, 5)]
-        vector = base + 0.06 * rng.normal(size=96)
-        return (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
-
-    return make
-
-
-def demo_log(seed, *, ordinary=64, odd=13, new=73, seconds=75.0, keys=4, flood=False):
-    """Return what score publishes for the demo's traffic; ticks follow a second behind, and go on when it has ended."""
-    random_, embed = random.Random(seed), embeddings(seed)
-    total = ordinary + odd + new
-    timed = []
-    for number in range(total):
-        time = START + seconds * number / total
-        phase = "ordinary" if number < ordinary else "odd" if number < ordinary + odd else "new"
-        principal = "k0" if flood and phase != "ordinary" else f"k{number % keys}"
-        where = {"tenant": TENANT, "principal": principal}
-        features = {"characters": random_.gauss(60, 15), "words": random_.gauss(11, 3)}
-        request = signal_event(f"r{number}", time, features=features, embedding=embed(phase == "new"), **where)
-        timed.append((time, request))
-        if phase == "odd":
-            detector = ("pii", "toxicity", "injection")[number % 3]
-            timed.append((time, finding_of(f"r{number}", time, detector, **where)))
-        end = time + 0.8
-        measured = {"characters": random_.gauss(70, 10), "words": 12.0, "latency_seconds": random_.gauss(0.8, 0.1)}
-        answer = signal_event(
-            f"r{number}", end, side="output", features=measured, embedding=embed(phase == "new"), **where
-        )
-        timed.append((end, answer))
-    timed += [
-        (START + second + 1.0, score_tick(0, {"gateway": START + float(second)})) for second in range(int(seconds) + 40)
-    ]
-    return [event for _, event in sorted(timed, key=lambda pair: pair[0])]
 
 
 def settings(**more):

@@ -1,0 +1,172 @@
+"""The watch app on real brokers: what score wrote becomes alerts and a request, once, where the design says."""
+
+import time
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from support.demo_log import TENANT, demo_log
+from support.signal_log import MODEL
+from support.watch_chain import Chain
+from support.watch_lab import P, Q, WatchLab
+
+from stream.retraining.ranges import data_range
+from stream.watch.app import stream_detectors
+from stream.wire import AlertRecord, FindingRecord, RetrainingRecord, Tick, partition_for, tenant_model_key
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+TENANTS = tomllib.loads((Path(__file__).parents[3] / "weir.toml").read_text())["tenants"]
+
+
+@pytest.fixture
+async def lab(broker, tmp_path) -> WatchLab:
+    return await WatchLab(broker.bootstrap, tmp_path, TENANTS).create()
+
+
+@pytest.fixture
+async def apache(apache_broker, tmp_path) -> WatchLab:
+    return await WatchLab(apache_broker.bootstrap, tmp_path, TENANTS).create()
+
+
+async def settled(lab, app):
+    """Wait until everything on the stage's topics is committed."""
+
+    async def all_committed():
+        await app.consumer.commit()
+        for topic in (lab.names.signals, lab.names.findings, lab.names.alerts, lab.names.retraining):
+            records = await lab.read(topic, Q)
+            for partition in range(Q):
+                count = len([record for record in records if record.partition == partition])
+                if (await lab.committed(app.conf.id, topic, partition) or 0) < count:
+                    return False
+        return True
+
+    await lab.eventually(all_committed, 40)
+
+
+async def test_signals_and_findings_become_alerts_and_a_request(lab):
+    log = demo_log(1)
+    await lab.publish([b"no event", *log])
+    async with lab.watching() as app:
+
+        async def requested():
+            return "requested" in [record.state for record in await lab.decisions()]
+
+        await lab.eventually(requested, 60)
+        await settled(lab, app)
+        assert app.held() == 0
+    await check_second_run(lab)
+    alerts = await lab.alerts()
+    assert {"pii", "toxicity", "drift"} <= {record.detector for record in alerts}
+    assert {record.alert_id for record in alerts} == expected_ids(log)
+    pairs = [(record.alert_id, record.revision) for record in alerts]
+    assert len(pairs) == len(set(pairs))
+    await check_places(lab)
+    check_traces(lab, await lab.records(lab.names.retraining, RetrainingRecord))
+    assert len(await lab.read(lab.names.dead_letters)) == 1
+    assert lab.registry.get_sample_value("weir_dead_letters_total", {"stage": "watch", "disposition": "decode"}) == 1
+    assert lab.registry.get_sample_value("weir_open_events", {"partition": "0"}) == 0
+    assert lab.registry.get_sample_value("weir_retraining_decisions_total", {"state": "requested"}) == 1
+
+
+async def check_second_run(lab):
+    """What was done is not done again by the worker that comes next."""
+    before = await lab.alerts(), await lab.decisions()
+    registry, spans = lab.registry, lab.exporter.get_finished_spans()
+    async with lab.watching() as app:
+        await settled(lab, app)
+    assert (await lab.alerts(), await lab.decisions()) == before
+    assert lab.exporter.get_finished_spans() == spans
+    lab.registry = registry
+
+
+def expected_ids(log):
+    """Return the alert ids that the stages come to without Kafka."""
+    return {event.data.alert_id for event in Chain(TENANTS, stream_detectors).run(log).alerts}
+
+
+async def check_places(lab):
+    """Every record is on the partition of its key, or of its (tenant, model)."""
+    place = partition_for(tenant_model_key(TENANT, MODEL), Q)
+    for record, event in await lab.records(lab.names.alerts, AlertRecord):
+        assert record.partition == place
+        assert record.key == event.data.alert_id.encode()
+    for record, event in await lab.records(lab.names.retraining, RetrainingRecord):
+        assert record.partition == place
+        assert record.key == tenant_model_key(TENANT, MODEL).encode()
+        assert event.causationid in event.data.alert_ids
+    for record, event in await lab.records(lab.names.findings, FindingRecord):
+        assert record.partition == partition_for(event.partitionkey, Q)
+    ticks = [(record.partition, event.data) for record, event in await lab.records(lab.names.findings, Tick)]
+    assert {partition for partition, _ in ticks} == set(range(Q))
+    for partition in range(Q):
+        times = [tick.watermark for place, tick in ticks if place == partition]
+        assert times == sorted(set(times))
+        assert all(later - earlier >= 1 for earlier, later in pairwise(times))
+
+
+def check_traces(lab, decisions):
+    """One trace from the tipping evidence over the alert to the decision."""
+    spans = {span.context.span_id: span for span in lab.exporter.get_finished_spans()}
+    (event,) = [event for _, event in decisions if event.data.state == "requested"]
+    decision = spans[int(event.traceparent.split("-")[2], 16)]
+    assert decision.name == "retraining requested"
+    alert = spans[decision.parent.span_id]
+    assert alert.name.startswith("alert ")
+    assert alert.context.trace_id == decision.context.trace_id == alert.parent.trace_id
+    assert decision.links
+
+
+async def test_a_request_names_the_offsets_between_two_event_times(lab):
+    start = time.time() - 60  # a broker refuses a time that is an hour ahead of its own
+    producer = AIOKafkaProducer(**lab.kafka.client_options())
+    await producer.start()
+    try:
+        for number in range(20):
+            await producer.send_and_wait(
+                lab.names.inference, b"x", partition=number % P, timestamp_ms=int((start + number) * 1000)
+            )
+    finally:
+        await producer.stop()
+    options = lab.kafka.client_options()
+    found = await data_range(options, lab.names.inference, P, start + 4, start + 13)
+    assert found.topic == lab.names.inference
+    assert (found.first, found.last) == ({"0": 2, "1": 2}, {"0": 7, "1": 7})
+    rest = await data_range(options, lab.names.inference, P, start + 30, start + 40)
+    assert (rest.first, rest.last) == ({"0": 10, "1": 10}, {"0": 10, "1": 10})
+
+
+async def test_garbage_in_the_table_is_rebuilt_from_the_log(apache):
+    log = demo_log(3)
+    half = len(log) // 2
+    await apache.publish(log[:half])
+    app = apache.watch_app()
+    async with apache.running(app):
+        await settled_signals(apache, app)
+        for name in ("streams", "alerts", "retraining"):
+            table = app.tables[name]
+            for key in list(table.data):
+                partition = int(key[-1:]) if key.startswith(b"\0") else partition_for(key, Q)
+                await table.put(key, b"garbage", partition=partition)
+    await apache.publish(log[half:])
+    async with apache.watching() as app:
+        await settled(apache, app)
+    assert {record.alert_id for record in await apache.alerts()} == expected_ids(log)
+    assert [record.state for record in await apache.decisions()].count("requested") == 1
+    assert "detector reset" in [
+        event.data.feature for _, event in await apache.records(apache.names.findings, FindingRecord)
+    ]
+
+
+async def settled_signals(lab, app):
+    """Wait until every tick so far is done: what stays open is in open buckets."""
+
+    async def nothing_but_held():
+        tracker = app.consumer.tracker
+        places = [tp for tp in tracker.partitions if app.topics.acks_enabled_for(tp.topic)]
+        read = all((tracker.delivered(tp) or 0) == (app.consumer.highwater(tp) or 0) for tp in places)
+        return read and tracker.open_count() == app.held() and bool(app.tables["retraining"].data)
+
+    await lab.eventually(nothing_but_held, 40)
