@@ -23,6 +23,10 @@ __all__ = ["Failed", "ModelPool", "Outcome"]
 _log = logging.getLogger(__name__)
 #: A piece of a batch gets its share of the deadline, at least this one.
 _SMALLEST_SHARE = 0.25
+#: Loading models on a busy machine takes a minute; a process that takes longer than this will not come.
+_LOAD_SECONDS = 300.0
+#: What ending a process that is past its deadline may take.
+_GRACE_SECONDS = 10.0
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +52,7 @@ class ModelPool:
     deadline_seconds
         Of a whole batch.
     progress
-        Called after each step of a search, which can take longer than a watchdog's patience.
+        Called while a batch is on its way in good order: a search or a load can take longer than a watchdog's patience.
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class ModelPool:
         """
         self._pool = self._new_pool()
         try:
-            await asyncio.wrap_future(self._pool.schedule(engine.ready))
+            await self._result(self._pool.schedule(engine.ready), 0.0)
         except RuntimeError as error:
             raise ModelsLost("the models cannot be loaded; the model process's log says why") from error
         self._ready.set()
@@ -129,7 +133,7 @@ class ModelPool:
                 raise asyncio.CancelledError
             try:
                 future: Any = pool.schedule(engine.score, args=(items,), timeout=deadline)
-                result: list[Scored] = await asyncio.wrap_future(future)
+                result: list[Scored] = await self._result(future, deadline)
             except RuntimeError as error:
                 if pool.active and not isinstance(error, BrokenProcessPool):
                     raise
@@ -140,6 +144,27 @@ class ModelPool:
                 return result
         raise AssertionError
 
+    async def _result(self, future: Any, deadline: float) -> Any:
+        """Wait for a task. While its process loads models, or is within the deadline, that is progress to the watchdog."""
+        loop = asyncio.get_running_loop()
+        waiting, patience = asyncio.wrap_future(future), loop.time() + _LOAD_SECONDS
+        started = False
+        try:
+            while not (await asyncio.wait({waiting}, timeout=1.0))[0]:
+                if future.running() and not started:
+                    started, patience = True, loop.time() + deadline + _GRACE_SECONDS
+                if loop.time() < patience:
+                    self._progress()
+                elif not started:
+                    break
+        except BaseException:
+            waiting.cancel()
+            raise
+        if not waiting.done():
+            waiting.cancel()
+            raise ModelsLost(f"no model process was ready within {_LOAD_SECONDS:.0f} s; its log says why")
+        return waiting.result()
+
     async def _replace(self, broken: ProcessPool) -> None:
         async with self._replacing:
             if self._pool is not broken:
@@ -148,7 +173,7 @@ class ModelPool:
             self._pool = pool = self._new_pool()
             await asyncio.to_thread(_end, broken)
             try:
-                await asyncio.wrap_future(pool.schedule(engine.ready))
+                await self._result(pool.schedule(engine.ready), 0.0)
             except RuntimeError as error:
                 raise ModelsLost("the model processes ended and new ones do not load; their log says why") from error
 

@@ -47,11 +47,14 @@ class Double(TextDetector[Config]):
         if "RAISE" in text:
             raise ValueError(text)
         spans = tuple(
-            Span(start=match.start(), end=match.end(), type="PHONE_NUMBER", score=0.9) for match in _DIGITS.finditer(text)
+            Span(start=match.start(), end=match.end(), type="PHONE_NUMBER", score=0.9)
+            for match in _DIGITS.finditer(text)
         )
         covered = 0.5 if "HALF" in text else 1.0
         score = 0.9 if spans else 0.1
-        return Score(score=score, label="found" if spans else "clear", flagged=bool(spans), covered=covered, spans=spans)
+        return Score(
+            score=score, label="found" if spans else "clear", flagged=bool(spans), covered=covered, spans=spans
+        )
 
 
 def create(name, options=None):

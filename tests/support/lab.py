@@ -82,7 +82,7 @@ class Lab:
             consumer.assign(tps)
             ends = await consumer.end_offsets(tps)
             records: list = []
-            while any([await consumer.position(tp) < ends[tp] for tp in tps]):  # noqa: C419 - awaits need a list
+            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
                 for batch in (await consumer.getmany(timeout_ms=200)).values():
                     records += batch
             return records

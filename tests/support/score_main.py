@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
-from support.score_stack import DOUBLES, P, Q
 
 from stream.runtime.worker import run
 from stream.score.app import create_app
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from support.score_stack import DOUBLES, P, Q
 
 
 def main(bootstrap, prefix, directory, seconds="0", watchdog="60"):

@@ -8,8 +8,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
-from support import doubles
-from support.lab import Lab
 
 from stream.score.app import create_app
 from stream.score.engine import EngineSpec
@@ -27,6 +25,8 @@ from stream.wire import (
     inference_key,
     partition_for,
 )
+from support import doubles
+from support.lab import Lab
 
 P, Q = 2, 2
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -76,7 +76,9 @@ def _event(event_id, data, at, request_id, type_=None):
 
 
 def tick(at, source="spool-1"):
-    return Event(id=f"tick/{source}/{at}", source=source, type=Tick.event_type, time=at, data=Tick(sources={source: at}))
+    return Event(
+        id=f"tick/{source}/{at}", source=source, type=Tick.event_type, time=at, data=Tick(sources={source: at})
+    )
 
 
 def closed(at, source="spool-1"):

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from support.score_stack import DOUBLES, P, Q, TRACE, closed, end, request, tick
+from support.score_stack import DOUBLES, TRACE, P, Q, closed, end, request, tick
 
 from stream.wire import Event, FindingRecord, GapRecord, Signal, Tick, Verdict, partition_for
 from stream.wire.ids import event_finding_id, verdict_id
@@ -29,7 +29,9 @@ async def test_what_an_exchange_gives(either):
         assert (record.key, record.partition) == (ask.partitionkey.encode(), partition_for(ask.partitionkey, P))
         assert data.flagged == (data.side == "input")
         assert event.traceparent == dict(record.headers)["traceparent"].decode()
-    findings = {event.data.detector: event for _, event in await lab.findings() if isinstance(event.data, FindingRecord)}
+    findings = {
+        event.data.detector: event for _, event in await lab.findings() if isinstance(event.data, FindingRecord)
+    }
     assert set(findings) == {"pii", "toxicity", "injection"}
     pii = findings["pii"]
     assert pii.id == event_finding_id("r1/request", "pii", "test-1")
@@ -125,7 +127,9 @@ async def test_poisons_are_dead_letters_with_error_verdicts_and_their_batch_is_s
     assert set(found) == {b"timeout", b"bug"}
     assert b"HANG" in found[b"timeout"].value
     assert b"CRASH" in found[b"bug"].value
-    assert all(b"HANG" not in value and b"CRASH" not in value for record in found.values() for _, value in record.headers)
+    assert all(
+        b"HANG" not in value and b"CRASH" not in value for record in found.values() for _, value in record.headers
+    )
     assert {event.data.request_id for _, event in await lab.signals()} == set(texts)
 
 
@@ -154,4 +158,3 @@ async def test_a_tick_never_overtakes_an_output(lab):
         heard = {data.partition: data for record, data in signals if record.partition == number}
         assert set(heard) == set(range(P))
         assert all("spool-1" in data.closed for data in heard.values())
-

@@ -41,6 +41,7 @@ async def worker(lab, *options):
             await process.wait()
 
 
+@pytest.mark.timeout(240)  # two starts of a worker, and the session time-out between them
 async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_same(lab):
     ids = [f"r{number}" for number in range(40)]
     await lab.append(*(request(name, f"hello 5551234 {name}") for name in ids), tick(500.0))
@@ -78,9 +79,20 @@ async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_sam
 
 
 async def test_a_worker_with_work_and_no_progress_ends_itself(lab):
-    await lab.append(request("r1", "this will HANG"))
-    async with worker(lab, "0", "3") as process:
-        assert await asyncio.wait_for(process.wait(), 60) == EXIT_STALLED
+    """Its outputs have nowhere to go: the topic is gone, and the broker answers."""
+    await lab.append(request("r1", "hello"))
+
+    async def scored() -> bool:
+        return bool(await lab.signals())
+
+    async with worker(lab, "0", "6") as process:
+        await lab.eventually(scored, 60)
+        admin = AIOKafkaAdminClient(**lab.kafka.client_options())
+        await admin.start()
+        await admin.delete_topics([lab.names.signals])
+        await admin.close()
+        await lab.append(request("r2", "hello"))
+        assert await asyncio.wait_for(process.wait(), 90) == EXIT_STALLED
 
 
 async def test_topics_that_do_not_fit_end_the_worker_with_the_remedy(apache_broker, tmp_path):

@@ -1,0 +1,244 @@
+"""Events a second of the score app against a bare aiokafka loop that runs the same detectors on the same records.
+
+``python -m stream.score.bench HOST:PORT [EVENTS]`` prints one JSON object. The bare loop reads, decodes and scores in its own
+process and writes nothing; the app also publishes verdicts, findings and signals, awaits them, and commits.
+"""
+
+import asyncio
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+
+from stream.runtime import BaseApp
+from stream.score.app import create_app, engine_spec
+from stream.score.engine import Engine, Item
+from stream.score.outputs import owed, text_of
+from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.wire import (
+    Event,
+    Message,
+    RequestRecord,
+    ResponseRecord,
+    decode,
+    encode,
+    inference_key,
+    partition_for,
+)
+
+__all__ = ["Figures", "measure"]
+
+_WORDS = [
+    "the",
+    "a",
+    "of",
+    "and",
+    "to",
+    "in",
+    "recipe",
+    "garden",
+    "river",
+    "train",
+    "music",
+    "winter",
+    "because",
+    "while",
+    "quickly",
+    "slowly",
+    "green",
+    "old",
+    "small",
+    "please",
+    "explain",
+    "write",
+    "translate",
+    "summary",
+    "question",
+    "answer",
+    "city",
+    "mountain",
+    "number",
+    "letter",
+    "garage",
+    "engine",
+    "cook",
+    "bread",
+    "water",
+    "light",
+    "table",
+    "window",
+]
+_DEADLINE_SECONDS = 600.0
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured."""
+
+    events: int
+    stream_events_per_second: float
+    bare_events_per_second: float
+    ratio: float
+
+
+async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> Figures:
+    """Measure both arms on topics of their own, the bare loop first.
+
+    Parameters
+    ----------
+    bootstrap
+        A broker, ``host:port``.
+    events
+        Records, half of them requests and half answers.
+    seed
+        Of the texts.
+    """
+    kafka = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}.")
+    await _create_topics(kafka)
+    await _append(kafka, list(_records(events, seed)))
+    bare = await _bare(kafka, events)
+    stream = await _stream(kafka, events)
+    return Figures(
+        events=events,
+        stream_events_per_second=stream,
+        bare_events_per_second=bare,
+        ratio=stream / bare if bare else 0.0,
+    )
+
+
+def _records(count: int, seed: int) -> Iterator[Event]:
+    """Yield distinct texts of 10 to 60 words, some with something to find."""
+    rng = random.Random(seed)  # noqa: S311 - texts, no secrets
+    for number in range(count):
+        text = " ".join(rng.choices(_WORDS, k=rng.randint(10, 60)))
+        if number % 10 == 0:
+            text += f" call me at 212-555-{rng.randint(1000, 9999)}"
+        request_id = f"bench-{seed}-{number // 2}"
+        detectors = DetectorSettings()
+        data: RequestRecord | ResponseRecord
+        if number % 2 == 0:
+            message = Message(role="user", content=text)
+            data = RequestRecord(
+                request_id=request_id, tenant="bench", model="m", messages=(message,), owed=detectors.input
+            )
+        else:
+            data = ResponseRecord(
+                request_id=request_id, tenant="bench", model="m", status="complete", text=text, owed=detectors.output
+            )
+        yield Event(
+            id=f"{request_id}/{'request' if number % 2 == 0 else 'end'}",
+            source="bench",
+            type=data.event_type,
+            time=1_700_000_000.0 + number,
+            data=data,
+            correlationid=request_id,
+            partitionkey=inference_key("bench", request_id),
+        )
+
+
+async def _create_topics(kafka: KafkaSettings) -> None:
+    admin = AIOKafkaAdminClient(**kafka.client_options())
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic.name, topic.partitions, 1) for topic in kafka.topics()])
+    finally:
+        await admin.close()
+
+
+async def _append(kafka: KafkaSettings, events: list[Event]) -> None:
+    producer = AIOKafkaProducer(**kafka.client_options(), acks="all")
+    await producer.start()
+    try:
+        for event in events:
+            record = encode(event)
+            place = partition_for(record.key or b"", kafka.partitions)
+            await producer.send(
+                kafka.names.inference, record.value, key=record.key, partition=place, headers=list(record.headers)
+            )
+    finally:
+        await producer.stop()
+
+
+async def _bare(kafka: KafkaSettings, events: int) -> float:
+    """Return events/s of: read, decode, score; nothing else."""
+    engine = Engine(engine_spec(DetectorSettings(), ScoreSettings()))
+    await asyncio.to_thread(engine.load)
+    consumer = AIOKafkaConsumer(**kafka.client_options(), auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(kafka.names.inference, number) for number in range(kafka.partitions)])
+        done, began, first = 0, 0.0, 0
+        while done < events:
+            batches = await consumer.getmany(timeout_ms=1000, max_records=ScoreSettings().batch_events)
+            records = [record for batch in batches.values() for record in batch]
+            if records:
+                engine.score([_item(decode(record.value, record.headers)) for record in records])
+            done += len(records)
+            if records and not began:
+                began, first = time.perf_counter(), done
+        return (done - first) / (time.perf_counter() - began)
+    finally:
+        await consumer.stop()
+
+
+def _item(event: Event) -> Item:
+    assert isinstance(event.data, RequestRecord | ResponseRecord)
+    return Item(text=text_of(event.data), owed=owed(event.data), embed=True)
+
+
+async def _stream(kafka: KafkaSettings, events: int) -> float:
+    """Return events/s of the app: outputs acknowledged and offsets free."""
+    with tempfile.TemporaryDirectory() as directory:
+        app = create_app(
+            kafka,
+            DetectorSettings(),
+            ScoreSettings(),
+            WatchSettings(),
+            data_dir=Path(directory) / "score",
+            registry=CollectorRegistry(),
+            tracer_provider=TracerProvider(),
+        )
+        app.loop = asyncio.get_running_loop()
+        await app.start()
+        try:
+            return await _settled(app, events)
+        finally:
+            await app.stop()
+
+
+async def _settled(app: BaseApp, events: int) -> float:
+    """Return events/s from the first that was settled to the last."""
+    settled = [0]
+    settle = app.settle
+
+    def counting(event: object) -> bool:
+        settled[0] += 1
+        return settle(event)
+
+    app.settle = counting  # type: ignore[method-assign]
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    began, first = 0.0, 0
+    while settled[0] < events:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{settled[0]} of {events} events were scored within {_DEADLINE_SECONDS:.0f} s")
+        if settled[0] and not began:
+            began, first = time.perf_counter(), settled[0]
+        await asyncio.sleep(0.02)
+    return (settled[0] - first) / (time.perf_counter() - began)
+
+
+def _main(bootstrap: str, events: str = "400") -> None:
+    figures = asyncio.run(measure(bootstrap, events=int(events)))
+    sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
