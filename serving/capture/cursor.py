@@ -29,6 +29,8 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         How many of the numbers before it are in gap records of the spool.
     moved
         How many before it the shipper itself counted in gap records: too large for the broker, or damaged on the disk.
+    closed
+        Whether the source has ended before it: nothing follows.
     """
 
     segment: int = 0
@@ -36,6 +38,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
     shed: int = 0
     moved: int = 0
+    closed: bool = False
 
     @property
     def delivered(self) -> int:

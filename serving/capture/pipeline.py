@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
@@ -25,20 +26,37 @@ from serving.capture.segment import Kind, record_of, segment_path, segments
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import GapRecord, Record, partition_for, semconv
 
-__all__ = ["Pipeline"]
+__all__ = ["Pace", "Pipeline"]
 
 _LOG = logging.getLogger(__name__)
-_WINDOW_FRAMES = 1024
-_WINDOW_BYTES = 8 * 1024 * 1024
-_POLL_SECONDS = 0.02
-_SAVE_SECONDS = 0.1
-_STALL_SECONDS = 40.0
 _DRAIN_SECONDS = 5.0
 
 _YIELD_EVERY = 32
 _NUMBERED = (Kind.REQUEST, Kind.END)
 
 Sent = asyncio.Future[Any]
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast a pipeline goes.
+
+    Parameters
+    ----------
+    window_frames, window_bytes
+        In flight, at most.
+    poll_seconds
+        How often an idle spool is looked at.
+    save_seconds
+        How often the cursor is written, at most; a kill sends again what came since.
+    stall_seconds
+        A producer that gets nothing acknowledged for so long is given up.
+    """
+
+    window_frames: int = 1024
+    window_bytes: int = 8 * 1024 * 1024
+    poll_seconds: float = 0.02
+    save_seconds: float = 0.1
+    stall_seconds: float = 40.0
 
 
 class _Entry(NamedTuple):
@@ -48,7 +66,6 @@ class _Entry(NamedTuple):
     size: int
     futures: list[Sent]
     began: float
-    closes: bool
 
 
 class Pipeline:
@@ -62,6 +79,8 @@ class Pipeline:
         Where producers come from.
     tracer, metrics
         Where it reports.
+    pace
+        Bounds and intervals.
     """
 
     def __init__(
@@ -71,6 +90,7 @@ class Pipeline:
         *,
         tracer: Tracer,
         metrics: ShipperMetrics,
+        pace: Pace | None = None,
     ) -> None:
         self._directory = directory
         self._source = directory.name
@@ -79,13 +99,18 @@ class Pipeline:
         self._partitions = delivery.partitions
         self._tracer = tracer
         self._metrics = metrics
+        self._pace = pace or Pace()
         self._window: deque[_Entry] = deque()
         self._window_bytes = 0
         self._refused: set[tuple[int, int]] = set()
         self._careful = 0
         self._saved = self.cursor = load_cursor(directory)
         self._saved_at = self._progress_at = 0.0
-        self.closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the source has ended and everything of it is delivered."""
+        return self.cursor.closed
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ship until the source is closed and everything of it delivered (then :attr:`closed` is True), or until `stop`.
@@ -126,20 +151,20 @@ class Pipeline:
                 if position % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)  # a send that needs no waiting would keep the sender from its turn
             self._advance(lease)
-            if time.monotonic() - self._saved_at >= _SAVE_SECONDS:
+            if time.monotonic() - self._saved_at >= self._pace.save_seconds:
                 await self._save()
             if not items:
-                await self._wait(_POLL_SECONDS)
+                await self._wait(self._pace.poll_seconds)
         deadline = time.monotonic() + _DRAIN_SECONDS
         while self._window and time.monotonic() < deadline:
-            await self._wait(_POLL_SECONDS)
+            await self._wait(self._pace.poll_seconds)
             self._advance(lease)
         await self._save()
 
     async def _make_room(self, lease: Lease) -> None:
         """Wait until another frame may be in flight; a producer that gets nothing through for long is given up."""
-        frames = 1 if self._careful else _WINDOW_FRAMES
-        while len(self._window) >= frames or self._window_bytes >= _WINDOW_BYTES:
+        frames = 1 if self._careful else self._pace.window_frames
+        while len(self._window) >= frames or self._window_bytes >= self._pace.window_bytes:
             await self._wait(1.0)
             self._advance(lease)
         self._careful = max(0, self._careful - 1)
@@ -158,12 +183,11 @@ class Pipeline:
             self._window.popleft()
             self._window_bytes -= entry.size
             self.cursor = entry.cursor
-            self.closed = entry.closes
             self._progress_at = time.monotonic()
         if lease.is_lost:
             raise DeliveryLost(lease.reason)
-        if self._window and time.monotonic() - max(self._progress_at, self._window[0].began) > _STALL_SECONDS:
-            raise DeliveryLost(f"nothing was acknowledged for {_STALL_SECONDS:.0f} s")
+        if self._window and time.monotonic() - max(self._progress_at, self._window[0].began) > self._pace.stall_seconds:
+            raise DeliveryLost(f"nothing was acknowledged for {self._pace.stall_seconds:.0f} s")
 
     def _check(self, entry: _Entry) -> None:
         for future in entry.futures:
@@ -196,8 +220,7 @@ class Pipeline:
             except MessageSizeTooLargeError as error:
                 self._refused.add((item.cursor.segment, item.cursor.offset))
                 raise DeliveryLost(repr(error)) from error
-        closes = item.frame.kind == Kind.CLOSED
-        self._window.append(_Entry(item.cursor, size, futures, time.monotonic(), closes))
+        self._window.append(_Entry(item.cursor, size, futures, time.monotonic()))
         self._window_bytes += size
 
     async def _send_refused(self, lease: Lease, item: Item) -> list[Sent]:

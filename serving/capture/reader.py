@@ -137,5 +137,12 @@ class SpoolReader:
         refused = (self.cursor.segment, frame.end) in self._refused
         if refused and own:
             moved += 1
-        self.cursor = Cursor(segment=self.cursor.segment, offset=frame.end, number=frame.number, shed=shed, moved=moved)
+        self.cursor = Cursor(
+            segment=self.cursor.segment,
+            offset=frame.end,
+            number=frame.number,
+            shed=shed,
+            moved=moved,
+            closed=frame.kind == Kind.CLOSED,
+        )
         return Item(frame, self.cursor, before + 1, missing, refused)

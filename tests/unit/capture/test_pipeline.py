@@ -286,3 +286,15 @@ async def test_with_the_broker_away_the_pipeline_waits_and_can_be_stopped(spool,
     assert not task.done()
     await finish(stop, task)
     assert SourceReader(spool.directory).read().spooled == 1
+
+
+async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_ended(spool, ship):
+    kafka = SimulatedKafka()
+    spool.writer.finish()
+    _, _, task = ship(kafka)
+    await until(lambda: kafka.pending)
+    kafka.take()
+    await task
+    pipeline, _, again = ship(kafka)
+    await asyncio.wait_for(again, 10)
+    assert pipeline.closed
