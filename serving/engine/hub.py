@@ -23,6 +23,7 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
     ModelInvalidError
         What came has another digest than the one pinned.
     """
+    import httpx  # noqa: PLC0415
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a download needs it
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
 
@@ -35,7 +36,7 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
             ignore_patterns=_NOT_PATTERNS,
             tqdm_class=_reporting(progress, source.repository),
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
         raise ModelNotFoundError(
             f"{source.repository}@{source.revision} did not come from the hub ({type(error).__name__}): "
             "check the name and the network, or give a local directory"
@@ -56,6 +57,7 @@ def _checked(source: HubSource, target: Path) -> str:
 
 def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
     """Look up the commit that a repository's main branch points to now, so that a download is of one revision."""
+    import httpx  # noqa: PLC0415
     from huggingface_hub import HfApi  # noqa: PLC0415
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
 
@@ -65,7 +67,7 @@ def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
         raise ModelNotFoundError(
             f"the hub does not give {repository} ({type(error).__name__}): check the name"
         ) from error
-    except (HFValidationError, OSError) as error:
+    except (HFValidationError, httpx.HTTPError, OSError) as error:
         raise ModelNotFoundError(
             f"{repository} is no known model, no directory, and the hub cannot be asked ({type(error).__name__}): "
             "check the name, or give a local directory"

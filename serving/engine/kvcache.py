@@ -17,6 +17,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     dtype: torch.dtype
     device: torch.device
+    pack: bool = True
 
 
 class KVCache:

@@ -21,9 +21,9 @@ Linear = Callable[[torch.Tensor], torch.Tensor]
 """Maps `[rows, in]` to `[rows, out]`."""
 
 
-def make_linear(weight: torch.Tensor, bias: torch.Tensor | None, *, rows: int) -> Linear:
+def make_linear(weight: torch.Tensor, bias: torch.Tensor | None, *, rows: int, pack: bool = True) -> Linear:
     """Make a linear layer of `weight` `[out, in]`; `rows` is how many rows it will mostly see."""
-    if weight.device.type == "cpu" and can_pack(weight.dtype):
+    if pack and weight.device.type == "cpu" and can_pack(weight.dtype):
         return _packed(weight, bias, rows)
     weight = weight.contiguous()
     return lambda x: functional.linear(x, weight, bias)

@@ -72,7 +72,7 @@ class LlamaModel:
         self._layers = [self._layer(weights, index) for index in range(config.num_hidden_layers)]
         self._norm = weights.take("model.norm.weight")
         head = self._embedding if config.tied else weights.take("lm_head.weight")
-        self._head = make_linear(head, None, rows=room.slots)
+        self._head = make_linear(head, None, rows=room.slots, pack=room.pack)
         angles = torch.outer(torch.arange(room.limit).float(), rotary_frequencies(config))
         angles = torch.cat((angles, angles), dim=-1).to(self.device)
         self._cos, self._sin = angles.cos().to(room.dtype), angles.sin().to(room.dtype)
@@ -207,4 +207,5 @@ class _Weights:
         """Make one linear layer of several that read the same input."""
         weight = torch.cat([self.take(f"{name}.weight") for name in names])
         biases = [bias for name in names if (bias := self.find(f"{name}.bias")) is not None]
-        return make_linear(weight, torch.cat(biases) if biases else None, rows=self._room.slots)
+        bias = torch.cat(biases) if biases else None
+        return make_linear(weight, bias, rows=self._room.slots, pack=self._room.pack)

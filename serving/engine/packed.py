@@ -45,7 +45,11 @@ class PackedEngine:
         self._dir, self._raw, self._config = model_dir, config, LlamaConfig.of(config)
         self.context_length = resources.limit(self._config.max_position_embeddings)
         self._room = Room(
-            slots=resources.slots, limit=self.context_length, dtype=resources.dtype, device=resources.device
+            slots=resources.slots,
+            limit=self.context_length,
+            dtype=resources.dtype,
+            device=resources.device,
+            pack=resources.pack,
         )
         self._threads = resources.thread_count
         self._loading = threading.Lock()
@@ -60,7 +64,8 @@ class PackedEngine:
     @property
     def name(self) -> str:
         """`packed`, or `llama` where weights cannot be packed."""
-        return "packed" if self._room.device.type == "cpu" and can_pack(self._room.dtype) else "llama"
+        room = self._room
+        return "packed" if room.pack and room.device.type == "cpu" and can_pack(room.dtype) else "llama"
 
     @property
     def model_version(self) -> str:

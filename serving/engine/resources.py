@@ -23,6 +23,8 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
         Longest prompt and answer together, in tokens; the model's own limit if `None`.
     threads
         Processor threads of a step; as many as this process may use if `None`.
+    pack
+        Whether to lay weights out for the processor where that is possible; off only to measure what it brings.
     """
 
     device: torch.device
@@ -30,6 +32,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 8
     max_length: int | None = None
     threads: int | None = None
+    pack: bool = True
 
     @property
     def thread_count(self) -> int:
