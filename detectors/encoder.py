@@ -153,7 +153,7 @@ class ToxicityDetector(EncoderDetector):
 
     name: ClassVar[str] = "toxicity"
     label: ClassVar[str] = "toxic"
-    threshold: ClassVar[float] = 0.7
+    threshold: ClassVar[float] = 0.55
 
 
 class InjectionDetector(EncoderDetector):
@@ -169,4 +169,4 @@ class RefusalDetector(EncoderDetector):
 
     name: ClassVar[str] = "refusal"
     label: ClassVar[str] = "refusal"
-    threshold: ClassVar[float] = 0.7
+    threshold: ClassVar[float] = 0.5

@@ -5,6 +5,7 @@ Why this exists: zero-width, tag and confusable characters keep a text readable 
 where they lie in the raw text.
 """
 
+# ruff: noqa: RUF001 - ambiguous characters are what this module is about
 import re
 import unicodedata
 
@@ -12,11 +13,11 @@ import msgspec
 
 __all__ = ["Normalised", "normalise", "without_surrogates"]
 
-# Letters that look like ASCII ones, by script; a subset of Unicode TR 39 that people use to evade filters.
+# Letters that look like ASCII ones; a subset of Unicode TR 39 that people use to evade filters.
 _LOOKALIKES = (
-    ("аеорсухіјѕԁһӏԛԝгьмтвкнАВЕКМНОРСТУХЅІЈԌ", "aeopcyxijsdhlqwrbmtbkhABEKMHOPCTYXSIJG"),
-    ("αβεικνορτυχωγηρμΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "abeiknoptuxwynpuABEZHIKMNOPTYX"),
-    ("ꭺᏴᏟᎠᎬᎻᎫᏦᏞᎷᏢᏚᎢᏙᎳᏃ", "ABCDEHJKLMPSTVWZ"),
+    ("аеорсухіјѕԁһӏԛԝАВЕКМНОРСТУХЅІЈԌ", "aeopcyxijsdhlqwABEKMHOPCTYXSIJG"),
+    ("гьмтвкнαβεικνορτυχωγηρμΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "rbmtbkhabeiknoptuxwynpuABEZHIKMNOPTYX"),
+    ("ꭺᴏᴄᎠᎬᎻᎫᏦᏞᎷᏢᏚᎢᏙᎳᏃ", "AOCDEHJKLMPSTVWZ"),
     ("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz"),
     ("ɑɡıȷɩʋɦɾʟօսցհոք", "agijivhrlouqhnp"),
     ("\u2010\u2011\u2012\u2013\u2014\u2212\ufe58", "-------"),
@@ -25,6 +26,8 @@ _FOLD = {ord(fancy): plain for fancies, plains in _LOOKALIKES for fancy, plain i
 # Invisible although not of category Cf: combining grapheme joiner, Hangul fillers, Khmer inherent vowels, Braille blank.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# In a word without a single ASCII letter only true twins count: many Greek words are made of lookalikes.
+_TWINS = frozenset(_LOOKALIKES[0][0] + _LOOKALIKES[2][0] + _LOOKALIKES[3][0])
 _DASHES = {ord(dash): "-" for dash in _LOOKALIKES[-1][0]}
 _WORD = re.compile(r"\w+")
 _CLUSTER = 32  # marks that are composed with one base at most: beyond it is not language, and would not be linear
@@ -69,9 +72,12 @@ def _pieces(text: str) -> list[tuple[str, int, int]]:
 
 
 def _fold(match: re.Match[str]) -> str:
-    """Fold a word of lookalikes if nothing foreign is left: a Russian word stays, a disguised English one does not."""
+    """Fold a word of lookalikes if nothing foreign is left: a Russian or Greek word stays, a disguised one does not."""
     word = match.group()
     if word.isascii():
+        return word
+    mixed = any(character.isascii() and character.isalpha() for character in word)
+    if not mixed and (len(word) < 3 or not _TWINS.issuperset(word)):
         return word
     folded = word.translate(_FOLD)
     return folded if folded.isascii() else word

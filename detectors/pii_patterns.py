@@ -220,7 +220,7 @@ def _phone_span(view: _Text, match: Any) -> Span | None:
     if found.startswith("+"):
         score = 0.75 if valid else 0.45
     elif valid:
-        score = 0.65 if grouped else 0.3
+        score = 0.65 if grouped and digits >= 9 else 0.3
     else:
         score = 0.3 if grouped and 7 <= digits <= 13 else 0.0
     score = min(1.0, score + CONTEXT_GAIN) if near and score else score

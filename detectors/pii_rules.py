@@ -52,6 +52,8 @@ OVERRIDES: dict[str, str | None] = {
     "NINO (medium)": r"\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]\b",
     # One character set before the @, so that no suffix is tried twice.
     "Email (Medium)": r"\b[\w!#$%&'*+\-/=?^`{|}~.]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
+    # Presidio's alternatives stop at the first that fits; ipaddress decides.
+    "IPv6": r"\b[0-9A-Fa-f]{1,4}(?::{1,2}[0-9A-Fa-f]{1,4}){1,7}(?:::)?|::(?:[0-9A-Fa-f]{1,4}:){0,6}[0-9A-Fa-f]{1,4}",
     "PAN (Low)": None,
     "PAN (Medium)": None,
     "Driver License - Digits (very weak)": None,

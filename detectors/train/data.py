@@ -262,5 +262,8 @@ def ordinary(root: Path) -> list[tuple[str, str]]:
     with (root / "traffic/mtbench_prompts.jsonl").open(encoding="utf-8") as file:
         bench = [("mtbench", turn) for line in file for turn in json.loads(line)["turns"]]
     return bench + [
-        (e.source, e.text) for read in (_clinc, _halueval) for e in read(root) if e.source != "halueval_answer"
+        (e.source, e.text)
+        for read in (_clinc, _halueval)
+        for e in read(root)
+        if e.source in {"clinc", "halueval_question"}
     ]
