@@ -123,12 +123,17 @@ async def gather_status(settings: Settings) -> Status:
         healthy=not problems,
         components=found,
         capture=capture,
-        lag=worst_lag(lags),
+        lag=_in_order_of_flow(worst_lag(lags), settings),
         coverage=_coverage(coverage, heartbeat),
         problems=problems,
         lag_by_consumer=lags,
         home=str(home),
     )
+
+
+def _in_order_of_flow(lag: dict[str, int], settings: Settings) -> dict[str, int]:
+    places = {topic.name: place for place, topic in enumerate(settings.kafka.topics())}
+    return dict(sorted(lag.items(), key=lambda item: places.get(item[0], len(places))))
 
 
 def _component(state: ComponentState) -> ComponentStatus:
