@@ -4,12 +4,15 @@ import asyncio
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from support.stack import running
 
 from bench import delay, endpoint, generation
 from serving.engine.weights import ensure
+from weir.broker.jars import apache_possible
+from weir.broker.local import start_broker
 
 MODEL = "smollm2-135m-instruct"
 PARTS = ("endpoint", "generation", "delay", "stream")
@@ -48,8 +51,14 @@ def main(parts: list[str]) -> int:
         asyncio.run(on_a_stack(chosen))
     if "stream" in chosen:
         say("# stream: score on a broker against a bare aiokafka loop with the same detectors")
-        return subprocess.run([sys.executable, "-m", "stream.score.bench"], check=False).returncode
+        return on_a_broker()
     return 0
+
+
+def on_a_broker() -> int:
+    kind = "apache" if apache_possible() else "embedded"
+    with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
+        return subprocess.run([sys.executable, "-m", "stream.score.bench", broker.bootstrap], check=False).returncode
 
 
 if __name__ == "__main__":
