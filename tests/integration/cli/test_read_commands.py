@@ -45,7 +45,7 @@ class Commands:
             cwd=self.cwd,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             check=False,
         )
 
@@ -55,8 +55,8 @@ class Commands:
         )
 
 
-@pytest.fixture
-async def stage(broker, tmp_path):
+@contextlib.asynccontextmanager
+async def staged(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     (tmp_path / "ports.json").write_text("{}")
     stop = asyncio.Event()
@@ -75,6 +75,18 @@ async def stage(broker, tmp_path):
     finally:
         stop.set()
         await asyncio.wait_for(task, 20)
+
+
+@pytest.fixture
+async def stage(broker, tmp_path):
+    async with staged(broker, tmp_path) as parts:
+        yield parts
+
+
+@pytest.fixture
+async def embedded_stage(embedded_broker, tmp_path):
+    async with staged(embedded_broker, tmp_path) as parts:
+        yield parts
 
 
 def alert(alert_id, state="firing", revision=0):
@@ -139,8 +151,8 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
     assert "2 of 2 owed verdicts settled" in rebuilt.stderr
 
 
-async def test_alerts_are_printed_and_followed_until_ctrl_c(stage):
-    kafka, commands, _ = stage
+async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
+    kafka, commands, _ = embedded_stage
     async with sender(kafka) as to:
         await to.send(kafka.names.alerts, alert("al_1"))
         once = await commands.run("alerts", "--json")
@@ -178,8 +190,8 @@ async def test_alerts_are_printed_and_followed_until_ctrl_c(stage):
                     await following.wait()
 
 
-async def test_retraining_without_events_says_so(stage):
-    _, commands, _ = stage
+async def test_retraining_without_events_says_so(embedded_stage):
+    _, commands, _ = embedded_stage
     result = await commands.run("retraining", "--since", "1h")
     assert (result.returncode, result.stdout) == (0, "")
     assert "no retraining events since 1h" in result.stderr
