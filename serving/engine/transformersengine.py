@@ -33,6 +33,7 @@ from serving.engine.textstream import TextStream
 __all__ = ["TransformersEngine"]
 
 _LOG = logging.getLogger(__name__)
+_FAILED = "a generation step failed: send the request again"
 _CLOSED = "the engine is closed: send the request again when the model is back"
 # Without a GPU to size it by, the cache is of this length a slot unless `max_length` says otherwise: 8192 tokens of
 # eight slots would be 3 GB for the smallest model.
@@ -65,6 +66,7 @@ class TransformersEngine:
         self._loading = threading.Lock()
         self._numbers = itertools.count()
         self._sampler = RequestSampler()
+        self._model: Any = None
         self._manager: Any = None
         self._codec: Codec | None = None
         self._inboxes: set[Inbox] = set()
@@ -86,17 +88,20 @@ class TransformersEngine:
             torch.set_num_threads(self._resources.thread_count)
             self._codec = _codec(self._dir)
             model: Any = AutoModelForCausalLM.from_pretrained(self._dir, dtype=self._resources.dtype)
-            model = model.to(self._resources.device).eval()
-            manager = model.init_continuous_batching(
-                generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
-                    do_sample=False, eos_token_id=sorted(self._ends) or [-1], max_new_tokens=1
-                ),
-                continuous_batching_config=self._batching(),
-            )
-            self._sampler.install(manager.logit_processor)
-            manager.start()
-            self._manager = manager
+            self._model = model.to(self._resources.device).eval()
+            self._manager = self._started()
             _LOG.info("engine transformers has loaded %s (%s)", self.model_version, self._resources.dtype)
+
+    def _started(self) -> Any:
+        manager = self._model.init_continuous_batching(
+            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
+                do_sample=False, eos_token_id=sorted(self._ends) or [-1], max_new_tokens=1
+            ),
+            continuous_batching_config=self._batching(),
+        )
+        self._sampler.install(manager.logit_processor)
+        manager.start()
+        return manager
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Tokens of a conversation up to where the assistant speaks."""
@@ -120,7 +125,7 @@ class TransformersEngine:
                 list(prompt), request_id=request_id, max_new_tokens=sampling.max_tokens, streaming=True
             )
             if added is None:
-                raise GenerationFailedError("transformers' loop has ended: restart the model")
+                raise GenerationFailedError(_FAILED)
             self._prompt_total += len(prompt)
             while True:
                 chunk = await answer.inbox.get()
@@ -162,6 +167,10 @@ class TransformersEngine:
             raise EngineClosedError(_CLOSED)
         if self._manager is None or self._codec is None:
             raise EngineClosedError("the engine has not loaded its model: call load() first")
+        with self._loading:
+            if not self._manager.is_running():  # a step that fails ends transformers' thread, and all requests with it
+                _LOG.error("transformers' loop has ended, and is started again")
+                self._manager = self._started()
         return self._manager, self._codec
 
     def _batching(self) -> ContinuousBatchingConfig:
@@ -197,7 +206,7 @@ class _Answer:
         if self.ended:
             return
         if output.error is not None:
-            self.inbox.put(GenerationFailedError("a generation step failed: send the request again"))
+            self.inbox.put(GenerationFailedError(_FAILED))
             return
         text = "".join(self._say(token) for token in output.generated_tokens[self.seen :])
         self.inbox.put(
