@@ -1,24 +1,23 @@
 """Ports of a stack: chosen free once, kept in ``$WEIR_HOME/ports.json``, all on 127.0.0.1.
 
-The HTTP port alone is a setting. Ports lie below the kernel's range for outgoing connections (32768 and up on Linux), so
-that no client socket takes one while the stack is down.
+The HTTP port alone is a setting. Each home has a block of ports of its own (:mod:`weir.portslots`), below the kernel's range for
+outgoing connections, so that neither a client socket nor another stack takes one while this one is down.
 """
 
+import hashlib
 import json
 import os
-import secrets
 import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from weir.errors import StackError
+from weir.portslots import claim_slot
 
 __all__ = ["PORT_NAMES", "choose_ports", "ensure_ports", "load_ports", "port_is_free", "ports_path"]
 
 #: One for the broker, MLflow and each process's metrics; Ray's own are added by :func:`ensure_ports`.
 PORT_NAMES = ("broker", "broker_controller", "mlflow", "serve", "shipper", "score", "watch", "ledger")
-_FIRST, _LAST = 20_000, 32_700
-_ATTEMPTS = 200
 _RANGE_SUFFIX = "_base"
 _RANGE_WIDTH = 64
 
@@ -60,30 +59,33 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def choose_ports(names: Iterable[str], taken: Iterable[int] = ()) -> dict[str, int]:
-    """Return a free port for each name; one that ends in ``_base`` begins a range of 64 free ones.
+def choose_ports(names: Iterable[str], block: Iterable[int], taken: Iterable[int] = ()) -> dict[str, int]:
+    """Return a free port of `block` for each name; one that ends in ``_base`` begins a range of 64 free ones.
 
     Raises
     ------
     StackError
-        No free block was found between 20000 and 32700.
+        The block has not enough free ports.
     """
     used = set(taken)
     chosen: dict[str, int] = {}
-    for name in names:
-        width = _RANGE_WIDTH if name.endswith(_RANGE_SUFFIX) else 1
-        chosen[name] = _free_block(width, used)
-        used |= set(range(chosen[name], chosen[name] + width))
+    for name in sorted(names, key=_width, reverse=True):
+        chosen[name] = _free_run(_width(name), [port for port in block if port not in used])
+        used |= set(range(chosen[name], chosen[name] + _width(name)))
     return chosen
 
 
-def _free_block(width: int, used: set[int]) -> int:
-    for _ in range(_ATTEMPTS):
-        first = _FIRST + secrets.randbelow(_LAST - _FIRST - width)
-        block = range(first, first + width)
-        if used.isdisjoint(block) and all(map(port_is_free, block)):
-            return first
-    raise StackError(f"no {width} free ports in a row between {_FIRST} and {_LAST}; stop what listens there")
+def _free_run(width: int, ports: list[int]) -> int:
+    run: list[int] = []
+    for port in ports:
+        run = [*run, port] if run and port == run[-1] + 1 else [port]
+        if not port_is_free(port):
+            run = []
+        elif len(run) == width:
+            return run[0]
+    raise StackError(
+        f"no {width} free ports in a row in this stack's block of {len(ports)}; stop what listens there (ss -ltnp)"
+    )
 
 
 def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
@@ -98,7 +100,8 @@ def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list
     names = list(names)
     busy = [name for name in names if name in kept and not _block_is_free(name, kept[name])]
     good = {name: kept[name] for name in names if name in kept and name not in busy}
-    ports = good | choose_ports((name for name in names if name not in good), _occupied(good))
+    block = claim_slot(home, int.from_bytes(hashlib.sha256(str(home).encode()).digest()[:4], "big"))
+    ports = good | choose_ports([name for name in names if name not in good], block, _occupied(good))
     if ports != kept:
         _write(ports_path(home), ports)
     return ports, busy

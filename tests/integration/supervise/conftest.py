@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving.ray_local import short_run_dir
-from weir.ports import choose_ports
+from weir.ports import ensure_ports
 from weir.supervise.plan import Component, Plan, save_plan
 from weir.supervise.preflight import make_home
 
@@ -60,7 +60,7 @@ def home(tmp_path):
 
 @pytest.fixture
 def plan(home):
-    ports = choose_ports(["one", "two"])
+    ports = ensure_ports(home, ["one", "two"])[0]
     first = server(home, "one", ports["one"], "--child")
     second = server(home, "two", ports["two"], after=["one", "topics"])
     made = Plan(

@@ -5,6 +5,12 @@ import pytest
 
 from weir.errors import StackError
 from weir.ports import choose_ports, ensure_ports, load_ports, port_is_free, ports_path
+from weir.portslots import SLOT_WIDTH, claim_slot
+
+
+@pytest.fixture(autouse=True)
+def registry(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("claims")))
 
 
 def test_ports_are_kept(tmp_path):
@@ -27,11 +33,12 @@ def test_a_port_taken_meanwhile_is_chosen_anew_and_named(tmp_path):
     assert second["score"] != first["score"]
 
 
-def test_ranges_do_not_overlap_anything():
-    ports = choose_ports(["a_base", "b_base", *(f"p{number}" for number in range(20))])
+def test_ranges_do_not_overlap_anything(tmp_path):
+    block = claim_slot(tmp_path, 0)
+    ports = choose_ports(["p0", "a_base", "b_base", *(f"p{number}" for number in range(1, 20))], block)
     taken = [port for name, first in ports.items() for port in range(first, first + (64 if "_base" in name else 1))]
     assert len(taken) == len(set(taken)) == 148
-    assert all(20_000 <= port < 32_768 for port in taken)
+    assert set(taken) <= set(block)
 
 
 def test_a_busy_port_is_not_free():
@@ -52,3 +59,28 @@ def test_errors_name_the_home_and_the_remedy(tmp_path):
     ports_path(tmp_path).write_text(json.dumps({"broker": "x"}))
     with pytest.raises(StackError, match="damaged"):
         load_ports(tmp_path)
+
+
+def test_two_homes_have_no_port_in_common_also_while_both_are_down(tmp_path):
+    names = ["broker", "ray_ingress_base", "ray_workers_base"]
+    blocks = []
+    for number in range(4):
+        home = tmp_path / str(number)
+        home.mkdir()
+        ports, _ = ensure_ports(home, names)
+        blocks.append(claim_slot(home, 0))
+        assert set(ports.values()) <= set(blocks[-1])
+    assert len({block.start for block in blocks}) == 4
+    assert {len(block) for block in blocks} == {SLOT_WIDTH}
+
+
+def test_the_block_of_a_home_that_is_gone_is_free_again(tmp_path):
+    home = tmp_path / "gone"
+    home.mkdir()
+    block = claim_slot(home, 7)
+    assert claim_slot(home, 9) == block
+    home.rmdir()
+    other = tmp_path / "other"
+    other.mkdir()
+    slot = (block.start - 20_000) // SLOT_WIDTH
+    assert claim_slot(other, slot) == block
