@@ -14,7 +14,7 @@ from stream.wire import Event, encode
 from weir.broker.admin import create_topics
 
 
-async def until(what: str, check: Callable[[], Any], seconds: float = 20) -> Any:
+async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
     """Poll `check` until it returns something true; fail naming `what` at the deadline."""
     deadline = time.monotonic() + seconds
     while True:
