@@ -16,7 +16,7 @@ from stream.retraining.ranges import data_range
 from stream.watch.app import stream_detectors
 from stream.wire import AlertRecord, FindingRecord, RetrainingRecord, Tick, partition_for, tenant_model_key
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 TENANTS = tomllib.loads((Path(__file__).parents[3] / "weir.toml").read_text())["tenants"]
 
 

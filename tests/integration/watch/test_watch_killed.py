@@ -14,7 +14,7 @@ from support.watch_lab import WatchLab
 from stream.watch.app import stream_detectors
 from stream.wire import FindingRecord, Tick
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 TENANTS = tomllib.loads((Path(__file__).parents[3] / "weir.toml").read_text())["tenants"]
 
 
