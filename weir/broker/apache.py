@@ -42,8 +42,6 @@ background.threads=4
 log.segment.bytes=67108864
 log.retention.check.interval.ms=60000
 log.cleaner.dedupe.buffer.size=16777216
-broker.heartbeat.interval.ms=1000
-broker.session.timeout.ms=5000
 """
 
 
