@@ -296,7 +296,11 @@ class Pipeline:
         if self.cursor == self._saved:
             return
         cursor = self.cursor
-        await asyncio.to_thread(save_cursor, self._directory, cursor)
+        writing = asyncio.ensure_future(asyncio.to_thread(save_cursor, self._directory, cursor))
+        try:
+            await asyncio.shield(writing)
+        finally:
+            await asyncio.wait([writing])  # cancelled: the next shipper may begin only when no thread writes any more
         self._saved = cursor
         for index in segments(self._directory):
             if index < cursor.segment:

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
         tracer_provider=tracer_provider,
     )
     try:
-        await shipper.run(stop, heartbeat)
+        await shipper.run(stop, heartbeat.beat)
     finally:
         heartbeat.stop()
         lock.release()
@@ -157,12 +157,12 @@ class Shipper:
         self._locks: dict[str, FileLock] = {}
         self._adopted: set[str] = set()
 
-    async def run(self, stop: asyncio.Event, heartbeat: Heartbeat) -> None:
+    async def run(self, stop: asyncio.Event, beat: Callable[[], object] = bool) -> None:
         """Ship until `stop`; a bug in one spool's pipeline ends the process, and its supervisor starts it anew."""
         delivery = asyncio.create_task(self._delivery.run(), name="delivery")
         try:
             while not stop.is_set():
-                heartbeat.beat()
+                beat()
                 self._raise_failures(delivery)
                 await self._scan(stop)
                 await _sleep(stop, _SCAN_SECONDS)

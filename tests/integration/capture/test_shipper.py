@@ -1,0 +1,371 @@
+"""The shipper against real brokers: nothing lost, in order, no more than what was sent again twice."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+from support.spool import TRACE, Spool, a_request, an_end
+
+from serving.capture import Recorder, read_balance
+from serving.capture.shipper import Shipper, read_shipper_status, run_shipper
+from serving.settings import CaptureSettings
+from stream.wire import Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick, TopicNames, decode
+from weir.broker.local import start_broker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+PARTITIONS = 3
+
+
+async def until(what, condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.02)
+
+
+async def topics(bootstrap, partitions=PARTITIONS, **config):
+    names = TopicNames(f"t{uuid.uuid4().hex[:8]}.")
+    await create(bootstrap, names, partitions, **config)
+    return names
+
+
+async def create(bootstrap, names, partitions=PARTITIONS, **config):
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        wanted = [
+            NewTopic(name, partitions, 1, topic_configs={key: str(value) for key, value in config.items()})
+            for name in (names.inference, names.feedback)
+        ]
+        await admin.create_topics(wanted)
+    finally:
+        await admin.close()
+
+
+async def read_topic(bootstrap, topic):
+    """Return [(partition, event, headers)] of all that is on `topic` now, each partition in its order."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    found = []
+    try:
+        parts = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        consumer.assign(parts)
+        ends = await consumer.end_offsets(parts)
+        await consumer.seek_to_beginning(*parts)
+        while any([await consumer.position(part) < ends[part] for part in parts]):
+            for part, records in (await consumer.getmany(timeout_ms=500)).items():
+                found += [(part.partition, decode(record.value, record.headers), record.headers) for record in records]
+    finally:
+        await consumer.stop()
+    return found
+
+
+@contextlib.asynccontextmanager
+async def shipping(root, bootstrap, names, registry=None):
+    stop, health = asyncio.Event(), {}
+    task = asyncio.create_task(
+        run_shipper(
+            spool_root=root,
+            kafka_options={"bootstrap_servers": bootstrap},
+            names=names,
+            partitions=PARTITIONS,
+            registry=registry or CollectorRegistry(),
+            tracer_provider=TracerProvider(),
+            stop=stop,
+            health=health,
+        )
+    )
+    try:
+        yield health
+        assert not task.done() or task.result() is None
+    finally:
+        stop.set()
+        await task
+
+
+async def traffic(recorder, names, pause=0.0):
+    for name in names:
+        await recorder.request(a_request(name, f"prompt of {name} " * 20), traceparent=TRACE)
+        await recorder.end(an_end(name, "answer " * 30), traceparent=TRACE)
+        if pause:
+            await asyncio.sleep(pause)
+
+
+def check_complete(found, names):
+    """Every request and end is there; first arrivals are in order; ticks keep their promise; returns the repeated ones."""
+    requests = {event.correlationid for _, event, _ in found if isinstance(event.data, RequestRecord)}
+    ends = {event.correlationid for _, event, _ in found if isinstance(event.data, ResponseRecord)}
+    assert requests == ends == set(names)
+    seen, repeated = set(), 0
+    latest, promised = {}, {}
+    for partition, event, _ in found:
+        if isinstance(event.data, Tick):
+            for source, moment in event.data.sources.items():
+                promised[partition, source] = max(moment, promised.get((partition, source), 0.0))
+        elif isinstance(event.data, RequestRecord | ResponseRecord):
+            if (event.source, event.id) in seen:
+                repeated += 1
+                continue
+            seen.add((event.source, event.id))
+            assert event.data.number > latest.get((partition, event.source), 0)
+            assert event.time >= promised.get((partition, event.source), 0.0)
+            latest[partition, event.source] = event.data.number
+    return repeated
+
+
+async def test_records_ticks_and_the_end_arrive_in_order_and_the_spool_is_removed(broker, tmp_path):
+    names = await topics(broker.bootstrap)
+    requests = [f"r{number}" for number in range(200)]
+    registry = CollectorRegistry()
+    async with shipping(tmp_path, broker.bootstrap, names, registry) as health:
+        recorder = Recorder(root=tmp_path, settings=CaptureSettings(tick_seconds=0.1), registry=CollectorRegistry())
+        recorder.start()
+        await traffic(recorder, requests, pause=0.001)
+        await recorder.feedback(Feedback(request_id="r0", tenant="acme", rating="down"))
+        recorder.close()
+        await until("the spool is removed", lambda: not list(tmp_path.glob("gateway-*")))
+        assert health == {}
+        assert read_shipper_status(tmp_path).reason == ""
+    found = await read_topic(broker.bootstrap, names.inference)
+    assert check_complete(found, requests) == 0
+    for partition in range(PARTITIONS):
+        mine = [event for at, event, _ in found if at == partition]
+        assert [isinstance(event.data, Closed) for event in mine] == [False] * (len(mine) - 1) + [True]
+        assert any(isinstance(event.data, Tick) for event in mine)
+    (feedback,) = await read_topic(broker.bootstrap, names.feedback)
+    assert feedback[1].data.rating == "down"
+    for _, event, headers in found:
+        hops = [value for name, value in headers if name == "traceparent"]
+        assert len(hops) == (1 if event.traceparent else 0)
+    balance = read_balance(tmp_path)
+    assert (balance.accepted, balance.delivered, balance.spooled, balance.shed) == (400, 400, 0, 0)
+    assert registry.get_sample_value("weir_capture_delivered_total") == 400
+    assert registry.get_sample_value("weir_capture_accepted_total") == 400
+    assert registry.get_sample_value("weir_capture_spooled_records") == 0
+    assert registry.get_sample_value("weir_capture_kafka_reachable") == 1
+    assert registry.get_sample_value("weir_capture_produce_seconds_count") >= 400
+
+
+async def test_a_broker_killed_and_started_again_under_traffic_costs_nothing(tmp_path, apache_broker):
+    del apache_broker  # the session's own: there to say that Apache Kafka can run here
+    requests = [f"r{number}" for number in range(1000)]
+    root = tmp_path / "spool"
+    with start_broker("apache", tmp_path / "broker") as broker:
+        names = await topics(broker.bootstrap)
+        async with shipping(root, broker.bootstrap, names):
+            with Recorder(root=root, settings=CaptureSettings(), registry=CollectorRegistry()) as recorder:
+                sending = asyncio.create_task(traffic(recorder, requests, pause=0.004))
+                await until("half is delivered", lambda: read_balance(root).delivered > 500)
+                await asyncio.to_thread(broker.kill)
+                assert not sending.done()
+                await sending
+                assert read_balance(root).spooled > 0
+            broker.start()
+            began = time.monotonic()
+            await until("the backlog is drained", lambda: not list(root.glob("gateway-*")))
+            drained = time.monotonic() - began
+        found = await read_topic(broker.bootstrap, names.inference)
+    repeated = check_complete(found, requests)
+    balance = read_balance(root)
+    assert (balance.accepted, balance.delivered, balance.shed) == (2000, 2000, 0)
+    print(f"broker killed under traffic: 0 of 2000 lost, {repeated} repeated, drained {drained:.1f} s after its start")
+
+
+async def test_it_starts_without_a_broker_and_delivers_when_there_is_one(tmp_path, apache_broker):
+    del apache_broker
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    names, root = TopicNames(f"t{uuid.uuid4().hex[:8]}."), tmp_path / "spool"
+    requests = [f"r{number}" for number in range(50)]
+    async with shipping(root, f"127.0.0.1:{port}", names) as health:
+        with Recorder(root=root, settings=CaptureSettings(), registry=CollectorRegistry()) as recorder:
+            await traffic(recorder, requests)
+            await until("it says what is wrong", lambda: (status := read_shipper_status(root)) and status.reason)
+            assert health == {}
+            assert recorder.writable()
+        with start_broker("apache", tmp_path / "broker", port) as broker:
+            await until("it names the topic", lambda: names.inference in read_shipper_status(root).reason)
+            assert "weir topics create" in read_shipper_status(root).reason
+            await create(broker.bootstrap, names)
+            await until("all is delivered", lambda: not list(root.glob("gateway-*")), seconds=30)
+            assert check_complete(await read_topic(broker.bootstrap, names.inference), requests) == 0
+
+
+async def test_another_partition_count_is_refused_with_the_remedy(broker, tmp_path):
+    names = await topics(broker.bootstrap, partitions=PARTITIONS + 1)
+    async with shipping(tmp_path, broker.bootstrap, names):
+        await until(
+            "it says so", lambda: (status := read_shipper_status(tmp_path)) and "kafka.partitions" in status.reason
+        )
+        assert f"has {PARTITIONS + 1} partitions" in read_shipper_status(tmp_path).reason
+
+
+def _break_sequence(producer, names):
+    for partition in range(PARTITIONS):
+        producer._txn_manager.increment_sequence_number(TopicPartition(names.inference, partition), 7)
+
+
+def _break_epoch(producer, names):
+    """Be fenced: the broker has seen a later epoch of this producer."""
+    manager = producer._txn_manager
+    manager._pid_and_epoch = manager._pid_and_epoch._replace(epoch=-1)
+
+
+@pytest.mark.parametrize("spoil", [_break_sequence, _break_epoch], ids=["sequence", "epoch"])
+async def test_a_lost_producer_is_made_anew_within_10_s_and_nothing_is_lost(apache_broker, tmp_path, spoil):
+    names = await topics(apache_broker.bootstrap)
+    registry = CollectorRegistry()
+    shipper = Shipper(
+        tmp_path,
+        {"bootstrap_servers": apache_broker.bootstrap},
+        names=names,
+        partitions=PARTITIONS,
+        registry=registry,
+        tracer_provider=TracerProvider(),
+    )
+    stop = asyncio.Event()
+    task = asyncio.create_task(shipper.run(stop))
+    first, second = ([f"{half}{number}" for number in range(100)] for half in "ab")
+    with Recorder(root=tmp_path, settings=CaptureSettings(), registry=CollectorRegistry()) as recorder:
+        await traffic(recorder, first)
+        await until("the first half is delivered", lambda: read_balance(tmp_path).delivered == 200)
+        spoil((await shipper._delivery.lease())._producer, names)
+        await traffic(recorder, second)
+        began = time.monotonic()
+        await until("the second half is delivered", lambda: read_balance(tmp_path).delivered == 400, seconds=30)
+        took = time.monotonic() - began
+    await until("the spool is removed", lambda: not list(tmp_path.glob("gateway-*")))
+    stop.set()
+    await task
+    made = registry.get_sample_value("weir_capture_producers_total")
+    repeated = check_complete(await read_topic(apache_broker.bootstrap, names.inference), first + second)
+    assert made >= 2
+    assert took < 10
+    print(f"lost producer ({spoil.__name__}): 0 of 400 lost, {repeated} repeated, {took:.1f} s, {made:.0f} producers")
+
+
+async def test_what_this_broker_refuses_is_moved_aside_and_its_neighbours_go_on(apache_broker, tmp_path):
+    names = await topics(apache_broker.bootstrap, **{"max.message.bytes": 20_000})
+    spool = Spool(tmp_path)
+    for number in range(30):
+        spool.request(f"r{number}", "x" * (40_000 if number == 11 else 100))
+        spool.end(f"r{number}")
+    async with shipping(tmp_path, apache_broker.bootstrap, names):
+        await until("all is accounted for", lambda: read_balance(tmp_path).spooled == 0)
+    spool.kill()
+    found = await read_topic(apache_broker.bootstrap, names.inference)
+    gaps = {event.data for _, event, _ in found if isinstance(event.data, GapRecord)}
+    assert [(gap.first_number, gap.count, gap.reason, gap.request_ids) for gap in gaps] == [
+        (23, 1, "oversize", ("r11",))
+    ]
+    assert len({event.id for _, event, _ in found if isinstance(event.data, RequestRecord | ResponseRecord)}) == 59
+    balance = read_balance(tmp_path)
+    assert (balance.accepted, balance.delivered, balance.shed) == (60, 59, 1)
+
+
+SHIPPER = textwrap.dedent("""
+    import asyncio, sys
+    from pathlib import Path
+    from opentelemetry.sdk.trace import TracerProvider
+    from prometheus_client import CollectorRegistry
+    from serving.capture.shipper import run_shipper
+    from stream.wire import TopicNames
+
+    root, bootstrap, prefix, partitions = sys.argv[1:]
+    asyncio.run(run_shipper(spool_root=Path(root), kafka_options={"bootstrap_servers": bootstrap},
+        names=TopicNames(prefix), partitions=int(partitions), registry=CollectorRegistry(),
+        tracer_provider=TracerProvider(), stop=asyncio.Event(), health={}))
+""")
+GATEWAY = textwrap.dedent("""
+    import asyncio, sys
+    from pathlib import Path
+    from prometheus_client import CollectorRegistry
+    from serving.capture import Recorder
+    from serving.settings import CaptureSettings
+    from support.spool import TRACE, a_request, an_end
+
+    async def main():
+        recorder = Recorder(root=Path(sys.argv[1]), settings=CaptureSettings(), registry=CollectorRegistry())
+        recorder.start()
+        for number in range(10**9):
+            name = f"{sys.argv[2]}-{number}"
+            await recorder.request(a_request(name), traceparent=TRACE)
+            print(name, flush=True)
+            await asyncio.sleep(0.002)
+            await recorder.end(an_end(name), traceparent=TRACE)
+
+    asyncio.run(main())
+""")
+
+
+def spawn(script, *arguments):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+
+
+async def test_kill_9_of_the_shipper_again_and_again_loses_nothing(apache_broker, tmp_path):
+    names = await topics(apache_broker.bootstrap)
+    seed, kills = 7, 8
+    chance = random.Random(seed)
+    settings = CaptureSettings(segment_bytes=40_000)
+    requests = [f"r{number}" for number in range(1500)]
+    with Recorder(root=tmp_path, settings=settings, registry=CollectorRegistry()) as recorder:
+        sending = asyncio.create_task(traffic(recorder, requests, pause=0.01))
+        for _ in range(kills):
+            before = read_balance(tmp_path).delivered
+            shipper = spawn(SHIPPER, tmp_path, apache_broker.bootstrap, names.prefix, PARTITIONS)
+            await until("it ships", lambda before=before: read_balance(tmp_path).delivered > before)
+            await asyncio.sleep(chance.random() * 0.3)
+            assert read_balance(tmp_path).spooled > 0 or not sending.done()
+            shipper.send_signal(signal.SIGKILL)
+            shipper.wait()
+            shipper.stdout.close()
+            balance = read_balance(tmp_path)
+            assert balance.accepted == balance.delivered + balance.spooled + balance.shed
+        await sending
+    async with shipping(tmp_path, apache_broker.bootstrap, names):
+        await until("all is delivered", lambda: not list(tmp_path.glob("gateway-*")))
+    repeated = check_complete(await read_topic(apache_broker.bootstrap, names.inference), requests)
+    assert read_balance(tmp_path).delivered == 3000
+    print(f"kill -9 of the shipper, {kills} times, seed {seed}: 0 of 3000 lost, {repeated} repeated")
+
+
+async def test_kill_9_of_a_gateway_ends_its_requests_as_aborted_within_10_s(broker, tmp_path):
+    names = await topics(broker.bootstrap)
+    kills, accepted, slowest = 4, set(), 0.0
+    async with shipping(tmp_path, broker.bootstrap, names):
+        for kill in range(kills):
+            gateway = spawn(GATEWAY, tmp_path, f"g{kill}")
+            lines = [await asyncio.to_thread(gateway.stdout.readline) for _ in range(60)]
+            gateway.kill()
+            lines += gateway.stdout.readlines()
+            gateway.wait()
+            gateway.stdout.close()
+            began = time.monotonic()
+            accepted |= {line.decode().strip() for line in lines if line.endswith(b"\n")}
+            await until("its spool is ended and removed", lambda: not list(tmp_path.glob("gateway-*")), seconds=30)
+            slowest = max(slowest, time.monotonic() - began)
+    found = await read_topic(broker.bootstrap, names.inference)
+    requests = {event.correlationid for _, event, _ in found if isinstance(event.data, RequestRecord)}
+    ends = {event.correlationid: event.data.status for _, event, _ in found if isinstance(event.data, ResponseRecord)}
+    assert accepted <= requests
+    assert len(requests) <= len(accepted) + kills
+    assert ends.keys() == requests
+    assert sum(status == "aborted" for status in ends.values()) <= kills
+    assert slowest < 10
+    print(f"kill -9 of a gateway, {kills} times: 0 of {len(accepted)} lost, ended after {slowest:.1f} s at most")

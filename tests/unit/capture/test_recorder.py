@@ -1,0 +1,142 @@
+"""The gateway's side, with its keeper thread running."""
+
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+from support.spool import TRACE, a_request, an_end, events_of, lock_of
+
+from serving.capture import Balance, Recorder, read_balance
+from serving.capture.segment import segments
+from serving.errors import SpoolFull, SpoolUnavailable
+from serving.settings import CaptureSettings
+from stream.wire import Closed, Feedback, Tick
+
+FAST = CaptureSettings(sync_seconds=0.005, tick_seconds=0.02)
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def recorder(tmp_path, registry):
+    with Recorder(root=tmp_path, settings=FAST, registry=registry) as running:
+        yield running
+
+
+def directory_of(recorder, tmp_path):
+    return tmp_path / recorder.source
+
+
+def until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+async def test_what_is_recorded_is_on_the_disk_when_the_call_returns(recorder, tmp_path):
+    await recorder.request(a_request("a"), traceparent=TRACE, tracestate="k=v")
+    (event,) = [event for event in events_of(directory_of(recorder, tmp_path)) if event.correlationid == "a"]
+    assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.request.v1", TRACE, "k=v")
+    await recorder.end(an_end("a"))
+    event = [event for event in events_of(directory_of(recorder, tmp_path)) if event.correlationid == "a"][-1]
+    assert (event.type, event.traceparent, event.tracestate) == ("weir.inference.response.v1", TRACE, "k=v")
+
+
+def test_a_source_is_one_process_with_a_name_of_its_own(tmp_path):
+    settings = CaptureSettings()
+    with (
+        Recorder(root=tmp_path, settings=settings, registry=CollectorRegistry()) as one,
+        Recorder(root=tmp_path, settings=settings, registry=CollectorRegistry()) as other,
+    ):
+        assert one.source != other.source
+        assert one.source.startswith("gateway-")
+        assert lock_of(directory_of(one, tmp_path)) is None
+
+
+async def test_an_end_may_be_given_again_in_a_finally(recorder, tmp_path):
+    await recorder.request(a_request("a"), traceparent=TRACE)
+    recorder.end_nowait(an_end("a", status="cancelled"))
+    recorder.end_nowait(an_end("a", status="error"))
+    ends = [event.data.status for event in events_of(directory_of(recorder, tmp_path)) if event.id == "a/end"]
+    assert ends == ["cancelled"]
+
+
+def test_it_ticks_without_traffic(recorder, tmp_path):
+    until(lambda: sum(isinstance(event.data, Tick) for event in events_of(directory_of(recorder, tmp_path))) >= 3)
+
+
+async def test_closing_ends_the_source_and_gives_its_lock_back(recorder, tmp_path):
+    await recorder.request(a_request("a"), traceparent=TRACE)
+    recorder.close()
+    recorder.close()
+    *_, aborted, closed = events_of(directory_of(recorder, tmp_path))
+    assert (aborted.id, aborted.data.status) == ("a/end", "aborted")
+    assert isinstance(closed.data, Closed)
+    lock = lock_of(directory_of(recorder, tmp_path))
+    assert lock is not None
+    lock.release()
+    assert not recorder.writable()
+    recorder.end_nowait(an_end("a"))
+    with pytest.raises(SpoolUnavailable):
+        await recorder.request(a_request("b"), traceparent=TRACE)
+
+
+async def test_the_balance_is_the_disks(recorder, tmp_path):
+    for number in range(5):
+        await recorder.request(a_request(f"r{number}"), traceparent=TRACE)
+    balance = recorder.balance()
+    assert (balance.accepted, balance.delivered, balance.spooled, balance.shed) == (5, 0, 5, 0)
+    assert balance.oldest_age_seconds > 0
+    assert read_balance(tmp_path).accepted == 5
+
+
+def test_before_anything_runs_the_balance_is_empty(tmp_path):
+    assert read_balance(tmp_path / "nowhere") == Balance()
+
+
+async def test_a_full_spool_under_reject_is_a_refusal_with_a_time_to_come_back(tmp_path, registry):
+    settings = CaptureSettings(limit_bytes=500_000, end_reserve_bytes=100_000, on_full="reject")
+    with Recorder(root=tmp_path, settings=settings, registry=registry) as recorder:
+        with pytest.raises(SpoolFull) as refusal:  # noqa: PT012 - which one is refused is for the spool to say
+            for number in range(100):
+                await recorder.request(a_request(f"r{number}"), traceparent=TRACE)
+        assert refusal.value.retry_after_seconds >= 1
+        assert not recorder.writable()
+        assert registry.get_sample_value("weir_capture_refused_total") == 1
+        with pytest.raises(SpoolFull):
+            await recorder.feedback(Feedback(request_id="a", tenant="t", rating="x" * 400_000))
+
+
+async def test_room_freed_by_the_shipper_makes_it_writable_again_by_itself(tmp_path, registry):
+    settings = CaptureSettings(
+        limit_bytes=400_000, end_reserve_bytes=10_000, segment_bytes=50_000, on_full="reject", sync_seconds=0.005
+    )
+    with Recorder(root=tmp_path, settings=settings, registry=registry) as recorder:
+        with pytest.raises(SpoolFull):  # noqa: PT012 - as above
+            for number in range(1000):
+                await recorder.request(a_request(f"r{number}", "x" * 9000), traceparent=TRACE)
+                await recorder.end(an_end(f"r{number}"))
+        directory = directory_of(recorder, tmp_path)
+        for index in segments(directory)[:-1]:
+            (directory / f"{index:012d}.seg").unlink()
+        until(recorder.writable)
+        await recorder.request(a_request("again"), traceparent=TRACE)
+
+
+async def test_its_metrics_say_how_long_an_append_takes_and_how_many_are_open(recorder, registry):
+    await recorder.request(a_request("a"), traceparent=TRACE)
+    await recorder.request(a_request("b"), traceparent=TRACE)
+    await recorder.end(an_end("a"))
+    assert registry.get_sample_value("weir_capture_append_seconds_count") == 3
+    assert registry.get_sample_value("weir_capture_open_requests") == 1
+    assert registry.get_sample_value("weir_capture_gateway_spool_bytes") > 0
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_remedy(tmp_path, registry):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolUnavailable, match="WEIR_HOME"):
+        Recorder(root=tmp_path / "file" / "spool", settings=FAST, registry=registry).start()
