@@ -1,4 +1,9 @@
-"""Which offsets of the inference topic a request for retraining rests on."""
+"""Which offsets of the inference topic a request for retraining rests on.
+
+Why this exists: alerts carry event times, not offsets, and Kafka's own times say when a record was produced, which after an
+outage is much later than when it happened. So a range begins where records were produced at `since` (nothing that happened
+later was produced before), and its end is sought by the records' event times.
+"""
 
 import asyncio
 import logging
@@ -7,19 +12,21 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream.wire import LogRange
+from stream.wire import LogRange, parse_time
 
 __all__ = ["data_range"]
 
 logger = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
+_POLL_MS = 200
+#: The search ends at the first record that happened so long after `until`: no source that holds the watermark is further behind.
+_MARGIN_SECONDS = 60.0
 
 
 async def data_range(options: dict[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
-    """Return the offsets of `topic` between the event times `since` and `until`, by partition; it waits for the broker.
+    """Return the offsets of `topic` that hold the event times from `since` to `until`, by partition; it waits for the broker.
 
-    The shipper stamps records with their event time, so that a replay of the same log comes to the same range. A partition
-    without a record after `until` ends where it ends now.
+    The same log gives the same range, as long as no source delivers what is older than a minute.
     """
     while True:
         try:
@@ -34,17 +41,45 @@ async def _ask(options: dict[str, Any], topic: str, partitions: int, since: floa
     consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
     await consumer.start()
     try:
-        first = await consumer.offsets_for_times(dict.fromkeys(places, int(since * 1000)))
-        last = await consumer.offsets_for_times(dict.fromkeys(places, int(until * 1000) + 1))
         ends = await consumer.end_offsets(places)
+        first = await _produced_at(consumer, places, since, ends)
+        near = await _produced_at(consumer, places, until, ends)
+        last = {place: await _last(consumer, place, near[place], ends[place], until) for place in places}
     finally:
         await consumer.stop()
-
-    def offset(found: dict[TopicPartition, Any], place: TopicPartition) -> int:
-        return int(found[place].offset if found.get(place) is not None else ends[place])
-
     return LogRange(
         topic=topic,
-        first={str(place.partition): offset(first, place) for place in places},
-        last={str(place.partition): offset(last, place) for place in places},
+        first={str(place.partition): first[place] for place in places},
+        last={str(place.partition): last[place] for place in places},
     )
+
+
+async def _produced_at(
+    consumer: Any, places: list[TopicPartition], time: float, ends: dict[TopicPartition, int]
+) -> dict[TopicPartition, int]:
+    """Return the first offsets that were produced at `time` or later, or the ends."""
+    found = await consumer.offsets_for_times(dict.fromkeys(places, max(0, int(time * 1000))))
+    return {place: int(found[place].offset) if found.get(place) is not None else ends[place] for place in places}
+
+
+async def _last(consumer: Any, place: TopicPartition, start: int, end: int, until: float) -> int:
+    """Return one past the last record from `start` on that happened by `until`; `start` where there is none."""
+    consumer.assign([place])
+    consumer.seek(place, start)
+    last = start
+    while await consumer.position(place) < end:
+        for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
+            time = _time(record)
+            if time is not None and time > until + _MARGIN_SECONDS:
+                return last
+            if time is not None and time <= until:
+                last = int(record.offset) + 1
+    return last
+
+
+def _time(record: Any) -> float | None:
+    """Return a record's event time, or None where it has none that can be read."""
+    try:
+        return parse_time(dict(record.headers)["ce_time"].decode())
+    except (KeyError, ValueError, OverflowError):
+        return None

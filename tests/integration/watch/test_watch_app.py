@@ -14,7 +14,7 @@ from support.watch_lab import P, Q, WatchLab
 
 from stream.retraining.ranges import data_range
 from stream.watch.app import stream_detectors
-from stream.wire import AlertRecord, FindingRecord, RetrainingRecord, Tick, partition_for, tenant_model_key
+from stream.wire import AlertRecord, FindingRecord, RetrainingRecord, Tick, format_time, partition_for, tenant_model_key
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 TENANTS = tomllib.loads((Path(__file__).parents[3] / "weir.toml").read_text())["tenants"]
@@ -119,23 +119,28 @@ def check_traces(lab, decisions):
     assert decision.links
 
 
-async def test_a_request_names_the_offsets_between_two_event_times(lab):
-    start = time.time() - 60  # a broker refuses a time that is an hour ahead of its own
+async def test_a_request_names_the_offsets_that_hold_its_event_times(lab):
+    """Records were produced 30 s after they happened, as after an outage."""
+    start = time.time() - 600  # a broker refuses a time that is an hour ahead of its own
     producer = AIOKafkaProducer(**lab.kafka.client_options())
     await producer.start()
     try:
-        for number in range(20):
+        for number in range(200):
             await producer.send_and_wait(
-                lab.names.inference, b"x", partition=number % P, timestamp_ms=int((start + number) * 1000)
+                lab.names.inference,
+                b"x",
+                partition=number % P,
+                timestamp_ms=int((start + number + 30) * 1000),
+                headers=[("ce_time", format_time(start + number).encode())],
             )
     finally:
         await producer.stop()
     options = lab.kafka.client_options()
-    found = await data_range(options, lab.names.inference, P, start + 4, start + 13)
+    found = await data_range(options, lab.names.inference, P, start + 40, start + 101.5)
     assert found.topic == lab.names.inference
-    assert (found.first, found.last) == ({"0": 2, "1": 2}, {"0": 7, "1": 7})
-    rest = await data_range(options, lab.names.inference, P, start + 30, start + 40)
-    assert (rest.first, rest.last) == ({"0": 10, "1": 10}, {"0": 10, "1": 10})
+    assert (found.first, found.last) == ({"0": 5, "1": 5}, {"0": 51, "1": 51})
+    rest = await data_range(options, lab.names.inference, P, start + 300, start + 400)
+    assert (rest.first, rest.last) == ({"0": 100, "1": 100}, {"0": 100, "1": 100})
 
 
 async def test_garbage_in_the_table_is_rebuilt_from_the_log(apache):
