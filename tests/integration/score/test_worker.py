@@ -1,44 +1,18 @@
 """The score worker as a process: killed, stopped, stalled, started with topics that do not fit."""
 
 import asyncio
-import os
 import signal
-import sys
 from collections import Counter
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from support.score_stack import P, Q, ScoreLab, request, tick
+from support.score_worker import worker
 
 from stream.runtime.worker import EXIT_CONFIG, EXIT_STALLED
 from stream.wire import Signal, Verdict
 
 pytestmark = pytest.mark.kafka
-TESTS = Path(__file__).parents[2]
-
-
-@asynccontextmanager
-async def worker(lab, *options):
-    environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    with (lab.directory / "worker.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(TESTS / "support" / "score_main.py"),
-            lab.kafka.bootstrap_servers,
-            lab.kafka.topic_prefix,
-            str(lab.directory / "worker"),
-            *options,
-            env=environment,
-            stderr=log,
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 @pytest.mark.timeout(240)  # two starts of a worker, and the session time-out between them

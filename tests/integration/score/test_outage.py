@@ -1,0 +1,32 @@
+"""The broker dies under the worker and comes back: the same worker goes on, and nothing is missing."""
+
+import pytest
+from support.score_stack import ScoreLab, request
+from support.score_worker import worker
+
+from stream.wire import Signal
+from weir.broker.local import start_broker
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.mark.timeout(240)  # a broker of its own, started twice
+async def test_a_killed_broker_costs_nothing_and_the_watchdog_waits_for_it(apache_broker, tmp_path):
+    del apache_broker  # for its skip where Apache Kafka cannot run
+    with start_broker("apache", tmp_path / "broker") as broker:
+        lab = await ScoreLab(broker.bootstrap, tmp_path).create()
+        before, after = [f"b{number}" for number in range(40)], [f"a{number}" for number in range(5)]
+        await lab.append(*(request(name, "hello") for name in before))
+
+        async def scored(names):
+            found = {event.data.request_id for _, event in await lab.signals() if isinstance(event.data, Signal)}
+            return found >= set(names)
+
+        async with worker(lab, "0.05", "3") as process:
+            await lab.eventually(lambda: scored(before[:1]), 60)
+            broker.kill()
+            broker.start()
+            await lab.eventually(lambda: scored(before), 60)
+            await lab.append(*(request(name, "hello") for name in after))
+            await lab.eventually(lambda: scored(after), 60)
+            assert process.returncode is None
