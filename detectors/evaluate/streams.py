@@ -47,13 +47,15 @@ def _delay(before: Sequence[bytes], after: Sequence[bytes], config: dict[str, ob
 
 
 def _row(data: str, delays: Sequence[int | None]) -> Row:
-    right = sorted(1 << 30 if delay is None else delay for delay in delays if delay is None or delay > 0)
+    never = 1 << 30
+    right = sorted(never if delay is None else delay for delay in delays if delay is None or delay > 0)
+    median, ninth = (right[len(right) // 2], right[int(0.9 * len(right))]) if right else (never, never)
     return {
         "detector": "drift",
         "data": data,
         "runs": len(delays),
-        "delay_median": right[len(right) // 2] if right else None,
-        "delay_p90": right[int(0.9 * len(right))] if right and right[int(0.9 * len(right))] < 1 << 30 else None,
+        "delay_median": median if median < never else None,
+        "delay_p90": ninth if ninth < never else None,
         "missed": sum(delay is None for delay in delays),
         "too_early": sum(delay is not None and delay <= 0 for delay in delays),
     }

@@ -24,17 +24,17 @@ HOSTILE = [
     "\x00\x01\x02",
     "\ud800 lone surrogate \udfff",
     "a\u0301\u0302\u0303" * 50,
-    "e" + "\u0301" * 3000,
+    "e" + "\u0301" * 600,
     "\u202eright to left\u202c",
-    "\u200b" * 500,
+    "\u200b" * 200,
     "\U000e0049\U000e0047\U000e004e" * 20,
     "👩‍👩‍👧‍👦🏴󠁧󠁢󠁥󠁮󠁧󠁿" * 10,
     "ﷺ" * 200,
     "漢字かな交じり文 и кириллица ελληνικά العربية",
-    "x" * 5000,
-    "a@" * 1000,
-    "1-" * 1000,
-    "(" * 2000,
+    "x" * 900,
+    "a@" * 200,
+    "1-" * 200,
+    "(" * 400,
     "\u3000\u00a0\ufeff",
 ]
 
@@ -109,7 +109,7 @@ def test_hostile_unicode_is_scored(detector, text):
 
 
 def test_a_huge_text_is_scored_and_its_share_told(detector):
-    text = "Tell me more about the history of bread in the village. " * 1200
+    text = "Tell me more about the history of bread in the village. " * 300
     score = detector.score_many([text])[0]
     check(text, score)
     assert score.covered > 0.1
