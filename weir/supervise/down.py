@@ -34,6 +34,16 @@ def take_down(home: Path, reporter: Reporter) -> bool:
         supervisord, plan = connect(home), load_plan(home)
     except StackError:
         return clear_leftovers(home) > 0
+    try:
+        _stop_in_order(plan, supervisord, reporter)
+    except StackError as error:
+        reporter.say(f"{error}; ending its processes one by one")
+    _wait_gone(read_supervisor(home))
+    clear_leftovers(home)
+    return True
+
+
+def _stop_in_order(plan: Plan, supervisord: Supervisord, reporter: Reporter) -> None:
     supervisord.stop(WATCHER)
     supervisord.wait_stopped([WATCHER], 10)
     known = {name for group in _GROUPS for name in group}
@@ -41,9 +51,6 @@ def take_down(home: Path, reporter: Reporter) -> bool:
     for group in (others, *_GROUPS):
         _stop_group(plan, supervisord, reporter, group)
     supervisord.shutdown()
-    _wait_gone(read_supervisor(home))
-    clear_leftovers(home)
-    return True
 
 
 def _stop_group(plan: Plan, supervisord: Supervisord, reporter: Reporter, group: tuple[str, ...]) -> None:

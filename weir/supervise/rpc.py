@@ -17,7 +17,8 @@ from weir.supervise.state import read_supervisor
 __all__ = ["ALREADY_STARTED", "NOT_RUNNING", "ProcessInfo", "Supervisord", "connect"]
 
 _POLL_SECONDS = 0.1
-_TIMEOUT_SECONDS = 30.0
+_TIMEOUT_SECONDS = 20.0
+_CALLS = 4
 ALREADY_STARTED, NOT_RUNNING = 60, 70
 
 
@@ -70,6 +71,21 @@ class Supervisord:
         self._path = path
 
     def _call(self, method: str, *arguments: object) -> Any:
+        """Call, and call again where the machine is too busy to answer: every call used here may be repeated."""
+        failure: Exception | None = None
+        for _ in range(_CALLS):
+            try:
+                return self._call_once(method, *arguments)
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                failure = error
+                break
+            except (OSError, http.client.HTTPException) as error:
+                failure = error
+        raise StackError(
+            f"the supervisor at {self._path} does not answer ({failure}); `weir down`, then `weir up`"
+        ) from failure
+
+    def _call_once(self, method: str, *arguments: object) -> Any:
         transport = _UnixTransport(self._path)
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
             return getattr(server.supervisor, method)(*arguments)
@@ -77,7 +93,7 @@ class Supervisord:
     def alive(self) -> bool:
         """Tell whether it answers."""
         try:
-            return bool(self._call("getState")["statename"] == "RUNNING")
+            return bool(self._call_once("getState")["statename"] == "RUNNING")
         except (OSError, xmlrpc.client.Error, http.client.HTTPException):
             return False
 
@@ -107,7 +123,7 @@ class Supervisord:
 
     def shutdown(self) -> None:
         """Begin to stop everything, itself last, and return at once."""
-        with contextlib.suppress(OSError, xmlrpc.client.Error, http.client.HTTPException):
+        with contextlib.suppress(StackError, xmlrpc.client.Error):
             self._call("shutdown")
 
 
