@@ -19,7 +19,7 @@ from weir.errors import BrokerError
 
 __all__ = ["RunningBroker", "start_broker"]
 
-_READY_SECONDS = 90.0
+_READY_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
 

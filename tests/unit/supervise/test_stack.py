@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from stream.settings import KafkaSettings
+from weir.broker.jars import ensure_jars
+from weir.broker.launch import BrokerLaunch, BrokerPlan, plan_broker, retention_bytes
+from weir.errors import BrokerError
+from weir.ports import PORT_NAMES
+from weir.settings import MlflowSection, Settings
+from weir.supervise import stack
+from weir.supervise.ray import ray_port_names
+
+
+@pytest.fixture
+def ports():
+    return {name: 20_000 + 100 * place for place, name in enumerate([*PORT_NAMES, *ray_port_names()])}
+
+
+@pytest.fixture
+def build(ports, tmp_path, monkeypatch):
+    def launched(kind, directory, port, controller_port):
+        return BrokerLaunch(kind=kind, argv=["broker"], bootstrap=f"127.0.0.1:{port}")
+
+    monkeypatch.setattr(stack, "launch_broker", launched)
+
+    def build(kind="apache", **sections):
+        settings = Settings(home=tmp_path, **sections)
+        return stack.build_plan(settings, BrokerPlan(kind=kind), ports, Path("/tmp/weir-x"))
+
+    return build
+
+
+def test_the_order_of_a_whole_stack(build):
+    plan = build()
+    names = [one.name for one in plan.components]
+    assert names == ["broker", "ray", "mlflow", "serve", "shipper", "score", "watch", "ledger"]
+    assert plan.component("serve").after == ["ray"]
+    assert {plan.component(name).after[0] for name in ("shipper", "score", "watch", "ledger")} == {stack.TOPICS}
+    assert all("127.0.0.1" in one.health_url for one in plan.components)
+
+
+def test_a_given_kafka_and_no_trace_view_start_neither(build):
+    plan = build("given", kafka=KafkaSettings(bootstrap_servers="kafka:9092"), mlflow=MlflowSection(enabled=False))
+    assert {"broker", "mlflow"}.isdisjoint(one.name for one in plan.components)
+    assert plan.bootstrap == "kafka:9092"
+
+
+def test_every_process_of_ours_has_a_metrics_port_of_its_own(build):
+    metrics = [one.metrics for one in build().components if one.name not in {"broker", "mlflow"}]
+    assert all(metrics)
+    assert len(set(metrics)) == len(metrics)
+
+
+@pytest.mark.parametrize(
+    ("kafka", "maven", "kind"),
+    [
+        ({"bootstrap_servers": "k:1", "broker": "apache"}, False, "given"),
+        ({"broker": "apache"}, False, "apache"),
+        ({"broker": "embedded"}, True, "embedded"),
+        ({"broker": "auto"}, True, "apache"),
+        ({"broker": "auto"}, False, "embedded"),
+    ],
+)
+def test_which_broker_is_chosen(kafka, maven, kind, monkeypatch):
+    monkeypatch.setattr("weir.broker.launch.apache_possible", lambda: maven)
+    plan = plan_broker(KafkaSettings(**kafka))
+    assert plan.kind == kind
+    assert ("is for trying Weir out" in plan.notice) == (kind == "embedded")
+    assert ("mvn is not on PATH" in plan.notice) == (kafka["broker"] == "auto" and kind == "embedded")
+
+
+def test_apache_without_maven_names_the_package(monkeypatch, tmp_path):
+    monkeypatch.setattr("weir.broker.jars._jar_directory", lambda: tmp_path / "none")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(BrokerError, match=r"Debian package `maven`.*WEIR_KAFKA__BROKER=embedded"):
+        ensure_jars()
+
+
+def test_the_embedded_broker_keeps_less():
+    kafka = KafkaSettings()
+    assert retention_bytes("apache", kafka) == kafka.retention_bytes
+    assert retention_bytes("embedded", kafka) == 64 * 1024 * 1024
