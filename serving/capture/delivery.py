@@ -6,7 +6,6 @@ itself; whoever held it sends again from the spool with the next one.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -150,7 +149,7 @@ class Delivery:
             finally:
                 self._ready.clear()
                 if producer is not None:
-                    await asyncio.shield(_discard(producer))
+                    await _discard(producer)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
 
@@ -170,7 +169,7 @@ class Delivery:
                 await producer.start()
                 await self._check_topics(producer)
         except BaseException:
-            await asyncio.shield(_discard(producer))
+            await _discard(producer)
             raise
         return producer
 
@@ -188,13 +187,30 @@ class Delivery:
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:
-    """Stop `producer` at once: a plain `stop()` would first deliver what the next producer sends again."""
-    accumulator = producer._message_accumulator  # noqa: SLF001 - aiokafka has no way to abandon records
-    accumulator.fail_all(KafkaError("abandoned with its producer"))
-    with contextlib.suppress(KafkaError, OSError):
-        await producer.client.close()
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await producer.stop()
-    except (KafkaError, OSError, TimeoutError) as error:
+    """Stop `producer` at once: a plain `stop()` would first deliver what the next producer sends again.
+
+    In a task of its own, because aiokafka's tasks, ended in the middle, pass their own cancellation on to whoever waits for them.
+    """
+    ending = asyncio.create_task(_end(producer), name="discard")
+    await asyncio.wait([ending], timeout=_STOP_SECONDS)
+    if not ending.done():
+        ending.cancel()
+        _LOG.warning("a producer did not stop within %.0f s", _STOP_SECONDS)
+    elif not ending.cancelled() and (error := ending.exception()) is not None:
         _LOG.warning("a producer did not stop cleanly: %r", error)
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """End aiokafka's parts one by one, as it has no way to abandon records.
+
+    First the sender, which must not meet a batch that has failed; then the connections, so that nothing in flight is waited for;
+    then the batches.
+    """
+    sender = producer._sender.sender_task  # noqa: SLF001
+    if sender is not None:
+        sender.cancel()
+    try:
+        await producer.client.close()
+    finally:
+        producer._message_accumulator.fail_all(KafkaError("abandoned with its producer"))  # noqa: SLF001
+        await producer.stop()

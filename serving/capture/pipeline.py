@@ -191,7 +191,7 @@ class Pipeline:
 
     def _check(self, entry: _Entry) -> None:
         for future in entry.futures:
-            error = future.exception()
+            error = asyncio.CancelledError() if future.cancelled() else future.exception()
             if is_size_error(error):
                 self._refuse(entry.cursor)
             if error is not None:
