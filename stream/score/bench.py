@@ -81,12 +81,14 @@ _DEADLINE_SECONDS = 600.0
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured."""
+    """What was measured; CPU is the reading process's own, the app's without its model process."""
 
     events: int
     stream_events_per_second: float
     bare_events_per_second: float
     ratio: float
+    stream_cpu_ms_per_event: float
+    bare_cpu_ms_per_event: float
 
 
 async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> Figures:
@@ -108,10 +110,38 @@ async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> Figure
     stream = await _stream(kafka, events)
     return Figures(
         events=events,
-        stream_events_per_second=stream,
-        bare_events_per_second=bare,
-        ratio=stream / bare if bare else 0.0,
+        stream_events_per_second=stream.rate(),
+        bare_events_per_second=bare.rate(),
+        ratio=stream.rate() / bare.rate(),
+        stream_cpu_ms_per_event=stream.cpu_ms(),
+        bare_cpu_ms_per_event=bare.cpu_ms(),
     )
+
+
+class _Watch:
+    """A stopwatch that starts after the first piece of work, which pays for what is slow once."""
+
+    def __init__(self) -> None:
+        self._began: tuple[float, float] | None = None
+        self._first = self._last = 0
+        self._ended = (0.0, 0.0)
+
+    def at(self, done: int) -> None:
+        """Note that so many events are done."""
+        now = (time.perf_counter(), time.process_time())
+        if done and self._began is None:
+            self._began, self._first = now, done
+        self._last, self._ended = done, now
+
+    def rate(self) -> float:
+        """Return events a second."""
+        assert self._began is not None
+        return (self._last - self._first) / (self._ended[0] - self._began[0])
+
+    def cpu_ms(self) -> float:
+        """Return CPU milliseconds an event."""
+        assert self._began is not None
+        return 1000 * (self._ended[1] - self._began[1]) / (self._last - self._first)
 
 
 def _records(count: int, seed: int) -> Iterator[Event]:
@@ -167,24 +197,23 @@ async def _append(kafka: KafkaSettings, events: list[Event]) -> None:
         await producer.stop()
 
 
-async def _bare(kafka: KafkaSettings, events: int) -> float:
-    """Return events/s of: read, decode, score; nothing else."""
+async def _bare(kafka: KafkaSettings, events: int) -> _Watch:
+    """Time: read, decode, score; nothing else."""
     engine = Engine(engine_spec(DetectorSettings(), ScoreSettings()))
     await asyncio.to_thread(engine.load)
     consumer = AIOKafkaConsumer(**kafka.client_options(), auto_offset_reset="earliest")
     await consumer.start()
     try:
         consumer.assign([TopicPartition(kafka.names.inference, number) for number in range(kafka.partitions)])
-        done, began, first = 0, 0.0, 0
+        done, watch = 0, _Watch()
         while done < events:
             batches = await consumer.getmany(timeout_ms=1000, max_records=ScoreSettings().batch_events)
             records = [record for batch in batches.values() for record in batch]
             if records:
                 engine.score([_item(decode(record.value, record.headers)) for record in records])
             done += len(records)
-            if records and not began:
-                began, first = time.perf_counter(), done
-        return (done - first) / (time.perf_counter() - began)
+            watch.at(done)
+        return watch
     finally:
         await consumer.stop()
 
@@ -194,8 +223,8 @@ def _item(event: Event) -> Item:
     return Item(text=text_of(event.data), owed=owed(event.data), embed=True)
 
 
-async def _stream(kafka: KafkaSettings, events: int) -> float:
-    """Return events/s of the app: outputs acknowledged and offsets free."""
+async def _stream(kafka: KafkaSettings, events: int) -> _Watch:
+    """Time the app: outputs acknowledged and offsets free."""
     with tempfile.TemporaryDirectory() as directory:
         app = create_app(
             kafka,
@@ -214,10 +243,9 @@ async def _stream(kafka: KafkaSettings, events: int) -> float:
             await app.stop()
 
 
-async def _settled(app: BaseApp, events: int) -> float:
-    """Return events/s from the first that was settled to the last."""
-    settled = [0]
-    settle = app.settle
+async def _settled(app: BaseApp, events: int) -> _Watch:
+    """Time the app from the first event that is settled to the last."""
+    settled, settle, watch = [0], app.settle, _Watch()
 
     def counting(event: object) -> bool:
         settled[0] += 1
@@ -225,14 +253,13 @@ async def _settled(app: BaseApp, events: int) -> float:
 
     app.settle = counting  # type: ignore[method-assign]
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    began, first = 0.0, 0
     while settled[0] < events:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{settled[0]} of {events} events were scored within {_DEADLINE_SECONDS:.0f} s")
-        if settled[0] and not began:
-            began, first = time.perf_counter(), settled[0]
+        watch.at(settled[0])
         await asyncio.sleep(0.02)
-    return (settled[0] - first) / (time.perf_counter() - began)
+    watch.at(settled[0])
+    return watch
 
 
 def _main(bootstrap: str, events: str = "400") -> None:

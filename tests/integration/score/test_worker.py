@@ -52,6 +52,29 @@ async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_sam
     print(f"repeated: {sum(repeats.values()) - len(ids)} of {len(ids)}")
 
 
+@pytest.mark.timeout(240)  # two workers, each with model processes of its own
+async def test_a_worker_that_joins_and_one_that_leaves_lose_nothing(lab):
+    ids = [f"r{number}" for number in range(60)]
+    await lab.append(*(request(name, f"hello {name}") for name in ids))
+
+    async def scored_of(count) -> bool:
+        return len({event.id for _, event in await lab.verdicts()}) >= count
+
+    async with worker(lab, "0.05") as first, worker(lab, "0.05") as second:
+        await lab.eventually(lambda: scored_of(15), 90)
+        first.terminate()
+        assert await asyncio.wait_for(first.wait(), 20) == 0
+        await lab.eventually(lambda: scored_of(3 * len(ids)), 90)
+        second.terminate()
+        assert await asyncio.wait_for(second.wait(), 20) == 0
+    found = {(event.data.event_id, event.data.detector) for _, event in await lab.verdicts()}
+    assert len(found) == 3 * len(ids)
+    assert not await lab.dead()
+    for partition in range(P):
+        committed = await lab.committed(f"{lab.kafka.topic_prefix}score", lab.names.inference, partition)
+        assert committed == lab.appended[partition]
+
+
 async def test_a_worker_with_work_and_no_progress_ends_itself(lab):
     """Its outputs have nowhere to go: the topic is gone, and the broker answers."""
     await lab.append(request("r1", "hello"))
