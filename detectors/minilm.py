@@ -93,8 +93,7 @@ def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_minilm(model_dir: str | None = None) -> MiniLM:
     """Build the encoder from the pinned checkpoint, in float32 and evaluation mode."""
     data = read_pinned(minilm_dir(model_dir) / "model.safetensors", MINILM_DIGEST)
-    with torch.device("meta"):
-        model = MiniLM()
+    model = MiniLM()  # not on the meta device: that imports torch._dynamo, eight seconds of processor time
     model.load_state_dict(_renamed(load_safetensors(data)), assign=True)
     return model.eval().requires_grad_(requires_grad=False)
 
