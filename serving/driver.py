@@ -5,11 +5,13 @@ supervisor starts it again, which deploys again.
 """
 
 import asyncio
+import atexit
 import contextlib
 import hashlib
 import importlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, MutableMapping
@@ -65,6 +67,7 @@ async def run_driver(
         Ray does not answer in a minute, or went away, or the deployment failed.
     """
     os.environ.update(layout.driver_environment())
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a second says nothing
     health["serving"] = "connecting to Ray"
     if not await _until_stopped(_port_open(layout.address), stop, _CONNECT_SECONDS, f"Ray at {layout.address}"):
         return
@@ -178,9 +181,17 @@ async def _watch(
                 health["serving"] = reason
             misses = 0 if await _answers(layout.address) else misses + 1
             if misses >= _RAY_MISSES or layout.session() != session:
+                _let_go_of_ray()
                 raise DriverError(f"Ray at {layout.address} is gone; it is deployed again when Ray is back")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _WATCH_SECONDS)
+
+
+def _let_go_of_ray() -> None:
+    """Let this process end although Ray is gone: its excepthook and its exit function would ask a dead GCS for a minute."""
+    ray: Any = importlib.import_module("ray")
+    sys.excepthook = sys.__excepthook__
+    atexit.unregister(ray.shutdown)
 
 
 async def _unready(client: httpx.AsyncClient, url: str) -> str | None:

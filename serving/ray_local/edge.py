@@ -23,6 +23,8 @@ MARK = "# weir edge: loopback only, one request id of ours on every answer"
 _BIND = re.compile(r"^(\s*bind\s+)(\S+)(.*)$")
 _FRONTEND = "frontend http_frontend"
 _STATISTICS = "listen stats"
+#: Headers by which a client could tell Serve to end its request early, or to go on with it after a disconnect.
+_SERVES_OWN = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
 _ERROR_FILE = re.compile(r"^\s*errorfile\s+50[234]\s+(\S+)\s*$", re.MULTILINE)
 
 
@@ -91,6 +93,7 @@ def _rules(edge_token: str, max_body_bytes: int) -> list[str]:
         "request_too_large",
     )
     return [
+        *(f"    http-request del-header {name}" for name in _SERVES_OWN),
         "    unique-id-format %[uuid]",
         "    http-request set-header x-request-id %[unique-id]",
         f"    http-request set-header x-weir-edge {edge_token}",
@@ -99,6 +102,9 @@ def _rules(edge_token: str, max_body_bytes: int) -> list[str]:
             f"    http-request return status 413 content-type application/json string '{too_large}'"
             f" if {{ req.hdr_val(content-length) gt {max_body_bytes} }}"
         ),
+        # Without it, a client that sends a small body in a packet of its own, as most do, and then goes away before the
+        # answer begins is not noticed (HAProxy 2.8 with abortonclose; tried).
+        "    http-request wait-for-body time 30s if METH_POST",
     ]
 
 

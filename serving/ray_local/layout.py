@@ -159,12 +159,16 @@ class RayLayout:
             "RAY_SERVE_HAPROXY_STATS_PORT": str(self._ports["ray_haproxy_stats"]),
             "RAY_SERVE_HAPROXY_NBTHREAD": "1",
             "RAY_SERVE_HAPROXY_MAXCONN": "512",
+            # A body that fits is read whole before it is passed on, and then a client's going away is noticed (edge.py).
+            "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "131072",
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(self._ports["ray_fallback_http"]),
             "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(self._ports["ray_fallback_grpc"]),
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+            # Ray's default of 15 is for batch work; a gateway that waits behind everything else answers late.
+            "RAY_worker_niceness": "0",
             # A proxy that a busy machine starts slowly is killed after three checks, and the deployment fails with it.
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
             "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",

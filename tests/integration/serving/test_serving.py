@@ -1,0 +1,219 @@
+"""The application on a real Ray, behind its real edge. The tests that kill come last, and in this order."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from serving.targets import list_targets
+from stream.wire import ABORTED_TYPE, RequestRecord
+
+from .conftest import KEY, until
+
+pytestmark = pytest.mark.timeout(400)
+CHAT = {"model": "echo", "messages": [{"role": "user", "content": "one two three"}]}
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture
+def client(serving):
+    with serving.client() as client:
+        yield client
+
+
+def official(serving, **options) -> openai.OpenAI:
+    http = httpx.Client(trust_env=False)
+    return openai.OpenAI(base_url=f"{serving.url}/v1", api_key=KEY, http_client=http, **options)
+
+
+def test_the_official_client_whole_and_streaming(serving):
+    with official(serving, max_retries=0) as client:
+        whole = client.chat.completions.create(**CHAT)
+        assert whole.choices[0].message.content == "one two three"
+        chunks = list(client.chat.completions.create(**CHAT, stream=True, stream_options={"include_usage": True}))
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert text == "one two three"
+        assert chunks[-1].usage.completion_tokens == 3
+        assert client.completions.create(model="echo", prompt="a b").choices[0].text == "a b"
+        assert [model.id for model in client.models.list()] == ["echo"]
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(**CHAT | {"model": "gpt-9"})
+        with pytest.raises(openai.BadRequestError):
+            client.chat.completions.create(**CHAT, temperature=9)
+    with (
+        official(serving, max_retries=0).with_options(api_key="wrong") as stranger,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        stranger.models.list()
+
+
+def test_every_answer_has_exactly_one_request_id_of_ours(serving, client):
+    def chunked():
+        for _ in range(20):
+            yield b"x" * 65_536
+
+    answers = [
+        client.get("/healthz"),
+        client.get("/nowhere"),
+        client.get("/v1/models", headers={"authorization": "Bearer no"}),
+        client.post("/v1/chat/completions", json=CHAT),
+        client.post("/v1/chat/completions", json=CHAT | {"stream": True}),
+        client.post("/v1/chat/completions", content=b"{"),
+        client.post("/v1/chat/completions", content=b"x" * 10_000_000),
+        client.post("/v1/chat/completions", content=chunked()),
+        client.post("/v1/chat/completions", json=CHAT, headers={"x-request-id": "mine", "x-weir-edge": "0" * 64}),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 404, 401, 200, 200, 400, 413, 413, 200]
+    ids = [answer.headers.get_list("x-request-id") for answer in answers]
+    assert all(len(one) == 1 and len(one[0]) == 36 for one in ids)
+    assert len({one[0] for one in ids}) == len(ids)
+    for refused in (answers[1], answers[2], answers[5], answers[6], answers[7]):
+        assert set(refused.json()["error"]) == {"message", "type", "param", "code"}
+    name = ids[3][0]
+    assert {event.id for event in serving.records() if event.correlationid == name} == {
+        f"{name}/request",
+        f"{name}/end",
+    }
+
+
+def test_ids_are_the_edges_only_through_the_edge(serving):
+    """Whoever reaches a gateway's own port cannot choose the id of its events."""
+    port = serving.layout.environment()["RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT"]
+    headers = {"authorization": f"Bearer {KEY}", "x-request-id": "chosen"}
+    answer = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=CHAT, headers=headers, trust_env=False)
+    assert answer.status_code == 200
+    assert "chosen" not in {event.correlationid for event in serving.records()}
+
+
+def test_nothing_listens_beyond_loopback(serving):
+    listening = set()
+    for process in serving.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for one in process.net_connections("inet"):
+                if one.status == psutil.CONN_LISTEN or (one.type.name == "SOCK_DGRAM" and not one.raddr):
+                    listening.add(one.laddr)
+    assert serving.ports["http"] in {address.port for address in listening}
+    assert len(listening) > 10
+    assert {address.ip.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
+
+
+def test_the_clients_trace_reaches_the_records(serving, client):
+    headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+    name = client.post("/v1/chat/completions", json=CHAT, headers=headers).headers["x-request-id"]
+    events = [event for event in serving.records() if event.correlationid == name]
+    assert len(events) == 2
+    assert {event.traceparent.split("-")[1] for event in events} == {TRACE}
+
+
+def test_each_replica_serves_its_own_metrics(serving, client):
+    client.post("/v1/chat/completions", json=CHAT)
+    found = {}
+    for target in list_targets(serving.home / "run" / "metrics"):
+        found[target.component] = httpx.get(f"http://{target.address}/metrics", trust_env=False).text
+    assert "gen_ai_server_request_duration_seconds_bucket" in found["gateway"]
+    assert "weir_capture_append_seconds" in found["gateway"]
+    assert "weir_engine_running" in found["model"]
+
+
+def test_a_client_that_goes_away_is_cancelled(serving, client):
+    """The replica is held still, so that the request is surely under way when its client leaves."""
+    model = serving.pid_of("model")
+    known = {event.correlationid for event in serving.records()}
+
+    def begun():
+        new = [e for e in serving.records() if isinstance(e.data, RequestRecord) and e.correlationid not in known]
+        return new[0].correlationid if new else None
+
+    os.kill(model, signal.SIGSTOP)
+    try:
+        with serving.client() as leaving:
+            sending = threading.Thread(target=_post_and_ignore, args=(leaving,), daemon=True)
+            sending.start()
+            name = until(begun, 20, "the request record")
+            sending.join(1.5)  # the client's own time-out ends it
+        end = until(lambda: serving.end_of(name), 20, "the end record")
+    finally:
+        os.kill(model, signal.SIGCONT)
+    assert end.data.status == "cancelled"
+    assert client.post("/v1/chat/completions", json=CHAT).status_code == 200
+
+
+def _post_and_ignore(client: httpx.Client) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        client.post("/v1/chat/completions", json=CHAT, timeout=1.0)
+
+
+def test_a_killed_model_replica_leaves_aborted_or_complete_and_comes_back(serving, client):
+    text = "word " * 3_000
+    body = {"model": "echo", "max_tokens": 3_000, "messages": [{"role": "user", "content": text}]}
+    answers, stop = [], threading.Event()
+
+    def load(*, stream: bool) -> None:
+        with serving.client() as one:
+            while not stop.is_set():
+                answers.append(one.post("/v1/chat/completions", json=body | {"stream": stream}))
+
+    workers = [threading.Thread(target=load, kwargs={"stream": index % 2 == 0}) for index in range(8)]
+    for worker in workers:
+        worker.start()
+    until(lambda: len(answers) >= 16, 60, "load")
+    killed = serving.pid_of("model")
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: client.post("/v1/chat/completions", json=CHAT).status_code == 200, 60, "recovery")
+    stop.set()
+    for worker in workers:
+        worker.join()
+    assert serving.pid_of("model") != killed
+    for answer in answers:
+        lost = answer.status_code == 503 or b"model_replica_lost" in answer.content
+        assert lost or answer.status_code == 200
+    statuses = {event.correlationid: event for event in serving.records() if event.id.endswith("/end")}
+    assert {answer.headers["x-request-id"] for answer in answers} <= set(statuses)
+    assert {event.data.status for event in statuses.values()} <= {"complete", "error", "cancelled", "aborted"}
+    aborted = [event for event in statuses.values() if event.data.status == "aborted"]
+    assert aborted
+    assert {event.type for event in aborted} == {ABORTED_TYPE}
+
+
+def test_a_killed_gateway_is_replaced_and_the_official_client_does_not_notice(serving):
+    killed = serving.pid_of("gateway")
+    with official(serving, max_retries=8, timeout=60) as client:
+        client.models.list()
+        os.kill(killed, signal.SIGKILL)
+        began = time.monotonic()
+        assert client.chat.completions.create(**CHAT).choices[0].message.content == "one two three"
+        print(f"first answer after the kill: {time.monotonic() - began:.1f} s")
+    assert len(list((serving.home / "spool").glob("gateway-*"))) == 2  # the dead one's waits for its adopter
+
+
+def test_no_prompt_is_in_any_log(serving, client):
+    canary = "canary-9c1d"
+    body = CHAT | {"messages": [{"role": "user", "content": canary}]}
+    assert client.post("/v1/chat/completions", json=body).status_code == 200
+    assert client.post("/v1/chat/completions", json=body | {"temperature": 9}).status_code == 400
+    logs = [path for path in serving.run_dir.rglob("*") if path.is_file() and "/logs/" in str(path)]
+    logs += [serving.home / "driver.log", serving.home / "head.log"]
+    assert len(logs) > 10
+    assert not [path for path in logs if canary.encode() in path.read_bytes()]
+
+
+def test_a_driver_ends_with_ray_and_ray_leaves_nothing_behind(serving):
+    serving.processes()
+    serving.head.kill()
+    assert serving.driver.wait(30) != 0
+    until(lambda: not [pid for pid in serving.pids if _is_rays(pid, serving)], 20, "no process left")
+
+
+def _is_rays(pid: int, serving) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and str(serving.run_dir) in " ".join(
+            [*process.cmdline(), process.environ().get("RAY_TMPDIR", "")]
+        )
+    return False
