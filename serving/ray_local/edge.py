@@ -21,8 +21,8 @@ __all__ = ["Refused", "error_page", "main", "rewrite"]
 #: Written into a configuration that was made safe; an edit of an edited file changes nothing.
 MARK = "# weir edge: loopback only, one request id of ours on every answer"
 _BIND = re.compile(r"^(\s*bind\s+)(\S+)(.*)$")
-_FRONTEND = "frontend http_frontend"
-_STATISTICS = "listen stats"
+FRONTEND = "frontend http_frontend"
+STATISTICS = "listen stats"
 #: Headers by which a client could tell Serve to end its request early, or to go on with it after a disconnect.
 _SERVES_OWN = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
 _ERROR_FILE = re.compile(r"^\s*errorfile\s+50[234]\s+(\S+)\s*$", re.MULTILINE)
@@ -62,12 +62,12 @@ def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int) -> st
         if bind is None:
             lines.append(line)
             continue
-        is_http = section == _FRONTEND
+        is_http = section == FRONTEND
         lines.append(bind.group(1) + _loopback(bind.group(2), host if is_http else "127.0.0.1") + bind.group(3))
         if is_http and not found:
             found = True
             lines += _rules(edge_token, max_body_bytes)
-        elif section == _STATISTICS:
+        elif section == STATISTICS:
             lines.append("  http-request deny")  # Ray asks the admin socket; the page would answer anybody
     if not found:
         raise Refused("no frontend http_frontend with a bind in HAProxy's configuration; this Ray has another template")

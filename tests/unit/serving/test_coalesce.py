@@ -1,0 +1,48 @@
+import asyncio
+
+import pytest
+
+from serving.coalesce import coalesced
+from serving.engine.protocol import Chunk
+
+
+async def test_the_first_is_given_at_once_the_rest_together_and_nothing_is_lost():
+    async def chunks():
+        for word in "abcdefgh":
+            yield Chunk(text=word, completion_tokens=1)
+            await asyncio.sleep(0)
+        yield Chunk(text="!", finish_reason="stop", completion_tokens=9)
+
+    pieces = [piece async for piece in coalesced(chunks(), 60)]
+    assert pieces[0].text == "a"
+    assert "".join(piece.text for piece in pieces) == "abcdefgh!"
+    assert len(pieces) == 2
+    assert pieces[-1].finish_reason == "stop"
+    assert pieces[-1].completion_tokens == 9
+
+
+async def test_an_error_comes_after_what_came_before_it():
+    async def chunks():
+        yield Chunk(text="a")
+        raise ValueError("step")
+
+    pieces = coalesced(chunks(), 60)
+    assert (await anext(pieces)).text == "a"
+    with pytest.raises(ValueError, match="step"):
+        await anext(pieces)
+
+
+async def test_closing_it_closes_the_engines_iterator():
+    closed = asyncio.Event()
+
+    async def chunks():
+        try:
+            yield Chunk(text="a")
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    pieces = coalesced(chunks(), 60)
+    assert (await anext(pieces)).text == "a"
+    await pieces.aclose()
+    assert closed.is_set()
