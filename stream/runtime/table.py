@@ -57,7 +57,7 @@ class AckedTable(faust.Table[bytes, bytes]):
     async def _publish(self, key: bytes, value: bytes | None, partition: int) -> None:
         topic = self.changelog_topic_name
         count = self.app.consumer.topic_partitions(topic)
-        if count is not None and count != self.partitions:
+        if count and count != self.partitions:  # 0: a topic just made, not in this client's metadata yet
             raise TopicMismatch(
                 f"changelog {topic} has {count} partitions, its source has {self.partitions}: the state of a key would not be "
                 f"where its events are. Delete {topic}; the table is rebuilt from the events that are kept"
