@@ -115,8 +115,13 @@ def _machine(_: Settings) -> Iterator[Check]:
     )
 
 
+def _installed(name: str) -> bool:
+    """Tell whether a package can be imported; one that is imported already may lack a spec (Faust's module does)."""
+    return name in sys.modules or find_spec(name) is not None
+
+
 def _packages(_: Settings) -> Iterator[Check]:
-    missing = {name: extra for name, extra in _PACKAGES.items() if find_spec(name) is None}
+    missing = {name: extra for name, extra in _PACKAGES.items() if not _installed(name)}
     extras = ",".join(sorted(set(missing.values())))
     yield Check(
         check="packages",
@@ -148,7 +153,7 @@ def _kafka(settings: Settings) -> Iterator[Check]:
     if kafka.bootstrap_servers:
         yield _given_kafka(kafka.bootstrap_servers, kafka.security_protocol)
     elif kafka.broker == "embedded":
-        yield Check(check="kafka", ok=find_spec("noida_db") is not None, detail="embedded broker", remedy="`make up`")
+        yield Check(check="kafka", ok=_installed("noida_db"), detail="embedded broker", remedy="`make up`")
     else:
         how = "jars are installed" if apache_installed() else "mvn will fetch the jars"
         yield Check(
