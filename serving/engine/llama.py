@@ -201,7 +201,8 @@ class _Weights:
         if file is None:
             return None
         tensor: torch.Tensor = file.get_tensor(name)
-        return tensor.to(dtype=self._room.dtype, device=self._room.device)
+        # A copy, for a view of one tensor would keep the whole file mapped.
+        return tensor.to(dtype=self._room.dtype, device=self._room.device, copy=True)
 
     def linear(self, names: Sequence[str]) -> Linear:
         """Make one linear layer of several that read the same input."""
