@@ -25,6 +25,9 @@ from stream.wire.trace import TraceParent
 
 __all__ = ["Health", "MetricsServer", "TraceSettings", "link_to", "parent_context", "traceparent_of", "tracer_provider"]
 
+#: A trace store on a busy machine takes its time; a batch that is given up is lost.
+_EXPORT_SECONDS = 60
+
 Health = Callable[[], dict[str, object] | None]
 
 
@@ -55,8 +58,10 @@ def tracer_provider(service: str, settings: TraceSettings) -> TracerProvider:
     resource = Resource.create({"service.name": f"weir-{service}", "service.namespace": "weir"})
     provider = TracerProvider(sampler=sampler, resource=resource)
     if settings.endpoint:
-        exporter = OTLPSpanExporter(endpoint=settings.endpoint, headers=settings.headers, timeout=10)
-        processor = BatchSpanProcessor(exporter, max_queue_size=16_384, schedule_delay_millis=500)
+        exporter = OTLPSpanExporter(endpoint=settings.endpoint, headers=settings.headers, timeout=_EXPORT_SECONDS)
+        processor = BatchSpanProcessor(
+            exporter, max_queue_size=16_384, max_export_batch_size=256, schedule_delay_millis=500
+        )
         provider.add_span_processor(processor)
     return provider
 

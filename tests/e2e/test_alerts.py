@@ -105,7 +105,7 @@ async def test_garbage_lands_in_the_dead_letters_and_its_neighbours_are_processe
     assert len(mine) >= 8
     headers = dict(mine[0].headers)
     assert headers["__weir.errors.topic"] == b"weir.inference"
-    assert headers["disposition"] == b"decode"
+    assert headers["__weir.errors.disposition"] == b"decode"
 
 
 async def read_all(stack, topic, enough=None):
@@ -180,5 +180,5 @@ def test_every_process_shows_its_metrics(stack):
     addresses = [address for target in targets for address in target["targets"]]
     texts = [httpx.get(f"http://{address}/metrics", timeout=10).text for address in addresses]
     assert len(addresses) >= 5
-    for name in ("weir_capture_accepted", "gen_ai_server_request_duration", "weir_ledger_coverage"):
+    for name in ("weir_capture_accepted", "gen_ai_server_request_duration", "weir_coverage_ratio"):
         assert any(name in text for text in texts), name

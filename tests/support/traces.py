@@ -32,11 +32,17 @@ def spans_of(stack, trace_id):
 def spans_when(stack, trace_id, names, seconds=60):
     """Wait until spans of all `names` have arrived and the trace hangs together, and return them."""
 
-    def check():
-        spans = spans_of(stack, trace_id)
-        return spans if set(names) <= {span.name for span in spans} and connected(spans) else None
+    last = []
 
-    return until(f"spans {sorted(names)} of trace {trace_id}", check, seconds)
+    def check():
+        last[:] = spans_of(stack, trace_id)
+        return last if set(names) <= {span.name for span in last} and connected(last) else None
+
+    try:
+        return until(f"spans {sorted(names)} of trace {trace_id}", check, seconds)
+    except AssertionError:
+        print(f"came: {[(span.name, span.span_id, span.parent_span_id) for span in last]}")
+        raise
 
 
 def connected(spans):
