@@ -191,6 +191,10 @@ class _Weights:
             self._where.update(dict.fromkeys(file.keys(), file))
 
     def take(self, name: str) -> torch.Tensor:
+        """Take a tensor to keep: a copy, for one view would keep the whole file mapped."""
+        return self._view(name).clone()
+
+    def _view(self, name: str) -> torch.Tensor:
         tensor = self.find(name)
         if tensor is None:
             raise ModelInvalidError(f"{self._directory} has no weight {name}: fetch the model again")
@@ -201,12 +205,11 @@ class _Weights:
         if file is None:
             return None
         tensor: torch.Tensor = file.get_tensor(name)
-        # A copy, for a view of one tensor would keep the whole file mapped.
-        return tensor.to(dtype=self._room.dtype, device=self._room.device, copy=True)
+        return tensor.to(dtype=self._room.dtype, device=self._room.device)
 
     def linear(self, names: Sequence[str]) -> Linear:
         """Make one linear layer of several that read the same input."""
-        weight = torch.cat([self.take(f"{name}.weight") for name in names])
+        weight = torch.cat([self._view(f"{name}.weight") for name in names])
         biases = [bias for name in names if (bias := self.find(f"{name}.bias")) is not None]
         bias = torch.cat(biases) if biases else None
         return make_linear(weight, bias, rows=self._room.slots, pack=self._room.pack)
