@@ -5,17 +5,15 @@ supervisor starts it again, which deploys again.
 """
 
 import asyncio
-import atexit
 import contextlib
 import hashlib
 import importlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
@@ -26,7 +24,7 @@ from serving.settings import HttpSettings
 if TYPE_CHECKING:
     from serving.app import AppArgs
 
-__all__ = ["DriverError", "run_driver"]
+__all__ = ["DriverError", "end_without_ray", "run_driver"]
 
 _LOG = logging.getLogger(__name__)
 _CONNECT_SECONDS = 60.0
@@ -39,6 +37,13 @@ _RAY_MISSES = 3
 
 class DriverError(ServingError):
     """Ray cannot be reached, or the application cannot be deployed; the supervisor should start the driver again."""
+
+
+def end_without_ray(error: DriverError) -> NoReturn:
+    """Log `error` and end this process with status 1 at once: Ray's own exit would ask a dead GCS for a minute."""
+    _LOG.error("%s", error)
+    logging.shutdown()
+    os._exit(1)
 
 
 async def run_driver(
@@ -64,7 +69,7 @@ async def run_driver(
     Raises
     ------
     DriverError
-        Ray does not answer in a minute, or went away, or the deployment failed.
+        Ray does not answer in a minute, or went away, or the deployment failed; end with :func:`end_without_ray`.
     """
     os.environ.update(layout.driver_environment())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a second says nothing
@@ -181,17 +186,9 @@ async def _watch(
                 health["serving"] = reason
             misses = 0 if await _answers(layout.address) else misses + 1
             if misses >= _RAY_MISSES or layout.session() != session:
-                _let_go_of_ray()
                 raise DriverError(f"Ray at {layout.address} is gone; it is deployed again when Ray is back")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _WATCH_SECONDS)
-
-
-def _let_go_of_ray() -> None:
-    """Let this process end although Ray is gone: its excepthook and its exit function would ask a dead GCS for a minute."""
-    ray: Any = importlib.import_module("ray")
-    sys.excepthook = sys.__excepthook__
-    atexit.unregister(ray.shutdown)
 
 
 async def _unready(client: httpx.AsyncClient, url: str) -> str | None:

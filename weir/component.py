@@ -107,7 +107,7 @@ def _ledger(process: Process) -> int:
 
 def _serve(process: Process) -> int:
     from serving.app import AppArgs
-    from serving.driver import run_driver
+    from serving.driver import DriverError, end_without_ray, run_driver
     from weir.supervise.plan import load_plan
     from weir.supervise.preflight import ensure_model
     from weir.supervise.ray import ray_layout
@@ -135,7 +135,10 @@ def _serve(process: Process) -> int:
     async def work(stop: asyncio.Event) -> None:
         await run_driver(args, layout=layout, http=settings.http, stop=stop, health=process.health)
 
-    return _run_async(process, work)
+    try:
+        return _run_async(process, work)
+    except DriverError as error:
+        end_without_ray(error)
 
 
 def _score(process: Process) -> int:

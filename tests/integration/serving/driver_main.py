@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from serving.driver import run_driver
+from serving.driver import DriverError, end_without_ray, run_driver
 from serving.ray_local import RayLayout, short_run_dir
 from serving.settings import HttpSettings, ModelSettings
 
@@ -36,7 +36,10 @@ def main(home: Path) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         await run_driver(args, layout=layout, http=http, stop=stop, health={})
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except DriverError as error:
+        end_without_ray(error)
 
 
 if __name__ == "__main__":

@@ -34,16 +34,22 @@ async def settled(lab, app):
     """Wait until everything on the stage's topics is committed."""
 
     async def all_committed():
+        behind.clear()
         await app.consumer.commit()
         for topic in (lab.names.signals, lab.names.findings, lab.names.alerts, lab.names.retraining):
             records = await lab.read(topic, Q)
             for partition in range(Q):
                 count = len([record for record in records if record.partition == partition])
-                if (await lab.committed(app.conf.id, topic, partition) or 0) < count:
-                    return False
-        return True
+                done = await lab.committed(app.conf.id, topic, partition) or 0
+                if done < count:
+                    behind.append(f"{topic}/{partition}: {done} of {count}")
+        return not behind
 
-    await lab.eventually(all_committed, 40)
+    behind: list[str] = []
+    try:
+        await lab.eventually(all_committed, 40)
+    except AssertionError:
+        pytest.fail(f"not committed after 40 s: {behind}")
 
 
 async def test_signals_and_findings_become_alerts_and_a_request(lab):
