@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
@@ -78,29 +78,43 @@ async def run_driver(
         return
     health["serving"] = "deploying"
     deploy = _in_daemon(lambda: _deploy(args, layout, http))
-    if await _until_stopped(deploy, stop, _DEPLOY_SECONDS, "the deployment"):
+    if await _until_stopped(deploy, stop, _DEPLOY_SECONDS, "the deployment", _ray_gone(layout)):
         _LOG.info("serving on http://%s:%s/v1", http.host, http.port)
         await _watch(layout, http, stop, health)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(_in_daemon(_shut_down), _STOP_SECONDS)
 
 
-async def _until_stopped(work: Any, stop: asyncio.Event, seconds: float, what: str) -> bool:
-    """Await `work`; False where `stop` came first; raises DriverError where it failed or took longer than `seconds`."""
+async def _ray_gone(layout: RayLayout) -> None:
+    """Return when Ray no longer answers: a deployment that waits for a dead Ray would wait a minute."""
+    misses = 0
+    while misses < _RAY_MISSES:
+        misses = 0 if await _answers(layout.address) else misses + 1
+        await asyncio.sleep(_WATCH_SECONDS)
+
+
+async def _until_stopped(
+    work: Any, stop: asyncio.Event, seconds: float, what: str, gone: Coroutine[Any, Any, None] | None = None
+) -> bool:
+    """Await `work`; False where `stop` came first; raises DriverError where it failed, took too long or Ray was `gone`."""
     task = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
+    going = asyncio.ensure_future(gone) if gone is not None else None
+    waited = (task, stopping, going) if going else (task, stopping)
     try:
-        await asyncio.wait((task, stopping), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             return False
+        if going is not None and going.done() and not task.done():
+            raise DriverError(f"Ray went away during {what}; it is deployed again when Ray is back")
         if not task.done():
             raise DriverError(f"{what} was not ready in {seconds:.0f} s; see the logs of ray and serve")
         if (error := task.exception()) is not None:
             raise DriverError(f"{what} failed: {type(error).__name__}: {error}") from error
         return True
     finally:
-        task.cancel()
-        stopping.cancel()
+        for one in waited:
+            one.cancel()
 
 
 def _in_daemon(function: Callable[[], None]) -> asyncio.Future[None]:
