@@ -114,7 +114,7 @@ class Exchange:
                 raise
             except ApiError:
                 raise
-            except Exception as error:
+            except Exception as error:  # a fault of ours, of any kind: the request still gets its end
                 self._end_nowait("error", ErrorInfo(kind=type(error).__name__, status=500))
                 raise
 

@@ -168,7 +168,7 @@ class Delivery:
             async with asyncio.timeout(_START_SECONDS):
                 await producer.start()
                 await self._check_topics(producer)
-        except BaseException:
+        except BaseException:  # cancelled too: a producer that did not start leaves no connections
             await _discard(producer)
             raise
         return producer

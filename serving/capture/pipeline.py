@@ -256,7 +256,7 @@ class Pipeline:
         began = time.monotonic()
         try:
             future = await lease.send(topic, partition, record.key, record.value, headers)
-        except BaseException as error:
+        except (DeliveryLost, MessageSizeTooLargeError, asyncio.CancelledError) as error:
             _end_span(span, error)
             raise
         future.add_done_callback(partial(self._sent, span, began))

@@ -3,7 +3,6 @@
 No consumer group of our own: partitions are assigned by hand, positions are kept by the caller.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +11,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
+
+from stream.consumer import started
 
 __all__ = ["KAFKA_TROUBLE", "consumer_for", "group_offsets", "partition_counts"]
 
@@ -41,26 +42,8 @@ async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator
         "retry_backoff_ms": 250,
         "metadata_max_age_ms": 30_000,
     }
-    consumer = AIOKafkaConsumer(**options, **(settings | more))
-    try:
-        await consumer.start()
+    async with started(AIOKafkaConsumer(**options, **(settings | more))) as consumer:
         yield consumer
-    finally:
-        await _stop(consumer)
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop `consumer`, also while its broker is away.
-
-    aiokafka's (0.14) ``Fetcher.close`` awaits the fetches that it has cancelled: while a broker is away their CancelledError
-    leaves ``stop()`` half way, would end the task that called it, and the connections would stay open.
-    """
-    stopping = asyncio.create_task(consumer.stop())
-    await asyncio.wait({stopping})
-    if stopping.cancelled():
-        await consumer._client.close()  # noqa: SLF001 - what stop() did not come to
-    else:
-        stopping.result()
 
 
 async def partition_counts(options: Mapping[str, Any], topics: Iterable[str]) -> dict[str, int]:

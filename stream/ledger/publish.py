@@ -84,7 +84,7 @@ class AlertPublisher:
             producer = AIOKafkaProducer(**self._options, acks="all", request_timeout_ms=10_000)
             try:
                 await producer.start()
-            except BaseException:
+            except BaseException:  # cancelled too: a producer that did not start leaves no connections
                 await producer.stop()
                 raise
             self._producer = producer

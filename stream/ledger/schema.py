@@ -116,9 +116,5 @@ def schema_version(path: Path) -> int | None:
 def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Run the body as one transaction: all of it, or nothing."""
     database.execute("BEGIN IMMEDIATE")
-    try:
+    with database:  # commits; rolls back what the body, or the commit itself, failed in
         yield database
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")

@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream.consumer import started
 from stream.wire import LogRange, parse_time
 
 __all__ = ["data_range"]
@@ -38,15 +39,11 @@ async def data_range(options: dict[str, Any], topic: str, partitions: int, since
 
 async def _ask(options: dict[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
     places = [TopicPartition(topic, number) for number in range(partitions)]
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
-    await consumer.start()
-    try:
+    async with started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer:
         ends = await consumer.end_offsets(places)
         first = await _produced_at(consumer, places, since, ends)
         near = await _produced_at(consumer, places, until, ends)
         last = {place: await _last(consumer, place, near[place], ends[place], until) for place in places}
-    finally:
-        await consumer.stop()
     return LogRange(
         topic=topic,
         first={str(place.partition): first[place] for place in places},

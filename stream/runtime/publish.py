@@ -114,7 +114,7 @@ class Window:
         """Start `finish` as soon as a slot is free."""
         try:
             await self._slots.acquire()
-        except BaseException:
+        except asyncio.CancelledError:
             finish.close()
             raise
         task = asyncio.get_running_loop().create_task(finish)

@@ -15,6 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream.consumer import stop_consumer
 from stream.runtime.app import BaseApp
 
 __all__ = ["EXIT_STALLED", "Stall", "Watchdog", "end_process"]
@@ -141,6 +142,6 @@ class Watchdog:
         client, self._client = self._client, None
         if client is not None:
             try:
-                await asyncio.wait_for(client.stop(), _PROBE_SECONDS)
+                await asyncio.wait_for(stop_consumer(client), _PROBE_SECONDS)
             except (KafkaError, OSError, TimeoutError) as error:
                 _log.debug("closing the watchdog's client: %s", type(error).__name__)

@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
+from stream.consumer import started
 from stream.runtime import BaseApp
 from stream.score.app import create_app, engine_spec
 from stream.score.engine import Engine, Item
@@ -201,9 +202,8 @@ async def _bare(kafka: KafkaSettings, events: int) -> _Watch:
     """Time: read, decode, score; nothing else."""
     engine = Engine(engine_spec(DetectorSettings(), ScoreSettings()))
     await asyncio.to_thread(engine.load)
-    consumer = AIOKafkaConsumer(**kafka.client_options(), auto_offset_reset="earliest")
-    await consumer.start()
-    try:
+    plain = AIOKafkaConsumer(**kafka.client_options(), auto_offset_reset="earliest")
+    async with started(plain) as consumer:
         consumer.assign([TopicPartition(kafka.names.inference, number) for number in range(kafka.partitions)])
         done, watch = 0, _Watch()
         while done < events:
@@ -214,8 +214,6 @@ async def _bare(kafka: KafkaSettings, events: int) -> _Watch:
             done += len(records)
             watch.at(done)
         return watch
-    finally:
-        await consumer.stop()
 
 
 def _item(event: Event) -> Item:

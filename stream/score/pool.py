@@ -157,7 +157,7 @@ class ModelPool:
                     self._progress()
                 elif not started:
                     break
-        except BaseException:
+        except asyncio.CancelledError:
             waiting.cancel()
             raise
         if not waiting.done():

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from stream.consumer import stop_consumer
 from stream.wire import Event, WireError, decode
 
 __all__ = ["committed", "retained"]
@@ -39,7 +40,7 @@ async def retained(
                         yield record.offset, event
             progress()
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)
 
 
 def _decoded(record: Any) -> Event | None:
@@ -57,4 +58,4 @@ async def committed(options: dict[str, Any], group: str, topic: str, partition: 
     try:
         return int(await consumer.committed(TopicPartition(topic, partition)) or 0)
     finally:
-        await consumer.stop()
+        await stop_consumer(consumer)

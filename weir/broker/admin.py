@@ -11,6 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 from aiokafka.structs import TopicPartition
 
+from stream.consumer import started
 from stream.errors import TopicMismatch
 from stream.wire.topics import Topic
 from weir.errors import BrokerError
@@ -150,13 +151,9 @@ async def _messages(options: dict[str, Any], counts: dict[str, int]) -> dict[str
     partitions = [TopicPartition(name, index) for name, count in counts.items() for index in range(count)]
     if not partitions:
         return {}
-    consumer = AIOKafkaConsumer(**options, request_timeout_ms=_TIMEOUT_MS)
-    await consumer.start()
-    try:
+    async with started(AIOKafkaConsumer(**options, request_timeout_ms=_TIMEOUT_MS)) as consumer:
         first = await consumer.beginning_offsets(partitions)
         last = await consumer.end_offsets(partitions)
-    finally:
-        await consumer.stop()
     return {
         name: sum(last[TopicPartition(name, i)] - first[TopicPartition(name, i)] for i in range(count))
         for name, count in counts.items()

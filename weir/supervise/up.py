@@ -44,7 +44,7 @@ def bring_up(loaded: Loaded, reporter: Reporter) -> tuple[Plan, bool]:
         plan = _prepare(loaded.settings, reporter)
         try:
             _start(loaded, plan, reporter)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nothing that was started stays behind
             reporter.say("stopping what was started")
             take_down(home, reporter)
             raise
