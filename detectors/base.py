@@ -125,6 +125,7 @@ class Detector(abc.ABC, Generic[ConfigT]):
     config_type: ClassVar[type[msgspec.Struct]]
 
     def __init__(self, config: ConfigT | None = None) -> None:
+        # The ignore: a ClassVar cannot say that `config_type` makes a ConfigT.
         self.config: ConfigT = self.config_type() if config is None else config  # type: ignore[assignment]
 
     def __repr__(self) -> str:

@@ -94,7 +94,7 @@ def without_transformers() -> Iterator[None]:
     if "transformers" in sys.modules:
         yield
         return
-    sys.modules["transformers"] = None  # type: ignore[assignment]
+    sys.modules["transformers"] = None  # type: ignore[assignment] # what makes its import fail
     try:
         yield
     finally:

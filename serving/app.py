@@ -267,7 +267,7 @@ def _gpus(settings: ModelSettings) -> float:
     """Return how many GPUs a replica takes: one where Ray has one and the settings do not say otherwise."""
     if settings.device == "cpu" or not is_initialized():
         return 0
-    resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types for it
     return 1 if resources.get("GPU", 0) >= 1 else 0
 
 

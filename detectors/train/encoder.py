@@ -141,7 +141,7 @@ def train(examples: Sequence[Example], *, epochs: int, seed: int, rate: float, o
         for batch in epoch:
             optimizer.zero_grad()
             loss = loss_of(model, batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call] # torch has no types for it
             nn.utils.clip_grad_norm_(trained.values(), 1.0)
             optimizer.step()
             scheduler.step()

@@ -206,11 +206,11 @@ async def _end(producer: AIOKafkaProducer) -> None:
     First the sender, which must not meet a batch that has failed; then the connections, so that nothing in flight is waited for;
     then the batches.
     """
-    sender = producer._sender.sender_task  # noqa: SLF001
+    sender = producer._sender.sender_task  # noqa: SLF001 - it has no public way to abandon
     if sender is not None:
         sender.cancel()
     try:
         await producer.client.close()
     finally:
-        producer._message_accumulator.fail_all(KafkaError("abandoned with its producer"))  # noqa: SLF001
+        producer._message_accumulator.fail_all(KafkaError("abandoned with its producer"))  # noqa: SLF001 - as above
         await producer.stop()

@@ -80,7 +80,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
 
 def _own(device: str, model_dir: Path) -> bool:
     """Whether our own loop is the better choice: measured on CPUs, and for the models that it knows."""
-    from serving.engine.llamaconfig import read_config, unsupported  # noqa: PLC0415
+    from serving.engine.llamaconfig import read_config, unsupported  # noqa: PLC0415 - it imports torch too
 
     return device == "cpu" and unsupported(read_config(model_dir)) is None
 

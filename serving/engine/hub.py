@@ -23,9 +23,9 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
     ModelInvalidError
         What came has another digest than the one pinned.
     """
-    import httpx  # noqa: PLC0415
+    import httpx  # noqa: PLC0415 - as below
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a download needs it
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
 
     try:
         snapshot_download(
@@ -57,9 +57,9 @@ def _checked(source: HubSource, target: Path) -> str:
 
 def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
     """Look up the commit that a repository's main branch points to now, so that a download is of one revision."""
-    import httpx  # noqa: PLC0415
-    from huggingface_hub import HfApi  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+    import httpx  # noqa: PLC0415 - as below
+    from huggingface_hub import HfApi  # noqa: PLC0415 - only a question to the hub needs it
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 - as above
 
     try:
         sha: str | None = HfApi().model_info(repository, timeout=timeout_seconds).sha
@@ -79,9 +79,9 @@ def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
 
 def _reporting(progress: Progress, what: str) -> type[Any]:
     """Make a progress bar class, as the hub's client wants one, that draws nothing and reports bytes."""
-    from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415
+    from tqdm.auto import tqdm  # noqa: PLC0415 - only a download needs it
 
-    class Reporting(tqdm):  # type: ignore[misc]
+    class Reporting(tqdm):  # type: ignore[misc] # it has no types
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)
             self._in_bytes = kwargs.get("unit") == "B"

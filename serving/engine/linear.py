@@ -44,5 +44,5 @@ def can_pack(dtype: torch.dtype) -> bool:
 def _packed(weight: torch.Tensor, bias: torch.Tensor | None, rows: int) -> Linear:
     operators: Any = torch.ops.mkldnn
     packed = operators._reorder_linear_weight(weight.contiguous(), rows)  # noqa: SLF001 - see the module's docstring
-    linear = operators._linear_pointwise  # noqa: SLF001
+    linear = operators._linear_pointwise  # noqa: SLF001 - as above
     return lambda x: linear(x, packed, bias, "none", [], "")

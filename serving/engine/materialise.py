@@ -55,8 +55,8 @@ def materialise(source_gguf: Path, target: Path, progress: Progress) -> None:
 
 def _convert(source: Path, target: Path, at: Any) -> None:
     import torch  # noqa: PLC0415 - seconds to import, and only this function needs them
-    from safetensors.torch import save_file  # noqa: PLC0415
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+    from safetensors.torch import save_file  # noqa: PLC0415 - as above
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415 - as above
 
     at("reading weights")
     model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
@@ -83,7 +83,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' bars and notices, some of them plain tqdm, off the terminal: the caller shows progress."""
-    from transformers.utils import logging as hf  # noqa: PLC0415
+    from transformers.utils import logging as hf  # noqa: PLC0415 - as in its caller
 
     level = hf.get_verbosity()
     hf.set_verbosity(logging.ERROR)

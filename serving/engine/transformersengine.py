@@ -94,7 +94,7 @@ class TransformersEngine:
 
     def _started(self) -> Any:
         manager = self._model.init_continuous_batching(
-            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
+            generation_config=GenerationConfig(  # type: ignore[no-untyped-call] # transformers has no types for it
                 do_sample=False, eos_token_id=sorted(self._ends) or [-1], max_new_tokens=1
             ),
             continuous_batching_config=self._batching(),

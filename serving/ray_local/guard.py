@@ -33,5 +33,5 @@ def keep_replica_on_loopback() -> None:
         port: int = bind(server, address.replace("[::]", "127.0.0.1").replace("0.0.0.0", "127.0.0.1"))  # noqa: S104 - replaced
         return port
 
-    bind_on_loopback.loopback = True  # type: ignore[attr-defined]
+    bind_on_loopback.loopback = True  # type: ignore[attr-defined] # a mark, read above
     setattr(replica, _NAME, bind_on_loopback)

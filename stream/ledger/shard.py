@@ -257,7 +257,7 @@ class Shard:
             for table in ("events", "verdicts", "unsettled", "gaps", "feedback"):
                 database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - our own names
             for table in ("pairs", "requests"):
-                database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608
+                database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - as above
             database.execute("DELETE FROM gap_requests WHERE event_id NOT IN (SELECT event_id FROM gaps)")
             database.execute("DELETE FROM sources WHERE ifnull(capture_time, score_time) < ?", (floor,))
             database.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (repr(floor),))

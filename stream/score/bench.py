@@ -249,7 +249,7 @@ async def _settled(app: BaseApp, events: int) -> _Watch:
         settled[0] += 1
         return settle(event)
 
-    app.settle = counting  # type: ignore[method-assign]
+    app.settle = counting  # type: ignore[method-assign] # what is timed is settled through it
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while settled[0] < events:
         if time.monotonic() > deadline:
