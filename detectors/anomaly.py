@@ -6,11 +6,9 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import Finding, Observation, StreamDetector, seal, unseal
-from detectors.errors import StateMismatch
+from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.monitor import Feature, Monitor, MonitorState
-from detectors.numeric import Moments, MomentsState, place
-from detectors.sequential import tie_break
+from detectors.numeric import MomentsState, NumericFeatures
 
 __all__ = ["AnomalyConfig", "AnomalyDetector"]
 
@@ -66,38 +64,23 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     def _reset(self) -> None:
         features = {name: Feature(tails=tails, share=1 / len(TAILS)) for name, tails in TAILS.items()}
         self._monitor = Monitor(features, limit=self.config.alarm_every_events, warm_up=self.config.reference_events)
-        self._moments = {name: Moments() for name in TAILS}
+        self._numbers = NumericFeatures(TAILS, seed=self.config.seed)
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Take one closed bucket; see `StreamDetector.update_many`."""
         for observation in observations:
-            placed: dict[str, tuple[int, float]] = {}
-            for name, moments in self._moments.items():
-                value = observation.features.get(name)
-                where = None if value is None else place(value)
-                if value is not None and where is not None:
-                    moments.update(value, learn=not self._monitor.alarm)
-                    placed[name] = (where, tie_break(self.config.seed, observation.id, name))
-            self._monitor.update(placed)
+            self._monitor.update(self._numbers.update(observation, learn=not self._monitor.alarm))
         finding = self._monitor.close()
-        if finding is None:
-            return None
-        return msgspec.structs.replace(finding, details=finding.details | self._moments[finding.feature].details())
+        return None if finding is None else self._numbers.explain(finding)
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""
-        moments = {name: moments.snapshot() for name, moments in self._moments.items()}
-        return seal(self, _State(monitor=self._monitor.snapshot(), moments=moments))
+        return seal(self, _State(monitor=self._monitor.snapshot(), moments=self._numbers.snapshot()))
 
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot; see `StreamDetector.restore`."""
         body = unseal(self, state, _State)
-        kept = dict(self.__dict__)
-        self._reset()
-        try:
+        with restoring(self):
+            self._reset()
             self._monitor.restore(body.monitor)
-            for name, moments in self._moments.items():
-                moments.restore(body.moments[name])
-        except (ValueError, KeyError) as error:
-            self.__dict__.update(kept)
-            raise StateMismatch(f"a snapshot of anomaly that does not fit together: {error}") from error
+            self._numbers.restore(body.moments)

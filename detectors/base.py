@@ -7,7 +7,8 @@ it is given.
 
 import abc
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ __all__ = [
     "Span",
     "StreamDetector",
     "TextDetector",
+    "restoring",
     "seal",
     "unseal",
 ]
@@ -187,6 +189,23 @@ class StreamDetector(Detector[ConfigT]):
         StateMismatch
             The bytes are corrupt, or of another detector, version or configuration; the state is then unchanged.
         """
+
+
+@contextmanager
+def restoring(detector: StreamDetector[Any]) -> Iterator[None]:
+    """Run the body, which rebuilds `detector` from a snapshot's content; what does not fit leaves it as it was.
+
+    Raises
+    ------
+    StateMismatch
+        The body raised ValueError or KeyError: the parts of the content contradict each other.
+    """
+    kept = dict(detector.__dict__)
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        detector.__dict__.update(kept)
+        raise StateMismatch(f"a snapshot of {detector.name} that does not fit together: {error}") from error
 
 
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True):

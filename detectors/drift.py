@@ -12,11 +12,10 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Finding, Observation, StreamDetector, seal, unseal
+from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.embedding import unpack
-from detectors.errors import StateMismatch
 from detectors.monitor import Feature, Monitor, MonitorState
-from detectors.numeric import Moments, MomentsState, place
+from detectors.numeric import MomentsState, NumericFeatures
 from detectors.sequential import BINS, tie_break
 
 __all__ = ["EMBEDDING", "DriftConfig", "DriftDetector"]
@@ -83,32 +82,20 @@ class DriftDetector(StreamDetector[DriftConfig]):
         }
         features = {EMBEDDING: Feature(tails=1, share=config.embedding_share if rest else 1.0), **rest}
         self._monitor = Monitor(features, limit=config.alarm_every_events, warm_up=config.reference_events)
-        self._moments = {name: Moments() for name in config.features}
+        self._numbers = NumericFeatures(config.features, seed=config.seed)
         self._reference: list[bytes] = []
         self._matrix: Vectors | None = None
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Take one closed bucket; see `StreamDetector.update_many`."""
         for observation in observations:
-            placed = self._numeric(observation)
+            placed = self._numbers.update(observation, learn=not self._monitor.alarm)
             distance = self._distance(observation)
             if distance is not None:
                 placed[EMBEDDING] = (distance, tie_break(self.config.seed, observation.id, EMBEDDING))
             self._monitor.update(placed)
         finding = self._monitor.close()
-        if finding is None or finding.feature == EMBEDDING:
-            return finding
-        return msgspec.structs.replace(finding, details=finding.details | self._moments[finding.feature].details())
-
-    def _numeric(self, observation: Observation) -> dict[str, tuple[int, float]]:
-        placed: dict[str, tuple[int, float]] = {}
-        for name, moments in self._moments.items():
-            value = observation.features.get(name)
-            where = None if value is None else place(value)
-            if value is not None and where is not None:
-                moments.update(value, learn=not self._monitor.alarm)
-                placed[name] = (where, tie_break(self.config.seed, observation.id, name))
-        return placed
+        return None if finding is None else self._numbers.explain(finding)
 
     def _distance(self, observation: Observation) -> int | None:
         """Return the bin of the distance to the reference; None without an embedding, or while the reference fills."""
@@ -139,24 +126,21 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""
-        moments = {name: moments.snapshot() for name, moments in self._moments.items()}
-        return seal(self, _State(reference=list(self._reference), monitor=self._monitor.snapshot(), moments=moments))
+        state = _State(
+            reference=list(self._reference), monitor=self._monitor.snapshot(), moments=self._numbers.snapshot()
+        )
+        return seal(self, state)
 
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot; see `StreamDetector.restore`."""
         body = unseal(self, state, _State)
-        kept = dict(self.__dict__)
-        self._reset()
-        try:
+        with restoring(self):
+            self._reset()
             self._monitor.restore(body.monitor)
-            for name, moments in self._moments.items():
-                moments.restore(body.moments[name])
+            self._numbers.restore(body.moments)
             self._reference = list(body.reference)
             if len(body.reference) >= self.config.reference_events:
                 self._matrix = np.stack([unpack(data) for data in body.reference])
-        except (ValueError, KeyError) as error:
-            self.__dict__.update(kept)
-            raise StateMismatch(f"a snapshot of drift that does not fit together: {error}") from error
 
 
 def _place(similarity: float) -> int:

@@ -1,13 +1,15 @@
 """Numeric features for the trackers: values to bins, and running moments that say how large a change is."""
 
 import math
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from river import stats
 
-from detectors.sequential import BINS
+from detectors.base import Finding, Observation
+from detectors.sequential import BINS, tie_break
 
-__all__ = ["Moments", "MomentsState", "place"]
+__all__ = ["Moments", "MomentsState", "NumericFeatures", "place"]
 
 #: Bins an octave above `UNIT`: values that differ by 2 % lie apart, from a millisecond to a million tokens.
 RESOLUTION = 34
@@ -65,3 +67,52 @@ class Moments:
         self._reference.mean = stats.Mean._from_state(state.count, state.mean)  # noqa: SLF001 - river's way in
         self._reference._S = state.squares  # noqa: SLF001 - as above
         self._recent = state.recent
+
+
+class NumericFeatures:
+    """A stream's numeric features, as drift and anomaly take them.
+
+    Parameters
+    ----------
+    names
+        Which of an observation's features.
+    seed
+        Breaks ties between equal ranks, together with the event's id.
+    """
+
+    def __init__(self, names: Iterable[str], *, seed: int) -> None:
+        self._moments = {name: Moments() for name in names}
+        self._seed = seed
+
+    def update(self, observation: Observation, *, learn: bool) -> dict[str, tuple[int, float]]:
+        """Take one event; return the bin and the tie-breaker of each feature that it has."""
+        placed: dict[str, tuple[int, float]] = {}
+        for name, moments in self._moments.items():
+            value = observation.features.get(name)
+            where = None if value is None else place(value)
+            if value is not None and where is not None:
+                moments.update(value, learn=learn)
+                placed[name] = (where, tie_break(self._seed, observation.id, name))
+        return placed
+
+    def explain(self, finding: Finding) -> Finding:
+        """Add what the moments of the leading feature tell, where that is one of these."""
+        moments = self._moments.get(finding.feature)
+        if moments is None:
+            return finding
+        return msgspec.structs.replace(finding, details=finding.details | moments.details())
+
+    def snapshot(self) -> dict[str, MomentsState]:
+        """Return an immutable copy of the state."""
+        return {name: moments.snapshot() for name, moments in self._moments.items()}
+
+    def restore(self, states: Mapping[str, MomentsState]) -> None:
+        """Continue from a snapshot.
+
+        Raises
+        ------
+        KeyError
+            It lacks a feature.
+        """
+        for name, moments in self._moments.items():
+            moments.restore(states[name])

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from serving.capture.clock import SourceClock
+from serving.capture.encoding import opened
 from serving.capture.gap import read_gap
 from serving.capture.journal import sync_directory
 from serving.capture.segment import Frame, Kind, OpenRequest, head_of, read_segment, record_of, segment_path, segments
@@ -96,21 +97,8 @@ def _position(directory: Path, frames: list[Frame]) -> Position:
 
 
 def _opened(frame: Frame) -> OpenRequest:
-    record = record_of(frame)
-    headers = dict(record.headers)
-    request = _REQUEST.decode(record.value)
-    return OpenRequest(
-        request_id=request.request_id,
-        tenant=request.tenant,
-        model=request.model,
-        model_version=request.model_version,
-        principal=request.principal,
-        conversation_id=request.conversation_id,
-        operation=request.operation,
-        stream=request.stream,
-        traceparent=headers.get("ce_traceparent", b"").decode(),
-        tracestate=headers.get("ce_tracestate", b"").decode(),
-    )
+    record = _REQUEST.decode(record_of(frame).value)
+    return opened(record, traceparent=_header(frame, "ce_traceparent"), tracestate=_header(frame, "ce_tracestate"))
 
 
 def _header(frame: Frame, name: str) -> str:
