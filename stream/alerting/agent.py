@@ -6,12 +6,11 @@ from typing import Any
 
 from stream.alerting.machine import Alerting
 from stream.alerting.state import StreamAlerts, decode, encode
-from stream.errors import StateUnreadable
 from stream.runtime import AckedTable
 from stream.watch.metrics import detector_label
 from stream.watch.retained import retained
 from stream.watch.spans import mark
-from stream.watch.stage import PartitionCache, StageContext, rows
+from stream.watch.stage import PartitionCache, StageContext
 from stream.wire import AlertRecord, Event, FindingRecord, Tick, partition_for, stream_key, tenant_model_key
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_DETECTOR
 
@@ -108,16 +107,7 @@ class AlertStage:
         logger.info("alert %s %s revision %d", record.alert_id, record.state, record.revision)
 
     async def _load(self, partition: int, offset: int) -> _Place:
-        place: _Place = {}
-        lost: set[str] = set()
-        for key, value in rows(self._table):
-            if partition_for(key, self._context.kafka.stream_partitions) != partition:
-                continue
-            try:
-                place[key.decode()] = decode(value)
-            except StateUnreadable as error:
-                logger.warning("partition %d: %s", partition, error)
-                lost.add(key.decode(errors="replace"))
+        place, lost = self._table.read(partition, decode)
         if lost:
             place |= await self._rebuilt(partition, offset, lost)
         return place

@@ -6,14 +6,13 @@ from typing import Any
 
 import msgspec
 
-from stream.errors import StateUnreadable
 from stream.retraining.machine import Decision, Retraining
 from stream.retraining.ranges import data_range
 from stream.retraining.state import ModelState, decode, encode
 from stream.runtime import AckedTable
 from stream.watch.retained import committed, retained
 from stream.watch.spans import mark
-from stream.watch.stage import PartitionCache, StageContext, rows
+from stream.watch.stage import PartitionCache, StageContext
 from stream.wire import AlertRecord, Event, RetrainingRecord, partition_for, tenant_model_key
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_RETRAINING_ID, WEIR_TENANT
 
@@ -115,16 +114,7 @@ class RetrainStage:
         return mark(self._context.tracer, name, decision.traceparent, decision.links, attributes)
 
     async def _load(self, partition: int, _offset: int) -> _Place:
-        place: _Place = {}
-        lost: set[str] = set()
-        for key, value in rows(self._table):
-            if partition_for(key, self._context.kafka.stream_partitions) != partition:
-                continue
-            try:
-                place[key.decode()] = decode(value)
-            except StateUnreadable as error:
-                logger.warning("partition %d: %s", partition, error)
-                lost.add(key.decode(errors="replace"))
+        place, lost = self._table.read(partition, decode)
         if lost:
             place |= await self._rebuilt(partition, lost)
         return place

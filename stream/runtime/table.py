@@ -5,17 +5,46 @@ event can be acknowledged whose state was never kept, and takes the partition fr
 names its partition and returns when the changelog has it; memory never runs ahead of the changelog.
 """
 
-from typing import Any, cast
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import faust
 
-from stream.errors import TopicMismatch
+from stream.errors import StateUnreadable, TopicMismatch
+from stream.wire import partition_for
 
 __all__ = ["AckedTable"]
+
+_log = logging.getLogger(__name__)
+_StateT = TypeVar("_StateT")
 
 
 class AckedTable(faust.Table[bytes, bytes]):
     """A table of raw bytes; written with :meth:`put` and :meth:`remove` alone."""
+
+    def read(self, partition: int, decode: Callable[[bytes], _StateT]) -> tuple[dict[str, _StateT], set[str]]:
+        """Return the states of `partition` by key, and the keys of those that `decode` finds unreadable.
+
+        Parameters
+        ----------
+        partition
+            Of the table; a worker may hold several.
+        decode
+            Raises StateUnreadable.
+        """
+        assert self.partitions is not None  # app.raw_table names it
+        states: dict[str, _StateT] = {}
+        lost: set[str] = set()
+        for key, value in list(self.data.items()):
+            if partition_for(key, self.partitions) != partition:
+                continue
+            try:
+                states[key.decode()] = decode(value)
+            except StateUnreadable as error:
+                _log.warning("table %s, partition %d: %s", self.name, partition, error)
+                lost.add(key.decode(errors="replace"))
+        return states, lost
 
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
         """Write `value` to the changelog, then to memory.
