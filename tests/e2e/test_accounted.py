@@ -7,9 +7,11 @@ import signal
 import httpx
 import psutil
 import pytest
-from support.load import send_many
+from support.load import Flight, send_many
 from support.stack import until
 from support.traces import connected, spans_when
+
+from serving.capture.balance import BalanceReader
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(1200)]
 OWED = {"input": {"pii", "toxicity", "injection"}, "output": {"pii", "toxicity", "refusal"}}
@@ -83,16 +85,25 @@ def replica_pids(stack, deployment):
 @pytest.mark.parametrize("victim", ["shipper", "score", "watch", "model"])
 async def test_a_process_may_be_killed_under_load(stack, victim):
     key = stack.new_key("e2e-kill")
-    load = asyncio.create_task(send_many(stack.url, [key], ["whole", "stream"] * 15, concurrency=6, max_tokens=12))
-    await asyncio.sleep(2)  # the load must be under way when the kill comes
     pids = replica_pids(stack, ":Model") if victim == "model" else [stack.pid(victim)]
     assert pids
+    flight, spool = Flight(), BalanceReader(stack.home / "spool")
+    before = spool.read().accepted
+    load = asyncio.create_task(
+        send_many(stack.url, [key], ["whole", "stream"] * 15, concurrency=6, flight=flight, max_tokens=12)
+    )
+    # More records than the first six requests have at their beginning: some of them have ended, others are under way.
+    await asyncio.to_thread(until, "accepted requests", lambda: spool.read().accepted > before + 6, 60, 0.02)
+    outstanding = flight.open
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
+    assert outstanding, "every request had ended before the kill: it hit nothing"
     outcomes = await load
     took = accepted(outcomes)
     assert took
-    if victim != "model":
+    if victim == "model":
+        assert not all(outcome.done for outcome in outcomes), "no request was on the replica that was killed"
+    else:
         assert len(took) == len(outcomes)
 
     def healthy():

@@ -47,13 +47,28 @@ async def send(url, key, kind, prompt, *, max_tokens=6, seconds=300):
     return outcome
 
 
-async def send_many(url, keys, kinds, concurrency=200, **options):
+class Flight:
+    """What of a load is under way: requests that were sent and have not ended."""
+
+    def __init__(self):
+        self.open = 0
+
+    def __enter__(self):
+        self.open += 1
+
+    def __exit__(self, *_error):
+        self.open -= 1
+
+
+async def send_many(url, keys, kinds, concurrency=200, flight=None, **options):
     """Send one request for each of `kinds`, at most `concurrency` at a time."""
     gate = asyncio.Semaphore(concurrency)
+    flight = flight or Flight()
 
     async def one(kind, key, prompt):
         async with gate:
-            return await send(url, key, kind, prompt, **options)
+            with flight:
+                return await send(url, key, kind, prompt, **options)
 
     jobs = zip(kinds, itertools.cycle(keys), itertools.cycle(PROMPTS), strict=False)
     return await asyncio.gather(*(one(*job) for job in jobs))
