@@ -8,13 +8,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Tracer
 
 from serving.capture import encoding
 from serving.capture.aside import move_aside
@@ -23,8 +22,8 @@ from serving.capture.delivery import Delivery, DeliveryLost, Lease, is_size_erro
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.reader import Item, SpoolReader
 from serving.capture.segment import Kind, record_of, segment_path, segments
-from stream.telemetry import parent_context, traceparent_of
-from stream.wire import GapRecord, Record, partition_for, semconv
+from serving.capture.sender import Sender, Sent
+from stream.wire import GapRecord
 
 __all__ = ["Pace", "Pipeline"]
 
@@ -33,8 +32,6 @@ _DRAIN_SECONDS = 5.0
 
 _YIELD_EVERY = 32
 _NUMBERED = (Kind.REQUEST, Kind.END)
-
-Sent = asyncio.Future[Any]
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,9 +92,8 @@ class Pipeline:
         self._directory = directory
         self._source = directory.name
         self._delivery = delivery
-        self._names = delivery.names
         self._partitions = delivery.partitions
-        self._tracer = tracer
+        self._sender = Sender(delivery.names, delivery.partitions, tracer, metrics)
         self._metrics = metrics
         self._pace = pace or Pace()
         self._window: deque[_Entry] = deque()
@@ -212,11 +208,11 @@ class Pipeline:
             futures += await self._send_refused(lease, item)
         elif item.frame.kind in {Kind.TICK, Kind.CLOSED}:
             record = record_of(item.frame)
-            futures += [await self._produce(lease, record, partition) for partition in range(self._partitions)]
+            futures += [await self._sender.send(lease, record, partition) for partition in range(self._partitions)]
         elif item.frame.kind != Kind.HEAD:
             record = record_of(item.frame)
             try:
-                futures.append(await self._produce(lease, record, None, feedback=item.frame.kind == Kind.FEEDBACK))
+                futures.append(await self._sender.send(lease, record, None, feedback=item.frame.kind == Kind.FEEDBACK))
             except MessageSizeTooLargeError as error:
                 self._refused.add((item.cursor.segment, item.cursor.offset))
                 raise DeliveryLost(repr(error)) from error
@@ -243,52 +239,7 @@ class Pipeline:
             reason=reason,
             request_ids=request_ids,
         )
-        return await self._produce(lease, encoding.gap(record, time=item.frame.time), None)
-
-    async def _produce(self, lease: Lease, record: Record, partition: int | None, *, feedback: bool = False) -> Sent:
-        topic = self._names.feedback if feedback else self._names.inference
-        if partition is None:
-            partition = partition_for(record.key or b"", self._partitions)
-        headers = list(record.headers)
-        span = self._span(topic, partition, dict(headers))
-        if span is not None:
-            headers.append(("traceparent", traceparent_of(span).encode()))
-        began = time.monotonic()
-        try:
-            future = await lease.send(topic, partition, record.key, record.value, headers)
-        except (DeliveryLost, MessageSizeTooLargeError, asyncio.CancelledError) as error:
-            _end_span(span, error)
-            raise
-        future.add_done_callback(partial(self._sent, span, began))
-        return future
-
-    def _span(self, topic: str, partition: int, headers: dict[str, bytes]) -> Span | None:
-        """Begin the hop's span as a child of the trace that the event belongs to; ticks and gaps belong to none."""
-        context = parent_context(headers.get("ce_traceparent", b"").decode())
-        if context is None:
-            return None
-        return self._tracer.start_span(
-            f"send {topic}",
-            context=context,
-            kind=SpanKind.PRODUCER,
-            attributes={
-                semconv.MESSAGING_SYSTEM: "kafka",
-                semconv.MESSAGING_OPERATION_NAME: "send",
-                semconv.MESSAGING_OPERATION_TYPE: "send",
-                semconv.MESSAGING_DESTINATION_NAME: topic,
-                semconv.MESSAGING_DESTINATION_PARTITION_ID: str(partition),
-                semconv.WEIR_EVENT_ID: headers.get("ce_id", b"").decode(),
-                semconv.WEIR_REQUEST_ID: headers.get("ce_correlationid", b"").decode(),
-            },
-        )
-
-    def _sent(self, span: Span | None, began: float, future: Sent) -> None:
-        error = None if future.cancelled() else future.exception()
-        if error is None and not future.cancelled():
-            self._metrics.produce_seconds.observe(time.monotonic() - began)
-            if span is not None and span.is_recording():
-                span.set_attribute(semconv.MESSAGING_KAFKA_OFFSET, future.result().offset)
-        _end_span(span, error)
+        return await self._sender.send(lease, encoding.gap(record, time=item.frame.time), None)
 
     async def _save(self) -> None:
         """Write the cursor, then unlink what is behind it."""
@@ -315,11 +266,3 @@ def _without_idle_ticks(items: list[Item]) -> list[Item]:
         for position, item in enumerate(items)
         if not (item.frame.kind == Kind.TICK and following[position : position + 1] == [Kind.TICK])
     ]
-
-
-def _end_span(span: Span | None, error: BaseException | None) -> None:
-    if span is not None:
-        if error is not None:
-            span.set_attribute(semconv.ERROR_TYPE, type(error).__name__)
-            span.set_status(Status(StatusCode.ERROR))
-        span.end()
