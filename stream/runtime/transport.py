@@ -3,6 +3,9 @@
 Why this exists: `Consumer._new_offset` of faust-streaming 0.15 commits past messages in flight (faults.md, traps 1 to 3), and
 Faust acknowledges on its own what an agent never saw (a message of an older generation, one that it cannot decode, one
 whose agent raised). Here only :meth:`Consumer.settle`, called by an agent that has finished, lets an offset go.
+
+It also resumes partitions before it seeks them and clears every queue after the seek (faust-streaming#596), so that a record
+fetched between the two is gone while its partition has moved on. Here a resumed partition waits for the flow.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,6 +27,7 @@ class Consumer(driver.Consumer):
     ) -> None:
         self.tracker: AckTracker[TP] = AckTracker()
         self._forward = callback
+        self._waiting_for_flow: set[TP] = set()
         super().__init__(transport, self._deliver, on_partitions_revoked, on_partitions_assigned, **kwargs)
 
     async def _deliver(self, message: Any) -> None:
@@ -45,6 +49,22 @@ class Consumer(driver.Consumer):
         message.acked = True
         self._unacked_messages.discard(message)
         return first
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """Fetch no more from `tps`."""
+        paused = set(tps)
+        self._waiting_for_flow -= paused
+        super().pause_partitions(paused)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Fetch from `tps` as soon as the flow resumes, which is when queues are no longer cleared."""
+        self._waiting_for_flow.update(tps)
+
+    def resume_flow(self) -> None:
+        """Let messages come, those of resumed partitions too."""
+        resumed, self._waiting_for_flow = self._waiting_for_flow, set()
+        super().resume_partitions(resumed)
+        super().resume_flow()
 
     def _new_offset(self, tp: TP) -> int | None:
         return self.tracker.position(tp)

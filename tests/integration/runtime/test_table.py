@@ -1,5 +1,7 @@
 """State: awaited into the changelog, and read back by whoever comes next."""
 
+import asyncio
+
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
@@ -48,6 +50,50 @@ async def test_a_second_worker_continues_from_the_changelog(lab):
 
         await lab.eventually(one)
         assert dict(table.items()) == {b"a": b"3", b"b": b"6"}
+
+
+async def test_nothing_is_delivered_between_the_seek_and_the_clearing_of_the_queues(lab):
+    """What came there would be lost now and then: its partition has moved on (faust-streaming#596)."""
+    topic = await lab.topic(partitions=2)
+    app, table, done = counting(lab, topic)
+    await lab.produce(topic, [b"x"], partition=1, key=b"b")
+
+    async def settled() -> bool:
+        return len(done) == 1
+
+    async with lab.running(app):
+        await lab.eventually(settled)
+        await lab.commit(app, topic, {1: 1})
+
+    again, table, done = counting(lab, topic, app.conf.id)
+    again.loop = asyncio.get_running_loop()
+    await lab.produce(topic, [b"x"], partition=1, key=b"b")
+    early: list[int] = []
+    consumer = again.consumer
+    seek, next_records = consumer.perform_seek, consumer._wait_next_records
+    rounds = 0
+
+    async def counted(timeout: float):
+        nonlocal rounds
+        records = await next_records(timeout)
+        rounds += 1
+        return records
+
+    async def dawdling_seek() -> None:
+        await seek()
+        before = rounds
+
+        async def fetched_twice() -> bool:
+            return rounds >= before + 2
+
+        await lab.eventually(fetched_twice)
+        early.append(len(done))
+
+    consumer.perform_seek, consumer._wait_next_records = dawdling_seek, counted
+    async with lab.running(again):
+        await lab.eventually(settled)
+    assert early == [0]
+    assert dict(table.items()) == {b"b": b"2"}
 
 
 async def test_a_write_that_the_broker_refuses_changes_nothing(lab):
