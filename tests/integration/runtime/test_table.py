@@ -73,9 +73,9 @@ async def test_nothing_is_delivered_between_the_seek_and_the_clearing_of_the_que
     seek, next_records = consumer.perform_seek, consumer._wait_next_records
     rounds = 0
 
-    async def counted(timeout: float):
+    async def counted(seconds: float):
         nonlocal rounds
-        records = await next_records(timeout)
+        records = await next_records(seconds)
         rounds += 1
         return records
 

@@ -47,9 +47,9 @@ async def settled(lab, app):
 
     behind: list[str] = []
     try:
-        await lab.eventually(all_committed, 120)
+        await lab.eventually(all_committed, 40)
     except AssertionError:
-        pytest.fail(f"not committed after 120 s: {behind}")
+        pytest.fail(f"not committed after 40 s: {behind}")
 
 
 async def test_signals_and_findings_become_alerts_and_a_request(lab):
