@@ -116,7 +116,9 @@ class AlertStage:
         """Replay the retained findings of the streams in `lost`; what they published then is not published again."""
         place: _Place = {}
         options = self._context.kafka.client_options()
-        async for offset, event in retained(options, self._context.names.findings, partition, end, self._app.progress):
+        async for offset, event in retained(
+            options, self._context.names.findings, partition, range(end), self._app.progress
+        ):
             if isinstance(event.data, Tick) and event.data.watermark is not None:
                 for state in place.values():
                     self._alerting(state.tenant, _no_span).watermark(state, event.data.watermark, offset)

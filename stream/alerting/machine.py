@@ -2,16 +2,18 @@
 
 Single-event findings (PII, toxicity, injection) open an alert at once and keep it open until log time has passed without one.
 Findings of closed buckets (drift, anomaly) open it after some alarms in a row and close it after some clear buckets in a
-row: the entry is not the exit, so that an alert does not flap.
+row: the entry is not the exit, so that an alert does not flap. What watch finds about Weir itself (a silent source) goes
+the same way, with one alert a source.
 """
 
 from collections.abc import Callable
 
 from stream.alerting.evidence import add
 from stream.alerting.records import alert_event
-from stream.alerting.state import HELD, DetectorState, Evidence, OpenAlert, StreamAlerts, short_id
+from stream.alerting.state import HELD, SLOT, DetectorState, Evidence, OpenAlert, StreamAlerts, short_id, slot
 from stream.settings import TenantSettings
 from stream.watch.findings import RESET
+from stream.watch.silence import OWN_TENANT
 from stream.wire import Event, FindingRecord, stream_key
 from stream.wire.ids import alert_id
 
@@ -95,13 +97,15 @@ class Alerting:
         return self._changed(state, finding.detector, detector, finding.time)
 
     def _bucket(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
-        detector = state.detectors.setdefault(finding.detector, DetectorState())
+        own = finding.tenant == OWN_TENANT
+        name = slot(finding.detector, finding.feature if own else "")
+        detector = state.detectors.setdefault(name, DetectorState())
         if detector.last_bucket_end is not None and finding.time <= detector.last_bucket_end:
             return []
         detector.last_bucket_end = finding.time
         if not finding.alarm:
             return self._clear(state, finding, detector)
-        if not finding.events:
+        if not finding.events and not own:
             return []  # nothing came: a detector that still stands at its alarm has seen no new sign of it
         detector.alarms, detector.clears = detector.alarms + 1, 0
         width = finding.bucket_seconds or self._bucket_seconds
@@ -177,3 +181,6 @@ class Alerting:
         horizon = watermark - max(2 * self._settings.resolve_after_seconds, _HOLD_SECONDS)
         if state.held and state.held[0][0] < horizon:
             state.held = [pair for pair in state.held if pair[0] >= horizon]
+        for name, detector in list(state.detectors.items()):
+            if SLOT in name and detector.alert is None and (detector.last_bucket_end or 0.0) < horizon:
+                del state.detectors[name]  # sources come and go, detectors do not

@@ -1,7 +1,8 @@
 """The records of an alert, and the sentence that sums it up: numbers and names, never text of a prompt."""
 
-from stream.alerting.state import Evidence, OpenAlert, StreamAlerts
-from stream.wire import AlertRecord, Event, TraceParent
+from stream.alerting.state import SLOT, Evidence, OpenAlert, StreamAlerts
+from stream.watch.silence import SILENCE
+from stream.wire import AlertRecord, Event, TraceParent, format_time
 from stream.wire.semconv import SEVERITY_NUMBERS
 
 __all__ = ["ALERT_SOURCE", "alert_event"]
@@ -17,7 +18,8 @@ _WORDS = {
 
 
 def alert_event(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, *, resolved: bool) -> Event:
-    """Return the event that states the alert of detector `name` as it is."""
+    """Return the event that states the alert as it is; `name` is its detector's, or its :func:`~stream.alerting.state.slot`."""
+    name = name.partition(SLOT)[0]
     context = TraceParent.parse(alert.traceparent)
     record = AlertRecord(
         alert_id=alert.alert_id,
@@ -62,6 +64,8 @@ def alert_event(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evid
 
 
 def _summary(where: str, name: str, evidence: Evidence) -> str:
+    if name == SILENCE:
+        return _silence(evidence)
     keys = _count(len(evidence.principals), "API key")
     windows = f"{_count(evidence.windows, 'window')} of {evidence.window_seconds:g} s"
     if name in _WORDS:
@@ -69,6 +73,14 @@ def _summary(where: str, name: str, evidence: Evidence) -> str:
         return f"{findings} of {_WORDS[name]} {where}, from {keys} in {windows}, highest score {evidence.score:.2f}"
     test = f"{evidence.feature}: {evidence.statistic:.4g} is past its limit {evidence.limit:.4g}"
     return f"{name} in {where} ({test}), {_count(evidence.events, 'event')} from {keys} in {windows}"
+
+
+def _silence(evidence: Evidence) -> str:
+    told = format_time(evidence.last_time - evidence.statistic)
+    return (
+        f"source {evidence.feature} last told its time at {told}, {evidence.statistic:.0f} s before the others; the bound "
+        f"is {evidence.limit:.0f} s. Its gateway or the shipper stands still; its events stay out of the windows"
+    )
 
 
 def _ending(alert: OpenAlert, *, resolved: bool) -> str:

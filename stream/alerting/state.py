@@ -6,9 +6,22 @@ import msgspec
 
 from stream.errors import StateUnreadable
 
-__all__ = ["HELD", "DetectorState", "Evidence", "OpenAlert", "StreamAlerts", "decode", "encode", "short_id"]
+__all__ = [
+    "HELD",
+    "SLOT",
+    "DetectorState",
+    "Evidence",
+    "OpenAlert",
+    "StreamAlerts",
+    "decode",
+    "encode",
+    "short_id",
+    "slot",
+]
 
 _VERSION = 1
+#: Between the detector and the source in the key of a state.
+SLOT = "\x1f"
 #: Finding ids that are held against repetition, at most: more than score may have outstanding over all partitions.
 HELD = 4096
 
@@ -100,6 +113,8 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
         Log time when it was written.
     held
         (event time, short id) of single-event findings, against repetition under another offset.
+    detectors
+        By :func:`slot`.
     """
 
     version: int = _VERSION
@@ -114,6 +129,11 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
     def active(self) -> bool:
         """Whether log time may change anything here."""
         return bool(self.held) or any(state.alert is not None for state in self.detectors.values())
+
+
+def slot(detector: str, source: str = "") -> str:
+    """Return the key of a :class:`DetectorState`: Weir's own stream has one a source, under the name of the detector."""
+    return f"{detector}{SLOT}{source}" if source else detector
 
 
 def short_id(identity: str) -> int:

@@ -71,10 +71,10 @@ class Book:
         """Return the newest time that any source has told."""
         return log_time(self._sources())
 
-    def observe(self, *, source_silence_seconds: float) -> Observation:
-        """Return what the log shows of coverage, lag and silence."""
+    def observe(self) -> Observation:
+        """Return what the log shows of coverage and lag."""
         missing = missing_of(shard.database for shard in self.shards.values())
-        return observe(self._sources(), missing, source_silence_seconds=source_silence_seconds)
+        return observe(self._sources(), missing)
 
     def coverage(self) -> Coverage:
         """Return the coverage over all partitions."""

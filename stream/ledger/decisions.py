@@ -17,7 +17,8 @@ from stream.wire import AlertRecord, Event, RetrainingRecord
 __all__ = ["OWN_DETECTORS", "OWN_TENANT", "Decisions", "Heartbeat", "Outgoing"]
 
 OWN_TENANT = "_weir"
-OWN_DETECTORS = ("coverage", "lag", "silence")
+#: What the ledger raises and resolves itself; tenant ``_weir`` has `silence` from watch, too.
+OWN_DETECTORS = ("coverage", "lag")
 
 _JSON = msgspec.json.Encoder(order="deterministic")
 _ALERT = msgspec.json.Decoder(AlertRecord)
@@ -107,7 +108,7 @@ class Decisions:
 
     def own_firing(self) -> list[Outgoing]:
         """Return the ledger's own alerts that fire, each with its trace context."""
-        query = "SELECT record, traceparent FROM alerts WHERE tenant = ? AND state = 'firing' AND detector IN (?, ?, ?)"
+        query = "SELECT record, traceparent FROM alerts WHERE tenant = ? AND state = 'firing' AND detector IN (?, ?)"
         rows = self.database.execute(query, (OWN_TENANT, *OWN_DETECTORS))
         return [Outgoing(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
 

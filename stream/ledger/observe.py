@@ -1,4 +1,4 @@
-"""What the ledger sees of time: how far sources have come, who is silent, how far verdicts lag behind inference."""
+"""What the ledger sees of time: how far sources have come, how far verdicts lag behind inference."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,15 +22,12 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         How far verdicts are behind inference, by the times of the worst partition and source.
     lag_at
         That partition, source and time, as an identity.
-    silent
-        {source: its newest time} of sources that are behind the others by more than the bound.
     """
 
     log_time: float
     missing: Missing = Missing()
     lag_seconds: float = 0.0
     lag_at: str = ""
-    silent: dict[str, float] = {}
 
 
 def log_time(shards: Mapping[int, Sequence[SourceTime]]) -> float:
@@ -39,17 +36,10 @@ def log_time(shards: Mapping[int, Sequence[SourceTime]]) -> float:
     return max((time for time in times if time is not None), default=0.0)
 
 
-def observe(
-    shards: Mapping[int, Sequence[SourceTime]], missing: Missing, *, source_silence_seconds: float
-) -> Observation:
+def observe(shards: Mapping[int, Sequence[SourceTime]], missing: Missing) -> Observation:
     """Return what {partition: its sources} and `missing` say together."""
-    now = log_time(shards)
     lag, lag_at = _lag(shards)
-    newest, closed = _newest(shards)
-    silent = {
-        source: time for source, time in newest.items() if source not in closed and now - time > source_silence_seconds
-    }
-    return Observation(log_time=now, missing=missing, lag_seconds=lag, lag_at=lag_at, silent=silent)
+    return Observation(log_time=log_time(shards), missing=missing, lag_seconds=lag, lag_at=lag_at)
 
 
 def _lag(shards: Mapping[int, Sequence[SourceTime]]) -> tuple[float, str]:
@@ -62,16 +52,3 @@ def _lag(shards: Mapping[int, Sequence[SourceTime]]) -> tuple[float, str]:
             if one.capture_time - reached > worst:
                 worst, where = one.capture_time - reached, f"{partition}/{one.source}@{reached}"
     return worst, where
-
-
-def _newest(shards: Mapping[int, Sequence[SourceTime]]) -> tuple[dict[str, float], set[str]]:
-    """Return every source's newest time over the partitions, and the sources that have closed in any."""
-    newest: dict[str, float] = {}
-    closed: set[str] = set()
-    for sources in shards.values():
-        for one in sources:
-            if one.capture_time is not None:
-                newest[one.source] = max(newest.get(one.source, 0.0), one.capture_time)
-            if one.capture_closed or one.score_closed:
-                closed.add(one.source)
-    return newest, closed

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from stream.ledger.coverage import Coverage, coverage_of
-from stream.ledger.decisions import OWN_DETECTORS, OWN_TENANT, Heartbeat
+from stream.ledger.decisions import OWN_TENANT, Heartbeat
 from stream.ledger.errors import LedgerAbsent
 from stream.ledger.files import LedgerFiles
 from stream.ledger.story import RequestStory, gap_of, request_events, told
@@ -66,14 +66,14 @@ class LedgerReader:
         return _retried(ask)
 
     def own_alerts(self) -> list[AlertRecord]:
-        """Return the ledger's own alerts that fire, oldest first."""
+        """Return the alerts about Weir itself that fire, the ledger's and watch's, oldest first."""
         if not self.exists():
             return []
 
         def ask() -> list[AlertRecord]:
-            query = "SELECT record FROM alerts WHERE tenant = ? AND state = 'firing' AND detector IN (?, ?, ?)"
+            query = "SELECT record FROM alerts WHERE tenant = ? AND state = 'firing' ORDER BY opened_at"
             with self._decisions() as database:
-                rows = database.execute(f"{query} ORDER BY opened_at", (OWN_TENANT, *OWN_DETECTORS)).fetchall()
+                rows = database.execute(query, (OWN_TENANT,)).fetchall()
             return [_ALERT.decode(row[0]) for row in rows]
 
         return _retried(ask)

@@ -171,7 +171,7 @@ class _Service:
             _LOG.warning("alert %s %s %s", item.record.detector, item.record.state, item.record.alert_id)
 
     def _decide(self) -> None:
-        seen = self._book.observe(source_silence_seconds=self._settings.source_silence_seconds)
+        seen = self._book.observe()
         self._metrics.verdict_lag.set(seen.lag_seconds)
         firing = {item.record.alert_id: item for item in self._book.decisions.own_firing()}
         records = decide([item.record for item in firing.values()], seen, self._settings)

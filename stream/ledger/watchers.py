@@ -1,7 +1,8 @@
-"""The ledger's own alerts: coverage, lag, silence. A pure function from what fires and what is seen to what is published.
+"""The ledger's own alerts: coverage and lag. A pure function from what fires and what is seen to what is published.
 
-They carry tenant ``_weir``, no model and no side; a silence names its source in `feature`. Ids hash what opened the alert, as
-everybody's do.
+They carry tenant ``_weir``, no model and no side. Ids hash what opened the alert, as everybody's do. One source that falls
+silent among others is watch's to tell (stream/watch/silence.py); every source silent is told by the heartbeat alone, since
+log time stands still then.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ import msgspec
 from stream.ledger.decisions import OWN_TENANT
 from stream.ledger.observe import Observation
 from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, format_time, stream_key
+from stream.wire import AlertRecord, stream_key
 from stream.wire.ids import alert_id
 
 __all__ = ["decide"]
@@ -66,8 +67,6 @@ def _conditions(
     lag_bound = settings.lag_seconds * (_LAG_EXIT if ("lag", "") in firing else 1.0)
     if seen.lag_seconds > lag_bound:
         yield _lag(seen, settings.lag_seconds)
-    for source, time in sorted(seen.silent.items()):
-        yield _silence(source, time, seen, settings.source_silence_seconds)
 
 
 def _coverage(seen: Observation) -> Condition:
@@ -91,22 +90,6 @@ def _lag(seen: Observation, bound: float) -> Condition:
         summary=f"verdicts are {seen.lag_seconds:.0f} s behind inference, the bound is {bound:.0f} s; see score's log",
         opening=seen.lag_at,
         statistic=seen.lag_seconds,
-        limit=bound,
-    )
-
-
-def _silence(source: str, time: float, seen: Observation, bound: float) -> Condition:
-    behind = seen.log_time - time
-    return Condition(
-        detector="silence",
-        severity="warning",
-        summary=(
-            f"source {source} last told its time at {format_time(time)}, {behind:.0f} s before the others; "
-            f"the bound is {bound:.0f} s. Its gateway or the shipper stands still"
-        ),
-        opening=f"{source}@{time}",
-        feature=source,
-        statistic=behind,
         limit=bound,
     )
 

@@ -11,6 +11,7 @@ from stream.retraining.ranges import data_range
 from stream.retraining.state import ModelState, decode, encode
 from stream.runtime import AckedTable
 from stream.watch.retained import committed, retained
+from stream.watch.silence import OWN_TENANT
 from stream.watch.spans import mark
 from stream.watch.stage import PartitionCache, StageContext
 from stream.wire import AlertRecord, Event, RetrainingRecord, partition_for, tenant_model_key
@@ -21,8 +22,6 @@ __all__ = ["RETRAIN_SOURCE", "RetrainStage"]
 logger = logging.getLogger(__name__)
 _STAGE = "retrain"
 RETRAIN_SOURCE = "weir/retrain"
-#: The ledger's own tenant: its alerts are about Weir, and no model's.
-_OWN_TENANT = "_weir"
 _Place = dict[str, ModelState]
 
 
@@ -128,7 +127,7 @@ class RetrainStage:
         options = self._context.kafka.client_options()
         for topic in (self._context.names.alerts, self._context.names.retraining):
             end = await committed(options, self._app.conf.id, topic, partition)
-            async for offset, event in retained(options, topic, partition, end, self._app.progress):
+            async for offset, event in retained(options, topic, partition, range(end), self._app.progress):
                 state = _state_of(place, event) if _key_of(event) in lost else None
                 if state is not None:
                     self._apply(state, event, topic, offset)
@@ -137,7 +136,7 @@ class RetrainStage:
 
 def _key_of(event: Event) -> str | None:
     data = event.data
-    if not isinstance(data, AlertRecord | RetrainingRecord) or data.tenant == _OWN_TENANT:
+    if not isinstance(data, AlertRecord | RetrainingRecord) or data.tenant == OWN_TENANT:
         return None
     return tenant_model_key(data.tenant, data.model)
 

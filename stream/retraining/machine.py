@@ -8,6 +8,7 @@ import msgspec
 from stream.retraining.gates import Gate, evaluate
 from stream.retraining.state import FiringAlert, ModelState, remember
 from stream.settings import TenantSettings
+from stream.watch.silence import OWN_TENANT
 from stream.wire import AlertRecord, Event, RetrainingRecord
 from stream.wire.ids import retraining_id
 
@@ -54,9 +55,14 @@ class Retraining:
         self._margin = settings.bucket_seconds * settings.alerts.open_windows
 
     def alert(self, state: ModelState, event: Event, topic: str, offset: int) -> Decision | None:
-        """Apply an alert record; a record that was applied, or is older than the alert is known, changes nothing."""
+        """Apply an alert record; a record that was applied, or is older than the alert is known, changes nothing.
+
+        Alerts of Weir's own tenant (silence, coverage, lag) are about no model, and never a reason to train one.
+        """
         record = event.data
         assert isinstance(record, AlertRecord)
+        if record.tenant == OWN_TENANT:
+            return None
         if not _advance(state, topic, offset) or record.alert_id in state.resolved:
             return None
         known = state.firing.get(record.alert_id)

@@ -12,9 +12,11 @@ from stream.runtime import AckedTable
 from stream.settings import WatchSettings
 from stream.watch.buckets import Offer
 from stream.watch.findings import RESET, WATCH_SOURCE
+from stream.watch.home import SilenceHome
 from stream.watch.machine import ClosedStream, PartitionWatch, WatchRules
 from stream.watch.metrics import detector_label
 from stream.watch.retained import retained
+from stream.watch.silence import SilenceWatch
 from stream.watch.spans import mark
 from stream.watch.stage import PartitionCache, StageContext, rows
 from stream.watch.state import SourcesState, decode_sources, encode, sources_key
@@ -37,11 +39,12 @@ _TICK_SECONDS = 1.0
 
 
 class _Place:
-    """One signals partition in one assignment."""
+    """One signals partition in one assignment; one of them keeps the silences."""
 
-    def __init__(self, number: int, machine: PartitionWatch, sources: set[str]) -> None:
+    def __init__(self, number: int, machine: PartitionWatch, sources: set[str], silence: SilenceWatch | None) -> None:
         self.number = number
         self.machine = machine
+        self.silence = silence
         self.sources = sources
         self.forwarded: float | None = None
 
@@ -67,6 +70,7 @@ class WatchStage:
         self._table = table
         self._settings = settings
         self._rules = rules
+        self._silences = SilenceHome(context, table, settings.source_silence_seconds)
         self._cache = PartitionCache(self._load)
 
     def held(self) -> int:
@@ -103,7 +107,10 @@ class WatchStage:
         self._app.settle(raw)
 
     async def _tick(self, place: _Place, tick: Tick, raw: Any) -> None:
-        if place.machine.tick(tick):
+        moved = place.machine.tick(tick)
+        if place.silence is not None:
+            await self._tell_silence(place, place.silence, tick, raw)
+        if moved:
             closed = []
             for stream in place.machine.closed():
                 closed.append(stream)
@@ -113,6 +120,14 @@ class WatchStage:
         await self._keep_sources(place, raw)
         self._observe(place)
         self._app.settle(raw)
+
+    async def _tell_silence(self, place: _Place, silence: SilenceWatch, tick: Tick, raw: Any) -> None:
+        """Publish who is silent, then write it; the tick is acknowledged after both."""
+        for event in silence.apply(tick, raw.message.offset):
+            self._count(event)
+            await self._context.publish(self._context.names.findings, self._traced(event), place.number)
+        if silence.dirty and self._app.is_current(raw):
+            await self._silences.keep(place.number, silence)
 
     async def _finish(self, place: _Place, closed: ClosedStream, raw: Any) -> None:
         """Publish, write the state, acknowledge; each awaited before the next."""
@@ -199,7 +214,7 @@ class WatchStage:
         if lost := machine.lost():
             logger.warning("partition %d: the state of %d streams is rebuilt from the log", partition, len(lost))
             await self._rebuild(machine, partition, offset)
-        return _Place(partition, machine, set(known))
+        return _Place(partition, machine, set(known), await self._silences.load(partition, offset))
 
     def _known(self, partition: int) -> tuple[str, ...]:
         value = self._table.data.get(sources_key(partition).encode())
@@ -214,6 +229,8 @@ class WatchStage:
     async def _rebuild(self, machine: PartitionWatch, partition: int, offset: int) -> None:
         replayed = machine.replayer()
         options = self._context.kafka.client_options()
-        async for _, event in retained(options, self._context.names.signals, partition, offset, self._app.progress):
+        async for _, event in retained(
+            options, self._context.names.signals, partition, range(offset), self._app.progress
+        ):
             replayed.replay(event)
         machine.adopt(replayed)

@@ -3,13 +3,14 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from detectors.registry import STREAM, TEXT
+from stream.watch.silence import SILENCE
 
 __all__ = ["WatchMetrics", "detector_label"]
 
 
 def detector_label(name: str) -> str:
-    """Return `name` where a detector of that name is registered, else ``other``: what the log says must not make labels."""
-    return name if name in TEXT or name in STREAM else "other"
+    """Return `name` where it is the watch's own or a registered detector's, else ``other``: the log must not make labels."""
+    return name if name in TEXT or name in STREAM or name == SILENCE else "other"
 
 
 class WatchMetrics:

@@ -14,9 +14,9 @@ _POLL_MS = 500
 
 
 async def retained(
-    options: dict[str, Any], topic: str, partition: int, end: int, progress: Callable[[], None]
+    options: dict[str, Any], topic: str, partition: int, offsets: range, progress: Callable[[], None]
 ) -> AsyncIterator[tuple[int, Event]]:
-    """Yield (offset, event) of `topic`'s `partition` from the earliest retained record up to `end`, exclusive.
+    """Yield (offset, event) of what `topic`'s `partition` retains of `offsets`, in order.
 
     Parameters
     ----------
@@ -31,10 +31,12 @@ async def retained(
     try:
         consumer.assign([place])
         await consumer.seek_to_beginning(place)
-        while await consumer.position(place) < end:
+        if await consumer.position(place) < offsets.start:
+            consumer.seek(place, offsets.start)
+        while await consumer.position(place) < offsets.stop:
             records = await consumer.getmany(place, timeout_ms=_POLL_MS)
             for record in records.get(place, []):
-                if record.offset < end:
+                if record.offset < offsets.stop:
                     event = _decoded(record)
                     if event is not None:
                         yield record.offset, event

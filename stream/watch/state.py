@@ -1,12 +1,24 @@
-"""What the watch stage keeps in its table: one value a stream, and one for the sources of a partition."""
+"""What the watch stage keeps in its table: one value a stream, one for the sources of a partition, and one for silences."""
 
 from typing import TypeVar
 
 import msgspec
 
 from stream.errors import StateUnreadable
+from stream.watch.watermark import SourceLane
 
-__all__ = ["SourcesState", "StreamState", "decode_sources", "decode_stream", "encode", "sources_key"]
+__all__ = [
+    "SilenceLane",
+    "SilenceState",
+    "SourcesState",
+    "StreamState",
+    "decode_silence",
+    "decode_sources",
+    "decode_stream",
+    "encode",
+    "silence_key",
+    "sources_key",
+]
 
 _VERSION = 1
 
@@ -45,9 +57,52 @@ class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
-_StateT = TypeVar("_StateT", StreamState, SourcesState)
+class SilenceLane(msgspec.Struct, kw_only=True):
+    """What one inference partition says of silence.
+
+    Parameters
+    ----------
+    sources
+        Its sources.
+    first, reached
+        The bucket that its log time was first in, and the one that it is in now; None before there is one.
+    silent
+        By bucket that ended here and not yet everywhere: the silent sources, with the newest time that each told here.
+    """
+
+    sources: SourceLane
+    first: int | None = None
+    reached: int | None = None
+    silent: dict[int, dict[str, float]] = {}
+
+
+class SilenceState(msgspec.Struct, kw_only=True):
+    """Who is silent, after the tick at `offset` of the signals partition that this is kept on.
+
+    Parameters
+    ----------
+    seconds
+        Width of the buckets that the numbers count.
+    lanes
+        By inference partition.
+    edge
+        The first bucket that has not ended everywhere; None before every partition was heard.
+    last
+        By source that is or was silent: the last bucket in which it was.
+    """
+
+    version: int = _VERSION
+    seconds: float
+    offset: int = -1
+    lanes: list[SilenceLane]
+    edge: int | None = None
+    last: dict[str, int] = {}
+
+
+_StateT = TypeVar("_StateT", StreamState, SourcesState, SilenceState)
 _STREAM = msgspec.msgpack.Decoder(StreamState)
 _SOURCES = msgspec.msgpack.Decoder(SourcesState)
+_SILENCE = msgspec.msgpack.Decoder(SilenceState)
 
 
 def sources_key(partition: int) -> str:
@@ -55,7 +110,12 @@ def sources_key(partition: int) -> str:
     return f"\0sources/{partition}"
 
 
-def encode(state: StreamState | SourcesState) -> bytes:
+def silence_key(partition: int) -> str:
+    """Return the table key of the silences kept on signals partition `partition`."""
+    return f"\0silence/{partition}"
+
+
+def encode(state: StreamState | SourcesState | SilenceState) -> bytes:
     """Return `state` as msgpack."""
     return msgspec.msgpack.encode(state)
 
@@ -68,6 +128,11 @@ def decode_stream(value: bytes) -> StreamState:
 def decode_sources(value: bytes) -> SourcesState:
     """Read a partition's sources; raises StateUnreadable."""
     return _decoded(_SOURCES, value)
+
+
+def decode_silence(value: bytes) -> SilenceState:
+    """Read the silences; raises StateUnreadable."""
+    return _decoded(_SILENCE, value)
 
 
 def _decoded(decoder: "msgspec.msgpack.Decoder[_StateT]", value: bytes) -> _StateT:

@@ -4,20 +4,20 @@ Why this exists: windows, resolves and cool-downs must be a function of the log.
 score's ticks of all P inference partitions; once it has, nothing older than the watermark can come from a live source.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import inf
 
 import msgspec
 
 from stream.wire import Tick
 
-__all__ = ["Watermark"]
+__all__ = ["SourceLane", "SourceTime", "Watermark"]
 
 #: A step of one source counts for at most this share of the silence: a clock that jumps must not make the others look silent.
 _LARGEST_STEP = 0.25
 
 
-class _Source(msgspec.Struct):
+class SourceTime(msgspec.Struct):
     """One source on one partition: its time, its capped progress, and the partition's progress when it last moved."""
 
     time: float
@@ -25,58 +25,71 @@ class _Source(msgspec.Struct):
     heard_at: float
 
 
-class _Partition:
-    """The sources of one inference partition."""
+class SourceLane(msgspec.Struct, kw_only=True):
+    """The sources of one inference partition; a plain value, so that it can be stored.
 
-    def __init__(self, silence_seconds: float) -> None:
-        self.silence_seconds = silence_seconds
-        self.heard = False
-        self.sources: dict[str, _Source] = {}
-        self.released: set[str] = set()
-        self.progress = 0.0
-        self.low: float | None = None
+    Parameters
+    ----------
+    heard
+        Whether a tick of it was read.
+    sources
+        The live ones, and those that are expected.
+    released
+        Those that hold the watermark no longer, with the newest time that each told here.
+    progress
+        The capped progress of the fastest source.
+    low
+        Nothing older comes from a live source here; None before that is known. It never goes back.
+    """
+
+    heard: bool = False
+    sources: dict[str, SourceTime] = {}
+    released: dict[str, float] = {}
+    progress: float = 0.0
+    low: float | None = None
 
     def expect(self, source: str) -> None:
         """Wait for `source`, which was live in an earlier life and may be heard late."""
-        self.sources[source] = _Source(-inf, self.progress, self.progress)
+        self.sources[source] = SourceTime(-inf, self.progress, self.progress)
 
-    def apply(self, times: Mapping[str, float], closed: tuple[str, ...]) -> None:
+    def apply(self, tick: Tick, silence_seconds: float) -> None:
+        """Take what a tick of this partition says."""
         self.heard = True
-        moved = [name for name, time in times.items() if self._advance(name, time)]
-        for name in closed:
+        moved = [name for name, time in tick.sources.items() if self._advance(name, time, silence_seconds)]
+        for name in tick.closed:
             self.sources.pop(name, None)
-            self.released.discard(name)
+            self.released.pop(name, None)
         self.progress = max((self.progress, *(source.progress for source in self.sources.values())))
         for name in moved:
             if name in self.sources:
                 self.sources[name].heard_at = self.progress
-        self._release()
+        self._release(silence_seconds)
         if self.sources:
             low = min(source.time for source in self.sources.values())
             if low > -inf:
                 self.low = low if self.low is None else max(self.low, low)
 
-    def _advance(self, name: str, time: float) -> bool:
+    def _advance(self, name: str, time: float, silence_seconds: float) -> bool:
         source = self.sources.get(name)
-        if source is None and self.low is not None and time <= self.low - self.silence_seconds:
-            self.released.add(name)
+        if source is None and self.low is not None and time <= self.low - silence_seconds:
+            self.released[name] = max(time, self.released.get(name, time))
             return False
         if source is None:
-            self.released.discard(name)
-            self.sources[name] = _Source(time, self.progress, self.progress)
+            self.released.pop(name, None)
+            self.sources[name] = SourceTime(time, self.progress, self.progress)
             return True
         if time <= source.time:
             return False
         if source.time > -inf:
-            source.progress += min(time - source.time, self.silence_seconds * _LARGEST_STEP)
+            source.progress += min(time - source.time, silence_seconds * _LARGEST_STEP)
         source.time = time
         return True
 
-    def _release(self) -> None:
+    def _release(self, silence_seconds: float) -> None:
         for name, source in list(self.sources.items()):
-            if self.progress - source.heard_at >= self.silence_seconds:
+            if self.progress - source.heard_at >= silence_seconds:
                 del self.sources[name]
-                self.released.add(name)
+                self.released[name] = source.time
 
 
 class Watermark:
@@ -100,7 +113,8 @@ class Watermark:
     """
 
     def __init__(self, partitions: int, silence_seconds: float, known: Iterable[str] = ()) -> None:
-        self._partitions = [_Partition(silence_seconds) for _ in range(partitions)]
+        self._silence_seconds = silence_seconds
+        self._partitions = [SourceLane() for _ in range(partitions)]
         names = sorted(known)
         for partition in self._partitions:
             for source in names:
@@ -112,7 +126,7 @@ class Watermark:
         """Take one of score's ticks; return whether the watermark moved. A tick of an unknown partition changes nothing."""
         if not 0 <= tick.partition < len(self._partitions):
             return False
-        self._partitions[tick.partition].apply(tick.sources, tick.closed)
+        self._partitions[tick.partition].apply(tick, self._silence_seconds)
         self.newest = max((time for time in (self.newest, *tick.sources.values()) if time is not None), default=None)
         lows = [partition.low for partition in self._partitions if partition.heard and partition.low is not None]
         if len(lows) < len(self._partitions):

@@ -11,6 +11,7 @@ from stream.retraining.machine import Decision, Retraining
 from stream.retraining.state import ModelState
 from stream.settings import TenantSettings, tenant_settings
 from stream.watch.machine import PartitionWatch, WatchRules
+from stream.watch.silence import OWN_TENANT, SilenceRules, SilenceWatch
 from stream.wire import AlertRecord, Event, FindingRecord, Signal, Tick, stream_key, tenant_model_key
 
 
@@ -28,6 +29,16 @@ class Chain:
         self._watch = PartitionWatch(
             WatchRules(partitions=partitions, source_silence_seconds=60.0, tenants=self._tenant, detectors=detectors)
         )
+        own = self._tenant(OWN_TENANT)
+        self._silence = SilenceWatch(
+            SilenceRules(
+                partitions=partitions,
+                silence_seconds=60.0,
+                bucket_seconds=own.bucket_seconds,
+                clear_buckets=own.alerts.close_windows,
+                forget_seconds=86_400.0,
+            )
+        )
         self._streams: dict[str, StreamAlerts] = {}
         self._models: dict[str, ModelState] = {}
         self.findings: list[Event] = []
@@ -43,8 +54,11 @@ class Chain:
                 self._found(event)
             elif isinstance(event.data, Signal):
                 self._watch.offer(event, None)
-            elif isinstance(event.data, Tick) and self._watch.tick(event.data):
-                self._advanced()
+            elif isinstance(event.data, Tick):
+                for finding in self._silence.apply(event.data, self._silence.offset + 1):
+                    self._found(finding)
+                if self._watch.tick(event.data):
+                    self._advanced()
         return self
 
     def _advanced(self) -> None:

@@ -1,11 +1,13 @@
 import pytest
-from support.ledger_log import Log, closed, forwarded, request, tick
+from support.ledger_log import Log, forwarded, request, tick
 
 from stream.ledger.coverage import Missing, source_times
+from stream.ledger.decisions import Decisions, Outgoing
 from stream.ledger.observe import Observation, observe
 from stream.ledger.shard import Shard
 from stream.ledger.watchers import decide
 from stream.settings import LedgerSettings
+from stream.wire import AlertRecord, Event
 
 SETTINGS = LedgerSettings()
 
@@ -53,13 +55,30 @@ def test_lag_fires_above_its_bound_and_resolves_at_half_of_it():
     assert resolved.state == "resolved"
 
 
-def test_every_silent_source_is_an_alert_of_its_own():
-    seen = Observation(log_time=200.0, silent={"s1": 100.0, "s2": 90.0})
-    alerts = decide([], seen, SETTINGS)
-    assert {(alert.detector, alert.feature) for alert in alerts} == {("silence", "s1"), ("silence", "s2")}
-    assert len({alert.alert_id for alert in alerts}) == 2
-    (resolved,) = decide(alerts, Observation(log_time=210.0, silent={"s2": 90.0}), SETTINGS)
-    assert (resolved.feature, resolved.state) == ("s1", "resolved")
+def silence():
+    record = AlertRecord(
+        alert_id="al_silence",
+        state="firing",
+        detector="silence",
+        severity="warning",
+        tenant="_weir",
+        model="",
+        side="",
+        opened_at=100.0,
+        at=100.0,
+        feature="s1",
+    )
+    return Event(id="al_silence/0", source="weir/alert", type=record.event_type, time=100.0, data=record)
+
+
+def test_a_silence_that_watch_told_is_kept_and_not_taken_for_the_ledger_s_own():
+    decisions, log = Decisions(":memory:"), Log()
+    decisions.apply(log.records("weir.alerts", silence()))
+    assert decisions.own_firing() == []
+    decisions.decide([Outgoing(record=decide([], Observation(log_time=200.0, missing=missing()), SETTINGS)[0])])
+    assert [item.record.detector for item in decisions.own_firing()] == ["coverage"]
+    assert [item.record.detector for item in decisions.outbox()] == ["coverage"]
+    decisions.close()
 
 
 @pytest.fixture
@@ -68,7 +87,7 @@ def seen():
 
     def observed(*, inference=(), verdicts=()):
         shard.apply(log.inference(*inference) + log.verdicts(*verdicts))
-        return observe({0: source_times(shard.database)}, Missing(), source_silence_seconds=60.0)
+        return observe({0: source_times(shard.database)}, Missing())
 
     yield observed
     shard.close()
@@ -81,11 +100,12 @@ def test_lag_is_the_distance_of_score_s_ticks_from_capture_s(seen):
     assert (at_rest.lag_seconds, at_rest.log_time) == (0.0, 500.0)
 
 
-def test_a_source_behind_the_others_is_silent_unless_it_closed(seen):
-    assert seen(inference=[tick(100.0), tick(159.0, source="s2")]).silent == {}
-    assert seen(inference=[tick(161.0, source="s2")]).silent == {"s1": 100.0}
-    assert seen(inference=[closed(100.0)]).silent == {}
+def test_one_source_behind_the_others_is_no_matter_of_the_ledger(seen):
+    behind = seen(inference=[tick(100.0), tick(900.0, source="s2")], verdicts=[forwarded({"s1": 100.0, "s2": 900.0})])
+    assert decide([], behind, SETTINGS) == []
 
 
 def test_with_every_source_silent_log_time_stands_still(seen):
-    assert seen(inference=[tick(100.0), request("r1", 100.0)]).silent == {}
+    at_rest = seen(inference=[tick(100.0), request("r1", 100.0)], verdicts=[forwarded({"s1": 100.0})])
+    assert at_rest.log_time == 100.0
+    assert decide([], at_rest, SETTINGS) == []

@@ -22,6 +22,7 @@ def alert(
     principals=None,
     side="input",
     name="",
+    tenant="acme",
 ):
     principals = SPREAD if principals is None else principals
     record = AlertRecord(
@@ -29,7 +30,7 @@ def alert(
         state=state,
         detector=detector,
         severity="warning",
-        tenant="acme",
+        tenant=tenant,
         model=MODEL,
         side=side,
         opened_at=100.0,
@@ -85,6 +86,15 @@ def test_drift_and_a_second_detector_are_a_request_with_what_it_rests_on():
     assert (second.cause, second.request_id) == ("al_drift_input", "r1")
     assert second.traceparent == trace_of(5)
     assert second.links == (trace_of(8),)
+
+
+def test_alerts_about_weir_itself_decide_nothing_however_many_agree():
+    run = Run()
+    assert run(*(alert(name, 100.0, tenant="_weir") for name in ("silence", "coverage", "lag", "drift", "pii"))) == []
+    assert run.state.firing == {}
+    assert run.last(alert("drift", 100.0), alert("pii", 101.0)).state == "requested", (
+        "the same alerts of another tenant"
+    )
 
 
 @pytest.mark.parametrize("detector", ["pii", "toxicity", "injection", "refusal", "anomaly"])
