@@ -1,0 +1,226 @@
+"""Scoring a log of inference as the score stage does, under other batches and another order of the partitions each time.
+
+A model on a GPU or on two cores does not give the same last bit in every batch. Here the encoder's part is a stand-in whose
+scores and embeddings depend on the batch in just that way; patterns for personal data, ids, features, buckets, drift, alerts
+are the real thing.
+"""
+
+import hashlib
+import random
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from detectors.base import Finding, Score, StreamDetector, TextDetector
+from detectors.registry import create_text
+from stream.score.engine import Engine, EngineSpec, Item, Scored
+from stream.score.outputs import finding_event, owed, signal_event, text_of, verdicts
+from stream.score.ticks import merge_ticks
+from stream.settings import TenantSettings
+from stream.watch.app import stream_detectors as shipped_detectors
+from stream.wire import Event, RequestRecord, ResponseRecord, Tick, Usage, canonical_time, inference_key, partition_for
+from support.signal_log import Level, LevelDetector, interleaved, trace_of
+
+START = 1_800_000_000.0
+P = 4
+SECONDS = 300
+THRESHOLD = 0.5
+#: About what the order of a float32 sum changes in a score of one half.
+LAST_BITS = 2e-6
+#: Partitions are scored at most so many seconds apart.
+_APART_SECONDS = 3
+
+
+class _Config(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class BatchedToxicity(TextDetector[_Config]):
+    """Reads the score off the text's last word; its last bits are the batch's."""
+
+    name: ClassVar[str] = "toxicity"
+    version: ClassVar[str] = "batched-1"
+    config_type: ClassVar[type[msgspec.Struct]] = _Config
+
+    def load(self) -> None:
+        pass
+
+    def score_many(self, texts: Any) -> list[Score]:
+        return [self._score(text, _noise(texts, row)) for row, text in enumerate(texts)]
+
+    def _score(self, text: str, noise: float) -> Score:
+        score = float(text.rsplit(" ", 1)[1]) + LAST_BITS * noise
+        flagged = score >= THRESHOLD
+        return Score(score=score, label="toxic" if flagged else "ok", flagged=flagged)
+
+
+class MeanToxicity(LevelDetector):
+    """A stream detector that does not round: the last bits of every score are in its statistic.
+
+    Drift and anomaly place what they see in bins, so that theirs are alike to the last bit, and would not show an id that
+    hashes one.
+    """
+
+    name: ClassVar[str] = "mean"
+    version: ClassVar[str] = "mean-1"
+
+    def update_many(self, observations: Any) -> Finding | None:
+        scores = [one.features["score_toxicity"] for one in observations if "score_toxicity" in one.features]
+        return self._finding(sum(scores) / len(scores)) if scores else None
+
+
+class BatchedEmbedder:
+    """A direction a topic, a little of the text's own, and the batch's last bits."""
+
+    version = "batched-1"
+
+    def load(self) -> None:
+        pass
+
+    def embed_many(self, texts: Any) -> Any:
+        rows = [_unit(text.split()[1]) + 0.3 * _unit(text) for text in texts]
+        noise = np.asarray([_noise(texts, row) for row in range(len(texts))])
+        return (np.stack(rows) * (1 + LAST_BITS * noise[:, None])).astype(np.float32)
+
+
+def stream_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
+    """Return the stream detectors that ship, and the one that does not round."""
+    return {**shipped_detectors(settings), "mean": MeanToxicity(Level(limit=0.3))}
+
+
+def _noise(texts: Any, row: int) -> float:
+    """Return a number in [-1, 1] of a row and its whole batch."""
+    return random.Random("\n".join((str(row), *texts))).uniform(-1, 1)
+
+
+def _unit(text: str) -> Any:
+    seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+    vector = np.random.default_rng(seed).normal(size=384)
+    return vector / np.linalg.norm(vector)
+
+
+def _create(name: str, options: Any = None) -> TextDetector[Any]:
+    return BatchedToxicity() if name == "toxicity" else create_text(name, options)
+
+
+def load_engine() -> Engine:
+    """Return the engine that :func:`score` runs, loaded; the PII detector takes seconds to import."""
+    engine = Engine(
+        EngineSpec(
+            detectors=("pii", "toxicity"),
+            options={"pii": {"entities": False}},
+            create=_create,
+            embedder=lambda _threads: BatchedEmbedder(),
+        )
+    )
+    engine.load()
+    return engine
+
+
+def inference_log(seed: int, *, edge: bool = False) -> list[list[Event]]:
+    """Return inference by partition: prompts and answers, two bursts of trouble 150 s apart, new topics from 200 s on.
+
+    Parameters
+    ----------
+    edge
+        Whether some prompts of a tenant of their own lie at the threshold, each far from the next.
+    """
+    random_ = random.Random(seed)
+    lanes: list[list[Event]] = [[] for _ in range(P)]
+    for number in range(SECONDS):
+        time = START + number + random_.uniform(0.05, 0.6)
+        burst = number % 150 in range(70, 95) and number % 4 == 0
+        topic = random_.choice(("garden", "travel", "cooking") if number < 200 else ("reactor", "centrifuge"))
+        detail = "write to jo.public@example.com" if burst and number % 8 == 0 else f"in {random_.randint(2, 9)} words"
+        level = round(random_.uniform(0.6, 0.9) if burst and number % 8 == 4 else random_.uniform(0.05, 0.4), 3)
+        _exchange(lanes, f"r{number}", "demo-rescored", time, f"about {topic} {detail} {level}")
+        if edge and number % 100 == 50:
+            _exchange(lanes, f"e{number}", "demo-edge", time, f"about garden in 4 words {THRESHOLD}")
+    return lanes
+
+
+def _exchange(lanes: list[list[Event]], request_id: str, tenant: str, time: float, text: str) -> None:
+    where: dict[str, Any] = {"request_id": request_id, "tenant": tenant, "model": "m", "owed": ("pii", "toxicity")}
+    where["principal"] = f"k{len(request_id) + int(time) % 4}"
+    end = "about answers in 5 words 0.1"
+    records = [
+        RequestRecord(prompt=text, **where),
+        ResponseRecord(
+            text=end, status="complete", usage=Usage(prompt_tokens=9, completion_tokens=7), latency_seconds=0.3, **where
+        ),
+    ]
+    key = inference_key(tenant, request_id)
+    for name, record, at in zip(("request", "end"), records, (time, time + 0.3), strict=True):
+        event = Event(
+            id=f"{request_id}/{name}",
+            source="gateway",
+            type=record.event_type,
+            time=canonical_time(at),
+            data=record,
+            correlationid=request_id,
+            traceparent=trace_of(int(at * 1e3)),
+            partitionkey=key,
+        )
+        lanes[partition_for(key, P)].append(event)
+
+
+class Scoring:
+    """One run of the scorer over a log of inference.
+
+    Attributes
+    ----------
+    log
+        What stands on signals and findings afterwards, in one order.
+    scores
+        By event id and detector.
+    """
+
+    def __init__(self, engine: Engine, lanes: list[list[Event]], seed: int) -> None:
+        self._engine = engine
+        self._random = random.Random(seed)
+        self.scores: dict[tuple[str, str], float] = {}
+        self.log: list[Event] = []
+        for second in range(0, SECONDS + 60, _APART_SECONDS):
+            self.log += interleaved(self._window(lanes, second, second + _APART_SECONDS), self._random)
+
+    def _window(self, lanes: list[list[Event]], first: int, last: int) -> list[list[Event]]:
+        """Return what the events in [first, last) give, by partition, with a tick a second behind them."""
+        outputs: list[list[Event]] = [[] for _ in lanes]
+        for second in range(first, last):
+            edge = START + second
+            due = [
+                (number, event) for number, lane in enumerate(lanes) for event in lane if edge <= event.time < edge + 1
+            ]
+            self._random.shuffle(due)
+            while due:
+                size = self._random.randint(1, 8)
+                batch, due = due[:size], due[size:]
+                for number, outcome in self._score(batch):
+                    outputs[number] += outcome
+            for number, output in enumerate(outputs):
+                tick = Event(
+                    id="t",
+                    source="gateway",
+                    type=Tick.event_type,
+                    time=edge + 1,
+                    data=Tick(sources={"gateway": edge + 1}),
+                )
+                output.append(merge_ticks(number, second, [tick], "weir/score"))
+        return outputs
+
+    def _score(self, batch: list[tuple[int, Event]]) -> list[tuple[int, list[Event]]]:
+        items = [
+            Item(text=text_of(event.data), owed=owed(event.data), embed=True)  # type: ignore[arg-type]  # inference alone
+            for _, event in batch
+        ]
+        scored = self._engine.score(items)
+        return [(number, self._outputs(event, one)) for (number, event), one in zip(batch, scored, strict=True)]
+
+    def _outputs(self, event: Event, scored: Scored) -> list[Event]:
+        found: list[Event] = []
+        for verdict in verdicts(event, scored, lambda _: "unknown"):
+            self.scores[event.id, verdict.detector] = verdict.score
+            finding = finding_event(event, verdict, event.traceparent)
+            found += [finding] if finding is not None else []
+        return [*found, signal_event(event, scored, event.traceparent)]
