@@ -4,10 +4,13 @@ Why this exists: `Consumer._new_offset` of faust-streaming 0.15 commits past mes
 Faust acknowledges on its own what an agent never saw (a message of an older generation, one that it cannot decode, one
 whose agent raised). Here only :meth:`Consumer.settle`, called by an agent that has finished, lets an offset go.
 
-It also resumes partitions before it seeks them and clears every queue after the seek (faust-streaming#596), so that a record
-fetched between the two is gone while its partition has moved on. Here a resumed partition waits for the flow.
+It also loses records at the end of a recovery, until the next rebalance (faust-streaming#596): it resumes partitions, seeks
+them, and clears every queue, while a fetch that is under way may bring a record of theirs at each point, and moves their
+position. Here a seek waits for the fetch, a resumed partition for the flow, and a fetch keeps to what was active when it
+began (Faust hands aiokafka its live set, which means "all partitions" when it empties).
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
@@ -28,6 +31,7 @@ class Consumer(driver.Consumer):
         self.tracker: AckTracker[TP] = AckTracker()
         self._forward = callback
         self._waiting_for_flow: set[TP] = set()
+        self._position = asyncio.Lock()  # held by what moves positions: a fetch, a seek to what is committed
         super().__init__(transport, self._deliver, on_partitions_revoked, on_partitions_assigned, **kwargs)
 
     async def _deliver(self, message: Any) -> None:
@@ -49,6 +53,16 @@ class Consumer(driver.Consumer):
         message.acked = True
         self._unacked_messages.discard(message)
         return first
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        async with self._position:
+            wanted = set(active_partitions or ())
+            return await super()._getmany(wanted, timeout) if wanted else {}
+
+    async def perform_seek(self) -> None:
+        """Seek every partition to its committed offset, when no fetch is under way."""
+        async with self._position:
+            await super().perform_seek()
 
     def pause_partitions(self, tps: Iterable[TP]) -> None:
         """Fetch no more from `tps`."""

@@ -1,0 +1,82 @@
+"""A fetch, a seek and a resume never overlap so that a record is skipped (faust-streaming#596); without a broker."""
+
+import asyncio
+
+import pytest
+from faust.types import TP
+
+from stream.runtime import create_base_app
+from stream.settings import KafkaSettings
+
+SOURCE, CHANGELOG = TP("source", 0), TP("changelog", 0)
+
+
+class Thread:
+    """Stands where Faust talks to aiokafka: a fetch ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.log: list = []
+        self.begun, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def getmany(self, active_partitions, timeout):  # noqa: ASYNC109 - Faust's signature
+        self.begun.set()
+        await self.let_go.wait()
+        self.log.append(("fetched", set(active_partitions)))
+        return {}
+
+    async def seek_to_committed(self):
+        self.log.append(("sought",))
+        return {}
+
+
+@pytest.fixture
+async def consumer(tmp_path):
+    app = create_base_app("x", KafkaSettings(bootstrap_servers="127.0.0.1:1"), data_dir=tmp_path)
+    app.loop = asyncio.get_running_loop()
+    consumer = app.consumer
+    consumer._thread.thread_loop.close()
+    consumer._thread = Thread()
+    consumer._set_active_tps({CHANGELOG})
+    return consumer
+
+
+async def test_a_seek_waits_for_the_fetch_that_is_under_way(consumer):
+    fetch = asyncio.create_task(consumer._getmany(consumer._get_active_partitions(), 1.0))
+    await consumer._thread.begun.wait()
+    seek = asyncio.create_task(consumer.perform_seek())
+    consumer._thread.let_go.set()
+    await asyncio.gather(fetch, seek)
+    assert consumer._thread.log == [("fetched", {CHANGELOG}), ("sought",)]
+
+
+async def test_a_fetch_keeps_to_what_was_active_when_it_began(consumer):
+    """aiokafka takes no partitions for all partitions."""
+    fetch = asyncio.create_task(consumer._getmany(consumer._get_active_partitions(), 1.0))
+    await consumer._thread.begun.wait()
+    consumer.pause_partitions({CHANGELOG})
+    consumer._thread.let_go.set()
+    await fetch
+    assert consumer._thread.log == [("fetched", {CHANGELOG})]
+
+
+async def test_a_fetch_that_waited_while_all_was_paused_asks_for_nothing(consumer):
+    consumer._thread.let_go.set()
+    async with consumer._position:
+        fetch = asyncio.create_task(consumer._getmany(consumer._get_active_partitions(), 1.0))
+        consumer.pause_partitions({CHANGELOG})
+    assert await fetch == {}
+    assert consumer._thread.log == []
+
+
+async def test_a_resumed_partition_is_fetched_when_the_flow_resumes(consumer):
+    consumer.resume_partitions({SOURCE})
+    assert consumer._get_active_partitions() == {CHANGELOG}
+    consumer.resume_flow()
+    assert consumer._get_active_partitions() == {CHANGELOG, SOURCE}
+
+
+async def test_a_partition_paused_meanwhile_stays_so(consumer):
+    consumer.resume_partitions({SOURCE, CHANGELOG})
+    consumer.pause_partitions({SOURCE})
+    consumer.resume_flow()
+    assert consumer._get_active_partitions() == {CHANGELOG}
