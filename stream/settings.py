@@ -155,11 +155,10 @@ class WatchSettings(Section):
 
 
 class LedgerSettings(Section):
-    """``[ledger]``: coverage, gaps, lag and silence."""
+    """``[ledger]``: coverage, gaps, lag, and time that stands still."""
 
     lag_seconds: Seconds = Field(60, description="verdicts behind inference by more is a lag alert")
     silence_seconds: Seconds = Field(30, description="wall clock without any tick after which the stack is unhealthy")
-    source_silence_seconds: Seconds = Field(60, description="a source behind the others by more is a silence alert")
 
 
 def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> TenantSettings:

@@ -86,7 +86,7 @@ async def measure(stack: Stack, model: str, directory: Path) -> list[Figure]:
         ours, theirs = (
             await in_turn(
                 lambda: tokens_per_second(stack.url, stack.key, model, 8),
-                lambda: tokens_per_second(peer, "", str(directory), 8),
+                lambda: tokens_per_second(peer, "no-key", str(directory), 8),
             )
         )["rate"]
     figures.append(

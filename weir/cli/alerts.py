@@ -16,7 +16,7 @@ __all__ = ["alerts"]
 def alerts(*, follow: bool, since: str | None, as_json: bool) -> None:
     """Show alerts as they fired and resolved, oldest first; all that the topic holds unless --since or --follow says less.
 
-    Alerts of the ledger itself (a verdict that did not come, lag, a silent source) have tenant _weir.
+    Alerts on Weir itself (a verdict that did not come, lag, a silent source) have tenant _weir.
 
     \b
     Examples:
