@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DriverError", "end_without_ray", "run_driver"]
 
 _LOG = logging.getLogger(__name__)
-_CONNECT_SECONDS = 60.0
+_CONNECT_SECONDS = 300.0
 _DEPLOY_SECONDS = 600.0
 _WATCH_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0
@@ -69,7 +69,7 @@ async def run_driver(
     Raises
     ------
     DriverError
-        Ray does not answer in a minute, or went away, or the deployment failed; end with :func:`end_without_ray`.
+        Ray does not answer in five minutes, or went away, or the deployment failed; end with :func:`end_without_ray`.
     """
     os.environ.update(layout.driver_environment())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a second says nothing

@@ -76,6 +76,7 @@ def _mlflow(home: Path, ports: dict[str, int]) -> Component:
         argv=[_PYTHON, "-m", "weir.supervise.traceview", str(home / "mlflow"), str(port)],
         address=f"http://127.0.0.1:{port}",
         health_url=f"http://127.0.0.1:{port}/health",
+        after=["score"],  # no start needs it, and its imports would hold up those that requests wait for
         ready_seconds=300.0,
     )
 
@@ -96,8 +97,8 @@ def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> tuple[
         msgspec.structs.replace(
             _worker("serve", ports["serve"], 900.0),
             address=f"http://{settings.http.host}:{settings.http.port}/v1",
-            environment=layout.driver_environment(),
-            after=["ray"],
+            environment=layout.driver_environment(),  # it imports beside Ray, and waits for it
+            after=[],
         ),
     )
 
