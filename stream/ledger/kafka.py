@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
 
-from stream.consumer import started
+from stream.consumer import paced, started
 
 __all__ = ["KAFKA_TROUBLE", "consumer_for", "group_offsets", "partition_counts"]
 
@@ -42,7 +42,7 @@ async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator
         "retry_backoff_ms": 250,
         "metadata_max_age_ms": 30_000,
     }
-    async with started(AIOKafkaConsumer(**options, **(settings | more))) as consumer:
+    async with started(paced(AIOKafkaConsumer(**options, **(settings | more)))) as consumer:
         yield consumer
 
 

@@ -17,9 +17,17 @@ from typing import Any, ClassVar
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream.consumer import paced
 from stream.runtime.tracker import AckTracker
 
 __all__ = ["Consumer", "Producer", "Transport"]
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's thread around aiokafka's consumer."""
+
+    def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
+        return paced(super()._create_consumer(loop))
 
 
 class Consumer(driver.Consumer):
@@ -33,6 +41,9 @@ class Consumer(driver.Consumer):
         self._waiting_for_flow: set[TP] = set()
         self._position = asyncio.Lock()  # held by what moves positions: a fetch, a seek to what is committed
         super().__init__(transport, self._deliver, on_partitions_revoked, on_partitions_assigned, **kwargs)
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _deliver(self, message: Any) -> None:
         if self.app.topics.acks_enabled_for(message.topic):

@@ -1,9 +1,12 @@
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
 
-from stream.consumer import started, stop_consumer
+from stream.consumer import paced, started, stop_consumer
 
 
 class Fetcher:
@@ -55,3 +58,31 @@ async def test_a_consumer_that_cannot_start_is_stopped(consumer, monkeypatch):
         async with started(consumer):
             pytest.fail("it did not start")
     assert consumer.closed_clients == [consumer._client]
+
+
+class Broker:
+    """Stands where the client sends to a broker."""
+
+    def __init__(self, *records: bytes):
+        self.response = SimpleNamespace(topics=[("t", [(number, 0, 9, value) for number, value in enumerate(records)])])
+
+    async def send(self, node_id, request):
+        return self.response
+
+
+@pytest.mark.parametrize(
+    ("request_class", "records", "pauses"),
+    [(FetchRequest, (b"", b""), 1), (FetchRequest, (b"", b"records"), 0), (OffsetRequest, (b"", b""), 0)],
+)
+async def test_only_a_fetch_that_brings_nothing_takes_a_while(monkeypatch, request_class, records, pauses):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    broker = Broker(*records)
+    reader = paced(SimpleNamespace(_client=broker))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert await reader._client.send(1, object.__new__(request_class)) is broker.response
+    assert len(slept) == pauses
+    assert all(0 <= seconds <= 0.02 for seconds in slept)
