@@ -25,6 +25,9 @@ def say(line: str) -> None:
 async def on_a_stack(parts: list[str]) -> None:
     with running() as stack:
         bootstrap = f"127.0.0.1:{json.loads((stack.home / 'ports.json').read_text())['broker']}"
+        if "delay" in parts:
+            say("# delay: 20 events/s for 15 s through spool, shipper, Kafka, score and watch")
+            say((await delay.measure(stack, bootstrap)).line())
         if "generation" in parts:
             say(
                 "# generation: a stack with the default model; eight requests against one, and against transformers serve"
@@ -33,9 +36,6 @@ async def on_a_stack(parts: list[str]) -> None:
                 stack, MODEL, Path(ensure(MODEL, None, "auto", lambda *_: None).path)
             ):
                 say(figure.line())
-        if "delay" in parts:
-            say("# delay: 20 events/s for 15 s through spool, shipper, Kafka, score and watch")
-            say((await delay.measure(stack, bootstrap)).line())
 
 
 def main(parts: list[str]) -> int:

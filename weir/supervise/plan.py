@@ -31,6 +31,8 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
         Between SIGTERM and SIGKILL.
     metrics
         ``host:port`` of its Prometheus text, or "".
+    niceness
+        Of its processes, 0 to 19: where the cores are taken, serving goes before what watches it.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     ready_seconds: float = 120.0
     stop_seconds: float = 10.0
     metrics: str = ""
+    niceness: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ __all__ = ["TOPICS", "build_plan", "local_bootstrap"]
 TOPICS = "topics"
 _PYTHON = sys.executable
 _WORKERS = {"shipper": 180.0, "score": 600.0, "watch": 300.0, "ledger": 180.0}
+#: Of all that is not serving: a tenth of a core that both want, so that it goes on, later.
+_WATCHING_NICENESS = 10
 
 
 def local_bootstrap(ports: dict[str, int]) -> str:
@@ -65,6 +67,7 @@ def _broker(home: Path, broker: BrokerPlan, ports: dict[str, int]) -> list[Compo
             address=launch.bootstrap,
             health_url=f"kafka://{launch.bootstrap}",
             stop_seconds=20.0,
+            niceness=_WATCHING_NICENESS,
         )
     ]
 
@@ -78,6 +81,7 @@ def _mlflow(home: Path, ports: dict[str, int]) -> Component:
         health_url=f"http://127.0.0.1:{port}/health",
         after=["score"],  # no start needs it, and its imports would hold up those that requests wait for
         ready_seconds=300.0,
+        niceness=_WATCHING_NICENESS,
     )
 
 
@@ -99,6 +103,7 @@ def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> tuple[
             address=f"http://{settings.http.host}:{settings.http.port}/v1",
             environment=layout.driver_environment(),  # it imports beside Ray, and waits for it
             after=[],
+            niceness=0,
         ),
     )
 
@@ -113,4 +118,5 @@ def _worker(name: str, port: int, ready_seconds: float) -> Component:
         after=[TOPICS],
         ready_seconds=ready_seconds,
         metrics=metrics,
+        niceness=_WATCHING_NICENESS,
     )

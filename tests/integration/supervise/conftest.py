@@ -36,7 +36,7 @@ def poll(condition, seconds=60.0):
     return result
 
 
-def server(home: Path, name: str, port: int, *flags: str, after=()) -> Component:
+def server(home: Path, name: str, port: int, *flags: str, after=(), niceness: int = 0) -> Component:
     script = home / "server.py"
     script.write_text(SERVER)
     return Component(
@@ -48,6 +48,7 @@ def server(home: Path, name: str, port: int, *flags: str, after=()) -> Component
         ready_seconds=30.0,
         stop_seconds=2.0,
         metrics=f"127.0.0.1:{port}",
+        niceness=niceness,
     )
 
 
@@ -62,7 +63,7 @@ def home(tmp_path):
 def plan(home):
     ports = ensure_ports(home, ["one", "two"])[0]
     first = server(home, "one", ports["one"], "--child")
-    second = server(home, "two", ports["two"], after=["one", "topics"])
+    second = server(home, "two", ports["two"], after=["one", "topics"], niceness=3)
     made = Plan(
         home=str(home),
         run_dir=str(short_run_dir(home)),

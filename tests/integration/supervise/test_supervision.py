@@ -83,6 +83,11 @@ def test_down_leaves_nothing_behind_not_even_a_daemonised_child(stack, home):
     assert not take_down(home, reporter())
 
 
+def test_what_watches_is_nicer_than_what_serves(stack, home):
+    serving, watching = (psutil.Process(pid_of(home, name)) for name in ("one", "two"))
+    assert watching.nice() == min(19, serving.nice() + 3)
+
+
 def test_what_is_killed_comes_back_and_the_story_says_so(stack, home):
     before = poll(lambda: pid_of(home, "one"))
     children = psutil.Process(before).children(recursive=True)

@@ -31,6 +31,12 @@ def build(ports, tmp_path, monkeypatch):
     return build
 
 
+def test_serving_goes_before_what_watches_it_where_the_cores_are_taken(build):
+    niceness = {one.name: one.niceness for one in build().components}
+    assert {name for name, value in niceness.items() if value == 0} == {"ray", "serve"}
+    assert len(set(niceness.values())) == 2
+
+
 def test_the_order_of_a_whole_stack(build):
     plan = build()
     names = [one.name for one in plan.components]
