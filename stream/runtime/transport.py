@@ -50,6 +50,13 @@ class Consumer(driver.Consumer):
             self.tracker.deliver(TP(message.topic, message.partition), message.offset, message.generation_id)
         await self._forward(message)
 
+    @property
+    def member_id(self) -> str:
+        """What the group's coordinator calls this consumer; "" before it has joined."""
+        consumer = getattr(self._thread, "_consumer", None)
+        coordinator = getattr(consumer, "_coordinator", None)
+        return str(getattr(coordinator, "member_id", ""))
+
     def settle(self, message: Any) -> bool:
         """Let `message`'s offset go; False where its assignment has ended since."""
         return self.tracker.ack(TP(message.topic, message.partition), message.offset, message.generation_id)

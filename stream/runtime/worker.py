@@ -10,6 +10,7 @@ import faust
 
 from stream.errors import TopicMismatch
 from stream.runtime.app import BaseApp
+from stream.runtime.membership import Membership
 from stream.runtime.topics import wait_for_topics
 from stream.runtime.watchdog import EXIT_STALLED, Watchdog, end_process
 
@@ -34,25 +35,27 @@ def run(app: BaseApp) -> int:
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    membership = Membership(app.conf.datadir, app.conf.id)
     try:
-        if not loop.run_until_complete(_prepare(app)):
+        if not loop.run_until_complete(_prepare(app, membership)):
             return 0
     except TopicMismatch as error:
         _log.critical("%s", error)
         return EXIT_CONFIG
-    worker = _Worker(app, loop=loop, quiet=True, override_logging=False)
+    worker = _Worker(app, membership, loop=loop, quiet=True, override_logging=False)
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
         return int(end.code or 0)
     finally:
         worker.stopped_in_time()
+        membership.close()
 
 
-async def _prepare(app: BaseApp) -> bool:
-    """Wait for the broker and the topics; False where a signal came first."""
+async def _prepare(app: BaseApp, membership: Membership) -> bool:
+    """Wait for the broker and the topics, and take a killed predecessor out of the group; False where a signal came first."""
     loop = asyncio.get_running_loop()
-    waiting = asyncio.ensure_future(wait_for_topics(app.kafka.client_options(), app.sources))
+    waiting = asyncio.ensure_future(_ready(app, membership))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, waiting.cancel)
     try:
@@ -65,13 +68,20 @@ async def _prepare(app: BaseApp) -> bool:
     return True
 
 
+async def _ready(app: BaseApp, membership: Membership) -> None:
+    options = app.kafka.client_options()
+    await wait_for_topics(options, app.sources)
+    await membership.strike_off(options)
+
+
 class _Worker(faust.Worker):
     """Faust's worker, with a heartbeat and a watchdog that run before recovery does, and a bound on stopping."""
 
     app: BaseApp
 
-    def __init__(self, app: BaseApp, **kwargs: Any) -> None:
+    def __init__(self, app: BaseApp, membership: Membership, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
+        self._membership = membership
         self.spinner = None
         self._side_tasks: list[asyncio.Task[None]] = []
         self._last_resort = threading.Timer(_STOP_SECONDS, end_process, ("not stopped within 10 s",))
@@ -108,6 +118,8 @@ class _Worker(faust.Worker):
     async def _beat(self) -> None:
         while True:
             self.app.beat()
+            if (consumer := self.app.started_consumer) is not None:
+                self._membership.keep(consumer.member_id)
             await asyncio.sleep(_BEAT_SECONDS)
 
     async def on_execute(self) -> None:
