@@ -59,6 +59,8 @@ def alert_line(alert: Alert) -> Text:
         "  ",
         alert.summary,
     )
+    if alert.silenced:
+        line.append("  silenced", style="dim")
     if alert.evidence:
         line.append(f"  ({alert.evidence_total} requests, last {alert.evidence[-1]})", style="dim")
     return line
