@@ -8,6 +8,7 @@
         print(alert.severity, alert.summary)
 """
 
+import contextlib
 import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
@@ -133,8 +134,9 @@ def parse_duration(text: str) -> timedelta:
         It is none.
     """
     if match := _DURATION.match(text):
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
-    raise SettingsError(f"{text!r} is no duration; give one as 30s, 10m, 2h, 1d")
+        with contextlib.suppress(OverflowError):
+            return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    raise SettingsError(f"{text!r} is no duration (or one past all bounds); give one as 30s, 10m, 2h, 1d")
 
 
 def _read_since(text: str) -> timedelta | datetime:
