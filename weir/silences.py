@@ -85,8 +85,8 @@ class _Topic:
         """Return the alert that was looked for, or raise NotFoundError."""
         if alert_id not in self.alerts:
             raise NotFoundError(
-                f"no alert {alert_id!r} on {self._kafka.names.alerts} at {self._kafka.bootstrap_servers}; `weir alerts --json` "
-                "prints the ids"
+                f"no alert {alert_id!r} on {self._kafka.names.alerts} at {self._kafka.bootstrap_servers}; `weir alerts` prints "
+                "the ids"
             )
         return self.alerts[alert_id]
 
