@@ -10,9 +10,11 @@ from typing import Any, Protocol
 from aiokafka.errors import MessageSizeTooLargeError
 from prometheus_client import CollectorRegistry, Counter
 
-__all__ = ["DISPOSITIONS", "HEADER_PREFIX", "DeadLetters", "dead_letter_headers"]
+__all__ = ["DISPOSITIONS", "HEADER_PREFIX", "REPLAYED", "DeadLetters", "dead_letter_headers"]
 
 HEADER_PREFIX = "__weir.errors."
+#: On a record of the dead-letter topic that is no letter but a note: the letter at this offset was put back (`weir dlq replay`).
+REPLAYED = f"{HEADER_PREFIX}replayed"
 DISPOSITIONS = ("decode", "schema", "oversize", "timeout", "bug")
 
 _log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@
         print(alert.severity, alert.summary)
 """
 
+import contextlib
 import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
@@ -17,14 +18,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from stream.alerting.silences import LONGEST_SECONDS, Silences
 from stream.settings import KafkaSettings
-from stream.wire import AlertRecord, RetrainingRecord, WireError, decode
+from stream.wire import AlertRecord, RetrainingRecord, SilenceRecord, WireError, decode, event_type
 from weir.errors import SettingsError, StackError
 from weir.ports import load_ports
 from weir.settings import Loaded, Settings, load_settings
 from weir.tail import Tail
 
-__all__ = ["Alert", "Client", "DataRange", "Retraining", "Since", "effective_kafka", "parse_since"]
+__all__ = ["Alert", "Client", "DataRange", "Retraining", "Since", "effective_kafka", "parse_duration", "parse_since"]
 
 Since = timedelta | datetime | str | None
 
@@ -49,6 +51,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         The trace of the alert's own span.
     causation_ids
         The findings behind it.
+    silenced
+        An operator muted what it is about when it came to this state (``weir alerts silence``).
     """
 
     alert_id: str
@@ -65,6 +69,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     evidence_total: int
     trace_id: str
     causation_ids: tuple[str, ...]
+    silenced: bool = False
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
@@ -120,9 +125,23 @@ def parse_since(since: Since, now: datetime | None = None) -> datetime | None:
     return since
 
 
-def _read_since(text: str) -> timedelta | datetime:
+def parse_duration(text: str) -> timedelta:
+    """Return the duration that `text` means.
+
+    Raises
+    ------
+    SettingsError
+        It is none.
+    """
     if match := _DURATION.match(text):
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        with contextlib.suppress(OverflowError):
+            return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    raise SettingsError(f"{text!r} is no duration (or one past all bounds); give one as 30s, 10m, 2h, 1d")
+
+
+def _read_since(text: str) -> timedelta | datetime:
+    if _DURATION.match(text):
+        return parse_duration(text)
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -179,9 +198,9 @@ class Client:
         self._kafka = effective_kafka(loaded.model_copy(update={"kafka": kafka}))
 
     def alerts(self, since: Since = None, *, follow: bool = True, updates: bool = False) -> AsyncGenerator[Alert, None]:
-        """Yield alerts as their state changes.
+        """Yield alerts as their state changes, and one that fires on when its silence is over.
 
-        The stream ends its connection when the loop over it is left, and goes on by itself after a broker's restart.
+        Silenced alerts are yielded too, with :attr:`Alert.silenced` set. The stream ends its connection when the loop over it is left, and goes on by itself after a broker's restart.
 
         Parameters
         ----------
@@ -204,7 +223,8 @@ class Client:
         ...     print(alert.alert_id, alert.state)
         """
         seen = _Changes(updates=updates)
-        return self._read(self._kafka.names.alerts, since, seen.alert, follow=follow)
+        # No silence is longer, so that those are known which still hold at the beginning.
+        return self._read(self._kafka.names.alerts, since, seen.alert, follow=follow, lead_seconds=LONGEST_SECONDS)
 
     def retraining(self, since: Since = None, *, follow: bool = True) -> AsyncGenerator[Retraining, None]:
         """Yield retraining events; parameters and errors are those of :meth:`alerts`."""
@@ -212,13 +232,21 @@ class Client:
         return self._read(self._kafka.names.retraining, since, seen.retraining, follow=follow)
 
     async def _read(
-        self, topic: str, since: Since, told: Callable[[Any], ItemT | None], *, follow: bool
+        self,
+        topic: str,
+        since: Since,
+        told: Callable[[Any], ItemT | None],
+        *,
+        follow: bool,
+        lead_seconds: float = 0.0,
     ) -> AsyncGenerator[ItemT, None]:
         moment = parse_since(since)
         begin = moment.timestamp() if moment else None
-        tail = Tail(self._kafka.client_options(), topic, since=begin, follow=follow)
+        tail = Tail(self._kafka.client_options(), topic, since=begin, follow=follow, lead_seconds=lead_seconds)
         async with aclosing(tail.records()) as records:
             async for record in records:
+                if tail.leads(record) and event_type(record.headers) != SilenceRecord.event_type:
+                    continue
                 try:
                     event = decode(record.value, record.headers)
                 except WireError:
@@ -233,27 +261,33 @@ class _Changes:
 
     def __init__(self, *, updates: bool = False) -> None:
         self._updates = updates
-        self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, int, bool]] = OrderedDict()
+        self._silences = Silences()
 
     def alert(self, data: Any) -> Alert | None:
-        """Return the alert where `data` is one whose state (or revision, if asked for) is new."""
+        """Return the alert where `data` is one whose state (or revision, if asked for) is new, or which is not muted any more."""
+        if isinstance(data, SilenceRecord):
+            self._silences.apply(data)
         if not isinstance(data, AlertRecord):
             return None
-        state, revision = self._known.get(data.alert_id, ("", -1))
+        state, revision, muted = self._known.get(data.alert_id, ("", -1, False))
         if data.revision < revision or (data.state, data.revision) == (state, revision):
             return None
-        self._remember(data.alert_id, (data.state, data.revision))
-        return _as(Alert, data) if self._updates or data.state != state else None
+        silenced = bool(self._silences.muting(data, data.at))
+        self._remember(data.alert_id, (data.state, data.revision, silenced))
+        if not self._updates and data.state == state and (silenced or not muted):
+            return None
+        return msgspec.structs.replace(_as(Alert, data), silenced=silenced)
 
     def retraining(self, data: Any) -> Retraining | None:
         """Return the retraining event where `data` is one that was not seen in this state."""
         if not isinstance(data, RetrainingRecord):
             return None
-        known, _ = self._known.get(data.retraining_id, ("", 0))
-        self._remember(data.retraining_id, (data.state, 0))
+        known, *_ = self._known.get(data.retraining_id, ("", 0, False))
+        self._remember(data.retraining_id, (data.state, 0, False))
         return _as(Retraining, data) if data.state != known else None
 
-    def _remember(self, name: str, what: tuple[str, int]) -> None:
+    def _remember(self, name: str, what: tuple[str, int, bool]) -> None:
         self._known[name] = what
         self._known.move_to_end(name)
         if len(self._known) > _REMEMBERED:

@@ -9,7 +9,7 @@
     └── NotFoundError       an id, key or topic that does not exist where it was looked for
 """
 
-__all__ = ["BrokerError", "NotFoundError", "SettingsError", "StackError", "WeirError"]
+__all__ = ["BrokerError", "NotFoundError", "SettingsError", "StackError", "WeirError", "no_kafka"]
 
 
 class WeirError(Exception):
@@ -30,3 +30,11 @@ class BrokerError(WeirError):
 
 class NotFoundError(WeirError):
     """An id, key or topic does not exist where it was looked for."""
+
+
+def no_kafka(bootstrap_servers: str) -> BrokerError:
+    """Return the error that says that no Kafka answers there, and what to do."""
+    return BrokerError(
+        f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or set "
+        "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"
+    )

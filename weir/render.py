@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
 
 
 def alert_line(alert: Alert) -> Text:
-    """Return one line: when, what state, how bad, which stream, what it says."""
+    """Return one line: when, what state, how bad, which stream, what it says; last its id, to silence it by."""
     firing = alert.state == "firing"
     when = alert.opened_at if firing or alert.resolved_at is None else alert.resolved_at
     style = _SEVERITY_STYLE.get(alert.severity, "") if firing else "green"
@@ -59,8 +59,10 @@ def alert_line(alert: Alert) -> Text:
         "  ",
         alert.summary,
     )
-    if alert.evidence:
-        line.append(f"  ({alert.evidence_total} requests, last {alert.evidence[-1]})", style="dim")
+    if alert.silenced:
+        line.append("  silenced", style="dim")
+    behind = f", {alert.evidence_total} requests, last {alert.evidence[-1]}" if alert.evidence else ""
+    line.append(f"  ({alert.alert_id}{behind})", style="dim")
     return line
 
 

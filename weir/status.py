@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from serving.capture.balance import read_balance
+from stream.alerting.silences import Silences
 from stream.ledger.coverage import Count, Coverage
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.kafka import KAFKA_TROUBLE
 from stream.ledger.lag import consumer_lag, groups_of, worst_lag
 from stream.ledger.reader import LedgerReader
 from stream.settings import KafkaSettings
-from stream.wire import AlertRecord
+from stream.wire import AlertRecord, format_time
 from weir.client import effective_kafka
 from weir.errors import StackError
 from weir.settings import Settings
@@ -115,10 +116,10 @@ async def gather_status(settings: Settings) -> Status:
         lags, lag_problem = await _lags(settings)
         found = list(await asyncio.gather(*probes))
         capture = msgspec.convert(await balance, CaptureStatus, from_attributes=True)
-        coverage, heartbeat, alerts = await ledger
+        coverage, heartbeat, alerts, silences = await ledger
     if heartbeat is not None:
         lags["ledger"] = heartbeat.lag
-    problems = [*_component_problems(found), *lag_problem, *_ledger_problems(heartbeat, coverage, alerts)]
+    problems = [*_component_problems(found), *lag_problem, *_ledger_problems(heartbeat, coverage, alerts, silences)]
     return Status(
         healthy=not problems,
         components=found,
@@ -154,8 +155,8 @@ def _component(state: ComponentState) -> ComponentStatus:
     )
 
 
-def _ledger(reader: LedgerReader) -> tuple[Coverage, Heartbeat | None, list[AlertRecord]]:
-    return reader.coverage(), reader.heartbeat(), reader.own_alerts()
+def _ledger(reader: LedgerReader) -> tuple[Coverage, Heartbeat | None, list[AlertRecord], Silences]:
+    return reader.coverage(), reader.heartbeat(), reader.own_alerts(), reader.silences()
 
 
 async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str]]:
@@ -174,7 +175,9 @@ def _component_problems(found: list[ComponentStatus]) -> list[str]:
     return [f"{one.name}: {one.detail or 'not healthy'}; log {one.log}" for one in found if not one.healthy]
 
 
-def _ledger_problems(heartbeat: Heartbeat | None, coverage: Coverage, alerts: list[AlertRecord]) -> list[str]:
+def _ledger_problems(
+    heartbeat: Heartbeat | None, coverage: Coverage, alerts: list[AlertRecord], silences: Silences
+) -> list[str]:
     if heartbeat is None:
         return ["the ledger has written nothing yet, so that coverage is unknown"]
     now = time.time()
@@ -186,10 +189,24 @@ def _ledger_problems(heartbeat: Heartbeat | None, coverage: Coverage, alerts: li
             f"every source is silent: log time stands still for {silent:.0f} s, the bound is "
             f"{heartbeat.silence_seconds:.0f} s; see the logs of serve and shipper"
         )
+    muted = {alert.alert_id: _muted(alert, silences, now) for alert in alerts}
     if coverage.total.missing:
-        problems.append(f"{coverage.total.missing} owed verdicts are missing; see the coverage alert and score's log")
-    problems += [f"{alert.detector}: {alert.summary}" for alert in alerts if alert.detector != "coverage"]
+        words = "".join(muted[alert.alert_id] for alert in alerts if alert.detector == "coverage")
+        problems.append(
+            f"{coverage.total.missing} owed verdicts are missing; see the coverage alert and score's log{words}"
+        )
+    problems += [
+        f"{alert.detector}: {alert.summary}{muted[alert.alert_id]}" for alert in alerts if alert.detector != "coverage"
+    ]
     return problems
+
+
+def _muted(alert: AlertRecord, silences: Silences, now: float) -> str:
+    """Say that `alert` is muted now, by whom and why; it is a problem all the same."""
+    return "".join(
+        f" (silenced until {format_time(found.until)} by {found.by}: {found.reason})"
+        for found in silences.muting(alert, now)
+    )
 
 
 def _coverage(coverage: Coverage, heartbeat: Heartbeat | None) -> CoverageStatus:

@@ -1,10 +1,5 @@
 """What became of one request, in the shape that ``weir show`` prints, and its text where that is asked for."""
 
-import asyncio
-import json
-import os
-import pwd
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +7,13 @@ from typing import Any
 import msgspec
 from aiokafka.structs import TopicPartition
 
-from stream.ledger.kafka import KAFKA_TROUBLE, consumer_for
+from stream.ledger.kafka import KAFKA_TROUBLE, consumer_for, record_at
 from stream.ledger.reader import LedgerReader
 from stream.ledger.story import GapNote, Place, RequestStory
 from stream.wire import Message, RequestRecord, ResponseRecord, Span, WireError, decode
 from weir.errors import BrokerError, NotFoundError
 
-__all__ = ["RequestText", "Shown", "log_access", "read_story", "read_text", "shown"]
-
-_FETCH_SECONDS = 15.0
+__all__ = ["RequestText", "Shown", "read_story", "read_text", "shown"]
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,22 +155,6 @@ def _pending(story: RequestStory) -> list[str]:
     ]
 
 
-def log_access(home: Path, request_id: str, command: str) -> Path:
-    """Write down who asked for the text of `request_id`, before it is read; return the file."""
-    path = home / "logs" / "access.log"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    uid = os.getuid()
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        user = str(uid)
-    entry = {"time": round(time.time(), 3), "user": user, "uid": uid, "pid": os.getpid(), "request_id": request_id}
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as log:
-        log.write(json.dumps(entry | {"command": command}) + "\n")
-    return path
-
-
 async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestText:
     """Read the request's records at their offsets.
 
@@ -210,16 +187,8 @@ async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestT
 
 async def _record_at(consumer: Any, place: Place) -> object:
     """Return the data of the record at `place`, or None where the log no longer has it."""
-    partition = TopicPartition(place.topic, place.partition)
-    consumer.assign([partition])
-    first = (await consumer.beginning_offsets([partition]))[partition]
-    if place.offset < first:
-        return None
-    consumer.seek(partition, place.offset)
-    record = await asyncio.wait_for(consumer.getone(partition), _FETCH_SECONDS)
-    if record.offset != place.offset:
-        return None
+    record = await record_at(consumer, TopicPartition(place.topic, place.partition), place.offset)
     try:
-        return decode(record.value, record.headers).data
+        return decode(record.value, record.headers).data if record is not None else None
     except WireError:
         return None

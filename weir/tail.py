@@ -12,13 +12,14 @@ from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.ledger.kafka import KAFKA_TROUBLE, consumer_for, partition_counts
-from weir.errors import BrokerError, NotFoundError
+from weir.errors import NotFoundError, no_kafka
 
 __all__ = ["Tail"]
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS = 500
 _CHUNK_RECORDS = 10_000
+_CHUNK_BYTES = 32 * 1024 * 1024
 _PROBE_SECONDS = 2.0
 _PROBE_TIMEOUT_SECONDS = 5.0
 _STALLED_SECONDS = 15.0
@@ -42,16 +43,30 @@ class Tail:
         Where to begin, seconds since the epoch by the records' timestamps; None: the end when following, else the beginning.
     follow
         Whether to go on at the log's end.
+    lead_seconds
+        Also yield what is so much older than the beginning, for what it says of later records; :meth:`leads` tells them apart.
     """
 
     def __init__(
-        self, options: Mapping[str, Any], topic: str, *, since: float | None = None, follow: bool = True
+        self,
+        options: Mapping[str, Any],
+        topic: str,
+        *,
+        since: float | None = None,
+        follow: bool = True,
+        lead_seconds: float = 0.0,
     ) -> None:
         self._options = options
         self._topic = topic
         self._since = since
         self._follow = follow
+        self._lead_seconds = lead_seconds
         self._positions: dict[TopicPartition, int] = {}
+        self._begins: dict[TopicPartition, int] = {}
+
+    def leads(self, record: ConsumerRecord) -> bool:
+        """Tell whether `record` lies before the beginning and was read only for what it says of later ones."""
+        return bool(record.offset < self._begins.get(TopicPartition(record.topic, record.partition), 0))
 
     async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
         """Yield records, what was there at the start in the order of their timestamps.
@@ -70,10 +85,7 @@ class Tail:
                         yield record
             except (_Lost, *KAFKA_TROUBLE) as error:
                 if not self._positions or not self._follow:
-                    raise BrokerError(
-                        f"no Kafka answers at {self._options['bootstrap_servers']}; start the stack with `weir up`, or "
-                        "set WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"
-                    ) from error
+                    raise no_kafka(self._options["bootstrap_servers"]) from error
                 _LOG.info("%s: %s; trying again", self._topic, type(error).__name__)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
@@ -82,15 +94,17 @@ class Tail:
     async def _session(self, consumer: AIOKafkaConsumer) -> AsyncGenerator[ConsumerRecord, None]:
         ends = await self._place(consumer)
         backlog: list[ConsumerRecord] = []
+        held_bytes = 0
         while any(self._positions[partition] < end for partition, end in ends.items()):
             read = await self._read(consumer)
             if not read and not await self._alive(consumer):
                 raise _Lost
             backlog += read
-            if len(backlog) >= _CHUNK_RECORDS:
+            held_bytes += sum(max(record.serialized_value_size, 0) for record in read)
+            if len(backlog) >= _CHUNK_RECORDS or held_bytes >= _CHUNK_BYTES:
                 for record in _in_time(backlog):
                     yield record
-                backlog = []
+                backlog, held_bytes = [], 0
         for record in _in_time(backlog):
             yield record
         if self._follow:
@@ -151,11 +165,13 @@ class Tail:
         first = await consumer.beginning_offsets(partitions)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
         if not self._positions:
-            self._positions = await self._start(consumer, first, ends)
+            self._begins = await self._start(consumer, first, ends)
+            self._positions = await self._lead(consumer, self._begins)
         for partition in partitions:
             # The log may have expired, or been lost and begun anew, meanwhile.
             position = min(max(self._positions.get(partition, 0), first[partition]), ends[partition])
             self._positions[partition] = position
+            self._begins[partition] = min(self._begins.get(partition, 0), ends[partition])
             consumer.seek(partition, position)
         return ends
 
@@ -164,11 +180,25 @@ class Tail:
     ) -> dict[TopicPartition, int]:
         if self._since is None:
             return dict(ends if self._follow else first)
-        found = await consumer.offsets_for_times(dict.fromkeys(ends, int(self._since * 1000)))
-        return {
-            partition: place.offset if (place := found.get(partition)) is not None else end
-            for partition, end in ends.items()
-        }
+        return await _at(consumer, self._since, ends)
+
+    async def _lead(self, consumer: AIOKafkaConsumer, begins: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
+        if not self._lead_seconds:
+            return dict(begins)
+        moment = (time.time() if self._since is None else self._since) - self._lead_seconds
+        found = await _at(consumer, max(moment, 0.0), begins)
+        return {partition: min(found[partition], begin) for partition, begin in begins.items()}
+
+
+async def _at(
+    consumer: AIOKafkaConsumer, moment: float, otherwise: dict[TopicPartition, int]
+) -> dict[TopicPartition, int]:
+    """Return the first offsets that were produced at `moment` or later, or `otherwise`."""
+    found = await consumer.offsets_for_times(dict.fromkeys(otherwise, int(moment * 1000)))
+    return {
+        partition: place.offset if (place := found.get(partition)) is not None else offset
+        for partition, offset in otherwise.items()
+    }
 
 
 def _in_time(records: list[ConsumerRecord]) -> list[ConsumerRecord]:

@@ -1,4 +1,4 @@
-"""Alerts and retraining events in the ledger, and the ledger's own alerts between decision and acknowledgement.
+"""Alerts, silences and retraining events in the ledger, and the ledger's own alerts between decision and acknowledgement.
 
 The ledger's alerts go through an outbox: decided and stored with their ids in one transaction, published, and struck off
 when the broker has acknowledged them. A kill in between publishes the same record again, under the same id.
@@ -12,7 +12,7 @@ import msgspec
 
 from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
 from stream.ledger.schema import open_decisions, transaction
-from stream.wire import AlertRecord, Event, RetrainingRecord
+from stream.wire import AlertRecord, Event, RetrainingRecord, SilenceRecord
 
 __all__ = ["OWN_DETECTORS", "OWN_TENANT", "Decisions", "Heartbeat", "Outgoing"]
 
@@ -59,12 +59,13 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decisions:
-    """The file of alerts and retraining events."""
+    """The file of alerts, silences and retraining events."""
 
     def __init__(self, path: Path | str) -> None:
         self.database = open_decisions(path)
         self._handlers: dict[type, Callable[[Event, Any], None]] = {
             AlertRecord: lambda event, data: self._alert(data, event.traceparent),
+            SilenceRecord: lambda _event, data: self._silence(data),
             RetrainingRecord: lambda _event, data: self._retraining(data),
         }
 
@@ -97,6 +98,13 @@ class Decisions:
         )
         links = [(request_id, data.alert_id) for request_id in data.evidence]
         self.database.executemany("INSERT OR IGNORE INTO alert_evidence VALUES (?, ?)", links)
+
+    def _silence(self, data: SilenceRecord) -> None:
+        self.database.execute(
+            "INSERT INTO silences VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " at = excluded.at, until = excluded.until, record = excluded.record WHERE excluded.at >= at",
+            (data.silence_id, data.at, data.until, _JSON.encode(data).decode()),
+        )
 
     def _retraining(self, data: RetrainingRecord) -> None:
         row = (data.retraining_id, data.state, data.tenant, data.model, data.at, _JSON.encode(data).decode())

@@ -13,18 +13,20 @@ from typing import TypeVar
 
 import msgspec
 
+from stream.alerting.silences import Silences
 from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.decisions import OWN_TENANT, Heartbeat
 from stream.ledger.errors import LedgerAbsent
 from stream.ledger.files import LedgerFiles
 from stream.ledger.story import RequestStory, gap_of, request_events, told
-from stream.wire import AlertRecord
+from stream.wire import AlertRecord, SilenceRecord
 
 __all__ = ["LedgerReader"]
 
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.1
 _ALERT = msgspec.json.Decoder(AlertRecord)
+_SILENCE = msgspec.json.Decoder(SilenceRecord)
 ResultT = TypeVar("ResultT")
 
 
@@ -77,6 +79,21 @@ class LedgerReader:
             return [_ALERT.decode(row[0]) for row in rows]
 
         return _retried(ask)
+
+    def silences(self) -> Silences:
+        """Return the operators' silences, held and ended."""
+        found = Silences()
+        if not self.exists():
+            return found
+
+        def ask() -> list[SilenceRecord]:
+            with self._decisions() as database:
+                rows = database.execute("SELECT record FROM silences ORDER BY at").fetchall()
+            return [_SILENCE.decode(row[0]) for row in rows]
+
+        for record in _retried(ask):
+            found.apply(record)
+        return found
 
     def request(self, request_id: str) -> RequestStory | None:
         """Return what is known of a request, or None where the ledger has never seen it.

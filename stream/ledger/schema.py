@@ -68,6 +68,8 @@ CREATE TABLE IF NOT EXISTS alerts (
 CREATE INDEX IF NOT EXISTS alerts_stream ON alerts (tenant, model, side, detector, opened_at);
 CREATE TABLE IF NOT EXISTS alert_evidence (
   request_id TEXT, alert_id TEXT, PRIMARY KEY (request_id, alert_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS silences (
+  silence_id TEXT PRIMARY KEY, at REAL NOT NULL, until REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS retraining (
   retraining_id TEXT, state TEXT, tenant TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, record TEXT NOT NULL,
   PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;

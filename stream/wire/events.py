@@ -25,6 +25,7 @@ __all__ = [
     "ResponseRecord",
     "RetrainingRecord",
     "Signal",
+    "SilenceRecord",
     "Span",
     "Tick",
     "Usage",
@@ -263,6 +264,28 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     feature: str = ""
 
 
+class SilenceRecord(EventData, frozen=True, kw_only=True):
+    """An operator's word that what fires of one thing (stream, detector, feature) is not to be told from `at` until `until`.
+
+    The key is `silence_id`: a later record replaces this one, and one whose `until` is its `at` ends it. It was made from
+    alert `alert_id`, by `by` on their machine, for `reason`. Not to be confused with detector ``silence``, a source that fell silent.
+    """
+
+    event_type: ClassVar[str] = "weir.silence.v1"
+
+    silence_id: str
+    alert_id: str
+    tenant: str
+    model: str
+    side: str
+    detector: str
+    at: float
+    until: float
+    feature: str = ""
+    reason: str = ""
+    by: str = ""
+
+
 class RetrainingRecord(EventData, frozen=True, kw_only=True):
     """A retraining decision: requested, suppressed (with the reason), started, completed, promoted, rolled_back."""
 
@@ -309,6 +332,7 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         Signal,
         FindingRecord,
         AlertRecord,
+        SilenceRecord,
         RetrainingRecord,
         Feedback,
     )

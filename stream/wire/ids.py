@@ -6,7 +6,15 @@ Two runs over the same log give the same ids, whatever the last bit of a score w
 import hashlib
 import uuid
 
-__all__ = ["alert_id", "bucket_finding_id", "event_finding_id", "new_request_id", "retraining_id", "verdict_id"]
+__all__ = [
+    "alert_id",
+    "bucket_finding_id",
+    "event_finding_id",
+    "new_request_id",
+    "retraining_id",
+    "silence_id",
+    "verdict_id",
+]
 
 _SEPARATOR = "\x1f"
 _DIGEST_BYTES = 16
@@ -40,6 +48,11 @@ def bucket_finding_id(stream: str, detector: str, bucket: int) -> str:
 def alert_id(stream: str, detector: str, opening_finding: str) -> str:
     """Identify an alert by its stream, its detector and the finding that opened it."""
     return _digest("al", stream, detector, opening_finding)
+
+
+def silence_id(stream: str, detector: str, feature: str) -> str:
+    """Identify an operator's silence by the thing that it mutes, so that a later one for the same thing replaces it."""
+    return _digest("si", stream, detector, feature)
 
 
 def retraining_id(tenant: str, model: str, alert_ids: tuple[str, ...], state: str) -> str:

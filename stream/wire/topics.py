@@ -35,7 +35,7 @@ class TopicNames(msgspec.Struct, frozen=True):
 
     @property
     def alerts(self) -> str:
-        """Alerts, compacted by alert id."""
+        """Alerts, compacted by alert id, and operators' silences, by silence id."""
         return f"{self.prefix}alerts"
 
     @property

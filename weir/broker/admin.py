@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 from stream.consumer import started
 from stream.errors import TopicMismatch
 from stream.wire.topics import Topic
-from weir.errors import BrokerError
+from weir.errors import BrokerError, no_kafka
 
 __all__ = ["TopicInfo", "create_topics", "list_topics"]
 
@@ -40,18 +40,11 @@ async def _admin(options: dict[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.start()
     except KafkaConnectionError as error:
         await client.close()
-        raise BrokerError(_unreachable(options)) from error
+        raise no_kafka(options["bootstrap_servers"]) from error
     try:
         yield client
     finally:
         await client.close()
-
-
-def _unreachable(options: dict[str, Any]) -> str:
-    return (
-        f"no Kafka answers at {options['bootstrap_servers']}; start the stack with `weir up`, or set "
-        "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"
-    )
 
 
 async def _partition_counts(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:

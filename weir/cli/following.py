@@ -29,13 +29,25 @@ stream_json_option = click.option("--json", "as_json", is_flag=True, help="Print
 
 
 def show_stream(
-    stream: AsyncGenerator[ItemT, None], line: Callable[[ItemT], Text], *, as_json: bool, empty: str
-) -> None:
-    """Print every item at once as it comes, as JSON or by `line`; the text `empty` where there was none."""
+    stream: AsyncGenerator[ItemT, None],
+    line: Callable[[ItemT], Text],
+    *,
+    as_json: bool,
+    empty: str,
+    told: Callable[[ItemT], bool] = lambda _item: True,
+) -> int:
+    """Print every item that is `told` at once as it comes, as JSON or by `line`; the text `empty` where there was none.
+
+    Returns how many were left out.
+    """
     console = screen()
+    left_out = 0
 
     def show(item: ItemT) -> None:
-        if as_json:
+        nonlocal left_out
+        if not told(item):
+            left_out += 1
+        elif as_json:
             click.echo(msgspec.json.encode(item).decode())
         else:
             console.print(line(item), soft_wrap=True)
@@ -43,6 +55,7 @@ def show_stream(
     shown = asyncio.run(_drain(stream, show))
     if not shown and not as_json and empty:
         click.echo(empty, err=True)
+    return left_out
 
 
 async def _drain(stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None]) -> int:

@@ -4,12 +4,13 @@ import asyncio
 
 import click
 
+from weir.access import log_access
 from weir.cli.output import json_option, print_json
 from weir.client import effective_kafka
 from weir.render import screen
 from weir.render_story import story_lines
 from weir.settings import Settings, load_settings
-from weir.story import log_access, read_story, read_text, shown
+from weir.story import read_story, read_text, shown
 from weir.supervise import components
 
 __all__ = ["show"]
@@ -37,7 +38,7 @@ def show(*, request_id: str, with_text: bool, as_json: bool) -> None:
     text = None
     if with_text:
         kafka = effective_kafka(settings)
-        log = log_access(settings.home, request_id, "weir show --text")
+        log = log_access(settings.home, "weir show --text", request_id=request_id)
         text = asyncio.run(read_text(kafka.client_options(), story))
         click.echo(f"this look at the text is written down in {log}", err=True)
     if as_json:

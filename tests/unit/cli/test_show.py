@@ -9,8 +9,8 @@ from stream.ledger.decisions import Decisions
 from stream.ledger.files import LedgerFiles
 from stream.ledger.shard import Shard
 from stream.wire import AlertRecord, Event, RetrainingRecord, Span
+from weir.access import log_access
 from weir.cli import main
-from weir.story import log_access
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
@@ -167,8 +167,8 @@ def test_without_a_ledger_the_remedy_is_named(tmp_path, monkeypatch):
 
 
 def test_who_asked_for_text_is_written_down_for_the_owner_alone(tmp_path):
-    path = log_access(tmp_path, "r1", "weir show --text")
-    log_access(tmp_path, "r2", "weir show --text")
+    path = log_access(tmp_path, "weir show --text", request_id="r1")
+    log_access(tmp_path, "weir show --text", request_id="r2")
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     assert [entry["request_id"] for entry in entries] == ["r1", "r2"]
     assert entries[0]["user"]

@@ -6,9 +6,11 @@ from click.testing import CliRunner
 from rich.console import Console
 from support.ledger_log import Log, forwarded, request, verdict
 
+from stream.alerting.silences import thing_of
 from stream.ledger.decisions import Decisions, Heartbeat
 from stream.ledger.files import LedgerFiles
 from stream.ledger.shard import Shard
+from stream.wire import AlertRecord, Event, SilenceRecord
 from weir.cli import main
 from weir.render import duration, status_view
 from weir.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
@@ -40,7 +42,13 @@ def ledger(home):
         decisions.beat(Heartbeat(**told))
 
     beat()
-    yield lambda *events, **changes: (shard.apply(log.verdicts(*events)), beat(**changes))
+
+    def told(*events, alerts=(), **changes):
+        shard.apply(log.verdicts(*events))
+        decisions.apply(log.records("weir.alerts", *alerts))
+        beat(**changes)
+
+    yield told
     shard.close()
     decisions.close()
 
@@ -101,6 +109,51 @@ def test_what_the_ledger_sees_is_a_problem(home, ledger, events, beat, problem):
     ledger(*events, **beat)
     problems = json.loads(run("--json").stdout)["problems"]
     assert any(problem in line for line in problems), problems
+
+
+def own(detector, *, until=None):
+    """Return one of Weir's own alerts, and the silence of it until so many seconds from now."""
+    alert = AlertRecord(
+        alert_id=f"al_{detector}",
+        state="firing",
+        detector=detector,
+        severity="warning",
+        tenant="_weir",
+        model="",
+        side="",
+        opened_at=10.0,
+        at=10.0,
+        summary=f"{detector} is bad",
+    )
+    records = [alert]
+    if until is not None:
+        records.append(
+            SilenceRecord(
+                silence_id=thing_of(alert),
+                alert_id=alert.alert_id,
+                tenant="_weir",
+                model="",
+                side="",
+                detector=detector,
+                reason="disk swap",
+                by="jo",
+                at=time.time() - 600,
+                until=time.time() + until,
+            )
+        )
+    return [Event(id="x", source="w", type=data.event_type, time=10.0, data=data, partitionkey="k") for data in records]
+
+
+@pytest.mark.parametrize(("until", "named"), [(3600, True), (-1, False), (None, False)])
+@pytest.mark.parametrize("detector", ["lag", "coverage"])
+def test_a_silenced_alert_is_a_problem_all_the_same_and_is_named_as_silenced(home, ledger, detector, until, named):
+    ledger(forwarded({"s1": 99.0}), alerts=own(detector, until=until))
+    result = run("--json")
+    assert result.exit_code == 1
+    text = "lag is bad" if detector == "lag" else "1 owed verdicts are missing"
+    (problem,) = [line for line in json.loads(result.stdout)["problems"] if text in line]
+    assert ("silenced until" in problem) is named
+    assert ("by jo: disk swap" in problem) is named
 
 
 def test_without_a_stack_the_home_and_the_remedy_are_named(tmp_path, monkeypatch):

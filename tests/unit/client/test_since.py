@@ -28,7 +28,7 @@ def test_since_is_a_duration_before_now_or_a_moment(since, moment):
     assert parse_since(since, NOW) == moment
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "10", "-5m", "10 minutes"])
+@pytest.mark.parametrize("text", ["", "yesterday", "10", "-5m", "10 minutes", "99999999999d"])
 def test_another_text_is_refused_with_examples(text):
     with pytest.raises(SettingsError, match=r"give one as 30s, 10m"):
         parse_since(text, NOW)

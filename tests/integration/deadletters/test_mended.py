@@ -1,0 +1,181 @@
+"""A dead letter from beginning to end: a detector fails, it is mended, its letter is put back, and the ledger is settled."""
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+from support import doubles
+from support.commands import Commands
+from support.kafka_log import until
+from support.score_stack import DOUBLES, P, ScoreLab, request
+
+from stream.ledger.reader import LedgerReader
+from stream.ledger.service import run_ledger
+from stream.settings import LedgerSettings
+from stream.wire import FindingRecord, Signal, Verdict, inference_key, partition_for
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # two workers, one after the other
+MENDED = msgspec.structs.replace(DOUBLES, create=doubles.create_mended)
+POISON = "RAISE, call 5551234"
+GARBAGE = b"\xff\x00garbage"
+PLACE = partition_for(inference_key("acme", "r1"), P)
+
+
+@pytest.fixture
+async def lab(apache_broker, tmp_path):
+    return await ScoreLab(apache_broker.bootstrap, tmp_path).create()
+
+
+@asynccontextmanager
+async def ledger(lab):
+    stop = asyncio.Event()
+    work = run_ledger(
+        directory=lab.directory / "ledger",
+        kafka=lab.kafka,
+        ledger=LedgerSettings(),
+        registry=CollectorRegistry(),
+        tracer_provider=TracerProvider(),
+        stop=stop,
+        health={},
+    )
+    task = asyncio.create_task(work)
+    try:
+        yield LedgerReader(lab.directory / "ledger")
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+class Case:
+    """The commands over the lab, and what there is to compare."""
+
+    def __init__(self, lab, reader):
+        self.lab = lab
+        self.reader = reader
+        self._commands = Commands(lab.directory, lab.kafka)
+
+    async def dlq(self, *arguments):
+        return await self._commands.run("dlq", *arguments)
+
+    async def letters(self, *arguments):
+        return json.loads((await self.dlq("list", "--json", *arguments)).stdout)
+
+    async def replay(self, *arguments):
+        """Put letters back, and wait until score has settled what came of it."""
+        done = await self.dlq("replay", "--json", *arguments)
+        outcomes = json.loads(done.stdout)
+        for outcome in outcomes:
+            if outcome["result"] == "replayed":
+                self.lab.appended[PLACE] += 1
+        return done.returncode, [(outcome["offset"], outcome["result"]) for outcome in outcomes]
+
+    async def totals(self, **wanted):
+        def there():
+            coverage = self.reader.coverage() if self.reader.exists() else None
+            found = coverage and {name: getattr(coverage.total, name) for name in wanted}
+            return coverage if found == wanted else None
+
+        return await until(f"coverage {wanted}", there)
+
+    async def effects(self):
+        """Return the ids of all that score published; a set, since it publishes at least once."""
+        topics = await self.lab.verdicts() + await self.lab.findings() + await self.lab.signals()
+        return {event.id for _, event in topics if isinstance(event.data, Verdict | FindingRecord | Signal)}
+
+
+async def test_a_letter_put_back_after_the_mending_settles_the_ledger_and_once_more_changes_nothing(lab):
+    async with ledger(lab) as reader:
+        case = Case(lab, reader)
+        await lab.append(request("r1", POISON), request("r2", "hello"))
+        await lab.append(GARBAGE, partition=PLACE)
+        app = lab.score_app()
+        async with lab.running(app):
+            await lab.settled(app)
+        broken = await case.totals(owed=6, settled=6, errors=3)
+        assert broken.total.ratio == 1.0, "an error verdict settles, and is counted"
+        bug = await check_told(case)
+        app = lab.score_app(spec=MENDED)
+        async with lab.running(app):
+            assert await case.replay(str(bug["offset"])) == (0, [(bug["offset"], "replayed")])
+            await lab.settled(app)
+            await check_mended(case)
+            await check_again(case, app, bug["offset"])
+            await check_garbage(case, app)
+
+
+async def check_told(case):
+    """What list and show tell of the two letters, and of whose content they tell nothing unasked."""
+    letters = await case.letters()
+    assert {(letter["disposition"], letter["attempt"], letter["replayed_at"]) for letter in letters} == {
+        ("bug", 1, None),
+        ("decode", 1, None),
+    }
+    (bug,) = await case.letters("--disposition", "bug", "--stage", "score", "--since", "10m")
+    assert (bug["topic"], bug["partition"], bug["request_id"]) == (case.lab.names.inference, PLACE, "r1")
+    assert (bug["exception"], bug["event_type"]) == ("ValueError", "weir.inference.request.v1")
+    assert await case.letters("--stage", "watch") == []
+    table = (await case.dlq("list")).stdout
+    shown = (await case.dlq("show", str(bug["offset"]))).stdout
+    assert "ValueError" in table
+    assert "ValueError" in shown
+    assert "555" not in table + shown + json.dumps(letters)
+    asked = await case.dlq("show", str(bug["offset"]), "--text")
+    assert "5551234" in asked.stdout
+    access = json.loads((case.lab.directory / "logs" / "access.log").read_text())
+    assert (access["dead_letter"], access["command"]) == (bug["offset"], "weir dlq show --text")
+    (garbage,) = await case.letters("--disposition", "decode")
+    assert "\\xff\\x00garbage" in (await case.dlq("show", str(garbage["offset"]), "--text")).stdout
+    nothing = await case.dlq("show", "999")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "no dead letter at offset 999" in nothing.stderr
+    return bug
+
+
+async def check_mended(case):
+    mended = await case.totals(owed=6, settled=6, errors=0)
+    assert (mended.total.ratio, mended.requests) == (1.0, 2)
+    story = case.reader.request("r1")
+    assert {note.verdict.label for note in story.events.verdicts} == {"found"}
+    found = {event.data.detector for _, event in await case.lab.findings() if isinstance(event.data, FindingRecord)}
+    assert found == {"pii", "toxicity", "injection"}, "what the error had hidden is found now"
+
+
+async def check_again(case, app, offset):
+    """It is not done again unasked; and done again, it gives the same ids and leaves the ledger as it was."""
+    assert await case.replay(str(offset)) == (0, [(offset, "skipped")])
+    before, effects = msgspec.to_builtins(case.reader.coverage()), await case.effects()
+    count = len(await case.lab.verdicts())
+    assert await case.replay("--again", str(offset)) == (0, [(offset, "replayed")])
+    await case.lab.settled(app)
+    assert len(await case.lab.verdicts()) > count
+    asked = time.time()
+
+    def caught_up():
+        beat = case.reader.heartbeat()
+        return beat.caught_up and beat.wall_time > asked + 2  # two looks at the log's end, both after it was written
+
+    await until("the ledger has read all of it", caught_up)
+    assert msgspec.to_builtins(case.reader.coverage()) == before
+    assert await case.effects() == effects
+
+
+async def check_garbage(case, app):
+    """Garbage stays garbage: it comes back with the next attempt, and whoever stands beside it is processed."""
+    outlook = await case.dlq("replay", "--all", "--dry-run")
+    assert (outlook.returncode, "1 would replay" in outlook.stderr) == (0, True)
+    (first,) = await case.letters("--disposition", "decode")
+    code, done = await case.replay("--all")
+    assert (code, done) == (0, [(first["offset"], "replayed")]), "of --all, only what was not put back yet"
+    await case.lab.append(request("r3", "hello"))
+    await case.lab.settled(app)
+    old, new = await case.letters("--disposition", "decode")
+    assert (old["attempt"], old["replayed_to"]) == (1, new["source_offset"])
+    assert (new["attempt"], new["replayed_at"]) == (2, None)
+    last = [record for record in await case.lab.dead() if record.offset == new["offset"]]
+    assert [record.value for record in last] == [GARBAGE]
+    await case.totals(owed=9, settled=9, errors=0)

@@ -1,0 +1,78 @@
+"""Which alerts a reader is told of while a silence holds, and after it."""
+
+import msgspec
+
+from stream.alerting.silences import thing_of
+from stream.wire import AlertRecord, SilenceRecord
+from weir.client import _Changes
+
+ALERT = AlertRecord(
+    alert_id="al_1",
+    state="firing",
+    detector="pii",
+    severity="warning",
+    tenant="acme",
+    model="m",
+    side="input",
+    opened_at=10.0,
+    at=150.0,
+)
+SILENCE = SilenceRecord(
+    silence_id=thing_of(ALERT),
+    alert_id="al_0",
+    tenant="acme",
+    model="m",
+    side="input",
+    detector="pii",
+    at=100.0,
+    until=200.0,
+)
+
+
+def alert(**changes):
+    return msgspec.structs.replace(ALERT, **changes)
+
+
+def told(*records, updates=False):
+    changes = _Changes(updates=updates)
+    found = [item for item in map(changes.alert, records) if item is not None]
+    return [(item.alert_id, item.state, item.silenced) for item in found]
+
+
+def test_an_alert_in_a_silence_is_marked_and_one_outside_is_not():
+    later = alert(alert_id="al_2", at=200.0)
+    before = alert(alert_id="al_3", at=99.0)
+    assert told(SILENCE, ALERT, later, before) == [
+        ("al_1", "firing", True),
+        ("al_2", "firing", False),
+        ("al_3", "firing", False),
+    ]
+
+
+def test_what_fires_on_when_its_silence_is_over_is_told_again_once():
+    goes_on = [alert(revision=number, at=150.0 + 30 * number) for number in range(5)]
+    assert told(SILENCE, *goes_on) == [("al_1", "firing", True), ("al_1", "firing", False)]
+
+
+def test_what_was_told_is_not_told_again_for_coming_into_a_silence():
+    assert told(SILENCE, alert(at=90.0), alert(revision=1)) == [("al_1", "firing", False)]
+
+
+def test_a_resolution_in_a_silence_is_marked():
+    resolved = alert(revision=1, state="resolved", resolved_at=150.0)
+    assert told(SILENCE, alert(at=90.0), resolved) == [("al_1", "firing", False), ("al_1", "resolved", True)]
+
+
+def test_after_the_silence_was_ended_the_next_is_told():
+    ended = msgspec.structs.replace(SILENCE, at=160.0, until=160.0)
+    assert told(SILENCE, ALERT, ended, alert(alert_id="al_2", at=170.0)) == [
+        ("al_1", "firing", True),
+        ("al_2", "firing", False),
+    ]
+
+
+def test_updates_are_marked_too():
+    assert told(SILENCE, ALERT, alert(revision=1, at=210.0), updates=True) == [
+        ("al_1", "firing", True),
+        ("al_1", "firing", False),
+    ]

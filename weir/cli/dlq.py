@@ -1,0 +1,187 @@
+"""``weir dlq``."""
+
+import asyncio
+import sys
+from collections import Counter
+
+import click
+
+from stream.deadletter import DISPOSITIONS
+from stream.settings import KafkaSettings
+from weir.access import log_access
+from weir.cli.output import json_option, print_json, print_table
+from weir.client import effective_kafka, parse_since
+from weir.deadletters.letter import DeadLetter
+from weir.deadletters.log import DeadLetterLog
+from weir.deadletters.replay import FAILED, REPLAYED_NOW, SKIPPED, WOULD_REPLAY, Outcome, replay
+from weir.deadletters.show import ShownLetter, letter_lines, read_letter
+from weir.render import clock
+from weir.settings import load_settings
+
+__all__ = ["dlq"]
+
+_STAGES = ("score", "watch", "alert", "retrain")
+_stage_option = click.option("--stage", type=click.Choice(_STAGES), help="Only letters of this stage.")
+_disposition_option = click.option(
+    "--disposition", type=click.Choice(DISPOSITIONS), help="Only letters that failed in this way."
+)
+_since_option = click.option(
+    "--since", metavar="WHEN", help="Only letters kept since (30s, 10m, 2h, 1d before now, or RFC 3339)."
+)
+
+
+@click.group()
+def dlq() -> None:
+    """Look at dead letters, records that a stage could not read or process, and put them back.
+
+    A letter's name is its offset on weir.inference.dlq.
+
+    \b
+    Examples:
+      weir dlq list --since 1h
+      weir dlq show 17
+      weir dlq replay 17
+    """  # noqa: D301 - click's \b keeps the lines as they are
+
+
+@dlq.command("list")
+@_stage_option
+@_disposition_option
+@_since_option
+@json_option
+def list_letters(*, stage: str | None, disposition: str | None, since: str | None, as_json: bool) -> None:
+    """List dead letters, oldest first: where each came from, which stage gave up on it and why; never its content.
+
+    \b
+    Examples:
+      weir dlq list
+      weir dlq list --stage score --disposition timeout --since 1d
+      weir dlq list --json | jq -r '.[] | select(.replayed_at == null) | .offset'
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    found = _selected(_letters(_kafka(), since), stage, disposition)
+    if as_json:
+        print_json(found)
+        return
+    columns = ["offset", "kept", "stage", "from", "disposition", "exception", "attempt", "bytes", "request", "put back"]
+    print_table(columns, [_row(letter) for letter in found], "no dead letters" + (f" since {since}" if since else ""))
+
+
+@dlq.command("show")
+@click.argument("offset", type=click.IntRange(min=0))
+@click.option("--text", "with_text", is_flag=True, help="Also print key, headers and value; who asked is logged.")
+@json_option
+def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
+    """Show one dead letter: its facts, and the headers that Weir writes.
+
+    Its content may be a person's words: --text prints key, value and every header (what is not UTF-8 as \\xff), and writes who
+    asked to logs/access.log under WEIR_HOME. A value that was too large to be kept is read where it came from.
+
+    \b
+    Examples:
+      weir dlq show 17
+      weir dlq show 17 --json | jq .exception
+      weir dlq show 17 --text
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    settings = load_settings().settings
+    kafka = effective_kafka(settings)
+    if with_text:
+        log = log_access(settings.home, "weir dlq show --text", dead_letter=offset)
+        click.echo(f"this look at the text is written down in {log}", err=True)
+    shown: ShownLetter = asyncio.run(read_letter(kafka, offset, content=with_text))
+    if as_json:
+        print_json(shown)
+        return
+    for line in letter_lines(shown):
+        click.echo(line)
+
+
+@dlq.command("replay")
+@click.argument("offsets", metavar="OFFSET...", type=click.IntRange(min=0), nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All that were not put back yet.")
+@_stage_option
+@_disposition_option
+@click.option("--again", is_flag=True, help="Also what was put back before.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@json_option
+def replay_letters(  # noqa: PLR0913 - one parameter an option
+    *,
+    offsets: tuple[int, ...],
+    every: bool,
+    stage: str | None,
+    disposition: str | None,
+    again: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Put dead letters back on the topic and partition that they came from, once their cause is mended.
+
+    Key, value and headers are the original ones, so that ids are the same, downstream drops or overwrites what it has, and a
+    verdict settles what its error verdict stood for. What fails again comes back as a new letter with the next attempt. Exit
+    status 1 where a letter could not be put back; the others are.
+
+    \b
+    Examples:
+      weir dlq replay 17 18
+      weir dlq replay --all --stage score --disposition timeout --dry-run
+      weir dlq replay --all --stage score --disposition timeout
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    if bool(offsets) == every:
+        raise click.UsageError("name OFFSETs, or give --all; `weir dlq list` prints the offsets")
+    if offsets and (stage or disposition):
+        raise click.UsageError("--stage and --disposition choose among --all; OFFSETs are chosen already")
+    kafka = _kafka()
+    letters = _selected(_letters(kafka, None), stage, disposition)
+    unknown: list[Outcome] = []
+    if offsets:
+        letters = [letter for letter in letters if letter.offset in offsets]
+        unknown = _unknown(offsets, letters)
+    elif not again:
+        letters = [letter for letter in letters if letter.replayed_at is None]
+    done = sorted([*unknown, *_replay(kafka, letters, again=again, dry_run=dry_run)], key=lambda one: one.offset)
+    _tell(done, as_json=as_json)
+
+
+def _replay(kafka: KafkaSettings, letters: list[DeadLetter], *, again: bool, dry_run: bool) -> list[Outcome]:
+    if not letters:
+        return []
+    with click.progressbar(length=len(letters), label="dead letters", file=sys.stderr) as bar:
+        return asyncio.run(replay(kafka, letters, dry_run=dry_run, again=again, progress=bar.update))
+
+
+def _tell(done: list[Outcome], *, as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+    else:
+        for one in done:
+            click.echo(f"{one.offset}  {one.result}: {one.detail}")
+    counts = Counter(one.result for one in done)
+    words = [f"{counts[result]} {result}" for result in (REPLAYED_NOW, WOULD_REPLAY, SKIPPED, FAILED) if counts[result]]
+    click.echo(", ".join(words) or "no dead letters to put back", err=True)
+    if counts[FAILED]:
+        sys.exit(1)
+
+
+def _unknown(offsets: tuple[int, ...], letters: list[DeadLetter]) -> list[Outcome]:
+    missing = sorted(set(offsets) - {letter.offset for letter in letters})
+    return [Outcome(offset=offset, result=FAILED, detail="no dead letter is there") for offset in missing]
+
+
+def _kafka() -> KafkaSettings:
+    return effective_kafka(load_settings().settings)
+
+
+def _letters(kafka: KafkaSettings, since: str | None) -> list[DeadLetter]:
+    moment = parse_since(since)
+    return asyncio.run(DeadLetterLog(kafka).letters(moment.timestamp() if moment else None))
+
+
+def _selected(letters: list[DeadLetter], stage: str | None, disposition: str | None) -> list[DeadLetter]:
+    return [letter for letter in letters if stage in {None, letter.stage} and disposition in {None, letter.disposition}]
+
+
+def _row(letter: DeadLetter) -> list[str]:
+    place = f"{letter.topic or '?'}-{letter.partition}@{letter.source_offset}"
+    size = str(letter.size_bytes) if letter.value_kept else "not kept"
+    back = clock(letter.replayed_at) if letter.replayed_at is not None else ""
+    facts = (letter.stage or "?", place, letter.disposition, letter.exception, str(letter.attempt), size)
+    return [str(letter.offset), clock(letter.time), *facts, letter.request_id or "", back]
