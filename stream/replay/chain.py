@@ -30,10 +30,13 @@ class WatchChain:
     ----------
     rules
         What the watch stage goes by.
+    outstanding
+        Events of open buckets that are held, at most: beyond, the oldest bucket is closed early, as the stage does it.
     """
 
-    def __init__(self, rules: WatchRules) -> None:
+    def __init__(self, rules: WatchRules, outstanding: int = 50_000) -> None:
         self._machine = PartitionWatch(rules)
+        self._outstanding = outstanding
         self._told: float | None = None
 
     @property
@@ -47,6 +50,8 @@ class WatchChain:
             yield event
         elif isinstance(event.data, Signal):
             self._machine.offer(event, None)
+            while self._machine.open_tokens > self._outstanding and (early := self._machine.relieve()) is not None:
+                yield from early.findings
         elif isinstance(event.data, Tick) and self._machine.tick(event.data):
             for closed in self._machine.closed(snapshot=False):
                 yield from closed.findings

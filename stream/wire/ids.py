@@ -6,7 +6,15 @@ Two runs over the same log give the same ids, whatever the last bit of a score w
 import hashlib
 import uuid
 
-__all__ = ["alert_id", "bucket_finding_id", "event_finding_id", "new_request_id", "retraining_id", "verdict_id"]
+__all__ = [
+    "alert_id",
+    "bucket_finding_id",
+    "event_finding_id",
+    "new_request_id",
+    "replay_id",
+    "retraining_id",
+    "verdict_id",
+]
 
 _SEPARATOR = "\x1f"
 _DIGEST_BYTES = 16
@@ -45,3 +53,8 @@ def alert_id(stream: str, detector: str, opening_finding: str) -> str:
 def retraining_id(tenant: str, model: str, alert_ids: tuple[str, ...], state: str) -> str:
     """Identify a retraining decision by what it is about and the alerts behind it (sorted: order is no identity)."""
     return _digest("rt", tenant, model, state, *sorted(alert_ids))
+
+
+def replay_id(ranges: str, versions: str, rule: str) -> str:
+    """Identify a replay by the offsets that it reads, what it runs on them, and what it goes by; each as canonical text."""
+    return _digest("rp", ranges, versions, rule)
