@@ -11,7 +11,7 @@ import msgspec
 
 from stream.ledger.kafka import KAFKA_TROUBLE
 from stream.replay.plan import Asked
-from stream.replay.report import Observe, Report
+from stream.replay.report import Observe, Progress, Report
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import REPLAYABLE, Versions
 from weir.cli.replayprogress import showing
@@ -161,5 +161,6 @@ async def _until_done(asked: Asked, settings: ReplaySettings, observe: Observe) 
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
             loop.add_signal_handler(number, work.cancel)
+    observe(Progress(done=0, total=0, events_per_second=0.0, left_seconds=None))
     await asyncio.wait({work})
     return None if work.cancelled() else work.result()

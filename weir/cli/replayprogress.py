@@ -35,6 +35,8 @@ def _bar() -> Iterator[Observe]:
         task = bar.add_task("loading", total=None, rate="")
 
         def observe(progress: Progress) -> None:
+            if not progress.done:
+                return
             rate = f"{progress.events_per_second:.0f} events/s"
             bar.update(task, description="replaying", completed=progress.done, total=progress.total, rate=rate)
 
@@ -42,12 +44,15 @@ def _bar() -> Iterator[Observe]:
 
 
 class _Lines:
-    """Prints a line now and then."""
+    """Prints a line at the beginning, and then now and again."""
 
     def __init__(self) -> None:
-        self._said = time.monotonic()
+        self._said: float | None = None
 
     def __call__(self, progress: Progress) -> None:
+        if self._said is None:
+            self._said = time.monotonic()
+            click.echo("weir: the replay begins; Ctrl-C ends it", err=True)
         if time.monotonic() - self._said < _LINE_SECONDS:
             return
         self._said = time.monotonic()

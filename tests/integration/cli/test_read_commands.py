@@ -3,16 +3,13 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from support.commands import Commands
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, request, verdict
 
@@ -22,37 +19,6 @@ from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Event
 
 pytestmark = pytest.mark.kafka
-WEIR = Path(sys.executable).with_name("weir")
-
-
-class Commands:
-    def __init__(self, home, kafka):
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
-        self.cwd = home
-        self.env = clean | {
-            "WEIR_HOME": str(home),
-            "WEIR_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "WEIR_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-            "WEIR_KAFKA__PARTITIONS": "2",
-            "WEIR_KAFKA__STREAM_PARTITIONS": "2",
-        }
-
-    async def run(self, *arguments):
-        return await asyncio.to_thread(
-            subprocess.run,
-            [WEIR, *arguments],
-            env=self.env,
-            cwd=self.cwd,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-
-    async def start(self, *arguments):
-        return await asyncio.create_subprocess_exec(
-            WEIR, *arguments, env=self.env, cwd=self.cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,39 @@
+"""The command as a user runs it, in a process of its own, against a broker and topics of a test."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+WEIR = Path(sys.executable).with_name("weir")
+
+
+class Commands:
+    def __init__(self, home, kafka):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
+        self.cwd = home
+        self.env = clean | {
+            "WEIR_HOME": str(home),
+            "WEIR_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "WEIR_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+            "WEIR_KAFKA__PARTITIONS": "2",
+            "WEIR_KAFKA__STREAM_PARTITIONS": "2",
+        }
+
+    async def run(self, *arguments):
+        return await asyncio.to_thread(
+            subprocess.run,
+            [WEIR, *arguments],
+            env=self.env,
+            cwd=self.cwd,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    async def start(self, *arguments):
+        return await asyncio.create_subprocess_exec(
+            WEIR, *arguments, env=self.env, cwd=self.cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
