@@ -1,7 +1,6 @@
 """`weir replay` over a log that the real stages recorded on a real broker."""
 
 import asyncio
-import contextlib
 import json
 import signal
 
@@ -100,31 +99,39 @@ async def check_untouched(lab, before):
     assert grown <= {lab.names.replay}
 
 
-async def test_a_range_that_is_empty_expired_or_ended_by_ctrl_c_says_so(lab):
+BOTH = ("--detector", "pii", "--against", "pii@strict", "--no-publish")
+
+
+async def test_two_versions_that_both_run_on_either_broker_and_ctrl_c_ends_it(broker, tmp_path):
+    lab = await ReplayLab(broker.bootstrap, tmp_path).create()
     await lab.fill()
-    both = ("--detector", "pii", "--against", "pii@strict", "--no-publish")
-    empty = await replayed(lab, *both, since=-3600.0, until=-1800.0)
+    found = await replayed(lab, *BOTH)
+    assert {alert["evidence"][0] for alert in found["diff"]["appeared"]} == {f"r{number}" for number in WEAK}
+    assert found["events"]["compared"] == SECONDS // 2
+    empty = await replayed(lab, *BOTH, since=-3600.0, until=-1800.0)
     assert empty["diff"]["by"] == []
     assert "no events of tenant *" in empty["notes"][0]
 
-    following = await lab.commands.start("replay", "--from", "1h", *both)
-    with contextlib.suppress(ProcessLookupError):
-        try:
-            async with asyncio.timeout(60):
-                assert b"the replay begins" in await following.stderr.readline()
-                following.send_signal(signal.SIGINT)
-                _, errors = await following.communicate()
-            assert (following.returncode, errors) == (130, b"weir: stopped before the end; nothing was compared\n")
-        finally:
-            if following.returncode is None:
-                following.kill()
-                await following.wait()
+    running = await lab.commands.start("replay", "--from", "1h", *BOTH)
+    try:
+        async with asyncio.timeout(60):
+            assert b"the replay begins" in await running.stderr.readline()
+            running.send_signal(signal.SIGINT)
+            _, errors = await running.communicate()
+        assert (running.returncode, errors) == (130, b"weir: stopped before the end; nothing was compared\n")
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
 
+
+async def test_what_has_expired_is_said_with_what_is_left(lab):
+    await lab.fill()
     await delete(lab, 50)
-    part = await replayed(lab, *both)
+    part = await replayed(lab, *BOTH)
     assert "part of the log has expired (partitions 0, 1): it is whole from" in part["notes"][0]
     assert 0 < part["events"]["compared"] < SECONDS // 2
-    gone = await lab.commands.run("replay", "--from", "2h", "--to", "1h", *both)
+    gone = await lab.commands.run("replay", "--from", "2h", "--to", "1h", *BOTH)
     assert gone.returncode == 1
     assert "has expired" in gone.stderr
     assert "what is left begins at" in gone.stderr

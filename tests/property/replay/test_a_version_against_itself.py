@@ -13,7 +13,7 @@ from support.watch_chain import Chain
 from stream.replay.versions import stream_version
 from stream.settings import tenant_settings
 from stream.watch.app import stream_detectors
-from stream.wire import FindingRecord
+from stream.wire import FindingRecord, Verdict
 
 SEEDS = st.integers(0, 2**20)
 STRICT = 0.75
@@ -109,6 +109,22 @@ def test_flips_at_the_threshold_are_listed_and_change_no_alert(seed):
     assert flips
     assert {one.tenant for one in flips} == {"demo-edge"}
     assert all(abs(one.scored - one.threshold) < 1e-3 for one in flips)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=SEEDS, shares=st.lists(st.floats(0.3, 1), min_size=P, max_size=P))
+def test_events_that_score_had_not_come_to_are_not_compared(seed, shares):
+    """Verdicts end somewhere else in each partition, as when score is behind."""
+    lanes, scoring, _ = recorded(seed)
+    cut = [told[: int(len(told) * share)] for told, share in zip(scoring.verdicts, shares, strict=True)]
+    known = versions()
+    which = asked(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded"))
+    replayed = Replayed(text_log(lanes, cut), which)
+    assert replayed.diff.empty
+    told = {event.data.event_id for lane in cut for event in lane if isinstance(event.data, Verdict)}
+    owed = {event.id for lane in lanes for event in lane}
+    assert replayed.meter.events.pending >= len(owed - told) - 2 * P
+    assert replayed.meter.events.pending + replayed.meter.events.compared == len(owed)
 
 
 @settings(max_examples=4, deadline=None)
