@@ -53,7 +53,9 @@ def _moment(time: float | None) -> str:
 def _expired(asked: Asked, left: Left) -> str:
     partitions = ", ".join(map(str, left.expired))
     since = "nowhere" if left.since is None else format_time(left.since)
-    told = f"part of the log has expired (partitions {partitions}): it is whole from {since} on"
+    told = (
+        f"part of the log has expired (partitions {partitions}): it is whole from {since} on, by when it was produced"
+    )
     if asked.detector.over_streams and any(version.recorded for version in asked.versions):
         told += (
             "; the recorded findings rest on a reference from before, the replay on one of its own, so they may differ for "

@@ -81,7 +81,6 @@ async def replay(asked: Asked, settings: ReplaySettings, observe: Observe = lamb
     main = topics_of(names, asked)[0]
     async with consumer_for(options) as consumer:
         left = await what_is_left(consumer, main, counts[main])
-        _refuse_expired(asked, left, main)
         plan = Plan(
             asked=asked,
             names=names,
@@ -91,6 +90,7 @@ async def replay(asked: Asked, settings: ReplaySettings, observe: Observe = lamb
             tenants=_tenants(settings.patterns),
             watch=settings.watch,
         )
+        _refuse_expired(plan, left)
         return await _run(plan, settings, consumer, left, observe)
 
 
@@ -220,13 +220,16 @@ async def _counts(kafka: KafkaSettings, asked: Asked) -> dict[str, int]:
     return counts
 
 
-def _refuse_expired(asked: Asked, left: Left, topic: str) -> None:
-    if not left.expired or (left.since is not None and left.since < asked.until):
+def _refuse_expired(plan: Plan, left: Left) -> None:
+    """Refuse a range of which no record is left. What was produced late, after an outage, is left for longer."""
+    asked, main = plan.asked, plan.ranges[0]
+    begins_later = left.since is None or left.since > asked.since
+    if not left.expired or not begins_later or any(main.last[number] > first for number, first in main.first.items()):
         return
-    what = "nothing is left" if left.since is None else f"what is left begins at {format_time(left.since)}"
+    what = "nothing is left" if left.since is None else f"what is left was produced from {format_time(left.since)} on"
     raise ReplayError(
-        f"the range up to {format_time(asked.until)} has expired: of {topic} {what}; it is kept for [kafka] retention_hours "
-        "and retention_bytes"
+        f"the range up to {format_time(asked.until)} has expired: of {main.topic} {what}; begin there, or keep more: [kafka] "
+        "retention_hours and retention_bytes"
     )
 
 

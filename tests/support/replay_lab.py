@@ -31,7 +31,7 @@ entities = false
 threshold = 0.8
 
 [detectors.variants."drift@calm"]
-alarm_every_events = 100000
+reference_events = 2000
 
 [tenants."*"]
 bucket_seconds = 5

@@ -136,7 +136,7 @@ async def test_what_has_expired_is_said_with_what_is_left(lab):
     gone = await lab.commands.run("replay", "--from", "2h", "--to", "1h", *BOTH)
     assert gone.returncode == 1
     assert "has expired" in gone.stderr
-    assert "what is left begins at" in gone.stderr
+    assert "what is left was produced from" in gone.stderr
 
 
 async def delete(lab, offset):
