@@ -8,12 +8,22 @@
     │   └── SchemaError        a known type whose data does not fit its schema
     ├── TopicMismatch          a topic exists with other settings than ours
     ├── StateUnreadable        a table value that this version cannot read
-    └── ModelsLost             the model processes ended and do not come back
+    ├── ModelsLost             the model processes ended and do not come back
+    └── ReplayError            a replay that cannot be run as it was asked for
 """
 
 from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
 
-__all__ = ["DecodeError", "ModelsLost", "SchemaError", "StateUnreadable", "StreamError", "TopicMismatch", "WireError"]
+__all__ = [
+    "DecodeError",
+    "ModelsLost",
+    "ReplayError",
+    "SchemaError",
+    "StateUnreadable",
+    "StreamError",
+    "TopicMismatch",
+    "WireError",
+]
 
 
 class TopicMismatch(StreamError):
@@ -26,3 +36,7 @@ class StateUnreadable(StreamError):
 
 class ModelsLost(StreamError):
     """The model processes ended, and new ones cannot load their models."""
+
+
+class ReplayError(StreamError):
+    """A replay cannot be run as it was asked for: its detector, its range, or what is left of the log."""

@@ -1,14 +1,16 @@
 """Settings of the stream's processes; built once by ``weir.settings`` and passed in, never read from the environment here."""
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
 __all__ = [
+    "RESERVED_VARIANTS",
     "AlertSettings",
     "DetectorSettings",
     "KafkaSettings",
@@ -23,6 +25,10 @@ __all__ = [
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
+
+#: Versions that every detector has: what is installed here, and what stands in the log.
+RESERVED_VARIANTS = ("installed", "recorded")
+_VARIANT = re.compile(r"\A[a-z][a-z0-9_-]*@[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 
 
 class Section(BaseModel):
@@ -91,7 +97,21 @@ class DetectorSettings(Section):
     input: tuple[str, ...] = Field(("pii", "toxicity", "injection"), description="detectors of prompts")
     output: tuple[str, ...] = Field(("pii", "toxicity", "refusal"), description="detectors of answers")
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options of each detector, by name")
+    variants: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description='options that `weir replay` lays over the current ones, by NAME@VARIANT (`[detectors.variants."pii@strict"]`)',
+    )
     embedding_sample: Share = Field(1.0, description="share of events, chosen by a hash of their id, that drift sees")
+
+    @field_validator("variants")
+    @classmethod
+    def _named_variants(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        wrong = [name for name in value if not _VARIANT.match(name) or name.split("@")[1] in RESERVED_VARIANTS]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} is no NAME@VARIANT, such as toxicity@strict; {' and '.join(RESERVED_VARIANTS)} are taken"
+            )
+        return value
 
 
 class ScoreSettings(Section):

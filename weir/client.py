@@ -146,7 +146,7 @@ def _read_since(text: str) -> timedelta | datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError(
-            f"since {text!r} is no duration and no time; give one as 30s, 10m, 2h, 1d, or as 2026-01-31T12:00:00Z"
+            f"{text!r} is no duration and no time; give one as 30s, 10m, 2h, 1d, or as 2026-01-31T12:00:00Z"
         ) from None
 
 

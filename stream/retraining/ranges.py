@@ -1,4 +1,4 @@
-"""Which offsets of the inference topic a request for retraining rests on.
+"""Which offsets of a topic a stretch of event time rests on: for a request for retraining, and for a replay.
 
 Why this exists: alerts carry event times, not offsets, and Kafka's own times say when a record was produced, which after an
 outage is much later than when it happened. So a range begins where records were produced at `since` (nothing that happened
@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from stream.consumer import started
 from stream.wire import LogRange, parse_time
 
-__all__ = ["data_range"]
+__all__ = ["data_range", "log_range"]
 
 logger = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
@@ -38,12 +38,33 @@ async def data_range(options: dict[str, Any], topic: str, partitions: int, since
 
 
 async def _ask(options: dict[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
-    places = [TopicPartition(topic, number) for number in range(partitions)]
     async with started(AIOKafkaConsumer(**options, enable_auto_commit=False)) as consumer:
-        ends = await consumer.end_offsets(places)
-        first = await _produced_at(consumer, places, since, ends)
-        near = await _produced_at(consumer, places, until, ends)
-        last = {place: await _last(consumer, place, near[place], ends[place], until) for place in places}
+        return await log_range(consumer, topic, partitions, since, until)
+
+
+async def log_range(
+    consumer: AIOKafkaConsumer, topic: str, partitions: int, since: float | None, until: float | None
+) -> LogRange:
+    """Return the offsets of `topic` that hold the event times from `since` to `until`; `consumer` is assigned anew.
+
+    Parameters
+    ----------
+    consumer
+        Started, of no group.
+    since
+        None: from the first record that is retained.
+    until
+        None: up to where the log ends now.
+    """
+    places = [TopicPartition(topic, number) for number in range(partitions)]
+    last: dict[TopicPartition, int] = await consumer.end_offsets(places)
+    if since is None:
+        first = await consumer.beginning_offsets(places)
+    else:
+        first = await _produced_at(consumer, places, since, last)
+    if until is not None:
+        near = await _produced_at(consumer, places, until, last)
+        last = {place: await _last(consumer, place, near[place], last[place], until) for place in places}
     return LogRange(
         topic=topic,
         first={str(place.partition): first[place] for place in places},

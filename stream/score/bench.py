@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,13 +30,14 @@ from stream.wire import (
     Message,
     RequestRecord,
     ResponseRecord,
+    canonical_time,
     decode,
     encode,
     inference_key,
     partition_for,
 )
 
-__all__ = ["Figures", "measure"]
+__all__ = ["Figures", "Stopwatch", "append", "bench_topics", "measure", "records", "score_all"]
 
 _WORDS = [
     "the",
@@ -105,10 +106,10 @@ async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> Figure
         Of the texts.
     """
     kafka = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}.")
-    await _create_topics(kafka)
-    await _append(kafka, list(_records(events, seed)))
+    await bench_topics(kafka)
+    await append(kafka, list(records(events, seed)))
     bare = await _bare(kafka, events)
-    stream = await _stream(kafka, events)
+    stream = await score_all(kafka, events)
     return Figures(
         events=events,
         stream_events_per_second=stream.rate(),
@@ -119,7 +120,7 @@ async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> Figure
     )
 
 
-class _Watch:
+class Stopwatch:
     """A stopwatch that starts after the first piece of work, which pays for what is slow once."""
 
     def __init__(self) -> None:
@@ -145,8 +146,8 @@ class _Watch:
         return 1000 * (self._ended[1] - self._began[1]) / (self._last - self._first)
 
 
-def _records(count: int, seed: int) -> Iterator[Event]:
-    """Yield distinct texts of 10 to 60 words, some with something to find."""
+def records(count: int, seed: int, *, start: float = 1_700_000_000.0, apart_seconds: float = 1.0) -> Iterator[Event]:
+    """Yield distinct texts of 10 to 60 words, some with something to find; the first at `start`."""
     rng = random.Random(seed)  # noqa: S311 - texts, no secrets
     for number in range(count):
         text = " ".join(rng.choices(_WORDS, k=rng.randint(10, 60)))
@@ -168,14 +169,15 @@ def _records(count: int, seed: int) -> Iterator[Event]:
             id=f"{request_id}/{'request' if number % 2 == 0 else 'end'}",
             source="bench",
             type=data.event_type,
-            time=1_700_000_000.0 + number,
+            time=canonical_time(start + number * apart_seconds),
             data=data,
             correlationid=request_id,
             partitionkey=inference_key("bench", request_id),
         )
 
 
-async def _create_topics(kafka: KafkaSettings) -> None:
+async def bench_topics(kafka: KafkaSettings) -> None:
+    """Create every topic, one copy each."""
     admin = AIOKafkaAdminClient(**kafka.client_options())
     await admin.start()
     try:
@@ -184,28 +186,30 @@ async def _create_topics(kafka: KafkaSettings) -> None:
         await admin.close()
 
 
-async def _append(kafka: KafkaSettings, events: list[Event]) -> None:
+async def append(kafka: KafkaSettings, events: Sequence[Event]) -> None:
+    """Write to inference; what has no key, a tick, to every partition."""
     producer = AIOKafkaProducer(**kafka.client_options(), acks="all")
     await producer.start()
     try:
         for event in events:
             record = encode(event)
-            place = partition_for(record.key or b"", kafka.partitions)
-            await producer.send(
-                kafka.names.inference, record.value, key=record.key, partition=place, headers=list(record.headers)
-            )
+            places = range(kafka.partitions) if record.key is None else [partition_for(record.key, kafka.partitions)]
+            for place in places:
+                await producer.send(
+                    kafka.names.inference, record.value, key=record.key, partition=place, headers=list(record.headers)
+                )
     finally:
         await producer.stop()
 
 
-async def _bare(kafka: KafkaSettings, events: int) -> _Watch:
+async def _bare(kafka: KafkaSettings, events: int) -> Stopwatch:
     """Time: read, decode, score; nothing else."""
     engine = Engine(engine_spec(DetectorSettings(), ScoreSettings()))
     await asyncio.to_thread(engine.load)
     plain = AIOKafkaConsumer(**kafka.client_options(), auto_offset_reset="earliest")
     async with started(plain) as consumer:
         consumer.assign([TopicPartition(kafka.names.inference, number) for number in range(kafka.partitions)])
-        done, watch = 0, _Watch()
+        done, watch = 0, Stopwatch()
         while done < events:
             batches = await consumer.getmany(timeout_ms=1000, max_records=ScoreSettings().batch_events)
             records = [record for batch in batches.values() for record in batch]
@@ -221,8 +225,8 @@ def _item(event: Event) -> Item:
     return Item(text=text_of(event.data), owed=owed(event.data), embed=True)
 
 
-async def _stream(kafka: KafkaSettings, events: int) -> _Watch:
-    """Time the app: outputs acknowledged and offsets free."""
+async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
+    """Run the app over so many records and time it: outputs acknowledged and offsets free."""
     with tempfile.TemporaryDirectory() as directory:
         app = create_app(
             kafka,
@@ -241,9 +245,9 @@ async def _stream(kafka: KafkaSettings, events: int) -> _Watch:
             await app.stop()
 
 
-async def _settled(app: BaseApp, events: int) -> _Watch:
+async def _settled(app: BaseApp, events: int) -> Stopwatch:
     """Time the app from the first event that is settled to the last."""
-    settled, settle, watch = [0], app.settle, _Watch()
+    settled, settle, watch = [0], app.settle, Stopwatch()
 
     def counting(event: object) -> bool:
         settled[0] += 1

@@ -18,6 +18,7 @@ __all__ = [
     "side_of",
     "signal_event",
     "text_of",
+    "verdict",
     "verdict_event",
     "verdicts",
 ]
@@ -61,17 +62,18 @@ def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -
     version_of
         The version of a detector that did not score.
     """
-    data = _inference(event)
     scored = outcome if isinstance(outcome, Scored) else Scored()
     found = []
-    for name in owed(data):
+    for name in owed(_inference(event)):
         score = scored.scores.get(name)
         version = scored.versions[name] if score is not None else version_of(name)
-        found.append(_verdict(event, data, name, version, score))
+        found.append(verdict(event, name, version, score))
     return found
 
 
-def _verdict(event: Event, data: Inference, detector: str, version: str, score: Score | None) -> Verdict:
+def verdict(event: Event, detector: str, version: str, score: Score | None) -> Verdict:
+    """Return what one detector says of `event`; `score` is None where it could not say."""
+    data = _inference(event)
     if score is None:
         score = Score(score=0.0, label=ERROR, flagged=False, covered=0.0)
     partial = score.covered < 1.0 and not score.flagged

@@ -11,6 +11,7 @@ __all__ = [
     "bucket_finding_id",
     "event_finding_id",
     "new_request_id",
+    "replay_id",
     "retraining_id",
     "silence_id",
     "verdict_id",
@@ -58,3 +59,8 @@ def silence_id(stream: str, detector: str, feature: str) -> str:
 def retraining_id(tenant: str, model: str, alert_ids: tuple[str, ...], state: str) -> str:
     """Identify a retraining decision by what it is about and the alerts behind it (sorted: order is no identity)."""
     return _digest("rt", tenant, model, state, *sorted(alert_ids))
+
+
+def replay_id(ranges: str, versions: str, rule: str) -> str:
+    """Identify a replay by the offsets that it reads, what it runs on them, and what it goes by; each as canonical text."""
+    return _digest("rp", ranges, versions, rule)

@@ -6,6 +6,7 @@ __all__ = ["Topic", "TopicNames", "topic_specs"]
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
+_REPLAY_BYTES = 64 * _MIB
 
 
 class TopicNames(msgspec.Struct, frozen=True):
@@ -53,6 +54,11 @@ class TopicNames(msgspec.Struct, frozen=True):
         """Records of inference that could not be read or processed."""
         return f"{self.prefix}inference.dlq"
 
+    @property
+    def replay(self) -> str:
+        """What replays found: a shadow of findings and alerts that no stage reads."""
+        return f"{self.prefix}replay"
+
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """How one topic is created."""
@@ -93,7 +99,8 @@ def topic_specs(
     stream_partitions
         Q of design.md: signals, findings, alerts and retraining share it.
     retention_ms, retention_bytes
-        Kept per partition, whichever bound is met first; alerts are compacted instead.
+        Kept per partition, whichever bound is met first; alerts are compacted instead, and replays are kept for a day and
+        64 MiB at most: a replay can be run again.
     """
 
     def topic(name: str, partitions: int, policy: str = "delete") -> Topic:
@@ -114,4 +121,10 @@ def topic_specs(
         topic(names.retraining, stream_partitions),
         topic(names.feedback, inference_partitions),
         topic(names.dead_letters, 1),
+        Topic(
+            name=names.replay,
+            partitions=1,
+            retention_ms=min(retention_ms, _DAY_MS),
+            retention_bytes=min(retention_bytes, _REPLAY_BYTES),
+        ),
     ]

@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named: ``endpoint``, ``generation``, ``delay``, ``stream``."""
+"""Run every benchmark, or those named: ``endpoint``, ``generation``, ``delay``, ``stream``, ``replay``."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from weir.broker.jars import apache_possible
 from weir.broker.local import start_broker
 
 MODEL = "smollm2-135m-instruct"
-PARTS = ("endpoint", "generation", "delay", "stream")
+PARTS = ("endpoint", "generation", "delay", "stream", "replay")
 
 
 def say(line: str) -> None:
@@ -51,14 +51,18 @@ def main(parts: list[str]) -> int:
         asyncio.run(on_a_stack(chosen))
     if "stream" in chosen:
         say("# stream: score on a broker against a bare aiokafka loop with the same detectors")
-        return on_a_broker()
+        if status := on_a_broker("stream.score.bench"):
+            return status
+    if "replay" in chosen:
+        say("# replay: each detector over a log that was recorded at a tenth of score's capacity")
+        return on_a_broker("stream.replay.bench")
     return 0
 
 
-def on_a_broker() -> int:
+def on_a_broker(module: str) -> int:
     kind = "apache" if apache_possible() else "embedded"
     with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
-        return subprocess.run([sys.executable, "-m", "stream.score.bench", broker.bootstrap], check=False).returncode
+        return subprocess.run([sys.executable, "-m", module, broker.bootstrap], check=False).returncode
 
 
 if __name__ == "__main__":

@@ -15,11 +15,21 @@ import numpy as np
 from detectors.base import Finding, Score, StreamDetector, TextDetector
 from detectors.registry import create_text
 from stream.score.engine import Engine, EngineSpec, Item, Scored
-from stream.score.outputs import finding_event, owed, signal_event, text_of, verdicts
+from stream.score.outputs import finding_event, owed, signal_event, text_of, verdict_event, verdicts
 from stream.score.ticks import merge_ticks
 from stream.settings import TenantSettings
 from stream.watch.app import stream_detectors as shipped_detectors
-from stream.wire import Event, RequestRecord, ResponseRecord, Tick, Usage, canonical_time, inference_key, partition_for
+from stream.wire import (
+    Event,
+    RequestRecord,
+    ResponseRecord,
+    Tick,
+    Usage,
+    Verdict,
+    canonical_time,
+    inference_key,
+    partition_for,
+)
 from support.signal_log import Level, LevelDetector, interleaved, trace_of
 
 START = 1_800_000_000.0
@@ -32,8 +42,8 @@ LAST_BITS = 2e-6
 _APART_SECONDS = 3
 
 
-class _Config(msgspec.Struct, frozen=True, kw_only=True):
-    pass
+class _Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    threshold: float = THRESHOLD
 
 
 class BatchedToxicity(TextDetector[_Config]):
@@ -51,7 +61,7 @@ class BatchedToxicity(TextDetector[_Config]):
 
     def _score(self, text: str, noise: float) -> Score:
         score = float(text.rsplit(" ", 1)[1]) + LAST_BITS * noise
-        flagged = score >= THRESHOLD
+        flagged = score >= self.config.threshold
         return Score(score=score, label="toxic" if flagged else "ok", flagged=flagged)
 
 
@@ -100,8 +110,10 @@ def _unit(text: str) -> Any:
     return vector / np.linalg.norm(vector)
 
 
-def _create(name: str, options: Any = None) -> TextDetector[Any]:
-    return BatchedToxicity() if name == "toxicity" else create_text(name, options)
+def create(name: str, options: Any = None) -> TextDetector[Any]:
+    """Build a detector by its name, or by that of a version of it."""
+    name = name.partition("@")[0]
+    return BatchedToxicity(_Config(**(options or {}))) if name == "toxicity" else create_text(name, options)
 
 
 def load_engine() -> Engine:
@@ -110,7 +122,7 @@ def load_engine() -> Engine:
         EngineSpec(
             detectors=("pii", "toxicity"),
             options={"pii": {"entities": False}},
-            create=_create,
+            create=create,
             embedder=lambda _threads: BatchedEmbedder(),
         )
     )
@@ -138,6 +150,12 @@ def inference_log(seed: int, *, edge: bool = False) -> list[list[Event]]:
         if edge and number % 100 == 50:
             _exchange(lanes, f"e{number}", "demo-edge", time, f"about garden in 4 words {THRESHOLD}")
     return lanes
+
+
+def gateway_tick(time: float) -> Event:
+    """Return what the one source of the log says once a second, on every partition."""
+    data = Tick(sources={"gateway": time})
+    return Event(id=f"gateway/tick/{time}", source="gateway", type=Tick.event_type, time=time, data=data)
 
 
 def _exchange(lanes: list[list[Event]], request_id: str, tenant: str, time: float, text: str) -> None:
@@ -174,6 +192,8 @@ class Scoring:
         What stands on signals and findings afterwards, in one order.
     scores
         By event id and detector.
+    verdicts
+        What stands on verdicts afterwards, by partition.
     """
 
     def __init__(self, engine: Engine, lanes: list[list[Event]], seed: int) -> None:
@@ -181,6 +201,7 @@ class Scoring:
         self._random = random.Random(seed)
         self.scores: dict[tuple[str, str], float] = {}
         self.log: list[Event] = []
+        self.verdicts: list[list[Event]] = [[] for _ in lanes]
         for second in range(0, SECONDS + 60, _APART_SECONDS):
             self.log += interleaved(self._window(lanes, second, second + _APART_SECONDS), self._random)
 
@@ -197,16 +218,12 @@ class Scoring:
                 size = self._random.randint(1, 8)
                 batch, due = due[:size], due[size:]
                 for number, outcome in self._score(batch):
-                    outputs[number] += outcome
+                    self.verdicts[number] += [one for one in outcome if isinstance(one.data, Verdict)]
+                    outputs[number] += [one for one in outcome if not isinstance(one.data, Verdict)]
             for number, output in enumerate(outputs):
-                tick = Event(
-                    id="t",
-                    source="gateway",
-                    type=Tick.event_type,
-                    time=edge + 1,
-                    data=Tick(sources={"gateway": edge + 1}),
-                )
-                output.append(merge_ticks(number, second, [tick], "weir/score"))
+                tick = merge_ticks(number, second, [gateway_tick(edge + 1)], "weir/score")
+                output.append(tick)
+                self.verdicts[number].append(tick)
         return outputs
 
     def _score(self, batch: list[tuple[int, Event]]) -> list[tuple[int, list[Event]]]:
@@ -221,6 +238,7 @@ class Scoring:
         found: list[Event] = []
         for verdict in verdicts(event, scored, lambda _: "unknown"):
             self.scores[event.id, verdict.detector] = verdict.score
+            found.append(verdict_event(event, verdict, event.traceparent))
             finding = finding_event(event, verdict, event.traceparent)
             found += [finding] if finding is not None else []
         return [*found, signal_event(event, scored, event.traceparent)]

@@ -20,6 +20,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("weir.cli.demo", "demo", "Real traffic through a running stack, until it alerts."),
     "alerts": ("weir.cli.alerts", "alerts", "Alerts that fired and resolved."),
     "retraining": ("weir.cli.retraining", "retraining", "Retraining events: requested, suppressed and why."),
+    "replay": ("weir.cli.replay", "replay_command", "What another version of a detector would have alerted on."),
     "show": ("weir.cli.show", "show", "All that is known of one request."),
     "score": ("weir.cli.score", "score", "Run the detectors over lines of text; no broker, no server."),
     "dlq": ("weir.cli.dlq", "dlq", "Dead letters: list, show, and put them back."),

@@ -27,7 +27,9 @@ def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
     """
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})
     kept = retention_bytes(broker, kafka)
-    topics = [msgspec.structs.replace(topic, retention_bytes=kept) for topic in kafka.topics()]
+    topics = [
+        msgspec.structs.replace(topic, retention_bytes=min(kept, topic.retention_bytes)) for topic in kafka.topics()
+    ]
     return asyncio.run(create_topics(kafka.client_options(), topics))
 
 

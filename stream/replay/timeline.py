@@ -1,0 +1,116 @@
+"""The alerts of one side of a replay, each as it opened, worsened and resolved: one small value an alert, not one a record."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from stream.replay.chain import AlertChain
+from stream.watch.machine import Tenants
+from stream.wire import AlertRecord, Event, FindingRecord
+
+__all__ = ["ReplayedAlert", "Timeline"]
+
+_CRITICAL = "critical"
+
+
+class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert of a replay; times are seconds since the epoch, log time.
+
+    Parameters
+    ----------
+    bucket, bucket_seconds
+        The window that it opened in, and its width.
+    feature
+        What tipped it, where its detector names one.
+    critical_at
+        When it became critical, if it did.
+    evidence
+        Ids of requests behind it, 20 at most; `evidence_total` says how many there are.
+    """
+
+    alert_id: str
+    tenant: str
+    model: str
+    side: str
+    detector: str
+    feature: str
+    bucket: int
+    bucket_seconds: float
+    opened_at: float
+    critical_at: float | None = None
+    resolved_at: float | None = None
+    severity: str = "warning"
+    evidence: tuple[str, ...] = ()
+    evidence_total: int = 0
+
+    def until(self, horizon: float) -> "ReplayedAlert":
+        """Return the alert as it stood at `horizon`."""
+        critical = self.critical_at if self.critical_at is not None and self.critical_at <= horizon else None
+        resolved = self.resolved_at if self.resolved_at is not None and self.resolved_at <= horizon else None
+        return msgspec.structs.replace(
+            self,
+            critical_at=critical,
+            resolved_at=resolved,
+            severity=self.severity if critical is not None or self.critical_at is None else "warning",
+        )
+
+
+class Timeline:
+    """Runs the alert stage over what one side finds, and keeps its alerts.
+
+    Parameters
+    ----------
+    tenants
+        Settings by tenant.
+    """
+
+    def __init__(self, tenants: Tenants) -> None:
+        self._tenants = tenants
+        self._chain = AlertChain(tenants)
+        self._alerts: dict[str, ReplayedAlert] = {}
+        self.findings = 0
+
+    @property
+    def alerts(self) -> Iterable[ReplayedAlert]:
+        """The alerts so far."""
+        return self._alerts.values()
+
+    def feed(self, event: Event) -> list[Event]:
+        """Take a finding or a tick of watch; return the alert records."""
+        records = self._chain.feed(event)
+        finding = event.data if isinstance(event.data, FindingRecord) else None
+        self.findings += finding is not None and finding.alarm
+        for record in records:
+            assert isinstance(record.data, AlertRecord)
+            known = self._alerts.get(record.data.alert_id)
+            if known is None:
+                assert finding is not None
+                known = self._opened(record.data, finding)
+            self._alerts[record.data.alert_id] = _changed(known, record.data)
+        return records
+
+    def _opened(self, record: AlertRecord, finding: FindingRecord) -> ReplayedAlert:
+        width = finding.bucket_seconds or self._tenants(record.tenant).bucket_seconds
+        return ReplayedAlert(
+            alert_id=record.alert_id,
+            tenant=record.tenant,
+            model=record.model,
+            side=record.side,
+            detector=record.detector,
+            feature=record.feature,
+            bucket=finding.bucket if finding.bucket is not None else int(finding.time // width),
+            bucket_seconds=width,
+            opened_at=record.opened_at,
+        )
+
+
+def _changed(alert: ReplayedAlert, record: AlertRecord) -> ReplayedAlert:
+    critical = record.at if record.severity == _CRITICAL and alert.critical_at is None else alert.critical_at
+    return msgspec.structs.replace(
+        alert,
+        severity=record.severity,
+        critical_at=critical,
+        resolved_at=record.resolved_at,
+        evidence=record.evidence,
+        evidence_total=record.evidence_total,
+    )

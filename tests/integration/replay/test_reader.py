@@ -1,0 +1,63 @@
+"""Partitions that are merged are read at the pace of the slowest, in bounded memory."""
+
+import asyncio
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
+from support.lab import Lab
+
+from stream.errors import ReplayError
+from stream.ledger.kafka import consumer_for
+from stream.replay.reader import LogReader
+from stream.wire import LogRange
+
+pytestmark = pytest.mark.kafka
+LARGE, COUNT = 100_000, 300
+BOUND = 5 * 2**20 + LARGE
+
+
+@pytest.fixture
+async def lab(apache_broker, tmp_path) -> Lab:
+    return Lab(apache_broker.bootstrap, tmp_path)
+
+
+def waiting(reader):
+    return max(lane.bytes for lane in reader._lanes.values())
+
+
+async def test_a_partition_that_is_ahead_waits_within_its_bound_and_nothing_is_lost(lab):
+    topic = await lab.topic(2)
+    await lab.produce(topic, [b"%d" % number for number in range(COUNT)], 0)
+    await lab.produce(topic, [b"%d" % number + bytes(LARGE) for number in range(COUNT)], 1)
+    ranges = [LogRange(topic=topic, first={"0": 10, "1": 0}, last={"0": COUNT - 10, "1": COUNT})]
+    async with consumer_for(lab.kafka.client_options()) as consumer:
+        reader = LogReader(consumer, ranges)
+        small, highest = [], 0
+        while (record := await reader.next(topic, 0)) is not None:
+            small.append(int(record.value))
+            await asyncio.sleep(0.005)
+            highest = max(highest, waiting(reader))
+        assert small == list(range(10, COUNT - 10))
+        large = []
+        while (record := await reader.next(topic, 1)) is not None:
+            large.append(int(record.value.rstrip(b"\0")))
+            highest = max(highest, waiting(reader))
+        assert large == list(range(COUNT))
+        assert 0 < highest <= BOUND, f"{highest} of {COUNT * LARGE} bytes waited"
+        assert await reader.next(topic, 0) is None
+
+
+async def test_a_log_that_expires_while_it_is_read_is_an_error_that_says_so(lab):
+    topic = await lab.topic(1)
+    await lab.produce(topic, [b"x"] * 10)
+    admin = AIOKafkaAdminClient(**lab.kafka.client_options())
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=5)})
+    finally:
+        await admin.close()
+    async with consumer_for(lab.kafka.client_options()) as consumer:
+        reader = LogReader(consumer, [LogRange(topic=topic, first={"0": 0}, last={"0": 10})])
+        with pytest.raises(ReplayError, match="expired while it was read; begin later with --from"):
+            await reader.next(topic, 0)

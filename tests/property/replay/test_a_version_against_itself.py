@@ -1,0 +1,159 @@
+"""A version replayed over a log that it scored itself gives no diff; another threshold gives the diff that a plain pass finds."""
+
+import functools
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.replay_log import TENANTS, Replayed, asked, stream_log, text_log, versions
+from support.rescoring import START, THRESHOLD, P, Scoring, inference_log, load_engine
+from support.watch_chain import Chain
+
+from stream.replay.versions import stream_version
+from stream.settings import tenant_settings
+from stream.watch.app import stream_detectors
+from stream.wire import FindingRecord, Verdict
+
+SEEDS = st.integers(0, 2**20)
+STRICT = 0.75
+RESOLVE = TENANTS["demo-*"]["alerts"]["resolve_after_seconds"]
+WIDTH = TENANTS["demo-*"]["bucket_seconds"]
+
+
+@functools.cache
+def engine():
+    return load_engine()
+
+
+@functools.lru_cache(maxsize=4)
+def recorded(seed, *, edge=False):
+    lanes = inference_log(seed, edge=edge)
+    scoring = Scoring(engine(), lanes, seed)
+    return lanes, scoring, text_log(lanes, scoring.verdicts)
+
+
+def opened(lanes, scores, threshold):
+    """Return {(tenant, side, bucket)} of the alerts of toxicity by a plain pass over the events in the order of time.
+
+    Log time is at the last full second when an event is read.
+    """
+    last, found = {}, set()
+    for event in sorted((event for lane in lanes for event in lane), key=lambda event: event.time):
+        side = "input" if event.id.endswith("/request") else "output"
+        if scores[event.id, "toxicity"] < threshold:
+            continue
+        stream = (event.data.tenant, side)
+        now = START + (event.time - START) // 1
+        if stream not in last or now >= last[stream] + RESOLVE:
+            found.add((*stream, int(event.time // WIDTH)))
+        last[stream] = max(event.time, last.get(stream, event.time))
+    return found
+
+
+def places(alerts):
+    return {(alert.tenant, alert.side, alert.bucket) for alert in alerts}
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=SEEDS, batch_events=st.integers(1, 64), detector=st.sampled_from(["toxicity", "pii"]))
+def test_what_is_installed_against_what_was_recorded_is_an_empty_diff(seed, batch_events, detector):
+    _, _, log = recorded(seed)
+    known = versions(options={"pii": {"entities": False}})
+    which = asked(known.resolve(f"{detector}@installed"), known.resolve(f"{detector}@recorded"))
+    replayed = Replayed(log, which, batch_events=batch_events)
+    assert replayed.diff.empty
+    assert replayed.diff.unchanged == len(places(replayed.alerts[0])) > 0
+    assert replayed.meter.events.pending == replayed.meter.events.missing == 0
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=SEEDS)
+def test_a_higher_threshold_loses_exactly_the_alerts_that_a_plain_pass_loses(seed):
+    lanes, scoring, log = recorded(seed)
+    known = versions(variants={"toxicity@strict": {"threshold": STRICT}})
+    which = asked(known.resolve("toxicity@strict"), known.resolve("toxicity@recorded"), windows=0)
+    replayed = Replayed(log, which)
+    before, after = (opened(lanes, scoring.scores, threshold) for threshold in (THRESHOLD, STRICT))
+    assert places(replayed.alerts[0]) == before
+    assert places(replayed.alerts[1]) == after
+    assert places(replayed.diff.vanished) == before - after
+    assert places(replayed.diff.appeared) == after - before
+    assert not replayed.work.flips.total
+
+
+def test_some_thresholds_do_lose_alerts():
+    """The property above is about something: over these seeds alerts vanish, and some move when windows allow it."""
+    lost = moved = 0
+    known = versions(variants={"toxicity@strict": {"threshold": STRICT}})
+    for seed in range(6):
+        _, _, log = recorded(seed)
+        which = asked(known.resolve("toxicity@strict"), known.resolve("toxicity@recorded"), windows=0)
+        lost += len(Replayed(log, which).diff.vanished)
+        moved += len(Replayed(log, msgspec.structs.replace(which, windows=6)).diff.moved)
+    assert lost
+    assert moved
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_flips_at_the_threshold_are_listed_and_change_no_alert(seed):
+    """Scores at the threshold were planted, and each batch rounds them its own way."""
+    _, _, log = recorded(seed, edge=True)
+    known = versions()
+    which = asked(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded"))
+    flips = []
+    for batch_events in (1, 3, 17, 32):
+        replayed = Replayed(log, which, batch_events=batch_events)
+        assert replayed.diff.empty
+        flips += replayed.work.flips.events
+    assert flips
+    assert {one.tenant for one in flips} == {"demo-edge"}
+    assert all(abs(one.scored - one.threshold) < 1e-3 for one in flips)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=SEEDS, shares=st.lists(st.floats(0.3, 1), min_size=P, max_size=P))
+def test_events_that_score_had_not_come_to_are_not_compared(seed, shares):
+    """Verdicts end somewhere else in each partition, as when score is behind."""
+    lanes, scoring, _ = recorded(seed)
+    cut = [told[: int(len(told) * share)] for told, share in zip(scoring.verdicts, shares, strict=True)]
+    known = versions()
+    which = asked(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded"))
+    replayed = Replayed(text_log(lanes, cut), which)
+    assert replayed.diff.empty
+    told = {event.data.event_id for lane in cut for event in lane if isinstance(event.data, Verdict)}
+    owed = {event.id for lane in lanes for event in lane}
+    assert replayed.meter.events.pending >= len(owed - told) - 2 * P
+    assert replayed.meter.events.pending + replayed.meter.events.compared == len(owed)
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=SEEDS, detector=st.sampled_from(["drift", "anomaly"]))
+def test_a_stream_detector_gives_the_recorded_alerts_ids_included(seed, detector):
+    _, scoring, _ = recorded(seed)
+    signals = [event for event in scoring.log if not isinstance(event.data, FindingRecord)]
+    chain = Chain(TENANTS, stream_detectors, P).run(scoring.log)
+    log = stream_log(signals, chain.findings)
+    known = versions()
+    replayed = Replayed(log, asked(known.resolve(f"{detector}@installed"), known.resolve(f"{detector}@recorded")))
+    assert replayed.diff.empty
+    ids = {event.data.alert_id for event in chain.alerts if event.data.detector == detector}
+    assert {alert.alert_id for alert in replayed.alerts[1]} == ids
+    assert not replayed.work.behind
+
+
+def test_a_variant_of_drift_gives_the_alerts_of_a_chain_under_its_options():
+    _, scoring, _ = recorded(3)
+    signals = [event for event in scoring.log if not isinstance(event.data, FindingRecord)]
+    chain = Chain(TENANTS, stream_detectors, P).run(scoring.log)
+    known = versions(variants={"drift@eager": {"alarm_every_events": 12, "reference_events": 20}})
+    eager = known.resolve("drift@eager")
+    replayed = Replayed(stream_log(signals, chain.findings), asked(eager, known.resolve("drift@recorded")))
+    other = Chain(TENANTS, lambda tenant: {"drift": stream_version(eager, tenant)}, P).run(signals)
+    expected = {event.data.alert_id for event in other.alerts}
+    assert {alert.alert_id for alert in replayed.alerts[1]} == expected
+    assert not replayed.diff.empty
+    assert {event.data.version for event in replayed.sink.events if isinstance(event.data, FindingRecord)} == {
+        "1/eager"
+    }
+    assert stream_version(eager, tenant_settings(TENANTS, "demo-x")).config.alarm_every_events == 12

@@ -1,0 +1,104 @@
+"""A log that the real score and watch apps recorded, and the command that replays it."""
+
+import time
+import uuid
+
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+
+from stream.score.engine import EngineSpec
+from stream.settings import WatchSettings
+from stream.watch.app import create_app
+from stream.wire import AlertRecord, Tick
+from support.commands import Commands
+from support.score_stack import Q, ScoreLab, request, tick
+from weir.broker.admin import list_topics
+
+SECONDS = 300
+_PIECE_SECONDS = 20
+TENANTS = {
+    "*": {
+        "bucket_seconds": 5,
+        "drift": {"reference_events": 20, "alarm_every_events": 20},
+        "alerts": {"resolve_after_seconds": 30},
+    }
+}
+CONFIG = """
+[detectors.options.pii]
+entities = false
+
+[detectors.variants."pii@strict"]
+threshold = 0.8
+
+[detectors.variants."drift@calm"]
+reference_events = 2000
+
+[tenants."*"]
+bucket_seconds = 5
+drift = { reference_events = 20, alarm_every_events = 20 }
+alerts = { resolve_after_seconds = 30 }
+"""
+#: Which requests hold what is certain, and what the strict variant does not flag.
+CERTAIN, WEAK = (10, 70, 71), (40, 105)
+PII = EngineSpec(detectors=("pii",), options={"pii": {"entities": False}}, embedder=None)
+
+
+class ReplayLab(ScoreLab):
+    """Weir's topics with a log of five minutes that ended a moment ago."""
+
+    def __init__(self, bootstrap, directory) -> None:
+        super().__init__(bootstrap, directory)
+        self.start = float(int(time.time()) - SECONDS - 60)
+        (directory / "weir.toml").write_text(CONFIG)
+        self.commands = Commands(directory, self.kafka)
+
+    async def fill(self, first: int = 0, last: int = SECONDS) -> None:
+        """Append requests, some with personal data, longer ones towards the end; and a tick a second."""
+        events = [tick(self.start + second) for second in range(first + 1, last + 1)]
+        for number in range(first // 2, last // 2):
+            at = self.start + 2 * number + 0.3
+            events.append(request(f"r{number}", _text(number), at=at, owed=("pii",)))
+        await self.append(*sorted(events, key=lambda event: event.time))
+
+    def watch_app(self):
+        return create_app(
+            self.kafka,
+            WatchSettings(),
+            TENANTS,
+            data_dir=self.directory / uuid.uuid4().hex[:6],
+            registry=CollectorRegistry(),
+            tracer_provider=TracerProvider(),
+        )
+
+    async def record(self) -> None:
+        """Fill the log while score and watch run, at the pace at which log time comes through both, as it does live."""
+        score = self.score_app(spec=PII, deadline_seconds=60)
+        async with self.running(score), self.running(self.watch_app()):
+            for second in range(0, SECONDS, _PIECE_SECONDS):
+                await self.fill(second, second + _PIECE_SECONDS)
+                await self.eventually(lambda: self._watched(second + _PIECE_SECONDS), 60)  # noqa: B023 - awaited within the turn
+
+    async def _watched(self, second: int) -> bool:
+        told = [
+            (record.partition, event.data) for record, event in await self.findings() if isinstance(event.data, Tick)
+        ]
+        ended = {partition for partition, data in told if data.watermark >= self.start + second - 1.5}
+        return ended == set(range(Q))
+
+    async def alerts(self) -> list[AlertRecord]:
+        events = await self.events(self.names.alerts, Q)
+        return [event.data for _, event in events]
+
+    async def messages(self) -> dict[str, int]:
+        """Return how many records each topic holds."""
+        found = await list_topics(self.kafka.client_options(), self.kafka.topic_prefix)
+        return {one.topic: one.messages for one in found}
+
+
+def _text(number: int) -> str:
+    if number in CERTAIN:
+        return "please write to jo.public@example.com"
+    if number in WEAK:
+        return "my number is 212-555-0143"
+    words = 40 if number >= 110 else 4 + number % 5
+    return " ".join(["garden"] * words)

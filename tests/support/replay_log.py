@@ -1,0 +1,146 @@
+"""A log in memory that a replay can read, recorded by a real scoring; and replays of it in this process."""
+
+import asyncio
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from stream.replay.compare import compare
+from stream.replay.meter import Meter
+from stream.replay.plan import Asked, Plan
+from stream.replay.streams import StreamReplay
+from stream.replay.texts import Scoring as Scored
+from stream.replay.texts import TextReplay
+from stream.replay.versions import Version, Versions
+from stream.score.engine import Engine, EngineSpec
+from stream.settings import DetectorSettings, WatchSettings, tenant_settings
+from stream.wire import Event, LogRange, TopicNames, encode
+from support.rescoring import SECONDS, START, P, create, gateway_tick
+
+TENANTS = tomllib.loads((Path(__file__).parents[2] / "weir.toml").read_text())["tenants"]
+NAMES = TopicNames()
+END = START + SECONDS + 60
+
+
+class Record(msgspec.Struct, frozen=True):
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class MemoryLog:
+    """Records by topic and partition; `reader` gives them one by one."""
+
+    def __init__(self, topics: dict[str, list[list[Event]]]) -> None:
+        self.lanes: dict[tuple[str, int], list[Record]] = {}
+        for topic, partitions in topics.items():
+            for number, events in enumerate(partitions):
+                records = [
+                    Record(topic, number, offset, one.value, one.headers)
+                    for offset, one in enumerate(map(encode, events))
+                ]
+                self.lanes[topic, number] = records
+
+    def reader(self):
+        return _Reader(self.lanes)
+
+
+class _Reader:
+    def __init__(self, lanes):
+        self._left = {place: iter(records) for place, records in lanes.items()}
+
+    async def next(self, topic, partition):
+        return next(self._left[topic, partition], None)
+
+
+class Kept:
+    """A sink that keeps what it is given."""
+
+    def __init__(self):
+        self.events = []
+
+    async def publish(self, events):
+        self.events += events
+
+
+class LocalScores:
+    """Scores in this process, as a model process does."""
+
+    def __init__(self, versions):
+        spec = EngineSpec(
+            detectors=tuple(version.name for version in versions),
+            options={version.name: version.options for version in versions},
+            create=create,
+            embedder=None,
+        )
+        self._engine = Engine(spec)
+        self._engine.load()
+
+    async def score(self, items, deliver):
+        for row, scored in enumerate(self._engine.score(items)):
+            deliver(row, scored)
+
+
+def ticked(lanes: list[list[Event]]) -> list[list[Event]]:
+    """Return lanes of inference in the order of time, with a tick of the source each second."""
+    ticks = [gateway_tick(START + second) for second in range(1, SECONDS + 61)]
+    return [sorted([*lane, *ticks], key=lambda event: event.time) for lane in lanes]
+
+
+def text_log(lanes: list[list[Event]], verdicts: list[list[Event]]) -> MemoryLog:
+    return MemoryLog({NAMES.inference: ticked(lanes), NAMES.verdicts: verdicts})
+
+
+def stream_log(signals: list[Event], findings: list[Event]) -> MemoryLog:
+    """Return one partition of signals and of findings."""
+    return MemoryLog({NAMES.signals: [signals], NAMES.findings: [findings]})
+
+
+def versions(**settings) -> Versions:
+    return Versions(DetectorSettings(**settings), create)
+
+
+def asked(detector: Version, against: Version, **more) -> Asked:
+    return Asked(**{"since": START, "until": END, "detector": detector, "against": against, **more})
+
+
+def plan_of(asked_: Asked, patterns=TENANTS) -> Plan:
+    ranges = (LogRange(topic=NAMES.inference, first={"0": 0}, last={"0": 1}),)
+    return Plan(
+        asked=asked_,
+        names=NAMES,
+        ranges=ranges,
+        partitions=P,
+        stream_partitions=1,
+        tenants=lambda tenant: tenant_settings(patterns, tenant),
+        watch=WatchSettings(),
+    )
+
+
+class Replayed:
+    """One replay in this process, and what came of it."""
+
+    def __init__(self, log: MemoryLog, asked_: Asked, *, batch_events: int = 32, patterns=TENANTS) -> None:
+        self.asked, self.sink, self.meter = asked_, Kept(), Meter(0)
+        plan = plan_of(asked_, patterns)
+        if asked_.detector.over_streams:
+            self.work = StreamReplay(plan, log.reader(), self.sink, self.meter)
+        else:
+            run = [version for version in asked_.versions if not version.recorded]
+            scoring = Scored(LocalScores(run), batch_events, 2) if run else None
+            self.work = TextReplay(plan, log.reader(), scoring, self.sink, self.meter)
+        asyncio.run(self.work.run())
+
+    @property
+    def alerts(self):
+        if self.asked.detector.over_streams:
+            return self.work.alerts
+        return tuple(list(timeline.alerts) for timeline in self.work.timelines)
+
+    @property
+    def diff(self):
+        counts = lambda alert: self.asked.compares(alert.opened_at)  # noqa: E731 - said once
+        return compare(*self.alerts, windows=self.asked.windows, counts=counts)

@@ -1,0 +1,108 @@
+"""What `weir replay` refuses before it looks at Kafka, and what a person reads of a report."""
+
+import io
+import json
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from stream.replay.compare import Diff, Moved, compare
+from stream.replay.report import Counted, Flips, Report, Run, Told
+from stream.replay.timeline import ReplayedAlert
+from weir.cli import main
+from weir.render_replay import replay_view
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--from", "1h", "--to", "2h", "--detector", "pii"], "is not before to"),
+        (
+            ["--from", "1h", "--detector", "pii@strict"],
+            "pii@strict cannot be run here: choose one of pii@installed (1)",
+        ),
+        (["--from", "1h", "--detector", "pii", "--against", "drift@installed"], "give --against a version of pii"),
+        (["--from", "soon", "--detector", "pii"], "'soon' is no duration and no time"),
+        (
+            ["--from", "1h", "--detector", "pii", "--warm-up", "2999-01-01"],
+            "give a duration such as 10m or 1h, or `all`",
+        ),
+        (["--from", "1h", "--detector", "pii"], "Kafka at 127.0.0.1:1 does not answer"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_with_the_remedy(options, told):
+    done = CliRunner().invoke(main, ["replay", *options])
+    assert done.exit_code == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def alert(opened, **more):
+    given = {
+        "alert_id": f"al_{opened}",
+        "tenant": "acme",
+        "model": "m",
+        "side": "input",
+        "detector": "pii",
+        "feature": "",
+    }
+    window = {"bucket": int(opened // 30), "bucket_seconds": 30.0, "opened_at": float(opened)}
+    return ReplayedAlert(**(given | window | {"evidence": (f"r{opened}",), "evidence_total": 1} | more))
+
+
+def report(diff, **more):
+    told = Told(name="pii@strict", version="1/strict", findings=3, alerts=2)
+    given = {
+        "replay_id": "rp_1",
+        "detector": told,
+        "against": msgspec.structs.replace(told, name="pii@recorded", version=""),
+        "since": 0.0,
+        "until": 100.0,
+        "warm_up_seconds": 600.0,
+        "tenant": "*",
+        "topic": "weir.replay",
+        "offsets": (),
+        "events": Counted(read=9, compared=8),
+        "diff": diff,
+        "flips": Flips(),
+        "notes": [],
+        "run": Run(seconds=1.0, records=20, events_per_second=9.0, recorded_events_per_second=1.5, ratio=6.0),
+    }
+    return Report(**(given | more))
+
+
+def shown(one):
+    out = io.StringIO()
+    Console(file=out, width=240).print(replay_view(one))
+    return out.getvalue()
+
+
+def test_the_table_has_the_sums_and_each_alert_that_differs():
+    diff = compare([alert(10), alert(40), alert(1000)], [alert(70), alert(10)], windows=3, counts=lambda _: True)
+    assert [type(one) for one in diff.moved] == [Moved]
+    text = shown(report(diff, notes=["2 events are not compared"]))
+    assert "pii@strict (1/strict) against pii@recorded" in text
+    assert "9 events read, 8 compared; 9 events/s, 6.0 times as fast as they came" in text
+    assert "vanished" in text
+    assert "(1 requests, first r1000)" in text
+    assert "opened: was" in text
+    assert "• 2 events are not compared" in text
+    assert "weir/replay/rp_1" in text
+
+
+def test_no_difference_is_said_in_words():
+    assert "no difference: 0 alerts in both" in shown(report(Diff()))
+
+
+def test_the_json_names_the_range_as_the_options_do():
+    value = json.loads(msgspec.json.encode(report(Diff())))
+    assert (value["from"], value["to"]) == (0.0, 100.0)
+    assert set(value["diff"]) == {"appeared", "vanished", "moved", "unchanged", "by"}

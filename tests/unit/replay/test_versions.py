@@ -1,0 +1,80 @@
+"""Which versions can be run, by the names that a person gives them."""
+
+import pytest
+
+from detectors.encoder import ToxicityDetector
+from stream.errors import ReplayError
+from stream.replay.versions import Version, Versions, create_version, stream_version
+from stream.settings import DetectorSettings, TenantSettings
+from weir.errors import SettingsError
+from weir.settings import load_settings
+
+SETTINGS = DetectorSettings(
+    options={"pii": {"entities": False}},
+    variants={"pii@strict": {"threshold": 0.8}, "drift@eager": {"alarm_every_events": 50}, "pii@bad": {"treshold": 1}},
+)
+KNOWN = Versions(SETTINGS)
+
+
+@pytest.mark.parametrize("asked", ["pii", "pii@installed", "pii@1"])
+def test_what_is_installed_has_three_names(asked):
+    found = KNOWN.resolve(asked)
+    assert found == Version(detector="pii", label="installed", version="1", options={"entities": False}, threshold=0.6)
+
+
+def test_a_variant_lies_over_the_current_options_and_says_so_in_its_version():
+    found = KNOWN.resolve("pii@strict")
+    assert (found.name, found.version, found.threshold) == ("pii@strict", "1/strict", 0.8)
+    assert found.options == {"entities": False, "threshold": 0.8}
+    assert create_version(found.name, found.options).config.threshold == 0.8
+
+
+def test_a_variant_of_a_stream_detector_lies_over_each_tenants_options():
+    found = KNOWN.resolve("drift@eager")
+    tenant = TenantSettings.model_validate({"drift": {"reference_events": 30, "alarm_every_events": 1000}})
+    assert found.options == {"alarm_every_events": 50}
+    config = stream_version(found, tenant).config
+    assert (config.reference_events, config.alarm_every_events) == (30, 50)
+
+
+def test_a_threshold_that_is_left_at_zero_is_the_shipped_one():
+    assert KNOWN.resolve("toxicity").threshold == ToxicityDetector.threshold
+
+
+def test_recorded_is_what_the_log_holds_and_is_never_built():
+    found = KNOWN.resolve("toxicity@recorded")
+    assert found.recorded
+    assert found.version == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("pii@2", r"choose one of pii@installed \(1\), pii@strict, pii@bad, pii@recorded"),
+        (
+            "profanity",
+            "no detector that alerts is named 'profanity': choose one of anomaly, drift, injection, pii, toxicity",
+        ),
+        ("refusal", "alerts through the features that drift watches"),
+        ("pii@bad", "does not know 'treshold': its settings are threshold, entities, max_tokens"),
+        ("drift@eagre", r"drift@eager"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_what_can(asked, told):
+    with pytest.raises(ReplayError, match=told):
+        KNOWN.resolve(asked)
+
+
+@pytest.mark.parametrize("name", ["strict", "pii@", "pii@installed", "pii@recorded", "@x", "pii@a b"])
+def test_a_variant_without_a_proper_name_is_an_error_that_names_it(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weir.toml").write_text(f'[detectors.variants."{name}"]\nthreshold = 0.9\n')
+    with pytest.raises(SettingsError, match=r"detectors\.variants .*is no NAME@VARIANT"):
+        load_settings()
+
+
+def test_a_variant_of_the_file_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weir.toml").write_text('[detectors.variants."toxicity@strict"]\nthreshold = 0.9\n')
+    settings = load_settings().settings.detectors
+    assert Versions(settings).resolve("toxicity@strict").threshold == 0.9
