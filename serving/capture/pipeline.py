@@ -165,10 +165,11 @@ class Pipeline:
         self._careful = max(0, self._careful - 1)
 
     async def _wait(self, seconds: float) -> None:
-        if self._window:
-            await asyncio.wait(self._window[0].futures, timeout=seconds)
-        else:
+        """Wait for the first frame in flight; the head of a segment is none, it goes with the next look."""
+        if not self._window:
             await asyncio.sleep(seconds)
+        elif self._window[0].futures:
+            await asyncio.wait(self._window[0].futures, timeout=seconds)
 
     def _advance(self, lease: Lease) -> None:
         """Move the cursor over the completed prefix; raises DeliveryLost."""

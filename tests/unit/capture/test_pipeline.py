@@ -298,3 +298,18 @@ async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_
     pipeline, _, again = ship(kafka)
     await asyncio.wait_for(again, 10)
     assert pipeline.closed
+
+
+@pytest.mark.parametrize("spool", [2000], indirect=True)
+async def test_the_head_of_a_segment_is_nothing_to_wait_for(spool, ship):
+    """It goes out as no record: with the window full behind it, or when it was the first in flight at a stop."""
+    kafka = SteppedDelivery()
+    for number in range(12):
+        spool.request(f"r{number}")
+    assert len(segments(spool.directory)) > 2
+    pipeline, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, window_frames=1))
+    while pipeline.cursor.number < 12:
+        await asyncio.wait({task}, timeout=0.001)
+        assert not task.done(), task.exception()
+        kafka.take()
+    await finish(stop, task)
