@@ -62,6 +62,7 @@ class Coordinator:
     def _look(self) -> int:
         """Give up who sent no heartbeat for a session; who comes back joins anew. Return how many are silent."""
         now = self._loop.time()
+        self._behind = {member: since for member, since in self._behind.items() if member in self.members}
         for member in list(self.members):
             if member.process.alive and member.process.running.is_set():
                 self._behind.pop(member, None)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,13 +26,16 @@ _TICK_SECONDS = 1.0
 class Gateway:
     """Accepts requests as one process; `open` are those without an end."""
 
-    def __init__(self, process: Process, root: Path, bounds: Bounds, skew: float) -> None:
+    def __init__(
+        self, process: Process, root: Path, bounds: Bounds, skew: float, on_end: Callable[["Gateway"], None]
+    ) -> None:
         loop = process.loop
         self.process = process
         clock = SourceClock(wall=lambda: loop.time() + skew, monotonic=loop.time)
         self._spool = Spool(root, bounds=bounds, clock=clock)
         self.source = self._spool.source
         self.open: list[str] = []
+        self._on_end = on_end
         self._held = True
         process.spawn(self._keep())
 
@@ -65,6 +68,7 @@ class Gateway:
         self.process.kill()
         if self._held:
             self._held = False
+            self._on_end(self)
             self._spool.kill()
 
     def _call(self, act: Any) -> bool:
@@ -77,10 +81,7 @@ class Gateway:
 
     async def _keep(self) -> None:
         writer = self._spool.writer
-        while True:
-            writer.recount()
-            writer.tick()
-            writer.sync()
+        while self._call(writer.recount) and self._call(writer.tick) and self._call(writer.sync):
             await asyncio.sleep(_TICK_SECONDS)
             await self.process.turn()
 

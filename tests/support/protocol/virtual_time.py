@@ -120,6 +120,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.random = random.Random(f"loop {seed}")
         super().__init__(_Idle(self._leap))
         self.set_task_factory(_task)
+        self.set_exception_handler(lambda _loop, _context: None)  # a process's failure is told by the process
 
     def time(self) -> float:
         return self._now

@@ -34,6 +34,8 @@ class Accepted(msgspec.Struct):
 
     requests: dict[str, str] = {}
     ends: dict[str, str] = {}
+    #: Requests whose write was cut: they may be in the log.
+    cut: set[str] = set()
     #: Numbers that were surely given, and how many more there may be: of a write that was cut, of the ends that an adopter adds.
     numbers: int = 0
     perhaps: int = 0
@@ -133,9 +135,9 @@ class World:
         """Start a gateway."""
         bounds = Bounds(limit_bytes=limit_bytes, segment_bytes=4_000, end_reserve_bytes=2_048)
         process = Process(self.loop, f"gateway-{len(self.gateways)}")
-        self.gateways.append(Gateway(process, self.parts.spool, bounds, self.random.uniform(-0.3, 0.3)))
+        self.gateways.append(Gateway(process, self.parts.spool, bounds, self.random.uniform(-0.3, 0.3), self._ended))
 
-    def ended(self, gateway: Gateway) -> None:
+    def _ended(self, gateway: Gateway) -> None:
         """Note that a gateway is gone: whoever ends its spool may write an end for each open request."""
         self.accepted.perhaps += len(gateway.open)
 
@@ -155,7 +157,6 @@ class World:
         self.open_gateway()
         for gateway in self.gateways[:-1]:
             if gateway.process.alive:
-                self.ended(gateway)
                 gateway.close()
         deadline = self.loop.time() + _REST_SECONDS
         while self._spools() or self.balance.read().spooled > 0:
