@@ -10,14 +10,17 @@ from prometheus_client import CollectorRegistry
 from detectors.base import StreamDetector
 from detectors.registry import STREAM, create_stream
 from stream.alerting.agent import AlertStage
+from stream.alerting.state import order as alert_order
 from stream.deadletter import DeadLetters
 from stream.retraining.agent import RetrainStage
+from stream.retraining.state import order as retraining_order
 from stream.runtime import BaseApp, create_base_app
 from stream.settings import KafkaSettings, TenantSettings, WatchSettings, tenant_settings
 from stream.watch.agent import WatchStage
 from stream.watch.machine import Detectors, WatchRules
 from stream.watch.metrics import WatchMetrics
 from stream.watch.stage import StageContext, drain
+from stream.watch.state import order as watch_order
 
 __all__ = ["create_app", "stream_detectors"]
 
@@ -106,7 +109,7 @@ def _watch_agent(app: BaseApp, context: StageContext, settings: WatchSettings, d
         detectors=detectors,
     )
     count = app.kafka.stream_partitions
-    stage = WatchStage(context, app.raw_table("streams", count), settings, rules)
+    stage = WatchStage(context, app.raw_table("streams", count, watch_order), settings, rules)
     app.held = stage.held
 
     async def watch(stream: Any) -> None:
@@ -117,7 +120,7 @@ def _watch_agent(app: BaseApp, context: StageContext, settings: WatchSettings, d
 
 def _alert_agent(app: BaseApp, context: StageContext) -> None:
     count = app.kafka.stream_partitions
-    stage = AlertStage(context, app.raw_table("alerts", count))
+    stage = AlertStage(context, app.raw_table("alerts", count, alert_order))
 
     async def alert(stream: Any) -> None:
         await drain(stream, stage.handle)
@@ -127,7 +130,7 @@ def _alert_agent(app: BaseApp, context: StageContext) -> None:
 
 def _retrain_agent(app: BaseApp, context: StageContext) -> None:
     count = app.kafka.stream_partitions
-    stage = RetrainStage(context, app.raw_table("retraining", count))
+    stage = RetrainStage(context, app.raw_table("retraining", count, retraining_order))
 
     async def retrain(stream: Any) -> None:
         await drain(stream, stage.handle)

@@ -16,6 +16,7 @@ __all__ = [
     "decode_sources",
     "decode_stream",
     "encode",
+    "order",
     "silence_key",
     "sources_key",
 ]
@@ -133,6 +134,29 @@ def decode_sources(value: bytes) -> SourcesState:
 def decode_silence(value: bytes) -> SilenceState:
     """Read the silences; raises StateUnreadable."""
     return _decoded(_SILENCE, value)
+
+
+class _Order(msgspec.Struct, kw_only=True):
+    """As much of a state as says how far it has come."""
+
+    seconds: float = 0.0
+    last_closed: int = 0
+    offset: int = 0
+
+
+_ORDER = msgspec.msgpack.Decoder(_Order)
+_SILENCE_PREFIX, _SOURCES_PREFIX = silence_key(0)[:-1].encode(), sources_key(0)[:-1].encode()
+
+
+def order(key: bytes, value: bytes) -> float:
+    """Return how far a row's state has come: log time of a stream, offset of the silences; of sources the last one counts."""
+    if key.startswith(_SOURCES_PREFIX):
+        return 0.0
+    try:
+        state = _ORDER.decode(value)
+    except msgspec.MsgspecError as error:
+        raise StateUnreadable(f"a state of {len(value)} bytes cannot be read") from error
+    return state.offset if key.startswith(_SILENCE_PREFIX) else (state.last_closed + 1) * state.seconds
 
 
 def _decoded(decoder: "msgspec.msgpack.Decoder[_StateT]", value: bytes) -> _StateT:

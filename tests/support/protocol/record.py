@@ -4,8 +4,13 @@ from collections.abc import Iterator
 
 import msgspec
 
+from stream.alerting.state import order as alert_order
+from stream.retraining.state import order as retraining_order
+from stream.watch.state import order as watch_order
 from stream.wire import Event, WireError, decode
 from support.simulated_kafka import Place, SimulatedKafka, Stored
+
+_ORDERS = {"streams": watch_order, "alerts": alert_order, "retraining": retraining_order}
 
 __all__ = ["Read", "Record", "essence"]
 
@@ -50,7 +55,9 @@ class Record:
             assert stored.key is not None
             if stored.value is None:
                 rows.pop(stored.key, None)
-            else:
+            elif stored.key not in rows or _ORDERS[name](stored.key, stored.value) >= _ORDERS[name](
+                stored.key, rows[stored.key]
+            ):
                 rows[stored.key] = stored.value
         self._tables[place] = (len(written), rows)
         return rows
