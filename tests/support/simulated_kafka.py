@@ -93,11 +93,11 @@ class SimulatedKafka:
         return [record for number in range(self.topics[topic]) for record in self._retained[topic, number]]
 
     def compact(self, topic: str, keep_newest: int) -> None:
-        """Keep the last record of each key, and the newest ones whatever their key (Kafka's active segment)."""
+        """Keep the last record of each key but for the newest ones, Kafka's active segment, which it does not look at."""
         for number in range(self.topics[topic]):
             log = self._retained[topic, number]
             closed, active = log[: max(0, len(log) - keep_newest)], log[max(0, len(log) - keep_newest) :]
-            newest = {record.key: record.offset for record in log}
+            newest = {record.key: record.offset for record in closed}
             self._retained[topic, number] = [r for r in closed if newest[r.key] == r.offset] + active
 
     def commit(self, group: str, generation: int, offsets: Mapping[Place, int]) -> bool:

@@ -19,6 +19,7 @@ from stream.wire import (
     RetrainingRecord,
     Signal,
     Verdict,
+    partition_for,
 )
 from support.protocol.oracle import Alerts, Inference, Watched, bucket_findings, opened, text_of
 from support.protocol.parts import COOL_DOWN_SECONDS, KAFKA
@@ -280,7 +281,9 @@ def _tables(rest: Rest, name: str) -> list[tuple[str, dict[bytes, bytes]]]:
     memory: dict[bytes, bytes] = {}
     for worker_name, worker in rest.world.workers.items():
         if worker_name.startswith("watch"):
-            memory |= dict(worker.app.tables[name].data.items())
+            mine = {place.partition for place in worker.assigned}
+            rows = worker.app.tables[name].data.items()
+            memory |= {key: value for key, value in rows if partition_for(key, KAFKA.stream_partitions) in mine}
     return [("changelog", changelog), ("memory", memory)]
 
 

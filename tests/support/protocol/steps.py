@@ -9,7 +9,6 @@ from support.protocol.clients import lose_producer
 from support.protocol.gateway import Gateway
 from support.protocol.network import Weather
 from support.protocol.parts import DETECTORS, KAFKA
-from support.protocol.virtual_time import Process
 from support.protocol.world import World
 
 __all__ = ["STEPS", "step"]
@@ -87,7 +86,7 @@ def stop_gateway(world: World) -> None:
     if gateway is not None:
         if world.random.random() < 0.7:
             _open(world)
-        _suspend(world, gateway.process, world.random.choice((2.0, 6.0, 20.0)))
+        gateway.process.stop(world.random.choice((2.0, 6.0, 20.0)))
 
 
 def kill(world: World, *names: str) -> None:
@@ -103,9 +102,13 @@ def kill(world: World, *names: str) -> None:
 
 
 def stop(world: World, *names: str) -> None:
-    """Let a process stand still, perhaps past its session, and go on."""
+    """Let a process stand still, now or right after an effect, perhaps past its session, and go on."""
     process = world.processes[world.random.choice([name for name in world.processes if name.startswith(names)])]
-    _suspend(world, process, world.random.choice((0.5, 2.0, 6.0, 9.0)))
+    seconds = world.random.choice((0.5, 2.0, 6.0, 9.0))
+    if world.random.random() < 0.3:
+        process.stop(seconds)
+    else:
+        process.stop_fuse = (world.random.randint(1, 12), seconds)
 
 
 def scale(world: World) -> None:
@@ -181,7 +184,7 @@ def compact(world: World) -> None:
     """Let the broker compact what is compacted."""
     for topic in world.kafka.topics:
         if topic.endswith("-changelog") or topic == KAFKA.names.alerts:
-            world.kafka.compact(topic, keep_newest=world.random.randint(0, 5))
+            world.kafka.compact(topic, keep_newest=40)
 
 
 def _named(act: Callable[..., None], *names: str) -> Callable[[World], None]:
@@ -232,10 +235,3 @@ def _serving(world: World) -> Gateway | None:
 def _open(world: World) -> None:
     """Open a gateway; a small one comes to shed."""
     world.open_gateway(limit_bytes=world.random.choice((1_000_000, 1_000_000, 90_000, 200_000)))
-
-
-def _suspend(world: World, process: Process, seconds: float) -> None:
-    process.stop()
-    world.loop.call_later(seconds, process.resume)
-
-

@@ -22,7 +22,8 @@ class Process:
     """What dies together: tasks, calls in threads, records that are not yet on the network.
 
     An *effect* is what others can see: a record on the broker, an acknowledgement, a write to the disk, a commit. `fuse` kills the
-    process right after so many of them; `write_fuse` in the middle of so many writes to a spool.
+    process right after so many of them; `write_fuse` in the middle of so many writes to a spool; `stop_fuse` suspends it right
+    after so many effects, for the seconds beside it.
     """
 
     def __init__(self, loop: "VirtualLoop", name: str) -> None:
@@ -34,6 +35,7 @@ class Process:
         self.running.set()
         self.fuse: int | None = None
         self.write_fuse: int | None = None
+        self.stop_fuse: tuple[int, float] | None = None
         self.tasks: dict[asyncio.Task[Any], None] = {}  # in order: a set has another one in each run
         self.error: BaseException | None = None
         self.on_resume: list[Callable[[], None]] = []
@@ -56,6 +58,11 @@ class Process:
             self.fuse -= 1
             if self.fuse <= 0:
                 self.kill()
+        if self.stop_fuse is not None:
+            effects, seconds = self.stop_fuse
+            self.stop_fuse = (effects - 1, seconds) if effects > 1 else None
+            if self.stop_fuse is None:
+                self.stop(seconds)
 
     def kill(self) -> None:
         """End it at once: nothing of it has an effect from here on."""
@@ -65,9 +72,10 @@ class Process:
             for task in list(self.tasks):
                 task.cancel()
 
-    def stop(self) -> None:
-        """Suspend it, as SIGSTOP does."""
+    def stop(self, seconds: float) -> None:
+        """Suspend it, as SIGSTOP does, and let it go on after `seconds`."""
         self.running.clear()
+        self.loop.call_later(seconds, self.resume)
 
     def resume(self) -> None:
         """Let it go on."""

@@ -148,7 +148,7 @@ class World:
         self.network.weather = Weather(slowest=0.02)
         self.network.up.set()
         for process in (*self.processes.values(), *(gateway.process for gateway in self.gateways)):
-            process.fuse = process.write_fuse = None
+            process.fuse = process.write_fuse = process.stop_fuse = None
             process.resume()
         for worker in self.workers.values():
             worker.slow.clear()
