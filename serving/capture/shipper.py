@@ -175,9 +175,10 @@ class Shipper:
                 lock.release()
 
     async def _scan(self, stop: asyncio.Event) -> None:
-        folded = load_totals(self._root).folded
         for source, directory in source_directories(self._root).items():
-            if source in folded:
+            if not directory.is_dir():  # shipped whole and removed, while another one was adopted
+                continue
+            if source in load_totals(self._root).folded:
                 await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
                 continue
             await self._adopt(source, directory)
