@@ -130,6 +130,7 @@ class Parts:
         """Start the shipper as `process`."""
         shipper = process.within(self._shipper)
         process.spawn(shipper.run(stop))
+        process.on_end.append(lambda: [lock.release() for lock in shipper._locks.values()])
 
     def _shipper(self) -> Shipper:
         return Shipper(

@@ -1,6 +1,7 @@
 """A life of a world: so many steps, rest, and what was violated."""
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -40,12 +41,12 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
-def live(seed: int | str, steps: int = 40) -> Life:
-    """Live the world of `seed`."""
-    return run_virtual(seed, lambda loop: _live(str(seed), loop, steps))  # type: ignore[no-any-return]
+def live(seed: int | str, steps: int = 40, favoured: Mapping[str, int] | None = None) -> Life:
+    """Live the world of `seed`; some steps may be favoured."""
+    return run_virtual(seed, lambda loop: _live(str(seed), loop, steps, favoured or {}))  # type: ignore[no-any-return]
 
 
-async def _live(seed: str, loop: VirtualLoop, steps: int) -> Life:
+async def _live(seed: str, loop: VirtualLoop, steps: int, favoured: Mapping[str, int]) -> Life:
     with open_world(seed, loop) as world:
         record = Record(world.kafka)
         world.kafka.on_commit.append(Commits(record, world.violated))
@@ -54,7 +55,7 @@ async def _live(seed: str, loop: VirtualLoop, steps: int) -> Life:
             world.start()
             await asyncio.sleep(0.1)
             for _ in range(steps):
-                done.append(await step(world))
+                done.append(await step(world, favoured))
                 check_balance(world)
             if await world.rest():
                 check_rest(world, record)

@@ -1,7 +1,7 @@
 """What may happen to a world; each step is drawn, and draws its own particulars."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiokafka.errors import OutOfOrderSequenceNumber
 
@@ -104,7 +104,7 @@ def kill(world: World, *names: str) -> None:
 def stop(world: World, *names: str) -> None:
     """Let a process stand still, now or right after an effect, perhaps past its session, and go on."""
     process = world.processes[world.random.choice([name for name in world.processes if name.startswith(names)])]
-    seconds = world.random.choice((0.5, 2.0, 6.0, 9.0))
+    seconds = world.random.choice((0.5, 2.0, 6.0, 9.0, 9.0))
     if world.random.random() < 0.3:
         process.stop(seconds)
     else:
@@ -218,10 +218,11 @@ STEPS: dict[str, tuple[int, Callable[[World], None]]] = {
 }
 
 
-async def step(world: World) -> str:
-    """Let one thing happen, and time pass; return what it was."""
+async def step(world: World, favoured: Mapping[str, int]) -> str:
+    """Let one thing happen, and time pass; return what it was. What is `favoured` happens so many times as often."""
     names = list(STEPS)
-    name = world.random.choices(names, weights=[STEPS[name][0] for name in names])[0]
+    weights = [STEPS[name][0] * favoured.get(name, 1) for name in names]
+    name = world.random.choices(names, weights=weights)[0]
     STEPS[name][1](world)
     await asyncio.sleep(world.random.expovariate(2.0))
     return name

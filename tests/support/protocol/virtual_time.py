@@ -39,6 +39,7 @@ class Process:
         self.tasks: dict[asyncio.Task[Any], None] = {}  # in order: a set has another one in each run
         self.error: BaseException | None = None
         self.on_resume: list[Callable[[], None]] = []
+        self.on_end: list[Callable[[], None]] = []  # what the kernel does: files close, locks are given up
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine as one of this process's; one that fails ends it."""
@@ -96,6 +97,8 @@ class Process:
         for _ in range(_ROUNDS):
             left = [task for task in self.tasks if not task.done()]
             if not left:
+                for call in self.on_end:
+                    call()
                 return
             for task in left:
                 task.cancel()
@@ -136,6 +139,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":  # noqa: ARG002 - there are no threads
         """Call `func` after a moment, and answer after another: a kill may come before, between and after."""
         future, process = self.create_future(), CURRENT.get()
+        if process is not None:
+            process.effect()  # a kill may come before the thread has begun
         self.call_later(self.random.uniform(0, 0.002), self._call, process, future, func, args)
         return future
 
