@@ -85,6 +85,8 @@ class SimulatedKafka:
     def read(self, place: Place, offset: int, count: int) -> list[Stored]:
         """Return the next records that are retained from `offset` on."""
         log = self._retained[place[0], place[1]]
+        if not log or log[-1].offset < offset:
+            return []
         start = bisect.bisect_left(log, offset, key=lambda record: record.offset)
         return log[start : start + count]
 

@@ -26,7 +26,7 @@ from support.protocol.parts import COOL_DOWN_SECONDS, KAFKA
 from support.protocol.record import Record, essence
 from support.protocol.world import World
 
-__all__ = ["CHECKS", "check_balance", "check_rest"]
+__all__ = ["CHECKS", "check_balance", "check_rest", "check_watch"]
 
 _NAMES = KAFKA.names
 _HEADER = "__weir.errors."
@@ -262,6 +262,14 @@ CHECKS: dict[str, tuple[Callable[[Rest], str], ...]] = {
     "I9": (_i9,),
     "ledger": (_ledger,),
 }
+
+
+def check_watch(world: World, record: Record) -> None:
+    """Check what belongs to watch's stage alone."""
+    rest = Rest(world, record)
+    for check in (_i3_findings, _i3_states):
+        if what := check(rest):
+            world.violated("I3", what)
 
 
 def check_rest(world: World, record: Record) -> None:

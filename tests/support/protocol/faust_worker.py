@@ -206,8 +206,9 @@ class FaustWorker:
     async def _fetch(self) -> None:
         random = self.network.random
         while True:
-            await self.network.travel()
-            await asyncio.sleep(random.uniform(0, 0.2))
+            await asyncio.sleep(random.uniform(0, 0.3))
+            await self.network.up.wait()
+            await self.process.turn()
             if not self._flow:
                 continue
             places = [tp for tp in self.assigned if random.random() >= self.slow.get(tp, 0.0)]

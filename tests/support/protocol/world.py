@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
+
+import stream.ledger.service
 
 from serving.capture.balance import BalanceReader
 from serving.capture.writer import Bounds
@@ -212,6 +215,7 @@ def open_world(seed: str, loop: VirtualLoop) -> Iterator[World]:
         logging.disable(logging.CRITICAL)
         stack.callback(logging.disable, before)
         stack.enter_context(virtual_disk(loop, seed))
+        stack.enter_context(mock.patch.object(stream.ledger.service, "_BEAT_SECONDS", 5.0))  # metrics alone, and dear
         world = World(seed, loop, Path(folder))
         stack.enter_context(doubled(KAFKA.bootstrap_servers, world.network))
         yield world
