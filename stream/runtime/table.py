@@ -11,7 +11,6 @@ is the right one, whoever wrote it; recovery keeps that, and writes it again beh
 
 import logging
 from collections.abc import Callable, Iterable
-from math import inf
 from typing import Any, TypeVar, cast
 
 import faust
@@ -99,7 +98,7 @@ class AckedTable(faust.Table[bytes, bytes]):
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Take what recovery has read of the changelog, but for states that are older than what was read before."""
-        orders: dict[bytes, float] = {}
+        orders: dict[bytes, float | None] = {}
         super().apply_changelog_batch([event for event in batch if self._is_newest(event, orders)])
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
@@ -111,24 +110,26 @@ class AckedTable(faust.Table[bytes, bytes]):
                 _log.warning("table %s, partition %d: an older writer came after a newer one", self.name, partition)
                 await self._publish(key, self.data[key], partition)
 
-    def _is_newest(self, event: Any, orders: dict[bytes, float]) -> bool:
-        """Whether a changelog record is no older than what is known of its key; `orders` is of this batch."""
+    def _is_newest(self, event: Any, orders: dict[bytes, float | None]) -> bool:
+        """Whether a changelog record is no older than what is known of its key; `orders` is of this batch.
+
+        Of a state that cannot be read nothing is known: it counts, and is rebuilt from the log, and so does what comes after it.
+        """
         key, value = event.key, event.message.value
-        if key not in orders:
-            orders[key] = self._order(key, self.data.get(key))
-        order = self._order(key, value) if value is not None else inf
-        if order < orders[key]:
+        order = self._order(key, value)
+        known = orders[key] if key in orders else self._order(key, self.data.get(key))
+        if order is not None and known is not None and order < known:
             self._stale[key] = event.message.partition
             return False
         self._stale.pop(key, None)
-        orders[key] = order if value is not None else -inf
+        orders[key] = order
         return True
 
-    def _order(self, key: bytes, value: bytes | None) -> float:
+    def _order(self, key: bytes, value: bytes | None) -> float | None:
         try:
-            return self.order(key, value) if value is not None else -inf
+            return self.order(key, value) if value is not None else None
         except StateUnreadable:
-            return -inf
+            return None
 
     def _partition_of(self) -> dict[bytes, int]:
         """Return the memory store's record of each key's partition, by which it drops what is another worker's."""

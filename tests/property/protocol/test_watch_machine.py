@@ -3,11 +3,20 @@
 import asyncio
 from contextlib import ExitStack
 
-from hypothesis import settings
+import pytest
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from support.protocol.checks import check_watch
 from support.protocol.commits import Commits
+from support.protocol.mutations import mutated
 from support.protocol.parts import KAFKA
 from support.protocol.record import Record
 from support.protocol.virtual_time import START, VirtualLoop
@@ -122,3 +131,10 @@ class Watch(RuleBasedStateMachine):
 
 Watch.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestWatch = Watch.TestCase
+
+
+@pytest.mark.parametrize("mutation", ["closed-bucket check off", "commit cap off", "state before publish"])
+def test_it_sees_a_broken_promise(mutation):
+    options = settings(max_examples=200, stateful_step_count=30, deadline=None, phases=[Phase.generate], database=None)
+    with mutated(mutation), pytest.raises((AssertionError, ExceptionGroup)):
+        run_state_machine_as_test(Watch, settings=options)

@@ -45,11 +45,15 @@ def test_a_broken_promise_is_seen(mutation):
 
 
 def test_a_seed_lives_again_in_another_process():
-    script = "from support.protocol.run import live; life = live('again'); print(life.records, life.seconds, life.steps)"
+    script = (
+        "from support.protocol.run import live; life = live('again'); print(life.records, life.seconds, life.steps)"
+    )
     root = Path(__file__).parents[3]
     environment = {"PYTHONPATH": f"{root}:{root / 'tests'}", "PATH": os.environ["PATH"]}
     said = [
-        subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True, text=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, check=True, text=True
+        ).stdout
         for _ in range(2)
     ]
     life = live("again")

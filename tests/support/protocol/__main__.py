@@ -22,7 +22,9 @@ def main() -> int:
             print(f"seed {number}: {invariant}: {what[:500]}", flush=True)
         if len(lives) % _SAY_EVERY == 0:
             failed = sum(bool(one.violations) for one in lives)
-            print(f"{len(lives)} of {options.seeds} worlds, {failed} failed, {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"{len(lives)} of {options.seeds} worlds, {failed} failed, {time.monotonic() - began:.0f} s", flush=True
+            )
     return _report(lives, time.monotonic() - began, options)
 
 

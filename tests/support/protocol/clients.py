@@ -66,7 +66,7 @@ class Producer:
     async def stop(self) -> None:
         self.ended = True
 
-    async def send(
+    async def send(  # noqa: PLR0917 - aiokafka's signature
         self,
         topic: str,
         value: bytes | None = None,

@@ -101,7 +101,9 @@ class Commits:
         data, stored = read.event.data, read.stored
         if not isinstance(data, AlertRecord | RetrainingRecord) or data.tenant == _OWN:
             return True
-        value = self._record.table("retraining", stored.partition).get(tenant_model_key(data.tenant, data.model).encode())
+        value = self._record.table("retraining", stored.partition).get(
+            tenant_model_key(data.tenant, data.model).encode()
+        )
         return value is not None and decode_model(value).offsets.get(stored.topic, -1) >= stored.offset
 
     def _scan(self) -> None:

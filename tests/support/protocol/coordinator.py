@@ -54,7 +54,7 @@ class Coordinator:
             except TimeoutError:
                 self._look()
             else:
-                while self._look():  # a rebalance waits for those who may still come
+                while self._look():  # noqa: ASYNC110 - a rebalance waits for those who may still come
                     await asyncio.sleep(0.5)
                 self._wanted.clear()
                 await self._rebalance()

@@ -107,7 +107,12 @@ class FaustWorker:
     """
 
     def __init__(
-        self, process: Process, network: Network, address: str, app: BaseApp, agents: Mapping[tuple[str, ...], AgentBody]
+        self,
+        process: Process,
+        network: Network,
+        address: str,
+        app: BaseApp,
+        agents: Mapping[tuple[str, ...], AgentBody],
     ) -> None:
         self.process = process
         self.network = network

@@ -101,7 +101,7 @@ def _closed_bucket_check_off() -> _Patches:
 
 def _tick_too_early() -> _Patches:
     """Forward ticks past events that are not scored."""
-    return [mock.patch.object(TickLine, "_first_open", lambda _: float("inf"))]
+    return [mock.patch.object(TickLine, "_first_open", return_value=float("inf"))]
 
 
 def _nothing_aborted() -> _Patches:
@@ -123,12 +123,12 @@ def _ledger_counts_repeats() -> _Patches:
 
 def _stale_states_recovered() -> _Patches:
     """Recover the state that was written last, whoever wrote it."""
-    return [mock.patch.object(AckedTable, "_order", lambda *_: 0.0)]
+    return [mock.patch.object(AckedTable, "_order", return_value=0.0)]
 
 
 def _cursor_not_durable() -> _Patches:
     """Free segments, and forget the cursor that was written for them."""
-    return [mock.patch("serving.capture.pipeline.save_cursor", lambda _directory, _cursor: None)]
+    return [mock.patch("serving.capture.pipeline.save_cursor", return_value=None)]
 
 
 #: What is broken.

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-
 from stream.alerting.machine import Alerting
 from stream.alerting.state import StreamAlerts
 from stream.settings import tenant_settings
@@ -198,5 +197,3 @@ def opened(record: Record) -> Iterator[tuple[str, int]]:
                 time, identity, count = last.get(slot, (0.0, alert_id(key, event.data.detector, event.id), 0))
                 last[slot] = (max(time, event.data.time), identity, count + 1)
         yield from ((identity, count) for _, identity, count in last.values())
-
-

@@ -196,5 +196,3 @@ class Parts:
                 health={},
             )
         )
-
-

@@ -78,6 +78,7 @@ def _stuck(world: World) -> str:
     behind = {
         f"{topic}-{number}": f"{committed.get((topic, number), 0)} of {len(log)}"
         for (topic, number), log in world.kafka.written.items()
-        if not topic.endswith(("-changelog", "verdicts", "feedback", "dlq")) and committed.get((topic, number), 0) < len(log)
+        if not topic.endswith(("-changelog", "verdicts", "feedback", "dlq"))
+        and committed.get((topic, number), 0) < len(log)
     }
     return f"{world.balance.read()}; committed {behind}"

@@ -177,7 +177,9 @@ def poison(world: World) -> None:
     number = draw.randrange(KAFKA.partitions)
     log = world.kafka.written[topic, number]
     headers = draw.choice((draw.choice(log).headers if log else (), (), (("ce_specversion", b"9"),)))
-    world.kafka.append(topic, number, draw.choice((None, b"k")), draw.choice((b"", b"{", b"\xff\x00", b'{"a":1}')), headers)
+    world.kafka.append(
+        topic, number, draw.choice((None, b"k")), draw.choice((b"", b"{", b"\xff\x00", b'{"a":1}')), headers
+    )
 
 
 def compact(world: World) -> None:

@@ -136,7 +136,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":  # noqa: ARG002 - there are no threads
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
         """Call `func` after a moment, and answer after another: a kill may come before, between and after."""
         future, process = self.create_future(), CURRENT.get()
         if process is not None:

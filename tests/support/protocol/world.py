@@ -13,7 +13,6 @@ from unittest import mock
 import msgspec
 
 import stream.ledger.service
-
 from serving.capture.balance import BalanceReader
 from serving.capture.writer import Bounds
 from support.protocol.clients import doubled
@@ -28,7 +27,7 @@ from support.simulated_kafka import SimulatedKafka
 __all__ = ["Accepted", "World", "open_world"]
 
 _CHANGELOGS = ("streams", "alerts", "retraining")
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in memory, where there is one
+_MEMORY = Path("/dev/shm")
 _REST_SECONDS = 400.0
 
 
@@ -112,7 +111,7 @@ class World:
         self.parts.run_ledger(process, self._stops[name])
 
     def _worker(self, name: str, process: Process) -> None:
-        kind = name.split("-")[0]
+        kind = name.partition("-")[0]
         worker = self.parts.score(process) if kind == "score" else self.parts.watch(process)
         self.workers[name] = worker
         worker.start()
@@ -129,7 +128,7 @@ class World:
             await asyncio.wait([worker.process.spawn(worker.consumer.commit())], timeout=5)
         worker.process.kill()
         await worker.process.reap()
-        coordinator = self.coordinators[name.split("-")[0]]
+        coordinator = self.coordinators[name.partition("-")[0]]
         if worker in coordinator.members:
             coordinator.members.remove(worker)
         coordinator.rebalance()

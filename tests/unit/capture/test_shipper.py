@@ -24,7 +24,9 @@ def shipper(tmp_path):
     )
 
 
-async def test_a_spool_that_is_shipped_and_removed_during_a_round_does_not_end_the_shipper(tmp_path, shipper, monkeypatch):
+async def test_a_spool_that_is_shipped_and_removed_during_a_round_does_not_end_the_shipper(
+    tmp_path, shipper, monkeypatch
+):
     spools = [Spool(tmp_path), Spool(tmp_path)]
     for spool in spools:
         spool.kill()

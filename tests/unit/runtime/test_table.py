@@ -26,7 +26,7 @@ class Producer:
     def __init__(self):
         self.sent = []
 
-    async def send(self, topic, key, value, partition, timestamp, headers):
+    async def send(self, topic, key, value, partition, *_):
         self.sent.append((key, value, partition))
         future = asyncio.get_running_loop().create_future()
         future.set_result(None)
@@ -77,8 +77,18 @@ async def test_what_is_mended_already_and_what_another_worker_has_is_not_written
     assert (table.data[KEY], producer.sent) == (state(7), [])
 
 
-async def test_an_unreadable_state_gives_way_and_a_tombstone_ends_a_state(table):
-    table.apply_changelog_batch([record(b"\xc1"), record(state(1)), record(None), record(state(0))])
+async def test_an_unreadable_state_counts_and_what_comes_after_it_too(table, producer):
+    """It may be newer, of a later version of Weir: it is rebuilt from the log, never replaced by the state before it."""
+    table.apply_changelog_batch([record(state(7)), record(b"\xc1")])
+    assert table.data[KEY] == b"\xc1"
+    table.apply_changelog_batch([record(state(2))])
+    assert table.data[KEY] == state(2)
+    await table.on_recovery_completed(ACTIVE, set())
+    assert producer.sent == []
+
+
+async def test_a_tombstone_ends_a_state(table):
+    table.apply_changelog_batch([record(state(7)), record(None), record(state(0))])
     assert table.data[KEY] == state(0)
 
 
