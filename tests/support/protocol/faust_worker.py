@@ -170,8 +170,8 @@ class FaustWorker:
         await self.consumer.on_partitions_assigned(set(self.assigned), generation)
 
     async def _revoked(self, revoked: set[TP]) -> None:
+        self._flow = False
         if revoked:
-            self._flow = False
             for feed in self._feeds.values():
                 feed.clear()
             await self.app.producer.flush()
@@ -224,8 +224,8 @@ class FaustWorker:
     async def _deliver(self, tp: TP, most: int) -> None:
         """Deliver in order; a rebalance in between ends it."""
         generation = self.generation
-        for record in self.network.kafka.read(tp, self._positions[tp], most):
-            if not self._flow or generation != self.generation:
+        for record in self.network.kafka.read(tp, self._positions.get(tp, 0), most):
+            if not self._flow or generation != self.generation or tp not in self._positions:
                 return
             self._positions[tp] = record.offset + 1
             await self.consumer.callback(self._event(tp, record).message)

@@ -22,7 +22,7 @@ from support.protocol.gateway import Gateway, virtual_disk
 from support.protocol.network import Network, Weather
 from support.protocol.parts import KAFKA, Parts
 from support.protocol.virtual_time import Process, VirtualLoop
-from support.simulated_kafka import SimulatedKafka
+from support.simulated_kafka import Place, SimulatedKafka
 
 __all__ = ["Accepted", "World", "open_world"]
 
@@ -166,27 +166,37 @@ class World:
                 return False
             await asyncio.sleep(1)
         await asyncio.sleep(12)  # windows close, alerts come and resolve, the ledger reads on
-        ends = {place: self.kafka.end(place) for place in self.kafka.written}
-        while not self._past(ends):
-            if self.loop.time() > deadline:
-                return False
-            await asyncio.sleep(1)
-        await asyncio.sleep(5)
-        return True
+        events = {place: len(log) for place, log in self.kafka.written.items()}
+        if not await self._read_up_to(events, deadline):
+            return False
+        self.gateways[-1].process.stop(2 * _REST_SECONDS)  # log time stands still: what is on its way comes to its end
+        await asyncio.sleep(3)
+        rested = await self._read_up_to(None, deadline)
+        await asyncio.sleep(3)
+        return rested
 
     def _spools(self) -> list[Path]:
         last = self.gateways[-1].source
         return [path for path in self.parts.spool.glob("gateway-*") if path.name != last]
 
-    def _past(self, ends: dict[Any, int]) -> bool:
-        names = KAFKA.names
-        read = {"weir.score": {names.inference}, "weir.watch": {names.signals, names.findings}}
-        read["weir.watch"] |= {names.alerts, names.retraining}
-        for group, topics in read.items():
-            committed = self.kafka.group(group).committed
-            if any(committed.get(place, 0) < end for place, end in ends.items() if place[0] in topics):
+    async def _read_up_to(self, ends: dict[Place, int] | None, deadline: float) -> bool:
+        """Wait until the groups have committed all below `ends`, or all that is written; False where they do not."""
+        while self._behind(ends):
+            if self.loop.time() > deadline:
                 return False
+            await asyncio.sleep(1)
         return True
+
+    def _behind(self, ends: dict[Place, int] | None) -> list[Place]:
+        names = KAFKA.names
+        watched = {names.signals, names.findings, names.alerts, names.retraining}
+        wanted = ends or {place: len(log) for place, log in self.kafka.written.items()}
+        return [
+            place
+            for group, topics in {"weir.score": {names.inference}, "weir.watch": watched}.items()
+            for place, end in wanted.items()
+            if place[0] in topics and self.kafka.group(group).committed.get(place, 0) < end
+        ]
 
     def violated(self, invariant: str, what: str) -> None:
         """Note the first violation of an invariant."""
