@@ -96,8 +96,8 @@ def test_how_far_a_state_has_come():
     assert watch_order(KEY, state(3, 30.0)) == watch_order(KEY, state(23)) < watch_order(KEY, state(24))
     silence = encode(SilenceState(seconds=5.0, offset=17, lanes=[]))
     assert watch_order(silence_key(12).encode(), silence) == 17
-    sources = encode(SourcesState(sources=("a",)))
-    assert watch_order(sources_key(12).encode(), sources) == 0
+    sources = encode(SourcesState(sources=("a",), offset=5))
+    assert watch_order(sources_key(12).encode(), sources) == 5
     assert alert_order(KEY, encode_alerts(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9
     model = ModelState(tenant="a", model="m", offsets={"alerts": 4, "retraining": 3})
     assert retraining_order(KEY, encode_model(model)) == 7
