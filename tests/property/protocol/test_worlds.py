@@ -17,7 +17,9 @@ WORLDS = int(os.environ.get("WEIR_PROTOCOL_WORLDS", "100"))
 PIECES = 10
 #: A mutation is seen in the first few worlds; of the rare ones, in the first few after a place where one is known.
 ATTEMPTS = 40
-FIRST = {"stale states recovered": 15}
+FIRST = {"stale states recovered": 15, "unlink before cursor": 15}
+#: One world in a thousand shows it; test_watch_machine.py does at once.
+RARE = {"watermark forgotten"}
 
 
 @pytest.mark.parametrize("piece", range(PIECES))
@@ -33,7 +35,7 @@ def test_everything_that_may_happen_happens():
     assert {life.seed: life.violations for life in lives if life.violations} == {}
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("mutation", sorted(MUTATIONS.keys() - RARE))
 def test_a_broken_promise_is_seen(mutation):
     first = FIRST.get(mutation, 0)
     with mutated(mutation):

@@ -16,6 +16,7 @@ from stream.score.agent import ScoreAgent
 from stream.score.ticks import TickLine
 from stream.watch.agent import WatchStage
 from stream.watch.buckets import Offer, StreamBuckets
+from stream.watch.machine import PartitionWatch
 
 __all__ = ["FAVOURED", "MUTATIONS", "mutated"]
 
@@ -126,6 +127,11 @@ def _stale_states_recovered() -> _Patches:
     return [mock.patch.object(AckedTable, "_order", return_value=0.0)]
 
 
+def _watermark_forgotten() -> _Patches:
+    """Let a restarted watch stage wait for its sources, and hold what came too late before."""
+    return [mock.patch.object(PartitionWatch, "resume", return_value=False)]
+
+
 def _cursor_not_durable() -> _Patches:
     """Free segments, and forget the cursor that was written for them."""
     return [mock.patch("serving.capture.pipeline.save_cursor", return_value=None)]
@@ -144,6 +150,7 @@ MUTATIONS: dict[str, Callable[[], _Patches]] = {
     "nothing aborted": _nothing_aborted,
     "ledger counts repeats": _ledger_counts_repeats,
     "stale states recovered": _stale_states_recovered,
+    "watermark forgotten": _watermark_forgotten,
     "cursor not durable": _cursor_not_durable,
 }
 

@@ -137,7 +137,7 @@ class World:
         """Start a gateway."""
         bounds = Bounds(limit_bytes=limit_bytes, segment_bytes=4_000, end_reserve_bytes=2_048)
         process = Process(self.loop, f"gateway-{len(self.gateways)}")
-        self.gateways.append(Gateway(process, self.parts.spool, bounds, self.random.uniform(-0.3, 0.3), self._ended))
+        self.gateways.append(Gateway(process, self.parts.spool, bounds, self.random.uniform(-1.5, 1.5), self._ended))
 
     def _ended(self, gateway: Gateway) -> None:
         """Note that a gateway is gone: whoever ends its spool may write an end for each open request."""
