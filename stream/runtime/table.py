@@ -67,6 +67,8 @@ class AckedTable(faust.Table[bytes, bytes]):
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
         """Write `value` to the changelog, then to memory.
 
+        A write that took so long that a newer state was recovered meanwhile (its partition went and came back) is undone.
+
         Parameters
         ----------
         key, value
@@ -75,6 +77,9 @@ class AckedTable(faust.Table[bytes, bytes]):
             The partition of the event that the state comes from.
         """
         await self._publish(key, value, partition)
+        while self._is_older(self._order(key, value), self._order(key, self.data.get(key))):
+            value = self.data[key]
+            await self._publish(key, value, partition)
         self.data[key] = value
         self._partition_of()[key] = partition
 
@@ -118,12 +123,16 @@ class AckedTable(faust.Table[bytes, bytes]):
         key, value = event.key, event.message.value
         order = self._order(key, value)
         known = orders[key] if key in orders else self._order(key, self.data.get(key))
-        if order is not None and known is not None and order < known:
+        if self._is_older(order, known):
             self._stale[key] = event.message.partition
             return False
         self._stale.pop(key, None)
         orders[key] = order
         return True
+
+    @staticmethod
+    def _is_older(order: float | None, known: float | None) -> bool:
+        return order is not None and known is not None and order < known
 
     def _order(self, key: bytes, value: bytes | None) -> float | None:
         try:

@@ -70,6 +70,20 @@ async def test_it_is_passed_over_in_a_later_read_of_the_changelog_too(table, pro
     assert (table.data[KEY], producer.sent) == (state(7), [(KEY, state(7), 1)])
 
 
+async def test_a_write_that_ends_after_a_newer_state_was_recovered_is_undone(table, producer):
+    """It was sent again and again while its partition went to another worker and came back."""
+
+    async def sent(*record):
+        if not producer.sent:
+            table.data[KEY] = state(7)
+        return await Producer.send(producer, *record)
+
+    producer.send = sent
+    await table.put(KEY, state(4), partition=1)
+    assert table.data[KEY] == state(7)
+    assert [value for _, value, _ in producer.sent] == [state(4), state(7)]
+
+
 async def test_what_is_mended_already_and_what_another_worker_has_is_not_written(table, producer):
     table.apply_changelog_batch([record(state(7)), record(state(4)), record(state(7))])
     table.apply_changelog_batch([record(state(9), b"other", 0), record(state(2), b"other", 0)])
