@@ -71,6 +71,7 @@ class Watched:
         self.findings: dict[str, FindingRecord] = {}
         self.states: dict[str, bytes] = {}
         self.late: set[str] = set()
+        self.watermarks: dict[int, float] = {}
         for number in range(KAFKA.stream_partitions):
             self._pass(number, record.partition(KAFKA.names.signals, number))
 
@@ -98,6 +99,7 @@ class Watched:
                     for closed in machine.closed():
                         self._found(closed.findings)
                         self.states[closed.key] = closed.state
+        self.watermarks[number] = machine.watermark.value or 0.0
 
     def _found(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -119,8 +121,13 @@ def _silences(number: int) -> SilenceWatch | None:
     return SilenceWatch(rules)
 
 
-def bucket_findings(signals: Iterable[Event]) -> dict[str, tuple[float, dict[str, float]]]:
-    """Return {finding id: (statistic, details)} of a sorted pass over all signals, with no machine of ours."""
+def bucket_findings(
+    signals: Iterable[Event], watermarks: dict[int, float]
+) -> dict[str, tuple[float, dict[str, float]]]:
+    """Return {finding id: (statistic, details)} of a sorted pass over all signals, with no machine of ours.
+
+    Up to the watermark of each signals partition: later buckets are open.
+    """
     empty = tenant_settings(TENANTS, "").alerts.close_windows
     by_stream: dict[str, dict[str, Signal]] = {}
     for event in signals:
@@ -135,7 +142,9 @@ def bucket_findings(signals: Iterable[Event]) -> dict[str, tuple[float, dict[str
             for number, group in groupby(ordered, key=lambda signal: int(signal.time // BUCKET_SECONDS))
         }
         detector = LengthDetector()
-        for number in sorted({number + step for number in buckets for step in range(empty + 1)}):
+        edge = int(watermarks[partition_for(key, KAFKA.stream_partitions)] // BUCKET_SECONDS)
+        wanted = {number + step for number in buckets for step in range(empty + 1)}
+        for number in sorted(number for number in wanted if number < edge):
             finding = detector.update_many(buckets.get(number, []))
             assert finding is not None
             result[bucket_finding_id(key, "drift", number)] = (finding.statistic, finding.details)

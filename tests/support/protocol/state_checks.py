@@ -34,7 +34,11 @@ def bucket_findings_from_zero(rest: Rest) -> str:
         return ""
     signals = [event for event in rest.record.events(_NAMES.signals) if isinstance(event.data, Signal)]
     plain = {name: (one.statistic, one.details) for name, one in published.items() if one.detector == "drift"}
-    return "" if plain == bucket_findings(signals) else "findings differ from a sorted pass over all signals"
+    return (
+        ""
+        if plain == bucket_findings(signals, rest.watched.watermarks)
+        else "findings differ from a sorted pass over all signals"
+    )
 
 
 def states_from_zero(rest: Rest) -> str:
