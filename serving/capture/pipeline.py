@@ -6,7 +6,6 @@ again what is between them; consumers drop repeated ids.
 
 import asyncio
 import logging
-import time
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
@@ -147,12 +146,12 @@ class Pipeline:
                 if position % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)  # a send that needs no waiting would keep the sender from its turn
             self._advance(lease)
-            if time.monotonic() - self._saved_at >= self._pace.save_seconds:
+            if _now() - self._saved_at >= self._pace.save_seconds:
                 await self._save()
             if not items:
                 await self._wait(self._pace.poll_seconds)
-        deadline = time.monotonic() + _DRAIN_SECONDS
-        while self._window and time.monotonic() < deadline:
+        deadline = _now() + _DRAIN_SECONDS
+        while self._window and _now() < deadline:
             await self._wait(self._pace.poll_seconds)
             self._advance(lease)
         await self._save()
@@ -166,10 +165,11 @@ class Pipeline:
         self._careful = max(0, self._careful - 1)
 
     async def _wait(self, seconds: float) -> None:
-        if self._window:
-            await asyncio.wait(self._window[0].futures, timeout=seconds)
-        else:
+        """Wait for the first frame in flight; the head of a segment is none, it goes with the next look."""
+        if not self._window:
             await asyncio.sleep(seconds)
+        elif self._window[0].futures:
+            await asyncio.wait(self._window[0].futures, timeout=seconds)
 
     def _advance(self, lease: Lease) -> None:
         """Move the cursor over the completed prefix; raises DeliveryLost."""
@@ -179,10 +179,10 @@ class Pipeline:
             self._window.popleft()
             self._window_bytes -= entry.size
             self.cursor = entry.cursor
-            self._progress_at = time.monotonic()
+            self._progress_at = _now()
         if lease.is_lost:
             raise DeliveryLost(lease.reason)
-        if self._window and time.monotonic() - max(self._progress_at, self._window[0].began) > self._pace.stall_seconds:
+        if self._window and _now() - max(self._progress_at, self._window[0].began) > self._pace.stall_seconds:
             raise DeliveryLost(f"nothing was acknowledged for {self._pace.stall_seconds:.0f} s")
 
     def _check(self, entry: _Entry) -> None:
@@ -216,7 +216,7 @@ class Pipeline:
             except MessageSizeTooLargeError as error:
                 self._refused.add((item.cursor.segment, item.cursor.offset))
                 raise DeliveryLost(repr(error)) from error
-        self._window.append(_Entry(item.cursor, size, futures, time.monotonic()))
+        self._window.append(_Entry(item.cursor, size, futures, _now()))
         self._window_bytes += size
 
     async def _send_refused(self, lease: Lease, item: Item) -> list[Sent]:
@@ -243,7 +243,7 @@ class Pipeline:
 
     async def _save(self) -> None:
         """Write the cursor, then unlink what is behind it."""
-        self._saved_at = time.monotonic()
+        self._saved_at = _now()
         if self.cursor == self._saved:
             return
         cursor = self.cursor
@@ -256,6 +256,11 @@ class Pipeline:
         for index in segments(self._directory):
             if index < cursor.segment:
                 segment_path(self._directory, index).unlink(missing_ok=True)
+
+
+def _now() -> float:
+    """Return the loop's time: pace and patience follow the clock that waits."""
+    return asyncio.get_running_loop().time()
 
 
 def _without_idle_ticks(items: list[Item]) -> list[Item]:

@@ -23,7 +23,7 @@ from serving.capture.cursor import Cursor, Totals, load_totals, replace_file, sa
 from serving.capture.delivery import Delivery
 from serving.capture.heartbeat import Heartbeat
 from serving.capture.metrics import BalanceCollector, ShipperMetrics
-from serving.capture.pipeline import Pipeline
+from serving.capture.pipeline import Pace, Pipeline
 from serving.capture.spool import LOCK_FILE, FileLock, source_directories
 from stream.wire import TopicNames
 
@@ -144,8 +144,10 @@ class Shipper:
         partitions: int,
         registry: CollectorRegistry,
         tracer_provider: TracerProvider,
+        pace: Pace | None = None,
     ) -> None:
         self._root = root
+        self._pace = pace
         self._tracer = tracer_provider.get_tracer("weir.capture")
         self._metrics = ShipperMetrics(registry)
         registry.register(BalanceCollector(BalanceReader(root)))
@@ -173,9 +175,10 @@ class Shipper:
                 lock.release()
 
     async def _scan(self, stop: asyncio.Event) -> None:
-        folded = load_totals(self._root).folded
         for source, directory in source_directories(self._root).items():
-            if source in folded:
+            if not directory.is_dir():  # shipped whole and removed, while another one was adopted
+                continue
+            if source in load_totals(self._root).folded:
                 await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
                 continue
             await self._adopt(source, directory)
@@ -207,6 +210,7 @@ class Shipper:
             self._delivery,
             tracer=self._tracer,
             metrics=self._metrics,
+            pace=self._pace,
         )
         await pipeline.run(stop)
         while pipeline.closed and source not in self._adopted and not stop.is_set():

@@ -51,10 +51,23 @@ class Tail:
         if not indexes:
             raise FileNotFoundError(self._directory)
         self.bytes = _total_size(self._directory, indexes)
-        if indexes[-1] != self._segment:
-            self._segment, self._offset = indexes[-1], 0
-        while self._read_chunk():
-            pass
+        for index in reversed(indexes):
+            if self._follow(index):
+                return
+
+    def _follow(self, index: int) -> bool:
+        """Read on in segment `index`; False where it holds no whole frame: its writer begins it, or was killed as it did."""
+        before = self._segment, self._offset
+        if index != self._segment:
+            self._segment, self._offset = index, 0
+        found = False
+        with contextlib.suppress(FileNotFoundError):  # freed since we looked
+            while self._read_chunk():
+                found = True
+        if not found and index != before[0]:
+            self._segment, self._offset = before
+            return False
+        return True
 
     def _read_chunk(self) -> bool:
         data = _read_at(segment_path(self._directory, self._segment), self._offset)

@@ -15,6 +15,7 @@ __all__ = [
     "StreamAlerts",
     "decode",
     "encode",
+    "order",
     "short_id",
     "slot",
 ]
@@ -160,3 +161,18 @@ def decode(value: bytes) -> StreamAlerts:
     if state.version != _VERSION:
         raise StateUnreadable(f"alert state of version {state.version}, this is {_VERSION}; it is rebuilt from the log")
     return state
+
+
+class _Order(msgspec.Struct, kw_only=True):
+    offset: int
+
+
+_ORDER = msgspec.msgpack.Decoder(_Order)
+
+
+def order(_key: bytes, value: bytes) -> float:
+    """Return how far a stream's value has come: the offset of what changed it last; raises StateUnreadable."""
+    try:
+        return _ORDER.decode(value).offset
+    except msgspec.MsgspecError as error:
+        raise StateUnreadable(f"alert state of {len(value)} bytes cannot be read") from error

@@ -4,7 +4,7 @@ import msgspec
 
 from stream.errors import StateUnreadable
 
-__all__ = ["FiringAlert", "ModelState", "decode", "encode", "remember"]
+__all__ = ["FiringAlert", "ModelState", "decode", "encode", "order", "remember"]
 
 _VERSION = 1
 _REMEMBERED = 64
@@ -80,3 +80,18 @@ def decode(value: bytes) -> ModelState:
     if state.version != _VERSION:
         raise StateUnreadable(f"retraining state of version {state.version}, this is {_VERSION}; rebuilt from the log")
     return state
+
+
+class _Order(msgspec.Struct, kw_only=True):
+    offsets: dict[str, int]
+
+
+_ORDER = msgspec.msgpack.Decoder(_Order)
+
+
+def order(_key: bytes, value: bytes) -> float:
+    """Return how far a model's value has come: the offsets of what changed it, which only grow; raises StateUnreadable."""
+    try:
+        return sum(_ORDER.decode(value).offsets.values())
+    except msgspec.MsgspecError as error:
+        raise StateUnreadable(f"retraining state of {len(value)} bytes cannot be read") from error

@@ -15,7 +15,7 @@ from faust.types import TP
 from yarl import URL
 
 from stream.runtime.publish import Publisher
-from stream.runtime.table import AckedTable
+from stream.runtime.table import AckedTable, Order
 from stream.runtime.transport import Consumer, Transport
 from stream.settings import KafkaSettings
 
@@ -77,9 +77,11 @@ class BaseApp(faust.App):
             allow_empty=True,
         )
 
-    def raw_table(self, name: str, partitions: int) -> AckedTable:
-        """Return an :class:`AckedTable` whose changelog has as many partitions as its source."""
-        return cast(AckedTable, self.Table(name, key_type=bytes, value_type=bytes, partitions=partitions))
+    def raw_table(self, name: str, partitions: int, order: Order | None = None) -> AckedTable:
+        """Return an :class:`AckedTable` whose changelog has as many partitions as its source; `order` tells its newer states."""
+        table = cast(AckedTable, self.Table(name, key_type=bytes, value_type=bytes, partitions=partitions))
+        table.order = order or table.order
+        return table
 
     @property
     def acked_consumer(self) -> Consumer:

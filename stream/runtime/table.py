@@ -3,25 +3,43 @@
 Why this exists: ``table[key] = value`` of Faust throws away the future of its changelog record (faults.md, trap 5), so that an
 event can be acknowledged whose state was never kept, and takes the partition from whatever event is current. Here a write
 names its partition and returns when the changelog has it; memory never runs ahead of the changelog.
+
+The last record of a key is not always its newest state: a worker that stood still past its session, or that sends again after a
+failure, writes beside the one that has its partition by then. States are functions of the log, so the one that has come further
+is the right one, whoever wrote it; recovery keeps that, and writes it again behind the stale one, before compaction drops it.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import faust
+from faust.types import TP
 
 from stream.errors import StateUnreadable, TopicMismatch
 from stream.wire import partition_for
 
-__all__ = ["AckedTable"]
+__all__ = ["AckedTable", "Order"]
 
 _log = logging.getLogger(__name__)
 _StateT = TypeVar("_StateT")
+#: How far the state in (key, value) has come in the log; raises StateUnreadable.
+Order = Callable[[bytes, bytes], float]
 
 
 class AckedTable(faust.Table[bytes, bytes]):
-    """A table of raw bytes; written with :meth:`put` and :meth:`remove` alone."""
+    """A table of raw bytes; written with :meth:`put` and :meth:`remove` alone.
+
+    Attributes
+    ----------
+    order
+        Tells the newer of two states of a key; by default the last one written is.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.order: Order = lambda _key, _value: 0.0
+        self._stale: dict[bytes, int] = {}
 
     def read(self, partition: int, decode: Callable[[bytes], _StateT]) -> tuple[dict[str, _StateT], set[str]]:
         """Return the states of `partition` by key, and the keys of those that `decode` finds unreadable.
@@ -49,6 +67,8 @@ class AckedTable(faust.Table[bytes, bytes]):
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
         """Write `value` to the changelog, then to memory.
 
+        A write that took so long that a newer state was recovered meanwhile (its partition went and came back) is undone.
+
         Parameters
         ----------
         key, value
@@ -57,6 +77,9 @@ class AckedTable(faust.Table[bytes, bytes]):
             The partition of the event that the state comes from.
         """
         await self._publish(key, value, partition)
+        while self._is_older(self._order(key, value), self._order(key, self.data.get(key))):
+            value = self.data[key]
+            await self._publish(key, value, partition)
         self.data[key] = value
         self._partition_of()[key] = partition
 
@@ -77,6 +100,45 @@ class AckedTable(faust.Table[bytes, bytes]):
         raise TypeError(
             f"table {self.name}: a plain deletion is not awaited; use `await table.remove(key, partition=…)`"
         )
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take what recovery has read of the changelog, but for states that are older than what was read before."""
+        orders: dict[bytes, float | None] = {}
+        super().apply_changelog_batch([event for event in batch if self._is_newest(event, orders)])
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Write anew what a stale state stands behind in the changelog."""
+        await super().on_recovery_completed(active_tps, standby_tps)
+        stale, self._stale = self._stale, {}
+        for key, partition in stale.items():
+            if key in self.data and any(tp.partition == partition for tp in active_tps):
+                _log.warning("table %s, partition %d: an older writer came after a newer one", self.name, partition)
+                await self._publish(key, self.data[key], partition)
+
+    def _is_newest(self, event: Any, orders: dict[bytes, float | None]) -> bool:
+        """Whether a changelog record is no older than what is known of its key; `orders` is of this batch.
+
+        Of a state that cannot be read nothing is known: it counts, and is rebuilt from the log, and so does what comes after it.
+        """
+        key, value = event.key, event.message.value
+        order = self._order(key, value)
+        known = orders[key] if key in orders else self._order(key, self.data.get(key))
+        if self._is_older(order, known):
+            self._stale[key] = event.message.partition
+            return False
+        self._stale.pop(key, None)
+        orders[key] = order
+        return True
+
+    @staticmethod
+    def _is_older(order: float | None, known: float | None) -> bool:
+        return order is not None and known is not None and order < known
+
+    def _order(self, key: bytes, value: bytes | None) -> float | None:
+        try:
+            return self.order(key, value) if value is not None else None
+        except StateUnreadable:
+            return None
 
     def _partition_of(self) -> dict[bytes, int]:
         """Return the memory store's record of each key's partition, by which it drops what is another worker's."""

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 _STAGE = "watch"
 #: Log time between two ticks to findings.
 _TICK_SECONDS = 1.0
+#: Log time between two writes of the watermark, while its sources stay the same; a restart reads the ticks since.
+_KEEP_SECONDS = 30.0
 
 
 class _Place:
@@ -46,6 +48,7 @@ class _Place:
         self.machine = machine
         self.silence = silence
         self.sources = sources
+        self.kept = machine.watermark.value
         self.forwarded: float | None = None
 
 
@@ -103,11 +106,12 @@ class WatchStage:
                 await self._finish(place, closed, raw)
             return
         if offer is not None:
-            (self._context.metrics.late if offer is Offer.LATE else self._context.metrics.repeated).inc()
+            late = offer is Offer.LATE and raw.message.offset > place.machine.offset
+            (self._context.metrics.late if late else self._context.metrics.repeated).inc()
         self._app.settle(raw)
 
     async def _tick(self, place: _Place, tick: Tick, raw: Any) -> None:
-        moved = place.machine.tick(tick)
+        moved = place.machine.tick(tick, raw.message.offset)
         if place.silence is not None:
             await self._tell_silence(place, place.silence, tick, raw)
         if moved:
@@ -159,12 +163,16 @@ class WatchStage:
         await self._context.publish(self._context.names.findings, event, place.number)
 
     async def _keep_sources(self, place: _Place, raw: Any) -> None:
-        """Remember which sources live, so that a restarted stage waits for each of them."""
-        live = place.machine.watermark.live()
-        if live != place.sources and self._app.is_current(raw):
-            state = encode(SourcesState(sources=tuple(sorted(live))))
-            await self._table.put(sources_key(place.number).encode(), state, partition=place.number)
-            place.sources = live
+        """Remember which sources live and how far log time has come, so that a restarted stage goes on there."""
+        watermark = place.machine.watermark
+        live, value = watermark.live(), watermark.value
+        due = value is not None and (place.kept is None or value >= place.kept + _KEEP_SECONDS)
+        if (live != place.sources or due) and self._app.is_current(raw):
+            state = SourcesState(
+                sources=tuple(sorted(live)), offset=place.machine.offset, lanes=watermark.lanes, value=value
+            )
+            await self._table.put(sources_key(place.number).encode(), encode(state), partition=place.number)
+            place.sources, place.kept = live, value
 
     def _traced(self, event: Event) -> Event:
         """Give an alarm a span of its own, child of the event that speaks most, linked to the others."""
@@ -206,7 +214,7 @@ class WatchStage:
 
     async def _load(self, partition: int, offset: int) -> _Place:
         known = self._known(partition)
-        machine = PartitionWatch(self._rules, known)
+        machine = PartitionWatch(self._rules, known.sources)
         count = self._context.kafka.stream_partitions
         for key, value in rows(self._table):
             if not key.startswith(b"\0") and partition_for(key, count) == partition:
@@ -214,17 +222,30 @@ class WatchStage:
         if lost := machine.lost():
             logger.warning("partition %d: the state of %d streams is rebuilt from the log", partition, len(lost))
             await self._rebuild(machine, partition, offset)
-        return _Place(partition, machine, set(known), await self._silences.load(partition, offset))
+        elif machine.resume(known):
+            await self._catch_up(machine, partition, offset)
+        silence = await self._silences.load(partition, offset)
+        return _Place(partition, machine, set(known.sources), silence)
 
-    def _known(self, partition: int) -> tuple[str, ...]:
+    def _known(self, partition: int) -> SourcesState:
         value = self._table.data.get(sources_key(partition).encode())
         if value is None:
-            return ()
+            return SourcesState()
         try:
-            return decode_sources(value).sources
+            return decode_sources(value)
         except StateUnreadable as error:
             logger.warning("partition %d: %s", partition, error)
-            return ()
+            return SourcesState()
+
+    async def _catch_up(self, machine: PartitionWatch, partition: int, end: int) -> None:
+        """Take the ticks between the stored watermark and `end`; what they closed was closed before they were acknowledged."""
+        offsets = range(machine.offset + 1, end)
+        if not offsets:
+            return
+        options, topic = self._context.kafka.client_options(), self._context.names.signals
+        async for offset, event in retained(options, topic, partition, offsets, self._app.progress):
+            if isinstance(event.data, Tick):
+                machine.tick(event.data, offset)
 
     async def _rebuild(self, machine: PartitionWatch, partition: int, offset: int) -> None:
         replayed = machine.replayer()

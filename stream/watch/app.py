@@ -10,14 +10,17 @@ from prometheus_client import CollectorRegistry
 from detectors.base import StreamDetector
 from detectors.registry import STREAM, create_stream
 from stream.alerting.agent import AlertStage
+from stream.alerting.state import order as alert_order
 from stream.deadletter import DeadLetters
 from stream.retraining.agent import RetrainStage
+from stream.retraining.state import order as retraining_order
 from stream.runtime import BaseApp, create_base_app
 from stream.settings import KafkaSettings, TenantSettings, WatchSettings, tenant_settings
 from stream.watch.agent import WatchStage
-from stream.watch.machine import WatchRules
+from stream.watch.machine import Detectors, WatchRules
 from stream.watch.metrics import WatchMetrics
 from stream.watch.stage import StageContext, drain
+from stream.watch.state import order as watch_order
 
 __all__ = ["create_app", "stream_detectors"]
 
@@ -37,6 +40,7 @@ def create_app(  # noqa: PLR0913 - what a process has to give, by name
     data_dir: Path,
     registry: CollectorRegistry,
     tracer_provider: TracerProvider,
+    detectors: Detectors = stream_detectors,
 ) -> BaseApp:
     """Return the Faust app ``watch``, to be run by :func:`stream.runtime.worker.run`.
 
@@ -50,6 +54,8 @@ def create_app(  # noqa: PLR0913 - what a process has to give, by name
         Settings by tenant name or pattern.
     data_dir
         This worker's own.
+    detectors
+        Makes a tenant's stream detectors, where they are not the registered ones (tests).
 
     Raises
     ------
@@ -63,7 +69,7 @@ def create_app(  # noqa: PLR0913 - what a process has to give, by name
     context = StageContext(
         app, known, tracer_provider.get_tracer("weir.watch"), WatchMetrics(registry), _dead_letters(app, registry)
     )
-    _watch_agent(app, context, watch)
+    _watch_agent(app, context, watch, detectors)
     _alert_agent(app, context)
     _retrain_agent(app, context)
     return app
@@ -95,15 +101,15 @@ def _dead_letters(app: BaseApp, registry: CollectorRegistry) -> dict[str, DeadLe
     return dict(zip(("watch", "alert", "retrain"), (first, *others), strict=True))
 
 
-def _watch_agent(app: BaseApp, context: StageContext, settings: WatchSettings) -> None:
+def _watch_agent(app: BaseApp, context: StageContext, settings: WatchSettings, detectors: Detectors) -> None:
     rules = WatchRules(
         partitions=app.kafka.partitions,
         source_silence_seconds=settings.source_silence_seconds,
         tenants=context.tenants,
-        detectors=stream_detectors,
+        detectors=detectors,
     )
     count = app.kafka.stream_partitions
-    stage = WatchStage(context, app.raw_table("streams", count), settings, rules)
+    stage = WatchStage(context, app.raw_table("streams", count, watch_order), settings, rules)
     app.held = stage.held
 
     async def watch(stream: Any) -> None:
@@ -114,7 +120,7 @@ def _watch_agent(app: BaseApp, context: StageContext, settings: WatchSettings) -
 
 def _alert_agent(app: BaseApp, context: StageContext) -> None:
     count = app.kafka.stream_partitions
-    stage = AlertStage(context, app.raw_table("alerts", count))
+    stage = AlertStage(context, app.raw_table("alerts", count, alert_order))
 
     async def alert(stream: Any) -> None:
         await drain(stream, stage.handle)
@@ -124,7 +130,7 @@ def _alert_agent(app: BaseApp, context: StageContext) -> None:
 
 def _retrain_agent(app: BaseApp, context: StageContext) -> None:
     count = app.kafka.stream_partitions
-    stage = RetrainStage(context, app.raw_table("retraining", count))
+    stage = RetrainStage(context, app.raw_table("retraining", count, retraining_order))
 
     async def retrain(stream: Any) -> None:
         await drain(stream, stage.handle)

@@ -16,7 +16,7 @@ from stream.errors import StateUnreadable
 from stream.settings import TenantSettings
 from stream.watch.buckets import Held, Offer, StreamBuckets
 from stream.watch.findings import StreamBucket, finding_event, reset_event
-from stream.watch.state import StreamState, decode_stream, encode
+from stream.watch.state import SourcesState, StreamState, decode_stream, encode
 from stream.watch.watermark import Watermark
 from stream.wire import Event, Signal, Tick, stream_key
 
@@ -128,6 +128,19 @@ class PartitionWatch:
         self._only = only
         self._streams: dict[str, _Stream] = {}
         self.watermark = Watermark(rules.partitions, rules.source_silence_seconds, known)
+        self.offset = -1
+
+    def resume(self, stored: SourcesState) -> bool:
+        """Go on with the watermark that was stored, after its tick; False where a state of an earlier Weir has none.
+
+        What is late is decided by the watermark: it must be the same after a restart, or an event that came too late before it would be
+        held after it. Every bucket that it has passed is closed in the stored states, so ticks up to its own say nothing new. Where
+        a state was lost that is not so: then the stage waits for its sources instead.
+        """
+        if not self.watermark.restore(stored.lanes, stored.value):
+            return False
+        self.offset = stored.offset
+        return True
 
     def load(self, key: str, value: bytes) -> None:
         """Continue a stream from its table value; what cannot be read is noted in :meth:`lost`."""
@@ -183,8 +196,15 @@ class PartitionWatch:
             stream = self._streams[key] = self._new(key, None)
         return stream.buckets.offer(event, signal, token, self.watermark.value)
 
-    def tick(self, tick: Tick) -> bool:
-        """Take one of score's ticks; return whether the watermark moved, and :meth:`closed` may have something."""
+    def tick(self, tick: Tick, offset: int | None = None) -> bool:
+        """Take one of score's ticks; return whether the watermark moved, and :meth:`closed` may have something.
+
+        One whose `offset` was taken before changes nothing.
+        """
+        if offset is not None:
+            if offset <= self.offset:
+                return False
+            self.offset = offset
         return self.watermark.apply(tick)
 
     def closed(self, *, snapshot: bool = True) -> Iterator[ClosedStream]:

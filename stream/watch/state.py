@@ -16,6 +16,7 @@ __all__ = [
     "decode_sources",
     "decode_stream",
     "encode",
+    "order",
     "silence_key",
     "sources_key",
 ]
@@ -51,10 +52,21 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
-    """The live sources, written whenever their set changes."""
+    """What a partition has heard of its sources, after the tick at `offset` and all that it closed.
+
+    Parameters
+    ----------
+    sources
+        The live ones.
+    lanes, value
+        By inference partition, and the watermark that follows; none in a row of an earlier Weir.
+    """
 
     version: int = _VERSION
     sources: tuple[str, ...] = ()
+    offset: int = -1
+    lanes: list[SourceLane] = []
+    value: float | None = None
 
 
 class SilenceLane(msgspec.Struct, kw_only=True):
@@ -133,6 +145,27 @@ def decode_sources(value: bytes) -> SourcesState:
 def decode_silence(value: bytes) -> SilenceState:
     """Read the silences; raises StateUnreadable."""
     return _decoded(_SILENCE, value)
+
+
+class _Order(msgspec.Struct, kw_only=True):
+    """As much of a state as says how far it has come."""
+
+    seconds: float = 0.0
+    last_closed: int = 0
+    offset: int = -1
+
+
+_ORDER = msgspec.msgpack.Decoder(_Order)
+_OWN_PREFIX = b"\0"
+
+
+def order(key: bytes, value: bytes) -> float:
+    """Return how far a row's state has come: log time of a stream, offset of the others; raises StateUnreadable."""
+    try:
+        state = _ORDER.decode(value)
+    except msgspec.MsgspecError as error:
+        raise StateUnreadable(f"a state of {len(value)} bytes cannot be read") from error
+    return state.offset if key.startswith(_OWN_PREFIX) else (state.last_closed + 1) * state.seconds
 
 
 def _decoded(decoder: "msgspec.msgpack.Decoder[_StateT]", value: bytes) -> _StateT:

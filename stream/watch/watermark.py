@@ -122,6 +122,18 @@ class Watermark:
         self.value: float | None = None
         self.newest: float | None = None
 
+    @property
+    def lanes(self) -> list[SourceLane]:
+        """What each inference partition says, to be stored with :attr:`value`."""
+        return self._partitions
+
+    def restore(self, lanes: list[SourceLane], value: float | None) -> bool:
+        """Go on where a former instance stood, instead of waiting; False where its number of partitions was another."""
+        if len(lanes) != len(self._partitions):
+            return False
+        self._partitions, self.value = lanes, value
+        return True
+
     def apply(self, tick: Tick) -> bool:
         """Take one of score's ticks; return whether the watermark moved. A tick of an unknown partition changes nothing."""
         if not 0 <= tick.partition < len(self._partitions):

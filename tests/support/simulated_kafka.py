@@ -1,85 +1,193 @@
-"""A broker in memory that keeps a partition's order, acknowledges when told to, and loses producers when told to."""
+"""A broker in memory: partitions, compaction, consumer groups; and a shipper's delivery to it that a test moves by hand."""
 
 import asyncio
+import bisect
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+import msgspec
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from serving.capture.delivery import DeliveryLost
 from stream.wire import TopicNames, decode
 
-__all__ = ["SimulatedKafka"]
+__all__ = ["Group", "Place", "SimulatedKafka", "SteppedDelivery", "Stored"]
+
+#: A topic and a number of one of its partitions; Faust's TP and aiokafka's TopicPartition equal it.
+Place = tuple[str, int]
 
 
-class SimulatedLease:
-    def __init__(self, kafka):
-        self._kafka = kafka
-        self.reason = ""
-        self.is_lost = False
+class Stored(msgspec.Struct, frozen=True):
+    """A record as a consumer gets it; `timestamp` in milliseconds."""
 
-    async def send(self, topic, partition, key, value, headers):
-        if self.is_lost:
-            raise DeliveryLost(self.reason)
-        future = asyncio.get_running_loop().create_future()
-        self._kafka.pending.append((future, topic, partition, decode(value, headers), headers))
-        return future
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp: int
 
-    def lose(self, reason):
-        if not self.is_lost:
-            self.is_lost, self.reason = True, reason
-            self._kafka.abandon()
+
+class Group:
+    """A consumer group's committed offsets, and the generation of its assignment."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.committed: dict[Place, int] = {}
 
 
 class SimulatedKafka:
-    """Stands where a Delivery does."""
+    """Topics that keep everything, and what compaction leaves of it.
+
+    Parameters
+    ----------
+    topics
+        Partitions by topic; another topic is refused.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(self, topics: Mapping[str, int], clock: Callable[[], float] = time.time) -> None:
+        self.topics = dict(topics)
+        self.written: dict[Place, list[Stored]] = {
+            (topic, number): [] for topic, count in topics.items() for number in range(count)
+        }
+        self._retained = {place: list[Stored]() for place in self.written}
+        self._clock = clock
+        self.groups: dict[str, Group] = {}
+        self.on_commit: list[Callable[[str, Mapping[Place, int]], None]] = []
+
+    def group(self, name: str) -> Group:
+        """Return a group; made where there is none."""
+        return self.groups.setdefault(name, Group())
+
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes]],
+    ) -> Stored:
+        """Write a record; from here on every consumer can read it."""
+        log = self.written[topic, partition]
+        record = Stored(topic, partition, len(log), key, value, tuple(headers), int(self._clock() * 1000))
+        log.append(record)
+        self._retained[topic, partition].append(record)
+        return record
+
+    def end(self, place: Place) -> int:
+        """Return the offset that the next record gets."""
+        return len(self.written[place[0], place[1]])
+
+    def read(self, place: Place, offset: int, count: int) -> list[Stored]:
+        """Return the next records that are retained from `offset` on."""
+        log = self._retained[place[0], place[1]]
+        if not log or log[-1].offset < offset:
+            return []
+        start = bisect.bisect_left(log, offset, key=lambda record: record.offset)
+        return log[start : start + count]
+
+    def retained(self, topic: str) -> list[Stored]:
+        """Return what is retained of a topic, partition by partition."""
+        return [record for number in range(self.topics[topic]) for record in self._retained[topic, number]]
+
+    def compact(self, topic: str, keep_newest: int) -> None:
+        """Keep the last record of each key but for the newest ones, Kafka's active segment, which it does not look at."""
+        for number in range(self.topics[topic]):
+            log = self._retained[topic, number]
+            closed, active = log[: max(0, len(log) - keep_newest)], log[max(0, len(log) - keep_newest) :]
+            newest = {record.key: record.offset for record in closed}
+            self._retained[topic, number] = [r for r in closed if newest[r.key] == r.offset] + active
+
+    def commit(self, group: str, generation: int, offsets: Mapping[Place, int]) -> bool:
+        """Commit a group's offsets; False where another generation has begun."""
+        known = self.group(group)
+        if generation != known.generation:
+            return False
+        for call in self.on_commit:
+            call(group, offsets)
+        known.committed |= offsets
+        return True
+
+
+class SteppedDelivery:
+    """Stands where a Delivery does: what is sent waits until it is taken, or lost, by hand."""
 
     def __init__(self, partitions: int = 4) -> None:
         self.names = TopicNames()
         self.partitions = partitions
-        self.log = []
-        self.headers = []
-        self.pending = []
-        self.refuses = None
+        self.kafka = SimulatedKafka({self.names.inference: partitions, self.names.feedback: partitions})
+        self.pending: list[tuple[Any, ...]] = []
+        self.log: list[tuple[str, int, Any]] = []
+        self.headers: list[Any] = []
+        self.refuses: Callable[[Any], bool] | None = None
         self.up = asyncio.Event()
         self.up.set()
-        self._lease = SimulatedLease(self)
+        self._lease = _SteppedLease(self)
 
-    async def lease(self):
+    async def lease(self) -> "_SteppedLease":
         await self.up.wait()
         if self._lease.is_lost:
-            self._lease = SimulatedLease(self)
+            self._lease = _SteppedLease(self)
         return self._lease
 
-    def take(self, count=None):
+    def take(self, count: int | None = None) -> None:
         """Take the first `count` of what was sent, and acknowledge it."""
         count = len(self.pending) if count is None else count
         taken, self.pending = self.pending[:count], self.pending[count:]
-        for future, topic, partition, event, headers in taken:
-            if self.refuses is not None and self.refuses(event):
+        for future, *record in taken:
+            if self.refuses is not None and self.refuses(_event(record)):
                 _fail(future, MessageSizeTooLargeError())
                 continue
-            self.log.append((topic, partition, event))
-            self.headers.append(headers)
+            stored = self._write(record)
             if not future.done():
-                future.set_result(_Metadata(len(self.log)))
+                future.set_result(stored)
 
-    def lose(self, taken_silently=0):
+    def lose(self, taken_silently: int = 0) -> None:
         """Fail what was sent as a lost sequence does; the first `taken_silently` were written, their answer was lost."""
-        for _, topic, partition, event, headers in self.pending[:taken_silently]:
-            self.log.append((topic, partition, event))
-            self.headers.append(headers)
+        for _, *record in self.pending[:taken_silently]:
+            self._write(record)
         self.abandon()
 
-    def abandon(self):
+    def abandon(self) -> None:
         pending, self.pending = self.pending, []
         for future, *_ in pending:
             _fail(future, OutOfOrderSequenceNumber())
 
+    def _write(self, record: list[Any]) -> Stored:
+        topic, partition, _, _, headers = record
+        self.log.append((topic, partition, _event(record)))
+        self.headers.append(headers)
+        return self.kafka.append(*record)
 
-class _Metadata:
-    def __init__(self, offset):
-        self.offset = offset
+
+class _SteppedLease:
+    def __init__(self, delivery: SteppedDelivery) -> None:
+        self._delivery = delivery
+        self.reason = ""
+        self.is_lost = False
+
+    async def send(self, topic: str, partition: int, key: Any, value: bytes, headers: Any) -> "asyncio.Future[Any]":
+        if self.is_lost:
+            raise DeliveryLost(self.reason)
+        future = asyncio.get_running_loop().create_future()
+        self._delivery.pending.append((future, topic, partition, key, value, headers))
+        return future
+
+    def lose(self, reason: str) -> None:
+        if not self.is_lost:
+            self.is_lost, self.reason = True, reason
+            self._delivery.abandon()
 
 
-def _fail(future, error):
+def _event(record: list[Any]) -> Any:
+    _, _, _, value, headers = record
+    return decode(value, headers)
+
+
+def _fail(future: "asyncio.Future[Any]", error: Exception) -> None:
     if not future.done():
         future.set_exception(error)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import NoOpTracer
 from prometheus_client import CollectorRegistry
-from support.simulated_kafka import SimulatedKafka
+from support.simulated_kafka import SteppedDelivery
 from support.spool import Spool, small_bounds
 
 from serving.capture.adopt import adopt
@@ -39,7 +39,7 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.kafka = SimulatedKafka(partitions=3)
+        self.kafka = SteppedDelivery(partitions=3)
         self.accepted = 0
         self.names: list[str] = []
         self.open: list[str] = []

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
-from support.simulated_kafka import SimulatedKafka
+from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, Spool, small_bounds
 
 from serving.capture.balance import SourceReader
@@ -60,7 +60,7 @@ async def finish(stop, task):
 
 
 async def test_a_closed_spool_is_delivered_whole_and_in_order(spool, ship):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     for number in range(30):
         spool.request(f"r{number}")
         spool.end(f"r{number}")
@@ -85,7 +85,7 @@ async def test_a_closed_spool_is_delivered_whole_and_in_order(spool, ship):
 
 
 async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(spool, ship):
-    kafka = SimulatedKafka(partitions=8)
+    kafka = SteppedDelivery(partitions=8)
     for number in range(20):
         spool.request(f"r{number}")
         spool.end(f"r{number}")
@@ -103,7 +103,7 @@ async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(sp
 
 
 async def test_the_cursor_never_passes_what_is_not_acknowledged(spool, ship):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     for number in range(10):
         spool.request(f"r{number}")
     pipeline, stop, task = ship(kafka)
@@ -119,7 +119,7 @@ async def test_the_cursor_never_passes_what_is_not_acknowledged(spool, ship):
 
 
 async def test_after_a_lost_producer_everything_unacknowledged_is_sent_again_in_order(spool, ship):
-    kafka = SimulatedKafka(partitions=1)
+    kafka = SteppedDelivery(partitions=1)
     for number in range(10):
         spool.request(f"r{number}")
     _, stop, task = ship(kafka)
@@ -133,7 +133,7 @@ async def test_after_a_lost_producer_everything_unacknowledged_is_sent_again_in_
 
 
 async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, ship, monkeypatch):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     for number in range(40):
         spool.request(f"r{number}")
     first = segments(spool.directory)
@@ -157,7 +157,7 @@ async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, ship, m
 
 
 async def test_a_shipper_killed_before_its_cursor_sends_again_and_loses_nothing(spool, ship):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     for number in range(10):
         spool.request(f"r{number}")
     _, _, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=3600))
@@ -175,7 +175,7 @@ async def test_a_shipper_killed_before_its_cursor_sends_again_and_loses_nothing(
 
 
 async def test_in_flight_records_are_bounded(spool, ship):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     for number in range(200):
         spool.request(f"r{number}")
     _, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, window_frames=16))
@@ -189,7 +189,7 @@ async def test_in_flight_records_are_bounded(spool, ship):
 
 
 async def test_a_producer_that_gets_nothing_through_is_given_up(spool, ship):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     spool.request("a")
     _, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, stall_seconds=0.05))
     await until(lambda: kafka.pending)
@@ -201,7 +201,7 @@ async def test_a_producer_that_gets_nothing_through_is_given_up(spool, ship):
 
 
 async def test_a_record_that_the_broker_refuses_is_found_in_its_batch_and_moved_aside(spool, ship):
-    kafka = SimulatedKafka(partitions=2)
+    kafka = SteppedDelivery(partitions=2)
     for number in range(12):
         spool.request(f"r{number}")
     kafka.refuses = lambda event: event.correlationid == "r5" and isinstance(event.data, RequestRecord)
@@ -218,7 +218,7 @@ async def test_a_record_that_the_broker_refuses_is_found_in_its_batch_and_moved_
 
 
 async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     for number in range(12):
         spool.request(f"r{number}")
     path = segment_path(spool.directory, 0)
@@ -238,7 +238,7 @@ async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
 
 @pytest.mark.parametrize("spool", [1_000_000], indirect=True)
 async def test_ticks_of_an_idle_night_are_sent_as_one(spool, ship):
-    kafka = SimulatedKafka(partitions=3)
+    kafka = SteppedDelivery(partitions=3)
     for _ in range(50):
         spool.writer.tick()
     spool.request("a")
@@ -251,7 +251,7 @@ async def test_ticks_of_an_idle_night_are_sent_as_one(spool, ship):
 
 
 async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, ship, spans):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     spool.request("a")
     spool.end("a")
     spool.writer.tick()
@@ -273,12 +273,12 @@ async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, ship, spa
         assert (span.name, span.kind) == ("send weir.inference", SpanKind.PRODUCER)
         assert f"{span.parent.span_id:016x}" == origin.span_id
         assert f"{span.context.trace_id:032x}" == origin.trace_id
-        assert span.attributes["messaging.kafka.offset"] > 0
+        assert span.attributes["messaging.kafka.offset"] in {0, 1}
         assert "hello" not in str(dict(span.attributes))
 
 
 async def test_with_the_broker_away_the_pipeline_waits_and_can_be_stopped(spool, ship):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     kafka.up.clear()
     spool.request("a")
     _, stop, task = ship(kafka)
@@ -289,7 +289,7 @@ async def test_with_the_broker_away_the_pipeline_waits_and_can_be_stopped(spool,
 
 
 async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_ended(spool, ship):
-    kafka = SimulatedKafka()
+    kafka = SteppedDelivery()
     spool.writer.finish()
     _, _, task = ship(kafka)
     await until(lambda: kafka.pending)
@@ -298,3 +298,18 @@ async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_
     pipeline, _, again = ship(kafka)
     await asyncio.wait_for(again, 10)
     assert pipeline.closed
+
+
+@pytest.mark.parametrize("spool", [2000], indirect=True)
+async def test_the_head_of_a_segment_is_nothing_to_wait_for(spool, ship):
+    """It goes out as no record: with the window full behind it, or when it was the first in flight at a stop."""
+    kafka = SteppedDelivery()
+    for number in range(12):
+        spool.request(f"r{number}")
+    assert len(segments(spool.directory)) > 2
+    pipeline, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, window_frames=1))
+    while pipeline.cursor.number < 12:
+        await asyncio.wait({task}, timeout=0.001)
+        assert not task.done(), task.exception()
+        kafka.take()
+    await finish(stop, task)

@@ -6,7 +6,8 @@ from support.signal_log import MODEL, LevelDetector, interleaved, lanes, rules, 
 from stream.watch.buckets import Offer
 from stream.watch.findings import EVIDENCE, RESET
 from stream.watch.machine import PartitionWatch
-from stream.watch.state import decode_stream
+from stream.watch.state import SourcesState, decode_sources, decode_stream, encode
+from stream.watch.watermark import SourceLane
 from stream.wire import stream_key
 
 KEY = stream_key("acme", MODEL, "input")
@@ -210,3 +211,30 @@ def test_a_stream_without_traffic_is_told_a_few_empty_buckets_then_costs_nothing
         machine.tick(score_tick(0, {"s": float(second)}).data)
         buckets += [event.data.bucket for closed in machine.closed() for event in closed.findings]
     assert buckets == [1, 2, 3]
+
+
+def test_what_came_too_late_before_a_restart_comes_too_late_after_it():
+    """A new source, behind the watermark: held, its event would close a bucket that one pass from zero never closes."""
+    late = signal_event("late", 4.0)
+    before = PartitionWatch(rules(2))
+    for partition in range(2):
+        before.tick(score_tick(partition, {"a": 22.0}).data, partition)
+    assert before.offer(late, None) is Offer.LATE
+    watermark = before.watermark
+    stored = encode(SourcesState(sources=("a",), offset=before.offset, lanes=watermark.lanes, value=watermark.value))
+    after = PartitionWatch(rules(2), ("a",))
+    assert after.resume(decode_sources(stored))
+    assert after.offer(late, None) is Offer.LATE
+    assert not after.tick(score_tick(1, {"a": 30.0}).data, 1), "read again, it says nothing new"
+    assert not after.tick(score_tick(0, {"a": 30.0}).data, 2)
+    assert after.tick(score_tick(1, {"a": 30.0}).data, 3)
+    assert after.watermark.value == 30.0
+
+
+def test_a_stage_with_another_number_of_partitions_or_an_earlier_row_waits_for_its_sources():
+    one = [SourceLane(heard=True, low=9.0)]
+    for stored in (SourcesState(sources=("a",), lanes=one, value=9.0), SourcesState(sources=("a",))):
+        machine = PartitionWatch(rules(2), stored.sources)
+        assert not machine.resume(stored)
+        assert machine.watermark.value is None
+        assert machine.watermark.live() == {"a"}

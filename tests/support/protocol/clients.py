@@ -1,0 +1,218 @@
+"""aiokafka's clients, doubled on a simulated broker: as much of them as our code calls."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+import serving.capture.delivery
+import stream.ledger.kafka
+import stream.ledger.publish
+import stream.retraining.ranges
+import stream.watch.retained
+from support.protocol.network import Line, Network
+from support.protocol.virtual_time import CURRENT
+from support.simulated_kafka import Place
+
+__all__ = ["Admin", "Consumer", "Producer", "doubled", "lose_producer"]
+
+#: Where a client of a bootstrap address finds its network.
+_NETWORKS: dict[str, Network] = {}
+
+
+@contextmanager
+def doubled(address: str, network: Network) -> Iterator[None]:
+    """Put the doubles in the place of aiokafka's clients, and let `address` lead to `network`."""
+    places = {
+        serving.capture.delivery: {"AIOKafkaProducer": Producer},
+        stream.watch.retained: {"AIOKafkaConsumer": Consumer},
+        stream.retraining.ranges: {"AIOKafkaConsumer": Consumer},
+        stream.ledger.kafka: {"AIOKafkaConsumer": Consumer, "AIOKafkaAdminClient": Admin},
+        stream.ledger.publish: {"AIOKafkaProducer": Producer},
+    }
+    _NETWORKS[address] = network
+    try:
+        with ExitStack() as stack:
+            for module, names in places.items():
+                for name, double in names.items():
+                    stack.enter_context(mock.patch.object(module, name, double))
+            yield
+    finally:
+        del _NETWORKS[address]
+
+
+class Producer:
+    """A producer; with `enable_idempotence`, the first failure of a partition loses its sequence there."""
+
+    def __init__(self, *, bootstrap_servers: str, enable_idempotence: bool = False, **_: Any) -> None:
+        self.network = _NETWORKS[bootstrap_servers]
+        self.process = CURRENT.get()
+        self.idempotent = enable_idempotence
+        self._lines: dict[Place, Line] = {}
+        self.client = SimpleNamespace(fetch_all_metadata=self._metadata, close=self._close)
+        self._sender = SimpleNamespace(sender_task=None)
+        self._message_accumulator = SimpleNamespace(fail_all=self.fail)
+        self.ended = False
+
+    async def start(self) -> None:
+        await self.network.travel()
+        self.network.producers.append(self)
+
+    async def stop(self) -> None:
+        self.ended = True
+
+    async def send(  # noqa: PLR0917 - aiokafka's signature
+        self,
+        topic: str,
+        value: bytes | None = None,
+        key: bytes | None = None,
+        partition: int = 0,
+        timestamp_ms: int | None = None,
+        headers: Any = (),
+    ) -> "asyncio.Future[Any]":
+        return self.push(topic, key, value, partition, headers)
+
+    async def send_and_wait(self, topic: str, value: bytes | None = None, **more: Any) -> Any:
+        return await (await self.send(topic, value, **more))
+
+    async def flush(self) -> None:
+        waiting = [future for line in self._lines.values() for future in line.futures]
+        if waiting:
+            await asyncio.wait(waiting)
+
+    def push(
+        self, topic: str, key: bytes | None, value: bytes | None, partition: int, headers: Any
+    ) -> "asyncio.Future[Any]":
+        """Begin to send a record."""
+        if self.process is not None and not self.process.alive:
+            raise asyncio.CancelledError
+        line = self._lines.get((topic, partition))
+        if line is None:
+            line = Line(self.network, self.process, (topic, partition), idempotent=self.idempotent)
+            self._lines[topic, partition] = line
+        return line.push((key, value, tuple(headers or ())))
+
+    def fail(self, error: Exception, *, written: int = 0) -> None:
+        """Lose it: all that is on its way fails, though the first `written` of each partition were written."""
+        for line in self._lines.values():
+            line.fail(error, written=written)
+
+    async def _metadata(self) -> Any:
+        await self.network.travel()
+        topics = self.network.kafka.topics
+        return SimpleNamespace(partitions_for_topic=lambda topic: set(range(topics.get(topic, 0))))
+
+    async def _close(self) -> None:
+        return
+
+
+class Consumer:
+    """A consumer that is assigned partitions by hand."""
+
+    def __init__(self, *, bootstrap_servers: str, group_id: str | None = None, **_: Any) -> None:
+        self._network = _NETWORKS[bootstrap_servers]
+        self._kafka = self._network.kafka
+        self._group = group_id
+        self._positions: dict[Place, int] = {}
+        self._client = SimpleNamespace(send=None, close=self.stop)
+
+    async def start(self) -> None:
+        await self._network.travel()
+
+    async def stop(self) -> None:
+        self._positions = {}
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self._positions = dict.fromkeys(places, 0)
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        self._positions[place] = offset
+
+    async def seek_to_beginning(self, *places: TopicPartition) -> None:
+        self._positions |= {place: await self._first(place) for place in places}
+
+    async def position(self, place: TopicPartition) -> int:
+        return self._positions[place]
+
+    async def beginning_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        await self._network.travel()
+        return {place: await self._first(place) for place in places}
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        await self._network.travel()
+        return {place: self._kafka.end(place) for place in places}
+
+    async def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[TopicPartition, Any]:
+        await self._network.travel()
+        found = {}
+        for place, time in times.items():
+            log = self._kafka.read(place, 0, self._kafka.end(place))
+            found[place] = next((SimpleNamespace(offset=r.offset) for r in log if r.timestamp >= time), None)
+        return found
+
+    async def committed(self, place: TopicPartition) -> int | None:
+        await self._network.travel()
+        assert self._group is not None
+        return self._kafka.group(self._group).committed.get(place)
+
+    async def getmany(
+        self, *places: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, Any]:
+        await self._network.travel()
+        found = self._fetch(places, max_records)
+        if not found and timeout_ms:
+            await asyncio.sleep(timeout_ms / 1000)
+            await self._network.travel()
+            found = self._fetch(places, max_records)
+        return found
+
+    def _fetch(self, places: tuple[TopicPartition, ...], most: int | None) -> dict[TopicPartition, Any]:
+        """Take what there is, mostly; a broker may answer with less."""
+        found = {}
+        for place in places or tuple(self._positions):
+            records = self._kafka.read(place, self._positions[place], self._network.random.randint(1, most or 50))
+            if records:
+                found[place] = records
+                self._positions[place] = records[-1].offset + 1
+            else:
+                self._positions[place] = max(self._positions[place], self._kafka.end(place))
+        return found
+
+    async def _first(self, place: TopicPartition) -> int:
+        log = self._kafka.read(place, 0, 1)
+        return log[0].offset if log else self._kafka.end(place)
+
+
+class Admin:
+    """The admin client."""
+
+    def __init__(self, *, bootstrap_servers: str, **_: Any) -> None:
+        self._network = _NETWORKS[bootstrap_servers]
+
+    async def start(self) -> None:
+        await self._network.travel()
+
+    async def close(self) -> None:
+        return
+
+    async def list_topics(self) -> list[str]:
+        return list(self._network.kafka.topics)
+
+    async def describe_topics(self, topics: list[str]) -> list[dict[str, Any]]:
+        counts = self._network.kafka.topics
+        return [{"topic": topic, "partitions": list(range(counts[topic]))} for topic in topics]
+
+
+def lose_producer(network: Network, error: KafkaError, *, written: int) -> bool:
+    """Lose the newest idempotent producer that lives; False where there is none."""
+    alive = [made for made in network.producers if not made.ended and made.process is not None and made.process.alive]
+    network.producers = [made for made in alive if made.idempotent]
+    if not network.producers:
+        return False
+    network.producers[-1].fail(error, written=written)
+    return True

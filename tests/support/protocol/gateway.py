@@ -1,0 +1,111 @@
+"""A gateway of a world: a spool, and the keeper that ticks."""
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import serving.capture.journal
+import serving.capture.spool
+import serving.capture.writer
+from serving.capture.clock import SourceClock
+from serving.capture.writer import Bounds
+from support.protocol.virtual_time import CURRENT, Process, ProcessKilled, VirtualLoop
+from support.spool import TRACE, Spool, a_request, an_end
+
+__all__ = ["Gateway", "virtual_disk"]
+
+_TICK_SECONDS = 1.0
+
+
+class Gateway:
+    """Accepts requests as one process; `open` are those without an end."""
+
+    def __init__(
+        self, process: Process, root: Path, bounds: Bounds, skew: float, on_end: Callable[["Gateway"], None]
+    ) -> None:
+        loop = process.loop
+        self.process = process
+        clock = SourceClock(wall=lambda: loop.time() + skew, monotonic=loop.time)
+        self._spool = Spool(root, bounds=bounds, clock=clock)
+        self.source = self._spool.source
+        self.open: list[str] = []
+        self._on_end = on_end
+        self._held = True
+        process.spawn(self._keep())
+
+    @property
+    def serves(self) -> bool:
+        """Whether a request would be answered."""
+        return self.process.alive and self.process.running.is_set()
+
+    def request(self, name: str, text: str, **fields: Any) -> bool:
+        """Accept a request; False where the gateway was killed in the middle of it."""
+        record = a_request(name, text, **fields)
+        if self._call(partial(self._spool.writer.request, record, traceparent=TRACE)):
+            self.open.append(name)
+            return True
+        return False
+
+    def end(self, name: str, text: str, status: str, **fields: Any) -> bool:
+        """End a request; False where the gateway was killed in the middle of it."""
+        self.open.remove(name)
+        return self._call(partial(self._spool.writer.end, an_end(name, text, status, **fields)))
+
+    def close(self) -> bool:
+        """End the source in good order; False where the gateway was killed in the middle of it."""
+        done = self._call(self._spool.writer.finish)
+        self.kill()
+        return done
+
+    def kill(self) -> None:
+        """End the process; the kernel closes its files and gives up its lock."""
+        self.process.kill()
+        if self._held:
+            self._held = False
+            self._on_end(self)
+            self._spool.kill()
+
+    def _call(self, act: Any) -> bool:
+        try:
+            self.process.within(act)
+        except ProcessKilled:
+            self.kill()
+            return False
+        return True
+
+    async def _keep(self) -> None:
+        writer = self._spool.writer
+        while self._call(writer.recount) and self._call(writer.tick) and self._call(writer.sync):
+            await asyncio.sleep(_TICK_SECONDS)
+            await self.process.turn()
+
+
+@contextmanager
+def virtual_disk(loop: VirtualLoop, seed: str) -> Iterator[None]:
+    """Let whoever writes a spool live in virtual time, take its name from the seed, and be killed in the middle of a write."""
+    draws, write = random.Random(f"disk {seed}"), serving.capture.journal._write_whole
+
+    def write_or_die(handle: int, data: bytes) -> None:
+        process = CURRENT.get()
+        if process is not None and process.write_fuse is not None:
+            process.write_fuse -= 1
+            if process.write_fuse <= 0:
+                os.write(handle, data[: draws.choice((0, draws.randint(0, len(data)), len(data)))])
+                process.kill()
+                raise ProcessKilled
+        write(handle, data)
+
+    clock = partial(SourceClock, wall=loop.time, monotonic=loop.time)
+    names = mock.Mock(token_hex=lambda size: draws.randbytes(size).hex())
+    with (
+        mock.patch.object(serving.capture.journal, "_write_whole", write_or_die),
+        mock.patch.object(serving.capture.writer, "SourceClock", clock),
+        mock.patch.object(serving.capture.spool, "secrets", names),
+    ):
+        yield

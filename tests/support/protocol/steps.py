@@ -1,0 +1,240 @@
+"""What may happen to a world; each step is drawn, and draws its own particulars."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from aiokafka.errors import OutOfOrderSequenceNumber
+
+from support.protocol.clients import lose_producer
+from support.protocol.gateway import Gateway
+from support.protocol.network import Weather
+from support.protocol.parts import DETECTORS, KAFKA
+from support.protocol.world import World
+
+__all__ = ["STEPS", "step"]
+
+_TEXTS = ("hello", "call 555 12345", "RAISE", "x" * 60, "call 98765 " + "y" * 60)
+_TENANTS = ("acme", "beta")
+
+
+def request(world: World) -> None:
+    """Accept a request or a few; there may be no room."""
+    gateway = _serving(world)
+    for _ in range(world.random.choice((1, 1, 2, 6))):
+        if gateway is not None:
+            _request(world, gateway)
+
+
+def _request(world: World, gateway: Gateway) -> None:
+    accepted = world.accepted
+    name, tenant = f"r{len(accepted.requests) + len(accepted.cut)}", world.random.choice(_TENANTS)
+    text = world.random.choices(_TEXTS, weights=(8, 4, 1, 2, 2))[0]
+    if not gateway.serves:
+        return
+    if gateway.request(name, text, owed=DETECTORS, principal=f"k{world.random.randrange(3)}", tenant=tenant):
+        accepted.numbers += 1
+        accepted.requests[name] = tenant
+    else:
+        accepted.perhaps += 2  # it may be written whole, and then it is aborted
+        accepted.cut.add(name)
+
+
+def end(world: World) -> None:
+    """End some of the requests, one way or another."""
+    gateway = _serving(world)
+    for _ in range(world.random.randint(1, 4)):
+        if gateway is None or not gateway.serves or not gateway.open:
+            return
+        name = world.random.choice(gateway.open)
+        status = world.random.choices(("complete", "cancelled", "error"), weights=(6, 2, 1))[0]
+        text = world.random.choice(_TEXTS) if status != "error" else ""
+        owed = DETECTORS if text else ()
+        if gateway.end(name, text, status, owed=owed, tenant=world.accepted.requests[name]):
+            world.accepted.numbers += 1
+            world.accepted.ends[name] = status
+        else:
+            world.accepted.perhaps += 1
+
+
+def kill_gateway(world: World) -> None:
+    """Kill a gateway, perhaps in the middle of one of its writes; another one opens."""
+    gateway = _serving(world)
+    if gateway is None:
+        return
+    if world.random.random() < 0.5:
+        gateway.process.write_fuse = world.random.randint(1, 4)
+        for _ in range(4):
+            _request(world, gateway)
+    gateway.kill()
+    _open(world)
+
+
+def close_gateway(world: World) -> None:
+    """End a gateway in good order; perhaps it is killed on the way."""
+    gateway = _serving(world)
+    if gateway is None:
+        return
+    if world.random.random() < 0.3:
+        gateway.process.write_fuse = world.random.randint(1, 5)
+    gateway.close()
+    _open(world)
+
+
+def stop_gateway(world: World) -> None:
+    """Let a gateway stand still for a while; beside it another one opens, mostly."""
+    gateway = _serving(world)
+    if gateway is not None:
+        if world.random.random() < 0.7:
+            _open(world)
+        gateway.process.stop(world.random.choice((2.0, 6.0, 20.0)))
+
+
+def kill(world: World, *names: str) -> None:
+    """Kill a process now, or right after one of its next effects, or in the middle of a write to a spool."""
+    process = world.processes[world.random.choice([name for name in world.processes if name.startswith(names)])]
+    how = world.random.choices(("now", "effect", "write"), weights=(2, 5, int("shipper" in names)))[0]
+    if how == "now":
+        process.kill()
+    elif how == "effect":
+        process.fuse = world.random.randint(1, 12)
+    else:
+        process.write_fuse = world.random.randint(1, 6)
+
+
+def stop(world: World, *names: str) -> None:
+    """Let a process stand still, now or right after an effect, perhaps past its session, and go on."""
+    process = world.processes[world.random.choice([name for name in world.processes if name.startswith(names)])]
+    seconds = world.random.choice((0.5, 2.0, 6.0, 9.0, 9.0))
+    if world.random.random() < 0.3:
+        process.stop(seconds)
+    else:
+        process.stop_fuse = (world.random.randint(1, 12), seconds)
+
+
+def scale(world: World) -> None:
+    """Let a second worker join, or leave."""
+    name = world.random.choice(("score-1", "watch-1"))
+    if name in world.workers:
+        world.loop.create_task(world.leave(name))
+    else:
+        world.start_worker(name)
+
+
+def rebalance(world: World) -> None:
+    """Rebalance a group."""
+    world.coordinators[world.random.choice(("score", "watch"))].rebalance()
+
+
+def commit(world: World) -> None:
+    """Let a worker commit now."""
+    worker = world.workers[world.random.choice(sorted(world.workers))]
+    if worker.process.alive and worker.process.running.is_set() and worker.generation:
+        worker.process.spawn(worker.consumer.commit())
+
+
+def slow_partition(world: World) -> None:
+    """Let a worker get little of one partition, beside others that are fast."""
+    worker = world.workers[world.random.choice(sorted(world.workers))]
+    worker.slow = {place: 0.9 for place in worker.assigned if world.random.random() < 0.4}
+
+
+def weather(world: World) -> None:
+    """Change how the network is."""
+    world.network.weather = Weather(
+        slowest=world.random.choice((0.02, 0.2, 0.8)),
+        ack_lost=world.random.choice((0.0, 0.0, 0.1, 0.3)),
+        refused=world.random.choice((0.0, 0.0, 0.1)),
+    )
+
+
+def outage(world: World) -> None:
+    """Let the broker be away for a while."""
+    world.network.up.clear()
+    world.loop.call_later(world.random.uniform(0.5, 8), world.network.up.set)
+
+
+def lose(world: World) -> None:
+    """Lose the shipper's producer, some of what it had on its way written."""
+    lose_producer(world.network, OutOfOrderSequenceNumber(), written=world.random.randint(0, 4))
+
+
+def duplicate(world: World) -> None:
+    """Write some records again, as a sender does that was killed before it noted their acknowledgement."""
+    names = KAFKA.names
+    topic = world.random.choice((names.inference, names.verdicts, names.signals, names.findings))
+    number = world.random.randrange(KAFKA.partitions)
+    log = world.kafka.written[topic, number]
+    if log:
+        start = world.random.randrange(max(0, len(log) - 30), len(log))
+        for record in log[start : start + world.random.randint(1, 3)]:
+            world.kafka.append(topic, number, record.key, record.value, record.headers)
+
+
+def poison(world: World) -> None:
+    """Write something that is no event."""
+    names, draw = KAFKA.names, world.random
+    topic = draw.choice((names.inference, names.inference, names.signals, names.findings, names.alerts))
+    number = draw.randrange(KAFKA.partitions)
+    log = world.kafka.written[topic, number]
+    headers = draw.choice((draw.choice(log).headers if log else (), (), (("ce_specversion", b"9"),)))
+    world.kafka.append(
+        topic, number, draw.choice((None, b"k")), draw.choice((b"", b"{", b"\xff\x00", b'{"a":1}')), headers
+    )
+
+
+def compact(world: World) -> None:
+    """Let the broker compact what is compacted."""
+    for topic in world.kafka.topics:
+        if topic.endswith("-changelog") or topic == KAFKA.names.alerts:
+            world.kafka.compact(topic, keep_newest=40)
+
+
+def _named(act: Callable[..., None], *names: str) -> Callable[[World], None]:
+    return lambda world: act(world, *names)
+
+
+#: What may happen, and how often.
+STEPS: dict[str, tuple[int, Callable[[World], None]]] = {
+    "request": (30, request),
+    "end": (18, end),
+    "kill gateway": (3, kill_gateway),
+    "close gateway": (2, close_gateway),
+    "stop gateway": (2, stop_gateway),
+    "kill shipper": (6, _named(kill, "shipper")),
+    "stop shipper": (1, _named(stop, "shipper")),
+    "kill score": (5, _named(kill, "score")),
+    "stop score": (2, _named(stop, "score")),
+    "kill watch": (8, _named(kill, "watch")),
+    "stop watch": (3, _named(stop, "watch")),
+    "kill ledger": (3, _named(kill, "ledger")),
+    "scale": (3, scale),
+    "rebalance": (4, rebalance),
+    "commit": (3, commit),
+    "slow partition": (2, slow_partition),
+    "weather": (3, weather),
+    "outage": (1, outage),
+    "lose producer": (3, lose),
+    "duplicate": (4, duplicate),
+    "poison": (3, poison),
+    "compact": (2, compact),
+}
+
+
+async def step(world: World, favoured: Mapping[str, int]) -> str:
+    """Let one thing happen, and time pass; return what it was. What is `favoured` happens so many times as often."""
+    names = list(STEPS)
+    weights = [STEPS[name][0] * favoured.get(name, 1) for name in names]
+    name = world.random.choices(names, weights=weights)[0]
+    STEPS[name][1](world)
+    await asyncio.sleep(world.random.expovariate(2.0))
+    return name
+
+
+def _serving(world: World) -> Gateway | None:
+    serving = [gateway for gateway in world.gateways if gateway.serves]
+    return world.random.choice(serving) if serving else None
+
+
+def _open(world: World) -> None:
+    """Open a gateway; a small one comes to shed."""
+    world.open_gateway(limit_bytes=world.random.choice((1_000_000, 1_000_000, 90_000, 200_000)))

@@ -1,0 +1,230 @@
+"""One world: gateways, shipper, broker, workers and ledger, supervised; what may happen to them; and their coming to rest."""
+
+import asyncio
+import logging
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+import stream.ledger.service
+from serving.capture.balance import BalanceReader
+from serving.capture.writer import Bounds
+from support.protocol.clients import doubled
+from support.protocol.coordinator import Coordinator
+from support.protocol.faust_worker import FaustWorker
+from support.protocol.gateway import Gateway, virtual_disk
+from support.protocol.network import Network, Weather
+from support.protocol.parts import KAFKA, Parts
+from support.protocol.virtual_time import Process, VirtualLoop
+from support.simulated_kafka import Place, SimulatedKafka
+
+__all__ = ["Accepted", "World", "open_world"]
+
+_CHANGELOGS = ("streams", "alerts", "retraining")
+_MEMORY = Path("/dev/shm")
+_REST_SECONDS = 400.0
+
+
+class Accepted(msgspec.Struct):
+    """What gateways said that they accepted: the truth that the log is held against."""
+
+    requests: dict[str, str] = {}
+    ends: dict[str, str] = {}
+    #: Requests whose write was cut: they may be in the log.
+    cut: set[str] = set()
+    #: Numbers that were surely given, and how many more there may be: of a write that was cut, of the ends that an adopter adds.
+    numbers: int = 0
+    perhaps: int = 0
+
+
+class World:
+    """Everything, and the draws that decide what happens to it."""
+
+    def __init__(self, seed: str, loop: VirtualLoop, root: Path) -> None:
+        self.seed = seed
+        self.loop = loop
+        self.random = random.Random(f"world {seed}")
+        topics = {topic.name: topic.partitions for topic in KAFKA.topics()}
+        topics |= {f"weir.watch-{name}-changelog": KAFKA.stream_partitions for name in _CHANGELOGS}
+        self.kafka = SimulatedKafka(topics, loop.time)
+        self.network = Network(loop, self.kafka, seed)
+        self.parts = Parts(root, self.network)
+        self.balance = BalanceReader(self.parts.spool)
+        self.accepted = Accepted()
+        self.crashes: list[str] = []
+        self.violations: dict[str, str] = {}
+        self.gateways: list[Gateway] = []
+        self.processes: dict[str, Process] = {}
+        self.workers: dict[str, FaustWorker] = {}
+        self._supervisors: dict[str, asyncio.Task[Any]] = {}
+        self._stops: dict[str, asyncio.Event] = {}
+        names = KAFKA.names
+        stages = (names.signals, names.findings, names.alerts, names.retraining)
+        self.coordinators = {
+            "score": Coordinator(loop, self.kafka, "weir.score", [names.inference], seed),
+            "watch": Coordinator(loop, self.kafka, "weir.watch", stages, seed),
+        }
+        self._background = [loop.create_task(one.run()) for one in self.coordinators.values()]
+
+    # -- processes
+
+    def start(self) -> None:
+        """Start one of each."""
+        self.open_gateway()
+        self.supervise("shipper", self._shipper)
+        self.supervise("ledger", self._ledger)
+        for name in ("score-0", "watch-0"):
+            self.start_worker(name)
+
+    def start_worker(self, name: str) -> None:
+        """Start a worker and keep it alive."""
+        self.supervise(name, self._worker)
+
+    def supervise(self, name: str, start: Callable[[str, Process], None]) -> None:
+        """Start a process, and start it anew whenever it ends."""
+        if name not in self._supervisors:
+            self._supervisors[name] = self.loop.create_task(self._supervise(name, start))
+
+    async def _supervise(self, name: str, start: Callable[[str, Process], None]) -> None:
+        while True:
+            process = self.processes[name] = Process(self.loop, name)
+            start(name, process)
+            await process.dead.wait()
+            if process.error is not None:
+                self.crashes.append(f"{name}: {process.error!r}")
+                self.violated("no process ends by itself", self.crashes[-1])
+            await process.reap()
+            await asyncio.sleep(self.random.uniform(0.1, 1.5))
+
+    def _shipper(self, name: str, process: Process) -> None:
+        self._stops[name] = asyncio.Event()
+        self.parts.shipper(process, self._stops[name])
+
+    def _ledger(self, name: str, process: Process) -> None:
+        self._stops[name] = asyncio.Event()
+        self.parts.run_ledger(process, self._stops[name])
+
+    def _worker(self, name: str, process: Process) -> None:
+        kind = name.partition("-")[0]
+        worker = self.parts.score(process) if kind == "score" else self.parts.watch(process)
+        self.workers[name] = worker
+        worker.start()
+        self.coordinators[kind].join(worker)
+
+    async def leave(self, name: str) -> None:
+        """End a worker in good order: it commits, and leaves its group."""
+        supervisor = self._supervisors.pop(name, None)
+        if supervisor is None:
+            return
+        supervisor.cancel()
+        worker = self.workers.pop(name)
+        if worker.process.alive and worker.process.running.is_set():
+            await asyncio.wait([worker.process.spawn(worker.consumer.commit())], timeout=5)
+        worker.process.kill()
+        await worker.process.reap()
+        coordinator = self.coordinators[name.partition("-")[0]]
+        if worker in coordinator.members:
+            coordinator.members.remove(worker)
+        coordinator.rebalance()
+
+    def open_gateway(self, limit_bytes: int = 1_000_000) -> None:
+        """Start a gateway."""
+        bounds = Bounds(limit_bytes=limit_bytes, segment_bytes=4_000, end_reserve_bytes=2_048)
+        process = Process(self.loop, f"gateway-{len(self.gateways)}")
+        self.gateways.append(Gateway(process, self.parts.spool, bounds, self.random.uniform(-1.5, 1.5), self._ended))
+
+    def _ended(self, gateway: Gateway) -> None:
+        """Note that a gateway is gone: whoever ends its spool may write an end for each open request."""
+        self.accepted.perhaps += len(gateway.open)
+
+    # -- rest
+
+    async def rest(self) -> bool:
+        """Let the weather clear, everything run, and all that was accepted come to its end; False where it does not."""
+        self.network.weather = Weather(slowest=0.02)
+        self.network.up.set()
+        for process in (*self.processes.values(), *(gateway.process for gateway in self.gateways)):
+            process.fuse = process.write_fuse = process.stop_fuse = None
+            process.resume()
+        for worker in self.workers.values():
+            worker.slow.clear()
+        for name in ("score-0", "watch-0"):
+            self.start_worker(name)
+        self.open_gateway()
+        for gateway in self.gateways[:-1]:
+            if gateway.process.alive:
+                gateway.close()
+        deadline = self.loop.time() + _REST_SECONDS
+        while self._spools() or self.balance.read().spooled > 0:
+            if self.loop.time() > deadline:
+                return False
+            await asyncio.sleep(1)
+        await asyncio.sleep(12)  # windows close, alerts come and resolve, the ledger reads on
+        events = {place: len(log) for place, log in self.kafka.written.items()}
+        if not await self._read_up_to(events, deadline):
+            return False
+        self.gateways[-1].process.stop(2 * _REST_SECONDS)  # log time stands still: what is on its way comes to its end
+        await asyncio.sleep(3)
+        rested = await self._read_up_to(None, deadline)
+        await asyncio.sleep(3)
+        return rested
+
+    def _spools(self) -> list[Path]:
+        last = self.gateways[-1].source
+        return [path for path in self.parts.spool.glob("gateway-*") if path.name != last]
+
+    async def _read_up_to(self, ends: dict[Place, int] | None, deadline: float) -> bool:
+        """Wait until the groups have committed all below `ends`, or all that is written; False where they do not."""
+        while self._behind(ends):
+            if self.loop.time() > deadline:
+                return False
+            await asyncio.sleep(1)
+        return True
+
+    def _behind(self, ends: dict[Place, int] | None) -> list[Place]:
+        names = KAFKA.names
+        watched = {names.signals, names.findings, names.alerts, names.retraining}
+        wanted = ends or {place: len(log) for place, log in self.kafka.written.items()}
+        return [
+            place
+            for group, topics in {"weir.score": {names.inference}, "weir.watch": watched}.items()
+            for place, end in wanted.items()
+            if place[0] in topics and self.kafka.group(group).committed.get(place, 0) < end
+        ]
+
+    def violated(self, invariant: str, what: str) -> None:
+        """Note the first violation of an invariant."""
+        self.violations.setdefault(invariant, what)
+
+    async def end(self) -> None:
+        """End everything."""
+        for task in (*self._supervisors.values(), *self._background):
+            task.cancel()
+        for process in self.processes.values():
+            process.kill()
+            await process.reap()
+        for gateway in self.gateways:
+            gateway.kill()
+            await gateway.process.reap()
+
+
+@contextmanager
+def open_world(seed: str, loop: VirtualLoop) -> Iterator[World]:
+    """Make a world in a folder of its own, in memory where possible."""
+    with ExitStack() as stack:
+        within = str(_MEMORY) if _MEMORY.is_dir() else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=within, ignore_cleanup_errors=True))
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        stack.callback(logging.disable, before)
+        stack.enter_context(virtual_disk(loop, seed))
+        stack.enter_context(mock.patch.object(stream.ledger.service, "_BEAT_SECONDS", 5.0))  # metrics alone, and dear
+        world = World(seed, loop, Path(folder))
+        stack.enter_context(doubled(KAFKA.bootstrap_servers, world.network))
+        yield world

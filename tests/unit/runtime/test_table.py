@@ -1,0 +1,123 @@
+"""Recovery keeps the state that has come furthest, not the one that was written last; without a broker."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from faust.types import TP
+
+from stream.alerting.state import StreamAlerts
+from stream.alerting.state import encode as encode_alerts
+from stream.alerting.state import order as alert_order
+from stream.errors import StateUnreadable
+from stream.retraining.state import ModelState
+from stream.retraining.state import encode as encode_model
+from stream.retraining.state import order as retraining_order
+from stream.runtime import Publisher, create_base_app
+from stream.settings import KafkaSettings
+from stream.watch.state import SilenceState, SourcesState, StreamState, encode, silence_key, sources_key
+from stream.watch.state import order as watch_order
+
+KEY = b"acme\x1fm\x1finput"
+ACTIVE = {TP("changelog", 1)}
+
+
+class Producer:
+    def __init__(self):
+        self.sent = []
+
+    async def send(self, topic, key, value, partition, *_):
+        self.sent.append((key, value, partition))
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+
+@pytest.fixture
+def producer():
+    return Producer()
+
+
+@pytest.fixture
+def table(tmp_path, producer):
+    app = create_base_app("x", KafkaSettings(bootstrap_servers="127.0.0.1:1"), data_dir=tmp_path)
+    app.publisher = Publisher(lambda: producer)
+    app._consumer = SimpleNamespace(topic_partitions=lambda _: 2)
+    return app.raw_table("streams", 2, watch_order)
+
+
+def state(last_closed, seconds=5.0):
+    return encode(StreamState(seconds=seconds, last_closed=last_closed, last_event=last_closed))
+
+
+def record(value, key=KEY, partition=1):
+    return SimpleNamespace(key=key, value=value, message=SimpleNamespace(value=value, partition=partition))
+
+
+async def test_a_stale_state_behind_a_newer_one_is_passed_over_and_the_newer_one_written_again(table, producer):
+    """A worker that stood still past its session wrote bucket 4 after another worker had written bucket 7 (F16)."""
+    table.apply_changelog_batch([record(state(3)), record(state(7)), record(state(4))])
+    await table.on_recovery_completed(ACTIVE, set())
+    assert table.data[KEY] == state(7)
+    assert producer.sent == [(KEY, state(7), 1)]
+
+
+async def test_it_is_passed_over_in_a_later_read_of_the_changelog_too(table, producer):
+    table.apply_changelog_batch([record(state(7))])
+    await table.on_recovery_completed(ACTIVE, set())
+    table.apply_changelog_batch([record(state(4))])
+    await table.on_recovery_completed(ACTIVE, set())
+    assert (table.data[KEY], producer.sent) == (state(7), [(KEY, state(7), 1)])
+
+
+async def test_a_write_that_ends_after_a_newer_state_was_recovered_is_undone(table, producer):
+    """It was sent again and again while its partition went to another worker and came back."""
+
+    async def sent(*record):
+        if not producer.sent:
+            table.data[KEY] = state(7)
+        return await Producer.send(producer, *record)
+
+    producer.send = sent
+    await table.put(KEY, state(4), partition=1)
+    assert table.data[KEY] == state(7)
+    assert [value for _, value, _ in producer.sent] == [state(4), state(7)]
+
+
+async def test_what_is_mended_already_and_what_another_worker_has_is_not_written(table, producer):
+    table.apply_changelog_batch([record(state(7)), record(state(4)), record(state(7))])
+    table.apply_changelog_batch([record(state(9), b"other", 0), record(state(2), b"other", 0)])
+    await table.on_recovery_completed(ACTIVE, set())
+    assert (table.data[KEY], producer.sent) == (state(7), [])
+
+
+async def test_an_unreadable_state_counts_and_what_comes_after_it_too(table, producer):
+    """It may be newer, of a later version of Weir: it is rebuilt from the log, never replaced by the state before it."""
+    table.apply_changelog_batch([record(state(7)), record(b"\xc1")])
+    assert table.data[KEY] == b"\xc1"
+    table.apply_changelog_batch([record(state(2))])
+    assert table.data[KEY] == state(2)
+    await table.on_recovery_completed(ACTIVE, set())
+    assert producer.sent == []
+
+
+async def test_a_tombstone_ends_a_state(table):
+    table.apply_changelog_batch([record(state(7)), record(None), record(state(0))])
+    assert table.data[KEY] == state(0)
+
+
+def test_how_far_a_state_has_come():
+    assert watch_order(KEY, state(3, 30.0)) == watch_order(KEY, state(23)) < watch_order(KEY, state(24))
+    silence = encode(SilenceState(seconds=5.0, offset=17, lanes=[]))
+    assert watch_order(silence_key(12).encode(), silence) == 17
+    sources = encode(SourcesState(sources=("a",), offset=5))
+    assert watch_order(sources_key(12).encode(), sources) == 5
+    assert alert_order(KEY, encode_alerts(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9
+    model = ModelState(tenant="a", model="m", offsets={"alerts": 4, "retraining": 3})
+    assert retraining_order(KEY, encode_model(model)) == 7
+
+
+@pytest.mark.parametrize("order", [watch_order, alert_order, retraining_order])
+def test_a_state_that_cannot_be_read_has_not_come_far(order):
+    with pytest.raises(StateUnreadable):
+        order(KEY, b"\xc1")
