@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["Journals", "read_journals"]
+__all__ = ["Journals", "accept_times", "read_journals"]
 
 
 class Journals(msgspec.Struct, kw_only=True):
@@ -17,21 +17,26 @@ class Journals(msgspec.Struct, kw_only=True):
         Request ids, as the recorder's calls returned.
     sources
         Names of the spools.
-    accept_us
-        How long accepting took, in microseconds, in the order of the journals.
+    accepting
+        When a request was accepted (seconds since the epoch), and how long that took, in microseconds.
     """
 
     accepted: set[str] = set()
     ended: set[str] = set()
     refused: set[str] = set()
     sources: set[str] = set()
-    accept_us: list[int] = []
+    accepting: list[tuple[float, int]] = []
 
 
-def read_journals(home: Path) -> Journals:
-    """Read them; a line that a kill has torn says nothing."""
+def accept_times(home: Path, since: float, until: float) -> list[int]:
+    """Return how long accepting took between two moments, in microseconds."""
+    return [us for at, us in read_journals(home).accepting if since <= at < until]
+
+
+def read_journals(home: Path, name: str = "*") -> Journals:
+    """Read them, or that of one source process; a line that a kill has torn says nothing."""
     found = Journals()
-    for path in sorted((home / "journal").glob("*.jsonl")):
+    for path in sorted((home / "journal").glob(f"{name}.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.endswith("\n"):
                 _learn(found, json.loads(line))
@@ -45,4 +50,4 @@ def _learn(found: Journals, said: dict[str, object]) -> None:
     if "source" in said:
         found.sources.add(str(said["source"]))
     if "us" in said:
-        found.accept_us.append(int(str(said["us"])))
+        found.accepting.append((float(str(said["at"])), int(str(said["us"]))))

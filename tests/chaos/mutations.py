@@ -169,6 +169,19 @@ def _shed_uncounted() -> None:
     SpoolWriter._shed_number = lambda *_: None  # type: ignore[method-assign]
 
 
+def _ledger_forgets() -> None:
+    """Offsets are written, and of what was read every other batch is not."""
+    from stream.ledger.shard import Shard  # noqa: PLC0415 - as above
+
+    request, seen = Shard._insert_event, []
+
+    def insert(self: Any, *arguments: Any) -> bool:
+        seen.append(1)
+        return len(seen) % 2 == 0 and request(self, *arguments)
+
+    Shard._insert_event = insert  # type: ignore[method-assign]
+
+
 def _no_crc() -> None:
     from serving.capture import segment  # noqa: PLC0415 - as above
 
@@ -238,6 +251,7 @@ MUTATIONS = {
     "accept-asks-kafka": _of("accepting asks the broker", _accept_asks_kafka, "source"),
     "letters-thrown-away": _of("a dead letter is not sent", _letters_thrown_away, "score"),
     "shed-uncounted": _of("what is shed is not counted", _shed_uncounted, "source"),
+    "ledger-forgets": _of("the ledger moves on over what it could not write", _ledger_forgets, "ledger"),
     "no-crc": _of("the CRC of a frame is not looked at", _no_crc, "suite"),
     "window-without-bound": _of("any number of events may be in flight", _window_without_bound, "score"),
     "repeats-counted": _of("an event that comes again counts again", _repeats_counted, "watch"),

@@ -6,6 +6,7 @@ from chaos.checks.accounts import accounted, balanced, lettered, numbered
 from chaos.checks.commits import Commits, Mark
 from chaos.checks.outcomes import Outputs, published, states
 from chaos.journals import read_journals
+from chaos.look import Raw
 from chaos.record import Record
 from chaos.replay import AlertReplay, RetrainReplay, WatchReplay
 from stream.settings import TenantSettings
@@ -31,6 +32,8 @@ class Oracle:
     ----------
     planted
         Requests that the lab itself has put on inference; no source knows them.
+    lost
+        Requests that went with a log that was deleted; None while the log is whole.
     """
 
     def __init__(self, world: "World", settings: Settings) -> None:
@@ -55,22 +58,25 @@ class Oracle:
         self.alert = [AlertReplay(number, tenants) for number in range(kafka.stream_partitions)]
         self.retrain = [RetrainReplay(tenants) for _ in range(kafka.stream_partitions)]
         self.planted: set[str] = set()
+        self.lost: set[str] | None = None
         self._outputs = Outputs()
         self._commits = Commits(world.names, world.changelogs)
         self._marks: list[Mark] = []
 
-    def read(self) -> None:
-        """Take what is new on the topics."""
+    def read(self) -> list[Raw]:
+        """Take what is new on the topics, and return it."""
         names = self._world.names
         replays: dict[str, list[Any]] = {
             names.signals: self.watch,
             names.findings: self.alert,
             names.alerts: self.retrain,
         }
-        for raw in self._world.look.fresh(self._world.counts()):
+        fresh = self._world.look.fresh(self._world.counts())
+        for raw in fresh:
             event = self.record.take(raw)
             if event is not None and raw.topic in replays:
                 replays[raw.topic][raw.partition].take(raw, event)
+        return fresh
 
     def mark(self, what: str) -> None:
         """Remember what is committed now, for I5; while a worker is dead, before another can finish its work."""
@@ -103,8 +109,12 @@ class Oracle:
         record, world = self.record, self._world
         self._outputs.take(record)
         marks, self._marks = self._marks, []
+        journals = read_journals(world.home)
+        if self.lost is not None:
+            journals.accepted -= self.lost
+            return [*accounted(record, journals, self.planted), *lettered(record, world.names.inference)]
         return [
-            *accounted(record, read_journals(world.home), self.planted),
+            *accounted(record, journals, self.planted),
             *balanced(record, world.balance(), self.planted),
             *numbered(record, self.planted),
             *lettered(record, world.names.inference),
@@ -113,6 +123,18 @@ class Oracle:
             *states(record, self.watch, self.alert),
             *[found for mark in marks for found in self._committed(mark)],
         ]
+
+    def ledger_says(self) -> str:
+        """Return how the ledger's figures differ from the record, "" where they agree."""
+        world, record = self._world, self.record
+        requests = len({seen.event.id for seen in record.inference.values() if seen.event.id.endswith("/request")})
+        owed = len(self._outputs.verdicts)
+        said = {
+            name: world.metric("ledger", f"weir_coverage_{name}", **({} if name == "requests" else {"detector": "all"}))
+            for name in ("requests", "owed", "settled", "missing")
+        }
+        wanted = {"requests": requests, "owed": owed, "settled": owed, "missing": 0}
+        return "" if said == wanted else f"the ledger says {said}, on the record are {wanted}"
 
     def _committed(self, mark: Mark) -> list[str]:
         names = self._world.names

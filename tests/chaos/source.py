@@ -114,7 +114,8 @@ class _Source:
         except SpoolFull:
             self._say(refused=exchange.request.request_id)
             return
-        self._say(accepted=exchange.request.request_id, us=round((time.perf_counter() - began) * 1e6))
+        us = round((time.perf_counter() - began) * 1e6)
+        self._say(accepted=exchange.request.request_id, us=us, at=round(time.time(), 3))
         await asyncio.sleep(exchange.seconds)
         await self.recorder.end(exchange.end, traceparent=trace)
         self._say(ended=exchange.request.request_id)

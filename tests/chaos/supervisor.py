@@ -68,6 +68,15 @@ class Child:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to run."""
+        return self._wanted.is_set()
+
+    def expect_death(self) -> None:
+        """Count its next end as the lab's doing."""
+        self._ours = True
+
     def start(self) -> None:
         """Have it run from now on."""
         self._wanted.set()

@@ -11,13 +11,18 @@ import sys
 import tempfile
 import time
 import tomllib
+import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
+from chaos.disk import SmallDisk
 from chaos.look import Look, Offsets
 from chaos.mutations import VARIABLE
 from chaos.proxy import Link, LoopThread, Proxy
@@ -75,16 +80,16 @@ class WorldOptions(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     seed
         Of the traffic.
-    sources, rate
-        How many, and requests a second of each.
+    sources, rate, slow_share
+        How many, requests a second of each, and the share of prompts that keep a model process busy.
     mutation
         Of :data:`chaos.mutations.MUTATIONS`, or "".
     settings
         Environment of the product's processes, over the lab's configuration.
     max_message_bytes
         Of the broker.
-    spool, broker_data
-        Other places for the spool and the broker's data: a small disk.
+    disk_of, disk_mb
+        A folder of the home that lies on a small disk of its own, and how large that is.
     capture
         Settings of the sources' recorders.
     second
@@ -145,6 +150,7 @@ class World:
         self._sources = 0
         self._known_topics: set[str] = set()
         self.live_sources: list[str] = []
+        self.disk: SmallDisk | None = None
         self._write_home(self.home, ports)
 
     # -- life
@@ -161,8 +167,10 @@ class World:
 
     def start(self, *, broker: bool = True) -> Self:
         """Start everything, the broker first, and wait until the first verdicts come."""
+        if self.options.disk_of:
+            self.disk = SmallDisk(self.home / self.options.disk_of, self.options.disk_mb)
         self.loop.call(self.proxy.start())
-        self._add_broker()
+        self._child("broker", self._broker_argv(), self.home, start=False)
         if broker:
             self.start_broker()
             self.create_topics()
@@ -182,6 +190,8 @@ class World:
             child.close()
         self.loop.call(self.proxy.stop())
         self.loop.close()
+        if self.disk is not None:
+            self.disk.unmount()
         if "CHAOS_KEEP" not in os.environ:
             shutil.rmtree(self.home, ignore_errors=True)
 
@@ -203,7 +213,18 @@ class World:
 
     def create_topics(self) -> None:
         """Make the topics, as ``weir topics create`` does."""
-        self.loop.call(create_topics(self.kafka.client_options(), self.kafka.topics()))
+        larger = self.options.max_message_bytes
+        topics = [msgspec.structs.replace(topic, max_message_bytes=larger) for topic in self.kafka.topics()]
+        self.loop.call(create_topics(self.kafka.client_options(), topics))
+
+    def format_broker(self) -> int:
+        """Delete the broker's volume and format a new one; return how many bytes were deleted."""
+        volume = self.home / "kafka" / "apache"
+        gone = sum(path.stat().st_size for path in volume.rglob("*.log"))
+        shutil.rmtree(volume)
+        self._broker_argv()
+        self._known_topics = set()
+        return gone
 
     def line(self, link: Link) -> None:
         """Change what lies between the clients and the broker."""
@@ -239,13 +260,17 @@ class World:
         self.live_sources.remove(name)
         self.children.pop(name).close()
 
+    def stop_source(self, name: str) -> None:
+        """End a source in order."""
+        self.live_sources.remove(name)
+        child = self.children.pop(name)
+        child.stop()
+        child.close()
+
     def stop_sources(self) -> None:
         """End every source in order."""
         for name in tuple(self.live_sources):
-            self.live_sources.remove(name)
-            child = self.children.pop(name)
-            child.stop()
-            child.close()
+            self.stop_source(name)
 
     # -- looks
 
@@ -283,6 +308,40 @@ class World:
         """Return what the product's processes are set to."""
         return Settings(**tomllib.loads(CONFIG), kafka=self.kafka)
 
+    # -- processes
+
+    def metric(self, name: str, metric: str, **labels: str) -> float:
+        """Return the sum of a metric of a component over its series with `labels`; -1 where it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=2) as page:
+                families = list(text_string_to_metric_families(page.read().decode()))
+        except (OSError, HTTPException):
+            return -1.0
+        wanted = labels.items()
+        found = [one.value for family in families for one in family.samples if one.name == metric and wanted <= one.labels.items()]
+        return sum(found)
+
+    def ledger_behind(self) -> float:
+        """Return how many records the ledger has not read; a million where it does not answer."""
+        caught_up = self.metric("ledger", "weir_ledger_caught_up")
+        lag = self.metric("ledger", "weir_ledger_lag_records")
+        return 1e6 if caught_up < 0 or lag < 0 else max(lag, 0.0 if caught_up else 1000.0)
+
+    def memory_mb(self, name: str) -> float:
+        """Return the resident memory of a component and the processes that it started."""
+        return sum(one.memory_info().rss for one in self._family(name)) / 2**20
+
+    def descriptors(self, name: str) -> int:
+        """Return how many file descriptors a component has open."""
+        return sum(one.num_fds() for one in self._family(name)[:1])
+
+    def _family(self, name: str) -> list[psutil.Process]:
+        try:
+            root = psutil.Process(self.children[name].wait_running())
+            return [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
     # -- the rest
 
     def child(self, name: str) -> Child:
@@ -293,17 +352,15 @@ class World:
         """Return the log of a component."""
         return (self.home / f"{name}.log").read_text(errors="replace")
 
-    def _add_broker(self) -> None:
-        data = self.home / "kafka"
-        launch = launch_broker(
+    def _broker_argv(self) -> list[str]:
+        return launch_broker(
             "apache",
-            data,
+            self.home / "kafka",
             self._ports["broker"],
             self._ports["controller"],
             max_message_bytes=self.options.max_message_bytes,
             advertised_port=self._ports["proxy"],
-        )
-        self._child("broker", launch.argv, self.home, start=False)
+        ).argv
 
     def _add(self, name: str, home: Path, child: str = "") -> None:
         argv = [sys.executable, "-m", "chaos.process", name]

@@ -1,0 +1,47 @@
+"""F2: kill -9 of a gateway's capture under load; another gateway comes, the dead one's spool is ended by the shipper."""
+
+import random
+import time
+from typing import ClassVar
+
+from chaos.journals import read_journals
+from chaos.strike import Fault, Lab, Strike
+from chaos.world import until
+
+__all__ = ["SourceKill"]
+
+
+class SourceKill(Fault):
+    """A source: the recorder of a serving gateway, in a process of its own."""
+
+    key: ClassVar[str] = "F2"
+    what: ClassVar[str] = "kill -9 of a gateway's capture process under load"
+    wanted: ClassVar[int] = 100
+    round_strikes: ClassVar[int] = 10
+    mutation: ClassVar[str] = "accepted-in-memory"
+    together: ClassVar[bool] = True
+
+    def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
+        """Kill one after a while, and start another; its spool must be ended, drained and removed."""
+        world = lab.world
+        wait = chance.uniform(1.0, 6.0)
+        name = world.live_sources[chance.randrange(len(world.live_sources))]
+        strike.how = f"{name} after {wait:.2f} s"
+        time.sleep(wait)
+        world.kill_source(name)
+        began = time.monotonic()
+        journals = read_journals(world.home, name)
+        open_ = len(journals.accepted - journals.ended)
+        strike.bit = f"{open_} requests had no end" if open_ else ""
+        world.add_source()
+        spool = [world.spool / source for source in journals.sources]
+        try:
+            until("its spool is ended and drained", lambda: not any(path.exists() for path in spool), self.bound_seconds)
+        except TimeoutError as error:
+            strike.violations.append(f"I10: {error}")
+        strike.figures["aborted_after_seconds"] = round(time.monotonic() - began, 2)
+
+    def standing(self, lab: Lab) -> dict[str, int]:
+        """What :meth:`strike` waited for is its recovery."""
+        del lab
+        return {}
