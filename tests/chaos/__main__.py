@@ -20,6 +20,7 @@ from chaos.strike import Fault, Strike
 
 _TIRED = 1.5
 _MUTATION_ROUNDS = 3
+_MUTATION_SETTLE_SECONDS = 30.0
 
 
 def say(line: str) -> None:
@@ -68,7 +69,9 @@ def _groups(faults: list[Fault]) -> list[list[Fault]]:
 
 def _play(group: list[Fault], kept: Kept, args: argparse.Namespace, deadline: float) -> None:
     while time.monotonic() < deadline:
-        left = {fault.key: _wanted(fault, args) - sum(bool(s.bit) for s in kept.of(fault, args.seed)) for fault in group}
+        left = {
+            fault.key: _wanted(fault, args) - sum(bool(s.bit) for s in kept.of(fault, args.seed)) for fault in group
+        }
         now = [fault for fault in group if left[fault.key] > 0 and not _hopeless(fault, kept, args)]
         if not now:
             return
@@ -117,13 +120,14 @@ def _mutations(faults: list[Fault], seed: int) -> int:
 
 def _found(fault: Fault, seed: int) -> str:
     """Return the first violation within some rounds, "" where there is none."""
-    with Campaign([fault], seed, mutation=fault.mutation, say=say) as campaign:
+    with Campaign([fault], seed, mutation=fault.mutation, settle_seconds=_MUTATION_SETTLE_SECONDS, say=say) as campaign:
         for number in range(_MUTATION_ROUNDS):
             count = min(fault.round_strikes, 5)
             played: list[Strike] = campaign.round({fault.key: number * count}, {fault.key: count})
             for strike in played:
-                if strike.violations:
-                    return strike.violations[0]
+                for violation in strike.violations:
+                    if violation.startswith(fault.breaks):
+                        return violation
     return ""
 
 

@@ -22,10 +22,19 @@ def run_apart(name: str, seed: str, mutation: str) -> dict[str, Any]:
     """Run the strike `name` with `seed` in a process of its own, and return what it said."""
     environment = {**os.environ, "PYTHONPATH": f"{_TESTS}:{_TESTS.parent}", VARIABLE: mutation}
     done = subprocess.run(
-        [sys.executable, "-m", "chaos.apart", name, seed], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "chaos.apart", name, seed],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     if done.returncode:
-        return {"how": name, "bit": "it raised", "violations": [f"{name} raised: {done.stderr.strip().splitlines()[-1][:300]}"]}
+        return {
+            "how": name,
+            "bit": "it raised",
+            "violations": [f"{name} raised: {done.stderr.strip().splitlines()[-1][:300]}"],
+        }
     return msgspec.json.decode(done.stdout.splitlines()[-1])
 
 

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Self
 
 import msgspec
 
 from chaos.apart import run_apart
+from chaos.options import WorldOptions
 from chaos.oracle import Oracle
 from chaos.strike import Fault, Lab, Strike, strike_once
-from chaos.world import WorldOptions, until
+from chaos.world import until
 
 __all__ = ["Campaign", "Say"]
 
@@ -32,19 +34,34 @@ class Campaign:
         Of everything.
     mutation
         What is wrong with the product on purpose, or "".
+    options
+        The lab, where it is not the first fault's own.
+    settle_seconds
+        How long the log of a round may take to drain.
     say
         Called with a line of progress.
     """
 
-    def __init__(self, faults: Sequence[Fault], seed: int, *, mutation: str = "", say: Say = print) -> None:
+    def __init__(
+        self,
+        faults: Sequence[Fault],
+        seed: int,
+        *,
+        mutation: str = "",
+        options: WorldOptions | None = None,
+        settle_seconds: float = _SETTLE_SECONDS,
+        say: Say = print,
+    ) -> None:
         self.faults = faults
         self._seed = seed
         self._mutation = mutation
+        self._options = options or faults[0].options
+        self._settle_seconds = settle_seconds
         self._say = say
         self._lab: Lab | None = None
         self._rounds = 0
 
-    def __enter__(self) -> "Campaign":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,7 +107,7 @@ class Campaign:
     def _open(self) -> Lab:
         if self._lab is None:
             first = self.faults[0]
-            options = msgspec.structs.replace(first.options, seed=self._seed, mutation=self._mutation)
+            options = msgspec.structs.replace(self._options, seed=self._seed, mutation=self._mutation)
             world = first.open(options)
             self._lab, self._rounds = Lab(world, Oracle(world, world.settings())), 0
         else:
@@ -109,9 +126,9 @@ class Campaign:
         lab.world.stop_sources()
         found = []
         try:
-            until("everything is drained", lambda: not lab.oracle.unsettled(), _SETTLE_SECONDS, 0.5)
+            until("everything is drained", lambda: not lab.oracle.unsettled(), self._settle_seconds, 0.5)
         except TimeoutError:
-            found.append(f"I10: not drained within {_SETTLE_SECONDS:.0f} s: {lab.oracle.unsettled()}")
+            found.append(f"I10: not drained within {self._settle_seconds:.0f} s: {lab.oracle.unsettled()}")
         found += lab.oracle.check()
         if not found and lab.oracle.lost is None:
             try:

@@ -62,7 +62,9 @@ class Look:
         """Return what has come to `topics` since the last call, each partition in its order."""
         return self._loop.call(self._fresh(_places(topics)), 120.0)
 
-    def produce(self, records: Iterable[tuple[str, int, bytes | None, bytes | None, list[tuple[str, bytes]]]]) -> Offsets:
+    def produce(
+        self, records: Iterable[tuple[str, int, bytes | None, bytes | None, list[tuple[str, bytes]]]]
+    ) -> Offsets:
         """Append (topic, partition, key, value, headers); return the last offset written by place."""
         return self._loop.call(self._produce(list(records)), 60.0)
 

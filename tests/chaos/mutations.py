@@ -36,16 +36,6 @@ def _tracker_off() -> None:
     AckTracker.position = AckTracker.delivered  # type: ignore[method-assign]
 
 
-def _state_not_kept() -> None:
-    from stream.runtime.table import AckedTable  # noqa: PLC0415 - as above
-
-    async def put(self: Any, key: bytes, value: bytes, *, partition: int) -> None:
-        self.data[key] = value
-        self._partition_of()[key] = partition
-
-    AckedTable.put = put  # type: ignore[method-assign]
-
-
 def _state_not_awaited() -> None:
     import asyncio  # noqa: PLC0415 - as above
 
@@ -240,7 +230,6 @@ def _of(what: str, apply: Callable[[], None], *processes: str) -> Mutation:
 
 MUTATIONS = {
     "tracker-off": _of("the committed offset is the last delivered one", _tracker_off, "score", "watch"),
-    "state-not-kept": _of("table writes never reach the changelog", _state_not_kept, "watch"),
     "state-not-awaited": _of("table writes are not awaited before the acknowledgement", _state_not_awaited, "watch"),
     "state-not-read": _of("a restarted worker does not read its tables", _state_not_read, "watch"),
     "sends-forgotten": _of("an output's acknowledgement is not awaited", _sends_forgotten, "score", "watch"),

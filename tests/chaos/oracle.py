@@ -130,7 +130,9 @@ class Oracle:
         requests = len({seen.event.id for seen in record.inference.values() if seen.event.id.endswith("/request")})
         owed = len(self._outputs.verdicts)
         said = {
-            name: world.metric("ledger", f"weir_coverage_{name}", **({} if name == "requests" else {"detector": "all"}))
+            name: world.meters.metric(
+                "ledger", f"weir_coverage_{name}", **({} if name == "requests" else {"detector": "all"})
+            )
             for name in ("requests", "owed", "settled", "missing")
         }
         wanted = {"requests": requests, "owed": owed, "settled": owed, "missing": 0}

@@ -151,7 +151,7 @@ class Proxy:
         while True:
             due, data = await line.get()
             await asyncio.sleep(max(0.0, due - loop.time()))
-            while self.link.half_open:
+            while self.link.half_open:  # noqa: ASYNC110 - another thread changes the link
                 await asyncio.sleep(0.05)
             if not data:
                 raise ConnectionResetError("the other side has ended")

@@ -58,7 +58,9 @@ class WatchReplay:
         How many came after their bucket.
     """
 
-    def __init__(self, partition: int, *, inference: int, signals: int, silence_seconds: float, tenants: Tenants) -> None:
+    def __init__(
+        self, partition: int, *, inference: int, signals: int, silence_seconds: float, tenants: Tenants
+    ) -> None:
         own = tenants(OWN_TENANT)
         self._partition = partition
         self._tenants = tenants

@@ -77,7 +77,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}"]
     for row in rows:
         count = f"{row['violations']} of {row['struck']}" if row["struck"] else "not run"
-        seconds = "" if row["recovery_p50_seconds"] is None else f"{row['recovery_p50_seconds']} / {row['recovery_max_seconds']}"
+        seconds = (
+            ""
+            if row["recovery_p50_seconds"] is None
+            else f"{row['recovery_p50_seconds']} / {row['recovery_max_seconds']}"
+        )
         seeds = ", ".join(map(str, row["seeds"]))
         cells = (f"{row['fault']} {row['what']}", row["struck"], row["bit"], count, seconds, seeds)
         lines.append(f"| {' | '.join(map(str, cells))} |")

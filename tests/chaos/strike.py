@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from chaos.options import WorldOptions
 from chaos.oracle import Oracle
-from chaos.world import World, WorldOptions, until
+from chaos.world import World, until
 
 __all__ = ["Fault", "Lab", "Strike", "strike_once"]
 
@@ -56,6 +57,10 @@ class Fault(abc.ABC):
         Strikes between two looks of the oracle.
     mutation
         The one of :data:`chaos.mutations.MUTATIONS` that it must find.
+    breaks
+        What a violation begins with that counts as finding it.
+    in_lab
+        Whether it is struck in a lab; else in a process of its own (:mod:`chaos.apart`).
     together
         Whether it may be struck beside others of its kind, in the same lab at the same time.
     fresh
@@ -71,6 +76,7 @@ class Fault(abc.ABC):
     wanted: ClassVar[int] = 20
     round_strikes: ClassVar[int] = 5
     mutation: ClassVar[str]
+    breaks: ClassVar[tuple[str, ...]]
     together: ClassVar[bool] = False
     fresh: ClassVar[bool] = False
     in_lab: ClassVar[bool] = True

@@ -11,20 +11,18 @@ import sys
 import tempfile
 import time
 import tomllib
-import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-import psutil
-from prometheus_client.parser import text_string_to_metric_families
 
 from chaos.disk import SmallDisk
 from chaos.look import Look, Offsets
+from chaos.meters import Meters
 from chaos.mutations import VARIABLE
+from chaos.options import CONFIG, P, Q, WorldOptions
 from chaos.proxy import Link, LoopThread, Proxy
 from chaos.source import SourceArgs
 from chaos.supervisor import Child, Death
@@ -37,76 +35,10 @@ from weir.broker.local import _free_ports
 from weir.broker.probe import broker_answers
 from weir.settings import Settings
 
-__all__ = ["CONFIG", "P", "Q", "World", "WorldOptions", "until"]
+__all__ = ["World", "until"]
 
-P, Q = 4, 2
 _TESTS = Path(__file__).parents[1]
 _PART_NAMES = ("shipper", "score", "watch", "ledger")
-_TENANTS = """
-bucket_seconds = 2
-[tenants."*".drift]
-reference_events = 40
-alarm_every_events = 1000
-[tenants."*".anomaly]
-reference_events = 100
-alarm_every_events = 2000
-[tenants."*".alerts]
-resolve_after_seconds = 8
-update_seconds = 2
-[tenants."*".retraining]
-windows = 2
-events = 40
-cool_down_seconds = 60
-"""
-#: What a lab's processes are set to, beside where they are; short windows, so that a round of a minute closes many.
-CONFIG = f"""
-[mlflow]
-enabled = false
-[detectors]
-input = ["pii", "toxicity"]
-output = ["pii", "toxicity"]
-[score]
-batch_events = 8
-workers = 2
-deadline_seconds = 20
-[tenants."*"]
-{_TENANTS}"""
-
-
-class WorldOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a lab differs from the usual one.
-
-    Parameters
-    ----------
-    seed
-        Of the traffic.
-    sources, rate, slow_share
-        How many, requests a second of each, and the share of prompts that keep a model process busy.
-    mutation
-        Of :data:`chaos.mutations.MUTATIONS`, or "".
-    settings
-        Environment of the product's processes, over the lab's configuration.
-    max_message_bytes
-        Of the broker.
-    disk_of, disk_mb
-        A folder of the home that lies on a small disk of its own, and how large that is.
-    capture
-        Settings of the sources' recorders.
-    second
-        Names of components that run twice.
-    """
-
-    seed: int = 7
-    sources: int = 2
-    rate: float = 20.0
-    slow_share: float = 0.02
-    mutation: str = ""
-    settings: dict[str, str] = {}
-    max_message_bytes: int = 2 * 1024 * 1024
-    capture: dict[str, Any] = {}
-    second: tuple[str, ...] = ()
-    disk_mb: int = 0
-    disk_of: str = ""
 
 
 def until(what: str, check: Callable[[], Any], seconds: float = 60.0, every: float = 0.1) -> Any:
@@ -137,7 +69,9 @@ class World:
         self.deaths: list[Death] = []
         self.children: dict[str, Child] = {}
         self.loop = LoopThread()
-        ports = dict(zip(("broker", "controller", "proxy", *_PART_NAMES), _free_ports(3 + len(_PART_NAMES)), strict=True))
+        ports = dict(
+            zip(("broker", "controller", "proxy", *_PART_NAMES), _free_ports(3 + len(_PART_NAMES)), strict=True)
+        )
         self.bootstrap = f"127.0.0.1:{ports['proxy']}"
         self.direct = f"127.0.0.1:{ports['broker']}"
         self.proxy = Proxy(ports["proxy"], ports["broker"])
@@ -151,6 +85,7 @@ class World:
         self._known_topics: set[str] = set()
         self.live_sources: list[str] = []
         self.disk: SmallDisk | None = None
+        self.meters = Meters(self.children, ports)
         self._write_home(self.home, ports)
 
     # -- life
@@ -294,7 +229,9 @@ class World:
     @property
     def changelogs(self) -> dict[str, str]:
         """Changelog topics by table."""
-        return {table: f"{self.kafka.topic_prefix}watch-{table}-changelog" for table in ("streams", "alerts", "retraining")}
+        return {
+            table: f"{self.kafka.topic_prefix}watch-{table}-changelog" for table in ("streams", "alerts", "retraining")
+        }
 
     def counts(self) -> dict[str, int]:
         """Return every topic that there is for the oracle to read, with its partitions."""
@@ -307,40 +244,6 @@ class World:
     def settings(self) -> Settings:
         """Return what the product's processes are set to."""
         return Settings(**tomllib.loads(CONFIG), kafka=self.kafka)
-
-    # -- processes
-
-    def metric(self, name: str, metric: str, **labels: str) -> float:
-        """Return the sum of a metric of a component over its series with `labels`; -1 where it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=2) as page:
-                families = list(text_string_to_metric_families(page.read().decode()))
-        except (OSError, HTTPException):
-            return -1.0
-        wanted = labels.items()
-        found = [one.value for family in families for one in family.samples if one.name == metric and wanted <= one.labels.items()]
-        return sum(found)
-
-    def ledger_behind(self) -> float:
-        """Return how many records the ledger has not read; a million where it does not answer."""
-        caught_up = self.metric("ledger", "weir_ledger_caught_up")
-        lag = self.metric("ledger", "weir_ledger_lag_records")
-        return 1e6 if caught_up < 0 or lag < 0 else max(lag, 0.0 if caught_up else 1000.0)
-
-    def memory_mb(self, name: str) -> float:
-        """Return the resident memory of a component and the processes that it started."""
-        return sum(one.memory_info().rss for one in self._family(name)) / 2**20
-
-    def descriptors(self, name: str) -> int:
-        """Return how many file descriptors a component has open."""
-        return sum(one.num_fds() for one in self._family(name)[:1])
-
-    def _family(self, name: str) -> list[psutil.Process]:
-        try:
-            root = psutil.Process(self.children[name].wait_running())
-            return [root, *root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
 
     # -- the rest
 

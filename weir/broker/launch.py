@@ -49,7 +49,7 @@ def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
     return BrokerPlan(kind="embedded", notice=missing + EMBEDDED_LACKS)
 
 
-def launch_broker(
+def launch_broker(  # noqa: PLR0913 - what one node is told, by name
     kind: BrokerKind,
     directory: Path,
     port: int,

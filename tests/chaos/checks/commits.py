@@ -43,21 +43,27 @@ class Commits:
                 offset, identity = places[index]
                 if offset >= committed:
                     break
-                if not self._finished(partition, offset, identity, mark, record, outputs):
+                if not self._finished((partition, offset), identity, mark, record, outputs):
                     open_.append(f"{partition}/{offset}")
             self._shown[topic, partition] = max(start, index)
         return some("I5", f"inference records were committed before they were finished, at {mark.what}", open_)
 
-    def _finished(  # noqa: PLR0913 - a record, and all that it is held against
-        self, partition: int, offset: int, identity: tuple[str, str] | None, mark: Mark, record: Record, outputs: Outputs
+    def _finished(
+        self,
+        place: tuple[int, int],
+        identity: tuple[str, str] | None,
+        mark: Mark,
+        record: Record,
+        outputs: Outputs,
     ) -> bool:
         if identity is None:
-            unreadable = (partition, offset) in record.unreadable
-            return not unreadable or bool(record.letters[self._names.inference, partition, offset])
+            return place not in record.unreadable or bool(record.letters[self._names.inference, *place])
         ids, signal_id = outputs.of[identity]
         signal = record.signals.get(signal_id)
         wanted = [(self._names.verdicts, record.verdicts.get(one)) for one in ids] + [(self._names.signals, signal)]
-        return all(seen is not None and seen.offset < mark.ends.get((topic, seen.partition), 0) for topic, seen in wanted)
+        return all(
+            seen is not None and seen.offset < mark.ends.get((topic, seen.partition), 0) for topic, seen in wanted
+        )
 
     def watch(self, mark: Mark, record: Record, touches: list[list[Touch]], table: str, topic: str) -> list[str]:
         """Signals or findings: every record below the committed offset that changes a state is in the state that is kept."""

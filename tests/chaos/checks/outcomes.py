@@ -129,7 +129,9 @@ def states(record: Record, watch: Sequence[WatchReplay], alert: Sequence[AlertRe
     alerts = {key: values[-1][2] for key, values in record.changelog["alerts"].items()}
     rules = {key: state for replay in alert for key, state in replay.kept.items()}
     apart = sorted(
-        key for key, state in rules.items() if key not in alerts or plain_alerts(alert_state.decode(alerts[key])) != state
+        key
+        for key, state in rules.items()
+        if key not in alerts or plain_alerts(alert_state.decode(alerts[key])) != state
     )
     return [
         *some("I3", "streams are not as a replay from zero has them", unlike),

@@ -32,6 +32,7 @@ class ScoreKill(Fault):
     wanted: ClassVar[int] = 100
     round_strikes: ClassVar[int] = 10
     mutation: ClassVar[str] = "tracker-off"
+    breaks: ClassVar[tuple[str, ...]] = ("I5",)
     together: ClassVar[bool] = True
     worker: ClassVar[str] = "score"
 

@@ -19,6 +19,7 @@ class SourceKill(Fault):
     wanted: ClassVar[int] = 100
     round_strikes: ClassVar[int] = 10
     mutation: ClassVar[str] = "accepted-in-memory"
+    breaks: ClassVar[tuple[str, ...]] = ("I1", "I2")
     together: ClassVar[bool] = True
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
@@ -36,7 +37,9 @@ class SourceKill(Fault):
         world.add_source()
         spool = [world.spool / source for source in journals.sources]
         try:
-            until("its spool is ended and drained", lambda: not any(path.exists() for path in spool), self.bound_seconds)
+            until(
+                "its spool is ended and drained", lambda: not any(path.exists() for path in spool), self.bound_seconds
+            )
         except TimeoutError as error:
             strike.violations.append(f"I10: {error}")
         strike.figures["aborted_after_seconds"] = round(time.monotonic() - began, 2)

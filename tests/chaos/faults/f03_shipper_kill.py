@@ -20,6 +20,7 @@ class ShipperKill(Fault):
     wanted: ClassVar[int] = 100
     round_strikes: ClassVar[int] = 10
     mutation: ClassVar[str] = "cursor-before-ack"
+    breaks: ClassVar[tuple[str, ...]] = ("I1", "I2")
     together: ClassVar[bool] = True
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:

@@ -5,8 +5,9 @@ import time
 from typing import ClassVar
 
 from chaos.journals import accept_times
+from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike
-from chaos.world import WorldOptions, until
+from chaos.world import until
 
 __all__ = ["BrokerKill"]
 
@@ -22,6 +23,7 @@ class BrokerKill(Fault):
     what: ClassVar[str] = "kill -9 of the broker, away for 2 to 10 s; every fiftieth for 5 min"
     wanted: ClassVar[int] = 50
     mutation: ClassVar[str] = "sends-forgotten"
+    breaks: ClassVar[tuple[str, ...]] = ("I4",)
     bound_seconds: ClassVar[float] = 90.0
     options: ClassVar[WorldOptions] = WorldOptions(rate=40.0)
 
@@ -65,7 +67,9 @@ class BrokerKill(Fault):
         if figures["p99_us_dead"] < 0:
             found.append("F4: nothing was accepted while the broker was away")
         if figures["p99_us_dead"] > max(1.05 * figures["p99_us_healthy"], figures["p99_us_healthy"] + _SLACK_US):
-            found.append(f"F4: accepting took {figures['p99_us_dead']} µs, {figures['p99_us_healthy']} µs with a broker")
+            found.append(
+                f"F4: accepting took {figures['p99_us_dead']} µs, {figures['p99_us_healthy']} µs with a broker"
+            )
         if figures["drain_ratio"] < _DRAIN_RATIO:
             found.append(f"F4: the backlog drained at {figures['drain_ratio']} times the arrival rate, 3 are wanted")
         return found

@@ -5,8 +5,9 @@ import time
 from typing import ClassVar
 
 from chaos.journals import read_journals
+from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike
-from chaos.world import World, WorldOptions, until
+from chaos.world import World, until
 
 __all__ = ["NoBroker"]
 
@@ -18,6 +19,7 @@ class NoBroker(Fault):
     what: ClassVar[str] = "everything starts with the broker down"
     round_strikes: ClassVar[int] = 1
     mutation: ClassVar[str] = "accept-asks-kafka"
+    breaks: ClassVar[tuple[str, ...]] = ("F5",)
     fresh: ClassVar[bool] = True
     bound_seconds: ClassVar[float] = 90.0
 

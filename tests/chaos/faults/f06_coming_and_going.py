@@ -4,8 +4,8 @@ import random
 import time
 from typing import ClassVar
 
+from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike, progress
-from chaos.world import WorldOptions
 
 __all__ = ["ComingAndGoing"]
 
@@ -18,6 +18,7 @@ class ComingAndGoing(Fault):
     wanted: ClassVar[int] = 50
     round_strikes: ClassVar[int] = 10
     mutation: ClassVar[str] = "tracker-off"
+    breaks: ClassVar[tuple[str, ...]] = ("I5",)
     options: ClassVar[WorldOptions] = WorldOptions(second=("score", "watch"))
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
@@ -42,7 +43,11 @@ class ComingAndGoing(Fault):
 
     def _source(self, world, group):
         names = world.names
-        return {names.inference: world.kafka.partitions} if group == "score" else {names.findings: world.kafka.stream_partitions}
+        return (
+            {names.inference: world.kafka.partitions}
+            if group == "score"
+            else {names.findings: world.kafka.stream_partitions}
+        )
 
     def standing(self, lab: Lab) -> dict[str, int]:
         """Both groups must go on."""

@@ -22,9 +22,12 @@ class SlowBroker(Fault):
     """The line gets bad, a worker is killed, the line gets good again."""
 
     key: ClassVar[str] = "F7"
-    what: ClassVar[str] = "2 s latency, 10 KB/s, half-open, cut or refused connections, and a worker or the shipper killed"
+    what: ClassVar[str] = (
+        "2 s latency, 10 KB/s, half-open, cut or refused connections, and a worker or the shipper killed"
+    )
     wanted: ClassVar[int] = 50
     mutation: ClassVar[str] = "state-not-awaited"
+    breaks: ClassVar[tuple[str, ...]] = ("I3", "I4", "I5")
     bound_seconds: ClassVar[float] = 90.0
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:

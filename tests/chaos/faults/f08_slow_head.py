@@ -5,8 +5,8 @@ import time
 from typing import ClassVar
 
 from chaos.faults.f01_worker_kill import kill_worker
+from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike, progress
-from chaos.world import WorldOptions
 
 __all__ = ["SlowHead"]
 
@@ -19,6 +19,7 @@ class SlowHead(Fault):
     wanted: ClassVar[int] = 50
     round_strikes: ClassVar[int] = 10
     mutation: ClassVar[str] = "tracker-off"
+    breaks: ClassVar[tuple[str, ...]] = ("I5",)
     options: ClassVar[WorldOptions] = WorldOptions(slow_share=0.1, rate=15.0)
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
@@ -28,9 +29,7 @@ class SlowHead(Fault):
         strike.how = f"after {wait:.2f} s, {soon:.2f} s after the poison"
         time.sleep(wait)
         topic = world.names.inference
-        world.look.produce(
-            (topic, number, None, chance.randbytes(40), []) for number in range(world.kafka.partitions)
-        )
+        world.look.produce((topic, number, None, chance.randbytes(40), []) for number in range(world.kafka.partitions))
         time.sleep(soon)
         kill_worker(lab, "score", strike)
 

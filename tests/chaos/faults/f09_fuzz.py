@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from chaos.engine import DETECTORS
+from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike
 from chaos.traffic import MODEL
-from chaos.world import WorldOptions
 from stream.wire import Event, Message, Record, RequestRecord, ResponseRecord, WireError, decode, encode
 
 __all__ = ["Fuzz"]
@@ -25,6 +25,7 @@ class Fuzz(Fault):
     key: ClassVar[str] = "F9"
     what: ClassVar[str] = "150 fuzzed records a strike: flipped bits, truncated, wrong schema, null, up to 5 MB"
     mutation: ClassVar[str] = "letters-thrown-away"
+    breaks: ClassVar[tuple[str, ...]] = ("I6",)
     options: ClassVar[WorldOptions] = WorldOptions(max_message_bytes=8 * 1024 * 1024)
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
@@ -68,7 +69,9 @@ def _event(name: str, chance: random.Random) -> Event:
         owed=DETECTORS,
     )
     # Its time is left whole: one that is far ahead opens a bucket that stays open, which is F13's matter.
-    return Event(id=f"{name}/request", source="fuzz", type=data.event_type, time=1_000_000_000.0, data=data, partitionkey="fuzz")
+    return Event(
+        id=f"{name}/request", source="fuzz", type=data.event_type, time=1_000_000_000.0, data=data, partitionkey="fuzz"
+    )
 
 
 def _flipped(record: Record, chance: random.Random) -> Fuzzed:

@@ -5,8 +5,9 @@ import time
 from typing import ClassVar
 
 from chaos.journals import read_journals
+from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike
-from chaos.world import WorldOptions, until
+from chaos.world import until
 
 __all__ = ["BrokerDisk", "LedgerDisk", "SpoolRejects", "SpoolSheds"]
 
@@ -46,6 +47,7 @@ class SpoolSheds(_DiskFull):
     key: ClassVar[str] = "F10.shed"
     what: ClassVar[str] = "disk full under the spool, policy shed"
     mutation: ClassVar[str] = "shed-uncounted"
+    breaks: ClassVar[tuple[str, ...]] = ("I1", "I2", "F10")
     unit: ClassVar[str] = "records were shed"
     options: ClassVar[WorldOptions] = WorldOptions(disk_of="spool", disk_mb=8)
 
@@ -60,6 +62,7 @@ class SpoolRejects(_DiskFull):
     key: ClassVar[str] = "F10.reject"
     what: ClassVar[str] = "disk full under the spool, policy reject"
     mutation: ClassVar[str] = "shed-uncounted"
+    breaks: ClassVar[tuple[str, ...]] = ("I1", "I2", "F10")
     unit: ClassVar[str] = "requests were refused"
     options: ClassVar[WorldOptions] = WorldOptions(disk_of="spool", disk_mb=8, capture={"on_full": "reject"})
 
@@ -74,6 +77,7 @@ class BrokerDisk(_DiskFull):
     key: ClassVar[str] = "F10.broker"
     what: ClassVar[str] = "disk full under the broker"
     mutation: ClassVar[str] = "sends-forgotten"
+    breaks: ClassVar[tuple[str, ...]] = ("I4",)
     unit: ClassVar[str] = "records waited in the spool"
     bound_seconds: ClassVar[float] = 120.0
     seconds: ClassVar[tuple[float, float]] = (6.0, 12.0)
@@ -95,13 +99,14 @@ class LedgerDisk(_DiskFull):
     key: ClassVar[str] = "F10.ledger"
     what: ClassVar[str] = "disk full under the ledger"
     mutation: ClassVar[str] = "ledger-forgets"
+    breaks: ClassVar[tuple[str, ...]] = ("I1",)
     unit: ClassVar[str] = "records were behind"
     options: ClassVar[WorldOptions] = WorldOptions(disk_of="ledger", disk_mb=24)
 
     def noticed(self, lab: Lab) -> int:
         """Return how far the ledger is behind the record."""
-        return lab.world.ledger_behind()
+        return lab.world.meters.ledger_behind()
 
     def recovered(self, lab: Lab) -> None:
         """Wait until it has read everything again."""
-        until("the ledger reads on", lambda: lab.world.ledger_behind() < 60, self.bound_seconds)
+        until("the ledger reads on", lambda: lab.world.meters.ledger_behind() < 60, self.bound_seconds)

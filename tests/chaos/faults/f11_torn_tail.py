@@ -28,6 +28,7 @@ class TornTail(Fault):
     key: ClassVar[str] = "F11"
     what: ClassVar[str] = "the spool's last record torn at every byte, and damaged at 40"
     mutation: ClassVar[str] = "no-crc"
+    breaks: ClassVar[tuple[str, ...]] = ("F11",)
     in_lab: ClassVar[bool] = False
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
@@ -44,7 +45,9 @@ def strike(seed: str) -> dict[str, Any]:
         root = Path(folder)
         directory, names, start = _spool(root / "spool", chance)
         size = segment_path(directory, 0).stat().st_size
-        wrong = [f"cut at byte {at}: {said}" for at in range(start, size) if (said := _torn(directory, root, at, names))]
+        wrong = [
+            f"cut at byte {at}: {said}" for at in range(start, size) if (said := _torn(directory, root, at, names))
+        ]
         for _ in range(_FLIPS):
             at = chance.randrange(start, size)
             if said := _damaged(directory, root, at, 1 << chance.randrange(8), names):

@@ -6,9 +6,10 @@ import time
 from typing import ClassVar
 
 from chaos.journals import read_journals
+from chaos.options import WorldOptions
 from chaos.source import step_path
 from chaos.strike import Fault, Lab, Strike
-from chaos.world import WorldOptions, until
+from chaos.world import until
 from stream.wire import FindingRecord
 
 __all__ = ["Clocks"]
@@ -24,6 +25,7 @@ class Clocks(Fault):
     what: ClassVar[str] = "a source's clock steps by +1 h or -1 h, or a source is silent; 5 % of the records come twice"
     round_strikes: ClassVar[int] = 3
     mutation: ClassVar[str] = "repeats-counted"
+    breaks: ClassVar[tuple[str, ...]] = ("I3", "I4")
     options: ClassVar[WorldOptions] = WorldOptions(
         settings={"WEIR_WATCH__SOURCE_SILENCE_SECONDS": str(_SILENCE_SECONDS)}
     )

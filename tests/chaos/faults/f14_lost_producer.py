@@ -20,6 +20,7 @@ class LostProducer(Fault):
     what: ClassVar[str] = "OutOfOrderSequence or a fenced epoch in the shipper's producer"
     round_strikes: ClassVar[int] = 10
     mutation: ClassVar[str] = "producer-kept"
+    breaks: ClassVar[tuple[str, ...]] = ("F14",)
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
         """Spoil it after a while."""
@@ -27,20 +28,20 @@ class LostProducer(Fault):
         wait = chance.uniform(0.3, 3.0)
         strike.how = f"after {wait:.2f} s"
         time.sleep(wait)
-        made = world.metric("shipper", "weir_capture_producers_total")
+        made = world.meters.metric("shipper", "weir_capture_producers_total")
         began = time.monotonic()
         world.child("shipper").send(signal.SIGUSR1)
         try:
             until(
                 "a new producer",
-                lambda: world.metric("shipper", "weir_capture_producers_total") > made,
+                lambda: world.meters.metric("shipper", "weir_capture_producers_total") > made,
                 _NEW_PRODUCER_SECONDS,
                 0.05,
             )
         except TimeoutError as error:
             strike.violations.append(f"F14: {error}")
         strike.figures["new_producer_seconds"] = round(time.monotonic() - began, 2)
-        strike.bit = f"{world.metric('shipper', 'weir_capture_producers_total') - made:.0f} producers were made"
+        strike.bit = f"{world.meters.metric('shipper', 'weir_capture_producers_total') - made:.0f} producers were made"
 
     def standing(self, lab: Lab) -> dict[str, int]:
         """Records must come to inference again."""

@@ -20,6 +20,7 @@ class DataDeleted(Fault):
     key: ClassVar[str] = "F15.data"
     what: ClassVar[str] = "kill -9 of watch, score or the ledger, its data directory deleted"
     mutation: ClassVar[str] = "state-not-read"
+    breaks: ClassVar[tuple[str, ...]] = ("I3", "I4", "I5")
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
         """Kill one and delete its folder."""
@@ -41,7 +42,7 @@ class DataDeleted(Fault):
         shutil.rmtree(world.home / "ledger")
         strike.bit = f"{size} bytes of the ledger were deleted" if size else ""
         world.child("ledger").start()
-        until("the ledger has read the log again", lambda: world.ledger_behind() < 60, self.bound_seconds)
+        until("the ledger has read the log again", lambda: world.meters.ledger_behind() < 60, self.bound_seconds)
 
 
 class VolumeDeleted(Fault):
@@ -52,6 +53,7 @@ class VolumeDeleted(Fault):
     wanted: ClassVar[int] = 20
     round_strikes: ClassVar[int] = 1
     mutation: ClassVar[str] = "producer-kept"
+    breaks: ClassVar[tuple[str, ...]] = ("F15", "I10")
     fresh: ClassVar[bool] = True
     bound_seconds: ClassVar[float] = 150.0
 

@@ -5,8 +5,8 @@ import signal
 import time
 from typing import ClassVar
 
+from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike, progress
-from chaos.world import WorldOptions
 
 __all__ = ["Zombie"]
 
@@ -18,6 +18,7 @@ class Zombie(Fault):
     what: ClassVar[str] = "SIGSTOP of one of two workers past its session timeout, then SIGCONT"
     round_strikes: ClassVar[int] = 4
     mutation: ClassVar[str] = "any-generation"
+    breaks: ClassVar[tuple[str, ...]] = ("I3", "I4", "I5")
     bound_seconds: ClassVar[float] = 90.0
     options: ClassVar[WorldOptions] = WorldOptions(second=("score", "watch"))
 

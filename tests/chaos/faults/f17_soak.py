@@ -4,8 +4,8 @@ import random
 import time
 from typing import ClassVar
 
+from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike
-from chaos.world import WorldOptions
 
 __all__ = ["Soak", "slope"]
 
@@ -23,6 +23,7 @@ class Soak(Fault):
     wanted: ClassVar[int] = 1
     round_strikes: ClassVar[int] = 1
     mutation: ClassVar[str] = "leak"
+    breaks: ClassVar[tuple[str, ...]] = ("F17",)
     minutes: float = 30.0
     options: ClassVar[WorldOptions] = WorldOptions(rate=20.0)
 
@@ -35,7 +36,9 @@ class Soak(Fault):
         first = world.balance().accepted
         while time.monotonic() < end:
             for name in _PARTS:
-                seen[name].append((time.monotonic() - began, world.memory_mb(name), world.descriptors(name)))
+                seen[name].append(
+                    (time.monotonic() - began, world.meters.memory_mb(name), world.meters.descriptors(name))
+                )
             time.sleep(_EVERY_SECONDS)
         strike.how = f"{self.minutes:g} min"
         strike.bit = f"{world.balance().accepted - first} records"

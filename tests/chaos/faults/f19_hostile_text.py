@@ -12,7 +12,11 @@ __all__ = ["HostileText", "strike"]
 
 _SIZE = 64 * 1024
 _PATTERN_SECONDS = 0.25
-_PLAIN = ("write to jo.public{}@example.com", "my card is 4111 1111 1111 1111, ask {}", "call +1 212 555 01{:02d} today")
+_PLAIN = (
+    "write to jo.public{}@example.com",
+    "my card is 4111 1111 1111 1111, ask {}",
+    "call +1 212 555 01{:02d} today",
+)
 _HIDDEN = ("\u200b", "\u2060", "\ufeff", "\U000e0041")
 _RECALL_POINTS = 0.02
 _TEXTS = 100
@@ -22,8 +26,11 @@ class HostileText(Fault):
     """One process a strike: the real ``pii`` patterns over 64 KiB of hostile text, hidden characters, and deep JSON."""
 
     key: ClassVar[str] = "F19"
-    what: ClassVar[str] = "64 KiB of text made for backtracking, invisible characters in personal data, JSON 100,000 deep"
+    what: ClassVar[str] = (
+        "64 KiB of text made for backtracking, invisible characters in personal data, JSON 100,000 deep"
+    )
     mutation: ClassVar[str] = "raw-text-alone"
+    breaks: ClassVar[tuple[str, ...]] = ("F19",)
     in_lab: ClassVar[bool] = False
     name: ClassVar[str] = "hostile-text"
 
@@ -58,7 +65,24 @@ def strike(seed: str) -> dict[str, Any]:
 
 
 def _hostile(chance: random.Random) -> list[str]:
-    pieces = ("www.", "a@", "1", "1 ", "a.", "((((", "0x", "@.", "+1 ", "4111 ", "\u200b", "\u0130", "é", "::", "1.", "-")
+    pieces = (
+        "www.",
+        "a@",
+        "1",
+        "1 ",
+        "a.",
+        "((((",
+        "0x",
+        "@.",
+        "+1 ",
+        "4111 ",
+        "\u200b",
+        "\u0130",
+        "é",
+        "::",
+        "1.",
+        "-",
+    )
     mixed = "".join(chance.choice(pieces) for _ in range(_SIZE))[:_SIZE]
     return [*(piece * (_SIZE // len(piece)) for piece in pieces), mixed, "a" * _SIZE + "@"]
 
