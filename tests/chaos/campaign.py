@@ -77,8 +77,10 @@ class Campaign:
             jobs = [threads.submit(self._strikes, fault, lab, _numbers(fault, first, strikes)) for fault in self.faults]
             played = [strike for job in jobs for strike in job.result()]
         violations = [*self._drain(lab, before), *(found for fault in self.faults for found in fault.settled(lab))]
+        repeated = lab.oracle.record.repeated_share
         for strike in played:
             strike.violations += violations
+            strike.figures["repeated_share"] = repeated
         self._rounds += 1
         if any(strike.violations for strike in played) or self._rounds == _ROUNDS or self.faults[0].fresh:
             self._leave()

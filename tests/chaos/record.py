@@ -90,6 +90,13 @@ class Record:
         self.repeated: Counter[str] = Counter()
         self.unlike: list[str] = []
 
+    @property
+    def repeated_share(self) -> float:
+        """How many of all records of inference, verdicts, signals, findings and alerts were copies of an earlier one."""
+        first = sum(map(len, (self.inference, self.verdicts, self.signals, self.found, self.watched, self.alerts)))
+        again = sum(self.repeated.values())
+        return round(again / max(1, first + again), 4)
+
     def take(self, raw: Raw) -> Event | None:
         """Keep a record; return its event, where it is one."""
         if raw.topic in self._tables:

@@ -45,6 +45,12 @@ class SourceKill(Fault):
         strike.figures["aborted_after_seconds"] = round(time.monotonic() - began, 2)
 
     def standing(self, lab: Lab) -> dict[str, int]:
-        """What :meth:`strike` waited for is its recovery."""
+        """Nothing more: :meth:`strike` has waited."""
         del lab
         return {}
+
+    def after(self, lab: Lab, strike: Strike) -> list[str]:
+        """What :meth:`strike` waited for is the recovery."""
+        del lab
+        strike.recovery_seconds = strike.figures["aborted_after_seconds"]
+        return []
