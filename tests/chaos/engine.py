@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from detectors.base import Score, Span, TextDetector
+from detectors.errors import UnknownDetectorError
 from stream.score.engine import EngineSpec
 
 __all__ = ["DETECTORS", "SPEC", "Embedding", "Words", "create", "make_embedding", "slow_file"]
@@ -43,6 +44,8 @@ class Words(TextDetector[_Config]):
     config_type: ClassVar[type[msgspec.Struct]] = _Config
 
     def __init__(self, name: str = "pii", *, wait: bool = True) -> None:
+        if name not in _PATTERNS:
+            raise UnknownDetectorError(f"the lab has no detector {name!r}: it has {', '.join(_PATTERNS)}")
         super().__init__(_Config())
         self.name = name  # type: ignore[misc]  # one class for both
         self._wait = wait

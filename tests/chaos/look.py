@@ -54,6 +54,10 @@ class Look:
         """Return the end offsets of `topics` (name to partitions); asks again while the broker has no answer."""
         return self._patiently(lambda: self._ends(_places(topics)), seconds)
 
+    def forget(self) -> None:
+        """Read every topic from its beginning again: it is another one now."""
+        self._read.clear()
+
     def topics(self) -> set[str]:
         """Return the names of the topics."""
         return self._loop.call(self._topics())

@@ -4,7 +4,6 @@ A mutation is applied in the lab's own processes as they start, where ``CHAOS_MU
 """
 
 import os
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -131,14 +130,14 @@ def _accepted_in_memory() -> None:
 
 def _accept_asks_kafka() -> None:
     from serving.capture import Recorder  # noqa: PLC0415 - as above
+    from serving.errors import SpoolFull  # noqa: PLC0415 - as above
+    from weir.broker.probe import broker_answers  # noqa: PLC0415 - as above
 
     accept = Recorder.request
-    address = os.environ["WEIR_KAFKA__BOOTSTRAP_SERVERS"].rpartition(":")
 
     async def ask(self: Any, record: Any, **context: Any) -> None:
-        with socket.create_connection((address[0], int(address[2])), timeout=5) as connection:
-            connection.sendall(b"\0\0\0\0")
-            connection.settimeout(1)
+        if not broker_answers(os.environ["WEIR_KAFKA__BOOTSTRAP_SERVERS"], 1.0):
+            raise SpoolFull("no broker answers")
         await accept(self, record, **context)
 
     Recorder.request = ask  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ import contextlib
 import socket
 
 import pytest
+
 from chaos.proxy import Link, Proxy
 
 

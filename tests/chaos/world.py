@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from serving.capture.balance import Balance, BalanceReader
 from serving.capture.spool import source_directories
 from stream.settings import KafkaSettings
 from weir.broker.admin import create_topics
-from weir.broker.launch import launch_broker
+from weir.broker.launch import DEFAULT_MAX_MESSAGE_BYTES, launch_broker
 from weir.broker.local import _free_ports
 from weir.broker.probe import broker_answers
 from weir.settings import Settings
@@ -82,6 +83,7 @@ class World:
         self.look = Look(self.loop, self.kafka.client_options())
         self._ports = ports
         self._sources = 0
+        self._choosing = threading.Lock()
         self._known_topics: set[str] = set()
         self.live_sources: list[str] = []
         self.disk: SmallDisk | None = None
@@ -148,8 +150,9 @@ class World:
 
     def create_topics(self) -> None:
         """Make the topics, as ``weir topics create`` does."""
-        larger = self.options.max_message_bytes
-        topics = [msgspec.structs.replace(topic, max_message_bytes=larger) for topic in self.kafka.topics()]
+        topics = self.kafka.topics()
+        if (larger := self.options.max_message_bytes) > DEFAULT_MAX_MESSAGE_BYTES:
+            topics = [msgspec.structs.replace(topic, max_message_bytes=larger) for topic in topics]
         self.loop.call(create_topics(self.kafka.client_options(), topics))
 
     def format_broker(self) -> int:
@@ -159,6 +162,7 @@ class World:
         shutil.rmtree(volume)
         self._broker_argv()
         self._known_topics = set()
+        self.look.forget()
         return gone
 
     def line(self, link: Link) -> None:
@@ -173,8 +177,9 @@ class World:
 
     def add_source(self, **changes: Any) -> str:
         """Start another source; return its name."""
-        name = f"s{self._sources}"
-        self._sources += 1
+        with self._choosing:
+            name = f"s{self._sources}"
+            self._sources += 1
         given = {
             "home": str(self.home),
             "name": name,
@@ -190,10 +195,12 @@ class World:
         self.live_sources.append(name)
         return name
 
-    def kill_source(self, name: str) -> None:
-        """SIGKILL a source; a gateway that is started anew is another source, with another name."""
-        self.live_sources.remove(name)
+    def kill_a_source(self, number: int) -> str:
+        """SIGKILL one of the live sources, and return its name; a gateway that comes instead is another source."""
+        with self._choosing:
+            name = self.live_sources.pop(number % len(self.live_sources))
         self.children.pop(name).close()
+        return name
 
     def stop_source(self, name: str) -> None:
         """End a source in order."""

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from typing import ClassVar
 
 from chaos.strike import Fault, Lab, Strike, progress
@@ -9,8 +10,11 @@ from chaos.strike import Fault, Lab, Strike, progress
 __all__ = ["ScoreKill", "WatchKill", "kill_worker"]
 
 
-def kill_worker(lab: Lab, name: str, strike: Strike) -> None:
-    """Kill `name` and start it again; it bit where records that were there before the kill are not committed after it."""
+def kill_worker(lab: Lab, name: str, strike: Strike, meanwhile: Callable[[], object] = bool) -> None:
+    """Kill `name`, do what is to be done `meanwhile`, and start it again.
+
+    It bit where records that were there before the kill are not committed after it.
+    """
     world = lab.world
     group = "score" if name.startswith("score") else "watch"
     topics = [world.names.inference] if group == "score" else [world.names.signals, world.names.findings]
@@ -21,6 +25,7 @@ def kill_worker(lab: Lab, name: str, strike: Strike) -> None:
     committed = world.committed(group)
     left = sum(max(0, end - committed.get(place, 0)) for place, end in there.items())
     strike.bit = f"{left} records were left to process" if left else ""
+    meanwhile()
     world.child(name).start()
 
 

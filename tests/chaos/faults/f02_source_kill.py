@@ -26,10 +26,10 @@ class SourceKill(Fault):
         """Kill one after a while, and start another; its spool must be ended, drained and removed."""
         world = lab.world
         wait = chance.uniform(1.0, 6.0)
-        name = world.live_sources[chance.randrange(len(world.live_sources))]
-        strike.how = f"{name} after {wait:.2f} s"
+        number = chance.randrange(100)
         time.sleep(wait)
-        world.kill_source(name)
+        name = world.kill_a_source(number)
+        strike.how = f"{name} after {wait:.2f} s"
         began = time.monotonic()
         journals = read_journals(world.home, name)
         open_ = len(journals.accepted - journals.ended)

@@ -51,7 +51,7 @@ class ShipperKill(Fault):
         child.expect_death()
         arm(world.home, point, passes)
         if point == POINTS[-1]:
-            world.kill_source(world.live_sources[0])
+            world.kill_a_source(0)
             world.add_source()
         until(f"the shipper passes {point}", lambda: child.pid not in (before, None), 60)
         strike.bit = f"it died at pass {passes}"

@@ -8,6 +8,7 @@ from chaos.journals import accept_times
 from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike
 from chaos.world import until
+from serving.capture.balance import Balance
 
 __all__ = ["BrokerKill"]
 
@@ -40,16 +41,15 @@ class BrokerKill(Fault):
         back, balance = time.time(), world.balance()
         strike.bit = f"{balance.spooled} records waited in the spool" if balance.spooled else ""
         world.start_broker()
-        self._drained(lab, strike)
+        self._drained(lab, strike, balance)
         self._latency(lab, strike, killed, back)
 
-    def _drained(self, lab: Lab, strike: Strike) -> None:
+    def _drained(self, lab: Lab, strike: Strike, first: Balance) -> None:
         """How fast the backlog goes once the first record passes, against what arrives meanwhile."""
         world = lab.world
-        first = world.balance()
         until("records pass again", lambda: world.balance().delivered > first.delivered, 60, 0.02)
-        began, start = time.monotonic(), world.balance()
-        until("the backlog is gone", lambda: world.balance().spooled <= max(20, start.spooled // 20), 120, 0.02)
+        began = time.monotonic()
+        until("the backlog is gone", lambda: world.balance().spooled <= max(20, first.spooled // 20), 120, 0.02)
         seconds, end = max(time.monotonic() - began, 1e-3), world.balance()
         arrived = world.options.rate * world.options.sources * 2
         strike.figures["drain_ratio"] = round((end.delivered - first.delivered) / seconds / arrived, 2)

@@ -1,6 +1,7 @@
 """F9: fuzzed records on inference: flipped bits, truncation, wrong schema, null, nothing, up to 5 MB."""
 
 import random
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from chaos.engine import DETECTORS
 from chaos.options import WorldOptions
 from chaos.strike import Fault, Lab, Strike
 from chaos.traffic import MODEL
-from stream.wire import Event, Message, Record, RequestRecord, ResponseRecord, WireError, decode, encode
+from stream.wire import Event, Message, Record, RequestRecord, ResponseRecord, WireError, canonical_time, decode, encode
 
 __all__ = ["Fuzz"]
 
@@ -31,13 +32,11 @@ class Fuzz(Fault):
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
         """Put them on the partitions, one after the other."""
         world, topic = lab.world, lab.world.names.inference
-        deaths = len(world.deaths)
         fuzzed = list(_records(chance, f"{strike.seed}-{strike.number}"))
         lab.oracle.planted |= {name for one in fuzzed if (name := _readable(one))}
         unreadable = sum(_readable(one) is None for one in fuzzed)
         strike.how = f"{len(fuzzed)} records, {unreadable} of them unreadable"
         strike.bit = strike.how if unreadable else ""
-        strike.figures["deaths_before"] = float(deaths)
         world.look.produce(
             (topic, number % world.kafka.partitions, b"fuzz", value, headers)
             for number, (value, headers) in enumerate(fuzzed)
@@ -69,9 +68,8 @@ def _event(name: str, chance: random.Random) -> Event:
         owed=DETECTORS,
     )
     # Its time is left whole: one that is far ahead opens a bucket that stays open, which is F13's matter.
-    return Event(
-        id=f"{name}/request", source="fuzz", type=data.event_type, time=1_000_000_000.0, data=data, partitionkey="fuzz"
-    )
+    at = canonical_time(time.time())
+    return Event(id=f"{name}/request", source="fuzz", type=data.event_type, time=at, data=data, partitionkey="fuzz")
 
 
 def _flipped(record: Record, chance: random.Random) -> Fuzzed:

@@ -32,8 +32,7 @@ class DataDeleted(Fault):
         if victim == "ledger":
             self._ledger(lab, strike)
             return
-        kill_worker(lab, victim, strike)
-        shutil.rmtree(world.home / "data" / victim, ignore_errors=True)
+        kill_worker(lab, victim, strike, lambda: shutil.rmtree(world.home / "data" / victim, ignore_errors=True))
 
     def _ledger(self, lab: Lab, strike: Strike) -> None:
         world = lab.world

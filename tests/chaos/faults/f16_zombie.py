@@ -12,7 +12,7 @@ __all__ = ["Zombie"]
 
 
 class Zombie(Fault):
-    """One of two workers of a group sleeps for 12 to 18 s (the session timeout is 10 s) and wakes in the middle of its work."""
+    """One of two workers of a group sleeps for 14 to 20 s (the session timeout is 10 s) and wakes in the middle of its work."""
 
     key: ClassVar[str] = "F16"
     what: ClassVar[str] = "SIGSTOP of one of two workers past its session timeout, then SIGCONT"
@@ -26,7 +26,7 @@ class Zombie(Fault):
         """Stop one, and let it go on."""
         world = lab.world
         victim = chance.choice(("score", "score-2", "watch", "watch-2"))
-        wait, asleep = chance.uniform(1.0, 3.0), chance.uniform(12.0, 18.0)
+        wait, asleep = chance.uniform(1.0, 3.0), chance.uniform(14.0, 20.0)
         strike.how = f"{victim} after {wait:.2f} s, for {asleep:.1f} s"
         time.sleep(wait)
         group = victim.split("-")[0]
