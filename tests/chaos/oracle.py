@@ -85,24 +85,28 @@ class Oracle:
         self._marks.append(Mark(what=what, score=score, watch=watch, ends=world.look.ends(world.counts())))
 
     def unsettled(self) -> str:
-        """Return what is not at its end yet, "" where everything is; reads first."""
-        if left := self._world.spooled_sources():
+        """Return what is not at its end yet, "" where everything is.
+
+        What is committed is asked for first and the topics are read last: outputs come before commits, so that once both agree
+        everything was read.
+        """
+        world = self._world
+        if left := world.spooled_sources():
             return f"{left} spools are not drained"
+        committed = {**world.committed("watch"), **world.committed("score")}
+        ends = world.look.ends(world.counts())
         self.read()
-        for (topic, number), end in self._world.look.ends(self._world.counts()).items():
-            wanted, have = self._wanted(topic, number, end)
-            if wanted and have != wanted:
+        for (topic, number), end in ends.items():
+            wanted, have = self._wanted(topic, number, end), committed.get((topic, number), 0)
+            if wanted is not None and have != wanted:
                 return f"{topic}-{number} is committed to {have}, not to {wanted} of {end}"
         return ""
 
-    def _wanted(self, topic: str, number: int, end: int) -> tuple[int, int]:
+    def _wanted(self, topic: str, number: int, end: int) -> int | None:
         names = self._world.names
-        if topic == names.inference:
-            return end, self._world.committed("score").get((topic, number), 0)
-        if topic not in {names.signals, names.findings, names.alerts}:
-            return 0, 0
-        first_open = self.watch[number].first_open if topic == names.signals else None
-        return end if first_open is None else first_open, self._world.committed("watch").get((topic, number), 0)
+        if topic == names.signals and (first_open := self.watch[number].first_open) is not None:
+            return first_open
+        return end if topic in {names.inference, names.signals, names.findings, names.alerts} else None
 
     def check(self) -> list[str]:
         """Return every violation, each with the invariant's name first."""
