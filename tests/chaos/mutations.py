@@ -171,6 +171,16 @@ def _ledger_forgets() -> None:
     Shard._insert_event = insert  # type: ignore[method-assign]
 
 
+def _cursor_needs_room() -> None:
+    """The cursor is a new file each time, as it once was."""
+    from serving.capture import cursor, pipeline  # noqa: PLC0415 - as above
+
+    def save(directory: Any, place: Any) -> None:
+        cursor.replace_file(directory / "cursor.json", msgspec.json.encode(place))
+
+    pipeline.save_cursor = save
+
+
 def _no_crc() -> None:
     from serving.capture import segment  # noqa: PLC0415 - as above
 
@@ -238,6 +248,7 @@ MUTATIONS = {
     "letters-thrown-away": _of("a dead letter is not sent", _letters_thrown_away, "score"),
     "shed-uncounted": _of("what is shed is not counted", _shed_uncounted, "source"),
     "ledger-forgets": _of("the ledger moves on over what it could not write", _ledger_forgets, "ledger"),
+    "cursor-needs-room": _of("the cursor is written to a new file each time", _cursor_needs_room, "shipper"),
     "no-crc": _of("the CRC of a frame is not looked at", _no_crc, "suite"),
     "window-without-bound": _of("any number of events may be in flight", _window_without_bound, "score"),
     "repeats-counted": _of("an event that comes again counts again", _repeats_counted, "watch"),

@@ -9,7 +9,7 @@ from chaos.faults.f06_coming_and_going import ComingAndGoing
 from chaos.faults.f07_slow_broker import SlowBroker
 from chaos.faults.f08_slow_head import SlowHead
 from chaos.faults.f09_fuzz import Fuzz
-from chaos.faults.f10_disk_full import BrokerDisk, LedgerDisk, SpoolRejects, SpoolSheds
+from chaos.faults.f10_disk_full import BrokerDisk, LedgerDisk, SpoolFillsDisk, SpoolRejects, SpoolSheds
 from chaos.faults.f11_torn_tail import TornTail
 from chaos.faults.f12_slow_consumer import SlowConsumer
 from chaos.faults.f13_clocks import Clocks
@@ -37,6 +37,7 @@ FAULTS: dict[str, Fault] = {
         Fuzz(),
         SpoolSheds(),
         SpoolRejects(),
+        SpoolFillsDisk(),
         BrokerDisk(),
         LedgerDisk(),
         TornTail(),

@@ -6,10 +6,11 @@ from typing import ClassVar
 
 from chaos.journals import read_journals
 from chaos.options import WorldOptions
+from chaos.proxy import Link
 from chaos.strike import Fault, Lab, Strike
 from chaos.world import until
 
-__all__ = ["BrokerDisk", "LedgerDisk", "SpoolRejects", "SpoolSheds"]
+__all__ = ["BrokerDisk", "LedgerDisk", "SpoolFillsDisk", "SpoolRejects", "SpoolSheds"]
 
 
 class _DiskFull(Fault):
@@ -69,6 +70,32 @@ class SpoolRejects(_DiskFull):
     def noticed(self, lab: Lab) -> int:
         """Return how many were refused."""
         return len(read_journals(lab.world.home).refused)
+
+
+class SpoolFillsDisk(Fault):
+    """Nobody else is to blame, and nobody else makes room: the shipper must."""
+
+    key: ClassVar[str] = "F10.own"
+    what: ClassVar[str] = "the spool fills its own disk while the broker cannot be reached"
+    round_strikes: ClassVar[int] = 3
+    mutation: ClassVar[str] = "cursor-needs-room"
+    breaks: ClassVar[tuple[str, ...]] = ("I10",)
+    options: ClassVar[WorldOptions] = WorldOptions(
+        rate=150.0, slow_share=0.0, disk_of="spool", disk_mb=4, capture={"segment_bytes": 500_000}
+    )
+
+    def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
+        """Refuse connections until records are shed, and some more."""
+        world = lab.world
+        more = chance.uniform(0.5, 3.0)
+        before = world.balance().shed
+        world.line(Link(refuse=True))
+        world.cut()
+        until("the disk is full", lambda: world.balance().shed > before, 90)
+        time.sleep(more)
+        world.line(Link())
+        strike.how = f"full for {more:.1f} s"
+        strike.bit = f"{world.balance().shed - before} records were shed"
 
 
 class BrokerDisk(_DiskFull):
