@@ -144,7 +144,8 @@ class Campaign:
         looped = [death.name for death in lab.world.deaths[deaths:] if not death.ours and death.lived_seconds < 10]
         if len(looped) >= _LOOP_DEATHS and lab.world.disk is None:  # without a disk, dying is what is left
             found.append(f"I10: {', '.join(looped)} died again and again")
-        self._say(f"  drained and looked at in {time.monotonic() - began:.0f} s: {len(found)} violations")
+        late = sum(replay.late for replay in lab.oracle.watch)
+        self._say(f"  drained and looked at in {time.monotonic() - began:.0f} s, {late} late so far: {len(found)} violations")
         return found
 
 
