@@ -145,7 +145,9 @@ class Campaign:
         if len(looped) >= _LOOP_DEATHS and lab.world.disk is None:  # without a disk, dying is what is left
             found.append(f"I10: {', '.join(looped)} died again and again")
         late = sum(replay.late for replay in lab.oracle.watch)
-        self._say(f"  drained and looked at in {time.monotonic() - began:.0f} s, {late} late so far: {len(found)} violations")
+        self._say(
+            f"  drained and looked at in {time.monotonic() - began:.0f} s, {late} late so far: {len(found)} violations"
+        )
         return found
 
 
