@@ -3,6 +3,7 @@
 A mutation is applied in the lab's own processes as they start, where ``CHAOS_MUTATION`` names it; no code of the product reads that.
 """
 
+import itertools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -23,10 +24,10 @@ class Mutation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mutate(process: str) -> None:
-    """Apply the mutation that the environment names, where it is one of `process`."""
-    name = os.environ.get(VARIABLE, "")
-    if name and process in MUTATIONS[name].processes:
-        MUTATIONS[name].apply()
+    """Apply the mutations that the environment names (one, or some with commas), where they are of `process`."""
+    for name in filter(None, os.environ.get(VARIABLE, "").split(",")):
+        if process in MUTATIONS[name].processes:
+            MUTATIONS[name].apply()
 
 
 def _tracker_off() -> None:
@@ -111,18 +112,20 @@ def _producer_kept() -> None:
 
 
 def _accepted_in_memory() -> None:
-    """What is accepted is written at the next sync, not at once."""
+    """What is accepted is written at every tenth sync, half a second later, not at once."""
     from serving.capture.journal import Journal  # noqa: PLC0415 - as above
 
     append, sync = Journal.append, Journal.sync
     waiting: dict[int, list[bytes]] = {}
+    syncs = itertools.count(1)
 
     def later(self: Any, frame: bytes) -> None:
         waiting.setdefault(id(self), []).append(frame)
 
     def flush(self: Any) -> None:
-        for frame in waiting.pop(id(self), []):
-            append(self, frame)
+        if next(syncs) % 10 == 0:
+            for frame in waiting.pop(id(self), []):
+                append(self, frame)
         sync(self)
 
     Journal.append, Journal.sync = later, flush  # type: ignore[method-assign]

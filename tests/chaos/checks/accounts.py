@@ -6,7 +6,7 @@ from chaos.checks.told import some
 from chaos.journals import Journals
 from chaos.record import Record
 from serving.capture.balance import Balance
-from stream.wire import RequestRecord
+from stream.wire import ABORTED_TYPE, RequestRecord
 
 __all__ = ["accounted", "balanced", "lettered", "numbered"]
 
@@ -19,12 +19,18 @@ def accounted(record: Record, journals: Journals, planted: set[str]) -> list[str
         kept[seen.event.data.request_id].add(source)
     shed = {name for gap in record.gaps.values() for name in gap.request_ids}
     unnamed = sum(gap.count - len(gap.request_ids) for gap in record.gaps.values())
+    aborted = {seen.event.data.request_id for seen in record.inference.values() if seen.event.type == ABORTED_TYPE}
     lost = sorted(journals.accepted - requests.keys() - shed)
     endless = sorted(requests.keys() - ends.keys() - shed - planted)
     twice = sorted(name for kept in (requests, ends) for name, sources in kept.items() if len(sources) > 1)
     return [
         *some("I1", "accepted ids are neither on the record nor in a gap record", lost[unnamed:]),
         *some("I1", "requests have no end", endless[unnamed:]),
+        *some(
+            "I1",
+            "requests have an end that was recorded, and are on the record as aborted",
+            sorted(aborted & journals.ended),
+        ),
         *some("I1", "ids are on the record under two sources", twice),
         *some("I1", "refused requests are on the record", sorted(journals.refused & requests.keys())),
         *some("I1", "ids came again and said something else", record.unlike),
