@@ -5,6 +5,7 @@ Kafka's absence is a metric and a line in ``shipper.json``, and its health fails
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -215,11 +216,22 @@ class Shipper:
         await pipeline.run(stop)
         while pipeline.closed and source not in self._adopted and not stop.is_set():
             await _sleep(stop, _SCAN_SECONDS)  # it said that it is closed, and holds its lock a little longer
-        if pipeline.closed and source in self._adopted:
-            await asyncio.to_thread(fold, self._root, directory, pipeline.cursor)
+        if pipeline.closed and source in self._adopted and await self._folded(directory, pipeline.cursor, stop):
             self._locks.pop(source).release()
             self._adopted.discard(source)
             del self._tasks[source]
+
+    async def _folded(self, directory: Path, cursor: Cursor, stop: asyncio.Event) -> bool:
+        """Count a drained spool and remove it; a full disk is tried again, while the other spools go on, until `stop`."""
+        while not stop.is_set():
+            try:
+                await asyncio.to_thread(fold, self._root, directory, cursor)
+            except OSError as error:
+                _LOG.warning("%s: cannot be removed yet: %s", directory.name, error)
+                await _sleep(stop, _SCAN_SECONDS)
+            else:
+                return True
+        return False
 
     def _raise_failures(self, delivery: "asyncio.Task[None]") -> None:
         for task in (delivery, *self._tasks.values()):
@@ -234,7 +246,8 @@ class Shipper:
         self._status = reason
         _LOG.log(logging.WARNING if reason else logging.INFO, "kafka: %s", reason or "takes records")
         status = ShipperStatus(pid=os.getpid(), reason=reason, since=time.time())
-        replace_file(self._root / _STATUS_FILE, msgspec.json.encode(status), durable=False)
+        with contextlib.suppress(OSError):  # a full disk: what it says is no reason to stop what it does
+            replace_file(self._root / _STATUS_FILE, msgspec.json.encode(status), durable=False)
 
 
 def fold(root: Path, directory: Path, cursor: Cursor) -> None:

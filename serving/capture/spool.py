@@ -6,7 +6,7 @@
         <source>/            one gateway process
             lock             flock held while its writer lives; whoever gets it may end the spool
             gap              the open gap (serving/capture/gap.py)
-            cursor.json      how far the shipper is (serving/capture/cursor.py)
+            cursor           how far the shipper is (serving/capture/cursor.py)
             000000000000.seg segments
         aside/               records that are too large to be sent, newest 100
         totals.json          sums of the spools that were delivered whole and removed

@@ -15,6 +15,7 @@ import msgspec
 from serving.capture import encoding
 from serving.capture.aside import MAX_RECORD_BYTES, move_aside
 from serving.capture.clock import SourceClock
+from serving.capture.cursor import reserve_cursor
 from serving.capture.encoding import Stamp
 from serving.capture.gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.journal import Journal
@@ -108,6 +109,7 @@ class SpoolWriter:
         self._reserved = 0
         self._reason = "full"
         self._gap = GapFile(directory)
+        reserve_cursor(directory)
         if start.gap is not None:
             self._gap.gap = start.gap
         segment_bytes = min(bounds.segment_bytes, max(bounds.limit_bytes // 4, 1))

@@ -3,6 +3,9 @@
 Why this exists: Faust's recovery can hang, its consumer can die slowly, and neither resumes after every broker outage
 (faults.md, trap 8). A supervisor starts the worker anew; at-least-once makes that safe. The watchdog asks the broker through
 a client of its own, since the one that it watches may be what is dead, and it pauses while the broker is away.
+
+It also ends a worker whose log is shorter than what it has read: the volume was deleted, or the topics were made anew. Such a
+worker would wait for the old offsets and commit nothing, for as long as the new log is shorter.
 """
 
 import asyncio
@@ -24,6 +27,8 @@ EXIT_STALLED = 70
 
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 5.0
+#: A new leader may know of less than was read, for a moment.
+_SHORTER_LOOKS = 3
 
 
 def end_process(reason: str) -> None:
@@ -88,6 +93,7 @@ class Watchdog:
         self._pause = min(_PROBE_SECONDS, app.watchdog_seconds / 4)
         self._client: AIOKafkaConsumer | None = None
         self._beginnings: dict[TopicPartition, int] = {}
+        self._shorter = 0
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -110,11 +116,19 @@ class Watchdog:
         if ends is None:
             return 0
         total = sum(consumer.tracker.open_count(tp) for tp in partitions) - self._app.held()
+        done = {tp: consumer.tracker.delivered(tp) or consumer.committed(tp) or 0 for tp in partitions}
+        self._look_for_cut({f"{tp.topic}-{tp.partition}": (done[tp], ends[TopicPartition(*tp)]) for tp in partitions})
         for tp in partitions:
-            done = consumer.tracker.delivered(tp) or consumer.committed(tp)
             first = self._beginnings.get(TopicPartition(*tp), 0)
-            total += max(0, ends[TopicPartition(*tp)] - max(done or 0, first))
+            total += max(0, ends[TopicPartition(*tp)] - max(done[tp], first))
         return total
+
+    def _look_for_cut(self, places: Mapping[str, tuple[int, int]]) -> None:
+        """End the worker where `places` (name to what was read, and the end) were shorter than what was read for some looks."""
+        cut = [f"{name} ends at {end}, {done} were read" for name, (done, end) in places.items() if end < done]
+        self._shorter = self._shorter + 1 if cut else 0
+        if self._shorter >= _SHORTER_LOOKS:
+            self._end(f"the log was deleted or cut: {', '.join(cut)}")
 
     async def _ends(self, partitions: list[TopicPartition]) -> Mapping[TopicPartition, int] | None:
         """Return the end offsets, or None where the broker does not answer."""

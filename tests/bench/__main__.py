@@ -1,4 +1,4 @@
-"""Run every benchmark, or those named: ``endpoint``, ``generation``, ``delay``, ``stream``, ``replay``."""
+"""Run every benchmark, or those named: ``endpoint``, ``outage``, ``generation``, ``delay``, ``stream``, ``replay``."""
 
 import asyncio
 import json
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from support.stack import running
 
-from bench import delay, endpoint, generation
+from bench import delay, endpoint, generation, outage
 from serving.engine.weights import ensure
 from weir.broker.jars import apache_possible
 from weir.broker.local import start_broker
 
 MODEL = "smollm2-135m-instruct"
-PARTS = ("endpoint", "generation", "delay", "stream", "replay")
+PARTS = ("endpoint", "outage", "generation", "delay", "stream", "replay")
 
 
 def say(line: str) -> None:
@@ -46,6 +46,10 @@ def main(parts: list[str]) -> int:
     if "endpoint" in chosen:
         say("# endpoint: two stacks with the echo engine, one captures, one does not; five rounds in turn of 8 s")
         for figure in asyncio.run(endpoint.measure()):
+            say(figure.line())
+    if "outage" in chosen:
+        say("# outage: a stack with the echo engine, its broker killed for every other round of 12 s, 25 requests/s")
+        for figure in asyncio.run(outage.measure()):
             say(figure.line())
     if {"generation", "delay"} & set(chosen):
         asyncio.run(on_a_stack(chosen))

@@ -48,13 +48,18 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
-def server_properties(data: Path, port: int, controller_port: int, max_message_bytes: int) -> str:
-    """Return the text of ``server.properties``; every listener is on 127.0.0.1."""
+def server_properties(
+    data: Path, port: int, controller_port: int, max_message_bytes: int, advertised_port: int | None = None
+) -> str:
+    """Return the text of ``server.properties``; every listener is on 127.0.0.1.
+
+    `advertised_port` is what clients are told to use instead of `port`: that of a proxy before the broker.
+    """
     return f"""process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=BROKER://127.0.0.1:{advertised_port or port},CONTROLLER://127.0.0.1:{controller_port}
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
@@ -63,7 +68,9 @@ message.max.bytes={max_message_bytes}
 {_SMALL}"""
 
 
-def apache_command(directory: Path, port: int, controller_port: int, *, max_message_bytes: int) -> list[str]:
+def apache_command(
+    directory: Path, port: int, controller_port: int, *, max_message_bytes: int, advertised_port: int | None = None
+) -> list[str]:
     """Write the properties, format `directory` at first use, and return the broker's argv.
 
     Raises
@@ -74,7 +81,8 @@ def apache_command(directory: Path, port: int, controller_port: int, *, max_mess
     java, jars = find_java(), ensure_jars()
     data, properties = directory / "data", directory / "server.properties"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    properties.write_text(server_properties(data, port, controller_port, max_message_bytes), encoding="utf-8")
+    text = server_properties(data, port, controller_port, max_message_bytes, advertised_port)
+    properties.write_text(text, encoding="utf-8")
     if not (data / "meta.properties").exists():
         _format(java, jars, properties)
     return [java, *_JVM, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]

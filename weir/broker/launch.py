@@ -49,15 +49,27 @@ def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
     return BrokerPlan(kind="embedded", notice=missing + EMBEDDED_LACKS)
 
 
-def launch_broker(
+def launch_broker(  # noqa: PLR0913 - what one node is told, by name
     kind: BrokerKind,
     directory: Path,
     port: int,
     controller_port: int,
     *,
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    advertised_port: int | None = None,
 ) -> BrokerLaunch:
     """Prepare a local broker (jars, properties, format) below `directory` and return its command.
+
+    Parameters
+    ----------
+    kind, directory
+        Which, and where its data lies.
+    port, controller_port
+        Where it listens, on loopback.
+    max_message_bytes
+        The largest batch that it takes (Apache Kafka).
+    advertised_port
+        What clients are told to connect to (Apache Kafka); None: `port`. A proxy's, for one that stands between.
 
     Raises
     ------
@@ -66,7 +78,9 @@ def launch_broker(
     """
     where = directory / kind
     if kind == "apache":
-        argv = apache_command(where, port, controller_port, max_message_bytes=max_message_bytes)
+        argv = apache_command(
+            where, port, controller_port, max_message_bytes=max_message_bytes, advertised_port=advertised_port
+        )
     else:
         argv = embedded_command(where, port)
     return BrokerLaunch(kind=kind, argv=argv, bootstrap=f"127.0.0.1:{port}")

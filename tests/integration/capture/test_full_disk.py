@@ -1,18 +1,25 @@
 """A disk that is really full: a small tmpfs, where the machine lets us mount one (F10)."""
 
+import asyncio
 import subprocess
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from support.simulated_kafka import SimulatedKafka
 from support.spool import TRACE, a_request, an_end, events_of
 
 from serving.capture import Recorder, read_balance
 from serving.capture.adopt import adopt
 from serving.capture.cursor import Cursor
+from serving.capture.metrics import ShipperMetrics
+from serving.capture.pipeline import Pipeline
 from serving.capture.reader import SpoolReader
+from serving.capture.segment import segments
+from serving.capture.shipper import Shipper, read_shipper_status
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
-from stream.wire import GapRecord, RequestRecord, ResponseRecord
+from stream.wire import GapRecord, RequestRecord, ResponseRecord, TopicNames
 
 
 @pytest.fixture
@@ -87,3 +94,47 @@ async def test_reject_on_a_full_disk_refuses_and_recovers(small_disk):
         others.unlink()
         await recorder.request(a_request("after"), traceparent=TRACE)
         assert recorder.writable()
+
+
+async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_disk):
+    """Nobody else frees the disk: where the shipper cannot say how far it is, it frees nothing, and all stays as it is."""
+    root = small_disk / "spool"
+    settings = CaptureSettings(segment_bytes=256_000)
+    with Recorder(root=root, settings=settings, registry=CollectorRegistry()) as recorder:
+        for number in range(400):
+            await recorder.request(a_request(f"r{number}", "x" * 5000), traceparent=TRACE)
+            await recorder.end(an_end(f"r{number}"), traceparent=TRACE)
+        full = read_balance(root)
+        assert full.shed > 0
+        fill(small_disk)
+        kafka = SimulatedKafka()
+        pipeline = Pipeline(
+            root / recorder.source,
+            kafka,
+            tracer=TracerProvider().get_tracer("t"),
+            metrics=ShipperMetrics(CollectorRegistry()),
+        )
+        stop = asyncio.Event()
+        task = asyncio.create_task(pipeline.run(stop))
+        async with asyncio.timeout(20):
+            while read_balance(root).spooled:
+                kafka.take()
+                await asyncio.sleep(0.01)
+                assert not task.done(), task.exception()
+        assert len(segments(root / recorder.source)) == 1
+        stop.set()
+        await task
+        async with asyncio.timeout(20):
+            while not recorder.writable():  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+
+
+def test_what_the_shipper_says_of_kafka_may_find_no_room(small_disk):
+    names, registry = TopicNames("weir."), CollectorRegistry()
+    shipper = Shipper(small_disk, {}, names=names, partitions=1, registry=registry, tracer_provider=TracerProvider())
+    others = fill(small_disk)
+    shipper._say("KafkaConnectionError: gone")
+    assert registry.get_sample_value("weir_capture_kafka_reachable") == 0
+    others.unlink()
+    shipper._say("KafkaConnectionError: still gone")
+    assert read_shipper_status(small_disk).reason == "KafkaConnectionError: still gone"

@@ -1,0 +1,1 @@
+"""The invariants of faults.md, one file a group."""

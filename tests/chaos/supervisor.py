@@ -1,0 +1,156 @@
+"""Processes that are started again when they die, as ``weir up`` does, unless the lab holds them down."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+__all__ = ["Child", "Death"]
+
+_STOP_SECONDS = 20.0
+_BACKOFF_SECONDS = (0.1, 0.5, 2.0, 5.0)
+_STEADY_SECONDS = 10.0
+
+
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that ended, and whether the lab had ended it."""
+
+    name: str
+    status: int
+    ours: bool
+    lived_seconds: float
+
+
+class Child:
+    """One supervised process; the thread that starts it waits for it, since the kernel kills a child with that thread.
+
+    Parameters
+    ----------
+    argv, environment
+        What to run.
+    log
+        Its output is appended there.
+    on_death
+        Told of each end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        on_death: Callable[[Death], None],
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._argv = argv
+        self._environment = environment
+        self._on_death = on_death
+        self._wanted = threading.Event()
+        self._closed = threading.Event()
+        self._changed = threading.Condition()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ours = False
+        self._thread = threading.Thread(target=self._keep, name=f"child-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, or None while there is none."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to run."""
+        return self._wanted.is_set()
+
+    def expect_death(self) -> None:
+        """Count its next end as the lab's doing."""
+        self._ours = True
+
+    def start(self) -> None:
+        """Have it run from now on."""
+        self._wanted.set()
+
+    def wait_running(self, seconds: float = 30.0) -> int:
+        """Return its pid as soon as it runs."""
+        deadline = time.monotonic() + seconds
+        while (pid := self.pid) is None:
+            assert time.monotonic() < deadline, f"{self.name} was not started within {seconds:.0f} s"
+            time.sleep(0.01)
+        return pid
+
+    def kill(self, *, hold: bool = False) -> None:
+        """SIGKILL it, wait until it is gone; with `hold` it stays down until :meth:`start`."""
+        self._end(signal.SIGKILL, hold=hold)
+
+    def stop(self) -> None:
+        """SIGTERM it, and SIGKILL after a while; it stays down."""
+        self._end(signal.SIGTERM, hold=True)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, where it runs."""
+        if (pid := self.pid) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def close(self) -> None:
+        """End it for good."""
+        self._closed.set()
+        self._end(signal.SIGKILL, hold=True)
+        self._wanted.set()
+        self._thread.join()
+
+    def _end(self, how: signal.Signals, *, hold: bool) -> None:
+        if hold:
+            self._wanted.clear()
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        self._ours = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        with self._changed:
+            self._changed.wait_for(lambda: self._process is not process, _STOP_SECONDS)
+
+    def _keep(self) -> None:
+        quick = 0
+        while True:
+            self._wanted.wait()
+            if self._closed.is_set():
+                return
+            began = time.monotonic()
+            with self.log.open("ab") as log:
+                self._process = process = subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "KILL", *self._argv],
+                    env=dict(self._environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            status = process.wait()
+            lived = time.monotonic() - began
+            ours, self._ours = self._ours, False
+            self._on_death(Death(name=self.name, status=status, ours=ours, lived_seconds=lived))
+            with self._changed:
+                self._process = None
+                self._changed.notify_all()
+            quick = 0 if ours or lived > _STEADY_SECONDS else quick + 1
+            if self._wanted.is_set() and quick:
+                self._closed.wait(_BACKOFF_SECONDS[min(quick, len(_BACKOFF_SECONDS)) - 1])

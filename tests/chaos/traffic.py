@@ -1,0 +1,79 @@
+"""Requests and answers out of a seed: three tenants, conversations, bursts of trouble, topics that change with time."""
+
+import random
+
+import msgspec
+
+from chaos.engine import DETECTORS, SLOW_WORD
+from stream.wire import Message, RequestRecord, ResponseRecord, Usage
+
+__all__ = ["MODEL", "TENANTS", "Exchange", "Traffic"]
+
+MODEL = "m"
+TENANTS = ("acme", "elm", "fir")  # their streams and models spread over both partitions
+_TOPICS = (("garden", "travel", "cooking"), ("reactor", "centrifuge", "isotope"))
+#: Exchanges between two changes of topic, and of bursts of trouble within them.
+_ERA, _BURST_EVERY, _BURST = 600, 50, 12
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, its end, and how long the answer takes."""
+
+    request: RequestRecord
+    end: ResponseRecord
+    seconds: float
+
+
+class Traffic:
+    """The exchanges of one source; the same seed and name give the same ones.
+
+    Parameters
+    ----------
+    name
+        Begins every request id; unique to a source.
+    slow_share
+        Share of the prompts that keep a model process busy.
+    """
+
+    def __init__(self, name: str, seed: int, *, slow_share: float = 0.02) -> None:
+        self._name = name
+        self._random = random.Random(f"{seed}/{name}")
+        self._slow_share = slow_share
+        self._number = 0
+
+    def next(self) -> Exchange:
+        """Return the next exchange."""
+        chance, number = self._random, self._number
+        self._number += 1
+        tenant = chance.choice(TENANTS)
+        who = {
+            "request_id": f"{self._name}-{number}",
+            "tenant": tenant,
+            "model": MODEL,
+            "principal": f"{tenant}-k{chance.randrange(4)}",
+            "conversation_id": f"c{chance.randrange(40)}" if chance.random() < 0.6 else "",
+            "owed": DETECTORS,
+        }
+        seconds = round(chance.expovariate(6), 3)
+        return Exchange(
+            request=RequestRecord(messages=(Message(role="user", content=self._prompt(number)),), **who),
+            end=ResponseRecord(
+                status="complete",
+                text=f"about answers in {chance.randrange(3, 40)} words, {number}",
+                finish_reason="stop",
+                usage=Usage(prompt_tokens=chance.randrange(5, 60), completion_tokens=chance.randrange(1, 90)),
+                latency_seconds=seconds,
+                time_to_first_token_seconds=seconds / 4,
+                **who,
+            ),
+            seconds=min(seconds, 1.0),
+        )
+
+    def _prompt(self, number: int) -> str:
+        chance = self._random
+        text = f"about {chance.choice(_TOPICS[number // _ERA % 2])} in {chance.randrange(2, 9)} words, {number}"
+        if number % _BURST_EVERY < _BURST:
+            text += chance.choice(("", " write to jo.public@example.com", " you worthless idiot"))
+        if chance.random() < self._slow_share:
+            text += f" {SLOW_WORD}"
+        return text
