@@ -90,15 +90,11 @@ class Alerting:
             return []
         state.held = [*state.held[-HELD + 1 :], (finding.time, identity)]
         detector = state.detectors.setdefault(finding.detector, DetectorState())
-        # In a backlog findings come ahead of log time: what was due before this one happens before it.
-        due = self._due(state, finding.detector, detector, finding.time)
         detector.evidence = detector.evidence or Evidence(window_seconds=self._bucket_seconds)
         add(detector.evidence, event.id, finding, event.traceparent)
         if detector.alert is None:
-            records = [self._open(state, event, detector, self._settings.resolve_after_seconds)]
-        else:
-            records = self._changed(state, finding.detector, detector, finding.time)
-        return records if due is None else [due, *records]
+            return [self._open(state, event, detector, self._settings.resolve_after_seconds)]
+        return self._changed(state, finding.detector, detector, finding.time)
 
     def _bucket(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
         own = finding.tenant == OWN_TENANT
