@@ -49,6 +49,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         The trace of the alert's own span.
     causation_ids
         The findings behind it.
+    feature
+        What exactly it is about: a feature of a window, a source, a detector; "" where there is no more to say.
+    runbook
+        What to do now, in one sentence.
     """
 
     alert_id: str
@@ -65,6 +69,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     evidence_total: int
     trace_id: str
     causation_ids: tuple[str, ...]
+    feature: str = ""
+    runbook: str = ""
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):

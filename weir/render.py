@@ -61,6 +61,8 @@ def alert_line(alert: Alert) -> Text:
     )
     if alert.evidence:
         line.append(f"  ({alert.evidence_total} requests, last {alert.evidence[-1]})", style="dim")
+    if firing and alert.runbook:
+        line.append(f"\n{'':21}do: {alert.runbook}", style="cyan")
     return line
 
 

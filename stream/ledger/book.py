@@ -4,13 +4,18 @@ Not thread-safe; the service uses it from one worker thread, so that SQLite neve
 """
 
 from collections.abc import Iterable
+from itertools import count
 
 from stream.ledger.coverage import Coverage, SourceTime, coverage_of, missing_of, source_times
 from stream.ledger.decisions import Decisions
 from stream.ledger.files import LedgerFiles
-from stream.ledger.observe import Observation, log_time, observe
+from stream.ledger.gaps import gaps_of
+from stream.ledger.hearing import hearing_of, unanswered_of
+from stream.ledger.observe import Observation, log_time, observe, read_to
 from stream.ledger.records import LogRecord, TopicPartitionKey, next_offsets
 from stream.ledger.shard import Shard
+from stream.ledger.silences import silence_id
+from stream.settings import LedgerSettings
 from stream.wire import TopicNames
 
 __all__ = ["Book", "topics_read"]
@@ -71,10 +76,29 @@ class Book:
         """Return the newest time that any source has told."""
         return log_time(self._sources())
 
-    def observe(self) -> Observation:
-        """Return what the log shows of coverage and lag."""
-        missing = missing_of(shard.database for shard in self.shards.values())
-        return observe(self._sources(), missing)
+    def observe(self, settings: LedgerSettings) -> Observation:
+        """Return everything that the ledger's own alerts are decided from."""
+        databases = [shard.database for shard in self.shards.values()]
+        sources = self._sources()
+        missing, heard = missing_of(databases), hearing_of(databases)
+        unanswered = unanswered_of(databases, heard, missing.detectors)
+        return observe(
+            sources,
+            missing,
+            gaps=gaps_of(
+                databases,
+                since=self.decisions.resolved_until("gap"),
+                until=read_to(sources),
+                resolve_seconds=settings.gap_resolve_seconds,
+            ),
+            heard=heard,
+            unanswered=unanswered,
+            told={one.detector: self._told(one.detector, one.last_answer) for one in unanswered},
+        )
+
+    def _told(self, detector: str, last_answer: float | None) -> int:
+        """Return how many silences of `detector` since its last answer are over: it was not owed for long, then it was again."""
+        return next(n for n in count() if not self.decisions.has_resolved(silence_id(detector, last_answer, n)))
 
     def coverage(self) -> Coverage:
         """Return the coverage over all partitions."""

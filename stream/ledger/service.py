@@ -171,7 +171,7 @@ class _Service:
             _LOG.warning("alert %s %s %s", item.record.detector, item.record.state, item.record.alert_id)
 
     def _decide(self) -> None:
-        seen = self._book.observe()
+        seen = self._book.observe(self._settings)
         self._metrics.verdict_lag.set(seen.lag_seconds)
         firing = {item.record.alert_id: item for item in self._book.decisions.own_firing()}
         records = decide([item.record for item in firing.values()], seen, self._settings)
@@ -180,6 +180,7 @@ class _Service:
             if record.alert_id in firing
             else traced(record, self._provider, seen.missing.traceparents if record.detector == "coverage" else ())
             for record in records
+            if record.revision or not self._book.decisions.has_resolved(record.alert_id)
         ]
         if outgoing:
             self._book.decisions.decide(outgoing)
