@@ -18,8 +18,6 @@ RUNBOOK: dict[str, str] = {
     " toxic stop or roll back the model.",
     "injection": "Open a request of the evidence with `weir show ID` and check what its answer gave away; tighten the system prompt or the"
     " tools that the model may call.",
-    "refusal": "Open a request of the evidence with `weir show ID` and decide whether the model should have answered; if so, roll the model or"
-    " its system prompt back.",
     "drift": "Find out whether a new use or client explains it; if it will last, retrain or accept a new reference, else find the key that"
     " sends it.",
     "anomaly": "Look at the alert's `feature` and at `weir status`: a slow replica, long prompts or failing requests; mend that one.",

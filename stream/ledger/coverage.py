@@ -169,7 +169,9 @@ def missing_of(databases: Iterable[sqlite3.Connection]) -> Missing:
     oldest: list[tuple[float, str, str, str, str]] = []
     for database in databases:
         rows = f"FROM unsettled u LEFT JOIN sources s ON s.source = u.source WHERE {PASSED}"
-        for *names, pairs in database.execute(f"SELECT u.detector, u.tenant, u.model, count(*) {rows} GROUP BY 1, 2, 3"):
+        for *names, pairs in database.execute(
+            f"SELECT u.detector, u.tenant, u.model, count(*) {rows} GROUP BY 1, 2, 3"
+        ):
             for split, name in zip(splits, names, strict=True):
                 split[name] += pairs
         requests_total += _one(database, f"SELECT count(DISTINCT u.request_id) {rows}")
@@ -197,9 +199,7 @@ def missing_of(databases: Iterable[sqlite3.Connection]) -> Missing:
 
 def source_times(database: sqlite3.Connection) -> list[SourceTime]:
     """Return every source that one shard knows."""
-    query = (
-        "SELECT source, first_time, capture_time, capture_closed, score_time, score_closed, spool, spool_since FROM sources"
-    )
+    query = "SELECT source, first_time, capture_time, capture_closed, score_time, score_closed, spool, spool_since FROM sources"
     return [
         SourceTime(
             source=source,

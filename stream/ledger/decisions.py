@@ -15,11 +15,11 @@ from stream.ledger.schema import open_decisions, transaction
 from stream.runbook import DETECTOR_PREFIX
 from stream.wire import AlertRecord, Event, RetrainingRecord
 
-__all__ = ["OWN_TENANT", "SILENCE", "Decisions", "Heartbeat", "Outgoing", "is_own"]
+__all__ = ["ITS_DETECTORS", "OWN_TENANT", "SILENCE", "Decisions", "Heartbeat", "Outgoing", "is_own"]
 
 OWN_TENANT = "_weir"
 #: What the ledger alone raises and resolves for tenant ``_weir``.
-_ITS_DETECTORS = ("coverage", "gap", "lag", "spool")
+ITS_DETECTORS = ("coverage", "gap", "lag", "spool")
 SILENCE = "silence"
 
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -64,9 +64,7 @@ def is_own(alert: AlertRecord) -> bool:
     """Whether the ledger raised `alert` and is to resolve it: a `silence` of a source is watch's, that of a detector the ledger's."""
     if alert.tenant != OWN_TENANT:
         return False
-    return alert.detector in _ITS_DETECTORS or (
-        alert.detector == SILENCE and alert.feature.startswith(DETECTOR_PREFIX)
-    )
+    return alert.detector in ITS_DETECTORS or (alert.detector == SILENCE and alert.feature.startswith(DETECTOR_PREFIX))
 
 
 class Decisions:

@@ -133,7 +133,7 @@ def _requests(databases: list[sqlite3.Connection], episode: list[_Row]) -> tuple
     where = "FROM gap_requests r JOIN gaps g ON g.event_id = r.event_id WHERE g.logged BETWEEN ? AND ?"
     total, named = 0, []
     for database in databases:
-        total += database.execute(f"SELECT count(DISTINCT r.request_id) {where}", (first, last)).fetchone()[0]  # noqa: S608 - our own names
-        query = f"SELECT g.logged, g.event_id, r.request_id {where} ORDER BY 1, 2, 3 LIMIT {2 * _EVIDENCE}"  # noqa: S608 - as above
+        total += database.execute(f"SELECT count(DISTINCT r.request_id) {where}", (first, last)).fetchone()[0]
+        query = f"SELECT g.logged, g.event_id, r.request_id {where} ORDER BY 1, 2, 3 LIMIT {2 * _EVIDENCE}"
         named += database.execute(query, (first, last)).fetchall()
     return tuple(dict.fromkeys(request for _, _, request in sorted(named)))[:_EVIDENCE], total

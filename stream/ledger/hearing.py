@@ -16,11 +16,11 @@ __all__ = ["Hearing", "Unanswered", "hearing_of", "unanswered_of"]
 _EVIDENCE = 20
 #: Pairs are counted up to here in each file; more are "at least so many".
 _COUNTED = 10_000
-_ERRORS = "SELECT event_id, request_id, time FROM failed WHERE detector = ? AND time > ?"
-_ABSENT = (
-    "SELECT u.event_id, u.request_id, u.time FROM unsettled u LEFT JOIN sources s ON s.source = u.source"
-    f" WHERE u.detector = ? AND u.time > ? AND {PASSED}"
-)
+_ERRORS = "SELECT event_id, request_id, time FROM failed WHERE detector = ?1 AND time > ?2"
+_ABSENT = f"""
+    SELECT u.event_id, u.request_id, u.time FROM unsettled u LEFT JOIN sources s ON s.source = u.source
+    WHERE u.detector = ?1 AND u.time > ?2 AND {PASSED}
+"""  # noqa: S608 - our own names
 
 
 class Hearing:
@@ -61,7 +61,8 @@ class Hearing:
                 (detector, self._answered.get(detector)),
             )
             self._database.execute(
-                "DELETE FROM failed WHERE detector = ?1 AND time <= (SELECT time FROM heard WHERE detector = ?1)", (detector,)
+                "DELETE FROM failed WHERE detector = ?1 AND time <= (SELECT time FROM heard WHERE detector = ?1)",
+                (detector,),
             )
 
     def clear(self) -> None:
@@ -125,31 +126,41 @@ def unanswered_of(
     return tuple(one for one in found if one.pairs)
 
 
+class _Part(msgspec.Struct, frozen=True):
+    """What one file holds of one kind."""
+
+    pairs: int
+    began: float
+    newest: float
+    named: list[tuple[float, str, str]]
+
+
 def _unanswered(
     databases: Sequence[sqlite3.Connection], detector: str, last: float | None, *, absent: bool
 ) -> Unanswered:
     bound = (detector, float("-inf") if last is None else last)
-    pairs, errors, began, newest = 0, 0, [], []
-    named: list[tuple[float, str, str]] = []
-    for database in databases:
-        for query in (_ERRORS, _ABSENT) if absent else (_ERRORS,):
-            count = database.execute(f"SELECT count(*) FROM ({query} LIMIT {_COUNTED})", bound).fetchone()[0]  # noqa: S608 - our own names
-            if not count:
-                continue
-            pairs += count
-            errors += count if query is _ERRORS else 0
-            for edge, where in ((began, "min"), (newest, "max")):
-                edge.append(database.execute(f"SELECT {where}(time) FROM ({query})", bound).fetchone()[0])  # noqa: S608 - as above
-            named += database.execute(
-                f"SELECT time, event_id, request_id FROM ({query}) ORDER BY 1, 2 LIMIT {2 * _EVIDENCE}",  # noqa: S608 - as above
-                bound,
-            ).fetchall()
+    errors = [part for database in databases if (part := _part(database, _ERRORS, bound)) is not None]
+    others = [part for database in databases if absent and (part := _part(database, _ABSENT, bound)) is not None]
+    parts = [*errors, *others]
+    named = sorted(row for part in parts for row in part.named)
     return Unanswered(
         detector=detector,
-        pairs=pairs,
-        errors=errors,
-        requests=tuple(dict.fromkeys(request for _, _, request in sorted(named)))[:_EVIDENCE],
-        began=min(began, default=0.0),
-        newest=max(newest, default=0.0),
+        pairs=sum(part.pairs for part in parts),
+        errors=sum(part.pairs for part in errors),
+        requests=tuple(dict.fromkeys(request for _, _, request in named))[:_EVIDENCE],
+        began=min((part.began for part in parts), default=0.0),
+        newest=max((part.newest for part in parts), default=0.0),
         last_answer=last,
     )
+
+
+def _part(database: sqlite3.Connection, query: str, bound: tuple[str, float]) -> _Part | None:
+    figures = (
+        f"SELECT (SELECT count(*) FROM ({query} LIMIT {_COUNTED})),"  # noqa: S608 - our own names
+        f" (SELECT min(time) FROM ({query})), (SELECT max(time) FROM ({query}))"
+    )
+    pairs, began, newest = database.execute(figures, bound).fetchone()
+    if not pairs:
+        return None
+    named = f"SELECT time, event_id, request_id FROM ({query}) ORDER BY 1, 2 LIMIT {2 * _EVIDENCE}"  # noqa: S608 - as above
+    return _Part(pairs, began, newest, database.execute(named, bound).fetchall())

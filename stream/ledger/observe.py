@@ -57,7 +57,10 @@ def log_time(shards: Mapping[int, Sequence[SourceTime]]) -> float:
 
 def read_to(shards: Mapping[int, Sequence[SourceTime]]) -> float | None:
     """Return the log time that every partition was read to: no partition brings anything that stands earlier. None before."""
-    times = [max((one.capture_time for one in shard if one.capture_time is not None), default=None) for shard in shards.values()]
+    times = [
+        max((one.capture_time for one in shard if one.capture_time is not None), default=None)
+        for shard in shards.values()
+    ]
     known = [time for time in times if time is not None]
     return min(known) if known and len(known) == len(times) else None
 
@@ -66,7 +69,9 @@ def observe(shards: Mapping[int, Sequence[SourceTime]], missing: Missing, **more
     """Return what {partition: its sources} and `missing` say together; `more` are further fields of the observation."""
     lag, lag_at = _lag(shards)
     spools = full_spools(shards.values())
-    return Observation(log_time=log_time(shards), missing=missing, lag_seconds=lag, lag_at=lag_at, spools=spools, **more)
+    return Observation(
+        log_time=log_time(shards), missing=missing, lag_seconds=lag, lag_at=lag_at, spools=spools, **more
+    )
 
 
 def _lag(shards: Mapping[int, Sequence[SourceTime]]) -> tuple[float, str]:

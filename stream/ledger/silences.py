@@ -49,9 +49,7 @@ def _together(
     others = max((time for name, time in seen.heard.items() if name not in quiet and time is not None), default=None)
     alone = {feature for detector, feature in firing if detector == SILENCE}
     found = [
-        one
-        for one in silent
-        if (others is None or others < one.began) and DETECTOR_PREFIX + one.detector not in alone
+        one for one in silent if (others is None or others < one.began) and DETECTOR_PREFIX + one.detector not in alone
     ]
     return found if len(found) > 1 else []
 

@@ -1,7 +1,6 @@
-"""The ledger's own alerts: coverage, gaps, lag, silent detectors, full spools. A pure function from what fires and what is seen to what
-is published.
+"""The ledger's own alerts: coverage, gaps, lag, silent detectors, full spools.
 
-They carry tenant ``_weir``, no model and no side. Ids hash what opened the alert, as everybody's do. One source that falls
+A pure function from what fires and what is seen to what is published. They carry tenant ``_weir``, no model and no side. Ids hash what opened the alert, as everybody's do. One source that falls
 silent among others is watch's to tell (stream/watch/silence.py); every source silent is told by the heartbeat alone, since
 log time stands still then.
 """
@@ -146,10 +145,11 @@ def _go_on(alert: AlertRecord, condition: Condition, seen: Observation) -> Alert
 
 
 def _resolve(alert: AlertRecord, seen: Observation) -> AlertRecord:
-    """Resolve `alert`; a gap when its episode was over, which does not depend on when the ledger looks."""
+    """Resolve `alert`; a gap with all of its episode and when that was over, whenever the ledger looks."""
     at = max(seen.log_time, alert.at)
-    over = seen.gaps.over if alert.detector == "gap" else None
-    return _revise(alert, state="resolved", at=at, resolved_at=at if over is None else over)
+    if alert.detector == "gap" and seen.gaps.over is not None:
+        return _revise(alert, state="resolved", at=at, resolved_at=seen.gaps.over, **_told(_gap(seen)))
+    return _revise(alert, state="resolved", at=at, resolved_at=at)
 
 
 def _revise(alert: AlertRecord, **changes: Any) -> AlertRecord:
