@@ -4,7 +4,6 @@ import pytest
 from support.ledger_book import LedgerBook, told
 from support.ledger_log import Log, gap, tick
 
-
 SETTINGS = {"gap_resolve_seconds": 300.0, "lag_seconds": 1e9}
 
 
