@@ -15,7 +15,7 @@ import msgspec
 from stream.ledger.hearing import Hearing
 from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
 from stream.ledger.schema import open_shard, transaction
-from stream.ledger.spools import note_spool
+from stream.ledger.spools import ALERT_SHARE, CLEAR_SHARE
 from stream.wire import (
     Closed,
     Event,
@@ -40,6 +40,16 @@ INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPD
   flagged = excluded.flagged, label = excluded.label, score = excluded.score, covered = excluded.covered,
   spans = excluded.spans, offset = excluded.offset
 WHERE label = 'error' AND excluded.label <> 'error'
+"""
+#: A tick of capture: times never go back, and the newest one has the word on the spool.
+_CAPTURE_TICK = """
+INSERT INTO sources (source, first_time, capture_time, spool, spool_since)
+VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= ?4 THEN ?2 END) ON CONFLICT DO UPDATE SET
+  first_time = min(ifnull(first_time, ?2), ?2),
+  capture_time = max(ifnull(capture_time, ?2), ?2),
+  spool = CASE WHEN ifnull(capture_time, ?2) <= ?2 THEN ?3 ELSE spool END,
+  spool_since = CASE WHEN ifnull(capture_time, ?2) > ?2 THEN spool_since WHEN ?3 >= ?4 THEN ifnull(spool_since, ?2)
+    WHEN ?3 < ?5 THEN NULL ELSE spool_since END
 """
 _JSON = msgspec.json.Encoder(order="deterministic")
 
@@ -211,8 +221,7 @@ class Shard:
         elif data.stage == "capture":
             for source, time in data.sources.items():
                 self._newest = max(self._newest, time)
-                self._move(source, "capture", time, closed=False)
-                note_spool(self.database, source, time, data.spool)
+                self.database.execute(_CAPTURE_TICK, (source, time, data.spool, ALERT_SHARE, CLEAR_SHARE))
 
     def _closed(self, record: LogRecord, event: Event, data: Closed) -> None:
         del record, event

@@ -4,18 +4,17 @@ While Kafka is away no tick arrives and nothing here can tell; then `weir status
 shipper that is too slow, and for the record afterwards.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from stream.ledger.coverage import SourceTime
 
-__all__ = ["ALERT_SHARE", "FullSpool", "full_spools", "note_spool"]
+__all__ = ["ALERT_SHARE", "CLEAR_SHARE", "FullSpool", "full_spools"]
 
 #: Share of a spool's bound that is an alert, and the one below which it is over.
 ALERT_SHARE = 0.8
-_CLEAR_SHARE = 0.6
+CLEAR_SHARE = 0.6
 
 
 class FullSpool(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,15 +23,6 @@ class FullSpool(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     since: float
     share: float
-
-
-def note_spool(database: sqlite3.Connection, source: str, time: float, share: float) -> None:
-    """Take what a tick of `source` says, unless a later one was read."""
-    database.execute(
-        "UPDATE sources SET spool = ?2, spool_since = CASE WHEN ?2 >= ?4 THEN ifnull(spool_since, ?3)"
-        " WHEN ?2 < ?5 THEN NULL ELSE spool_since END WHERE source = ?1 AND capture_time <= ?3",
-        (source, share, time, ALERT_SHARE, _CLEAR_SHARE),
-    )
 
 
 def full_spools(shards: Iterable[Sequence[SourceTime]]) -> tuple[FullSpool, ...]:

@@ -265,6 +265,11 @@ class PartitionWatch:
         start, stream = oldest
         return self._close(stream, start + stream.buckets.seconds * 1.5, snapshot=True)
 
+    @property
+    def streams_in_memory(self) -> int:
+        """Streams that are not left to their table."""
+        return len(self._streams)
+
     def _close(self, stream: _Stream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
         findings: list[Event] = []
         tokens: list[Any] = []
