@@ -1,4 +1,8 @@
-"""Run every benchmark, or those named: ``endpoint``, ``generation``, ``delay``, ``stream``."""
+"""Run every benchmark, or those named: ``endpoint``, ``generation``, ``delay``, ``stream``, ``growth``, ``backpressure``.
+
+``growth`` takes half an hour; its pieces (``growth.workers``, …) can be named one by one, and neither it nor ``backpressure`` runs unless
+it is named.
+"""
 
 import asyncio
 import json
@@ -9,13 +13,15 @@ from pathlib import Path
 
 from support.stack import running
 
-from bench import delay, endpoint, generation
+from bench import backpressure, delay, endpoint, generation, growth
 from serving.engine.weights import ensure
 from weir.broker.jars import apache_possible
 from weir.broker.local import start_broker
 
 MODEL = "smollm2-135m-instruct"
 PARTS = ("endpoint", "generation", "delay", "stream")
+GROWTH = tuple(f"growth.{piece}" for piece in growth.PIECES)
+KNOWN = (*PARTS, "backpressure", "growth", *GROWTH)
 
 
 def say(line: str) -> None:
@@ -39,8 +45,8 @@ async def on_a_stack(parts: list[str]) -> None:
 
 
 def main(parts: list[str]) -> int:
-    if unknown := [part for part in parts if part not in PARTS]:
-        say(f"unknown: {', '.join(unknown)}; known: {', '.join(PARTS)}")
+    if unknown := [part for part in parts if part not in KNOWN]:
+        say(f"unknown: {', '.join(unknown)}; known: {', '.join(KNOWN)}")
         return 2
     chosen = parts or list(PARTS)
     if "endpoint" in chosen:
@@ -49,6 +55,10 @@ def main(parts: list[str]) -> int:
             say(figure.line())
     if {"generation", "delay"} & set(chosen):
         asyncio.run(on_a_stack(chosen))
+    if "backpressure" in chosen:
+        backpressure.run(say)
+    if pieces := [piece for piece in growth.PIECES if {"growth", f"growth.{piece}"} & set(chosen)]:
+        growth.run(pieces, say)
     if "stream" in chosen:
         say("# stream: score on a broker against a bare aiokafka loop with the same detectors")
         return on_a_broker()
