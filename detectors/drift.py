@@ -105,12 +105,18 @@ class DriftDetector(StreamDetector[DriftConfig]):
         vector = unpack(data)
         if not np.isfinite(vector).all():
             return None
-        if self._matrix is None:
+        if len(self._reference) < self.config.reference_events:
             self._reference.append(data)
             if len(self._reference) == self.config.reference_events:
                 self._begin()
             return None
-        return _place(self._mean_nearest(self._matrix @ vector))
+        return _place(self._mean_nearest(self._vectors() @ vector))
+
+    def _vectors(self) -> Vectors:
+        """Return the reference as rows, unpacked when first needed: most streams are idle."""
+        if self._matrix is None:
+            self._matrix = np.stack([unpack(data) for data in self._reference])
+        return self._matrix
 
     def _mean_nearest(self, similarities: Vectors) -> float:
         nearest = min(self.config.neighbours, len(similarities))
@@ -118,8 +124,8 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     def _begin(self) -> None:
         """Fix the reference; its own distances, each without itself, are the first history."""
-        self._matrix = np.stack([unpack(data) for data in self._reference])
-        similarities = self._matrix @ self._matrix.T
+        vectors = self._vectors()
+        similarities = vectors @ vectors.T
         for index, row in enumerate(similarities):
             others = np.delete(row, index)
             self._monitor.trackers[EMBEDDING].learn(_place(self._mean_nearest(others)))
@@ -138,9 +144,10 @@ class DriftDetector(StreamDetector[DriftConfig]):
             self._reset()
             self._monitor.restore(body.monitor)
             self._numbers.restore(body.moments)
+            sizes = {len(data) for data in body.reference}
+            if len(sizes) > 1 or any(size % 2 for size in sizes):
+                raise ValueError(f"a reference has embeddings of one even length, the state of {sorted(sizes)}")
             self._reference = list(body.reference)
-            if len(body.reference) >= self.config.reference_events:
-                self._matrix = np.stack([unpack(data) for data in body.reference])
 
 
 def _place(similarity: float) -> int:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 from opentelemetry import trace
@@ -26,6 +28,8 @@ __all__ = ["Call", "Endpoints", "GatewaySettings"]
 
 _CONVERSATION_CHARACTERS = 256
 _DESCRIBE_SECONDS = 2.0
+#: Feedback is ids and words; it takes none of the places of inference.
+_FEEDBACK_BYTES = 16 * 1024
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,13 +44,16 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     edge_token
         What the edge sends to prove itself; "" where there is no edge.
     most_in_flight
-        Inferences under way in this gateway; more get 503.
+        Inferences under way in this gateway, those whose body is being read included; more get 503.
+    body_seconds
+        A body that takes longer to arrive gets 408.
     """
 
     model: str
     max_body_bytes: int = 512 * 1024
     edge_token: str = ""
     most_in_flight: int = 1024
+    body_seconds: float = 30.0
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,15 +99,44 @@ class Endpoints:
 
     async def chat(self, call: Call) -> None:
         """Answer ``POST /v1/chat/completions``."""
-        body = await read_body(call.receive, call.headers, self._settings.max_body_bytes)
-        request = parse(ChatRequest, body)
-        await self._infer(call, "chat", request, ChatAnswer)
+        with self._place():
+            request = parse(ChatRequest, await self._body(call))
+            await self._infer(call, "chat", request, ChatAnswer)
 
     async def completion(self, call: Call) -> None:
         """Answer ``POST /v1/completions``."""
-        body = await read_body(call.receive, call.headers, self._settings.max_body_bytes)
-        request = parse(CompletionRequest, body)
-        await self._infer(call, "text_completion", request, CompletionAnswer)
+        with self._place():
+            request = parse(CompletionRequest, await self._body(call))
+            await self._infer(call, "text_completion", request, CompletionAnswer)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Hold one of the gateway's places; taken before the body is read, so that who waits for one costs no memory.
+
+        Full is 503, OpenAI's word for an overloaded engine; 429 would say that this key has used up a quota of its own.
+        """
+        if self._in_flight >= self._settings.most_in_flight:
+            raise unavailable(
+                f"{self._in_flight} requests are under way, the most that this gateway holds; try again in a second.",
+                code="queue_full",
+            )
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+
+    async def _body(self, call: Call, most_bytes: int | None = None) -> bytes:
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                return await read_body(call.receive, call.headers, most_bytes or self._settings.max_body_bytes)
+        except TimeoutError:
+            raise ApiError(
+                408,
+                f"The body did not arrive within {self._settings.body_seconds:g} s, the most that Weir waits; send it faster.",
+                code="request_timeout",
+                headers={"connection": "close"},
+            ) from None
 
     async def _infer(
         self, call: Call, operation: str, request: ChatRequest | CompletionRequest, answer_type: type[Answer]
@@ -126,16 +162,7 @@ class Endpoints:
             include_usage=request.include_usage,
         )
         asked = Asked(caller=caller, model=self._settings.model, info=info, operation=operation, generation=generation)
-        if self._in_flight >= self._settings.most_in_flight:
-            raise unavailable(
-                f"{self._in_flight} requests are under way, the most that this gateway holds; try again in a second.",
-                code="queue_full",
-            )
-        self._in_flight += 1
-        try:
-            await Exchange(self._wiring, asked, answer).run(call.reply)
-        finally:
-            self._in_flight -= 1
+        await Exchange(self._wiring, asked, answer).run(call.reply)
 
     async def _first_info(self) -> ModelInfo:
         try:
@@ -157,7 +184,7 @@ class Endpoints:
 
     async def feedback(self, call: Call) -> None:
         """Answer ``POST /v1/feedback``."""
-        body = await read_body(call.receive, call.headers, self._settings.max_body_bytes)
+        body = await self._body(call, min(_FEEDBACK_BYTES, self._settings.max_body_bytes))
         request = parse(FeedbackRequest, body)
         if self._recorder is None:
             raise unavailable("capture.enabled is false, so feedback cannot be kept; enable it.", code="capture_off")

@@ -175,10 +175,15 @@ class WatchSettings(Section):
 
 
 class LedgerSettings(Section):
-    """``[ledger]``: coverage, gaps, lag, and time that stands still."""
+    """``[ledger]``: coverage, gaps, lag, silence, and time that stands still."""
 
     lag_seconds: Seconds = Field(60, description="verdicts behind inference by more is a lag alert")
     silence_seconds: Seconds = Field(30, description="wall clock without any tick after which the stack is unhealthy")
+    gap_resolve_seconds: Seconds = Field(300, description="log time without a new gap record that resolves a gap alert")
+    silent_events: Count = Field(
+        20, description="owed events in a row without an answer of a detector, or with errors alone, that are a silence"
+    )
+    silent_seconds: Seconds = Field(60, description="log time between the first and the last of them, at least")
 
 
 def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> TenantSettings:

@@ -53,6 +53,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         The findings behind it.
     silenced
         An operator muted what it is about when it came to this state (``weir alerts silence``).
+    feature
+        What exactly it is about: a feature of a window, a source, a detector; "" where there is no more to say.
+    runbook
+        What to do now, in one sentence.
     """
 
     alert_id: str
@@ -70,6 +74,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     causation_ids: tuple[str, ...]
     silenced: bool = False
+    feature: str = ""
+    runbook: str = ""
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):

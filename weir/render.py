@@ -16,6 +16,8 @@ __all__ = ["alert_line", "clock", "duration", "retraining_line", "screen", "stat
 _SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _STATE_STYLE = {"requested": "bold magenta", "promoted": "green", "rolled_back": "red"}
 _PIPED_WIDTH = 240
+#: Rows of a table of coverage: the worst.
+_SHOWN = 8
 _STEPS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
 
@@ -41,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def alert_line(alert: Alert) -> Text:
-    """Return one line: when, what state, how bad, which stream, what it says; last its id, to silence it by."""
+    """Return one line: when, what state, how bad, which stream, what it says, its id; below it, while it fires, what to do."""
     firing = alert.state == "firing"
     when = alert.opened_at if firing or alert.resolved_at is None else alert.resolved_at
     style = _SEVERITY_STYLE.get(alert.severity, "") if firing else "green"
@@ -63,6 +65,8 @@ def alert_line(alert: Alert) -> Text:
         line.append("  silenced", style="dim")
     behind = f", {alert.evidence_total} requests, last {alert.evidence[-1]}" if alert.evidence else ""
     line.append(f"  ({alert.alert_id}{behind})", style="dim")
+    if firing and alert.runbook:
+        line.append(f"\n{'':21}do: {alert.runbook}", style="cyan")
     return line
 
 
@@ -116,6 +120,8 @@ def _capture(status: Status) -> list[RenderableType]:
     )
     if capture.spooled:
         line.append(f"; the oldest waits for {duration(capture.oldest_age_seconds)}", style="yellow")
+    if capture.fullest_bytes and capture.limit_bytes:
+        line.append(f"; fullest spool {capture.fullest_bytes / capture.limit_bytes:.0%}", style="dim")
     if capture.shed:
         line.append("; what was shed is counted in gap records", style="yellow")
     return [line]
@@ -139,14 +145,19 @@ def _coverage(coverage: CoverageStatus) -> list[RenderableType]:
         line.append(f"; {coverage.gap_records} records in gaps", style="yellow")
     if skipped := sum(coverage.skipped.values()):
         line.append(f"; {skipped} records could not be read (see the dead letters)", style="yellow")
-    return [line, _pairs(coverage.by_detector)] if coverage.by_detector else [line]
+    splits = (("detector", coverage.by_detector), ("tenant", coverage.by_tenant), ("model", coverage.by_model))
+    return [line, *(_pairs(what, counts) for what, counts in splits if counts)]
 
 
-def _pairs(counts: Mapping[str, PairCount]) -> Table:
-    table = _table("detector", "coverage", "owed", "settled", "pending", "missing", "errors")
-    for name, count in counts.items():
+def _pairs(what: str, counts: Mapping[str, PairCount]) -> Table:
+    """Return a table of the worst: most missing first, then most errors, then most pending."""
+    table = _table(what, "coverage", "owed", "settled", "pending", "missing", "errors")
+    worst = sorted(counts.items(), key=lambda item: (-item[1].missing, -item[1].errors, -item[1].pending, item[0]))
+    for name, count in worst[:_SHOWN]:
         bad = [Text(str(value), style="red" if value else "") for value in (count.missing, count.errors)]
-        table.add_row(name, f"{count.ratio:.4f}", str(count.owed), str(count.settled), str(count.pending), *bad)
+        table.add_row(escape(name), f"{count.ratio:.4f}", str(count.owed), str(count.settled), str(count.pending), *bad)
+    if len(worst) > _SHOWN:
+        table.add_row(Text(f"and {len(worst) - _SHOWN} more (--json has all)", style="dim"))
     return table
 
 

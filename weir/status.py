@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from serving.capture.balance import read_balance
+from serving.capture.balance import Balance, read_balance
 from stream.alerting.silences import Silences
 from stream.ledger.coverage import Count, Coverage
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.kafka import KAFKA_TROUBLE
 from stream.ledger.lag import consumer_lag, groups_of, worst_lag
 from stream.ledger.reader import LedgerReader
+from stream.ledger.spools import ALERT_SHARE
+from stream.runbook import runbook_line
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, format_time
 from weir.client import effective_kafka
@@ -43,13 +45,17 @@ class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Capture's balance: ``accepted = delivered + spooled + shed``."""
+    """Capture's balance: ``accepted = delivered + spooled + shed``; `fullest` is the source with the largest spool."""
 
     accepted: int = 0
     delivered: int = 0
     spooled: int = 0
     shed: int = 0
     oldest_age_seconds: float = 0.0
+    bytes: int = 0
+    fullest: str = ""
+    fullest_bytes: int = 0
+    limit_bytes: int = 0
 
 
 class PairCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,11 +121,16 @@ async def gather_status(settings: Settings) -> Status:
         ledger = loop.run_in_executor(pool, _ledger, reader)
         lags, lag_problem = await _lags(settings)
         found = list(await asyncio.gather(*probes))
-        capture = msgspec.convert(await balance, CaptureStatus, from_attributes=True)
+        capture = _capture(await balance, settings.capture.limit_bytes)
         coverage, heartbeat, alerts, silences = await ledger
     if heartbeat is not None:
         lags["ledger"] = heartbeat.lag
-    problems = [*_component_problems(found), *lag_problem, *_ledger_problems(heartbeat, coverage, alerts, silences)]
+    problems = [
+        *_component_problems(found),
+        *lag_problem,
+        *_spool_problems(capture),
+        *_ledger_problems(heartbeat, coverage, alerts, silences),
+    ]
     return Status(
         healthy=not problems,
         components=found,
@@ -153,6 +164,21 @@ def _component(state: ComponentState) -> ComponentStatus:
         restarts=state.restarts,
         uptime_seconds=round(max(time.time() - state.started_at, 0.0), 1) if state.running else 0.0,
     )
+
+
+def _capture(balance: Balance, limit_bytes: int) -> CaptureStatus:
+    given = {name: getattr(balance, name) for name in CaptureStatus.__struct_fields__ if name != "limit_bytes"}
+    return CaptureStatus(**given, limit_bytes=limit_bytes)
+
+
+def _spool_problems(capture: CaptureStatus) -> list[str]:
+    """Name a spool that fills up: with Kafka away no alert can travel, so this is where it is said."""
+    if not capture.limit_bytes or capture.fullest_bytes < ALERT_SHARE * capture.limit_bytes:
+        return []
+    share = (
+        f"{capture.fullest_bytes / capture.limit_bytes:.0%} of its {capture.limit_bytes} bytes (capture.limit_bytes)"
+    )
+    return [f"spool: that of {capture.fullest} holds {share}, the bound is {ALERT_SHARE:.0%}. {runbook_line('spool')}"]
 
 
 def _ledger(reader: LedgerReader) -> tuple[Coverage, Heartbeat | None, list[AlertRecord], Silences]:
@@ -196,9 +222,15 @@ def _ledger_problems(
             f"{coverage.total.missing} owed verdicts are missing; see the coverage alert and score's log{words}"
         )
     problems += [
-        f"{alert.detector}: {alert.summary}{muted[alert.alert_id]}" for alert in alerts if alert.detector != "coverage"
+        f"{alert.detector}: {alert.summary}{muted[alert.alert_id]}{_what_to_do(alert)}"
+        for alert in alerts
+        if alert.detector != "coverage"
     ]
     return problems
+
+
+def _what_to_do(alert: AlertRecord) -> str:
+    return f". {alert.runbook}" if alert.runbook else ""
 
 
 def _muted(alert: AlertRecord, silences: Silences, now: float) -> str:

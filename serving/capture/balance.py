@@ -35,6 +35,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         Age of the oldest one still to be sent; 0 where there is none.
     bytes
         Size of the spools' segments.
+    fullest_bytes, fullest
+        Size of the largest spool, each of which has a bound of its own, and its source.
     """
 
     accepted: int = 0
@@ -43,6 +45,8 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     shed: int = 0
     oldest_age_seconds: float = 0.0
     bytes: int = 0
+    fullest_bytes: int = 0
+    fullest: str = ""
 
 
 def read_balance(root: Path) -> Balance:
@@ -71,11 +75,13 @@ class BalanceReader:
         for _ in range(_ATTEMPTS):
             totals = load_totals(self._root)
             live = {name: path for name, path in source_directories(self._root).items() if name not in totals.folded}
-            parts = [part for name, path in live.items() if (part := self._read_source(name, path)) is not None]
+            found = {name: part for name, path in live.items() if (part := self._read_source(name, path)) is not None}
             if load_totals(self._root) == totals:
                 break
         for name in self._sources.keys() - live.keys():
             del self._sources[name]
+        parts = list(found.values())
+        fullest = max(found, key=lambda name: found[name].bytes, default="")
         accepted = totals.accepted + sum(part.accepted for part in parts)
         delivered = totals.delivered + sum(part.delivered for part in parts)
         shed = totals.shed + sum(part.shed for part in parts)
@@ -86,6 +92,8 @@ class BalanceReader:
             shed=shed,
             oldest_age_seconds=max((part.oldest_age_seconds for part in parts), default=0.0),
             bytes=sum(part.bytes for part in parts),
+            fullest_bytes=found[fullest].bytes if fullest else 0,
+            fullest=fullest,
         )
 
     def _read_source(self, name: str, path: Path) -> Balance | None:

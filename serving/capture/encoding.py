@@ -65,9 +65,9 @@ def gap(record: GapRecord, *, time: int) -> Record:
     return _encode(record, GapRecord.event_type, f"{record.source}/gap/{record.first_number}", stamp, key=record.source)
 
 
-def tick(source: str, time: int) -> Record:
-    """Return the promise that nothing older than `time` will come from `source`."""
-    data = Tick(sources={source: time / _MICROSECONDS})
+def tick(source: str, time: int, spool: float = 0.0) -> Record:
+    """Return the promise that nothing older than `time` will come from `source`, whose spool is taken to the share `spool`."""
+    data = Tick(sources={source: time / _MICROSECONDS}, spool=round(spool, 2))
     return _encode(data, Tick.event_type, f"{source}/tick/{time}", Stamp(source, 0, time))
 
 

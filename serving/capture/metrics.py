@@ -83,7 +83,7 @@ class BalanceCollector(Collector):
         self._reader = reader
 
     def collect(self) -> Iterable[Metric]:
-        """Yield ``weir_capture_{accepted,delivered,shed}_total``, the spooled records, their oldest age, their bytes."""
+        """Yield ``weir_capture_{accepted,delivered,shed}_total``, the spooled records, their age and bytes."""
         balance = self._reader.read()
         yield CounterMetricFamily(
             "weir_capture_accepted", "Requests and ends that were numbered", value=balance.accepted
@@ -95,3 +95,6 @@ class BalanceCollector(Collector):
             "weir_capture_oldest_age_seconds", "Age of the oldest to be sent", value=balance.oldest_age_seconds
         )
         yield GaugeMetricFamily("weir_capture_spool_bytes", "Size of the spools on this node", value=balance.bytes)
+        yield GaugeMetricFamily(
+            "weir_capture_fullest_spool_bytes", "Size of the largest of them", value=balance.fullest_bytes
+        )

@@ -192,7 +192,8 @@ class SpoolWriter:
             time = self._clock.now()
             if self._gap.gap.count:
                 self._flush_gap(time, within_limit=True)
-            frame = encode_frame(Kind.TICK, self._number, time, encoding.tick(self.source, time))
+            taken = (self._journal.size_bytes + self._reserved) / self._bounds.limit_bytes
+            frame = encode_frame(Kind.TICK, self._number, time, encoding.tick(self.source, time, min(taken, 1.0)))
             if self._journal.size_bytes + len(frame) <= self._bounds.limit_bytes:
                 self._append(frame, self._number, time)
 

@@ -98,6 +98,9 @@ def _rules(edge_token: str, max_body_bytes: int) -> list[str]:
         "    http-request set-header x-request-id %[unique-id]",
         f"    http-request set-header x-weir-edge {edge_token}",
         "    http-after-response set-header x-request-id %[unique-id]",
+        # Who is refused gives its connection back: an idle one would hold one of `maxconn` places for 90 s, and whoever is
+        # beyond them waits in the kernel's queue and is told nothing.
+        "    http-after-response set-header connection close if { status 503 }",
         (
             f"    http-request return status 413 content-type application/json string '{too_large}'"
             f" if {{ req.hdr_val(content-length) gt {max_body_bytes} }}"

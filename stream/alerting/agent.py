@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from stream.alerting.machine import Alerting
+from stream.alerting.place import Place
 from stream.alerting.state import StreamAlerts, decode, encode
 from stream.runtime import AckedTable
 from stream.watch.metrics import detector_label
@@ -18,7 +19,6 @@ __all__ = ["AlertStage"]
 
 logger = logging.getLogger(__name__)
 _STAGE = "alert"
-_Place = dict[str, StreamAlerts]
 
 
 class AlertStage:
@@ -57,9 +57,7 @@ class AlertStage:
         for raw in current:
             self._app.settle(raw)
 
-    def _apply(
-        self, place: _Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
-    ) -> list[Event]:
+    def _apply(self, place: Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]) -> list[Event]:
         if isinstance(event.data, FindingRecord):
             return self._finding(place, event, raw, touched)
         if isinstance(event.data, Tick) and event.data.watermark is not None:
@@ -67,28 +65,33 @@ class AlertStage:
         return []
 
     def _finding(
-        self, place: _Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
+        self, place: Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
     ) -> list[Event]:
         finding = event.data
         assert isinstance(finding, FindingRecord)
         self._context.metrics.findings_read.labels(detector_label(finding.detector)).inc()
-        state = _state_of(place, finding)
+        state, key = place.state_of(finding), stream_key(finding.tenant, finding.model, finding.side)
         records = self._alerting(state.tenant, self._open).finding(state, event, raw.message.offset)
+        place.changed(key)
         if state.offset == raw.message.offset:
-            touched[stream_key(state.tenant, state.model, state.side)] = (state, raw)
+            touched[key] = (state, raw)
         return records
 
     def _tick(
-        self, place: _Place, watermark: float, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
+        self, place: Place, watermark: float, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
     ) -> list[Event]:
         records = []
-        for key, state in place.items():
-            if state.active():
-                found = self._alerting(state.tenant, self._open).watermark(state, watermark, raw.message.offset)
-                if found:
-                    touched[key] = (state, raw)
-                    records += found
+        for key in place.due(watermark):
+            state = place.states[key]
+            found = self._alerting(state.tenant, self._open).watermark(state, watermark, raw.message.offset)
+            place.changed(key)
+            if found:
+                touched[key] = (state, raw)
+                records += found
         return records
+
+    def _due(self, state: StreamAlerts) -> float | None:
+        return self._alerting(state.tenant, self._open).due(state)
 
     def _alerting(self, tenant: str, opener: Any) -> Alerting:
         return Alerting(self._context.tenants(tenant), opener)
@@ -106,36 +109,31 @@ class AlertStage:
         self._context.metrics.alerts.labels(label, record.state, record.severity).inc()
         logger.info("alert %s %s revision %d", record.alert_id, record.state, record.revision)
 
-    async def _load(self, partition: int, offset: int) -> _Place:
-        place, lost = self._table.read(partition, decode)
+    async def _load(self, partition: int, offset: int) -> Place:
+        states, lost = self._table.read(partition, decode)
         if lost:
-            place |= await self._rebuilt(partition, offset, lost)
-        return place
+            states |= (await self._rebuilt(partition, offset, lost)).states
+        return Place(states, self._due)
 
-    async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> _Place:
+    async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> Place:
         """Replay the retained findings of the streams in `lost`; what they published then is not published again."""
-        place: _Place = {}
+        place = Place({}, self._due)
         options = self._context.kafka.client_options()
         async for offset, event in retained(
             options, self._context.names.findings, partition, range(end), self._app.progress
         ):
             if isinstance(event.data, Tick) and event.data.watermark is not None:
-                for state in place.values():
+                for key in place.due(event.data.watermark):
+                    state = place.states[key]
                     self._alerting(state.tenant, _no_span).watermark(state, event.data.watermark, offset)
+                    place.changed(key)
             elif isinstance(event.data, FindingRecord):
                 key = stream_key(event.data.tenant, event.data.model, event.data.side)
                 if key in lost:
-                    state = _state_of(place, event.data)
+                    state = place.state_of(event.data)
                     self._alerting(state.tenant, _no_span).finding(state, event, offset)
+                    place.changed(key)
         return place
-
-
-def _state_of(place: _Place, finding: FindingRecord) -> StreamAlerts:
-    key = stream_key(finding.tenant, finding.model, finding.side)
-    state = place.get(key)
-    if state is None:
-        state = place[key] = StreamAlerts(tenant=finding.tenant, model=finding.model, side=finding.side)
-    return state
 
 
 def _no_span(_alert_id: str, _detector: str, tipping: str, _others: tuple[str, ...]) -> str:

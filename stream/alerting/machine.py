@@ -43,6 +43,7 @@ class Alerting:
         self._settings = settings.alerts
         self._bucket_seconds = settings.bucket_seconds
         self._opener = opener
+        self._hold_seconds = max(2 * settings.alerts.resolve_after_seconds, _HOLD_SECONDS)
 
     def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
         """Apply the finding at `offset` of the findings partition.
@@ -72,6 +73,17 @@ class Alerting:
             state.offset, state.watermark = offset, watermark
         self._forget(state, watermark)
         return records
+
+    def due(self, state: StreamAlerts) -> float | None:
+        """Return the log time before which :meth:`watermark` changes nothing, None where it never does."""
+        times = [state.held[0][0] + self._hold_seconds] if state.held else []
+        for name, detector in state.detectors.items():
+            if detector.alert is not None and detector.evidence is not None:
+                times.append(detector.evidence.last_time + detector.alert.resolves_after)
+                times += [detector.alert.at + self._settings.update_seconds] * detector.alert.dirty
+            elif SLOT in name:
+                times.append((detector.last_bucket_end or 0.0) + self._hold_seconds)
+        return min(times, default=None)
 
     def _due(self, state: StreamAlerts, name: str, detector: DetectorState, watermark: float) -> Event | None:
         if detector.alert is None or detector.evidence is None:
@@ -178,7 +190,7 @@ class Alerting:
         return _CRITICAL if evidence.count >= self._settings.critical_findings else _WARNING
 
     def _forget(self, state: StreamAlerts, watermark: float) -> None:
-        horizon = watermark - max(2 * self._settings.resolve_after_seconds, _HOLD_SECONDS)
+        horizon = watermark - self._hold_seconds
         if state.held and state.held[0][0] < horizon:
             state.held = [pair for pair in state.held if pair[0] >= horizon]
         for name, detector in list(state.detectors.items()):

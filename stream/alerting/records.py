@@ -1,6 +1,7 @@
 """The records of an alert, and the sentence that sums it up: numbers and names, never text of a prompt."""
 
 from stream.alerting.state import SLOT, Evidence, OpenAlert, StreamAlerts
+from stream.runbook import runbook_line
 from stream.watch.silence import SILENCE
 from stream.wire import AlertRecord, Event, TraceParent, format_time
 from stream.wire.semconv import SEVERITY_NUMBERS
@@ -46,6 +47,7 @@ def alert_event(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evid
         statistic=evidence.statistic,
         limit=evidence.limit,
         feature=evidence.feature,
+        runbook=runbook_line(name, evidence.feature),
     )
     return Event(
         id=f"{alert.alert_id}/{alert.revision}",

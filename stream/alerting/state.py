@@ -127,10 +127,6 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
     held: list[tuple[float, int]] = []
     detectors: dict[str, DetectorState] = {}
 
-    def active(self) -> bool:
-        """Whether log time may change anything here."""
-        return bool(self.held) or any(state.alert is not None for state in self.detectors.values())
-
 
 def slot(detector: str, source: str = "") -> str:
     """Return the key of a :class:`DetectorState`: Weir's own stream has one a source, under the name of the detector."""

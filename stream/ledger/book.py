@@ -3,17 +3,26 @@
 Not thread-safe; the service uses it from one worker thread, so that SQLite never holds up the event loop.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import count
 
 from stream.ledger.coverage import Coverage, SourceTime, coverage_of, missing_of, source_times
-from stream.ledger.decisions import Decisions
+from stream.ledger.decisions import Decisions, Outgoing
 from stream.ledger.files import LedgerFiles
-from stream.ledger.observe import Observation, log_time, observe
+from stream.ledger.gaps import gaps_of
+from stream.ledger.hearing import hearing_of, unanswered_of
+from stream.ledger.observe import Observation, log_time, observe, read_to
 from stream.ledger.records import LogRecord, TopicPartitionKey, next_offsets
 from stream.ledger.shard import Shard
-from stream.wire import TopicNames
+from stream.ledger.silences import silence_id
+from stream.ledger.watchers import decide
+from stream.settings import LedgerSettings
+from stream.wire import AlertRecord, TopicNames
 
-__all__ = ["Book", "topics_read"]
+__all__ = ["Book", "Opener", "topics_read"]
+
+#: Makes a new alert ready to be sent: (record, trace contexts of its evidence).
+Opener = Callable[[AlertRecord, tuple[str, ...]], Outgoing]
 
 
 def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -> dict[str, int]:
@@ -71,10 +80,51 @@ class Book:
         """Return the newest time that any source has told."""
         return log_time(self._sources())
 
-    def observe(self) -> Observation:
-        """Return what the log shows of coverage and lag."""
-        missing = missing_of(shard.database for shard in self.shards.values())
-        return observe(self._sources(), missing)
+    def observe(self, settings: LedgerSettings) -> Observation:
+        """Return everything that the ledger's own alerts are decided from."""
+        databases = [shard.database for shard in self.shards.values()]
+        sources = self._sources()
+        missing, heard = missing_of(databases), hearing_of(databases)
+        unanswered = unanswered_of(databases, heard, missing.detectors)
+        return observe(
+            sources,
+            missing,
+            gaps=gaps_of(
+                databases,
+                since=self.decisions.resolved_until("gap"),
+                until=read_to(sources),
+                resolve_seconds=settings.gap_resolve_seconds,
+            ),
+            heard=heard,
+            unanswered=unanswered,
+            told={one.detector: self._told(one.detector, one.last_answer) for one in unanswered},
+        )
+
+    def decide(self, settings: LedgerSettings, opened: Opener) -> Observation:
+        """Open, go on with and resolve the ledger's own alerts, into the outbox; call it once everything in the log was read.
+
+        Parameters
+        ----------
+        settings
+            The bounds.
+        opened
+            Makes the span of a new alert, linked to the trace contexts that it is given.
+        """
+        seen = self.observe(settings)
+        firing = {item.record.alert_id: item for item in self.decisions.own_firing()}
+        outgoing = []
+        for record in decide([item.record for item in firing.values()], seen, settings):
+            if record.alert_id in firing:
+                outgoing.append(Outgoing(record=record, traceparent=firing[record.alert_id].traceparent))
+            elif not self.decisions.has_resolved(record.alert_id):
+                outgoing.append(opened(record, seen.missing.traceparents if record.detector == "coverage" else ()))
+        if outgoing:
+            self.decisions.decide(outgoing)
+        return seen
+
+    def _told(self, detector: str, last_answer: float | None) -> int:
+        """Return how many silences of `detector` since its last answer are over: it was not owed for long, then it was again."""
+        return next(n for n in count() if not self.decisions.has_resolved(silence_id(detector, last_answer, n)))
 
     def coverage(self) -> Coverage:
         """Return the coverage over all partitions."""

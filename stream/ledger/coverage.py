@@ -5,16 +5,17 @@ tick was published before it, so a verdict that is not there did not come. A lat
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-__all__ = ["Count", "Coverage", "Missing", "SourceTime", "coverage_of", "missing_of", "source_times"]
+__all__ = ["PASSED", "Count", "Coverage", "Missing", "SourceTime", "coverage_of", "missing_of", "source_times"]
 
 _EVIDENCE = 20
 #: A pair is past its time when score's tick has passed its event; equality waits for the next tick.
-_PASSED = "(ifnull(s.score_closed, 0) OR u.time < ifnull(s.score_time, -1))"
+PASSED = "(ifnull(s.score_closed, 0) OR u.time < ifnull(s.score_time, -1))"
 
 
 class Count(msgspec.Struct, kw_only=True):
@@ -91,8 +92,8 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
         How many requests they belong to.
     first
         Identity of the oldest pair, ``event id/detector``.
-    detectors
-        {detector: pairs}.
+    detectors, tenants, models
+        {detector: pairs}, and the same by tenant and by model.
     traceparents
         Trace contexts of the requests.
     """
@@ -102,11 +103,17 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     requests_total: int = 0
     first: str = ""
     detectors: dict[str, int] = {}
+    tenants: dict[str, int] = {}
+    models: dict[str, int] = {}
     traceparents: tuple[str, ...] = ()
 
 
 class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one source has come in one partition: by capture's ticks, and by score's."""
+    """How far one source has come in one partition: by capture's ticks, and by score's.
+
+    `spool` is the share of its spool that was taken at its last tick, `spool_since` the time of the tick at which that passed
+    the bound; None while it has not (:mod:`stream.ledger.spools`).
+    """
 
     source: str
     first_time: float | None
@@ -114,6 +121,8 @@ class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     capture_closed: bool
     score_time: float | None
     score_closed: bool
+    spool: float = 0.0
+    spool_since: float | None = None
 
 
 def coverage_of(databases: Iterable[sqlite3.Connection]) -> Coverage:
@@ -144,7 +153,7 @@ def _add_counts(coverage: Coverage, database: sqlite3.Connection) -> None:
 
 def _add_unsettled(coverage: Coverage, database: sqlite3.Connection) -> None:
     query = f"""
-        SELECT u.detector, u.tenant, u.model, {_PASSED} AS passed, count(*), min(u.time)
+        SELECT u.detector, u.tenant, u.model, {PASSED} AS passed, count(*), min(u.time)
         FROM unsettled u LEFT JOIN sources s ON s.source = u.source GROUP BY 1, 2, 3, 4
     """  # noqa: S608 - our own names
     for detector, tenant, model, passed, pairs, oldest in database.execute(query):
@@ -155,13 +164,16 @@ def _add_unsettled(coverage: Coverage, database: sqlite3.Connection) -> None:
 
 def missing_of(databases: Iterable[sqlite3.Connection]) -> Missing:
     """Return what is missing over every shard, oldest first."""
-    detectors: dict[str, int] = {}
+    splits: tuple[Counter[str], ...] = (Counter(), Counter(), Counter())
     requests_total = 0
     oldest: list[tuple[float, str, str, str, str]] = []
     for database in databases:
-        rows = f"FROM unsettled u LEFT JOIN sources s ON s.source = u.source WHERE {_PASSED}"
-        for detector, pairs in database.execute(f"SELECT u.detector, count(*) {rows} GROUP BY 1"):
-            detectors[detector] = detectors.get(detector, 0) + pairs
+        rows = f"FROM unsettled u LEFT JOIN sources s ON s.source = u.source WHERE {PASSED}"
+        for *names, pairs in database.execute(
+            f"SELECT u.detector, u.tenant, u.model, count(*) {rows} GROUP BY 1, 2, 3"
+        ):
+            for split, name in zip(splits, names, strict=True):
+                split[name] += pairs
         requests_total += _one(database, f"SELECT count(DISTINCT u.request_id) {rows}")
         columns = "u.time, u.event_id, min(u.detector), u.request_id"
         traced = "(SELECT e.traceparent FROM events e WHERE e.event_id = u.event_id)"
@@ -174,18 +186,20 @@ def missing_of(databases: Iterable[sqlite3.Connection]) -> Missing:
     traces = {request_id: parent or "" for _time, _event, _detector, request_id, parent in oldest}
     requests = tuple(traces)[:_EVIDENCE]
     return Missing(
-        pairs=sum(detectors.values()),
+        pairs=splits[0].total(),
         requests=requests,
         requests_total=requests_total,
         first=f"{oldest[0][1]}/{oldest[0][2]}",
-        detectors=dict(sorted(detectors.items())),
+        detectors=dict(sorted(splits[0].items())),
+        tenants=dict(sorted(splits[1].items())),
+        models=dict(sorted(splits[2].items())),
         traceparents=tuple(traces[request_id] for request_id in requests if traces[request_id]),
     )
 
 
 def source_times(database: sqlite3.Connection) -> list[SourceTime]:
     """Return every source that one shard knows."""
-    query = "SELECT source, first_time, capture_time, capture_closed, score_time, score_closed FROM sources"
+    query = "SELECT source, first_time, capture_time, capture_closed, score_time, score_closed, spool, spool_since FROM sources"
     return [
         SourceTime(
             source=source,
@@ -194,8 +208,10 @@ def source_times(database: sqlite3.Connection) -> list[SourceTime]:
             capture_closed=bool(closed),
             score_time=scored,
             score_closed=bool(done),
+            spool=spool,
+            spool_since=since,
         )
-        for source, first, captured, closed, scored, done in database.execute(query)
+        for source, first, captured, closed, scored, done, spool, since in database.execute(query)
     ]
 
 

@@ -12,13 +12,15 @@ import msgspec
 
 from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
 from stream.ledger.schema import open_decisions, transaction
+from stream.runbook import DETECTOR_PREFIX
 from stream.wire import AlertRecord, Event, RetrainingRecord, SilenceRecord
 
-__all__ = ["OWN_DETECTORS", "OWN_TENANT", "Decisions", "Heartbeat", "Outgoing"]
+__all__ = ["ITS_DETECTORS", "OWN_TENANT", "SILENCE", "Decisions", "Heartbeat", "Outgoing", "is_own"]
 
 OWN_TENANT = "_weir"
-#: What the ledger raises and resolves itself; tenant ``_weir`` has `silence` from watch, too.
-OWN_DETECTORS = ("coverage", "lag")
+#: What the ledger alone raises and resolves for tenant ``_weir``.
+ITS_DETECTORS = ("coverage", "gap", "lag", "spool")
+SILENCE = "silence"
 
 _JSON = msgspec.json.Encoder(order="deterministic")
 _ALERT = msgspec.json.Decoder(AlertRecord)
@@ -56,6 +58,13 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
     record: AlertRecord
     traceparent: str = ""
+
+
+def is_own(alert: AlertRecord) -> bool:
+    """Whether the ledger raised `alert` and is to resolve it: a `silence` of a source is watch's, that of a detector the ledger's."""
+    if alert.tenant != OWN_TENANT:
+        return False
+    return alert.detector in ITS_DETECTORS or (alert.detector == SILENCE and alert.feature.startswith(DETECTOR_PREFIX))
 
 
 class Decisions:
@@ -116,9 +125,21 @@ class Decisions:
 
     def own_firing(self) -> list[Outgoing]:
         """Return the ledger's own alerts that fire, each with its trace context."""
-        query = "SELECT record, traceparent FROM alerts WHERE tenant = ? AND state = 'firing' AND detector IN (?, ?)"
-        rows = self.database.execute(query, (OWN_TENANT, *OWN_DETECTORS))
-        return [Outgoing(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
+        query = "SELECT record, traceparent FROM alerts WHERE tenant = ? AND state = 'firing'"
+        rows = self.database.execute(query, (OWN_TENANT,))
+        found = [Outgoing(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
+        return [item for item in found if is_own(item.record)]
+
+    def resolved_until(self, detector: str) -> float:
+        """Return when the last own alert of `detector` resolved, minus infinity where none has."""
+        query = "SELECT max(resolved_at) FROM alerts WHERE tenant = ? AND detector = ?"
+        found = self.database.execute(query, (OWN_TENANT, detector)).fetchone()[0]
+        return float("-inf") if found is None else float(found)
+
+    def has_resolved(self, alert_id: str) -> bool:
+        """Whether an alert of this id fired and resolved: an id that was closed is not opened again."""
+        query = "SELECT 1 FROM alerts WHERE alert_id = ? AND state = 'resolved'"
+        return self.database.execute(query, (alert_id,)).fetchone() is not None
 
     def decide(self, outgoing: Iterable[Outgoing]) -> None:
         """Keep the ledger's own alerts, and put them into the outbox."""

@@ -1,12 +1,16 @@
 """What the ledger sees of time: how far sources have come, how far verdicts lag behind inference."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from stream.ledger.coverage import Missing, SourceTime
+from stream.ledger.gaps import Gaps
+from stream.ledger.hearing import Unanswered
+from stream.ledger.spools import FullSpool, full_spools
 
-__all__ = ["Observation", "log_time", "observe"]
+__all__ = ["Observation", "log_time", "observe", "read_to"]
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,12 +26,27 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         How far verdicts are behind inference, by the times of the worst partition and source.
     lag_at
         That partition, source and time, as an identity.
+    gaps
+        What capture accepted and could not keep, and no alert has told to its end.
+    heard
+        {detector: event time of its newest answer, None where it gave none}.
+    unanswered
+        What detectors owe since their newest answer.
+    told
+        {detector: silences that began with its newest answer and have resolved}; one more needs another id.
+    spools
+        Sources whose spool is past its bound.
     """
 
     log_time: float
     missing: Missing = Missing()
     lag_seconds: float = 0.0
     lag_at: str = ""
+    gaps: Gaps = Gaps()
+    heard: dict[str, float | None] = {}
+    unanswered: tuple[Unanswered, ...] = ()
+    told: dict[str, int] = {}
+    spools: tuple[FullSpool, ...] = ()
 
 
 def log_time(shards: Mapping[int, Sequence[SourceTime]]) -> float:
@@ -36,10 +55,23 @@ def log_time(shards: Mapping[int, Sequence[SourceTime]]) -> float:
     return max((time for time in times if time is not None), default=0.0)
 
 
-def observe(shards: Mapping[int, Sequence[SourceTime]], missing: Missing) -> Observation:
-    """Return what {partition: its sources} and `missing` say together."""
+def read_to(shards: Mapping[int, Sequence[SourceTime]]) -> float | None:
+    """Return the log time that every partition was read to: no partition brings anything that stands earlier. None before."""
+    times = [
+        max((one.capture_time for one in shard if one.capture_time is not None), default=None)
+        for shard in shards.values()
+    ]
+    known = [time for time in times if time is not None]
+    return min(known) if known and len(known) == len(times) else None
+
+
+def observe(shards: Mapping[int, Sequence[SourceTime]], missing: Missing, **more: Any) -> Observation:
+    """Return what {partition: its sources} and `missing` say together; `more` are further fields of the observation."""
     lag, lag_at = _lag(shards)
-    return Observation(log_time=log_time(shards), missing=missing, lag_seconds=lag, lag_at=lag_at)
+    spools = full_spools(shards.values())
+    return Observation(
+        log_time=log_time(shards), missing=missing, lag_seconds=lag, lag_at=lag_at, spools=spools, **more
+    )
 
 
 def _lag(shards: Mapping[int, Sequence[SourceTime]]) -> tuple[float, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 __all__ = ["SCHEMA_VERSION", "open_decisions", "open_shard", "schema_version", "transaction"]
 
 #: A file of another version is deleted and re-read from the log.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _COMMON = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -49,12 +49,19 @@ CREATE TABLE IF NOT EXISTS requests (
   PRIMARY KEY (hour, tenant, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gaps (
   event_id TEXT PRIMARY KEY, source TEXT NOT NULL, first_number INTEGER NOT NULL, last_number INTEGER NOT NULL,
-  count INTEGER NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL) WITHOUT ROWID;
+  count INTEGER NOT NULL, reason TEXT NOT NULL, time REAL NOT NULL, logged REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS gaps_logged ON gaps (logged);
 CREATE TABLE IF NOT EXISTS gap_requests (
   request_id TEXT, event_id TEXT, PRIMARY KEY (request_id, event_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sources (
   source TEXT PRIMARY KEY, first_time REAL, capture_time REAL, capture_closed INTEGER NOT NULL DEFAULT 0,
-  score_time REAL, score_closed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+  score_time REAL, score_closed INTEGER NOT NULL DEFAULT 0,
+  spool REAL NOT NULL DEFAULT 0, spool_since REAL) WITHOUT ROWID;
+-- The newest event that each detector answered, and the pairs after it that have errors alone; a detector that works has none.
+CREATE TABLE IF NOT EXISTS heard (detector TEXT PRIMARY KEY, time REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS failed (
+  event_id TEXT, detector TEXT, request_id TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (event_id, detector)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS failed_time ON failed (detector, time);
 CREATE TABLE IF NOT EXISTS feedback (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, alert_id TEXT NOT NULL, time REAL NOT NULL,
   partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;

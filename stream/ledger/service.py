@@ -16,14 +16,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from stream.ledger.book import Book
-from stream.ledger.decisions import Heartbeat, Outgoing
+from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerStalled
 from stream.ledger.files import LedgerFiles
 from stream.ledger.kafka import KAFKA_TROUBLE
 from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.publish import AlertPublisher, traced
 from stream.ledger.session import LogReset, Session
-from stream.ledger.watchers import decide
 from stream.settings import KafkaSettings, LedgerSettings
 
 __all__ = ["run_ledger"]
@@ -171,18 +170,8 @@ class _Service:
             _LOG.warning("alert %s %s %s", item.record.detector, item.record.state, item.record.alert_id)
 
     def _decide(self) -> None:
-        seen = self._book.observe()
+        seen = self._book.decide(self._settings, lambda record, evidence: traced(record, self._provider, evidence))
         self._metrics.verdict_lag.set(seen.lag_seconds)
-        firing = {item.record.alert_id: item for item in self._book.decisions.own_firing()}
-        records = decide([item.record for item in firing.values()], seen, self._settings)
-        outgoing = [
-            Outgoing(record=record, traceparent=firing[record.alert_id].traceparent)
-            if record.alert_id in firing
-            else traced(record, self._provider, seen.missing.traceparents if record.detector == "coverage" else ())
-            for record in records
-        ]
-        if outgoing:
-            self._book.decisions.decide(outgoing)
 
     async def beats(self) -> None:
         """Leave a heartbeat and set the metrics, whatever Kafka does."""

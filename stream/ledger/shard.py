@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 
+from stream.ledger.hearing import Hearing
 from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
 from stream.ledger.schema import open_shard, transaction
+from stream.ledger.spools import ALERT_SHARE, CLEAR_SHARE
 from stream.wire import (
     Closed,
     Event,
@@ -39,6 +41,16 @@ INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPD
   spans = excluded.spans, offset = excluded.offset
 WHERE label = 'error' AND excluded.label <> 'error'
 """
+#: A tick of capture: times never go back, and the newest one has the word on the spool.
+_CAPTURE_TICK = """
+INSERT INTO sources (source, first_time, capture_time, spool, spool_since)
+VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= ?4 THEN ?2 END) ON CONFLICT DO UPDATE SET
+  first_time = min(ifnull(first_time, ?2), ?2),
+  capture_time = max(ifnull(capture_time, ?2), ?2),
+  spool = CASE WHEN ifnull(capture_time, ?2) <= ?2 THEN ?3 ELSE spool END,
+  spool_since = CASE WHEN ifnull(capture_time, ?2) > ?2 THEN spool_since WHEN ?3 >= ?4 THEN ifnull(spool_since, ?2)
+    WHEN ?3 < ?5 THEN NULL ELSE spool_since END
+"""
 _JSON = msgspec.json.Encoder(order="deterministic")
 
 
@@ -56,6 +68,7 @@ class Shard:
     def __init__(self, path: Path | str, *, retention_seconds: float = float("inf")) -> None:
         self.database = open_shard(path)
         self._retention_seconds = retention_seconds
+        self._hearing = Hearing(self.database)
         self._pairs: Counter[tuple[_PairKey, str]] = Counter()
         self._requests: Counter[tuple[tuple[int, str, str], str]] = Counter()
         self._newest = 0.0
@@ -86,10 +99,12 @@ class Shard:
                         handler(record, event, event.data)
                         taken += 1
                 self._write_counts()
+                self._hearing.write()
                 write_progress(self.database, progress)
         finally:
             self._pairs.clear()
             self._requests.clear()
+            self._hearing.clear()
         return taken
 
     # -- events
@@ -138,7 +153,7 @@ class Shard:
             key = (_hour(event.time), side, detector, data.tenant, data.model)
             self._pairs[(key, "owed")] += 1
             if labels := found.get(detector):
-                self._settle(key, error=labels == {ERROR_LABEL})
+                self._settle(key, event.id, data.request_id, event.time, error=labels == {ERROR_LABEL})
             else:
                 row = (event.id, detector, data.request_id, side, data.tenant, data.model, event.source, event.time)
                 self.database.execute("INSERT INTO unsettled VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
@@ -150,10 +165,14 @@ class Shard:
             labels.setdefault(detector, set()).add(label)
         return labels
 
-    def _settle(self, key: _PairKey, *, error: bool) -> None:
+    def _settle(self, key: _PairKey, event_id: str, request_id: str, time: float, *, error: bool) -> None:
         self._pairs[(key, "settled")] += 1
+        detector = key[2]
         if error:
             self._pairs[(key, "errors")] += 1
+            self._hearing.failed(event_id, detector, request_id, time)
+        else:
+            self._hearing.answered(detector, time)
 
     # -- verdicts
 
@@ -180,13 +199,15 @@ class Shard:
             (data.event_id, data.detector),
         ).fetchone()
         if pair is not None:
-            self._settle((_hour(pair[0]), *pair[1:]), error=data.label == ERROR_LABEL)
+            key, time = (_hour(pair[0]), *pair[1:]), pair[0]
+            self._settle(key, data.event_id, data.request_id, time, error=data.label == ERROR_LABEL)
 
     def _mend(self, data: Verdict) -> None:
         query = "SELECT time, side, tenant, model, owed FROM events WHERE event_id = ?"
         event = self.database.execute(query, (data.event_id,)).fetchone()
         if event is not None and data.detector in event[4].split(","):
             self._pairs[((_hour(event[0]), event[1], data.detector, event[2], event[3]), "errors")] -= 1
+            self._hearing.mended(data.event_id, data.detector, event[0])
 
     # -- sources and time
 
@@ -200,7 +221,7 @@ class Shard:
         elif data.stage == "capture":
             for source, time in data.sources.items():
                 self._newest = max(self._newest, time)
-                self._move(source, "capture", time, closed=False)
+                self.database.execute(_CAPTURE_TICK, (source, time, data.spool, ALERT_SHARE, CLEAR_SHARE))
 
     def _closed(self, record: LogRecord, event: Event, data: Closed) -> None:
         del record, event
@@ -220,9 +241,12 @@ class Shard:
     # -- the rest
 
     def _gap(self, record: LogRecord, event: Event, data: GapRecord) -> None:
+        """Keep a gap record with the log time at which it stands in this partition: what comes later stands no earlier."""
         del record
-        row = (event.id, data.source, data.first_number, data.last_number, data.count, data.reason, event.time)
-        self.database.execute("INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        told = self.database.execute("SELECT max(capture_time) FROM sources").fetchone()[0]
+        logged = event.time if told is None else told
+        row = (event.id, data.source, data.first_number, data.last_number, data.count, data.reason, event.time, logged)
+        self.database.execute("INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         links = [(request_id, event.id) for request_id in data.request_ids]
         self.database.executemany("INSERT OR IGNORE INTO gap_requests VALUES (?, ?)", links)
 
@@ -254,7 +278,7 @@ class Shard:
         if floor <= self._floor:
             return self._floor
         with transaction(self.database) as database:
-            for table in ("events", "verdicts", "unsettled", "gaps", "feedback"):
+            for table in ("events", "verdicts", "unsettled", "failed", "gaps", "feedback"):
                 database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - our own names
             for table in ("pairs", "requests"):
                 database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - as above

@@ -7,6 +7,7 @@ part of it.
 from collections.abc import Iterator
 
 from stream.alerting.machine import Alerting, Opener
+from stream.alerting.place import Place
 from stream.alerting.state import StreamAlerts
 from stream.watch.findings import WATCH_SOURCE
 from stream.watch.machine import PartitionWatch, Tenants, WatchRules
@@ -50,7 +51,7 @@ class WatchChain:
             yield event
         elif isinstance(event.data, Signal):
             self._machine.offer(event, None)
-            while self._machine.open_tokens > self._outstanding and (early := self._machine.relieve()) is not None:
+            while self._machine.open.tokens > self._outstanding and (early := self._machine.relieve()) is not None:
                 yield from early.findings
         elif isinstance(event.data, Tick) and self._machine.tick(event.data):
             for closed in self._machine.closed(snapshot=False):
@@ -85,8 +86,7 @@ class AlertChain:
     def __init__(self, tenants: Tenants, opener: Opener = no_span) -> None:
         self._tenants = tenants
         self._opener = opener
-        self._streams: dict[str, StreamAlerts] = {}
-        self._active: dict[str, StreamAlerts] = {}
+        self._place = Place({}, lambda state: self._stage(state).due(state))
         self._offset = 0
 
     def feed(self, event: Event) -> list[Event]:
@@ -99,21 +99,17 @@ class AlertChain:
         return []
 
     def _finding(self, event: Event, finding: FindingRecord) -> list[Event]:
-        key = stream_key(finding.tenant, finding.model, finding.side)
-        state = self._streams.get(key)
-        if state is None:
-            state = StreamAlerts(tenant=finding.tenant, model=finding.model, side=finding.side)
-            self._streams[key] = state
-        self._active[key] = state
-        return self._stage(state).finding(state, event, self._offset)
+        state = self._place.state_of(finding)
+        records = self._stage(state).finding(state, event, self._offset)
+        self._place.changed(stream_key(finding.tenant, finding.model, finding.side))
+        return records
 
     def _tick(self, watermark: float) -> list[Event]:
         records: list[Event] = []
-        for key, state in list(self._active.items()):
-            if state.active():
-                records += self._stage(state).watermark(state, watermark, self._offset)
-            else:
-                del self._active[key]
+        for key in self._place.due(watermark):
+            state = self._place.states[key]
+            records += self._stage(state).watermark(state, watermark, self._offset)
+            self._place.changed(key)
         return records
 
     def _stage(self, state: StreamAlerts) -> Alerting:

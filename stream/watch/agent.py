@@ -38,6 +38,8 @@ _STAGE = "watch"
 _TICK_SECONDS = 1.0
 #: Log time between two writes of the watermark, while its sources stay the same; a restart reads the ticks since.
 _KEEP_SECONDS = 30.0
+#: States read in one go.
+_LOADED_AT_ONCE = 100
 
 
 class _Place:
@@ -78,7 +80,7 @@ class WatchStage:
 
     def held(self) -> int:
         """Return how many events are kept open on purpose."""
-        return sum(place.machine.open_tokens for place in self._cache.values())
+        return sum(place.machine.open.tokens for place in self._cache.values())
 
     async def handle(self, batch: list[Any]) -> None:
         """Take raw events of signals, in order."""
@@ -208,17 +210,20 @@ class WatchStage:
         metrics, number, watermark = self._context.metrics, str(place.number), place.machine.watermark
         metrics.watermark.labels(number).set(watermark.value or 0)
         metrics.lag.labels(number).set(watermark.lag_seconds)
-        metrics.open_buckets.labels(number).set(place.machine.open_buckets)
-        metrics.open_events.labels(number).set(place.machine.open_events)
+        metrics.open_buckets.labels(number).set(place.machine.open.buckets)
+        metrics.open_events.labels(number).set(place.machine.open.events)
         metrics.released.labels(number).set(len(watermark.released()))
 
     async def _load(self, partition: int, offset: int) -> _Place:
         known = self._known(partition)
-        machine = PartitionWatch(self._rules, known.sources)
+        machine = PartitionWatch(self._rules, known.sources, stored=lambda key: self._table.data.get(key.encode()))
         count = self._context.kafka.stream_partitions
-        for key, value in rows(self._table):
+        for number, (key, value) in enumerate(rows(self._table)):
             if not key.startswith(b"\0") and partition_for(key, count) == partition:
                 machine.load(key.decode(), value)
+            if number % _LOADED_AT_ONCE == 0:  # thousands of tenants take seconds: others go on meanwhile
+                self._app.progress()
+                await asyncio.sleep(0)
         if lost := machine.lost():
             logger.warning("partition %d: the state of %d streams is rebuilt from the log", partition, len(lost))
             await self._rebuild(machine, partition, offset)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from detectors.base import Observation
+from stream.watch.agenda import OpenCounts
 from stream.wire import Event, Signal
 
 __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
@@ -53,6 +54,8 @@ class StreamBuckets:
         a bound on what an idle stream costs. Which ones they are depends on the events alone, not on the watermark's steps.
     last_closed, last_event
         Numbers of the last closed bucket and of the last closed bucket with events, from the stored state.
+    counts
+        What is open here is counted there too; a count of its own where it is None.
 
     Notes
     -----
@@ -60,14 +63,19 @@ class StreamBuckets:
     """
 
     def __init__(
-        self, seconds: float, empty_limit: int, last_closed: int | None = None, last_event: int | None = None
+        self,
+        seconds: float,
+        empty_limit: int,
+        last_closed: int | None = None,
+        last_event: int | None = None,
+        counts: OpenCounts | None = None,
     ) -> None:
         self.seconds = seconds
         self.empty_limit = empty_limit
         self.last_closed = last_closed
         self.last_event = last_event
         self._open: dict[int, dict[str, Held]] = {}
-        self.open_tokens = 0
+        self._counts = counts or OpenCounts()
 
     def number(self, time: float) -> int:
         """Return the bucket that `time` falls into."""
@@ -80,42 +88,46 @@ class StreamBuckets:
             return Offer.LATE
         if self.last_closed is not None and number <= self.last_closed:
             return Offer.REPEATED
-        self.open_tokens += 1
-        bucket = self._open.setdefault(number, {})
+        self._counts.tokens += 1
+        bucket = self._open.get(number)
+        if bucket is None:
+            bucket = self._open[number] = {}
+            self._counts.buckets += 1
         known = bucket.get(signal.event_id)
         if known is not None:
             known.tokens.append(token)
         else:
+            self._counts.events += 1
             bucket[signal.event_id] = Held(
                 observation_of(signal), signal.request_id, event.id, event.traceparent, [token]
             )
         return Offer.HELD
 
     @property
-    def open_buckets(self) -> int:
-        """How many buckets hold events."""
-        return len(self._open)
-
-    @property
-    def open_events(self) -> int:
-        """How many distinct events are held."""
-        return sum(len(bucket) for bucket in self._open.values())
+    def next_due(self) -> int | None:
+        """The number of the next bucket to close, an empty one that counts included; None where there is none."""
+        numbers = list(self._open)
+        if self.last_event is not None and self.last_closed is not None:
+            numbers += [self.last_closed + 1] * (self.last_closed < self.last_event + self.empty_limit)
+        return min(numbers, default=None)
 
     @property
     def idle(self) -> bool:
         """Whether no event is held and every empty bucket that counts is closed."""
-        if self._open:
-            return False
-        if self.last_event is None or self.last_closed is None:
-            return True
-        return self.last_closed >= self.last_event + self.empty_limit
+        return self.next_due is None
 
-    def forget_tokens(self) -> None:
-        """Forget what to acknowledge: the events came from a replay."""
+    def join(self, counts: OpenCounts) -> None:
+        """Count what is open in `counts` from now on, and forget what to acknowledge: the events came from a replay."""
         for bucket in self._open.values():
             for held in bucket.values():
                 held.tokens.clear()
-        self.open_tokens = 0
+        counts.buckets += len(self._open)
+        counts.events += sum(map(len, self._open.values()))
+        self._counts = counts
+
+    def starts(self) -> list[float]:
+        """Return the start of each open bucket."""
+        return [number * self.seconds for number in self._open]
 
     def oldest_start(self) -> float | None:
         """Return the start of the oldest open bucket, or None."""
@@ -129,7 +141,9 @@ class StreamBuckets:
             if number < edge:
                 held = self._open.pop(number)
                 self.last_closed = self.last_event = number
-                self.open_tokens -= sum(len(item.tokens) for item in held.values())
+                self._counts.buckets -= 1
+                self._counts.events -= len(held)
+                self._counts.tokens -= sum(len(item.tokens) for item in held.values())
                 yield number, sorted(held.values(), key=lambda item: (item.observation.time, item.observation.id))
 
     def _empty_before(self, end: int) -> Iterator[tuple[int, list[Held]]]:

@@ -14,6 +14,7 @@ from detectors.base import StreamDetector
 from detectors.errors import StateMismatch
 from stream.errors import StateUnreadable
 from stream.settings import TenantSettings
+from stream.watch.agenda import Agenda, OpenCounts
 from stream.watch.buckets import Held, Offer, StreamBuckets
 from stream.watch.findings import StreamBucket, finding_event, reset_event
 from stream.watch.state import SourcesState, StreamState, decode_stream, encode
@@ -121,12 +122,26 @@ class PartitionWatch:
         Sources that a former instance knew (see :class:`~stream.watch.watermark.Watermark`).
     only
         Streams to take; all where it is None.
+    stored
+        Returns the table value of a stream, None where it has none. With it, a stream that is idle is kept in its table alone,
+        and memory follows the streams that are not; without it every stream stays in memory.
     """
 
-    def __init__(self, rules: WatchRules, known: Iterable[str] = (), only: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        rules: WatchRules,
+        known: Iterable[str] = (),
+        *,
+        only: frozenset[str] | None = None,
+        stored: Callable[[str], bytes | None] | None = None,
+    ) -> None:
         self._rules = rules
         self._only = only
+        self._stored = stored
         self._streams: dict[str, _Stream] = {}
+        self._agenda = Agenda()
+        self._retired: set[str] = set()
+        self.open = OpenCounts()
         self.watermark = Watermark(rules.partitions, rules.source_silence_seconds, known)
         self.offset = -1
 
@@ -144,6 +159,11 @@ class PartitionWatch:
 
     def load(self, key: str, value: bytes) -> None:
         """Continue a stream from its table value; what cannot be read is noted in :meth:`lost`."""
+        stream = self._loaded(key, value)
+        if self._stored is None or stream.lost or not stream.buckets.idle:
+            self._keep(stream)
+
+    def _loaded(self, key: str, value: bytes) -> _Stream:
         try:
             stored = decode_stream(value)
         except StateUnreadable:
@@ -152,7 +172,21 @@ class PartitionWatch:
         else:
             stream = self._new(key, stored)
             stream.lost = {name for name, detector in stream.detectors.items() if not _restored(detector, stored)}
-        self._streams[key] = stream
+        return stream
+
+    def _keep(self, stream: _Stream) -> None:
+        self._streams[stream.key] = stream
+        self._agenda.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
+
+    def _stream(self, key: str) -> _Stream:
+        """Return a stream: from memory, from its table value, or a new one."""
+        stream = self._streams.get(key)
+        if stream is None:
+            value = self._stored(key) if self._stored is not None else None
+            stream = self._new(key, None) if value is None else self._loaded(key, value)
+            stream.announce, stream.lost = stream.lost, set()  # it could be read when the partition was taken
+            self._streams[key] = stream
+        return stream
 
     def lost(self) -> dict[str, set[str]]:
         """Return the streams whose state, or part of it, could not be read, and the detectors that it concerns."""
@@ -177,12 +211,15 @@ class PartitionWatch:
             stream, rebuilt = self._streams[key], replay._streams.get(key)  # noqa: SLF001 - the same class
             if rebuilt is not None and stream.buckets.last_closed is None:
                 stream.buckets = rebuilt.buckets
-                stream.buckets.forget_tokens()
+                stream.buckets.join(self.open)
             elif rebuilt is not None:
                 _catch_up(rebuilt, stream.buckets.last_closed, replay)
             if rebuilt is not None:
                 stream.detectors |= {name: rebuilt.detectors[name] for name in names}
             stream.announce, stream.lost = names, set()
+            self._keep(stream)
+            for start in stream.buckets.starts():
+                self._agenda.opened(key, start)
 
     def offer(self, event: Event, token: Any) -> Offer:
         """Take a signal; :attr:`Offer.HELD` keeps `token` until its bucket closes."""
@@ -191,10 +228,14 @@ class PartitionWatch:
         key = stream_key(signal.tenant, signal.model, signal.side)
         if self._only is not None and key not in self._only:
             return Offer.LATE
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams[key] = self._new(key, None)
-        return stream.buckets.offer(event, signal, token, self.watermark.value)
+        stream, before = self._stream(key), self.open.buckets
+        offer = stream.buckets.offer(event, signal, token, self.watermark.value)
+        if self.open.buckets != before:
+            self._agenda.note(key, stream.buckets.seconds, stream.buckets.next_due)
+            self._agenda.opened(key, stream.buckets.number(signal.time) * stream.buckets.seconds)
+        elif stream.buckets.idle:
+            self._retired.add(key)
+        return offer
 
     def tick(self, tick: Tick, offset: int | None = None) -> bool:
         """Take one of score's ticks; return whether the watermark moved, and :meth:`closed` may have something.
@@ -211,34 +252,43 @@ class PartitionWatch:
         """Close what the watermark closes, stream by stream."""
         if self.watermark.value is None:
             return
-        for key in sorted(key for key, stream in self._streams.items() if not stream.buckets.idle):
+        self._forget_retired()
+        for key in self._agenda.due(self.watermark.value):
             closed = self._close(self._streams[key], self.watermark.value, snapshot=snapshot)
             if closed is not None:
                 yield closed
+        self._oldest_open()
+
+    def _forget_retired(self) -> None:
+        """Leave to the table what was idle after the last tick, whose state is written by now."""
+        for key in self._retired if self._stored is not None else ():
+            stream = self._streams.get(key)
+            if stream is not None and stream.buckets.idle and not stream.announce:
+                del self._streams[key]
+        self._retired.clear()
+
+    def _oldest_open(self) -> tuple[float, _Stream] | None:
+        """Return the oldest open bucket's start and its stream; drop what was closed since it was noted."""
+        while (oldest := self._agenda.oldest()) is not None:
+            start, key = oldest
+            stream = self._streams.get(key)
+            if stream is not None and stream.buckets.oldest_start() == start:
+                return start, stream
+            self._agenda.drop_oldest()
+        return None
 
     def relieve(self) -> ClosedStream | None:
         """Close the oldest open bucket early: the last resort against unbounded memory, at the price of late events."""
-        starts = {key: stream.buckets.oldest_start() for key, stream in self._streams.items()}
-        oldest = min(((start, key) for key, start in starts.items() if start is not None), default=None)
+        oldest = self._oldest_open()
         if oldest is None:
             return None
-        stream = self._streams[oldest[1]]
-        return self._close(stream, oldest[0] + stream.buckets.seconds * 1.5, snapshot=True)
+        start, stream = oldest
+        return self._close(stream, start + stream.buckets.seconds * 1.5, snapshot=True)
 
     @property
-    def open_events(self) -> int:
-        """Events held in open buckets."""
-        return sum(stream.buckets.open_events for stream in self._streams.values())
-
-    @property
-    def open_tokens(self) -> int:
-        """Tokens held in open buckets: events, and their repetitions."""
-        return sum(stream.buckets.open_tokens for stream in self._streams.values())
-
-    @property
-    def open_buckets(self) -> int:
-        """Open buckets with events."""
-        return sum(stream.buckets.open_buckets for stream in self._streams.values())
+    def streams_in_memory(self) -> int:
+        """Streams that are not left to their table."""
+        return len(self._streams)
 
     def _close(self, stream: _Stream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
         findings: list[Event] = []
@@ -248,6 +298,9 @@ class PartitionWatch:
             count += 1
             findings += stream.run(number, held, lambda name: self._fresh(stream.key)[name])
             tokens += [token for item in held for token in item.tokens]
+        self._agenda.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
+        if stream.buckets.idle:
+            self._retired.add(stream.key)
         if not count:
             return None
         state = encode(stream.state()) if snapshot else b""
@@ -260,10 +313,10 @@ class PartitionWatch:
         settings = self._rules.tenants(_tenant(key))
         seconds, empty_limit = settings.bucket_seconds, settings.alerts.close_windows
         if stored is None:
-            buckets = StreamBuckets(seconds, empty_limit)
+            buckets = StreamBuckets(seconds, empty_limit, counts=self.open)
         else:
             stored = stored.resized(seconds)
-            buckets = StreamBuckets(seconds, empty_limit, stored.last_closed, stored.last_event)
+            buckets = StreamBuckets(seconds, empty_limit, stored.last_closed, stored.last_event, self.open)
         return _Stream(key, buckets, self._rules.detectors(settings))
 
 

@@ -131,8 +131,8 @@ class GapRecord(EventData, frozen=True, kw_only=True):
 class Tick(EventData, frozen=True, kw_only=True):
     """Progress: everything older than the times it carries has been published by `stage` to this partition before it.
 
-    ``capture``: `sources` is {its own source: T}, "nothing older than T will come from this source". ``score`` forwards what it
-    read from inference partition `partition` since the last one, with the sources that `closed`. ``watch`` forwards its
+    ``capture``: `sources` is {its own source: T}, "nothing older than T will come from this source", and `spool` how much of its
+    spool's bound is taken, reserved room included, in [0, 1]. ``score`` forwards what it read from inference partition `partition` since the last one, with the sources that `closed`. ``watch`` forwards its
     `watermark` from signals partition `partition` to the same partition of findings.
     """
 
@@ -143,6 +143,7 @@ class Tick(EventData, frozen=True, kw_only=True):
     sources: dict[str, float] = {}
     closed: tuple[str, ...] = ()
     watermark: float | None = None
+    spool: float = 0.0
 
 
 class Closed(EventData, frozen=True, kw_only=True):
@@ -235,7 +236,10 @@ class LogRange(EventData, frozen=True, kw_only=True):
 
 
 class AlertRecord(EventData, frozen=True, kw_only=True):
-    """The state of one alert. Published again when its state, severity or evidence changes; the key is `alert_id`."""
+    """The state of one alert. Published again when its state, severity or evidence changes; the key is `alert_id`.
+
+    `runbook` says in one sentence what to do now (stream/runbook.py).
+    """
 
     event_type: ClassVar[str] = "weir.alert.v1"
 
@@ -262,6 +266,7 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     statistic: float = 0.0
     limit: float = 0.0
     feature: str = ""
+    runbook: str = ""
 
 
 class SilenceRecord(EventData, frozen=True, kw_only=True):

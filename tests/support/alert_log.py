@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stream.alerting.machine import Alerting
+from stream.alerting.place import Place
 from stream.alerting.state import StreamAlerts, decode, encode
 from stream.settings import TenantSettings
 from stream.wire import AlertRecord, Event, FindingRecord, Tick, stream_key
@@ -62,7 +63,15 @@ class Alerts:
     def __init__(self, tenant: TenantSettings | None = None) -> None:
         self.opened: list[tuple[str, str, str, tuple[str, ...]]] = []
         self.alerting = Alerting(tenant or settings(), self._open)
-        self.states: dict[str, StreamAlerts] = {}
+        self.place = Place({}, self.alerting.due)
+
+    @property
+    def states(self) -> dict[str, StreamAlerts]:
+        return self.place.states
+
+    @states.setter
+    def states(self, states: dict[str, StreamAlerts]) -> None:
+        self.place = Place(states, self.alerting.due)
 
     def _open(self, alert_id: str, detector: str, tipping: str, others: tuple[str, ...]) -> str:
         self.opened.append((alert_id, detector, tipping, others))
@@ -72,15 +81,20 @@ class Alerts:
         if isinstance(event.data, Tick):
             assert event.data.watermark is not None
             return [
-                record
-                for state in self.states.values()
-                for record in self.alerting.watermark(state, event.data.watermark, offset)
+                record for key in self.place.due(event.data.watermark) for record in self._passed(key, event, offset)
             ]
         finding = event.data
         assert isinstance(finding, FindingRecord)
-        key = stream_key(finding.tenant, finding.model, finding.side)
-        state = self.states.setdefault(key, StreamAlerts(tenant=finding.tenant, model=finding.model, side=finding.side))
-        return self.alerting.finding(state, event, offset)
+        records = self.alerting.finding(self.place.state_of(finding), event, offset)
+        self.place.changed(stream_key(finding.tenant, finding.model, finding.side))
+        return records
+
+    def _passed(self, key: str, event: Event, offset: int) -> list[Event]:
+        assert isinstance(event.data, Tick)
+        assert event.data.watermark is not None
+        records = self.alerting.watermark(self.states[key], event.data.watermark, offset)
+        self.place.changed(key)
+        return records
 
     def run(self, log: Iterable[Event], first: int = 0) -> list[Event]:
         return [record for offset, event in enumerate(log, first) for record in self.apply(event, offset)]

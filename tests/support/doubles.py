@@ -15,6 +15,7 @@ _DIGITS = re.compile(r"\d{4,}")
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
+    seconds_each: float = 0.0
 
 
 class Double(TextDetector[Config]):
@@ -35,8 +36,8 @@ class Double(TextDetector[Config]):
     def score_many(self, texts):
         if not self._loaded:
             raise NotLoadedError("score before load")
-        if self.config.seconds:
-            time.sleep(self.config.seconds)
+        if delay := self.config.seconds + self.config.seconds_each * len(texts):
+            time.sleep(delay)
         return [self._score(text) for text in texts]
 
     def _score(self, text):

@@ -75,10 +75,10 @@ def closed(time, *, source="s1"):
     return Event(id=f"{source}/closed", source=source, type=data.event_type, time=time, data=data)
 
 
-def gap(source, first, last, request_ids=()):
-    data = GapRecord(source=source, first_number=first, last_number=last, count=last - first + 1, reason="full")
+def gap(source, first, last, request_ids=(), *, time=5.0, reason="full"):
+    data = GapRecord(source=source, first_number=first, last_number=last, count=last - first + 1, reason=reason)
     data = msgspec.structs.replace(data, request_ids=request_ids)
-    return Event(id=f"{source}/gap/{first}", source=source, type=data.event_type, time=5.0, data=data)
+    return Event(id=f"{source}/gap/{first}", source=source, type=data.event_type, time=time, data=data)
 
 
 class Log:

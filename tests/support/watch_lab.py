@@ -50,13 +50,13 @@ class WatchLab(Lab):
         await create_topics(self.kafka.client_options(), self.kafka.topics())
         return self
 
-    def watch_app(self) -> BaseApp:
+    def watch_app(self, settings: WatchSettings | None = None) -> BaseApp:
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.registry = CollectorRegistry()
         return create_app(
             self.kafka,
-            WatchSettings(),
+            settings or WatchSettings(),
             self.tenants,
             data_dir=self.directory / uuid.uuid4().hex[:6],
             registry=self.registry,

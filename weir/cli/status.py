@@ -18,7 +18,7 @@ def status(*, as_json: bool) -> None:
     """Show each component, its health and log, what capture accepted, lag, and the coverage of what is owed.
 
     Exit status 0 when everything is healthy, 1 when not. Not healthy: a component that does not run or answer, every
-    source silent, verdicts missing, or the ledger's own alerts (lag, silence) firing.
+    source silent, verdicts missing, a spool that is 80 % full, or an alert about Weir itself (gap, lag, silence, spool).
 
     \b
     Examples:

@@ -15,6 +15,7 @@ from stream.ledger.errors import LedgerBusy
 from stream.ledger.files import LedgerFiles
 from stream.ledger.reader import LedgerReader
 from stream.ledger.service import run_ledger
+from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Event, LogRange, RetrainingRecord
 from weir.broker.jars import apache_possible
@@ -236,6 +237,32 @@ async def test_a_gap_and_a_lag_are_alerts_of_its_own_that_resolve_and_a_silence_
         await ledger.caught_up(asked_at)
         told = {item.alert_id for item in await own_alerts(kafka)}
         assert told == {item.alert_id for item in resolved.values()}, "re-reading history raises nothing"
+
+
+async def test_a_gap_and_a_silent_detector_are_alerts_on_the_topic_with_their_runbook_line(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    names = kafka.names
+    events = [inference_request(f"r{index}", 100.0 + index, owed=("pii", "toxicity")) for index in range(25)]
+    answers = [verdict(event, "toxicity") for event in events]
+    answers += [verdict(event, "pii", label="error") for event in events]
+    async with running(tmp_path, kafka, silent_seconds=20, lag_seconds=1e6) as ledger, sender(kafka) as to:
+        for partition in (0, 1):
+            await to.send(names.inference, tick(99.0), partition=partition)
+        await to.send(names.inference, *events, gap("s1", 7, 9, ("r7",)))
+        await to.send(names.verdicts, *answers)
+        for partition in (0, 1):
+            await to.send(names.inference, tick(130.0), partition=partition)
+        await until("both alerts", lambda: len(ledger.reader.own_alerts()) == 2)
+        found = {item.detector: item for item in await own_alerts(kafka)}
+        assert (found["gap"].evidence, found["gap"].runbook) == (("r7",), RUNBOOK["gap"])
+        assert (found["silence"].feature, found["silence"].runbook) == (
+            "detector:pii",
+            RUNBOOK["silence of a detector"],
+        )
+        await to.send(names.verdicts, verdict(events[-1], "pii", version="2"))
+        for partition in (0, 1):
+            await to.send(names.inference, tick(500.0), partition=partition)
+        await until("both are over", lambda: not ledger.reader.own_alerts())
 
 
 async def test_missing_topics_are_waited_for_with_the_remedy(broker, tmp_path):

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,18 +19,11 @@ from support.spool import events_of
 from serving.ray_local import RayLayout, short_run_dir
 from serving.targets import list_targets
 from stream.wire import RequestRecord, ResponseRecord
+from weir.ports import ensure_ports
 
 KEY = "weir-integration-key"
 START_SECONDS = 110
 ATTEMPTS = 3
-
-
-def free_ports(names: list[str]) -> dict[str, int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports = {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def until(condition, seconds: float, what: str):
@@ -48,8 +40,7 @@ class Serving:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.ports = free_ports([*RayLayout.port_names(), "http"])
-        (home / "ports.json").write_text(json.dumps(self.ports))
+        self.ports, _ = ensure_ports(home, [*RayLayout.port_names(), "http"])
         digest = hashlib.sha256(KEY.encode()).hexdigest()
         key = {"id": "k_1", "tenant": "acme", "sha256": digest, "created": "x", "revoked": None}
         (home / "keys.json").write_text(json.dumps({"keys": [key]}))

@@ -1,6 +1,8 @@
 """The application on a real Ray, behind its real edge. The tests that kill come last, and in this order."""
 
+import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import threading
@@ -12,12 +14,13 @@ import psutil
 import pytest
 
 from serving.targets import list_targets
-from stream.wire import ABORTED_TYPE, RequestRecord
+from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord
 
 from .conftest import KEY, until
 
 pytestmark = pytest.mark.timeout(400)
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "one two three"}]}
+FLOOD = 600
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -119,6 +122,41 @@ def test_each_replica_serves_its_own_metrics(serving, client):
     assert "gen_ai_server_request_duration_seconds_bucket" in found["gateway"]
     assert "weir_capture_append_seconds" in found["gateway"]
     assert "weir_engine_running" in found["model"]
+
+
+async def test_a_flood_is_answered_by_the_gateway_or_refused_with_when_to_try_again(serving):
+    """A gateway holds 264 requests (`model.slots` + `model.queue`); the model is held still until some were refused."""
+    model = psutil.Process(serving.pid_of("model"))
+    known = {event.correlationid for event in serving.records()}
+    limits = httpx.Limits(max_connections=FLOOD)
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(
+        base_url=serving.url, timeout=120, limits=limits, headers=headers, trust_env=False
+    ) as client:
+        model.suspend()
+        try:
+            asked = [asyncio.create_task(client.post("/v1/chat/completions", json=CHAT)) for _ in range(FLOOD)]
+            refused = await asyncio.wait_for(_first(asked, 20), 12)
+        finally:
+            model.resume()
+        answers = await asyncio.gather(*asked)
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.headers["connection"] for answer in refused} == {"close"}
+    for answer in answers:
+        if answer.status_code != 200:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "queue_full")
+            assert int(answer.headers["retry-after"]) >= 1
+    new = [event for event in serving.records() if event.correlationid not in known]
+    begun = {event.correlationid for event in new if isinstance(event.data, RequestRecord)}
+    ended = {event.correlationid for event in new if isinstance(event.data, ResponseRecord)}
+    answered = {answer.headers["x-request-id"] for answer in answers if answer.status_code == 200}
+    assert len(answered) >= 200
+    assert answered <= begun == ended
+
+
+async def _first(tasks, count):
+    """Return the first `count` answers."""
+    return [await task for task in itertools.islice(asyncio.as_completed(tasks), count)]
 
 
 def test_a_client_that_goes_away_is_cancelled(serving, client):

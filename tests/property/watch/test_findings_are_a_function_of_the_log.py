@@ -80,18 +80,50 @@ def test_any_interleaving_with_repetitions_gives_what_a_sorted_pass_gives(seed, 
         assert seen(watched(PartitionWatch(rules(partitions)), log)) == expected
 
 
-class Worker:
-    """A watch worker whose table and committed offset outlive it, and whose memory does not."""
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), pause=st.integers(30, 60))
+def test_streams_that_are_left_to_their_table_while_idle_find_the_same(seed, pause):
+    """Each stream sends in one stretch, is quiet for `pause` seconds, and sends again; memory holds those that are not idle."""
+    random_, events = random.Random(seed), []
+    for number in range(6):
+        times = [random_.uniform(0, 10) + start for start in (number * 7, number * 7 + 12 + pause) for _ in range(4)]
+        events += [
+            ("s0", 0, signal_event(f"t{number}-{index}", START + time, tenant=f"t{number}", features={"x": time}))
+            for index, time in enumerate(sorted(times))
+        ]
+    (log,) = lanes(events, 150, START, 1)
+    table, found, read_back = {}, [], 0
+    machine = PartitionWatch(rules(1), stored=table.get)
+    for event in log:
+        if isinstance(event.data, Tick):
+            for closed in machine.closed() if machine.tick(event.data) else ():
+                found += closed.findings
+                table[closed.key] = closed.state
+        else:
+            before = machine.streams_in_memory
+            machine.offer(event, None)
+            read_back += machine.streams_in_memory > before and event.partitionkey in table
+    assert seen(found) == oracle([event for _, _, event in events], START + 150)
+    assert machine.streams_in_memory == 0
+    assert read_back == 6
 
-    def __init__(self, log, seed):
+
+class Worker:
+    """A watch worker whose table and committed offset outlive it, and whose memory does not.
+
+    With `lazy` it keeps idle streams in its table alone, as the agent does.
+    """
+
+    def __init__(self, log, seed, *, lazy=False):
         self.log = log
+        self.lazy = lazy
         self.random = random.Random(seed)
         self.published, self.table, self.sources = [], {}, set()
         self.position, self.done = 0, set()
 
     def run(self, stop):
         """Start anew, read from the committed offset on, and be killed at `stop` or somewhere in a closing before."""
-        machine = PartitionWatch(rules(3), self.sources)
+        machine = PartitionWatch(rules(3), self.sources, stored=self.table.get if self.lazy else None)
         for key, value in self.table.items():
             machine.load(key, value)
         for offset in range(self.position, stop):
@@ -117,12 +149,12 @@ class Worker:
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32), crashes=st.lists(st.floats(0, 1), min_size=1, max_size=4))
-def test_crashes_at_any_point_change_no_finding(seed, crashes):
+@given(seed=st.integers(0, 2**32), crashes=st.lists(st.floats(0, 1), min_size=1, max_size=4), lazy=st.booleans())
+def test_crashes_at_any_point_change_no_finding(seed, crashes, lazy):
     events = make(seed)
     log = interleaved(lanes(events, 70, START, 3), random.Random(seed), duplicates=0.05)
     end = [score_tick(partition, {"s0": START + 70.5, "s1": START + 70.5}) for partition in range(3)]
-    worker = Worker(log + end, seed)
+    worker = Worker(log + end, seed, lazy=lazy)
     for crash in sorted(crashes):
         worker.run(int(crash * len(log)))
     worker.run(len(log) + len(end))

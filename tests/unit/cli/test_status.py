@@ -1,18 +1,28 @@
+import asyncio
 import json
 import time
 
+import msgspec
 import pytest
 from click.testing import CliRunner
+from prometheus_client import CollectorRegistry
 from rich.console import Console
-from support.ledger_log import Log, forwarded, request, verdict
+from support.ledger_log import TRACE, Log, forwarded, request, verdict
 
+from serving.capture.recorder import Recorder
+from serving.settings import CaptureSettings
 from stream.alerting.silences import thing_of
-from stream.ledger.decisions import Decisions, Heartbeat
+from stream.ledger.decisions import Decisions, Heartbeat, Outgoing
 from stream.ledger.files import LedgerFiles
+from stream.ledger.observe import Observation
 from stream.ledger.shard import Shard
-from stream.wire import AlertRecord, Event, SilenceRecord
+from stream.ledger.watchers import decide
+from stream.runbook import RUNBOOK
+from stream.settings import LedgerSettings
+from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord
 from weir.cli import main
-from weir.render import duration, status_view
+from weir.client import Alert
+from weir.render import alert_line, duration, status_view
 from weir.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
 from weir.supervise.processes import identity
 from weir.supervise.state import ComponentState, write_components
@@ -154,6 +164,68 @@ def test_a_silenced_alert_is_a_problem_all_the_same_and_is_named_as_silenced(hom
     (problem,) = [line for line in json.loads(result.stdout)["problems"] if text in line]
     assert ("silenced until" in problem) is named
     assert ("by jo: disk swap" in problem) is named
+
+
+def test_a_spool_that_fills_up_is_a_problem_with_its_remedy_while_kafka_is_away(home, ledger, monkeypatch):
+    monkeypatch.setenv("WEIR_CAPTURE__LIMIT_BYTES", "100000")
+    recorder = Recorder(root=home / "spool", settings=CaptureSettings(limit_bytes=10**8), registry=CollectorRegistry())
+    with recorder:
+        record = RequestRecord(request_id="r1", tenant="acme", model="m", prompt="x" * 60_000)
+        asyncio.run(recorder.request(record, traceparent=TRACE))
+        assert not any(line.startswith("spool") for line in json.loads(run("--json").stdout)["problems"])
+        again = msgspec.structs.replace(record, request_id="r2", prompt="x" * 20_000)
+        asyncio.run(recorder.request(again, traceparent=TRACE))
+        result = run("--json")
+        (problem,) = [line for line in json.loads(result.stdout)["problems"] if line.startswith("spool")]
+    assert result.exit_code == 1
+    assert problem.startswith(f"spool: that of {recorder.source} holds 8")
+    assert problem.endswith(RUNBOOK["spool"])
+    capture = json.loads(result.stdout)["capture"]
+    assert (capture["fullest"], capture["limit_bytes"], capture["spooled"]) == (recorder.source, 100_000, 2)
+
+
+def test_an_alert_about_weir_itself_is_a_problem_with_what_to_do(home, ledger):
+    decisions = Decisions(LedgerFiles(home / "ledger").decisions)
+    lag = Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0")
+    decisions.decide([Outgoing(record=record) for record in decide([], lag, LedgerSettings())])
+    decisions.close()
+    problems = json.loads(run("--json").stdout)["problems"]
+    assert any(line.startswith("lag: verdicts are 61 s behind") and RUNBOOK["lag"] in line for line in problems)
+
+
+def test_coverage_is_split_by_detector_tenant_and_model_the_worst_first():
+    good = PairCount(ratio=1.0, owed=6, settled=6, missing=0, errors=0, pending=0)
+    bad = PairCount(ratio=0.5, owed=6, settled=3, missing=3, errors=0, pending=0)
+    tenants = {f"tenant-{number:02}": good for number in range(20)} | {"zeta": bad}
+    coverage = CoverageStatus(
+        ratio=0.9,
+        requests=1,
+        owed=6,
+        settled=6,
+        missing=3,
+        errors=0,
+        pending=0,
+        by_detector={"pii": bad},
+        by_tenant=tenants,
+        by_model={"m": bad},
+    )
+    status = Status(
+        healthy=False, components=[], capture=CaptureStatus(), lag={}, coverage=coverage, problems=[], home="/srv/weir"
+    )
+    plain = Console(width=120, force_terminal=False)
+    with plain.capture() as captured:
+        plain.print(status_view(status))
+    told = [line.split()[0] for line in captured.get().splitlines() if line.strip()]
+    assert [word for word in told if word in {"detector", "tenant", "model"}] == ["detector", "tenant", "model"]
+    assert told[told.index("tenant") + 1] == "zeta"
+    assert "and 13 more" in captured.get()
+
+
+def test_a_firing_alert_is_printed_with_what_to_do_and_a_resolved_one_without():
+    (record,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0"), LedgerSettings())
+    alert = msgspec.convert(record, Alert, from_attributes=True)
+    assert f"do: {RUNBOOK['lag']}" in alert_line(alert).plain
+    assert "do:" not in alert_line(msgspec.structs.replace(alert, state="resolved", resolved_at=101.0)).plain
 
 
 def test_without_a_stack_the_home_and_the_remedy_are_named(tmp_path, monkeypatch):

@@ -1,59 +1,120 @@
-"""The ledger keeps the silences of the log: the newest of each thing, whatever was read again."""
+"""Silent detectors: errors alone or nothing over a stretch, one alert for one cause."""
 
-import msgspec
-from support.ledger_log import Log
+import pytest
+from support.ledger_book import LedgerBook, told
+from support.ledger_log import Log, forwarded, request, tick, verdict
 
-from stream.ledger.decisions import Decisions
-from stream.ledger.files import LedgerFiles
-from stream.ledger.reader import LedgerReader
-from stream.wire import AlertRecord, Event, SilenceRecord
-
-FIRST = SilenceRecord(
-    silence_id="si_1",
-    alert_id="al_1",
-    tenant="_weir",
-    model="",
-    side="",
-    detector="lag",
-    at=100.0,
-    until=200.0,
-    reason="disk swap",
-    by="jo",
-)
+OWED = ("injection", "pii", "toxicity")
+BROKEN = "detector:pii"
 
 
-def event(data):
-    return Event(id="x", source="w", type=data.event_type, time=1.0, data=data, partitionkey="k")
+class Story:
+    """Requests five seconds apart, and what their detectors said."""
+
+    def __init__(self, ledger):
+        self.ledger, self.log, self.now, self.number = ledger, Log(), 0.0, 0
+
+    def go(self, count, labels, owed=OWED):
+        """Ask `count` requests; {detector: label} are the answers, who is not named gives none."""
+        for _ in range(count):
+            self.now, self.number = self.now + 5.0, self.number + 1
+            event = request(f"r{self.number:04}", self.now, owed=owed)
+            answers = [verdict(event, name, label=label) for name, label in labels.items()]
+            self.ledger.apply(self.log.inference(event, tick(self.now)))
+            self.ledger.apply(self.log.verdicts(*answers, forwarded({"s1": self.now + 1.0})))
+        return self
+
+    def look(self, times=1):
+        return told(self.ledger.look(times))
 
 
-def test_the_newest_silence_counts_and_alerts_are_what_they_were(tmp_path):
-    files, log = LedgerFiles(tmp_path), Log()
-    ended = msgspec.structs.replace(FIRST, at=150.0, until=150.0)
-    firing = AlertRecord(
-        alert_id="al_1",
-        state="firing",
-        detector="lag",
-        severity="warning",
-        tenant="_weir",
-        model="",
-        side="",
-        opened_at=90.0,
-        at=120.0,
+@pytest.fixture
+def story():
+    with LedgerBook() as ledger:
+        yield Story(ledger)
+
+
+def labels(**broken):
+    return {name: broken.get(name, "ok") for name in OWED if broken.get(name, "ok")}
+
+
+def test_errors_alone_over_20_events_are_a_silence_of_that_detector_until_it_answers(story):
+    story.go(3, labels()).go(19, labels(pii="error"))
+    assert story.look() == []
+    story.go(1, labels(pii="error"))
+    assert story.look() == [("silence", BROKEN, "firing")]
+    (fired,) = story.ledger.alerts()
+    assert (
+        fired.summary == "detector pii has answered none of the last 20 owed verdicts, over 95 s: 20 errors, 0 absent"
     )
-    decisions = Decisions(files.decisions)
-    try:
-        records = log.records("weir.alerts", event(FIRST), event(firing))
-        assert decisions.apply(records) == 2
-        reader = LedgerReader(tmp_path)
-        assert reader.silences().active(120.0) == [FIRST]
-        assert reader.own_alerts() == [firing]
-        assert [item.record for item in decisions.own_firing()] == [firing]
-        decisions.apply(log.records("weir.alerts", event(ended), event(FIRST)))
-        assert reader.silences().newest("si_1") == ended
-        assert decisions.database.execute("SELECT sum(records) FROM skipped").fetchone() == (None,)
-    finally:
-        decisions.close()
+    assert (len(fired.evidence), fired.evidence[0], fired.severity) == (20, "r0004", "critical")
+    assert "score's log" in fired.runbook
+    story.go(1, labels())
+    assert story.look() == [("silence", BROKEN, "resolved")]
 
 
-def test_without_a_ledger_nothing_is_silenced(tmp_path):
-    assert LedgerReader(tmp_path).silences().active(1.0) == []
+def test_a_burst_of_errors_is_no_silence(story):
+    story.go(1, labels())
+    story.ledger.apply(
+        [
+            *story.log.inference(*(request(f"q{n:02}", 6.0 + n / 10) for n in range(40))),
+            *story.log.verdicts(*(verdict(request(f"q{n:02}", 6.0 + n / 10), "pii", label="error") for n in range(40))),
+        ]
+    )
+    assert story.look() == []
+
+
+def test_no_verdicts_at_all_while_others_answer_are_a_silence_beside_what_coverage_lacks(story):
+    story.go(25, labels(pii=None))
+    assert sorted(story.look()) == [("coverage", "", "firing"), ("silence", BROKEN, "firing")]
+    (silent,) = story.ledger.alerts("silence")
+    assert silent.summary.endswith("0 errors, 25 absent")
+
+
+def test_every_detector_failing_is_one_alert(story):
+    story.go(2, labels()).go(40, dict.fromkeys(OWED, "error"))
+    assert story.look(3) == [("silence", "detector:*", "firing")]
+    (fired,) = story.ledger.alerts()
+    assert fired.summary.startswith("detectors injection, pii, toxicity have answered none of the last 120")
+    story.go(1, labels(pii="error"))
+    assert sorted(story.look(3)) == [("silence", "detector:*", "resolved"), ("silence", BROKEN, "firing")]
+
+
+def test_a_silence_that_fires_alone_goes_on_when_the_others_fail_too(story):
+    story.go(2, labels()).go(30, labels(pii="error"))
+    assert story.look() == [("silence", BROKEN, "firing")]
+    story.go(30, dict.fromkeys(OWED, "error"))
+    assert told(story.ledger.alerts("silence")) == [("silence", BROKEN, "firing")]
+    assert ("silence", BROKEN, "resolved") not in story.look()
+
+
+def test_with_score_away_nothing_is_silent_and_the_lag_is_the_one_alert(story):
+    story.go(3, labels())
+    events = [request(f"q{n:03}", 20.0 + n, owed=OWED) for n in range(200)]
+    story.ledger.apply(story.log.inference(*events, tick(220.0)))
+    assert story.look(3) == [("lag", "", "firing")]
+    story.ledger.apply(story.log.verdicts(*(verdict(event, name) for event in events for name in OWED)))
+    assert story.look() == [], "verdicts alone are not what says that score went past"
+    story.ledger.apply(story.log.verdicts(forwarded({"s1": 220.0})))
+    assert story.look(3) == [("lag", "", "resolved")]
+
+
+def test_a_detector_that_is_owed_no_more_is_silent_no_more_and_may_be_again(story):
+    story.go(2, labels()).go(30, labels(pii="error"))
+    assert story.look() == [("silence", BROKEN, "firing")]
+    others = ("injection", "toxicity")
+    story.go(721, labels(pii=None), owed=others)
+    assert story.look() == [("silence", BROKEN, "resolved")]
+    assert story.look(3) == []
+    story.go(1, labels(pii="error"))
+    assert story.look(3) == [("silence", BROKEN, "firing")]
+    first, second = story.ledger.alerts("silence")
+    assert first.alert_id != second.alert_id
+
+
+def test_an_error_that_is_mended_was_no_silence(story):
+    story.go(2, labels()).go(30, labels(pii="error"))
+    assert story.look() == [("silence", BROKEN, "firing")]
+    last = request(f"r{story.number:04}", story.now, owed=OWED)
+    story.ledger.apply(story.log.verdicts(verdict(last, "pii", version="2")))
+    assert story.look() == [("silence", BROKEN, "resolved")]

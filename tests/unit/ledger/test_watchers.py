@@ -1,13 +1,17 @@
+import msgspec
 import pytest
 from support.ledger_log import Log, forwarded, request, tick
 
 from stream.ledger.coverage import Missing, source_times
-from stream.ledger.decisions import Decisions, Outgoing
+from stream.ledger.decisions import Decisions, Outgoing, is_own
+from stream.ledger.hearing import Unanswered
 from stream.ledger.observe import Observation, observe
 from stream.ledger.shard import Shard
 from stream.ledger.watchers import decide
 from stream.settings import LedgerSettings
+from stream.watch.silence import OWN_STREAM
 from stream.wire import AlertRecord, Event
+from stream.wire.ids import alert_id, bucket_finding_id
 
 SETTINGS = LedgerSettings()
 
@@ -55,6 +59,13 @@ def test_lag_fires_above_its_bound_and_resolves_at_half_of_it():
     assert resolved.state == "resolved"
 
 
+def test_a_lag_that_doubles_is_told_again():
+    (fired,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0"), SETTINGS)
+    assert decide([fired], Observation(log_time=120.0, lag_seconds=81.0), SETTINGS) == []
+    (grown,) = decide([fired], Observation(log_time=161.0, lag_seconds=122.0), SETTINGS)
+    assert (grown.alert_id, grown.revision, grown.statistic) == (fired.alert_id, 1, 122.0)
+
+
 def silence():
     record = AlertRecord(
         alert_id="al_silence",
@@ -81,6 +92,17 @@ def test_a_silence_that_watch_told_is_kept_and_not_taken_for_the_ledger_s_own():
     decisions.close()
 
 
+def test_a_silence_of_a_detector_is_the_ledger_s_and_shares_no_id_with_a_source_of_that_name():
+    unanswered = Unanswered(detector="pii", pairs=20, errors=20, newest=99.0)
+    seen = Observation(log_time=100.0, unanswered=(unanswered,), heard={"pii": None, "toxicity": 99.0})
+    (fired,) = decide([], seen, SETTINGS)
+    assert is_own(fired)
+    source = msgspec.structs.replace(fired, feature="pii")
+    assert not is_own(source)
+    finding = bucket_finding_id(OWN_STREAM, "silence/detector:pii", 3)
+    assert fired.alert_id != alert_id(OWN_STREAM, "silence", finding)
+
+
 @pytest.fixture
 def seen():
     shard, log = Shard(":memory:"), Log()
@@ -98,6 +120,14 @@ def test_lag_is_the_distance_of_score_s_ticks_from_capture_s(seen):
     assert seen(verdicts=[forwarded({"s1": 125.0})]).lag_seconds == 5.0
     at_rest = seen(inference=[tick(500.0)], verdicts=[forwarded({"s1": 500.0})])
     assert (at_rest.lag_seconds, at_rest.log_time) == (0.0, 500.0)
+
+
+def test_with_score_away_from_the_start_the_lag_counts_from_the_source_s_first_tick(seen):
+    assert decide([], seen(inference=[tick(100.0), tick(160.0)]), SETTINGS) == []
+    (fired,) = decide([], seen(inference=[tick(161.0)]), SETTINGS)
+    assert (fired.detector, fired.statistic) == ("lag", 61.0)
+    (resolved,) = decide([fired], seen(verdicts=[forwarded({"s1": 161.0})]), SETTINGS)
+    assert (resolved.state, resolved.resolved_at) == ("resolved", 161.0)
 
 
 def test_one_source_behind_the_others_is_no_matter_of_the_ledger(seen):

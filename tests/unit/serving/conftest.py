@@ -1,16 +1,12 @@
 """A gateway in process, before a model server with the real echo engine, behind the interface that Ray's handle has."""
 
-import hashlib
-import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-
 import httpx
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
+from support.gateway import KEY, InProcess, write_keys
 
 from serving.auth import KeyRing
 from serving.capture.recorder import Recorder
@@ -18,45 +14,19 @@ from serving.endpoints import GatewaySettings
 from serving.engine.echo import EchoEngine
 from serving.exchange import Wiring
 from serving.gateway import Gateway
-from serving.generation import Generation, ModelInfo, Piece, Refusal, ReplicaLost
 from serving.instruments import Instruments
 from serving.replica import ModelServer
 from serving.settings import CaptureSettings
 
-KEY = "weir-test-key"
 EDGE = "e" * 64
-
-
-class InProcess:
-    """A backend without Ray; `lose_after` pieces the replica is gone, as after a kill."""
-
-    def __init__(self, server: ModelServer) -> None:
-        self.server = server
-        self.lose_after: int | None = None
-        self.lost = False
-
-    async def describe(self) -> ModelInfo:
-        if self.lost:
-            raise ReplicaLost("ActorDiedError")
-        return self.server.describe()
-
-    async def generate(self, generation: Generation) -> AsyncGenerator[Piece | Refusal, None]:
-        seen = 0
-        async with aclosing(self.server.generate(generation)) as items:
-            async for item in items:
-                if seen == self.lose_after:
-                    raise ReplicaLost("ActorDiedError")
-                seen += 1
-                yield item
-
-    def capacity(self) -> int:
-        return 64
 
 
 class Stack:
     """A gateway and everything that a test asks about it."""
 
-    def __init__(self, tmp_path, *, on_full="shed", limit_bytes=64 * 1024**2, capture=True, most_held=64) -> None:
+    def __init__(
+        self, tmp_path, *, on_full="shed", limit_bytes=64 * 1024**2, capture=True, most_held=64, **bounds
+    ) -> None:
         self.home = tmp_path
         self.registry = CollectorRegistry()
         self.engine = EchoEngine()
@@ -79,7 +49,7 @@ class Stack:
             owed_output=("pii", "refusal"),
         )
         recorder = self.recorder if capture else None
-        gateway_settings = GatewaySettings(model="echo", edge_token=EDGE, most_in_flight=64)
+        gateway_settings = GatewaySettings(model="echo", edge_token=EDGE, **({"most_in_flight": 64} | bounds))
         self.gateway = Gateway(gateway_settings, wiring, KeyRing(self.keys_path), recorder)
         transport = httpx.ASGITransport(app=self.gateway)
         self.client = httpx.AsyncClient(
@@ -87,11 +57,7 @@ class Stack:
         )
 
     def write_keys(self, *keys) -> None:
-        listed = [
-            {"id": i, "tenant": t, "sha256": hashlib.sha256(k.encode()).hexdigest(), "created": "x", "revoked": r}
-            for i, t, k, r in keys
-        ]
-        self.keys_path.write_text(json.dumps({"keys": listed}))
+        write_keys(self.keys_path, *keys)
 
     def chat(self, text="one two three", **fields):
         body = {"model": "echo", "messages": [{"role": "user", "content": text}]} | fields

@@ -217,6 +217,63 @@ async def test_a_full_replica_is_503_with_retry_after(make_stack):
     assert answer.headers["retry-after"] == "1"
 
 
+async def test_a_full_gateway_refuses_before_it_reads_the_body(make_stack):
+    stack = make_stack(most_in_flight=0)
+    sent = []
+
+    async def receive():
+        raise AssertionError("the body is not to be read")
+
+    async def send(message):
+        sent.append(message)
+
+    await stack.gateway(post(stack), receive, send)
+    start, body = sent
+    assert (start["status"], dict(start["headers"])[b"retry-after"]) == (503, b"1")
+    error = json.loads(body["body"])["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert (error["code"], error["type"]) == ("queue_full", "server_error")
+    assert records(stack) == [], "what is not accepted is not recorded"
+
+
+async def test_a_body_that_does_not_arrive_is_408_and_frees_its_place(make_stack):
+    stack = make_stack(most_in_flight=1, body_seconds=0.05)
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await stack.gateway(post(stack), asyncio.Event().wait, send)
+    assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]["code"]) == (408, "request_timeout")
+    assert (await stack.chat("x")).status_code == 200
+
+
+async def test_a_flood_is_answered_and_what_was_accepted_has_its_end(make_stack):
+    stack = make_stack(most_in_flight=8, most_held=4)
+    answers = await asyncio.gather(*(stack.chat(f"number {n}" + " word" * 200) for n in range(200)))
+    by_status = {status: [a for a in answers if a.status_code == status] for status in (200, 503)}
+    assert len(by_status[200]) + len(by_status[503]) == 200
+    assert all(by_status.values())
+    for answer in by_status[503]:
+        assert answer.json()["error"]["code"] == "queue_full"
+        assert int(answer.headers["retry-after"]) >= 1
+    found = records(stack)
+    begun = {event.correlationid for event in found if isinstance(event.data, RequestRecord)}
+    ended = {event.correlationid: event.data.status for event in found if isinstance(event.data, ResponseRecord)}
+    assert begun == set(ended)
+    assert {name for name, status in ended.items() if status == "complete"} == {
+        answer.headers["x-request-id"] for answer in by_status[200]
+    }
+
+
+async def test_feedback_is_taken_while_every_place_is(make_stack):
+    stack = make_stack(most_in_flight=0)
+    answer = await stack.client.post("/v1/feedback", json={"request_id": "r1", "rating": "up"})
+    assert answer.status_code == 202
+    large = await stack.client.post("/v1/feedback", content=b"x" * 20_000)
+    assert large.status_code == 413
+
+
 async def test_a_full_spool_that_rejects_is_503_and_generates_nothing(make_stack):
     stack = make_stack(on_full="reject", limit_bytes=1024)
     answer = await stack.chat("x")
@@ -238,15 +295,17 @@ async def test_without_capture_nothing_is_recorded(make_stack):
     assert records(stack) == []
 
 
-async def drive(stack, body: bytes, send) -> None:
-    scope = {
+def post(stack) -> dict:
+    return {
         "type": "http",
         "method": "POST",
         "path": "/v1/chat/completions",
         "headers": [(b"authorization", f"Bearer {stack.client.headers['authorization'].split()[1]}".encode())],
     }
 
+
+async def drive(stack, body: bytes, send) -> None:
     async def receive():
         return {"type": "http.request", "body": body, "more_body": False}
 
-    await stack.gateway(scope, receive, send)
+    await stack.gateway(post(stack), receive, send)

@@ -1,5 +1,6 @@
 from support.signal_log import signal_event
 
+from stream.watch.agenda import OpenCounts
 from stream.watch.buckets import Offer, StreamBuckets
 from stream.watch.state import StreamState
 
@@ -14,13 +15,14 @@ def closed(buckets, watermark):
 
 
 def test_a_bucket_closes_when_the_watermark_has_passed_its_end_sorted_and_without_repetitions():
-    buckets = StreamBuckets(5, 3)
+    counts = OpenCounts()
+    buckets = StreamBuckets(5, 3, counts=counts)
     for request_id, time in (("b", 3.0), ("c", 3.0), ("a", 4.5), ("b", 3.0), ("d", 5.0)):
         assert offer(buckets, request_id, time) is Offer.HELD
-    assert (buckets.open_events, buckets.open_tokens, buckets.open_buckets) == (4, 5, 2)
+    assert (counts.events, counts.tokens, counts.buckets) == (4, 5, 2)
     assert closed(buckets, 4.999) == []
     assert closed(buckets, 5.0) == [(0, ["b", "c", "a"])]
-    assert (buckets.open_events, buckets.open_tokens) == (1, 1)
+    assert (counts.events, counts.tokens, counts.buckets) == (1, 1, 1)
 
 
 def test_every_token_of_a_repeated_event_is_acknowledged():

@@ -73,13 +73,13 @@ def test_what_is_closed_carries_one_state_and_every_token():
     tokens = [object(), object(), object()]
     for number, token in enumerate(tokens):
         machine.offer(signal_event(f"r{number % 2}", 1.0 + number % 2, features={"x": 0.0}), token)
-    assert machine.open_events == 2
+    assert machine.open.events == 2
     machine.tick(score_tick(0, {"s": 6.0}).data)
     (closed,) = machine.closed()
     assert set(closed.tokens) == set(tokens)
     state = decode_stream(closed.state)
     assert (state.seconds, state.last_closed, state.last_event) == (5.0, 0, 0)
-    assert machine.open_tokens == 0
+    assert machine.open.tokens == 0
 
 
 def crashed_run(log, crash_at):
@@ -200,7 +200,7 @@ def test_the_oldest_bucket_can_be_closed_early_to_bound_memory():
     assert closed is not None
     assert closed.tokens == [0]
     assert machine.offer(signal_event("r9", 1.0, features={"x": 0.0}), 9) is Offer.REPEATED
-    assert machine.open_events == 3
+    assert machine.open.events == 3
 
 
 def test_a_stream_without_traffic_is_told_a_few_empty_buckets_then_costs_nothing():

@@ -1,0 +1,40 @@
+"""What is wrong now, before it is an alert."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from stream.ledger.decisions import OWN_TENANT
+from stream.wire import stream_key
+from stream.wire.ids import alert_id
+
+__all__ = ["Condition", "counted", "own_alert_id"]
+
+_NAMED = 3
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is wrong now; `opening` is what its alert's id hashes, `opened_at` when it began where that is known."""
+
+    detector: str
+    severity: str
+    summary: str
+    opening: str
+    opened_at: float | None = None
+    feature: str = ""
+    evidence: tuple[str, ...] = ()
+    evidence_total: int = 0
+    statistic: float = 0.0
+    limit: float = 0.0
+
+
+def own_alert_id(detector: str, opening: str) -> str:
+    """Return the id of an alert about Weir itself."""
+    return alert_id(stream_key(OWN_TENANT, "", ""), detector, opening)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return ``pii 12, toxicity 3``: three names at most, those with most first, and how many more there are."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{name or '(none)'} {number}" for name, number in ordered[:_NAMED]]
+    return ", ".join(words) + (f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else "")

@@ -1,0 +1,109 @@
+"""How long a watch worker takes from its start to its first tick in every partition, with the state of many tenants to read first."""
+
+import asyncio
+import time
+
+import numpy as np
+from aiokafka import AIOKafkaProducer
+from support.alert_log import Alerts
+from support.memory import MIB, peak_bytes
+from support.signal_log import finding_of, score_tick
+from support.watch_lab import Q, WatchLab
+
+from detectors.base import Observation
+from detectors.embedding import PACKED_DIMENSIONS
+from stream.alerting.state import encode as encode_alerts
+from stream.settings import TenantSettings
+from stream.watch.app import stream_detectors
+from stream.watch.state import StreamState, encode
+from stream.wire import Tick, partition_for, stream_key
+from stream.wire.topics import Topic
+from weir.broker.admin import create_topics
+
+TENANTS = (10, 100, 1_000, 10_000)
+#: Events that each stream has seen: a fresh one, and one whose reference is full.
+EVENTS = (20, 250)
+SEED = 0
+_SECONDS = 400.0
+
+
+async def rows(bootstrap, directory, say):
+    found = []
+    for events in EVENTS:
+        state = _state(events)
+        for tenants in TENANTS:
+            folder = directory / f"{events}-{tenants}"
+            folder.mkdir()
+            lab = await WatchLab(bootstrap, folder, {}).create()
+            await _write(lab, tenants, state)
+            seconds, peak = await _recovered(lab)
+            row = {
+                "events a stream": events,
+                "tenants": tenants,
+                "streams": 2 * tenants,
+                "MB of state": 2 * tenants * len(state) / 1e6,
+                "seconds": seconds,
+                "MiB of the worker": peak / MIB,
+            }
+            say(f"  {row}")
+            found.append(row)
+    return found
+
+
+def _state(events):
+    """Return the table value of a stream that has seen `events` events with embeddings."""
+    random = np.random.default_rng(SEED)
+    observations = [
+        Observation(
+            id=f"e{number}",
+            time=float(number),
+            features={
+                "characters": float(random.integers(10, 900)),
+                "words": float(random.integers(3, 200)),
+                "latency_seconds": float(random.random()),
+            },
+            embedding=random.normal(size=PACKED_DIMENSIONS).astype(np.float16).tobytes(),
+            principal="k1",
+        )
+        for number in range(events)
+    ]
+    detectors = stream_detectors(TenantSettings())
+    for detector in detectors.values():
+        detector.update_many(observations)
+    snapshots = {name: detector.snapshot() for name, detector in detectors.items()}
+    return encode(StreamState(seconds=30.0, last_closed=33_332, last_event=33_329, snapshots=snapshots))
+
+
+async def _write(lab, tenants, state):
+    """Write what the worker's tables would hold: a state a stream, an alert a tenant; and ticks that it can go on from."""
+    application = f"{lab.kafka.topic_prefix}watch"
+    changelogs = {table: f"{application}-{table}-changelog" for table in ("streams", "alerts")}
+    made = [
+        Topic(name=name, partitions=Q, cleanup_policy="compact", retention_ms=-1, retention_bytes=-1)
+        for name in changelogs.values()
+    ]
+    await create_topics(lab.kafka.client_options(), made)
+    async with AIOKafkaProducer(**lab.kafka.client_options(), linger_ms=20, max_batch_size=1024**2) as producer:
+        for number in range(tenants):
+            for side in ("input", "output"):
+                key = stream_key(f"t{number}", "m", side)
+                await producer.send(changelogs["streams"], state, key.encode(), partition_for(key, Q))
+            alerts = Alerts()
+            alerts.apply(finding_of(f"r{number}", 999_900.0, "pii", tenant=f"t{number}"), 0)
+            for key, value in alerts.states.items():
+                await producer.send(changelogs["alerts"], encode_alerts(value), key.encode(), partition_for(key, Q))
+        await producer.flush()
+    await lab.publish([score_tick(partition, {"a": 1_000_000.0}) for partition in range(2)])
+
+
+async def _recovered(lab):
+    began = time.perf_counter()
+    async with lab.working() as process:
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            told = {record.partition for record, _ in await lab.records(lab.names.findings, Tick)}
+            if len(told) == Q:
+                return time.perf_counter() - began, peak_bytes(process.pid)
+            assert process.poll() is None
+            assert time.monotonic() < deadline, f"ticks in {told} within {_SECONDS} s"
+            await asyncio.sleep(0.1)

@@ -1,0 +1,65 @@
+"""The pieces of the growth bench by name, and how their figures are printed."""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from bench.growth import history, recovery, sources, tenants, workers
+from weir.broker.jars import apache_possible
+from weir.broker.local import start_broker
+
+Say = Callable[[str], None]
+Row = dict[str, object]
+
+#: Pieces that need no broker, and those that do.
+_ALONE: dict[str, tuple[str, Callable[[], Iterable[Row]]]] = {
+    "ledger": ("ledger: cost per event and per look against retained events", history.ledger),
+    "tenants": ("tenants: watch and alert, one partition, two streams a tenant", tenants.rows),
+    "sources": ("sources: what a tick costs, P = 8", sources.rows),
+}
+_WITH_BROKER: dict[str, tuple[str, Callable[[str, Path, Say], Awaitable[Iterable[Row]]]]] = {
+    "workers": ("workers and partitions: score with a detector of 5 ms an event", workers.rows),
+    "history": ("history: score against retained events", history.score),
+    "recovery": ("recovery: a watch worker that starts with the state of many tenants in its changelog", recovery.rows),
+}
+PIECES = (*_ALONE, *_WITH_BROKER)
+
+
+def run(pieces: list[str], say: Say) -> None:
+    """Run `pieces`, one after the other; those with a broker share one."""
+    for name in pieces:
+        if name in _ALONE:
+            title, rows = _ALONE[name]
+            _print(title, rows(), say)
+    if wanted := [name for name in pieces if name in _WITH_BROKER]:
+        kind = "apache" if apache_possible() else "embedded"
+        with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
+            for name in wanted:
+                title, measure = _WITH_BROKER[name]
+                directory = Path(folder) / name
+                directory.mkdir()
+                _print(f"{title} ({kind})", asyncio.run(_gathered(measure, broker.bootstrap, directory, say)), say)
+
+
+async def _gathered(
+    measure: Callable[[str, Path, Say], Awaitable[Iterable[Row]]], bootstrap: str, directory: Path, say: Say
+) -> Iterable[Row]:
+    return await measure(bootstrap, directory, say)
+
+
+def _print(title: str, rows: Iterable[Row], say: Say) -> None:
+    say(f"# growth, {title}")
+    head: list[str] = []
+    for row in rows:
+        if list(row) != head:
+            head = list(row)
+            say("| " + " | ".join(head) + " |")
+            say("|" + "---:|" * len(head))
+        say("| " + " | ".join(_shown(value) for value in row.values()) + " |")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

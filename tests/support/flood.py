@@ -1,0 +1,69 @@
+"""A flood at a gateway that is a process of its own, and how much memory that took."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+from support.gateway import CAPACITY, KEY
+from support.memory import forget_peak, peak_bytes
+
+ROOT = Path(__file__).parents[2]
+#: 350 KB in 700 words: a request, its prompt, its answer and its records are a few of these.
+TEXT = " ".join(["w" * 500] * 700)
+
+
+@contextlib.contextmanager
+def gateway(home: Path):
+    """Run one over `home`; yield its pid and address."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
+    process = subprocess.Popen([sys.executable, "-m", "support.gateway", str(home)], env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while not (home / "port").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "no gateway within 60 s"
+            time.sleep(0.02)
+        yield process.pid, f"http://127.0.0.1:{(home / 'port').read_text()}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def ask(url: str, count: int) -> list[httpx.Response]:
+    """Send `count` requests at once; return their answers."""
+    limits = httpx.Limits(max_connections=count, max_keepalive_connections=0)
+    headers = {"authorization": f"Bearer {KEY}"}
+    body = {"model": "echo", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 50}
+    async with httpx.AsyncClient(base_url=url, timeout=90, limits=limits, headers=headers, trust_env=False) as client:
+        return await asyncio.gather(*(client.post("/v1/chat/completions", json=body) for _ in range(count)))
+
+
+async def peaks(pid: int, url: str, flood: int) -> tuple[int, int, list[httpx.Response]]:
+    """Return the peak at capacity, that of `flood` requests at once, and the answers to those."""
+    for _ in range(3):
+        calm = await ask(url, CAPACITY)
+        assert {answer.status_code for answer in calm} == {200}
+    at_capacity = peak_bytes(pid)
+    forget_peak(pid)
+    answers = await ask(url, flood)
+    return at_capacity, peak_bytes(pid), answers
+
+
+async def flood_peaks(home: Path, flood: int) -> tuple[int, int, str]:
+    """Return both peaks and how many answers had which status."""
+    home.mkdir()
+    with gateway(home) as (pid, url):
+        at_capacity, in_flood, answers = await peaks(pid, url, flood)
+    counts = Counter(answer.status_code for answer in answers)
+    return at_capacity, in_flood, ", ".join(f"{number} x {status}" for status, number in sorted(counts.items()))
