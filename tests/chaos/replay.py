@@ -154,10 +154,9 @@ class AlertReplay:
             self._finding(raw, event, event.data)
         elif isinstance(event.data, Tick) and event.data.watermark is not None:
             for key, state in self._states.items():
-                if state.active():
-                    told = self._alerting(state.tenant).watermark(state, event.data.watermark, raw.offset)
-                    if told:
-                        self._touched(raw, key, state, told)
+                told = self._alerting(state.tenant).watermark(state, event.data.watermark, raw.offset)
+                if told:
+                    self._touched(raw, key, state, told)
 
     def _finding(self, raw: Raw, event: Event, finding: FindingRecord) -> None:
         key = stream_key(finding.tenant, finding.model, finding.side)

@@ -166,8 +166,7 @@ class Alerts:
             data = read.event.data if read.event is not None else None
             if isinstance(data, Tick) and data.watermark is not None:
                 for state in states.values():
-                    if state.active():
-                        self._told(_alerting(state.tenant).watermark(state, data.watermark, read.stored.offset))
+                    self._told(_alerting(state.tenant).watermark(state, data.watermark, read.stored.offset))
             elif isinstance(data, FindingRecord):
                 assert read.event is not None
                 key = stream_key(data.tenant, data.model, data.side)
