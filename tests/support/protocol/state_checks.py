@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from stream.alerting.state import decode as decode_alerts
+from stream.ledger.decisions import is_own
 from stream.retraining.state import decode as decode_model
 from stream.watch.state import decode_stream
 from stream.wire import AlertRecord, RetrainingRecord, Signal
@@ -55,11 +56,10 @@ def states_from_zero(rest: Rest) -> str:
 def alerts(rest: Rest) -> str:
     """Alerts are those of one pass over the findings, none under two ids; those of single events are a plain pass's too."""
     alerts = Alerts(rest.record)
-    own = ("coverage", "lag")
     published = {
         event.id: event
         for event in rest.record.events(_NAMES.alerts)
-        if isinstance(event.data, AlertRecord) and event.data.detector not in own
+        if isinstance(event.data, AlertRecord) and not is_own(event.data)
     }
     differing = [
         name
