@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
-from support.simulated_kafka import SimulatedKafka
+from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, a_request, an_end, events_of
 
 from serving.capture import Recorder, read_balance
@@ -107,7 +107,7 @@ async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_d
         full = read_balance(root)
         assert full.shed > 0
         fill(small_disk)
-        kafka = SimulatedKafka()
+        kafka = SteppedDelivery()
         pipeline = Pipeline(
             root / recorder.source,
             kafka,

@@ -132,6 +132,8 @@ async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
             "tenant",
             "model",
             "side",
+            "feature",
+            "runbook",
             "opened_at",
             "resolved_at",
             "summary",

@@ -139,7 +139,31 @@ Watch.TestCase.settings = settings(max_examples=40, stateful_step_count=30, dead
 TestWatch = Watch.TestCase
 
 
-@pytest.mark.parametrize("mutation", ["closed-bucket check off", "commit cap off", "watermark forgotten"])
+def what_was_late_before_a_restart_comes_after_it():
+    """Run by hand what hypothesis thinks of once in a thousand runs: a stream's first event is late, and the stage is new."""
+    watch = Watch()
+    try:
+        watch.begin(1)
+        for _ in range(4):
+            watch.tick(5)
+        watch.go_on(3)
+        watch.commit()
+        watch.go_on(1)
+        watch.kill(0, 1)
+        watch.tick(0.5)
+        watch.go_on(3)
+        assert watch.world.processes["watch-0"].fuse is None, "nothing was killed"
+        watch.late(8)
+        watch.go_on(3)
+    finally:
+        watch.teardown()
+
+
+def test_what_is_late_is_late_after_a_restart():
+    what_was_late_before_a_restart_comes_after_it()
+
+
+@pytest.mark.parametrize("mutation", ["closed-bucket check off", "commit cap off"])
 def test_it_sees_a_broken_promise(mutation):
     options = settings(
         max_examples=600,
@@ -151,3 +175,8 @@ def test_it_sees_a_broken_promise(mutation):
     )
     with mutated(mutation), pytest.raises((AssertionError, ExceptionGroup)):
         run_state_machine_as_test(Watch, settings=options)
+
+
+def test_it_sees_a_watermark_that_is_forgotten():
+    with mutated("watermark forgotten"), pytest.raises(AssertionError):
+        what_was_late_before_a_restart_comes_after_it()
