@@ -26,7 +26,7 @@ up: $(STAMP) ## start everything on this machine, in the background
 down: $(STAMP) ## stop exactly what `make up` or `make demo` started; data is kept
 	@$(WEIR) down
 
-test: $(STAMP) ## lint, types, import rules, then every test: unit, contract, property, integration, e2e
+test: $(STAMP) ## lint, types, import rules, then every test: unit, contract, property, integration, a slice of chaos, e2e
 	@$(MAKE) --no-print-directory lint
 	@$(NICE) $(BIN)/pytest $(wildcard tests/unit tests/contract tests/property tests/integration tests/chaos tests/e2e)
 
@@ -36,7 +36,7 @@ lint: $(STAMP) ## ruff, format, mypy, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## ratios in one run: capture on and off, batching, the stream against a bare loop, alert delay
+bench: $(STAMP) ## ratios in one run (PARTS="endpoint delay": some; growth and backpressure run when named)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
 eval: $(STAMP) ## the detectors on the labelled sets in DATA (make eval DATA=folder)

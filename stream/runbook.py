@@ -14,23 +14,22 @@ _DETECTOR_SILENCE = "silence of a detector"
 RUNBOOK: dict[str, str] = {
     "pii": "Open a request of the evidence with `weir show ID`; for a prompt tell the client's owner, for an answer find out what makes the"
     " model say it.",
-    "toxicity": "See in `principals` whether it is one API key or many; revoke a key with `weir keys revoke ID`, and where the answers are"
-    " toxic stop or roll back the model.",
-    "injection": "Open a request of the evidence with `weir show ID` and check what its answer gave away; tighten the system prompt or the"
-    " tools that the model may call.",
-    "drift": "Find out whether a new use or client explains it; if it will last, retrain or accept a new reference, else find the key that"
-    " sends it.",
+    "toxicity": "See in `principals` (`weir alerts --json`) whether it is one API key or many; revoke one with `weir keys revoke ID`, and where"
+    " the answers are toxic stop or roll back the model.",
+    "injection": "Open a request of the evidence with `weir show ID --text` and check what its answer gave away; tighten the system prompt"
+    " or the tools that the model may call.",
+    "drift": "Find out whether a new use or client explains it; if it will last, retrain, else find the key that sends it.",
     "anomaly": "Look at the alert's `feature` and at `weir status`: a slow replica, long prompts or failing requests; mend that one.",
     "coverage": "Look in `weir status` for the detector that is missing and in score's log for its error; once it works again, late verdicts"
     " settle the debt.",
     "gap": "Free the disk of the sources that it names or raise `capture.limit_bytes`, and get Kafka and the shipper going; what is counted"
     " there was served but is not watched.",
-    "lag": "Look whether score runs (`weir status`); if it does, start more score processes or score less (`[detectors]`).",
+    "lag": "Look whether score runs (`weir status`); if it does, start another score process or score less (`[detectors]`, then a restart).",
     "spool": "Get Kafka and the shipper going now (`weir status`); when the spool is full, `capture.on_full` sheds or rejects.",
     "silence": "Restart the node of that gateway; its spool is adopted and delivered, and the alert resolves three windows after the source is"
     " heard again or closed.",
-    _DETECTOR_SILENCE: "Look in score's log and in the dead letters for the detector's error; mend it, or take it out of `[detectors]`, and"
-    " restart score.",
+    _DETECTOR_SILENCE: "Look in score's log and in the dead letters for the detector's error; mend it, or take it out of `[detectors]`"
+    " and restart the stack, since serve says what is owed.",
 }
 
 

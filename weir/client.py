@@ -57,6 +57,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         What exactly it is about: a feature of a window, a source, a detector; "" where there is no more to say.
     runbook
         What to do now, in one sentence.
+    principals
+        The API keys behind the findings, each with how many are its.
+    statistic, limit
+        Of a windowed alert: where the statistic stands, and where its alarm begins; 0 for others.
     """
 
     alert_id: str
@@ -76,6 +80,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     silenced: bool = False
     feature: str = ""
     runbook: str = ""
+    principals: dict[str, int] = {}
+    statistic: float = 0.0
+    limit: float = 0.0
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):

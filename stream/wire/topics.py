@@ -51,7 +51,7 @@ class TopicNames(msgspec.Struct, frozen=True):
 
     @property
     def dead_letters(self) -> str:
-        """Records of inference that could not be read or processed."""
+        """Records that a stage could not read or process."""
         return f"{self.prefix}inference.dlq"
 
     @property

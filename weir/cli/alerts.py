@@ -33,7 +33,7 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
     Examples:
       weir alerts --since 1h
       weir alerts --follow
-      weir alerts --follow --json | jq -c 'select(.severity == "critical" and (.silenced | not))'
+      weir alerts --follow --json | jq -c 'select(.detector == "pii" and (.silenced | not))'
       weir alerts silence al_4f0c… --for 2h --reason 'load test until noon'
     """  # noqa: D301 - click's \b keeps the lines as they are
     if context.invoked_subcommand is not None:
