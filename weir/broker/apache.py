@@ -88,10 +88,16 @@ def apache_command(
     return [java, *_JVM, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]
 
 
+def _cluster_id() -> str:
+    """Return a new id in Kafka's form; none that begins with a hyphen, which the tool takes for a flag (Kafka's own Uuid does the same)."""
+    while (cluster := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return cluster
+
+
 def _format(java: str, jars: Path, properties: Path) -> None:
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     tool = [java, _HEAP, "-XX:-UsePerfData", "-cp", f"{jars}/*", "kafka.tools.StorageTool"]
-    flags = ["format", "--standalone", "--ignore-formatted", "--cluster-id", cluster, "--config", str(properties)]
+    flags = ["format", "--standalone", "--ignore-formatted", "--cluster-id", _cluster_id(), "--config", str(properties)]
     done = subprocess.run([*tool, *flags], capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip()[-2000:]

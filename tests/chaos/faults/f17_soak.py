@@ -46,7 +46,9 @@ class Soak(Fault):
             warm = points[len(points) // 3 :]
             grown = slope([(at / 60, memory) for at, memory, _ in warm])
             strike.figures[f"{name}_mb_per_minute"] = round(grown, 3)
-            strike.figures[f"{name}_mb"] = warm[-1][1]
+            for share in (3, 2, 1):
+                at, memory, _ = points[len(points) // share - 1]
+                strike.figures[f"{name}_mb_after_{at / 60:.0f}_min"] = round(memory, 1)
             strike.figures[f"{name}_descriptors"] = warm[-1][2] - warm[0][2]
             if grown > _SLOPE:
                 strike.violations.append(f"F17: {name} grows by {grown:.2f} MiB a minute, {_SLOPE} are allowed")
