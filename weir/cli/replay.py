@@ -17,6 +17,7 @@ from stream.replay.versions import REPLAYABLE, Versions
 from weir.cli.replayprogress import showing
 from weir.client import effective_kafka, parse_since
 from weir.errors import BrokerError, SettingsError
+from weir.options import refuse_bad_options
 from weir.render import screen
 from weir.render_replay import replay_view
 from weir.settings import Settings, load_settings
@@ -90,7 +91,9 @@ def replay_command(  # noqa: PLR0913 - the options of the command
     """  # noqa: D301 - click's \b keeps the lines as they are
     if output is not None and not output.parent.is_dir():
         raise SettingsError(f"--output {output}: {output.parent} is no folder; make it, or name another file")
-    settings = load_settings().settings
+    loaded = load_settings()
+    refuse_bad_options(loaded)
+    settings = loaded.settings
     known = Versions(settings.detectors)
     version = known.resolve(detector)
     now = datetime.now(UTC)
