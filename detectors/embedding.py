@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from detectors.minilm import MiniLM
 
-__all__ = ["DIMENSIONS", "PACKED_DIMENSIONS", "Embedder", "pack", "unpack"]
+__all__ = ["PACKED_DIMENSIONS", "Embedder", "pack", "unpack"]
 
-DIMENSIONS = 384
 PACKED_DIMENSIONS = 96
 Vectors = NDArray[np.float32]
 

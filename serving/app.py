@@ -188,9 +188,7 @@ class GatewayIngress:
         if args.capture.enabled:
             self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
             self._recorder.start()
-        backend = RayBackend(
-            model, most_held=args.most_held, replicas=args.model.max_replicas, gateways=args.http.gateways
-        )
+        backend = _backend(model, args)
         wiring = Wiring(
             backend=backend,
             capture=self._recorder,
@@ -241,7 +239,7 @@ def build(args: AppArgs) -> serve.Application:
         ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": _gpus(args.model)},
         autoscaling_config=AutoscalingConfig(
             min_replicas=args.model.min_replicas,
-            max_replicas=max(args.model.min_replicas, args.model.max_replicas),
+            max_replicas=args.model.most_replicas,
             target_ongoing_requests=args.model.target_ongoing_requests,
         ),
         health_check_period_s=_HEALTH_CHECK_SECONDS,
@@ -269,6 +267,16 @@ def _gpus(settings: ModelSettings) -> float:
         return 0
     resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types for it
     return 1 if resources.get("GPU", 0) >= 1 else 0
+
+
+def _backend(model: Any, args: AppArgs) -> RayBackend:
+    return RayBackend(
+        model,
+        most_held=args.most_held,
+        most_queued=args.model.queue,
+        replicas=args.model.most_replicas,
+        gateways=args.http.gateways,
+    )
 
 
 def _read_token(path: str) -> str:

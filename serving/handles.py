@@ -21,13 +21,16 @@ class RayBackend:
         Of the model's deployment.
     most_held
         Requests that a replica holds.
+    most_queued
+        Requests that wait in this handle, at most, while every replica is full.
     replicas, gateways
         Most replicas, and the gateways that share them.
     """
 
-    def __init__(self, handle: Any, *, most_held: int, replicas: int, gateways: int) -> None:
+    def __init__(self, handle: Any, *, most_held: int, most_queued: int, replicas: int, gateways: int) -> None:
         self._describe = handle.describe
         self._generate = handle.options(stream=True).generate
+        self._most_queued = most_queued
         self._capacity = math.ceil(most_held * replicas / gateways)
 
     async def describe(self) -> ModelInfo:
@@ -49,7 +52,12 @@ class RayBackend:
         except BackPressureError:
             finished = True
             yield Refusal(
-                code="queue_full", status=503, message="Every replica's queue is full; try again in a second."
+                code="queue_full",
+                status=503,
+                message=(
+                    f"Every replica is full and {self._most_queued} requests wait for one, the most that may;"
+                    " try again in a second, as Retry-After says."
+                ),
             )
         except (RayError, RayServeException) as error:
             finished = True

@@ -52,6 +52,11 @@ class ModelSettings(Section):
     max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")
     target_ongoing_requests: Count = Field(8, description="requests per replica that autoscaling aims at")
 
+    @property
+    def most_replicas(self) -> int:
+        """Replicas that can run: `max_replicas`, or `min_replicas` where that alone was raised."""
+        return max(self.min_replicas, self.max_replicas)
+
 
 class CaptureSettings(Section):
     """``[capture]``: the spool between the request path and Kafka."""

@@ -4,8 +4,10 @@ Why this exists: whoever is woken by an alert reads its line before any document
 and this table against every detector that can raise an alert.
 """
 
-__all__ = ["DETECTOR_PREFIX", "RUNBOOK", "runbook_line"]
+__all__ = ["DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_line"]
 
+#: What a source, or a detector, that says nothing alerts as.
+SILENCE = "silence"
 #: A silence is about a source, or, with this before its name, about a detector.
 DETECTOR_PREFIX = "detector:"
 _DETECTOR_SILENCE = "silence of a detector"
@@ -26,7 +28,7 @@ RUNBOOK: dict[str, str] = {
     " there was served but is not watched.",
     "lag": "Look whether score runs (`weir status`); if it does, start another score process or score less (`[detectors]`, then a restart).",
     "spool": "Get Kafka and the shipper going now (`weir status`); when the spool is full, `capture.on_full` sheds or rejects.",
-    "silence": "Restart the node of that gateway; its spool is adopted and delivered, and the alert resolves three windows after the source is"
+    SILENCE: "Restart the node of that gateway; its spool is adopted and delivered, and the alert resolves three windows after the source is"
     " heard again or closed.",
     _DETECTOR_SILENCE: "Look in score's log and in the dead letters for the detector's error; mend it, or take it out of `[detectors]`"
     " and restart the stack, since serve says what is owed.",
@@ -35,6 +37,6 @@ RUNBOOK: dict[str, str] = {
 
 def runbook_line(detector: str, feature: str = "") -> str:
     """Return what to do about an alert of `detector`, "" where the table does not know it."""
-    if detector == "silence" and feature.startswith(DETECTOR_PREFIX):
+    if detector == SILENCE and feature.startswith(DETECTOR_PREFIX):
         return RUNBOOK[_DETECTOR_SILENCE]
     return RUNBOOK.get(detector, "")

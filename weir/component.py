@@ -21,12 +21,14 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 from weir.client import effective_kafka
 from weir.errors import SettingsError, WeirError
+from weir.options import refuse_bad_options
 from weir.ports import load_ports
 from weir.settings import Settings, load_settings
 
 __all__ = ["COMPONENTS", "main", "spool_root", "trace_settings"]
 
 _HEARTBEAT_SECONDS = 10.0
+_RUN_DETECTORS = {"score", "watch"}
 
 
 class Process(msgspec.Struct, kw_only=True):
@@ -225,7 +227,10 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
 
 @contextlib.contextmanager
 def _process(name: str) -> Iterator[Process]:
-    settings = load_settings().settings
+    loaded = load_settings()
+    if name in _RUN_DETECTORS:
+        refuse_bad_options(loaded)
+    settings = loaded.settings
     ports = load_ports(settings.home)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):

@@ -93,6 +93,11 @@ def status_view(status: Status) -> RenderableType:
     parts += [
         "",
         _components(status.components),
+        *(
+            Text(f"  {one.name}: {one.detail}", style="yellow")
+            for one in status.components
+            if one.healthy and one.detail
+        ),
         "",
         *_capture(status),
         _lag(status.lag),

@@ -6,13 +6,15 @@ running stack writes (default ``.weir`` beside the file, else in the current fol
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
 from stream.settings import (
@@ -26,9 +28,10 @@ from stream.settings import (
 )
 from weir.errors import SettingsError
 
-__all__ = ["Loaded", "Settings", "TraceSection", "load_settings"]
+__all__ = ["Loaded", "Settings", "TraceSection", "key_of", "load_settings"]
 
 _PREFIX = "WEIR_"
+_TENANTS = TypeAdapter(dict[str, TenantSettings])
 _CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE"}
 
 
@@ -73,8 +76,7 @@ class Settings(BaseSettings):
     @field_validator("tenants")
     @classmethod
     def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for settings in value.values():
-            TenantSettings.model_validate(settings)
+        _TENANTS.validate_python(value)
         return value
 
     def tenant(self, name: str) -> TenantSettings:
@@ -135,6 +137,8 @@ def load_settings() -> Loaded:
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError(_explain(error, path)) from None
+    except SourceError as error:
+        raise SettingsError(f"{error}: give it as JSON, or one key at a time as WEIR_<SECTION>__<KEY>") from None
     home = Path(os.environ.get("WEIR_HOME") or values.get("home") or ".weir")
     beside = path.parent if path else Path.cwd()
     settings = settings.model_copy(update={"home": home if home.is_absolute() else (beside / home).resolve()})
@@ -177,12 +181,39 @@ def _refuse_unknown_environment() -> None:
 def _explain(error: ValidationError, path: Path | None) -> str:
     variables = _environment_keys()
     lines = []
-    for item in error.errors(include_url=False, include_input=False):
-        key = ".".join(str(part) for part in item["loc"])
-        where = variables.get(key) or (str(path) if path else "the defaults")
-        what = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
-        lines.append(f"{key} ({where}): {what}; `weir config` lists every key")
+    for item in error.errors(include_url=False):
+        parts = [str(part) for part in item["loc"]]
+        where = variables.get(".".join(parts)) or (str(path) if path else "the defaults")
+        lines.append(f"{key_of(parts)} ({where}){_what(parts, item)}")
     return "\n".join(lines)
+
+
+def key_of(parts: Sequence[str]) -> str:
+    """Return a dotted key as the file has it, the pattern of a tenant quoted: ``tenants."acme-*".bucket_seconds``."""
+    return ".".join(f'"{part}"' if place == 1 and parts[0] == "tenants" else part for place, part in enumerate(parts))
+
+
+def _what(parts: Sequence[str], item: ErrorDetails) -> str:
+    """Say what is wrong with a key: its value, where that is one and no secret, its bound, and the remedy."""
+    section = _section(parts[:-1])
+    if item["type"] == "extra_forbidden":
+        return f": unknown key; known here are {', '.join(section.model_fields)}. Rename or remove it"
+    field = section.model_fields.get(parts[-1])
+    value = "********" if field is not None and field.annotation is SecretStr else repr(item["input"])
+    is_value = isinstance(item["input"], str | int | float) and item["type"] != "model_type"
+    return f"{f' is {value}' if is_value else ''}: {item['msg']}; set it within that, or unset it"
+
+
+def _section(parts: Sequence[str]) -> type[BaseModel]:
+    """Return the innermost section that `parts` lead into."""
+    section: type[BaseModel] = Settings
+    if parts[:1] == ["tenants"]:
+        section, parts = TenantSettings, parts[2:]
+    for part in parts:
+        field = section.model_fields.get(part)
+        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            section = field.annotation
+    return section
 
 
 def _sources(values: Mapping[str, Any], path: Path | None) -> dict[str, str]:

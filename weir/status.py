@@ -3,10 +3,12 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 
 from serving.capture.balance import Balance, read_balance
+from serving.capture.shipper import read_shipper_status
 from stream.alerting.silences import Silences
 from stream.ledger.coverage import Count, Coverage
 from stream.ledger.decisions import Heartbeat
@@ -32,7 +34,7 @@ _LAG_SECONDS = 5.0
 
 
 class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of the stack; `detail` says in one line what is wrong with it."""
+    """One process of the stack; `detail` says in one line what is wrong with it, or, where it is healthy, what it waits for."""
 
     name: str
     healthy: bool
@@ -116,7 +118,7 @@ async def gather_status(settings: Settings) -> Status:
     reader = LedgerReader(home / "ledger")
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(len(states) + 2, thread_name_prefix="status") as pool:
-        probes = [loop.run_in_executor(pool, _component, state) for state in states]
+        probes = [loop.run_in_executor(pool, _component, state, home) for state in states]
         balance = loop.run_in_executor(pool, read_balance, home / "spool")
         ledger = loop.run_in_executor(pool, _ledger, reader)
         lags, lag_problem = await _lags(settings)
@@ -148,10 +150,10 @@ def _in_order_of_flow(lag: dict[str, int], settings: Settings) -> dict[str, int]
     return dict(sorted(lag.items(), key=lambda item: places.get(item[0], len(places))))
 
 
-def _component(state: ComponentState) -> ComponentStatus:
+def _component(state: ComponentState, home: Path) -> ComponentStatus:
     if state.running:
         health = probe(state.health_url, _PROBE_SECONDS)
-        healthy, detail = health.ok, health.detail
+        healthy, detail = health.ok, health.detail or _waits_for(state, home)
     else:
         healthy, detail = False, "does not run" if state.pid else "not started yet"
     return ComponentStatus(
@@ -164,6 +166,14 @@ def _component(state: ComponentState) -> ComponentStatus:
         restarts=state.restarts,
         uptime_seconds=round(max(time.time() - state.started_at, 0.0), 1) if state.running else 0.0,
     )
+
+
+def _waits_for(state: ComponentState, home: Path) -> str:
+    """Return what a shipper has against Kafka: it waits, which is no failure of its own."""
+    said = read_shipper_status(home / "spool") if state.name == "shipper" else None
+    if said is None or said.pid != state.pid or not said.reason:
+        return ""
+    return f"Kafka takes no records: {said.reason}"
 
 
 def _capture(balance: Balance, limit_bytes: int) -> CaptureStatus:

@@ -21,7 +21,6 @@ __all__ = ["SOURCES", "TASKS", "UNKNOWN", "Example", "clinc_domains", "load_exam
 
 TASKS = ("toxicity", "injection", "refusal")
 UNKNOWN = math.nan
-OWN = ("own_attack", "own_twin", "own_refusal", "own_comply", "own_abuse", "own_harmless", "own_personal")
 
 
 class Example(NamedTuple):

@@ -56,10 +56,10 @@ class ShipperStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_shipper_status(spool_root: Path) -> ShipperStatus | None:
-    """Return what the shipper last said of Kafka, or None where none has run."""
+    """Return what the shipper last said of Kafka, or None where none has run (or a power loss took its words)."""
     try:
         return msgspec.json.decode((spool_root / _STATUS_FILE).read_bytes(), type=ShipperStatus)
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 

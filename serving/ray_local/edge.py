@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Refused", "error_page", "main", "rewrite"]
+__all__ = ["Refused", "error_page", "main", "rewrite", "timeout_page"]
 
 #: Written into a configuration that was made safe; an edit of an edited file changes nothing.
 MARK = "# weir edge: loopback only, one request id of ours on every answer"
@@ -25,6 +25,8 @@ FRONTEND = "frontend http_frontend"
 STATISTICS = "listen stats"
 #: Headers by which a client could tell Serve to end its request early, or to go on with it after a disconnect.
 _SERVES_OWN = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
+#: As long as a gateway waits, which hears of the request only when this is over.
+_BODY_SECONDS = 30
 _ERROR_FILE = re.compile(r"^\s*errorfile\s+50[234]\s+(\S+)\s*$", re.MULTILINE)
 
 
@@ -32,7 +34,7 @@ class Refused(Exception):
     """The configuration is not one that can be made safe."""
 
 
-def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int) -> str:
+def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int, timeout_path: Path) -> str:
     """Return HAProxy's configuration `text` with every listener on loopback and the edge's rules in the HTTP frontend.
 
     Parameters
@@ -45,6 +47,8 @@ def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int) -> st
         Sent to the gateway as ``x-weir-edge``, so that it believes this ``x-request-id`` and no other.
     max_body_bytes
         A larger ``content-length`` is answered 413 before anything is uploaded.
+    timeout_path
+        Where HAProxy finds `timeout_page`.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int) -> st
         lines.append(bind.group(1) + _loopback(bind.group(2), host if is_http else "127.0.0.1") + bind.group(3))
         if is_http and not found:
             found = True
-            lines += _rules(edge_token, max_body_bytes)
+            lines += _rules(edge_token, max_body_bytes, timeout_path)
         elif section == STATISTICS:
             lines.append("  http-request deny")  # Ray asks the admin socket; the page would answer anybody
     if not found:
@@ -86,13 +90,14 @@ def _loopback(address: str, host: str) -> str:
     return address
 
 
-def _rules(edge_token: str, max_body_bytes: int) -> list[str]:
+def _rules(edge_token: str, max_body_bytes: int, timeout_path: Path) -> list[str]:
     too_large = _error_body(
         f"The body is larger than {max_body_bytes} bytes, the most that Weir takes; send a shorter request.",
         "invalid_request_error",
         "request_too_large",
     )
     return [
+        f"    errorfile 408 {timeout_path}",
         *(f"    http-request del-header {name}" for name in _SERVES_OWN),
         "    unique-id-format %[uuid]",
         "    http-request set-header x-request-id %[unique-id]",
@@ -107,7 +112,7 @@ def _rules(edge_token: str, max_body_bytes: int) -> list[str]:
         ),
         # Without it, a client that sends a small body in a packet of its own, as most do, and then goes away before the
         # answer begins is not noticed (HAProxy 2.8 with abortonclose; tried).
-        "    http-request wait-for-body time 30s if METH_POST",
+        f"    http-request wait-for-body time {_BODY_SECONDS}s if METH_POST",
     ]
 
 
@@ -122,18 +127,27 @@ def error_page() -> str:
         "server_error",
         "gateway_unavailable",
     )
-    head = (
-        "HTTP/1.1 503 Service Unavailable",
-        "Content-Type: application/json",
-        "Retry-After: 2",
-        f"Content-Length: {len(body)}",
+    return _page("503 Service Unavailable", "Retry-After: 2", body)
+
+
+def timeout_page() -> str:
+    """Return the answer of HAProxy to who does not send a body in time: what a gateway says of it, too."""
+    body = _error_body(
+        f"The body did not arrive within {_BODY_SECONDS} s, the most that Weir waits; send it faster.",
+        "invalid_request_error",
+        "request_timeout",
     )
+    return _page("408 Request Timeout", "Connection: close", body)
+
+
+def _page(status: str, header: str, body: str) -> str:
+    head = (f"HTTP/1.1 {status}", "Content-Type: application/json", header, f"Content-Length: {len(body)}")
     return "\r\n".join([*head, "", body])
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write `text` where `path` is, in one step: a reload reads the old file or the new one."""
-    if path.read_text(encoding="utf-8") == text:
+    """Have `path` hold `text`, in one step: a reload reads the old file or the new one."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
@@ -142,17 +156,20 @@ def _replace(path: Path, text: str) -> None:
 
 
 def prepare(arguments: list[str], settings: dict[str, Any]) -> None:
-    """Make the file after ``-f`` in HAProxy's `arguments` safe, and the error page it names ours."""
+    """Make the file after ``-f`` in HAProxy's `arguments` safe, and the error pages that it names ours."""
     if "-f" not in arguments:
         return
     path = Path(arguments[arguments.index("-f") + 1])
+    timeout_path = path.with_name("weir-408.http")
     text = path.read_text(encoding="utf-8")
     safe = rewrite(
         text,
         host=settings["host"],
         edge_token=Path(settings["edge_token_path"]).read_text(encoding="ascii").strip(),
         max_body_bytes=settings["max_body_bytes"],
+        timeout_path=timeout_path,
     )
+    _replace(timeout_path, timeout_page())
     for name in set(_ERROR_FILE.findall(text)):
         _replace(Path(name), error_page())
     _replace(path, safe)

@@ -13,8 +13,7 @@ from stream.alerting.records import alert_event
 from stream.alerting.state import HELD, SLOT, DetectorState, Evidence, OpenAlert, StreamAlerts, short_id, slot
 from stream.settings import TenantSettings
 from stream.watch.findings import RESET
-from stream.watch.silence import OWN_TENANT
-from stream.wire import Event, FindingRecord, stream_key
+from stream.wire import OWN_TENANT, Event, FindingRecord, stream_key
 from stream.wire.ids import alert_id
 
 __all__ = ["Alerting", "Opener"]

@@ -1,8 +1,7 @@
 """The records of an alert, and the sentence that sums it up: numbers and names, never text of a prompt."""
 
 from stream.alerting.state import SLOT, Evidence, OpenAlert, StreamAlerts
-from stream.runbook import runbook_line
-from stream.watch.silence import SILENCE
+from stream.runbook import SILENCE, runbook_line
 from stream.wire import AlertRecord, Event, TraceParent, format_time
 from stream.wire.semconv import SEVERITY_NUMBERS
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from stream.ledger.decisions import OWN_TENANT
-from stream.wire import stream_key
+from stream.wire import OWN_TENANT, stream_key
 from stream.wire.ids import alert_id
 
 __all__ = ["Condition", "counted", "own_alert_id"]

@@ -12,15 +12,13 @@ import msgspec
 
 from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
 from stream.ledger.schema import open_decisions, transaction
-from stream.runbook import DETECTOR_PREFIX
-from stream.wire import AlertRecord, Event, RetrainingRecord, SilenceRecord
+from stream.runbook import DETECTOR_PREFIX, SILENCE
+from stream.wire import OWN_TENANT, AlertRecord, Event, RetrainingRecord, SilenceRecord
 
-__all__ = ["ITS_DETECTORS", "OWN_TENANT", "SILENCE", "Decisions", "Heartbeat", "Outgoing", "is_own"]
+__all__ = ["ITS_DETECTORS", "Decisions", "Heartbeat", "Outgoing", "is_own"]
 
-OWN_TENANT = "_weir"
 #: What the ledger alone raises and resolves for tenant ``_weir``.
 ITS_DETECTORS = ("coverage", "gap", "lag", "spool")
-SILENCE = "silence"
 
 _JSON = msgspec.json.Encoder(order="deterministic")
 _ALERT = msgspec.json.Decoder(AlertRecord)

@@ -15,11 +15,11 @@ import msgspec
 
 from stream.alerting.silences import Silences
 from stream.ledger.coverage import Coverage, coverage_of
-from stream.ledger.decisions import OWN_TENANT, Heartbeat
+from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
 from stream.ledger.files import LedgerFiles
 from stream.ledger.story import RequestStory, gap_of, request_events, told
-from stream.wire import AlertRecord, SilenceRecord
+from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 
 __all__ = ["LedgerReader"]
 

@@ -6,10 +6,9 @@ With score away altogether nothing is due (its ticks stand still), so that is a 
 from collections.abc import Iterable, Mapping
 
 from stream.ledger.condition import Condition, own_alert_id
-from stream.ledger.decisions import SILENCE
 from stream.ledger.hearing import Unanswered
 from stream.ledger.observe import Observation
-from stream.runbook import DETECTOR_PREFIX
+from stream.runbook import DETECTOR_PREFIX, SILENCE
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord
 

@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 
 from stream.ledger.condition import Condition, counted, own_alert_id
-from stream.ledger.decisions import OWN_TENANT
 from stream.ledger.observe import Observation
 from stream.ledger.silences import silences
 from stream.ledger.spools import ALERT_SHARE
 from stream.runbook import runbook_line
 from stream.settings import LedgerSettings
-from stream.wire import AlertRecord
+from stream.wire import OWN_TENANT, AlertRecord
 
 __all__ = ["decide"]
 

@@ -98,6 +98,8 @@ class Versions:
             There is no such detector, version or option; the message lists what can be run.
         """
         detector, _, label = asked.partition("@")
+        if asked in RESERVED_VARIANTS:
+            raise ReplayError(f"{asked!r} is a version, not a detector: give NAME@{asked}, such as toxicity@{asked}")
         if detector not in REPLAYABLE:
             raise ReplayError(
                 f"no detector that alerts is named {detector!r}: choose one of {', '.join(REPLAYABLE)}"

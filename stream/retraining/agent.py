@@ -11,10 +11,9 @@ from stream.retraining.ranges import data_range
 from stream.retraining.state import ModelState, decode, encode
 from stream.runtime import AckedTable
 from stream.watch.retained import committed, retained
-from stream.watch.silence import OWN_TENANT
 from stream.watch.spans import mark
 from stream.watch.stage import PartitionCache, StageContext
-from stream.wire import AlertRecord, Event, RetrainingRecord, partition_for, tenant_model_key
+from stream.wire import OWN_TENANT, AlertRecord, Event, RetrainingRecord, partition_for, tenant_model_key
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_RETRAINING_ID, WEIR_TENANT
 
 __all__ = ["RETRAIN_SOURCE", "RetrainStage"]

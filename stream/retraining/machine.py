@@ -8,8 +8,7 @@ import msgspec
 from stream.retraining.gates import Gate, evaluate
 from stream.retraining.state import FiringAlert, ModelState, remember
 from stream.settings import TenantSettings
-from stream.watch.silence import OWN_TENANT
-from stream.wire import AlertRecord, Event, RetrainingRecord
+from stream.wire import OWN_TENANT, AlertRecord, Event, RetrainingRecord
 from stream.wire.ids import retraining_id
 
 __all__ = ["Decision", "Retraining"]

@@ -9,10 +9,10 @@ import logging
 from stream.errors import StateUnreadable
 from stream.runtime import AckedTable
 from stream.watch.retained import retained
-from stream.watch.silence import OWN_STREAM, OWN_TENANT, SilenceRules, SilenceWatch
+from stream.watch.silence import OWN_STREAM, SilenceRules, SilenceWatch
 from stream.watch.stage import StageContext
 from stream.watch.state import decode_silence, silence_key
-from stream.wire import Tick, partition_for
+from stream.wire import OWN_TENANT, Tick, partition_for
 
 __all__ = ["SilenceHome"]
 

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from detectors.registry import STREAM, TEXT
-from stream.watch.silence import SILENCE
+from stream.runbook import SILENCE
 
 __all__ = ["WatchMetrics", "detector_label"]
 

@@ -7,18 +7,16 @@ silent log time stands still, and nothing here can tell: that is the ledger's to
 import msgspec
 
 from stream.errors import StateUnreadable
+from stream.runbook import SILENCE
 from stream.watch.findings import WATCH_SOURCE
 from stream.watch.state import SilenceLane, SilenceState, encode
 from stream.watch.watermark import SourceLane
-from stream.wire import Event, FindingRecord, Tick, canonical_time, stream_key
+from stream.wire import OWN_TENANT, Event, FindingRecord, Tick, canonical_time, stream_key
 from stream.wire.ids import bucket_finding_id
 
-__all__ = ["OWN_STREAM", "OWN_TENANT", "SILENCE", "SilenceRules", "SilenceWatch"]
+__all__ = ["OWN_STREAM", "SilenceRules", "SilenceWatch"]
 
-#: Weir's own tenant: what carries it is about Weir, and no model's.
-OWN_TENANT = "_weir"
 OWN_STREAM = stream_key(OWN_TENANT, "", "")
-SILENCE = "silence"
 _VERSION = "1"
 #: A leap of log time over more buckets than these is looked at in its last ones alone: a clock may leap by years.
 _LEAP_BUCKETS = 128

@@ -28,7 +28,7 @@ from stream.wire.events import (
     Usage,
     Verdict,
 )
-from stream.wire.keys import SIDES, inference_key, murmur2, partition_for, stream_key, tenant_model_key
+from stream.wire.keys import OWN_TENANT, inference_key, murmur2, partition_for, stream_key, tenant_model_key
 from stream.wire.times import canonical_time, format_time, parse_time
 from stream.wire.topics import Topic, TopicNames, topic_specs
 from stream.wire.trace import TraceParent
@@ -36,7 +36,7 @@ from stream.wire.trace import TraceParent
 __all__ = [
     "ABORTED_TYPE",
     "EVENT_TYPES",
-    "SIDES",
+    "OWN_TENANT",
     "AlertRecord",
     "Closed",
     "DecodeError",

@@ -6,9 +6,10 @@ takes the remainder by the number of partitions. What is joined shares key bytes
 
 import hashlib
 
-__all__ = ["SIDES", "inference_key", "murmur2", "partition_for", "stream_key", "tenant_model_key"]
+__all__ = ["OWN_TENANT", "inference_key", "murmur2", "partition_for", "stream_key", "tenant_model_key"]
 
-SIDES = ("input", "output")
+#: Weir's own tenant: what carries it is about Weir, and no model's.
+OWN_TENANT = "_weir"
 
 _SEPARATOR = "\x1f"
 _MULTIPLIER = 0x5BD1E995

@@ -18,9 +18,10 @@ from stream.settings import TenantSettings
 from stream.watch.app import stream_detectors
 from stream.watch.buckets import Offer
 from stream.watch.machine import PartitionWatch, WatchRules
-from stream.watch.silence import OWN_STREAM, OWN_TENANT, SilenceRules, SilenceWatch
+from stream.watch.silence import OWN_STREAM, SilenceRules, SilenceWatch
 from stream.watch.state import StreamState
 from stream.wire import (
+    OWN_TENANT,
     AlertRecord,
     Event,
     FindingRecord,

@@ -6,6 +6,7 @@ import pytest
 
 from chaos.apart import run_apart
 from chaos.campaign import Campaign
+from chaos.disk import SmallDisk
 from chaos.faults import FAULTS
 from chaos.mutations import MUTATIONS
 from chaos.options import WorldOptions
@@ -24,10 +25,20 @@ def _needs_apache():
         pytest.skip("Apache Kafka needs Maven (Debian package `maven`), which is not on PATH")
 
 
+def _needs_a_disk_of_its_own(folder):
+    try:
+        SmallDisk(folder, megabytes=1).unmount()
+    except PermissionError:
+        pytest.skip(
+            "this machine lets nobody mount a tmpfs; tests/unit/capture/test_writer.py has the kernel refuse writes"
+        )
+
+
 @pytest.fixture(scope="module")
-def lab():
+def lab(tmp_path_factory):
     """One lab for all strikes that find nothing: the spool on a small disk, a broker that takes large records."""
     _needs_apache()
+    _needs_a_disk_of_its_own(tmp_path_factory.mktemp("disk"))
     options = WorldOptions(seed=SEED, disk_of="spool", disk_mb=64, max_message_bytes=8 * 1024 * 1024)
     with Campaign([FAULTS["F1.score"]], SEED, options=options) as campaign:
         yield campaign

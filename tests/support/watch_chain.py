@@ -10,8 +10,8 @@ from stream.retraining.machine import Decision, Retraining
 from stream.retraining.state import ModelState
 from stream.settings import TenantSettings, tenant_settings
 from stream.watch.machine import WatchRules
-from stream.watch.silence import OWN_TENANT, SilenceRules, SilenceWatch
-from stream.wire import AlertRecord, Event, Tick, tenant_model_key
+from stream.watch.silence import SilenceRules, SilenceWatch
+from stream.wire import OWN_TENANT, AlertRecord, Event, Tick, tenant_model_key
 
 
 class Chain:

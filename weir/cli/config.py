@@ -3,6 +3,7 @@
 import click
 
 from weir.cli.output import json_option, print_json, print_table
+from weir.options import refuse_bad_options
 from weir.settings import load_settings
 
 __all__ = ["config"]
@@ -20,6 +21,7 @@ def config(*, changed: bool, as_json: bool) -> None:
       WEIR_HTTP__PORT=8001 weir config --json
     """  # noqa: D301 - click's \b keeps the lines as they are
     loaded = load_settings()
+    refuse_bad_options(loaded)
     settings = {key: entry for key, entry in loaded.effective().items() if not changed or entry["source"] != "default"}
     if as_json:
         print_json(settings)

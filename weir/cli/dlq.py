@@ -163,7 +163,8 @@ def _tell(done: list[Outcome], *, as_json: bool) -> None:
 
 def _unknown(offsets: tuple[int, ...], letters: list[DeadLetter]) -> list[Outcome]:
     missing = sorted(set(offsets) - {letter.offset for letter in letters})
-    return [Outcome(offset=offset, result=FAILED, detail="no dead letter is there") for offset in missing]
+    detail = "no dead letter at offset {}; `weir dlq list` prints those that are held"
+    return [Outcome(offset=offset, result=FAILED, detail=detail.format(offset)) for offset in missing]
 
 
 def _kafka() -> KafkaSettings:

@@ -7,16 +7,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["console", "json_option", "print_json", "print_table"]
+__all__ = ["json_option", "print_json", "print_table"]
 
 _PIPED_WIDTH = 240
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
-
-
-def console() -> Console:
-    """Return a console on standard output that never wraps what a person may copy."""
-    return Console(highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

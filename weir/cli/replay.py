@@ -17,6 +17,7 @@ from stream.replay.versions import REPLAYABLE, Versions
 from weir.cli.replayprogress import showing
 from weir.client import effective_kafka, parse_since
 from weir.errors import BrokerError, SettingsError
+from weir.options import refuse_bad_options
 from weir.render import screen
 from weir.render_replay import replay_view
 from weir.settings import Settings, load_settings
@@ -88,7 +89,11 @@ def replay_command(  # noqa: PLR0913 - the options of the command
       weir replay --from 2h --to 1h --detector toxicity@strict --tenant 'acme*'
       weir replay --from 1d --detector drift@eager --against drift@installed --json | jq .diff.by
     """  # noqa: D301 - click's \b keeps the lines as they are
-    settings = load_settings().settings
+    if output is not None and not output.parent.is_dir():
+        raise SettingsError(f"--output {output}: {output.parent} is no folder; make it, or name another file")
+    loaded = load_settings()
+    refuse_bad_options(loaded)
+    settings = loaded.settings
     known = Versions(settings.detectors)
     version = known.resolve(detector)
     now = datetime.now(UTC)
@@ -104,12 +109,12 @@ def replay_command(  # noqa: PLR0913 - the options of the command
     )
     report = _run(asked, _settings(settings, workers))
     text = msgspec.json.encode(report).decode()
-    if output is not None:
-        output.write_text(text + "\n", encoding="utf-8")
     if as_json:
         click.echo(text)
     else:
         screen().print(replay_view(report))
+    if output is not None:  # last: a full disk does not take the diff along
+        output.write_text(text + "\n", encoding="utf-8")
 
 
 def _moment(text: str, now: datetime) -> float:
@@ -123,9 +128,12 @@ def _warm_up(text: str | None, now: datetime, *, over_streams: bool) -> float | 
         return None if over_streams else _TEXT_WARM_UP_SECONDS
     if text == "all":
         return None
-    seconds = now.timestamp() - _moment(text, now)
+    try:
+        seconds = now.timestamp() - _moment(text, now)
+    except SettingsError:
+        raise SettingsError(f"--warm-up {text!r} is no duration; give 10m, 1h, or `all`") from None
     if seconds < 0:
-        raise SettingsError(f"--warm-up {text!r} is in the future; give a duration such as 10m or 1h, or `all`")
+        raise SettingsError(f"--warm-up {text!r} is in the future; give 10m, 1h, or `all`")
     return seconds
 
 

@@ -29,6 +29,7 @@ _ATTEMPT = f"{HEADER_PREFIX}attempt"
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 #: The broker says what is too large, not this producer.
 _MAX_REQUEST_BYTES = 64 * 1024 * 1024
+_EXPIRED = "it expired while this ran: [kafka] retention_hours keeps letters longer"
 _CHUNK_LETTERS = 200
 _CHUNK_BYTES = 8 * 1024 * 1024
 
@@ -120,7 +121,7 @@ async def replay(
             f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__}); {len(done)} of {total} dead letters "
             "are done, and those put back are noted: the same command goes on when Kafka is back"
         ) from error
-    done += [Outcome(offset=offset, result=FAILED, detail="the letter has expired") for offset in waiting]
+    done += [Outcome(offset=offset, result=FAILED, detail=_EXPIRED) for offset in waiting]
     return sorted(done, key=lambda outcome: outcome.offset)
 
 
@@ -179,9 +180,7 @@ class _Replayer:
     async def _put_back(self, letter: DeadLetter, record: ConsumerRecord) -> tuple[str, str]:
         place = f"{letter.topic}-{letter.partition}"
         if not 0 <= letter.partition < self._counts.get(letter.topic, 0):
-            raise _Withheld(
-                FAILED, f"its headers name {place if letter.topic else 'no topic'}, which is none of Weir's"
-            )
+            raise _Withheld(FAILED, self._elsewhere(letter, place if letter.topic else "no topic"))
         if letter.replayed_at is not None and not self._again:
             raise _Withheld(SKIPPED, f"it was put back before, as {place} offset {letter.replayed_to}; see --again")
         original = await self._original(letter, record)
@@ -195,6 +194,12 @@ class _Replayer:
         offset = await self._produce(self._producer, letter, original)
         await self._note(self._producer, letter, offset)
         return REPLAYED_NOW, f"{place} offset {offset}"
+
+    def _elsewhere(self, letter: DeadLetter, place: str) -> str:
+        return (
+            f"its headers name {place}; Weir's topics here are {', '.join(sorted(self._counts))}: set "
+            f"WEIR_KAFKA__TOPIC_PREFIX, or write it yourself from `weir dlq show {letter.offset} --text`"
+        )
 
     async def _original(self, letter: DeadLetter, record: ConsumerRecord) -> _Original:
         """Return what is to be put back; where the letter has only its place, it is read there."""
@@ -226,9 +231,15 @@ class _Replayer:
             except BrokerResponseError as error:
                 if error.retriable:
                     raise
-                raise _Withheld(FAILED, f"the broker refuses it: {type(error).__name__}") from error
+                raise _Withheld(
+                    FAILED,
+                    f"the broker refuses it: {type(error).__name__}; see the broker's log and this user's rights to write",
+                ) from error
             return int(sent.offset)
-        raise _Withheld(FAILED, f"it is too large for {letter.topic}; see the topic's max.message.bytes")
+        raise _Withheld(
+            FAILED,
+            f"{len(original.value or b'')} bytes are over max.message.bytes of {letter.topic}; raise it there, then replay again",
+        )
 
     async def _note(self, producer: AIOKafkaProducer, letter: DeadLetter, offset: int) -> None:
         facts = {"topic": letter.topic, "partition": str(letter.partition), "offset": str(offset)}

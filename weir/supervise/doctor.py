@@ -16,6 +16,7 @@ from weir.broker.jars import apache_installed, apache_possible
 from weir.broker.java import JAVA_MINIMUM, find_java, java_version
 from weir.broker.probe import broker_answers
 from weir.errors import BrokerError, SettingsError
+from weir.options import refuse_bad_options
 from weir.ports import port_is_free
 from weir.settings import Settings, load_settings
 from weir.supervise.preflight import port_owner
@@ -53,7 +54,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 def diagnose() -> list[Check]:
     """Look at everything; takes about a second and starts nothing."""
     try:
-        settings = load_settings().settings
+        loaded = load_settings()
+        refuse_bad_options(loaded)
     except SettingsError as error:
         return [_python(), Check(check="settings", ok=False, detail=str(error), remedy="see `weir config --help`")]
     checks: tuple[Callable[[Settings], Iterator[Check]], ...] = (
@@ -65,7 +67,7 @@ def diagnose() -> list[Check]:
         _kafka,
         _http_port,
     )
-    return [_python(), *(check for look in checks for check in look(settings))]
+    return [_python(), *(check for look in checks for check in look(loaded.settings))]
 
 
 def _python() -> Check:

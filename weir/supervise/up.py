@@ -7,6 +7,7 @@ from serving.ray_local import short_run_dir
 from weir.broker.launch import plan_broker
 from weir.errors import StackError
 from weir.keys import ensure_first_key, first_key_path
+from weir.options import refuse_bad_options
 from weir.settings import Loaded, Settings
 from weir.supervise import preflight
 from weir.supervise.config import WATCHER, log_path
@@ -30,9 +31,12 @@ def bring_up(loaded: Loaded, reporter: Reporter) -> tuple[Plan, bool]:
 
     Raises
     ------
+    SettingsError
+        A detector's option that it does not take; nothing was started.
     StackError
         Something is missing, busy or does not start; whatever was started is stopped again.
     """
+    refuse_bad_options(loaded)
     home = loaded.settings.home
     preflight.make_home(home)
     with preflight.exclusive(home):

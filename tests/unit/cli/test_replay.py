@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -33,7 +34,13 @@ def _elsewhere(tmp_path, monkeypatch):
         (["--from", "soon", "--detector", "pii"], "'soon' is no duration and no time"),
         (
             ["--from", "1h", "--detector", "pii", "--warm-up", "2999-01-01"],
-            "give a duration such as 10m or 1h, or `all`",
+            "'2999-01-01' is in the future; give 10m, 1h, or `all`",
+        ),
+        (["--from", "1h", "--detector", "pii", "--warm-up", "al"], "'al' is no duration; give 10m, 1h, or `all`"),
+        (["--from", "1h", "--detector", "pii", "--against", "installed"], "give NAME@installed, such as toxicity@inst"),
+        (
+            ["--from", "1h", "--detector", "pii", "--output", "no/such/diff.json"],
+            "--output no/such/diff.json: no/such is no folder; make it, or name another file",
         ),
         (["--from", "1h", "--detector", "pii"], "Kafka at 127.0.0.1:1 does not answer"),
     ],
@@ -43,6 +50,16 @@ def test_what_cannot_be_done_is_one_line_with_the_remedy(options, told):
     assert done.exit_code == 1
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_diff_is_on_the_screen_before_its_file_is_written(monkeypatch):
+    monkeypatch.setattr("weir.cli.replay._run", lambda _asked, _settings: report(Diff()))
+    command = ["replay", "--from", "1h", "--detector", "pii", "--output"]
+    kept = CliRunner().invoke(main, [*command, "diff.json", "--json"])
+    assert Path("diff.json").read_text() == kept.stdout
+    full = CliRunner().invoke(main, [*command, "/dev/full"])
+    assert isinstance(full.exception, OSError)
+    assert "no difference" in full.stdout
 
 
 def alert(opened, **more):

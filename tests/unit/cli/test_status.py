@@ -1,15 +1,18 @@
 import asyncio
 import json
+import os
 import time
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 from support.ledger_log import TRACE, Log, forwarded, request, verdict
 
 from serving.capture.recorder import Recorder
+from serving.capture.shipper import Shipper
 from serving.settings import CaptureSettings
 from stream.alerting.silences import thing_of
 from stream.ledger.decisions import Decisions, Heartbeat, Outgoing
@@ -19,11 +22,12 @@ from stream.ledger.shard import Shard
 from stream.ledger.watchers import decide
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord
+from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord, TopicNames
 from weir.cli import main
 from weir.client import Alert
 from weir.render import alert_line, duration, status_view
 from weir.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
+from weir.supervise.health import Health
 from weir.supervise.processes import identity
 from weir.supervise.state import ComponentState, write_components
 
@@ -182,6 +186,33 @@ def test_a_spool_that_fills_up_is_a_problem_with_its_remedy_while_kafka_is_away(
     assert problem.endswith(RUNBOOK["spool"])
     capture = json.loads(result.stdout)["capture"]
     assert (capture["fullest"], capture["limit_bytes"], capture["spooled"]) == (recorder.source, 100_000, 2)
+
+
+def shipper(home):
+    """A shipper of this process, which has yet to say something of Kafka."""
+    (home / "spool").mkdir(exist_ok=True)
+    parts = {"names": TopicNames(), "partitions": 1, "registry": CollectorRegistry()}
+    return Shipper(home / "spool", {}, **parts, tracer_provider=NoOpTracerProvider())
+
+
+def test_a_shipper_that_waits_for_kafka_is_well_and_says_why_it_waits(home, ledger, monkeypatch):
+    monkeypatch.setattr("weir.status.probe", lambda _url, _seconds: Health(ok=True))
+    write_components(home, [component("shipper", os.getpid(), "http://127.0.0.1:1/healthz")])
+    saying = shipper(home)
+
+    def told():
+        (one,) = json.loads(run("--json").stdout)["components"]
+        return one["healthy"], one["detail"]
+
+    assert told() == (True, "")
+    saying._say("KafkaConnectionError: gone")
+    assert told() == (True, "Kafka takes no records: KafkaConnectionError: gone")
+    assert "  shipper: Kafka takes no records: KafkaConnectionError: gone" in run().stdout.splitlines()
+    saying._say("")
+    assert told() == (True, "")
+    for words in (b"", b'{"pid": 1, "reason": "of an earlier shipper"}'):
+        (home / "spool" / "shipper.json").write_bytes(words)
+        assert told() == (True, "")
 
 
 def test_an_alert_about_weir_itself_is_a_problem_with_what_to_do(home, ledger):

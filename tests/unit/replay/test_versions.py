@@ -55,6 +55,7 @@ def test_recorded_is_what_the_log_holds_and_is_never_built():
             "profanity",
             "no detector that alerts is named 'profanity': choose one of anomaly, drift, injection, pii, toxicity",
         ),
+        ("installed", "'installed' is a version, not a detector: give NAME@installed, such as toxicity@installed"),
         ("refusal", "alerts through the features that drift watches"),
         ("pii@bad", "does not know 'treshold': its settings are threshold, entities, max_tokens"),
         ("drift@eagre", r"drift@eager"),

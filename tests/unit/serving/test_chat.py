@@ -4,6 +4,7 @@ import json
 import pytest
 from support.spool import events_of
 
+from serving.ray_local.edge import timeout_page
 from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord
 
 
@@ -245,6 +246,8 @@ async def test_a_body_that_does_not_arrive_is_408_and_frees_its_place(make_stack
 
     await stack.gateway(post(stack), asyncio.Event().wait, send)
     assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]["code"]) == (408, "request_timeout")
+    _, page = timeout_page().split("\r\n\r\n")
+    assert json.loads(sent[1]["body"]) == json.loads(page.replace("30 s", "0.05 s")), "the edge says the same"
     assert (await stack.chat("x")).status_code == 200
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ listen stats
   stats enable
 """
 PORTS = {name: 20_000 + index for index, name in enumerate(RayLayout.port_names())}
-OPTIONS = {"host": "127.0.0.1", "edge_token": "t" * 64, "max_body_bytes": 1000}
+OPTIONS = {"host": "127.0.0.1", "edge_token": "t" * 64, "max_body_bytes": 1000, "timeout_path": "/run/408.http"}
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def test_every_listener_is_put_on_loopback_and_the_rules_follow_the_frontends_bi
     rules = "\n".join(lines[frontend : lines.index("backend app")])
     for rule in ("unique-id-format", "set-header x-request-id", "http-after-response", "status 413", "wait-for-body"):
         assert rule in rules
+    assert "    errorfile 408 /run/408.http\n" in rules
     assert lines[lines.index("  bind 127.0.0.1:8404") + 1] == "  http-request deny"
 
 
@@ -65,10 +67,17 @@ def test_a_template_without_the_frontend_is_refused():
         edge.rewrite("frontend other\n    bind :1\n", **OPTIONS)
 
 
-def test_the_error_page_is_json_with_its_own_length():
-    head, body = edge.error_page().split("\r\n\r\n")
+@pytest.mark.parametrize(
+    ("page", "status", "code"),
+    [(edge.error_page(), "503", "gateway_unavailable"), (edge.timeout_page(), "408", "request_timeout")],
+)
+def test_an_error_page_is_json_with_its_own_length(page, status, code):
+    head, body = page.split("\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ")
     assert f"Content-Length: {len(body)}" in head
-    assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == code
 
 
 def test_prepare_leaves_private_files_and_nothing_of_the_last_run(run_dir):
@@ -102,6 +111,8 @@ def test_the_wrapper_makes_the_file_safe_and_becomes_haproxy(run_dir, tmp_path):
     assert done.stdout.split() == ["-db", "-f", str(config)]
     assert "bind 127.0.0.1:9101" in config.read_text()
     assert page.read_text() == edge.error_page().replace("\r\n", "\n")
+    (timeout,) = [line.split()[2] for line in config.read_text().splitlines() if line.startswith("    errorfile 408 ")]
+    assert Path(timeout).read_text() == edge.timeout_page().replace("\r\n", "\n")
     config.write_text(CONFIG.replace("127.0.0.1:8000", "0.0.0.0:8000"))
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode != 0

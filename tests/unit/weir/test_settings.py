@@ -53,10 +53,19 @@ def test_secrets_are_masked(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("[kafka]\nbrokre = 1\n", r"kafka\.brokre .*unknown key"),
-        ("[nonsense]\n", "nonsense .*unknown key"),
-        ("[http]\nport = 99999\n", r"http\.port .*less than or equal to 65535"),
-        ('[tenants."a"]\nbucket = 1\n', "tenants"),
+        ("[kafka]\nbrokre = 1\n", r"kafka\.brokre .*unknown key; known here are .*broker, topic_prefix"),
+        ("[nonsense]\n", "nonsense .*unknown key; known here are home, kafka"),
+        (
+            "[http]\nport = 99999\n",
+            r"http\.port .* is 99999: .*less than or equal to 65535; set it within that, or unset",
+        ),
+        ("http = 3\n", r"http \(.*weir\.toml\): Input should be a valid dictionary"),
+        ('[tenants."a"]\nbucket = 1\n', r'tenants\."a"\.bucket .*unknown key; known here are bucket_seconds, drift'),
+        (
+            '[tenants."a".alerts]\nopen_windows = 0\n',
+            r'tenants\."a"\.alerts\.open_windows .* is 0: .*equal to 1; set it',
+        ),
+        ('[tenants."a".alerts]\nx = 0\n', r'tenants\."a"\.alerts\.x .*unknown key; known here are open_windows'),
         ("not toml", "is no TOML"),
     ],
 )
@@ -73,6 +82,32 @@ def test_a_bad_variable_is_an_error_that_names_it(monkeypatch):
     monkeypatch.delenv("WEIR_KAFKA__BROKER")
     monkeypatch.setenv("WEIR_KAFAK__BROKER", "apache")
     with pytest.raises(SettingsError, match="WEIR_KAFAK__BROKER"):
+        load_settings()
+
+
+def test_every_bad_pattern_is_reported(tmp_path):
+    write(tmp_path, '[tenants."acme.*"]\nbucket_second = 5\n[tenants."demo-*"]\nbucket_seconds = -1\n')
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    first, second = str(raised.value).splitlines()
+    assert first.startswith('tenants."acme.*".bucket_second (')
+    assert second.startswith('tenants."demo-*".bucket_seconds (')
+    assert " is -1: " in second
+
+
+def test_a_secret_of_the_wrong_kind_is_not_shown(tmp_path):
+    write(tmp_path, "[kafka]\nsasl_password = 271828\n")
+    with pytest.raises(
+        SettingsError, match=r"kafka\.sasl_password .* is \*{8}: Input should be a valid string"
+    ) as raised:
+        load_settings()
+    assert "271828" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("WEIR_KAFKA", "here"), ("WEIR_DETECTORS__INPUT", "pii,toxicity")])
+def test_a_variable_that_is_to_be_json_says_so(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=r"(kafka|detectors).*give it as JSON, or one key at a time"):
         load_settings()
 
 

@@ -1,0 +1,39 @@
+"""How many model replicas there may be, and what a gateway says while every one of them is full."""
+
+from types import SimpleNamespace
+
+import pytest
+from ray.serve.exceptions import BackPressureError
+
+from serving.app import AppArgs, _backend, build
+from serving.generation import Generation
+from serving.handles import RayBackend
+from serving.settings import ModelSettings
+
+
+class Full:
+    """A deployment's handle whose queue is full."""
+
+    describe = None
+
+    def options(self, **_):
+        return SimpleNamespace(generate=SimpleNamespace(remote=self._remote))
+
+    async def _remote(self, _generation):
+        raise BackPressureError(num_queued_requests=3, max_queued_requests=3)
+        yield
+
+
+async def test_a_full_queue_is_refused_with_its_bound_and_when_to_try_again():
+    backend = RayBackend(Full(), most_held=8, most_queued=3, replicas=1, gateways=1)
+    (refusal,) = [item async for item in backend.generate(Generation(prompt="x"))]
+    assert (refusal.code, refusal.status) == ("queue_full", 503)
+    assert "3 requests wait for one, the most that may; try again in a second, as Retry-After says" in refusal.message
+
+
+@pytest.mark.parametrize(("least", "most", "replicas"), [(1, 1, 1), (4, 1, 4), (1, 3, 3)])
+def test_a_minimum_that_alone_was_raised_is_the_maximum_too(least, most, replicas, tmp_path):
+    args = AppArgs(home=tmp_path, model=ModelSettings(min_replicas=least, max_replicas=most, slots=5, queue=5))
+    (model, _) = build(args)._bound_deployment.init_args
+    assert model._bound_deployment._deployment_config.autoscaling_config.max_replicas == replicas
+    assert _backend(Full(), args).capacity() == 10 * replicas, "a gateway has places for all of them"

@@ -1,0 +1,63 @@
+"""The options of detectors, looked at before anything runs with them.
+
+Why this exists: settings hold these options as they are given, since only a detector knows its own. A bad one that a worker is the first
+to meet makes a dead letter of every event of its tenant, or a detector that is owed verdicts and gives none. Importing the detectors
+takes about a second, so only what runs them, or is asked whether it could, looks.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from detectors.errors import DetectorError
+from weir.errors import SettingsError
+from weir.settings import Loaded, Settings, key_of
+
+__all__ = ["refuse_bad_options"]
+
+
+def refuse_bad_options(loaded: Loaded) -> None:
+    """Build each detector with each option that it is given: ``[detectors.options.NAME]``, and every tenant's ``drift`` and ``anomaly``.
+
+    One by one: no option depends on another, so what is merged from several patterns is right where each of them is. Where the
+    detectors' libraries are not installed, as in an image that only serves, nothing runs them, and nothing is looked at.
+
+    Raises
+    ------
+    SettingsError
+        A detector that there is none of, an option that it does not know, or a value out of its bounds; a line for each.
+    """
+    given = list(_given(loaded.settings))
+    if not given:
+        return
+    try:
+        from detectors.registry import create_stream, create_text  # noqa: PLC0415 - about a second
+    except ModuleNotFoundError:
+        return
+    wrong = []
+    for place, option, value in given:
+        create = create_text if place[0] == "detectors" else create_stream
+        try:
+            create(place[-1], {option: value})
+        except DetectorError as error:
+            key = (*place, option)
+            wrong.append(f"{key_of(key)} ({_source(loaded, key)}) is {value!r}: {error}; mend or unset it")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+
+
+def _given(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
+    """Yield where each option stands (the last part names its detector), its name and its value."""
+    tables: dict[tuple[str, ...], Mapping[str, Any]] = {
+        ("detectors", "options", name): options for name, options in settings.detectors.options.items()
+    }
+    for pattern, own in settings.tenants.items():
+        tables |= {("tenants", pattern, name): own.get(name, {}) for name in ("drift", "anomaly")}
+    for place, options in tables.items():
+        for option, value in options.items():
+            yield place, option, value
+
+
+def _source(loaded: Loaded, key: tuple[str, ...]) -> str:
+    """Return where an option was set; a variable may hold a whole table as JSON."""
+    prefixes = (".".join(key[:length]) for length in range(len(key), 0, -1))
+    return next((loaded.sources[prefix] for prefix in prefixes if prefix in loaded.sources), "default")
