@@ -6,12 +6,13 @@ whose agent raised). Here only :meth:`Consumer.settle`, called by an agent that 
 
 It also loses records at the end of a recovery, until the next rebalance (faust-streaming#596): it resumes partitions, seeks
 them, and clears every queue, while a fetch that is under way may bring a record of theirs at each point, and moves their
-position. Here a seek waits for the fetch, a resumed partition for the flow, and a fetch keeps to what was active when it
-began (Faust hands aiokafka its live set, which means "all partitions" when it empties).
+position. It loses states at the beginning of one, where a rebalance has interrupted another: the same fetch takes what the
+seek came back for. Here a seek waits for the fetch, a resumed partition for the flow, and a fetch keeps to what was active when
+it began (Faust hands aiokafka its live set, which means "all partitions" when it empties).
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from faust.transport.drivers import aiokafka as driver
@@ -81,6 +82,15 @@ class Consumer(driver.Consumer):
         """Seek every partition to its committed offset, when no fetch is under way."""
         async with self._position:
             await super().perform_seek()
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek changelogs to what recovery has seen, when no fetch is under way.
+
+        A fetch of a recovery that a rebalance interrupts may end after the seek of the next one: what it takes there is dropped,
+        because the flow stands still, and the table would lack it for good.
+        """
+        async with self._position:
+            await super().seek_wait(partitions)
 
     def pause_partitions(self, tps: Iterable[TP]) -> None:
         """Fetch no more from `tps`."""
