@@ -9,6 +9,10 @@ them, and clears every queue, while a fetch that is under way may bring a record
 position. It loses states at the beginning of one, where a rebalance has interrupted another: the same fetch takes what the
 seek came back for. Here a seek waits for the fetch, a resumed partition for the flow, and a fetch keeps to what was active when
 it began (Faust hands aiokafka its live set, which means "all partitions" when it empties).
+
+And it remembers over a rebalance which partitions were not fetched because their queue was full. As the agent took what was
+left, such a partition was fetched in the middle of the recovery, worked on with half a state, and delivered again at its end;
+and a fetch that a rebalance overtook was delivered as one of the new assignment. Here a rebalance ends that too.
 """
 
 import asyncio
@@ -117,9 +121,15 @@ class Consumer(driver.Consumer):
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Keep no intervals: the tracker needs no gaps, and Faust's would grow for ever."""
 
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Fetch again from a partition whose queue was full, unless it is paused: then whoever resumes it does."""
+        if tp not in self._paused_partitions:
+            super().on_buffer_drop(tp)
+
     async def on_partitions_revoked(self, revoked: Iterable[TP]) -> None:
-        """Forget what was in flight; the next generation gets it again."""
+        """Forget what was in flight, and whose queue was full; the next generation gets it again."""
         self.tracker.revoke(revoked)
+        self._buffered_partitions.clear()
         await super().on_partitions_revoked(set(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TP], generation_id: int = 0) -> None:

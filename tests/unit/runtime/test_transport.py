@@ -1,6 +1,7 @@
 """A fetch, a seek and a resume never overlap so that a record is skipped (faust-streaming#596); without a broker."""
 
 import asyncio
+from unittest.mock import AsyncMock
 
 import pytest
 from faust.types import TP
@@ -94,3 +95,24 @@ async def test_a_partition_paused_meanwhile_stays_so(consumer):
     consumer.pause_partitions({SOURCE})
     consumer.resume_flow()
     assert consumer._get_active_partitions() == {CHANGELOG}
+
+
+async def test_a_partition_whose_queue_was_full_stays_paused_through_a_recovery(consumer):
+    """The agent takes what is left of its queue while states are read: that fetched the partition, and worked with half a state."""
+    consumer._set_active_tps({SOURCE, CHANGELOG})
+    consumer.on_buffer_full(SOURCE)
+    consumer.pause_partitions({SOURCE, CHANGELOG})
+    consumer.on_buffer_drop(SOURCE)
+    assert consumer._get_active_partitions() == set()
+    consumer.resume_partitions({SOURCE})
+    consumer.resume_flow()
+    assert consumer._get_active_partitions() == {SOURCE}
+
+
+async def test_a_revoked_partition_is_full_no_more(consumer, monkeypatch):
+    """What a fetch brings of a full partition is delivered: one that a rebalance overtook would be of the wrong assignment."""
+    monkeypatch.setattr(consumer, "_on_partitions_revoked", AsyncMock())
+    consumer._set_active_tps({SOURCE})
+    consumer.on_buffer_full(SOURCE)
+    await consumer.on_partitions_revoked({SOURCE})
+    assert consumer._buffered_partitions == set()
