@@ -87,6 +87,14 @@ class Consumer(driver.Consumer):
         async with self._position:
             await super().perform_seek()
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek what was never committed too, to its beginning: Faust leaves it where a fetch before the rebalance has moved it."""
+        offsets = await super().seek_to_committed()
+        fresh = [tp for tp, offset in offsets.items() if not offset and self.app.topics.acks_enabled_for(tp.topic)]
+        if fresh:
+            await self._thread.seek_to_beginning(*fresh)
+        return offsets
+
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek changelogs to what recovery has seen, when no fetch is under way.
 

@@ -18,6 +18,7 @@ class Thread:
     def __init__(self) -> None:
         self.log: list = []
         self.begun, self.let_go = asyncio.Event(), asyncio.Event()
+        self.committed: dict = {}
 
     async def getmany(self, active_partitions, timeout):  # noqa: ASYNC109 - Faust's signature
         self.begun.set()
@@ -27,7 +28,10 @@ class Thread:
 
     async def seek_to_committed(self):
         self.log.append(("sought",))
-        return {}
+        return self.committed
+
+    async def seek_to_beginning(self, *partitions):
+        self.log.append(("sought the beginning of", set(partitions)))
 
     async def seek_wait(self, partitions):
         self.log.append(("sought", dict(partitions)))
@@ -62,6 +66,15 @@ async def test_a_seek_of_a_recovery_waits_too(consumer):
     consumer._thread.let_go.set()
     await asyncio.gather(fetch, seek)
     assert consumer._thread.log == [("fetched", {CHANGELOG}), ("sought", {CHANGELOG: 7})]
+
+
+@pytest.mark.parametrize("committed", [None, 0])
+async def test_a_partition_without_a_committed_offset_is_read_from_its_beginning(consumer, monkeypatch, committed):
+    """A rebalance before the first commit: what a fetch had taken of it meanwhile was lost."""
+    monkeypatch.setattr(consumer.app.topics, "acks_enabled_for", lambda topic: topic == SOURCE.topic)
+    consumer._thread.committed = {SOURCE: committed, TP("source", 1): 5, CHANGELOG: None}
+    await consumer.perform_seek()
+    assert consumer._thread.log == [("sought",), ("sought the beginning of", {SOURCE})]
 
 
 async def test_a_fetch_keeps_to_what_was_active_when_it_began(consumer):
