@@ -128,7 +128,7 @@ class LedgerDisk(_DiskFull):
     mutation: ClassVar[str] = "ledger-forgets"
     breaks: ClassVar[tuple[str, ...]] = ("I1",)
     unit: ClassVar[str] = "records were behind"
-    options: ClassVar[WorldOptions] = WorldOptions(disk_of="ledger", disk_mb=24)
+    options: ClassVar[WorldOptions] = WorldOptions(disk_of="ledger", disk_mb=96)
 
     def noticed(self, lab: Lab) -> int:
         """Return how far the ledger is behind the record."""
