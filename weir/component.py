@@ -22,7 +22,7 @@ from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 from weir.client import effective_kafka
 from weir.errors import SettingsError, WeirError
 from weir.options import refuse_bad_options
-from weir.ports import load_ports
+from weir.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
 from weir.settings import Settings, load_settings
 
 __all__ = ["COMPONENTS", "main", "spool_root", "trace_settings"]
@@ -231,7 +231,7 @@ def _process(name: str) -> Iterator[Process]:
     if name in _RUN_DETECTORS:
         refuse_bad_options(loaded)
     settings = loaded.settings
-    ports = load_ports(settings.home)
+    ports = _ports(settings)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
@@ -243,6 +243,14 @@ def _process(name: str) -> Iterator[Process]:
     finally:
         server.stop()
         tracer.shutdown()
+
+
+def _ports(settings: Settings) -> dict[str, int]:
+    """Return the ports of the stack here; where none was started and a Kafka is named, as for a second worker, choose some."""
+    if settings.kafka.bootstrap_servers and not ports_path(settings.home).exists():
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ensure_ports(settings.home, PORT_NAMES)
+    return load_ports(settings.home)
 
 
 class JsonLog(logging.Formatter):
