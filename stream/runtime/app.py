@@ -21,6 +21,8 @@ from stream.settings import KafkaSettings
 
 __all__ = ["BaseApp", "create_base_app"]
 
+#: Whoever joined while a topic was missing has no partitions of it, and sees it made at the next look at the metadata.
+_METADATA_MS = 5_000
 _SESSION_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 3.0
 _REQUEST_SECONDS = 30.0
@@ -198,6 +200,7 @@ def _faust_settings(kafka: KafkaSettings, data_dir: Path, buffer_events: int) ->
         "producer_max_request_size": 2 * _MEBIBYTE,
         "consumer_max_fetch_size": 4 * _MEBIBYTE,
         "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": _METADATA_MS,
         "stream_wait_empty": False,
         "stream_buffer_maxsize": buffer_events,
         "stream_recovery_delay": 0.0,
