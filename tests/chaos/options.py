@@ -1,5 +1,6 @@
 """How a lab is set up: the settings of the product's processes, and how one lab differs from another."""
 
+import tomllib
 from typing import Any
 
 import msgspec
@@ -72,3 +73,11 @@ class WorldOptions(msgspec.Struct, frozen=True, kw_only=True):
     second: tuple[str, ...] = ()
     disk_mb: int = 0
     disk_of: str = ""
+
+    def values(self) -> dict[str, Any]:
+        """Return the lab's configuration with `settings` over it: the oracle judges by what the processes are set to."""
+        values = tomllib.loads(CONFIG)
+        for name, value in self.settings.items():
+            section, key = name.removeprefix("WEIR_").lower().split("__")
+            values.setdefault(section, {})[key] = value
+        return values

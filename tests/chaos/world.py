@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -250,7 +249,7 @@ class World:
 
     def settings(self) -> Settings:
         """Return what the product's processes are set to."""
-        return Settings(**tomllib.loads(CONFIG), kafka=self.kafka)
+        return Settings(**self.options.values(), kafka=self.kafka)
 
     # -- the rest
 
