@@ -220,6 +220,11 @@ def _ledger_problems(
     problems = []
     if now - heartbeat.wall_time > _HEARTBEAT_SECONDS:
         problems.append(f"the ledger said nothing for {now - heartbeat.wall_time:.0f} s; these figures are that old")
+    elif (ahead := heartbeat.log_time - heartbeat.wall_time) > heartbeat.silence_seconds:
+        problems.append(
+            f"log time is {ahead:.0f} s ahead of the clock, the bound is {heartbeat.silence_seconds:.0f} s: the clock of a source leapt; "
+            "set it, and restart that source. If it was the only one, the windows of drift and anomaly go on when the clock is there"
+        )
     elif (silent := heartbeat.wall_time - heartbeat.advanced_at) > heartbeat.silence_seconds:
         problems.append(
             f"every source is silent: log time stands still for {silent:.0f} s, the bound is "

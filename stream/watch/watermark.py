@@ -15,6 +15,8 @@ __all__ = ["SourceLane", "SourceTime", "Watermark"]
 
 #: A step of one source counts for at most this share of the silence: a clock that jumps must not make the others look silent.
 _LARGEST_STEP = 0.25
+#: Closed sources that are remembered on a partition: what one of them told may come again after its closing.
+_ENDED = 128
 
 
 class SourceTime(msgspec.Struct):
@@ -36,6 +38,9 @@ class SourceLane(msgspec.Struct, kw_only=True):
         The live ones, and those that are expected.
     released
         Those that hold the watermark no longer, with the newest time that each told here.
+    ended
+        The last that closed, in that order, with the newest time that each told: a repeat of a tick brings none of them back. As the
+        last live one it would take log time to where its clock was, and keep it there.
     progress
         The capped progress of the fastest source.
     low
@@ -45,6 +50,7 @@ class SourceLane(msgspec.Struct, kw_only=True):
     heard: bool = False
     sources: dict[str, SourceTime] = {}
     released: dict[str, float] = {}
+    ended: dict[str, float] = {}
     progress: float = 0.0
     low: float | None = None
 
@@ -57,8 +63,7 @@ class SourceLane(msgspec.Struct, kw_only=True):
         self.heard = True
         moved = [name for name, time in tick.sources.items() if self._advance(name, time, silence_seconds)]
         for name in tick.closed:
-            self.sources.pop(name, None)
-            self.released.pop(name, None)
+            self._end(name, tick.sources.get(name, -inf))
         self.progress = max((self.progress, *(source.progress for source in self.sources.values())))
         for name in moved:
             if name in self.sources:
@@ -69,7 +74,16 @@ class SourceLane(msgspec.Struct, kw_only=True):
             if low > -inf:
                 self.low = low if self.low is None else max(self.low, low)
 
+    def _end(self, name: str, time: float) -> None:
+        source = self.sources.pop(name, None)
+        self.released.pop(name, None)
+        self.ended[name] = max(time, self.ended.pop(name, -inf), -inf if source is None else source.time)
+        while len(self.ended) > _ENDED:
+            del self.ended[next(iter(self.ended))]
+
     def _advance(self, name: str, time: float, silence_seconds: float) -> bool:
+        if time <= self.ended.get(name, -inf):
+            return False
         source = self.sources.get(name)
         if source is None and self.low is not None and time <= self.low - silence_seconds:
             self.released[name] = max(time, self.released.get(name, time))

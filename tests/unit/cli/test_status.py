@@ -116,6 +116,7 @@ def test_a_person_reads_what_is_wrong_first(home, ledger):
     [
         ([forwarded({"s1": 99.0})], {}, "1 owed verdicts are missing"),
         ([], {"advanced_at": time.time() - 45}, "every source is silent"),
+        ([], {"log_time": time.time() + 3600}, "s ahead of the clock, the bound is 30 s: the clock of a source leapt"),
         ([], {"wall_time": time.time() - 60}, "the ledger said nothing for"),
     ],
 )

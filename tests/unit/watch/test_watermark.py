@@ -80,6 +80,30 @@ def test_a_closed_source_leaves_and_when_all_are_gone_the_watermark_stays():
     assert watermark.apply(tick(0, c=20.0))
 
 
+def test_what_a_closed_source_told_comes_again_and_changes_nothing():
+    watermark = Watermark(1, 60)
+    run(watermark, "a", 1, 10, 1)
+    watermark.apply(tick(0, odd=3600.0))
+    watermark.apply(tick(0, odd=3601.0, closed=("odd",)))
+    watermark.apply(tick(0, odd=3600.0))
+    watermark.apply(tick(0, a=11.0, closed=("a",)))
+    assert watermark.live() == set()
+    run(watermark, "b", 12, 20, 1)
+    assert watermark.value == 20.0, "log time did not go to where the clock of the closed source was"
+    assert watermark.live() == {"b"}
+    watermark.apply(tick(0, odd=3700.0))
+    assert watermark.live() == {"b", "odd"}, "a newer time is no repeat"
+
+
+def test_only_so_many_closed_sources_are_remembered():
+    watermark = Watermark(1, 60)
+    for number in range(1000):
+        watermark.apply(tick(0, (f"s{number}",), a=float(number), **{f"s{number}": float(number)}))
+    ended = watermark.lanes[0].ended
+    assert list(ended) == [f"s{number}" for number in range(1000 - len(ended), 1000)]
+    assert len(ended) < 200
+
+
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
 def test_a_clock_that_jumps_does_not_make_the_others_look_silent(step):
     """A source whose clock goes back repeats its time (capture never lets it fall); one that leaps is simply ahead."""
