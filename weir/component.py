@@ -6,7 +6,6 @@ function. SIGTERM and SIGINT ask it to stop; it returns when everything that it 
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -21,6 +20,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
 from weir.client import effective_kafka
 from weir.errors import SettingsError, WeirError
+from weir.logs import log_to_stderr
 from weir.options import refuse_bad_options
 from weir.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
 from weir.settings import Settings, load_settings
@@ -253,32 +253,10 @@ def _ports(settings: Settings) -> dict[str, int]:
     return load_ports(settings.home)
 
 
-class JsonLog(logging.Formatter):
-    """One JSON object a line: time, level, logger, message; never the text of a prompt."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format `record`."""
-        entry = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLog())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the component that `arguments` names and return its exit status."""
     names = sys.argv[1:] if arguments is None else arguments
-    _log_to_stderr()
+    log_to_stderr()
     try:
         if len(names) != 1 or names[0] not in COMPONENTS:
             raise SettingsError(f"component {' '.join(names)!r} is none of: {', '.join(COMPONENTS)}")
