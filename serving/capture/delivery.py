@@ -41,6 +41,7 @@ class Lease:
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
         self._lost = asyncio.Event()
+        self._sending: set[asyncio.Timeout] = set()
         self.reason = ""
 
     @property
@@ -65,19 +66,30 @@ class Lease:
         if self.is_lost:
             raise DeliveryLost(self.reason)
         try:
-            future: asyncio.Future[Any] = await self._producer.send(topic, value, key, partition, headers=headers)
+            async with asyncio.timeout(None) as sending:
+                self._sending.add(sending)
+                try:
+                    future: asyncio.Future[Any] = await self._producer.send(
+                        topic, value, key, partition, headers=headers
+                    )
+                finally:
+                    self._sending.discard(sending)
         except MessageSizeTooLargeError:
             raise
+        except TimeoutError as error:
+            raise DeliveryLost(self.reason) from error
         except (KafkaError, AssertionError) as error:  # aiokafka asserts that the partition is in its metadata
             self.lose(repr(error))
             raise DeliveryLost(self.reason) from error
         return future
 
     def lose(self, reason: str) -> None:
-        """End the lease."""
+        """End the lease, and whoever hands the producer a record: one that asks a closed client for a topic waits for ever."""
         if not self.is_lost:
             self.reason = reason
             self._lost.set()
+            for sending in self._sending:
+                sending.reschedule(asyncio.get_running_loop().time())
 
     async def wait_lost(self) -> None:
         """Return when it is lost."""

@@ -1,4 +1,4 @@
-"""F7: a broker that is slow, behind a narrow line, or half open, and a worker that is killed meanwhile."""
+"""F7: a broker that is slow, behind a narrow line, or half open, and a worker that is killed meanwhile, with all that it had under way."""
 
 import random
 import time
@@ -19,7 +19,10 @@ _LINKS = {
 
 
 class SlowBroker(Fault):
-    """The line gets bad, a worker is killed, the line gets good again."""
+    """The line gets bad, a worker is killed, the line gets good again.
+
+    Every connection is cut at the kill: what the worker had sent and the broker had not read is lost, as when its machine dies.
+    """
 
     key: ClassVar[str] = "F7"
     what: ClassVar[str] = (
@@ -43,6 +46,10 @@ class SlowBroker(Fault):
         time.sleep(bad[0])
         world.child(victim).wait_running()
         world.child(victim).kill(hold=True)
+        world.cut()
+        world.line(Link())  # for the look alone: nothing of the victim's is under way any more
+        lab.oracle.mark(f"strike {strike.number} of {self.key}")
+        world.line(_LINKS[kind])
         spooled = world.balance().spooled
         world.child(victim).start()
         time.sleep(bad[1])

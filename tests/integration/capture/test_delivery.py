@@ -1,0 +1,26 @@
+"""A lease on a real producer: whoever waits in it is let go when it is lost."""
+
+import asyncio
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from serving.capture.delivery import DeliveryLost, Lease
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+
+async def test_a_record_that_waits_for_its_topic_is_let_go_when_the_producer_is_lost(broker):
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+    await producer.start()
+    try:
+        lease = Lease(producer)
+        waiting = asyncio.create_task(lease.send("not-yet-created", 0, None, b"text", []))
+        async with asyncio.timeout(20):
+            while "not-yet-created" not in producer.client._topics:  # noqa: ASYNC110 - aiokafka has no event
+                await asyncio.sleep(0.01)
+        lease.lose("another spool's record was refused")
+        with pytest.raises(DeliveryLost, match="another spool's"):
+            await asyncio.wait_for(waiting, 10)
+    finally:
+        await producer.stop()
