@@ -44,10 +44,14 @@ def _state_not_awaited() -> None:
     put = AckedTable.put
     tasks: set[Any] = set()
 
-    async def later(self: Any, key: bytes, value: bytes, *, partition: int) -> None:
-        tasks.add(asyncio.ensure_future(put(self, key, value, partition=partition)))
+    async def behind(self: Any, key: bytes, value: bytes, *, partition: int) -> None:
+        async def write() -> None:
+            await asyncio.sleep(1.0)
+            await put(self, key, value, partition=partition)
 
-    AckedTable.put = later  # type: ignore[method-assign]
+        tasks.add(asyncio.ensure_future(write()))
+
+    AckedTable.put = behind  # type: ignore[method-assign]
 
 
 def _state_not_read() -> None:
@@ -240,7 +244,9 @@ def _of(what: str, apply: Callable[[], None], *processes: str) -> Mutation:
 
 MUTATIONS = {
     "tracker-off": _of("the committed offset is the last delivered one", _tracker_off, "score", "watch"),
-    "state-not-awaited": _of("table writes are not awaited before the acknowledgement", _state_not_awaited, "watch"),
+    "state-not-awaited": _of(
+        "tables are written behind, a second after the acknowledgement", _state_not_awaited, "watch"
+    ),
     "state-not-read": _of("a restarted worker does not read its tables", _state_not_read, "watch"),
     "sends-forgotten": _of("an output's acknowledgement is not awaited", _sends_forgotten, "score", "watch"),
     "any-generation": _of("a message of an older assignment counts", _any_generation, "score", "watch"),

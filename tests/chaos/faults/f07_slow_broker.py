@@ -16,6 +16,8 @@ _LINKS = {
     "cut": Link(),
     "refusing": Link(refuse=True),
 }
+#: On a narrow line a closed window takes so long to be read, and as long again to be written.
+_NARROW, _NARROW_SECONDS = "10 KB/s", (4.0, 9.0)
 
 
 class SlowBroker(Fault):
@@ -39,6 +41,8 @@ class SlowBroker(Fault):
         kind = chance.choice(tuple(_LINKS))
         victim = chance.choice(("score", "watch", "watch", "shipper"))
         wait, bad = chance.uniform(0.5, 2.0), [chance.uniform(1.0, 4.0) for _ in range(2)]
+        if kind == _NARROW:
+            bad[0] = chance.uniform(*_NARROW_SECONDS)
         strike.how = f"{kind} for {sum(bad):.1f} s, {victim} killed after {bad[0]:.1f} s"
         time.sleep(wait)
         world.line(_LINKS[kind])
