@@ -1,0 +1,142 @@
+"""The labelled sets that this project knows, under one folder: what each text detector is measured on, and ordinary prompts.
+
+Texts that the shared encoder was trained on, or near-copies of them, are left out: only the test split of `detectors.train.data` is read.
+Another detector registers its own sets in `READERS`.
+"""
+
+import gzip
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from detectors.base import Span
+from detectors.errors import DataError
+from detectors.evaluate.cases import Case, LabelledSet, Ordinary
+from detectors.train.data import ORDINARY, SOURCES, TASKS, Example, load_examples, ordinary
+
+__all__ = ["READERS", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
+
+#: The splits of the shipped weights.
+SPLIT_SEED = 0
+EVERYTHING = "all of the test split"
+ItemT = TypeVar("ItemT")
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What a folder holds: sets, ordinary prompts, the files that were read, and the known ones that are not there."""
+
+    sets: Sequence[LabelledSet]
+    ordinary: Sequence[Ordinary]
+    files: Sequence[str]
+    absent: Sequence[str]
+
+
+class Reader(NamedTuple):
+    """The files of a detector's sets, and what reads one of them: (path, its name under the folder) to a set."""
+
+    files: Sequence[str]
+    read: Callable[[Path, str], LabelledSet]
+
+
+def presidio(path: Path) -> list[tuple[str, tuple[Span, ...]]]:
+    """Return the texts of a file in presidio-research's form, with the spans that are marked in them."""
+    records: list[dict[str, Any]] = json.loads(gzip.decompress(path.read_bytes()))
+    return [
+        (
+            record["full_text"],
+            tuple(
+                Span(start=s["start_position"], end=s["end_position"], type=s["entity_type"], score=1.0)
+                for s in record["spans"]
+            ),
+        )
+        for record in records
+    ]
+
+
+def _pii(path: Path, name: str) -> LabelledSet:
+    cases = [Case(text=text, spans=spans) for text, spans in presidio(path)]
+    return LabelledSet(detector="pii", name=Path(name).name.removesuffix(".json.gz"), cases=cases)
+
+
+#: Detector → its sets, for the detectors that are not heads of the shared encoder.
+READERS: dict[str, Reader] = {
+    "pii": Reader(("pii/presidio_generated_large.json.gz", "pii/presidio_generated_small.json.gz"), _pii)
+}
+
+
+def sample(items: Sequence[ItemT], limit: int, seed: int) -> list[ItemT]:
+    """Return at most ``limit`` items, all where it is 0, by a seed."""
+    if not limit or len(items) <= limit:
+        return list(items)
+    return random.Random(seed).sample(list(items), limit)  # noqa: S311 - a reproducible sample
+
+
+def _held_out(examples: Sequence[Example], task: str, limit: int, seed: int) -> Iterator[LabelledSet]:
+    """Yield the test split of one task: a set a source, and all of them together."""
+    index = TASKS.index(task)
+    by_source: dict[str, list[Case]] = {}
+    for example in examples:
+        label = example.labels[index]
+        if label != label or example.split != "test":  # NaN: nobody knows  # noqa: PLR0124
+            continue
+        # The finer labels of a source are about toxicity.
+        groups = {"type": example.kinds} if task == "toxicity" and example.kinds else {}
+        case = Case(text=example.text, label=label == 1, groups=groups)
+        by_source.setdefault(example.source, []).append(case)
+    sampled = {source: sample(cases, limit, seed) for source, cases in sorted(by_source.items())}
+    together = [Case(text=case.text, label=case.label) for cases in sampled.values() for case in cases]
+    if together:
+        yield LabelledSet(detector=task, name=EVERYTHING, cases=together)
+    for source, cases in sampled.items():
+        yield LabelledSet(detector=task, name=source, cases=cases)
+
+
+def ordinary_prompts(root: Path, limit: int, seed: int, trained: frozenset[str] = frozenset()) -> list[Ordinary]:
+    """Return the ordinary prompts of a folder by source, at most ``limit`` each (0: all), without the texts in ``trained``."""
+    by_source: dict[str, dict[str, None]] = {}
+    for source, text in ordinary(root):
+        if text not in trained:
+            by_source.setdefault(source, {})[text] = None
+    return [Ordinary(source=source, texts=sample(list(texts), limit, seed)) for source, texts in by_source.items()]
+
+
+def known_sets(root: Path, names: Sequence[str], limit: int, seed: int) -> Known:
+    """Read what a folder holds for the detectors ``names``; at most ``limit`` texts a source (0: all), drawn by ``seed``.
+
+    Raises
+    ------
+    DataError
+        ``root`` is no folder, or none of the known files is there.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder: name the one that holds the known sets (docs/detectors.md)")
+    tasks = [name for name in names if name in TASKS]
+    encoder = [source.file for source in SOURCES if source.file] if tasks else []
+    others = [file for name in names if name in READERS for file in READERS[name].files]
+    wanted = list(dict.fromkeys([*encoder, *others, *ORDINARY.values()]))
+    there = [file for file in wanted if (root / file).is_file()]
+    if not there:
+        raise DataError(
+            f"{root} holds none of the {len(wanted)} known files ({', '.join(wanted[:3])}, …): name the folder that holds "
+            "them (docs/detectors.md), or evaluate a file of your own with --file and --columns"
+        )
+    sets: list[LabelledSet] = []
+    trained: frozenset[str] = frozenset()
+    if tasks and set(encoder) & set(there):
+        examples = load_examples(root, SPLIT_SEED, [s for s in SOURCES if not s.file or s.file in there])
+        trained = frozenset(example.text for example in examples if example.split == "train")
+        sets += [one for task in tasks for one in _held_out(examples, task, limit, seed)]
+    for name in (name for name in names if name in READERS):
+        for file in (file for file in READERS[name].files if file in there):
+            one = READERS[name].read(root / file, file)
+            sets.append(msgspec.structs.replace(one, cases=sample(one.cases, limit, seed)))
+    return Known(
+        sets=sets,
+        ordinary=ordinary_prompts(root, limit, seed, trained),
+        files=there,
+        absent=[file for file in wanted if file not in there],
+    )
