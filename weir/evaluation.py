@@ -15,7 +15,7 @@ from detectors.evaluate.report import Evaluated, evaluate, measure_cost
 from detectors.evaluate.streams import anomaly, drift
 from detectors.progress import Progress
 from detectors.provenance import data_files, machine, versions
-from detectors.registry import STREAM, TEXT
+from detectors.registry import STREAM, TEXT, create
 from detectors.train.data import ORDINARY
 from weir.scoring import load_detectors
 
@@ -77,6 +77,8 @@ def run(asked: Asked, progress: Progress) -> Report:
     begun = datetime.now(UTC)
     progress("reading the data", 0, 0)
     text, stream = _names(asked)
+    for name in (*text, *stream):
+        create(name, asked.options.get(name))  # a name or an option that is wrong, before any work
     known = _own_file(asked, text) if asked.file else _folder(asked, text)
     evaluated = _text(asked, text, known, progress) if text else []
     rows = list(_streams(asked, stream, progress))
@@ -93,7 +95,7 @@ def run(asked: Asked, progress: Progress) -> Report:
 
 
 def _names(asked: Asked) -> tuple[list[str], list[str]]:
-    """Return the text detectors and the stream detectors to measure; a name that nobody knows is refused where it is created."""
+    """Return the text detectors and the stream detectors to measure."""
     names = list(dict.fromkeys(asked.names))
     if asked.file is None:
         names = names or [*TEXT, *STREAM]

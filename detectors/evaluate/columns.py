@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def parse_columns(value: str) -> Columns:
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 yield number, json.loads(line)
@@ -101,7 +102,7 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(1 << 24)
     try:
-        yield from enumerate(csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter), 1)
+        yield from enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 1)
     except csv.Error as error:
         raise DataError(f"{path} is no CSV: {error}") from error
 
@@ -114,12 +115,10 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if packed else data).decode("utf-8-sig")
-    except (OSError, EOFError) as error:  # a file that gzip cannot read is an OSError too
-        raise DataError(
-            f"cannot read {path}: {error.strerror or error}"
-            if isinstance(error, OSError)
-            else f"{path} ends within its gzip data"
-        ) from error
+    except EOFError as error:
+        raise DataError(f"{path} ends within its gzip data; fetch it again") from error
+    except OSError as error:  # what is not gzip is one too
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: byte {error.start} is not UTF-8; convert the file, for example with iconv") from error
     if kind in ([".csv"], [".tsv"]):
@@ -145,7 +144,7 @@ def _word(value: Any) -> str:
 def _spans(value: Any, text: str, place: str) -> tuple[Span, ...]:
     """Return the spans of one row; all of them lie inside its text."""
     try:
-        items = json.loads(value) if isinstance(value, str) else value
+        items = json.loads(value or "[]") if isinstance(value, str) else value
         spans = []
         for item in items or ():
             given = {field: next(item[name] for name in names if name in item) for field, names in FIELDS.items()}
