@@ -23,7 +23,9 @@ __all__ = ["OUTPUTS", "SOURCES", "TASKS", "UNKNOWN", "Example", "clinc_domains",
 UNKNOWN = math.nan
 Labels = tuple[float, ...]
 # Words that make a text doubtful as a negative of toxicity where a set labels something narrower (EDOS: sexism).
-_DOUBTFUL = re.compile(r"(?i)\b(?:\w*fuck\w*|shit\w*|bitch\w*|cunts?|rap(?:e|ed|ist)s?|kill\w*|whores?|sluts?|hoes?|fag\w*|retard\w*|idiots?|dumb|stupid)\b")
+_DOUBTFUL = re.compile(
+    r"(?i)\b(?:\w*fuck\w*|shit\w*|bitch\w*|cunts?|rap(?:e|ed|ist)s?|kill\w*|whores?|sluts?|hoes?|fag\w*|retard\w*|idiots?|dumb|stupid)\b"
+)
 
 
 class Example(NamedTuple):

@@ -40,6 +40,7 @@ RANK, SCALE = 32, 2.0
 TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 2048, 64, 56
 POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
 OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
+RATE = 6e-4
 SMOOTHING, PAIRING, PAIRED = 0.02, 0.05, 0.25
 WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
 EVERY = 20
@@ -164,7 +165,7 @@ def pace(step: int, total: int) -> float:
 class Run:
     """The model under training, its average, and the checkpoint that a cut run goes on from."""
 
-    def __init__(self, out: Path, seed: int, rate: float) -> None:
+    def __init__(self, out: Path, seed: int) -> None:
         torch.manual_seed(seed)
         self.model = MultiTask(load_minilm())
         nn.init.normal_(self.model.heads.outer, std=0.05)
@@ -173,15 +174,15 @@ class Run:
         self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.start = {name: before[base] for name in self.trained if (base := name.replace(".base", "")) in before}
         self.averaged = {name: p.detach().clone() for name, p in self.trained.items()}
-        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=rate, weight_decay=0.01)
-        self.rate, self.done, self.out = rate, 0, out
+        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=RATE, weight_decay=0.01)
+        self.done, self.out = 0, out
         self.checkpoint = out.with_suffix(".checkpoint.safetensors")
         self.model.train()
 
     def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor, threads: int) -> float:
         """Take one step; the batch is shared among threads, each on a part (faster than threads inside each operation)."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * pace(self.done, total)
+            group["lr"] = RATE * pace(self.done, total)
         parts = [batch[index::threads] for index in range(threads) if batch[index::threads]]
         values = list(self.trained.values())
 
@@ -230,7 +231,7 @@ class Run:
         _say(f"goes on after step {self.done}")
 
 
-def train(data: Path, out: Path, seed: int, *, steps: int = 1600, rate: float = 6e-4, threads: int = 2) -> str:
+def train(data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int = 2) -> str:
     """Run the whole recipe and return the SHA-256 of the weights.
 
     Parameters
@@ -253,7 +254,7 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, rate: float = 
     tokenizer = load_tokenizer()
     tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     twins = [e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)]
-    run = Run(out, seed, rate)
+    run = Run(out, seed)
     run.resume()
     plan: list[list[Item]] = []
     while len(plan) < steps:
@@ -267,7 +268,9 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, rate: float = 
             if run.done % EVERY == 0:
                 run.save()
                 each = (time.monotonic() - begun) / (run.done - first)
-                _say(f"step {run.done}/{steps} loss {mean:.4f} {each:.2f} s a step, {each * (steps - run.done):.0f} s left")
+                _say(
+                    f"step {run.done}/{steps} loss {mean:.4f} {each:.2f} s a step, {each * (steps - run.done):.0f} s left"
+                )
     run.save()
     run.checkpoint.unlink()
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
@@ -287,12 +290,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ENCODER_PATH)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1600)
-    parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
-    train(
-        options.data, options.out, options.seed, steps=options.steps, rate=options.rate, threads=options.threads
-    )
+    train(options.data, options.out, options.seed, steps=options.steps, threads=options.threads)
     return 0
 
 
