@@ -10,7 +10,7 @@ import msgspec
 from detectors.errors import DataError
 from detectors.evaluate.cases import LabelledSet
 from detectors.evaluate.columns import parse_columns, read_cases
-from detectors.evaluate.known import Known, known_sets, ordinary_prompts, sample
+from detectors.evaluate.known import SHIPPED_SEED, Known, known_sets, ordinary_prompts, sample
 from detectors.evaluate.report import Evaluated, evaluate, measure_cost
 from detectors.evaluate.streams import anomaly, drift
 from detectors.progress import Progress
@@ -36,6 +36,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         Texts a source, at most; 0 takes all.
     runs
         Simulated streams a row.
+    split
+        Which split of the shared encoder's sources is read, and the seed that it was trained with.
     options
         Detector → its options; what is left out takes what is shipped.
     """
@@ -49,6 +51,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     runs: int = 40
     cost: bool = True
+    split: tuple[str, int] = ("test", SHIPPED_SEED)
     options: Mapping[str, Mapping[str, Any]] = {}
 
 
@@ -126,7 +129,7 @@ def _folder(asked: Asked, names: Sequence[str]) -> Known:
         raise DataError(
             "nothing to measure on: name a folder of known sets with --data, or a file with --file and --columns"
         )
-    return known_sets(asked.data, names, asked.limit, asked.seed)
+    return known_sets(asked.data, names, asked.limit, asked.seed, asked.split)
 
 
 def _files(asked: Asked, known: Known) -> list[Any]:

@@ -7,6 +7,7 @@ Another detector registers its own sets in `READERS`.
 
 import gzip
 import json
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,11 +20,10 @@ from detectors.errors import DataError
 from detectors.evaluate.cases import Case, LabelledSet, Ordinary
 from detectors.train.data import FILES, ORDINARY, TASKS, Example, kinds, load_examples, ordinary
 
-__all__ = ["READERS", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
+__all__ = ["READERS", "SHIPPED_SEED", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
 
-#: The splits of the shipped weights.
-SPLIT_SEED = 0
-EVERYTHING = "all of the test split"
+#: The seed of the shipped weights, and so of their splits.
+SHIPPED_SEED = 0
 ItemT = TypeVar("ItemT")
 
 
@@ -76,15 +76,15 @@ def sample(items: Sequence[ItemT], limit: int, seed: int) -> list[ItemT]:
     return random.Random(seed).sample(list(items), limit)  # noqa: S311 - a reproducible sample
 
 
-def _held_out(
+def _of_task(
     examples: Sequence[Example], finer: Mapping[str, Mapping[str, tuple[str, ...]]], task: str, limit: int, seed: int
 ) -> Iterator[LabelledSet]:
-    """Yield the test split of one task: all sources together, and a set a source."""
+    """Yield the sets of one task: all sources of a split together, and a set a source."""
     index = TASKS.index(task)
     by_source: dict[str, list[Case]] = {}
     for example in examples:
         label = example.labels[index]
-        if label != label or example.split != "test":  # NaN: nobody knows  # noqa: PLR0124
+        if math.isnan(label):  # nobody knows
             continue
         # The finer labels are about toxicity.
         kind = finer.get(example.source, {}).get(example.text) if task == "toxicity" else None
@@ -94,22 +94,26 @@ def _held_out(
     sampled = {source: sample(cases, limit, seed) for source, cases in sorted(by_source.items())}
     together = [Case(text=case.text, label=case.label) for cases in sampled.values() for case in cases]
     if together:
-        yield LabelledSet(detector=task, name=EVERYTHING, cases=together)
+        yield LabelledSet(detector=task, name=f"all of the {examples[0].split} split", cases=together)
     for source, cases in sampled.items():
         yield LabelledSet(detector=task, name=source, cases=cases)
 
 
-def ordinary_prompts(root: Path, limit: int, seed: int, trained: frozenset[str] = frozenset()) -> list[Ordinary]:
-    """Return the ordinary prompts of a folder by source, at most ``limit`` each (0: all), without the texts in ``trained``."""
+def ordinary_prompts(root: Path, limit: int, seed: int, seen: frozenset[str] = frozenset()) -> list[Ordinary]:
+    """Return the ordinary prompts of a folder by source, at most ``limit`` each (0: all), without the texts in ``seen``."""
     by_source: dict[str, dict[str, None]] = {}
     for source, text in ordinary(root):
-        if text not in trained:
+        if text not in seen:
             by_source.setdefault(source, {})[text] = None
     return [Ordinary(source=source, texts=sample(list(texts), limit, seed)) for source, texts in by_source.items()]
 
 
-def known_sets(root: Path, names: Sequence[str], limit: int, seed: int) -> Known:
+def known_sets(
+    root: Path, names: Sequence[str], limit: int, seed: int, split: tuple[str, int] = ("test", SHIPPED_SEED)
+) -> Known:
     """Read what a folder holds for the detectors ``names``; at most ``limit`` texts a source (0: all), drawn by ``seed``.
+
+    ``split`` is which one of the shared encoder's splits is read, and the seed of its training, by which they were drawn.
 
     Raises
     ------
@@ -128,19 +132,20 @@ def known_sets(root: Path, names: Sequence[str], limit: int, seed: int) -> Known
             "them (docs/detectors.md), or evaluate a file of your own with --file and --columns"
         )
     sets: list[LabelledSet] = []
-    trained: frozenset[str] = frozenset()
+    seen: frozenset[str] = frozenset()
     # What the encoder was not trained on can only be told where all of its files are there.
     if tasks and set(FILES) <= set(there):
-        examples, finer = load_examples(root, SPLIT_SEED), kinds(root)
-        trained = frozenset(example.text for example in examples if example.split == "train")
-        sets += [one for task in tasks for one in _held_out(examples, finer, task, limit, seed)]
+        examples, finer = load_examples(root, split[1]), kinds(root)
+        held_out = [example for example in examples if example.split == split[0]]
+        seen = frozenset(example.text for example in examples if example.split != split[0])
+        sets += [one for task in tasks for one in _of_task(held_out, finer, task, limit, seed)]
     for name in (name for name in names if name in READERS):
         for file in (file for file in READERS[name].files if file in there):
             one = READERS[name].read(root / file, file)
             sets.append(msgspec.structs.replace(one, cases=sample(one.cases, limit, seed)))
     return Known(
         sets=sets,
-        ordinary=ordinary_prompts(root, limit, seed, trained),
+        ordinary=ordinary_prompts(root, limit, seed, seen),
         files=there,
         absent=[file for file in wanted if file not in there],
     )

@@ -15,7 +15,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -213,7 +213,7 @@ class Run:
         partial.replace(self.checkpoint)
         save_file(delta(self.averaged, self.start), self.out)
 
-    def resume(self) -> None:
+    def resume(self, say: Callable[[str], None]) -> None:
         """Go on from the checkpoint, where there is one."""
         if not self.checkpoint.exists():
             return
@@ -228,10 +228,17 @@ class Run:
                     "exp_avg": state[f"first.{name}"].clone(),
                     "exp_avg_sq": state[f"second.{name}"].clone(),
                 }
-        _say(f"goes on after step {self.done}")
+        say(f"goes on after step {self.done}")
 
 
-def train(data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int = 2) -> str:
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def train(  # noqa: PLR0913 - the options of the recipe
+    data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int = 2, say: Callable[[str], None] = _say
+) -> str:
     """Run the whole recipe and return the SHA-256 of the weights.
 
     Parameters
@@ -244,6 +251,8 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int =
         Batches of at most 2,048 tokens; about 750 are one pass over everything.
     threads
         Parts that a batch is cut into; start the process with ``OMP_NUM_THREADS=1``.
+    say
+        Takes a line of progress.
     """
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
@@ -255,11 +264,11 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int =
     tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     twins = [e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)]
     run = Run(out, seed)
-    run.resume()
+    run.resume(say)
     plan: list[list[Item]] = []
     while len(plan) < steps:
         plan += batches(examples, tokens, twins, rng)
-        _say(f"{len(examples)} examples, {sum(map(bool, twins))} with twins: {len(plan)} batches planned, {steps} run")
+        say(f"{len(examples)} examples, {sum(map(bool, twins))} with twins: {len(plan)} batches planned, {steps} run")
     begun, first, mean = time.monotonic(), run.done, 0.0
     with ThreadPoolExecutor(threads) as pool:
         for batch in plan[run.done : steps]:
@@ -268,19 +277,14 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int =
             if run.done % EVERY == 0:
                 run.save()
                 each = (time.monotonic() - begun) / (run.done - first)
-                _say(
+                say(
                     f"step {run.done}/{steps} loss {mean:.4f} {each:.2f} s a step, {each * (steps - run.done):.0f} s left"
                 )
     run.save()
     run.checkpoint.unlink()
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    _say(f"wrote {out}, SHA-256 {digest}")
+    say(f"wrote {out}, SHA-256 {digest}")
     return digest
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
