@@ -77,17 +77,18 @@ def _curves(result: Evaluated, shown: Sequence[Curves]) -> "Figure":
     figure, (left, right, calibration, histogram) = _figure(title, 11, 9, 2, 2)
     chosen = [shown[0], *sorted(shown[1:], key=lambda one: -len(one.labels))[: CURVES - 1]]
     for index, one in enumerate(chosen):
-        style: dict[str, Any] = {"color": COLOURS[index], "lw": 2 if not index else 1.2, "drawstyle": "steps-post"}
+        style: dict[str, Any] = {"color": COLOURS[index], "lw": 2 if not index else 1.2}
         truth, said = np.asarray(one.labels), np.asarray(one.flagged)
         false_rate, recall = float(said[~truth].mean()), float(said[truth].mean())
         name = f"{one.name} ({len(truth)})"
-        left.plot(*roc(one.labels, one.scores), label=name, **style)
+        left.plot(*roc(one.labels, one.scores), label=name, drawstyle="steps-post", **style)
         left.plot(false_rate, recall, "o", color=COLOURS[index])
-        right.plot(*precision_recall(one.labels, one.scores), label=name, **style)
+        # As average precision adds it up: the precision at a recall holds back to the recall before it.
+        right.plot(*precision_recall(one.labels, one.scores), drawstyle="steps-pre", **style)
         if said.any():
             right.plot(recall, float(truth[said].mean()), "o", color=COLOURS[index])
     left.plot([0, 1], [0, 1], ":", color="0.6")
-    left.set(xlabel="false positive rate", ylabel="recall", title="ROC; dots: the shipped threshold")
+    left.set(xlabel="false positive rate", ylabel="recall", title="ROC; dots: the threshold")
     left.legend(fontsize=8, loc="lower right")
     right.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.03))
     _reliability(calibration, shown[0])
@@ -109,8 +110,9 @@ def _reliability(axes: "Axes", one: Curves) -> None:
 def _histogram(axes: "Axes", one: Curves) -> None:
     truth, scores, said = np.asarray(one.labels), np.asarray(one.scores), np.asarray(one.flagged)
     edges = np.linspace(0, 1, 31).tolist()
-    for mask, name, colour in ((~truth, "negative", COLOURS[1]), (truth, "positive", COLOURS[2])):
-        axes.hist(scores[mask], bins=edges, alpha=0.55, label=f"{name} ({int(mask.sum())})", color=colour)
+    negatives, positives = scores[~truth], scores[truth]
+    axes.hist(negatives, bins=edges, label=f"negative ({len(negatives)})", color="0.75")
+    axes.hist(positives, bins=edges, label=f"positive ({len(positives)})", color=COLOURS[2], histtype="step", lw=2)
     if said.any() and not said.all():
         # Between the two scores that the decision parts.
         axes.axvline(float(scores[~said].max() + scores[said].min()) / 2, color="0.2", ls="--", lw=1, label="threshold")
@@ -128,7 +130,7 @@ def _types(result: Evaluated, row: Row) -> "Figure":
         values = np.nan_to_num([kind[key] for kind in kinds] + [row["characters"][key]])
         axes.barh(places + shift, values, height=0.38, color=colour, label=key)
     axes.set_yticks(places, names)
-    axes.set(xlim=(0, 1), xlabel="typed spans, overlap of at least one half")
+    axes.set(xlim=(0, 1.01), xlabel="typed spans, overlap of at least one half")
     axes.grid(axis="x", alpha=0.4)
     figure.legend(loc="outside upper right", ncols=2)
     return figure
