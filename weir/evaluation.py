@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from detectors.errors import DataError
-from detectors.evaluate.cases import LabelledSet
 from detectors.evaluate.columns import parse_columns, read_cases
 from detectors.evaluate.known import SHIPPED_SEED, Known, known_sets, ordinary_prompts, sample
+from detectors.evaluate.labelled import LabelledSet
 from detectors.evaluate.report import Evaluated, evaluate, measure_cost
 from detectors.evaluate.streams import anomaly, drift
 from detectors.progress import Progress

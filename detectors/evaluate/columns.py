@@ -12,7 +12,7 @@ import msgspec
 
 from detectors.base import Span
 from detectors.errors import DataError
-from detectors.evaluate.cases import Case
+from detectors.evaluate.labelled import Case
 
 __all__ = ["ROLES", "Columns", "parse_columns", "read_cases"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectors.base import Score
-from detectors.evaluate.cases import Case, LabelledSet, Ordinary
+from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, reliability
 from detectors.evaluate.spans import characters, typed
 

@@ -17,7 +17,7 @@ import msgspec
 
 from detectors.base import Span
 from detectors.errors import DataError
-from detectors.evaluate.cases import Case, LabelledSet, Ordinary
+from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
 from detectors.train.data import FILES, ORDINARY, TASKS, Example, kinds, load_examples, ordinary
 
 __all__ = ["READERS", "SHIPPED_SEED", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
@@ -37,10 +37,10 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader(NamedTuple):
-    """The files of a detector's sets, and what reads one of them: (path, its name under the folder) to a set."""
+    """A set of a detector: its file under the folder ("" for cases of this project's own), and what reads the path of that file."""
 
-    files: Sequence[str]
-    read: Callable[[Path, str], LabelledSet]
+    file: str
+    read: Callable[[Path], LabelledSet]
 
 
 def presidio(path: Path) -> list[tuple[str, tuple[Span, ...]]]:
@@ -58,14 +58,17 @@ def presidio(path: Path) -> list[tuple[str, tuple[Span, ...]]]:
     ]
 
 
-def _pii(path: Path, name: str) -> LabelledSet:
+def _pii(path: Path) -> LabelledSet:
     cases = [Case(text=text, spans=spans) for text, spans in presidio(path)]
-    return LabelledSet(detector="pii", name=Path(name).name.removesuffix(".json.gz"), cases=cases)
+    return LabelledSet(detector="pii", name=path.name.removesuffix(".json.gz"), cases=cases)
 
 
 #: Detector → its sets, for the detectors that are not heads of the shared encoder.
-READERS: dict[str, Reader] = {
-    "pii": Reader(("pii/presidio_generated_large.json.gz", "pii/presidio_generated_small.json.gz"), _pii)
+READERS: dict[str, tuple[Reader, ...]] = {
+    "pii": (
+        Reader("pii/presidio_generated_large.json.gz", _pii),
+        Reader("pii/presidio_generated_small.json.gz", _pii),
+    )
 }
 
 
@@ -123,7 +126,8 @@ def known_sets(
     if not root.is_dir():
         raise DataError(f"{root} is no folder: name the one that holds the known sets (docs/detectors.md)")
     tasks = [name for name in names if name in TASKS]
-    others = [file for name in names if name in READERS for file in READERS[name].files]
+    readers = [reader for name in names for reader in READERS.get(name, ())]
+    others = [reader.file for reader in readers if reader.file]
     wanted = list(dict.fromkeys([*(FILES if tasks else ()), *others, *ORDINARY.values()]))
     there = [file for file in wanted if (root / file).is_file()]
     if not there:
@@ -139,9 +143,9 @@ def known_sets(
         held_out = [example for example in examples if example.split == split[0]]
         seen = frozenset(example.text for example in examples if example.split != split[0])
         sets += [one for task in tasks for one in _of_task(held_out, finer, task, limit, seed)]
-    for name in (name for name in names if name in READERS):
-        for file in (file for file in READERS[name].files if file in there):
-            one = READERS[name].read(root / file, file)
+    for reader in readers:
+        if not reader.file or reader.file in there:
+            one = reader.read(root / reader.file)
             sets.append(msgspec.structs.replace(one, cases=sample(one.cases, limit, seed)))
     return Known(
         sets=sets,

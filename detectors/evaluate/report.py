@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from detectors.base import Score, TextDetector
-from detectors.evaluate.cases import LabelledSet, Ordinary
 from detectors.evaluate.cost import cost
 from detectors.evaluate.figures import Row, false_alarms, figures
+from detectors.evaluate.labelled import LabelledSet, Ordinary
 from detectors.evaluate.scoring import score_all, texts_of
 from detectors.progress import Progress
 

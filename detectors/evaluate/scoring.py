@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from detectors.base import Score, TextDetector
-from detectors.evaluate.cases import LabelledSet, Ordinary
+from detectors.evaluate.labelled import LabelledSet, Ordinary
 from detectors.progress import Progress
 
 __all__ = ["Scores", "score_all", "texts_of"]

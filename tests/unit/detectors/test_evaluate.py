@@ -7,8 +7,8 @@ import pytest
 from sklearn import metrics as sk
 
 from detectors.base import Score, Span
-from detectors.evaluate.cases import Case, LabelledSet, Ordinary
 from detectors.evaluate.figures import false_alarms, figures
+from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
 from detectors.evaluate.metrics import (
     auroc,
     average_precision,

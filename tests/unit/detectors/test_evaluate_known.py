@@ -8,8 +8,8 @@ import pytest
 
 from detectors.base import Score
 from detectors.errors import ConfigError, DataError
-from detectors.evaluate.cases import Case, LabelledSet, Ordinary
 from detectors.evaluate.known import known_sets
+from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
 from detectors.evaluate.scoring import score_all, texts_of
 from detectors.evaluate.thresholds import choose_threshold
 from detectors.registry import create_text
