@@ -36,7 +36,9 @@ def observations(count, seed=0, shift=0.0):
             "score_refusal": float(rng.random() ** 4),
         }
         packed = (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
-        made.append(Observation(id=f"{seed}-{index}", time=float(index), features=features, embedding=packed, prompt="p"))
+        made.append(
+            Observation(id=f"{seed}-{index}", time=float(index), features=features, embedding=packed, prompt="p")
+        )
     return [made[i : i + 5] for i in range(0, count, 5)]
 
 
