@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 from support.alert_log import Alerts, bucket_finding, settings
-from support.signal_log import MODEL, rules, score_tick, signal_event, watch_tick
+from support.sentinel_log import answers
+from support.signal_log import MODEL, rules, watch_tick
 from support.watch_chain import Chain
 
 from stream.alerting.machine import Alerting
@@ -16,25 +17,6 @@ from stream.wire import OWN_TENANT, SentinelRecord, stream_key
 OPTIONS = {"alarm_every_events": 200, "reference_events": 24}
 PATTERNS = {"*": {"bucket_seconds": 5, "drift": OPTIONS}, OWN_TENANT: {"sentinel": OPTIONS}}
 P = 2
-START = 1000.0
-
-
-def answers(tenant, count, *, changed_at=10_000):
-    """One answer in five seconds to four prompts in turn, each always of the same length until the model changes."""
-    log = []
-    for number in range(count):
-        words = (24.0 if number < changed_at else 31.0) + number % 4
-        event = signal_event(
-            f"r{number}",
-            START + 5 * number,
-            tenant=tenant,
-            side="output",
-            features={"characters": 5 * words, "completion_tokens": words, "score_refusal": 0.1},
-            prompt=f"sentinel/1/{number % 4}" if tenant == OWN_TENANT else "",
-        )
-        log += [event, *(score_tick(partition, {"s": START + 5 * number}) for partition in range(P))]
-    end = START + 5 * count + 60
-    return [*log, *(score_tick(partition, {"s": end}) for partition in range(P))]
 
 
 def told(chain):
