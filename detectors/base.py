@@ -79,6 +79,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         `detectors.embedding.pack` of the text's embedding, where this event was sampled.
     principal
         Who sent it, as an id.
+    conversation
+        A mark of the conversation that it belongs to; empty where it stands alone.
+    embedding_version
+        Which frozen model made the embedding.
     """
 
     id: str
@@ -86,6 +90,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, float]
     embedding: bytes | None = None
     principal: str = ""
+    conversation: str = ""
+    embedding_version: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -184,7 +184,7 @@ class Verdict(EventData, frozen=True, kw_only=True):
 
 
 class Signal(EventData, frozen=True, kw_only=True):
-    """Numeric features of one event, for the keyed detectors."""
+    """Numeric features of one event, for the keyed detectors; ``conversation`` is a mark of its conversation, not the id."""
 
     event_type: ClassVar[str] = "weir.signal.v1"
 
@@ -200,6 +200,7 @@ class Signal(EventData, frozen=True, kw_only=True):
     features: dict[str, float] = {}
     embedding: bytes | None = None
     embedding_version: str = ""
+    conversation: str = ""
 
 
 class FindingRecord(EventData, frozen=True, kw_only=True):
