@@ -34,8 +34,9 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Values of each feature that are only remembered, before the first opinion.
     alarm_every_days
         The same budget in days of event time; it replaces the one in events.
-    hourly
-        Whether values are compared with those of the same hour of the day (UTC) alone, so that a daily cycle is no change.
+    daily_cycle
+        Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
+        change. A change at a time of the day of which little was seen yet is told later.
     conversation_events
         One event a conversation is looked at, and for so many events no other of it; 0 looks at every event.
     seed
@@ -45,7 +46,7 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
     alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
     reference_events: Annotated[int, Meta(ge=8)] = 200
-    hourly: bool = True
+    daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
     seed: int = 0
 
@@ -60,7 +61,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     Notes
     -----
-    State: two counts a region and hour, 160 observations; an update costs about 30 µs.
+    State: two counts a region and half-hour, 160 observations; an update costs about 30 µs.
     """
 
     name: ClassVar[str] = "anomaly"
@@ -82,7 +83,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
             Budget(
                 limit=config.alarm_every_days or config.alarm_every_events,
                 days=config.alarm_every_days is not None,
-                hourly=config.hourly,
+                daily=config.daily_cycle,
                 conversation_events=config.conversation_events,
             ),
         )

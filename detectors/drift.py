@@ -49,8 +49,9 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Numeric features watched beside the embedding, both tails.
     embedding_share
         The embedding's share of the budget, its topics included; the features divide the rest.
-    hourly
-        Whether values are compared with those of the same hour of the day (UTC) alone, so that a daily cycle is no change.
+    daily_cycle
+        Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
+        change. A change at a time of the day of which little was seen yet is told later.
     conversation_events
         One event a conversation is looked at, and for so many events no other of it; 0 looks at every event.
     seed
@@ -64,7 +65,7 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     topics: Annotated[int, Meta(ge=0, le=64)] = 12
     features: tuple[str, ...] = ("characters", "words")
     embedding_share: Annotated[float, Meta(gt=0, lt=1)] = 0.7
-    hourly: bool = True
+    daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
     seed: int = 0
 
@@ -111,7 +112,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         budget = Budget(
             limit=config.alarm_every_days or config.alarm_every_events,
             days=config.alarm_every_days is not None,
-            hourly=config.hourly,
+            daily=config.daily_cycle,
             conversation_events=config.conversation_events,
         )
         self._monitor = Monitor(features, budget)

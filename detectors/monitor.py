@@ -20,7 +20,7 @@ __all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
 #: How far past the limit the statistic is let: the further, the longer an alarm outlives its cause.
 HEADROOM = 4.0
 DAY_SECONDS = 86_400.0
-HOUR_SECONDS = 3_600.0
+SLOT_SECONDS = 1_800.0
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,16 +32,20 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         Mean distance of two false alarms, at least: in events, or in days where ``days``.
     days
         Whether the limit is in days of event time.
-    hourly
-        Whether values are ranked among those of the same hour of the day (UTC) alone.
+    daily
+        Whether values are ranked among those of the same half-hour of the day (UTC) alone.
     conversation_events
         For so many events a conversation that was looked at is not looked at again; 0 looks at every event.
     """
 
     limit: float
     days: bool = False
-    hourly: bool = True
+    daily: bool = True
     conversation_events: int = 512
+
+    def slot(self, time: float) -> int:
+        """Return the group of an event."""
+        return int(time % DAY_SECONDS // SLOT_SECONDS) if self.daily else 0
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +73,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of a `Monitor`; ``waiting`` holds the first values of a feature, and the hour of each."""
+    """A snapshot of a `Monitor`; ``waiting`` holds the first values of a feature, and the slot of the day of each."""
 
     regions: RegionsState
     waiting: dict[str, list[tuple[int, list[float]]]]
@@ -165,10 +169,10 @@ class Monitor:
         if scores is None:
             self._regions.wait(step)
         else:
-            hour = int(observation.time // HOUR_SECONDS % 24) if self._budget.hourly else 0
-            moment = Moment(event=self._events, time=observation.time, hour=hour, step=step, chance=chance)
+            slot = self._budget.slot(observation.time)
+            moment = Moment(event=self._events, time=observation.time, slot=slot, step=step, chance=chance)
             self._regions.update(scores, moment, alarm=self._alarm)
-            self._learn_first(scores, hour)
+            self._learn_first(scores, slot)
         self._events += 1
         self._judge()
 
@@ -191,22 +195,22 @@ class Monitor:
             self._regions.hold(HEADROOM * self._budget.limit)
         self._alarm = alarm
 
-    def _learn_first(self, scores: NDArray[np.float64], hour: int) -> None:
+    def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:
         """Remember the first values of each feature; enough of them fix its regions."""
         for name in list(self._waiting):
             values = scores[self._columns[name]].tolist()
             if values[0] == values[0]:  # not NaN
-                self._waiting[name].append((hour, values))
+                self._waiting[name].append((slot, values))
                 if len(self._waiting[name]) >= self._features[name].warm_up:
                     self._begin(name, self._waiting.pop(name))
 
     def _begin(self, name: str, first: list[tuple[int, list[float]]]) -> None:
-        hours = np.array([hour for hour, _ in first], dtype=np.int64)
+        slots = np.array([slot for slot, _ in first], dtype=np.int64)
         values = np.array([row for _, row in first])
         start = self._columns[name].start
         for region, (feature, column, _, fraction) in enumerate(self.layout):
             if feature == name:
-                self._regions.begin(region, values[:, column - start], hours, fraction)
+                self._regions.begin(region, values[:, column - start], slots, fraction)
 
     def close(self) -> Finding | None:
         """Return the finding of the bucket that ends here, and begin the next one.

@@ -21,7 +21,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MEMORY", "ODDS", "Change", "Moment", "Regions", "RegionsState", "tie_break"]
+__all__ = [
+    "FEW",
+    "LEAST",
+    "LENIENT",
+    "MEMORY",
+    "MOST",
+    "ODDS",
+    "Change",
+    "Moment",
+    "Regions",
+    "RegionsState",
+    "tie_break",
+]
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +43,10 @@ ODDS: Final = (3.0, 12.0)
 OVERSHOOT: Final = 1.1
 #: Observations that are remembered one by one: a change is taken back out of the counts this far, at most.
 MEMORY: Final = 160
+#: A time of the day with fewer values than this of its own is held to a share that is lenient: a daily cycle of one standard
+#: deviation up and down doubles a tail of 3 % within about an hour.
+FEW: Final = 50
+LENIENT, LEAST, MOST = 2.0, 0.02, 0.9
 _RAISED: Final = np.array(ODDS)[:, None]
 
 
@@ -57,8 +73,8 @@ class Moment(NamedTuple):
     ----------
     event, time
         Number and time of its event.
-    hour
-        Its group: values are ranked within it.
+    slot
+        Its group, the time of the day: values are ranked within it.
     step
         What the event adds to each sum: 1, or the time since the last one.
     chance
@@ -67,16 +83,17 @@ class Moment(NamedTuple):
 
     event: int
     time: float
-    hour: int
+    slot: int
     step: float
     chance: float
 
 
 class RegionsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Regions`; rows in order, ``counts`` by hour as [inside, seen]."""
+    """A snapshot of `Regions`; rows in order, ``counts`` by slot as [inside, seen]."""
 
     thresholds: list[float]
     home: list[int]
+    lately: list[float]
     counts: dict[int, list[list[int]]]
     sums: list[list[float]]
     walks: list[list[float]]
@@ -100,7 +117,7 @@ class Regions:
 
     Notes
     -----
-    State: two counts a region and hour, three sums a bet, and the last 160 observations. An update is a dozen operations
+    State: two counts a region and slot, three sums a bet, and the last 160 observations. An update is a dozen operations
     on (2, m), about 15 µs for 30 regions.
     """
 
@@ -111,24 +128,25 @@ class Regions:
         self._thresholds = np.full(size, np.inf)
         self._ready = np.zeros(size)
         self._home = np.full(size, -1, dtype=np.int64)
+        self._lately = np.zeros(size)
         self._counts: dict[int, Floats] = {}
         self._sums = np.zeros((len(ODDS), size))
         # A second view of the same bets, which says when a change began: products that begin anew where they fall below
         # one (CUSUM: Page, Biometrika 1954), and the event and time at which they did.
         self._walks = np.ones((len(ODDS), size))
         self._began = np.zeros((2, len(ODDS), size))
-        # (event, hour, whether it was learned, packed: which regions it is inside, which it has a score for)
+        # (event, slot, whether it was learned, packed: which regions it is inside, which it has a score for)
         self._recent: deque[tuple[int, int, bool, bytes]] = deque(maxlen=MEMORY)
         self.statistic = 0.0
 
-    def begin(self, region: int, reference: Floats, hours: NDArray[np.int64], fraction: float) -> None:
+    def begin(self, region: int, reference: Floats, slots: NDArray[np.int64], fraction: float) -> None:
         """Fix a region as the outermost ``fraction`` of the reference, which is its first history.
 
         Parameters
         ----------
         region
             Its number.
-        reference, hours
+        reference, slots
             Values, (n,), and the group that each belongs to, (n,).
         fraction
             In (0, 1); one value at least is inside.
@@ -139,17 +157,18 @@ class Regions:
         self._thresholds[region], self._ready[region] = threshold, 1.0
         for counts in self._counts.values():
             counts[:, region] = 0.0
-        groups = sorted(set(hours.tolist()))
+        groups = sorted(set(slots.tolist()))
         self._home[region] = groups[0] if len(groups) == 1 else -1
-        for hour in groups:
-            counts = self._of(hour)
-            counts[0, region] += int((values[hours == hour] >= threshold).sum())
-            counts[1, region] += int((hours == hour).sum())
+        for slot in groups:
+            counts = self._of(slot)
+            counts[0, region] += int((values[slots == slot] >= threshold).sum())
+            counts[1, region] += int((slots == slot).sum())
+        self._lately[region] = inside / (len(values) + 1)
 
-    def _of(self, hour: int) -> Floats:
-        counts = self._counts.get(hour)
+    def _of(self, slot: int) -> Floats:
+        counts = self._counts.get(slot)
         if counts is None:
-            counts = self._counts[hour] = np.zeros((2, len(self._scores)))
+            counts = self._counts[slot] = np.zeros((2, len(self._scores)))
         return counts
 
     def wait(self, step: float) -> None:
@@ -174,24 +193,27 @@ class Regions:
         fell = np.empty((2, len(values)), dtype=np.bool_)
         inside = np.greater_equal(values, self._thresholds, out=fell[0])
         seen = np.equal(values, values, out=fell[1])
-        event, time, hour, step, chance = moment
-        counts = self._of(hour)
-        share = counts[0] / (counts[1] + 1.0) * seen
-        odds = _RAISED if alarm else self._cut(share, step)
+        counts = self._of(moment.slot)
+        home = self._home == moment.slot
+        few = ~home & (counts[1] < FEW)
+        share = np.where(few, np.minimum(LENIENT * self._lately + LEAST, MOST), counts[0] / (counts[1] + 1.0)) * seen
+        odds = _RAISED if alarm else self._cut(share, moment.step)
         others = 1.0 / (1.0 + (odds - 1.0) * share)
-        # Where the group has values from before the reference was fixed only in part, the exact chance of its next value
-        # lies between n_in / (n + 1) and (n_in + 1) / (n + 1): the lower is bet on, and a value inside wins as often.
-        won = inside & ((self._home == hour) | (chance * (counts[0] + 1.0) < counts[0]))
+        # The reference fixed the region, so the urn is exact for the group it came from. For another one the chance of its
+        # next value lies between n_in / (n + 1) and (n_in + 1) / (n + 1): the lower is bet on, and a value inside wins
+        # n_in times in n_in + 1. A group with few values of its own is held to twice what was seen of late instead.
+        won = inside & (home | few | (moment.chance * (counts[0] + 1.0) < counts[0]))
         bets = np.where(won, odds * others, others)
-        self._sums += self._ready * step
+        self._sums += self._ready * moment.step
         self._sums *= bets
         fresh = self._walks <= 1.0
-        self._began[0][fresh], self._began[1][fresh], self._walks[fresh] = event, time, 1.0
+        self._began[0][fresh], self._began[1][fresh], self._walks[fresh] = moment.event, moment.time, 1.0
         self._walks *= bets
         self._measure()
         if not alarm:
             counts += fell
-        self._recent.append((event, hour, not alarm, np.packbits(fell).tobytes()))
+            self._lately += (inside - self._lately) * seen / MEMORY
+        self._recent.append((moment.event, moment.slot, not alarm, np.packbits(fell).tobytes()))
 
     def _cut(self, share: Floats, step: float) -> Floats:
         """Return odds, (bets, m), under which no outcome carries the average past ``OVERSHOOT`` times the limit."""
@@ -235,18 +257,18 @@ class Regions:
 
     def _unpacked(self) -> Iterator[tuple[int, int, bool, NDArray[np.bool_]]]:
         size = len(self._scores)
-        for event, hour, learned, packed in self._recent:
+        for event, slot, learned, packed in self._recent:
             bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=2 * size)
-            yield event, hour, learned, bits.reshape(2, size).astype(np.bool_)
+            yield event, slot, learned, bits.reshape(2, size).astype(np.bool_)
 
     def forget(self, since: float) -> None:
         """Take what was learned from event ``since`` on back out of the counts, so that a change does not become normal."""
         kept = []
-        for (event, hour, learned, fell), (_, _, _, packed) in zip(self._unpacked(), self._recent, strict=True):
+        for (event, slot, learned, fell), (_, _, _, packed) in zip(self._unpacked(), self._recent, strict=True):
             taken = learned and event >= since
             if taken:
-                self._of(hour)[:] -= fell
-            kept.append((event, hour, learned and not taken, packed))
+                self._of(slot)[:] -= fell
+            kept.append((event, slot, learned and not taken, packed))
         self._recent = deque(kept, maxlen=MEMORY)
 
     def snapshot(self) -> RegionsState:
@@ -254,7 +276,8 @@ class Regions:
         return RegionsState(
             thresholds=self._thresholds.tolist(),
             home=self._home.tolist(),
-            counts={hour: self._counts[hour].astype(np.int64).tolist() for hour in sorted(self._counts)},
+            lately=self._lately.tolist(),
+            counts={slot: self._counts[slot].astype(np.int64).tolist() for slot in sorted(self._counts)},
             sums=self._sums.tolist(),
             walks=self._walks.tolist(),
             began=self._began.tolist(),
@@ -271,7 +294,7 @@ class Regions:
         """
         size = len(self._scores)
         sums, walks, began = (np.array(rows, dtype=np.float64) for rows in (state.sums, state.walks, state.began))
-        counts = {hour: np.array(rows, dtype=np.float64) for hour, rows in state.counts.items()}
+        counts = {slot: np.array(rows, dtype=np.float64) for slot, rows in state.counts.items()}
         shapes = {
             sums.shape,
             walks.shape,
@@ -289,6 +312,7 @@ class Regions:
         self._thresholds = np.array(state.thresholds)
         self._ready = np.isfinite(self._thresholds).astype(np.float64)
         self._home = np.array(state.home, dtype=np.int64)
+        self._lately = np.array(state.lately, dtype=np.float64)
         self._counts, self._sums, self._walks, self._began = counts, sums, walks, began
         self._recent = deque(state.recent, maxlen=MEMORY)
         self._measure()

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.conversations import Conversations
-from detectors.monitor import DAY_SECONDS, HOUR_SECONDS, Budget, Feature, Monitor
-from detectors.sequential import ODDS, OVERSHOOT
+from detectors.monitor import DAY_SECONDS, Budget, Feature, Monitor
+from detectors.sequential import FEW, LEAST, LENIENT, MEMORY, MOST, ODDS, OVERSHOOT
 
 __all__ = ["FEATURES", "SCORES", "Clustered", "Cycle", "Exchangeable", "Null", "Twins", "run_lengths"]
 
@@ -47,30 +47,28 @@ class Twins:
         self._counts: dict[int, Floats] = {}
         self.statistic = np.zeros(runs)
 
-    def hour(self, time: float) -> int:
-        """Return the group of an event."""
-        return int(time // HOUR_SECONDS % 24) if self._budget.hourly else 0
-
     def begin(self, reference: Floats, times: Floats) -> None:
         """Fix the regions of each run by its own reference, (runs, n, scores), observed at ``times``, (n,)."""
         values = reference[:, :, self._columns] * self._signs
-        hours = np.array([self.hour(time) for time in times])
+        slots = np.array([self._budget.slot(time) for time in times])
         count = values.shape[1]
         ordered = np.sort(values, axis=1)
         ranks = [count - min(count, max(1, round(part * (count + 1)))) for part in self._fractions]
         self._thresholds = ordered[:, ranks, np.arange(len(ranks))]
-        groups = sorted(set(hours.tolist()))
+        inside = np.array([count - rank for rank in ranks])
+        self._lately = np.tile(inside / (count + 1), (len(values), 1))
+        groups = sorted(set(slots.tolist()))
         self._home = groups[0] if len(groups) == 1 else -1
-        for hour in groups:
-            mine = hours == hour
-            counts = self._of(hour)
+        for slot in groups:
+            mine = slots == slot
+            counts = self._of(slot)
             counts[:, 0] += (values[:, mine] >= self._thresholds[:, None]).sum(axis=1)
             counts[:, 1] += mine.sum()
 
-    def _of(self, hour: int) -> Floats:
-        counts = self._counts.get(hour)
+    def _of(self, slot: int) -> Floats:
+        counts = self._counts.get(slot)
         if counts is None:
-            counts = self._counts[hour] = np.zeros((len(self._sums), 2, len(self._signs)))
+            counts = self._counts[slot] = np.zeros((len(self._sums), 2, len(self._signs)))
         return counts
 
     def wait(self) -> None:
@@ -78,17 +76,21 @@ class Twins:
         self._sums += 1.0
         self._measure()
 
-    def update(self, scores: Floats, hour: int, chance: Floats) -> None:
+    def update(self, scores: Floats, slot: int, chance: Floats) -> None:
         """Take an event that is: scores, (runs, scores), and a uniform number a run."""
-        counts = self._of(hour)
+        counts = self._of(slot)
         inside = scores[:, self._columns] * self._signs >= self._thresholds
-        share = (counts[:, 0] / (counts[:, 1] + 1.0))[:, None, :]
+        few = (counts[:, 1] < FEW) & (slot != self._home)
+        lenient = np.minimum(LENIENT * self._lately + LEAST, MOST)
+        share = np.where(few, lenient, counts[:, 0] / (counts[:, 1] + 1.0))[:, None, :]
         most = (OVERSHOOT * self._budget.limit / (self.statistic + 1.0))[:, None, None]
         spare = 1.0 - most * share
         cut = np.where(spare > 0.0, most * (1.0 - share) / np.maximum(spare, 1e-12), ODDS[-1])
         odds = np.minimum(_RAISED, np.maximum(cut, 1.0))
         others = 1.0 / (1.0 + (odds - 1.0) * share)
-        won = inside if hour == self._home else inside & (chance[:, None] * (counts[:, 0] + 1.0) < counts[:, 0])
+        sure = few | (slot == self._home)
+        won = inside & (sure | (chance[:, None] * (counts[:, 0] + 1.0) < counts[:, 0]))
+        self._lately += (inside - self._lately) / MEMORY
         self._sums = (self._sums + 1.0) * np.where(won[:, None, :], odds * others, others)
         counts[:, 0] += inside
         counts[:, 1] += 1.0
@@ -100,8 +102,8 @@ class Twins:
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Drop the runs that are not chosen."""
         self._sums, self.statistic = self._sums[chosen], self.statistic[chosen]
-        self._thresholds = self._thresholds[chosen]
-        self._counts = {hour: counts[chosen] for hour, counts in self._counts.items()}
+        self._thresholds, self._lately = self._thresholds[chosen], self._lately[chosen]
+        self._counts = {slot: counts[chosen] for slot, counts in self._counts.items()}
 
 
 class Null(abc.ABC):
@@ -214,7 +216,7 @@ def run_lengths(
                 begun = number
             continue
         if looked_at:
-            twins.update(scores, twins.hour(time), rng.random(len(alive)))
+            twins.update(scores, budget.slot(time), rng.random(len(alive)))
         else:
             twins.wait()
         alarmed = going & (twins.statistic >= budget.limit)

@@ -25,9 +25,9 @@ def warmed(rng, signs=(1.0,), count=40, fraction=0.1, limit=LIMIT):
     return made
 
 
-def feed(made, values, *, first=0, hour=0, alarm=False):
+def feed(made, values, *, first=0, slot=0, alarm=False):
     for number, value in enumerate(values, start=first):
-        made.update(np.array([value]), Moment(number, float(number), hour, 1.0, 0.5), alarm=alarm)
+        made.update(np.array([value]), Moment(number, float(number), slot, 1.0, 0.5), alarm=alarm)
 
 
 def test_the_budget_is_kept_and_not_wasted():
@@ -45,10 +45,10 @@ def test_conversations_do_not_spend_the_budget_and_would_if_each_message_counted
     assert spent < 0.6
 
 
-@pytest.mark.parametrize("hourly", [False, True])
-def test_the_simulation_is_the_monitor_event_by_event(hourly):
+@pytest.mark.parametrize("daily", [False, True])
+def test_the_simulation_is_the_monitor_event_by_event(daily):
     rng = np.random.default_rng(4)
-    budget = Budget(limit=300, hourly=hourly)
+    budget = Budget(limit=300, daily=daily)
     monitor, twins = Monitor(FEATURES, budget), Twins(FEATURES, budget, 1)
     scores, chances = rng.standard_normal((900, SCORES)), rng.random(900)
     twins.begin(scores[None, :200], np.arange(200) * 30.0)
@@ -56,7 +56,7 @@ def test_the_simulation_is_the_monitor_event_by_event(hourly):
         if number >= 200 and number % 7 == 0:
             twins.wait()
         elif number >= 200:
-            twins.update(scores[None, number], twins.hour(number * 30.0), chances[number : number + 1])
+            twins.update(scores[None, number], budget.slot(number * 30.0), chances[number : number + 1])
         taken = None if number >= 200 and number % 7 == 0 else scores[number]
         monitor.update(Observation(id=str(number), time=number * 30.0, features={}), taken, float(chances[number]))
         if number >= 200:
