@@ -81,6 +81,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         Who sent it, as an id.
     prompt
         Of an answer to one of Weir's own fixed prompts: which, as an id; else empty.
+    conversation
+        A mark of the conversation that it belongs to; empty where it stands alone.
+    embedding_version
+        Which frozen model made the embedding.
     """
 
     id: str
@@ -89,6 +93,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     embedding: bytes | None = None
     principal: str = ""
     prompt: str = ""
+    conversation: str = ""
+    embedding_version: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,8 @@ def observation_of(signal: Signal) -> Observation:
         embedding=signal.embedding,
         principal=signal.principal,
         prompt=signal.prompt,
+        conversation=signal.conversation,
+        embedding_version=signal.embedding_version,
     )
 
 
