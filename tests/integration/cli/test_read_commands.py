@@ -172,6 +172,7 @@ async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
             "trace_id",
             "causation_ids",
             "silenced",
+            "sentinels",
         }
         following = await commands.start("alerts", "--follow", "--since", "1h")
         with contextlib.suppress(ProcessLookupError):
