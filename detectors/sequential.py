@@ -13,13 +13,13 @@ Bets are cut, before their value is known, so that the average never jumps far p
 """
 
 import hashlib
-from collections import deque
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from detectors.recent import MEMORY, Change, Recent, Remembered
 
 __all__ = [
     "FEW",
@@ -41,8 +41,6 @@ Floats = NDArray[np.float64]
 ODDS: Final = (3.0, 12.0)
 #: How far past the limit a bet may carry the average.
 OVERSHOOT: Final = 1.1
-#: Observations that are remembered one by one: a change is taken back out of the counts this far, at most.
-MEMORY: Final = 160
 #: A time of the day with fewer values than this of its own is held to a share that is lenient: a daily cycle of one standard
 #: deviation up and down doubles a tail of 3 % within about an hour.
 FEW: Final = 50
@@ -55,15 +53,6 @@ def tie_break(seed: int, identity: str) -> tuple[float, float]:
     digest = hashlib.blake2b(f"{seed}\0{identity}".encode("utf-8", "replace"), digest_size=16).digest()
     high, low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
     return (high + 0.5) / 2.0**64, (low + 0.5) / 2.0**64
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sums of one region say: the event and the time it changed at, and its share before and since."""
-
-    event: float
-    time: float
-    share_before: float
-    share_since: float
 
 
 class Moment(NamedTuple):
@@ -96,9 +85,7 @@ class RegionsState(msgspec.Struct, frozen=True, kw_only=True):
     lately: list[float]
     counts: dict[int, list[list[int]]]
     sums: list[list[float]]
-    walks: list[list[float]]
-    began: list[list[list[float]]]
-    recent: list[tuple[int, int, bool, bytes]]
+    recent: list[Remembered]
 
 
 class Regions:
@@ -131,12 +118,9 @@ class Regions:
         self._lately = np.zeros(size)
         self._counts: dict[int, Floats] = {}
         self._sums = np.zeros((len(ODDS), size))
-        # A second view of the same bets, which says when a change began: products that begin anew where they fall below
-        # one (CUSUM: Page, Biometrika 1954), and the event and time at which they did.
-        self._walks = np.ones((len(ODDS), size))
-        self._began = np.zeros((2, len(ODDS), size))
-        # (event, slot, whether it was learned, packed: which regions it is inside, which it has a score for)
-        self._recent: deque[tuple[int, int, bool, bytes]] = deque(maxlen=MEMORY)
+        #: The group that all of the reference came from, in every region; -1 where there is none.
+        self._only_home = -1
+        self._recent = Recent(size)
         self.statistic = 0.0
 
     def begin(self, region: int, reference: Floats, slots: NDArray[np.int64], fraction: float) -> None:
@@ -164,6 +148,11 @@ class Regions:
             counts[0, region] += int((values[slots == slot] >= threshold).sum())
             counts[1, region] += int((slots == slot).sum())
         self._lately[region] = inside / (len(values) + 1)
+        self._find_home()
+
+    def _find_home(self) -> None:
+        homes = {*self._home[self._ready > 0.0].tolist()}
+        self._only_home = homes.pop() if len(homes) == 1 else -1
 
     def _of(self, slot: int) -> Floats:
         counts = self._counts.get(slot)
@@ -191,29 +180,35 @@ class Regions:
         """
         values = scores[self._scores] * self._signs
         fell = np.empty((2, len(values)), dtype=np.bool_)
-        inside = np.greater_equal(values, self._thresholds, out=fell[0])
+        won = inside = np.greater_equal(values, self._thresholds, out=fell[0])
         seen = np.equal(values, values, out=fell[1])
         counts = self._of(moment.slot)
-        home = self._home == moment.slot
-        few = ~home & (counts[1] < FEW)
-        share = np.where(few, np.minimum(LENIENT * self._lately + LEAST, MOST), counts[0] / (counts[1] + 1.0)) * seen
+        share = counts[0] / (counts[1] + 1.0)
+        if moment.slot != self._only_home:
+            share, sure = self._elsewhere(counts, share, moment.slot)
+            won = inside & (sure | (moment.chance * (counts[0] + 1.0) < counts[0]))
+        share *= seen
         odds = _RAISED if alarm else self._cut(share, moment.step)
-        others = 1.0 / (1.0 + (odds - 1.0) * share)
-        # The reference fixed the region, so the urn is exact for the group it came from. For another one the chance of its
-        # next value lies between n_in / (n + 1) and (n_in + 1) / (n + 1): the lower is bet on, and a value inside wins
-        # n_in times in n_in + 1. A group with few values of its own is held to twice what was seen of late instead.
-        won = inside & (home | few | (moment.chance * (counts[0] + 1.0) < counts[0]))
-        bets = np.where(won, odds * others, others)
+        bets = 1.0 / (1.0 + (odds - 1.0) * share)
+        np.multiply(bets, odds, out=bets, where=won)
         self._sums += self._ready * moment.step
         self._sums *= bets
-        fresh = self._walks <= 1.0
-        self._began[0][fresh], self._began[1][fresh], self._walks[fresh] = moment.event, moment.time, 1.0
-        self._walks *= bets
         self._measure()
         if not alarm:
             counts += fell
             self._lately += (inside - self._lately) * seen / MEMORY
-        self._recent.append((moment.event, moment.slot, not alarm, np.packbits(fell).tobytes()))
+        self._recent.append(moment.event, moment.time, moment.slot, fell, learned=not alarm)
+
+    def _elsewhere(self, counts: Floats, share: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the shares to bet against in a group that the reference says little of, and whose wins are not drawn for.
+
+        The reference fixed the region, so the urn is exact for the group it came from. For another one the chance of its next
+        value lies between n_in / (n + 1) and (n_in + 1) / (n + 1): the lower is bet on, and a value inside wins n_in times
+        in n_in + 1. A group with few values of its own is held to twice what was seen of late instead.
+        """
+        home = self._home == slot
+        few = ~home & (counts[1] < FEW)
+        return np.where(few, np.minimum(LENIENT * self._lately + LEAST, MOST), share), home | few
 
     def _cut(self, share: Floats, step: float) -> Floats:
         """Return odds, (bets, m), under which no outcome carries the average past ``OVERSHOOT`` times the limit."""
@@ -233,7 +228,7 @@ class Regions:
 
     def restart(self) -> None:
         """Begin the sums anew, so that the next alarm has a budget of its own."""
-        self._sums[:], self._walks[:] = 0.0, 1.0
+        self._sums[:] = 0.0
         self.statistic = 0.0
 
     def leading(self) -> int:
@@ -241,35 +236,14 @@ class Regions:
         return int(np.argmax((self._weights * self._sums).sum(axis=0)))
 
     def change(self, region: int) -> Change:
-        """Return when a region's change began, by the walk that gained most an event, and its share before and since."""
-        now = self._recent[-1][0] if self._recent else 0
-        pace = np.log(np.maximum(self._walks[:, region], 1.0)) / (now + 1.0 - self._began[0, :, region])
-        since, time = self._began[:, int(np.argmax(pace)), region].tolist()
-        counted = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2))
-        after = [fell for when, _, _, fell in self._unpacked() if when >= since]
-        inside, seen = (sum(bool(fell[row, region]) for fell in after) for row in (0, 1))
-        return Change(
-            event=since,
-            time=time,
-            share_before=float(counted[0] / max(1.0, counted[1])),
-            share_since=inside / max(1, seen),
-        )
-
-    def _unpacked(self) -> Iterator[tuple[int, int, bool, NDArray[np.bool_]]]:
-        size = len(self._scores)
-        for event, slot, learned, packed in self._recent:
-            bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=2 * size)
-            yield event, slot, learned, bits.reshape(2, size).astype(np.bool_)
+        """Return when a region's share most likely rose, and by how much; see `Recent.change`."""
+        inside, seen = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2)).tolist()
+        return self._recent.change(region, inside / max(1.0, seen))
 
     def forget(self, since: float) -> None:
         """Take what was learned from event ``since`` on back out of the counts, so that a change does not become normal."""
-        kept = []
-        for (event, slot, learned, fell), (_, _, _, packed) in zip(self._unpacked(), self._recent, strict=True):
-            taken = learned and event >= since
-            if taken:
-                self._of(slot)[:] -= fell
-            kept.append((event, slot, learned and not taken, packed))
-        self._recent = deque(kept, maxlen=MEMORY)
+        for slot, fell in self._recent.take_back(since):
+            self._of(slot)[:] -= fell
 
     def snapshot(self) -> RegionsState:
         """Return an immutable copy of the state."""
@@ -279,9 +253,7 @@ class Regions:
             lately=self._lately.tolist(),
             counts={slot: self._counts[slot].astype(np.int64).tolist() for slot in sorted(self._counts)},
             sums=self._sums.tolist(),
-            walks=self._walks.tolist(),
-            began=self._began.tolist(),
-            recent=list(self._recent),
+            recent=self._recent.snapshot(),
         )
 
     def restore(self, state: RegionsState) -> None:
@@ -293,26 +265,16 @@ class Regions:
             It has another shape.
         """
         size = len(self._scores)
-        sums, walks, began = (np.array(rows, dtype=np.float64) for rows in (state.sums, state.walks, state.began))
+        sums = np.array(state.sums, dtype=np.float64)
         counts = {slot: np.array(rows, dtype=np.float64) for slot, rows in state.counts.items()}
-        shapes = {
-            sums.shape,
-            walks.shape,
-            began.shape[1:],
-            (len(ODDS), len(state.thresholds)),
-            (len(ODDS), len(state.home)),
-        }
-        packed = {len(row[3]) for row in state.recent}
+        shapes = {sums.shape, *((len(ODDS), len(rows)) for rows in (state.thresholds, state.home, state.lately))}
         if shapes != {self._sums.shape} or any(rows.shape != (2, size) for rows in counts.values()):
             raise ValueError(f"{size} regions cannot take the state of {len(state.thresholds)}")
-        if packed - {(2 * size + 7) // 8}:
-            raise ValueError(
-                f"observations of {size} regions are {(2 * size + 7) // 8} bytes, the state's {sorted(packed)}"
-            )
+        self._recent.restore(state.recent)
         self._thresholds = np.array(state.thresholds)
         self._ready = np.isfinite(self._thresholds).astype(np.float64)
         self._home = np.array(state.home, dtype=np.int64)
         self._lately = np.array(state.lately, dtype=np.float64)
-        self._counts, self._sums, self._walks, self._began = counts, sums, walks, began
-        self._recent = deque(state.recent, maxlen=MEMORY)
+        self._counts, self._sums = counts, sums
+        self._find_home()
         self._measure()

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from detectors.conversations import Conversations
 from detectors.monitor import DAY_SECONDS, Budget, Feature, Monitor
-from detectors.sequential import FEW, LEAST, LENIENT, MEMORY, MOST, ODDS, OVERSHOOT
+from detectors.recent import MEMORY
+from detectors.sequential import FEW, LEAST, LENIENT, MOST, ODDS, OVERSHOOT
 
 __all__ = ["FEATURES", "SCORES", "Clustered", "Cycle", "Exchangeable", "Null", "Twins", "run_lengths"]
 

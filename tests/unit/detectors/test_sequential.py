@@ -7,7 +7,8 @@ from detectors.base import Observation
 from detectors.conversations import Conversations
 from detectors.evaluate.budget import FEATURES, SCORES, Clustered, Exchangeable, Twins, run_lengths
 from detectors.monitor import Budget, Monitor
-from detectors.sequential import MEMORY, ODDS, OVERSHOOT, Moment, Regions, tie_break
+from detectors.recent import MEMORY
+from detectors.sequential import ODDS, OVERSHOOT, Moment, Regions, tie_break
 
 LIMIT = 200
 
