@@ -19,9 +19,9 @@ from msgspec import Meta
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.embedding import unpack
-from detectors.monitor import Feature, Monitor, MonitorState
-from detectors.numeric import place
-from detectors.sequential import BINS, tie_break
+from detectors.monitor import Budget, Feature, Monitor, MonitorState
+from detectors.numeric import BINS, place
+from detectors.sequential import tie_break
 
 __all__ = ["SENTINEL", "SentinelConfig", "SentinelDetector"]
 
@@ -120,10 +120,12 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
 
     def _reset(self) -> None:
         config = self.config
-        share = (1 - config.embedding_share) / len(NUMBERS)
-        features = {EMBEDDING: Feature(tails=1, share=config.embedding_share)}
-        features |= {name: Feature(tails=2, share=share) for name in NUMBERS}
-        self._monitor = Monitor(features, limit=config.alarm_every_events, warm_up=config.reference_events)
+        share, warm_up = (1 - config.embedding_share) / len(NUMBERS), config.reference_events
+        features = {EMBEDDING: Feature(tails=1, share=config.embedding_share, warm_up=warm_up)}
+        features |= {name: Feature(tails=2, share=share, warm_up=warm_up) for name in NUMBERS}
+        # Answers come one at a time, to prompts that never change: neither conversations nor a time of the day.
+        budget = Budget(limit=config.alarm_every_events, daily=False, conversation_events=0)
+        self._monitor = Monitor(features, budget)
         self._prompts: dict[str, _Prompt] = {}
         self._alarmed = 0
 
@@ -145,14 +147,14 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         prompt = self._prompt(observation.prompt)
         values = self._values(prompt, observation)
         seed, identity = self.config.seed, observation.id
-        placed = {}
+        scores = self._monitor.blank.copy()
         for name, value in values.items():
             ranks = prompt.ranks.setdefault(name, _Ranks())
-            p = ranks.p_value(value, tie_break(seed, identity, name))
-            placed[name] = (min(BINS - 1, int((1.0 - p) * BINS)), tie_break(seed, identity, f"{name}/rank"))
+            tie, _ = tie_break(seed, f"{identity}\0{name}")
+            scores[self._monitor.columns(name)] = 1.0 - ranks.p_value(value, tie)
         prompt.moved = any(prompt.ranks[name].is_new(value) for name, value in values.items())
         was = self._monitor.alarm
-        self._monitor.update(placed)
+        self._monitor.update(observation, scores, tie_break(seed, identity)[1])
         self._learn(prompt, values, was=was)
 
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
