@@ -185,7 +185,10 @@ class Verdict(EventData, frozen=True, kw_only=True):
 
 
 class Signal(EventData, frozen=True, kw_only=True):
-    """Numeric features of one event, for the keyed detectors; `prompt` names the fixed prompt that a sentinel's answer is to."""
+    """Numeric features of one event, for the keyed detectors.
+
+    ``conversation`` is a mark of its conversation, not the id; ``prompt`` names the fixed prompt that a sentinel's answer is to.
+    """
 
     event_type: ClassVar[str] = "weir.signal.v1"
 
@@ -201,6 +204,7 @@ class Signal(EventData, frozen=True, kw_only=True):
     features: dict[str, float] = {}
     embedding: bytes | None = None
     embedding_version: str = ""
+    conversation: str = ""
     prompt: str = ""
 
 

@@ -165,6 +165,7 @@ def test_no_identity_or_text_is_held_in_a_finding(name):
     findings = feed(create_stream(name, FAST), observations(100))
     known = {
         "embedding",
+        "topics",
         "characters",
         "words",
         "latency_seconds",
