@@ -72,7 +72,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     fractions: tuple[float, ...] = (0.03, 0.1, 0.3)
 
 
-class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
+class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
     """A snapshot of a `Monitor`; ``waiting`` holds the first values of a feature, and the slot of the day of each."""
 
     regions: RegionsState
@@ -253,7 +253,7 @@ class Monitor:
             alarm=self._alarm,
         )
 
-    def restore(self, state: MonitorState) -> None:
+    def restore(self, state: msgspec.Struct) -> None:
         """Continue from a snapshot.
 
         Raises
@@ -261,6 +261,8 @@ class Monitor:
         ValueError
             It tracks other features, or its regions have another shape.
         """
+        if not isinstance(state, MonitorState):
+            raise ValueError(f"a monitor of e-detectors cannot take a {type(state).__name__}")  # noqa: TRY004 - as `restoring` has it
         widths = {name: {len(values) for _, values in rows} for name, rows in state.waiting.items()}
         if any(name not in self._features or widths[name] - {self._features[name].scores} for name in widths):
             raise ValueError(f"a monitor of {sorted(self._features)} cannot take the first values of {sorted(widths)}")

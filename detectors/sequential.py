@@ -212,9 +212,10 @@ class Regions:
 
     def _cut(self, share: Floats, step: float) -> Floats:
         """Return odds, (bets, m), under which no outcome carries the average past ``OVERSHOOT`` times the limit."""
-        most = OVERSHOOT * self.limit / (self.statistic + step)
-        if most >= ODDS[-1]:
+        room = self.statistic + step
+        if room * ODDS[-1] <= OVERSHOOT * self.limit:
             return _RAISED
+        most = OVERSHOOT * self.limit / room
         spare = 1.0 - most * share
         cut: Floats = np.where(spare > 0.0, most * (1.0 - share) / np.maximum(spare, 1e-12), ODDS[-1])
         odds: Floats = np.minimum(_RAISED, np.maximum(cut, 1.0))
