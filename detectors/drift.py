@@ -28,6 +28,8 @@ TOPICS = "topics"
 Vectors = NDArray[np.float32]
 #: Equal distances are told apart by so much, at random.
 _TIE = 1e-6
+#: So many embeddings of another version in a row begin the reference anew; fewer are a worker that is being replaced.
+_RENEW = 20
 #: Share of the first embeddings that is not part of the reference, but the first history of distances to it.
 _HELD_OUT = 3
 
@@ -80,6 +82,8 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
     reference: list[bytes]
+    embedding_version: str
+    others: int
     topics: TopicsState
     monitor: MonitorState | RiverState
     moments: dict[str, MomentsState]
@@ -128,7 +132,11 @@ class DriftDetector(StreamDetector[DriftConfig]):
         self._distance = self._monitor.columns(EMBEDDING)
         self._nearness = self._monitor.columns(TOPICS) if self._topic_count else slice(0, 0)
         self._numbers = NumericFeatures(config.features)
+        self._begin("")
+
+    def _begin(self, version: str) -> None:
         self._topics = Topics()
+        self._version, self._others = version, 0
         self._reference: list[bytes] = []
         self._matrix: Vectors | None = None
 
@@ -160,8 +168,11 @@ class DriftDetector(StreamDetector[DriftConfig]):
         """Write what is read from the embedding; nothing without one, or while the reference fills."""
         monitor = self._monitor
         data = observation.embedding
+        if data and observation.embedding_version != self._version and not self._renewed(observation.embedding_version):
+            return
         if not data or len(data) % 2 or (self._reference and len(data) != len(self._reference[0])):
             return
+        self._others = 0
         vector = unpack(data)
         if not math.isfinite(float(vector @ vector)):
             return
@@ -179,6 +190,16 @@ class DriftDetector(StreamDetector[DriftConfig]):
             self._topics.update(monitor.events, near)
             scores[self._nearness] = near + tie
 
+    def _renewed(self, version: str) -> bool:
+        """Whether embeddings of this other version are read from now on: distances between versions mean nothing."""
+        self._others += 1
+        if self._reference and self._others < _RENEW:
+            return False
+        if self._reference:
+            self._monitor.renew(*((EMBEDDING, TOPICS) if self._topic_count else (EMBEDDING,)))
+        self._begin(version)
+        return True
+
     def _rows(self) -> Vectors:
         """Return the reference and the topics' centres as rows, unpacked when first needed: most streams are idle."""
         if self._matrix is None:
@@ -193,6 +214,8 @@ class DriftDetector(StreamDetector[DriftConfig]):
         """Return the state; see `StreamDetector.snapshot`."""
         state = _State(
             reference=list(self._reference),
+            embedding_version=self._version,
+            others=self._others,
             topics=self._topics.snapshot(),
             monitor=self._monitor.snapshot(),
             moments=self._numbers.snapshot(),
@@ -211,3 +234,4 @@ class DriftDetector(StreamDetector[DriftConfig]):
             if len(sizes) > 1 or any(size % 2 for size in sizes):
                 raise ValueError(f"a reference has embeddings of one even length, the state of {sorted(sizes)}")
             self._reference = list(body.reference)
+            self._version, self._others = body.embedding_version, body.others

@@ -149,6 +149,15 @@ class Monitor:
         """Return where a feature's scores are in `update`'s."""
         return self._columns[feature]
 
+    def renew(self, *names: str) -> None:
+        """Begin these features anew: what they were measured by has changed."""
+        self._regions.renew(np.array([row[0] in names for row in self.layout]))
+        self._waiting = {
+            name: self._waiting.get(name, []) for name in self._features if name in {*self._waiting, *names}
+        }
+        for name in names:
+            self._waiting[name] = []
+
     def takes(self, observation: Observation) -> bool:
         """Whether an event is looked at: one that speaks for a conversation that was not heard of late."""
         return self._conversations.new(observation.conversation, self._events)

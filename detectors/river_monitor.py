@@ -114,6 +114,12 @@ class RiverMonitor:
         """Return where a feature's scores are in `update`'s."""
         return self._columns[feature]
 
+    def renew(self, *names: str) -> None:
+        """Begin these features anew; see `Monitor.renew`."""
+        for column in (column for column, name in enumerate(self._names) if name in names):
+            self._values[column], self._seen[column] = [], 0
+            self._detectors[column] = self._make(self._threshold)
+
     def takes(self, observation: Observation) -> bool:
         """Whether an event is looked at; see `Monitor.takes`."""
         return self._conversations.new(observation.conversation, self.events)

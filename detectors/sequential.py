@@ -154,6 +154,13 @@ class Regions:
         homes = {*self._home[self._ready > 0.0].tolist()}
         self._only_home = homes.pop() if len(homes) == 1 else -1
 
+    def renew(self, regions: NDArray[np.bool_]) -> None:
+        """Forget all of these regions, (m,): they wait for another reference."""
+        self._thresholds[regions], self._ready[regions], self._home[regions] = np.inf, 0.0, -1
+        self._sums[:, regions], self._lately[regions] = 0.0, 0.0
+        self._find_home()
+        self._measure()
+
     def _of(self, slot: int) -> Floats:
         counts = self._counts.get(slot)
         if counts is None:

@@ -82,6 +82,19 @@ def test_an_embedding_of_another_version_is_not_compared():
     assert len(detector.snapshot()) == pytest.approx(len(before), abs=40)
 
 
+def test_another_version_of_the_embedding_begins_anew_and_is_no_drift():
+    rng = np.random.default_rng(10)
+    detector = create_stream("drift", FAST | {"features": []})
+    assert first_alarm(detector, prompts(rng, [0, 1], 100, "a")) == (None, None)
+    other = [msgspec.structs.replace(event, embedding_version="2") for event in prompts(rng, [7, 8], 120, "b")]
+    assert first_alarm(detector, other[:10] + prompts(rng, [0, 1], 10, "c") + other[10:]) == (None, None)
+    delay, _ = first_alarm(
+        detector, [msgspec.structs.replace(e, embedding_version="2") for e in prompts(rng, [3], 60, "d")]
+    )
+    assert delay is not None
+    assert delay <= 20
+
+
 def answers(rng, count, tag, latency=1.0, failing=0.01):
     return [
         Observation(
