@@ -14,11 +14,13 @@ from detectors.drift import DriftDetector
 from detectors.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
 from detectors.errors import ConfigError, UnknownDetectorError
 from detectors.pii import PiiDetector
+from detectors.repetition import RepetitionDetector
 
 __all__ = ["STREAM", "TEXT", "create", "create_stream", "create_text"]
 
 TEXT: dict[str, type[TextDetector[Any]]] = {
-    detector.name: detector for detector in (PiiDetector, ToxicityDetector, InjectionDetector, RefusalDetector)
+    detector.name: detector
+    for detector in (PiiDetector, ToxicityDetector, InjectionDetector, RefusalDetector, RepetitionDetector)
 }
 STREAM: dict[str, type[StreamDetector[Any]]] = {
     detector.name: detector for detector in (DriftDetector, AnomalyDetector)
