@@ -13,6 +13,7 @@ from detectors.base import Detector, StreamDetector, TextDetector
 from detectors.drift import DriftDetector
 from detectors.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
 from detectors.errors import ConfigError, UnknownDetectorError
+from detectors.language import LanguageDetector
 from detectors.pii import PiiDetector
 from detectors.repetition import RepetitionDetector
 
@@ -20,7 +21,14 @@ __all__ = ["STREAM", "TEXT", "create", "create_stream", "create_text"]
 
 TEXT: dict[str, type[TextDetector[Any]]] = {
     detector.name: detector
-    for detector in (PiiDetector, ToxicityDetector, InjectionDetector, RefusalDetector, RepetitionDetector)
+    for detector in (
+        PiiDetector,
+        ToxicityDetector,
+        InjectionDetector,
+        RefusalDetector,
+        LanguageDetector,
+        RepetitionDetector,
+    )
 }
 STREAM: dict[str, type[StreamDetector[Any]]] = {
     detector.name: detector for detector in (DriftDetector, AnomalyDetector)

@@ -13,12 +13,13 @@ from stream.deadletter import DeadLetters
 from stream.errors import ModelsLost, StreamError
 from stream.runtime import BaseApp, Window
 from stream.score.batches import Batcher
-from stream.score.engine import Item, Scored
+from stream.score.engine import Scored
 from stream.score.features import sampled
 from stream.score.metrics import ScoreMetrics
 from stream.score.outputs import (
     SOURCE,
     finding_event,
+    item_of,
     owed,
     signal_event,
     text_of,
@@ -159,7 +160,7 @@ class ScoreAgent:
         detectors = owed(data)
         if not detectors and not embed:
             return Scored()
-        return await self._parts.batcher.score(Item(text=text, owed=detectors, embed=embed), span)
+        return await self._parts.batcher.score(item_of(data, detectors, embed=embed), span)
 
     def _outputs(self, event: Event, outcome: Outcome, span: Span) -> list[Event]:
         """Return verdicts, findings and the signal, each with the span that it came from."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from detectors.base import Score
-from stream.score.engine import Scored
+from detectors.base import Score, Turn
+from stream.score.engine import Item, Scored
 from stream.score.features import request_features, response_features
 from stream.score.pool import Outcome
 from stream.wire import Event, FindingRecord, RequestRecord, ResponseRecord, Signal, Span, Verdict, stream_key
@@ -14,6 +14,7 @@ __all__ = [
     "MAX_SPANS",
     "SOURCE",
     "finding_event",
+    "item_of",
     "owed",
     "side_of",
     "signal_event",
@@ -48,6 +49,13 @@ def owed(data: Inference) -> tuple[str, ...]:
     if isinstance(data, ResponseRecord) and not data.text:
         return ()
     return tuple(dict.fromkeys(data.owed))
+
+
+def item_of(data: Inference, detectors: tuple[str, ...], *, embed: bool = False) -> Item:
+    """Return what a model process is given of a record: its text, and the prompt that came with an answer."""
+    context = data.context if isinstance(data, ResponseRecord) else ()
+    turns = tuple(Turn(role=message.role, content=message.content) for message in context)
+    return Item(text=text_of(data), owed=detectors, context=turns, embed=embed)
 
 
 def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -> list[Verdict]:
