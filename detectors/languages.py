@@ -88,8 +88,10 @@ class LanguageModel:
         prose = _NO_PROSE.sub(" ", without_surrogates(text)).strip()
         prose = prose.lower() if prose.isupper() else prose  # shouting is taken for other languages
         count = letters(prose)
-        labels, chances = self._model.predict(prose, k=1) if count else ((), ())
-        if not labels:
+        if not count:
+            return Guess(language="", probability=0.0, letters=0)
+        labels, chances = self._model.predict(prose, k=1)
+        if not labels:  # none of its character groups are known
             return Guess(language="", probability=0.0, letters=count)
         return Guess(
             language=str(labels[0]).removeprefix("__label__"), probability=min(1.0, float(chances[0])), letters=count

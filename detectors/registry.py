@@ -13,6 +13,7 @@ from detectors.base import Detector, StreamDetector, TextDetector
 from detectors.drift import DriftDetector
 from detectors.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
 from detectors.errors import ConfigError, UnknownDetectorError
+from detectors.hub import HubDetector
 from detectors.language import LanguageDetector
 from detectors.pii import PiiDetector
 from detectors.repetition import RepetitionDetector
@@ -26,6 +27,7 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
         ToxicityDetector,
         InjectionDetector,
         RefusalDetector,
+        HubDetector,
         LanguageDetector,
         RepetitionDetector,
     )

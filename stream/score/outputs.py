@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 SOURCE = "weir/score"
-#: One event is enough for these; refusal is a matter of its rate, and stays a feature.
-FINDING_DETECTORS = frozenset({"pii", "toxicity", "injection"})
+#: One event is enough for these; refusal and what is experimental are a matter of their rate, and stay features.
+FINDING_DETECTORS = frozenset({"pii", "toxicity", "injection", "hub"})
 #: A verdict stays under the broker's record limit.
 MAX_SPANS = 2_000
 ERROR = "error"
