@@ -22,6 +22,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "retraining": ("weir.cli.retraining", "retraining", "Retraining events: requested, suppressed and why."),
     "replay": ("weir.cli.replay", "replay_command", "What another version of a detector would have alerted on."),
     "show": ("weir.cli.show", "show", "All that is known of one request."),
+    "explain": ("weir.cli.explain", "explain", "Which words made an event alert."),
     "score": ("weir.cli.score", "score", "Run the detectors over lines of text; no broker, no server."),
     "eval": ("weir.cli.evaluate", "evaluate", "Detectors measured on labelled data: quality, calibration, cost."),
     "train-detector": ("weir.cli.train", "train_detector", "Train a detector's weights; writes a model card."),

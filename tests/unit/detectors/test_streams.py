@@ -39,7 +39,7 @@ def first_alarm(detector, events):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_new_topic_is_told_soon_and_by_name(seed):
     rng = np.random.default_rng(seed)
-    detector = create_stream("drift", FAST)
+    detector = create_stream("drift", FAST | {"alarm_every_events": 10_000})
     assert first_alarm(detector, prompts(rng, [0, 1, 2], 100, "a")) == (None, None)
     delay, finding = first_alarm(detector, prompts(rng, [7], 60, "b"))
     assert delay is not None
