@@ -12,7 +12,7 @@ from detectors.evaluate.columns import parse_columns, read_cases
 from detectors.evaluate.known import SHIPPED_SEED, Known, known_sets, ordinary_prompts, sample
 from detectors.evaluate.labelled import LabelledSet
 from detectors.evaluate.report import Evaluated, evaluate, measure_cost
-from detectors.evaluate.streams import anomaly, drift
+from detectors.evaluate.studies import study
 from detectors.progress import Progress
 from detectors.provenance import data_files, machine, versions
 from detectors.registry import STREAM, TEXT, create
@@ -31,7 +31,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     names
-        Detectors; empty for every one that the data can measure.
+        Detectors; empty for every one that the data can measure, or for none where studies are named.
+    studies
+        Studies of stream detectors, beside those that are named like one of ``names``.
     limit
         Texts a source, at most; 0 takes all.
     runs
@@ -43,6 +45,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     names: Sequence[str] = ()
+    studies: Sequence[str] = ()
     data: Path | None = None
     file: Path | None = None
     columns: str = ""
@@ -80,7 +83,7 @@ def run(asked: Asked, progress: Progress) -> Report:
     begun = datetime.now(UTC)
     progress("reading the data", 0, 0)
     text, stream = _names(asked)
-    for name in (*text, *stream):
+    for name in (*text, *(study(one).detector for one in stream)):
         create(name, asked.options.get(name))  # a name or an option that is wrong, before any work
     known = _own_file(asked, text) if asked.file else _folder(asked, text)
     evaluated = _text(asked, text, known, progress) if text else []
@@ -98,11 +101,12 @@ def run(asked: Asked, progress: Progress) -> Report:
 
 
 def _names(asked: Asked) -> tuple[list[str], list[str]]:
-    """Return the text detectors and the stream detectors to measure."""
+    """Return the text detectors to measure, and the studies of stream detectors."""
     names = list(dict.fromkeys(asked.names))
     if asked.file is None:
-        names = names or [*TEXT, *STREAM]
-        return [name for name in names if name not in STREAM], [name for name in names if name in STREAM]
+        names = names or ([] if asked.studies else [*TEXT, *STREAM])
+        studies = dict.fromkeys([*(name for name in names if name in STREAM), *asked.studies])
+        return [name for name in names if name not in STREAM], list(studies)
     if not names and parse_columns(asked.columns).spans:
         names = [SPANS_DETECTOR]
     if not names:
@@ -152,8 +156,6 @@ def _streams(asked: Asked, names: Sequence[str], progress: Progress) -> list[Map
     rows: list[Mapping[str, Any]] = []
     for index, name in enumerate(names):
         progress("simulating streams", index, len(names))
-        if name == "anomaly":
-            rows += anomaly(asked.runs, asked.seed)
-        elif asked.data:
-            rows += drift(asked.data, asked.runs, asked.seed)
+        if asked.data:
+            rows += study(name).run(asked.data, asked.runs, asked.seed)
     return rows

@@ -115,6 +115,16 @@ def test_a_folder_is_read_for_what_it_holds_and_what_is_not_there_is_said(tmp_pa
     ]
 
 
+def test_a_study_of_a_stream_runs_by_name_alone(tmp_path):
+    presidio_file(tmp_path / "data")
+    result = weir("--data", "data", "--detector", "anomaly", "--runs", "1", "--json", "out.json")
+    assert result.exit_code == 0, result.stderr
+    assert "latency three times as long" in result.stdout
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["detectors"] == []
+    assert [row["detector"] for row in report["streams"]] == ["anomaly"] * 3
+
+
 def test_the_configured_threshold_is_what_is_measured(tmp_path):
     presidio_file(tmp_path / "data")
     (tmp_path / "weir.toml").write_text("[detectors.options.pii]\nthreshold = 1.0\n")
@@ -131,6 +141,7 @@ def test_the_configured_threshold_is_what_is_measured(tmp_path):
         (["--data", "nowhere"], "nowhere is no folder"),
         (["--data", "."], "holds none of the"),
         (["--data", ".", "--detector", "pi"], "no detector is named 'pi': choose one of pii"),
+        (["--data", ".", "--study", "speed"], "there is no study 'speed': choose one of drift"),
         (["--file", "a.csv"], "--file wants --columns, for example"),
         (["--file", "a.csv", "--columns", "text=t,label=l"], "which detector should flag these texts"),
         (["--file", "a.csv", "--columns", "text=t,label=l", "--detector", "drift"], "drift reads a stream"),
