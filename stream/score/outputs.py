@@ -174,8 +174,8 @@ def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
         features=features,
         embedding=scored.embedding,
         embedding_version=scored.embedding_version,
-        prompt=prompt_of(data),
         conversation=inference_key(data.tenant, data.conversation_id)[:_MARK] if data.conversation_id else "",
+        prompt=prompt_of(data),
     )
     return Event(
         id=f"{event.id}/signal",

@@ -204,8 +204,8 @@ class Signal(EventData, frozen=True, kw_only=True):
     features: dict[str, float] = {}
     embedding: bytes | None = None
     embedding_version: str = ""
-    prompt: str = ""
     conversation: str = ""
+    prompt: str = ""
 
 
 class FindingRecord(EventData, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ def write(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (BAD, "is 5: detector drift does not know 'alarm_every_event': its settings are alarm_every_events, reference"),
+        (BAD, "is 5: detector drift does not know 'alarm_every_event': its settings are alarm_every_events"),
         ('[tenants."a".drift]\nalarm_every_events = 5\n', "is 5: detector drift: Expected `int` >= 10"),
         ('[tenants."a".anomaly]\nreference_events = "many"\n', "is 'many': detector anomaly: Expected `int`"),
         ("[detectors.options.pii]\nthreshold = 2\n", "is 2: detector pii: Expected `float` <= 1"),
