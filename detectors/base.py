@@ -79,6 +79,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         `detectors.embedding.pack` of the text's embedding, where this event was sampled.
     principal
         Who sent it, as an id.
+    prompt
+        Of an answer to one of Weir's own fixed prompts: which, as an id; else empty.
     conversation
         A mark of the conversation that it belongs to; empty where it stands alone.
     embedding_version
@@ -90,6 +92,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, float]
     embedding: bytes | None = None
     principal: str = ""
+    prompt: str = ""
     conversation: str = ""
     embedding_version: str = ""
 

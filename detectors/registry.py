@@ -14,6 +14,7 @@ from detectors.drift import DriftDetector
 from detectors.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
 from detectors.errors import ConfigError, UnknownDetectorError
 from detectors.pii import PiiDetector
+from detectors.sentinel import SentinelDetector
 
 __all__ = ["STREAM", "TEXT", "create", "create_stream", "create_text"]
 
@@ -21,7 +22,7 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
     detector.name: detector for detector in (PiiDetector, ToxicityDetector, InjectionDetector, RefusalDetector)
 }
 STREAM: dict[str, type[StreamDetector[Any]]] = {
-    detector.name: detector for detector in (DriftDetector, AnomalyDetector)
+    detector.name: detector for detector in (DriftDetector, AnomalyDetector, SentinelDetector)
 }
 
 

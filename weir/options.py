@@ -16,7 +16,7 @@ __all__ = ["refuse_bad_options"]
 
 
 def refuse_bad_options(loaded: Loaded) -> None:
-    """Build each detector with each option that it is given: ``[detectors.options.NAME]``, and every tenant's ``drift`` and ``anomaly``.
+    """Build each detector with each option that it is given: ``[detectors.options.NAME]``, and every tenant's ``drift``, ``anomaly``, ``sentinel``.
 
     One by one: no option depends on another, so what is merged from several patterns is right where each of them is. Where the
     detectors' libraries are not installed, as in an image that only serves, nothing runs them, and nothing is looked at.
@@ -51,7 +51,7 @@ def _given(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
         ("detectors", "options", name): options for name, options in settings.detectors.options.items()
     }
     for pattern, own in settings.tenants.items():
-        tables |= {("tenants", pattern, name): own.get(name, {}) for name in ("drift", "anomaly")}
+        tables |= {("tenants", pattern, name): own.get(name, {}) for name in ("drift", "anomaly", "sentinel")}
     for place, options in tables.items():
         for option, value in options.items():
             yield place, option, value

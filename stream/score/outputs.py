@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from detectors.base import Score
 from stream.score.engine import Scored
-from stream.score.features import request_features, response_features
+from stream.score.features import prompt_of, request_features, response_features
 from stream.score.pool import Outcome
 from stream.wire import (
     Event,
@@ -174,6 +174,7 @@ def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
         features=features,
         embedding=scored.embedding,
         embedding_version=scored.embedding_version,
+        prompt=prompt_of(data),
         conversation=inference_key(data.tenant, data.conversation_id)[:_MARK] if data.conversation_id else "",
     )
     return Event(
