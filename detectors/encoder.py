@@ -99,8 +99,9 @@ class Engine:
                 rows += cut.rows
                 owners += [index] * len(cut.rows)
                 covered[index] = min(covered[index], cut.covered)
-        best = np.zeros((len(texts), len(TASKS)), dtype=np.float64)
-        np.maximum.at(best, owners, self._probabilities(rows))
+        found = self._probabilities(rows)
+        best = np.zeros((len(texts), found.shape[1]), dtype=np.float64)
+        np.maximum.at(best, owners, found)
         return [
             _Reading(scores=tuple(map(float, row)), covered=share) for row, share in zip(best, covered, strict=True)
         ]
