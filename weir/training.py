@@ -160,7 +160,7 @@ def _thresholds(asked: Training, options: Mapping[str, Mapping[str, Any]], progr
     for name in names:
         mine = {one.name: one.cases for one in known.sets if one.detector == name}
         together = [case for set_name, cases in mine.items() if set_name.startswith("all ") for case in cases]
-        labels, values = [bool(case.label) for case in together], [scores[name][case.text].score for case in together]
-        bystanders = [scores[name][case.text].score for source in ORDINARY for case in mine.get(source, ())]
+        labels, values = [bool(case.label) for case in together], [scores[name][case.asked].score for case in together]
+        bystanders = [scores[name][case.asked].score for source in ORDINARY for case in mine.get(source, ())]
         chosen[name] = choose_threshold(labels, values, bystanders)
     return chosen

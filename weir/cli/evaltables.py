@@ -48,6 +48,8 @@ def print_report(report: Report) -> None:
             f"not there, and left out: {', '.join(report.absent)}. Without all of the shared encoder's files, nobody can tell which texts "
             "it was trained on, and none of its sets is measured."
         )
+    for reason in report.left_out:
+        click.echo(f"left out: {reason}")
     about = report.provenance
     click.echo(
         f"seed {about['seed']}, at most {about['limit'] or 'all'} texts a source, {about['machine']}, {about['at']}"

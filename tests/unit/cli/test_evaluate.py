@@ -8,7 +8,10 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from detectors.errors import DetectorError
+from detectors.progress import silent
 from weir.cli import main
+from weir.evaluation import Asked, run
 
 MARKED = [
     ("Write to anna.keller@example.com please.", [("anna.keller@example.com", "EMAIL_ADDRESS")]),
@@ -113,6 +116,16 @@ def test_a_folder_is_read_for_what_it_holds_and_what_is_not_there_is_said(tmp_pa
         "pii/presidio_generated_small.json.gz",
         "traffic/mtbench_prompts.jsonl",
     ]
+
+
+def test_what_wants_to_be_configured_is_left_out_unless_it_is_named(tmp_path):
+    presidio_file(tmp_path / "data")
+    asked = Asked(data=tmp_path / "data", names=["hub"], cost=False)
+    with pytest.raises(DetectorError, match="hub"):
+        run(asked, silent)
+    report = weir("--data", "data", "--detector", "hub")
+    assert report.exit_code == 1
+    assert "weir: detector hub" in report.stderr
 
 
 def test_a_study_of_a_stream_runs_by_name_alone(tmp_path):

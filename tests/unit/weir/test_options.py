@@ -55,6 +55,17 @@ def test_an_option_is_refused_with_its_name_value_bound_and_remedy(write, text, 
     assert str(raised.value).endswith("; mend or unset it")
 
 
+def test_an_option_that_wants_another_is_right_beside_it_alone(write):
+    alone = '[detectors.options.toxicity]\nweights = "own.safetensors"\n'
+    write(alone + f'weights_sha256 = "{"0" * 64}"\n')
+    refuse_bad_options(load_settings())
+    write(alone)
+    with pytest.raises(
+        SettingsError, match=r"toxicity: weights is 'own.safetensors' .*give both or neither.*; mend or unset it"
+    ):
+        refuse_bad_options(load_settings())
+
+
 def test_a_detector_that_compares_with_prompts_wants_them_recorded(write):
     write('[detectors]\noutput = ["pii", "language"]\n')
     with pytest.raises(SettingsError, match=r"names language, .* 2000 .*context_characters is 0: raise it"):
