@@ -14,6 +14,8 @@ from detectors.errors import WeightsError
 __all__ = [
     "ENCODER_DIGEST",
     "ENCODER_PATH",
+    "LINEAR_DIGEST",
+    "LINEAR_PATH",
     "MINILM_DIGEST",
     "MINILM_TOKENIZER",
     "PROJECTION_DIGEST",
@@ -28,6 +30,9 @@ MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 
 ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
 ENCODER_DIGEST = "125cf161db0d675eebdd368b5b46f645c937fb1368e066046aac610ebde1f5bd"
+
+LINEAR_PATH = Path(__file__).parent / "weights" / "linear.safetensors"
+LINEAR_DIGEST = "1fd921db6ed83b38cbc6e51369882ba8342b293789a5a9fae5805c2b20bca71e"
 
 PROJECTION_PATH = Path(__file__).parent / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
