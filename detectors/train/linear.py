@@ -20,7 +20,7 @@ from detectors.disguise import views
 from detectors.linear import BITS, chunks, hashed
 from detectors.multitask import TASKS
 from detectors.pinned import LINEAR_PATH
-from detectors.train.data import Example, load_examples
+from detectors.train.data import Example, labels, load_examples, ordinary
 
 __all__ = ["fit", "main", "matrix", "train"]
 
@@ -75,11 +75,17 @@ def targets_of(
     examples: Sequence[Example], teacher: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return targets and weights (n, tasks): the mean of label and teacher, or the one of them that is known."""
-    labels = np.array([example.labels[: len(TASKS)] for example in examples])
-    given = labels if teacher is None else np.where(np.isnan(teacher), labels, teacher)
-    mixed = np.where(np.isnan(labels), given, (labels + given) / 2)
+    told = np.array([example.labels[: len(TASKS)] for example in examples])
+    given = told if teacher is None else np.where(np.isnan(teacher), told, teacher)
+    mixed = np.where(np.isnan(told), given, (told + given) / 2)
     weights = np.array([example.weight for example in examples])[:, None] * ~np.isnan(mixed)
     return np.nan_to_num(mixed), weights
+
+
+def _ordinary(data: Path, known: set[str]) -> list[Example]:
+    """Return the ordinary prompts beyond the encoder's sample: what the tier is mostly for is to let these pass."""
+    texts = dict.fromkeys(text for source, text in ordinary(data) if source != "mtbench" and text not in known)
+    return [Example(text, labels(0.0), 0.5, "ordinary") for text in texts]
 
 
 def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> str:
@@ -94,8 +100,13 @@ def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> s
     teacher
         A ``.npy`` file of the encoder's probabilities (n, tasks) for the train split, in its order, NaN where unknown.
     """
-    examples = [e for e in load_examples(data, seed) if e.split == "train"]
+    everything = load_examples(data, seed)
+    examples = [e for e in everything if e.split == "train"]
     taught = np.load(teacher, allow_pickle=False) if teacher else None
+    more = _ordinary(data, {example.text for example in everything})
+    if taught is not None:
+        taught = np.vstack([taught, np.full((len(more), len(TASKS)), np.nan)])
+    examples += more
     table, bias = fit(matrix([example.text for example in examples]), *targets_of(examples, taught))
     save_file({"weights": table.astype(np.float16), "bias": bias.astype(np.float32)}, out)
     return hashlib.sha256(out.read_bytes()).hexdigest()
