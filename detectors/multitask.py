@@ -5,6 +5,7 @@ arXiv 2106.09685) is 2 MB, is merged into the matrices at load, and then costs n
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -70,9 +71,17 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
                 state[name].copy_(value.float())
 
 
-def load_multitask(model_dir: str | None = None, precision: str = "float32") -> MultiTask:
-    """Build the shared encoder from the two pinned files, in evaluation mode; the heads stay in float32."""
-    delta = load_safetensors(read_pinned(ENCODER_PATH, ENCODER_DIGEST))
+def load_multitask(
+    model_dir: str | None = None, weights: Path = ENCODER_PATH, digest: str = ENCODER_DIGEST, precision: str = "float32"
+) -> MultiTask:
+    """Build the shared encoder from the pinned base and ``weights``, in evaluation mode; the heads stay in float32.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing, or its SHA-256 is not the pinned one or ``digest``.
+    """
+    delta = load_safetensors(read_pinned(weights, digest))
     model = MultiTask(load_minilm(model_dir), outputs=len(delta["heads.bias"]))
     merge(model, delta)
     model.backbone.to(getattr(torch, precision))

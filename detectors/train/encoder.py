@@ -15,7 +15,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -219,7 +219,7 @@ class Run:
         partial.replace(self.checkpoint)
         save_file(delta(self.averaged, self.start, self.warm), self.out)
 
-    def resume(self) -> None:
+    def resume(self, say: Callable[[str], None]) -> None:
         """Go on from the checkpoint, where there is one."""
         if not self.checkpoint.exists():
             return
@@ -234,10 +234,17 @@ class Run:
                     "exp_avg": state[f"first.{name}"].clone(),
                     "exp_avg_sq": state[f"second.{name}"].clone(),
                 }
-        _say(f"goes on after step {self.done}")
+        say(f"goes on after step {self.done}")
 
 
-def train(data: Path, out: Path, seed: int, *, steps: int = 1600, warm: Path | None = None) -> str:
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def train(  # noqa: PLR0913 - the options of the recipe
+    data: Path, out: Path, seed: int, *, steps: int = 1300, warm: Path | None = None, say: Callable[[str], None] = _say
+) -> str:
     """Run the whole recipe and return the SHA-256 of the weights.
 
     Parameters
@@ -247,9 +254,11 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, warm: Path | N
     out
         The safetensors file to write; the checkpoint lies beside it until the end.
     steps
-        Batches of at most 1,280 tokens; about 900 are one pass over everything.
+        Batches of at most 1,280 tokens; about 1,290 are one pass over everything.
     warm
         Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is.
+    say
+        Takes a line of progress.
     """
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
@@ -261,11 +270,11 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, warm: Path | N
     tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     twins = [e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)]
     run = Run(out, seed, load_safetensors(warm.read_bytes()) if warm else {})
-    run.resume()
+    run.resume(say)
     plan: list[list[Item]] = []
     while len(plan) < steps:
         plan += batches(examples, tokens, twins, rng)
-        _say(f"{len(examples)} examples, {sum(map(bool, twins))} with twins: {len(plan)} batches planned, {steps} run")
+        say(f"{len(examples)} examples, {sum(map(bool, twins))} with twins: {len(plan)} batches planned, {steps} run")
     begun, first, mean = time.monotonic(), run.done, 0.0
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in plan[run.done : steps]:
@@ -274,19 +283,14 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, warm: Path | N
             if run.done % EVERY == 0:
                 run.save()
                 each = (time.monotonic() - begun) / (run.done - first)
-                _say(
+                say(
                     f"step {run.done}/{steps} loss {mean:.4f} {each:.2f} s a step, {each * (steps - run.done):.0f} s left"
                 )
     run.save()
     run.checkpoint.unlink()
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    _say(f"wrote {out}, SHA-256 {digest}")
+    say(f"wrote {out}, SHA-256 {digest}")
     return digest
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
