@@ -66,7 +66,9 @@ def claims(text: str, most: int) -> tuple[list[Claim], float]:
 def _claim(text: str, start: int) -> Claim:
     tokens = _WORD.findall(text)
     numbers = frozenset(_number(token) for token in tokens if token[0].isdigit() or token.lower() in _NUMBERS)
-    names = frozenset(_stem(t) for t in tokens[1:] if t[0].isupper() and t.lower() not in _STOP | _NUMBERS.keys())
+    # The first word is a name where a second one follows: any sentence begins with a capital.
+    begun = 0 if len(tokens) > 1 and tokens[1][0].isupper() else 1
+    names = frozenset(_stem(t) for t in tokens[begun:] if t[0].isupper() and t.lower() not in _STOP | _NUMBERS.keys())
     words = frozenset(_stem(t) for t in tokens if t.lower() not in _STOP and not t[0].isdigit())
     return Claim(
         start=start,

@@ -17,7 +17,7 @@ from detectors.train.refusals import complies, refusals
 
 
 @pytest.mark.parametrize(
-    ("made", "least"), [(groundedness_cases, 240), (loop_cases, 288), (refusal_cases, 200), (identity_cases, 300)]
+    ("made", "least"), [(groundedness_cases, 288), (loop_cases, 288), (refusal_cases, 200), (identity_cases, 300)]
 )
 def test_there_are_enough_and_they_are_the_same_every_time(made, least):
     cases = list(made())
