@@ -35,7 +35,8 @@ class Classifier:
         set_threads(threads)
         try:
             config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-            model, told = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].from_pretrained(
+            kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+            model, told = kind.from_pretrained(
                 None, config=config, state_dict=state, output_loading_info=True, dtype=torch.float32
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -13,6 +13,7 @@ from detectors.base import Detector, StreamDetector, TextDetector
 from detectors.drift import DriftDetector
 from detectors.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
 from detectors.errors import ConfigError, UnknownDetectorError
+from detectors.groundedness import GroundednessDetector
 from detectors.hub import HubDetector
 from detectors.language import LanguageDetector
 from detectors.pii import PiiDetector
@@ -28,6 +29,7 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
         ToxicityDetector,
         InjectionDetector,
         RefusalDetector,
+        GroundednessDetector,
         HubDetector,
         LanguageDetector,
         RepetitionDetector,
