@@ -32,7 +32,7 @@ ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
 ENCODER_DIGEST = "125cf161db0d675eebdd368b5b46f645c937fb1368e066046aac610ebde1f5bd"
 
 PII_PATH = Path(__file__).parent / "weights" / "pii.safetensors"
-PII_DIGEST = "ddf7c63661a241f6040971693339bc409a904fdaec110714396dadf2a5bd8082"
+PII_DIGEST = "6e1374d8dd9549f462601c2e99637da0d93045379dbd53bb0ed1f8c883ba72af"
 
 PROJECTION_PATH = Path(__file__).parent / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
