@@ -15,6 +15,7 @@ from msgspec import Meta
 from detectors.base import Score, Span, TextDetector
 from detectors.errors import NotLoadedError
 from detectors.normalise import Normalised, normalise, without_surrogates
+from detectors.pictures import without_pictures
 from detectors.pii_entities import Entity, EntityFinder, Found
 from detectors.pii_patterns import PatternScanner
 from detectors.pii_rules import ID_BEFORE, ID_WORDS, INDIRECT
@@ -102,7 +103,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         if self._scanner is None:
             raise NotLoadedError("pii.score_many before load(): call load() once in the process that scores")
         raw = [without_surrogates(text) for text in texts]
-        copies = [normalise(text) for text in raw]
+        copies = [without_pictures(text, normalise(text)) for text in raw]
         views = [text if copy is None else copy.text for text, copy in zip(raw, copies, strict=True)]
         nothing = [Found(entities=[], reached=len(view)) for view in views]
         found = nothing if self._finder is None else self._finder.find_many(views, self.config.max_tokens)

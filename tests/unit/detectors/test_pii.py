@@ -92,6 +92,7 @@ DISGUISES = {
     "zero width": "\u200b".join,
     "homoglyphs": lambda name: name.translate(str.maketrans("aeop", "\u0430\u0435\u043e\u0440")),
     "full width": lambda name: "".join(chr(ord(c) + 0xFEE0) if c != " " else c for c in name),
+    "pictures": lambda name: name.replace(" ", " \U0001f600 "),
     "tag characters": lambda name: name[:2] + "\U000e0041\U000e0042" + name[2:],
 }
 
