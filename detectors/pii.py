@@ -161,8 +161,8 @@ def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
             occupied[start:end] = b"\1" * (end - start)
             kept = text[start:end]
             if any(map(str.isalnum, kept)):
-                start, end = start + len(kept) - len(kept.lstrip()), end - len(kept) + len(kept.rstrip())
-                taken[start] = msgspec.structs.replace(span, start=start, end=end)
+                first, last = start + len(kept) - len(kept.lstrip()), end - len(kept) + len(kept.rstrip())
+                taken[first] = msgspec.structs.replace(span, start=first, end=last)
     return [taken[start] for start in sorted(taken)]
 
 
