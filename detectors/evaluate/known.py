@@ -22,10 +22,12 @@ from detectors.evaluate.cases.languages import pairs
 from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
 from detectors.train.data import FILES, ORDINARY, TASKS, Example, kinds, load_examples, ordinary
 
-__all__ = ["READERS", "SHIPPED_SEED", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
+__all__ = ["EVERY_SOURCE", "READERS", "SHIPPED_SEED", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
 
 #: The seed of the shipped weights, and so of their splits.
 SHIPPED_SEED = 0
+#: How the name of the set of all sources of a split begins.
+EVERY_SOURCE = "all of the "
 ItemT = TypeVar("ItemT")
 
 
@@ -121,7 +123,7 @@ def _of_task(
     sampled = {source: sample(cases, limit, seed) for source, cases in sorted(by_source.items())}
     together = [Case(text=case.text, label=case.label) for cases in sampled.values() for case in cases]
     if together:
-        yield LabelledSet(detector=task, name=f"all of the {examples[0].split} split", cases=together)
+        yield LabelledSet(detector=task, name=f"{EVERY_SOURCE}{examples[0].split} split", cases=together)
     for source, cases in sampled.items():
         yield LabelledSet(detector=task, name=source, cases=cases)
 
