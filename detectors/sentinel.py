@@ -20,7 +20,7 @@ from msgspec import Meta
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.embedding import unpack
 from detectors.monitor import Budget, Feature, Monitor, MonitorState
-from detectors.numeric import BINS, place
+from detectors.numeric import place
 from detectors.sequential import tie_break
 
 __all__ = ["SENTINEL", "SentinelConfig", "SentinelDetector"]
@@ -35,6 +35,8 @@ REFERENCE = 4
 HOLD = 2
 #: Prompts that are remembered, the last ones asked: a new version of the set has prompts of other names.
 PROMPTS = 64
+#: Bins of a distance, 1 - similarity, from 0 to 1: float16 and another batch move it by less.
+_STEPS = 512
 
 
 class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,10 +122,11 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
 
     def _reset(self) -> None:
         config = self.config
-        share, warm_up = (1 - config.embedding_share) / len(NUMBERS), config.reference_events
-        features = {EMBEDDING: Feature(tails=1, share=config.embedding_share, warm_up=warm_up)}
-        features |= {name: Feature(tails=2, share=share, warm_up=warm_up) for name in NUMBERS}
-        # Answers come one at a time, to prompts that never change: neither conversations nor a time of the day.
+        share = (1 - config.embedding_share) / len(NUMBERS)
+        first = config.reference_events
+        features = {EMBEDDING: Feature(share=config.embedding_share, tails=1, warm_up=first)}
+        features |= {name: Feature(share=share, tails=2, warm_up=first) for name in NUMBERS}
+        # Every answer is looked at, and those of a night are like those of a day.
         budget = Budget(limit=config.alarm_every_events, daily=False, conversation_events=0)
         self._monitor = Monitor(features, budget)
         self._prompts: dict[str, _Prompt] = {}
@@ -146,15 +149,14 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
     def _update(self, observation: Observation) -> None:
         prompt = self._prompt(observation.prompt)
         values = self._values(prompt, observation)
-        seed, identity = self.config.seed, observation.id
+        tie, chance = tie_break(self.config.seed, observation.id)
         scores = self._monitor.blank.copy()
         for name, value in values.items():
             ranks = prompt.ranks.setdefault(name, _Ranks())
-            tie, _ = tie_break(seed, f"{identity}\0{name}")
             scores[self._monitor.columns(name)] = 1.0 - ranks.p_value(value, tie)
         prompt.moved = any(prompt.ranks[name].is_new(value) for name, value in values.items())
         was = self._monitor.alarm
-        self._monitor.update(observation, scores, tie_break(seed, identity)[1])
+        self._monitor.update(observation, scores, chance)
         self._learn(prompt, values, was=was)
 
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
@@ -196,7 +198,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
             prompt.reference.append(data)
             return None
         nearest = max(float(unpack(known) @ vector) for known in prompt.reference)
-        return min(BINS - 1, max(0, int((1.0 - nearest) * 0.5 * BINS)))
+        return round((1.0 - nearest) * _STEPS)
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from detectors.errors import DataError
+from detectors.errors import ConfigError, DataError
 from detectors.evaluate.columns import parse_columns, read_cases
 from detectors.evaluate.known import SHIPPED_SEED, Known, known_sets, ordinary_prompts, sample
 from detectors.evaluate.labelled import LabelledSet
 from detectors.evaluate.report import Evaluated, evaluate, measure_cost
-from detectors.evaluate.streams import anomaly, drift
+from detectors.evaluate.studies import study
 from detectors.progress import Progress
 from detectors.provenance import data_files, machine, versions
 from detectors.registry import STREAM, TEXT, create
@@ -31,7 +31,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     names
-        Detectors; empty for every one that the data can measure.
+        Detectors; empty for every one that the data can measure, or for none where studies are named.
+    studies
+        Studies of stream detectors, beside those that are named like one of ``names``.
     limit
         Texts a source, at most; 0 takes all.
     runs
@@ -43,6 +45,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     names: Sequence[str] = ()
+    studies: Sequence[str] = ()
     data: Path | None = None
     file: Path | None = None
     columns: str = ""
@@ -56,17 +59,22 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of text detectors (with their curves), rows of stream detectors, and what they come from."""
+    """The figures of text detectors (with their curves), rows of stream detectors, and what they come from.
+
+    ``absent`` are known files that are not there, ``left_out`` says which detectors want to be configured first.
+    """
 
     text: Sequence[Evaluated]
     streams: Sequence[Mapping[str, Any]]
     absent: Sequence[str]
+    left_out: Sequence[str]
     provenance: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``--json`` writes: no texts, no curves but the reliability."""
         detectors = [one.row for one in self.text]
-        return {**self.provenance, "absent": self.absent, "detectors": detectors, "streams": self.streams}
+        missing = {"absent": self.absent, "left_out": self.left_out}
+        return {**self.provenance, **missing, "detectors": detectors, "streams": self.streams}
 
 
 def run(asked: Asked, progress: Progress) -> Report:
@@ -80,10 +88,10 @@ def run(asked: Asked, progress: Progress) -> Report:
     begun = datetime.now(UTC)
     progress("reading the data", 0, 0)
     text, stream = _names(asked)
-    for name in (*text, *stream):
+    for name in (*text, *(study(one).detector for one in stream)):
         create(name, asked.options.get(name))  # a name or an option that is wrong, before any work
     known = _own_file(asked, text) if asked.file else _folder(asked, text)
-    evaluated = _text(asked, text, known, progress) if text else []
+    evaluated, left_out = _text(asked, text, known, progress) if text else ([], [])
     rows = list(_streams(asked, stream, progress))
     provenance = {
         "at": begun.isoformat(timespec="seconds"),
@@ -94,15 +102,16 @@ def run(asked: Asked, progress: Progress) -> Report:
         "versions": versions(),
         "data": _files(asked, known),
     }
-    return Report(text=evaluated, streams=rows, absent=known.absent, provenance=provenance)
+    return Report(text=evaluated, streams=rows, absent=known.absent, left_out=left_out, provenance=provenance)
 
 
 def _names(asked: Asked) -> tuple[list[str], list[str]]:
-    """Return the text detectors and the stream detectors to measure."""
+    """Return the text detectors to measure, and the studies of stream detectors."""
     names = list(dict.fromkeys(asked.names))
     if asked.file is None:
-        names = names or [*TEXT, *STREAM]
-        return [name for name in names if name not in STREAM], [name for name in names if name in STREAM]
+        names = names or ([] if asked.studies else [*TEXT, *STREAM])
+        studies = dict.fromkeys([*(name for name in names if name in STREAM), *asked.studies])
+        return [name for name in names if name not in STREAM], list(studies)
     if not names and parse_columns(asked.columns).spans:
         names = [SPANS_DETECTOR]
     if not names:
@@ -137,23 +146,29 @@ def _files(asked: Asked, known: Known) -> list[Any]:
     return files + (data_files(asked.data, known.files) if asked.data else [])
 
 
-def _text(asked: Asked, names: Sequence[str], known: Known, progress: Progress) -> list[Evaluated]:
-    progress("loading detectors", 0, len(names))
-    detectors = load_detectors(names, asked.options)
+def _text(asked: Asked, names: Sequence[str], known: Known, progress: Progress) -> tuple[list[Evaluated], list[str]]:
+    """Return the figures of each detector, and which were left out: nobody named them, and they want to be configured first."""
+    detectors, left_out = [], []
+    for index, name in enumerate(names):
+        progress("loading detectors", index, len(names))
+        try:
+            detectors += load_detectors([name], asked.options)
+        except ConfigError as error:
+            if asked.names:
+                raise
+            left_out.append(str(error))
     results = evaluate(detectors, known.sets, known.ordinary, progress)
     for index, (result, detector) in enumerate(zip(results, detectors, strict=True)):
         if asked.cost:
             progress("measuring the cost", index, len(detectors))
             result.row["cost"] = measure_cost(detector, known.sets, known.ordinary)
-    return results
+    return results, left_out
 
 
 def _streams(asked: Asked, names: Sequence[str], progress: Progress) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
     for index, name in enumerate(names):
         progress("simulating streams", index, len(names))
-        if name == "anomaly":
-            rows += anomaly(asked.runs, asked.seed)
-        elif asked.data:
-            rows += drift(asked.data, asked.runs, asked.seed)
+        if asked.data:
+            rows += study(name).run(asked.data, asked.runs, asked.seed)
     return rows

@@ -39,13 +39,18 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run began with; the same run goes on only from the same."""
+    """What a run began with: the same run goes on only from the same. ``sha256`` is that of the weights once they are whole."""
 
     detectors: tuple[str, ...]
     seed: int
     data: list[DataFile]
     at: str
     versions: Mapping[str, str]
+    sha256: str | None = None
+
+
+def _write(folder: Path, record: Record) -> None:
+    (folder / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
 
 def train(asked: Training, say: Say, progress: Progress) -> Made:
@@ -59,9 +64,13 @@ def train(asked: Training, say: Say, progress: Progress) -> Made:
     recipe = trainer(asked.name)
     weights = asked.out / recipe.weights
     record = _record(asked, recipe)
-    recipe.train(asked.data, weights, asked.seed, say)
+    if record.sha256 is None:
+        recipe.train(asked.data, weights, asked.seed, say)
     (digest,) = data_files(asked.out, [recipe.weights])
-    say(f"wrote {weights}, SHA-256 {digest.sha256}; now its figures")
+    if record.sha256 not in (None, digest.sha256):
+        raise DataError(f"{weights} is not what the run in {asked.out} wrote: name another folder with --out")
+    _write(asked.out, msgspec.structs.replace(record, sha256=digest.sha256))
+    say(f"{weights} is whole, SHA-256 {digest.sha256}; now its figures")
     options = {name: dict(recipe.options(weights.resolve(), digest.sha256)) for name in recipe.detectors}
     for name, threshold in _thresholds(asked, options, progress).items():
         options[name]["threshold"] = round(threshold, 4)
@@ -112,7 +121,7 @@ def _record(asked: Training, recipe: Trainer) -> Record:
             f"{asked.out / recipe.weights} is there already; name another folder with --out, or move it away"
         )
     asked.out.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(fresh), indent=1) + b"\n")
+    _write(asked.out, fresh)
     return fresh
 
 
@@ -151,7 +160,7 @@ def _thresholds(asked: Training, options: Mapping[str, Mapping[str, Any]], progr
     for name in names:
         mine = {one.name: one.cases for one in known.sets if one.detector == name}
         together = [case for set_name, cases in mine.items() if set_name.startswith("all ") for case in cases]
-        labels, values = [bool(case.label) for case in together], [scores[name][case.text].score for case in together]
-        bystanders = [scores[name][case.text].score for source in ORDINARY for case in mine.get(source, ())]
+        labels, values = [bool(case.label) for case in together], [scores[name][case.asked].score for case in together]
+        bystanders = [scores[name][case.asked].score for source in ORDINARY for case in mine.get(source, ())]
         chosen[name] = choose_threshold(labels, values, bystanders)
     return chosen

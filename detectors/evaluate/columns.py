@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from detectors.base import Span
+from detectors.base import Span, Turn
 from detectors.errors import DataError
 from detectors.evaluate.labelled import Case
 
 __all__ = ["ROLES", "Columns", "parse_columns", "read_cases"]
 
-ROLES = ("text", "label", "spans", "functionality", "type")
+ROLES = ("text", "prompt", "label", "spans", "functionality", "type")
 GROUPS = ("functionality", "type")
 YES, NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
 #: Names of a span's fields, as presidio-research, spaCy and others write them.
@@ -35,6 +35,8 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     text
         The text to score.
+    prompt
+        What the text answers: a question, or a list of ``{"role", "content"}``.
     label
         Whether it should be flagged: 1/0, true/false, yes/no, or any values with those named that count as positive.
     spans
@@ -44,6 +46,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     text: str
+    prompt: str = ""
     label: str = ""
     spans: str = ""
     functionality: str = ""
@@ -141,6 +144,18 @@ def _word(value: Any) -> str:
     return str(value).strip().lower() if isinstance(value, bool) else str(value).strip()
 
 
+def _prompt(value: Any, place: str) -> tuple[Turn, ...]:
+    """Return the turns of a prompt: one of the user's, or those of a chat."""
+    if value is None or isinstance(value, str):
+        return (Turn(role="user", content=value),) if value else ()
+    try:
+        return tuple(Turn(role=str(turn["role"]), content=str(turn["content"])) for turn in value)
+    except (TypeError, KeyError) as error:
+        raise DataError(
+            f'{place} has the prompt {str(value)[:80]!r}; expected a string, or a list of {{"role", "content"}}'
+        ) from error
+
+
 def _spans(value: Any, text: str, place: str) -> tuple[Span, ...]:
     """Return the spans of one row; all of them lie inside its text."""
     try:
@@ -218,7 +233,8 @@ def read_cases(path: Path, columns: Columns, positive: Sequence[str] = ()) -> li
             seen.add(word)
             label = _label(word, place, positive)
         spans = _spans(row[columns.spans], text, place) if columns.spans else None
-        cases.append(Case(text=text, label=label, spans=spans, groups=_groups(row, columns)))
+        prompt = _prompt(row[columns.prompt], place) if columns.prompt else ()
+        cases.append(Case(text=text, prompt=prompt, label=label, spans=spans, groups=_groups(row, columns)))
     never = [word for word in positive if word not in seen]
     if columns.label and cases and never:
         some = ", ".join(map(repr, sorted(seen)[:SHOWN]))

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from detectors.errors import DetectorError
+from detectors.evaluate.labelled import Asked
 
 __all__ = ["cost"]
 
@@ -33,7 +34,7 @@ def _resident() -> tuple[float, float]:
     return peak, peak
 
 
-def _measure(name: str, config: Mapping[str, object], texts: Sequence[str]) -> dict[str, float]:
+def _measure(name: str, config: Mapping[str, object], texts: Sequence[Asked]) -> dict[str, float]:
     from detectors.registry import create_text  # noqa: PLC0415 - its libraries are part of no detector's own memory
 
     before, _ = _resident()
@@ -44,13 +45,14 @@ def _measure(name: str, config: Mapping[str, object], texts: Sequence[str]) -> d
     detector.score_many(["warm up"])
     begun, worked = time.perf_counter(), time.process_time()
     for start in range(0, len(texts), BATCH):
-        detector.score_many(texts[start : start + BATCH])
+        batch = texts[start : start + BATCH]
+        detector.score_answers([text for text, _ in batch], [prompt for _, prompt in batch])
     wall, cpu = time.perf_counter() - begun, time.process_time() - worked
     after, peak = _resident()
     count = len(texts)
     return {
         "texts": float(count),
-        "characters": float(sum(map(len, texts))),
+        "characters": float(sum(len(text) for text, _ in texts)),
         "load_seconds": loaded,
         "texts_a_second": count / wall,
         "ms_a_text": 1000 * wall / count,
@@ -60,7 +62,7 @@ def _measure(name: str, config: Mapping[str, object], texts: Sequence[str]) -> d
     }
 
 
-def cost(name: str, config: Mapping[str, object], texts: Sequence[str]) -> dict[str, float]:
+def cost(name: str, config: Mapping[str, object], texts: Sequence[Asked]) -> dict[str, float]:
     """Return what the detector costs over ``texts`` in batches of 32, after one text to warm up.
 
     ``texts_a_second`` and ``ms_a_text`` are by the clock, ``cpu_ms_a_text`` is processor time of all threads: the one to compare on a

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectors.base import Score
-from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
+from detectors.evaluate.labelled import Asked, Case, LabelledSet, Ordinary
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, reliability
 from detectors.evaluate.spans import characters, typed
 
@@ -13,11 +13,11 @@ __all__ = ["Row", "false_alarms", "figures"]
 Row = dict[str, Any]
 
 
-def false_alarms(ordinary: Sequence[Ordinary], scores: Mapping[str, Score]) -> list[Row]:
+def false_alarms(ordinary: Sequence[Ordinary], scores: Mapping[Asked, Score]) -> list[Row]:
     """Return how many ordinary prompts are flagged, by source and of all of them: what each detector costs a bystander."""
-    rows = [_rate(one.source, [scores[text] for text in one.texts]) for one in ordinary if one.texts]
+    rows = [_rate(one.source, [scores[text, ()] for text in one.texts]) for one in ordinary if one.texts]
     if len(rows) > 1:
-        rows.append(_rate("all", [scores[text] for one in ordinary for text in one.texts]))
+        rows.append(_rate("all", [scores[text, ()] for one in ordinary for text in one.texts]))
     return rows
 
 
@@ -26,14 +26,14 @@ def _rate(source: str, scores: Sequence[Score]) -> Row:
     return {"source": source, "texts": len(scores), "flagged": flagged, "rate": flagged / len(scores)}
 
 
-def figures(one: LabelledSet, scores: Mapping[str, Score]) -> Row:
+def figures(one: LabelledSet, scores: Mapping[Asked, Score]) -> Row:
     """Return the figures of a set: of decisions where its cases have labels, of spans where they have spans.
 
     Keys: ``set``, ``texts``; with labels what `metrics.decisions` returns, ``positive``, ``auroc``, ``average_precision``, ``ece``,
     ``reliability`` (the curve), ``length_auroc`` (what the length of the text alone would reach: a baseline), ``by`` (column → rows);
     with spans ``spans``, ``characters``, ``typed``, ``formats`` and ``types`` (rows).
     """
-    found = [scores[case.text] for case in one.cases]
+    found = [scores[case.asked] for case in one.cases]
     row: Row = {"set": one.name, "texts": len(one.cases)}
     if all(case.label is not None for case in one.cases):
         row |= _labelled(one.cases, found)

@@ -17,6 +17,8 @@ import msgspec
 
 from detectors.base import Span
 from detectors.errors import DataError
+from detectors.evaluate.cases import asked
+from detectors.evaluate.cases.languages import pairs
 from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
 from detectors.train.data import FILES, ORDINARY, TASKS, Example, kinds, load_examples, ordinary
 
@@ -37,7 +39,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader(NamedTuple):
-    """A set of a detector: its file under the folder ("" for cases of this project's own), and what reads the path of that file."""
+    """A set of a detector: its file under the folder ("" where it needs none), and what reads the path of that file."""
 
     file: str
     read: Callable[[Path], LabelledSet]
@@ -63,12 +65,34 @@ def _pii(path: Path) -> LabelledSet:
     return LabelledSet(detector="pii", name=path.name.removesuffix(".json.gz"), cases=cases)
 
 
+def _answers(detector: str) -> Reader:
+    """Return HaluEval's answers beside their questions, as texts that ``detector`` should not flag."""
+
+    def read(path: Path) -> LabelledSet:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        cases = [Case(text=row["chatgpt_response"], prompt=asked(row["user_query"]), label=False) for row in rows]
+        return LabelledSet(detector=detector, name="halueval_answers", cases=cases)
+
+    return Reader(ORDINARY["halueval_question"], read)
+
+
+def _language_pairs(_: Path) -> LabelledSet:
+    cases = [
+        Case(text=pair.text, prompt=pair.prompt, label=pair.positive, groups={"type": (pair.kind.split(" to ")[0],)})
+        for pair in pairs(1000, most=2, seed=0)
+    ]
+    return LabelledSet(detector="language", name="pairs of spaCy's sentences", cases=cases)
+
+
 #: Detector → its sets, for the detectors that are not heads of the shared encoder.
 READERS: dict[str, tuple[Reader, ...]] = {
     "pii": (
         Reader("pii/presidio_generated_large.json.gz", _pii),
         Reader("pii/presidio_generated_small.json.gz", _pii),
-    )
+    ),
+    "language": (Reader("", _language_pairs), _answers("language")),
+    "repetition": (_answers("repetition"),),
 }
 
 

@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from detectors.base import Span
+from detectors.base import Span, Turn
 
-__all__ = ["Case", "LabelledSet", "Ordinary"]
+__all__ = ["Asked", "Case", "LabelledSet", "Ordinary"]
+
+
+#: A text and the turns that it answers.
+Asked = tuple[str, tuple[Turn, ...]]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,6 +18,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    prompt
+        The turns that the text answers; empty where it answers none, or nobody knows them.
     label
         Whether a detector should flag it; None where only spans are known.
     spans
@@ -23,9 +29,15 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     text: str
+    prompt: tuple[Turn, ...] = ()
     label: bool | None = None
     spans: tuple[Span, ...] | None = None
     groups: Mapping[str, tuple[str, ...]] = {}
+
+    @property
+    def asked(self) -> Asked:
+        """What a detector sees of it."""
+        return self.text, self.prompt
 
 
 class LabelledSet(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 from detectors.base import Score, TextDetector
 from detectors.evaluate.cost import cost
 from detectors.evaluate.figures import Row, false_alarms, figures
-from detectors.evaluate.labelled import LabelledSet, Ordinary
+from detectors.evaluate.labelled import Asked, LabelledSet, Ordinary
 from detectors.evaluate.scoring import score_all, texts_of
 from detectors.progress import Progress
 
@@ -53,7 +53,10 @@ def evaluate(
 
 
 def _evaluated(
-    detector: TextDetector[Any], sets: Sequence[LabelledSet], ordinary: Sequence[Ordinary], scores: Mapping[str, Score]
+    detector: TextDetector[Any],
+    sets: Sequence[LabelledSet],
+    ordinary: Sequence[Ordinary],
+    scores: Mapping[Asked, Score],
 ) -> Evaluated:
     row = {
         "detector": detector.name,
@@ -66,8 +69,8 @@ def _evaluated(
     return Evaluated(detector=detector.name, version=detector.version, row=row, curves=curves)
 
 
-def _curves(one: LabelledSet, scores: Mapping[str, Score]) -> Curves:
-    found = [scores[case.text] for case in one.cases]
+def _curves(one: LabelledSet, scores: Mapping[Asked, Score]) -> Curves:
+    found = [scores[case.asked] for case in one.cases]
     return Curves(
         name=one.name,
         labels=[bool(case.label) for case in one.cases],
@@ -80,7 +83,7 @@ def measure_cost(
     detector: TextDetector[Any], sets: Sequence[LabelledSet], ordinary: Sequence[Ordinary]
 ) -> dict[str, float]:
     """Return `cost` over a mix: as many texts of each of the detector's sets, and of each source of ordinary prompts, 200 in all."""
-    groups = [[case.text for case in one.cases] for one in sets if one.detector == detector.name]
-    groups += [list(one.texts) for one in ordinary]
-    mix = list(dict.fromkeys(text for texts in zip_longest(*groups) for text in texts if text))[:COST_TEXTS]
+    groups = [[case.asked for case in one.cases] for one in sets if one.detector == detector.name]
+    groups += [[(text, ()) for text in one.texts] for one in ordinary]
+    mix = list(dict.fromkeys(asked for row in zip_longest(*groups) for asked in row if asked))[:COST_TEXTS]
     return cost(detector.name, msgspec.to_builtins(detector.config), mix) if mix else {}

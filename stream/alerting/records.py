@@ -19,6 +19,7 @@ _WORDS = {
     "toxicity": "toxic language in",
     "injection": "attempts at prompt injection in",
     "refusal": "refusals in",
+    "hub": "what the model from the hub looks for in",
 }
 
 

@@ -39,9 +39,9 @@ def observation_of(signal: Signal) -> Observation:
         features=signal.features,
         embedding=signal.embedding,
         principal=signal.principal,
-        prompt=signal.prompt,
         conversation=signal.conversation,
         embedding_version=signal.embedding_version,
+        prompt=signal.prompt,
     )
 
 

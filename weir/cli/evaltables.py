@@ -29,8 +29,9 @@ COST = {
     "load s": "load_seconds", "memory rise MiB": "rss_rise_mib", "peak MiB": "rss_peak_mib",
 }  # fmt: skip
 STREAMS = {
-    "stream": "data", "runs": "runs", "delay": "delay_median", "delay 90 %": "delay_p90", "missed": "missed", "too early": "too_early",
-    "run length / N": "run_length",
+    "stream": "data", "runs": "runs", "delay": "delay_median", "delay 90 %": "delay_p90", "delay mean": "delay_mean",
+    "missed": "missed", "too early": "too_early", "cut": "cut", "events": "events", "wrong": "wrong", "found": "found", "error / patience x N": "error_over_patience",
+    "run length": "run_length",
 }  # fmt: skip
 
 
@@ -47,6 +48,8 @@ def print_report(report: Report) -> None:
             f"not there, and left out: {', '.join(report.absent)}. Without all of the shared encoder's files, nobody can tell which texts "
             "it was trained on, and none of its sets is measured."
         )
+    for reason in report.left_out:
+        click.echo(f"left out: {reason}")
     about = report.provenance
     click.echo(
         f"seed {about['seed']}, at most {about['limit'] or 'all'} texts a source, {about['machine']}, {about['at']}"

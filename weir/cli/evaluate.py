@@ -26,6 +26,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "--positive", multiple=True, metavar="LABEL", help="A label that should be flagged; default: 1, true, yes."
 )
 @click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this one; repeat for more.")
+@click.option("--study", "studies", multiple=True, metavar="NAME", help="Of streams: run-length, delays, patience.")
 @click.option(
     "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source, at most; 0: all."
 )
@@ -41,6 +42,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     columns: str,
     positive: tuple[str, ...],
     names: tuple[str, ...],
+    studies: tuple[str, ...],
     limit: int,
     runs: int,
     seed: int,
@@ -57,6 +59,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     Examples:
       weir eval --data ../data --json figures.json --plots plots
       weir eval --data ../data --detector pii --limit 0
+      weir eval --data ../data --study delays --runs 100
       weir eval --file hatecheck.csv --detector toxicity --positive hateful \\
         --columns text=test_case,label=label_gold,functionality=functionality
       weir eval --file marked.jsonl --columns text=text,spans=spans
@@ -74,6 +77,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
             require_matplotlib()
         asked = Asked(
             names=names,
+            studies=studies,
             data=data,
             file=file,
             columns=columns,

@@ -34,8 +34,8 @@ def train_detector(  # noqa: PLR0913 - the options of the command
     """Train the weights of detector NAME, choose its threshold, measure it on held-out texts, and write a model card.
 
     The folder gets weights (safetensors), run.json (seed, versions, digests of the data), figures.json and MODEL_CARD.md, which says how to
-    run them and where they fail. Nothing that is installed changes. toxicity, injection and refusal share one encoder: any of the three
-    names trains it.
+    run them and where they fail. Nothing that is installed changes. NAME is pii, toxicity, injection or refusal; the last three share
+    one encoder, and each of their names trains it.
 
     \b
     Examples:
@@ -46,7 +46,7 @@ def train_detector(  # noqa: PLR0913 - the options of the command
     # A batch is cut among threads that each run one operation at a time: OpenMP's own would only wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = out or Path("trained") / name
-    with needing("weir train-detector", "stream"):
+    with needing("weir train-detector", "stream,train"):
         from weir.training import CARD, Training, train  # noqa: PLC0415 - numpy and torch are extras
 
         command = [weir_command(), *sys.argv[1:]]

@@ -10,7 +10,7 @@ from support.watch_lab import Q, WatchLab
 from stream.wire import OWN_TENANT, SentinelRecord, partition_for, stream_key
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
-OPTIONS = {"alarm_every_events": 200, "reference_events": 24}
+OPTIONS = {"alarm_every_events": 1000, "reference_events": 24}
 TENANTS = {"*": {"bucket_seconds": 5}, OWN_TENANT: {"sentinel": OPTIONS}}
 
 

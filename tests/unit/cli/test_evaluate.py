@@ -8,7 +8,10 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from detectors.errors import DetectorError
+from detectors.progress import silent
 from weir.cli import main
+from weir.evaluation import Asked, run
 
 MARKED = [
     ("Write to anna.keller@example.com please.", [("anna.keller@example.com", "EMAIL_ADDRESS")]),
@@ -115,6 +118,26 @@ def test_a_folder_is_read_for_what_it_holds_and_what_is_not_there_is_said(tmp_pa
     ]
 
 
+def test_what_wants_to_be_configured_is_left_out_unless_it_is_named(tmp_path):
+    presidio_file(tmp_path / "data")
+    asked = Asked(data=tmp_path / "data", names=["hub"], cost=False)
+    with pytest.raises(DetectorError, match="hub"):
+        run(asked, silent)
+    report = weir("--data", "data", "--detector", "hub")
+    assert report.exit_code == 1
+    assert "weir: detector hub" in report.stderr
+
+
+def test_a_study_of_a_stream_runs_by_name_alone(tmp_path):
+    presidio_file(tmp_path / "data")
+    result = weir("--data", "data", "--detector", "anomaly", "--runs", "1", "--json", "out.json")
+    assert result.exit_code == 0, result.stderr
+    assert "latency three times as long" in result.stdout
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["detectors"] == []
+    assert [row["detector"] for row in report["streams"]] == ["anomaly"] * 3
+
+
 def test_the_configured_threshold_is_what_is_measured(tmp_path):
     presidio_file(tmp_path / "data")
     (tmp_path / "weir.toml").write_text("[detectors.options.pii]\nthreshold = 1.0\n")
@@ -131,6 +154,7 @@ def test_the_configured_threshold_is_what_is_measured(tmp_path):
         (["--data", "nowhere"], "nowhere is no folder"),
         (["--data", "."], "holds none of the"),
         (["--data", ".", "--detector", "pi"], "no detector is named 'pi': choose one of pii"),
+        (["--data", ".", "--study", "speed"], "there is no study 'speed': choose one of drift"),
         (["--file", "a.csv"], "--file wants --columns, for example"),
         (["--file", "a.csv", "--columns", "text=t,label=l"], "which detector should flag these texts"),
         (["--file", "a.csv", "--columns", "text=t,label=l", "--detector", "drift"], "drift reads a stream"),

@@ -114,6 +114,22 @@ def test_a_cut_run_goes_on_from_its_checkpoint_and_only_when_asked(tmp_path, dat
     assert (tmp_path / "trained/length/MODEL_CARD.md").exists()
 
 
+def test_a_run_that_is_whole_is_measured_again_and_not_made_again(tmp_path, data):
+    assert weir("length", "--data", "data").exit_code == 0
+    out = tmp_path / "trained/length"
+    card = out / "MODEL_CARD.md"
+    before, made = (out / "length.safetensors").stat().st_mtime_ns, card.read_text()
+    card.unlink()
+    result = weir("length", "--data", "data", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert "step" not in result.stderr
+    assert (out / "length.safetensors").stat().st_mtime_ns == before
+    assert card.read_text().split("## Figures")[1] == made.split("## Figures")[1]
+    (out / "length.safetensors").write_bytes(b"other")
+    result = weir("length", "--data", "data", "--resume")
+    assert (result.exit_code, "is not what the run in trained/length wrote" in result.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

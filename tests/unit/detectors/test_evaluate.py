@@ -96,13 +96,17 @@ def scored(score, *, flagged, spans=()):
     return Score(score=score, label="x" if flagged else "ok", flagged=flagged, spans=tuple(spans))
 
 
+def keyed(scores):
+    return {(text, ()): score for text, score in scores.items()}
+
+
 def test_figures_by_functionality_count_a_text_in_each_of_its_values():
     cases = [
         Case(text="a", label=True, groups={"functionality": ("slur",), "type": ("hate", "threat")}),
         Case(text="b", label=True, groups={"functionality": ("slur",), "type": ("hate",)}),
         Case(text="c", label=False, groups={"functionality": ("negation",), "type": ("none",)}),
     ]
-    scores = {"a": scored(0.9, flagged=True), "b": scored(0.2, flagged=False), "c": scored(0.8, flagged=True)}
+    scores = keyed({"a": scored(0.9, flagged=True), "b": scored(0.2, flagged=False), "c": scored(0.8, flagged=True)})
     row = figures(LabelledSet(detector="toxicity", name="set", cases=cases), scores)
     assert (row["texts"], row["positive"], row["auroc"]) == (3, 2, 0.5)
     by_functionality = {one["value"]: one for one in row["by"]["functionality"]}
@@ -114,14 +118,14 @@ def test_figures_by_functionality_count_a_text_in_each_of_its_values():
 def test_figures_of_spans_and_labels_stand_side_by_side():
     span = Span(start=0, end=4, type="PERSON", score=1.0)
     cases = [Case(text="Anna", label=True, spans=(span,)), Case(text="tree", label=False, spans=())]
-    scores = {"Anna": scored(0.9, flagged=True, spans=[span]), "tree": scored(0.1, flagged=False)}
+    scores = keyed({"Anna": scored(0.9, flagged=True, spans=[span]), "tree": scored(0.1, flagged=False)})
     row = figures(LabelledSet(detector="pii", name="set", cases=cases), scores)
     assert (row["recall"], row["characters"]["f2"], row["typed"]["f1"], row["spans"]) == (1.0, 1.0, 1.0, 1)
 
 
 def test_the_rate_on_ordinary_prompts_is_by_source_and_of_all():
     ordinary = [Ordinary(source="one", texts=["a", "b"]), Ordinary(source="two", texts=["c"])]
-    scores = {text: scored(0.5, flagged=text == "a") for text in "abc"}
+    scores = keyed({text: scored(0.5, flagged=text == "a") for text in "abc"})
     rows = false_alarms(ordinary, scores)
     assert [(row["source"], row["flagged"], row["rate"]) for row in rows] == [
         ("one", 1, 0.5),

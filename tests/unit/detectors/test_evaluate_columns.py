@@ -57,6 +57,24 @@ def test_groups_and_lists_of_them(tmp_path):
     assert case.groups == {"functionality": ("slur",), "type": ("hate", "threat")}
 
 
+def test_a_prompt_is_a_question_or_the_turns_of_a_chat(tmp_path):
+    rows = [
+        {"t": "a", "l": 1, "p": "Why?"},
+        {"t": "b", "l": 0, "p": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]},
+        {"t": "c", "l": 0, "p": None},
+    ]
+    path = write(tmp_path, "a.json", json.dumps(rows))
+    cases = read_cases(path, parse_columns("text=t,label=l,prompt=p"))
+    assert [[(turn.role, turn.content) for turn in case.prompt] for case in cases] == [
+        [("user", "Why?")],
+        [("system", "Be brief."), ("user", "Why?")],
+        [],
+    ]
+    path = write(tmp_path, "b.json", json.dumps([{"t": "a", "l": 1, "p": 5}]))
+    with pytest.raises(DataError, match="row 1 has the prompt '5'; expected a string, or a list"):
+        read_cases(path, parse_columns("text=t,label=l,prompt=p"))
+
+
 @pytest.mark.parametrize("names", [("start", "end", "type"), ("start_position", "end_position", "entity_type")])
 def test_spans_as_lists_and_as_json_in_csv(tmp_path, names):
     spans = json.dumps([dict(zip(names, (0, 4, "PERSON"), strict=True))])
@@ -73,7 +91,7 @@ def test_spans_as_lists_and_as_json_in_csv(tmp_path, names):
         ("", "'' is no role=column"),
         ("text", "'text' is no role=column; for example"),
         ("text=", "'text=' is no role=column"),
-        ("txt=a,label=b", "'txt' is no role; the roles are text, label, spans, functionality, type"),
+        ("txt=a,label=b", "'txt' is no role; the roles are text, prompt, label, spans, functionality, type"),
         ("text=a,text=b,label=c", "text is both 'a' and 'b'"),
         ("label=b", "names no text; for example"),
         ("text=a,type=b", "neither label nor spans"),

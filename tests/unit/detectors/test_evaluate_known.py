@@ -37,8 +37,9 @@ class Counting:
         self.name = name
         self.seen = []
 
-    def score_many(self, texts):
+    def score_answers(self, texts, prompts):
         self.seen += texts
+        self.prompts = prompts
         return [Score(score=len(text) / 10, label="ok", flagged=False) for text in texts]
 
 
@@ -54,7 +55,7 @@ def test_every_text_is_scored_once_by_the_detectors_that_it_is_for():
     wanted = texts_of(["a", "b"], sets, ordinary)
     scores = score_all([a, b], wanted, lambda _, done, total: steps.append((done, total)))
     assert (a.seen, b.seen) == (["x", "xx", "xxx"], ["x", "xx", "xxx"])
-    assert scores["a"]["xxx"].score == 0.3
+    assert scores["a"]["xxx", ()].score == 0.3
     assert steps == [(3, 3)]
 
 
