@@ -1,14 +1,15 @@
 """Anomalies of latency, tokens and errors: a feature that leaves its own history, under the same budget as drift."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
-from detectors.monitor import Budget, Feature, Monitor, MonitorState
+from detectors.monitor import Budget, Feature, MonitorState
 from detectors.numeric import MomentsState, NumericFeatures
+from detectors.river_monitor import RiverState, monitor_for
 from detectors.sequential import tie_break
 
 __all__ = ["AnomalyConfig", "AnomalyDetector"]
@@ -39,6 +40,10 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         change. A change at a time of the day of which little was seen yet is told later.
     conversation_events
         One event a conversation is looked at, and for so many events no other of it; 0 looks at every event.
+    method
+        ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
+    method_threshold
+        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when left out.
     seed
         Breaks ties between equal ranks, together with the event's id.
     """
@@ -48,11 +53,13 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reference_events: Annotated[int, Meta(ge=8)] = 200
     daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
+    method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
+    method_threshold: Annotated[float, Meta(gt=0)] | None = None
     seed: int = 0
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
-    monitor: MonitorState
+    monitor: MonitorState | RiverState
     moments: dict[str, MomentsState]
 
 
@@ -78,15 +85,13 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
             name: Feature(tails=tails, share=1 / len(TAILS), warm_up=config.reference_events)
             for name, tails in TAILS.items()
         }
-        self._monitor = Monitor(
-            features,
-            Budget(
-                limit=config.alarm_every_days or config.alarm_every_events,
-                days=config.alarm_every_days is not None,
-                daily=config.daily_cycle,
-                conversation_events=config.conversation_events,
-            ),
+        budget = Budget(
+            limit=config.alarm_every_days or config.alarm_every_events,
+            days=config.alarm_every_days is not None,
+            daily=config.daily_cycle,
+            conversation_events=config.conversation_events,
         )
+        self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
         self._numbers = NumericFeatures(TAILS)
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:

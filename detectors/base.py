@@ -24,6 +24,7 @@ __all__ = [
     "Span",
     "StreamDetector",
     "TextDetector",
+    "Turn",
     "restoring",
     "seal",
     "unseal",
@@ -64,6 +65,13 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     flagged: bool
     covered: float = 1.0
     spans: tuple[Span, ...] = ()
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of the prompt that an answer answers; ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +173,24 @@ class TextDetector(Detector[ConfigT]):
         NotLoadedError
             ``load()`` was not called.
         """
+
+    @property
+    def prompt_characters(self) -> int:
+        """Characters of the prompt that it wants beside an answer, at most; 0 where it reads the text alone."""
+        return 0
+
+    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
+        """Score each text beside the prompt that it answers, as `score_many` does without one.
+
+        Parameters
+        ----------
+        texts
+            The answers.
+        prompts
+            The turns that each of them answers, oldest first; empty where they are not known. As many as texts.
+        """
+        del prompts  # most detectors read the text alone
+        return self.score_many(texts)
 
 
 class StreamDetector(Detector[ConfigT]):

@@ -4,8 +4,9 @@ Embeddings are judged by their distance to the nearest of a reference (the strea
 nearness to its topics, numeric features by their own history; one alarm budget holds for all (`detectors.monitor`).
 """
 
+import math
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.embedding import unpack
-from detectors.monitor import Budget, Feature, Monitor, MonitorState
+from detectors.monitor import Budget, Feature, MonitorState
 from detectors.numeric import MomentsState, NumericFeatures
+from detectors.river_monitor import E_DETECTOR, RiverState, monitor_for
 from detectors.sequential import tie_break
 from detectors.topics import Topics, TopicsState
 
@@ -24,8 +26,12 @@ __all__ = ["EMBEDDING", "TOPICS", "DriftConfig", "DriftDetector"]
 EMBEDDING = "embedding"
 TOPICS = "topics"
 Vectors = NDArray[np.float32]
+#: How large a part of the reference is near to a topic, twice: its core, and it with its surroundings.
+_NEAR = (0.1, 0.25)
 #: Equal distances are told apart by so much, at random.
 _TIE = 1e-6
+#: So many embeddings of another version in a row begin the reference anew; fewer are a worker that is being replaced.
+_RENEW = 20
 #: Share of the first embeddings that is not part of the reference, but the first history of distances to it.
 _HELD_OUT = 3
 
@@ -54,6 +60,10 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         change. A change at a time of the day of which little was seen yet is told later.
     conversation_events
         One event a conversation is looked at, and for so many events no other of it; 0 looks at every event.
+    method
+        ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
+    method_threshold
+        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when left out.
     seed
         Breaks ties between equal ranks, together with the event's id.
     """
@@ -62,18 +72,22 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
     reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 200
     neighbours: Annotated[int, Meta(ge=1, le=50)] = 3
-    topics: Annotated[int, Meta(ge=0, le=64)] = 12
+    topics: Annotated[int, Meta(ge=0, le=64)] = 8
     features: tuple[str, ...] = ("characters", "words")
     embedding_share: Annotated[float, Meta(gt=0, lt=1)] = 0.7
     daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
+    method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
+    method_threshold: Annotated[float, Meta(gt=0)] | None = None
     seed: int = 0
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
     reference: list[bytes]
+    embedding_version: str
+    others: int
     topics: TopicsState
-    monitor: MonitorState
+    monitor: MonitorState | RiverState
     moments: dict[str, MomentsState]
 
 
@@ -99,14 +113,13 @@ class DriftDetector(StreamDetector[DriftConfig]):
         config = self.config
         held_out = max(4, config.reference_events // _HELD_OUT)
         self._size = config.reference_events - held_out
-        self._topic_count = min(config.topics, self._size // 2)
+        # River's detectors read the distance alone: a state of eight more of them would be large.
+        self._topic_count = min(config.topics, self._size // 2) if config.method == E_DETECTOR else 0
         share = config.embedding_share if config.features else 1.0
         part = share / 2 if self._topic_count else share
         features = {EMBEDDING: Feature(share=part, tails=1, warm_up=held_out)}
         if self._topic_count:
-            features[TOPICS] = Feature(
-                share=part, tails=1, warm_up=held_out, scores=self._topic_count, fractions=(0.1,)
-            )
+            features[TOPICS] = Feature(share=part, tails=1, warm_up=held_out, scores=self._topic_count, fractions=_NEAR)
         for name in config.features:
             features[name] = Feature(share=(1 - share) / len(config.features), tails=2, warm_up=config.reference_events)
         budget = Budget(
@@ -115,9 +128,15 @@ class DriftDetector(StreamDetector[DriftConfig]):
             daily=config.daily_cycle,
             conversation_events=config.conversation_events,
         )
-        self._monitor = Monitor(features, budget)
+        self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
+        self._distance = self._monitor.columns(EMBEDDING)
+        self._nearness = self._monitor.columns(TOPICS) if self._topic_count else slice(0, 0)
         self._numbers = NumericFeatures(config.features)
+        self._begin("")
+
+    def _begin(self, version: str) -> None:
         self._topics = Topics()
+        self._version, self._others = version, 0
         self._reference: list[bytes] = []
         self._matrix: Vectors | None = None
 
@@ -147,35 +166,56 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     def _embedded(self, observation: Observation, scores: NDArray[np.float64], tie: float) -> None:
         """Write what is read from the embedding; nothing without one, or while the reference fills."""
+        monitor = self._monitor
         data = observation.embedding
+        if data and observation.embedding_version != self._version and not self._renewed(observation.embedding_version):
+            return
         if not data or len(data) % 2 or (self._reference and len(data) != len(self._reference[0])):
             return
+        self._others = 0
         vector = unpack(data)
-        if not np.isfinite(vector).all():
+        if not math.isfinite(float(vector @ vector)):
             return
         if len(self._reference) < self._size:
             self._reference.append(data)
             if len(self._reference) == self._size and self._topic_count:
                 self._topics.begin(self._vectors(), self._topic_count)
             return
-        similarities = self._vectors() @ vector
-        nearest = min(self.config.neighbours, len(similarities))
-        scores[self._monitor.columns(EMBEDDING)] = tie - np.partition(similarities, -nearest)[-nearest:].mean()
-        if self._topics.centres is not None:
-            near = self._topics.centres @ vector
-            self._topics.update(self._monitor.events, near)
-            scores[self._monitor.columns(TOPICS)] = near + tie
+        similarities = self._rows() @ vector
+        count, nearest = self._size, min(self.config.neighbours, self._size)
+        largest = np.partition(similarities[:count], -nearest)[-nearest:]
+        scores[self._distance] = tie - float(np.add.reduce(largest)) / nearest
+        if self._topic_count:
+            near = similarities[count:]
+            self._topics.update(monitor.events, near)
+            scores[self._nearness] = near + tie
+
+    def _renewed(self, version: str) -> bool:
+        """Whether embeddings of this other version are read from now on: distances between versions mean nothing."""
+        self._others += 1
+        if self._reference and self._others < _RENEW:
+            return False
+        if self._reference:
+            self._monitor.renew(*((EMBEDDING, TOPICS) if self._topic_count else (EMBEDDING,)))
+        self._begin(version)
+        return True
+
+    def _rows(self) -> Vectors:
+        """Return the reference and the topics' centres as rows, unpacked when first needed: most streams are idle."""
+        if self._matrix is None:
+            centres = [] if self._topics.centres is None else [self._topics.centres]
+            self._matrix = np.vstack([self._vectors(), *centres])
+        return self._matrix
 
     def _vectors(self) -> Vectors:
-        """Return the reference as rows, unpacked when first needed: most streams are idle."""
-        if self._matrix is None:
-            self._matrix = np.stack([unpack(data) for data in self._reference])
-        return self._matrix
+        return np.stack([unpack(data) for data in self._reference])
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""
         state = _State(
             reference=list(self._reference),
+            embedding_version=self._version,
+            others=self._others,
             topics=self._topics.snapshot(),
             monitor=self._monitor.snapshot(),
             moments=self._numbers.snapshot(),
@@ -194,3 +234,4 @@ class DriftDetector(StreamDetector[DriftConfig]):
             if len(sizes) > 1 or any(size % 2 for size in sizes):
                 raise ValueError(f"a reference has embeddings of one even length, the state of {sorted(sizes)}")
             self._reference = list(body.reference)
+            self._version, self._others = body.embedding_version, body.others

@@ -41,8 +41,8 @@ def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", 
     method
         ``occlusion``: one word left out at a time. ``shap``: Owen values over a binary partition of the text, which are
         Shapley values where only neighbours form coalitions (Lundberg's partition explainer; at most 256 scores).
-        ``lime``: a ridge regression on 200 random maskings (Ribeiro et al., arXiv 1602.04938). ``auto``: ``shap`` for the
-        detectors on the encoder, ``occlusion`` for others.
+        ``lime``: a ridge regression on 200 random maskings (Ribeiro et al., arXiv 1602.04938). ``auto``: ``shap`` where the
+        encoder decided, ``occlusion`` for the cheap tier and other detectors.
     seed
         Of the maskings of ``lime``.
 
@@ -73,11 +73,15 @@ def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", 
 
     if method == "lime":
         weights = _lime(value, len(spans), seed)
-    elif method == "shap" or (method == "auto" and isinstance(detector, EncoderDetector)):
+    elif method == "shap" or (method == "auto" and _by_encoder(detector, text)):
         weights = _owen(value, len(spans))
     else:
         weights = _occlusion(value, len(spans))
     return [(start, end, float(weight)) for (start, end), weight in zip(spans, weights, strict=True)]
+
+
+def _by_encoder(detector: TextDetector[Any], text: str) -> bool:
+    return isinstance(detector, EncoderDetector) and bool(detector.glance([text])[1][0])
 
 
 def _log_odds(detector: TextDetector[Any], texts: Sequence[str]) -> NDArray[np.float64]:

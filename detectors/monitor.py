@@ -72,7 +72,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     fractions: tuple[float, ...] = (0.03, 0.1, 0.3)
 
 
-class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
+class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
     """A snapshot of a `Monitor`; ``waiting`` holds the first values of a feature, and the slot of the day of each."""
 
     regions: RegionsState
@@ -148,6 +148,15 @@ class Monitor:
     def columns(self, feature: str) -> slice:
         """Return where a feature's scores are in `update`'s."""
         return self._columns[feature]
+
+    def renew(self, *names: str) -> None:
+        """Begin these features anew: what they were measured by has changed."""
+        self._regions.renew(np.array([row[0] in names for row in self.layout]))
+        self._waiting = {
+            name: self._waiting.get(name, []) for name in self._features if name in {*self._waiting, *names}
+        }
+        for name in names:
+            self._waiting[name] = []
 
     def takes(self, observation: Observation) -> bool:
         """Whether an event is looked at: one that speaks for a conversation that was not heard of late."""
@@ -253,7 +262,7 @@ class Monitor:
             alarm=self._alarm,
         )
 
-    def restore(self, state: MonitorState) -> None:
+    def restore(self, state: msgspec.Struct) -> None:
         """Continue from a snapshot.
 
         Raises
@@ -261,6 +270,8 @@ class Monitor:
         ValueError
             It tracks other features, or its regions have another shape.
         """
+        if not isinstance(state, MonitorState):
+            raise ValueError(f"a monitor of e-detectors cannot take a {type(state).__name__}")  # noqa: TRY004 - as `restoring` has it
         widths = {name: {len(values) for _, values in rows} for name, rows in state.waiting.items()}
         if any(name not in self._features or widths[name] - {self._features[name].scores} for name in widths):
             raise ValueError(f"a monitor of {sorted(self._features)} cannot take the first values of {sorted(widths)}")

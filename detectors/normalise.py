@@ -11,7 +11,7 @@ import unicodedata
 
 import msgspec
 
-__all__ = ["Normalised", "normalise", "spoken", "without_surrogates"]
+__all__ = ["Normalised", "normalise", "without_surrogates"]
 
 # Letters that look like ASCII ones; a subset of Unicode TR 39 that people use to evade filters.
 _LOOKALIKES = (
@@ -48,31 +48,6 @@ class Normalised(msgspec.Struct, frozen=True, kw_only=True):
 def without_surrogates(text: str) -> str:
     """Replace lone surrogates, which no tokenizer takes, one for one."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
-# Pictures whose Unicode name says little of what people use them for.
-_PICTURES = {
-    "\U0001f52a": "knife", "\U0001f595": "middle finger", "\U0001f4a9": "shit", "\U0001f351": "peach butt", "\U0001f346": "eggplant penis",
-    "\U0001f44c": "ok hand", "\U0001f921": "clown", "\U0001f437": "pig", "\U0001f435": "monkey", "\U0001f412": "monkey", "\u2764": "love",
-    "\U0001f3fb": "white", "\U0001f3fc": "white", "\U0001f3fd": "brown", "\U0001f3fe": "black", "\U0001f3ff": "black", "\u2640": "woman",
-    "\u2642": "man", "\U0001f5d1": "trash",
-}  # fmt: skip
-_DROPPED = str.maketrans("", "", "\u200d\ufe0f")
-
-
-def spoken(text: str) -> str:
-    """Replace pictures (emoji and other symbols) by their names: a word piece model knows no emoji, only ``[UNK]``."""
-    if text.isascii():
-        return text
-    parts: list[str] = []
-    for character in text.translate(_DROPPED):
-        if character > "\u2000" and (character in _PICTURES or unicodedata.category(character) == "So"):
-            name = _PICTURES.get(character) or unicodedata.name(character, "symbol").lower()
-            name = name.replace("regional indicator symbol letter ", "").replace(" sign", "").replace(" face", "")
-            parts.append(f" {name} ")
-        else:
-            parts.append(character)
-    return "".join(parts)
 
 
 def _hidden(character: str) -> bool:

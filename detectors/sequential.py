@@ -154,6 +154,13 @@ class Regions:
         homes = {*self._home[self._ready > 0.0].tolist()}
         self._only_home = homes.pop() if len(homes) == 1 else -1
 
+    def renew(self, regions: NDArray[np.bool_]) -> None:
+        """Forget all of these regions, (m,): they wait for another reference."""
+        self._thresholds[regions], self._ready[regions], self._home[regions] = np.inf, 0.0, -1
+        self._sums[:, regions], self._lately[regions] = 0.0, 0.0
+        self._find_home()
+        self._measure()
+
     def _of(self, slot: int) -> Floats:
         counts = self._counts.get(slot)
         if counts is None:
@@ -212,9 +219,10 @@ class Regions:
 
     def _cut(self, share: Floats, step: float) -> Floats:
         """Return odds, (bets, m), under which no outcome carries the average past ``OVERSHOOT`` times the limit."""
-        most = OVERSHOOT * self.limit / (self.statistic + step)
-        if most >= ODDS[-1]:
+        room = self.statistic + step
+        if room * ODDS[-1] <= OVERSHOOT * self.limit:
             return _RAISED
+        most = OVERSHOOT * self.limit / room
         spare = 1.0 - most * share
         cut: Floats = np.where(spare > 0.0, most * (1.0 - share) / np.maximum(spare, 1e-12), ODDS[-1])
         odds: Floats = np.minimum(_RAISED, np.maximum(cut, 1.0))

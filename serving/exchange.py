@@ -53,6 +53,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
         None where nothing is recorded.
     owed_input, owed_output
         Detectors that owe a verdict on prompts and on answers.
+    context_characters
+        Characters of its prompt that the record of an answer carries.
     topic
         Where the content of a request is found, which its span names in the content's place.
     """
@@ -63,6 +65,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     tracer: Tracer
     owed_input: tuple[str, ...] = ()
     owed_output: tuple[str, ...] = ()
+    context_characters: int = 0
     topic: str = "weir.inference"
 
 
@@ -245,6 +248,7 @@ class Exchange:
             latency_seconds=seconds,
             first_token_seconds=self._first_token,
             owed=self._wiring.owed_output,
+            context_characters=self._wiring.context_characters,
         )
 
     def _describe_end(self, outcome: Outcome) -> None:

@@ -7,7 +7,16 @@ import msgspec
 from serving.generation import Generation, ModelInfo, Piece
 from stream.wire import OWN_TENANT, ErrorInfo, Message, RequestRecord, ResponseRecord, Usage, semconv
 
-__all__ = ["Asked", "Attributes", "Caller", "EndStatus", "request_attributes", "request_record", "response_record"]
+__all__ = [
+    "Asked",
+    "Attributes",
+    "Caller",
+    "EndStatus",
+    "context_of",
+    "request_attributes",
+    "request_record",
+    "response_record",
+]
 
 EndStatus = Literal["complete", "error", "cancelled", "aborted"]
 Attributes = dict[str, str | int | float | bool]
@@ -88,8 +97,9 @@ def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
     latency_seconds: float,
     first_token_seconds: float | None,
     owed: tuple[str, ...],
+    context_characters: int = 0,
 ) -> ResponseRecord:
-    """Return the record of an end; detectors owe a verdict where there is text."""
+    """Return the record of an end; detectors owe a verdict where there is text, and may want so much of its prompt."""
     caller = asked.caller
     return ResponseRecord(
         request_id=caller.request_id,
@@ -102,6 +112,7 @@ def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
         stream=asked.generation.stream,
         status=status,
         text=text,
+        context=context_of(asked.generation, context_characters) if text else (),
         finish_reason=last.finish_reason,
         usage=Usage(prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens),
         latency_seconds=latency_seconds,
@@ -109,6 +120,17 @@ def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
         error=error,
         owed=_owed(caller, owed) if text else (),
     )
+
+
+def context_of(generation: Generation, most: int) -> tuple[Message, ...]:
+    """Return the last messages of a prompt, oldest first: ``most`` characters, the oldest of them cut at its end."""
+    kept: list[Message] = []
+    for role, content in reversed(generation.messages or (("user", generation.prompt),)):
+        if most <= 0:
+            break
+        kept.append(Message(role=role, content=content[:most]))
+        most -= len(content)
+    return tuple(reversed(kept))
 
 
 def request_attributes(asked: Asked, topic: str) -> Attributes:

@@ -126,6 +126,7 @@ def _serve(process: Process) -> int:
         capture=settings.capture,
         owed_input=settings.detectors.input,
         owed_output=settings.detectors.output,
+        context_characters=settings.detectors.context_characters,
         model_dir=ensure_model(settings, lambda _what, _share: None).path,
         edge_token_path=str(layout.edge_token_path),
         inference_topic=settings.kafka.names.inference,

@@ -1,20 +1,20 @@
-"""How often the sentinel detector alarms without cause, and how soon with one: ``python -m detectors.evaluate.sentinels``.
+"""How often the sentinel detector alarms without cause, and how soon with one.
 
 Eight prompts are asked in turn of a simulated model, which answers a prompt always alike, or in one of four ways (``loose``). Its
 answers are points on the sphere of the packed embedding; another model answers with other points and other lengths.
 """
 
-import argparse
-import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from detectors.base import Observation
 from detectors.sentinel import SentinelConfig, SentinelDetector
 
-__all__ = ["main"]
+__all__ = ["sentinel"]
 
+Row = dict[str, Any]
 PROMPTS = 8
 DIMENSIONS = 96
 LONGEST = 8  # times N: where a run without an alarm is cut off
@@ -57,7 +57,8 @@ def _until_alarm(detector: SentinelDetector, answers: Iterator[Observation]) -> 
 
 def _run_length(limit: int, loose: int, runs: int, seed: int) -> tuple[float, int]:
     """Return the mean answers to a false alarm over `limit`, at least (cut-off runs count as they are), and how many were cut off."""
-    lengths, cut = [], 0
+    lengths: list[int] = []
+    cut = 0
     for run in range(runs):
         model = _Model(np.random.default_rng([seed, run]), loose=loose)
         found = _until_alarm(_detector(limit), model.answers(LONGEST * limit))
@@ -75,7 +76,7 @@ def _delays(limit: int, moved: int, loose: int, runs: int, seed: int) -> tuple[f
         if _until_alarm(detector, _Model(rng, loose=loose).answers(480)) is None:
             found.append(_until_alarm(detector, _Model(rng, loose=loose, moved=moved).answers(400)))
     told = [delay for delay in found if delay is not None]
-    median, high = np.percentile(told or [np.nan], [50, 90]).tolist()
+    median, high = np.percentile([*map(float, told)] or [np.nan], [50, 90]).tolist()
     return median, high, len(found) - len(told)
 
 
@@ -83,30 +84,19 @@ def _detector(limit: int) -> SentinelDetector:
     return SentinelDetector(SentinelConfig(alarm_every_events=limit))
 
 
-def main() -> None:
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=100)
-    parser.add_argument("--limit", type=int, default=1000, help="N, the budget: answers between two false alarms")
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    began = time.process_time()
+def sentinel(runs: int, seed: int, limit: int = 1000) -> list[Row]:
+    """Return run lengths without a change (at least: a run is cut after 8 N) and delays of changes after 480 answers.
+
+    ``limit`` is N, the budget: answers between two false alarms.
+    """
+    rows: list[Row] = []
     for loose in (0, 3):
-        ratio, cut = _run_length(given.limit, loose, given.runs, given.seed)
-        _say(
-            f"no change, {loose} of 8 prompts loose: at least {ratio:.2f} N to a false alarm; none in {cut} runs of {LONGEST} N"
-        )
+        length, cut = _run_length(limit, loose, runs, seed)
+        data = f"N = {limit}: no change, {loose} of {PROMPTS} prompts loose, mean run length / N, at least"
+        rows.append({"detector": "sentinel", "data": data, "runs": runs, "run_length": length, "cut": cut})
     for moved, loose in ((8, 0), (8, 3), (4, 0), (2, 0), (1, 0)):
-        median, high, missed = _delays(given.limit, moved, loose, given.runs, given.seed)
-        _say(
-            f"{moved} of 8 answers change, {loose} loose: after {median:.0f} answers (90 %: {high:.0f}), missed {missed}"
-        )
-    _say(f"N = {given.limit}, {given.runs} runs, seed {given.seed}, {time.process_time() - began:.0f} s of one core")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - what this program is for
-
-
-if __name__ == "__main__":
-    main()
+        median, high, missed = _delays(limit, moved, loose, runs, seed)
+        data = f"N = {limit}: {moved} of {PROMPTS} answers change, {loose} loose"
+        row: Row = {"detector": "sentinel", "data": data, "runs": runs, "missed": missed}
+        rows.append(row | {"delay_median": median, "delay_p90": high})
+    return rows

@@ -18,7 +18,20 @@ from detectors.multitask import CATEGORIES, OUTPUTS, TASKS
 from detectors.train import abuse, attacks, contrast, refusals
 from detectors.train.clusters import clusters, split_of
 
-__all__ = ["OUTPUTS", "SOURCES", "TASKS", "UNKNOWN", "Example", "clinc_domains", "labels", "load_examples", "ordinary"]
+__all__ = [
+    "FILES",
+    "ORDINARY",
+    "OUTPUTS",
+    "SOURCES",
+    "TASKS",
+    "UNKNOWN",
+    "Example",
+    "clinc_domains",
+    "kinds",
+    "labels",
+    "load_examples",
+    "ordinary",
+]
 
 UNKNOWN = math.nan
 Labels = tuple[float, ...]
@@ -292,12 +305,64 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
 
 
 def ordinary(root: Path) -> list[tuple[str, str]]:
-    """Return (source, text) of ordinary prompts, MT-Bench among them, which nothing here trains on."""
-    with (root / "traffic/mtbench_prompts.jsonl").open(encoding="utf-8") as file:
-        bench = [("mtbench", turn) for line in file for turn in json.loads(line)["turns"]]
-    return bench + [
-        (e.source, e.text)
-        for read in (_clinc, _halueval)
-        for e in read(root)
-        if e.source in {"clinc", "halueval_question"}
-    ]
+    """Return (source, text) of ordinary prompts, MT-Bench among them, which nothing here trains on.
+
+    A source whose file (`ORDINARY`) is not there is left out.
+    """
+    found: list[tuple[str, str]] = []
+    if (root / ORDINARY["mtbench"]).exists():
+        with (root / ORDINARY["mtbench"]).open(encoding="utf-8") as file:
+            found += [("mtbench", turn) for line in file for turn in json.loads(line)["turns"]]
+    for read, source in ((_clinc, "clinc"), (_halueval, "halueval_question")):
+        if (root / ORDINARY[source]).exists():
+            found += [(e.source, e.text) for e in read(root) if e.source == source]
+    return found
+
+
+#: Ordinary prompts: source → file.
+ORDINARY = {
+    "mtbench": "traffic/mtbench_prompts.jsonl",
+    "clinc": "drift/clinc_data_full.json.gz",
+    "halueval_question": "hallucination/halueval_general.jsonl.gz",
+}
+#: Every file that `load_examples` reads.
+FILES = (
+    "toxicity/davidson.csv.gz",
+    "toxicity/edos.csv.gz",
+    "toxicity/hatemojibuild_train.csv.gz",
+    "toxicity/safenlp_toxigen.json.gz",
+    "toxicity/safenlp_implicithate.json.gz",
+    "toxicity/madlibs77k.csv.gz",
+    "toxicity/tox_nonfuzzed.csv.gz",
+    "toxicity/openai_moderation_half.jsonl.gz",
+    "hallucination/halueval_general.jsonl.gz",
+    "drift/clinc_data_full.json.gz",
+    "injection/piguard_wildguard.json.gz",
+    "injection/piguard_valid.json.gz",
+    "injection/inthewild_jailbreak.json.gz",
+    "injection/gptfuzz_prompts.csv.gz",
+)
+_FINER = {
+    "S": "sexual",
+    "H": "hate",
+    "V": "violence",
+    "HR": "harassment",
+    "SH": "self-harm",
+    "S3": "sexual, minors",
+    "H2": "hate, threatening",
+    "V2": "violence, graphic",
+}
+
+
+def kinds(root: Path) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the finer labels that some sources give: source → text as `load_examples` has it → labels, for tables by type."""
+    classes = {"0": "hate", "1": "offensive", "2": "neither"}
+    moderation = _lines(root / "toxicity/openai_moderation_half.jsonl.gz")
+    return {
+        "davidson": {_tweet(r["tweet"]): (classes[r["class"]],) for r in _rows(root / "toxicity/davidson.csv.gz")},
+        "edos": {_tweet(r["text"]): (r["label_category"],) for r in _rows(root / "toxicity/edos.csv.gz")},
+        "hatemojibuild": {r["text"]: (r["type"],) for r in _rows(root / "toxicity/hatemojibuild_train.csv.gz")},
+        "openai_moderation_half": {
+            r["prompt"]: tuple(name for key, name in _FINER.items() if r.get(key) == 1) or ("none",) for r in moderation
+        },
+    }

@@ -15,7 +15,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -26,9 +26,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from detectors.disguise import spoken
 from detectors.minilm import load_minilm, load_tokenizer, pad
-from detectors.multitask import CATEGORIES, MultiTask
-from detectors.normalise import spoken
+from detectors.multitask import CATEGORIES, MultiTask, merge
 from detectors.pinned import ENCODER_PATH
 from detectors.tokens import CLS, SEP, WINDOW
 from detectors.train.contrast import swap
@@ -37,13 +37,13 @@ from detectors.train.data import Example, Labels, load_examples
 __all__ = ["main", "train"]
 
 RANK, SCALE = 32, 2.0
-TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 2048, 64, 56
+TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
 POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
 OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
 RATE = 6e-4
 SMOOTHING, PAIRING, PAIRED = 0.02, 0.05, 0.25
 WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
-EVERY = 20
+EVERY, THREADS = 20, 2
 
 
 class Item(NamedTuple):
@@ -81,19 +81,20 @@ def adapt(model: MultiTask, seed: int) -> None:
             norm.requires_grad_()
 
 
-def delta(averaged: dict[str, Tensor], start: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return what training changed, in float16, under the names that `detectors.multitask.merge` reads."""
+def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the whole change, ``warm`` included, in float16, under the names that `detectors.multitask.merge` reads."""
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
-        short = name.removeprefix("backbone.")
+        short = name.removeprefix("backbone.").replace(".base", "")
         if name.startswith("heads."):
             result[name] = value
         elif name.endswith(".a"):
-            result[short] = value
+            result[short] = torch.cat([warm[short].float(), value]) if short in warm else value
         elif name.endswith(".b"):
-            result[short] = value * SCALE
+            scaled = value * SCALE
+            result[short] = torch.cat([warm[short].float(), scaled], dim=1) if short in warm else scaled
         else:
-            result[f"{short.replace('.base', '')}.shift"] = value - start[name]
+            result[f"{short}.shift"] = value - start[name] + warm.get(f"{short}.shift", torch.zeros(1)).float()
     return {name: value.half().contiguous() for name, value in result.items()}
 
 
@@ -165,10 +166,15 @@ def pace(step: int, total: int) -> float:
 class Run:
     """The model under training, its average, and the checkpoint that a cut run goes on from."""
 
-    def __init__(self, out: Path, seed: int) -> None:
+    def __init__(self, out: Path, seed: int, warm: dict[str, Tensor]) -> None:
         torch.manual_seed(seed)
-        self.model = MultiTask(load_minilm())
+        self.model, self.warm = MultiTask(load_minilm()), warm
         nn.init.normal_(self.model.heads.outer, std=0.05)
+        merge(self.model, {name: value for name, value in warm.items() if not name.startswith("heads.")})
+        with torch.no_grad():
+            for name, p in self.model.heads.named_parameters():
+                kept = warm.get(f"heads.{name}", p[:0])  # of fewer outputs: the first ones
+                p[: len(kept)] = kept.float()
         before = {name: value.clone() for name, value in self.model.named_parameters()}
         adapt(self.model, seed)
         self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -179,11 +185,11 @@ class Run:
         self.checkpoint = out.with_suffix(".checkpoint.safetensors")
         self.model.train()
 
-    def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor, threads: int) -> float:
+    def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor) -> float:
         """Take one step; the batch is shared among threads, each on a part (faster than threads inside each operation)."""
         for group in self.optimizer.param_groups:
             group["lr"] = RATE * pace(self.done, total)
-        parts = [batch[index::threads] for index in range(threads) if batch[index::threads]]
+        parts = [batch[index::THREADS] for index in range(THREADS) if batch[index::THREADS]]
         values = list(self.trained.values())
 
         def gradients(part: Sequence[Item]) -> tuple[float, tuple[Tensor, ...]]:
@@ -211,9 +217,9 @@ class Run:
         partial = self.checkpoint.with_suffix(".partial")
         save_file(state, partial)
         partial.replace(self.checkpoint)
-        save_file(delta(self.averaged, self.start), self.out)
+        save_file(delta(self.averaged, self.start, self.warm), self.out)
 
-    def resume(self) -> None:
+    def resume(self, say: Callable[[str], None]) -> None:
         """Go on from the checkpoint, where there is one."""
         if not self.checkpoint.exists():
             return
@@ -228,10 +234,17 @@ class Run:
                     "exp_avg": state[f"first.{name}"].clone(),
                     "exp_avg_sq": state[f"second.{name}"].clone(),
                 }
-        _say(f"goes on after step {self.done}")
+        say(f"goes on after step {self.done}")
 
 
-def train(data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int = 2) -> str:
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def train(  # noqa: PLR0913 - the options of the recipe
+    data: Path, out: Path, seed: int, *, steps: int = 1300, warm: Path | None = None, say: Callable[[str], None] = _say
+) -> str:
     """Run the whole recipe and return the SHA-256 of the weights.
 
     Parameters
@@ -241,9 +254,11 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int =
     out
         The safetensors file to write; the checkpoint lies beside it until the end.
     steps
-        Batches of at most 2,048 tokens; about 750 are one pass over everything.
-    threads
-        Parts that a batch is cut into; start the process with ``OMP_NUM_THREADS=1``.
+        Batches of at most 1,280 tokens; about 1,290 are one pass over everything.
+    warm
+        Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is.
+    say
+        Takes a line of progress.
     """
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
@@ -254,33 +269,28 @@ def train(data: Path, out: Path, seed: int, *, steps: int = 1600, threads: int =
     tokenizer = load_tokenizer()
     tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     twins = [e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)]
-    run = Run(out, seed)
-    run.resume()
+    run = Run(out, seed, load_safetensors(warm.read_bytes()) if warm else {})
+    run.resume(say)
     plan: list[list[Item]] = []
     while len(plan) < steps:
         plan += batches(examples, tokens, twins, rng)
-        _say(f"{len(examples)} examples, {sum(map(bool, twins))} with twins: {len(plan)} batches planned, {steps} run")
+        say(f"{len(examples)} examples, {sum(map(bool, twins))} with twins: {len(plan)} batches planned, {steps} run")
     begun, first, mean = time.monotonic(), run.done, 0.0
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for batch in plan[run.done : steps]:
-            loss = run.step(batch, steps, pool, threads)
+            loss = run.step(batch, steps, pool)
             mean += (loss - mean) * max(0.02, 1 / (run.done - first))
             if run.done % EVERY == 0:
                 run.save()
                 each = (time.monotonic() - begun) / (run.done - first)
-                _say(
+                say(
                     f"step {run.done}/{steps} loss {mean:.4f} {each:.2f} s a step, {each * (steps - run.done):.0f} s left"
                 )
     run.save()
     run.checkpoint.unlink()
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    _say(f"wrote {out}, SHA-256 {digest}")
+    say(f"wrote {out}, SHA-256 {digest}")
     return digest
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -290,9 +300,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ENCODER_PATH)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1600)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--warm", type=Path, default=None, help="weights of an earlier run to start from")
     options = parser.parse_args(arguments)
-    train(options.data, options.out, options.seed, steps=options.steps, threads=options.threads)
+    train(options.data, options.out, options.seed, steps=options.steps, warm=options.warm)
     return 0
 
 

@@ -1,6 +1,7 @@
 """The records of an alert, and the sentence that sums it up: numbers and names, never text of a prompt."""
 
 from detectors.sentinel import SENTINEL
+from stream.alerting.changed import changed
 from stream.alerting.state import SLOT, Evidence, OpenAlert, StreamAlerts
 from stream.runbook import SILENCE, runbook_line
 from stream.wire import AlertRecord, Event, SentinelRecord, TraceParent, format_time
@@ -18,6 +19,7 @@ _WORDS = {
     "toxicity": "toxic language in",
     "injection": "attempts at prompt injection in",
     "refusal": "refusals in",
+    "hub": "what the model from the hub looks for in",
 }
 
 
@@ -99,7 +101,9 @@ def _summary(where: str, name: str, evidence: Evidence) -> str:
         findings = _count(evidence.count, "finding")
         return f"{findings} of {_WORDS[name]} {where}, from {keys} in {windows}, highest score {evidence.score:.2f}"
     test = f"{evidence.feature}: {evidence.statistic:.4g} is past its limit {evidence.limit:.4g}"
-    return f"{name} in {where} ({test}), {_count(evidence.events, 'event')} from {keys} in {windows}"
+    change = changed(evidence.feature, evidence.details)
+    told = f"; {change}" if change else ""
+    return f"{name} in {where} ({test}{told}), {_count(evidence.events, 'event')} from {keys} in {windows}"
 
 
 def _silence(evidence: Evidence) -> str:

@@ -93,7 +93,11 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
 
 
 class ResponseRecord(EventData, frozen=True, kw_only=True):
-    """How an accepted request ended; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``."""
+    """How an accepted request ended; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
+
+    `context` is the end of the prompt, where detectors compare the answer with it (``[detectors] context_characters``): a record is
+    scored alone, since its request may have been read by another worker long ago.
+    """
 
     event_type: ClassVar[str] = "weir.inference.response.v1"
 
@@ -107,6 +111,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     operation: str = "chat"
     stream: bool = False
     text: str = ""
+    context: tuple[Message, ...] = ()
     finish_reason: str | None = None
     usage: Usage = Usage()
     latency_seconds: float = 0.0

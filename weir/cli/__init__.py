@@ -24,6 +24,8 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "show": ("weir.cli.show", "show", "All that is known of one request."),
     "explain": ("weir.cli.explain", "explain", "Which words made an event alert."),
     "score": ("weir.cli.score", "score", "Run the detectors over lines of text; no broker, no server."),
+    "eval": ("weir.cli.evaluate", "evaluate", "Detectors measured on labelled data: quality, calibration, cost."),
+    "train-detector": ("weir.cli.train", "train_detector", "Train a detector's weights; writes a model card."),
     "dlq": ("weir.cli.dlq", "dlq", "Dead letters: list, show, and put them back."),
     "ledger": ("weir.cli.ledger", "ledger", "The ledger of what is owed and settled; rebuild it."),
     "topics": ("weir.cli.topics", "topics", "The topics of Weir; create them."),
