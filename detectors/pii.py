@@ -25,6 +25,8 @@ __all__ = ["PiiConfig", "PiiDetector"]
 NER_SCORE = 0.85
 #: A street with its number: with a full name it says where someone lives.
 ADDRESS_SCORE = 0.7
+#: Characters (spaces, commas, a line break) between two parts of one address, at most.
+ADDRESS_GAP = 3
 #: A number that the head alone takes for somebody's: reported, not flagged.
 NUMBER_SCORE = 0.5
 #: Spans of one verdict, at most; a text that has more is flagged all the same.
@@ -148,15 +150,43 @@ def _moved(span: Span, copy: Normalised) -> Span:
 
 def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
     """Settle spans that overlap: the direct one first, then the higher score, then the longer; of the others what is left."""
-    ranked = sorted(spans, key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type))
+    ranked = sorted(
+        _joined(text, spans), key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type)
+    )
     taken: dict[int, Span] = {}
     occupied = bytearray(max((span.end for span in ranked), default=0))
     for span in ranked:
         for start, end in _free(occupied, span):
-            if any(map(str.isalnum, text[start:end])):
-                occupied[start:end] = b"\1" * (end - start)
+            occupied[start:end] = b"\1" * (end - start)
+            kept = text[start:end]
+            if any(map(str.isalnum, kept)):
+                start, end = start + len(kept) - len(kept.lstrip()), end - len(kept) + len(kept.rstrip())
                 taken[start] = msgspec.structs.replace(span, start=start, end=end)
     return [taken[start] for start in sorted(taken)]
+
+
+def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Join what overlaps and is of one type that identifies nobody alone, and the parts of one street address."""
+    found: dict[str, list[Span]] = {}
+    for span in sorted(spans, key=lambda s: (s.start, s.end)):
+        row = found.setdefault(span.type, [])
+        last = row[-1] if row and span.type in INDIRECT else None
+        if last is None or not (span.start < last.end or _one_address(text, last, span)):
+            row.append(span)
+        else:
+            # A score other than a name's is an address's: it says more.
+            score = max(last.score, span.score, key=lambda value: (value != NER_SCORE, value))
+            row[-1] = msgspec.structs.replace(last, end=max(last.end, span.end), score=score)
+    return [span for row in found.values() for span in row]
+
+
+def _one_address(text: str, one: Span, other: Span) -> bool:
+    return (
+        one.type == "LOCATION"
+        and NER_SCORE not in {one.score, other.score}
+        and other.start - one.end <= ADDRESS_GAP
+        and not text[one.end : other.start].strip(" \n\r\t,")
+    )
 
 
 def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:

@@ -75,7 +75,9 @@ def main() -> None:
     prompts = rng.sample([text for _, text in ordinary(options.data)], options.limit - options.limit // ONE_IN)
     mix = rng.sample(prompts + labelled[: options.limit // ONE_IN], options.limit)
     finders = {"presidio": presidio(), "weir": weir({"threads": 1}), "weir, patterns": weir({"entities": False})}
-    print(f"# {len(labelled)} labelled texts; a mix of {len(mix)}, one in {ONE_IN} of them labelled; seed {options.seed}")
+    print(
+        f"# {len(labelled)} labelled texts; a mix of {len(mix)}, one in {ONE_IN} of them labelled; seed {options.seed}"
+    )
     for find in finders.values():
         find(labelled[:BATCH])
     for name, find in finders.items():
