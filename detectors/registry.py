@@ -13,15 +13,30 @@ from detectors.base import Detector, StreamDetector, TextDetector
 from detectors.drift import DriftDetector
 from detectors.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
 from detectors.errors import ConfigError, UnknownDetectorError
+from detectors.groundedness import GroundednessDetector
+from detectors.hub import HubDetector
+from detectors.language import LanguageDetector
 from detectors.pii import PiiDetector
+from detectors.repetition import RepetitionDetector
+from detectors.sentinel import SentinelDetector
 
 __all__ = ["STREAM", "TEXT", "create", "create_stream", "create_text"]
 
 TEXT: dict[str, type[TextDetector[Any]]] = {
-    detector.name: detector for detector in (PiiDetector, ToxicityDetector, InjectionDetector, RefusalDetector)
+    detector.name: detector
+    for detector in (
+        PiiDetector,
+        ToxicityDetector,
+        InjectionDetector,
+        RefusalDetector,
+        GroundednessDetector,
+        HubDetector,
+        LanguageDetector,
+        RepetitionDetector,
+    )
 }
 STREAM: dict[str, type[StreamDetector[Any]]] = {
-    detector.name: detector for detector in (DriftDetector, AnomalyDetector)
+    detector.name: detector for detector in (DriftDetector, AnomalyDetector, SentinelDetector)
 }
 
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from detectors.normalise import without_surrogates
 
-__all__ = ["CLS", "SEP", "WINDOW", "Windows", "buckets", "tokenize", "windows"]
+__all__ = ["CLS", "SEP", "WINDOW", "Windows", "buckets", "split_long_words", "tokenize", "windows"]
 
 CLS, SEP = 101, 102
 WINDOW = 126
@@ -24,9 +24,14 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
     covered: float
 
 
+def split_long_words(text: str) -> str:
+    """Return a text that any tokenizer takes whole: no lone surrogates, a space after each 90 characters of a word."""
+    return _LONG_WORD.sub(r"\1 ", without_surrogates(text))
+
+
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Return token ids without special tokens; any string is taken, lone surrogates and long words too."""
-    cleaned = [_LONG_WORD.sub(r"\1 ", without_surrogates(text)) for text in texts]
+    cleaned = [split_long_words(text) for text in texts]
     return [encoding.ids for encoding in tokenizer.encode_batch(cleaned, add_special_tokens=False)]
 
 

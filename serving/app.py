@@ -56,6 +56,8 @@ class AppArgs(BaseModel):
         The installed model (``serving.engine.weights.ensure``); not read for the model `echo`.
     owed_input, owed_output
         Detectors that owe a verdict on prompts and on answers.
+    context_characters
+        Characters of its prompt that the record of an answer carries.
     edge_token_path
         ``RayLayout.edge_token_path``; "" where no edge is in front.
     inference_topic
@@ -70,6 +72,7 @@ class AppArgs(BaseModel):
     capture: CaptureSettings = CaptureSettings()
     owed_input: tuple[str, ...] = ()
     owed_output: tuple[str, ...] = ()
+    context_characters: int = 0
     model_dir: Path = Path()
     edge_token_path: str = ""
     inference_topic: str = "weir.inference"
@@ -196,6 +199,7 @@ class GatewayIngress:
             tracer=self._provider.get_tracer("weir.serving"),
             owed_input=args.owed_input,
             owed_output=args.owed_output,
+            context_characters=args.context_characters,
             topic=args.inference_topic,
         )
         settings = GatewaySettings(

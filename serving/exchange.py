@@ -24,7 +24,7 @@ from serving.http import Reply
 from serving.instruments import Instruments, Outcome
 from serving.records import Asked, EndStatus, request_attributes, request_record, response_record
 from stream.telemetry import traceparent_of
-from stream.wire import ErrorInfo, RequestRecord, ResponseRecord, semconv
+from stream.wire import OWN_TENANT, ErrorInfo, RequestRecord, ResponseRecord, semconv
 
 __all__ = ["Capture", "Exchange", "Wiring"]
 
@@ -53,6 +53,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
         None where nothing is recorded.
     owed_input, owed_output
         Detectors that owe a verdict on prompts and on answers.
+    context_characters
+        Characters of its prompt that the record of an answer carries.
     topic
         Where the content of a request is found, which its span names in the content's place.
     """
@@ -63,6 +65,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     tracer: Tracer
     owed_input: tuple[str, ...] = ()
     owed_output: tuple[str, ...] = ()
+    context_characters: int = 0
     topic: str = "weir.inference"
 
 
@@ -231,7 +234,10 @@ class Exchange:
             prompt_tokens=last.prompt_tokens,
             completion_tokens=last.completion_tokens,
         )
-        self._wiring.instruments.ended(outcome)
+        if (
+            self._asked.caller.tenant != OWN_TENANT
+        ):  # sentinels are no user's traffic, tokens or latency: they count their own
+            self._wiring.instruments.ended(outcome)
         self._describe_end(outcome)
         return response_record(
             self._asked,
@@ -242,6 +248,7 @@ class Exchange:
             latency_seconds=seconds,
             first_token_seconds=self._first_token,
             owed=self._wiring.owed_output,
+            context_characters=self._wiring.context_characters,
         )
 
     def _describe_end(self, outcome: Outcome) -> None:

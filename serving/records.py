@@ -5,9 +5,18 @@ from typing import Literal
 import msgspec
 
 from serving.generation import Generation, ModelInfo, Piece
-from stream.wire import ErrorInfo, Message, RequestRecord, ResponseRecord, Usage, semconv
+from stream.wire import OWN_TENANT, ErrorInfo, Message, RequestRecord, ResponseRecord, Usage, semconv
 
-__all__ = ["Asked", "Attributes", "Caller", "EndStatus", "request_attributes", "request_record", "response_record"]
+__all__ = [
+    "Asked",
+    "Attributes",
+    "Caller",
+    "EndStatus",
+    "context_of",
+    "request_attributes",
+    "request_record",
+    "response_record",
+]
 
 EndStatus = Literal["complete", "error", "cancelled", "aborted"]
 Attributes = dict[str, str | int | float | bool]
@@ -43,6 +52,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     generation: Generation
 
 
+#: What is owed for Weir's own requests, the sentinels: their prompts never change, so findings about their texts would tell nothing new.
+_OWN_OWED = frozenset({"refusal"})
+
+
+def _owed(caller: Caller, owed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the detectors that owe a verdict on a text of `caller`'s."""
+    return tuple(name for name in owed if name in _OWN_OWED) if caller.tenant == OWN_TENANT else owed
+
+
 def request_record(asked: Asked, owed: tuple[str, ...]) -> RequestRecord:
     """Return the record of a request; detectors owe a verdict where there is text."""
     caller, generation = asked.caller, asked.generation
@@ -66,7 +84,7 @@ def request_record(asked: Asked, owed: tuple[str, ...]) -> RequestRecord:
             "presence_penalty": generation.presence_penalty,
         },
     )
-    return msgspec.structs.replace(record, owed=owed) if record.text() else record
+    return msgspec.structs.replace(record, owed=_owed(caller, owed)) if record.text() else record
 
 
 def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
@@ -79,8 +97,9 @@ def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
     latency_seconds: float,
     first_token_seconds: float | None,
     owed: tuple[str, ...],
+    context_characters: int = 0,
 ) -> ResponseRecord:
-    """Return the record of an end; detectors owe a verdict where there is text."""
+    """Return the record of an end; detectors owe a verdict where there is text, and may want so much of its prompt."""
     caller = asked.caller
     return ResponseRecord(
         request_id=caller.request_id,
@@ -93,13 +112,25 @@ def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
         stream=asked.generation.stream,
         status=status,
         text=text,
+        context=context_of(asked.generation, context_characters) if text else (),
         finish_reason=last.finish_reason,
         usage=Usage(prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens),
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
         error=error,
-        owed=owed if text else (),
+        owed=_owed(caller, owed) if text else (),
     )
+
+
+def context_of(generation: Generation, most: int) -> tuple[Message, ...]:
+    """Return the last messages of a prompt, oldest first: ``most`` characters, the oldest of them cut at its end."""
+    kept: list[Message] = []
+    for role, content in reversed(generation.messages or (("user", generation.prompt),)):
+        if most <= 0:
+            break
+        kept.append(Message(role=role, content=content[:most]))
+        most -= len(content)
+    return tuple(reversed(kept))
 
 
 def request_attributes(asked: Asked, topic: str) -> Attributes:

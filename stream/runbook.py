@@ -20,8 +20,12 @@ RUNBOOK: dict[str, str] = {
     " the answers are toxic stop or roll back the model.",
     "injection": "Open a request of the evidence with `weir show ID --text` and check what its answer gave away; tighten the system prompt"
     " or the tools that the model may call.",
+    "hub": "Open a request of the evidence with `weir show ID`: its verdict says which label of your model it was; what that asks for is"
+    " yours to say.",
     "drift": "Find out whether a new use or client explains it; if it will last, retrain, else find the key that sends it.",
     "anomaly": "Look at the alert's `feature` and at `weir status`: a slow replica, long prompts or failing requests; mend that one.",
+    "sentinel": "Find what changed at `opened_at` (the model's version, numeric type, engine or machine) and roll it back, or let it"
+    " stand: what lasts becomes the new normal.",
     "coverage": "Look in `weir status` for the detector that is missing and in score's log for its error; once it works again, late verdicts"
     " settle the debt.",
     "gap": "Free the disk of the sources that it names or raise `capture.limit_bytes`, and get Kafka and the shipper going; what is counted"

@@ -101,6 +101,9 @@ class DetectorSettings(Section):
         default_factory=dict,
         description='options that `weir replay` lays over the current ones, by NAME@VARIANT (`[detectors.variants."pii@strict"]`)',
     )
+    context_characters: Annotated[int, Field(ge=0, le=32_768)] = Field(
+        0, description="characters of its prompt that each answer's record carries, for detectors that compare the two"
+    )
     embedding_sample: Share = Field(1.0, description="share of events, chosen by a hash of their id, that drift sees")
 
     @field_validator("variants")
@@ -158,6 +161,9 @@ class TenantSettings(Section):
     bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in log time")
     drift: dict[str, Any] = Field(default_factory=dict, description="options of the drift detector")
     anomaly: dict[str, Any] = Field(default_factory=dict, description="options of the anomaly detector")
+    sentinel: dict[str, Any] = Field(
+        default_factory=dict, description="options of the sentinel detector; tenant _weir's count"
+    )
     alerts: AlertSettings = AlertSettings()
     retraining: RetrainingSettings = RetrainingSettings()
 

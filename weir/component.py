@@ -126,6 +126,7 @@ def _serve(process: Process) -> int:
         capture=settings.capture,
         owed_input=settings.detectors.input,
         owed_output=settings.detectors.output,
+        context_characters=settings.detectors.context_characters,
         model_dir=ensure_model(settings, lambda _what, _share: None).path,
         edge_token_path=str(layout.edge_token_path),
         inference_topic=settings.kafka.names.inference,
@@ -180,6 +181,23 @@ def _watch(process: Process) -> int:
     return run(app)
 
 
+def _sentinel(process: Process) -> int:
+    from weir.keys import ensure_own_key
+    from weir.sentinel import PROMPTS, Sentinel, endpoint
+
+    settings = process.settings
+    sentinel = Sentinel(
+        endpoint(settings.http.host, settings.http.port),
+        settings.model.name,
+        ensure_own_key(process.home),
+        PROMPTS,
+        every_seconds=settings.sentinel.every_seconds,
+        max_tokens=settings.sentinel.max_tokens,
+        registry=process.registry,
+    )
+    return _run_async(process, sentinel.run)
+
+
 def _run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     async def main_task() -> None:
         stop = asyncio.Event()
@@ -222,6 +240,7 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
     "score": _score,
     "watch": _watch,
     "ledger": _ledger,
+    "sentinel": _sentinel,
 }
 
 

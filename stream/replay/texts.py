@@ -20,7 +20,7 @@ from stream.replay.report import Flips
 from stream.replay.shadow import Sink
 from stream.replay.timeline import Timeline
 from stream.score.engine import Item
-from stream.score.outputs import finding_event, owed, text_of
+from stream.score.outputs import finding_event, item_of, owed
 from stream.score.pool import Deliver, Failed, Outcome
 from stream.score.ticks import merge_ticks
 from stream.watch.machine import WatchRules
@@ -192,7 +192,7 @@ class TextReplay:
         assert isinstance(step, _Owed)
         data = step.event.data
         assert isinstance(data, RequestRecord | ResponseRecord)
-        return Item(text=text_of(data), owed=self._run)
+        return item_of(data, self._run)
 
     async def _apply(self, chunk: list[_Step], outcomes: list[Outcome | None]) -> None:
         """Let both versions find what they find, in the order of the log."""

@@ -13,15 +13,15 @@ from stream.deadletter import DeadLetters
 from stream.errors import ModelsLost, StreamError
 from stream.runtime import BaseApp, Window
 from stream.score.batches import Batcher
-from stream.score.engine import Item, Scored
-from stream.score.features import sampled
+from stream.score.engine import Scored
+from stream.score.features import embedded
 from stream.score.metrics import ScoreMetrics
 from stream.score.outputs import (
     SOURCE,
     finding_event,
+    item_of,
     owed,
     signal_event,
-    text_of,
     verdict_event,
     verdicts,
 )
@@ -154,12 +154,11 @@ class ScoreAgent:
     async def _score(self, event: Event, span: Span) -> Outcome:
         data = event.data
         assert isinstance(data, RequestRecord | ResponseRecord)
-        text = text_of(data)
-        embed = bool(text) and sampled(event.id, self._parts.embedding_sample)
+        embed = embedded(event.id, data, self._parts.embedding_sample)
         detectors = owed(data)
         if not detectors and not embed:
             return Scored()
-        return await self._parts.batcher.score(Item(text=text, owed=detectors, embed=embed), span)
+        return await self._parts.batcher.score(item_of(data, detectors, embed=embed), span)
 
     def _outputs(self, event: Event, outcome: Outcome, span: Span) -> list[Event]:
         """Return verdicts, findings and the signal, each with the span that it came from."""

@@ -23,7 +23,7 @@ from stream.consumer import started
 from stream.runtime import BaseApp
 from stream.score.app import create_app, engine_spec
 from stream.score.engine import Engine, Item
-from stream.score.outputs import owed, text_of
+from stream.score.outputs import item_of, owed
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
 from stream.wire import (
     Event,
@@ -222,7 +222,7 @@ async def _bare(kafka: KafkaSettings, events: int) -> Stopwatch:
 
 def _item(event: Event) -> Item:
     assert isinstance(event.data, RequestRecord | ResponseRecord)
-    return Item(text=text_of(event.data), owed=owed(event.data), embed=True)
+    return item_of(event.data, owed(event.data), embed=True)
 
 
 async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from detectors.base import Score, TextDetector
+from detectors.base import Score, TextDetector, Turn
 from detectors.embedding import Embedder, pack
 from detectors.errors import DetectorError
 from detectors.registry import create_text
@@ -65,10 +65,11 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One text and what is owed for it."""
+    """One text and what is owed for it; of an answer, the turns before it, where its record carries them."""
 
     text: str
     owed: tuple[str, ...]
+    context: tuple[Turn, ...] = ()
     embed: bool = False
 
 
@@ -122,7 +123,8 @@ class Engine:
                 continue
             rows = [row for row, item in enumerate(items) if name in item.owed]
             began = time.time_ns()
-            for row, result in zip(rows, detector.score_many([items[row].text for row in rows]), strict=True):
+            texts, prompts = [items[row].text for row in rows], [items[row].context for row in rows]
+            for row, result in zip(rows, detector.score_answers(texts, prompts), strict=True):
                 scores[row][name] = result
             versions[name], spent[name] = detector.version, (began, time.time_ns())
         embeddings = self._embed(items)

@@ -2,11 +2,21 @@
 
 from collections.abc import Callable
 
-from detectors.base import Score
-from stream.score.engine import Scored
-from stream.score.features import request_features, response_features
+from detectors.base import Score, Turn
+from stream.score.engine import Item, Scored
+from stream.score.features import prompt_of, request_features, response_features
 from stream.score.pool import Outcome
-from stream.wire import Event, FindingRecord, RequestRecord, ResponseRecord, Signal, Span, Verdict, stream_key
+from stream.wire import (
+    Event,
+    FindingRecord,
+    RequestRecord,
+    ResponseRecord,
+    Signal,
+    Span,
+    Verdict,
+    inference_key,
+    stream_key,
+)
 from stream.wire.ids import event_finding_id, verdict_id
 
 __all__ = [
@@ -14,6 +24,7 @@ __all__ = [
     "MAX_SPANS",
     "SOURCE",
     "finding_event",
+    "item_of",
     "owed",
     "side_of",
     "signal_event",
@@ -24,10 +35,11 @@ __all__ = [
 ]
 
 SOURCE = "weir/score"
-#: One event is enough for these; refusal is a matter of its rate, and stays a feature.
-FINDING_DETECTORS = frozenset({"pii", "toxicity", "injection"})
+#: One event is enough for these; refusal and what is experimental are a matter of their rate, and stay features.
+FINDING_DETECTORS = frozenset({"pii", "toxicity", "injection", "hub"})
 #: A verdict stays under the broker's record limit.
 MAX_SPANS = 2_000
+_MARK = 16
 ERROR = "error"
 
 Inference = RequestRecord | ResponseRecord
@@ -48,6 +60,13 @@ def owed(data: Inference) -> tuple[str, ...]:
     if isinstance(data, ResponseRecord) and not data.text:
         return ()
     return tuple(dict.fromkeys(data.owed))
+
+
+def item_of(data: Inference, detectors: tuple[str, ...], *, embed: bool = False) -> Item:
+    """Return what a model process is given of a record: its text, and the prompt that came with an answer."""
+    context = data.context if isinstance(data, ResponseRecord) else ()
+    turns = tuple(Turn(role=message.role, content=message.content) for message in context)
+    return Item(text=text_of(data), owed=detectors, context=turns, embed=embed)
 
 
 def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -> list[Verdict]:
@@ -163,6 +182,8 @@ def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
         features=features,
         embedding=scored.embedding,
         embedding_version=scored.embedding_version,
+        conversation=inference_key(data.tenant, data.conversation_id)[:_MARK] if data.conversation_id else "",
+        prompt=prompt_of(data),
     )
     return Event(
         id=f"{event.id}/signal",

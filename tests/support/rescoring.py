@@ -14,8 +14,8 @@ import numpy as np
 
 from detectors.base import Finding, Score, StreamDetector, TextDetector
 from detectors.registry import create_text
-from stream.score.engine import Engine, EngineSpec, Item, Scored
-from stream.score.outputs import finding_event, owed, signal_event, text_of, verdict_event, verdicts
+from stream.score.engine import Engine, EngineSpec, Scored
+from stream.score.outputs import finding_event, item_of, owed, signal_event, verdict_event, verdicts
 from stream.score.ticks import merge_ticks
 from stream.settings import TenantSettings
 from stream.watch.app import stream_detectors as shipped_detectors
@@ -228,7 +228,7 @@ class Scoring:
 
     def _score(self, batch: list[tuple[int, Event]]) -> list[tuple[int, list[Event]]]:
         items = [
-            Item(text=text_of(event.data), owed=owed(event.data), embed=True)  # type: ignore[arg-type]  # inference alone
+            item_of(event.data, owed(event.data), embed=True)  # type: ignore[arg-type]  # inference alone
             for _, event in batch
         ]
         scored = self._engine.score(items)

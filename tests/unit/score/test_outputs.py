@@ -4,12 +4,12 @@ import msgspec
 import pytest
 from support.score_stack import end, request
 
-from detectors.base import Score, Span
+from detectors.base import Score, Span, Turn
 from stream.score.engine import Scored
 from stream.score.features import sampled
-from stream.score.outputs import MAX_SPANS, finding_event, owed, signal_event, verdict_event, verdicts
+from stream.score.outputs import MAX_SPANS, finding_event, item_of, owed, signal_event, verdict_event, verdicts
 from stream.score.pool import Failed
-from stream.wire import encode
+from stream.wire import Message, encode
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
 ASK = request("r1", "hello there 5551234", owed=("pii", "pii", "toxicity"))
@@ -52,6 +52,15 @@ def test_a_part_of_the_text_is_enough_only_where_something_was_found(flagged, la
 def test_an_end_without_text_owes_nothing():
     assert owed(end("r1", "").data) == ()
     assert owed(end("r1", "x").data) == ("pii", "toxicity", "refusal")
+
+
+def test_an_answer_brings_the_prompt_that_its_record_carries():
+    turns = (Message(role="system", content="Be kind."), Message(role="user", content="Wie geht es dir?"))
+    data = msgspec.structs.replace(end("r1", "Fine.").data, context=turns)
+    item = item_of(data, ("language",))
+    assert (item.text, item.owed) == ("Fine.", ("language",))
+    assert item.context == (Turn(role="system", content="Be kind."), Turn(role="user", content="Wie geht es dir?"))
+    assert item_of(ASK.data, ()).context == ()
 
 
 def test_ids_and_bytes_are_the_same_when_it_is_scored_again():

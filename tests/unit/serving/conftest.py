@@ -25,7 +25,15 @@ class Stack:
     """A gateway and everything that a test asks about it."""
 
     def __init__(
-        self, tmp_path, *, on_full="shed", limit_bytes=64 * 1024**2, capture=True, most_held=64, **bounds
+        self,
+        tmp_path,
+        *,
+        on_full="shed",
+        limit_bytes=64 * 1024**2,
+        capture=True,
+        context_characters=0,
+        most_held=64,
+        **bounds,
     ) -> None:
         self.home = tmp_path
         self.registry = CollectorRegistry()
@@ -47,6 +55,7 @@ class Stack:
             tracer=provider.get_tracer("test"),
             owed_input=("pii", "injection"),
             owed_output=("pii", "refusal"),
+            context_characters=context_characters,
         )
         recorder = self.recorder if capture else None
         gateway_settings = GatewaySettings(model="echo", edge_token=EDGE, **({"most_in_flight": 64} | bounds))

@@ -292,6 +292,18 @@ async def test_a_full_spool_that_sheds_serves_on(make_stack):
     assert (await stack.chat("x")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("most", "kept"), [(0, []), (6, ["three "]), (13, ["three four", "two"]), (12, ["three four", "tw"])]
+)
+async def test_the_record_of_an_answer_carries_the_end_of_its_prompt(make_stack, most, kept):
+    stack = make_stack(context_characters=most)
+    roles = zip(("system", "assistant", "user"), ("one", "two", "three four"), strict=True)
+    answer = await stack.chat(messages=[{"role": role, "content": text} for role, text in roles])
+    assert answer.status_code == 200
+    _, end = records(stack)
+    assert [message.content for message in reversed(end.data.context)] == kept
+
+
 async def test_without_capture_nothing_is_recorded(make_stack):
     stack = make_stack(capture=False)
     assert (await stack.chat("x")).status_code == 200

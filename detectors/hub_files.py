@@ -1,0 +1,155 @@
+"""The files of a model from the hub: found without a download unless it is allowed, safetensors alone, checked by digest."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detectors.errors import ConfigError, WeightsError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from torch import Tensor
+
+__all__ = ["hub_folder", "read_weights", "safetensors_of", "tokenizer_of"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+#: What is fetched: no pickle, and no Python.
+_WANTED = ("*.json", "*.txt", "*.safetensors")
+_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".msgpack", ".h5")
+
+
+def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
+    """Return the folder of a model: the one named, or that of a repository at a commit in the hub's local cache.
+
+    Raises
+    ------
+    ConfigError
+        Neither is named, or a repository without a commit: a branch can change under a digest.
+    WeightsError
+        It is not here and may not be fetched, or cannot be.
+    """
+    if not model:
+        raise ConfigError("detector hub has no model: name a folder or a repository in detectors.options.hub.model")
+    if Path(model).is_dir():
+        return Path(model)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        raise WeightsError(
+            f"hub model {model!r} is no folder here, nor an OWNER/NAME of the hub: mend detectors.options.hub.model"
+        )
+    if not _COMMIT.fullmatch(revision):
+        raise ConfigError(
+            f"hub model {model} needs its commit, 40 hexadecimal digits, in revision, which is {revision!r}"
+        )
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a model from the hub needs it
+
+    try:
+        return Path(
+            snapshot_download(
+                model, revision=revision, allow_patterns=list(_WANTED), local_files_only=not allow_download
+            )
+        )
+    except (OSError, ValueError) as error:
+        remedy = (
+            "look at the network and at the name"
+            if allow_download
+            else "set allow_download, or name the folder that holds it"
+        )
+        raise WeightsError(
+            f"hub model {model} at {revision[:12]} is not here ({type(error).__name__}): {remedy}"
+        ) from error
+
+
+def safetensors_of(folder: Path) -> list[str]:
+    """Return the names of the files that hold a model's weights: one, or the shards that its index names.
+
+    Raises
+    ------
+    WeightsError
+        There are none, or only pickled ones.
+    """
+    if (folder / "model.safetensors").is_file():
+        return ["model.safetensors"]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = set(json.loads(index.read_bytes())["weight_map"].values())
+        except (ValueError, KeyError, AttributeError) as error:
+            raise WeightsError(f"{index} is no index of shards: fetch it again") from error
+        if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
+            raise WeightsError(f"{index} names files outside its folder: fetch it again")
+        return sorted(names)
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+    if pickled:
+        raise WeightsError(
+            f"{folder} has its weights in {pickled[0]} alone: a pickle can run code and is never opened. Take a revision with"
+            " model.safetensors, or convert it where you trust it: AutoModelForSequenceClassification.from_pretrained(FOLDER)"
+            ".save_pretrained(OTHER), and name OTHER"
+        )
+    raise WeightsError(
+        f"{folder} has no model.safetensors: name the folder that holds it, or fetch the repository again"
+    )
+
+
+def read_weights(folder: Path, names: Sequence[str], digests: Mapping[str, str]) -> "dict[str, Tensor]":
+    """Read tensors whose files have the given digests; other files that `digests` names are checked too.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing, has no digest here, or another one.
+    """
+    from safetensors import SafetensorError  # noqa: PLC0415 - comes with torch, which takes seconds
+    from safetensors.torch import load  # noqa: PLC0415 - as above
+
+    state: dict[str, Tensor] = {}
+    for name in sorted({*names, *digests}):
+        data = _checked(folder, name, digests.get(name, ""))
+        if name in names:
+            try:
+                state |= load(data)
+            except SafetensorError as error:
+                raise WeightsError(f"{folder / name} is no safetensors file: {error}") from error
+    return state
+
+
+def _checked(folder: Path, name: str, digest: str) -> bytes:
+    try:
+        data = (folder / Path(name).name).read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read {folder / name}: {error.strerror}; take its digest out, or fetch it again"
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if not _SHA256.fullmatch(digest):
+        raise WeightsError(
+            f"no SHA-256 is given for {name} of {folder}: compare {found} with what its publisher says, and put it into"
+            f" detectors.options.hub.sha256"
+        )
+    if found != digest:
+        raise WeightsError(
+            f"{folder / name} has SHA-256 {found}, configured is {digest}: fetch the revision that you pinned"
+        )
+    return data
+
+
+def tokenizer_of(folder: Path) -> "Tokenizer":
+    """Return the tokenizer of a model, from ``tokenizer.json``.
+
+    Raises
+    ------
+    WeightsError
+        It is missing, or cannot be read.
+    """
+    from tokenizers import Tokenizer  # noqa: PLC0415 - loaded with torch
+
+    try:
+        return Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    except Exception as error:  # tokenizers raises plain Exception for what it cannot read
+        raise WeightsError(
+            f"{folder} has no tokenizer.json that can be read: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+            " writes one"
+        ) from error
