@@ -26,6 +26,8 @@ __all__ = ["EMBEDDING", "TOPICS", "DriftConfig", "DriftDetector"]
 EMBEDDING = "embedding"
 TOPICS = "topics"
 Vectors = NDArray[np.float32]
+#: How large a part of the reference is near to a topic, twice: its core, and it with its surroundings.
+_NEAR = (0.1, 0.25)
 #: Equal distances are told apart by so much, at random.
 _TIE = 1e-6
 #: So many embeddings of another version in a row begin the reference anew; fewer are a worker that is being replaced.
@@ -70,7 +72,7 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
     reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 200
     neighbours: Annotated[int, Meta(ge=1, le=50)] = 3
-    topics: Annotated[int, Meta(ge=0, le=64)] = 12
+    topics: Annotated[int, Meta(ge=0, le=64)] = 8
     features: tuple[str, ...] = ("characters", "words")
     embedding_share: Annotated[float, Meta(gt=0, lt=1)] = 0.7
     daily_cycle: bool = True
@@ -111,15 +113,13 @@ class DriftDetector(StreamDetector[DriftConfig]):
         config = self.config
         held_out = max(4, config.reference_events // _HELD_OUT)
         self._size = config.reference_events - held_out
-        # River's detectors read the distance alone: a state of twelve more of them would be large.
+        # River's detectors read the distance alone: a state of eight more of them would be large.
         self._topic_count = min(config.topics, self._size // 2) if config.method == E_DETECTOR else 0
         share = config.embedding_share if config.features else 1.0
         part = share / 2 if self._topic_count else share
         features = {EMBEDDING: Feature(share=part, tails=1, warm_up=held_out)}
         if self._topic_count:
-            features[TOPICS] = Feature(
-                share=part, tails=1, warm_up=held_out, scores=self._topic_count, fractions=(0.1,)
-            )
+            features[TOPICS] = Feature(share=part, tails=1, warm_up=held_out, scores=self._topic_count, fractions=_NEAR)
         for name in config.features:
             features[name] = Feature(share=(1 - share) / len(config.features), tails=2, warm_up=config.reference_events)
         budget = Budget(

@@ -34,7 +34,8 @@ ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
 ENCODER_DIGEST = "125cf161db0d675eebdd368b5b46f645c937fb1368e066046aac610ebde1f5bd"
 
 PII_PATH = Path(__file__).parent / "weights" / "pii.safetensors"
-PII_DIGEST = "ddf7c63661a241f6040971693339bc409a904fdaec110714396dadf2a5bd8082"
+PII_DIGEST = "6e1374d8dd9549f462601c2e99637da0d93045379dbd53bb0ed1f8c883ba72af"
+
 LINEAR_PATH = Path(__file__).parent / "weights" / "linear.safetensors"
 LINEAR_DIGEST = "1fd921db6ed83b38cbc6e51369882ba8342b293789a5a9fae5805c2b20bca71e"
 

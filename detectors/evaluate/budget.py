@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 #: What is watched in these runs: what drift watches by default (distance, topics, two numeric features).
 FEATURES: Mapping[str, Feature] = {
     "embedding": Feature(share=0.35, tails=1, warm_up=200),
-    "topics": Feature(share=0.35, tails=1, warm_up=200, scores=12, fractions=(0.1,)),
+    "topics": Feature(share=0.35, tails=1, warm_up=200, scores=8, fractions=(0.1, 0.25)),
     "characters": Feature(share=0.15, tails=2, warm_up=200),
     "words": Feature(share=0.15, tails=2, warm_up=200),
 }
