@@ -18,7 +18,7 @@ from detectors.evaluate.changes import compare
 from detectors.evaluate.patience import patience
 from detectors.monitor import Budget
 
-__all__ = ["STREAMS", "main"]
+__all__ = ["STREAMS", "domain_vectors", "main"]
 
 #: By name: the stream, for a seed and so many runs, and whether values are ranked by time of the day and conversations once.
 STREAMS: Mapping[str, tuple[Callable[[int, int], Null], bool, int]] = {
@@ -46,12 +46,13 @@ def _budget(given: argparse.Namespace) -> None:
 
 
 def _changes(given: argparse.Namespace) -> None:
-    for row in compare(_vectors(given.data, given.texts), given.limit, given.runs, given.seed):
+    for row in compare(domain_vectors(given.data, given.texts), given.limit, given.runs, given.seed):
         numbers = ", ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in {"detector", "data"})
         _say(f"{row['data']}: {numbers}")
 
 
-def _vectors(root: Path, texts: int) -> dict[str, NDArray[np.float32]]:
+def domain_vectors(root: Path, texts: int = 700) -> dict[str, NDArray[np.float32]]:
+    """Return the packed embeddings of CLINC's texts by domain, at most ``texts`` each."""
     from detectors.embedding import Embedder, pack, unpack  # noqa: PLC0415 - torch takes seconds to import
     from detectors.train.data import clinc_domains  # noqa: PLC0415 - as above
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from detectors.embedding import Embedder
 from detectors.errors import DataError
-from detectors.evaluate.budget import Clustered, Cycle, Exchangeable, Null, run_lengths
+from detectors.evaluate.alarms import STREAMS, domain_vectors
+from detectors.evaluate.budget import run_lengths
 from detectors.evaluate.changes import compare
 from detectors.evaluate.own import bias, identification
 from detectors.evaluate.patience import patience
@@ -20,13 +20,11 @@ from detectors.evaluate.streams import anomaly, drift
 from detectors.monitor import Budget
 from detectors.multitask import TASKS
 from detectors.registry import STREAM, create_text
-from detectors.train.data import clinc_domains
 
 __all__ = ["STUDIES", "Study", "study"]
 
 Row = dict[str, Any]
 LIMIT = 1000
-EVENTS_A_DAY = 2000
 
 
 class Study(NamedTuple):
@@ -41,33 +39,18 @@ class Study(NamedTuple):
     run: Callable[[Path, int, int], list[Row]]
 
 
-def _run_lengths(_: Path, runs: int, seed: int) -> list[Row]:
+def _run_lengths(limit: int, runs: int, seed: int) -> list[Row]:
     rows: list[Row] = []
-    for limit in (LIMIT, 10 * LIMIT):
-        streams: dict[str, Null] = {
-            "exchangeable": Exchangeable(),
-            "conversations of five": Clustered(seed, runs),
-            f"a daily cycle of {EVENTS_A_DAY} events": Cycle(EVENTS_A_DAY),
-        }
-        for kind, stream in streams.items():
-            lengths = run_lengths(stream, Budget(limit=limit), runs=runs, seed=seed)
-            data = f"{kind}, N = {limit}, reference 200: mean run length / N"
-            rows.append(
-                {"detector": "drift", "data": data, "runs": runs, "run_length": float(np.mean(lengths)) / limit}
-            )
+    for kind, (make, daily, events) in STREAMS.items():
+        budget = Budget(limit=limit, daily=daily, conversation_events=events)
+        length = float(np.mean(run_lengths(make(seed, runs), budget, runs=runs, seed=seed))) / limit
+        data = f"{kind}, N = {limit}: mean run length / N"
+        rows.append({"detector": "drift", "data": data, "runs": runs, "run_length": length})
     return rows
 
 
-def _delays(root: Path, runs: int, seed: int) -> list[Row]:
-    embedder = Embedder()
-    embedder.load()
-    domains = {name: texts[:300] for name, texts in clinc_domains(root).items()}
-    vectors = {name: np.stack(list(embedder.embed_many(texts))) for name, texts in domains.items()}
-    return compare(vectors, LIMIT, runs, seed)
-
-
 def _patience(_: Path, runs: int, seed: int) -> list[Row]:
-    return patience(streams=1000, changed=20, limit=LIMIT, rounds=runs, seed=seed)
+    return patience(streams=1000, changed=50, limit=LIMIT, rounds=runs, seed=seed)
 
 
 def _bias(*_: object) -> list[Row]:
@@ -87,9 +70,18 @@ STUDIES: dict[str, Study] = {
         "sentinel", "simulated answers that change, or do not", lambda _, runs, seed: sentinel(runs, seed)
     ),
     "run-length": Study(
-        "drift", "run lengths at N = 1,000 and 10,000: exchangeable, conversations, a daily cycle", _run_lengths
+        "drift",
+        "run lengths at N = 1,000: exchangeable, conversations, daily cycles",
+        lambda _, runs, seed: _run_lengths(LIMIT, runs, seed),
     ),
-    "delays": Study("drift", "three changes of topics, beside windowed MMD and river's detectors", _delays),
+    "run-length-10000": Study(
+        "drift", "the same at N = 10,000", lambda _, runs, seed: _run_lengths(10 * LIMIT, runs, seed)
+    ),
+    "delays": Study(
+        "drift",
+        "three changes of topics, beside windowed MMD and river's detectors",
+        lambda root, runs, seed: compare(domain_vectors(root), LIMIT, runs, seed),
+    ),
     "languages": Study(
         "language", "sentences of 62 languages, by the length that is read", lambda *_: identification()
     ),

@@ -27,7 +27,11 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this one; repeat for more.")
 @click.option(
-    "--study", "studies", multiple=True, metavar="NAME", help="run-length, delays, patience (drift); languages, bias."
+    "--study",
+    "studies",
+    multiple=True,
+    metavar="NAME",
+    help="run-length[-10000], delays, patience (drift); languages, bias.",
 )
 @click.option(
     "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source, at most; 0: all."
