@@ -39,9 +39,9 @@ lint: $(STAMP) ## ruff, format, mypy, import rules
 bench: $(STAMP) ## ratios in one run (PARTS="endpoint delay": some; growth and backpressure run when named)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(PARTS)
 
-eval: $(STAMP) ## the detectors on the labelled sets in DATA (make eval DATA=folder)
+eval: $(STAMP) ## the detectors on the labelled sets in DATA (make eval DATA=folder EVAL="--limit 0 --plots plots")
 	@test -d "$(DATA)" || { echo "make: DATA is '$(DATA)'; name the folder of the labelled sets (docs/detectors.md)"; exit 1; }
-	@$(BIN)/python -m detectors.evaluate --data $(DATA)
+	@$(NICE) $(WEIR) eval --data $(DATA) $(EVAL)
 
 chaos: $(STAMP) ## break everything again and again on Apache Kafka (hours; goes on where it was; CHAOS="--faults F1 --limit 10")
 	@PYTHONPATH=tests $(NICE) $(BIN)/python -m chaos $(CHAOS)

@@ -1,14 +1,16 @@
 """Anomalies of latency, tokens and errors: a feature that leaves its own history, under the same budget as drift."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
-from detectors.monitor import Feature, Monitor, MonitorState
+from detectors.monitor import Budget, Feature, MonitorState
 from detectors.numeric import MomentsState, NumericFeatures
+from detectors.river_monitor import RiverState, monitor_for
+from detectors.sequential import tie_break
 
 __all__ = ["AnomalyConfig", "AnomalyDetector"]
 
@@ -31,17 +33,33 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         The budget: events between two false alarms, on average, at least.
     reference_events
         Values of each feature that are only remembered, before the first opinion.
+    alarm_every_days
+        The same budget in days of event time; it replaces the one in events.
+    daily_cycle
+        Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
+        change. A change at a time of the day of which little was seen yet is told later.
+    conversation_events
+        One event a conversation is looked at, and for so many events no other of it; 0 looks at every event.
+    method
+        ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
+    method_threshold
+        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when left out.
     seed
         Breaks ties between equal ranks, together with the event's id.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
+    alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
     reference_events: Annotated[int, Meta(ge=8)] = 200
+    daily_cycle: bool = True
+    conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
+    method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
+    method_threshold: Annotated[float, Meta(gt=0)] | None = None
     seed: int = 0
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
-    monitor: MonitorState
+    monitor: MonitorState | RiverState
     moments: dict[str, MomentsState]
 
 
@@ -50,11 +68,11 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     Notes
     -----
-    State: 1,024 counts and a few numbers a feature; an update costs about 40 µs a feature.
+    State: two counts a region and half-hour, 160 observations; an update costs about 30 µs.
     """
 
     name: ClassVar[str] = "anomaly"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
 
     def __init__(self, config: AnomalyConfig | None = None) -> None:
@@ -62,16 +80,37 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         self._reset()
 
     def _reset(self) -> None:
-        features = {name: Feature(tails=tails, share=1 / len(TAILS)) for name, tails in TAILS.items()}
-        self._monitor = Monitor(features, limit=self.config.alarm_every_events, warm_up=self.config.reference_events)
-        self._numbers = NumericFeatures(TAILS, seed=self.config.seed)
+        config = self.config
+        features = {
+            name: Feature(tails=tails, share=1 / len(TAILS), warm_up=config.reference_events)
+            for name, tails in TAILS.items()
+        }
+        budget = Budget(
+            limit=config.alarm_every_days or config.alarm_every_events,
+            days=config.alarm_every_days is not None,
+            daily=config.daily_cycle,
+            conversation_events=config.conversation_events,
+        )
+        self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
+        self._numbers = NumericFeatures(TAILS)
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Take one closed bucket; see `StreamDetector.update_many`."""
         for observation in observations:
-            self._monitor.update(self._numbers.update(observation, learn=not self._monitor.alarm))
+            self._update(observation)
         finding = self._monitor.close()
         return None if finding is None else self._numbers.explain(finding)
+
+    def _update(self, observation: Observation) -> None:
+        monitor = self._monitor
+        if not monitor.takes(observation):
+            monitor.update(observation, None, 0.0)
+            return
+        tie, chance = tie_break(self.config.seed, observation.id)
+        scores = monitor.blank.copy()
+        for name, score in self._numbers.update(observation, tie, learn=not monitor.alarm).items():
+            scores[monitor.columns(name)] = score
+        monitor.update(observation, scores, chance)
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""

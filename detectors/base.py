@@ -87,6 +87,12 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         `detectors.embedding.pack` of the text's embedding, where this event was sampled.
     principal
         Who sent it, as an id.
+    conversation
+        A mark of the conversation that it belongs to; empty where it stands alone.
+    embedding_version
+        Which frozen model made the embedding.
+    prompt
+        Of an answer to one of Weir's own fixed prompts: which, as an id; else empty.
     """
 
     id: str
@@ -94,6 +100,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     features: dict[str, float]
     embedding: bytes | None = None
     principal: str = ""
+    conversation: str = ""
+    embedding_version: str = ""
+    prompt: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,11 +1,12 @@
 """Drift of a stream: whether what arrives now is still like what it began with.
 
-Embeddings are judged by their distance to the nearest of a reference (the stream's first embeddings), numeric features by
-their own history; ranks of both feed one alarm budget (`detectors.monitor`, `detectors.sequential`).
+Embeddings are judged by their distance to the nearest of a reference (the stream's first embeddings) and by their
+nearness to its topics, numeric features by their own history; one alarm budget holds for all (`detectors.monitor`).
 """
 
+import math
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -14,14 +15,25 @@ from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.embedding import unpack
-from detectors.monitor import Feature, Monitor, MonitorState
+from detectors.monitor import Budget, Feature, MonitorState
 from detectors.numeric import MomentsState, NumericFeatures
-from detectors.sequential import BINS, tie_break
+from detectors.river_monitor import E_DETECTOR, RiverState, monitor_for
+from detectors.sequential import tie_break
+from detectors.topics import Topics, TopicsState
 
-__all__ = ["EMBEDDING", "DriftConfig", "DriftDetector"]
+__all__ = ["EMBEDDING", "TOPICS", "DriftConfig", "DriftDetector"]
 
 EMBEDDING = "embedding"
+TOPICS = "topics"
 Vectors = NDArray[np.float32]
+#: How large a part of the reference is near to a topic, twice: its core, and it with its surroundings.
+_NEAR = (0.1, 0.25)
+#: Equal distances are told apart by so much, at random.
+_TIE = 1e-6
+#: So many embeddings of another version in a row begin the reference anew; fewer are a worker that is being replaced.
+_RENEW = 20
+#: Share of the first embeddings that is not part of the reference, but the first history of distances to it.
+_HELD_OUT = 3
 
 
 class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,43 +43,66 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ----------
     alarm_every_events
         The budget: events between two false alarms, on average, at least.
+    alarm_every_days
+        The same budget in days of event time; it replaces the one in events.
     reference_events
         Embeddings (and values of each feature) that are taken as normal.
     neighbours
         Distance is the mean over this many nearest references.
+    topics
+        Clusters of the reference that are watched for growth, at most; 0 watches distance alone.
     features
         Numeric features watched beside the embedding, both tails.
     embedding_share
-        The embedding's share of the budget; the features divide the rest.
+        The embedding's share of the budget, its topics included; the features divide the rest.
+    daily_cycle
+        Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
+        change. A change at a time of the day of which little was seen yet is told later.
+    conversation_events
+        One event a conversation is looked at, and for so many events no other of it; 0 looks at every event.
+    method
+        ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
+    method_threshold
+        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when left out.
     seed
         Breaks ties between equal ranks, together with the event's id.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
+    alarm_every_days: Annotated[float, Meta(gt=0)] | None = None
     reference_events: Annotated[int, Meta(ge=8, le=2_000)] = 200
     neighbours: Annotated[int, Meta(ge=1, le=50)] = 3
+    topics: Annotated[int, Meta(ge=0, le=64)] = 8
     features: tuple[str, ...] = ("characters", "words")
     embedding_share: Annotated[float, Meta(gt=0, lt=1)] = 0.7
+    daily_cycle: bool = True
+    conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
+    method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
+    method_threshold: Annotated[float, Meta(gt=0)] | None = None
     seed: int = 0
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
     reference: list[bytes]
-    monitor: MonitorState
+    embedding_version: str
+    others: int
+    topics: TopicsState
+    monitor: MonitorState | RiverState
     moments: dict[str, MomentsState]
 
 
 class DriftDetector(StreamDetector[DriftConfig]):
-    """Distance to a reference and numeric features, under one alarm budget.
+    """Distance to a reference, nearness to its topics, and numeric features, under one alarm budget.
 
     Notes
     -----
-    State: ``reference_events`` packed embeddings (192 bytes each) and the trackers' counts. An update costs one product
-    with the reference and a pass over the counts, about 40 µs a feature; it does not grow with the stream.
+    State: two thirds of ``reference_events`` as packed embeddings (192 bytes each), the topics' centres, and the regions'
+    counts. An update costs two products with the reference and the centres, and the monitor's; it does not grow with the
+    stream.
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     config_type: ClassVar[type[msgspec.Struct]] = DriftConfig
 
     def __init__(self, config: DriftConfig | None = None) -> None:
@@ -76,64 +111,114 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     def _reset(self) -> None:
         config = self.config
-        rest = {
-            name: Feature(tails=2, share=(1 - config.embedding_share) / len(config.features))
-            for name in config.features
-        }
-        features = {EMBEDDING: Feature(tails=1, share=config.embedding_share if rest else 1.0), **rest}
-        self._monitor = Monitor(features, limit=config.alarm_every_events, warm_up=config.reference_events)
-        self._numbers = NumericFeatures(config.features, seed=config.seed)
+        held_out = max(4, config.reference_events // _HELD_OUT)
+        self._size = config.reference_events - held_out
+        # River's detectors read the distance alone: a state of eight more of them would be large.
+        self._topic_count = min(config.topics, self._size // 2) if config.method == E_DETECTOR else 0
+        share = config.embedding_share if config.features else 1.0
+        part = share / 2 if self._topic_count else share
+        features = {EMBEDDING: Feature(share=part, tails=1, warm_up=held_out)}
+        if self._topic_count:
+            features[TOPICS] = Feature(share=part, tails=1, warm_up=held_out, scores=self._topic_count, fractions=_NEAR)
+        for name in config.features:
+            features[name] = Feature(share=(1 - share) / len(config.features), tails=2, warm_up=config.reference_events)
+        budget = Budget(
+            limit=config.alarm_every_days or config.alarm_every_events,
+            days=config.alarm_every_days is not None,
+            daily=config.daily_cycle,
+            conversation_events=config.conversation_events,
+        )
+        self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
+        self._distance = self._monitor.columns(EMBEDDING)
+        self._nearness = self._monitor.columns(TOPICS) if self._topic_count else slice(0, 0)
+        self._numbers = NumericFeatures(config.features)
+        self._begin("")
+
+    def _begin(self, version: str) -> None:
+        self._topics = Topics()
+        self._version, self._others = version, 0
         self._reference: list[bytes] = []
         self._matrix: Vectors | None = None
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Take one closed bucket; see `StreamDetector.update_many`."""
         for observation in observations:
-            placed = self._numbers.update(observation, learn=not self._monitor.alarm)
-            distance = self._distance(observation)
-            if distance is not None:
-                placed[EMBEDDING] = (distance, tie_break(self.config.seed, observation.id, EMBEDDING))
-            self._monitor.update(placed)
+            self._update(observation)
         finding = self._monitor.close()
-        return None if finding is None else self._numbers.explain(finding)
+        if finding is None:
+            return None
+        if finding.feature in (EMBEDDING, TOPICS):
+            since = finding.details["events"] - finding.details["changed_events_ago"]
+            return msgspec.structs.replace(finding, details=finding.details | self._topics.details(since))
+        return self._numbers.explain(finding)
 
-    def _distance(self, observation: Observation) -> int | None:
-        """Return the bin of the distance to the reference; None without an embedding, or while the reference fills."""
+    def _update(self, observation: Observation) -> None:
+        monitor = self._monitor
+        if not monitor.takes(observation):
+            monitor.update(observation, None, 0.0)
+            return
+        tie, chance = tie_break(self.config.seed, observation.id)
+        scores = monitor.blank.copy()
+        for name, score in self._numbers.update(observation, tie, learn=not monitor.alarm).items():
+            scores[monitor.columns(name)] = score
+        self._embedded(observation, scores, tie * _TIE)
+        monitor.update(observation, scores, chance)
+
+    def _embedded(self, observation: Observation, scores: NDArray[np.float64], tie: float) -> None:
+        """Write what is read from the embedding; nothing without one, or while the reference fills."""
+        monitor = self._monitor
         data = observation.embedding
+        if data and observation.embedding_version != self._version and not self._renewed(observation.embedding_version):
+            return
         if not data or len(data) % 2 or (self._reference and len(data) != len(self._reference[0])):
-            return None
+            return
+        self._others = 0
         vector = unpack(data)
-        if not np.isfinite(vector).all():
-            return None
-        if len(self._reference) < self.config.reference_events:
+        if not math.isfinite(float(vector @ vector)):
+            return
+        if len(self._reference) < self._size:
             self._reference.append(data)
-            if len(self._reference) == self.config.reference_events:
-                self._begin()
-            return None
-        return _place(self._mean_nearest(self._vectors() @ vector))
+            if len(self._reference) == self._size and self._topic_count:
+                self._topics.begin(self._vectors(), self._topic_count)
+            return
+        similarities = self._rows() @ vector
+        count, nearest = self._size, min(self.config.neighbours, self._size)
+        largest = np.partition(similarities[:count], -nearest)[-nearest:]
+        scores[self._distance] = tie - float(np.add.reduce(largest)) / nearest
+        if self._topic_count:
+            near = similarities[count:]
+            self._topics.update(monitor.events, near)
+            scores[self._nearness] = near + tie
 
-    def _vectors(self) -> Vectors:
-        """Return the reference as rows, unpacked when first needed: most streams are idle."""
+    def _renewed(self, version: str) -> bool:
+        """Whether embeddings of this other version are read from now on: distances between versions mean nothing."""
+        self._others += 1
+        if self._reference and self._others < _RENEW:
+            return False
+        if self._reference:
+            self._monitor.renew(*((EMBEDDING, TOPICS) if self._topic_count else (EMBEDDING,)))
+        self._begin(version)
+        return True
+
+    def _rows(self) -> Vectors:
+        """Return the reference and the topics' centres as rows, unpacked when first needed: most streams are idle."""
         if self._matrix is None:
-            self._matrix = np.stack([unpack(data) for data in self._reference])
+            centres = [] if self._topics.centres is None else [self._topics.centres]
+            self._matrix = np.vstack([self._vectors(), *centres])
         return self._matrix
 
-    def _mean_nearest(self, similarities: Vectors) -> float:
-        nearest = min(self.config.neighbours, len(similarities))
-        return float(np.partition(similarities, -nearest)[-nearest:].mean())
-
-    def _begin(self) -> None:
-        """Fix the reference; its own distances, each without itself, are the first history."""
-        vectors = self._vectors()
-        similarities = vectors @ vectors.T
-        for index, row in enumerate(similarities):
-            others = np.delete(row, index)
-            self._monitor.trackers[EMBEDDING].learn(_place(self._mean_nearest(others)))
+    def _vectors(self) -> Vectors:
+        return np.stack([unpack(data) for data in self._reference])
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""
         state = _State(
-            reference=list(self._reference), monitor=self._monitor.snapshot(), moments=self._numbers.snapshot()
+            reference=list(self._reference),
+            embedding_version=self._version,
+            others=self._others,
+            topics=self._topics.snapshot(),
+            monitor=self._monitor.snapshot(),
+            moments=self._numbers.snapshot(),
         )
         return seal(self, state)
 
@@ -144,12 +229,9 @@ class DriftDetector(StreamDetector[DriftConfig]):
             self._reset()
             self._monitor.restore(body.monitor)
             self._numbers.restore(body.moments)
+            self._topics.restore(body.topics)
             sizes = {len(data) for data in body.reference}
             if len(sizes) > 1 or any(size % 2 for size in sizes):
                 raise ValueError(f"a reference has embeddings of one even length, the state of {sorted(sizes)}")
             self._reference = list(body.reference)
-
-
-def _place(similarity: float) -> int:
-    """Return the bin of a distance, 1 - similarity, which lies in [0, 2]."""
-    return min(BINS - 1, max(0, int((1.0 - similarity) * 0.5 * BINS)))
+            self._version, self._others = body.embedding_version, body.others

@@ -7,10 +7,21 @@
     ├── ConfigError            a configuration key or value that the detector does not know
     ├── WeightsError           weights are missing, or are not the ones that are pinned
     ├── NotLoadedError         scored before ``load()``
+    ├── DataError              labelled data that cannot be read as it was asked
+    ├── ExtraMissing           a library of an optional extra is not installed
     └── StateMismatch          a snapshot that this detector cannot continue from
 """
 
-__all__ = ["ConfigError", "DetectorError", "NotLoadedError", "StateMismatch", "UnknownDetectorError", "WeightsError"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DetectorError",
+    "ExtraMissing",
+    "NotLoadedError",
+    "StateMismatch",
+    "UnknownDetectorError",
+    "WeightsError",
+]
 
 
 class DetectorError(Exception):
@@ -34,6 +45,14 @@ class WeightsError(DetectorError):
 
 class NotLoadedError(DetectorError, RuntimeError):
     """A detector was asked to score before ``load()``."""
+
+
+class DataError(DetectorError, ValueError):
+    """Labelled data that cannot be read as it was asked; the message names the file, the value and what is expected."""
+
+
+class ExtraMissing(DetectorError, ImportError):
+    """A library of an optional extra is not installed."""
 
 
 class StateMismatch(DetectorError, ValueError):

@@ -1,123 +1,282 @@
-"""Several trackers under one alarm budget: the part that drift and anomaly share.
+"""Several features under one alarm budget: the part that drift and anomaly share.
 
-Each tracked feature has a share of the budget; the statistic is the average of the trackers' sums weighted by these
-shares, and it alarms at ``alarm_every_events``. While it alarms nothing is learned, and what was learned since the change
-began is forgotten: the alarm lasts as long as the changed traffic does, and ends a few events after it.
+Each feature has a share of the budget, which its regions divide; the statistic is the average of all their sums, and it
+alarms at the limit. While it alarms nothing is learned, and what was learned since the change began is forgotten: the alarm
+lasts as long as the changed traffic does, and ends a few events after it. Then the sums begin anew.
 """
 
 from collections.abc import Mapping
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from detectors.base import Finding
-from detectors.sequential import BETS, Tracker, TrackerState
+from detectors.base import Finding, Observation
+from detectors.conversations import Conversations, ConversationsState
+from detectors.sequential import Moment, Regions, RegionsState
 
-__all__ = ["Feature", "Monitor", "MonitorState"]
+__all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
 
 #: How far past the limit the statistic is let: the further, the longer an alarm outlives its cause.
 HEADROOM = 4.0
+DAY_SECONDS = 86_400.0
+SLOT_SECONDS = 1_800.0
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a false alarm is allowed, and on what kind of stream.
+
+    Attributes
+    ----------
+    limit
+        Mean distance of two false alarms, at least: in events, or in days where ``days``.
+    days
+        Whether the limit is in days of event time.
+    daily
+        Whether values are ranked among those of the same half-hour of the day (UTC) alone.
+    conversation_events
+        For so many events a conversation that was looked at is not looked at again; 0 looks at every event.
+    """
+
+    limit: float
+    days: bool = False
+    daily: bool = True
+    conversation_events: int = 512
+
+    def slot(self, time: float) -> int:
+        """Return the group of an event."""
+        return int(time % DAY_SECONDS // SLOT_SECONDS) if self.daily else 0
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
-    """A tracked feature: how many tails are watched, and its share of the alarm budget (shares add up to 1)."""
+    """A tracked feature.
 
-    tails: int
+    Attributes
+    ----------
+    share
+        Of the alarm budget; shares add up to 1.
+    tails
+        1 where large values are watched, 2 where small ones are too.
+    warm_up
+        Values that are only remembered, before the first bet.
+    scores
+        How many numbers it has, each watched by itself.
+    fractions
+        Which outermost parts of the first values are the regions of a score's tail.
+    """
+
     share: float
+    tails: int
+    warm_up: int
+    scores: int = 1
+    fractions: tuple[float, ...] = (0.03, 0.1, 0.3)
 
 
-class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of a `Monitor`."""
+class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
+    """A snapshot of a `Monitor`; ``waiting`` holds the first values of a feature, and the slot of the day of each."""
 
-    trackers: dict[str, TrackerState]
+    regions: RegionsState
+    waiting: dict[str, list[tuple[int, list[float]]]]
+    conversations: ConversationsState
     events: int
+    last_time: float
     alarm: bool
 
 
 class Monitor:
-    """Trackers by feature and their common statistic.
+    """Regions by feature and their common statistic.
 
     Parameters
     ----------
     features
         What is tracked.
-    limit
-        The mean number of events between false alarms, at least.
-    warm_up
-        Values of a feature that are only remembered, before its first bet.
+    budget
+        How often a false alarm is allowed.
     """
 
-    def __init__(self, features: Mapping[str, Feature], *, limit: int, warm_up: int) -> None:
-        self.limit = limit
+    def __init__(self, features: Mapping[str, Feature], budget: Budget) -> None:
         self._features = dict(features)
-        self.trackers = {
-            name: Tracker(tails=f.tails, warm_up=warm_up, highest=HEADROOM * limit * f.tails * len(BETS) / f.share)
-            for name, f in features.items()
-        }
+        self._budget = budget
+        self._columns: dict[str, slice] = {}
+        layout: list[tuple[str, int, float, float]] = []
+        first = 0
+        for name, feature in features.items():
+            self._columns[name] = slice(first, first + feature.scores)
+            columns = range(first, first + feature.scores)
+            signs = (1.0, -1.0)[: feature.tails]
+            layout += [(name, c, sign, part) for c in columns for sign in signs for part in feature.fractions]
+            first += feature.scores
+        #: By region: its feature, the column of its score, 1 or -1 by the tail that it watches, its part of the reference.
+        self.layout = layout
+        self.blank = np.full(first, np.nan)
+        names = [row[0] for row in layout]
+        #: By region: its share of the budget.
+        self.weights = np.array([features[name].share / names.count(name) for name in names])
+        self._regions = Regions(
+            np.array([row[1] for row in layout], dtype=np.intp),
+            np.array([row[2] for row in layout]),
+            self.weights,
+            limit=budget.limit,
+        )
+        self._waiting: dict[str, list[tuple[int, list[float]]]] = {name: [] for name in features}
+        self._conversations = Conversations(budget.conversation_events)
         self._events = 0
+        self._last_time = 0.0
         self._alarm = False
         self._highest = 0.0
 
     @property
     def ready(self) -> bool:
-        """Whether any tracker is past its warm-up."""
-        return any(tracker.ready for tracker in self.trackers.values())
+        """Whether any feature is past its warm-up."""
+        return len(self._waiting) < len(self._features)
+
+    @property
+    def events(self) -> int:
+        """How many events were taken: the number of the next one."""
+        return self._events
 
     @property
     def alarm(self) -> bool:
         """Whether the statistic is past its limit."""
         return self._alarm
 
+    @property
     def statistic(self) -> float:
-        """Return the average of the trackers' sums, weighted by their shares."""
-        return sum(self._features[name].share * tracker.statistic for name, tracker in self.trackers.items())
+        """The average of the regions' sums, weighted by their shares."""
+        return self._regions.statistic
 
-    def update(self, placed: Mapping[str, tuple[int, float]]) -> None:
-        """Take one event: the bin and the tie-breaker of each feature that it has."""
+    def columns(self, feature: str) -> slice:
+        """Return where a feature's scores are in `update`'s."""
+        return self._columns[feature]
+
+    def renew(self, *names: str) -> None:
+        """Begin these features anew: what they were measured by has changed."""
+        self._regions.renew(np.array([row[0] in names for row in self.layout]))
+        self._waiting = {
+            name: self._waiting.get(name, []) for name in self._features if name in {*self._waiting, *names}
+        }
+        for name in names:
+            self._waiting[name] = []
+
+    def takes(self, observation: Observation) -> bool:
+        """Whether an event is looked at: one that speaks for a conversation that was not heard of late."""
+        return self._conversations.new(observation.conversation, self._events)
+
+    def update(self, observation: Observation, scores: NDArray[np.float64] | None, chance: float) -> None:
+        """Take one event.
+
+        Parameters
+        ----------
+        observation
+            The event; its time and identity alone are read.
+        scores
+            In the order of `columns`, NaN where it has none, ties broken; None where it is not looked at.
+        chance
+            Uniform in (0, 1), a function of the event alone.
+        """
+        step = self._step(observation.time)
+        if scores is None:
+            self._regions.wait(step)
+        else:
+            slot = self._budget.slot(observation.time)
+            moment = Moment(event=self._events, time=observation.time, slot=slot, step=step, chance=chance)
+            self._regions.update(scores, moment, alarm=self._alarm)
+            self._learn_first(scores, slot)
         self._events += 1
-        for name, (place, tie) in placed.items():
-            self.trackers[name].update(place, tie, learn=not self._alarm)
-        statistic = self.statistic()
+        self._judge()
+
+    def _step(self, time: float) -> float:
+        if not self._budget.days:
+            return 1.0
+        passed = time - self._last_time if self._events else 0.0
+        self._last_time = max(self._last_time, time)
+        return max(0.0, passed) / DAY_SECONDS
+
+    def _judge(self) -> None:
+        statistic = self._regions.statistic
         self._highest = max(self._highest, statistic)
-        alarm = statistic >= self.limit
+        alarm = statistic >= self._budget.limit
         if alarm and not self._alarm:
-            for tracker in self.trackers.values():
-                tracker.forget_change()
+            self._regions.forget(self._regions.change(self._regions.leading()).event)
+        elif self._alarm and not alarm:
+            self._regions.restart()
+        if alarm:
+            self._regions.hold(HEADROOM * self._budget.limit)
         self._alarm = alarm
+
+    def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:
+        """Remember the first values of each feature; enough of them fix its regions."""
+        for name in list(self._waiting):
+            values = scores[self._columns[name]].tolist()
+            if values[0] == values[0]:  # not NaN
+                self._waiting[name].append((slot, values))
+                if len(self._waiting[name]) >= self._features[name].warm_up:
+                    self._begin(name, self._waiting.pop(name))
+
+    def _begin(self, name: str, first: list[tuple[int, list[float]]]) -> None:
+        slots = np.array([slot for slot, _ in first], dtype=np.int64)
+        values = np.array([row for _, row in first])
+        start = self._columns[name].start
+        for region, (feature, column, _, fraction) in enumerate(self.layout):
+            if feature == name:
+                self._regions.begin(region, values[:, column - start], slots, fraction)
 
     def close(self) -> Finding | None:
         """Return the finding of the bucket that ends here, and begin the next one.
 
         Its statistic is the highest of the bucket, so that an alarm that comes and goes within one is not missed.
         """
-        statistic = max(self._highest, self.statistic())
+        statistic, limit = max(self._highest, self.statistic), float(self._budget.limit)
         self._highest = 0.0
         if not self.ready:
             return None
-        leading = max(self.trackers, key=lambda name: self._features[name].share * self.trackers[name].statistic)
+        leading = self._regions.leading()
+        feature, column, sign, fraction = self.layout[leading]
+        change = self._regions.change(leading)
         return Finding(
-            score=statistic / (statistic + self.limit),
+            score=statistic / (statistic + limit),
             statistic=statistic,
-            limit=float(self.limit),
-            feature=leading,
-            alarm=statistic >= self.limit,
-            details={"events": float(self._events), "changed_events_ago": float(self.trackers[leading].run)},
+            limit=limit,
+            feature=feature,
+            alarm=statistic >= limit,
+            details={
+                "events": float(self._events),
+                "changed_events_ago": float(self._events) - change.event,
+                "changed_at": change.time,
+                "part": float(column - self._columns[feature].start),
+                "direction": sign,
+                "share_of_reference": fraction,
+                "share_before": change.share_before,
+                "share_since": change.share_since,
+            },
         )
 
     def snapshot(self) -> MonitorState:
         """Return an immutable copy of the state, between two buckets."""
-        trackers = {name: tracker.snapshot() for name, tracker in self.trackers.items()}
-        return MonitorState(trackers=trackers, events=self._events, alarm=self._alarm)
+        return MonitorState(
+            regions=self._regions.snapshot(),
+            waiting={name: list(rows) for name, rows in self._waiting.items()},
+            conversations=self._conversations.snapshot(),
+            events=self._events,
+            last_time=self._last_time,
+            alarm=self._alarm,
+        )
 
-    def restore(self, state: MonitorState) -> None:
+    def restore(self, state: msgspec.Struct) -> None:
         """Continue from a snapshot.
 
         Raises
         ------
         ValueError
-            It tracks other features, or a tracker has another shape.
+            It tracks other features, or its regions have another shape.
         """
-        if state.trackers.keys() != self.trackers.keys():
-            raise ValueError(f"a monitor of {sorted(self.trackers)} cannot take {sorted(state.trackers)}")
-        for name, tracker in self.trackers.items():
-            tracker.restore(state.trackers[name])
-        self._events, self._alarm, self._highest = state.events, state.alarm, 0.0
+        if not isinstance(state, MonitorState):
+            raise ValueError(f"a monitor of e-detectors cannot take a {type(state).__name__}")  # noqa: TRY004 - as `restoring` has it
+        widths = {name: {len(values) for _, values in rows} for name, rows in state.waiting.items()}
+        if any(name not in self._features or widths[name] - {self._features[name].scores} for name in widths):
+            raise ValueError(f"a monitor of {sorted(self._features)} cannot take the first values of {sorted(widths)}")
+        self._regions.restore(state.regions)
+        self._conversations.restore(state.conversations)
+        self._waiting = {name: list(state.waiting[name]) for name in self._features if name in state.waiting}
+        self._events, self._last_time, self._alarm = state.events, state.last_time, state.alarm
+        self._highest = 0.0

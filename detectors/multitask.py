@@ -5,6 +5,7 @@ arXiv 2106.09685) is 2 MB, is merged into the matrices at load, and then costs n
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,41 +17,43 @@ from detectors.minilm import HIDDEN, MiniLM, load_minilm, pad
 from detectors.pinned import ENCODER_DIGEST, ENCODER_PATH, read_pinned
 from detectors.tokens import buckets
 
-__all__ = ["TASKS", "Heads", "MultiTask", "load_multitask", "merge", "probabilities"]
+__all__ = ["CATEGORIES", "OUTPUTS", "TASKS", "Heads", "MultiTask", "load_multitask", "log_odds", "merge"]
 
 TASKS = ("toxicity", "injection", "refusal")
+CATEGORIES = ("hate", "harassment", "sexual", "violence", "self_harm")
+OUTPUTS = TASKS + CATEGORIES
 INNER = 48
 
 
 class Heads(nn.Module):
-    """One small perceptron a task over the first token, the mean and the maximum of the tokens."""
+    """One small perceptron an output over the first token, the mean and the maximum of the tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int) -> None:
         super().__init__()
-        self.inner = nn.Linear(3 * HIDDEN, INNER * len(TASKS))
-        self.outer = nn.Parameter(torch.zeros(len(TASKS), INNER))
-        self.bias = nn.Parameter(torch.zeros(len(TASKS)))
+        self.inner = nn.Linear(3 * HIDDEN, INNER * outputs)
+        self.outer = nn.Parameter(torch.zeros(outputs, INNER))
+        self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return logits (n, tasks)."""
+        """Return logits (n, outputs)."""
         wide = mask[..., None]
         mean = (hidden * wide).sum(1) / wide.sum(1)
         highest = hidden.masked_fill(~wide, -torch.inf).amax(1)
         inner = nn.functional.gelu(self.inner(torch.cat([hidden[:, 0], mean, highest], dim=1)))
-        return (inner.view(-1, len(TASKS), INNER) * self.outer).sum(2) + self.bias
+        return (inner.view(-1, len(self.bias), INNER) * self.outer).sum(2) + self.bias
 
 
 class MultiTask(nn.Module):
-    """Token ids to one probability a task."""
+    """Token ids to one probability an output."""
 
-    def __init__(self, backbone: MiniLM) -> None:
+    def __init__(self, backbone: MiniLM, outputs: int = len(OUTPUTS)) -> None:
         super().__init__()
         self.backbone = backbone
-        self.heads = Heads()
+        self.heads = Heads(outputs)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return logits (n, tasks) of ``ids`` (n, length) under ``mask`` (n, length)."""
-        logits: Tensor = self.heads(self.backbone(ids, mask), mask)
+        """Return logits (n, outputs) of ``ids`` (n, length) under ``mask`` (n, length)."""
+        logits: Tensor = self.heads(self.backbone(ids, mask).float(), mask)
         return logits
 
 
@@ -68,18 +71,28 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
                 state[name].copy_(value.float())
 
 
-def load_multitask(model_dir: str | None = None) -> MultiTask:
-    """Build the shared encoder from the two pinned files, in float32 and evaluation mode."""
-    model = MultiTask(load_minilm(model_dir))
-    merge(model, load_safetensors(read_pinned(ENCODER_PATH, ENCODER_DIGEST)))
+def load_multitask(
+    model_dir: str | None = None, weights: Path = ENCODER_PATH, digest: str = ENCODER_DIGEST, precision: str = "float32"
+) -> MultiTask:
+    """Build the shared encoder from the pinned base and ``weights``, in evaluation mode; the heads stay in float32.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing, or its SHA-256 is not the pinned one or ``digest``.
+    """
+    delta = load_safetensors(read_pinned(weights, digest))
+    model = MultiTask(load_minilm(model_dir), outputs=len(delta["heads.bias"]))
+    merge(model, delta)
+    model.backbone.to(getattr(torch, precision))
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def probabilities(model: MultiTask, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Return the probability of each task for each row of token ids: (n, tasks)."""
-    result = np.zeros((len(rows), len(TASKS)), dtype=np.float64)
+def log_odds(model: MultiTask, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Return the log-odds of each output for each row of token ids: (n, outputs)."""
+    result = np.zeros((len(rows), len(model.heads.bias)), dtype=np.float64)
     with torch.inference_mode():
         for batch in buckets(rows):
             ids, mask = pad([rows[index] for index in batch])
-            result[batch] = torch.sigmoid(model(ids, mask).double()).numpy()
+            result[batch] = model(ids, mask).double().numpy()
     return result

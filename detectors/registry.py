@@ -18,6 +18,7 @@ from detectors.hub import HubDetector
 from detectors.language import LanguageDetector
 from detectors.pii import PiiDetector
 from detectors.repetition import RepetitionDetector
+from detectors.sentinel import SentinelDetector
 
 __all__ = ["STREAM", "TEXT", "create", "create_stream", "create_text"]
 
@@ -35,7 +36,7 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
     )
 }
 STREAM: dict[str, type[StreamDetector[Any]]] = {
-    detector.name: detector for detector in (DriftDetector, AnomalyDetector)
+    detector.name: detector for detector in (DriftDetector, AnomalyDetector, SentinelDetector)
 }
 
 

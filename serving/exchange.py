@@ -24,7 +24,7 @@ from serving.http import Reply
 from serving.instruments import Instruments, Outcome
 from serving.records import Asked, EndStatus, request_attributes, request_record, response_record
 from stream.telemetry import traceparent_of
-from stream.wire import ErrorInfo, RequestRecord, ResponseRecord, semconv
+from stream.wire import OWN_TENANT, ErrorInfo, RequestRecord, ResponseRecord, semconv
 
 __all__ = ["Capture", "Exchange", "Wiring"]
 
@@ -234,7 +234,10 @@ class Exchange:
             prompt_tokens=last.prompt_tokens,
             completion_tokens=last.completion_tokens,
         )
-        self._wiring.instruments.ended(outcome)
+        if (
+            self._asked.caller.tenant != OWN_TENANT
+        ):  # sentinels are no user's traffic, tokens or latency: they count their own
+            self._wiring.instruments.ended(outcome)
         self._describe_end(outcome)
         return response_record(
             self._asked,

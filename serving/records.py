@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from serving.generation import Generation, ModelInfo, Piece
-from stream.wire import ErrorInfo, Message, RequestRecord, ResponseRecord, Usage, semconv
+from stream.wire import OWN_TENANT, ErrorInfo, Message, RequestRecord, ResponseRecord, Usage, semconv
 
 __all__ = [
     "Asked",
@@ -52,6 +52,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     generation: Generation
 
 
+#: What is owed for Weir's own requests, the sentinels: their prompts never change, so findings about their texts would tell nothing new.
+_OWN_OWED = frozenset({"refusal"})
+
+
+def _owed(caller: Caller, owed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the detectors that owe a verdict on a text of `caller`'s."""
+    return tuple(name for name in owed if name in _OWN_OWED) if caller.tenant == OWN_TENANT else owed
+
+
 def request_record(asked: Asked, owed: tuple[str, ...]) -> RequestRecord:
     """Return the record of a request; detectors owe a verdict where there is text."""
     caller, generation = asked.caller, asked.generation
@@ -75,7 +84,7 @@ def request_record(asked: Asked, owed: tuple[str, ...]) -> RequestRecord:
             "presence_penalty": generation.presence_penalty,
         },
     )
-    return msgspec.structs.replace(record, owed=owed) if record.text() else record
+    return msgspec.structs.replace(record, owed=_owed(caller, owed)) if record.text() else record
 
 
 def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
@@ -109,7 +118,7 @@ def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
         error=error,
-        owed=owed if text else (),
+        owed=_owed(caller, owed) if text else (),
     )
 
 

@@ -24,6 +24,8 @@ RUNBOOK: dict[str, str] = {
     " yours to say.",
     "drift": "Find out whether a new use or client explains it; if it will last, retrain, else find the key that sends it.",
     "anomaly": "Look at the alert's `feature` and at `weir status`: a slow replica, long prompts or failing requests; mend that one.",
+    "sentinel": "Find what changed at `opened_at` (the model's version, numeric type, engine or machine) and roll it back, or let it"
+    " stand: what lasts becomes the new normal.",
     "coverage": "Look in `weir status` for the detector that is missing and in score's log for its error; once it works again, late verdicts"
     " settle the debt.",
     "gap": "Free the disk of the sources that it names or raise `capture.limit_bytes`, and get Kafka and the shipper going; what is counted"

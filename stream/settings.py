@@ -161,6 +161,9 @@ class TenantSettings(Section):
     bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in log time")
     drift: dict[str, Any] = Field(default_factory=dict, description="options of the drift detector")
     anomaly: dict[str, Any] = Field(default_factory=dict, description="options of the anomaly detector")
+    sentinel: dict[str, Any] = Field(
+        default_factory=dict, description="options of the sentinel detector; tenant _weir's count"
+    )
     alerts: AlertSettings = AlertSettings()
     retraining: RetrainingSettings = RetrainingSettings()
 

@@ -59,6 +59,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         What to do now, in one sentence.
     principals
         The API keys behind the findings, each with how many are its.
+    sentinels
+        Of drift: whether the answers to Weir's fixed prompts changed too (``moved``, ``still``); "" where nothing is known of them.
     statistic, limit
         Of a windowed alert: where the statistic stands, and where its alarm begins; 0 for others.
     """
@@ -83,6 +85,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     principals: dict[str, int] = {}
     statistic: float = 0.0
     limit: float = 0.0
+    sentinels: str = ""
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):

@@ -181,6 +181,23 @@ def _watch(process: Process) -> int:
     return run(app)
 
 
+def _sentinel(process: Process) -> int:
+    from weir.keys import ensure_own_key
+    from weir.sentinel import PROMPTS, Sentinel, endpoint
+
+    settings = process.settings
+    sentinel = Sentinel(
+        endpoint(settings.http.host, settings.http.port),
+        settings.model.name,
+        ensure_own_key(process.home),
+        PROMPTS,
+        every_seconds=settings.sentinel.every_seconds,
+        max_tokens=settings.sentinel.max_tokens,
+        registry=process.registry,
+    )
+    return _run_async(process, sentinel.run)
+
+
 def _run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     async def main_task() -> None:
         stop = asyncio.Event()
@@ -223,6 +240,7 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
     "score": _score,
     "watch": _watch,
     "ledger": _ledger,
+    "sentinel": _sentinel,
 }
 
 

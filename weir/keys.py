@@ -6,9 +6,11 @@ The gateway reads the file and reads it again when its modification time changes
                "revoked": null}]}
 
 ``revoked`` is null or the time of the revocation. A key is ``weir-`` and 43 URL-safe characters (256 random bits), so a plain
-SHA-256 suffices: there is nothing to guess. The first key, for tenant ``default``, is kept in ``$WEIR_HOME/api-key``.
+SHA-256 suffices: there is nothing to guess. The first key, for tenant ``default``, is kept in ``$WEIR_HOME/api-key``; Weir's own, with which the
+sentinels ask, in ``$WEIR_HOME/sentinel-key``.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -22,9 +24,20 @@ from pathlib import Path
 
 import msgspec
 
+from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
 
-__all__ = ["ApiKey", "create_key", "ensure_first_key", "first_key_path", "keys_path", "list_keys", "revoke_key"]
+__all__ = [
+    "ApiKey",
+    "create_key",
+    "ensure_first_key",
+    "ensure_own_key",
+    "first_key_path",
+    "keys_path",
+    "list_keys",
+    "own_key_path",
+    "revoke_key",
+]
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PRIVATE = 0o600
@@ -83,6 +96,10 @@ def create_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
         raise SettingsError(
             f"tenant {tenant!r} is no name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
         )
+    return _make_key(home, tenant)
+
+
+def _make_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
     secret = f"weir-{secrets.token_urlsafe(32)}"
     record = ApiKey(
         id=f"k_{secrets.token_hex(6)}",
@@ -124,6 +141,24 @@ def ensure_first_key(home: Path) -> bool:
     _, secret = create_key(home, "default")
     _replace(path, secret + "\n")
     return True
+
+
+def own_key_path(home: Path) -> Path:
+    """Return the file that holds the key of Weir's own tenant in plain text, for its owner alone."""
+    return home / "sentinel-key"
+
+
+def ensure_own_key(home: Path) -> str:
+    """Return the key of Weir's own tenant, which no user can have; one that is missing or was revoked is made anew."""
+    path = own_key_path(home)
+    with contextlib.suppress(FileNotFoundError):
+        secret = path.read_text(encoding="utf-8").strip()
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        if any(key.sha256 == digest and key.tenant == OWN_TENANT and key.revoked is None for key in list_keys(home)):
+            return secret
+    _, secret = _make_key(home, OWN_TENANT)
+    _replace(path, secret + "\n")
+    return secret
 
 
 def _now() -> str:

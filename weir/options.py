@@ -18,9 +18,10 @@ __all__ = ["refuse_bad_options"]
 
 
 def refuse_bad_options(loaded: Loaded) -> None:
-    """Build each detector with each option that it is given: ``[detectors.options.NAME]``, and every tenant's ``drift`` and ``anomaly``.
+    """Build each detector with each option that it is given: ``[detectors.options.NAME]``, and every tenant's ``drift``, ``anomaly``, ``sentinel``.
 
-    One by one: no option depends on another, so what is merged from several patterns is right where each of them is. Where the
+    One by one: no option of a tenant depends on another, so what is merged from several patterns is right where each of them is. An
+    option that is wrong alone (``weights`` without its digest) is right where all of its detector's are right together. Where the
     detectors' libraries are not installed, as in an image that only serves, nothing runs them, and nothing is looked at.
 
     Raises
@@ -44,6 +45,8 @@ def refuse_bad_options(loaded: Loaded) -> None:
         try:
             create(place[-1], {option: value})
         except DetectorError as error:
+            if place[0] == "detectors" and _together(settings.options[place[-1]], place[-1]):
+                continue
             key = (*place, option)
             wrong.append(f"{key_of(key)} ({_source(loaded, key)}) is {value!r}: {error}; mend or unset it")
     for name in added:
@@ -60,13 +63,24 @@ def refuse_bad_options(loaded: Loaded) -> None:
         raise SettingsError("\n".join(wrong))
 
 
+def _together(options: Mapping[str, Any], name: str) -> bool:
+    """Return whether a detector takes all of its options together."""
+    from detectors.registry import create_text  # noqa: PLC0415 - about a second, and loaded by now
+
+    try:
+        create_text(name, options)
+    except DetectorError:
+        return False
+    return True
+
+
 def _given(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
     """Yield where each option stands (the last part names its detector), its name and its value."""
     tables: dict[tuple[str, ...], Mapping[str, Any]] = {
         ("detectors", "options", name): options for name, options in settings.detectors.options.items()
     }
     for pattern, own in settings.tenants.items():
-        tables |= {("tenants", pattern, name): own.get(name, {}) for name in ("drift", "anomaly")}
+        tables |= {("tenants", pattern, name): own.get(name, {}) for name in ("drift", "anomaly", "sentinel")}
     for place, options in tables.items():
         for option, value in options.items():
             yield place, option, value

@@ -17,7 +17,7 @@ from weir.portslots import claim_slot
 __all__ = ["PORT_NAMES", "choose_ports", "ensure_ports", "load_ports", "port_is_free", "ports_path"]
 
 #: One for the broker, MLflow and each process's metrics; Ray's own are added by :func:`ensure_ports`.
-PORT_NAMES = ("broker", "broker_controller", "mlflow", "serve", "shipper", "score", "watch", "ledger")
+PORT_NAMES = ("broker", "broker_controller", "mlflow", "serve", "shipper", "score", "watch", "ledger", "sentinel")
 _RANGE_SUFFIX = "_base"
 _RANGE_WIDTH = 64
 

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
@@ -26,6 +35,7 @@ from stream.settings import (
     WatchSettings,
     tenant_settings,
 )
+from stream.wire import OWN_TENANT
 from weir.errors import SettingsError
 
 __all__ = ["Loaded", "Settings", "TraceSection", "key_of", "load_settings"]
@@ -53,6 +63,20 @@ class MlflowSection(BaseModel):
     experiment: str = Field("0", description="experiment id that traces are filed under")
 
 
+class SentinelSection(BaseModel):
+    """``[sentinel]``: Weir's own fixed prompts. Off by default: they spend the model's time, and who runs it decides that."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(
+        False, description="ask the fixed prompts, to tell a change of the model from one of its inputs"
+    )
+    every_seconds: Annotated[float, Field(ge=1)] = Field(
+        60, description="between two prompts; at most half of tenant _weir's alerts.resolve_after_seconds"
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="of an answer, at most")
+
+
 class Settings(BaseSettings):
     """Everything that can be set, frozen."""
 
@@ -72,11 +96,28 @@ class Settings(BaseSettings):
     trace: TraceSection = TraceSection()
     mlflow: MlflowSection = MlflowSection()
     tenants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by tenant name or pattern")
+    sentinel: SentinelSection = SentinelSection()  # after what it is held against
 
     @field_validator("tenants")
     @classmethod
     def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         _TENANTS.validate_python(value)
+        return value
+
+    @field_validator("sentinel")
+    @classmethod
+    def _can_alert(cls, value: SentinelSection, info: ValidationInfo) -> SentinelSection:
+        capture, tenants = info.data.get("capture"), info.data.get("tenants")
+        if not value.enabled or capture is None or tenants is None:
+            return value
+        if not capture.enabled:
+            raise ValueError("enabled is true and capture.enabled false, so that no answer would be seen")
+        bound = tenant_settings(tenants, OWN_TENANT).alerts.resolve_after_seconds / 2
+        if value.every_seconds > bound:
+            raise ValueError(
+                f"every_seconds is {value.every_seconds:g}, the bound is {bound:g}: half of resolve_after_seconds in"
+                f' [tenants."{OWN_TENANT}".alerts], so that an alert does not resolve between two answers'
+            )
         return value
 
     def tenant(self, name: str) -> TenantSettings:

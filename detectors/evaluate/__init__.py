@@ -1,1 +1,1 @@
-"""Measures the detectors on labelled data: ``python -m detectors.evaluate --data DIR``."""
+"""Measures detectors on labelled data, purely: what `weir eval` runs."""

@@ -10,29 +10,14 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.embedding import Embedder, pack
+from detectors.evaluate.budget import Clustered, Exchangeable, run_lengths
+from detectors.monitor import Budget
 from detectors.registry import create_stream
-from detectors.sequential import BETS, BINS, Tracker
 from detectors.train.data import clinc_domains
 
-__all__ = ["anomaly", "drift", "null_ranks"]
+__all__ = ["anomaly", "drift"]
 
 Row = dict[str, Any]
-
-
-def null_ranks(limit: int, reference: int, runs: int, seed: int, tails: int = 1) -> list[int]:
-    """Return how many events of an exchangeable stream passed until a (false) alarm, at most ``5 limit``."""
-    rng = np.random.default_rng(seed)
-    lengths = []
-    for _ in range(runs):
-        tracker = Tracker(tails=tails, warm_up=reference, highest=4.0 * limit * tails * len(BETS))
-        for place in rng.integers(0, BINS, reference):
-            tracker.learn(int(place))
-        length = 0
-        while length < 5 * limit and tracker.statistic < limit:
-            tracker.update(int(rng.integers(0, BINS)), float(rng.random()), learn=True)
-            length += 1
-        lengths.append(length)
-    return lengths
 
 
 def _delay(before: Sequence[bytes], after: Sequence[bytes], config: dict[str, object], tag: str) -> int | None:
@@ -92,10 +77,10 @@ def drift(root: Path, runs: int, seed: int, limit: int = 1000, reference: int = 
         }
     )
     rows.append(_bench(root, embedder, config))
-    for events, count in ((300, reference), (1000, 200)):
-        lengths = null_ranks(events, count, runs, seed)
-        data = f"exchangeable ranks, N = {events}, reference {count}: mean run length / N (cut at 5 N)"
-        rows.append({"detector": "drift", "data": data, "runs": runs, "run_length": float(np.mean(lengths)) / events})
+    for stream, kind in ((Exchangeable(), "exchangeable"), (Clustered(seed, runs), "conversations of five")):
+        lengths = run_lengths(stream, Budget(limit=limit), runs=runs, seed=seed)
+        data = f"{kind}, N = {limit}, reference 200: mean run length / N"
+        rows.append({"detector": "drift", "data": data, "runs": runs, "run_length": float(np.mean(lengths)) / limit})
     return rows
 
 

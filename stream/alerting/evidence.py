@@ -25,6 +25,8 @@ def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str)
     evidence.principals = merge_counts(evidence.principals, finding.principals)
     evidence.last_time = max(evidence.last_time, finding.time)
     evidence.statistic, evidence.limit, evidence.feature = finding.statistic, finding.limit, finding.feature
+    if finding.bucket is not None and finding.alarm:
+        evidence.details = dict(finding.details)
     evidence.score = finding.score if finding.bucket is not None else max(evidence.score, finding.score)
 
 

@@ -13,7 +13,7 @@ from stream.alerting.records import alert_event
 from stream.alerting.state import HELD, SLOT, DetectorState, Evidence, OpenAlert, StreamAlerts, short_id, slot
 from stream.settings import TenantSettings
 from stream.watch.findings import RESET
-from stream.wire import OWN_TENANT, Event, FindingRecord, stream_key
+from stream.wire import OWN_TENANT, Event, FindingRecord, SentinelRecord, stream_key
 from stream.wire.ids import alert_id
 
 __all__ = ["Alerting", "Opener"]
@@ -36,12 +36,15 @@ class Alerting:
         The tenant's settings.
     opener
         Makes an alert's span.
+    sentinel
+        What the sentinels said last of the stream's model, which an alert of drift repeats.
     """
 
-    def __init__(self, settings: TenantSettings, opener: Opener) -> None:
+    def __init__(self, settings: TenantSettings, opener: Opener, sentinel: SentinelRecord | None = None) -> None:
         self._settings = settings.alerts
         self._bucket_seconds = settings.bucket_seconds
         self._opener = opener
+        self._sentinel = sentinel
         self._hold_seconds = max(2 * settings.alerts.resolve_after_seconds, _HOLD_SECONDS)
 
     def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
@@ -108,7 +111,7 @@ class Alerting:
         return self._changed(state, finding.detector, detector, finding.time)
 
     def _bucket(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
-        own = finding.tenant == OWN_TENANT
+        own = finding.tenant == OWN_TENANT and not finding.model  # about Weir itself; a sentinel's is about a model
         name = slot(finding.detector, finding.feature if own else "")
         detector = state.detectors.setdefault(name, DetectorState())
         if detector.last_bucket_end is not None and finding.time <= detector.last_bucket_end:
@@ -153,7 +156,7 @@ class Alerting:
             traceparent=self._opener(identity, finding.detector, event.traceparent, others),
             resolves_after=resolves_after,
         )
-        return alert_event(state, finding.detector, detector.alert, evidence, resolved=False)
+        return self._event(state, finding.detector, detector.alert, evidence, resolved=False)
 
     def _changed(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> list[Event]:
         """Publish a change of severity at once, anything else when the last record is old enough."""
@@ -173,7 +176,7 @@ class Alerting:
         alert.at = max(alert.at, time)
         alert.revision += 1
         alert.dirty = False
-        return alert_event(state, name, alert, evidence, resolved=False)
+        return self._event(state, name, alert, evidence, resolved=False)
 
     def _resolve(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> Event:
         alert, evidence = detector.alert, detector.evidence
@@ -183,7 +186,10 @@ class Alerting:
         alert.revision += 1
         detector.alert = detector.evidence = None
         detector.alarms = detector.clears = 0
-        return alert_event(state, name, alert, evidence, resolved=True)
+        return self._event(state, name, alert, evidence, resolved=True)
+
+    def _event(self, state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, *, resolved: bool) -> Event:
+        return alert_event(state, name, alert, evidence, resolved=resolved, sentinel=self._sentinel)
 
     def _severity(self, evidence: Evidence) -> str:
         return _CRITICAL if evidence.count >= self._settings.critical_findings else _WARNING

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from stream.alerting.state import StreamAlerts
-from stream.wire import FindingRecord, stream_key
+from stream.wire import FindingRecord, SentinelRecord, stream_key
 
 __all__ = ["Place"]
+
+_MODELS = 1024
 
 
 class Place:
@@ -19,6 +21,11 @@ class Place:
         Returns the log time before which nothing is due in a state, None where nothing is
         (:meth:`stream.alerting.machine.Alerting.due`).
 
+    Attributes
+    ----------
+    sentinels
+        The newest word of the sentinels, by model. In memory alone: it colours a sentence, and comes again within minutes.
+
     Notes
     -----
     A tick costs a comparison for each stream that something is pending for, and work for those alone where it is due.
@@ -28,6 +35,7 @@ class Place:
         self.states = dict(states)
         self._due = due
         self._times: dict[str, float] = {}
+        self.sentinels: dict[str, SentinelRecord] = {}
         for key in self.states:
             self.changed(key)
 
@@ -38,6 +46,16 @@ class Place:
         if state is None:
             state = self.states[key] = StreamAlerts(tenant=finding.tenant, model=finding.model, side=finding.side)
         return state
+
+    def told(self, note: SentinelRecord) -> None:
+        """Keep what the sentinels say of a model, where it is newer; of the 1,024 models told of last."""
+        known = self.sentinels.get(note.model)
+        if known is not None and known.at > note.at:
+            return
+        self.sentinels.pop(note.model, None)
+        self.sentinels[note.model] = note
+        if len(self.sentinels) > _MODELS:
+            del self.sentinels[next(iter(self.sentinels))]
 
     def changed(self, key: str) -> None:
         """Look anew when something is due in the state of `key`."""

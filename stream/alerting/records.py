@@ -1,13 +1,18 @@
 """The records of an alert, and the sentence that sums it up: numbers and names, never text of a prompt."""
 
+from detectors.sentinel import SENTINEL
+from stream.alerting.changed import changed
 from stream.alerting.state import SLOT, Evidence, OpenAlert, StreamAlerts
 from stream.runbook import SILENCE, runbook_line
-from stream.wire import AlertRecord, Event, TraceParent, format_time
+from stream.wire import AlertRecord, Event, SentinelRecord, TraceParent, format_time
 from stream.wire.semconv import SEVERITY_NUMBERS
 
 __all__ = ["ALERT_SOURCE", "alert_event"]
 
 ALERT_SOURCE = "weir/alert"
+_DRIFT = "drift"
+#: What the sentinels said longer ago says nothing of now.
+_FRESH_SECONDS = 600.0
 _PLACES = {"input": "prompts to", "output": "answers of"}
 _WORDS = {
     "pii": "personal data in",
@@ -18,10 +23,24 @@ _WORDS = {
 }
 
 
-def alert_event(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, *, resolved: bool) -> Event:
-    """Return the event that states the alert as it is; `name` is its detector's, or its :func:`~stream.alerting.state.slot`."""
+def alert_event(  # noqa: PLR0913 - what is stated, and what of it
+    state: StreamAlerts,
+    name: str,
+    alert: OpenAlert,
+    evidence: Evidence,
+    *,
+    resolved: bool,
+    sentinel: SentinelRecord | None = None,
+) -> Event:
+    """Return the event that states the alert as it is.
+
+    `name` is its detector's, or its :func:`~stream.alerting.state.slot`; `sentinel` what the sentinels said last of the model,
+    which is told with drift as long as it is not older than ten minutes of log time.
+    """
     name = name.partition(SLOT)[0]
     context = TraceParent.parse(alert.traceparent)
+    if name != _DRIFT or sentinel is None or alert.at - sentinel.at > _FRESH_SECONDS:
+        sentinel = None
     record = AlertRecord(
         alert_id=alert.alert_id,
         state="resolved" if resolved else "firing",
@@ -34,6 +53,7 @@ def alert_event(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evid
         at=alert.at,
         resolved_at=alert.at if resolved else None,
         summary=_summary(f"{_PLACES.get(state.side, state.side)} {state.model}", name, evidence)
+        + _sentinels(sentinel)
         + _ending(alert, resolved=resolved),
         evidence=tuple(evidence.requests),
         evidence_total=evidence.requests_total,
@@ -48,6 +68,7 @@ def alert_event(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evid
         limit=evidence.limit,
         feature=evidence.feature,
         runbook=runbook_line(name, evidence.feature),
+        sentinels="" if sentinel is None else "moved" if sentinel.moved else "still",
     )
     return Event(
         id=f"{alert.alert_id}/{alert.revision}",
@@ -68,13 +89,21 @@ def alert_event(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evid
 def _summary(where: str, name: str, evidence: Evidence) -> str:
     if name == SILENCE:
         return _silence(evidence)
+    if name == SENTINEL:
+        return (
+            f"{where} changed for the same fixed prompts: the model or its serving is another, the inputs are not"
+            f" ({evidence.feature}: {evidence.statistic:.4g} is past its limit {evidence.limit:.4g},"
+            f" {_count(evidence.events, 'answer')})"
+        )
     keys = _count(len(evidence.principals), "API key")
     windows = f"{_count(evidence.windows, 'window')} of {evidence.window_seconds:g} s"
     if name in _WORDS:
         findings = _count(evidence.count, "finding")
         return f"{findings} of {_WORDS[name]} {where}, from {keys} in {windows}, highest score {evidence.score:.2f}"
     test = f"{evidence.feature}: {evidence.statistic:.4g} is past its limit {evidence.limit:.4g}"
-    return f"{name} in {where} ({test}), {_count(evidence.events, 'event')} from {keys} in {windows}"
+    change = changed(evidence.feature, evidence.details)
+    told = f"; {change}" if change else ""
+    return f"{name} in {where} ({test}{told}), {_count(evidence.events, 'event')} from {keys} in {windows}"
 
 
 def _silence(evidence: Evidence) -> str:
@@ -83,6 +112,15 @@ def _silence(evidence: Evidence) -> str:
         f"source {evidence.feature} last told its time at {told}, {evidence.statistic:.0f} s before the others; the bound "
         f"is {evidence.limit:.0f} s. Its gateway or the shipper stands still; its events stay out of the windows"
     )
+
+
+def _sentinels(note: SentinelRecord | None) -> str:
+    """Say whether the model changed too: then it is not the inputs alone."""
+    if note is None:
+        return ""
+    if note.moved:
+        return "; the answers to the fixed sentinel prompts changed too, so look at the model and its serving first"
+    return f"; the fixed sentinel prompts are answered as before (until {format_time(note.at)}), so the inputs changed"
 
 
 def _ending(alert: OpenAlert, *, resolved: bool) -> str:

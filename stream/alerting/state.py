@@ -46,6 +46,8 @@ class Evidence(msgspec.Struct, kw_only=True):
         Events by principal, the most frequent ones.
     last_time
         Event time of the newest finding.
+    details
+        Numbers of the newest alarm that say what changed.
     """
 
     window_seconds: float
@@ -63,6 +65,7 @@ class Evidence(msgspec.Struct, kw_only=True):
     statistic: float = 0.0
     limit: float = 0.0
     feature: str = ""
+    details: dict[str, float] = {}
 
 
 class OpenAlert(msgspec.Struct, kw_only=True):

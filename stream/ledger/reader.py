@@ -68,12 +68,12 @@ class LedgerReader:
         return _retried(ask)
 
     def own_alerts(self) -> list[AlertRecord]:
-        """Return the alerts about Weir itself that fire, the ledger's and watch's, oldest first."""
+        """Return the alerts about Weir itself that fire, the ledger's and watch's, oldest first; a sentinel's is about a model."""
         if not self.exists():
             return []
 
         def ask() -> list[AlertRecord]:
-            query = "SELECT record FROM alerts WHERE tenant = ? AND state = 'firing' ORDER BY opened_at"
+            query = "SELECT record FROM alerts WHERE tenant = ? AND model = '' AND state = 'firing' ORDER BY opened_at"
             with self._decisions() as database:
                 rows = database.execute(query, (OWN_TENANT,)).fetchall()
             return [_ALERT.decode(row[0]) for row in rows]

@@ -14,7 +14,7 @@ from stream.errors import ModelsLost, StreamError
 from stream.runtime import BaseApp, Window
 from stream.score.batches import Batcher
 from stream.score.engine import Scored
-from stream.score.features import sampled
+from stream.score.features import embedded
 from stream.score.metrics import ScoreMetrics
 from stream.score.outputs import (
     SOURCE,
@@ -22,7 +22,6 @@ from stream.score.outputs import (
     item_of,
     owed,
     signal_event,
-    text_of,
     verdict_event,
     verdicts,
 )
@@ -155,8 +154,7 @@ class ScoreAgent:
     async def _score(self, event: Event, span: Span) -> Outcome:
         data = event.data
         assert isinstance(data, RequestRecord | ResponseRecord)
-        text = text_of(data)
-        embed = bool(text) and sampled(event.id, self._parts.embedding_sample)
+        embed = embedded(event.id, data, self._parts.embedding_sample)
         detectors = owed(data)
         if not detectors and not embed:
             return Scored()

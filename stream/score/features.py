@@ -2,9 +2,9 @@
 
 import hashlib
 
-from stream.wire import RequestRecord, ResponseRecord
+from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
 
-__all__ = ["request_features", "response_features", "sampled"]
+__all__ = ["embedded", "prompt_of", "request_features", "response_features", "sampled"]
 
 _SPACE = 1 << 64
 
@@ -21,6 +21,19 @@ def sampled(event_id: str, share: float) -> bool:
     """
     digest = hashlib.blake2b(event_id.encode(), digest_size=8, person=b"weir-sample").digest()
     return int.from_bytes(digest, "big") < share * _SPACE
+
+
+def embedded(event_id: str, data: RequestRecord | ResponseRecord, share: float) -> bool:
+    """Whether an event's text is embedded: users' by :func:`sampled`, of Weir's own sentinels every answer and no prompt."""
+    if data.tenant == OWN_TENANT:
+        return bool(prompt_of(data))
+    return bool(data.text() if isinstance(data, RequestRecord) else data.text) and sampled(event_id, share)
+
+
+def prompt_of(data: RequestRecord | ResponseRecord) -> str:
+    """Return the name of the fixed prompt that a sentinel's complete answer is to, "" for everything else."""
+    complete = isinstance(data, ResponseRecord) and data.status == "complete" and bool(data.text)
+    return data.conversation_id if complete and data.tenant == OWN_TENANT else ""
 
 
 def request_features(request: RequestRecord) -> dict[str, float]:

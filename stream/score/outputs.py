@@ -4,9 +4,19 @@ from collections.abc import Callable
 
 from detectors.base import Score, Turn
 from stream.score.engine import Item, Scored
-from stream.score.features import request_features, response_features
+from stream.score.features import prompt_of, request_features, response_features
 from stream.score.pool import Outcome
-from stream.wire import Event, FindingRecord, RequestRecord, ResponseRecord, Signal, Span, Verdict, stream_key
+from stream.wire import (
+    Event,
+    FindingRecord,
+    RequestRecord,
+    ResponseRecord,
+    Signal,
+    Span,
+    Verdict,
+    inference_key,
+    stream_key,
+)
 from stream.wire.ids import event_finding_id, verdict_id
 
 __all__ = [
@@ -29,6 +39,7 @@ SOURCE = "weir/score"
 FINDING_DETECTORS = frozenset({"pii", "toxicity", "injection", "hub"})
 #: A verdict stays under the broker's record limit.
 MAX_SPANS = 2_000
+_MARK = 16
 ERROR = "error"
 
 Inference = RequestRecord | ResponseRecord
@@ -171,6 +182,8 @@ def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
         features=features,
         embedding=scored.embedding,
         embedding_version=scored.embedding_version,
+        conversation=inference_key(data.tenant, data.conversation_id)[:_MARK] if data.conversation_id else "",
+        prompt=prompt_of(data),
     )
     return Event(
         id=f"{event.id}/signal",

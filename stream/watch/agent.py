@@ -11,7 +11,7 @@ from stream.errors import StateUnreadable
 from stream.runtime import AckedTable
 from stream.settings import WatchSettings
 from stream.watch.buckets import Offer
-from stream.watch.findings import RESET, WATCH_SOURCE
+from stream.watch.findings import RESET, WATCH_SOURCE, sentinel_note
 from stream.watch.home import SilenceHome
 from stream.watch.machine import ClosedStream, PartitionWatch, WatchRules
 from stream.watch.metrics import detector_label
@@ -140,6 +140,9 @@ class WatchStage:
         for event in closed.findings:
             self._count(event)
             await self._context.publish(self._context.names.findings, self._traced(event), place.number)
+            if (note := sentinel_note(event)) is not None:
+                for number in range(self._context.kafka.stream_partitions):
+                    await self._context.publish(self._context.names.findings, note, number)
         if not self._app.is_current(raw):
             return
         await self._table.put(closed.key.encode(), closed.state, partition=place.number)

@@ -24,7 +24,7 @@ from stream.watch.state import order as watch_order
 
 __all__ = ["create_app", "stream_detectors"]
 
-_OPTIONS = ("drift", "anomaly")
+_OPTIONS = ("drift", "anomaly", "sentinel")
 
 
 def stream_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
@@ -60,7 +60,7 @@ def create_app(  # noqa: PLR0913 - what a process has to give, by name
     Raises
     ------
     detectors.errors.ConfigError
-        A tenant's `drift` or `anomaly` has a key or value that the detector does not know.
+        A tenant's `drift`, `anomaly` or `sentinel` has a key or value that the detector does not know.
     """
     known = _Tenants(tenants)
     known.check()

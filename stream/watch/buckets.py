@@ -39,6 +39,9 @@ def observation_of(signal: Signal) -> Observation:
         features=signal.features,
         embedding=signal.embedding,
         principal=signal.principal,
+        conversation=signal.conversation,
+        embedding_version=signal.embedding_version,
+        prompt=signal.prompt,
     )
 
 

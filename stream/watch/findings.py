@@ -7,11 +7,21 @@ from statistics import median
 import msgspec
 
 from detectors.base import Finding
+from detectors.sentinel import SENTINEL
 from stream.watch.buckets import Held
-from stream.wire import Event, FindingRecord, canonical_time
+from stream.wire import Event, FindingRecord, SentinelRecord, canonical_time
 from stream.wire.ids import bucket_finding_id
 
-__all__ = ["EVIDENCE", "PRINCIPALS", "RESET", "WATCH_SOURCE", "StreamBucket", "finding_event", "reset_event"]
+__all__ = [
+    "EVIDENCE",
+    "PRINCIPALS",
+    "RESET",
+    "WATCH_SOURCE",
+    "StreamBucket",
+    "finding_event",
+    "reset_event",
+    "sentinel_note",
+]
 
 WATCH_SOURCE = "weir/watch"
 #: ``feature`` of the finding that says that a detector's state was lost and rebuilt.
@@ -92,6 +102,31 @@ def reset_event(bucket: StreamBucket, detector: str, version: str) -> Event:
     """Return the finding that says that `detector` lost its state before `bucket`; it is no alarm."""
     identity = bucket_finding_id(bucket.key, f"{detector}/reset", bucket.number)
     return _event(bucket, identity, _blank(bucket, detector, version), [])
+
+
+def sentinel_note(event: Event) -> Event | None:
+    """Return what every partition of findings is told of a sentinel's finding; None for any other, and where nothing was answered."""
+    finding = event.data
+    if not isinstance(finding, FindingRecord) or finding.detector != SENTINEL:
+        return None
+    if not finding.events or finding.feature == RESET:
+        return None
+    record = SentinelRecord(
+        model=finding.model,
+        at=finding.time,
+        moved=finding.alarm,
+        statistic=finding.statistic,
+        limit=finding.limit,
+    )
+    return Event(
+        id=f"{event.id}/note",
+        source=WATCH_SOURCE,
+        type=SentinelRecord.event_type,
+        time=finding.time,
+        data=record,
+        causationid=event.id,
+        partitionkey=event.partitionkey,
+    )
 
 
 def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:

@@ -12,6 +12,7 @@ import msgspec
 
 from detectors.base import StreamDetector
 from detectors.errors import StateMismatch
+from detectors.sentinel import SENTINEL
 from stream.errors import StateUnreadable
 from stream.settings import TenantSettings
 from stream.watch.agenda import Agenda, OpenCounts
@@ -19,7 +20,7 @@ from stream.watch.buckets import Held, Offer, StreamBuckets
 from stream.watch.findings import StreamBucket, finding_event, reset_event
 from stream.watch.state import SourcesState, StreamState, decode_stream, encode
 from stream.watch.watermark import Watermark
-from stream.wire import Event, Signal, Tick, stream_key
+from stream.wire import OWN_TENANT, Event, Signal, Tick, stream_key
 
 __all__ = ["ClosedStream", "Detectors", "PartitionWatch", "Tenants", "WatchRules"]
 
@@ -307,7 +308,10 @@ class PartitionWatch:
         return ClosedStream(key=stream.key, findings=findings, state=state, tokens=tokens)
 
     def _fresh(self, key: str) -> dict[str, StreamDetector[Any]]:
-        return self._rules.detectors(self._rules.tenants(_tenant(key)))
+        """Return a stream's detectors: Weir's own streams are sentinels and have that one, users' streams all others."""
+        tenant = _tenant(key)
+        made = self._rules.detectors(self._rules.tenants(tenant))
+        return {name: detector for name, detector in made.items() if (name == SENTINEL) == (tenant == OWN_TENANT)}
 
     def _new(self, key: str, stored: StreamState | None) -> _Stream:
         settings = self._rules.tenants(_tenant(key))
@@ -317,7 +321,7 @@ class PartitionWatch:
         else:
             stored = stored.resized(seconds)
             buckets = StreamBuckets(seconds, empty_limit, stored.last_closed, stored.last_event, self.open)
-        return _Stream(key, buckets, self._rules.detectors(settings))
+        return _Stream(key, buckets, self._fresh(key))
 
 
 def _tenant(key: str) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "RequestRecord",
     "ResponseRecord",
     "RetrainingRecord",
+    "SentinelRecord",
     "Signal",
     "SilenceRecord",
     "Span",
@@ -189,7 +190,10 @@ class Verdict(EventData, frozen=True, kw_only=True):
 
 
 class Signal(EventData, frozen=True, kw_only=True):
-    """Numeric features of one event, for the keyed detectors."""
+    """Numeric features of one event, for the keyed detectors.
+
+    ``conversation`` is a mark of its conversation, not the id; ``prompt`` names the fixed prompt that a sentinel's answer is to.
+    """
 
     event_type: ClassVar[str] = "weir.signal.v1"
 
@@ -205,6 +209,8 @@ class Signal(EventData, frozen=True, kw_only=True):
     features: dict[str, float] = {}
     embedding: bytes | None = None
     embedding_version: str = ""
+    conversation: str = ""
+    prompt: str = ""
 
 
 class FindingRecord(EventData, frozen=True, kw_only=True):
@@ -232,6 +238,21 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
     details: dict[str, float] = {}
 
 
+class SentinelRecord(EventData, frozen=True, kw_only=True):
+    """What the sentinels say of `model` up to log time `at`: whether their answers are unlike the former ones (`moved`).
+
+    Stands on every partition of findings, beside the finding that it repeats: alerts of any tenant may have to tell it.
+    """
+
+    event_type: ClassVar[str] = "weir.sentinel.v1"
+
+    model: str
+    at: float
+    moved: bool
+    statistic: float = 0.0
+    limit: float = 0.0
+
+
 class LogRange(EventData, frozen=True, kw_only=True):
     """Offsets of `topic` that a decision rests on, by partition: first inclusive, last exclusive."""
 
@@ -243,7 +264,8 @@ class LogRange(EventData, frozen=True, kw_only=True):
 class AlertRecord(EventData, frozen=True, kw_only=True):
     """The state of one alert. Published again when its state, severity or evidence changes; the key is `alert_id`.
 
-    `runbook` says in one sentence what to do now (stream/runbook.py).
+    `runbook` says in one sentence what to do now (stream/runbook.py). `sentinels` of an alert of drift says whether the answers to
+    Weir's fixed prompts changed too: ``moved``, ``still``, or "" where nothing is known of them.
     """
 
     event_type: ClassVar[str] = "weir.alert.v1"
@@ -272,6 +294,7 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     limit: float = 0.0
     feature: str = ""
     runbook: str = ""
+    sentinels: str = ""
 
 
 class SilenceRecord(EventData, frozen=True, kw_only=True):
@@ -345,6 +368,7 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         SilenceRecord,
         RetrainingRecord,
         Feedback,
+        SentinelRecord,
     )
 }
 EVENT_TYPES[ABORTED_TYPE] = ResponseRecord

@@ -16,7 +16,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     name
-        ``broker``, ``mlflow``, ``ray``, ``serve``, ``shipper``, ``score``, ``watch`` or ``ledger``.
+        ``broker``, ``mlflow``, ``ray``, ``serve``, ``shipper``, ``score``, ``watch``, ``ledger`` or ``sentinel``.
     argv, environment
         The command, and what it needs beside the stack's own environment.
     address

@@ -42,6 +42,7 @@ def build_plan(settings: Settings, broker: BrokerPlan, ports: dict[str, int], ru
         *([_mlflow(home, ports)] if settings.mlflow.enabled else []),
         serve,
         *(_worker(name, ports[name], ready) for name, ready in _WORKERS.items()),
+        *([_sentinel(ports)] if settings.sentinel.enabled else []),
     ]
     return Plan(
         home=str(home),
@@ -106,6 +107,11 @@ def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> tuple[
             niceness=0,
         ),
     )
+
+
+def _sentinel(ports: dict[str, int]) -> Component:
+    """Return who asks the fixed prompts, once the endpoint answers."""
+    return msgspec.structs.replace(_worker("sentinel", ports["sentinel"], 60.0), after=["serve"])
 
 
 def _worker(name: str, port: int, ready_seconds: float) -> Component:

@@ -33,9 +33,12 @@ def observations(count, seed=0, shift=0.0):
             "prompt_tokens": float(rng.integers(5, 30)),
             "completion_tokens": float(rng.integers(5, 100)),
             "error": float(rng.random() < 0.02 + 0.5 * shift),
+            "score_refusal": float(rng.random() ** 4),
         }
         packed = (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
-        made.append(Observation(id=f"{seed}-{index}", time=float(index), features=features, embedding=packed))
+        made.append(
+            Observation(id=f"{seed}-{index}", time=float(index), features=features, embedding=packed, prompt="p")
+        )
     return [made[i : i + 5] for i in range(0, count, 5)]
 
 
@@ -162,6 +165,7 @@ def test_no_identity_or_text_is_held_in_a_finding(name):
     findings = feed(create_stream(name, FAST), observations(100))
     known = {
         "embedding",
+        "topics",
         "characters",
         "words",
         "latency_seconds",
@@ -169,6 +173,7 @@ def test_no_identity_or_text_is_held_in_a_finding(name):
         "prompt_tokens",
         "completion_tokens",
         "error",
+        "score_refusal",
     }
     for finding in findings:
         if finding is not None:

@@ -15,6 +15,7 @@ from stream.wire import (
     RequestRecord,
     ResponseRecord,
     RetrainingRecord,
+    SentinelRecord,
     Signal,
     SilenceRecord,
     Span,
@@ -120,6 +121,9 @@ DATA: dict[str, EventData] = {
         at=61.0,
         alert_ids=("al_1",),
         data=LogRange(topic="weir.inference", first={"0": 1}, last={"0": 9}),
+    ),
+    "sentinel": SentinelRecord(
+        model="smollm2-135m-instruct", at=1735689630.0, moved=True, statistic=12000.0, limit=10000.0
     ),
     "feedback": Feedback(request_id="r1", tenant="acme", rating="down", detector="toxicity", number=10),
 }

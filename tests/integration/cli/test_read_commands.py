@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 
+import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from opentelemetry.sdk.trace import TracerProvider
@@ -117,6 +118,32 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
     assert "2 of 2 owed verdicts settled" in rebuilt.stderr
 
 
+@pytest.mark.timeout(240)
+async def test_explain_reads_the_text_and_says_which_words_alerted(embedded_stage, tmp_path):
+    kafka, commands, reader = embedded_stage
+    toxic = "The weather is fine. You are a worthless idiot."
+    question = request("r1", 10.0, owed=("toxicity",))
+    question = msgspec.structs.replace(question, data=msgspec.structs.replace(question.data, prompt=toxic))
+    async with sender(kafka) as to:
+        await to.send(kafka.names.inference, question, end("r1", 11.0, owed=()))
+        await to.send(kafka.names.verdicts, verdict(question, "toxicity", flagged=True, label="toxic"))
+    await until("coverage", lambda: reader.exists() and reader.coverage().total.settled == 1)
+
+    told = await commands.run("explain", "r1/request", "--method", "occlusion", "--json", "--text")
+    assert told.returncode == 0, told.stderr
+    (explanation,) = json.loads(told.stdout)
+    assert explanation["text"] == toxic
+    assert (explanation["detector"], explanation["side"], explanation["version"]) == ("toxicity", "input", "1")
+    worst = max(explanation["attributions"], key=lambda one: one["weight"])
+    assert toxic[worst["start"] : worst["end"]] in {"worthless", "idiot."}
+    entry = json.loads((tmp_path / "logs" / "access.log").read_text())
+    assert (entry["command"], entry["request_id"]) == ("weir explain", "r1")
+
+    refused = await commands.run("explain", "r1/end")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "`weir show r1`" in refused.stderr
+
+
 async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
     kafka, commands, _ = embedded_stage
     async with sender(kafka) as to:
@@ -145,6 +172,7 @@ async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
             "trace_id",
             "causation_ids",
             "silenced",
+            "sentinels",
         }
         following = await commands.start("alerts", "--follow", "--since", "1h")
         with contextlib.suppress(ProcessLookupError):

@@ -4,7 +4,10 @@ import time
 
 import pytest
 
-from detectors.pii import PiiDetector
+from detectors.base import Span
+from detectors.errors import WeightsError
+from detectors.pii import PiiDetector, _span, without_overlaps
+from detectors.pii_entities import Entity
 
 WIDE = "4111 1111 1111 1111".translate({ord(digit): 0xFF10 + int(digit) for digit in "0123456789"})
 SPANS = [
@@ -22,10 +25,41 @@ SPANS = [
     ("my ip is 8.8.8.8", [("IP_ADDRESS", "8.8.8.8")]),
     ("from 2001:4860:4860::8888", [("IP_ADDRESS", "2001:4860:4860::8888")]),
     ("mac 3c:22:fb:9a:10:7e", [("MAC_ADDRESS", "3c:22:fb:9a:10:7e")]),
+    ("my driver's license number is 425700624", [("US_DRIVER_LICENSE", "425700624")]),
+    ("fax (311)905-4466x8827", [("PHONE_NUMBER", "(311)905-4466x8827")]),
+    ("call me on 96 237271", [("PHONE_NUMBER", "96 237271")]),
     ("my passport number is 912803456", [("US_PASSPORT", "912803456")]),
     (f"card {WIDE}", [("CREDIT_CARD", WIDE)]),
     ("m\u200baria@exa\u200bmple.org", [("EMAIL_ADDRESS", "m\u200baria@exa\u200bmple.org")]),
     ("é 日本 4111 1111 1111 1111", [("CREDIT_CARD", "4111 1111 1111 1111")]),
+]
+REPORTED = [
+    ("Dr. Keller is in", [("TITLE", "Dr.")]),
+    ("mrs. keller is in", [("TITLE", "mrs.")]),
+    ("a 34-year-old man", [("AGE", "34")]),
+    ("she turned 7", [("AGE", "7")]),
+    ("at 1993-01-04 14:56:41 it failed", [("DATE_TIME", "1993-01-04 14:56:41")]),
+    ("on 3 March 2021", [("DATE_TIME", "3 March 2021")]),
+    ("March 3rd, 2021", [("DATE_TIME", "March 3rd, 2021")]),
+    ("on friday", [("DATE_TIME", "friday")]),
+    ("the host 10.218.6.131", [("IP_ADDRESS", "10.218.6.131")]),
+    ("Suite 616 is empty", [("LOCATION", "Suite 616")]),
+    ("see www.example.org/a?b=c", [("URL", "www.example.org/a?b=c")]),
+]
+UNREPORTED = [
+    "I miss you, Miss. We may march on.",
+    "drink 3 glasses in 2 years",
+    "the suite is nice and the unit tests pass",
+    "a mistake of 34 years",
+    "chapter 10.2.1 on page 3",
+]
+NAMED = [
+    ("Albert Einstein was born in Ulm.", "PERSON", "Albert Einstein"),
+    ("please ask maria lopez to call back", "PERSON", "maria lopez"),
+    ("I live in Copenhagen now", "LOCATION", "Copenhagen"),
+    ("She works at Northern Credit Bank in Leeds", "ORGANIZATION", "Northern Credit Bank"),
+    ("He is a civil engineer at Siemens", "TITLE", "civil engineer"),
+    ("my neighbour is Norwegian", "NRP", "Norwegian"),
 ]
 NEAR_MISSES = [
     "4111 1111 1111 1112 has a wrong digit",
@@ -52,6 +86,15 @@ ORDINARY = [
     "What did Microsoft announce on Monday?",
     "How long should I boil eggs?",
 ]
+
+
+DISGUISES = {
+    "zero width": "\u200b".join,
+    "homoglyphs": lambda name: name.translate(str.maketrans("aeop", "\u0430\u0435\u043e\u0440")),
+    "full width": lambda name: "".join(chr(ord(c) + 0xFEE0) if c != " " else c for c in name),
+    "pictures": lambda name: name.replace(" ", " \U0001f600 "),
+    "tag characters": lambda name: name[:2] + "\U000e0041\U000e0042" + name[2:],
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +131,42 @@ def test_names_and_places_alone_are_reported_but_not_flagged(full, text):
     assert score.label == "ok"
 
 
-def test_names_are_reported(full):
-    text = "Albert Einstein was born in Ulm."
+@pytest.mark.parametrize(("text", "expected"), REPORTED)
+def test_what_points_at_someone_is_reported_but_not_flagged(patterns, text, expected):
+    score = patterns.score_many([text])[0]
+    assert [(span.type, text[span.start : span.end]) for span in score.spans] == expected
+    assert not score.flagged
+
+
+@pytest.mark.parametrize("text", UNREPORTED)
+def test_words_that_look_like_it_are_not_reported(patterns, text):
+    assert patterns.score_many([text])[0].spans == ()
+
+
+@pytest.mark.parametrize(("text", "kind", "expected"), NAMED)
+def test_named_things_are_reported(full, text, kind, expected):
     spans = full.score_many([text])[0].spans
-    assert [(span.type, text[span.start : span.end]) for span in spans] == [
-        ("PERSON", "Albert Einstein"),
-        ("LOCATION", "Ulm"),
-    ]
+    assert (kind, expected) in [(span.type, text[span.start : span.end]) for span in spans]
+
+
+@pytest.mark.parametrize("hide", DISGUISES.values(), ids=DISGUISES)
+def test_named_things_are_found_in_disguise_where_they_lie(full, hide):
+    text = "please ask " + (name := hide("Maria Lopez")) + " to come to the office in Boston"
+    people = [text[span.start : span.end] for span in full.score_many([text])[0].spans if span.type == "PERSON"]
+    assert people == [name]
+
+
+def test_a_number_that_only_the_head_knows_is_reported_and_named_by_the_words_before_it():
+    text = "driving licence no. 77-K-1"
+    span = _span(text, Entity(start=20, end=26, kind="ID", probability=0.9))
+    assert (span.type, span.score < 0.6) == ("US_DRIVER_LICENSE", True)
+
+
+def test_of_spans_that_overlap_the_better_stays_whole_and_the_rest_of_the_other_is_kept():
+    text = "Anna 4111111111111111 Keller"
+    spans = [Span(start=0, end=28, type="PERSON", score=0.85), Span(start=5, end=21, type="CREDIT_CARD", score=1.0)]
+    kept = [(span.type, text[span.start : span.end].strip()) for span in without_overlaps(text, spans)]
+    assert kept == [("PERSON", "Anna"), ("CREDIT_CARD", "4111111111111111"), ("PERSON", "Keller")]
 
 
 def test_a_full_name_with_an_address_is_flagged(full):
@@ -130,6 +202,22 @@ def test_patterns_over_hostile_text_take_linear_time(patterns, name):
     print(f"{name}: {whole * 1e3:.0f} ms for {len(text)} characters")
     # Quadratic would be four times; the bound is on this process's processor time, so a busy machine does not matter.
     assert whole < max(3.2 * half, 0.25)
+
+
+def test_weights_of_one_s_own_are_held_against_their_digest(tmp_path):
+    (tmp_path / "pii.safetensors").write_bytes(b"other")
+    config = PiiDetector.config_type(weights=str(tmp_path / "pii.safetensors"), weights_sha256="0" * 64)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        PiiDetector(config).load()
+    with pytest.raises(ValueError, match="both or neither"):
+        PiiDetector.config_type(weights="x")
+
+
+def test_a_long_text_is_searched_to_its_end(full):
+    text = "it rained again and nothing happened for a while. " * 900 + "Please ask Maria Lopez."
+    score = full.score_many([text])[0]
+    assert score.covered == 1.0
+    assert any(text[span.start : span.end] == "Maria Lopez" for span in score.spans)
 
 
 def test_what_was_not_looked_at_is_told(full):

@@ -1,5 +1,6 @@
 """Drift and anomaly on streams whose change is known."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -39,7 +40,7 @@ def first_alarm(detector, events):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_new_topic_is_told_soon_and_by_name(seed):
     rng = np.random.default_rng(seed)
-    detector = create_stream("drift", FAST)
+    detector = create_stream("drift", FAST | {"alarm_every_events": 10_000})
     assert first_alarm(detector, prompts(rng, [0, 1, 2], 100, "a")) == (None, None)
     delay, finding = first_alarm(detector, prompts(rng, [7], 60, "b"))
     assert delay is not None
@@ -81,6 +82,19 @@ def test_an_embedding_of_another_version_is_not_compared():
     assert len(detector.snapshot()) == pytest.approx(len(before), abs=40)
 
 
+def test_another_version_of_the_embedding_begins_anew_and_is_no_drift():
+    rng = np.random.default_rng(10)
+    detector = create_stream("drift", FAST | {"features": []})
+    assert first_alarm(detector, prompts(rng, [0, 1], 100, "a")) == (None, None)
+    other = [msgspec.structs.replace(event, embedding_version="2") for event in prompts(rng, [7, 8], 120, "b")]
+    assert first_alarm(detector, other[:10] + prompts(rng, [0, 1], 10, "c") + other[10:]) == (None, None)
+    delay, _ = first_alarm(
+        detector, [msgspec.structs.replace(e, embedding_version="2") for e in prompts(rng, [3], 60, "d")]
+    )
+    assert delay is not None
+    assert delay <= 20
+
+
 def answers(rng, count, tag, latency=1.0, failing=0.01):
     return [
         Observation(
@@ -112,3 +126,49 @@ def test_faster_answers_are_no_anomaly():
     detector = create_stream("anomaly", FAST)
     first_alarm(detector, answers(rng, 150, "a"))
     assert first_alarm(detector, answers(rng, 60, "b", latency=0.2)) == (None, None)
+
+
+@pytest.mark.parametrize("method", ["adwin", "kswin", "page-hinkley"])
+def test_rivers_methods_tell_a_new_topic_and_survive_a_restart(method):
+    rng = np.random.default_rng(6)
+    config = FAST | {"method": method, "method_threshold": 1.0 if method == "page-hinkley" else 0.001}
+    events = prompts(rng, [0, 1, 2], 600, "a") + prompts(rng, [7], 120, "b")
+    whole, halves = create_stream("drift", config), create_stream("drift", config)
+    told = [whole.update_many([event]) for event in events]
+    assert any(finding.alarm for finding in told[600:])
+    for event in events[:560]:
+        halves.update_many([event])
+    again = create_stream("drift", config)
+    again.restore(halves.snapshot())
+    assert [again.update_many([event]) for event in events[560:]] == told[560:]
+    assert len(again.snapshot()) < 64_000
+
+
+def test_re_weighted_topics_are_told_by_number_and_share():
+    rng = np.random.default_rng(7)
+    detector = create_stream("drift", {"reference_events": 200, "features": []})
+    assert first_alarm(detector, prompts(rng, [0, 1, 2, 3, 4], 400, "a")) == (None, None)
+    delay, finding = first_alarm(detector, prompts(rng, [0, 0, 0, 1, 2], 200, "b"))
+    assert delay is not None
+    assert delay <= 120
+    assert finding.feature == "topics"
+    assert finding.details["topic_since_share_before"] < 0.3
+    assert finding.details["topic_since_share"] > finding.details["topic_since_share_before"] + 0.1
+    assert finding.details["changed_at"] <= delay
+
+
+def test_a_budget_in_days_counts_time_not_events():
+    rng = np.random.default_rng(8)
+    dense = create_stream("drift", FAST | {"alarm_every_days": 30.0})
+    assert first_alarm(dense, prompts(rng, [0, 1], 100, "a")) == (None, None)
+    delay, finding = first_alarm(dense, prompts(rng, [7], 100, "b"))
+    assert delay is not None
+    assert finding.limit == 30.0
+
+
+def test_messages_of_one_conversation_are_one_observation():
+    rng = np.random.default_rng(9)
+    detector = create_stream("drift", FAST)
+    first_alarm(detector, prompts(rng, [0, 1], 100, "a"))
+    same = [msgspec.structs.replace(event, conversation="c") for event in prompts(rng, [7], 60, "b")]
+    assert first_alarm(detector, same) == (None, None)

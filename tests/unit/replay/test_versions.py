@@ -53,7 +53,7 @@ def test_recorded_is_what_the_log_holds_and_is_never_built():
         ("pii@2", r"choose one of pii@installed \(1\), pii@strict, pii@bad, pii@recorded"),
         (
             "profanity",
-            "no detector that alerts is named 'profanity': choose one of anomaly, drift, injection, pii, toxicity",
+            "no detector that alerts is named 'profanity': choose one of anomaly, drift, injection, pii, sentinel, toxicity",
         ),
         ("installed", "'installed' is a version, not a detector: give NAME@installed, such as toxicity@installed"),
         ("refusal", "alerts through the features that drift watches"),

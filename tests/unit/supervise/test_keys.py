@@ -6,8 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from serving.auth import KeyRing
+from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
-from weir.keys import create_key, ensure_first_key, first_key_path, keys_path, list_keys, revoke_key
+from weir.keys import (
+    create_key,
+    ensure_first_key,
+    ensure_own_key,
+    first_key_path,
+    keys_path,
+    list_keys,
+    own_key_path,
+    revoke_key,
+)
 
 
 def test_the_file_holds_the_hash_and_never_the_key(tmp_path):
@@ -72,3 +82,18 @@ def test_keys_made_at_once_are_all_kept(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         made = {record.id for record, _ in pool.map(lambda _: create_key(tmp_path, "a"), range(24))}
     assert {key.id for key in list_keys(tmp_path)} == made
+
+
+def test_weirs_own_key_is_kept_and_made_anew_when_it_was_revoked(tmp_path):
+    secret = ensure_own_key(tmp_path)
+    assert ensure_own_key(tmp_path) == secret
+    (record,) = list_keys(tmp_path)
+    assert record.tenant == OWN_TENANT
+    assert stat.S_IMODE(own_key_path(tmp_path).stat().st_mode) == 0o600
+    revoke_key(tmp_path, record.id)
+    assert ensure_own_key(tmp_path) != secret
+
+
+def test_no_user_can_have_weirs_own_tenant(tmp_path):
+    with pytest.raises(SettingsError, match="'_weir' is no name"):
+        create_key(tmp_path, OWN_TENANT)

@@ -46,6 +46,14 @@ def test_the_order_of_a_whole_stack(build):
     assert all("127.0.0.1" in one.health_url for one in plan.components)
 
 
+def test_sentinels_are_asked_where_they_are_enabled_and_once_the_endpoint_answers(build):
+    assert "sentinel" not in [one.name for one in build().components]
+    component = build(sentinel={"enabled": True}).component("sentinel")
+    assert component.after == ["serve"]
+    assert component.argv[-1] == "sentinel"
+    assert component.niceness > 0
+
+
 def test_a_given_kafka_and_no_trace_view_start_neither(build):
     plan = build("given", kafka=KafkaSettings(bootstrap_servers="kafka:9092"), mlflow=MlflowSection(enabled=False))
     assert {"broker", "mlflow"}.isdisjoint(one.name for one in plan.components)

@@ -32,7 +32,7 @@ def write(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (BAD, "is 5: detector drift does not know 'alarm_every_event': its settings are alarm_every_events, reference"),
+        (BAD, "is 5: detector drift does not know 'alarm_every_event': its settings are alarm_every_events"),
         ('[tenants."a".drift]\nalarm_every_events = 5\n', "is 5: detector drift: Expected `int` >= 10"),
         ('[tenants."a".anomaly]\nreference_events = "many"\n', "is 'many': detector anomaly: Expected `int`"),
         ("[detectors.options.pii]\nthreshold = 2\n", "is 2: detector pii: Expected `float` <= 1"),
@@ -53,6 +53,17 @@ def test_an_option_is_refused_with_its_name_value_bound_and_remedy(write, text, 
         refuse_bad_options(load_settings())
     assert told in str(raised.value)
     assert str(raised.value).endswith("; mend or unset it")
+
+
+def test_an_option_that_wants_another_is_right_beside_it_alone(write):
+    alone = '[detectors.options.toxicity]\nweights = "own.safetensors"\n'
+    write(alone + f'weights_sha256 = "{"0" * 64}"\n')
+    refuse_bad_options(load_settings())
+    write(alone)
+    with pytest.raises(
+        SettingsError, match=r"toxicity: weights is 'own.safetensors' .*give both or neither.*; mend or unset it"
+    ):
+        refuse_bad_options(load_settings())
 
 
 def test_a_detector_that_compares_with_prompts_wants_them_recorded(write):

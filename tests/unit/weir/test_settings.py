@@ -128,3 +128,24 @@ def test_tenant_patterns_overlay_in_order(tmp_path):
     assert settings.tenant("demo-1").bucket_seconds == 5
     assert settings.tenant("demo-1").retraining.events == 40
     assert settings.tenant("acme").retraining.events == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[sentinel]\nenabled = true\nevery_seconds = 200\n", "every_seconds is 200, the bound is 150"),
+        ("[sentinel]\nenabled = true\n[capture]\nenabled = false\n", "capture.enabled false"),
+        ("[sentinel]\nevery_second = 1\n", "unknown key"),
+    ],
+)
+def test_sentinels_that_could_not_alert_are_refused(tmp_path, text, said):
+    write(tmp_path, text)
+    with pytest.raises(SettingsError, match=said):
+        load_settings()
+
+
+def test_sentinels_are_off_and_may_be_slower_where_alerts_last_longer(tmp_path, monkeypatch):
+    assert not load_settings().settings.sentinel.enabled
+    write(tmp_path, "[sentinel]\nevery_seconds = 200\n[tenants._weir.alerts]\nresolve_after_seconds = 400\n")
+    monkeypatch.setenv("WEIR_SENTINEL__ENABLED", "true")
+    assert load_settings().settings.sentinel.enabled

@@ -1,0 +1,114 @@
+"""What a text says once its disguise is off: the copies of it that a word model reads besides the raw one.
+
+Why this exists: a classifier of words is blind to ``1d10t``, ``i.d.i.o.t``, emoji, Base64 and Unicode tags, which people and
+language models read well. Unlike `detectors.normalise`, which keeps offsets and serves every detector, this guesses: it
+is for scores only, and the highest score of all copies counts.
+"""
+
+import base64
+import binascii
+import re
+import unicodedata
+
+from detectors.normalise import normalise, without_surrogates
+
+__all__ = ["spoken", "views"]
+
+# Pictures whose Unicode name says little of what people use them for.
+_PICTURES = {
+    "\U0001f52a": "knife", "\U0001f595": "middle finger", "\U0001f4a9": "shit", "\U0001f351": "peach butt", "\U0001f346": "eggplant penis",
+    "\U0001f44c": "ok hand", "\U0001f921": "clown", "\U0001f437": "pig", "\U0001f435": "monkey", "\U0001f412": "monkey", "\u2764": "love",
+    "\U0001f3fb": "white", "\U0001f3fc": "white", "\U0001f3fd": "brown", "\U0001f3fe": "black", "\U0001f3ff": "black", "\u2640": "woman",
+    "\u2642": "man", "\U0001f5d1": "trash",
+}  # fmt: skip
+_DROPPED = str.maketrans("", "", "\u200d\ufe0f")
+
+_LEET = str.maketrans("013457@$!|", "oieastasil")
+# A word with digits or signs among its letters, not an address, an ordinal or a quantity.
+_LEET_WORD = re.compile(
+    r"(?<![\w@.])(?=[a-z@$!|\d]{0,29}[a-z])(?=[a-z@$!|\d]{0,28}[@$!|013457][a-z@$!|\d]{0,28}[a-z])[a-z@$!|\d]{3,30}(?![\w@]|\.\w)",
+    re.IGNORECASE,
+)
+# Where one such word is found, words that only end or begin with such a sign are read so too.
+_LEET_LOOSE = re.compile(r"(?<![\w@.])(?=[a-z@$!|\d]{0,29}[a-z])[a-z@$!|\d]{2,30}(?![\w@]|\.\w)", re.IGNORECASE)
+_QUANTITY = re.compile(
+    r"(?<!\w)\$?\d+(?:st|nd|rd|th|k|m|d|x|s|am|pm|g|gb|mb|kg|km|cm|mm|ml|min|px|h|e|a|b|c)(?!\w)", re.IGNORECASE
+)
+_SPACED = re.compile(r"(?<!\w)[^\W\d_]([ .\-_*])(?:[^\W\d_]\1){1,40}[^\W\d_](?!\w)")
+_REPEATED = re.compile(r"([^\W\d_])\1{2,}")
+_BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{16,}={0,2}(?![\w+/=])")
+_HEX = re.compile(r"(?<!\w)(?:[0-9a-fA-F]{2}){12,}(?!\w)")
+_TAGS = re.compile("[\U000e0020-\U000e007e]+")
+MOST_DECODED, LONGEST_DECODED = 8, 8192
+
+
+def spoken(text: str) -> str:
+    """Replace pictures (emoji and other symbols) by their names: a word piece model knows no emoji, only ``[UNK]``."""
+    if text.isascii():
+        return text
+    parts: list[str] = []
+    for character in text.translate(_DROPPED):
+        if character > "\u2000" and (character in _PICTURES or unicodedata.category(character) == "So"):
+            name = _PICTURES.get(character) or unicodedata.name(character, "symbol").lower()
+            name = name.replace("regional indicator symbol letter ", "").replace(" sign", "").replace(" face", "")
+            parts.append(f" {name} ")
+        else:
+            parts.append(character)
+    return "".join(parts)
+
+
+def _unleet(word: str) -> str:
+    bare = word.rstrip("!")  # an exclamation mark at the end is one
+    return bare.translate(_LEET) + word[len(bare) :]
+
+
+def _letters(text: str) -> str:
+    """Undo digits for letters, letters set apart, and letters repeated."""
+    text = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
+    if _LEET_WORD.search(_QUANTITY.sub(" ", text)):
+        text = _LEET_LOOSE.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
+    return _REPEATED.sub(r"\1", text)
+
+
+def _readable(data: bytes) -> str | None:
+    """Return bytes as text if they are a sentence: UTF-8, nearly all of it letters and spaces."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    plain = sum(character.isalpha() or character.isspace() for character in text)
+    return text if " " in text and plain >= 0.8 * len(text) else None
+
+
+def _decoded(text: str) -> str:
+    """Return what is hidden in Base64, hexadecimal and tag characters, in a line each; empty where there is none."""
+    found: list[str] = ["".join(chr(ord(tag) - 0xE0000) for tag in run) for run in _TAGS.findall(text)[:MOST_DECODED]]
+    for pattern, decode in ((_BASE64, _from_base64), (_HEX, bytes.fromhex)):
+        for candidate in pattern.findall(text)[:MOST_DECODED]:
+            sentence = _readable(decode(candidate[:LONGEST_DECODED]))
+            if sentence is not None:
+                found.append(sentence)
+    return "\n".join(found)
+
+
+def _from_base64(text: str) -> bytes:
+    bare = text.rstrip("=")
+    try:
+        return base64.b64decode(bare[: len(bare) // 4 * 4] if len(bare) % 4 == 1 else bare + "=" * (-len(bare) % 4))
+    except binascii.Error:
+        return b""
+
+
+def views(text: str) -> list[str]:
+    """Return the raw text with its pictures spoken, and, where they differ, a copy without disguise and what was encoded.
+
+    One to three texts; linear in the length. Any string is taken.
+    """
+    raw = without_surrogates(text)
+    copy = normalise(raw)
+    found = [spoken(raw)]
+    plain = spoken(_letters(copy.text if copy else raw))
+    if plain != found[0]:
+        found.append(plain)
+    hidden = _decoded(raw)
+    return [*found, hidden] if hidden else found

@@ -1,0 +1,244 @@
+"""One labelled file of the user's, under a mapping of its columns: CSV, TSV, JSON or JSON lines, gzipped or not."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from detectors.base import Span, Turn
+from detectors.errors import DataError
+from detectors.evaluate.labelled import Case
+
+__all__ = ["ROLES", "Columns", "parse_columns", "read_cases"]
+
+ROLES = ("text", "prompt", "label", "spans", "functionality", "type")
+GROUPS = ("functionality", "type")
+YES, NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
+#: Names of a span's fields, as presidio-research, spaCy and others write them.
+FIELDS = {
+    "start": ("start", "start_position"),
+    "end": ("end", "end_position"),
+    "type": ("type", "entity_type", "label"),
+}
+SHOWN = 8
+
+
+class Columns(msgspec.Struct, frozen=True, kw_only=True):
+    """Which column of a file plays which role; empty where none does.
+
+    Attributes
+    ----------
+    text
+        The text to score.
+    prompt
+        What the text answers: a question, or a list of ``{"role", "content"}``.
+    label
+        Whether it should be flagged: 1/0, true/false, yes/no, or any values with those named that count as positive.
+    spans
+        Personal data in it: a list of ``{"start", "end", "type"}``, in CSV as JSON.
+    functionality, type
+        What a table is made by, a row a value; a list counts in each of its values.
+    """
+
+    text: str
+    prompt: str = ""
+    label: str = ""
+    spans: str = ""
+    functionality: str = ""
+    type: str = ""
+
+
+def parse_columns(value: str) -> Columns:
+    """Read ``text=COLUMN,label=COLUMN,…``.
+
+    Raises
+    ------
+    DataError
+        A part is no ``role=column``, a role is unknown or there twice, or text, or both label and spans, are missing.
+    """
+    example = "for example text=comment,label=toxic"
+    found: dict[str, str] = {}
+    for part in value.split(","):
+        role, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not column:
+            raise DataError(f"columns: {part!r} is no role=column; {example}")
+        if role not in ROLES:
+            raise DataError(f"columns: {role!r} is no role; the roles are {', '.join(ROLES)}; {example}")
+        if role in found:
+            raise DataError(f"columns: {role} is both {found[role]!r} and {column!r}; name one column for it")
+        found[role] = column
+    if "text" not in found:
+        raise DataError(f"columns: {value!r} names no text; {example}")
+    if not found.keys() & {"label", "spans"}:
+        raise DataError(
+            f"columns: {value!r} names neither label nor spans, so there is nothing to compare with; {example}"
+        )
+    return Columns(**found)
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{path}: line {number} is no JSON ({error}); mend or remove it") from error
+
+
+def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON ({error}); a file of JSON lines is named .jsonl") from error
+    if not isinstance(value, list):
+        raise DataError(
+            f"{path} holds a JSON {type(value).__name__}; expected a list of objects, or JSON lines named .jsonl"
+        )
+    yield from enumerate(value, 1)
+
+
+def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, Any]]:
+    csv.field_size_limit(1 << 24)
+    try:
+        yield from enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 1)
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV: {error}") from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows of a file with their number, which counts from 1."""
+    kinds = [suffix.lower() for suffix in path.suffixes]
+    packed = kinds[-1:] == [".gz"]
+    kind = (kinds[:-1] if packed else kinds)[-1:]
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if packed else data).decode("utf-8-sig")
+    except EOFError as error:
+        raise DataError(f"{path} ends within its gzip data; fetch it again") from error
+    except OSError as error:  # what is not gzip is one too
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start} is not UTF-8; convert the file, for example with iconv") from error
+    if kind in ([".csv"], [".tsv"]):
+        rows = _table(path, text, "," if kind == [".csv"] else "\t")
+    elif kind in ([".jsonl"], [".ndjson"]):
+        rows = _lines(path, text)
+    elif kind == [".json"]:
+        rows = _array(path, text)
+    else:
+        raise DataError(
+            f"{path} ends in {''.join(kinds) or 'nothing'}; expected .csv, .tsv, .json or .jsonl, or one of them with .gz"
+        )
+    for number, row in rows:
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: row {number} is {type(row).__name__}; expected an object with named fields")
+        yield number, row
+
+
+def _word(value: Any) -> str:
+    return str(value).strip().lower() if isinstance(value, bool) else str(value).strip()
+
+
+def _prompt(value: Any, place: str) -> tuple[Turn, ...]:
+    """Return the turns of a prompt: one of the user's, or those of a chat."""
+    if value is None or isinstance(value, str):
+        return (Turn(role="user", content=value),) if value else ()
+    try:
+        return tuple(Turn(role=str(turn["role"]), content=str(turn["content"])) for turn in value)
+    except (TypeError, KeyError) as error:
+        raise DataError(
+            f'{place} has the prompt {str(value)[:80]!r}; expected a string, or a list of {{"role", "content"}}'
+        ) from error
+
+
+def _spans(value: Any, text: str, place: str) -> tuple[Span, ...]:
+    """Return the spans of one row; all of them lie inside its text."""
+    try:
+        items = json.loads(value or "[]") if isinstance(value, str) else value
+        spans = []
+        for item in items or ():
+            given = {field: next(item[name] for name in names if name in item) for field, names in FIELDS.items()}
+            spans.append(Span(start=int(given["start"]), end=int(given["end"]), type=str(given["type"]), score=1.0))
+    except (ValueError, TypeError, KeyError, StopIteration) as error:
+        raise DataError(
+            f'{place} has spans {str(value)[:80]!r}; expected a list of objects {{"start", "end", "type"}}'
+        ) from error
+    for span in spans:
+        if not 0 <= span.start < span.end <= len(text):
+            raise DataError(
+                f"{place} has a span {span.start} to {span.end} in a text of {len(text)} characters; expected "
+                "0 <= start < end <= length, in characters, end exclusive"
+            )
+    return tuple(spans)
+
+
+def _groups(row: dict[str, Any], columns: Columns) -> dict[str, tuple[str, ...]]:
+    groups: dict[str, tuple[str, ...]] = {}
+    for role in GROUPS:
+        column = getattr(columns, role)
+        if column:
+            value = row[column]
+            groups[role] = tuple(map(_word, value)) if isinstance(value, list) else (_word(value),)
+    return groups
+
+
+def _label(word: str, place: str, positive: Sequence[str]) -> bool:
+    if positive:
+        return word in positive
+    if word.lower() in YES | NO:
+        return word.lower() in YES
+    raise DataError(
+        f"{place} has the label {word!r}; without --positive a label is 1 or 0, true or false, yes or no: name the "
+        f"labels that should be flagged, for example --positive {word or 'hateful'}"
+    )
+
+
+def read_cases(path: Path, columns: Columns, positive: Sequence[str] = ()) -> list[Case]:
+    """Read a labelled file.
+
+    Parameters
+    ----------
+    path
+        ``.csv``, ``.tsv``, ``.json`` (a list of objects) or ``.jsonl``; ``.gz`` behind it.
+    columns
+        Which column plays which role.
+    positive
+        The labels that should be flagged, every other one should not; empty where labels are 1/0, true/false or yes/no.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, a column is not there, or a row's text, label or spans are not what they should be.
+    """
+    cases: list[Case] = []
+    seen: set[str] = set()
+    wanted = {role: column for role in ROLES if (column := getattr(columns, role))}
+    for number, row in _rows(path):
+        place = f"{path}: row {number}"
+        for role, column in wanted.items():
+            if column not in row:
+                names = ", ".join(map(repr, list(row)[:SHOWN]))
+                raise DataError(f"{place} has no column {column!r} ({role}); its columns are {names}")
+        text = row[columns.text]
+        if not isinstance(text, str):
+            raise DataError(f"{place} has the text {text!r} in column {columns.text!r}; expected a string")
+        label = None
+        if columns.label:
+            word = _word(row[columns.label])
+            seen.add(word)
+            label = _label(word, place, positive)
+        spans = _spans(row[columns.spans], text, place) if columns.spans else None
+        prompt = _prompt(row[columns.prompt], place) if columns.prompt else ()
+        cases.append(Case(text=text, prompt=prompt, label=label, spans=spans, groups=_groups(row, columns)))
+    never = [word for word in positive if word not in seen]
+    if columns.label and cases and never:
+        some = ", ".join(map(repr, sorted(seen)[:SHOWN]))
+        raise DataError(f"{path}: no row has the label {never[0]!r} (--positive); its labels are {some}")
+    if not cases:
+        raise DataError(f"{path} has no rows; expected at least one")
+    return cases

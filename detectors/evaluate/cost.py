@@ -1,0 +1,83 @@
+"""What a detector costs: time a text, and memory, measured in a process of its own.
+
+Why a process of its own: what another detector has loaded before (torch, the shared encoder) would not be seen again, and the scores of
+recent texts that the shared encoder remembers would make the second of three detectors look free.
+"""
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from detectors.errors import DetectorError
+from detectors.evaluate.labelled import Asked
+
+__all__ = ["cost"]
+
+KIB = 1024
+BATCH = 32
+STATUS = Path("/proc/self/status")
+
+
+def _resident() -> tuple[float, float]:
+    """Return this process's resident memory and its peak so far, in MiB; only the peak is known without /proc."""
+    if STATUS.exists():
+        # Not getrusage: its peak is handed on to a child process by the parent.
+        lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
+        now, peak = (float(lines[name].split()[0]) / KIB for name in ("VmRSS", "VmHWM"))
+        return now, peak
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (KIB if sys.platform != "darwin" else KIB * KIB)
+    return peak, peak
+
+
+def _measure(name: str, config: Mapping[str, object], texts: Sequence[Asked]) -> dict[str, float]:
+    from detectors.registry import create_text  # noqa: PLC0415 - its libraries are part of no detector's own memory
+
+    before, _ = _resident()
+    begun = time.perf_counter()
+    detector = create_text(name, config)
+    detector.load()
+    loaded = time.perf_counter() - begun
+    detector.score_many(["warm up"])
+    begun, worked = time.perf_counter(), time.process_time()
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        detector.score_answers([text for text, _ in batch], [prompt for _, prompt in batch])
+    wall, cpu = time.perf_counter() - begun, time.process_time() - worked
+    after, peak = _resident()
+    count = len(texts)
+    return {
+        "texts": float(count),
+        "characters": float(sum(len(text) for text, _ in texts)),
+        "load_seconds": loaded,
+        "texts_a_second": count / wall,
+        "ms_a_text": 1000 * wall / count,
+        "cpu_ms_a_text": 1000 * cpu / count,
+        "rss_rise_mib": after - before,
+        "rss_peak_mib": peak,
+    }
+
+
+def cost(name: str, config: Mapping[str, object], texts: Sequence[Asked]) -> dict[str, float]:
+    """Return what the detector costs over ``texts`` in batches of 32, after one text to warm up.
+
+    ``texts_a_second`` and ``ms_a_text`` are by the clock, ``cpu_ms_a_text`` is processor time of all threads: the one to compare on a
+    shared machine. ``rss_rise_mib`` is resident memory after scoring less before ``load()``, ``rss_peak_mib`` the process's peak.
+
+    Raises
+    ------
+    DetectorError
+        The detector cannot be loaded, or its process was killed (out of memory, mostly).
+    """
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_measure, name, dict(config), list(texts)).result()
+        except BrokenProcessPool as error:
+            raise DetectorError(
+                f"the process that measured {name} was killed while it scored {len(texts)} texts; is memory short? "
+                "Use a smaller --limit, or --no-cost"
+            ) from error

@@ -1,0 +1,113 @@
+"""Figures of personal data: characters of any type, and typed spans under one published type map.
+
+Characters of any type are what a redaction is judged by. Typed spans are matched one to one, by type, where they overlap by at least
+half (intersection over union). Types are compared after `TYPES`: data sets cut what Presidio calls LOCATION in several ways.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from detectors.base import Span
+from detectors.evaluate.metrics import f_beta
+
+__all__ = ["FORMATS", "TYPES", "Row", "characters", "common", "overlap", "span_counts", "typed"]
+
+Row = dict[str, float]
+LEAST_OVERLAP = 0.5
+
+#: A type of a data set or of a detector → the type under which they are compared; what is not here is compared as it is.
+TYPES = {
+    "ADDRESS": "LOCATION",
+    "STREET_ADDRESS": "LOCATION",
+    "GPE": "LOCATION",
+    "LOC": "LOCATION",
+    "FAC": "LOCATION",
+    "CITY": "LOCATION",
+    "COUNTRY": "LOCATION",
+    "ZIP_CODE": "LOCATION",
+    "PER": "PERSON",
+    "NAME": "PERSON",
+    "ORG": "ORGANIZATION",
+    "DATE": "DATE_TIME",
+    "TIME": "DATE_TIME",
+    "DOMAIN_NAME": "URL",
+    "EMAIL": "EMAIL_ADDRESS",
+    "PHONE": "PHONE_NUMBER",
+    "IBAN": "IBAN_CODE",
+    "SSN": "US_SSN",
+    "PREFIX": "TITLE",
+    "JOB": "TITLE",
+    "JOB_TITLE": "TITLE",
+}
+#: The types that a format decides, with a checksum or without; their F1 is pooled.
+FORMATS = frozenset({"CREDIT_CARD", "IBAN_CODE", "US_SSN", "EMAIL_ADDRESS", "IP_ADDRESS", "URL"})
+
+
+def common(kind: str) -> str:
+    """Return the type under which a type is compared."""
+    return TYPES.get(kind, kind)
+
+
+def overlap(one: Span, other: Span) -> float:
+    """Return the intersection of two spans over their union."""
+    shared = max(0, min(one.end, other.end) - max(one.start, other.start))
+    return shared / (one.end - one.start + other.end - other.start - shared)
+
+
+def span_counts(found: Iterable[Span], wanted: Iterable[Span]) -> tuple[int, int, int]:
+    """Return (hits, found, wanted) of spans of one type; each matches once, the pair that overlaps most first."""
+    mine, theirs = list(found), list(wanted)
+    pairs = [(overlap(a, b), i, j) for i, a in enumerate(mine) for j, b in enumerate(theirs)]
+    taken: set[int] = set()
+    matched: set[int] = set()
+    for share, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
+        if share >= LEAST_OVERLAP and i not in taken and j not in matched:
+            taken.add(i)
+            matched.add(j)
+    return len(taken), len(mine), len(theirs)
+
+
+def _figures(hits: int, found: int, wanted: int) -> Row:
+    nan = float("nan")
+    return {
+        "f1": f_beta(hits, found, wanted),
+        "f2": f_beta(hits, found, wanted, 2.0),
+        "precision": hits / found if found else nan,
+        "recall": hits / wanted if wanted else nan,
+    }
+
+
+def _covered(spans: Iterable[Span]) -> set[int]:
+    return {index for span in spans for index in range(span.start, span.end)}
+
+
+def characters(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> Row:
+    """Return F1, F2, precision and recall of the characters under a span of any type, over all texts."""
+    hits = mine = theirs = 0
+    for one, other in zip(found, wanted, strict=True):
+        ours, truth = _covered(one), _covered(other)
+        hits, mine, theirs = hits + len(ours & truth), mine + len(ours), theirs + len(truth)
+    return _figures(hits, mine, theirs)
+
+
+def typed(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> tuple[dict[str, Row], Row, Row]:
+    """Return the figures of typed spans over all texts: by type, of all types pooled, of `FORMATS` pooled.
+
+    A span of a type that the data never labels is a false alarm of the pool: nothing is left out.
+    """
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for one, other in zip(found, wanted, strict=True):
+        for kind in {common(span.type) for span in (*one, *other)}:
+            mine = [span for span in one if common(span.type) == kind]
+            theirs = [span for span in other if common(span.type) == kind]
+            counts[kind] = [a + b for a, b in zip(counts[kind], span_counts(mine, theirs), strict=True)]
+
+    def pooled(kinds: Iterable[str]) -> Row:
+        chosen = [counts[kind] for kind in kinds]
+        return _figures(*(sum(count[i] for count in chosen) for i in range(3)))
+
+    by_type = {
+        kind: {"spans": float(counts[kind][2]), "found": float(counts[kind][1]), **_figures(*counts[kind])}
+        for kind in sorted(counts, key=lambda kind: (-counts[kind][2], kind))
+    }
+    return by_type, pooled(counts), pooled(FORMATS & counts.keys())

@@ -1,0 +1,100 @@
+"""Texts to the tokens that the PII head reads: ids, offsets into the text, and the shape of each token in the raw text."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["SHAPES", "Tokens", "continues_word", "encode"]
+
+#: Six cases (no letter, lower, Title, UPPER, miXed, digits) by what stands before (nothing, a space, a line break).
+SHAPES = 18
+# WordPiece gives up on words over 100 characters ([UNK]): a text without spaces would pass unseen, so they are cut.
+_LONG_WORD = re.compile(r"(\S{90})(?=\S)")
+_LETTER, _UPPER, _DIGIT, _SPACE, _BREAK = 1, 2, 4, 8, 16
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """One text's tokens, without special ones: ids, start and end offsets (characters), shapes."""
+
+    ids: list[int]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    shapes: NDArray[np.int64]
+
+    def first(self, count: int) -> "Tokens":
+        """Return the first ``count`` tokens."""
+        if len(self.ids) <= count:
+            return self
+        cut = slice(count)
+        return Tokens(ids=self.ids[cut], starts=self.starts[cut], ends=self.ends[cut], shapes=self.shapes[cut])
+
+
+@cache
+def _classes() -> NDArray[np.uint8]:
+    """Return the class bits of every character of the basic plane; others count as none."""
+    table = np.zeros(65537, dtype=np.uint8)
+    for code in range(65536):
+        c = chr(code)
+        table[code] = (
+            _LETTER * c.isalpha()
+            | _UPPER * c.isupper()
+            | _DIGIT * c.isdigit()
+            | _SPACE * c.isspace()
+            | _BREAK * (c in "\n\r\u2028")
+        )
+    return table
+
+
+def _bits(text: str) -> NDArray[np.uint8]:
+    codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+    found: NDArray[np.uint8] = _classes()[np.minimum(codes, 65536)]
+    return found
+
+
+def continues_word(text: str, tokens: Tokens) -> NDArray[np.bool_]:
+    """Tell for each token whether it goes on with the word of the token before it: letters or digits without a gap."""
+    alnum = (_bits(text) & (_LETTER | _DIGIT)) != 0
+    inside = np.zeros(len(tokens.ids), dtype=np.bool_)
+    touching = tokens.starts[1:] == tokens.ends[:-1]
+    inside[1:] = touching & alnum[tokens.starts[1:]] & alnum[tokens.ends[:-1] - 1]
+    return inside
+
+
+def _shapes(text: str, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    bits = _bits(text)
+    sums = {bit: np.concatenate(([0], np.cumsum((bits & bit) != 0))) for bit in (_LETTER, _UPPER, _DIGIT, _BREAK)}
+    letters, uppers, digits = (sums[bit][ends] - sums[bit][starts] for bit in (_LETTER, _UPPER, _DIGIT))
+    first = (bits[starts] & _UPPER) != 0
+    case = np.where(letters == 0, np.where(digits > 0, 5, 0), 4)
+    case = np.where((letters > 0) & (uppers == 0), 1, case)
+    case = np.where((uppers == 1) & first, 2, case)
+    case = np.where((uppers > 1) & (uppers == letters), 3, case)
+    before = np.concatenate(([0], ends[:-1]))
+    gap = np.where(starts == before, 0, np.where(sums[_BREAK][starts] > sums[_BREAK][np.minimum(before, starts)], 2, 1))
+    if len(gap):
+        gap[0] = 2  # a text begins as a line does
+    return (case * 3 + gap).astype(np.int64)
+
+
+def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[Tokens]:
+    """Tokenize texts without lone surrogates; linear in their length."""
+    cut = [_LONG_WORD.sub(r"\1 ", text) if len(text) > 90 else text for text in texts]
+    found: list[Tokens] = []
+    for text, spaced, encoding in zip(texts, cut, tokenizer.encode_batch(cut, add_special_tokens=False), strict=True):
+        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        if len(spaced) != len(text):
+            inserted = np.array([match.end() for match in _LONG_WORD.finditer(text)], dtype=np.int64)
+            # Space number n was put after character inserted[n], so at place inserted[n] + n of the spaced text.
+            offsets = offsets - np.searchsorted(inserted + np.arange(len(inserted)), offsets, side="left")
+        starts, ends = offsets[:, 0], np.maximum(offsets[:, 1], offsets[:, 0])
+        shapes = _shapes(text, starts, ends) if len(starts) else np.zeros(0, dtype=np.int64)
+        found.append(Tokens(ids=encoding.ids, starts=starts, ends=ends, shapes=shapes))
+    return found

@@ -1,0 +1,51 @@
+"""The sender before the real gateway, over HTTP: what it asks is captured as Weir's own, each prompt in turn."""
+
+import asyncio
+from itertools import islice
+
+from prometheus_client import CollectorRegistry
+from support.flood import gateway
+from support.spool import events_of
+
+from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
+from weir.keys import ensure_own_key, list_keys
+from weir.sentinel import PROMPTS, Sentinel
+
+
+def sentinel(url, key, registry, every_seconds=0.05):
+    return Sentinel(f"{url}/v1", "echo", key, PROMPTS, every_seconds=every_seconds, max_tokens=8, registry=registry)
+
+
+async def test_the_prompts_are_asked_in_turn_as_weirs_own_tenant(tmp_path):
+    registry, stop = CollectorRegistry(), asyncio.Event()
+
+    def answered():
+        return registry.get_sample_value("weir_sentinel_requests_total", {"outcome": "answered"}) or 0
+
+    with gateway(tmp_path) as (_, url):
+        key = ensure_own_key(tmp_path)
+        running = asyncio.create_task(sentinel(url, key, registry).run(stop))
+        async with asyncio.timeout(60):
+            while answered() < len(PROMPTS) + 1:  # noqa: ASYNC110 - a task of this loop fills it
+                await asyncio.sleep(0.02)
+        stop.set()
+        await running
+    assert registry.get_sample_value("weir_sentinel_tokens_total", {"kind": "completion"}) > 0
+    events = [event for path in (tmp_path / "spool").glob("gateway-*") for event in events_of(path)]
+    asked = [event.data for event in events if isinstance(event.data, RequestRecord)]
+    ended = [event.data for event in events if isinstance(event.data, ResponseRecord)]
+    assert {data.tenant for data in (*asked, *ended)} == {OWN_TENANT}
+    assert {data.owed for data in asked} == {()}
+    assert [data.conversation_id for data in islice(asked, len(PROMPTS))] == [prompt.id for prompt in PROMPTS]
+    assert asked[0].text() == asked[len(PROMPTS)].text() == PROMPTS[0].text
+    assert {(data.parameters["temperature"], data.parameters["seed"]) for data in asked} == {(0, 0)}
+    assert {data.principal for data in asked} == {k.id for k in list_keys(tmp_path) if k.tenant == OWN_TENANT}
+
+
+async def test_a_refusal_and_silence_are_counted_and_the_prompt_is_asked_again(tmp_path):
+    registry = CollectorRegistry()
+    with gateway(tmp_path) as (_, url):
+        refused = sentinel(url, "weir-of-nobody", registry)
+        assert await refused.ask(PROMPTS[0]) == "refused"
+    assert await refused.ask(PROMPTS[0]) == "unreachable"
+    assert registry.get_sample_value("weir_sentinel_requests_total", {"outcome": "refused"}) == 1

@@ -1,0 +1,168 @@
+"""``weir explain``: which verdicts it takes, what it draws, and what it says where it cannot."""
+
+import pytest
+from click.testing import CliRunner
+from support.doubles import create
+from support.ledger_log import Log, end, gap, request, verdict
+
+from stream.ledger.decisions import Decisions
+from stream.ledger.files import LedgerFiles
+from stream.ledger.reader import LedgerReader
+from stream.ledger.shard import Shard
+from weir.cli import main
+from weir.errors import NotFoundError
+from weir.explaining import Explanation, Weight, alerting, explained, request_of
+from weir.render_explain import explanation_lines
+from weir.story import RequestText
+
+TEXT = "Thanks a lot, you worthless\x1b[31m idiot"
+EXPLAINED = Explanation(
+    event_id="r1/request",
+    side="input",
+    detector="toxicity",
+    version="1",
+    score=0.93,
+    explained_by="1",
+    explained_score=0.93,
+    method="auto",
+    attributions=(
+        Weight(start=0, end=6, weight=-0.8),
+        Weight(start=7, end=8, weight=0.05),
+        Weight(start=14, end=17, weight=0.9),
+        Weight(start=18, end=32, weight=2.0),
+        Weight(start=33, end=38, weight=3.0),
+    ),
+    text=TEXT,
+)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEIR_CONFIG", raising=False)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
+    files, log = LedgerFiles(tmp_path / "ledger"), Log()
+    files.directory.mkdir()
+    shard, decisions = Shard(files.shard(0)), Decisions(files.decisions)
+    question, answer = request("r1", 10.0), end("r1", 11.0, owed=("toxicity",))
+    shard.apply(log.inference(question, answer, request("r2", 12.0), gap("s1", 4, 4, ("r5",))))
+    shard.apply(
+        log.verdicts(
+            verdict(question, "toxicity", flagged=True, label="toxic"),
+            verdict(question, "pii", flagged=True, label="pii"),
+            verdict(answer, "toxicity"),
+        )
+    )
+    yield tmp_path
+    for part in (shard, decisions):
+        part.close()
+
+
+def drawn(**options):
+    return [line.plain for line in explanation_lines(EXPLAINED, **options)]
+
+
+def story(home, name="r1"):
+    return LedgerReader(home / "ledger").request(name)
+
+
+@pytest.mark.parametrize("name", ["r1", "r1/request"])
+def test_the_flagged_verdicts_that_rest_on_words_are_explained(home, name):
+    assert [(one.verdict.detector, one.place.event_id) for one in alerting(story(home), name)] == [
+        ("toxicity", "r1/request")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("r1/end", r"no alert of toxicity or injection on r1/end.*output toxicity 0\.10.*`weir show r1`.*`weir alerts"),
+        ("r1/answer", "no event 'r1/answer' in the ledger; request r1 has r1/request, r1/end"),
+        ("r2", r"its scores: none yet"),
+        ("r5", "counted in a gap.*`weir show r5`"),
+    ],
+)
+def test_an_event_without_an_alert_says_where_to_look(home, name, said):
+    with pytest.raises(NotFoundError, match=said):
+        alerting(story(home, request_of(name)), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("r9", "no request 'r9' in the ledger"), ("al_1", "`weir alerts --json`"), ("r1/end", "nothing to explain")],
+)
+def test_the_command_answers_with_one_line_and_the_remedy(home, name, said):
+    result = CliRunner().invoke(main, ["explain", name])
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert not (home / "logs" / "access.log").exists()  # no text was asked for
+
+
+def test_a_text_that_is_gone_is_named_with_its_place_and_what_remains(home):
+    (found,) = alerting(story(home), "r1")
+    with pytest.raises(NotFoundError, match=r"weir\.inference/0 at 0.*kafka\.retention_hours.*`weir show r1`"):
+        explained(found, RequestText(), create, retention_hours=168)
+
+
+def test_offsets_are_of_the_raw_text_and_the_worst_word_weighs_most(home):
+    (found,) = alerting(story(home), "r1")
+
+    def load(name):
+        detector = create(name, None)
+        detector.load()
+        return detector
+
+    text = "hello there, call 12345, friend"  # the double flags digits
+    told = explained(found, RequestText(prompt=text), load, method="occlusion", retention_hours=168)
+    strongest = max(told.attributions, key=lambda one: one.weight)
+    assert text[strongest.start : strongest.end] == "12345,"
+    assert (told.version, told.detector, told.side) == ("1", "toxicity", "input")
+
+
+def test_without_a_terminal_the_strongest_words_stand_in_brackets():
+    lines = drawn(colour=False)
+    assert "  │ Thanks a lot, you [worthless\ufffd[31m] [idiot]" in lines
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_on_a_terminal_words_are_coloured_by_weight():
+    (line,) = [
+        line for line in explanation_lines(EXPLAINED, colour=True) if "worthless" in line.plain and "│" in line.plain
+    ]
+    assert line.plain == "  │ Thanks a lot, you worthless\ufffd[31m idiot"
+    styles = {line.plain[span.start : span.end]: str(span.style) for span in line.spans}
+    assert styles["idiot"] == "bold white on red3"
+    assert "on" not in styles["you"]
+    assert styles["Thanks"] == "blue"
+    assert "a" not in styles
+
+
+def test_the_words_that_did_most_are_listed_in_order():
+    rows = [line.split() for line in drawn(colour=False) if "█" in line]
+    assert [(row[0], row[-1]) for row in rows][:2] == [("+3.00", "33-38"), ("+2.00", "18-32")]
+    assert ["-0.80", "0-6"] in [[row[0], row[-1]] for row in rows]
+
+
+def test_a_long_text_shows_the_stretch_that_was_attributed():
+    text = "x " * 400 + "idiot" + " y" * 400
+    told = Explanation(
+        **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__}
+        | {"text": text, "attributions": (Weight(start=800, end=805, weight=1.0),)}
+    )
+    (line,) = [line.plain for line in explanation_lines(told, colour=False) if "[idiot]" in line.plain]
+    assert line.startswith("  │ … x")
+    assert line.endswith("y …")
+    assert len(line) < 200
+
+
+def test_another_version_than_the_verdicts_says_so():
+    told = Explanation(
+        **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__} | {"explained_by": "2"}
+    )
+    assert any(
+        "installed version 2, which scores it 0.93" in line.plain for line in explanation_lines(told, colour=False)
+    )
+
+
+def test_help_has_examples():
+    assert "--method lime" in CliRunner().invoke(main, ["explain", "--help"]).stdout

@@ -1,0 +1,172 @@
+"""`weir train-detector`: the front door, with a recipe of the test's own in the registry."""
+
+import gzip
+import json
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from safetensors.numpy import load_file, save_file
+
+from detectors.errors import WeightsError
+from detectors.provenance import data_files
+from detectors.registry import create_text
+from detectors.train.trainers import TRAINERS, Trainer
+from weir.cli import main
+
+FILE = "pii/presidio_generated_small.json.gz"
+TEXT = "Write to anna.keller@example.com please."
+
+
+def learn(data, out, seed, say):
+    """Fit the mean length of the texts, by two steps with a checkpoint between them."""
+    checkpoint = out.with_suffix(".checkpoint")
+    if not checkpoint.exists():
+        say("step 1/2")
+        checkpoint.write_text(str(seed))
+        if (data / "cut").exists():
+            raise KeyboardInterrupt
+    say(f"step 2/2 after seed {checkpoint.read_text()}")
+    texts = [record["full_text"] for record in json.loads(gzip.decompress((data / FILE).read_bytes()))]
+    save_file({"length": np.array([np.mean([len(text) for text in texts])])}, out)
+    checkpoint.unlink()
+
+
+LENGTH = Trainer(
+    train=learn,
+    weights="length.safetensors",
+    files=(FILE,),
+    detectors=("pii",),
+    options=lambda _, digest: {"threshold": 0.9 if digest else 0.8},
+    recipe="The mean length.",
+    limits=("It knows no meaning.",),
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEIR_CONFIG", raising=False)
+    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(TRAINERS, "length", LENGTH)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def data(tmp_path):
+    start = TEXT.index("anna")
+    span = {"start_position": start, "end_position": start + 23, "entity_type": "EMAIL_ADDRESS"}
+    (tmp_path / "data/pii").mkdir(parents=True)
+    records = [{"full_text": TEXT, "spans": [span]}, {"full_text": "The garden is green.", "spans": []}]
+    (tmp_path / "data" / FILE).write_bytes(gzip.compress(json.dumps(records).encode()))
+    return tmp_path / "data"
+
+
+def weir(*arguments):
+    return CliRunner().invoke(main, ["train-detector", *arguments])
+
+
+def test_weights_record_figures_and_card(tmp_path, data):
+    result = weir("length", "--data", "data", "--seed", "7")
+    assert result.exit_code == 0, result.stderr
+    assert "step 1/2" in result.stderr
+    out = tmp_path / "trained/length"
+    assert load_file(out / "length.safetensors")["length"][0] == 30.0
+    record = json.loads((out / "run.json").read_text())
+    (file,) = data_files(data, [FILE])
+    assert (record["seed"], record["data"]) == (7, [msgspec.to_builtins(file)])
+    assert record["versions"]["numpy"] == np.__version__
+    (figures,) = json.loads((out / "figures.json").read_text())["detectors"]
+    assert figures["config"]["threshold"] == 0.9
+    card = (out / "MODEL_CARD.md").read_text()
+    (digest,) = data_files(out, ["length.safetensors"])
+    for part in (
+        digest.sha256,
+        file.sha256,
+        "with seed 7",
+        "The mean length.",
+        "[detectors.options.pii]\nthreshold = 0.9",
+        "presidio_generated_small",
+        "## Where it fails",
+        "- It knows no meaning.",
+    ):
+        assert part in card
+
+
+def test_a_cut_run_goes_on_from_its_checkpoint_and_only_when_asked(tmp_path, data):
+    (data / "cut").touch()
+    assert weir("length", "--data", "data", "--seed", "3").exit_code != 0
+    (data / "cut").unlink()
+    result = weir("length", "--data", "data", "--seed", "3")
+    assert (result.exit_code, "go on with --resume, or name another folder" in result.stderr) == (1, True)
+    result = weir("length", "--data", "data", "--seed", "4", "--resume")
+    assert (result.exit_code, "holds a run with seed 3, not 4" in result.stderr) == (1, True)
+    kept = (data / FILE).read_bytes()
+    (data / FILE).write_bytes(gzip.compress(b"[]"))
+    result = weir("length", "--data", "data", "--seed", "3", "--resume")
+    assert (result.exit_code, f"{FILE} is another file than when" in result.stderr) == (1, True)
+    (data / FILE).write_bytes(kept)
+    result = weir("length", "--data", "data", "--seed", "3", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert "step 1/2" not in result.stderr
+    assert "step 2/2 after seed 3" in result.stderr
+    assert (tmp_path / "trained/length/MODEL_CARD.md").exists()
+
+
+def test_a_run_that_is_whole_is_measured_again_and_not_made_again(tmp_path, data):
+    assert weir("length", "--data", "data").exit_code == 0
+    out = tmp_path / "trained/length"
+    card = out / "MODEL_CARD.md"
+    before, made = (out / "length.safetensors").stat().st_mtime_ns, card.read_text()
+    card.unlink()
+    result = weir("length", "--data", "data", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert "step" not in result.stderr
+    assert (out / "length.safetensors").stat().st_mtime_ns == before
+    assert card.read_text().split("## Figures")[1] == made.split("## Figures")[1]
+    (out / "length.safetensors").write_bytes(b"other")
+    result = weir("length", "--data", "data", "--resume")
+    assert (result.exit_code, "is not what the run in trained/length wrote" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing", "--data", "data"], "nothing trains 'nothing': choose one of toxicity"),
+        (["toxicity", "--data", "data"], "cannot read data/toxicity/davidson.csv.gz: No such file"),
+        (
+            ["length", "--data", "data", "--out", "full"],
+            "full/length.safetensors is there already; name another folder",
+        ),
+        (["length", "--data", "data", "--out", "odd"], "odd/run.json is no record of a run"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(tmp_path, data, arguments, message):
+    for folder, name in (("full", "length.safetensors"), ("odd", "run.json")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("{}")
+    result = weir(*arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_an_encoder_runs_weights_of_one_s_own_under_their_digest(tmp_path):
+    from detectors.pinned import ENCODER_DIGEST, ENCODER_PATH  # noqa: PLC0415 - beside its use
+
+    own = tmp_path / "own.safetensors"
+    state = load_file(ENCODER_PATH)
+    state["heads.bias"] = state["heads.bias"] - 2.0
+    save_file(state, own)
+    (digest,) = data_files(tmp_path, ["own.safetensors"])
+    every = {"limits": (0.0, 1.0)}  # the encoder reads it all, whatever the cheap tier thinks
+    shipped = create_text("toxicity", every)
+    changed = create_text("toxicity", {**every, "weights": str(own), "weights_sha256": digest.sha256})
+    assert digest.sha256[:8] in changed.version != shipped.version
+    for detector in (shipped, changed):
+        detector.load()
+    text = "You are all worthless idiots."
+    assert changed.score_many([text])[0].score < shipped.score_many([text])[0].score
+    other = create_text("toxicity", {**every, "weights": str(own), "weights_sha256": ENCODER_DIGEST})
+    with pytest.raises(WeightsError, match="pinned is"):
+        other.load()

@@ -1,0 +1,31 @@
+"""Requests of Weir's own tenant: captured like all others, owed a refusal verdict alone, and in no user's metrics."""
+
+from support.spool import events_of
+
+from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
+
+KEY = "weir-own-key"
+_LATENCY = "gen_ai_server_request_duration_seconds_count"
+
+
+def counted(stack):
+    return sum(s.value for metric in stack.registry.collect() for s in metric.samples if s.name == _LATENCY)
+
+
+async def test_a_sentinel_is_captured_and_in_no_users_books(stack):
+    stack.write_keys(("k_w", OWN_TENANT, KEY, None), ("k_1", "acme", "weir-test-key", None))
+    headers = {"authorization": f"Bearer {KEY}", "x-weir-conversation-id": "sentinel/1/fact"}
+    body = {"model": "echo", "messages": [{"role": "user", "content": "one two"}]}
+    assert (await stack.client.post("/v1/chat/completions", json=body, headers=headers)).status_code == 200
+    assert counted(stack) == 0
+    assert (await stack.chat("three")).status_code == 200
+    assert counted(stack) == 1
+    stack.recorder.close()
+    records = [event.data for event in events_of(stack.home / "spool" / stack.recorder.source)]
+    request, end = [data for data in records if getattr(data, "tenant", "") == OWN_TENANT]
+    assert isinstance(request, RequestRecord)
+    assert isinstance(end, ResponseRecord)
+    assert (request.owed, end.owed) == ((), ("refusal",))
+    assert request.conversation_id == end.conversation_id == "sentinel/1/fact"
+    users = [data.owed for data in records if getattr(data, "tenant", "") == "acme"]
+    assert users == [("pii", "injection"), ("pii", "refusal")]

@@ -1,0 +1,99 @@
+"""``weir eval``."""
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from weir.cli.extras import needing
+from weir.cli.steps import showing
+from weir.errors import SettingsError, WeirError
+from weir.settings import load_settings
+
+__all__ = ["evaluate"]
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command("eval")
+@click.option("--data", type=_FOLDER, metavar="DIR", help="Folder of the known labelled sets (docs/detectors.md).")
+@click.option("--file", type=_FILE, metavar="FILE", help="One labelled file: .csv, .tsv, .json, .jsonl, or with .gz.")
+@click.option(
+    "--columns", default="", metavar="ROLE=COLUMN,…", help="For --file: text, label or spans, functionality, type."
+)
+@click.option(
+    "--positive", multiple=True, metavar="LABEL", help="A label that should be flagged; default: 1, true, yes."
+)
+@click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this one; repeat for more.")
+@click.option("--study", "studies", multiple=True, metavar="NAME", help="Of streams: run-length, delays, patience.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source, at most; 0: all."
+)
+@click.option("--runs", type=click.IntRange(1), default=40, show_default=True, help="Simulated streams a row.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the texts and the streams.")
+@click.option("--no-cost", is_flag=True, help="Do not measure time and memory in processes of their own.")
+@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write every figure there.")
+@click.option("--plots", type=_FOLDER, metavar="DIR", help="Draw a PNG a detector there.")
+def evaluate(  # noqa: PLR0913 - the options of the command
+    *,
+    data: Path | None,
+    file: Path | None,
+    columns: str,
+    positive: tuple[str, ...],
+    names: tuple[str, ...],
+    studies: tuple[str, ...],
+    limit: int,
+    runs: int,
+    seed: int,
+    no_cost: bool,
+    json_file: Path | None,
+    plots: Path | None,
+) -> None:
+    """Measure detectors on labelled data, in this process; no broker, no server.
+
+    With --data: each detector on every known set that the folder holds, and the share of ordinary prompts that it flags. With --file:
+    one labelled file of yours. Detectors run as they are configured, at their one threshold.
+
+    \b
+    Examples:
+      weir eval --data ../data --json figures.json --plots plots
+      weir eval --data ../data --detector pii --limit 0
+      weir eval --data ../data --study delays --runs 100
+      weir eval --file hatecheck.csv --detector toxicity --positive hateful \\
+        --columns text=test_case,label=label_gold,functionality=functionality
+      weir eval --file marked.jsonl --columns text=text,spans=spans
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    if json_file is not None and not json_file.parent.is_dir():
+        raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; make it, or name another file")
+    if file is not None and not columns:
+        raise WeirError("--file wants --columns, for example --columns text=comment,label=toxic")
+    with needing("weir eval", "stream,eval"):
+        from detectors.evaluate.plots import draw, require_matplotlib  # noqa: PLC0415 - numpy and torch are extras
+        from weir.cli.evaltables import print_report  # noqa: PLC0415 - as above
+        from weir.evaluation import Asked, run  # noqa: PLC0415 - as above
+
+        if plots is not None:
+            require_matplotlib()
+        asked = Asked(
+            names=names,
+            studies=studies,
+            data=data,
+            file=file,
+            columns=columns,
+            positive=positive,
+            limit=limit,
+            seed=seed,
+            runs=runs,
+            cost=not no_cost,
+            options=load_settings().settings.detectors.options,
+        )
+        with showing() as progress:
+            report = run(asked, progress)
+    print_report(report)
+    drawn = [path for one in report.text for path in draw(one, plots)] if plots else []
+    for path in drawn:
+        click.echo(f"drew {path}")
+    if json_file is not None:
+        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report.as_json()), indent=1) + b"\n")
+        click.echo(f"wrote {json_file}")
