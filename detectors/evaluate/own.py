@@ -21,7 +21,7 @@ from detectors.evaluate.cases.identities import TERMS, identity_cases
 from detectors.evaluate.cases.loops import loop_cases
 from detectors.evaluate.cases.passages import groundedness_cases
 from detectors.evaluate.cases.refusals import refusal_cases
-from detectors.evaluate.metrics import summary
+from detectors.evaluate.metrics import auroc, decisions
 from detectors.languages import LanguageModel, group_of
 from detectors.registry import create_text
 
@@ -54,7 +54,8 @@ def figures(name: str, data: str, detector: TextDetector[Any], cases: Sequence[C
     """Return AUROC, F1 and the rest over all cases, and then the share that is flagged by kind."""
     scores, speed = _scored(detector, cases)
     labels = [case.positive for case in cases]
-    total = summary(labels, [score.score for score in scores], [score.flagged for score in scores])
+    total = {"texts": len(cases), "auroc": auroc(labels, [score.score for score in scores])}
+    total |= decisions(labels, [score.flagged for score in scores])
     return [{"detector": name, "data": data, **total, "texts_a_second": speed}, *by_kind(name, cases, scores)]
 
 
