@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 
 from detectors.base import Score, TextDetector
-from detectors.errors import NotLoadedError
+from detectors.errors import NotLoadedError, WeightsError
 from detectors.hub_files import hub_folder, read_weights, safetensors_of, tokenizer_of
 
 __all__ = ["HubConfig", "HubDetector"]
@@ -86,8 +86,12 @@ class HubDetector(TextDetector[HubConfig]):
         folder = hub_folder(self.config.model, self.config.revision, allow_download=self.config.allow_download)
         state = read_weights(folder, safetensors_of(folder), self.config.sha256)
         tokenizer = tokenizer_of(folder)
-        from detectors.hub_model import Classifier  # noqa: PLC0415 - transformers takes seconds to import
-
+        try:
+            from detectors.hub_model import Classifier  # noqa: PLC0415 - transformers takes seconds to import
+        except ModuleNotFoundError as error:
+            raise WeightsError(
+                f"detector hub runs on transformers, and {error.name} is missing: pip install transformers"
+            ) from error
         classifier = Classifier(folder, state, tokenizer, self.config.max_tokens, self.config.threads)
         self._words = classifier.places(self.config.labels)
         self._classifier = classifier

@@ -44,8 +44,12 @@ def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
         raise ConfigError(
             f"hub model {model} needs its commit, 40 hexadecimal digits, in revision, which is {revision!r}"
         )
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a model from the hub needs it
-
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a model from the hub needs it
+    except ModuleNotFoundError as error:
+        raise WeightsError(
+            f"hub model {model} is looked up by huggingface-hub: pip install it, or name a folder"
+        ) from error
     try:
         return Path(
             snapshot_download(

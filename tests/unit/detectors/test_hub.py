@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import sys
 
 import pytest
 import torch
@@ -169,3 +170,9 @@ def test_code_of_a_repository_is_never_run(copied):
     (folder / "evil.py").write_text("raise SystemExit('ran')")
     with pytest.raises(WeightsError, match="is no sequence classifier"):
         loaded(options)
+
+
+def test_where_transformers_is_not_installed_it_says_so(saved, monkeypatch):
+    monkeypatch.setitem(sys.modules, "detectors.hub_model", None)
+    with pytest.raises(WeightsError, match="pip install transformers"):
+        loaded(saved[1])
