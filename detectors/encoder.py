@@ -201,7 +201,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
         assert self._engine is not None  # or glance had raised
         task = TASKS.index(self.name)
         covered = np.ones(len(texts))
-        asked = np.flatnonzero(unsure)
+        asked = [int(index) for index in np.flatnonzero(unsure)]
         for index, reading in zip(
             asked, self._engine.read_many([texts[i] for i in asked], self.config.max_windows), strict=True
         ):
@@ -229,9 +229,9 @@ class ToxicityDetector(EncoderDetector):
 
     name: ClassVar[str] = "toxicity"
     label: ClassVar[str] = "toxic"
-    threshold: ClassVar[float] = 0.55
-    limits: ClassVar[tuple[float, float]] = (0.2, 0.97)
-    blend: ClassVar[float] = 0.5
+    threshold: ClassVar[float] = 0.48
+    limits: ClassVar[tuple[float, float]] = (0.12, 0.97)
+    blend: ClassVar[float] = 0.3
 
 
 class InjectionDetector(EncoderDetector):
@@ -239,9 +239,9 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.7
-    limits: ClassVar[tuple[float, float]] = (0.1, 0.97)
-    blend: ClassVar[float] = 0.2
+    threshold: ClassVar[float] = 0.95
+    limits: ClassVar[tuple[float, float]] = (0.01, 0.97)
+    blend: ClassVar[float] = 0.0
 
 
 class RefusalDetector(EncoderDetector):
@@ -250,5 +250,5 @@ class RefusalDetector(EncoderDetector):
     name: ClassVar[str] = "refusal"
     label: ClassVar[str] = "refusal"
     threshold: ClassVar[float] = 0.5
-    limits: ClassVar[tuple[float, float]] = (0.02, 0.97)
-    blend: ClassVar[float] = 0.2
+    limits: ClassVar[tuple[float, float]] = (0.01, 0.97)
+    blend: ClassVar[float] = 0.0

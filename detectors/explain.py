@@ -25,7 +25,9 @@ Attribution = tuple[int, int, float]
 MOST_WORDS, OVERLAP = 120, 20
 EVALUATIONS, BATCH = 256, 16
 _WORD = re.compile(r"\S+")
-# From the log-odds of the words that a mask keeps: masks (n, words) to (n,).
+# Priority, tie-breaker, start, end, the mask around the stretch, the value without and with it, its share.
+_Node = tuple[float, int, int, int, NDArray[np.bool_], float, float, float]
+# The log-odds of the words that masks (n, words) keep: (n,).
 _Value = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
 
 
@@ -102,7 +104,8 @@ def _stretch(detector: TextDetector[Any], text: str, spans: list[tuple[int, int]
 def _occlusion(value: _Value, count: int) -> NDArray[np.float64]:
     masks = np.concatenate([np.ones((1, count), dtype=bool), ~np.eye(count, dtype=bool)])
     odds = value(masks)
-    return odds[0] - odds[1:]
+    fall: NDArray[np.float64] = odds[0] - odds[1:]
+    return fall
 
 
 def _owen(value: _Value, count: int) -> NDArray[np.float64]:
@@ -111,11 +114,10 @@ def _owen(value: _Value, count: int) -> NDArray[np.float64]:
     base, top = value(np.stack([nothing, everything]))
     result = np.zeros(count)
     serial, spent = 0, 2
-    # Priority, tie-breaker, start, end, the mask around the stretch, the value without and with it, its share.
-    heap: list[tuple[float, int, int, int, NDArray[np.bool_], float, float, float]] = []
+    heap: list[_Node] = []
     heapq.heappush(heap, (0.0, serial, 0, count, nothing, base, top, 1.0))
     while heap:
-        taken = []
+        taken: list[_Node] = []
         while heap and len(taken) < BATCH:
             node = heapq.heappop(heap)
             _, _, start, end, _, without, whole, share = node

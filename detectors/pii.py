@@ -15,6 +15,7 @@ from msgspec import Meta
 from detectors.base import Score, Span, TextDetector
 from detectors.errors import NotLoadedError
 from detectors.normalise import Normalised, normalise, without_surrogates
+from detectors.pictures import without_pictures
 from detectors.pii_entities import Entity, EntityFinder, Found
 from detectors.pii_patterns import PatternScanner
 from detectors.pii_rules import ID_BEFORE, ID_WORDS, INDIRECT
@@ -25,6 +26,8 @@ __all__ = ["PiiConfig", "PiiDetector"]
 NER_SCORE = 0.85
 #: A street with its number: with a full name it says where someone lives.
 ADDRESS_SCORE = 0.7
+#: Characters (spaces, commas, a line break) between two parts of one address, at most.
+ADDRESS_GAP = 3
 #: A number that the head alone takes for somebody's: reported, not flagged.
 NUMBER_SCORE = 0.5
 #: Spans of one verdict, at most; a text that has more is flagged all the same.
@@ -100,7 +103,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         if self._scanner is None:
             raise NotLoadedError("pii.score_many before load(): call load() once in the process that scores")
         raw = [without_surrogates(text) for text in texts]
-        copies = [normalise(text) for text in raw]
+        copies = [without_pictures(text, normalise(text)) for text in raw]
         views = [text if copy is None else copy.text for text, copy in zip(raw, copies, strict=True)]
         nothing = [Found(entities=[], reached=len(view)) for view in views]
         found = nothing if self._finder is None else self._finder.find_many(views, self.config.max_tokens)
@@ -148,15 +151,43 @@ def _moved(span: Span, copy: Normalised) -> Span:
 
 def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
     """Settle spans that overlap: the direct one first, then the higher score, then the longer; of the others what is left."""
-    ranked = sorted(spans, key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type))
+    ranked = sorted(
+        _joined(text, spans), key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type)
+    )
     taken: dict[int, Span] = {}
     occupied = bytearray(max((span.end for span in ranked), default=0))
     for span in ranked:
         for start, end in _free(occupied, span):
-            if any(map(str.isalnum, text[start:end])):
-                occupied[start:end] = b"\1" * (end - start)
-                taken[start] = msgspec.structs.replace(span, start=start, end=end)
+            occupied[start:end] = b"\1" * (end - start)
+            kept = text[start:end]
+            if any(map(str.isalnum, kept)):
+                first, last = start + len(kept) - len(kept.lstrip()), end - len(kept) + len(kept.rstrip())
+                taken[first] = msgspec.structs.replace(span, start=first, end=last)
     return [taken[start] for start in sorted(taken)]
+
+
+def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Join what overlaps and is of one type that identifies nobody alone, and the parts of one street address."""
+    found: dict[str, list[Span]] = {}
+    for span in sorted(spans, key=lambda s: (s.start, s.end)):
+        row = found.setdefault(span.type, [])
+        last = row[-1] if row and span.type in INDIRECT else None
+        if last is None or not (span.start < last.end or _one_address(text, last, span)):
+            row.append(span)
+        else:
+            # A score other than a name's is an address's: it says more.
+            score = max(last.score, span.score, key=lambda value: (value != NER_SCORE, value))
+            row[-1] = msgspec.structs.replace(last, end=max(last.end, span.end), score=score)
+    return [span for row in found.values() for span in row]
+
+
+def _one_address(text: str, one: Span, other: Span) -> bool:
+    return (
+        one.type == "LOCATION"
+        and NER_SCORE not in {one.score, other.score}
+        and other.start - one.end <= ADDRESS_GAP
+        and not text[one.end : other.start].strip(" \n\r\t,")
+    )
 
 
 def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:

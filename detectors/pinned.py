@@ -31,12 +31,13 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "125cf161db0d675eebdd368b5b46f645c937fb1368e066046aac610ebde1f5bd"
+ENCODER_DIGEST = "6eb5a8d53837621ba491f50da5608e8f60a798bd1ca68bbefc9ed55160f9e007"
 
 PII_PATH = Path(__file__).parent / "weights" / "pii.safetensors"
-PII_DIGEST = "ddf7c63661a241f6040971693339bc409a904fdaec110714396dadf2a5bd8082"
+PII_DIGEST = "6e1374d8dd9549f462601c2e99637da0d93045379dbd53bb0ed1f8c883ba72af"
+
 LINEAR_PATH = Path(__file__).parent / "weights" / "linear.safetensors"
-LINEAR_DIGEST = "1fd921db6ed83b38cbc6e51369882ba8342b293789a5a9fae5805c2b20bca71e"
+LINEAR_DIGEST = "ba5314cdd6100e58f785c22858fe80bb67105bcbac27b2e0b4a195356fa116ca"
 
 PROJECTION_PATH = Path(__file__).parent / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"

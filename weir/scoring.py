@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from detectors.base import Score, TextDetector
+from detectors.base import Score, TextDetector, Turn
 from detectors.registry import create_text
 
 __all__ = ["BadLine", "Item", "load_detectors", "read_items", "score_items"]
@@ -16,11 +16,12 @@ _BATCH = 32
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to score; `line` counts from 1."""
+    """A text to score, and the prompt that it answers where one was given; `line` counts from 1."""
 
     line: int
     id: str | int
     text: str
+    prompt: tuple[Turn, ...] = ()
 
 
 class BadLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,8 @@ def load_detectors(names: Sequence[str], options: Mapping[str, Mapping[str, Any]
 def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
     """Read JSON lines ``{"id", "text"}`` or plain lines; the first line that is not blank decides which (``{``: JSON).
 
-    A line without an id gets its number. Blank lines are passed over.
+    A line without an id gets its number. Blank lines are passed over. ``prompt`` is what the text answers: a string, or a list of
+    ``{"role", "content"}``.
     """
     as_json: bool | None = None
     for number, raw in enumerate(lines, 1):
@@ -77,7 +79,18 @@ def _from_json(number: int, line: str) -> Item | BadLine:
         return BadLine(line=number, id=name, error='expected an object {"id": …, "text": "…"}; text is no string')
     if isinstance(name, bool) or not isinstance(name, str | int):
         return BadLine(line=number, id=str(number), error="id is neither a string nor an integer")
-    return Item(line=number, id=name, text=value["text"])
+    try:
+        return Item(line=number, id=name, text=value["text"], prompt=_prompt(value.get("prompt")))
+    except msgspec.ValidationError:
+        return BadLine(
+            line=number, id=name, error='prompt is neither a string nor a list of {"role": "…", "content": "…"}'
+        )
+
+
+def _prompt(value: object) -> tuple[Turn, ...]:
+    if value is None or isinstance(value, str):
+        return (Turn(role="user", content=value),) if value else ()
+    return msgspec.convert(value, tuple[Turn, ...])
 
 
 def score_items(
@@ -86,8 +99,9 @@ def score_items(
     """Yield each item with what is to be printed for it, in order."""
     iterator = iter(items)
     while batch := list(islice(iterator, _BATCH)):
-        texts = [item.text for item in batch if isinstance(item, Item)]
-        scores = [detector.score_many(texts) if texts else [] for detector in detectors]
+        given = [item for item in batch if isinstance(item, Item)]
+        texts, prompts = [item.text for item in given], [item.prompt for item in given]
+        scores = [detector.score_answers(texts, prompts) if texts else [] for detector in detectors]
         rows = iter(zip(*scores, strict=True))
         for item in batch:
             if isinstance(item, BadLine):

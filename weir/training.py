@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from detectors.errors import DataError
-from detectors.evaluate.known import known_sets
+from detectors.evaluate.known import EVERY_SOURCE, known_sets
 from detectors.evaluate.scoring import score_all, texts_of
-from detectors.evaluate.thresholds import choose_threshold
 from detectors.multitask import TASKS
 from detectors.progress import Progress
 from detectors.provenance import DataFile, data_files, machine, versions
 from detectors.train.card import Made, card
 from detectors.train.data import ORDINARY
+from detectors.train.thresholds import choose
 from detectors.train.trainers import Say, Trainer, trainer
 from weir.evaluation import Asked, run
 from weir.scoring import load_detectors
@@ -149,7 +150,10 @@ def _going_on(asked: Training, path: Path, fresh: Record) -> Record:
 
 
 def _thresholds(asked: Training, options: Mapping[str, Mapping[str, Any]], progress: Progress) -> dict[str, float]:
-    """Return a threshold for each head of the shared encoder, chosen on the tune split; the others keep the shipped one."""
+    """Return a threshold for each head of the shared encoder, chosen on the tune split; the others keep the shipped one.
+
+    Each is the median of those chosen without one of the sources, among those that flag at most 2 % of the split's ordinary prompts.
+    """
     names = [name for name in options if name in TASKS]
     known = known_sets(asked.data, names, asked.limit, seed=0, split=("tune", asked.seed)) if names else None
     if known is None or not known.sets:
@@ -158,9 +162,13 @@ def _thresholds(asked: Training, options: Mapping[str, Mapping[str, Any]], progr
     scores = score_all(detectors, texts_of(names, known.sets, ()), progress)
     chosen = {}
     for name in names:
-        mine = {one.name: one.cases for one in known.sets if one.detector == name}
-        together = [case for set_name, cases in mine.items() if set_name.startswith("all ") for case in cases]
-        labels, values = [bool(case.label) for case in together], [scores[name][case.asked].score for case in together]
-        bystanders = [scores[name][case.asked].score for source in ORDINARY for case in mine.get(source, ())]
-        chosen[name] = choose_threshold(labels, values, bystanders)
+        sources = {
+            one.name: (
+                np.array([scores[name][case.asked].score for case in one.cases]),
+                np.array([bool(case.label) for case in one.cases]),
+            )
+            for one in known.sets
+            if one.detector == name and not one.name.startswith(EVERY_SOURCE)
+        }
+        chosen[name], _ = choose(sources, [sources[source][0] for source in ORDINARY if source in sources])
     return chosen

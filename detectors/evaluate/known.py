@@ -2,7 +2,7 @@
 
 Texts that the shared encoder was trained on, or near-copies of them, are left out: only the test split of `detectors.train.data` is
 read, and none of it where one of its files is missing: the splits would be others.
-Another detector registers its own sets in `READERS`.
+Another detector registers its own sets in `READERS`, or cases of this project in `detectors.evaluate.own`.
 """
 
 import gzip
@@ -10,6 +10,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,15 +18,16 @@ import msgspec
 
 from detectors.base import Span
 from detectors.errors import DataError
-from detectors.evaluate.cases import asked
-from detectors.evaluate.cases.languages import pairs
 from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
+from detectors.evaluate.own import ordinary_answers, own_sets
 from detectors.train.data import FILES, ORDINARY, TASKS, Example, kinds, load_examples, ordinary
 
-__all__ = ["READERS", "SHIPPED_SEED", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
+__all__ = ["EVERY_SOURCE", "READERS", "SHIPPED_SEED", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
 
 #: The seed of the shipped weights, and so of their splits.
 SHIPPED_SEED = 0
+#: How the name of the set of all sources of a split begins.
+EVERY_SOURCE = "all of the "
 ItemT = TypeVar("ItemT")
 
 
@@ -39,7 +41,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader(NamedTuple):
-    """A set of a detector: its file under the folder ("" where it needs none), and what reads the path of that file."""
+    """A set of a detector: its file under the folder, and what reads the path of that file."""
 
     file: str
     read: Callable[[Path], LabelledSet]
@@ -65,34 +67,14 @@ def _pii(path: Path) -> LabelledSet:
     return LabelledSet(detector="pii", name=path.name.removesuffix(".json.gz"), cases=cases)
 
 
-def _answers(detector: str) -> Reader:
-    """Return HaluEval's answers beside their questions, as texts that ``detector`` should not flag."""
-
-    def read(path: Path) -> LabelledSet:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
-        cases = [Case(text=row["chatgpt_response"], prompt=asked(row["user_query"]), label=False) for row in rows]
-        return LabelledSet(detector=detector, name="halueval_answers", cases=cases)
-
-    return Reader(ORDINARY["halueval_question"], read)
-
-
-def _language_pairs(_: Path) -> LabelledSet:
-    cases = [
-        Case(text=pair.text, prompt=pair.prompt, label=pair.positive, groups={"type": (pair.kind.split(" to ")[0],)})
-        for pair in pairs(1000, most=2, seed=0)
-    ]
-    return LabelledSet(detector="language", name="pairs of spaCy's sentences", cases=cases)
-
-
 #: Detector → its sets, for the detectors that are not heads of the shared encoder.
 READERS: dict[str, tuple[Reader, ...]] = {
     "pii": (
         Reader("pii/presidio_generated_large.json.gz", _pii),
         Reader("pii/presidio_generated_small.json.gz", _pii),
     ),
-    "language": (Reader("", _language_pairs), _answers("language")),
-    "repetition": (_answers("repetition"),),
+    "language": (Reader(ORDINARY["halueval_question"], partial(ordinary_answers, "language")),),
+    "repetition": (Reader(ORDINARY["halueval_question"], partial(ordinary_answers, "repetition")),),
 }
 
 
@@ -121,7 +103,7 @@ def _of_task(
     sampled = {source: sample(cases, limit, seed) for source, cases in sorted(by_source.items())}
     together = [Case(text=case.text, label=case.label) for cases in sampled.values() for case in cases]
     if together:
-        yield LabelledSet(detector=task, name=f"all of the {examples[0].split} split", cases=together)
+        yield LabelledSet(detector=task, name=f"{EVERY_SOURCE}{examples[0].split} split", cases=together)
     for source, cases in sampled.items():
         yield LabelledSet(detector=task, name=source, cases=cases)
 
@@ -151,7 +133,7 @@ def known_sets(
         raise DataError(f"{root} is no folder: name the one that holds the known sets (docs/detectors.md)")
     tasks = [name for name in names if name in TASKS]
     readers = [reader for name in names for reader in READERS.get(name, ())]
-    others = [reader.file for reader in readers if reader.file]
+    others = [reader.file for reader in readers]
     wanted = list(dict.fromkeys([*(FILES if tasks else ()), *others, *ORDINARY.values()]))
     there = [file for file in wanted if (root / file).is_file()]
     if not there:
@@ -168,9 +150,11 @@ def known_sets(
         seen = frozenset(example.text for example in examples if example.split != split[0])
         sets += [one for task in tasks for one in _of_task(held_out, finer, task, limit, seed)]
     for reader in readers:
-        if not reader.file or reader.file in there:
+        if reader.file in there:
             one = reader.read(root / reader.file)
             sets.append(msgspec.structs.replace(one, cases=sample(one.cases, limit, seed)))
+    # Own cases are few and of every kind alike: all of them are read.
+    sets += [one for name in names for one in own_sets(name)]
     return Known(
         sets=sets,
         ordinary=ordinary_prompts(root, limit, seed, seen),

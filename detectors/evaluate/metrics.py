@@ -71,17 +71,18 @@ def f_beta(hits: float, found: float, wanted: float, beta: float = 1.0) -> float
 def decisions(labels: Sequence[bool], flagged: Sequence[bool]) -> dict[str, float]:
     """Return what the decisions at one threshold are worth: F1, F2, macro-F1, precision, recall, accuracy, share flagged.
 
-    Macro-F1 is the mean of the F1 of the two classes; NaN where one class is neither there nor predicted.
+    Macro-F1 is the mean of the F1 of the two classes. NaN where there is nothing to find: F1 and F2 without positives, macro-F1 where
+    one of the classes is not there, precision where nothing is flagged.
     """
     truth, said = np.asarray(labels, dtype=bool), np.asarray(flagged, dtype=bool)
     hits, rejected = int((truth & said).sum()), int((~truth & ~said).sum())
     found, wanted = int(said.sum()), int(truth.sum())
-    positive = f_beta(hits, found, wanted)
+    positive = f_beta(hits, found, wanted) if wanted else NAN
     negative = f_beta(rejected, len(said) - found, len(truth) - wanted)
     return {
         "f1": positive,
-        "f2": f_beta(hits, found, wanted, 2.0),
-        "macro_f1": (positive + negative) / 2,
+        "f2": f_beta(hits, found, wanted, 2.0) if wanted else NAN,
+        "macro_f1": (positive + negative) / 2 if 0 < wanted < len(truth) else NAN,
         "precision": hits / found if found else NAN,
         "recall": hits / wanted if wanted else NAN,
         "accuracy": (hits + rejected) / len(truth) if len(truth) else NAN,

@@ -99,7 +99,7 @@ def _curves(result: Evaluated, shown: Sequence[Curves]) -> "Figure":
 def _reliability(axes: "Axes", one: Curves) -> None:
     curve = reliability(one.labels, one.scores)
     axes.plot([0, 1], [0, 1], ":", color="0.6")
-    axes.plot([b.mean_score for b in curve], [b.positive for b in curve], "-", color=COLOURS[1], lw=1)
+    axes.plot([b.mean_score for b in curve], [b.positive for b in curve], "-", color=COLOURS[1], lw=1, alpha=0.35)
     most = max(b.texts for b in curve)
     sizes = [15 + 150 * b.texts / most for b in curve]
     axes.scatter([b.mean_score for b in curve], [b.positive for b in curve], s=sizes, color=COLOURS[1], alpha=0.7)

@@ -1,6 +1,6 @@
-"""What the detectors of streams are measured on: one registry, a row a study.
+"""What no labelled set measures, the detectors of streams above all: one registry, a row a study.
 
-A study named like its detector is part of every evaluation; the others take longer and run when they are named.
+A study that is named like a detector of streams is part of every evaluation; the others take longer and run when they are named.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,13 @@ from detectors.embedding import Embedder
 from detectors.errors import DataError
 from detectors.evaluate.budget import Clustered, Cycle, Exchangeable, Null, run_lengths
 from detectors.evaluate.changes import compare
+from detectors.evaluate.own import bias, identification
 from detectors.evaluate.patience import patience
 from detectors.evaluate.sentinels import sentinel
 from detectors.evaluate.streams import anomaly, drift
 from detectors.monitor import Budget
-from detectors.registry import STREAM
+from detectors.multitask import TASKS
+from detectors.registry import STREAM, create_text
 from detectors.train.data import clinc_domains
 
 __all__ = ["STUDIES", "Study", "study"]
@@ -68,6 +70,15 @@ def _patience(_: Path, runs: int, seed: int) -> list[Row]:
     return patience(streams=1000, changed=20, limit=LIMIT, rounds=runs, seed=seed)
 
 
+def _bias(*_: object) -> list[Row]:
+    rows: list[Row] = []
+    for name in TASKS:
+        detector = create_text(name)
+        detector.load()
+        rows += bias(name, detector)
+    return rows
+
+
 #: Name → study.
 STUDIES: dict[str, Study] = {
     "drift": Study("drift", "a switch of domain, streams without a change, run lengths at N = 1,000", drift),
@@ -79,6 +90,10 @@ STUDIES: dict[str, Study] = {
         "drift", "run lengths at N = 1,000 and 10,000: exchangeable, conversations, a daily cycle", _run_lengths
     ),
     "delays": Study("drift", "three changes of topics, beside windowed MMD and river's detectors", _delays),
+    "languages": Study(
+        "language", "sentences of 62 languages, by the length that is read", lambda *_: identification()
+    ),
+    "bias": Study("toxicity", "gap of toxicity, injection and refusal between identity terms", _bias),
     "patience": Study("drift", "error over patience on 1,000 streams, e-d-BH beside each by itself", _patience),
 }
 assert {name for name in STUDIES if name in STREAM} == set(STREAM), "a stream detector without a study"

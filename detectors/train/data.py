@@ -253,6 +253,8 @@ def _own(_: Path) -> Iterator[Example]:
         generators: list[tuple[str, Iterable[str], Labels]] = [
             ("own_attack", attacks.attacks(int(3600 * share), seed), labels(UNKNOWN, 1.0)),
             ("own_twin", attacks.twins(int(3600 * share), seed), labels(0.0)),
+            ("own_extraction", attacks.extractions(int(700 * share), seed), labels(UNKNOWN, 1.0)),
+            ("own_follow_up", attacks.follow_ups(int(1200 * share), seed), labels(0.0)),
             ("own_long", attacks.long_prompts(int(500 * share), seed), labels(0.0)),
             ("own_refusal", refusals.refusals(int(1200 * share), seed), labels(0.0, 0.0, 1.0)),
             ("own_comply", refusals.complies(int(1200 * share), seed), labels(0.0)),

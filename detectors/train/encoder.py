@@ -166,7 +166,7 @@ def pace(step: int, total: int) -> float:
 class Run:
     """The model under training, its average, and the checkpoint that a cut run goes on from."""
 
-    def __init__(self, out: Path, seed: int, warm: dict[str, Tensor]) -> None:
+    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor]) -> None:
         torch.manual_seed(seed)
         self.model, self.warm = MultiTask(load_minilm()), warm
         nn.init.normal_(self.model.heads.outer, std=0.05)
@@ -180,15 +180,15 @@ class Run:
         self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.start = {name: before[base] for name in self.trained if (base := name.replace(".base", "")) in before}
         self.averaged = {name: p.detach().clone() for name, p in self.trained.items()}
-        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=RATE, weight_decay=0.01)
-        self.done, self.out = 0, out
+        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=rate, weight_decay=0.01)
+        self.rate, self.done, self.out = rate, 0, out
         self.checkpoint = out.with_suffix(".checkpoint.safetensors")
         self.model.train()
 
     def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor) -> float:
         """Take one step; the batch is shared among threads, each on a part (faster than threads inside each operation)."""
         for group in self.optimizer.param_groups:
-            group["lr"] = RATE * pace(self.done, total)
+            group["lr"] = self.rate * pace(self.done, total)
         parts = [batch[index::THREADS] for index in range(THREADS) if batch[index::THREADS]]
         values = list(self.trained.values())
 
@@ -243,7 +243,14 @@ def _say(line: str) -> None:
 
 
 def train(  # noqa: PLR0913 - the options of the recipe
-    data: Path, out: Path, seed: int, *, steps: int = 1300, warm: Path | None = None, say: Callable[[str], None] = _say
+    data: Path,
+    out: Path,
+    seed: int,
+    *,
+    steps: int = 1300,
+    rate: float = RATE,
+    warm: Path | None = None,
+    say: Callable[[str], None] = _say,
 ) -> str:
     """Run the whole recipe and return the SHA-256 of the weights.
 
@@ -255,6 +262,8 @@ def train(  # noqa: PLR0913 - the options of the recipe
         The safetensors file to write; the checkpoint lies beside it until the end.
     steps
         Batches of at most 1,280 tokens; about 1,290 are one pass over everything.
+    rate
+        The highest learning rate.
     warm
         Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is.
     say
@@ -269,7 +278,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     tokenizer = load_tokenizer()
     tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     twins = [e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)]
-    run = Run(out, seed, load_safetensors(warm.read_bytes()) if warm else {})
+    run = Run(out, seed, rate, load_safetensors(warm.read_bytes()) if warm else {})
     run.resume(say)
     plan: list[list[Item]] = []
     while len(plan) < steps:
@@ -300,9 +309,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ENCODER_PATH)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--warm", type=Path, default=None, help="weights of an earlier run to start from")
     options = parser.parse_args(arguments)
-    train(options.data, options.out, options.seed, steps=options.steps, warm=options.warm)
+    train(options.data, options.out, options.seed, steps=options.steps, rate=options.rate, warm=options.warm)
     return 0
 
 

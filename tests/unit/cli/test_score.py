@@ -3,7 +3,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from detectors.base import Turn
 from detectors.pii import PiiDetector
+from detectors.registry import create_text
 from weir.cli import main
 from weir.scoring import BadLine, Item, read_items, score_items
 
@@ -31,6 +33,23 @@ def test_json_lines_keep_their_ids_and_order():
     ]
 
 
+def test_a_text_may_come_with_the_prompt_that_it_answers():
+    chat = b'{"text": "c", "prompt": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}'
+    one, two, three = read_items([b'{"text": "b", "prompt": "a"}', b'{"text": "b", "prompt": null}', chat])
+    assert one.prompt == (Turn(role="user", content="a"),)
+    assert two.prompt == ()
+    assert three.prompt == (Turn(role="system", content="a"), Turn(role="user", content="b"))
+
+
+def test_what_compares_them_is_given_both():
+    detector = create_text("language")
+    detector.load()
+    german = "Das Wetter war schön, deshalb sind wir lange am Fluss spazieren gegangen."
+    line = {"text": german, "prompt": "Please tell me in a few words what you did yesterday evening."}
+    ((_, row),) = score_items(read_items([json.dumps(line).encode()]), [detector])
+    assert row["verdicts"][0]["label"] == "mismatch"
+
+
 def test_plain_lines_get_their_number_even_where_a_later_one_looks_like_json():
     assert [(item.id, item.text) for item in read_items([b"one\r\n", b'{"two": 2}\n'])] == [
         ("1", "one"),
@@ -43,6 +62,8 @@ def test_plain_lines_get_their_number_even_where_a_later_one_looks_like_json():
     [
         (b'{"id": "x", "text": 5}\n', "x", "text is no string"),
         (b'{"id": "x"}\n', "x", "text is no string"),
+        (b'{"id": "x", "text": "a", "prompt": 5}\n', "x", "prompt is neither a string nor a list"),
+        (b'{"id": "x", "text": "a", "prompt": [{"role": "user"}]}\n', "x", "prompt is neither a string nor a list"),
         (b'{"id": null, "text": "a"}\n', "2", "neither a string nor an integer"),
         (b'{"id": "x", "text": "a"\n', "2", "no JSON"),
         (b"[1]\n", "2", "expected an object"),

@@ -159,13 +159,14 @@ def test_an_encoder_runs_weights_of_one_s_own_under_their_digest(tmp_path):
     state["heads.bias"] = state["heads.bias"] - 2.0
     save_file(state, own)
     (digest,) = data_files(tmp_path, ["own.safetensors"])
-    shipped = create_text("toxicity")
-    changed = create_text("toxicity", {"weights": str(own), "weights_sha256": digest.sha256})
-    assert changed.version == f"1+{digest.sha256[:8]}" != shipped.version
+    every = {"limits": (0.0, 1.0)}  # the encoder reads it all, whatever the cheap tier thinks
+    shipped = create_text("toxicity", every)
+    changed = create_text("toxicity", {**every, "weights": str(own), "weights_sha256": digest.sha256})
+    assert digest.sha256[:8] in changed.version != shipped.version
     for detector in (shipped, changed):
         detector.load()
     text = "You are all worthless idiots."
     assert changed.score_many([text])[0].score < shipped.score_many([text])[0].score
-    other = create_text("toxicity", {"weights": str(own), "weights_sha256": ENCODER_DIGEST})
+    other = create_text("toxicity", {**every, "weights": str(own), "weights_sha256": ENCODER_DIGEST})
     with pytest.raises(WeightsError, match="pinned is"):
         other.load()

@@ -70,6 +70,8 @@ def test_what_is_not_defined_is_nan():
     said = decisions([False, False], [False, False])
     assert said["accuracy"] == 1.0
     assert math.isnan(said["precision"])
+    assert math.isnan(decisions([False, False], [True, False])["f1"])
+    assert math.isnan(decisions([True, True], [True, False])["macro_f1"])
     assert math.isnan(said["recall"])
 
 

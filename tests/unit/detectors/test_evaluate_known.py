@@ -1,9 +1,8 @@
-"""What a folder of known sets is read for, thresholds, and that every text is scored once."""
+"""What a folder of known sets is read for, and that every text is scored once."""
 
 import gzip
 import json
 
-import numpy as np
 import pytest
 
 from detectors.base import Score
@@ -11,7 +10,6 @@ from detectors.errors import ConfigError, DataError
 from detectors.evaluate.known import known_sets
 from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
 from detectors.evaluate.scoring import score_all, texts_of
-from detectors.evaluate.thresholds import choose_threshold
 from detectors.registry import create_text
 from detectors.train.data import FILES
 
@@ -57,37 +55,6 @@ def test_every_text_is_scored_once_by_the_detectors_that_it_is_for():
     assert (a.seen, b.seen) == (["x", "xx", "xxx"], ["x", "xx", "xxx"])
     assert scores["a"]["xxx", ()].score == 0.3
     assert steps == [(3, 3)]
-
-
-def test_a_threshold_parts_the_classes_half_way():
-    assert choose_threshold([True, True, False, False], [0.9, 0.7, 0.3, 0.1]) == pytest.approx(0.5)
-
-
-def test_a_threshold_keeps_to_the_bound_on_ordinary_prompts():
-    labels, scores = [True, True, False, False], [0.9, 0.4, 0.3, 0.1]
-    ordinary = [*np.linspace(0, 0.3, 95), *[0.5] * 5]
-    assert choose_threshold(labels, scores, ordinary, most=0.05) == pytest.approx(0.35)
-    assert choose_threshold(labels, scores, ordinary, most=0.02) == pytest.approx(0.7)
-    assert choose_threshold(labels, scores, [1.0] * 10, most=0.02) < 1.0
-
-
-def test_a_threshold_is_that_of_the_highest_macro_f1():
-    rng = np.random.default_rng(1)
-    labels = (rng.random(300) < 0.2).tolist()
-    scores = np.clip(rng.normal(0.4 + 0.25 * np.array(labels), 0.15), 0, 1).tolist()
-
-    def macro(threshold):
-        truth, said = np.array(labels), np.array(scores) >= threshold
-        hits, rejected = (truth & said).sum(), (~truth & ~said).sum()
-        return hits / (said.sum() + truth.sum()) + rejected / ((~said).sum() + (~truth).sum())
-
-    found = choose_threshold(labels, scores)
-    assert macro(found) == pytest.approx(max(macro(value) for value in np.linspace(0.001, 0.999, 2000)))
-
-
-def test_a_threshold_needs_both_classes():
-    with pytest.raises(DataError, match="on 2 positive and 0 negative texts: both are needed"):
-        choose_threshold([True, True], [0.1, 0.9])
 
 
 def test_weights_want_their_digest():

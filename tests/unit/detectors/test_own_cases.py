@@ -11,7 +11,7 @@ from detectors.evaluate.cases.languages import cuts, pairs, sentences
 from detectors.evaluate.cases.loops import loop_cases
 from detectors.evaluate.cases.passages import groundedness_cases
 from detectors.evaluate.cases.refusals import refusal_cases
-from detectors.evaluate.own import bias, by_kind
+from detectors.evaluate.own import bias, identification, own_sets
 from detectors.languages import group_of
 from detectors.train.refusals import complies, refusals
 
@@ -97,7 +97,18 @@ def test_the_gap_is_found_where_it_is():
     assert all(row["flagged"] == 0.0 for row in rest)
 
 
-def test_kinds_are_counted_apart():
-    cases = list(loop_cases())[:10]
-    scores = Unfair().score_many([case.text for case in cases])
-    assert {row["data"].partition(":")[0] for row in by_kind("x", cases, scores)} == {"bad", "fine"}
+@pytest.mark.parametrize(("name", "count"), [("repetition", 1), ("groundedness", 1), ("refusal", 1), ("language", 3)])
+def test_own_cases_are_sets_of_weir_eval(name, count):
+    sets = own_sets(name)
+    assert len(sets) == count
+    for one in sets:
+        assert one.detector == name
+        assert {case.label for case in one.cases} == {True, False}
+        assert all(case.prompt for case in one.cases) == (name in {"groundedness", "language"})
+
+
+def test_most_languages_are_told_by_a_whole_sentence():
+    rows = identification()
+    by_length = [row["accuracy"] for row in rows if not row["data"].startswith(" ")]
+    assert by_length[0] < by_length[-1]
+    assert by_length[-1] > 0.85

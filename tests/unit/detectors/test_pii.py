@@ -92,6 +92,7 @@ DISGUISES = {
     "zero width": "\u200b".join,
     "homoglyphs": lambda name: name.translate(str.maketrans("aeop", "\u0430\u0435\u043e\u0440")),
     "full width": lambda name: "".join(chr(ord(c) + 0xFEE0) if c != " " else c for c in name),
+    "pictures": lambda name: name.replace(" ", " \U0001f600 "),
     "tag characters": lambda name: name[:2] + "\U000e0041\U000e0042" + name[2:],
 }
 
@@ -213,7 +214,7 @@ def test_weights_of_one_s_own_are_held_against_their_digest(tmp_path):
 
 
 def test_a_long_text_is_searched_to_its_end(full):
-    text = "The museum opens at ten and closes at six. " * 900 + "Please ask Maria Lopez."
+    text = "it rained again and nothing happened for a while. " * 900 + "Please ask Maria Lopez."
     score = full.score_many([text])[0]
     assert score.covered == 1.0
     assert any(text[span.start : span.end] == "Maria Lopez" for span in score.spans)

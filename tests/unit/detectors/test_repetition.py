@@ -12,7 +12,7 @@ PARAGRAPH = (
     "for help with the cost, which is put at four million. A decision is expected before the summer, when traffic is lightest."
 )
 LOOPS = {
-    "one word": "Yes, of course. I think that the the the the the the the the the the the the the the the the the the the the the",
+    "one word": "Yes, of course. I think that" + " the" * 30,
     "a phrase": "The answer is " + "and then the cat sat on the mat " * 8,
     "a sentence": "Paris is the capital of France. " + "It is known for its food, its art and its history. " * 6,
     "a sentence, no break at the end": "I am here to help you. " * 12 + "I am here to",
