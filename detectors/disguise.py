@@ -42,8 +42,11 @@ _TAGS = re.compile("[\U000e0020-\U000e007e]+")
 MOST_DECODED, LONGEST_DECODED = 8, 8192
 
 
-def spoken(text: str) -> str:
-    """Replace pictures (emoji and other symbols) by their names: a word piece model knows no emoji, only ``[UNK]``."""
+def spoken(text: str, *, silent: bool = False) -> str:
+    """Replace pictures (emoji and other symbols) by their names: a word piece model knows no emoji, only ``[UNK]``.
+
+    With ``silent`` by nothing: words that pictures set apart stand together again.
+    """
     if text.isascii():
         return text
     parts: list[str] = []
@@ -51,10 +54,11 @@ def spoken(text: str) -> str:
         if character > "\u2000" and (character in _PICTURES or unicodedata.category(character) == "So"):
             name = _PICTURES.get(character) or unicodedata.name(character, "symbol").lower()
             name = name.replace("regional indicator symbol letter ", "").replace(" sign", "").replace(" face", "")
-            parts.append(f" {name} ")
+            parts.append("" if silent else f" {name} ")
         else:
             parts.append(character)
-    return "".join(parts)
+    joined = "".join(parts)
+    return re.sub(" {2,}", " ", joined) if silent else joined
 
 
 def _unleet(word: str) -> str:
@@ -107,7 +111,7 @@ def views(text: str) -> list[str]:
     raw = without_surrogates(text)
     copy = normalise(raw)
     found = [spoken(raw)]
-    plain = spoken(_letters(copy.text if copy else raw))
+    plain = spoken(_letters(copy.text if copy else raw), silent=True)
     if plain != found[0]:
         found.append(plain)
     hidden = _decoded(raw)
