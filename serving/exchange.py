@@ -234,9 +234,8 @@ class Exchange:
             prompt_tokens=last.prompt_tokens,
             completion_tokens=last.completion_tokens,
         )
-        if (
-            self._asked.caller.tenant != OWN_TENANT
-        ):  # sentinels are no user's traffic, tokens or latency: they count their own
+        # Sentinels are no user's traffic, tokens or latency: they count their own.
+        if self._asked.caller.tenant != OWN_TENANT:
             self._wiring.instruments.ended(outcome)
         self._describe_end(outcome)
         return response_record(
