@@ -21,7 +21,7 @@ class Commands:
             "WEIR_KAFKA__STREAM_PARTITIONS": "2",
         }
 
-    async def run(self, *arguments):
+    async def run(self, *arguments, seconds=100):
         return await asyncio.to_thread(
             subprocess.run,
             [*WEIR, *arguments],
@@ -29,7 +29,7 @@ class Commands:
             cwd=self.cwd,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=seconds,
             check=False,
         )
 

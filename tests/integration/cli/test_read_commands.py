@@ -118,7 +118,7 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
     assert "2 of 2 owed verdicts settled" in rebuilt.stderr
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)  # its process loads the encoder
 async def test_explain_reads_the_text_and_says_which_words_alerted(embedded_stage, tmp_path):
     kafka, commands, reader = embedded_stage
     toxic = "The weather is fine. You are a worthless idiot."
@@ -129,7 +129,7 @@ async def test_explain_reads_the_text_and_says_which_words_alerted(embedded_stag
         await to.send(kafka.names.verdicts, verdict(question, "toxicity", flagged=True, label="toxic"))
     await until("coverage", lambda: reader.exists() and reader.coverage().total.settled == 1)
 
-    told = await commands.run("explain", "r1/request", "--method", "occlusion", "--json", "--text")
+    told = await commands.run("explain", "r1/request", "--method", "occlusion", "--json", "--text", seconds=240)
     assert told.returncode == 0, told.stderr
     (explanation,) = json.loads(told.stdout)
     assert explanation["text"] == toxic
