@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 from support.replay_lab import CERTAIN, SECONDS, WEAK, ReplayLab
 from support.score_stack import P
 
+from detectors.pii import PiiDetector
 from stream.wire import AlertRecord, FindingRecord, format_time
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
@@ -56,7 +57,7 @@ async def test_what_was_recorded_is_found_again_and_a_variant_differs_as_it_must
 
     strict = await replayed(lab, "--detector", "pii@strict", "--no-publish")
     assert strict["replay_id"] != same["replay_id"]
-    assert strict["detector"]["version"] == "1/strict"
+    assert strict["detector"]["version"] == f"{PiiDetector.version}/strict"
     assert {alert["evidence"][0] for alert in strict["diff"]["vanished"]} == {f"r{number}" for number in WEAK}
     assert strict["diff"]["appeared"] == strict["diff"]["moved"] == []
     assert strict["diff"]["unchanged"] == len(CERTAIN) - 1, "two of them are two seconds apart"

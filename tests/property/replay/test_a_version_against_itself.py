@@ -10,6 +10,7 @@ from support.replay_log import TENANTS, Replayed, asked, stream_log, text_log, v
 from support.rescoring import START, THRESHOLD, P, Scoring, inference_log, load_engine
 from support.watch_chain import Chain
 
+from detectors.drift import DriftDetector
 from stream.replay.versions import stream_version
 from stream.settings import tenant_settings
 from stream.watch.app import stream_detectors
@@ -154,6 +155,6 @@ def test_a_variant_of_drift_gives_the_alerts_of_a_chain_under_its_options():
     assert {alert.alert_id for alert in replayed.alerts[1]} == expected
     assert not replayed.diff.empty
     assert {event.data.version for event in replayed.sink.events if isinstance(event.data, FindingRecord)} == {
-        "1/eager"
+        f"{DriftDetector.version}/eager"
     }
     assert stream_version(eager, tenant_settings(TENANTS, "demo-x")).config.alarm_every_events == 12

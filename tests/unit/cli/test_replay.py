@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from detectors.pii import PiiDetector
 from stream.replay.compare import Diff, Moved, compare
 from stream.replay.report import Counted, Flips, Report, Run, Told
 from stream.replay.timeline import ReplayedAlert
@@ -28,7 +29,7 @@ def _elsewhere(tmp_path, monkeypatch):
         (["--from", "1h", "--to", "2h", "--detector", "pii"], "is not before to"),
         (
             ["--from", "1h", "--detector", "pii@strict"],
-            "pii@strict cannot be run here: choose one of pii@installed (1)",
+            f"pii@strict cannot be run here: choose one of pii@installed ({PiiDetector.version})",
         ),
         (["--from", "1h", "--detector", "pii", "--against", "drift@installed"], "give --against a version of pii"),
         (["--from", "soon", "--detector", "pii"], "'soon' is no duration and no time"),
