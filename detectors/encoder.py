@@ -239,7 +239,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.95
+    threshold: ClassVar[float] = 0.6
     limits: ClassVar[tuple[float, float]] = (0.01, 0.97)
     blend: ClassVar[float] = 0.0
 

@@ -31,7 +31,7 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "6eb5a8d53837621ba491f50da5608e8f60a798bd1ca68bbefc9ed55160f9e007"
+ENCODER_DIGEST = "db5b6364d944f5ea8b8a5be939fb152631676ff39e203273faf797c0c0a00cb6"
 
 PII_PATH = Path(__file__).parent / "weights" / "pii.safetensors"
 PII_DIGEST = "6e1374d8dd9549f462601c2e99637da0d93045379dbd53bb0ed1f8c883ba72af"
