@@ -99,6 +99,6 @@ def _text(number: int) -> str:
     if number in CERTAIN:
         return "please write to jo.public@example.com"
     if number in WEAK:
-        return "my number is 212-555-0143"
+        return "my passport number is 912803456"
     words = 40 if number >= 110 else 4 + number % 5
     return " ".join(["garden"] * words)
