@@ -10,8 +10,10 @@ from serving.capture.delivery import DeliveryLost, Lease
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 
-async def test_a_record_that_waits_for_its_topic_is_let_go_when_the_producer_is_lost(broker):
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+async def test_a_record_that_waits_for_its_topic_is_let_go_when_the_producer_is_lost(
+    apache_broker,
+):  # the embedded one makes what is asked for
+    producer = AIOKafkaProducer(bootstrap_servers=apache_broker.bootstrap)
     await producer.start()
     try:
         lease = Lease(producer)
