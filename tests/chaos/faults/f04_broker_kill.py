@@ -26,7 +26,8 @@ class BrokerKill(Fault):
     mutation: ClassVar[str] = "sends-forgotten"
     breaks: ClassVar[tuple[str, ...]] = ("I4",)
     bound_seconds: ClassVar[float] = 90.0
-    options: ClassVar[WorldOptions] = WorldOptions(rate=40.0)
+    #: Few slow prompts: at the usual 2 % they bound score to some 260 events/s, and the long outage leaves 48,000.
+    options: ClassVar[WorldOptions] = WorldOptions(rate=40.0, slow_share=0.002)
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
         """Kill it, keep it away, bring it back, and see the backlog go."""
