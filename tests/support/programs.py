@@ -1,0 +1,94 @@
+"""Programs that Weir's deploy files are for, as plain binaries: Prometheus and Alertmanager, for tests without containers.
+
+One on PATH is taken as it is. Else Debian's package is fetched and unpacked, without root and once for every checkout that shares
+the environment; apt's signatures say that it is Debian's.
+"""
+
+import fcntl
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+__all__ = ["ProgramMissing", "alertmanager", "amtool", "cache", "prometheus", "promtool"]
+
+_SECONDS = 300
+
+
+class ProgramMissing(Exception):
+    """A program is neither on PATH nor to be had from apt; the message says what to do."""
+
+
+def prometheus() -> Path:
+    return _program("prometheus", "prometheus")
+
+
+def promtool() -> Path:
+    return _program("promtool", "prometheus")
+
+
+def alertmanager() -> Path:
+    # Debian gives the program the package's name; upstream's archive does not.
+    found = shutil.which("alertmanager")
+    return Path(found) if found else _program("prometheus-alertmanager", "prometheus-alertmanager")
+
+
+def amtool() -> Path:
+    return _program("amtool", "prometheus-alertmanager")
+
+
+def cache() -> Path:
+    """Return the folder of what is fetched or built for tests, shared by every checkout of this environment."""
+    path = Path(sys.prefix) / "share" / "weir-programs"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _program(name: str, package: str) -> Path:
+    found = shutil.which(name)
+    return Path(found) if found else _unpacked(package) / "usr" / "bin" / name
+
+
+def _unpacked(package: str) -> Path:
+    target = cache() / package
+    with (cache() / f"{package}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_dir():
+            _unpack(package, target)
+    return target
+
+
+def _unpack(package: str, target: Path) -> None:
+    """Unpack into a scratch folder and rename it, so that a folder that exists is whole."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise ProgramMissing(
+            f"{package} is not on PATH, and there is no apt-get here to fetch it with; put its programs on PATH"
+        )
+    with tempfile.TemporaryDirectory(prefix=f".{package}-", dir=target.parent) as scratch:
+        _download(package, Path(scratch))
+        (archive,) = Path(scratch).glob("*.deb")
+        _run(["dpkg-deb", "--extract", str(archive), f"{scratch}/tree"], package, Path(scratch))
+        (Path(scratch) / "tree").rename(target)
+
+
+def _download(package: str, folder: Path) -> None:
+    """Try with the lists of packages that this machine has, then with fresh ones of our own: neither needs root."""
+    try:
+        _run(["apt-get", "--quiet", "download", package], package, folder)
+    except ProgramMissing:
+        lists, archives = folder / "lists", folder / "archives"
+        for path in (lists / "partial", archives / "archives" / "partial"):
+            path.mkdir(parents=True)
+        own = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={archives}"]
+        _run(["apt-get", "--quiet", *own, "update"], package, folder)
+        _run(["apt-get", "--quiet", *own, "download", package], package, folder)
+
+
+def _run(command: list[str], package: str, folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if done.returncode != 0:
+        raise ProgramMissing(
+            f"{package}: `{' '.join(command)}` ended with {done.returncode}; install the Debian package {package}, or put its "
+            f"programs on PATH\n{done.stderr[-1000:]}"
+        )
