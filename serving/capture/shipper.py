@@ -159,6 +159,7 @@ class Shipper:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._locks: dict[str, FileLock] = {}
         self._adopted: set[str] = set()
+        self._folding = asyncio.Lock()  # the totals are read, added to and written: one spool at a time
 
     async def run(self, stop: asyncio.Event, beat: Callable[[], object] = bool) -> None:
         """Ship until `stop`; a bug in one spool's pipeline ends the process, and its supervisor starts it anew."""
@@ -225,7 +226,8 @@ class Shipper:
         """Count a drained spool and remove it; a full disk is tried again, while the other spools go on, until `stop`."""
         while not stop.is_set():
             try:
-                await asyncio.to_thread(fold, self._root, directory, cursor)
+                async with self._folding:
+                    await asyncio.to_thread(fold, self._root, directory, cursor)
             except OSError as error:
                 _LOG.warning("%s: cannot be removed yet: %s", directory.name, error)
                 await _sleep(stop, _SCAN_SECONDS)
@@ -251,7 +253,10 @@ class Shipper:
 
 
 def fold(root: Path, directory: Path, cursor: Cursor) -> None:
-    """Add a drained spool to the totals, then remove it; a kill in between leaves a directory that no longer counts."""
+    """Add a drained spool to the totals, then remove it; a kill in between leaves a directory that no longer counts.
+
+    The caller sees to it that no two run at once.
+    """
     totals = load_totals(root)
     there = source_directories(root)
     if directory.name not in totals.folded:

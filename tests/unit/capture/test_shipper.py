@@ -1,6 +1,8 @@
 """The shipper's round over the spools, without a broker."""
 
 import asyncio
+import contextlib
+import threading
 
 import pytest
 from opentelemetry.trace import NoOpTracerProvider
@@ -8,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from support.spool import Spool
 
 import serving.capture.shipper
+from serving.capture.cursor import Cursor, load_totals
 from serving.capture.shipper import Shipper, fold
 from stream.wire import TopicNames
 
@@ -35,7 +38,7 @@ async def test_a_spool_that_is_shipped_and_removed_during_a_round_does_not_end_t
 
     def slow(directory, source):
         assert source == first
-        fold(tmp_path, tmp_path / second, serving.capture.shipper.Cursor(closed=True))
+        fold(tmp_path, tmp_path / second, Cursor(closed=True))
         return adopt(directory, source)
 
     monkeypatch.setattr(serving.capture.shipper, "adopt", slow)
@@ -43,3 +46,23 @@ async def test_a_spool_that_is_shipped_and_removed_during_a_round_does_not_end_t
     assert list(shipper._tasks) == [first]
     await serving.capture.shipper._end(shipper._tasks.values(), 0)
     shipper._locks[first].release()
+
+
+async def test_spools_that_are_drained_at_the_same_moment_are_all_counted(tmp_path, shipper, monkeypatch):
+    both = threading.Barrier(2)
+
+    def meets(root):
+        totals = load_totals(root)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(1)  # two that were let in together have both read by now
+        return totals
+
+    monkeypatch.setattr(serving.capture.shipper, "load_totals", meets)
+    directories = [tmp_path / name for name in ("a", "b")]
+    for directory in directories:
+        directory.mkdir()
+    cursor = Cursor(closed=True, number=7)
+    stop = asyncio.Event()
+    await asyncio.gather(*(shipper._folded(directory, cursor, stop) for directory in directories))
+    assert load_totals(tmp_path).accepted == 14
+    assert not any(directory.exists() for directory in directories)
