@@ -128,6 +128,14 @@ class ScoreSettings(Section):
     )
     threads: Count = Field(1, description="torch threads of each model process")
     workers: Count = Field(1, description="model processes of one score worker")
+    explain_findings: Annotated[int, Field(ge=0)] = Field(
+        3,
+        description="toxicity and injection findings of a stream that are explained in five minutes of log time; 0: none",
+    )
+    explain_seconds: Seconds = Field(
+        60,
+        description="an explanation that found no idle moment for so long after its finding is left out, and counted",
+    )
 
 
 class AlertSettings(Section):

@@ -10,16 +10,13 @@ from typing import Any
 import msgspec
 
 from detectors.base import TextDetector
-from detectors.explain import Method, explain
+from detectors.explain import EXPLAINED, Method, explain
 from stream.ledger.story import Place, RequestStory
 from stream.wire import Verdict
 from weir.errors import NotFoundError
 from weir.story import RequestText
 
-__all__ = ["EXPLAINED", "Alerting", "Explanation", "Weight", "alerting", "explained", "request_of"]
-
-#: Detectors whose alerts rest on words; those of `pii` carry their spans, those of streams have no text.
-EXPLAINED = ("toxicity", "injection")
+__all__ = ["Alerting", "Explanation", "Weight", "alerting", "explained", "request_of"]
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +146,7 @@ def explained(
             f"verdicts remain in `weir show {verdict.request_id}`"
         )
     detector = load(verdict.detector)
+    told = explain(detector, raw, method=method)
     return Explanation(
         event_id=verdict.event_id,
         side=verdict.side,
@@ -157,9 +155,7 @@ def explained(
         score=verdict.score,
         explained_by=detector.version,
         explained_score=detector.score_many([raw])[0].score,
-        method=method,
-        attributions=tuple(
-            Weight(start=start, end=end, weight=weight) for start, end, weight in explain(detector, raw, method=method)
-        ),
+        method=told.method,
+        attributions=tuple(Weight(start=w.start, end=w.end, weight=w.weight) for w in told.words),
         text=raw,
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from stream.ledger.story import Place, RequestStory, VerdictNote
+from stream.ledger.story import ExplanationNote, Place, RequestStory, VerdictNote
 from stream.wire import AlertRecord, RetrainingRecord
 from weir.story import RequestText
 
@@ -14,6 +14,7 @@ __all__ = ["story_lines"]
 _SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _INDENT = " " * 14
 _SPANS_SHOWN = 6
+_WORDS_SHOWN = 6
 
 
 def story_lines(story: RequestStory, *, trace_url: str = "", text: RequestText | None = None) -> Iterator[Text]:
@@ -37,8 +38,9 @@ def story_lines(story: RequestStory, *, trace_url: str = "", text: RequestText |
     if story.events is not None:
         for place in story.events.places:
             yield _event(story, place)
+            content = _content(place, text)
             yield from _text(place, text)
-            yield from _verdicts(story.events.verdicts, place)
+            yield from _verdicts(story.events.verdicts, place, content)
         if story.events.end is None:
             yield Text(f"{_INDENT}the end is not in the log yet", style="yellow")
     for alert in story.alerts:
@@ -74,10 +76,17 @@ def _event(story: RequestStory, place: Place) -> Text:
     return _line(place.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", where)
 
 
+def _content(place: Place, text: RequestText | None) -> str | None:
+    """Return the raw text of an event, where it was asked for and is there."""
+    if text is None:
+        return None
+    return text.prompt if place.side == "input" else text.answer
+
+
 def _text(place: Place, text: RequestText | None) -> Iterator[Text]:
     if text is None:
         return
-    content = text.prompt if place.side == "input" else text.answer
+    content = _content(place, text)
     if content is None:
         yield Text(f"{_INDENT}the log no longer has this record", style="yellow")
         return
@@ -90,7 +99,7 @@ def _printable(line: str) -> str:
     return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line)
 
 
-def _verdicts(notes: tuple[VerdictNote, ...], place: Place) -> Iterator[Text]:
+def _verdicts(notes: tuple[VerdictNote, ...], place: Place, content: str | None) -> Iterator[Text]:
     settled = [note for note in notes if note.event_id == place.event_id]
     for note in settled:
         verdict = note.verdict
@@ -106,9 +115,24 @@ def _verdicts(notes: tuple[VerdictNote, ...], place: Place) -> Iterator[Text]:
             line.append(f"  {', '.join(spans[:_SPANS_SHOWN])}{more}")
         line.append(f"  version {verdict.version}", style="dim")
         yield line
+        if note.explanation is not None:
+            yield _explanation(note.explanation, content)
     for detector in place.owed:
         if detector not in {note.verdict.detector for note in settled}:
             yield Text.assemble(f"{_INDENT}{place.side:7} {detector:12} ", ("owed, no verdict yet", "yellow"))
+
+
+def _explanation(told: ExplanationNote, content: str | None) -> Text:
+    """Return the words that speak most for a verdict: their places, and the words where the text was asked for."""
+    ordered = sorted(told.words, key=lambda word: (-word.weight, word.start))
+    shown = [word for word in ordered if word.weight > 0][:_WORDS_SHOWN]
+    parts = [
+        f"{_printable(content[word.start : word.end]) + ' ' if content else ''}{word.start}-{word.end} {word.weight:+.2f}"
+        for word in shown
+    ]
+    line = Text(f"{_INDENT}        rests on {', '.join(parts) or 'no single word'}")
+    line.append(f"  {told.method}, log-odds, of {told.attributed} words", style="dim")
+    return line
 
 
 def _alert(alert: AlertRecord) -> Text:

@@ -9,7 +9,7 @@ from aiokafka.structs import TopicPartition
 
 from stream.ledger.kafka import KAFKA_TROUBLE, consumer_for, record_at
 from stream.ledger.reader import LedgerReader
-from stream.ledger.story import GapNote, Place, RequestStory
+from stream.ledger.story import ExplanationNote, GapNote, Place, RequestStory
 from stream.wire import Message, RequestRecord, ResponseRecord, Span, WireError, decode
 from weir.errors import BrokerError, NotFoundError
 
@@ -37,6 +37,7 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     covered: float
     spans: tuple[dict[str, Any], ...]
+    explanation: ExplanationNote | None = None
 
 
 class RequestText(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +133,7 @@ def _verdicts(story: RequestStory) -> list[ShownVerdict]:
             score=note.verdict.score,
             covered=note.verdict.covered,
             spans=tuple(map(_span, note.verdict.spans)),
+            explanation=note.explanation,
         )
         for note in notes
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 __all__ = ["SCHEMA_VERSION", "open_decisions", "open_shard", "schema_version", "transaction"]
 
 #: A file of another version is deleted and re-read from the log.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _COMMON = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,6 +36,11 @@ CREATE TABLE IF NOT EXISTS verdicts (
   score REAL NOT NULL, covered REAL NOT NULL, spans TEXT NOT NULL, time REAL NOT NULL, offset INTEGER NOT NULL,
   PRIMARY KEY (event_id, detector, version)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS verdicts_time ON verdicts (time);
+CREATE TABLE IF NOT EXISTS explanations (
+  event_id TEXT, detector TEXT, version TEXT, method TEXT, base REAL NOT NULL, score REAL NOT NULL,
+  attributed INTEGER NOT NULL, words TEXT NOT NULL, time REAL NOT NULL,
+  PRIMARY KEY (event_id, detector, version, method)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS explanations_time ON explanations (time);
 -- What is owed and has no verdict yet; a row goes when it is settled, so that a healthy ledger keeps this table small.
 CREATE TABLE IF NOT EXISTS unsettled (
   event_id TEXT, detector TEXT, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,

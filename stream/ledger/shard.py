@@ -19,6 +19,7 @@ from stream.ledger.spools import ALERT_SHARE, CLEAR_SHARE
 from stream.wire import (
     Closed,
     Event,
+    ExplanationRecord,
     Feedback,
     GapRecord,
     RequestRecord,
@@ -31,6 +32,7 @@ __all__ = ["HOUR_SECONDS", "Shard"]
 
 HOUR_SECONDS = 3600
 ERROR_LABEL = "error"
+_WORDS = 20
 
 _PairKey = tuple[int, str, str, str, str]
 _INSERT_EVENT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -77,6 +79,7 @@ class Shard:
             RequestRecord: self._request,
             ResponseRecord: self._end,
             Verdict: self._verdict,
+            ExplanationRecord: self._explanation,
             Tick: self._tick,
             Closed: self._closed,
             GapRecord: self._gap,
@@ -209,6 +212,15 @@ class Shard:
             self._pairs[((_hour(event[0]), event[1], data.detector, event[2], event[3]), "errors")] -= 1
             self._hearing.mended(data.event_id, data.detector, event[0])
 
+    def _explanation(self, record: LogRecord, event: Event, data: ExplanationRecord) -> None:
+        """Keep which words a verdict rests on; nothing else depends on it."""
+        del record
+        if event.time < self._floor:
+            return
+        what = (data.event_id, data.detector, data.version, data.method, data.base, data.score, data.attributed)
+        row = (*what, _JSON.encode(data.words[:_WORDS]).decode(), event.time)
+        self.database.execute("INSERT OR IGNORE INTO explanations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
     # -- sources and time
 
     def _tick(self, record: LogRecord, event: Event, data: Tick) -> None:
@@ -278,7 +290,7 @@ class Shard:
         if floor <= self._floor:
             return self._floor
         with transaction(self.database) as database:
-            for table in ("events", "verdicts", "unsettled", "failed", "gaps", "feedback"):
+            for table in ("events", "verdicts", "explanations", "unsettled", "failed", "gaps", "feedback"):
                 database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - our own names
             for table in ("pairs", "requests"):
                 database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - as above

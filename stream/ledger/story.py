@@ -5,13 +5,14 @@ from typing import Any
 
 import msgspec
 
-from stream.wire import AlertRecord, RetrainingRecord, Span, TraceParent, Usage, Verdict
+from stream.wire import AlertRecord, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
 
-__all__ = ["GapNote", "Place", "RequestEvents", "RequestStory", "gap_of", "request_events", "told"]
+__all__ = ["ExplanationNote", "GapNote", "Place", "RequestEvents", "RequestStory", "gap_of", "request_events", "told"]
 
 _ALERT = msgspec.json.Decoder(AlertRecord)
 _RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 _SPANS = msgspec.json.Decoder(tuple[Span, ...])
+_WORDS = msgspec.json.Decoder(tuple[WordWeight, ...])
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,12 +39,26 @@ class EndNote(msgspec.Struct, frozen=True, kw_only=True):
     time_to_first_token_seconds: float | None
 
 
+class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Which words a verdict rests on: of `attributed`, those with the largest weights (log-odds), in the text's order.
+
+    `base` and `score` are the scores of none and of all of the attributed words.
+    """
+
+    method: str
+    base: float
+    score: float
+    attributed: int
+    words: tuple[WordWeight, ...]
+
+
 class VerdictNote(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict and the time of the event that it is about."""
+    """A verdict, the time of the event that it is about, and, where score had the time, which words it rests on."""
 
     event_id: str
     time: float
     verdict: Verdict
+    explanation: ExplanationNote | None = None
 
 
 class GapNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,10 +156,12 @@ def _verdicts(
         " WHERE event_id > ? || '/' AND event_id < ? || '0' ORDER BY side, detector, version",
         (request_id, request_id),
     )
+    explanations = _explanations(database, request_id)
     return tuple(
         VerdictNote(
             event_id=event_id,
             time=times.get(event_id, time),
+            explanation=explanations.get((event_id, detector, version)),
             verdict=Verdict(
                 request_id=request_id,
                 event_id=event_id,
@@ -162,6 +179,21 @@ def _verdicts(
         )
         for event_id, detector, version, side, flagged, label, score, covered, spans, time in rows
     )
+
+
+def _explanations(database: sqlite3.Connection, request_id: str) -> dict[tuple[str, str, str], ExplanationNote]:
+    """Return the explanation of each verdict, by event, detector and version."""
+    rows = database.execute(
+        "SELECT event_id, detector, version, method, base, score, attributed, words FROM explanations"
+        " WHERE event_id > ? || '/' AND event_id < ? || '0' ORDER BY method",
+        (request_id, request_id),
+    )
+    return {
+        (event_id, detector, version): ExplanationNote(
+            method=method, base=base, score=score, attributed=attributed, words=_WORDS.decode(words)
+        )
+        for event_id, detector, version, method, base, score, attributed, words in rows
+    }
 
 
 def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ from stream.wire import (
     ResponseRecord,
     Tick,
     TopicNames,
+    Verdict,
     WireError,
     decode,
     partition_for,
@@ -55,6 +56,8 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
         Share of events that are embedded.
     outstanding
         Events in flight, at most.
+    explain
+        Given the partition, the event and its verdicts, once all that comes of the event is published.
     version_of
         The version of a detector, for an error verdict of one that did not score.
     """
@@ -64,6 +67,7 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
     spans: ScoreSpans
     metrics: ScoreMetrics
     version_of: Callable[[str], str]
+    explain: Callable[[int, Event, Sequence[Verdict]], None] = lambda _partition, _event, _verdicts: None
     embedding_sample: float = 1.0
     outstanding: int = 256
 
@@ -147,6 +151,8 @@ class ScoreAgent:
                 await self._publish(raw.message.partition, outputs)
             except MessageSizeTooLargeError as error:
                 await self._parts.dead_letters.send(raw.message, disposition="oversize", error=type(error).__name__)
+            said = [output.data for output in outputs if isinstance(output.data, Verdict)]
+            self._parts.explain(raw.message.partition, event, said)
         finally:
             span.end()
         self._settle(raw, event.type.split(".")[2])

@@ -14,10 +14,12 @@ from stream.runtime import BaseApp, create_base_app
 from stream.score.agent import ScoreAgent, ScoreParts
 from stream.score.batches import Batcher
 from stream.score.engine import EngineSpec
+from stream.score.explanations import Explainer
 from stream.score.metrics import ScoreMetrics
 from stream.score.pool import ModelPool
 from stream.score.spans import ScoreSpans
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.wire import Event
 
 __all__ = ["create_app", "engine_spec"]
 
@@ -77,12 +79,20 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and what a process
     batcher = Batcher(
         pool, events=score.batch_events, wait_seconds=score.batch_wait_seconds, spans=spans, metrics=metrics
     )
+
+    async def publish(partition: int, event: Event) -> None:
+        await app.publisher.publish(names.verdicts, event, partition=partition, traceparent=event.traceparent)
+
+    explainer = Explainer(
+        pool, batcher.quiet, publish, metrics, findings=score.explain_findings, seconds=score.explain_seconds
+    )
     parts = ScoreParts(
         batcher=batcher,
         dead_letters=DeadLetters(app.publisher, names.dead_letters, "score", registry=registry),
         spans=spans,
         metrics=metrics,
         version_of=version_of,
+        explain=explainer.offer,
         embedding_sample=detectors.embedding_sample,
         outstanding=score.outstanding_events,
     )
@@ -94,7 +104,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and what a process
         names.findings: settings.stream_partitions,
         names.dead_letters: 1,
     }
-    app.background += [pool.start, batcher.run, agent.ticks.run, agent.watch_lag]
+    app.background += [pool.start, batcher.run, explainer.run, agent.ticks.run, agent.watch_lag]
     app.closers.append(pool.stop)
     app.health_checks["models"] = lambda: "" if pool.loaded else "detectors are loading"
     return app

@@ -47,12 +47,27 @@ class Batcher:
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._free = asyncio.Semaphore(pool.workers)
         self._running: set[asyncio.Task[None]] = set()
+        self._open = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def score(self, item: Item, span: Span) -> Outcome:
         """Score one item with whatever comes along; `span` is its event's."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._jobs.put_nowait(_Job(item=item, span=span, answer=answer))
-        return await answer
+        self._open += 1
+        self._quiet.clear()
+        try:
+            return await answer
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Return once no item waits or is being scored."""
+        while self._open:
+            await self._quiet.wait()
 
     async def run(self) -> None:
         """Form batches until cancelled."""

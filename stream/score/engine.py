@@ -17,9 +17,10 @@ import msgspec
 from detectors.base import Score, TextDetector, Turn
 from detectors.embedding import Embedder, pack
 from detectors.errors import DetectorError
+from detectors.explain import Answer, Question, answer
 from detectors.registry import create_text
 
-__all__ = ["EngineSpec", "Item", "Scored", "load_engine", "make_embedder", "ready", "score"]
+__all__ = ["EngineSpec", "Item", "Scored", "explaining", "load_engine", "make_embedder", "ready", "score"]
 
 _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger(__name__)
@@ -140,6 +141,12 @@ class Engine:
             for row in range(len(items))
         ]
 
+    def explaining(self, name: str, question: Question) -> Answer:
+        """Answer a question about a score of the detector `name`, which is loaded: it has flagged a text."""
+        detector = self._detector(name)
+        assert detector is not None
+        return answer(detector, question)
+
     def _detector(self, name: str) -> TextDetector[Any] | None:
         if name not in self._detectors:
             try:
@@ -189,6 +196,13 @@ def score(items: Sequence[Item]) -> list[Scored]:
     if _engine is None:
         raise RuntimeError("load_engine was not called in this process")
     return _engine.score(items)
+
+
+def explaining(name: str, question: Question) -> Answer:
+    """Answer a question about a detector's score in this process."""
+    if _engine is None:
+        raise RuntimeError("load_engine was not called in this process")
+    return _engine.explaining(name, question)
 
 
 def _die_with_parent() -> None:

@@ -36,12 +36,22 @@ class ScoreMetrics:
             "weir_score_outstanding_events", "Events read and not yet acknowledged", registry=registry
         )
         self.lag = Gauge("weir_score_lag_records", "Records of inference not yet acknowledged", registry=registry)
+        self._explanations = Counter(
+            "weir_score_explanations",
+            "Flagged verdicts by what became of their explanation",
+            ["detector", "outcome"],
+            registry=registry,
+        )
         self.ticks = Counter("weir_score_ticks", "Ticks forwarded", registry=registry)
 
     def verdict(self, detector: str, *, flagged: bool, error: bool) -> None:
         """Count a verdict; the label is ``flagged``, ``clear`` or ``error``, whatever a detector's own words are."""
         label = "error" if error else "flagged" if flagged else "clear"
         self._verdicts.labels(detector if detector in TEXT else "other", label).inc()
+
+    def explanation(self, detector: str, outcome: str) -> None:
+        """Count what became of an explanation: ``told``, or why not (``enough``, ``long``, ``full``, ``late``, ``failed``)."""
+        self._explanations.labels(detector, outcome).inc()
 
     def detector_seconds(self, detector: str, seconds: float) -> None:
         """Observe how long a detector took."""

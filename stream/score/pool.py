@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from pebble import ProcessPool
 
+from detectors.explain import Answer, Question
 from stream.errors import ModelsLost
 from stream.score import engine
 from stream.score.engine import EngineSpec, Item, Scored
@@ -102,10 +103,23 @@ class ModelPool:
         await self._ready.wait()
         await self._piece(items, range(len(items)), deliver)
 
+    async def explaining(self, name: str, question: Question) -> Answer:
+        """Answer a question about a score of the detector `name`, within the deadline of a batch.
+
+        Raises
+        ------
+        TimeoutError
+            It took longer; its process was replaced.
+        Exception
+            What the detector raised.
+        """
+        answered: Answer = await self._task(engine.explaining, (name, question), self._deadline)
+        return answered
+
     async def _piece(self, items: Sequence[Item], rows: range, deliver: Deliver) -> None:
         deadline = self._deadline * max(_SMALLEST_SHARE, len(rows) / len(items))
         try:
-            scored = await self._task([items[row] for row in rows], deadline)
+            scored: list[Scored] = await self._task(engine.score, ([items[row] for row in rows],), deadline)
         except ModelsLost:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a detector raises, one of these texts made it
@@ -125,15 +139,15 @@ class ModelPool:
         await self._piece(items, rows[:half], deliver)
         await self._piece(items, rows[half:], deliver)
 
-    async def _task(self, items: list[Item], deadline: float) -> list[Scored]:
+    async def _task(self, work: Callable[..., Any], arguments: tuple[Any, ...], deadline: float) -> Any:
         """Run one task; a pool that broke before it (an idle process was killed) is replaced and the task run again."""
         for last in (False, True):
             pool = self._pool
             if pool is None:
                 raise asyncio.CancelledError
             try:
-                future: Any = pool.schedule(engine.score, args=(items,), timeout=deadline)
-                result: list[Scored] = await self._result(future, deadline)
+                future: Any = pool.schedule(work, args=arguments, timeout=deadline)
+                result = await self._result(future, deadline)
             except RuntimeError as error:
                 if pool.active and not isinstance(error, BrokenProcessPool):
                     raise

@@ -13,6 +13,7 @@ from stream.wire.events import (
     Closed,
     ErrorInfo,
     EventData,
+    ExplanationRecord,
     Feedback,
     FindingRecord,
     GapRecord,
@@ -28,6 +29,7 @@ from stream.wire.events import (
     Tick,
     Usage,
     Verdict,
+    WordWeight,
 )
 from stream.wire.keys import OWN_TENANT, inference_key, murmur2, partition_for, stream_key, tenant_model_key
 from stream.wire.times import canonical_time, format_time, parse_time
@@ -44,6 +46,7 @@ __all__ = [
     "ErrorInfo",
     "Event",
     "EventData",
+    "ExplanationRecord",
     "Feedback",
     "FindingRecord",
     "GapRecord",
@@ -66,6 +69,7 @@ __all__ = [
     "Usage",
     "Verdict",
     "WireError",
+    "WordWeight",
     "canonical_time",
     "decode",
     "encode",

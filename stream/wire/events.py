@@ -16,6 +16,7 @@ __all__ = [
     "Closed",
     "ErrorInfo",
     "EventData",
+    "ExplanationRecord",
     "Feedback",
     "FindingRecord",
     "GapRecord",
@@ -31,6 +32,7 @@ __all__ = [
     "Tick",
     "Usage",
     "Verdict",
+    "WordWeight",
 ]
 
 
@@ -187,6 +189,37 @@ class Verdict(EventData, frozen=True, kw_only=True):
     score: float
     covered: float = 1.0
     spans: tuple[Span, ...] = ()
+
+
+class WordWeight(EventData, frozen=True, kw_only=True):
+    """What one word did to a score: character offsets into the raw text, end exclusive, and log-odds; never the word itself."""
+
+    start: int
+    end: int
+    weight: float
+
+
+class ExplanationRecord(EventData, frozen=True, kw_only=True):
+    """Which words a flagged verdict rests on, computed after it and told beside it; alerts never depend on it.
+
+    Of `attributed` words, `words` holds those with the largest weights, in the text's order; positive weights speak for the verdict.
+    `base` and `score` are the scores of none and of all of the attributed words, by the tier that decided.
+    """
+
+    event_type: ClassVar[str] = "weir.explanation.v1"
+
+    request_id: str
+    event_id: str
+    tenant: str
+    model: str
+    side: str
+    detector: str
+    version: str
+    method: str
+    base: float
+    score: float
+    attributed: int
+    words: tuple[WordWeight, ...] = ()
 
 
 class Signal(EventData, frozen=True, kw_only=True):
@@ -369,6 +402,7 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         RetrainingRecord,
         Feedback,
         SentinelRecord,
+        ExplanationRecord,
     )
 }
 EVENT_TYPES[ABORTED_TYPE] = ResponseRecord

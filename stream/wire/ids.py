@@ -10,6 +10,7 @@ __all__ = [
     "alert_id",
     "bucket_finding_id",
     "event_finding_id",
+    "explanation_id",
     "new_request_id",
     "replay_id",
     "retraining_id",
@@ -39,6 +40,11 @@ def verdict_id(event_id: str, detector: str, version: str) -> str:
 def event_finding_id(event_id: str, detector: str, version: str) -> str:
     """Identify the finding of one detector version on one event."""
     return _digest("fd", event_id, detector, version)
+
+
+def explanation_id(event_id: str, detector: str, version: str, method: str) -> str:
+    """Identify what one method says of the words behind the verdict of one detector version on one event."""
+    return _digest("ex", event_id, detector, version, method)
 
 
 def bucket_finding_id(stream: str, detector: str, bucket: int) -> str:

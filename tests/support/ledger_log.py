@@ -5,8 +5,20 @@ from collections import defaultdict
 
 import msgspec
 
-from stream.wire import Closed, Event, GapRecord, RequestRecord, ResponseRecord, Tick, Usage, Verdict, encode
-from stream.wire.ids import verdict_id
+from stream.wire import (
+    Closed,
+    Event,
+    ExplanationRecord,
+    GapRecord,
+    RequestRecord,
+    ResponseRecord,
+    Tick,
+    Usage,
+    Verdict,
+    WordWeight,
+    encode,
+)
+from stream.wire.ids import explanation_id, verdict_id
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -57,6 +69,26 @@ def verdict(event, detector, *, version="1", label="ok", flagged=False):
         score=0.9 if flagged else 0.1,
     )
     name = verdict_id(event.id, detector, version)
+    return Event(id=name, source="weir/score", type=data.event_type, time=event.time, data=data)
+
+
+def explanation(event, detector, *words, version="1"):
+    """Return one of `words`, which are (start, end, weight)."""
+    data = ExplanationRecord(
+        request_id=event.data.request_id,
+        event_id=event.id,
+        tenant=event.data.tenant,
+        model=event.data.model,
+        side="input" if event.id.endswith("/request") else "output",
+        detector=detector,
+        version=version,
+        method="shap",
+        base=0.1,
+        score=0.9,
+        attributed=7,
+        words=tuple(WordWeight(start=start, end=end, weight=weight) for start, end, weight in words),
+    )
+    name = explanation_id(event.id, detector, version, "shap")
     return Event(id=name, source="weir/score", type=data.event_type, time=event.time, data=data)
 
 

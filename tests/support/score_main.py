@@ -20,7 +20,7 @@ def main(bootstrap, prefix, directory, seconds="0", watchdog="60"):
     app = create_app(
         KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=prefix, partitions=P, stream_partitions=Q),
         DetectorSettings(),
-        ScoreSettings(batch_events=4, deadline_seconds=1000),
+        ScoreSettings(batch_events=4, deadline_seconds=1000, explain_findings=0),
         WatchSettings(watchdog_seconds=float(watchdog)),
         data_dir=Path(directory),
         registry=CollectorRegistry(),

@@ -115,7 +115,7 @@ class ScoreLab(Lab):
         return create_app(
             self.kafka,
             DetectorSettings(),
-            ScoreSettings(**{"deadline_seconds": 2, **score}),
+            ScoreSettings(**{"deadline_seconds": 2, "explain_findings": 0, **score}),
             WatchSettings(),
             data_dir=self.directory / uuid.uuid4().hex[:6],
             registry=registry or CollectorRegistry(),

@@ -9,12 +9,12 @@ import msgspec
 
 from detectors.base import TextDetector
 from detectors.errors import DetectorError
-from detectors.explain import Method
+from detectors.explain import EXPLAINED, Method
 from weir.access import log_access
 from weir.cli.output import json_option, print_json
 from weir.client import effective_kafka
 from weir.errors import WeirError
-from weir.explaining import EXPLAINED, Explanation, alerting, explained, request_of
+from weir.explaining import Explanation, alerting, explained, request_of
 from weir.render import screen
 from weir.render_explain import explanation_lines
 from weir.scoring import load_detectors

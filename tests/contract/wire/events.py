@@ -7,6 +7,7 @@ from stream.wire import (
     ErrorInfo,
     Event,
     EventData,
+    ExplanationRecord,
     Feedback,
     FindingRecord,
     GapRecord,
@@ -22,6 +23,7 @@ from stream.wire import (
     Tick,
     Usage,
     Verdict,
+    WordWeight,
 )
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -63,6 +65,19 @@ DATA: dict[str, EventData] = {
         label="pii",
         score=0.9,
         spans=(Span(start=0, end=5, type="PERSON", score=0.85),),
+    ),
+    "explanation": ExplanationRecord(
+        request_id="r1",
+        event_id="r1/request",
+        **WHERE,
+        side="input",
+        detector="toxicity",
+        version="2",
+        method="shap",
+        base=0.25,
+        score=0.875,
+        attributed=7,
+        words=(WordWeight(start=10, end=15, weight=2.5), WordWeight(start=16, end=21, weight=-0.5)),
     ),
     "signal": Signal(
         request_id="r1",

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 from click.testing import CliRunner
-from support.ledger_log import Log, end, gap, request, verdict
+from support.ledger_log import Log, end, explanation, gap, request, verdict
 
 from stream.ledger.decisions import Decisions
 from stream.ledger.files import LedgerFiles
@@ -66,6 +66,7 @@ def home(tmp_path, monkeypatch):
     )
     shard.apply(log.inference(question, answer, gap("s1", 4, 4, ("r5",)), partition=3))
     shard.apply(log.verdicts(said, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
+    shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
     decisions.apply(
         log.records(
             "weir.alerts",
@@ -142,6 +143,21 @@ def test_a_person_reads_the_causal_story_in_order(home):
     assert places == sorted(places), told
     assert TRACE_ID in told
     assert "canary" not in told
+
+
+def test_a_verdict_is_told_with_the_words_that_it_rests_on(home):
+    first, second, _ = json.loads(run("r1", "--json").stdout)["verdicts"]
+    assert first["explanation"] == {
+        "method": "shap",
+        "base": 0.1,
+        "score": 0.9,
+        "attributed": 7,
+        "words": [{"start": 3, "end": 6, "weight": 2.5}, {"start": 7, "end": 9, "weight": -1.0}],
+    }
+    assert second["explanation"] is None
+    (line,) = [line for line in run("r1").stdout.splitlines() if "rests on" in line]
+    assert "3-6 +2.50" in line
+    assert "7-9" not in line, "it speaks against the verdict"
 
 
 def test_a_request_that_was_shed_is_told_with_its_gap(home):

@@ -1,9 +1,10 @@
 import pytest
-from support.ledger_log import Log, closed, end, forwarded, gap, request, tick, verdict
+from support.ledger_log import Log, closed, end, explanation, forwarded, gap, request, tick, verdict
 
 from stream.ledger.coverage import coverage_of, missing_of
 from stream.ledger.records import next_offsets
 from stream.ledger.shard import Shard
+from stream.ledger.story import request_events
 from stream.wire import encode
 
 
@@ -34,6 +35,39 @@ def test_an_event_is_pending_until_every_owed_detector_has_a_verdict(shard, log)
     assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
     coverage = coverage_of([shard.database])
     assert (coverage.total.ratio, coverage.requests, coverage.ends) == (1.0, 1, 0)
+
+
+def test_an_explanation_settles_nothing_and_may_come_twice_and_first(shard, log):
+    event = request("r1", 10.0)
+    told = explanation(event, "toxicity", *((3 * place, 3 * place + 2, 1.0) for place in range(30)))
+    shard.apply(log.verdicts(told, told))
+    shard.apply(log.inference(event) + log.verdicts(verdict(event, "toxicity", flagged=True, label="toxic")))
+    assert counts(shard) == {"owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
+    (note,) = request_events(shard.database, "r1").verdicts
+    assert note.explanation.method == "shap"
+    assert [word.start for word in note.explanation.words] == list(range(0, 60, 3)), "twenty words at most"
+    shard.apply(log.verdicts(verdict(event, "toxicity", version="2", flagged=True, label="toxic")))
+    assert [note.explanation is None for note in request_events(shard.database, "r1").verdicts] == [False, True]
+
+
+def test_an_explanation_leaves_with_its_hour(log):
+    shard = Shard(":memory:", retention_seconds=3600)
+    old, new = request("r1", 10.0), request("r2", 10_000.0)
+    shard.apply(log.inference(old, new) + log.verdicts(explanation(old, "pii"), explanation(new, "pii")))
+    shard.expire()
+    shard.apply(log.verdicts(explanation(old, "pii", version="2")))
+    assert shard.database.execute("SELECT event_id FROM explanations").fetchall() == [("r2/request",)]
+    shard.close()
+
+
+def test_a_type_of_a_later_release_is_passed_over_and_counted(shard, log):
+    event = request("r1", 10.0)
+    (known,) = Log().verdicts(verdict(event, "pii"))
+    later = [(name, b"weir.later.v1" if name == "ce_type" else value) for name, value in known.headers]
+    shard.apply(log.inference(event) + log.raw("weir.verdicts", known.value, later))
+    shard.apply(log.verdicts(verdict(event, "pii"), verdict(event, "toxicity")))
+    assert counts(shard)["settled"] == 2
+    assert coverage_of([shard.database]).skipped == {"weir.verdicts": 1}
 
 
 def test_a_verdict_that_comes_before_its_event_settles_it(shard, log):
