@@ -19,6 +19,7 @@ __all__ = [
     "ScoreSettings",
     "TenantSettings",
     "WatchSettings",
+    "overlay",
     "tenant_settings",
 ]
 
@@ -205,13 +206,14 @@ def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> Te
     merged: dict[str, Any] = {}
     for pattern, values in tenants.items():
         if fnmatchcase(tenant, pattern):
-            merged = _overlay(merged, values)
+            merged = overlay(merged, values)
     return TenantSettings.model_validate(merged)
 
 
-def _overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `over` laid on it, table by table."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged

@@ -23,12 +23,34 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from stream.wire.trace import TraceParent
 
-__all__ = ["Health", "MetricsServer", "TraceSettings", "link_to", "parent_context", "traceparent_of", "tracer_provider"]
+__all__ = [
+    "Health",
+    "MetricsServer",
+    "Page",
+    "Pages",
+    "TraceSettings",
+    "link_to",
+    "parent_context",
+    "traceparent_of",
+    "tracer_provider",
+]
 
 #: A trace store on a busy machine takes its time; a batch that is given up is lost.
 _EXPORT_SECONDS = 60
 
 Health = Callable[[], dict[str, object] | None]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """An answer of a metrics port."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+#: Given a path and the request's ``Host``, the answer, or None where there is none.
+Pages = Callable[[str, str], Page | None]
 
 
 class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,21 +117,33 @@ def traceparent_of(span: trace.Span) -> str:
 
 
 class MetricsServer:
-    """Prometheus text at ``/metrics`` and health at ``/healthz`` on a loopback port, from a thread of its own.
+    """Prometheus text at ``/metrics`` and health at ``/healthz`` on a port, from a thread of its own.
 
     Parameters
     ----------
     registry
         What ``/metrics`` shows.
     port
-        On 127.0.0.1; 0 picks a free one (see :attr:`port`).
+        0 picks a free one (see :attr:`port`).
     health
         Called for ``/healthz``: None or {} answers 200; a dict of reasons answers 503 with it as JSON.
+    host
+        Listened on; loopback unless somebody says so.
+    pages
+        Asked for every other path.
     """
 
-    def __init__(self, registry: CollectorRegistry, port: int, health: Health | None = None) -> None:
-        handler = type("Handler", (_Handler,), {"registry": registry, "health": staticmethod(health or dict)})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        port: int,
+        health: Health | None = None,
+        *,
+        host: str = "127.0.0.1",
+        pages: Pages | None = None,
+    ) -> None:
+        parts = {"registry": registry, "health": staticmethod(health or dict), "pages": staticmethod(pages or _no_page)}
+        self._server = ThreadingHTTPServer((host, port), type("Handler", (_Handler,), parts))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
 
@@ -131,25 +165,32 @@ class MetricsServer:
         self._server.server_close()
 
 
+def _no_page(_path: str, _host: str) -> Page | None:
+    return None
+
+
 class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     health: Health
+    pages: Pages
 
     def do_GET(self) -> None:
-        if self.path == "/metrics":
-            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
-        elif self.path == "/healthz":
-            reasons = type(self).health() or {}
-            self._answer(503 if reasons else 200, "application/json", json.dumps(reasons or {"status": "ok"}).encode())
-        else:
-            self._answer(404, "text/plain", b"see /metrics and /healthz\n")
-
-    def _answer(self, status: int, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
+        page = self._page()
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(page.body)
+
+    def _page(self) -> Page:
+        if self.path == "/metrics":
+            return Page(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
+        if self.path == "/healthz":
+            reasons = type(self).health() or {}
+            said = json.dumps(reasons or {"status": "ok"}).encode()
+            return Page(503 if reasons else 200, "application/json", said)
+        found = type(self).pages(self.path, self.headers.get("Host", ""))
+        return found or Page(404, "text/plain", b"see /metrics and /healthz\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         """Stay silent: a scrape a second is no news."""

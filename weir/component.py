@@ -17,7 +17,7 @@ import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
+from stream.telemetry import MetricsServer, Pages, TraceSettings, tracer_provider
 from weir.client import effective_kafka
 from weir.errors import SettingsError, WeirError
 from weir.logs import log_to_stderr
@@ -256,12 +256,27 @@ def _process(name: str) -> Iterator[Process]:
         collector(registry=registry)
     tracer = tracer_provider(name, trace_settings(settings, ports))
     process = Process(name=name, settings=settings, ports=ports, registry=registry, tracer=tracer)
-    server = MetricsServer(registry, ports[name], lambda: _reasons(process)).start()
+    where = settings.metrics
+    server = MetricsServer(
+        registry, where.port or ports[name], lambda: _reasons(process), host=where.host, pages=_pages(process)
+    ).start()
     try:
         yield process
     finally:
         server.stop()
         tracer.shutdown()
+
+
+def _pages(process: Process) -> Pages | None:
+    """Let the driver of a serving node show what its gateways and replicas count; the others stand for themselves."""
+    if process.name != "serve":
+        return None
+    from weir.neighbours import Neighbours
+    from weir.supervise.plan import load_plan
+    from weir.supervise.state import metrics_targets
+
+    plan = load_plan(process.home)
+    return Neighbours(lambda: [one for one in metrics_targets(process.home, plan) if one.name != process.name]).page
 
 
 def _ports(settings: Settings) -> dict[str, int]:

@@ -14,10 +14,11 @@ from pathlib import Path
 from weir.errors import StackError
 from weir.portslots import claim_slot
 
-__all__ = ["PORT_NAMES", "choose_ports", "ensure_ports", "load_ports", "port_is_free", "ports_path"]
+__all__ = ["PORT_NAMES", "choose_ports", "ensure_ports", "load_ports", "port_is_free", "ports_path", "reachable"]
 
 #: One for the broker, MLflow and each process's metrics; Ray's own are added by :func:`ensure_ports`.
 PORT_NAMES = ("broker", "broker_controller", "mlflow", "serve", "shipper", "score", "watch", "ledger", "sentinel")
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what a listener is told, and where it is asked
 _RANGE_SUFFIX = "_base"
 _RANGE_WIDTH = 64
 
@@ -45,6 +46,11 @@ def load_ports(home: Path) -> dict[str, int]:
         ) from None
     except (ValueError, AttributeError, TypeError) as error:
         raise StackError(f"{path} is damaged ({error}); run `weir down`, delete it, and `weir up` again") from None
+
+
+def reachable(host: str) -> str:
+    """Return where this machine reaches what listens on `host`."""
+    return _ANY_HOST.get(host, host)
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:

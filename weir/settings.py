@@ -1,19 +1,19 @@
 """Weir's settings: built-in defaults, then ``weir.toml``, then the environment; built once in a process's main.
 
 ``WEIR_CONFIG`` names the file (default ``weir.toml`` in the current folder), ``WEIR_HOME`` the folder of everything that a
-running stack writes (default ``.weir`` beside the file, else in the current folder), and ``WEIR_<SECTION>__<KEY>`` any key.
+running stack writes (default ``.weir`` beside the file, else in the current folder), ``WEIR_<SECTION>__<KEY>`` any key, and
+``WEIR_<SECTION>__<KEY>_FILE`` a file that holds its value.
 """
 
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     TypeAdapter,
@@ -22,7 +22,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
@@ -33,48 +33,28 @@ from stream.settings import (
     ScoreSettings,
     TenantSettings,
     WatchSettings,
+    overlay,
     tenant_settings,
 )
 from stream.wire import OWN_TENANT
 from weir.errors import SettingsError
+from weir.secretfiles import SUFFIX, files_of, read_files
+from weir.sections import MetricsSection, MlflowSection, SentinelSection, TraceSection
 
-__all__ = ["Loaded", "Settings", "TraceSection", "key_of", "load_settings"]
+__all__ = [
+    "Loaded",
+    "MetricsSection",
+    "MlflowSection",
+    "SentinelSection",
+    "Settings",
+    "TraceSection",
+    "key_of",
+    "load_settings",
+]
 
 _PREFIX = "WEIR_"
 _TENANTS = TypeAdapter(dict[str, TenantSettings])
 _CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE"}
-
-
-class TraceSection(BaseModel):
-    """``[trace]``: where spans go."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    endpoint: str = Field("", description="OTLP/HTTP traces URL; empty: the local MLflow, where it runs")
-    ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are kept")
-
-
-class MlflowSection(BaseModel):
-    """``[mlflow]``: the local trace view."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = Field(True, description="start MLflow with the stack")
-    experiment: str = Field("0", description="experiment id that traces are filed under")
-
-
-class SentinelSection(BaseModel):
-    """``[sentinel]``: Weir's own fixed prompts. Off by default: they spend the model's time, and who runs it decides that."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = Field(
-        False, description="ask the fixed prompts, to tell a change of the model from one of its inputs"
-    )
-    every_seconds: Annotated[float, Field(ge=1)] = Field(
-        60, description="between two prompts; at most half of tenant _weir's alerts.resolve_after_seconds"
-    )
-    max_tokens: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="of an answer, at most")
 
 
 class Settings(BaseSettings):
@@ -95,6 +75,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = LedgerSettings()
     trace: TraceSection = TraceSection()
     mlflow: MlflowSection = MlflowSection()
+    metrics: MetricsSection = MetricsSection()
     tenants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by tenant name or pattern")
     sentinel: SentinelSection = SentinelSection()  # after what it is held against
 
@@ -133,8 +114,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, which arrives as init arguments."""
+        """Let the environment win over the file, which arrives as init arguments, as do the values of files that variables name."""
         del settings_cls, dotenv_settings, file_secret_settings
+        if isinstance(env_settings, EnvSettingsSource):
+            ending = SUFFIX.lower()  # the source's names are
+            own = env_settings.env_vars.items()
+            env_settings.env_vars = {name: value for name, value in own if not name.endswith(ending)}
         return (env_settings, init_settings)
 
 
@@ -174,6 +159,7 @@ def load_settings() -> Loaded:
     path = _config_path()
     values = _read(path) if path else {}
     _refuse_unknown_environment()
+    values = overlay(values, read_files(os.environ, _PREFIX))
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -206,7 +192,10 @@ def _read(path: Path) -> dict[str, Any]:
 def _environment_keys() -> dict[str, str]:
     """Return {dotted key: variable} of the variables that set something."""
     names = [name for name in os.environ if name.startswith(_PREFIX) and name not in _CONTROL]
-    return {name.removeprefix(_PREFIX).lower().replace("__", "."): name for name in names}
+    direct = [name for name in names if not name.endswith(SUFFIX)]
+    return {name.removeprefix(_PREFIX).lower().replace("__", "."): name for name in direct} | files_of(
+        os.environ, _PREFIX
+    )
 
 
 def _refuse_unknown_environment() -> None:
@@ -260,6 +249,7 @@ def _section(parts: Sequence[str]) -> type[BaseModel]:
 def _sources(values: Mapping[str, Any], path: Path | None) -> dict[str, str]:
     found = {key: f"file {path}" for key, _ in _flatten_mapping(values)}
     found |= {key: f"environment {name}" for key, name in _environment_keys().items()}
+    found |= {key: f"file {os.environ[name]} of {name}" for key, name in files_of(os.environ, _PREFIX).items()}
     if "WEIR_HOME" in os.environ:
         found["home"] = "environment WEIR_HOME"
     return found

@@ -14,7 +14,6 @@ from stream.wire.semconv import (
     GEN_AI_EVALUATION_RESULT,
     GEN_AI_EVALUATION_SCORE_LABEL,
     GEN_AI_EVALUATION_SCORE_VALUE,
-    GEN_AI_RESPONSE_ID,
     MESSAGING_BATCH_MESSAGE_COUNT,
     MESSAGING_CONSUMER_GROUP_NAME,
     MESSAGING_DESTINATION_NAME,
@@ -26,6 +25,7 @@ from stream.wire.semconv import (
     WEIR_DETECTOR,
     WEIR_DETECTOR_VERSION,
     WEIR_EVENT_ID,
+    WEIR_FLAGGED,
     WEIR_REQUEST_ID,
     WEIR_TENANT,
 )
@@ -97,7 +97,11 @@ class ScoreSpans:
             f"evaluate {verdict.detector}",
             context=set_span_in_context(parent),
             start_time=spent[0] if spent else None,
-            attributes={WEIR_DETECTOR: verdict.detector, WEIR_DETECTOR_VERSION: verdict.version},
+            attributes={
+                WEIR_DETECTOR: verdict.detector,
+                WEIR_DETECTOR_VERSION: verdict.version,
+                WEIR_FLAGGED: verdict.flagged,
+            },
         )
         span.add_event(
             GEN_AI_EVALUATION_RESULT,
@@ -105,7 +109,7 @@ class ScoreSpans:
                 GEN_AI_EVALUATION_NAME: verdict.detector,
                 GEN_AI_EVALUATION_SCORE_VALUE: verdict.score,
                 GEN_AI_EVALUATION_SCORE_LABEL: verdict.label,
-                GEN_AI_RESPONSE_ID: verdict.request_id,
+                WEIR_REQUEST_ID: verdict.request_id,
             },
             timestamp=spent[1] if spent else None,
         )

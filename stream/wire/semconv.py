@@ -44,6 +44,8 @@ WEIR_TENANT: Final = "weir.tenant"
 WEIR_EVENT_ID: Final = "weir.event_id"
 WEIR_DETECTOR: Final = "weir.detector"
 WEIR_DETECTOR_VERSION: Final = "weir.detector.version"
+#: Of a detector's span: its decision. The Collector keeps every trace in which one is true (deploy/collector).
+WEIR_FLAGGED: Final = "weir.flagged"
 WEIR_ALERT_ID: Final = "weir.alert_id"
 WEIR_RETRAINING_ID: Final = "weir.retraining_id"
 

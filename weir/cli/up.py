@@ -23,7 +23,10 @@ _INTERRUPTED = 130
 
 @click.command()
 @click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; `weir down` stops it.")
-def up(*, detach: bool) -> None:
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Start this component and no other; again for each. For containers."
+)
+def up(*, detach: bool, only: tuple[str, ...]) -> None:
     """Start a broker, the trace view, serving and the stream on this machine, and watch over them.
 
     What dies is started again, what hangs is found by its health. Without --detach this follows what happens, and Ctrl-C
@@ -34,6 +37,7 @@ def up(*, detach: bool) -> None:
       weir up
       weir up --detach
       WEIR_HOME=/tmp/two WEIR_HTTP__PORT=8001 weir up     a second stack beside the first
+      weir up --only ray --only serve                     the endpoint alone, whose spool somebody else's shipper reads
     """  # noqa: D301 - click's \b keeps the lines as they are
     settings = (loaded := load_settings()).settings
     reporter = Reporter(Console(highlight=False, soft_wrap=True))
@@ -41,7 +45,7 @@ def up(*, detach: bool) -> None:
         signal.signal(number, _interrupt)
     began = time.monotonic()
     try:
-        plan, fresh = bring_up(loaded, reporter)
+        plan, fresh = bring_up(loaded, reporter, only)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(_INTERRUPTED) from None
     if fresh:
@@ -60,7 +64,7 @@ def print_addresses(settings: Settings, plan: Plan, reporter: Reporter) -> None:
     weir = weir_command()
     address = {one.name: one.address for one in plan.components}
     rows = [
-        ("endpoint", f"{address['serve']}  (OpenAI-compatible)"),
+        ("endpoint", f"{address['serve']}  (OpenAI-compatible)" if "serve" in address else "elsewhere"),
         ("API key", f"in {first_key_path(settings.home)}"),
         ("traces", address.get("mlflow", settings.trace.endpoint or "off")),
         ("Kafka", f"{plan.bootstrap}  ({plan.broker})"),

@@ -12,18 +12,18 @@ from collections.abc import Sequence
 import httpx
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from weir.ports import reachable
 from weir.sentinel.prompts import SentinelPrompt
 
 __all__ = ["Sentinel", "endpoint"]
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 120.0
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what a listener is told, and where it is asked
 
 
 def endpoint(host: str, port: int) -> str:
     """Return the base URL of the endpoint that listens on `host` and `port`, as this machine reaches it."""
-    return f"http://{_ANY_HOST.get(host, host)}:{port}/v1"
+    return f"http://{reachable(host)}:{port}/v1"
 
 
 class Sentinel:

@@ -46,7 +46,7 @@ class Starter:
         self._reporter = reporter
         self._make_topics = make_topics
         self._begun: dict[str, float] = {}
-        self._ready: set[str] = set()
+        self._ready: set[str] = set() if self._needs_topics() else {TOPICS}
         self._well_since: dict[str, float] = {}
         self._pids: dict[str, set[int]] = {}
         self.without_kafka = False
@@ -59,7 +59,7 @@ class Starter:
         StackError
             A component died three times in its start, or was not ready in time; the message ends with its log.
         """
-        while len(self._ready) < len(self._plan.components) + 1:
+        while len(self._ready) < len(self._plan.components) + 1:  # and the topics
             infos = self._supervisord.processes()
             self._topics()
             for component in self._plan.components:
@@ -68,6 +68,14 @@ class Starter:
                 elif self._ready.issuperset(component.after) and self._may_start():
                     self._start(component)
             time.sleep(_POLL_SECONDS)
+
+    @property
+    def steps(self) -> int:
+        """How many steps :meth:`run` tells of."""
+        return len(self._plan.components) + self._needs_topics()
+
+    def _needs_topics(self) -> bool:
+        return any(TOPICS in one.after for one in self._plan.components)
 
     def _may_start(self) -> bool:
         """Bound the starts at a time: each imports for seconds, and Ray gives up on a machine that is too busy."""

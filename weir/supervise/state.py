@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.targets import list_targets
+from serving.targets import MetricsTarget, list_targets
 from weir.supervise.plan import Plan, state_dir
 from weir.supervise.processes import identity, is_running
 
@@ -14,6 +14,7 @@ __all__ = [
     "ComponentState",
     "SupervisorRecord",
     "components",
+    "metrics_targets",
     "read_supervisor",
     "record_supervisor",
     "supervisor_runs",
@@ -114,14 +115,19 @@ def forget(home: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def metrics_targets(home: Path, plan: Plan) -> list[MetricsTarget]:
+    """Return where this stack's metrics are: the components' ports, and those that replicas registered."""
+    fixed = [MetricsTarget(name=one.name, component=one.name, address=one.metrics, pid=0) for one in plan.components]
+    return [one for one in fixed if one.address] + list_targets(home / "run" / "metrics")
+
+
 def write_targets(home: Path, plan: Plan) -> None:
-    """Write ``prometheus-targets.json`` (file_sd): the components' metrics ports, and those that replicas registered."""
-    groups = [_target(one.metrics, one.name) for one in plan.components if one.metrics]
-    groups += [_target(one.address, one.component, one.name) for one in list_targets(home / "run" / "metrics")]
+    """Write ``prometheus-targets.json`` (file_sd)."""
+    groups = [_group(one) for one in metrics_targets(home, plan)]
     path, data = home / "prometheus-targets.json", json.dumps(groups, indent=2).encode() + b"\n"
     if not path.exists() or path.read_bytes() != data:
         _replace(path, data)
 
 
-def _target(address: str, component: str, process: str = "") -> dict[str, object]:
-    return {"targets": [address], "labels": {"job": "weir", "component": component, "process": process or component}}
+def _group(one: MetricsTarget) -> dict[str, object]:
+    return {"targets": [one.address], "labels": {"job": "weir", "component": one.component, "process": one.name}}

@@ -1,6 +1,7 @@
 """Bring a stack up: prepare, start supervisord, start the components, and follow them until Ctrl-C."""
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from serving.ray_local import short_run_dir
@@ -26,8 +27,8 @@ __all__ = ["bring_up", "follow", "unhealthy"]
 _ALREADY_UP_SECONDS = 60.0
 
 
-def bring_up(loaded: Loaded, reporter: Reporter) -> tuple[Plan, bool]:
-    """Bring the stack of these settings up; return its plan, and whether it was started now.
+def bring_up(loaded: Loaded, reporter: Reporter, only: Collection[str] = ()) -> tuple[Plan, bool]:
+    """Bring the stack of these settings up, or the components that `only` names; return its plan, and whether it was started now.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def bring_up(loaded: Loaded, reporter: Reporter) -> tuple[Plan, bool]:
         left = clear_leftovers(home)
         if left:
             reporter.say(f"ended {left} processes that an earlier run had left")
-        plan = _prepare(loaded.settings, reporter)
+        plan = _prepare(loaded.settings, reporter, only)
         try:
             _start(loaded, plan, reporter)
         except BaseException:  # Ctrl-C too: nothing that was started stays behind
@@ -79,21 +80,24 @@ def unhealthy(plan: Plan) -> list[str]:
     return [f"{name}: {health.detail}" for name, health in answers if not health.ok]
 
 
-def _prepare(settings: Settings, reporter: Reporter) -> Plan:
+def _prepare(settings: Settings, reporter: Reporter, only: Collection[str]) -> Plan:
     home = settings.home
-    preflight.refuse_busy_http_port(settings)
-    if ensure_first_key(home):
-        reporter.say(f"made the first API key, for tenant default: {first_key_path(home)}")
+    serves = not only or "serve" in only
+    if serves:
+        preflight.refuse_busy_http_port(settings)
+        if ensure_first_key(home):
+            reporter.say(f"made the first API key, for tenant default: {first_key_path(home)}")
     ports, moved = preflight.stack_ports(home)
     if moved:
         reporter.say(f"taken by others meanwhile, so chosen anew: {', '.join(moved)} (see {home}/ports.json)")
-    with reporter.steps(2) as steps:
-        steps.begin("model", f"{settings.model.name}: looking for its weights")
-        files = preflight.ensure_model(settings, lambda what, share: steps.waiting("model", what, share))
-        steps.ready("model", f"{settings.model.name}, {files.version}, from {files.source}")
+    with reporter.steps(serves + 1) as steps:
+        if serves:
+            steps.begin("model", f"{settings.model.name}: looking for its weights")
+            files = preflight.ensure_model(settings, lambda what, share: steps.waiting("model", what, share))
+            steps.ready("model", f"{settings.model.name}, {files.version}, from {files.source}")
         broker = plan_broker(settings.kafka)
         steps.begin("kafka", f"preparing: {broker.kind}")
-        plan = build_plan(settings, broker, ports, short_run_dir(home))
+        plan = build_plan(settings, broker, ports, short_run_dir(home), only)
         steps.ready("kafka", f"{broker.kind} at {plan.bootstrap}")
     if broker.notice:
         reporter.say(f"note: {broker.notice}")
@@ -111,7 +115,7 @@ def _start(loaded: Loaded, plan: Plan, reporter: Reporter) -> None:
         return f"created {len(made)}: {', '.join(made)}" if made else "all there"
 
     starter = Starter(plan, supervisord, reporter, make_topics)
-    with reporter.steps(len(plan.components) + 1):
+    with reporter.steps(starter.steps):
         starter.run()
     pending = topics_pending(settings.home)
     pending.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from support.conventions import departures, exported
 from support.score_stack import DOUBLES, TRACE, P, Q, closed, end, request, tick
 
 from stream.wire import Event, FindingRecord, GapRecord, Signal, Tick, Verdict, partition_for
@@ -63,6 +64,9 @@ async def test_spans_join_the_trace_of_the_request_and_link_to_their_batch(lab):
         below = [s for s in spans if s.parent and s.parent.span_id == process.context.span_id]
         assert {s.name for s in below} == {"evaluate pii", "evaluate toxicity", "evaluate injection"}
         assert all(s.events[0].name == "gen_ai.evaluation.result" for s in below)
+        assert {s.attributes["weir.flagged"] for s in below} <= {True, False}
+    assert len([s for s in spans if s.attributes.get("weir.flagged")]) == 3  # the doubles flag digits, and r2 has none
+    assert departures(exported(spans)) == []
     assert {link.context.span_id for batch in batches for link in batch.links} == {s.context.span_id for s in processes}
     assert "5551234" not in repr([(s.attributes, [e.attributes for e in s.events]) for s in spans])
 

@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
+from support.conventions import departures, exported
 from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, Spool, small_bounds
 
@@ -261,6 +262,7 @@ async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, ship, spa
     await finish(stop, task)
     finished = {span.context.span_id: span for span in spans.get_finished_spans()}
     assert len(finished) == 2
+    assert departures(exported(finished.values())) == []
     origin = TraceParent.parse(TRACE)
     for (_, _, event), headers in zip(kafka.log, kafka.headers, strict=True):
         hops = [value for name, value in headers if name == "traceparent"]

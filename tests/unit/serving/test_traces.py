@@ -1,5 +1,6 @@
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import generate_latest
+from support.conventions import departures, exported
 from support.spool import events_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -27,6 +28,14 @@ async def test_the_clients_trace_goes_on_to_the_records(stack):
     events = [event for event in events_of(stack.home / "spool" / stack.recorder.source) if event.traceparent]
     assert {event.traceparent for event in events} == {f"00-{TRACE}-{chat.context.span_id:016x}-01"}
     assert {event.tracestate for event in events} == {"vendor=1"}
+
+
+async def test_spans_keep_to_the_conventions(stack):
+    await stack.client.post("/v1/chat/completions", json=CHAT | {"temperature": 0.5, "seed": 7})
+    await stack.client.post("/v1/completions", json={"model": "echo", "prompt": "a b", "stream": True})
+    spans = exported(stack.spans.get_finished_spans())
+    assert {span.name for span in spans if span.kind == "CLIENT"} == {"chat echo", "text_completion echo"}
+    assert departures(spans) == []
 
 
 async def test_a_bad_traceparent_begins_a_trace(stack):

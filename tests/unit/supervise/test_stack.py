@@ -5,7 +5,7 @@ import pytest
 from stream.settings import KafkaSettings
 from weir.broker.jars import ensure_jars
 from weir.broker.launch import BrokerLaunch, BrokerPlan, plan_broker, retention_bytes
-from weir.errors import BrokerError
+from weir.errors import BrokerError, StackError
 from weir.ports import PORT_NAMES
 from weir.settings import MlflowSection, Settings
 from weir.supervise import stack
@@ -24,9 +24,9 @@ def build(ports, tmp_path, monkeypatch):
 
     monkeypatch.setattr(stack, "launch_broker", launched)
 
-    def build(kind="apache", **sections):
+    def build(kind="apache", only=(), **sections):
         settings = Settings(home=tmp_path, **sections)
-        return stack.build_plan(settings, BrokerPlan(kind=kind), ports, Path("/tmp/weir-x"))
+        return stack.build_plan(settings, BrokerPlan(kind=kind), ports, Path("/tmp/weir-x"), only)
 
     return build
 
@@ -64,6 +64,26 @@ def test_every_process_of_ours_has_a_metrics_port_of_its_own(build):
     metrics = [one.metrics for one in build().components if one.name not in {"broker", "mlflow"}]
     assert all(metrics)
     assert len(set(metrics)) == len(metrics)
+
+
+def test_some_components_alone_wait_only_for_each_other(build):
+    plan = build(only=("ray", "serve"))
+    assert [one.name for one in plan.components] == ["ray", "serve"]
+    assert build(only=("mlflow",)).component("mlflow").after == []
+    assert build(only=("shipper",)).component("shipper").after == [stack.TOPICS]
+
+
+def test_a_component_that_there_is_none_of_is_refused(build):
+    with pytest.raises(StackError, match="no component shiper; it has ray, mlflow, serve, shipper"):
+        build("given", only=("shiper",))
+
+
+def test_a_fixed_metrics_port_is_one_process_s(build):
+    fixed = {"host": "0.0.0.0", "port": 9464}
+    serve = build(only=("ray", "serve"), metrics=fixed).component("serve")
+    assert (serve.metrics, serve.health_url) == ("127.0.0.1:9464", "http://127.0.0.1:9464/healthz")
+    with pytest.raises(StackError, match="9464, and serve, shipper, score, watch, ledger would all listen"):
+        build(metrics=fixed)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""Settings from files: ``WEIR_<SECTION>__<KEY>_FILE`` names the file that holds the value, as containers are given their secrets.
+
+What a variable holds is seen by whoever may list processes or inspect a container; a file has an owner.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from weir.errors import SettingsError
+
+__all__ = ["SUFFIX", "files_of", "read_files"]
+
+#: No key of Weir's ends in it.
+SUFFIX = "_FILE"
+
+
+def files_of(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Return {dotted key: variable} of the variables that name a file; a section and a key, as in ``kafka.sasl_password``."""
+    names = [name for name in environment if name.startswith(prefix) and name.endswith(SUFFIX)]
+    return {name.removeprefix(prefix).removesuffix(SUFFIX).lower().replace("__", "."): name for name in names}
+
+
+def read_files(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
+    """Return the values of those files as nested tables; a line's end at the end of a file is no part of its value.
+
+    Raises
+    ------
+    SettingsError
+        A file cannot be read, or the same key is set by a variable of its own too.
+    """
+    values: dict[str, Any] = {}
+    for key, name in files_of(environment, prefix).items():
+        direct = name.removesuffix(SUFFIX)
+        if direct in environment:
+            raise SettingsError(f"{key} is set by {direct} and by {name}; unset one of them")
+        *sections, last = key.split(".")
+        table = values
+        for section in sections:
+            table = table.setdefault(section, {})
+        table[last] = _read(name, environment[name])
+    return values
+
+
+def _read(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise SettingsError(
+            f"{name} names {path}, which cannot be read ({reason}); mend the path or its mode"
+        ) from None

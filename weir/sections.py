@@ -1,0 +1,50 @@
+"""Sections of the settings that are the command's own: traces, their local view, metrics, sentinels."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["MetricsSection", "MlflowSection", "SentinelSection", "TraceSection"]
+
+
+class TraceSection(BaseModel):
+    """``[trace]``: where spans go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: str = Field("", description="OTLP/HTTP traces URL; empty: the local MLflow, where it runs")
+    ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are kept")
+
+
+class MlflowSection(BaseModel):
+    """``[mlflow]``: the local trace view."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(True, description="start MLflow with the stack")
+    experiment: str = Field("0", description="experiment id that traces are filed under")
+
+
+class MetricsSection(BaseModel):
+    """``[metrics]``: where a process answers ``/metrics`` and ``/healthz``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="address to listen on; beyond loopback only where you say so")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="0: a free one, kept in ports.json; a number, for a process that has a container of its own"
+    )
+
+
+class SentinelSection(BaseModel):
+    """``[sentinel]``: Weir's own fixed prompts. Off by default: they spend the model's time, and who runs it decides that."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(
+        False, description="ask the fixed prompts, to tell a change of the model from one of its inputs"
+    )
+    every_seconds: Annotated[float, Field(ge=1)] = Field(
+        60, description="between two prompts; at most half of tenant _weir's alerts.resolve_after_seconds"
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="of an answer, at most")
