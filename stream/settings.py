@@ -54,10 +54,14 @@ class KafkaSettings(Section):
     retention_bytes: Count = Field(
         1024**3, description="kept per partition, in bytes (the embedded broker: at most 64 MiB)"
     )
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    sasl_username: str = ""
-    sasl_password: SecretStr = SecretStr("")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how clients connect"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="with a security_protocol of SASL"
+    )
+    sasl_username: str = Field("", description="who connects, with SASL")
+    sasl_password: SecretStr = Field(SecretStr(""), description="their password; best from the environment")
     ssl_cafile: str = Field("", description="CA bundle (PEM); empty takes the system's")
 
     @property
@@ -173,8 +177,8 @@ class TenantSettings(Section):
     sentinel: dict[str, Any] = Field(
         default_factory=dict, description="options of the sentinel detector; tenant _weir's count"
     )
-    alerts: AlertSettings = AlertSettings()
-    retraining: RetrainingSettings = RetrainingSettings()
+    alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
+    retraining: RetrainingSettings = Field(RetrainingSettings(), description="the gates of retraining")
 
 
 class WatchSettings(Section):

@@ -64,7 +64,10 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", case_sensitive=False
     )
 
-    home: Path = Path(".weir")
+    home: Path = Field(
+        Path(".weir"),
+        description="folder of everything that a running stack writes; beside weir.toml, else in the current folder",
+    )
     kafka: KafkaSettings = KafkaSettings()
     http: HttpSettings = HttpSettings()
     model: ModelSettings = ModelSettings()

@@ -31,6 +31,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "topics": ("weir.cli.topics", "topics", "The topics of Weir; create them."),
     "models": ("weir.cli.models", "models", "The models that are installed, their digests and sources."),
     "keys": ("weir.cli.keys", "keys", "API keys: create, list, revoke."),
+    "contract": ("weir.cli.contract", "contract", "The contract of the topics: AsyncAPI, JSON Schemas."),
     "config": ("weir.cli.config", "config", "The effective settings and where each comes from."),
 }
 

@@ -1,0 +1,139 @@
+"""The AsyncAPI 3.1 document: topics, who writes and reads what, headers, keys, examples.
+
+Specification: https://www.asyncapi.com/docs/reference/specification/v3.1.0, Kafka binding 0.5.0.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+from stream.contract.attributes import DEAD_LETTER_HEADERS, EVENT_HEADERS
+from stream.contract.examples import example
+from stream.contract.flow import CHANNELS, DEAD_LETTER, FLOW, KEYS, Step, channel_messages
+from stream.contract.schemas import Schema, components
+from stream.wire import EVENT_TYPES, Topic, TopicNames, topic_specs
+
+__all__ = ["asyncapi_document"]
+
+_BINDING = "0.5.0"
+_SCHEMAS = "#/components/schemas/{name}"
+_SERVER = "kafka"
+
+_DESCRIPTION = """\
+Weir's topics. Records are CloudEvents 1.0 in Kafka's binary mode: attributes in `ce_` headers, data as JSON in the value.
+
+Delivery is at least once; `ce_source` and `ce_id` say whether a record is a repeat. The contract grows and never changes: fields and types are
+added, none is renamed or removed, and a reader passes over what it does not know. Text of prompts and answers stands on the topic
+`inference` alone, and in a dead letter of a record that could not be read.
+
+Topic names and partition counts are settings (`[kafka] topic_prefix`, `partitions`, `stream_partitions`, `retention_hours`,
+`retention_bytes`); here are the defaults. What is joined shares key bytes, partition count and Kafka's default partitioner."""
+
+
+def asyncapi_document(names: TopicNames | None = None) -> dict[str, Any]:
+    """Return the document for topics of the default counts and retention, under `names`."""
+    topics = TopicNames() if names is None else names
+    return {
+        "asyncapi": "3.1.0",
+        "id": "urn:weir:events",
+        "info": {
+            "title": "Weir",
+            "version": version("weir-llm"),
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {_SERVER: _server()},
+        "channels": _channels(topics),
+        "operations": {_operation_id(step): _operation(step) for step in FLOW},
+        "components": {
+            "schemas": components(_SCHEMAS) | {"EventHeaders": EVENT_HEADERS, "DeadLetterHeaders": DEAD_LETTER_HEADERS},
+            "messages": {kind: _message(kind) for kind in EVENT_TYPES} | {DEAD_LETTER: _dead_letter()},
+        },
+    }
+
+
+def _server() -> dict[str, Any]:
+    return {
+        "host": "{bootstrap}",
+        "protocol": "kafka",
+        "description": "Apache Kafka 4, `[kafka] bootstrap_servers`; SASL and TLS as `[kafka] security_protocol` says.",
+        "variables": {"bootstrap": {"default": "127.0.0.1:9092", "description": "host:port of a broker"}},
+    }
+
+
+def _channels(names: TopicNames) -> dict[str, Any]:
+    specs = {topic.name: topic for topic in topic_specs(names)}
+    return {
+        channel.name: {
+            "address": getattr(names, channel.name),
+            "description": channel.description,
+            "servers": [{"$ref": f"#/servers/{_SERVER}"}],
+            "messages": {kind: {"$ref": f"#/components/messages/{kind}"} for kind in channel_messages(channel.name)},
+            "bindings": {"kafka": _topic(specs[getattr(names, channel.name)])},
+        }
+        for channel in CHANNELS
+    }
+
+
+def _topic(topic: Topic) -> dict[str, Any]:
+    return {
+        "topic": topic.name,
+        "partitions": topic.partitions,
+        "topicConfiguration": {
+            "cleanup.policy": [topic.cleanup_policy],
+            "retention.ms": topic.retention_ms,
+            "retention.bytes": topic.retention_bytes,
+            "max.message.bytes": topic.max_message_bytes,
+        },
+        "bindingVersion": _BINDING,
+    }
+
+
+def _operation_id(step: Step) -> str:
+    return f"{step.who}.{step.action}.{step.channel}"
+
+
+def _operation(step: Step) -> dict[str, Any]:
+    channel = f"#/channels/{step.channel}"
+    return {
+        "action": step.action,
+        "channel": {"$ref": channel},
+        "tags": [{"name": step.who}],
+        "messages": [{"$ref": f"{channel}/messages/{kind}"} for kind in step.messages],
+    }
+
+
+def _message(kind: str) -> dict[str, Any]:
+    struct = EVENT_TYPES[kind].__name__
+    headers = {"allOf": [{"$ref": "#/components/schemas/EventHeaders"}, _typed(kind)]}
+    return {
+        "name": kind,
+        "title": struct,
+        "contentType": "application/json",
+        "headers": headers,
+        "payload": {"$ref": _SCHEMAS.format(name=struct)},
+        "correlationId": {"location": "$message.header#/ce_correlationid"},
+        "bindings": {"kafka": _key(kind)},
+        "examples": [example(kind)],
+    }
+
+
+def _typed(kind: str) -> Schema:
+    return {"type": "object", "properties": {"ce_type": {"type": "string", "const": kind}}}
+
+
+def _key(kind: str) -> dict[str, Any]:
+    if not KEYS[kind]:
+        return {"bindingVersion": _BINDING}
+    return {"key": {"type": "string", "description": KEYS[kind]}, "bindingVersion": _BINDING}
+
+
+def _dead_letter() -> dict[str, Any]:
+    return {
+        "name": DEAD_LETTER,
+        "title": "DeadLetter",
+        "description": "A record that a stage could not read or process, key and value as they were: bytes of any kind.",
+        "contentType": "application/octet-stream",
+        "headers": {"$ref": "#/components/schemas/DeadLetterHeaders"},
+        "bindings": {"kafka": _key(DEAD_LETTER)},
+    }

@@ -1,0 +1,92 @@
+"""JSON Schemas of the data of every event, from the structs of ``stream.wire``.
+
+They describe and do not forbid: unknown fields are allowed, since the next version may add some, and so are unknown values of the
+fields whose known ones are listed.
+"""
+
+from inspect import cleandoc
+from typing import Any
+
+import msgspec
+
+from stream.wire import ABORTED_TYPE, EVENT_TYPES
+
+__all__ = ["DIALECT", "Schema", "components", "event_schema", "event_schemas"]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+Schema = dict[str, Any]
+
+#: Values that a field has today, by struct and field; a consumer must bear others.
+_KNOWN = {
+    ("RequestRecord", "operation"): ("chat", "text_completion"),
+    ("ResponseRecord", "operation"): ("chat", "text_completion"),
+    ("ResponseRecord", "status"): ("complete", "error", "cancelled", "aborted"),
+    ("ResponseRecord", "finish_reason"): ("stop", "length", "tool_calls", "content_filter"),
+    ("GapRecord", "reason"): ("full", "disk", "oversize", "damaged"),
+    ("Tick", "stage"): ("capture", "score", "watch"),
+    ("Verdict", "side"): ("input", "output"),
+    ("Signal", "side"): ("input", "output"),
+    ("FindingRecord", "side"): ("input", "output"),
+    ("AlertRecord", "side"): ("input", "output"),
+    ("AlertRecord", "state"): ("firing", "resolved"),
+    ("AlertRecord", "severity"): ("info", "warning", "critical"),
+    ("AlertRecord", "sentinels"): ("", "moved", "still"),
+    ("SilenceRecord", "side"): ("input", "output"),
+    ("RetrainingRecord", "state"): ("requested", "suppressed", "started", "completed", "promoted", "rolled_back"),
+}
+
+
+def components(ref_template: str) -> dict[str, Schema]:
+    """Return {struct: schema} of every event's data and what it holds; `ref_template` holds ``{name}``."""
+    structs = sorted(set(EVENT_TYPES.values()), key=lambda struct: struct.__name__)
+    _, found = msgspec.json.schema_components(structs, ref_template=ref_template)
+    return {name: _worded(name, schema) for name, schema in sorted(found.items())}
+
+
+def event_schemas() -> dict[str, Schema]:
+    """Return {event type: schema that stands alone}, in the order of the types' names."""
+    return {name: event_schema(name) for name in sorted(EVENT_TYPES)}
+
+
+def event_schema(event_type: str) -> Schema:
+    """Return the schema of one event's data, with everything that it refers to under ``$defs``."""
+    struct = EVENT_TYPES[event_type].__name__
+    every = components("#/$defs/{name}")
+    schema = every[struct]
+    needed = {name: every[name] for name in _referred(schema, every)}
+    head = {"$schema": DIALECT, "$id": f"urn:weir:event:{event_type}", "title": event_type}
+    body = {key: value for key, value in schema.items() if key != "title"}
+    if event_type == ABORTED_TYPE:
+        body["description"] = f"{body['description']}\n\nThis type is a request whose gateway or model replica died."
+    return head | body | ({"$defs": needed} if needed else {})
+
+
+def _worded(struct: str, schema: Schema) -> Schema:
+    """Return `schema` with its docstring's indentation taken off and the known values of its fields listed."""
+    worded = schema | {"description": cleandoc(schema.get("description", ""))}
+    worded["properties"] = {
+        field: what | {"examples": list(known)} if (known := _KNOWN.get((struct, field))) else what
+        for field, what in schema["properties"].items()
+    }
+    return worded
+
+
+def _referred(schema: Schema, every: dict[str, Schema]) -> list[str]:
+    """Return the names of what `schema` refers to, and of what those refer to."""
+    found: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        for name in _names(waiting.pop()):
+            if name not in found:
+                found.add(name)
+                waiting.append(every[name])
+    return sorted(found)
+
+
+def _names(node: Any) -> set[str]:
+    if isinstance(node, list):
+        return set().union(*map(_names, node)) if node else set()
+    if not isinstance(node, dict):
+        return set()
+    own = {node["$ref"].rpartition("/")[2]} if isinstance(node.get("$ref"), str) else set()
+    return own.union(*map(_names, node.values()))

@@ -1,0 +1,75 @@
+"""The committed contract is what the structs say, and AsyncAPI's own schema takes it."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from stream.contract import asyncapi_document, contract_files
+from stream.contract.flow import CHANNELS, FLOW, channel_messages
+from stream.wire import EVENT_TYPES, TopicNames, topic_specs
+
+ROOT = Path(__file__).parents[3]
+COMMITTED = ROOT / "docs" / "contract"
+OFFICIAL = jsonschema.Draft7Validator(
+    json.loads((Path(__file__).parent / "official" / "asyncapi-3.1.0.json").read_text())
+)
+DOCUMENT = asyncapi_document()
+
+
+def test_what_is_committed_is_what_the_structs_say():
+    files = {str(path.relative_to(COMMITTED)): path.read_text() for path in COMMITTED.rglob("*.json")}
+    assert files == contract_files(), "run `make reference` and commit docs/contract"
+
+
+def test_asyncapis_own_schema_takes_the_document():
+    assert [error.message for error in OFFICIAL.iter_errors(DOCUMENT)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        (("asyncapi",), "2.6.0"),
+        (("operations", "shipper.send.inference", "action"), "publish"),
+        (("channels", "inference", "bindings", "kafka", "partitions"), 0),
+        (("channels", "inference", "bindings", "kafka", "bindingVersion"), "0.9.0"),
+        (("components", "messages", "weir.alert.v1", "payloads"), {}),
+    ],
+)
+def test_asyncapis_own_schema_refuses_what_is_wrong(path, wrong):
+    document = json.loads(json.dumps(DOCUMENT))
+    place = document
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = wrong
+    assert list(OFFICIAL.iter_errors(document))
+
+
+def _references(node):
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+@pytest.mark.parametrize("name", sorted(contract_files()))
+def test_every_reference_leads_somewhere(name):
+    document = json.loads(contract_files()[name])
+    for reference in set(_references(document)):
+        place = document
+        for part in reference.removeprefix("#/").split("/"):
+            assert part in place, reference
+            place = place[part]
+
+
+def test_every_topic_and_every_event_is_in_the_flow():
+    names = TopicNames()
+    assert {getattr(names, channel.name) for channel in CHANNELS} == {topic.name for topic in topic_specs(names)}
+    assert set(EVENT_TYPES) <= {kind for channel in CHANNELS for kind in channel_messages(channel.name)}
+    assert all(DOCUMENT["channels"][channel.name]["messages"] for channel in CHANNELS)
+    assert len(DOCUMENT["operations"]) == len(FLOW)

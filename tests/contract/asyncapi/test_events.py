@@ -1,0 +1,93 @@
+"""What stands on the topics fits the published schemas: golden bytes, examples, and what capture writes."""
+
+import base64
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from prometheus_client import CollectorRegistry
+
+from serving.capture.cursor import Cursor
+from serving.capture.reader import SpoolReader
+from serving.capture.recorder import Recorder
+from serving.capture.segment import Kind, record_of
+from serving.settings import CaptureSettings
+from stream.contract import event_schema
+from stream.contract.attributes import EVENT_HEADERS
+from stream.contract.examples import example
+from stream.wire import EVENT_TYPES, Feedback, Message, RequestRecord, ResponseRecord, decode
+
+GOLDEN = sorted((Path(__file__).parents[1] / "wire" / "golden" / "v1").glob("*.json"))
+WHERE = {"request_id": "r1", "tenant": "acme", "model": "m"}
+
+
+def fits(headers, payload):
+    jsonschema.validate(headers, EVENT_HEADERS, cls=jsonschema.Draft202012Validator)
+    schema = event_schema(headers["ce_type"])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(payload, schema, cls=jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_golden_bytes_fit(path):
+    raw = json.loads(path.read_text())
+    fits(dict(raw["headers"]), json.loads(base64.b64decode(raw["value"])))
+
+
+@pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
+def test_examples_fit_and_decode(kind):
+    shown = example(kind)
+    fits(shown["headers"], shown["payload"])
+    headers = [(name, value.encode()) for name, value in shown["headers"].items()]
+    assert decode(json.dumps(shown["payload"]).encode(), headers).type == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("weir.alert.v1", {"opened_at": "now"}),
+        ("weir.verdict.v1", {"spans": [{"start": 0}]}),
+        ("weir.inference.request.v1", {"messages": [{"role": "user", "content": 3}]}),
+        ("weir.retraining.v1", {"data": {"from": {}}}),
+    ],
+)
+def test_what_the_codec_refuses_the_schema_refuses(kind, change):
+    shown = example(kind)
+    with pytest.raises(jsonschema.ValidationError):
+        fits(shown["headers"], shown["payload"] | change)
+
+
+def test_unknown_fields_and_headers_fit():
+    shown = example("weir.alert.v1")
+    fits(shown["headers"] | {"ce_tomorrow": "x"}, shown["payload"] | {"tomorrow": 1})
+
+
+async def test_what_capture_writes_fits(tmp_path):
+    recorder = Recorder(root=tmp_path, settings=CaptureSettings(), registry=CollectorRegistry())
+    recorder.start()
+    await recorder.request(
+        RequestRecord(**WHERE, messages=(Message(role="user", content="Grüße"),), parameters={"seed": None}),
+        traceparent="",
+    )
+    await recorder.end(ResponseRecord(**WHERE, status="complete", text="Hallo", finish_reason="stop"))
+    await recorder.request(RequestRecord(**WHERE | {"request_id": "r2"}), traceparent="")
+    await recorder.feedback(Feedback(request_id="r1", tenant="acme", rating="up"))
+    source = recorder.source
+    recorder.close()
+
+    reader = SpoolReader(tmp_path / source, Cursor())
+    items = reader.read()
+    reader.close()
+    records = [record_of(item.frame) for item in items if item.frame.kind != Kind.HEAD]
+    for record in records:
+        fits({name: value.decode() for name, value in record.headers}, json.loads(record.value))
+    types = {dict(record.headers)["ce_type"].decode() for record in records}
+    assert types == {
+        "weir.inference.request.v1",
+        "weir.inference.response.v1",
+        "weir.inference.aborted.v1",
+        "weir.feedback.v1",
+        "weir.tick.v1",
+        "weir.closed.v1",
+    }

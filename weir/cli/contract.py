@@ -1,0 +1,36 @@
+"""``weir contract``."""
+
+from pathlib import Path
+
+import click
+
+from stream.contract import asyncapi_document, contract_files, event_schemas
+from stream.contract.files import printed
+from weir.errors import SettingsError
+
+__all__ = ["contract"]
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["asyncapi", "schemas"]), default="asyncapi")
+@click.option("--write", "folder", type=click.Path(path_type=Path), help="Write every file of the contract there.")
+def contract(what: str, folder: Path | None) -> None:
+    """Print the contract of the topics: an AsyncAPI 3.1 document, or the JSON Schemas of the events.
+
+    \b
+    Examples:
+      weir contract > weir.asyncapi.json
+      weir contract schemas | jq '."weir.alert.v1"'
+      weir contract --write docs/contract
+    """  # noqa: D301 - click's \b keeps the lines as they are
+    if folder is None:
+        click.echo(printed(asyncapi_document() if what == "asyncapi" else event_schemas()), nl=False)
+        return
+    try:
+        for name, text in contract_files().items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be written: {error.strerror}; name another folder") from None
+    click.echo(f"{len(contract_files())} files in {folder}")

@@ -1,0 +1,158 @@
+"""The reference of the settings as a page: every key with its default, its bounds, its variable and what it does.
+
+Why this exists: the settings say all that of themselves, so the page is generated (``weir config --reference``, docs/configuration.md) and a
+test fails where it is not the settings' own.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from inspect import cleandoc
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from stream.settings import TenantSettings
+from weir.settings import Settings
+
+__all__ = ["reference"]
+
+_HEAD = """\
+# Configuration
+
+Generated from the settings by `make reference`; do not edit it.
+
+Built-in defaults, then `weir.toml` (or the file that `WEIR_CONFIG` names), then the environment: `WEIR_<SECTION>__<KEY>`, lists and tables as JSON.
+`weir config` prints what is in force and where each value comes from. An unknown key or a value out of its bounds is an error that names it;
+settings are read once, at the start of each process.
+
+Beside these: `WEIR_CONFIG` names the file, and `WEIR_HOME` the folder that a running stack writes to (`home` in the file)."""
+
+_TENANTS = """\
+## `[tenants."NAME"]`
+
+What may differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); all that match are laid over each other in their order, the last wins. Times are of
+the log. Keys of `alerts` and `retraining` stand in tables of their own: `[tenants."acme".alerts]`."""
+
+_OPTIONS = """\
+## `[detectors.options.NAME]`
+
+Options of the detectors of texts, for every tenant."""
+
+_STREAM_OPTIONS = """\
+## Options of the detectors of streams
+
+`drift` and `anomaly` by tenant (`[tenants."acme".drift]`); `sentinel` for Weir's own tenant (`[tenants._weir.sentinel]`)."""
+
+_COLUMNS = ("Key", "Default", "Allowed", "What")
+_EXCLUSIVE = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+
+
+def reference() -> str:
+    """Return the page, as Markdown."""
+    parts = [_HEAD, *_sections(), _TENANTS, _tenant_table(), *_detectors()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sections() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield f"## `[{name}]`\n\n{_about(section)}"
+            yield _table(("Key", "Variable", *_COLUMNS[1:]), _rows(section, f"WEIR_{name.upper()}__"))
+
+
+def _about(section: type[BaseModel]) -> str:
+    """Return the first line of a section's docstring, less the name of its table."""
+    line = cleandoc(section.__doc__ or "").splitlines()[0]
+    return re.sub(r"^``\[[a-z]+\]``: (.)", lambda found: found[1].upper(), line).replace("``", "`")
+
+
+def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
+    properties = section.model_json_schema()["properties"]
+    for key, field in section.model_fields.items():
+        yield (
+            f"`{key}`",
+            f"`{prefix}{key.upper()}`",
+            _default(field),
+            _allowed(properties[key]),
+            field.description or "",
+        )
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    return _value("" if isinstance(default, SecretStr) else default)
+
+
+def _value(default: Any) -> str:
+    if default is msgspec.UNSET or default is msgspec.NODEFAULT:
+        return "must be given"
+    if isinstance(default, str) and not default:
+        return "empty"
+    return f"`{json.dumps(default, default=str)}`"
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """Return the bounds of a JSON Schema in words, or its type."""
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_allowed(one) for one in schema["anyOf"])
+    kind = str(schema.get("type", "any")).replace("null", "none").replace("object", "table").replace("array", "list")
+    bounds = [f"{sign} {schema[bound]:g}" for bound, sign in _EXCLUSIVE.items() if bound in schema]
+    if pattern := schema.get("pattern"):
+        bounds.append(f"`{pattern}`".replace("|", r"\|"))
+    return ", ".join([kind, *bounds])
+
+
+def _tenant_table() -> str:
+    rows: list[tuple[str, ...]] = []
+    for key, field in TenantSettings.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            rows += [(f"`{key}.{name[1:]}", *rest) for name, _, *rest in _rows(inner, "")]
+        else:
+            schema = TenantSettings.model_json_schema()["properties"][key]
+            rows.append((f"`{key}`", _default(field), _allowed(schema), field.description or ""))
+    return _table(_COLUMNS, rows)
+
+
+def _detectors() -> Iterator[str]:
+    from detectors.registry import STREAM, TEXT  # noqa: PLC0415 - about a second
+
+    for head, found in ((_OPTIONS, TEXT), (_STREAM_OPTIONS, STREAM)):
+        yield head
+        for name, detector in found.items():
+            yield f"### `{name}`"
+            yield _table(_COLUMNS, _options(detector.config_type))
+
+
+def _options(struct: type[msgspec.Struct]) -> Iterator[tuple[str, ...]]:
+    """Yield a row an option; what each does is its entry under ``Attributes`` in the docstring."""
+    (_, schemas) = msgspec.json.schema_components([struct])
+    properties, told = schemas[struct.__name__]["properties"], _attributes(struct)
+    for field in msgspec.structs.fields(struct):
+        default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory
+        default = default() if callable(default) else default
+        yield f"`{field.name}`", _value(default), _allowed(properties[field.encode_name]), told.get(field.name, "")
+
+
+def _attributes(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Return {name: text} of the ``Attributes`` section of a NumPy docstring."""
+    _, _, section = cleandoc(struct.__doc__ or "").partition("Attributes\n----------\n")
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            names = line.split(", ")
+        for name in names if line.startswith(" ") else ():
+            found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+    return {name: text.replace("``", "`").replace("|", r"\|") for name, text in found.items()}
+
+
+def _table(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> str:
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
