@@ -112,7 +112,7 @@ def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
         stream=asked.generation.stream,
         status=status,
         text=text,
-        context=context_of(asked.generation, context_characters) if text else (),
+        context=context_of(_prompt(asked.generation), context_characters) if text else (),
         finish_reason=last.finish_reason,
         usage=Usage(prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens),
         latency_seconds=latency_seconds,
@@ -122,14 +122,20 @@ def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
     )
 
 
-def context_of(generation: Generation, most: int) -> tuple[Message, ...]:
-    """Return the last messages of a prompt, oldest first: ``most`` characters, the oldest of them cut at its end."""
+def _prompt(generation: Generation) -> tuple[Message, ...]:
+    return tuple(
+        Message(role=role, content=content) for role, content in generation.messages or (("user", generation.prompt),)
+    )
+
+
+def context_of(messages: tuple[Message, ...], most: int) -> tuple[Message, ...]:
+    """Return the last of `messages`, oldest first: ``most`` characters, the oldest of them cut at its end."""
     kept: list[Message] = []
-    for role, content in reversed(generation.messages or (("user", generation.prompt),)):
+    for message in reversed(messages):
         if most <= 0:
             break
-        kept.append(Message(role=role, content=content[:most]))
-        most -= len(content)
+        kept.append(msgspec.structs.replace(message, content=message.content[:most]))
+        most -= len(message.content)
     return tuple(reversed(kept))
 
 

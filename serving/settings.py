@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CaptureSettings", "HttpSettings", "ModelSettings"]
+__all__ = ["CaptureSettings", "HttpSettings", "IntakeSettings", "ModelSettings"]
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -74,3 +74,21 @@ class CaptureSettings(Section):
     sync_seconds: Seconds = Field(0.05, description="power loss may take so much of the tail")
     tick_seconds: Seconds = Field(1.0, description="how often the source says how far its time has come")
     end_reserve_bytes: Count = Field(512 * _KIB, description="room kept for the end of each request that is under way")
+
+
+class IntakeSettings(Section):
+    """``[intake]``: what other gateways served, KServe's events and LiteLLM's logs; off by default."""
+
+    enabled: bool = Field(False, description="start the intake with the stack")
+    host: str = Field("127.0.0.1", description="address to listen on; beyond loopback only where you say so")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(8010, description="port to listen on")
+    max_body_bytes: Count = Field(
+        16 * _KIB**2, description="larger bodies get 413; LiteLLM sends up to 512 logs in one"
+    )
+    pair_seconds: Seconds = Field(
+        60, description="how long a half from KServe waits for the other; then it is recorded alone"
+    )
+    held_limit: Count = Field(100_000, description="halves that wait, at most; more get 503 with Retry-After")
+    remember_hours: Annotated[float, Field(gt=0)] = Field(
+        24, description="how long an exchange that is sent again is known"
+    )

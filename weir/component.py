@@ -17,6 +17,7 @@ import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from serving.errors import ServingError
 from stream.telemetry import MetricsServer, Pages, TraceSettings, tracer_provider
 from weir.client import effective_kafka
 from weir.errors import SettingsError, WeirError
@@ -198,6 +199,32 @@ def _sentinel(process: Process) -> int:
     return _run_async(process, sentinel.run)
 
 
+def _intake(process: Process) -> int:
+    from serving.intake import run_intake
+    from serving.intake.exchange import Owed
+
+    settings = process.settings
+    detectors = settings.detectors
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_intake(
+            home=process.home,
+            settings=settings.intake,
+            capture=settings.capture,
+            owed=Owed(input=detectors.input, output=detectors.output, context_characters=detectors.context_characters),
+            registry=process.registry,
+            tracer_provider=process.tracer,
+            stop=stop,
+            health=process.health,
+        )
+
+    try:
+        return _run_async(process, work)
+    except ServingError as error:
+        logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - an answer, not a bug
+        return 2
+
+
 def _run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     async def main_task() -> None:
         stop = asyncio.Event()
@@ -241,6 +268,7 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
     "watch": _watch,
     "ledger": _ledger,
     "sentinel": _sentinel,
+    "intake": _intake,
 }
 
 

@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
-from serving.settings import CaptureSettings, HttpSettings, ModelSettings
+from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.settings import (
     DetectorSettings,
     KafkaSettings,
@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     model: ModelSettings = ModelSettings()
     capture: CaptureSettings = CaptureSettings()
+    intake: IntakeSettings = IntakeSettings()
     detectors: DetectorSettings = DetectorSettings()
     score: ScoreSettings = ScoreSettings()
     watch: WatchSettings = WatchSettings()

@@ -40,6 +40,8 @@ class Recorder:
         Where its metrics go.
     clock
         Of event times; the wall clock, never going back, by default.
+    kind
+        What its source is named after: ``gateway``, ``intake``.
 
     Examples
     --------
@@ -50,9 +52,16 @@ class Recorder:
     """
 
     def __init__(
-        self, *, root: Path, settings: CaptureSettings, registry: CollectorRegistry, clock: SourceClock | None = None
+        self,
+        *,
+        root: Path,
+        settings: CaptureSettings,
+        registry: CollectorRegistry,
+        clock: SourceClock | None = None,
+        kind: str = "gateway",
     ) -> None:
         self._root = root
+        self._kind = kind
         self._settings = settings
         self._metrics = RecorderMetrics(registry, settings.limit_bytes)
         self._clock = clock
@@ -65,7 +74,7 @@ class Recorder:
 
     @property
     def source(self) -> str:
-        """The name of this process's spool, ``gateway-<hex>``; "" before :meth:`start`."""
+        """The name of this process's spool, ``<kind>-<hex>``; "" before :meth:`start`."""
         return self._source
 
     def start(self) -> None:
@@ -76,7 +85,7 @@ class Recorder:
         SpoolUnavailable
             The directory cannot be made or written; the message names it and the remedy.
         """
-        self._source, directory, self._lock = create_source(self._root)
+        self._source, directory, self._lock = create_source(self._root, self._kind)
         try:
             self._writer = SpoolWriter(directory, self._source, bounds=_bounds(self._settings), clock=self._clock)
             self._writer.tick()

@@ -2,11 +2,9 @@
 
 from stream.contract.schemas import Schema
 from stream.wire.codec import CONTENT_TYPE
+from stream.wire.semconv import SEVERITY_NUMBERS
 
-__all__ = ["DEAD_LETTER_HEADERS", "EVENT_HEADERS", "SEVERITIES"]
-
-#: OpenTelemetry's severity numbers.
-SEVERITIES = {"info": "9", "warning": "13", "critical": "17"}
+__all__ = ["DEAD_LETTER_HEADERS", "EVENT_HEADERS"]
 
 
 def _text(description: str, **more: object) -> Schema:
@@ -30,8 +28,10 @@ EVENT_HEADERS: Schema = {
         "ce_traceparent": _text("W3C trace context of its origin; a plain `traceparent` header is of the hop."),
         "ce_tracestate": _text("W3C trace state of its origin."),
         "ce_partitionkey": _text("The record's key, as text."),
-        "ce_severitynumber": _text("OpenTelemetry severity number.", examples=list(SEVERITIES.values())),
-        "ce_severitytext": _text("Severity in words.", examples=list(SEVERITIES)),
+        "ce_severitynumber": _text(
+            "OpenTelemetry severity number.", examples=[str(number) for number in SEVERITY_NUMBERS.values()]
+        ),
+        "ce_severitytext": _text("Severity in words.", examples=list(SEVERITY_NUMBERS)),
         "ce_dataclassification": _text("Classification of the data; reserved."),
         "ce_dataref": _text("Where data that is kept elsewhere is found; reserved."),
         "content-type": _text("Media type of the value.", const=CONTENT_TYPE.decode()),

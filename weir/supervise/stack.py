@@ -55,6 +55,7 @@ def build_plan(
         serve,
         *(_worker(name, settings.metrics, ports[name], ready) for name, ready in _WORKERS.items()),
         *([_sentinel(settings.metrics, ports)] if settings.sentinel.enabled else []),
+        *([_intake(settings, ports)] if settings.intake.enabled else []),
     ]
     chosen = _chosen(components, only)
     _refuse_shared_port(chosen, settings.metrics)
@@ -149,6 +150,16 @@ def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> tuple[
 def _sentinel(metrics: MetricsSection, ports: dict[str, int]) -> Component:
     """Return who asks the fixed prompts, once the endpoint answers."""
     return msgspec.structs.replace(_worker("sentinel", metrics, ports["sentinel"], 60.0), after=["serve"])
+
+
+def _intake(settings: Settings, ports: dict[str, int]) -> Component:
+    """Return what takes other gateways' logs; like a gateway it writes its spool whether Kafka is there or not."""
+    return msgspec.structs.replace(
+        _worker("intake", settings.metrics, ports["intake"], 60.0),
+        address=f"http://{settings.intake.host}:{settings.intake.port}/intake",
+        after=[],
+        niceness=0,
+    )
 
 
 def _worker(name: str, where: MetricsSection, port: int, ready_seconds: float) -> Component:

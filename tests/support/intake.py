@@ -1,0 +1,183 @@
+"""Payloads as LiteLLM 1.110 and KServe's logger send them, and an intake in process over a real spool."""
+
+import base64
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+
+from serving.auth import KeyRing
+from serving.capture.recorder import Recorder
+from serving.intake import Desk, Intake
+from serving.intake.exchange import Owed
+from serving.settings import CaptureSettings, IntakeSettings
+from stream.wire import RequestRecord, ResponseRecord
+from support.gateway import KEY, write_keys
+from support.spool import events_of
+
+OWED = Owed(input=("pii", "toxicity"), output=("pii",), context_characters=20)
+SOURCE = "http://localhost:9081/"
+
+
+def litellm_payload(**changes):
+    """Return a StandardLoggingPayload of a chat that succeeded; what no reader needs is left in, as LiteLLM sends it."""
+    payload = {
+        "id": "chatcmpl-CxQ1",
+        "litellm_call_id": "b980db26-9512-45cc-b1da-c511a363b83f",
+        "trace_id": "1fb7d8b2-6f6d-4f5b-9d0c-1f7a37a0d7c1",
+        "session_id": None,
+        "call_type": "acompletion",
+        "cache_hit": False,
+        "stream": True,
+        "status": "success",
+        "status_fields": {"llm_api_status": "success", "guardrail_status": "not_run"},
+        "custom_llm_provider": "openai",
+        "saved_cache_cost": 0.0,
+        "startTime": 1767225600.25,
+        "endTime": 1767225601.5,
+        "completionStartTime": 1767225600.75,
+        "response_time": 0.5,
+        "model": "gpt-4o-mini-2024-07-18",
+        "metadata": {
+            "user_api_key_hash": "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b",
+            "user_api_key_alias": "search-team",
+            "requester_metadata": {"conversation_id": "c-17"},
+            "requester_custom_headers": {},
+            "usage_object": {"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20},
+        },
+        "cache_key": None,
+        "response_cost": 2.85e-05,
+        "total_tokens": 20,
+        "prompt_tokens": 14,
+        "completion_tokens": 6,
+        "request_tags": ["User-Agent: python"],
+        "end_user": "",
+        "api_base": "https://api.openai.com",
+        "model_group": "gpt-4o-mini",
+        "model_id": "cb41bc03f4c33d310019bae8c5afdb1af0a8f97b",
+        "requester_ip_address": "10.0.0.7",
+        "messages": [
+            {"role": "system", "content": "Answer in one sentence."},
+            {"role": "user", "content": [{"type": "text", "text": "Mail me at ann.lee@example.org"}]},
+        ],
+        "response": {
+            "id": "chatcmpl-CxQ1",
+            "created": 1767225601,
+            "model": "gpt-4o-mini-2024-07-18",
+            "object": "chat.completion",
+            "choices": [
+                {
+                    "finish_reason": "stop",
+                    "index": 0,
+                    "message": {"content": "I cannot send mail.", "role": "assistant", "tool_calls": None},
+                }
+            ],
+            "usage": {"completion_tokens": 6, "prompt_tokens": 14, "total_tokens": 20},
+        },
+        "model_parameters": {"temperature": 0.2, "stream": True, "max_tokens": 64},
+        "hidden_params": {"model_id": None, "cache_key": None, "api_base": "https://api.openai.com"},
+        "model_map_information": {"model_map_key": "gpt-4o-mini", "model_map_value": None},
+        "error_str": None,
+        "error_information": {"error_code": "", "error_class": "", "llm_provider": "", "traceback": ""},
+    }
+    return payload | changes
+
+
+def litellm_failure(**changes):
+    """Return a StandardLoggingPayload of a call that failed; its message quotes the prompt, as a provider's may."""
+    failed = {
+        "id": "7d1c",
+        "status": "failure",
+        "response": {},
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "error_str": "litellm.RateLimitError: ... prompt was: Mail me at ann.lee@example.org",
+        "error_information": {
+            "error_code": "429",
+            "error_class": "RateLimitError",
+            "llm_provider": "openai",
+            "traceback": "...",
+            "error_message": "prompt was: Mail me at ann.lee@example.org",
+        },
+    }
+    return litellm_payload(**(failed | changes))
+
+
+def kserve_headers(half, identity="0009174a-24a8-4603-b098-09c8799950e9", **changes):
+    """Return the headers of an event as KServe's logger sends them: binary mode, the request's content type on both halves."""
+    return {
+        "ce-specversion": "1.0",
+        "ce-id": identity,
+        "ce-source": SOURCE,
+        "ce-type": f"org.kubeflow.serving.inference.{half}",
+        "ce-time": {"request": "2026-01-01T00:00:00.5Z", "response": "2026-01-01T00:00:02Z"}.get(half, ""),
+        "ce-inferenceservicename": "qwen",
+        "ce-namespace": "chat",
+        "ce-component": "predictor",
+        "ce-endpoint": "default",
+        "ce-metadata": '{"X-Weir-Conversation-Id":["c-9"]}',
+        "content-type": "application/json",
+    } | changes
+
+
+def kserve_structured(half, data, *, coded=False, **changes):
+    """Return a structured event."""
+    attributes = {name[3:]: value for name, value in kserve_headers(half, **changes).items() if name.startswith("ce-")}
+    if coded:
+        return attributes | {"data_base64": base64.b64encode(data).decode()}
+    return attributes | {"data": data}
+
+
+class RunningIntake:
+    """An intake in process; `sent` posts to it, `events` reads the spool."""
+
+    def __init__(self, home, recorder, desk, app, *, registry, exporter):
+        self.home, self.recorder, self.desk, self.app = home, recorder, desk, app
+        self.registry, self.exporter = registry, exporter
+
+    async def sent(self, path, *, key=KEY, **options):
+        transport = httpx.ASGITransport(app=self.app)
+        headers = {"authorization": f"Bearer {key}"} | options.pop("headers", {})
+        async with httpx.AsyncClient(transport=transport, base_url="http://intake") as client:
+            return await client.post(path, headers=headers, **options)
+
+    def events(self, kind=(RequestRecord, ResponseRecord)):
+        found = [event for path in (self.home / "spool").glob("intake-*") for event in events_of(path)]
+        return [event for event in found if isinstance(event.data, kind)]
+
+    def exchanges(self):
+        """Return {request id: (request, end)} of the spool."""
+        requests = {event.data.request_id: event.data for event in self.events(RequestRecord)}
+        ends = {event.data.request_id: event.data for event in self.events(ResponseRecord)}
+        assert requests.keys() == ends.keys()
+        return {name: (requests[name], ends[name]) for name in requests}
+
+    def only(self):
+        """Return the one exchange of the spool."""
+        ((_, pair),) = self.exchanges().items()
+        return pair
+
+    def count(self, name, **labels):
+        return self.registry.get_sample_value(name, labels) or 0
+
+
+@asynccontextmanager
+async def intake(home: Path, *, capture=None, settings=None, **desk):
+    """Run an intake over `home`."""
+    home.mkdir(exist_ok=True)
+    write_keys(home / "keys.json", ("k_1", "acme", KEY, None), ("k_2", "other", "weir-other-key", None))
+    registry, exporter, provider = CollectorRegistry(), InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    refusing = (capture or CaptureSettings()).model_copy(update={"on_full": "reject"})
+    with Recorder(root=home / "spool", settings=refusing, registry=registry, kind="intake") as recorder:
+        tracer = provider.get_tracer("test")
+        table = Desk(home / "intake" / "desk.sqlite", recorder, OWED, tracer=tracer, registry=registry, **desk)
+        app = Intake(settings or IntakeSettings(), table, KeyRing(home / "keys.json"), registry)
+        try:
+            yield RunningIntake(home, recorder, table, app, registry=registry, exporter=exporter)
+        finally:
+            table.close()

@@ -1,0 +1,191 @@
+"""From HTTP to the spool: what is taken, known again, held, refused; and what a kill leaves."""
+
+import asyncio
+import base64
+import json
+
+import pytest
+from support.gateway import KEY
+from support.intake import intake, kserve_headers, litellm_failure, litellm_payload
+
+from serving.capture.balance import read_balance
+from serving.settings import CaptureSettings, IntakeSettings
+from stream.wire import ErrorInfo
+from stream.wire.trace import TraceParent
+
+ASKED = {"model": "qwen-2", "messages": [{"role": "user", "content": "Mail me at ann.lee@example.org"}]}
+ANSWERED = {"choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}]}
+
+
+async def kserve(running, half, body, **changes):
+    return await running.sent("/intake/kserve", json=body, headers=kserve_headers(half, **changes))
+
+
+async def test_a_batch_of_logs_is_in_the_spool_when_it_is_answered(tmp_path):
+    async with intake(tmp_path / "home") as running:
+        answer = await running.sent("/intake/litellm", json=[litellm_payload(), litellm_failure()])
+        assert (answer.status_code, answer.json()) == (200, {"object": "intake", "accepted": 2, "repeated": 0})
+        assert {end.status for _, end in running.exchanges().values()} == {"complete", "error"}
+        assert running.recorder.balance().accepted == 4
+        spans = {span.attributes["weir.request_id"]: span for span in running.exporter.get_finished_spans()}
+        for event in running.events():
+            span = spans[event.correlationid]
+            assert TraceParent.parse(event.traceparent).trace_id == f"{span.context.trace_id:032x}"
+            assert span.start_time == 1767225600_250_000_000
+        assert len({span.context.trace_id for span in spans.values()}) == 2
+
+
+async def test_a_log_that_is_sent_again_is_known_again_after_a_restart_too(tmp_path):
+    async with intake(tmp_path / "home") as running:
+        await running.sent("/intake/litellm", json=[litellm_payload()])
+        answer = await running.sent("/intake/litellm", json=[litellm_payload(), litellm_payload(id="another")])
+        assert answer.json() | {"object": ""} == {"object": "", "accepted": 1, "repeated": 1}
+    async with intake(tmp_path / "home") as running:
+        answer = await running.sent("/intake/litellm", json=litellm_payload())
+        assert answer.json()["repeated"] == 1
+        assert len(running.exchanges()) == 2
+
+
+@pytest.mark.parametrize("order", [("request", "response"), ("response", "request")])
+async def test_two_halves_make_one_exchange_in_either_order(tmp_path, order):
+    bodies = {"request": ASKED, "response": ANSWERED}
+    async with intake(tmp_path / "home") as running:
+        for half in order:
+            assert running.events() == []
+            assert (await kserve(running, half, bodies[half])).json()["accepted"] == 1
+        request, end = running.only()
+        assert (request.text(), request.owed) == ("Mail me at ann.lee@example.org", ("pii", "toxicity"))
+        assert (end.text, end.status, end.owed) == ("ho", "complete", ("pii",))
+        assert running.desk.held == 0
+        assert (await kserve(running, "response", ANSWERED)).json()["repeated"] == 1
+
+
+async def test_a_held_half_outlives_the_process_and_its_text_leaves_the_disk_when_it_is_recorded(tmp_path):
+    home = tmp_path / "home"
+    async with intake(home) as running:
+        assert (await kserve(running, "request", ASKED)).status_code == 200
+        assert (await kserve(running, "request", ASKED)).json()["repeated"] == 1
+    async with intake(home) as running:
+        assert running.count("weir_intake_held_halves") == 1
+        await kserve(running, "response", ANSWERED)
+        assert running.only()[0].text() == "Mail me at ann.lee@example.org"
+    assert b"ann.lee" not in (home / "intake" / "desk.sqlite").read_bytes()
+
+
+async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):
+    async with intake(tmp_path / "home", pair_seconds=0) as running:
+        await kserve(running, "request", ASKED, identity="asked")
+        await kserve(running, "response", ANSWERED, identity="answered")
+        assert await running.desk.settle() == 2
+        ends = {request.text(): end for request, end in running.exchanges().values()}
+        unanswered, unasked = ends["Mail me at ann.lee@example.org"], ends[""]
+        assert (unanswered.status, unanswered.error) == ("error", ErrorInfo(kind="no_answer_told", status=502))
+        assert (unasked.status, unasked.text, unasked.model) == ("complete", "ho", "qwen")
+        late = await kserve(running, "response", ANSWERED, identity="asked")
+        assert late.json()["repeated"] == 1, "its exchange has ended"
+
+
+async def test_a_half_waits_while_it_may(tmp_path):
+    async with intake(tmp_path / "home", pair_seconds=60) as running:
+        await kserve(running, "request", ASKED)
+        assert await running.desk.settle() == 0
+        assert running.desk.held == 1
+
+
+async def test_what_can_be_read_is_taken_whatever_its_neighbours_are(tmp_path):
+    async with intake(tmp_path / "home") as running:
+        answer = await running.sent("/intake/litellm", json=[{"id": "x"}, litellm_payload(), 7])
+        body = answer.json()
+        assert (answer.status_code, body["accepted"], body["refused"]) == (422, 1, 2)
+        assert [one["index"] for one in body["refusals"]] == [0, 2]
+        assert "2 of the items cannot be read, the first at index 0: status is neither" in body["error"]["message"]
+        assert running.count("weir_intake_items_total", format="litellm", outcome="refused") == 2
+        running.only()
+
+
+async def test_a_full_spool_refuses_and_takes_the_rest_when_it_is_sent_again(tmp_path):
+    tight = CaptureSettings(limit_bytes=160_000, end_reserve_bytes=30_000, segment_bytes=20_000)
+    batch = [litellm_payload(id=f"l{number}", response="x" * 20_000) for number in range(8)]
+    async with intake(tmp_path / "home", capture=tight) as running:
+        answer = await running.sent("/intake/litellm", json=batch)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        taken = len(running.exchanges())
+        assert 0 < taken < 8
+        assert running.recorder.balance().shed == 0
+    async with intake(tmp_path / "home") as running:
+        answer = await running.sent("/intake/litellm", json=batch)
+        assert answer.json() | {"object": ""} == {"object": "", "accepted": 8 - taken, "repeated": taken}
+        assert len(running.exchanges()) == 8
+        assert read_balance(tmp_path / "home" / "spool").accepted == 16
+
+
+async def test_halves_are_bounded(tmp_path):
+    async with intake(tmp_path / "home", held_limit=1) as running:
+        await kserve(running, "request", ASKED, identity="a")
+        answer = await kserve(running, "request", ASKED, identity="b")
+        assert answer.status_code == 503
+        assert "1 halves of exchanges wait for the other, the most that are held (intake.held_limit)" in answer.text
+        assert (await kserve(running, "response", ANSWERED, identity="a")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("authorization", "tenant"),
+    [
+        (f"Bearer {KEY}", "acme"),
+        ("Basic " + base64.b64encode(f"weir:{KEY}".encode()).decode(), "acme"),
+        ("Bearer weir-other-key", "other"),
+    ],
+)
+async def test_the_tenant_is_the_keys(tmp_path, authorization, tenant):
+    async with intake(tmp_path / "home") as running:
+        headers = {"authorization": authorization}
+        answer = await running.sent("/intake/litellm", json=litellm_payload(), headers=headers)
+        assert answer.status_code == 200
+        assert running.only()[0].tenant == tenant
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "Bearer nobody", "Basic ?", "Basic " + base64.b64encode(b"\xff").decode()]
+)
+async def test_who_has_no_key_is_refused(tmp_path, authorization):
+    async with intake(tmp_path / "home") as running:
+        headers = {"authorization": authorization}
+        answer = await running.sent("/intake/litellm", json=litellm_payload(), headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+        assert running.events() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        ("/intake/other", b"{}", 404, "send to /intake/litellm or /intake/kserve"),
+        ("/intake/litellm", b"<html>", 400, "6 bytes are no JSON text"),
+        ("/intake/litellm", b"x" * 2_000, 413, "larger than 1000 bytes"),
+        ("/intake/kserve", b"{}", 422, "the CloudEvent has no id, source, type"),
+    ],
+)
+async def test_what_is_refused_says_why_and_what_to_do(tmp_path, path, body, status, told):
+    async with intake(tmp_path / "home", settings=IntakeSettings(max_body_bytes=1_000)) as running:
+        answer = await running.sent(path, content=body)
+        assert (answer.status_code, told in answer.json()["error"]["message"]) == (status, True)
+        assert running.events() == []
+
+
+async def test_it_settles_by_itself_until_it_is_stopped(tmp_path):
+    async with intake(tmp_path / "home", pair_seconds=0.01) as running:
+        stop = asyncio.Event()
+        task = asyncio.create_task(running.app.run(stop))
+        await kserve(running, "request", ASKED)
+        async with asyncio.timeout(10):
+            while not running.events():  # noqa: ASYNC110 - the spool has no event
+                await asyncio.sleep(0.02)
+        stop.set()
+        await task
+
+
+async def test_no_text_is_in_a_span_or_an_answer(tmp_path):
+    async with intake(tmp_path / "home") as running:
+        body = json.dumps([litellm_payload(), litellm_failure(status="ann.lee@example.org")]).encode()
+        answer = await running.sent("/intake/litellm", content=body)
+        assert "ann.lee" not in answer.text
+        assert "ann.lee" not in repr([span.to_json() for span in running.exporter.get_finished_spans()])

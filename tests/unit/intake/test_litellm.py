@@ -1,0 +1,114 @@
+import json
+
+import pytest
+from support.intake import litellm_failure, litellm_payload
+
+from serving.auth import Principal
+from serving.intake.errors import Unreadable
+from serving.intake.exchange import Owed, records_of
+from serving.intake.litellm import payloads, told_by_litellm
+from stream.wire import ErrorInfo, Message, Usage
+
+WHO = Principal(id="k_1", tenant="acme")
+OWED = Owed(input=("pii", "toxicity"), output=("pii", "refusal"), context_characters=20)
+
+
+def records(payload):
+    return records_of(told_by_litellm(payload, WHO), OWED)
+
+
+def test_a_chat_becomes_a_request_and_its_end():
+    request, end = records(litellm_payload())
+    assert request.messages == (
+        Message(role="system", content="Answer in one sentence."),
+        Message(role="user", content="Mail me at ann.lee@example.org"),
+    )
+    assert (request.tenant, request.principal, request.conversation_id) == ("acme", "k_1/88dc28d0f030", "c-17")
+    assert (request.model, request.model_version) == ("gpt-4o-mini", "gpt-4o-mini-2024-07-18")
+    assert (request.operation, request.stream, request.owed) == ("chat", True, ("pii", "toxicity"))
+    assert request.parameters == {"temperature": 0.2, "max_tokens": 64}
+    assert (end.request_id, end.status, end.text) == (request.request_id, "complete", "I cannot send mail.")
+    assert (end.finish_reason, end.usage) == ("stop", Usage(prompt_tokens=14, completion_tokens=6))
+    assert (end.latency_seconds, end.time_to_first_token_seconds) == (1.25, 0.5)
+    assert (end.owed, end.context) == (("pii", "refusal"), (Message(role="user", content="Mail me at ann.lee@e"),))
+
+
+def test_a_failure_ends_as_an_error_without_the_message_that_may_quote_the_prompt():
+    request, end = records(litellm_failure())
+    assert request.owed == ("pii", "toxicity")
+    assert (end.status, end.text, end.owed) == ("error", "", ())
+    assert end.error == ErrorInfo(kind="RateLimitError", status=429)
+    assert "ann.lee" not in repr(end)
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "answer"),
+    [
+        ({"messages": "hi", "response": "ho"}, "hi", "ho"),
+        ({"messages": "hi", "response": {"text": "ho"}}, "hi", "ho"),
+        ({"messages": {"messages": [{"role": "user", "content": "hi"}]}, "response": None}, "hi", ""),
+        ({"messages": None, "response": None}, "", ""),
+        ({"messages": [], "call_type": "aembedding", "response": {"object": "list", "data": []}}, "", ""),
+        (
+            {
+                "messages": [{"role": "user", "content": "redacted-by-litellm"}],
+                "response": {"choices": [{"message": {"content": "redacted-by-litellm"}}]},
+            },
+            "",
+            "",
+        ),
+    ],
+)
+def test_other_shapes_and_what_was_not_to_be_logged(change, text, answer):
+    request, end = records(litellm_payload(**change))
+    assert (request.text(), end.text) == (text, answer)
+    assert (bool(request.owed), bool(end.owed)) == (bool(text), bool(answer))
+
+
+def test_the_same_log_is_the_same_request_and_another_call_is_another():
+    first = records(litellm_payload())[0].request_id
+    assert records(litellm_payload())[0].request_id == first
+    assert records(litellm_payload(startTime=1767225700.0))[0].request_id != first
+    elsewhere = told_by_litellm(litellm_payload(), Principal(id="k_2", tenant="other"))
+    assert records_of(elsewhere, OWED)[0].request_id != first
+
+
+@pytest.mark.parametrize(
+    ("metadata", "conversation"),
+    [
+        ({"requester_custom_headers": {"X-Weir-Conversation-Id": "c-1"}, "requester_metadata": None}, "c-1"),
+        ({"requester_metadata": {"conversation_id": 3}}, "s-1"),
+        (None, "s-1"),
+    ],
+)
+def test_the_conversation(metadata, conversation):
+    assert records(litellm_payload(metadata=metadata, session_id="s-1"))[0].conversation_id == conversation
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        json.dumps([{"id": "a"}, {"id": "b"}]),
+        '{"id": "a"}\n{"id": "b"}\n',
+        '{"id": "a"}\n\n{"id": "b"}',
+    ],
+)
+def test_the_formats_of_a_batch(raw):
+    assert [one["id"] for one in payloads(raw.encode())] == ["a", "b"]
+
+
+def test_one_log_over_several_lines():
+    assert list(payloads(json.dumps({"id": "a"}, indent=2).encode())) == [{"id": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        (3, "no id"),
+        ({"id": 3, "status": "success"}, "no id"),
+        ({"id": "a"}, "status is neither success nor failure"),
+    ],
+)
+def test_what_is_no_standard_payload_is_refused(payload, told):
+    with pytest.raises(Unreadable, match=told):
+        told_by_litellm(payload, WHO)
