@@ -6,6 +6,7 @@ import binascii
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -188,12 +189,12 @@ def _items(
 def _read_litellm(headers: Headers, body: bytes, principal: Principal) -> Iterator[Callable[[], Told]]:
     del headers
     for payload in payloads(body):
-        yield lambda payload=payload: told_by_litellm(payload, principal)
+        yield partial(told_by_litellm, payload, principal)
 
 
 def _read_kserve(headers: Headers, body: bytes, principal: Principal) -> Iterator[Callable[[], Told]]:
     for event in events_of(headers, body):
-        yield lambda event=event: told_by_kserve(event, principal)
+        yield partial(told_by_kserve, event, principal)
 
 
 def _bearer(authorization: str) -> str:

@@ -2,7 +2,7 @@
 
 import uuid
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -113,7 +113,7 @@ def parameters_of(body: dict[str, object]) -> Parameters:
 def records_of(told: Told, owed: Owed) -> tuple[RequestRecord, ResponseRecord]:
     """Return the two records of an exchange; what was not told is empty, and nothing is owed where there is no text."""
     asked, answered = told.asked or Asked(), told.answered or _UNANSWERED
-    common = {
+    common: dict[str, Any] = {
         "request_id": request_id_of(told.identity),
         "tenant": told.sender.tenant,
         "principal": told.sender.principal,

@@ -10,6 +10,7 @@ from stream.wire import (
     ErrorInfo,
     Event,
     EventData,
+    ExplanationRecord,
     Feedback,
     FindingRecord,
     GapRecord,
@@ -25,6 +26,7 @@ from stream.wire import (
     Tick,
     Usage,
     Verdict,
+    WordWeight,
     encode,
     inference_key,
     stream_key,
@@ -37,7 +39,7 @@ _SOURCE = "gateway-3f0c5a1e9b7d2468"
 _REQUEST = "b0712dec-2a5d-479f-b318-fb6c296d63d9"
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _MODEL = "smollm2-135m-instruct"
-_WHERE = {"tenant": "acme", "model": _MODEL}
+_WHERE: dict[str, Any] = {"tenant": "acme", "model": _MODEL}
 _ASKED: dict[str, Any] = {"request_id": _REQUEST, **_WHERE, "principal": "k_5d1f", "conversation_id": "c-17"}
 _AT = 1_767_225_600.25
 _STREAM = stream_key("acme", _MODEL, "input")
@@ -81,6 +83,19 @@ _DATA: dict[str, EventData] = {
         label="CREDIT_CARD",
         score=1.0,
         spans=(Span(start=11, end=30, type="CREDIT_CARD"),),
+    ),
+    ExplanationRecord.event_type: ExplanationRecord(
+        request_id=_REQUEST,
+        event_id=f"{_REQUEST}/request",
+        **_WHERE,
+        side="input",
+        detector="toxicity",
+        version="2",
+        method="occlusion",
+        base=0.02,
+        score=0.91,
+        attributed=9,
+        words=(WordWeight(start=3, end=7, weight=2.25),),
     ),
     Signal.event_type: Signal(
         request_id=_REQUEST,
@@ -144,6 +159,7 @@ _ADDRESSED = {
     ABORTED_TYPE: (_KEY, _REQUEST),
     GapRecord.event_type: (_SOURCE, ""),
     Verdict.event_type: (_KEY, _REQUEST),
+    ExplanationRecord.event_type: (_KEY, _REQUEST),
     Signal.event_type: (_STREAM, _REQUEST),
     FindingRecord.event_type: (_STREAM, _REQUEST),
     AlertRecord.event_type: ("al_9b1d", "al_9b1d"),

@@ -15,6 +15,7 @@ _GAP = wire.GapRecord.event_type
 _TICK = wire.Tick.event_type
 _CLOSED = wire.Closed.event_type
 _VERDICT = wire.Verdict.event_type
+_EXPLANATION = wire.ExplanationRecord.event_type
 _SIGNAL = wire.Signal.event_type
 _FINDING = wire.FindingRecord.event_type
 _SENTINEL = wire.SentinelRecord.event_type
@@ -35,6 +36,7 @@ KEYS = {
     _TICK: "",
     _CLOSED: "",
     _VERDICT: "The key of the event that it is about.",
+    _EXPLANATION: "The key of the event that it is about.",
     _SIGNAL: _OF_STREAM,
     _FINDING: _OF_STREAM,
     _SENTINEL: "",
@@ -85,7 +87,7 @@ FLOW = (
     Step("shipper", "send", "inference", _INFERENCE),
     Step("shipper", "send", "feedback", (_FEEDBACK,)),
     Step("score", "receive", "inference", _INFERENCE),
-    Step("score", "send", "verdicts", (_VERDICT, _TICK)),
+    Step("score", "send", "verdicts", (_VERDICT, _EXPLANATION, _TICK)),
     Step("score", "send", "signals", (_SIGNAL, _TICK)),
     Step("score", "send", "findings", (_FINDING,)),
     Step("score", "send", "dead_letters", _LETTERS),
@@ -98,7 +100,7 @@ FLOW = (
     Step("watch", "receive", "retraining", (_RETRAINING,)),
     Step("watch", "send", "dead_letters", _LETTERS),
     Step("ledger", "receive", "inference", _INFERENCE),
-    Step("ledger", "receive", "verdicts", (_VERDICT, _TICK)),
+    Step("ledger", "receive", "verdicts", (_VERDICT, _EXPLANATION, _TICK)),
     Step("ledger", "receive", "feedback", (_FEEDBACK,)),
     Step("ledger", "receive", "alerts", (_ALERT, _SILENCE)),
     Step("ledger", "receive", "retraining", (_RETRAINING,)),

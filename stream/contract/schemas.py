@@ -25,6 +25,7 @@ _KNOWN = {
     ("GapRecord", "reason"): ("full", "disk", "oversize", "damaged"),
     ("Tick", "stage"): ("capture", "score", "watch"),
     ("Verdict", "side"): ("input", "output"),
+    ("ExplanationRecord", "side"): ("input", "output"),
     ("Signal", "side"): ("input", "output"),
     ("FindingRecord", "side"): ("input", "output"),
     ("AlertRecord", "side"): ("input", "output"),
