@@ -24,7 +24,8 @@ _HEAD = """\
 
 Generated from the settings by `make reference`; do not edit it.
 
-Built-in defaults, then `weir.toml` (or the file that `WEIR_CONFIG` names), then the environment: `WEIR_<SECTION>__<KEY>`, lists and tables as JSON.
+Built-in defaults, then `weir.toml` (or the file that `WEIR_CONFIG` names), then the environment: `WEIR_<SECTION>__<KEY>`, lists and tables as JSON,
+or `WEIR_<SECTION>__<KEY>_FILE`, a file that holds the value.
 `weir config` prints what is in force and where each value comes from. An unknown key or a value out of its bounds is an error that names it;
 settings are read once, at the start of each process.
 
