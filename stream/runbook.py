@@ -4,7 +4,7 @@ Why this exists: whoever is woken by an alert reads its line before any document
 and this table against every detector that can raise an alert.
 """
 
-__all__ = ["DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_line"]
+__all__ = ["DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_anchor", "runbook_line"]
 
 #: What a source, or a detector, that says nothing alerts as.
 SILENCE = "silence"
@@ -39,8 +39,22 @@ RUNBOOK: dict[str, str] = {
 }
 
 
+def _name(detector: str, feature: str) -> str:
+    return _DETECTOR_SILENCE if detector == SILENCE and feature.startswith(DETECTOR_PREFIX) else detector
+
+
 def runbook_line(detector: str, feature: str = "") -> str:
     """Return what to do about an alert of `detector`, "" where the table does not know it."""
-    if detector == SILENCE and feature.startswith(DETECTOR_PREFIX):
-        return RUNBOOK[_DETECTOR_SILENCE]
-    return RUNBOOK.get(detector, "")
+    return RUNBOOK.get(_name(detector, feature), "")
+
+
+def runbook_anchor(detector: str, feature: str = "") -> str:
+    """Return the anchor of its section in docs/runbook.md, "" where the table does not know it.
+
+    Examples
+    --------
+    >>> runbook_anchor("silence", "detector:pii")
+    'silence-of-a-detector'
+    """
+    name = _name(detector, feature)
+    return name.replace(" ", "-") if name in RUNBOOK else ""

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from stream.bridge.signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
 __all__ = [
     "RESERVED_VARIANTS",
     "AlertSettings",
+    "BridgeSettings",
     "DetectorSettings",
     "KafkaSettings",
     "LedgerSettings",
@@ -19,6 +21,7 @@ __all__ = [
     "ScoreSettings",
     "TenantSettings",
     "WatchSettings",
+    "WebhookSettings",
     "overlay",
     "tenant_settings",
 ]
@@ -203,6 +206,45 @@ class LedgerSettings(Section):
         20, description="owed events in a row without an answer of a detector, or with errors alone, that are a silence"
     )
     silent_seconds: Seconds = Field(60, description="log time between the first and the last of them, at least")
+
+
+class WebhookSettings(Section):
+    """``[bridge.webhooks.NAME]``: who is told of alerts, and of which."""
+
+    url: str = Field(description="where alerts are posted to", pattern=r"^https?://\S+$")
+    secret: SecretStr = Field(description="whsec_ and base64: the key of the signatures (Standard Webhooks)")
+    tenants: str = Field("*", description="tenant, or pattern of tenants, whose alerts it is told")
+    severity: Literal["info", "warning", "critical"] = Field("warning", description="the least that it is told")
+
+    @field_validator("secret")
+    @classmethod
+    def _is_key(cls, value: SecretStr) -> SecretStr:
+        secret_bytes(value.get_secret_value())
+        return value
+
+
+class BridgeSettings(Section):
+    """``[bridge]``: who else is told of alerts. Runs where an Alertmanager or a webhook is named."""
+
+    alertmanagers: tuple[Annotated[str, Field(pattern=r"^https?://\S+$")], ...] = Field(
+        (), description="base addresses of Alertmanagers; every one is told"
+    )
+    resend_seconds: Annotated[float, Field(ge=30, le=180)] = Field(
+        60, description="between two posts of what goes on firing; without four of them it ends there"
+    )
+    service: str = Field("weir", description="label `service`: tells stacks apart at one Alertmanager", min_length=1)
+    runbook_url: str = Field("docs/runbook.md", description="where docs/runbook.md can be read")
+    trace_url: str = Field(
+        "", description="address of a trace, with {trace_id}; empty: the local MLflow, where it runs"
+    )
+    webhooks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")], WebhookSettings] = Field(
+        default_factory=dict, description="webhooks by name"
+    )
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self.alertmanagers or self.webhooks)
 
 
 def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> TenantSettings:

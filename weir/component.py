@@ -108,6 +108,28 @@ def _ledger(process: Process) -> int:
     return _run_async(process, work)
 
 
+def _bridge(process: Process) -> int:
+    from stream.bridge.service import run_bridge
+    from weir.tracepage import trace_page
+
+    settings = process.settings
+    if not settings.bridge.enabled:
+        raise SettingsError("the bridge has nobody to tell; set bridge.alertmanagers or a [bridge.webhooks.NAME]")
+    mlflow = f"http://127.0.0.1:{process.ports['mlflow']}" if settings.mlflow.enabled else ""
+    trace_url = settings.bridge.trace_url or trace_page(settings, mlflow, "{trace_id}")
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_bridge(
+            kafka=effective_kafka(settings),
+            bridge=settings.bridge.model_copy(update={"trace_url": trace_url}),
+            registry=process.registry,
+            stop=stop,
+            health=process.health,
+        )
+
+    return _run_async(process, work)
+
+
 def _serve(process: Process) -> int:
     from serving.app import AppArgs
     from serving.driver import DriverError, end_without_ray, run_driver
@@ -267,6 +289,7 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
     "score": _score,
     "watch": _watch,
     "ledger": _ledger,
+    "bridge": _bridge,
     "sentinel": _sentinel,
     "intake": _intake,
 }

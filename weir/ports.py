@@ -28,6 +28,7 @@ PORT_NAMES = (
     "ledger",
     "sentinel",
     "intake",
+    "bridge",
 )
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what a listener is told, and where it is asked
 _RANGE_SUFFIX = "_base"

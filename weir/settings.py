@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from pydantic import (
@@ -27,6 +27,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.settings import (
+    BridgeSettings,
     DetectorSettings,
     KafkaSettings,
     LedgerSettings,
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     score: ScoreSettings = ScoreSettings()
     watch: WatchSettings = WatchSettings()
     ledger: LedgerSettings = LedgerSettings()
+    bridge: BridgeSettings = BridgeSettings()
     trace: TraceSection = TraceSection()
     mlflow: MlflowSection = MlflowSection()
     metrics: MetricsSection = MetricsSection()
@@ -245,8 +247,8 @@ def _section(parts: Sequence[str]) -> type[BaseModel]:
         section, parts = TenantSettings, parts[2:]
     for part in parts:
         field = section.model_fields.get(part)
-        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            section = field.annotation
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), section)
     return section
 
 
@@ -260,22 +262,15 @@ def _sources(values: Mapping[str, Any], path: Path | None) -> dict[str, str]:
 
 
 def _flatten(model: BaseModel, prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            flat += _flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, Mapping) and value:
-            flat += _flatten_mapping(value, f"{prefix}{name}.")
-        else:
-            flat.append((f"{prefix}{name}", value))
-    return flat
+    return _flatten_mapping({name: getattr(model, name) for name in type(model).model_fields}, prefix)
 
 
 def _flatten_mapping(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for name, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, BaseModel):
+            flat += _flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, Mapping) and value:
             flat += _flatten_mapping(value, f"{prefix}{name}.")
         else:
             flat.append((f"{prefix}{name}", value))

@@ -14,6 +14,7 @@ from pathlib import Path
 __all__ = ["ProgramMissing", "alertmanager", "amtool", "cache", "prometheus", "promtool"]
 
 _SECONDS = 300
+_TEMPLATES = b"/usr/share/prometheus/alertmanager"
 
 
 class ProgramMissing(Exception):
@@ -30,8 +31,8 @@ def promtool() -> Path:
 
 def alertmanager() -> Path:
     # Debian gives the program the package's name; upstream's archive does not.
-    found = shutil.which("alertmanager")
-    return Path(found) if found else _program("prometheus-alertmanager", "prometheus-alertmanager")
+    found = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
+    return Path(found) if found else _relocated(_unpacked("prometheus-alertmanager"))
 
 
 def amtool() -> Path:
@@ -48,6 +49,29 @@ def cache() -> Path:
 def _program(name: str, package: str) -> Path:
     found = shutil.which(name)
     return Path(found) if found else _unpacked(package) / "usr" / "bin" / name
+
+
+def _relocated(tree: Path) -> Path:
+    """Return Debian's Alertmanager as it runs from `tree`: it reads its templates from a fixed path, which only root can make.
+
+    The fixed path is made relative to the working directory, at the same length, and a script goes there first.
+    """
+    program = tree / "usr" / "bin" / "alertmanager"
+    with (cache() / "prometheus-alertmanager.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            patched = program.with_name("alertmanager.relocated")
+            whole = program.with_name("prometheus-alertmanager").read_bytes()
+            assert _TEMPLATES in whole, (
+                f"{_TEMPLATES!r} is not in Debian's Alertmanager; see how it finds its templates now"
+            )
+            patched.write_bytes(whole.replace(_TEMPLATES, _TEMPLATES.removeprefix(b"/") + b"/"))
+            patched.chmod(0o755)
+            script = program.with_name("alertmanager.script")
+            script.write_text(f'#!/bin/sh\ncd "{tree}" && exec "{patched}" "$@"\n')
+            script.chmod(0o755)
+            script.rename(program)
+    return program
 
 
 def _unpacked(package: str) -> Path:

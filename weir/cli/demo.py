@@ -17,6 +17,7 @@ from weir.settings import Settings, load_settings
 from weir.supervise.plan import Plan
 from weir.supervise.reporter import Reporter
 from weir.supervise.up import bring_up
+from weir.tracepage import trace_page
 
 __all__ = ["demo"]
 
@@ -107,7 +108,7 @@ With the openai client:
         if address:
             console.print(
                 f"One trace, from the request to the alert and the retraining event:\n  "
-                f"{address}/#/experiments/{settings.mlflow.experiment}/traces?selectedEvaluationId=tr-{alert.trace_id}"
+                f"{trace_page(settings, address, alert.trace_id)}"
             )
         console.print(f"The same story here:  {weir} show {alert.evidence[-1]}")
     console.print(f"Stop everything:      {weir} down")

@@ -12,6 +12,7 @@ from weir.render_story import story_lines
 from weir.settings import Settings, load_settings
 from weir.story import read_story, read_text, shown
 from weir.supervise import components
+from weir.tracepage import trace_page
 
 __all__ = ["show"]
 
@@ -52,6 +53,4 @@ def show(*, request_id: str, with_text: bool, as_json: bool) -> None:
 def _trace_url(settings: Settings, trace_id: str) -> str:
     """Return the local MLflow's page of the trace, or "" where it does not run."""
     address = next((one.address for one in components(settings.home) if one.name == "mlflow"), "")
-    if not address or not trace_id:
-        return ""
-    return f"{address}/#/experiments/{settings.mlflow.experiment}/traces?selectedEvaluationId=tr-{trace_id}"
+    return trace_page(settings, address, trace_id)

@@ -21,7 +21,13 @@ __all__ = ["clear_leftovers", "take_down"]
 
 _SHUTDOWN_SECONDS = 45.0
 #: Who writes before who ships and reads, the broker last; within a group all at once.
-_GROUPS = (("sentinel", "intake"), ("serve",), ("ray",), ("shipper", "score", "watch", "ledger", "mlflow"), ("broker",))
+_GROUPS = (
+    ("sentinel", "intake"),
+    ("serve",),
+    ("ray",),
+    ("shipper", "score", "watch", "ledger", "bridge", "mlflow"),
+    ("broker",),
+)
 
 
 def take_down(home: Path, reporter: Reporter) -> bool:

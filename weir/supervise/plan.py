@@ -16,7 +16,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     name
-        ``broker``, ``mlflow``, ``ray``, ``serve``, ``shipper``, ``score``, ``watch``, ``ledger``, ``sentinel`` or
+        ``broker``, ``mlflow``, ``ray``, ``serve``, ``shipper``, ``score``, ``watch``, ``ledger``, ``bridge``, ``sentinel`` or
         ``intake``.
     argv, environment
         The command, and what it needs beside the stack's own environment.

@@ -54,6 +54,7 @@ def build_plan(
         *([_mlflow(home, ports)] if settings.mlflow.enabled else []),
         serve,
         *(_worker(name, settings.metrics, ports[name], ready) for name, ready in _WORKERS.items()),
+        *([_worker("bridge", settings.metrics, ports["bridge"], 180.0)] if settings.bridge.enabled else []),
         *([_sentinel(settings.metrics, ports)] if settings.sentinel.enabled else []),
         *([_intake(settings, ports)] if settings.intake.enabled else []),
     ]

@@ -54,6 +54,13 @@ def test_sentinels_are_asked_where_they_are_enabled_and_once_the_endpoint_answer
     assert component.niceness > 0
 
 
+def test_the_bridge_is_started_where_there_is_somebody_to_tell(build):
+    assert "bridge" not in [one.name for one in build().components]
+    component = build(bridge={"alertmanagers": ["http://127.0.0.1:9093"]}).component("bridge")
+    assert component.after == [stack.TOPICS]
+    assert component.argv[-1] == "bridge"
+
+
 def test_a_given_kafka_and_no_trace_view_start_neither(build):
     plan = build("given", kafka=KafkaSettings(bootstrap_servers="kafka:9092"), mlflow=MlflowSection(enabled=False))
     assert {"broker", "mlflow"}.isdisjoint(one.name for one in plan.components)

@@ -149,3 +149,44 @@ def test_sentinels_are_off_and_may_be_slower_where_alerts_last_longer(tmp_path, 
     write(tmp_path, "[sentinel]\nevery_seconds = 200\n[tenants._weir.alerts]\nresolve_after_seconds = 400\n")
     monkeypatch.setenv("WEIR_SENTINEL__ENABLED", "true")
     assert load_settings().settings.sentinel.enabled
+
+
+WEBHOOK = '[bridge.webhooks.pager]\nurl = "http://127.0.0.1:1/x"\nsecret = "{}"\n'
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_the_bridge_is_off_until_somebody_is_to_be_told(tmp_path):
+    assert not load_settings().settings.bridge.enabled
+    write(tmp_path, '[bridge]\nalertmanagers = ["http://127.0.0.1:9093"]\n')
+    assert load_settings().settings.bridge.enabled
+
+
+def test_a_webhooks_secret_may_come_from_the_environment_and_is_masked(tmp_path, monkeypatch):
+    write(tmp_path, '[bridge.webhooks.pager]\nurl = "http://127.0.0.1:1/x"\nseverity = "critical"\n')
+    monkeypatch.setenv("WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET", SIGNING)
+    loaded = load_settings()
+    pager = loaded.settings.bridge.webhooks["pager"]
+    assert (pager.secret.get_secret_value(), pager.severity, pager.tenants) == (SIGNING, "critical", "*")
+    effective = loaded.effective()
+    assert effective["bridge.webhooks.pager.secret"] == {
+        "value": "********",
+        "source": "environment WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET",
+    }
+    assert SIGNING not in str(effective)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (WEBHOOK.format("271828"), r"bridge\.webhooks\.pager\.secret .* is \*{8}: .*make one"),
+        (WEBHOOK.format(SIGNING) + 'url2 = "x"\n', r"pager\.url2 .*unknown key; known here are url, secret"),
+        ('[bridge.webhooks."Pager 1"]\nurl = "http://x"\n', "Pager 1"),
+        ("[bridge]\nresend_seconds = 10\n", r"bridge\.resend_seconds .* is 10: .*greater than or equal to 30"),
+        ('[bridge]\nalertmanagers = ["alertmanager:9093"]\n', r"bridge\.alertmanagers"),
+    ],
+)
+def test_a_bridge_that_could_not_tell_is_refused(tmp_path, text, said):
+    write(tmp_path, text)
+    with pytest.raises(SettingsError, match=said) as raised:
+        load_settings()
+    assert "271828" not in str(raised.value)

@@ -1,0 +1,120 @@
+"""Weir's alerts at a real Alertmanager, from a real Kafka: they fire, are told again, end; and a restart of either loses none."""
+
+import asyncio
+import time
+
+import pytest
+from support.alert_records import alert, event, now, resolved, silence
+from support.alertmanagers import told
+from support.bridges import bridge
+from support.kafka_log import fresh_topics, sender, until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+
+async def at(manager, **labels):
+    return await asyncio.to_thread(manager.alerts, **labels)
+
+
+async def seen(what, check, seconds=60):
+    """Poll an awaitable `check`."""
+    deadline = time.monotonic() + seconds
+    while not (result := await check()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.1)
+    return result
+
+
+async def test_an_alert_fires_is_told_again_and_resolves(broker, manager, hook):
+    kafka = await fresh_topics(broker.bootstrap)
+    links = {
+        "runbook_url": "https://docs.example/runbook.md",
+        "trace_url": "http://127.0.0.1:5000/#/traces?id={trace_id}",
+    }
+    async with sender(kafka) as to, bridge(kafka, alertmanagers=[manager.url], **links) as run:
+        await to.send(kafka.names.alerts, event(alert(**now())))
+        (first,) = await seen("the alert fires", lambda: at(manager, detector="pii"))
+        assert first["labels"] == {
+            "alertname": "WeirPii", "service": "weir", "severity": "warning",
+            "detector": "pii", "tenant": "acme", "model": "m", "side": "input",
+        }  # fmt: skip
+        assert first["annotations"]["summary"] == "summary of al_1"
+        assert first["annotations"]["runbook_url"] == "https://docs.example/runbook.md#pii"
+        assert (
+            first["generatorURL"] == first["annotations"]["trace"] == f"http://127.0.0.1:5000/#/traces?id={'ab' * 16}"
+        )
+
+        async def later():
+            (again,) = await at(manager, detector="pii")
+            return again["endsAt"] > first["endsAt"] and again["startsAt"] == first["startsAt"]
+
+        await seen("it is told again", later)
+        moment = now()["at"]
+        await to.send(kafka.names.alerts, event(resolved(opened_at=moment, at=moment, resolved_at=moment)))
+
+        async def ended():
+            return not await at(manager, detector="pii")
+
+        await seen("it ends", ended)
+        await until("its end is notified", lambda: told(hook.seen, lambda one: one["status"] == "resolved"))
+        assert run.value("weir_bridge_posts_total", target=manager.url, outcome="taken") >= 3
+        assert run.value("weir_bridge_firing_alerts") == 0
+        assert run.health == {}
+
+
+async def test_a_silenced_alert_ends_there_and_fires_on_after_it(broker, manager, hook):
+    kafka = await fresh_topics(broker.bootstrap)
+    one = alert(**now())
+    async with sender(kafka) as to, bridge(kafka, alertmanagers=[manager.url]):
+        await to.send(kafka.names.alerts, event(one))
+        await seen("the alert fires", lambda: at(manager, detector="pii"))
+        await to.send(kafka.names.alerts, event(silence(one, time.time(), time.time() + 600)))
+
+        def muted():
+            return told(
+                hook.seen, lambda it: it["status"] == "resolved" and "load test" in it["annotations"]["silenced"]
+            )
+
+        await until("it ends and says why", muted)
+        ended = time.time() + 0.001
+        await to.send(kafka.names.alerts, event(silence(one, ended, ended)))
+        await seen("it fires on", lambda: at(manager, detector="pii"))
+
+
+async def test_an_alertmanager_that_was_away_and_forgot_is_told_again(apache_broker, manager):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    async with sender(kafka) as to, bridge(kafka, alertmanagers=[manager.url]) as run:
+        await to.send(kafka.names.alerts, event(alert(**now())))
+        await seen("the alert fires", lambda: at(manager, detector="pii"))
+        await asyncio.to_thread(manager.kill)
+        await until("the bridge says so", lambda: f"waiting for alertmanager {manager.url}" in run.health)
+        await to.send(kafka.names.alerts, event(alert("al_2", detector="toxicity", **now())))
+        await asyncio.to_thread(manager.start)
+
+        async def both():
+            return {one["labels"]["detector"] for one in await at(manager)} == {"pii", "toxicity"}
+
+        await seen("both fire", both)
+        await until("the bridge is well", lambda: not run.health)
+        assert run.value("weir_bridge_posts_total", target=manager.url, outcome="failed") >= 1
+
+
+async def test_a_new_bridge_knows_what_fires_and_what_ended_meanwhile(apache_broker, manager):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    async with sender(kafka) as to:
+        async with bridge(kafka, resend_seconds=60.0, alertmanagers=[manager.url]):
+            await to.send(kafka.names.alerts, event(alert(**now())))
+            await to.send(kafka.names.alerts, event(alert("al_2", detector="toxicity", **now())), partition=1)
+
+            async def both():
+                return len(await at(manager)) == 2
+
+            await seen("both fire", both)
+        await to.send(kafka.names.alerts, event(resolved(**now())))
+        assert len(await at(manager)) == 2
+        async with bridge(kafka, resend_seconds=60.0, alertmanagers=[manager.url]):
+
+            async def one():
+                return [it["labels"]["detector"] for it in await at(manager)] == ["toxicity"]
+
+            await seen("the one that ended is ended there", one)

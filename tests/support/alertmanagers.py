@@ -1,0 +1,81 @@
+"""A real Alertmanager on loopback, which tells a webhook of everything at once."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support.programs import alertmanager
+
+CONFIG = """
+route:
+  receiver: test
+  group_by: ["..."]
+  group_wait: 50ms
+  group_interval: 100ms
+  repeat_interval: 1h
+receivers:
+  - name: test
+    webhook_configs:
+      - url: {url}
+        send_resolved: true
+"""
+
+
+class Alertmanager:
+    """A process on a port of its own; `start` after `kill` begins with nothing remembered."""
+
+    def __init__(self, folder: Path, port: int, hook: str) -> None:
+        self._folder = folder
+        self._port = port
+        self._hook = hook
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+        self.url = f"http://127.0.0.1:{port}"
+
+    def start(self) -> "Alertmanager":
+        self._starts += 1
+        config = self._folder / "alertmanager.yml"
+        config.write_text(CONFIG.format(url=self._hook))
+        arguments = [
+            f"--config.file={config}",
+            f"--storage.path={self._folder / str(self._starts)}",
+            f"--web.listen-address=127.0.0.1:{self._port}",
+            "--cluster.listen-address=",
+        ]
+        with (self._folder / "alertmanager.log").open("ab") as log:
+            self._process = subprocess.Popen([alertmanager(), *arguments], stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while not self._ready():
+            assert self._process.poll() is None, (self._folder / "alertmanager.log").read_text()
+            assert time.monotonic() < deadline, "Alertmanager is not ready within 60 s"
+            time.sleep(0.05)
+        return self
+
+    def _ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/-/ready", timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+            self._process = None
+
+    def alerts(self, **labels: str) -> list[dict[str, Any]]:
+        """Return what fires there, as its API has it."""
+        wanted = [("filter", f"{name}={json.dumps(value)}") for name, value in labels.items()]
+        found = httpx.get(f"{self.url}/api/v2/alerts", params=wanted, timeout=10)
+        found.raise_for_status()
+        return found.json()
+
+
+def told(requests: list[Any], want: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Return the alerts of an Alertmanager's notifications that `want` accepts."""
+    return [one for request in requests for one in request.message["alerts"] if want(one)]

@@ -1,0 +1,62 @@
+"""A receiver of webhooks on loopback, which takes what it is sent, or answers as it is told to."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+
+
+class Request(msgspec.Struct, kw_only=True):
+    headers: dict[str, str]
+    body: bytes
+    status: int
+
+    @property
+    def message(self) -> Any:
+        return json.loads(self.body)
+
+
+class Receiver:
+    """Every request in `seen`; answers the statuses of `answers` in turn, then 204."""
+
+    def __init__(self) -> None:
+        self.seen: list[Request] = []
+        self.answers: list[int] = []
+        self.url = ""
+
+    @property
+    def taken(self) -> list[Request]:
+        return [request for request in self.seen if request.status < 300]
+
+
+@contextlib.contextmanager
+def receiver(port: int = 0) -> Iterator[Receiver]:
+    state = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            status = state.answers.pop(0) if state.answers else 204
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            state.seen.append(Request(headers=headers, body=body, status=status))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    state.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
