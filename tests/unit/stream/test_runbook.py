@@ -7,7 +7,7 @@ import pytest
 
 from detectors.registry import STREAM, TEXT
 from stream.ledger.decisions import ITS_DETECTORS
-from stream.runbook import RUNBOOK, runbook_line
+from stream.runbook import RUNBOOK, runbook_anchor, runbook_line
 from stream.score.outputs import FINDING_DETECTORS
 
 ROOT = Path(__file__).parents[3]
@@ -40,3 +40,23 @@ def test_the_silence_of_a_source_and_of_a_detector_have_lines_of_their_own():
     assert runbook_line("silence", "gateway-1f") == RUNBOOK["silence"]
     assert runbook_line("silence", "detector:pii") == RUNBOOK["silence of a detector"]
     assert runbook_line("of another version") == ""
+
+
+PAGE = ROOT / "docs" / "runbook.md"
+
+
+def sections(text):
+    """Return {anchor: text} of the second-level headings, anchors as GitHub makes them."""
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    return {name.lower().replace(" ", "-"): body for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+@pytest.mark.parametrize("name", RUNBOOK)
+def test_the_page_has_a_section_for_each_with_what_to_do(name):
+    feature = "detector:pii" if name == "silence of a detector" else ""
+    anchor = runbook_anchor(name.split()[0], feature)
+    assert RUNBOOK[name] in sections(PAGE.read_text())[anchor]
+
+
+def test_what_is_unknown_leads_to_no_section():
+    assert runbook_anchor("new") == ""
