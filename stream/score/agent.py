@@ -176,7 +176,7 @@ class ScoreAgent:
             found.append(verdict_event(event, verdict, traceparent))
             finding = finding_event(event, verdict, traceparent)
             found += [finding] if finding is not None else []
-            self._parts.metrics.verdict(verdict.detector, flagged=verdict.flagged, error=verdict.label == "error")
+            self._parts.metrics.verdict(verdict)
             if when is not None:
                 self._parts.metrics.detector_seconds(verdict.detector, (when[1] - when[0]) / 1e9)
         return [*found, signal_event(event, outcome, traceparent_of(span))]

@@ -3,10 +3,13 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from detectors.registry import TEXT
+from stream.score.cpu import CpuCollector
+from stream.wire import Verdict
 from stream.wire.semconv import DURATION_BUCKETS
 
 __all__ = ["ScoreMetrics"]
 
+_SCORE_BUCKETS = tuple(tenth / 10 for tenth in range(1, 11))
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -20,8 +23,16 @@ class ScoreMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.cpu = CpuCollector(registry)
         self.events = Counter("weir_score_events", "Events finished", ["kind"], registry=registry)
         self._verdicts = Counter("weir_score_verdicts", "Verdicts published", ["detector", "label"], registry=registry)
+        self._scores = Histogram(
+            "weir_score_value",
+            "Scores of verdicts that are no error",
+            ["detector", "side"],
+            buckets=_SCORE_BUCKETS,
+            registry=registry,
+        )
         self.batch = Histogram(
             "weir_score_batch_events", "Events in one micro-batch", buckets=_BATCH_BUCKETS, registry=registry
         )
@@ -44,14 +55,13 @@ class ScoreMetrics:
         )
         self.ticks = Counter("weir_score_ticks", "Ticks forwarded", registry=registry)
 
-    def verdict(self, detector: str, *, flagged: bool, error: bool) -> None:
+    def verdict(self, verdict: Verdict) -> None:
         """Count a verdict; the label is ``flagged``, ``clear`` or ``error``, whatever a detector's own words are."""
-        label = "error" if error else "flagged" if flagged else "clear"
-        self._verdicts.labels(detector if detector in TEXT else "other", label).inc()
-
-    def explanation(self, detector: str, outcome: str) -> None:
-        """Count what became of an explanation: ``told``, or why not (``enough``, ``long``, ``full``, ``late``, ``failed``)."""
-        self._explanations.labels(detector, outcome).inc()
+        detector = verdict.detector if verdict.detector in TEXT else "other"
+        label = "error" if verdict.label == "error" else "flagged" if verdict.flagged else "clear"
+        self._verdicts.labels(detector, label).inc()
+        if label != "error":
+            self._scores.labels(detector, verdict.side).observe(verdict.score)
 
     def detector_seconds(self, detector: str, seconds: float) -> None:
         """Observe how long a detector took."""

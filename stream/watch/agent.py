@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from stream.errors import StateUnreadable
+from stream.runbook import SILENCE
 from stream.runtime import AckedTable
 from stream.settings import WatchSettings
 from stream.watch.buckets import Offer
@@ -208,6 +209,9 @@ class WatchStage:
             self._context.metrics.resets.labels(label).inc()
         else:
             self._context.metrics.findings.labels(label, str(finding.alarm).lower()).inc()
+            if finding.detector != SILENCE:  # that of a source is no stream's
+                stream = (finding.tenant, finding.model, finding.side, label)
+                self._context.metrics.streams.show(stream, finding.statistic, finding.limit)
 
     def _observe(self, place: _Place) -> None:
         metrics, number, watermark = self._context.metrics, str(place.number), place.machine.watermark

@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from detectors.registry import STREAM, TEXT
 from stream.runbook import SILENCE
+from stream.watch.gauges import StreamGauges
 
 __all__ = ["WatchMetrics", "detector_label"]
 
@@ -58,3 +59,4 @@ class WatchMetrics:
         self.retraining = Counter(
             "weir_retraining_decisions", "Retraining decisions published", ["state"], registry=registry
         )
+        self.streams = StreamGauges(registry)
