@@ -95,6 +95,8 @@ class DeadLetters:
             ["stage", "disposition"],
             registry=registry,
         )
+        for disposition in DISPOSITIONS:  # from zero on, so that the first letter is an increase
+            self.counter.labels(stage, disposition)
 
     async def send(self, message: Any, *, disposition: str, error: str, place: str = "") -> None:
         """Keep `message`; returns when every replica has it.

@@ -1,0 +1,56 @@
+"""deploy/prometheus/rules by the real promtool, and every runbook address held against the page that it names."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from support.programs import promtool
+
+ROOT = Path(__file__).parents[3]
+RULES = ROOT / "deploy" / "prometheus" / "rules"
+FILES = sorted(RULES.glob("*.yml"))
+TESTS = sorted((RULES / "tests").glob("*_test.yml"))
+
+
+def ran(*arguments):
+    done = subprocess.run([promtool(), *arguments], capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def alerts():
+    groups = [group for path in FILES for group in yaml.safe_load(path.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_rules_are_right(path):
+    assert "SUCCESS" in ran("check", "rules", str(path))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
+def test_the_rules_do_what_their_tests_say(path):
+    assert "SUCCESS" in ran("test", "rules", str(path))
+
+
+def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not():
+    cases = [
+        case
+        for path in TESTS
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test.get("alert_rule_test", ())
+    ]
+    names = {rule["alert"] for rule in alerts()}
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == names
+    assert {case["alertname"] for case in cases if not case["exp_alerts"]} == names
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_every_alert_says_what_it_is_and_leads_to_a_section_that_exists(rule):
+    assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+    assert {"summary", "description"} <= rule["annotations"].keys()
+    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    headings = re.findall(r"^## (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
