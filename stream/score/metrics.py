@@ -63,6 +63,10 @@ class ScoreMetrics:
         if label != "error":
             self._scores.labels(detector, verdict.side).observe(verdict.score)
 
+    def explanation(self, detector: str, outcome: str) -> None:
+        """Count what became of an explanation: ``told``, or why not (``enough``, ``long``, ``full``, ``late``, ``failed``)."""
+        self._explanations.labels(detector, outcome).inc()
+
     def detector_seconds(self, detector: str, seconds: float) -> None:
         """Observe how long a detector took."""
         self._detector.labels(detector if detector in TEXT else "other").observe(seconds)
