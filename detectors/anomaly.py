@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
@@ -96,21 +97,19 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Take one closed bucket; see `StreamDetector.update_many`."""
-        for observation in observations:
-            self._update(observation)
+        monitor, numbers = self._monitor, self._numbers
+        looked = [monitor.takes(observation, place) for place, observation in enumerate(observations)]
+        drawn = [
+            tie_break(self.config.seed, observation.id) if mine else (0.0, 0.0)
+            for observation, mine in zip(observations, looked, strict=True)
+        ]
+        scores = np.full((len(looked), len(monitor.blank)), np.nan)
+        for name, column in numbers.scores(observations, looked, [tie for tie, _ in drawn]).items():
+            scores[:, monitor.columns(name).start] = column
+        alarms = monitor.update_many(observations, looked, scores, [chance for _, chance in drawn])
+        numbers.update(observations, looked, alarms)
         finding = self._monitor.close()
         return None if finding is None else self._numbers.explain(finding)
-
-    def _update(self, observation: Observation) -> None:
-        monitor = self._monitor
-        if not monitor.takes(observation):
-            monitor.update(observation, None, 0.0)
-            return
-        tie, chance = tie_break(self.config.seed, observation.id)
-        scores = monitor.blank.copy()
-        for name, score in self._numbers.update(observation, tie, learn=not monitor.alarm).items():
-            scores[monitor.columns(name)] = score
-        monitor.update(observation, scores, chance)
 
     def snapshot(self) -> bytes:
         """Return the state; see `StreamDetector.snapshot`."""

@@ -4,7 +4,6 @@ Embeddings are judged by their distance to the nearest of a reference (the strea
 nearness to its topics, numeric features by their own history; one alarm budget holds for all (`detectors.monitor`).
 """
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -14,7 +13,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
-from detectors.embedding import unpack
+from detectors.embedding import unpack, unpack_many
 from detectors.monitor import Budget, Feature, MonitorState
 from detectors.numeric import MomentsState, NumericFeatures
 from detectors.river_monitor import E_DETECTOR, RiverState, monitor_for
@@ -142,8 +141,11 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Take one closed bucket; see `StreamDetector.update_many`."""
-        for observation in observations:
-            self._update(observation)
+        at = 0
+        while at < len(observations):
+            block = observations[at:] if self._steady(observations[at:]) else observations[at : at + 1]
+            self._update(block)
+            at += len(block)
         finding = self._monitor.close()
         if finding is None:
             return None
@@ -152,43 +154,81 @@ class DriftDetector(StreamDetector[DriftConfig]):
             return msgspec.structs.replace(finding, details=finding.details | self._topics.details(since))
         return self._numbers.explain(finding)
 
-    def _update(self, observation: Observation) -> None:
-        monitor = self._monitor
-        if not monitor.takes(observation):
-            monitor.update(observation, None, 0.0)
-            return
-        tie, chance = tie_break(self.config.seed, observation.id)
-        scores = monitor.blank.copy()
-        for name, score in self._numbers.update(observation, tie, learn=not monitor.alarm).items():
-            scores[monitor.columns(name)] = score
-        self._embedded(observation, scores, tie * _TIE)
-        monitor.update(observation, scores, chance)
+    def _steady(self, observations: Sequence[Observation]) -> bool:
+        """Whether none of these events is part of the reference or begins another: their embeddings can be read at once."""
+        if len(self._reference) < self._size:
+            return False
+        return self._others == 0 and all(
+            not one.embedding or one.embedding_version == self._version for one in observations
+        )
 
-    def _embedded(self, observation: Observation, scores: NDArray[np.float64], tie: float) -> None:
-        """Write what is read from the embedding; nothing without one, or while the reference fills."""
-        monitor = self._monitor
+    def _update(self, block: Sequence[Observation]) -> None:
+        monitor, numbers = self._monitor, self._numbers
+        looked = [monitor.takes(observation, place) for place, observation in enumerate(block)]
+        drawn = [
+            tie_break(self.config.seed, observation.id) if mine else (0.0, 0.0)
+            for observation, mine in zip(block, looked, strict=True)
+        ]
+        ties, chances = [tie for tie, _ in drawn], [chance for _, chance in drawn]
+        scores = np.full((len(block), len(monitor.blank)), np.nan)
+        for name, column in numbers.scores(block, looked, ties).items():
+            scores[:, monitor.columns(name).start] = column
+        self._embedded(block, looked, scores, ties)
+        numbers.update(block, looked, monitor.update_many(block, looked, scores, chances))
+
+    def _embedded(
+        self, block: Sequence[Observation], looked: Sequence[bool], scores: NDArray[np.float64], ties: Sequence[float]
+    ) -> None:
+        """Write what is read from the embeddings; nothing without one, or while the reference fills."""
+        read = [place for place, observation in enumerate(block) if looked[place] and self._readable(observation)]
+        if not read:
+            return
+        vectors = unpack_many([block[place].embedding or b"" for place in read])
+        whole: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)
+        if len(self._reference) < self._size:
+            if whole[0]:
+                self._remember(block[read[0]])
+            return
+        if not whole.all():
+            read = [place for place, fine in zip(read, whole, strict=True) if fine]
+            vectors = vectors[whole]
+        self._measure(np.array(read, dtype=np.intp), vectors, scores, np.array([ties[place] for place in read]) * _TIE)
+
+    def _readable(self, observation: Observation) -> bool:
+        """Whether an event has an embedding of the reference's version and length, or one that a reference begins with."""
         data = observation.embedding
         if data and observation.embedding_version != self._version and not self._renewed(observation.embedding_version):
-            return
+            return False
         if not data or len(data) % 2 or (self._reference and len(data) != len(self._reference[0])):
-            return
+            return False
         self._others = 0
-        vector = unpack(data)
-        if not math.isfinite(float(vector @ vector)):
-            return
-        if len(self._reference) < self._size:
-            self._reference.append(data)
-            if len(self._reference) == self._size and self._topic_count:
-                self._topics.begin(self._vectors(), self._topic_count)
-            return
-        similarities = self._rows() @ vector
+        return True
+
+    def _remember(self, observation: Observation) -> None:
+        """Add to the reference; enough of it has topics."""
+        self._reference.append(observation.embedding or b"")
+        if len(self._reference) == self._size and self._topic_count:
+            self._topics.begin(self._vectors(), self._topic_count)
+
+    def _measure(
+        self, places: NDArray[np.intp], vectors: Vectors, scores: NDArray[np.float64], ties: NDArray[np.float64]
+    ) -> None:
+        """Write the distance of each vector to the reference, and its nearness to the topics.
+
+        One product a vector: a product of all of them has other last bits, which would depend on the bucket.
+        """
+        rows = self._rows()
+        similarities = np.empty((len(vectors), len(rows)), dtype=np.float32)
+        for vector, row in zip(vectors, similarities, strict=True):
+            np.dot(rows, vector, out=row)
         count, nearest = self._size, min(self.config.neighbours, self._size)
-        largest = np.partition(similarities[:count], -nearest)[-nearest:]
-        scores[self._distance] = tie - float(np.add.reduce(largest)) / nearest
+        largest = np.partition(similarities[:, :count], -nearest, axis=1)[:, -nearest:]
+        distances = np.add.reduce(np.ascontiguousarray(largest), axis=1).astype(np.float64) / nearest
+        scores[places, self._distance.start] = ties - distances
         if self._topic_count:
-            near = similarities[count:]
-            self._topics.update(monitor.events, near)
-            scores[self._nearness] = near + tie
+            near = similarities[:, count:]
+            self._topics.update_many((self._monitor.events + places).tolist(), near)
+            scores[places, self._nearness] = near + ties.astype(np.float32)[:, None]
 
     def _renewed(self, version: str) -> bool:
         """Whether embeddings of this other version are read from now on: distances between versions mean nothing."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from detectors.minilm import MiniLM
 
-__all__ = ["PACKED_DIMENSIONS", "Embedder", "pack", "unpack"]
+__all__ = ["PACKED_DIMENSIONS", "Embedder", "pack", "unpack", "unpack_many"]
 
 PACKED_DIMENSIONS = 96
 Vectors = NDArray[np.float32]
@@ -98,3 +98,8 @@ def unpack(data: bytes) -> Vectors:
     if not data or len(data) % 2:
         raise ValueError(f"an embedding of {len(data)} bytes is no row of float16: expected {2 * PACKED_DIMENSIONS}")
     return np.frombuffer(data, dtype="<f2").astype(np.float32)
+
+
+def unpack_many(rows: Sequence[bytes]) -> Vectors:
+    """Return the float32 vectors, (n, d), of packed embeddings of one length."""
+    return np.frombuffer(b"".join(rows), dtype="<f2").astype(np.float32).reshape(len(rows), -1)

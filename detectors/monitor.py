@@ -5,7 +5,7 @@ alarms at the limit. While it alarms nothing is learned, and what was learned si
 lasts as long as the changed traffic does, and ends a few events after it. Then the sums begin anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -158,9 +158,61 @@ class Monitor:
         for name in names:
             self._waiting[name] = []
 
-    def takes(self, observation: Observation) -> bool:
-        """Whether an event is looked at: one that speaks for a conversation that was not heard of late."""
-        return self._conversations.new(observation.conversation, self._events)
+    def takes(self, observation: Observation, ahead: int = 0) -> bool:
+        """Whether the event that is ``ahead`` of the next one is looked at: one that speaks for a conversation not heard of late."""
+        return self._conversations.new(observation.conversation, self._events + ahead)
+
+    def update_many(
+        self,
+        observations: Sequence[Observation],
+        looked: Sequence[bool],
+        scores: NDArray[np.float64],
+        chances: Sequence[float],
+    ) -> list[bool]:
+        """Take events in order, as `update` would one by one; return whether there was an alarm before each.
+
+        Parameters
+        ----------
+        observations, looked
+            The events, (n,), and which of them are looked at.
+        scores, chances
+            As for `update`, a row an event, (n, scores).
+        """
+        alarms: list[bool] = []
+        at = 0
+        while at < len(observations):
+            taken = self._together(observations[at:], looked[at:], scores[at:], chances[at:])
+            if taken:
+                alarms += [False] * taken
+            else:
+                alarms.append(self._alarm)
+                self.update(observations[at], scores[at] if looked[at] else None, chances[at])
+            at += max(1, taken)
+        return alarms
+
+    def _together(
+        self,
+        observations: Sequence[Observation],
+        looked: Sequence[bool],
+        scores: NDArray[np.float64],
+        chances: Sequence[float],
+    ) -> int:
+        """Take the first of these events at once, as far as nothing has to be judged in between; return how many."""
+        if self._alarm or self._waiting or self._budget.days or len(observations) == 1 or not self._regions.calm:
+            return 0
+        slots = [self._budget.slot(observation.time) for observation in observations]
+        count = next((place for place, slot in enumerate(slots) if slot != slots[0]), len(slots))
+        moments = [
+            Moment(event=self._events + place, time=one.time, slot=slots[0], step=1.0, chance=chance)
+            for place, (one, chance) in enumerate(zip(observations[:count], chances[:count], strict=True))
+        ]
+        mine = looked[:count]
+        taken, highest = self._regions.update_many(scores[:count][np.array(mine)], mine, moments)
+        self._events += taken
+        self._highest = max(self._highest, highest)
+        if taken:
+            self._judge()
+        return taken
 
     def update(self, observation: Observation, scores: NDArray[np.float64] | None, chance: float) -> None:
         """Take one event.

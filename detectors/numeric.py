@@ -1,7 +1,7 @@
 """Numeric features for the monitor: values to bins, and running moments that say how large a change is."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from river import stats
@@ -82,16 +82,27 @@ class NumericFeatures:
     def __init__(self, names: Iterable[str]) -> None:
         self._moments = {name: Moments() for name in names}
 
-    def update(self, observation: Observation, tie: float, *, learn: bool) -> dict[str, float]:
-        """Take one event; return the score of each feature that it has: its bin, plus ``tie``, which is in (0, 1)."""
-        scores: dict[str, float] = {}
+    def scores(
+        self, observations: Sequence[Observation], looked: Sequence[bool], ties: Sequence[float]
+    ) -> dict[str, list[float]]:
+        """Return each feature's score of each event: its bin, plus the event's tie, which is in (0, 1); NaN where it has none."""
+        return {
+            name: [
+                where + tie
+                if mine and (where := place(observation.features.get(name, math.nan))) is not None
+                else math.nan
+                for observation, mine, tie in zip(observations, looked, ties, strict=True)
+            ]
+            for name in self._moments
+        }
+
+    def update(self, observations: Sequence[Observation], looked: Sequence[bool], alarms: Sequence[bool]) -> None:
+        """Take events; the values of one are part of the reference unless there was an alarm before it."""
         for name, moments in self._moments.items():
-            value = observation.features.get(name)
-            where = None if value is None else place(value)
-            if value is not None and where is not None:
-                moments.update(value, learn=learn)
-                scores[name] = where + tie
-        return scores
+            for observation, mine, alarm in zip(observations, looked, alarms, strict=True):
+                value = observation.features.get(name)
+                if mine and value is not None and math.isfinite(value):
+                    moments.update(value, learn=not alarm)
 
     def explain(self, finding: Finding) -> Finding:
         """Add what the moments of the leading feature tell, where that is one of these."""

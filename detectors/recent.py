@@ -1,7 +1,7 @@
 """The last observations one by one: where a change began, and what to take back out of a history that it entered."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -44,6 +44,15 @@ class Recent:
     def append(self, event: int, time: float, slot: int, fell: Fell, *, learned: bool) -> None:
         """Remember one: ``fell`` is (2, m), what it is inside and what it has a score for."""
         self._rows.append((event, time, slot, learned, np.packbits(fell).tobytes()))
+
+    def extend(self, moments: Sequence[tuple[int, float, int]], fell: Fell) -> None:
+        """Remember several that were learned: event, time and slot of each, and ``fell``, (n, 2, m)."""
+        packed = np.packbits(fell.reshape(len(fell), 2 * self._size), axis=1)
+        width, data = packed.shape[1], packed.tobytes()
+        self._rows.extend(
+            (event, time, slot, True, data[place * width : (place + 1) * width])
+            for place, (event, time, slot) in enumerate(moments)
+        )
 
     def _fell(self) -> Fell:
         packed = np.frombuffer(b"".join(row[-1] for row in self._rows), dtype=np.uint8)

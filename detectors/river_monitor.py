@@ -5,7 +5,7 @@ instant, not a state, so the alarm of a bucket says that some feature's detector
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -120,9 +120,23 @@ class RiverMonitor:
             self._values[column], self._seen[column] = [], 0
             self._detectors[column] = self._make(self._threshold)
 
-    def takes(self, observation: Observation) -> bool:
+    def takes(self, observation: Observation, ahead: int = 0) -> bool:
         """Whether an event is looked at; see `Monitor.takes`."""
-        return self._conversations.new(observation.conversation, self.events)
+        return self._conversations.new(observation.conversation, self.events + ahead)
+
+    def update_many(
+        self,
+        observations: Sequence[Observation],
+        looked: Sequence[bool],
+        scores: NDArray[np.float64],
+        chances: Sequence[float],
+    ) -> list[bool]:
+        """Take events in order; see `Monitor.update_many`."""
+        alarms: list[bool] = []
+        for observation, mine, row, chance in zip(observations, looked, scores, chances, strict=True):
+            alarms.append(self.alarm)
+            self.update(observation, row if mine else None, chance)
+        return alarms
 
     def update(self, observation: Observation, scores: NDArray[np.float64] | None, chance: float) -> None:
         """Take one event; see `Monitor.update`."""

@@ -13,6 +13,7 @@ Bets are cut, before their value is known, so that the average never jumps far p
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -46,6 +47,8 @@ OVERSHOOT: Final = 1.1
 FEW: Final = 50
 LENIENT, LEAST, MOST = 2.0, 0.02, 0.9
 _RAISED: Final = np.array(ODDS)[:, None]
+#: Where a bet is nearly cut it is left to `Regions.update`, whose word on that is final.
+_SAFELY: Final = 0.999
 
 
 def tie_break(seed: int, identity: str) -> tuple[float, float]:
@@ -205,6 +208,100 @@ class Regions:
             counts += fell
             self._lately += (inside - self._lately) * seen / MEMORY
         self._recent.append(moment.event, moment.time, moment.slot, fell, learned=not alarm)
+
+    def update_many(self, scores: Floats, looked: Sequence[bool], moments: Sequence[Moment]) -> tuple[int, float]:
+        """Take events of one slot in order, as `update` and `wait` would one by one, until a bet has to be cut or the limit is reached.
+
+        Parameters
+        ----------
+        scores
+            Of those that are looked at, (k, scores), NaN where one has none.
+        looked
+            Which events are, (n,), k of them.
+        moments
+            When each event is, (n,).
+
+        Returns
+        -------
+        tuple of int and float
+            How many events were taken, and the highest statistic after any of them.
+
+        Notes
+        -----
+        What a bet is depends on counts alone, and counts on what fell where: both are known for all events at once.
+        """
+        counts, size = self._of(moments[0].slot), len(self._scores)
+        fell = np.empty((len(scores), 2, size), dtype=np.bool_)
+        values = scores[:, self._scores] * self._signs
+        inside = np.greater_equal(values, self._thresholds, out=fell[:, 0])
+        seen = np.equal(values, values, out=fell[:, 1])
+        lately = self._lately_many(inside, seen)
+        chances = [moment.chance for moment, mine in zip(moments, looked, strict=True) if mine]
+        bets = self._bets(counts, fell, lately, np.array(chances), moments[0].slot)
+        taken, read, highest = self._multiply(bets, looked, moments)
+        if read:
+            counts += fell[:read].sum(axis=0)
+            self._lately = lately[read].copy()
+        mine = [moment for moment, one in zip(moments[:taken], looked, strict=False) if one]
+        self._recent.extend([(one.event, one.time, one.slot) for one in mine], fell[:read])
+        return taken, highest
+
+    def _lately_many(self, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Floats:
+        """Return the shares of late before each observation and after the last, (k + 1, m)."""
+        lately = np.empty((len(inside) + 1, inside.shape[1]))
+        lately[0] = self._lately
+        whole, change = bool(seen.all()), np.empty(inside.shape[1])
+        for row, fell in enumerate(inside):
+            np.subtract(fell, lately[row], out=change)
+            if not whole:
+                change *= seen[row]
+            change /= MEMORY
+            np.add(lately[row], change, out=lately[row + 1])
+        return lately
+
+    def _bets(self, counts: Floats, fell: NDArray[np.bool_], lately: Floats, chances: Floats, slot: int) -> Floats:
+        """Return what each observation multiplies the sums by, uncut, (k, bets, m)."""
+        before = counts + np.cumsum(fell, axis=0) - fell  # whole numbers: exact
+        won, seen = fell[:, 0], fell[:, 1]
+        share = before[:, 0] / (before[:, 1] + 1.0)
+        if slot != self._only_home:
+            home = self._home == slot
+            few = ~home & (before[:, 1] < FEW)
+            share = np.where(few, np.minimum(LENIENT * lately[:-1] + LEAST, MOST), share)
+            won = won & (home | few | (chances[:, None] * (before[:, 0] + 1.0) < before[:, 0]))
+        share *= seen
+        bets: Floats = 1.0 / (1.0 + (_RAISED - 1.0) * share[:, None])
+        np.multiply(bets, _RAISED, out=bets, where=won[:, None])
+        return bets
+
+    def _uncut(self) -> float:
+        """Return up to which average no bet is cut; where one nearly is, `update` has the word."""
+        return _SAFELY * OVERSHOOT * self.limit / ODDS[-1]
+
+    @property
+    def calm(self) -> bool:
+        """Whether the next bet is not cut: `update_many` would take it."""
+        return self.statistic + 1.0 <= self._uncut()
+
+    def _multiply(self, bets: Floats, looked: Sequence[bool], moments: Sequence[Moment]) -> tuple[int, int, float]:
+        """Bet; return how many events and how many observations were taken, and the highest statistic after any."""
+        uncut, sums, weights, ready = self._uncut(), self._sums, self._weights, self._ready
+        statistic, read, highest = self.statistic, 0, 0.0
+        taken = 0
+        for mine, moment in zip(looked, moments, strict=True):
+            if mine and statistic + moment.step > uncut:
+                break
+            sums += ready if moment.step == 1.0 else ready * moment.step
+            if mine:
+                sums *= bets[read]
+                read += 1
+            statistic = float(np.vdot(weights, sums))
+            highest = max(highest, statistic)
+            taken += 1
+            if statistic >= self.limit:
+                break
+        self.statistic = statistic
+        return taken, read, highest
 
     def _elsewhere(self, counts: Floats, share: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
         """Return the shares to bet against in a group that the reference says little of, and whose wins are not drawn for.

@@ -1,6 +1,7 @@
 """Topics of a stream: clusters of its first embeddings, found once, and what share each has before and after a change."""
 
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -56,9 +57,9 @@ class Topics:
         nearest = np.argmax(reference @ self.centres.T, axis=1)
         self._shares = (np.bincount(nearest, minlength=count) / len(reference)).tolist()
 
-    def update(self, event: int, similarities: Vectors) -> None:
-        """Remember the topic of an event by its similarities to the centres, (count,)."""
-        self._recent.append((event, int(np.argmax(similarities))))
+    def update_many(self, events: Sequence[int], similarities: Vectors) -> None:
+        """Remember the topic of each event by its similarities to the centres, (n, count)."""
+        self._recent.extend(zip(events, np.argmax(similarities, axis=1).tolist(), strict=True))
 
     def details(self, since: float) -> dict[str, float]:
         """Return the commonest topic of the reference, the one that grew most since event ``since``, and their shares."""

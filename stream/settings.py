@@ -168,6 +168,10 @@ class RetrainingSettings(Section):
     events: Count = Field(200, description="events behind the agreeing alerts")
     principals: Count = Field(3, description="distinct API keys behind those events")
     largest_share: Share = Field(0.5, description="share of one API key in those events, at most")
+    sentinels: bool = Field(
+        True,
+        description="whether an alert of drift for which the fixed prompts moved too (`Alert.sentinels`) is no reason to retrain",
+    )
     cool_down_seconds: Annotated[float, Field(ge=0)] = Field(86_400, description="log time between two requests")
 
 

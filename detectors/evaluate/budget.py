@@ -7,7 +7,8 @@ a test holds the two against each other, event by event.
 import abc
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,18 @@ from detectors.monitor import DAY_SECONDS, Budget, Feature, Monitor
 from detectors.recent import MEMORY
 from detectors.sequential import FEW, LEAST, LENIENT, MOST, ODDS, OVERSHOOT
 
-__all__ = ["FEATURES", "SCORES", "Clustered", "Cycle", "Exchangeable", "Null", "Twins", "run_lengths"]
+__all__ = [
+    "FEATURES",
+    "SCORES",
+    "STREAMS",
+    "Clustered",
+    "Cycle",
+    "Exchangeable",
+    "Null",
+    "Twins",
+    "length_rows",
+    "run_lengths",
+]
 
 Floats = NDArray[np.float64]
 
@@ -229,3 +241,34 @@ def run_lengths(
         if not going.any() or number - begun >= LONGEST * budget.limit:
             break
     return lengths
+
+
+#: By name: the stream, for a seed and so many runs, and whether values are ranked by time of the day and conversations once.
+STREAMS: Mapping[str, tuple[Callable[[int, int], Null], bool, int]] = {
+    "exchangeable, daily_cycle off": (lambda _seed, _runs: Exchangeable(), False, 512),
+    "exchangeable": (lambda _seed, _runs: Exchangeable(), True, 512),
+    "conversations of five, daily_cycle off": (Clustered, False, 512),
+    "conversations of five": (Clustered, True, 512),
+    "conversations of five, each message counted": (Clustered, False, 0),
+    "daily cycle, 10,000 events a day": (lambda _seed, _runs: Cycle(10_000), True, 512),
+    "daily cycle, 1,000 events a day": (lambda _seed, _runs: Cycle(1_000), True, 512),
+    "daily cycle, 10,000 events a day, daily_cycle off": (lambda _seed, _runs: Cycle(10_000), False, 512),
+}
+
+
+def length_rows(limit: int, runs: int, seed: int) -> list[dict[str, Any]]:
+    """Return the mean run length of each of `STREAMS` over ``limit``, and its standard error."""
+    rows: list[dict[str, Any]] = []
+    for name, (make, daily, conversation_events) in STREAMS.items():
+        budget = Budget(limit=limit, daily=daily, conversation_events=conversation_events)
+        lengths = run_lengths(make(seed, runs), budget, runs=runs, seed=seed) / limit
+        rows.append(
+            {
+                "detector": "drift",
+                "data": f"{name}, N = {limit}: mean run length / N",
+                "runs": runs,
+                "run_length": float(lengths.mean()),
+                "standard_error": float(lengths.std() / math.sqrt(runs)),
+            }
+        )
+    return rows

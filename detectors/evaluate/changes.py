@@ -5,8 +5,11 @@ every event; river's ADWIN, KSWIN and Page-Hinkley read the distance to the refe
 chosen on streams without a change, so that they alarm once in N events; drift needs no such choice.
 """
 
+import math
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from river import drift as river_drift
 from detectors.base import Observation
 from detectors.registry import create_stream
 
-__all__ = ["CHANGES", "compare"]
+__all__ = ["CHANGES", "compare", "domain_vectors"]
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -114,14 +117,18 @@ def _adwin(delta: float) -> Any:
     return river_drift.ADWIN(delta=delta, clock=1)  # type: ignore[no-untyped-call]  # a Cython class
 
 
-_RIVER: Mapping[str, tuple[Callable[[float], Any], tuple[float, ...]]] = {
-    "ADWIN": (_adwin, (0.3, 0.1, 0.03, 0.01, 0.002, 0.0005)),
-    "KSWIN": (lambda value: river_drift.KSWIN(alpha=value, seed=0), (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)),
+#: By name: the detector for a parameter, its most eager value, and one that hardly ever alarms.
+_RIVER: Mapping[str, tuple[Callable[[float], Any], float, float]] = {
+    "ADWIN": (_adwin, 0.99, 1e-6),
+    "KSWIN": (lambda value: river_drift.KSWIN(alpha=value, seed=0), 0.05, 1e-9),
     "Page-Hinkley": (
         lambda value: river_drift.PageHinkley(threshold=value, delta=0.01, alpha=1.0, min_instances=30),
-        (0.3, 0.5, 0.8, 1.2, 2.0, 3.0),
+        0.1,
+        30.0,
     ),
 }
+#: Halvings of the range of a parameter, on a logarithmic scale.
+_HALVINGS = 9
 
 
 def _river_first(make: Callable[[float], Any], value: float, series: Iterable[float]) -> int | None:
@@ -142,15 +149,40 @@ def _distance_first(stream: Vectors, *, make: Callable[[float], Any], value: flo
 
 
 def _river_value(name: str, nulls: Sequence[Floats], limit: int) -> tuple[float, float]:
-    """Return the first parameter whose false alarms are as rare as one in ``limit`` events, and how rare they are."""
-    make, values = _RIVER[name]
-    for value in values:
-        lengths = [_river_first(make, value, null.tolist()) for null in nulls]
-        watched = sum(len(null) if length is None else length for null, length in zip(nulls, lengths, strict=True))
-        every = watched / max(1, sum(length is not None for length in lengths))
-        if every >= 0.9 * limit:
-            break
-    return value, every
+    """Return the most eager parameter whose false alarms are as rare as one in ``limit`` events, and how rare they are."""
+    make, eager, rare = _RIVER[name]
+    every = _every(make, eager, nulls)
+    if every >= limit:
+        return eager, every
+    found = (rare, _every(make, rare, nulls))
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(eager * rare)
+        every = _every(make, middle, nulls)
+        if every >= limit:
+            rare, found = middle, (middle, every)
+        else:
+            eager = middle
+    return found
+
+
+def _every(make: Callable[[float], Any], value: float, nulls: Sequence[Floats]) -> float:
+    """Return how many events pass for one alarm on these streams without a change."""
+    lengths = [_river_first(make, value, null.tolist()) for null in nulls]
+    watched = sum(len(null) if length is None else length for null, length in zip(nulls, lengths, strict=True))
+    return watched / max(1, sum(length is not None for length in lengths))
+
+
+def domain_vectors(root: Path, texts: int = 700) -> dict[str, NDArray[np.float32]]:
+    """Return the packed embeddings of CLINC's texts by domain, at most ``texts`` each."""
+    from detectors.embedding import Embedder, pack, unpack  # noqa: PLC0415 - torch takes seconds to import
+    from detectors.train.data import clinc_domains  # noqa: PLC0415 - as above
+
+    embedder, rng = Embedder(threads=1), random.Random(0)  # noqa: S311 - a reproducible sample
+    embedder.load()
+    chosen = {name: rng.sample(own, min(texts, len(own))) for name, own in sorted(clinc_domains(root).items())}
+    return {
+        name: np.stack([unpack(pack(vector)) for vector in embedder.embed_many(own)]) for name, own in chosen.items()
+    }
 
 
 def compare(vectors: Mapping[str, Vectors], limit: int, runs: int, seed: int) -> list[Row]:
@@ -173,7 +205,7 @@ def compare(vectors: Mapping[str, Vectors], limit: int, runs: int, seed: int) ->
         alarms[name] = partial(_mmd_first, window=window, cut=cut)
         rows.append(_rare(name, [alarms[name](null) for null in nulls], 2 * limit))
     series = [distances(null) for null in nulls]
-    for name, (make, _) in _RIVER.items():
+    for name, (make, _, _) in _RIVER.items():
         value, every = _river_value(name, series, limit)
         alarms[name] = partial(_distance_first, make=make, value=value)
         rows.append({"detector": "drift", "data": f"no change: {name} at {value:g}", "run_length": every, "runs": runs})

@@ -98,32 +98,54 @@ def _bench(root: Path, embedder: Embedder, config: dict[str, object]) -> Row:
     return _row("MT-Bench, prose to coding", delays)
 
 
-def anomaly(runs: int, seed: int) -> list[Row]:
-    """Latency times three, and one answer in three an error, after 300 ordinary events (log-normal latencies)."""
+#: What changes: factor of the latency, factor of the tokens, share of answers that are errors.
+_ANOMALIES = {
+    "latency three times as long": (3.0, 1.0, 0.01),
+    "latency half as long again": (1.5, 1.0, 0.01),
+    "answers of three times as many tokens": (1.0, 3.0, 0.01),
+    "answers of half as many tokens": (1.0, 0.5, 0.01),
+    "one in three fails": (1.0, 1.0, 0.33),
+    "one in ten fails": (1.0, 1.0, 0.1),
+}
+_USUAL = (1.0, 1.0, 0.01)
+_BEFORE, _AFTER = 300, 400
+
+
+def anomaly(runs: int, seed: int, limit: int = 1000, reference: int = 100) -> list[Row]:
+    """Latencies, tokens and errors that change after 300 ordinary events, and how rare false alarms are on 3 N events without a change."""
+    config: dict[str, object] = {"alarm_every_events": limit, "reference_events": reference}
     rows: list[Row] = []
-    for data, slower, failing in (
-        ("latency three times as long", 3.0, 0.01),
-        ("one in three fails", 1.0, 0.33),
-        ("no change", 1.0, 0.01),
-    ):
-        delays = []
-        for run in range(runs):
-            rng = np.random.default_rng([seed, run])
-            detector = create_stream("anomaly", {"alarm_every_events": 1000, "reference_events": 100})
-            told = None
-            for index in range(500):
-                changed = index >= 300
-                latency = float(rng.lognormal(0, 0.5)) * (slower if changed else 1.0)
-                error = float(rng.random() < (failing if changed else 0.01))
-                features = {
-                    "latency_seconds": latency,
-                    "error": error,
-                    "completion_tokens": float(rng.integers(5, 100)),
-                }
-                finding = detector.update_many([Observation(id=f"{run}-{index}", time=float(index), features=features)])
-                if finding is not None and finding.alarm:
-                    told = index + 1 - 300
-                    break
-            delays.append(told)
-        rows.append(_row(f"N = 1,000: {data}", delays) | {"detector": "anomaly"})
+    for data, change in _ANOMALIES.items():
+        told = [_told(config, [seed, run], (_USUAL, _BEFORE), (change, _AFTER)) for run in range(runs)]
+        delays = [None if event is None else event - _BEFORE for event in told]
+        rows.append(_row(f"N = {limit:,}: {data}", delays) | {"detector": "anomaly"})
+    told = [_told(config, [seed, run], (_USUAL, reference + 3 * limit)) for run in range(runs)]
+    watched = sum(3 * limit if event is None else event - reference for event in told)
+    alarms = sum(event is not None for event in told)
+    every = watched / max(1, alarms)
+    rows.append(
+        {
+            "detector": "anomaly",
+            "data": f"N = {limit:,}, no change: events to a false alarm / N ({alarms} alarms)",
+            "runs": runs,
+            "run_length": every / limit,
+        }
+    )
     return rows
+
+
+def _told(config: dict[str, object], seed: Sequence[int], *parts: tuple[tuple[float, float, float], int]) -> int | None:
+    """Return the events until the alarm of a stream of so many events of each kind, None if there is none."""
+    rng, detector = np.random.default_rng(seed), create_stream("anomaly", config)
+    kinds = [kind for kind, count in parts for _ in range(count)]
+    for index, (slower, longer, failing) in enumerate(kinds):
+        features = {
+            "latency_seconds": float(rng.lognormal(0, 0.5)) * slower,
+            "error": float(rng.random() < failing),
+            "completion_tokens": float(rng.integers(5, 100)) * longer,
+        }
+        name = "-".join(map(str, (*seed, index)))
+        finding = detector.update_many([Observation(id=name, time=float(index), features=features)])
+        if finding is not None and finding.alarm:
+            return index + 1
+    return None

@@ -7,19 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from detectors.errors import DataError
-from detectors.evaluate.alarms import STREAMS, domain_vectors
-from detectors.evaluate.budget import run_lengths
-from detectors.evaluate.changes import compare
+from detectors.evaluate.budget import length_rows
+from detectors.evaluate.changes import compare, domain_vectors
 from detectors.evaluate.own import bias, identification
 from detectors.evaluate.patience import patience
 from detectors.evaluate.sentinels import sentinel
 from detectors.evaluate.streams import anomaly, drift
-from detectors.monitor import Budget
+from detectors.evaluate.tiers import tiers
 from detectors.multitask import TASKS
 from detectors.registry import STREAM, create_text
+from detectors.train.thresholds import proposals
 
 __all__ = ["STUDIES", "Study", "study"]
 
@@ -39,16 +37,6 @@ class Study(NamedTuple):
     run: Callable[[Path, int, int], list[Row]]
 
 
-def _run_lengths(limit: int, runs: int, seed: int) -> list[Row]:
-    rows: list[Row] = []
-    for kind, (make, daily, events) in STREAMS.items():
-        budget = Budget(limit=limit, daily=daily, conversation_events=events)
-        length = float(np.mean(run_lengths(make(seed, runs), budget, runs=runs, seed=seed))) / limit
-        data = f"{kind}, N = {limit}: mean run length / N"
-        rows.append({"detector": "drift", "data": data, "runs": runs, "run_length": length})
-    return rows
-
-
 def _patience(_: Path, runs: int, seed: int) -> list[Row]:
     return patience(streams=1000, changed=50, limit=LIMIT, rounds=runs, seed=seed)
 
@@ -65,17 +53,17 @@ def _bias(*_: object) -> list[Row]:
 #: Name → study.
 STUDIES: dict[str, Study] = {
     "drift": Study("drift", "a switch of domain, streams without a change, run lengths at N = 1,000", drift),
-    "anomaly": Study("anomaly", "latency, errors, no change", lambda _, runs, seed: anomaly(runs, seed)),
+    "anomaly": Study("anomaly", "latency, tokens, errors, no change", lambda _, runs, seed: anomaly(runs, seed)),
     "sentinel": Study(
         "sentinel", "simulated answers that change, or do not", lambda _, runs, seed: sentinel(runs, seed)
     ),
     "run-length": Study(
         "drift",
         "run lengths at N = 1,000: exchangeable, conversations, daily cycles",
-        lambda _, runs, seed: _run_lengths(LIMIT, runs, seed),
+        lambda _, runs, seed: length_rows(LIMIT, runs, seed),
     ),
     "run-length-10000": Study(
-        "drift", "the same at N = 10,000", lambda _, runs, seed: _run_lengths(10 * LIMIT, runs, seed)
+        "drift", "the same at N = 10,000", lambda _, runs, seed: length_rows(10 * LIMIT, runs, seed)
     ),
     "delays": Study(
         "drift",
@@ -86,6 +74,16 @@ STUDIES: dict[str, Study] = {
         "language", "sentences of 62 languages, by the length that is read", lambda *_: identification()
     ),
     "bias": Study("toxicity", "gap of toxicity, injection and refusal between identity terms", _bias),
+    "tiers": Study(
+        "toxicity",
+        "the cheap tier beside the encoder: what it costs and loses, disguises, lengths",
+        lambda root, _, seed: tiers(root, seed),
+    ),
+    "thresholds": Study(
+        "toxicity",
+        "thresholds by leaving one source of the tune split out",
+        lambda root, _, seed: proposals(root, seed),
+    ),
     "patience": Study("drift", "error over patience on 1,000 streams, e-d-BH beside each by itself", _patience),
 }
 assert {name for name in STUDIES if name in STREAM} == set(STREAM), "a stream detector without a study"

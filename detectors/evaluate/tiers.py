@@ -1,14 +1,11 @@
-"""Figures of the two tiers: ``python -m detectors.evaluate.tiers --data ../shared/data``.
+"""Figures of the two tiers: the study ``tiers`` of ``weir eval``.
 
 What the cheap tier costs and loses, on a mix of 98 % ordinary prompts and 2 % toxic ones and on the hard sets; recall on
 disguised texts; injection against length alone on texts of matched length. Times are processor time of one thread.
 """
 
-import argparse
 import base64
-import json
 import random
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,10 +19,14 @@ from detectors.evaluate.metrics import auroc
 from detectors.registry import create_text
 from detectors.train.data import Example, load_examples, ordinary
 
-__all__ = ["DISGUISES", "curve", "main"]
+__all__ = ["DISGUISES", "curve", "tiers"]
 
 Row = dict[str, Any]
 BATCH = 32
+TEXTS = 300
+_PLAIN = frozenset({"davidson", "tox_nonfuzzed", "openai_moderation_half"})
+_HARD = frozenset({"hatemojibuild", "toxigen", "edos", "own_contrast"})
+_SHORT = 300
 _SMALL = "abcdefghijklmnopqrstuvwxyz"
 DISGUISES: dict[str, Callable[[str], str]] = {
     "homoglyphs": lambda text: text.translate(
@@ -72,42 +73,50 @@ def curve(
     return rows
 
 
-def _tiers(name: str, texts: Sequence[str], labels: NDArray[np.bool_], data: str) -> list[Row]:
-    """Compare the cascade, the cheap tier and the encoder on the same texts."""
+def _tiers(texts: Sequence[str], labels: NDArray[np.bool_], data: str) -> list[Row]:
+    """Compare the cascade, the cheap tier and the encoder of toxicity on the same texts; texts/s are of processor time."""
+    name = "toxicity"
     cascade, whole, cheap = _detector(name), _detector(name, limits=(0.0, 1.0)), _detector(name, limits=(1.0, 1.0))
     fast, seconds = _scores(cheap, texts)
-    begun, (_, asked) = time.process_time(), cascade.glance(texts)
-    glanced = time.process_time() - begun
+    asked = cascade.glance(texts)[1]
     slow, spent = _scores(whole, texts)
-    both = np.where(asked, slow, fast)
-    encoder = max(1e-9, spent - seconds)
-    row = {
-        "detector": name, "data": data, "texts": len(texts), "positive": int(labels.sum()),
-        "auroc": {"cascade": auroc(list(labels), list(both)), "encoder": auroc(list(labels), list(slow)),
-                  "cheap": auroc(list(labels), list(fast))},
-        "escalated": float(asked.mean()), "texts_a_second": {"cheap": len(texts) / seconds, "encoder": len(texts) / spent},
-        "curve": curve(labels, fast, slow, (cascade.config.limits or cascade.limits)[1]),
-        "glance_us": glanced / len(texts) * 1e6, "encoder_ms": encoder / len(texts) * 1e3,
-    }  # fmt: skip
-    return [row]
+    # The engine has read these texts by now: a space more makes them fresh.
+    took = _scores(cascade, [f"{text} " for text in texts])[1]
+    common = {"detector": name, "texts": len(texts), "positive": int(labels.sum())}
+    rows: list[Row] = [
+        common
+        | {"data": f"{data}: {kind}", "auroc": auroc(list(labels), list(scores)), "texts_a_second": len(texts) / each}
+        for kind, scores, each in (
+            ("cascade", np.where(asked, slow, fast), took),
+            ("encoder alone", slow, spent),
+            ("cheap tier alone", fast, seconds),
+        )
+    ]
+    rows[0]["escalated"] = float(asked.mean())
+    high = (cascade.config.limits or cascade.limits)[1]
+    rows += [
+        common | {"data": f"  {data}: low limit {low:g}", "escalated": share, "auroc": area}
+        for low, share, area in curve(labels, fast, slow, high)
+    ]
+    return rows
 
 
-def _fresh_speed(name: str, texts: Sequence[str]) -> float:
-    """Return the cascade's texts per second on texts that the engine has not read yet."""
-    _, seconds = _scores(_detector(name), [f"{text} " for text in texts])
-    return len(texts) / seconds
-
-
-def _hostile(name: str, texts: Sequence[str]) -> Row:
+def _hostile(name: str, texts: Sequence[str]) -> list[Row]:
     """Return recall on positives, plain and disguised."""
     detector = _detector(name)
-    found = {"plain": float(_flags(detector, texts).mean())}
-    for kind, disguise in DISGUISES.items():
-        found[kind] = float(_flags(detector, [disguise(text) for text in texts]).mean())
-    return {"detector": name, "data": f"recall of {len(texts)} positives, disguised", "recall": found}
+    disguises: dict[str, Callable[[str], str]] = {"plain": str, **DISGUISES}
+    return [
+        {
+            "detector": name,
+            "data": f"positives, {kind}",
+            "texts": len(texts),
+            "recall": float(_flags(detector, [disguise(text) for text in texts]).mean()),
+        }
+        for kind, disguise in disguises.items()
+    ]
 
 
-def _matched(held: Sequence[Example], limit: int) -> Row:
+def _matched(held: Sequence[Example], limit: int) -> list[Row]:
     """Return AUROC of injection and of length alone on pairs of one positive and one negative of like length."""
     positive = sorted((e.text for e in held if e.labels[1] == 1), key=len)
     negative = sorted((e.text for e in held if e.labels[1] == 0), key=len)
@@ -122,45 +131,31 @@ def _matched(held: Sequence[Example], limit: int) -> Row:
     labels = [True, False] * len(pairs)
     scores, _ = _scores(_detector("injection"), texts)
     lengths = [float(len(text)) for text in texts]
-    return {
-        "detector": "injection", "data": f"{len(pairs)} pairs of matched length",
-        "auroc": auroc(labels, list(scores)), "auroc_of_length": auroc(labels, lengths),
-    }  # fmt: skip
+    return [
+        {
+            "detector": "injection",
+            "data": f"{kind}, pairs of matched length",
+            "texts": len(texts),
+            "auroc": auroc(labels, found),
+        }
+        for kind, found in (("its score", list(scores)), ("length alone", lengths))
+    ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and print a JSON line a figure."""
-    parser = argparse.ArgumentParser(prog="python -m detectors.evaluate.tiers", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder laid out like shared/data")
-    parser.add_argument("--limit", type=int, default=300, help="texts a figure, at most")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    rng = random.Random(options.seed)  # noqa: S311 - a reproducible sample
-    held = [e for e in load_examples(options.data, options.seed) if e.split == "test"]
-    prompts = [text for source, text in ordinary(options.data) if source == "mtbench"]
+def tiers(root: Path, seed: int) -> list[Row]:
+    """Return the figures of both tiers on the test split of the shared encoder's sources, 300 texts a figure at most."""
+    rng = random.Random(seed)  # noqa: S311 - a reproducible sample
+    held = [e for e in load_examples(root, seed) if e.split == "test"]
+    prompts = [text for source, text in ordinary(root) if source == "mtbench"]
     prompts += [e.text for e in held if e.source in {"clinc", "halueval_question"}]
     rng.shuffle(held)
-    toxic = [
-        e for e in held if e.labels[0] == 1 and e.source in {"davidson", "tox_nonfuzzed", "openai_moderation_half"}
-    ]
-    hard = [
-        e for e in held if e.labels[0] in (0, 1) and e.source in {"hatemojibuild", "toxigen", "edos", "own_contrast"}
-    ]
+    toxic = [e for e in held if e.labels[0] == 1 and e.source in _PLAIN]
+    hard = [e for e in held if e.labels[0] in (0, 1) and e.source in _HARD][:TEXTS]
     attacks = [e for e in held if e.labels[1] == 1]
-    few = max(2, options.limit // 50)
-    mix = rng.sample(prompts, options.limit - few) + [e.text for e in toxic[:few]]
-    truth = np.array([False] * (options.limit - few) + [True] * few)
-    rows: list[Row] = _tiers("toxicity", mix, truth, "mix: 98 % ordinary, 2 % toxic")
-    rows[0]["texts_a_second"]["cascade"] = _fresh_speed("toxicity", mix)
-    hard = hard[: options.limit]
-    rows += _tiers("toxicity", [e.text for e in hard], np.array([e.labels[0] == 1 for e in hard]), "hard sets")
-    rows.append(_hostile("toxicity", [e.text for e in toxic if len(e.text) < 300][: options.limit // 4]))
-    rows.append(_hostile("injection", [e.text for e in attacks if len(e.text) < 300][: options.limit // 4]))
-    rows.append(_matched(held, options.limit // 3))
-    for row in rows:
-        sys.stdout.write(json.dumps(row) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    few = max(2, TEXTS // 50)
+    mix = rng.sample(prompts, TEXTS - few) + [e.text for e in toxic[:few]]
+    rows = _tiers(mix, np.array([False] * (TEXTS - few) + [True] * few), "98 % ordinary, 2 % toxic")
+    rows += _tiers([e.text for e in hard], np.array([e.labels[0] == 1 for e in hard]), "hard sets")
+    for name, positives in (("toxicity", toxic), ("injection", attacks)):
+        rows += _hostile(name, [e.text for e in positives if len(e.text) < _SHORT][: TEXTS // 4])
+    return rows + _matched(held, TEXTS // 3)

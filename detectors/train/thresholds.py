@@ -1,29 +1,30 @@
-"""Choose thresholds: ``python -m detectors.train.thresholds --data ../shared/data``.
+"""Choose thresholds: the study ``thresholds`` of ``weir eval``.
 
 On the tune split, by leaving one source out: the threshold that is best on the mean of the other sources is judged on the
 one left out, and the median of these thresholds is proposed. None of them flags more than 2 % of ordinary prompts of any
 source (`detectors.train.data.ordinary`; MT-Bench is in no training set).
 """
 
-import argparse
 import random
 import statistics
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.base import TextDetector
 from detectors.evaluate.metrics import decisions
 from detectors.multitask import TASKS
 from detectors.registry import create_text
 from detectors.train.data import load_examples, ordinary
 
-__all__ = ["choose", "main", "quality"]
+__all__ = ["choose", "proposals", "quality"]
 
 MOST_FLAGGED = 0.02
+TEXTS = 150
 Labelled = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
@@ -59,38 +60,40 @@ def choose(sources: Mapping[str, Labelled], benign: Sequence[NDArray[np.float64]
     return statistics.median_low(found), told
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and print a proposal for each task."""
-    parser = argparse.ArgumentParser(prog="python -m detectors.train.thresholds", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder laid out like shared/data")
-    parser.add_argument("--limit", type=int, default=150, help="texts a source, at most")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    rng = random.Random(options.seed)  # noqa: S311 - a reproducible sample
-    held = [e for e in load_examples(options.data, options.seed) if e.split == "tune"]
+def proposals(root: Path, seed: int) -> list[dict[str, Any]]:
+    """Return a proposal for each task of the shared encoder, on 150 texts a source at most, and its quality on each source left out."""
+    rng = random.Random(seed)  # noqa: S311 - a reproducible sample
+    held = [e for e in load_examples(root, seed) if e.split == "tune"]
     by_source: dict[str, list[str]] = defaultdict(list)
-    for source, text in ordinary(options.data):
+    for source, text in ordinary(root):
         by_source[source].append(text)
-    prompts = [rng.sample(texts, min(options.limit, len(texts))) for texts in by_source.values()]
+    prompts = [rng.sample(texts, min(TEXTS, len(texts))) for texts in by_source.values()]
     rng.shuffle(held)
+    rows: list[dict[str, Any]] = []
     for task, name in enumerate(TASKS):
         detector = create_text(name)
         detector.load()
-
-        def scores_of(texts: Sequence[str]) -> NDArray[np.float64]:
-            return np.array([score.score for score in detector.score_many(texts)])  # noqa: B023 - used at once
-
         sources: dict[str, Labelled] = {}
         for source in sorted({e.source for e in held}):
-            group = [e for e in held if e.source == source and e.labels[task] in (0, 1)][: options.limit]
+            group = [e for e in held if e.source == source and e.labels[task] in (0, 1)][:TEXTS]
             if group:
-                labels = np.array([e.labels[task] == 1 for e in group])
-                sources[source] = (scores_of([e.text for e in group]), labels)
-        threshold, told = choose(sources, [scores_of(texts) for texts in prompts])
-        line = ", ".join(f"{source} {value:.3f}" for source, value in told.items())
-        sys.stdout.write(f"{name}: {threshold:.2f}; left out, each: {line}\n")
-    return 0
+                sources[source] = (
+                    _scores(detector, [e.text for e in group]),
+                    np.array([e.labels[task] == 1 for e in group]),
+                )
+        threshold, told = choose(sources, [_scores(detector, texts) for texts in prompts])
+        rows.append({"detector": name, "data": "proposed threshold", "threshold": threshold})
+        rows += [
+            {
+                "detector": name,
+                "data": f"  {source}, left out (of one class: share right)",
+                "texts": len(sources[source][1]),
+                "macro_f1": value,
+            }
+            for source, value in told.items()
+        ]
+    return rows
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _scores(detector: TextDetector[Any], texts: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([score.score for score in detector.score_many(texts)])

@@ -14,6 +14,7 @@ from stream.settings import RetrainingSettings
 __all__ = ["Gate", "evaluate"]
 
 _DRIFT = "drift"
+_MOVED = "moved"
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,11 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
             name="largest_share",
             passed=share <= settings.largest_share,
             reason=f"largest_share: {share:.2f} of the events are of one API key, at most {settings.largest_share:.2f}",
+        ),
+        Gate(
+            name="sentinels",
+            passed=not settings.sentinels or all(alert.sentinels != _MOVED for alert in alerts),
+            reason="sentinels: the fixed prompts moved too: look at the model first",
         ),
         _cool_down(state, at, settings.cool_down_seconds),
         Gate(

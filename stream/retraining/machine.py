@@ -71,7 +71,7 @@ class Retraining:
             state.firing.pop(record.alert_id, None)
             remember(state.resolved, record.alert_id)
             return None
-        state.firing[record.alert_id] = _firing(record, event.traceparent)
+        state.firing[record.alert_id] = _firing(record, event.traceparent, known)
         return self._decide(state, event)
 
     def progress(self, state: ModelState, record: RetrainingRecord, topic: str, offset: int) -> None:
@@ -115,7 +115,8 @@ def _advance(state: ModelState, topic: str, offset: int) -> bool:
     return True
 
 
-def _firing(record: AlertRecord, traceparent: str) -> FiringAlert:
+def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) -> FiringAlert:
+    """Return what is kept of an alert's record; where it says nothing of the sentinels (watch was started anew) their last word stands."""
     return FiringAlert(
         alert_id=record.alert_id,
         detector=record.detector,
@@ -127,6 +128,7 @@ def _firing(record: AlertRecord, traceparent: str) -> FiringAlert:
         events=record.events,
         principals=record.principals,
         traceparent=traceparent,
+        sentinels=record.sentinels or (known.sentinels if known else ""),
     )
 
 

@@ -11,7 +11,10 @@ _REMEMBERED = 64
 
 
 class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gates need of an alert that is firing; `at` is the log time of its last record."""
+    """What the gates need of an alert that is firing; `at` is the log time of its last record.
+
+    `sentinels` is the last word that its records had on the fixed prompts: ``moved``, ``still`` or "".
+    """
 
     alert_id: str
     detector: str
@@ -23,6 +26,7 @@ class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     principals: dict[str, int]
     traceparent: str = ""
+    sentinels: str = ""
 
 
 class ModelState(msgspec.Struct, kw_only=True):

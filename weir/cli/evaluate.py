@@ -31,7 +31,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "studies",
     multiple=True,
     metavar="NAME",
-    help="run-length[-10000], delays, patience (drift); languages, bias.",
+    help="run-length[-10000], delays, patience (drift); tiers, thresholds, languages, bias.",
 )
 @click.option(
     "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source, at most; 0: all."

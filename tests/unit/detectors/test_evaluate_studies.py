@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from detectors.errors import DataError
+from detectors.evaluate.budget import STREAMS, length_rows
+from detectors.evaluate.changes import _RIVER, _every, _river_first, _river_value
 from detectors.evaluate.studies import STUDIES, study
 from detectors.registry import STREAM, TEXT
 
@@ -22,6 +25,29 @@ def test_a_seed_gives_the_same_rows_again(name):
     assert first == study(name).run(NOWHERE, 2, 1)
     assert {row["detector"] for row in first} == {name}
     assert all(row["runs"] == 2 for row in first)
+    assert sum("delay_median" in row for row in first) == 6, "latency, tokens and errors, each by two changes"
+    assert [row["run_length"] for row in first if "run_length" in row]
+
+
+@pytest.mark.parametrize("name", ["ADWIN", "Page-Hinkley"])
+def test_a_rival_is_as_eager_as_its_false_alarms_allow(name):
+    rng = np.random.default_rng(0)
+    nulls = [rng.normal(0.6, 0.1, 600) for _ in range(8)]
+    value, every = _river_value(name, nulls, 300)
+    make, eager, rare = _RIVER[name]
+    assert min(eager, rare) <= value <= max(eager, rare)
+    assert every >= 300
+    assert every == _every(make, value, nulls)
+    bolder = value * (eager / value) ** 0.2
+    assert value == eager or _every(make, bolder, nulls) < 300 or every < 600
+    changed = np.concatenate([rng.normal(0.6, 0.1, 300), rng.normal(1.2, 0.1, 300)])
+    assert _river_first(make, value, changed.tolist()) is not None
+
+
+def test_run_lengths_have_a_row_a_stream_with_its_error():
+    rows = length_rows(20, 4, 0)
+    assert len(rows) == len(STREAMS)
+    assert all(row["run_length"] > 0 and row["standard_error"] >= 0 for row in rows)
 
 
 def test_an_unknown_study_names_the_known_ones():

@@ -23,6 +23,7 @@ def alert(
     side="input",
     name="",
     tenant="acme",
+    sentinels="",
 ):
     principals = SPREAD if principals is None else principals
     record = AlertRecord(
@@ -39,6 +40,7 @@ def alert(
         windows=windows,
         events=events,
         principals=principals,
+        sentinels=sentinels,
     )
     return Event(
         id=f"{record.alert_id}/{revision}",
@@ -128,6 +130,33 @@ def test_each_gate_says_no_with_its_value_and_bound_and_yes_at_the_bound(gate, m
     assert (record.state, refused(record), record.reason) == ("suppressed", [gate], reason)
     enough = {"windows": 3, "events": 100, "principals": {"k1": 50, "k2": 30, "k3": 20}}
     assert Run().last(alert("toxicity", 110.0, **enough), alert("drift", 120.0, **enough)).state == "requested"
+
+
+def test_drift_that_the_fixed_prompts_share_is_no_reason_to_retrain_until_they_are_still():
+    run = Run()
+    told = run(
+        alert("toxicity", 110.0),
+        alert("drift", 120.0, sentinels="moved"),
+        alert("drift", 130.0, revision=1, sentinels="moved"),
+        alert("drift", 140.0, revision=2),  # watch was started anew and has heard of no sentinel yet
+        alert("drift", 150.0, revision=3, sentinels="still"),
+    )
+    first, moved, still = (decision.record for decision in told)
+    assert refused(first) == ["agree"]
+    assert (moved.state, moved.at, refused(moved)) == ("suppressed", 120.0, ["sentinels"])
+    assert moved.reason == "sentinels: the fixed prompts moved too: look at the model first"
+    assert (still.state, still.at, refused(still)) == ("requested", 150.0, [])
+    off = Run(sentinels=False)
+    assert off.last(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved")).state == "requested"
+
+
+def test_what_the_fixed_prompts_said_is_kept_in_the_state():
+    run = Run()
+    run(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved"))
+    run.state = decode(encode(run.state))
+    assert run(alert("drift", 130.0, revision=1)) == []
+    assert run(alert("drift", 140.0, state="resolved", revision=2)) == []
+    assert run.last(alert("drift", 150.0, name="later")).state == "requested", "another alert, of another change"
 
 
 def test_one_key_that_floods_is_no_second_opinion_even_in_ordinary_traffic():

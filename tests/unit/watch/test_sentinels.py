@@ -9,6 +9,8 @@ from support.watch_chain import Chain
 
 from stream.alerting.machine import Alerting
 from stream.alerting.place import Place
+from stream.retraining.machine import Retraining
+from stream.retraining.state import ModelState
 from stream.watch.app import stream_detectors
 from stream.watch.findings import sentinel_note
 from stream.watch.machine import PartitionWatch
@@ -80,6 +82,17 @@ def test_an_alert_that_fires_on_tells_what_the_sentinels_say_by_then():
     alerts.alerting = Alerting(settings(), alerts._open, note(moved=True))
     (update,) = alerts.run([watch_tick(40.0)], 2)
     assert (update.data.state, update.data.sentinels) == ("firing", "moved")
+
+
+def test_an_alert_of_drift_with_moved_sentinels_asks_for_no_retraining():
+    tenant = settings(retraining={"agreeing_alerts": 1, "windows": 1, "events": 1, "principals": 1})
+    for said, state in ((None, "requested"), (note(moved=False), "requested"), (note(moved=True), "suppressed")):
+        alerts = Alerts()
+        alerts.alerting = Alerting(tenant, alerts._open, said)
+        (opened,) = alerts.run([bucket_finding(1)])
+        decision = Retraining(tenant).alert(ModelState(tenant="acme", model=MODEL), opened, "weir.alerts", 0)
+        assert decision.record.state == state
+        assert ("look at the model first" in decision.record.reason) == (state == "suppressed")
 
 
 def test_a_note_repeats_a_sentinels_finding_where_something_was_answered():

@@ -1,0 +1,67 @@
+"""A bucket's events are computed at once: to the last bit what they give one by one, whatever is among them."""
+
+import numpy as np
+import pytest
+
+from detectors.base import Observation
+from detectors.registry import create_stream
+
+SIZES = (1, 2, 7, 30, 200)
+
+
+def traffic(count=900, seed=3):
+    """Yield events with everything that makes one special: no embedding, odd ones, conversations, gaps, a shift that alarms."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(6, 96))
+    events = []
+    for number in range(count):
+        shifted = 420 <= number < 520
+        vector = centres[rng.integers(3) + (3 if shifted else 0)] + 0.7 * rng.normal(size=96)
+        data = (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
+        odd = rng.random()
+        data = None if odd < 0.03 else b"\0" if odd < 0.04 else b"\0\x7c" * 96 if odd < 0.05 else data
+        features = {
+            "characters": float(rng.integers(5, 400) * (9 if shifted else 1)),
+            "words": float(rng.integers(1, 60)),
+        }
+        features |= {
+            "latency_seconds": float(rng.lognormal()) * (8 if shifted else 1),
+            "error": float(rng.random() < 0.02),
+        }
+        if odd > 0.97:
+            features = {"words": float("nan"), "prompt_tokens": 7.0}
+        version = "m2" if number % 97 == 5 or number > 780 else "m1"
+        conversation = f"c{number // 4}" if number % 3 == 0 else ""
+        events.append(
+            Observation(
+                id=f"e{number}", time=1_000.0 + 37.0 * number, features=features, embedding=data,
+                embedding_version=version, conversation=conversation,
+            )
+        )  # fmt: skip
+    return events
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("drift", {}),
+        ("drift", {"daily_cycle": False, "neighbours": 10}),
+        ("drift", {"topics": 0, "neighbours": 1, "conversation_events": 0}),
+        ("drift", {"alarm_every_days": 2.0}),
+        ("drift", {"features": []}),
+        ("anomaly", {}),
+        ("anomaly", {"daily_cycle": False}),
+    ],
+    ids=str,
+)
+def test_the_size_of_a_bucket_changes_no_bit_of_the_state(name, options):
+    options = {"reference_events": 60, "alarm_every_events": 500} | options
+    if "alarm_every_days" in options:
+        del options["alarm_every_events"]
+    events, states, alarms = traffic(), {}, {}
+    for size in SIZES:
+        detector = create_stream(name, options)
+        told = [detector.update_many(events[at : at + size]) for at in range(0, len(events), size)]
+        states[size], alarms[size] = detector.snapshot(), any(one is not None and one.alarm for one in told)
+    assert len(set(states.values())) == 1
+    assert alarms[1], "the traffic is one that alarms"
