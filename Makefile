@@ -7,15 +7,17 @@ WEIR := $(BIN)/weir
 STAMP := $(VENV)/.weir-installed
 NICE := nice -n 5
 LOCKS := requirements.lock requirements-models.lock
+UV_LOCK := deploy/images/requirements-uv.lock
 
 # uv does not read pip's configuration: hand on the index that this machine's pip is set to, if any.
 UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test lint bench eval chaos reference lock clean
+.PHONY: help demo up down status test test-stack lint bench eval chaos reference lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s
+", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## set up, start everything, send real traffic, show its alerts; leaves the stack running
 	@$(WEIR) demo
@@ -29,6 +31,9 @@ down: $(STAMP) ## stop exactly what `make up` or `make demo` started; data is ke
 test: $(STAMP) ## lint, types, import rules, then every test: unit, contract, property, integration, a slice of chaos, e2e
 	@$(MAKE) --no-print-directory lint
 	@$(NICE) $(BIN)/pytest $(wildcard tests/unit tests/contract tests/property tests/integration tests/chaos tests/e2e)
+
+test-stack: $(STAMP) ## the compose files as plain processes: Kafka with TLS, Collector, Jaeger, MLflow, Prometheus, Alertmanager (needs go)
+	@$(NICE) $(BIN)/pytest tests/stack
 
 lint: $(STAMP) ## ruff, format, mypy, import rules
 	$(BIN)/ruff check .
@@ -53,7 +58,9 @@ reference: $(STAMP) ## write what is generated from the code: docs/configuration
 lock: $(STAMP) ## resolve the lock files anew: versions and hashes, no addresses
 	$(UV) pip compile pyproject.toml --all-extras --group dev --generate-hashes --universal --no-emit-index-url \
 	  --no-header --quiet --python-version 3.11 --output-file requirements.lock
-	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) || { echo "an address is in a lock file"; exit 1; }
+	@grep -o '^uv==[0-9.]*' $(UV_LOCK) | $(UV) pip compile --generate-hashes --universal --no-emit-index-url --no-header --no-annotate \
+	  --quiet --python-version 3.11 --output-file $(UV_LOCK) -
+	@! grep -nE 'https?://|--(extra-)?index-url|--find-links' $(LOCKS) $(UV_LOCK) || { echo "an address is in a lock file"; exit 1; }
 
 clean: ## stop the stack and remove .venv (models and Kafka's jars too) and caches; data in .weir is kept
 	@if [ -x $(WEIR) ]; then $(WEIR) down; fi

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Makes the certificates and passwords of docker-compose.secure.yml, once: what is there is kept.
+#
+#   sh deploy/secrets.sh [NAME-OR-ADDRESS…]     names by which clients reach Kafka, beside `kafka` and `localhost`
+#
+# The folder is its owner's alone; the files in it can be read by the users that run inside the containers, which are others.
+set -eu
+folder=${WEIR_SECRETS:-$(dirname "$0")/secrets}
+days=825
+users="admin topics shipper score watch ledger bridge reader"
+
+command -v openssl >/dev/null || { echo "secrets.sh: openssl is not on PATH; install it (Debian: apt-get install openssl)" >&2; exit 1; }
+umask 077
+mkdir -p "$folder"
+chmod 0700 "$folder"
+
+for user in $users; do
+  [ -s "$folder/kafka-user-$user" ] || openssl rand -hex 32 > "$folder/kafka-user-$user"
+done
+
+if [ ! -s "$folder/kafka-key.pem" ]; then
+  names="DNS:kafka,DNS:localhost,IP:127.0.0.1"
+  for name in "$@"; do
+    case $name in
+      *[!0-9.]*) names="$names,DNS:$name" ;;
+      *) names="$names,IP:$name" ;;
+    esac
+  done
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  openssl req -x509 -newkey rsa:3072 -nodes -days $days -subj "/CN=weir-kafka-ca" -keyout "$scratch/ca.key" -out "$folder/kafka-ca.pem" \
+    -addext "basicConstraints=critical,CA:TRUE" -addext "keyUsage=critical,keyCertSign" 2>/dev/null
+  openssl req -newkey rsa:3072 -nodes -subj "/CN=kafka" -keyout "$scratch/kafka.key" -out "$scratch/kafka.csr" 2>/dev/null
+  printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\nbasicConstraints=CA:FALSE\n' "$names" > "$scratch/extensions"
+  openssl x509 -req -in "$scratch/kafka.csr" -CA "$folder/kafka-ca.pem" -CAkey "$scratch/ca.key" -CAserial "$scratch/serial" -CAcreateserial -days $days \
+    -extfile "$scratch/extensions" -out "$scratch/kafka.crt" 2>/dev/null
+  # The CA's key ends here: another certificate needs another CA, and no key that could sign one lies about.
+  cat "$scratch/kafka.key" "$scratch/kafka.crt" "$folder/kafka-ca.pem" > "$folder/kafka-key.pem"
+fi
+chmod 0444 "$folder"/kafka-*
+echo "secrets of docker-compose.secure.yml are in $folder"

@@ -1,0 +1,239 @@
+"""The compose files, as the real docker-compose understands them."""
+
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from support.compose import BASE, ROOT, SECURE, compose, model
+from support.gobuilds import COLLECTOR_VERSION
+
+from weir.component import COMPONENTS
+from weir.settings import load_settings
+
+ONE_SHOT = {"topics", "acls", "cli"}
+#: Its image holds no program that could ask it.
+WITHOUT_HEALTH = {"collector"}
+EXACT = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+\.\d+")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return model(profiles=("*",))
+
+
+@pytest.fixture(scope="module")
+def secure():
+    return model(BASE, SECURE, profiles=("*",))
+
+
+@pytest.fixture(scope="module", params=["plain", "secure"])
+def stack(request):
+    return request.getfixturevalue(request.param)
+
+
+def services(stack):
+    return stack["services"].items()
+
+
+def test_what_up_starts_by_default_and_by_profile():
+    default, gpu = set(model()["services"]), set(model(profiles=("gpu",))["services"])
+    wanted = {"kafka", "topics", "shipper", "score", "watch", "ledger", "mlflow", "collector", "jaeger", "prometheus"}
+    assert default == wanted | {"alertmanager", "grafana", "serving"}
+    assert gpu == default - {"serving"} | {"serving-gpu"}
+
+
+def test_a_wrong_key_is_refused(tmp_path):
+    text = (ROOT / BASE).read_text()
+    (tmp_path / BASE).write_text(text.replace("stop_grace_period: 60s", "stop_grace_perod: 60s", 1))
+    done = compose("config", "--quiet", folder=tmp_path)
+    assert done.returncode != 0
+    assert "stop_grace_perod" in done.stderr
+
+
+def test_images_are_pinned_and_ours_have_the_project_s_version(stack):
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name, service in services(stack):
+        assert EXACT.fullmatch(service["image"]), f"{name}: {service['image']}"
+        if service["image"].startswith("weir-"):
+            assert service["image"].endswith(f":{version}")
+            assert (ROOT / service["build"]["dockerfile"]).is_file()
+
+
+def test_versions_are_those_that_the_tests_run(plain):
+    pom = ET.parse(ROOT / "deploy/kafka/pom.xml").getroot()
+    kafka = pom.findtext(".//{*}kafka.version")
+    images = {name: service["image"] for name, service in services(plain)}
+    assert images["kafka"] == f"apache/kafka:{kafka}"
+    assert images["collector"].endswith(f":{COLLECTOR_VERSION}")
+
+
+def test_nothing_is_published_beyond_loopback(stack):
+    published = [port for _, service in services(stack) for port in service.get("ports", [])]
+    assert published
+    assert {port.get("host_ip") for port in published} == {"127.0.0.1"}
+    assert all(service.get("network_mode") != "host" for _, service in services(stack))
+
+
+def test_every_container_has_as_little_power_as_it_needs(stack):
+    for name, service in services(stack):
+        user = service["user"].split(":")[0]
+        assert user.isdigit(), name
+        assert int(user) > 0, name
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert not service.get("privileged"), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        limits = service["deploy"]["resources"]["limits"]
+        assert limits["cpus"], name
+        assert limits["memory"], name
+
+
+def test_what_runs_on_is_asked_for_its_health(stack):
+    for name, service in services(stack):
+        checked = bool(service.get("healthcheck", {}).get("test"))
+        assert checked == (name not in ONE_SHOT | WITHOUT_HEALTH), name
+        assert (service["restart"] == "unless-stopped") == (name not in ONE_SHOT), name
+
+
+def test_services_wait_for_what_they_need(stack):
+    for name, service in services(stack):
+        for other, wait in service.get("depends_on", {}).items():
+            wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+            assert wait["condition"] == wanted, f"{name} on {other}"
+    assert "topics" in stack["services"]["score"]["depends_on"]
+
+
+def test_every_mounted_file_is_in_the_repository_and_read_only(stack):
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name, service in services(stack):
+        for mount in service.get("volumes", []):
+            if mount["type"] == "bind":
+                source = Path(mount["source"]).relative_to(ROOT)
+                assert any(Path(path).is_relative_to(source) for path in tracked), f"{name}: {source}"
+                assert mount["read_only"], f"{name}: {source}"
+
+
+def test_the_request_path_cannot_reach_kafka_and_shares_its_spool_with_the_shipper_alone(stack):
+    for name in ("serving", "serving-gpu"):
+        service = stack["services"][name]
+        assert set(service["networks"]) == {"observe"}
+        assert not [key for key in service["environment"] if key.startswith("WEIR_KAFKA")]
+    sharing = {name for name, service in services(stack) if "spool" in str(service.get("volumes"))}
+    assert sharing == {"serving", "serving-gpu", "shipper"}
+    assert set(stack["services"]["kafka"]["networks"]) == {"log"}
+    assert stack["networks"]["log"]["internal"]
+
+
+def test_the_gpu_profile_asks_for_one(plain):
+    service = plain["services"]["serving-gpu"]
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert service["environment"]["WEIR_MODEL__DEVICE"] == "cuda"
+    assert service["networks"]["observe"]["aliases"] == ["serving"]
+
+
+def test_components_are_started_by_names_that_exist(stack):
+    commands = [service.get("command") or [] for _, service in services(stack)]
+    started = [command for command in commands if "weir.component" in command]
+    assert started
+    assert all(command[:3] == ["python", "-m", "weir.component"] for command in started)
+    assert {command[3] for command in started} <= set(COMPONENTS)
+
+
+def test_weir_takes_every_service_s_environment(stack, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("kafka-ca", *stack.get("secrets", {})):
+        (tmp_path / name).write_text("secret\n")
+    asked = 0
+    for _, service in services(stack):
+        own = {key: value for key, value in (service.get("environment") or {}).items() if key.startswith("WEIR_")}
+        if not own:
+            continue
+        with monkeypatch.context() as context:
+            for key, value in own.items():
+                context.setenv(key, value.replace("/run/secrets", str(tmp_path)).replace("/etc/weir", str(ROOT)))
+            settings = load_settings().settings
+        asked += 1
+        assert settings.metrics.port == 9464
+        assert settings.trace.endpoint == "http://collector:4318/v1/traces"
+        if "WEIR_KAFKA__SASL_USERNAME" in own:
+            assert settings.kafka.sasl_password.get_secret_value() == "secret"
+    assert asked >= 7
+
+
+def test_each_component_is_a_principal_of_its_own(secure):
+    granted = {line.split()[0] for line in rules()}
+    users = {
+        name: service["environment"]["WEIR_KAFKA__SASL_USERNAME"]
+        for name, service in services(secure)
+        if "WEIR_KAFKA__SASL_USERNAME" in (service.get("environment") or {})
+    }
+    assert len(set(users.values())) == len(users)
+    assert set(users.values()) <= granted
+    for name, user in users.items():
+        mounted = {secret["source"] for secret in secure["services"][name]["secrets"]}
+        assert mounted == {"kafka-ca", f"kafka-user-{user}"}, name
+    made = {secret["source"] for secret in secure["services"]["kafka"]["secrets"]}
+    assert {f"kafka-user-{user}" for user in granted} <= made
+
+
+def test_only_who_must_may_read_prompts():
+    readers = {
+        line.split()[0]
+        for line in rules()
+        if "Read" in line.split()[3:] and any(covers(name, "weir.inference") for name in line.split()[2].split(","))
+    }
+    assert readers == {"score", "ledger", "reader"}
+
+
+def covers(pattern, name):
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def rules():
+    lines = (ROOT / "deploy/kafka/acls.txt").read_text().splitlines()
+    return [line for line in lines if line.split() and not line.startswith("#")]
+
+
+def test_the_secrets_are_made_once_and_are_those_that_are_mounted(secure, tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.fail("openssl is not on PATH, and deploy/secrets.sh needs it; apt-get install openssl")
+    folder = tmp_path / "secrets"
+
+    def make():
+        done = subprocess.run(
+            ["sh", ROOT / "deploy/secrets.sh", "127.0.0.9", "kafka.example"],
+            env={"WEIR_SECRETS": str(folder), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert str(folder) in done.stdout
+        return {path.name: path.read_text() for path in folder.iterdir()}
+
+    first = make()
+    assert make() == first
+    assert {Path(secret["file"]).name for secret in secure["secrets"].values()} == set(first)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    names = subprocess.run(
+        ["openssl", "x509", "-in", folder / "kafka-key.pem", "-noout", "-ext", "subjectAltName"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert all(name in names for name in ("DNS:kafka", "DNS:kafka.example", "IP Address:127.0.0.9"))
+    passwords = [text for name, text in first.items() if name.startswith("kafka-user-")]
+    assert len(set(passwords)) == len(passwords)
+
+
+def test_secrets_never_enter_the_repository_or_an_image():
+    assert "deploy/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+    shown = compose("--file", BASE, "--file", SECURE, "config", "--format=json").stdout
+    assert "PASSWORD_FILE" in shown
+    assert 'SASL_PASSWORD"' not in json.dumps(json.loads(shown))

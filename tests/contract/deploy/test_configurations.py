@@ -1,0 +1,28 @@
+"""Configuration files of others' programs, read by those programs; Kafka's, the Collector's and Jaeger's are in `make test-stack`."""
+
+import shutil
+import subprocess
+
+import pytest
+from support.compose import ROOT
+from support.programs import amtool, promtool
+
+
+@pytest.mark.parametrize(("tool", "arguments"), [(promtool, ["check", "config"]), (amtool, ["check-config"])])
+def test_the_real_program_takes_it(tool, arguments):
+    path = "prometheus/prometheus.yml" if tool is promtool else "alertmanager/alertmanager.yml"
+    done = run(tool, *arguments, ROOT / "deploy" / path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_would_refuse_a_wrong_key(tmp_path):
+    shutil.copytree(ROOT / "deploy/prometheus", tmp_path / "prometheus")
+    path = tmp_path / "prometheus/prometheus.yml"
+    path.write_text(path.read_text().replace("scrape_interval:", "scrape_intervall:", 1))
+    done = run(promtool, "check", "config", path)
+    assert done.returncode != 0
+    assert "scrape_intervall" in done.stdout + done.stderr
+
+
+def run(tool, *arguments):
+    return subprocess.run([tool(), *arguments], capture_output=True, text=True, timeout=60, check=False)

@@ -1,0 +1,242 @@
+"""docker-compose.yml without containers: each service a plain process, from the model that docker-compose renders.
+
+Commands, environments, mounted files, secrets, health checks and the order of starts are the compose file's. Three things differ, and
+they are replaced as text: a service's name is a loopback address of its own (so that every port stays), a path inside a container is one
+below a scratch folder, and a program of an image is the one that this machine has.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from support.compose import ROOT
+from support.gobuilds import collector, jaeger
+from support.programs import alertmanager, prometheus
+
+from weir.broker.jars import ensure_jars
+from weir.broker.java import find_java
+
+__all__ = ["PlainStack"]
+
+_KAFKA = {
+    "kafka-storage.sh": "-Xmx128m {jars} kafka.tools.StorageTool",
+    "kafka-server-start.sh": "-Xmx384m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC {logs} {jars} kafka.Kafka",
+    "kafka-acls.sh": "-Xmx128m {jars} org.apache.kafka.tools.AclCommand",
+}
+#: The broker tells what it denies.
+_LOGS = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info"
+_NC = """import socket, sys
+socket.create_connection((sys.argv[2], int(sys.argv[3])), 3).close()
+"""
+_TEXT = {".properties", ".yml", ".yaml", ".toml", ".txt", ".sh"}
+
+
+class PlainStack:
+    """The services of a compose model, as processes of this machine.
+
+    Parameters
+    ----------
+    model
+        As docker-compose renders it.
+    folder
+        Everything is written below it.
+    network
+        The first three numbers of the loopback addresses.
+    environment
+        More of it, by service.
+    """
+
+    def __init__(
+        self, model: dict[str, Any], folder: Path, *, network: str, environment: dict[str, dict[str, str]]
+    ) -> None:
+        self.services = model["services"]
+        self.folder = folder
+        self.address = {name: f"{network}.{place}" for place, name in enumerate(sorted(self.services), 1)}
+        self._secrets = {name: Path(secret["file"]).name for name, secret in model.get("secrets", {}).items()}
+        self._more = environment
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._images = {
+            "collector": [str(collector())],
+            "jaeger": [str(jaeger())],
+            "prometheus": [str(prometheus())],
+            "alertmanager": [str(alertmanager())],
+        }
+        self._write_programs()
+        self._make_secrets()
+
+    def up(self, *names: str, seconds: float = 600) -> None:
+        """Start services and what they depend on, each when that is healthy or has ended well; return when all are."""
+        deadline = time.monotonic() + seconds
+        for name in names:
+            waits = self.services[name].get("depends_on", {})
+            self.up(*(one for one in waits if one not in self._running), seconds=deadline - time.monotonic())
+            if name not in self._running:
+                self._start(name)
+                self._wait(name, deadline)
+
+    def run(self, name: str, *command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command in place of a service's own, to its end (``docker compose run``)."""
+        argv = [self.translate(name, part) for part in self._argv(name, list(command))]
+        environment = self._environment(name)
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+
+    def down(self) -> None:
+        """End what was started, last first; SIGKILL after the grace period."""
+        for name, process in reversed(self._running.items()):
+            if process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(60)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            del name
+
+    def url(self, name: str, port: int) -> str:
+        return f"http://{self.address[name]}:{port}"
+
+    def log(self, name: str) -> str:
+        path = self.folder / "logs" / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def path(self, name: str, inside: str) -> Path:
+        """Return where a path inside a service's container is here."""
+        return Path(self.translate(name, inside))
+
+    def translate(self, name: str, text: str) -> str:
+        """Return `text` of service `name` with addresses and paths as they are here."""
+        for inside, here in sorted(self._paths(name).items(), reverse=True):
+            text = re.sub(rf"(?<![\w.-]){re.escape(inside)}(?=[/\s\"':,;)]|$)", str(here), text)
+        text = re.sub(r"\b(?:0\.0\.0\.0|127\.0\.0\.1)\b", self.address[name], text)
+        for other, address in self.address.items():
+            text = re.sub(rf"\b{re.escape(other)}(?=:\d)", address, text)
+        return text
+
+    def _start(self, name: str) -> None:
+        service = self.services[name]
+        self._copy_mounts(name)
+        command = [*(service.get("entrypoint") or []), *(service.get("command") or [])]
+        argv = [self.translate(name, part) for part in self._argv(name, command)]
+        logs = self.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        with (logs / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                argv, env=self._environment(name), cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _argv(self, name: str, command: list[str]) -> list[str]:
+        if name in self._images:
+            return [*self._images[name], *command]
+        program, rest = command[0], command[1:]
+        ours = {
+            "python": [sys.executable],
+            "weir": [sys.executable, "-c", "from weir.cli import main; main(prog_name='weir')"],
+            "mlflow": [sys.executable, "-m", "mlflow"],
+        }
+        return [*ours.get(program, [program]), *rest]
+
+    def _environment(self, name: str) -> dict[str, str]:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("WEIR_")}
+        own = {
+            key: self.translate(name, value) for key, value in (self.services[name].get("environment") or {}).items()
+        }
+        home = self._paths(name).get("/var/lib/weir")
+        programs, secrets = str(self.folder / "bin"), str(self._paths(name)["/run/secrets"])
+        return (
+            clean
+            | {"PATH": f"{programs}:{os.environ['PATH']}", "KAFKA_BIN": programs, "KAFKA_SECRETS": secrets}
+            | ({"WEIR_HOME": str(home)} if home else {})  # which the image sets
+            | own
+            | self._more.get(name, {})
+        )
+
+    def _paths(self, name: str) -> dict[str, Path]:
+        """Return {path inside the container: path here}."""
+        service = self.services[name]
+        found = {"/run/secrets": self.folder / "secrets-of" / name}
+        for place in service.get("tmpfs", []):
+            inside = place.split(":")[0]
+            if inside != "/tmp":
+                found[inside] = self.folder / "own" / name / inside.strip("/")
+        for mount in service.get("volumes", []):
+            here = (
+                Path("volumes") / mount["source"]
+                if mount["type"] == "volume"
+                else Path("mounts") / name / mount["target"].strip("/")
+            )
+            found[mount["target"]] = self.folder / here
+        for here in found.values():
+            if not here.suffix:
+                here.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return found
+
+    def _copy_mounts(self, name: str) -> None:
+        paths = self._paths(name)
+        for mount in self.services[name].get("volumes", []):
+            if mount["type"] != "bind":
+                continue
+            source, target = Path(mount["source"]), paths[mount["target"]]
+            for path in [source] if source.is_file() else source.rglob("*"):
+                if path.is_file() and path.suffix in _TEXT:
+                    copy = target if source.is_file() else target / path.relative_to(source)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    copy.write_text(self.translate(name, path.read_text()))
+        for secret in self.services[name].get("secrets", []):
+            link = paths["/run/secrets"] / secret["source"]
+            if not link.exists():
+                link.symlink_to(self.folder / "secrets" / self._secrets[secret["source"]])
+
+    def _wait(self, name: str, deadline: float) -> None:
+        process = self._running[name]
+        check = self.services[name].get("healthcheck", {}).get("test")
+        while True:
+            if not check and process.poll() == 0:
+                return
+            if process.poll() is not None and not (check and process.poll() == 0):
+                raise AssertionError(f"{name} ended with {process.poll()}: {self.log(name)[-3000:]}")
+            if not check and "on-failure" not in self.services[name]["restart"]:
+                return  # nothing can be asked
+            if check and self._healthy(name, check):
+                return
+            assert time.monotonic() < deadline, f"{name} was not healthy in time: {self.log(name)[-3000:]}"
+            time.sleep(0.5)
+
+    def _healthy(self, name: str, check: list[str]) -> bool:
+        kind, *command = check
+        argv = ["sh", "-c", *command] if kind == "CMD-SHELL" else self._argv("", command)
+        asked = [self.translate(name, part) for part in argv]
+        done = subprocess.run(asked, env=self._environment(name), capture_output=True, timeout=60, check=False)
+        return done.returncode == 0
+
+    def _write_programs(self) -> None:
+        """Write what Kafka's image has and this machine has not: its scripts, over the jars of Maven, and nc."""
+        programs = self.folder / "bin"
+        programs.mkdir()
+        java = shlex.quote(find_java())
+        jars = f"-XX:-UsePerfData -cp {shlex.quote(str(ensure_jars()))}/'*'"
+        for name, arguments in _KAFKA.items():
+            self._program(name, f'exec {java} {arguments.format(jars=jars, logs=_LOGS)} "$@"')
+        if shutil.which("nc") is None:
+            (programs / "nc.py").write_text(_NC)
+            self._program("nc", f'exec {shlex.quote(sys.executable)} {shlex.quote(str(programs / "nc.py"))} "$@"')
+
+    def _program(self, name: str, line: str) -> None:
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{line}\n")
+        path.chmod(0o755)
+
+    def _make_secrets(self) -> None:
+        subprocess.run(
+            ["sh", ROOT / "deploy/secrets.sh", self.address["kafka"]],
+            env={"PATH": os.environ["PATH"], "WEIR_SECRETS": str(self.folder / "secrets")},
+            capture_output=True,
+            check=True,
+        )
