@@ -27,12 +27,13 @@ from weir.broker.java import find_java
 __all__ = ["PlainStack"]
 
 _KAFKA = {
-    "kafka-storage.sh": "-Xmx128m {jars} kafka.tools.StorageTool",
-    "kafka-server-start.sh": "-Xmx384m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC {logs} {jars} kafka.Kafka",
-    "kafka-acls.sh": "-Xmx128m {jars} org.apache.kafka.tools.AclCommand",
+    "kafka-storage.sh": "-Xmx128m {quiet} {jars} kafka.tools.StorageTool",
+    "kafka-server-start.sh": "-Xmx384m -XX:+UseSerialGC {logs} {jars} kafka.Kafka",
+    "kafka-acls.sh": "-Xmx128m {quiet} {jars} org.apache.kafka.tools.AclCommand",
 }
+_QUIET = "-XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 #: The broker tells what it denies.
-_LOGS = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info"
+_LOGS = f"{_QUIET} -Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info"
 _NC = """import socket, sys
 socket.create_connection((sys.argv[2], int(sys.argv[3])), 3).close()
 """
@@ -84,6 +85,7 @@ class PlainStack:
 
     def run(self, name: str, *command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command in place of a service's own, to its end (``docker compose run``)."""
+        self._copy_mounts(name)
         argv = [self.translate(name, part) for part in self._argv(name, list(command))]
         environment = self._environment(name)
         return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
@@ -223,7 +225,7 @@ class PlainStack:
         java = shlex.quote(find_java())
         jars = f"-XX:-UsePerfData -cp {shlex.quote(str(ensure_jars()))}/'*'"
         for name, arguments in _KAFKA.items():
-            self._program(name, f'exec {java} {arguments.format(jars=jars, logs=_LOGS)} "$@"')
+            self._program(name, f'exec {java} {arguments.format(jars=jars, logs=_LOGS, quiet=_QUIET)} "$@"')
         if shutil.which("nc") is None:
             (programs / "nc.py").write_text(_NC)
             self._program("nc", f'exec {shlex.quote(sys.executable)} {shlex.quote(str(programs / "nc.py"))} "$@"')
