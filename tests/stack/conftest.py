@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plain import PlainStack
 from support.compose import BASE, SECURE, model
+from support.plainstack import PlainStack
 
 #: A person who looks at a trace can wait a minute for it; a test need not.
 SHORT = {"collector": {"WEIR_DECISION_WAIT": "20s"}}

@@ -2,9 +2,11 @@
 
 import shutil
 import subprocess
+from urllib.parse import urlsplit
 
 import pytest
-from support.compose import ROOT
+import yaml
+from support.compose import ROOT, model
 from support.programs import amtool, promtool
 
 
@@ -13,6 +15,17 @@ def test_the_real_program_takes_it(tool, arguments):
     path = "prometheus/prometheus.yml" if tool is promtool else "alertmanager/alertmanager.yml"
     done = run(tool, *arguments, ROOT / "deploy" / path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_grafana_s_sources_are_services_of_the_compose_file():
+    services = model(profiles=("*",))["services"]
+    for path in sorted((ROOT / "deploy/grafana/provisioning/datasources").glob("*.y*ml")):
+        urls = [source["url"] for source in yaml.safe_load(path.read_text())["datasources"]]
+        assert urls
+        assert {urlsplit(url).hostname for url in urls} <= set(services)
+    (mount,) = [one for one in services["grafana"]["volumes"] if one["type"] == "bind"]
+    (provider,) = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/weir.yaml").read_text())["providers"]
+    assert provider["options"]["path"] == f"{mount['target']}/dashboards"
 
 
 def test_it_would_refuse_a_wrong_key(tmp_path):

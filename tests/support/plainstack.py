@@ -20,7 +20,6 @@ from typing import Any
 from support.compose import ROOT
 from support.gobuilds import collector, jaeger
 from support.programs import alertmanager, prometheus
-
 from weir.broker.jars import ensure_jars
 from weir.broker.java import find_java
 
