@@ -15,7 +15,7 @@ RUN groupadd --gid 10001 mlflow \
  && useradd --uid 10001 --gid mlflow --home-dir /var/lib/mlflow --no-create-home --shell /usr/sbin/nologin mlflow \
  && install -d -o mlflow -g mlflow -m 0700 /var/lib/mlflow
 COPY --from=build /opt/mlflow /opt/mlflow
-ENV PATH=/opt/mlflow/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
+ENV PATH=/opt/mlflow/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1
 WORKDIR /var/lib/mlflow
 USER 10001:10001
 EXPOSE 5000

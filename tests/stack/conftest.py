@@ -21,7 +21,7 @@ def stack() -> Iterator[PlainStack]:
     started = PlainStack(model(BASE, SECURE, profiles=("cpu", "cli")), folder, network=network, environment=SHORT)
     try:
         started.up("kafka", "mlflow", "jaeger", "collector", "alertmanager", "prometheus", "topics", "serving")
-        started.up("shipper", "score", "watch", "ledger")
+        started.up("shipper", "score", "watch", "ledger", "bridge")
         yield started
     finally:
         started.down()

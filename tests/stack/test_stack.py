@@ -95,7 +95,7 @@ def test_of_plain_traces_some_are_dropped_and_both_stores_have_the_same(stack, t
 
 
 def test_prometheus_hears_of_every_process(stack, traffic):
-    wanted = {"shipper", "score", "watch", "ledger", "serve", "gateway", "model", "ray"}
+    wanted = {"shipper", "score", "watch", "ledger", "bridge", "serve", "gateway", "model", "ray"}
 
     def components():
         up = [json.loads(metric) for metric, value in query(stack, 'up{job="weir"}').items() if value == 1]
