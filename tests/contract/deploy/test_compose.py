@@ -42,7 +42,19 @@ def services(stack):
 
 def test_what_up_starts_by_default_and_by_profile():
     default, gpu = set(model()["services"]), set(model(profiles=("gpu",))["services"])
-    wanted = {"kafka", "topics", "shipper", "score", "watch", "ledger", "bridge", "mlflow", "collector", "jaeger", "prometheus"}
+    wanted = {
+        "kafka",
+        "topics",
+        "shipper",
+        "score",
+        "watch",
+        "ledger",
+        "bridge",
+        "mlflow",
+        "collector",
+        "jaeger",
+        "prometheus",
+    }
     assert default == wanted | {"alertmanager", "grafana", "serving"}
     assert gpu == default - {"serving"} | {"serving-gpu"}
 
