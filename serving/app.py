@@ -22,6 +22,7 @@ from serving.auth import KeyRing
 from serving.capture.recorder import Recorder
 from serving.endpoints import GatewaySettings
 from serving.engine.factory import create_engine
+from serving.engine.weights import ensure
 from serving.exchange import Wiring
 from serving.gateway import Gateway, lifespan
 from serving.generation import Generation, ModelInfo, ReplicaLost
@@ -53,7 +54,7 @@ class AppArgs(BaseModel):
     home
         ``WEIR_HOME``: the spool, the keys and the metrics files are under it.
     model_dir
-        The installed model (``serving.engine.weights.ensure``); not read for the model `echo`.
+        The installed model (``serving.engine.weights.ensure``); left out, each replica installs it on its own node.
     owed_input, owed_output
         Detectors that owe a verdict on prompts and on answers.
     context_characters
@@ -137,7 +138,7 @@ class Model:
         settings = args.model
         engine = create_engine(
             kind=settings.engine,
-            model_dir=args.model_dir,
+            model_dir=await asyncio.to_thread(_model_dir, args),
             name=settings.name,
             device=settings.device,
             dtype=settings.dtype,
@@ -281,6 +282,14 @@ def _backend(model: Any, args: AppArgs) -> RayBackend:
         replicas=args.model.most_replicas,
         gateways=args.http.gateways,
     )
+
+
+def _model_dir(args: AppArgs) -> Path:
+    """Return the model's directory, installing it here where nobody did."""
+    if args.model_dir != Path():
+        return args.model_dir
+    cache = Path(args.model.cache).expanduser() if args.model.cache else None
+    return ensure(args.model.name, cache, args.model.source).path
 
 
 def _read_token(path: str) -> str:

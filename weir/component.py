@@ -131,8 +131,8 @@ def _bridge(process: Process) -> int:
 
 
 def _serve(process: Process) -> int:
-    from serving.app import AppArgs
     from serving.driver import DriverError, end_without_ray, run_driver
+    from weir.application import application_args
     from weir.supervise.plan import load_plan
     from weir.supervise.preflight import ensure_model
     from weir.supervise.ray import ray_layout
@@ -141,21 +141,11 @@ def _serve(process: Process) -> int:
     layout = ray_layout(
         Path(load_plan(process.home).run_dir), process.ports, settings.http.host, settings.http.max_body_bytes
     )
-    traces = trace_settings(settings, process.ports)
-    args = AppArgs(
-        home=process.home,
-        http=settings.http,
-        model=settings.model,
-        capture=settings.capture,
-        owed_input=settings.detectors.input,
-        owed_output=settings.detectors.output,
-        context_characters=settings.detectors.context_characters,
+    args = application_args(
+        settings,
+        trace_settings(settings, process.ports),
         model_dir=ensure_model(settings, lambda _what, _share: None).path,
         edge_token_path=str(layout.edge_token_path),
-        inference_topic=settings.kafka.names.inference,
-        trace_endpoint=traces.endpoint,
-        trace_headers=traces.headers,
-        trace_ratio=traces.ratio,
     )
 
     async def work(stop: asyncio.Event) -> None:

@@ -1,0 +1,178 @@
+"""Every object of deploy/kubernetes fits the schema of its kind, and says what Weir itself says. Needs no cluster and no kubectl."""
+
+import copy
+import tomllib
+
+import pytest
+from support.manifests import FOLDER, documents, pod_specs, problems
+
+from stream.wire import TopicNames, topic_specs
+from weir.component import COMPONENTS
+from weir.settings import Settings
+
+_TABLE = FOLDER.parent / "kafka" / "acls.txt"
+_PLAIN = ("kustomization.yaml", "workers.yaml", "names.yaml")
+FILES = sorted(path for path in FOLDER.rglob("*.yaml") if path.name not in _PLAIN)
+OBJECTS = [(path, one) for path in FILES for one in documents(path.read_text(encoding="utf-8"))]
+IDS = [f"{path.relative_to(FOLDER)}:{one['kind']}/{one['metadata']['name']}" for path, one in OBJECTS]
+PODS = [found for _, one in OBJECTS for found in pod_specs(one)]
+CONTAINERS = [(f"{pod}/{one['name']}", one) for pod, _, spec in PODS for one in spec["containers"]]
+
+
+def of_kind(kind):
+    return [one for _, one in OBJECTS if one["kind"] == kind]
+
+
+@pytest.mark.parametrize("manifest", [one for _, one in OBJECTS], ids=IDS)
+def test_it_fits_the_schema_of_its_kind(manifest):
+    assert problems(manifest) == []
+
+
+def _changed(manifest, path, value):
+    place = broken = copy.deepcopy(manifest)
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("Deployment", ("spec", "template", "spec", "containers", 0, "imagePullPolcy"), "Always"),
+        ("StatefulSet", ("spec", "replicas"), "one"),
+        ("NetworkPolicy", ("spec", "ingres"), []),
+        ("Kafka", ("spec", "kafka", "listeners", 0, "type"), "loadblancer"),
+        ("KafkaNodePool", ("spec", "roles"), ["zookeeper"]),
+        ("KafkaTopic", ("spec", "partition"), 8),
+        ("KafkaUser", ("spec", "authorization", "acls", 0, "operations"), ["Wirte"]),
+        ("RayService", ("spec", "rayClusterConfig", "workerGroupSpecs", 0, "maxReplica"), 4),
+        ("RayService", ("spec", "rayClusterConfig", "headGroupSpec", "template", "spec", "toleration"), []),
+        ("ScaledObject", ("spec", "maxReplicaCount"), "8"),
+        ("TriggerAuthentication", ("spec", "secretTargetRef", 0, "keys"), "x"),
+        ("PodMonitor", ("spec", "podMetricsEndpoint"), []),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "for"), 2),
+    ],
+)
+def test_the_schemas_find_what_is_wrong(kind, path, value):
+    assert problems(_changed(of_kind(kind)[0], path, value))
+
+
+@pytest.mark.parametrize(("name", "spec"), [(name, spec) for name, _, spec in PODS], ids=[name for name, _, _ in PODS])
+def test_pods_are_what_the_restricted_profile_asks_for(name, spec):
+    pod = spec["securityContext"]
+    assert (pod["runAsNonRoot"], pod["runAsUser"], pod["seccompProfile"]) == (True, 10001, {"type": "RuntimeDefault"})
+    assert not spec.get("hostNetwork")
+    for volume in spec["volumes"]:
+        assert volume.keys() - {"name"} <= {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
+    for one in spec["containers"]:
+        context = one["securityContext"]
+        assert (context["allowPrivilegeEscalation"], context["capabilities"]) == (False, {"drop": ["ALL"]})
+        assert one["resources"]["requests"].keys() >= {"cpu", "memory"}
+        assert "memory" in one["resources"]["limits"]
+        assert "livenessProbe" in one
+        assert {mount["name"] for mount in one["volumeMounts"]} <= {
+            *(volume["name"] for volume in spec["volumes"]),
+            "home",
+        }
+
+
+def test_only_the_ray_heads_autoscaler_has_a_token_of_the_cluster():
+    assert {name for name, _, spec in PODS if spec["automountServiceAccountToken"]} == {"head"}
+
+
+@pytest.mark.parametrize("container", [one for _, one in CONTAINERS], ids=[name for name, _ in CONTAINERS])
+def test_containers_start_components_with_settings_that_there_are(container):
+    if "command" in container:
+        assert container["command"][:3] == ["python", "-m", "weir.component"]
+        assert container["command"][3] in COMPONENTS
+    for variable in container["env"]:
+        section, _, key = variable["name"].removeprefix("WEIR_").lower().partition("__")
+        if variable["name"] != "WEIR_CONFIG":
+            assert key in Settings.model_fields[section].annotation.model_fields, variable
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("weir.toml")), ids=lambda path: path.parent.name)
+def test_the_settings_are_settings_and_agree_with_the_topics(path, monkeypatch):
+    settings = Settings(**tomllib.loads(path.read_text()))
+    assert settings.metrics.port == 9464
+    declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
+    for topic in settings.kafka.topics():
+        spec = declared[topic.name]
+        assert (spec["partitions"], {k: str(v) for k, v in spec["config"].items()}) == (
+            topic.partitions,
+            topic.config(),
+        )
+
+
+def test_every_topic_is_declared_in_three_copies_the_changelogs_of_watch_too():
+    declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
+    changelogs = {f"weir.watch-{table}-changelog" for table in ("streams", "alerts", "retraining")}
+    assert declared.keys() == {topic.name for topic in topic_specs(TopicNames())} | changelogs
+    assert {spec["replicas"] for spec in declared.values()} == {3}
+    assert {declared[name]["partitions"] for name in changelogs} == {4}
+
+
+def test_every_client_of_kafka_is_a_user_with_rights_of_its_own():
+    users = {one["metadata"]["name"]: one["spec"]["authorization"]["acls"] for one in of_kind("KafkaUser")}
+    named = {
+        variable["value"]: container["command"][3]
+        for _, container in CONTAINERS
+        for variable in container["env"]
+        if variable["name"] == "WEIR_KAFKA__SASL_USERNAME"
+    }
+    assert named == {name: name for name in named}
+    assert named.keys() <= users.keys()
+    writers = {
+        name
+        for name, acls in users.items()
+        for acl in acls
+        if acl["resource"]["name"] == "weir.inference" and "Write" in acl["operations"]
+    }
+    assert writers == {"shipper"}, "who writes what was served"
+    assert not any("All" in acl["operations"] for acls in users.values() for acl in acls)
+
+
+@pytest.mark.skipif(not _TABLE.exists(), reason="this tree has no containers for one host, so nothing to agree with")
+def test_the_rights_are_those_of_the_containers_on_one_host():
+    """The same table for `docker compose`; `keda` is Kubernetes' own, `topics` is Strimzi's work."""
+    host = set()
+    for line in _TABLE.read_text().splitlines():
+        user, kind, names, *operations = line.split() if line.strip() and not line.startswith("#") else ("", "", "", "")
+        host |= {
+            (user, kind, name, one) for name in names.split(",") for one in operations if user not in {"", "topics"}
+        }
+    cluster = {
+        (
+            user["metadata"]["name"],
+            acl["resource"]["type"],
+            acl["resource"]["name"] + "*" * (acl["resource"]["patternType"] == "prefix"),
+            one,
+        )
+        for user in of_kind("KafkaUser")
+        for acl in user["spec"]["authorization"]["acls"]
+        for one in acl["operations"]
+        if user["metadata"]["name"] != "keda"
+    }
+    assert cluster == host
+
+
+def test_everything_is_denied_that_is_not_allowed():
+    policies = {one["metadata"]["name"]: one["spec"] for one in of_kind("NetworkPolicy")}
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for name, spec in policies.items():
+        for rule in (*spec.get("ingress", []), *spec.get("egress", [])):
+            assert rule, f"{name} has a rule that allows everything"
+    open_to_all = {name for name, spec in policies.items() for rule in spec.get("ingress", []) if "from" not in rule}
+    assert open_to_all == set()
+    clients = {name for name, labels, _ in PODS if labels.get("weir.dev/kafka") == "true"}
+    assert clients == {name for name, _, spec in PODS if any(v["name"] == "kafka-ca" for v in spec["volumes"])}
+
+
+def test_the_lag_scales_score_up_to_its_partitions():
+    (scaled,) = (one["spec"] for one in of_kind("ScaledObject"))
+    (trigger,) = scaled["triggers"]
+    assert scaled["scaleTargetRef"]["name"] in {one["metadata"]["name"] for one in of_kind("Deployment")}
+    assert (trigger["metadata"]["consumerGroup"], trigger["metadata"]["topic"]) == ("weir.score", "weir.inference")
+    partitions = {one["metadata"]["name"]: one["spec"]["partitions"] for one in of_kind("KafkaTopic")}
+    assert scaled["maxReplicaCount"] == partitions["weir.inference"]

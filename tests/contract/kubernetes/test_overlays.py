@@ -1,0 +1,93 @@
+"""What `kubectl apply -k` would send: rendered by kustomize, held against the schemas, and what names what is there."""
+
+import pytest
+import yaml
+from support.manifests import pod_specs, problems, rendered
+
+from weir.application import ClusterArgs, build
+
+OVERLAYS = ("cpu", "gpu", "full")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_fits_its_schema(overlay):
+    found = {f"{one['kind']}/{one['metadata']['name']}": problems(one) for one in rendered(overlay)}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    assert len(found) == len(rendered(overlay)), "no two objects have one name"
+    assert {one["metadata"].get("namespace") for one in rendered(overlay) if one["kind"] != "Namespace"} == {"weir"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_pods_name_is_there(overlay):
+    objects = rendered(overlay)
+    maps = {one["metadata"]["name"] for one in objects if one["kind"] == "ConfigMap"}
+    users = {one["metadata"]["name"] for one in objects if one["kind"] == "KafkaUser"}
+    claims = {one["metadata"]["name"] for one in objects if one["kind"] == "PersistentVolumeClaim"}
+    for one in objects:
+        for name, _, spec in pod_specs(one):
+            for volume in spec["volumes"]:
+                if "configMap" in volume:
+                    assert volume["configMap"]["name"] in maps, name
+                if "secret" in volume:
+                    assert volume["secret"]["secretName"] == "weir-cluster-ca-cert", (
+                        "Strimzi makes it, of cluster `weir`"
+                    )
+                if "persistentVolumeClaim" in volume:
+                    assert volume["persistentVolumeClaim"]["claimName"] in claims
+            for container in spec["containers"]:
+                assert container["image"].endswith(":0.1.0"), container["image"]
+                secrets = [v["valueFrom"]["secretKeyRef"]["name"] for v in container["env"] if "valueFrom" in v]
+                assert set(secrets) <= users
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_selectors_find_pods(overlay):
+    objects = rendered(overlay)
+    labels = [found for one in objects for _, found, _ in pod_specs(one)]
+    for one in objects:
+        if one["kind"] == "Service":
+            selector = one["spec"]["selector"]
+        elif one["kind"] == "PodDisruptionBudget":
+            selector = one["spec"]["selector"]["matchLabels"]
+        else:
+            continue
+        assert any(selector.items() <= found.items() for found in labels), one["metadata"]["name"]
+    services = {one["metadata"]["name"] for one in objects if one["kind"] == "Service"}
+    assert {one["spec"]["serviceName"] for one in objects if one["kind"] == "StatefulSet"} <= services
+
+
+@pytest.mark.parametrize(("overlay", "gpus"), [("cpu", None), ("gpu", 1)])
+def test_the_served_application_is_weirs_and_its_replicas_find_their_nodes(overlay, gpus):
+    (service,) = (one["spec"] for one in rendered(overlay) if one["kind"] == "RayService")
+    (application,) = yaml.safe_load(service["serveConfigV2"])["applications"]
+    assert application["import_path"] == f"{build.__module__}:{build.__name__}"
+    assert ClusterArgs(**application.get("args", {}))
+    wanted = {one["name"]: one["ray_actor_options"] for one in application["deployments"]}
+    assert wanted["Model"].get("num_gpus") == gpus
+    cluster = service["rayClusterConfig"]
+    (worker,) = cluster["workerGroupSpecs"]
+    offered = {
+        "Gateway": yaml.safe_load(yaml.safe_load(cluster["headGroupSpec"]["rayStartParams"]["resources"])),
+        "Model": yaml.safe_load(yaml.safe_load(worker["rayStartParams"]["resources"])),
+    }
+    for name, resources in offered.items():
+        assert wanted[name]["resources"].keys() == resources.keys()
+    spec = worker["template"]["spec"]
+    assert spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu") == gpus
+    assert bool(spec.get("nodeSelector")) == bool(spec.get("tolerations")) == bool(gpus)
+    assert cluster["enableInTreeAutoscaling"]
+    assert worker["minReplicas"] < worker["maxReplicas"]
+
+
+def test_the_shipper_lies_beside_the_gateways_on_a_volume_that_outlives_the_pod():
+    (service,) = (one for one in rendered("cpu") if one["kind"] == "RayService")
+    head = next(spec for name, _, spec in pod_specs(service) if name == "head")
+    homes = {
+        container["name"]: next(m["name"] for m in container["volumeMounts"] if m["mountPath"] == "/var/lib/weir")
+        for container in head["containers"]
+    }
+    assert homes == {"ray-head": "home", "shipper": "home"}
+    assert next(v for v in head["volumes"] if v["name"] == "home")["persistentVolumeClaim"] == {
+        "claimName": "weir-spool"
+    }
+    assert service["spec"]["upgradeStrategy"] == {"type": "None"}, "a second head could not have the volume"

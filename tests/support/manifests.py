@@ -1,0 +1,80 @@
+"""Kubernetes manifests: read, held against the schemas, rendered with kustomize."""
+
+import json
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+SCHEMAS = ROOT / "tests" / "contract" / "kubernetes" / "schemas"
+KUBERNETES = "1.37"
+_NO_KUSTOMIZE = "neither kubectl nor kustomize is on PATH, so that overlays are not rendered"
+
+
+def documents(text):
+    """Return the objects of a file."""
+    return [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one is not None]
+
+
+def problems(manifest):
+    """Return what the schema of its kind has against an object; a kind without a schema is a problem too."""
+    custom = SCHEMAS / f"{manifest['kind']}.json"
+    if custom.exists():
+        return [f"{error.json_path}: {error.message[:300]}" for error in _validator(custom).iter_errors(manifest)]
+    try:
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return [f"{'.'.join(map(str, error.path))}: {error.message[:300]}"]
+    except kubernetes_validate.SchemaNotFoundError:
+        return [f"no schema of {manifest['kind']} ({manifest['apiVersion']})"]
+    return []
+
+
+@cache
+def _validator(path):
+    return jsonschema.Draft202012Validator(json.loads(path.read_text()))
+
+
+def _command():
+    """Return kustomize's command; where there is none the test is skipped, and fails where CI asks for everything."""
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    if shutil.which("kubectl"):
+        return ["kubectl", "kustomize"]
+    if os.environ.get("CI", "").lower() in {"1", "true"}:
+        pytest.fail(f"{_NO_KUSTOMIZE}, and CI asks for it")
+    return pytest.skip(_NO_KUSTOMIZE)
+
+
+@cache
+def _rendered(overlay):
+    built = subprocess.run(
+        [*_command(), str(FOLDER / "overlays" / overlay)], capture_output=True, check=False, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    return built.stdout
+
+
+def rendered(overlay):
+    """Return the objects of an overlay, as `kubectl apply -k` would send them."""
+    return documents(_rendered(overlay))
+
+
+def pod_specs(manifest):
+    """Yield (name, labels, spec) of every pod that an object makes."""
+    if manifest["kind"] in {"Deployment", "StatefulSet"}:
+        template = manifest["spec"]["template"]
+        yield manifest["metadata"]["name"], template["metadata"]["labels"], template["spec"]
+    if manifest["kind"] == "RayService":
+        cluster = manifest["spec"]["rayClusterConfig"]
+        for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+            template = group["template"]
+            yield group.get("groupName", "head"), template["metadata"]["labels"], template["spec"]
