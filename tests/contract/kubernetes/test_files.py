@@ -169,6 +169,15 @@ def test_everything_is_denied_that_is_not_allowed():
     assert clients == {name for name, _, spec in PODS if any(v["name"] == "kafka-ca" for v in spec["volumes"])}
 
 
+def test_the_rules_are_those_of_prometheus_on_one_host():
+    files = [FOLDER.parent / "prometheus" / "rules" / f"{name}.yml" for name in ("recording", "alerts")]
+    groups = [group for path in files for group in documents(path.read_text())[0]["groups"]]
+    (rule,) = of_kind("PrometheusRule")
+    assert rule["spec"]["groups"] == groups, (
+        "copy the groups of deploy/prometheus/rules into components/monitoring/rules.yaml"
+    )
+
+
 def test_the_lag_scales_score_up_to_its_partitions():
     (scaled,) = (one["spec"] for one in of_kind("ScaledObject"))
     (trigger,) = scaled["triggers"]
