@@ -8,6 +8,8 @@ Written for this project; no sentence is taken from a public test set.
 import random
 from collections.abc import Iterator
 
+from detectors.train.phrases import items, upper
+
 __all__ = ["attacks", "extractions", "follow_ups", "long_prompts", "twins"]
 
 OVERRIDES = """
@@ -156,14 +158,6 @@ fitness trainer|movie critic|librarian|sports commentator|detective in a novel|w
 }
 
 
-def _split(text: str) -> list[str]:
-    return [item.strip() for line in text.splitlines() for item in line.split("|") if item.strip()]
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _noise(text: str, rng: random.Random) -> str:
     """Write it as people do: sometimes in capitals, in lower case, without its full stop."""
     roll = rng.random()
@@ -175,15 +169,15 @@ def _noise(text: str, rng: random.Random) -> str:
 
 
 def _attack(rng: random.Random) -> str:
-    override, goal = rng.choice(_split(OVERRIDES)), rng.choice(_split(GOALS))
-    template = rng.choice(_split(DIRECT))
-    return template.format(O=_upper(override), o=override, G=_upper(goal) if rng.random() < 0.3 else goal, g=goal)
+    override, goal = rng.choice(items(OVERRIDES)), rng.choice(items(GOALS))
+    template = rng.choice(items(DIRECT))
+    return template.format(O=upper(override), o=override, G=upper(goal) if rng.random() < 0.3 else goal, g=goal)
 
 
 def attacks(count: int, seed: int) -> Iterator[str]:
     """Yield ``count`` short attacks, a third of them inside a carrier."""
     rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
-    carriers, fillers = _split(CARRIERS), _split(FILLERS)
+    carriers, fillers = items(CARRIERS), items(FILLERS)
     for _ in range(count):
         attack = _attack(rng)
         if rng.random() < 0.35:
@@ -195,8 +189,8 @@ def attacks(count: int, seed: int) -> Iterator[str]:
 def twins(count: int, seed: int) -> Iterator[str]:
     """Yield ``count`` benign prompts with the words of the attacks, some of them inside the same carriers."""
     rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
-    benign, carriers, fillers = _split(BENIGN), _split(CARRIERS), _split(FILLERS)
-    slots = {name: _split(text) for name, text in SLOTS.items()}
+    benign, carriers, fillers = items(BENIGN), items(CARRIERS), items(FILLERS)
+    slots = {name: items(text) for name, text in SLOTS.items()}
     for _ in range(count):
         text = rng.choice(benign).format(**{name: rng.choice(values) for name, values in slots.items()})
         if rng.random() < 0.2:
@@ -212,8 +206,8 @@ def long_prompts(count: int, seed: int) -> Iterator[str]:
     Against the short cut that what is long, or plays a role, is an attack.
     """
     rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
-    fillers, rules, openings, benign = _split(FILLERS), _split(RULES), _split(ROLES), _split(BENIGN)
-    slots = {name: _split(text) for name, text in SLOTS.items()}
+    fillers, rules, openings, benign = items(FILLERS), items(RULES), items(ROLES), items(BENIGN)
+    slots = {name: items(text) for name, text in SLOTS.items()}
     for _ in range(count):
         values = {name: rng.choice(pool) for name, pool in slots.items()}
         parts = [rng.choice(openings)]
@@ -227,7 +221,7 @@ def long_prompts(count: int, seed: int) -> Iterator[str]:
 
 def _filled(templates: str, count: int, seed: int) -> Iterator[str]:
     rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
-    slots, choices = {name: _split(text) for name, text in SLOTS.items()}, _split(templates)
+    slots, choices = {name: items(text) for name, text in SLOTS.items()}, items(templates)
     for _ in range(count):
         yield _noise(rng.choice(choices).format(**{name: rng.choice(pool) for name, pool in slots.items()}), rng)
 

