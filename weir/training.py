@@ -28,12 +28,16 @@ RECORD, FIGURES, CARD = "run.json", "figures.json", "MODEL_CARD.md"
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be trained: a detector, on a folder of data, into a folder; ``limit`` is texts a source for the figures."""
+    """What is to be trained: a detector, on a folder of data, into a folder.
+
+    ``limit`` is texts a source for the figures, ``share`` the length of the run as a share of the recipe's.
+    """
 
     name: str
     data: Path
     out: Path
     seed: int = 0
+    share: float = 1.0
     resume: bool = False
     limit: int = 300
     command: Sequence[str] = ()
@@ -44,6 +48,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     detectors: tuple[str, ...]
     seed: int
+    share: float = 1.0
     data: list[DataFile]
     at: str
     versions: Mapping[str, str]
@@ -66,7 +71,7 @@ def train(asked: Training, say: Say, progress: Progress) -> Made:
     weights = asked.out / recipe.weights
     record = _record(asked, recipe)
     if record.sha256 is None:
-        recipe.train(asked.data, weights, asked.seed, say)
+        recipe.train(asked.data, weights, asked.seed, asked.share, say)
     (digest,) = data_files(asked.out, [recipe.weights])
     if record.sha256 not in (None, digest.sha256):
         raise DataError(f"{weights} is not what the run in {asked.out} wrote: name another folder with --out")
@@ -111,6 +116,7 @@ def _record(asked: Training, recipe: Trainer) -> Record:
     fresh = Record(
         detectors=recipe.detectors,
         seed=asked.seed,
+        share=asked.share,
         data=data,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=versions(),
@@ -135,7 +141,7 @@ def _going_on(asked: Training, path: Path, fresh: Record) -> Record:
         raise DataError(
             f"{asked.out} holds a run begun {begun.at}: go on with --resume, or name another folder with --out"
         )
-    for what in ("detectors", "seed"):
+    for what in ("detectors", "seed", "share"):
         before, now = getattr(begun, what), getattr(fresh, what)
         if before != now:
             raise DataError(

@@ -35,13 +35,14 @@ from detectors.train.contrast import swap
 from detectors.train.data import load_examples, refreshed
 from detectors.train.examples import Example, Labels
 
-__all__ = ["main", "train"]
+__all__ = ["STEPS", "main", "train"]
 
 RANK, SCALE = 32, 2.0
 TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
 POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
 OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
 RATE = 6e-4
+STEPS = 1700
 SMOOTHING, PAIRING, PAIRED = 0.02, 0.05, 0.25
 WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
 EVERY, THREADS = 20, 2
@@ -248,7 +249,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     out: Path,
     seed: int,
     *,
-    steps: int = 1300,
+    steps: int = STEPS,
     rate: float = RATE,
     warm: Path | None = None,
     say: Callable[[str], None] = _say,
@@ -262,7 +263,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     out
         The safetensors file to write; the checkpoint lies beside it until the end.
     steps
-        Batches of at most 1,280 tokens; about 1,290 are one pass over everything.
+        Batches of at most 1,280 tokens; about 1,700 are one pass over everything.
     rate
         The highest learning rate.
     warm
@@ -312,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder laid out like shared/data")
     parser.add_argument("--out", type=Path, default=ENCODER_PATH)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--warm", type=Path, default=None, help="weights of an earlier run to start from")
     options = parser.parse_args(arguments)

@@ -28,6 +28,8 @@ from detectors.train.pii_texts import Labelled, texts
 __all__ = ["main", "train"]
 
 TOKENS_A_BATCH = 1400
+#: Sentences with entities, and without, of a whole run.
+POSITIVES, NEGATIVES = 16_000, 8_000
 RATE, WEIGHT_DECAY = 3e-3, 0.01
 #: Share of words that are hidden while learning, so that the surroundings must do; and of vector elements.
 HIDDEN_WORDS, DROPPED = 0.06, 0.1
@@ -155,8 +157,8 @@ def train(  # noqa: PLR0913 - a recipe's settings
     out: Path,
     seed: int = 0,
     *,
-    positives: int = 16_000,
-    negatives: int = 8_000,
+    positives: int = POSITIVES,
+    negatives: int = NEGATIVES,
     epochs: int = 2,
     say: Callable[[str], None] = lambda line: print(line, flush=True),  # noqa: T201 - the command's progress
 ) -> str:
@@ -213,8 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder laid out like shared/data")
     parser.add_argument("--out", type=Path, default=PII_PATH)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--positives", type=int, default=16_000)
-    parser.add_argument("--negatives", type=int, default=8_000)
+    parser.add_argument("--positives", type=int, default=POSITIVES)
+    parser.add_argument("--negatives", type=int, default=NEGATIVES)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)

@@ -26,7 +26,8 @@ class Trainer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     train
-        (data folder, file to write, seed, progress) → nothing; deterministic up to the order of floating-point sums.
+        (data folder, file to write, seed, share, progress) → nothing; deterministic up to the order of floating-point sums. A
+        share of less than 1 makes a run that is shorter by it, to try things out.
     weights
         The name of the file that it writes.
     files
@@ -41,7 +42,7 @@ class Trainer(msgspec.Struct, frozen=True, kw_only=True):
         Where the model is known to fail whatever the figures say, for the model card.
     """
 
-    train: Callable[[Path, Path, int, Say], None]
+    train: Callable[[Path, Path, int, float, Say], None]
     weights: str
     files: tuple[str, ...]
     detectors: tuple[str, ...]
@@ -50,10 +51,10 @@ class Trainer(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...]
 
 
-def _encoder(data: Path, out: Path, seed: int, say: Say) -> None:
-    from detectors.train.encoder import train  # noqa: PLC0415 - torch takes seconds to import
+def _encoder(data: Path, out: Path, seed: int, share: float, say: Say) -> None:
+    from detectors.train.encoder import STEPS, train  # noqa: PLC0415 - torch takes seconds to import
 
-    train(data, out, seed, say=say)
+    train(data, out, seed, steps=max(1, round(STEPS * share)), say=say)
 
 
 def _own_weights(weights: Path, digest: str) -> dict[str, Any]:
@@ -83,10 +84,12 @@ _ENCODER = Trainer(
 )
 
 
-def _pii(data: Path, out: Path, seed: int, say: Say) -> None:
-    from detectors.train.pii import train  # noqa: PLC0415 - as above, and Faker is an extra
+def _pii(data: Path, out: Path, seed: int, share: float, say: Say) -> None:
+    from detectors.train.pii import NEGATIVES, POSITIVES, train  # noqa: PLC0415 - as above, and Faker is an extra
 
-    train(data, out, seed, say=say)
+    train(
+        data, out, seed, positives=max(1, round(POSITIVES * share)), negatives=max(1, round(NEGATIVES * share)), say=say
+    )
 
 
 _PII = Trainer(

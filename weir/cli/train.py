@@ -24,12 +24,19 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples, order and initial weights."
 )
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Length of the run, as a share of the recipe's: .02 tries it out.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, from its last checkpoint.")
 @click.option(
     "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source for the figures; 0: all."
 )
 def train_detector(  # noqa: PLR0913 - the options of the command
-    *, name: str, data: Path, out: Path | None, seed: int, resume: bool, limit: int
+    *, name: str, data: Path, out: Path | None, seed: int, share: float, resume: bool, limit: int
 ) -> None:
     """Train the weights of detector NAME, choose its threshold, measure it on held-out texts, and write a model card.
 
@@ -41,6 +48,7 @@ def train_detector(  # noqa: PLR0913 - the options of the command
     Examples:
       weir train-detector toxicity --data ../data
       weir train-detector toxicity --data ../data --resume
+      weir train-detector pii --data ../data --share 0.05 --limit 50
       weir train-detector injection --data ../data --seed 1 --out trained/seed-1
     """  # noqa: D301 - click's \b keeps the lines as they are
     # A batch is cut among threads that each run one operation at a time: OpenMP's own would only wait for each other.
@@ -50,7 +58,9 @@ def train_detector(  # noqa: PLR0913 - the options of the command
         from weir.training import CARD, Training, train  # noqa: PLC0415 - numpy and torch are extras
 
         command = [weir_command(), *sys.argv[1:]]
-        asked = Training(name=name, data=data, out=folder, seed=seed, resume=resume, limit=limit, command=command)
+        asked = Training(
+            name=name, data=data, out=folder, seed=seed, share=share, resume=resume, limit=limit, command=command
+        )
         with showing() as progress:
             made = train(asked, lambda line: click.echo(f"weir: {line}", err=True), progress)
     click.echo(f"wrote {folder / CARD}")

@@ -19,7 +19,7 @@ FILE = "pii/presidio_generated_small.json.gz"
 TEXT = "Write to anna.keller@example.com please."
 
 
-def learn(data, out, seed, say):
+def learn(data, out, seed, share, say):
     """Fit the mean length of the texts, by two steps with a checkpoint between them."""
     checkpoint = out.with_suffix(".checkpoint")
     if not checkpoint.exists():
@@ -27,7 +27,7 @@ def learn(data, out, seed, say):
         checkpoint.write_text(str(seed))
         if (data / "cut").exists():
             raise KeyboardInterrupt
-    say(f"step 2/2 after seed {checkpoint.read_text()}")
+    say(f"step 2/2 after seed {checkpoint.read_text()}, share {share}")
     texts = [record["full_text"] for record in json.loads(gzip.decompress((data / FILE).read_bytes()))]
     save_file({"length": np.array([np.mean([len(text) for text in texts])])}, out)
     checkpoint.unlink()
@@ -92,6 +92,19 @@ def test_weights_record_figures_and_card(tmp_path, data):
         "- It knows no meaning.",
     ):
         assert part in card
+
+
+def test_a_share_shortens_the_run_and_the_same_run_keeps_it(data):
+    (data / "cut").touch()
+    assert weir("length", "--data", "data", "--share", "0.5").exit_code != 0
+    (data / "cut").unlink()
+    result = weir("length", "--data", "data", "--resume")
+    assert (result.exit_code, "holds a run with share 0.5, not 1.0" in result.stderr) == (1, True)
+    result = weir("length", "--data", "data", "--share", "0.5", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert "share 0.5" in result.stderr
+    result = weir("length", "--data", "data", "--share", "0")
+    assert (result.exit_code, "0<x<=1" in result.stderr) == (2, True)
 
 
 def test_a_cut_run_goes_on_from_its_checkpoint_and_only_when_asked(tmp_path, data):
