@@ -9,10 +9,12 @@ import base64
 import binascii
 import re
 import unicodedata
+from collections.abc import Callable
+from typing import NamedTuple
 
 from detectors.normalise import normalise, without_surrogates
 
-__all__ = ["spoken", "views"]
+__all__ = ["Encoded", "encoded", "spoken", "unleeted", "views"]
 
 # Pictures whose Unicode name says little of what people use them for.
 _PICTURES = {
@@ -40,6 +42,19 @@ _BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{16,}={0,2}(?![\w+/=])")
 _HEX = re.compile(r"(?<!\w)(?:[0-9a-fA-F]{2}){12,}(?!\w)")
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")
 MOST_DECODED, LONGEST_DECODED = 8, 8192
+# A word of leetspeak in a text that is written in it: no @ in it, for addresses have that.
+_LEET_PART = re.compile(r"(?=[\d$!|]*[a-z])[a-z\d$!|]{2,30}", re.IGNORECASE)
+_ANY_WORD = re.compile(r"[^\W_]+")
+#: A text is taken for leetspeak where that many of its words are.
+LEET_SHARE, LEET_WORDS = 0.25, 2
+
+
+class Encoded(NamedTuple):
+    """Where something encoded stands, and what it says."""
+
+    start: int
+    end: int
+    text: str
 
 
 def spoken(text: str, *, silent: bool = False) -> str:
@@ -74,25 +89,23 @@ def _letters(text: str) -> str:
     return _REPEATED.sub(r"\1", text)
 
 
-def _readable(data: bytes) -> str | None:
-    """Return bytes as text if they are a sentence: UTF-8, nearly all of it letters and spaces."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
+def unleeted(text: str) -> str | None:
+    """Return a text of leetspeak, letter by letter so that offsets stay, as it is read; None where it is none."""
+    bare = _QUANTITY.sub(" ", text)
+    leet = sum(1 for _ in _LEET_WORD.finditer(bare))
+    if leet < LEET_WORDS or leet < LEET_SHARE * sum(1 for _ in _ANY_WORD.finditer(bare)):
         return None
+    return _LEET_PART.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
+
+
+def _is_sentence(text: str) -> bool:
+    """Say whether nearly all of a text is letters and spaces."""
     plain = sum(character.isalpha() or character.isspace() for character in text)
-    return text if " " in text and plain >= 0.8 * len(text) else None
+    return " " in text and plain >= 0.8 * len(text)
 
 
-def _decoded(text: str) -> str:
-    """Return what is hidden in Base64, hexadecimal and tag characters, in a line each; empty where there is none."""
-    found: list[str] = ["".join(chr(ord(tag) - 0xE0000) for tag in run) for run in _TAGS.findall(text)[:MOST_DECODED]]
-    for pattern, decode in ((_BASE64, _from_base64), (_HEX, bytes.fromhex)):
-        for candidate in pattern.findall(text)[:MOST_DECODED]:
-            sentence = _readable(decode(candidate[:LONGEST_DECODED]))
-            if sentence is not None:
-                found.append(sentence)
-    return "\n".join(found)
+def _tags(run: str) -> bytes:
+    return bytes(ord(tag) - 0xE0000 for tag in run)
 
 
 def _from_base64(text: str) -> bytes:
@@ -101,6 +114,35 @@ def _from_base64(text: str) -> bytes:
         return base64.b64decode(bare[: len(bare) // 4 * 4] if len(bare) % 4 == 1 else bare + "=" * (-len(bare) % 4))
     except binascii.Error:
         return b""
+
+
+_DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], bytes]], ...] = (
+    (_TAGS, _tags),
+    (_BASE64, _from_base64),
+    (_HEX, bytes.fromhex),
+)
+
+
+def encoded(text: str) -> list[Encoded]:
+    """Return what stands in a text as tag characters, Base64 or hexadecimal and is text itself: at most eight of each, 8 KB each."""
+    found: list[Encoded] = []
+    for pattern, decode in _DECODERS:
+        for _, match in zip(range(MOST_DECODED), pattern.finditer(text), strict=False):
+            try:
+                inner = decode(match.group()[:LONGEST_DECODED]).decode("utf-8")
+            except UnicodeDecodeError:
+                continue
+            if inner and all(character.isprintable() or character.isspace() for character in inner):
+                found.append(Encoded(match.start(), match.end(), inner))
+    return found
+
+
+def _decoded(text: str) -> str:
+    """Return the encoded sentences of a text, in a line each; empty where there is none."""
+    tags = _TAGS.search(text) is not None
+    return "\n".join(
+        one.text for one in encoded(text) if (tags and _TAGS.match(text, one.start)) or _is_sentence(one.text)
+    )
 
 
 def views(text: str) -> list[str]:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from detectors.base import Score, Span, TextDetector
+from detectors.disguise import Encoded, encoded, unleeted
 from detectors.errors import NotLoadedError
 from detectors.normalise import Normalised, normalise, without_surrogates
 from detectors.pictures import without_pictures
@@ -73,7 +74,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     """Patterns over all of the text and a token head beside them, both in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = f"2+{PII_DIGEST[:8]}"
+    version: ClassVar[str] = f"3+{PII_DIGEST[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
 
     def __init__(self, config: PiiConfig | None = None) -> None:
@@ -82,7 +83,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         self._finder: EntityFinder | None = None
         if self.config.weights_sha256:
             # The ignore: other weights are another version of this detector, not of its class.
-            self.version = f"2+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
+            self.version = f"3+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
 
     def load(self) -> None:
         """Compile the patterns and load the token head; see `TextDetector.load`."""
@@ -105,22 +106,42 @@ class PiiDetector(TextDetector[PiiConfig]):
         raw = [without_surrogates(text) for text in texts]
         copies = [without_pictures(text, normalise(text)) for text in raw]
         views = [text if copy is None else copy.text for text, copy in zip(raw, copies, strict=True)]
-        nothing = [Found(entities=[], reached=len(view)) for view in views]
-        found = nothing if self._finder is None else self._finder.find_many(views, self.config.max_tokens)
-        return [self._score(self._scanner, *each) for each in zip(raw, copies, found, strict=True)]
+        # Names are found in leetspeak as it is read; patterns look at it as it is written too, for numbers are digits there.
+        plains = [unleeted(view) or view for view in views]
+        found = self._find(plains)
+        hidden = [encoded(text) for text in raw]
+        inner = iter(self.score_many([one.text for every in hidden for one in every]) if any(hidden) else ())
+        scores: list[Score] = []
+        for text, copy, view, plain, own, every in zip(raw, copies, views, plains, found, hidden, strict=True):
+            scanned = self._scanner.scan(plain)
+            spans = [*scanned.spans, *(_span(plain, entity) for entity in own.entities)]
+            covered = min(_share(scanned.reached, plain), _share(own.reached, plain))
+            if plain is not view:
+                spans += self._scanner.scan(view).spans
+            if copy is not None:
+                first = self._scanner.scan(text)
+                spans = [*first.spans, *(_moved(span, copy) for span in spans)]
+                covered = min(covered, _share(first.reached, text))
+            scores.append(self._judge(text, spans, covered, [(one, next(inner)) for one in every]))
+        return scores
 
-    def _score(self, scanner: PatternScanner, text: str, copy: Normalised | None, found: Found) -> Score:
-        """Judge the spans of the raw text and of its normalised copy, in raw offsets, and the share looked at."""
-        view = text if copy is None else copy.text
-        first = scanner.scan(text)
-        spans, covered = first.spans, min(_share(first.reached, text), _share(found.reached, view))
-        others = [_span(view, entity) for entity in found.entities]
-        if copy is not None:
-            second = scanner.scan(view)
-            covered = min(covered, _share(second.reached, view))
-            others = [_moved(span, copy) for span in (*second.spans, *others)]
-        kept = without_overlaps(text, [*spans, *others])
-        score = _decide(text, kept)
+    def _find(self, views: Sequence[str]) -> list[Found]:
+        if self._finder is None:
+            return [Found(entities=[], reached=len(view)) for view in views]
+        return self._finder.find_many(views, self.config.max_tokens)
+
+    def _judge(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
+        """Judge spans in raw offsets, and what stands encoded in the text: the worst of it marks all of the code."""
+        marks: list[Span] = []
+        for one, told in hidden:
+            worst = max(told.spans, key=lambda span: (span.type not in INDIRECT, span.score), default=None)
+            if worst is not None:
+                marks.append(msgspec.structs.replace(worst, start=one.start, end=one.end))
+                spans = [span for span in spans if span.end <= one.start or span.start >= one.end]
+            covered = min(covered, told.covered)
+        kept = without_overlaps(text, spans)
+        score = max([_decide(text, kept), *(told.score for _, told in hidden)])
+        kept = sorted([*kept, *marks], key=lambda span: span.start)
         flagged = score >= self.config.threshold
         label = "pii" if flagged else "ok" if covered >= 1.0 else "error"
         return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(kept[:SPANS]))
