@@ -45,8 +45,9 @@ MOST_DECODED, LONGEST_DECODED = 8, 8192
 # A word of leetspeak in a text that is written in it: no @ in it, for addresses have that.
 _LEET_PART = re.compile(r"(?=[\d$!|]*[a-z])[a-z\d$!|]{2,30}", re.IGNORECASE)
 _ANY_WORD = re.compile(r"[^\W_]+")
+_DIGITS = frozenset("013457")
 #: A text is taken for leetspeak where that many of its words are.
-LEET_SHARE, LEET_WORDS = 0.25, 2
+LEET_SHARE, LEET_WORDS = 0.4, 2
 
 
 class Encoded(NamedTuple):
@@ -91,9 +92,9 @@ def _letters(text: str) -> str:
 
 def unleeted(text: str) -> str | None:
     """Return a text of leetspeak, letter by letter so that offsets stay, as it is read; None where it is none."""
-    bare = _QUANTITY.sub(" ", text)
-    leet = sum(1 for _ in _LEET_WORD.finditer(bare))
-    if leet < LEET_WORDS or leet < LEET_SHARE * sum(1 for _ in _ANY_WORD.finditer(bare)):
+    words = [word for word in _ANY_WORD.findall(_QUANTITY.sub(" ", text)) if not word.isdigit()]
+    leet = sum(not _DIGITS.isdisjoint(word) for word in words)
+    if leet < LEET_WORDS or leet < LEET_SHARE * len(words):
         return None
     return _LEET_PART.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from detectors.errors import DataError
 from detectors.evaluate.budget import length_rows
 from detectors.evaluate.changes import compare, domain_vectors
+from detectors.evaluate.disguised import disguised
 from detectors.evaluate.own import bias, identification
 from detectors.evaluate.patience import patience
 from detectors.evaluate.sentinels import sentinel
@@ -83,6 +84,11 @@ STUDIES: dict[str, Study] = {
         "toxicity",
         "thresholds by leaving one source of the tune split out",
         lambda root, _, seed: proposals(root, seed),
+    ),
+    "disguises": Study(
+        "pii",
+        "personal data in eight disguises and three codes",
+        lambda root, _, seed: disguised(root / "pii/presidio_generated_large.json.gz", seed),
     ),
     "patience": Study("drift", "error over patience on 1,000 streams, e-d-BH beside each by itself", _patience),
 }

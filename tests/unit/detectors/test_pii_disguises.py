@@ -1,10 +1,14 @@
 """Personal data in disguise: written in leetspeak, or encoded."""
 
 import base64
+import gzip
+import json
 
 import pytest
 
 from detectors.disguise import encoded, unleeted
+from detectors.evaluate.disguised import CODES as CODED
+from detectors.evaluate.disguised import DISGUISES, disguised
 from detectors.pii import PiiDetector
 from detectors.registry import create_text
 
@@ -88,3 +92,19 @@ def test_decoding_is_bounded(detector):
     score = detector.score_many([runs])[0]
     assert score.flagged
     assert len([s for s in score.spans if s.type == "EMAIL_ADDRESS"]) == 8
+
+
+def test_the_study_counts_characters_where_the_disguise_has_put_them(tmp_path):
+    mail = TEXT.index("anna")
+    span = {
+        "start_position": mail,
+        "end_position": mail + len("anna.keller@example.com"),
+        "entity_type": "EMAIL_ADDRESS",
+    }
+    path = tmp_path / "texts.json.gz"
+    records = [{"full_text": TEXT, "spans": [span]}, {"full_text": "The garden is green.", "spans": []}]
+    path.write_bytes(gzip.compress(json.dumps(records).encode()))
+    rows = {row["data"].removeprefix("personal data, "): row for row in disguised(path, 0)}
+    assert set(rows) == {*DISGUISES, *CODED}
+    assert {name: rows[name]["recall"] for name in DISGUISES} == dict.fromkeys(DISGUISES, 1.0)
+    assert {row["flagged"] for row in rows.values()} == {0.5}
