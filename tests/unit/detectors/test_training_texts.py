@@ -91,7 +91,8 @@ def test_slots_keep_their_case_and_ask_for_no_more():
     }  # fmt: skip
 
 
-def test_a_run_that_goes_on_draws_each_source_by_its_share():
+def test_a_run_that_goes_on_draws_each_source_by_its_share(monkeypatch):
+    monkeypatch.setattr("detectors.train.data.REFRESH", {"clinc": 0.4, "hatemojibuild": 2.0})
     texts = [
         Example(f"{source} {n}", labels(0.0), 1.0, source)
         for source in ("clinc", "hatemojibuild", "own_retort")
