@@ -61,6 +61,14 @@ def test_the_bridge_is_started_where_there_is_somebody_to_tell(build):
     assert component.argv[-1] == "bridge"
 
 
+def test_intake_is_started_where_it_is_enabled_and_waits_for_nobody(build):
+    assert "intake" not in [one.name for one in build().components]
+    component = build(intake={"enabled": True, "port": 8099}).component("intake")
+    assert (component.after, component.argv[-1], component.niceness) == ([], "intake", 0), "it is a gateway's part"
+    assert component.address == "http://127.0.0.1:8099/intake"
+    assert component.health_url.endswith(f":{component.metrics.rpartition(':')[2]}/healthz")
+
+
 def test_a_given_kafka_and_no_trace_view_start_neither(build):
     plan = build("given", kafka=KafkaSettings(bootstrap_servers="kafka:9092"), mlflow=MlflowSection(enabled=False))
     assert {"broker", "mlflow"}.isdisjoint(one.name for one in plan.components)
