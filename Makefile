@@ -51,7 +51,8 @@ eval: $(STAMP) ## the detectors on the labelled sets in DATA (make eval DATA=fol
 chaos: $(STAMP) ## break everything again and again on Apache Kafka (hours; goes on where it was; CHAOS="--faults F1 --limit 10")
 	@PYTHONPATH=tests $(NICE) $(BIN)/python -m chaos $(CHAOS)
 
-reference: $(STAMP) ## write what is generated from the code: docs/configuration.md, docs/contract
+reference: $(STAMP) ## write what is generated from the code: docs/configuration.md, docs/contract, deploy/grafana/dashboards
+	@$(BIN)/python deploy/grafana
 	@$(WEIR) contract --write docs/contract
 	@$(WEIR) config --reference > docs/configuration.md
 

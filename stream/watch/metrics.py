@@ -59,4 +59,6 @@ class WatchMetrics:
         self.retraining = Counter(
             "weir_retraining_decisions", "Retraining decisions published", ["state"], registry=registry
         )
+        for state in ("requested", "suppressed"):  # from zero on, so that the first decision is an increase
+            self.retraining.labels(state)
         self.streams = StreamGauges(registry)

@@ -1,10 +1,12 @@
 """One whole stack for the end-to-end tests."""
 
+import json
 import os
 from collections.abc import Iterator
 
 import pytest
-from support.stack import Stack, running
+from support.alertmanagers import Alertmanager
+from support.stack import Stack, free_port, running
 
 from weir.broker.jars import apache_possible
 
@@ -20,6 +22,14 @@ def broker_kind() -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(broker_kind: str) -> Iterator[Stack]:
-    with running(WEIR_KAFKA__BROKER=broker_kind) as started:
+def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    """A real Alertmanager that the stack's bridge tells; it tells nobody."""
+    made = Alertmanager(tmp_path_factory.mktemp("alertmanager"), free_port(), "http://127.0.0.1:1/").start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="session")
+def stack(broker_kind: str, manager: Alertmanager) -> Iterator[Stack]:
+    with running(WEIR_KAFKA__BROKER=broker_kind, WEIR_BRIDGE__ALERTMANAGERS=json.dumps([manager.url])) as started:
         yield started

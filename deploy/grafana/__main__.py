@@ -1,0 +1,20 @@
+"""Write the dashboards: ``python deploy/grafana [DIRECTORY]``; without one, where Grafana is given them from."""
+
+import json
+import sys
+from pathlib import Path
+
+from boards import BOARDS
+
+
+def main(arguments: list[str]) -> None:
+    """Write a file for each dashboard."""
+    directory = Path(arguments[0]) if arguments else Path(__file__).parent / "dashboards"
+    directory.mkdir(exist_ok=True)
+    for board in BOARDS:
+        text = json.dumps(board, indent=2) + "\n"
+        (directory / f"{board['uid']}.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

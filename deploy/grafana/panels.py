@@ -1,0 +1,160 @@
+"""What a dashboard is made of: queries, panels, rows of panels, as Grafana's JSON has them (schema 41, Grafana 12)."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+__all__ = ["bars", "dashboard", "heatmap", "query", "stat", "timeseries", "trace_link", "variable"]
+
+_PROMETHEUS = {"type": "prometheus", "uid": "weir-prometheus"}
+_WIDTH = 24
+_HEIGHT = 8
+
+Json = dict[str, Any]
+
+
+def query(expression: str, legend: str = "", **more: Any) -> Json:
+    """Return a Prometheus query; `legend` is a template of labels, as ``{{status}}``."""
+    return {"datasource": _PROMETHEUS, "expr": expression, "legendFormat": legend or "__auto", "range": True} | more
+
+
+def _panel(  # noqa: PLR0913 - a panel is what it shows, in which unit, and what that means
+    kind: str, title: str, description: str, queries: Sequence[Json], *, unit: str, limit: float | None, options: Json
+) -> Json:
+    steps: list[Json] = [{"color": "green", "value": None}]
+    if limit is not None:
+        steps.append({"color": "red", "value": limit})
+    defaults: Json = {"unit": unit, "thresholds": {"mode": "absolute", "steps": steps}, "links": []}
+    targets = [one | {"refId": chr(ord("A") + place)} for place, one in enumerate(queries)]
+    return {
+        "type": kind,
+        "title": title,
+        "description": description,
+        "datasource": _PROMETHEUS,
+        "targets": targets,
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "options": options,
+    }
+
+
+def timeseries(  # noqa: PLR0913 - see _panel
+    title: str,
+    description: str,
+    *queries: Json,
+    unit: str = "short",
+    limit: float | None = None,
+    stacked: bool = False,
+    links: Sequence[Json] = (),
+) -> Json:
+    """Return lines over time; `limit` is drawn as a line, and `links` lead from each of its points."""
+    options: Json = {
+        "legend": {"displayMode": "list", "placement": "bottom"},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    panel = _panel("timeseries", title, description, queries, unit=unit, limit=limit, options=options)
+    panel["fieldConfig"]["defaults"] |= {
+        "custom": {
+            "fillOpacity": 20 if stacked else 5,
+            "showPoints": "never",
+            "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+            "thresholdsStyle": {"mode": "off" if limit is None else "line"},
+        },
+        "links": list(links),
+        "min": 0,
+    }
+    return panel
+
+
+def stat(  # noqa: PLR0913 - see _panel
+    title: str, description: str, expression: str, *, unit: str = "short", limit: float | None = None, legend: str = ""
+) -> Json:
+    """Return the present value of each series as a number, red from `limit` on."""
+    options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "colorMode": "value"}
+    panel = _panel("stat", title, description, [query(expression, legend)], unit=unit, limit=limit, options=options)
+    return panel | {"width": 6, "height": 4}
+
+
+def bars(title: str, description: str, expression: str, *, unit: str = "short", legend: str = "") -> Json:
+    """Return the present value of each series as a bar."""
+    options = {
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "orientation": "horizontal",
+        "displayMode": "basic",
+    }
+    return _panel("bargauge", title, description, [query(expression, legend)], unit=unit, limit=None, options=options)
+
+
+def heatmap(title: str, description: str, buckets: str, *, unit: str = "short") -> Json:
+    """Return a distribution over time from a query of histogram buckets by ``le``."""
+    options = {
+        "calculate": False,
+        "cellGap": 1,
+        "yAxis": {"unit": unit},
+        "color": {"mode": "scheme", "scheme": "Blues"},
+    }
+    one = query(buckets, "{{le}}", format="heatmap")
+    return _panel("heatmap", title, description, [one], unit=unit, limit=None, options=options)
+
+
+def trace_link(title: str, service: str, operation: str) -> Json:
+    """Return a link from a point to the traces of `service` that hold `operation`; a label is ``${__field.labels.NAME}``."""
+    panes = (
+        f'{{"weir":{{"datasource":"weir-jaeger","queries":[{{"refId":"A","queryType":"search","service":"{service}",'
+        f'"operation":"{operation}","limit":20}}],"range":{{"from":"${{__from}}","to":"${{__to}}"}}}}}}'
+    )
+    return {
+        "title": title,
+        "url": f"/explore?schemaVersion=1&panes={quote(panes, safe='${}._:/,')}",
+        "targetBlank": True,
+    }
+
+
+def variable(name: str, source: str) -> Json:
+    """Return a choice of the values of a label, all of them at first; `source` is ``label_values(metric, label)``."""
+    return {
+        "name": name,
+        "type": "query",
+        "datasource": _PROMETHEUS,
+        "query": {"query": source, "refId": "variable"},
+        "definition": source,
+        "refresh": 2,
+        "includeAll": True,
+        "allValue": ".*",
+        "multi": True,
+        "current": {"text": ["All"], "value": ["$__all"]},
+        "sort": 1,
+    }
+
+
+def dashboard(uid: str, title: str, description: str, panels: Sequence[Json], variables: Sequence[Json] = ()) -> Json:
+    """Return a dashboard: its panels in rows from left to right, each row as high as its highest."""
+    return {
+        "uid": uid,
+        "title": title,
+        "description": description,
+        "tags": ["weir"],
+        "schemaVersion": 41,
+        "version": 1,
+        "editable": False,
+        "graphTooltip": 1,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "timezone": "browser",
+        "templating": {"list": list(variables)},
+        "annotations": {"list": []},
+        "links": [{"type": "dashboards", "tags": ["weir"], "title": "Weir", "asDropdown": True, "keepTime": True}],
+        "panels": _placed(panels),
+    }
+
+
+def _placed(panels: Sequence[Json]) -> list[Json]:
+    placed: list[Json] = []
+    left = top = row = 0
+    for number, panel in enumerate(panels, 1):
+        width, height = panel.get("width", _WIDTH // 2), panel.get("height", _HEIGHT)
+        if left + width > _WIDTH:
+            left, top, row = 0, top + row, 0
+        rest = {name: value for name, value in panel.items() if name not in {"width", "height"}}
+        placed.append({"id": number, "gridPos": {"x": left, "y": top, "w": width, "h": height}} | rest)
+        left, row = left + width, max(row, height)
+    return placed

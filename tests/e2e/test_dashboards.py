@@ -1,0 +1,41 @@
+"""Every panel of every dashboard has data over a running stack, by a real Prometheus with the real rules; and Alertmanager hears of it."""
+
+import asyncio
+import time
+
+import pytest
+from support.dashboards import asked, boards, choices
+from support.load import send, send_many
+from support.prometheus import watching
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(900)]
+TOXIC = "You are a worthless idiot and everyone hates you, shut up and die."
+SECONDS = 240
+
+
+async def traffic(stack, key):
+    """Some of every kind: whole, streamed and given up."""
+    await send_many(stack.url, [key], ["whole", "stream", "whole", "stream", "cancel", "whole"], concurrency=3)
+
+
+async def test_every_panel_has_data_and_no_rule_fails(stack, manager, tmp_path):
+    key = stack.new_key("e2e-panels")
+    questions = sorted({question for board in boards() for question in asked(board)})
+    for board in boards():
+        questions += [(f"{board['uid']}: a variable", series) for series in choices(board)]
+    assert len(questions) > 60
+    with watching(tmp_path, stack.home / "prometheus-targets.json") as prometheus:
+        deadline = time.monotonic() + SECONDS
+        while without := [one for one in questions if not prometheus.query(one[1])]:
+            assert time.monotonic() < deadline, f"no data within {SECONDS} s:\n" + "\n".join(map(" | ".join, without))
+            await traffic(stack, key)
+            await send(stack.url, key, "whole", TOXIC)
+        rules = prometheus.rules()
+        assert len(rules) >= 30
+        assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
+        firing = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["state"] == "firing"}
+        assert firing.isdisjoint({"WeirKafkaUnreachable", "WeirShipperAbsent", "WeirProcessDown", "WeirRecordsShed"})
+    told = await asyncio.to_thread(manager.alerts, tenant="e2e-panels", alertname="WeirToxicity")
+    assert told
+    assert told[0]["annotations"]["runbook_url"].endswith("#toxicity")
+    assert told[0]["annotations"]["trace"] == told[0]["generatorURL"]

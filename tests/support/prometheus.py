@@ -1,0 +1,73 @@
+"""A real Prometheus on loopback over the processes of a stack, with the rules of deploy/prometheus."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support.programs import prometheus
+from support.stack import free_port
+
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
+CONFIG = """
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: ["{rules}/*.yml"]
+scrape_configs:
+  - job_name: weir
+    file_sd_configs:
+      - files: ["{targets}"]
+        refresh_interval: 1s
+"""
+
+
+class Prometheus:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def _get(self, path: str, **parameters: str) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30)
+        assert answer.status_code == 200, f"{path} {parameters}: {answer.text}"
+        return answer.json()["data"]
+
+    def query(self, expression: str) -> list[float]:
+        """Return the values of an instant query, those that are no number left out."""
+        values = [float(one["value"][1]) for one in self._get("query", query=expression)["result"]]
+        return [value for value in values if value == value]  # noqa: PLR0124 - NaN alone is not itself
+
+    def rules(self) -> list[dict[str, Any]]:
+        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/-/ready", timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+
+@contextlib.contextmanager
+def watching(folder: Path, targets: Path) -> Iterator[Prometheus]:
+    """Scrape `targets` (file_sd) once a second."""
+    config, port = folder / "prometheus.yml", free_port()
+    config.write_text(CONFIG.format(rules=RULES, targets=targets))
+    arguments = [
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen([prometheus(), *arguments], stdout=log, stderr=log)
+    made = Prometheus(f"http://127.0.0.1:{port}")
+    try:
+        deadline = time.monotonic() + 60
+        while not made.ready():
+            assert process.poll() is None, (folder / "prometheus.log").read_text()
+            assert time.monotonic() < deadline, "Prometheus is not ready within 60 s"
+            time.sleep(0.1)
+        yield made
+    finally:
+        process.terminate()
+        process.wait(30)
