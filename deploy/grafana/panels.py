@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["bars", "dashboard", "heatmap", "query", "stat", "timeseries", "trace_link", "variable"]
+__all__ = ["RATE", "Json", "bars", "dashboard", "heatmap", "query", "stat", "timeseries", "trace_link", "variable"]
 
 _PROMETHEUS = {"type": "prometheus", "uid": "weir-prometheus"}
+#: What Grafana puts in is at least four scrapes, so that a rate has its two points.
+RATE = "$__rate_interval"
 _WIDTH = 24
 _HEIGHT = 8
 

@@ -1,0 +1,214 @@
+"""Dashboards of serving: what is answered, what is captured of it, and what it costs."""
+
+from panels import RATE, Json, dashboard, query, stat, timeseries, trace_link, variable
+
+__all__ = ["CAPTURE", "COST", "REQUESTS"]
+
+_MODEL = 'gen_ai_request_model=~"$model"'
+
+
+def _quantiles(metric: str, by: str = "") -> list[Json]:
+    return [
+        query(
+            f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket{{{_MODEL}}}[{RATE}])))",
+            f"p{share:.0%}"[:-1],
+        )
+        for share in (0.5, 0.95, 0.99)
+    ]
+
+
+REQUESTS = dashboard(
+    "weir-requests",
+    "Weir: requests",
+    "What the gateways answer: requests, tokens, latency.",
+    [
+        stat("Requests", "Accepted requests a second.", f"sum(rate(weir_inference_ends_total[{RATE}]))", unit="reqps"),
+        stat("In flight", "Requests being answered.", "sum(weir_http_requests_in_flight)"),
+        stat(
+            "5xx",
+            "Share of answers that are 5xx, over 5 minutes.",
+            "weir:http_errors:ratio5m",
+            unit="percentunit",
+            limit=0.05,
+        ),
+        stat("Waiting", "Requests waiting for a slot of an engine.", "sum(weir_engine_waiting)", limit=100),
+        timeseries(
+            "How requests ended",
+            "complete, error, cancelled by the client, or aborted by a death.",
+            query(f"sum by (status) (rate(weir_inference_ends_total[{RATE}]))", "{{status}}"),
+            unit="reqps",
+            stacked=True,
+            links=[trace_link("Traces of requests", "weir-gateway", "all")],
+        ),
+        timeseries(
+            "Answers by HTTP status",
+            "Of every route; 401 and 404 are clients' mistakes, 503 is ours.",
+            query(f"sum by (status) (rate(weir_http_requests_total[{RATE}]))", "{{status}}"),
+            unit="reqps",
+        ),
+        timeseries(
+            "Latency", "From acceptance to the end.", *_quantiles("gen_ai_server_request_duration_seconds"), unit="s"
+        ),
+        timeseries(
+            "Time to first token",
+            "From acceptance to the first token; the line is the bound of WeirSlowFirstToken.",
+            *_quantiles("gen_ai_server_time_to_first_token_seconds"),
+            unit="s",
+            limit=10,
+        ),
+        timeseries(
+            "Time per output token",
+            "After the first; only answers of two tokens and more.",
+            *_quantiles("gen_ai_server_time_per_output_token_seconds"),
+            unit="s",
+        ),
+        timeseries(
+            "Tokens",
+            "Read (input) and written (output) a second.",
+            query(
+                f"sum by (gen_ai_token_type) (rate(gen_ai_client_token_usage_sum{{{_MODEL}}}[{RATE}]))",
+                "{{gen_ai_token_type}}",
+            ),
+            unit="short",
+        ),
+        timeseries(
+            "Engines",
+            "Requests being generated and waiting, against the slots there are.",
+            query("sum(weir_engine_running)", "running"),
+            query("sum(weir_engine_waiting)", "waiting"),
+            query("sum(weir_engine_slots)", "slots"),
+        ),
+    ],
+    [variable("model", "label_values(gen_ai_client_token_usage_sum, gen_ai_request_model)")],
+)
+
+CAPTURE = dashboard(
+    "weir-capture",
+    "Weir: capture",
+    "The ledger of loss: accepted = delivered + spooled + shed, at any instant.",
+    [
+        stat("Kafka", "Whether Kafka takes records: 1 or 0.", "min(weir_capture_kafka_reachable)"),
+        stat("Fullest spool", "Of its bound.", "weir:spool_used:ratio", unit="percentunit", limit=0.8),
+        stat(
+            "Oldest record",
+            "Age of the oldest to be sent.",
+            "max(weir_capture_oldest_age_seconds)",
+            unit="s",
+            limit=300,
+        ),
+        stat(
+            "Shed", "Records counted in gap records: served, and not watched.", "sum(weir_capture_shed_total)", limit=1
+        ),
+        timeseries(
+            "Accepted, delivered, shed",
+            "Requests and ends a second.",
+            *(
+                query(f"sum(rate(weir_capture_{name}_total[{RATE}]))", name)
+                for name in ("accepted", "delivered", "shed")
+            ),
+            unit="ops",
+        ),
+        timeseries(
+            "Loss ledger",
+            "What is accepted and neither delivered nor counted as shed waits in the spool; unaccounted is 0.",
+            query("sum(weir_capture_spooled_records)", "spooled"),
+            query("sum(weir_capture_shed_total)", "shed"),
+            query(
+                "sum(weir_capture_accepted_total) - sum(weir_capture_delivered_total) - sum(weir_capture_shed_total)"
+                " - sum(weir_capture_spooled_records)",
+                "unaccounted",
+            ),
+        ),
+        timeseries(
+            "Spools",
+            "Bytes on disk, of all and of the fullest, and the bound of one.",
+            query("sum(weir_capture_spool_bytes)", "all"),
+            query("max(weir_capture_fullest_spool_bytes)", "fullest"),
+            query("max(weir_capture_gateway_spool_limit_bytes)", "bound"),
+            unit="bytes",
+        ),
+        timeseries(
+            "To write, to send",
+            "95th percentile: appending one record, which a request waits for, and its acknowledgement by Kafka.",
+            query(
+                f"histogram_quantile(0.95, sum by (le) (rate(weir_capture_append_seconds_bucket[{RATE}])))", "append"
+            ),
+            query(
+                f"histogram_quantile(0.95, sum by (le) (rate(weir_capture_produce_seconds_bucket[{RATE}])))", "produce"
+            ),
+            unit="s",
+        ),
+        timeseries(
+            "In the log",
+            "By the ledger: requests, ends, and records counted in gap records.",
+            query("max(weir_coverage_requests)", "requests"),
+            query("max(weir_coverage_ends)", "ends"),
+            query("max(weir_coverage_gap_records)", "gaps"),
+        ),
+        timeseries(
+            "Refused, adopted, moved",
+            "503 for want of a record; spools ended for a dead gateway; records that could not be sent.",
+            query(f"sum(increase(weir_capture_refused_total[{RATE}]))", "refused"),
+            query(f"sum(increase(weir_capture_adopted_spools_total[{RATE}]))", "adopted"),
+            query(f"sum(increase(weir_capture_moved_records_total[{RATE}]))", "moved"),
+        ),
+    ],
+)
+
+COST = dashboard(
+    "weir-cost",
+    "Weir: cost",
+    "What generation costs at the prices of deploy/prometheus/rules/recording.yml (set yours there), and what watching it costs.",
+    [
+        stat(
+            "An hour",
+            "Tokens of the last 5 minutes at their prices, for an hour.",
+            "sum(weir:token_cost:per_hour)",
+            unit="currencyUSD",
+        ),
+        stat(
+            "Scoring, an event",
+            "Processor seconds of score and its model processes for each event.",
+            "weir:score_cpu_seconds:per_event5m",
+            unit="s",
+        ),
+        stat("Tokens a second", "Read and written.", "sum(weir:tokens:rate5m)"),
+        stat(
+            "Price of a million",
+            "Input and output tokens: examples until you set your own.",
+            "weir:price:per_million_tokens",
+            unit="currencyUSD",
+            legend="{{gen_ai_token_type}}",
+        ),
+        timeseries(
+            "Cost of tokens",
+            "By model and kind, for an hour.",
+            query("weir:token_cost:per_hour", "{{gen_ai_request_model}} {{gen_ai_token_type}}"),
+            unit="currencyUSD",
+            stacked=True,
+        ),
+        timeseries(
+            "Processor time",
+            "Cores in use, by component; score's with its model processes.",
+            query(
+                f'sum by (component) (rate(process_cpu_seconds_total{{job=~"weir.*",component!="score"}}[{RATE}]))',
+                "{{component}}",
+            ),
+            query(f"sum(rate(weir_score_cpu_seconds_total[{RATE}]))", "score"),
+            stacked=True,
+        ),
+        timeseries(
+            "Memory",
+            "Resident, by component; model processes of score are not in it.",
+            query('sum by (component) (process_resident_memory_bytes{job=~"weir.*"})', "{{component}}"),
+            unit="bytes",
+            stacked=True,
+        ),
+        timeseries(
+            "Events scored",
+            "A second.",
+            query(f"sum by (kind) (rate(weir_score_events_total[{RATE}]))", "{{kind}}"),
+            unit="ops",
+        ),
+    ],
+)

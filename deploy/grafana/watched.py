@@ -1,0 +1,224 @@
+"""Dashboards of the stream: what detectors say, where tests stand, what fires and who is told."""
+
+from panels import RATE, bars, dashboard, heatmap, query, stat, timeseries, trace_link, variable
+
+__all__ = ["ALERTS", "DETECTORS", "DRIFT"]
+
+_STREAM = 'tenant=~"$tenant",model=~"$model"'
+
+DETECTORS = dashboard(
+    "weir-detectors",
+    "Weir: detectors",
+    "What detectors say, how fast, and whether every request has the verdicts it is owed.",
+    [
+        stat(
+            "Coverage",
+            "Owed verdicts that are settled, of those owed.",
+            'min(weir_coverage_ratio{detector="all"})',
+            unit="percentunit",
+        ),
+        stat("Missing", "Owed verdicts that have not come.", 'max(weir_coverage_missing{detector="all"})', limit=1),
+        stat(
+            "Verdicts behind",
+            "How far verdicts are behind inference.",
+            "max(weir_verdict_lag_seconds)",
+            unit="s",
+            limit=60,
+        ),
+        stat("Unread", "Records of inference that score has not acknowledged.", "sum(weir_score_lag_records)"),
+        timeseries(
+            "Verdicts",
+            "By detector.",
+            query(
+                f'sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector"}}[{RATE}]))', "{{detector}}"
+            ),
+            unit="ops",
+        ),
+        timeseries(
+            "Flagged",
+            "Share of verdicts that are flagged; a point leads to the traces of that detector.",
+            query(
+                f'sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector",label="flagged"}}[{RATE}]))'
+                f' / sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector"}}[{RATE}]))',
+                "{{detector}}",
+            ),
+            unit="percentunit",
+            links=[trace_link("Traces", "weir-score", "evaluate ${__field.labels.detector}")],
+        ),
+        heatmap(
+            "Scores",
+            "Distribution of scores of the chosen detectors; higher is worse.",
+            f'sum by (le) (increase(weir_score_value_bucket{{detector=~"$detector",side=~"$side"}}[{RATE}]))',
+        ),
+        timeseries(
+            "Median and high scores",
+            "The 50th and 95th percentile by detector and side: what moves before the flagged share does.",
+            *(
+                query(
+                    f"histogram_quantile({share}, sum by (le, detector, side)"
+                    f' (rate(weir_score_value_bucket{{detector=~"$detector",side=~"$side"}}[{RATE}])))',
+                    f"{{{{detector}}}} {{{{side}}}} p{share * 100:.0f}",
+                )
+                for share in (0.5, 0.95)
+            ),
+        ),
+        timeseries(
+            "Time of a detector",
+            "95th percentile on the batch of an event.",
+            query(
+                f'histogram_quantile(0.95, sum by (le, detector) (rate(weir_score_detector_seconds_bucket{{detector=~"$detector"}}[{RATE}])))',
+                "{{detector}}",
+            ),
+            unit="s",
+        ),
+        bars(
+            "Coverage by detector",
+            "Settled of owed.",
+            'weir_coverage_ratio{detector!="all"}',
+            unit="percentunit",
+            legend="{{detector}}",
+        ),
+        timeseries(
+            "Lag",
+            "Records not yet read, by topic, and by score.",
+            query("weir_ledger_lag_records", "ledger {{topic}}"),
+            query("sum(weir_score_lag_records)", "score"),
+        ),
+        timeseries(
+            "Dead letters",
+            "Records that could not be read or processed; see weir dlq list.",
+            query(
+                f"sum by (stage, disposition) (increase(weir_dead_letters_total[{RATE}]))", "{{stage}} {{disposition}}"
+            ),
+        ),
+    ],
+    [
+        variable("detector", "label_values(weir_score_verdicts_total, detector)"),
+        variable("side", "label_values(weir_score_value_count, side)"),
+    ],
+)
+
+DRIFT = dashboard(
+    "weir-drift",
+    "Weir: drift",
+    "Tests over windows: each statistic against its limit, by tenant and model; 1 is the alarm.",
+    [
+        timeseries(
+            f"{name.capitalize()} against its limit",
+            "Statistic over limit, as of the newest closed window; logarithmic statistics grow fast past 1.",
+            query(
+                f'max by (tenant, model, side) (weir_stream_statistic{{detector="{name}",{_STREAM}}}'
+                f' / weir_stream_limit{{detector="{name}",{_STREAM}}})',
+                "{{tenant}} {{model}} {{side}}",
+            ),
+            limit=1,
+            links=[trace_link("Traces of alarms", "weir-watch", f"evaluate {name}")],
+        )
+        | {"width": 24}
+        for name in ("drift", "anomaly")
+    ]
+    + [
+        bars(
+            "Nearest to its limit",
+            "The ten streams whose statistic is nearest to, or furthest past, its limit.",
+            f"topk(10, weir_stream_statistic{{{_STREAM}}} / weir_stream_limit{{{_STREAM}}})",
+            legend="{{detector}} {{tenant}} {{model}} {{side}}",
+        ),
+        timeseries(
+            "Windows closed",
+            "Findings of closed windows a minute, those in alarm apart.",
+            query(
+                f"sum by (detector, alarm) (rate(weir_bucket_findings_total[{RATE}])) * 60",
+                "{{detector}} alarm {{alarm}}",
+            ),
+        ),
+        timeseries(
+            "Watermark behind the newest source",
+            "By partition of signals: windows close as late.",
+            query("weir_watermark_lag_seconds", "{{partition}}"),
+            unit="s",
+        ),
+        timeseries(
+            "Late events",
+            "Events for windows that were closed, not applied; and windows closed early to bound memory.",
+            query(f"sum(increase(weir_late_events_total[{RATE}]))", "late"),
+            query(f"sum(increase(weir_buckets_closed_early_total[{RATE}]))", "closed early"),
+        ),
+    ],
+    [
+        variable("tenant", "label_values(weir_stream_limit, tenant)"),
+        variable("model", 'label_values(weir_stream_limit{tenant=~"$tenant"}, model)'),
+    ],
+)
+
+ALERTS = dashboard(
+    "weir-alerts",
+    "Weir: alerts and retraining",
+    "What fires, who was told, and what was proposed. A point of the first chart leads to the traces of its alerts.",
+    [
+        stat(
+            "Firing",
+            "Alerts that fire by the log, silenced ones too (the bridge tells).",
+            "max(weir_bridge_firing_alerts)",
+            limit=1,
+        ),
+        stat(
+            "Findings",
+            "Findings that the alert stage read, a minute.",
+            f"sum(rate(weir_findings_read_total[{RATE}])) * 60",
+        ),
+        stat(
+            "Targets away",
+            "Alertmanagers and webhooks that do not take what they are sent.",
+            "count(weir_bridge_target_reachable == 0) or count(weir_bridge_target_reachable) * 0",
+            limit=1,
+        ),
+        stat(
+            "Retraining requested",
+            "Since watch was started.",
+            'sum(weir_retraining_decisions_total{state="requested"})',
+        ),
+        timeseries(
+            "Alert records",
+            "Openings, changes and ends, by detector, state and severity.",
+            query(
+                f"sum by (detector, state, severity) (increase(weir_alert_records_total[{RATE}]))",
+                "{{detector}} {{state}} {{severity}}",
+            ),
+            links=[trace_link("Traces of these alerts", "weir-watch", "alert ${__field.labels.detector}")],
+        ),
+        timeseries(
+            "Findings",
+            "What detectors found, by detector.",
+            query(f"sum by (detector) (increase(weir_findings_read_total[{RATE}]))", "{{detector}}"),
+        ),
+        timeseries(
+            "Told",
+            "Requests to Alertmanagers and webhooks, by target and outcome.",
+            query(f"sum by (target, outcome) (rate(weir_bridge_posts_total[{RATE}]))", "{{target}} {{outcome}}"),
+            unit="reqps",
+        ),
+        timeseries(
+            "Retraining decisions",
+            "requested, or suppressed by a gate.",
+            query("sum by (state) (weir_retraining_decisions_total)", "{{state}}"),
+        ),
+        {
+            "type": "alertlist",
+            "title": "Firing at Alertmanager",
+            "description": "Each with its annotations: summary, runbook and trace.",
+            "datasource": {"type": "alertmanager", "uid": "weir-alertmanager"},
+            "targets": [],
+            "fieldConfig": {"defaults": {}, "overrides": []},
+            "options": {
+                "viewMode": "list",
+                "groupMode": "default",
+                "datasource": "Alertmanager",
+                "maxItems": 50,
+                "sortOrder": 3,
+                "stateFilter": {"firing": True, "pending": False, "noData": False, "normal": False, "error": True},
+            },
+            "width": 24,
+        },
+    ],
+)
