@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 __all__ = ["RATE", "Json", "bars", "dashboard", "heatmap", "query", "stat", "timeseries", "trace_link", "variable"]
 
-_PROMETHEUS = {"type": "prometheus", "uid": "weir-prometheus"}
+_PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
 #: What Grafana puts in is at least four scrapes, so that a rate has its two points.
 RATE = "$__rate_interval"
 _WIDTH = 24
@@ -101,7 +101,7 @@ def heatmap(title: str, description: str, buckets: str, *, unit: str = "short") 
 def trace_link(title: str, service: str, operation: str) -> Json:
     """Return a link from a point to the traces of `service` that hold `operation`; a label is ``${__field.labels.NAME}``."""
     panes = (
-        f'{{"weir":{{"datasource":"weir-jaeger","queries":[{{"refId":"A","queryType":"search","service":"{service}",'
+        f'{{"weir":{{"datasource":"jaeger","queries":[{{"refId":"A","queryType":"search","service":"{service}",'
         f'"operation":"{operation}","limit":20}}],"range":{{"from":"${{__from}}","to":"${{__to}}"}}}}}}'
     )
     return {

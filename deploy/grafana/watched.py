@@ -207,7 +207,7 @@ ALERTS = dashboard(
             "type": "alertlist",
             "title": "Firing at Alertmanager",
             "description": "Each with its annotations: summary, runbook and trace.",
-            "datasource": {"type": "alertmanager", "uid": "weir-alertmanager"},
+            "datasource": {"type": "alertmanager", "uid": "alertmanager"},
             "targets": [],
             "fieldConfig": {"defaults": {}, "overrides": []},
             "options": {

@@ -14,7 +14,7 @@ UIDS = {"weir-requests", "weir-detectors", "weir-drift", "weir-alerts", "weir-ca
 
 
 def sources():
-    provisioned = yaml.safe_load((GRAFANA / "provisioning/datasources/weir.yml").read_text())["datasources"]
+    provisioned = yaml.safe_load((GRAFANA / "provisioning/datasources/weir.yaml").read_text())["datasources"]
     return {(one["type"], one["uid"]) for one in provisioned}
 
 
@@ -69,4 +69,4 @@ def test_recorded_series_that_are_asked_for_are_recorded():
 def test_alerts_lead_to_their_traces():
     (alerts,) = (board for board in boards() if board["uid"] == "weir-alerts")
     links = [link["url"] for panel in alerts["panels"] for link in panel["fieldConfig"]["defaults"].get("links", ())]
-    assert any("weir-jaeger" in url and "alert%20${__field.labels.detector}" in url for url in links)
+    assert any("jaeger" in url and "alert%20${__field.labels.detector}" in url for url in links)
