@@ -69,3 +69,6 @@ def log_to_stderr() -> None:
     handler.setFormatter(JsonLog())
     handler.addFilter(OnceInAWhile())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("httpx").setLevel(
+        logging.WARNING
+    )  # it writes each address that is asked; a webhook's may hold a token

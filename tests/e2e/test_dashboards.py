@@ -34,7 +34,9 @@ async def test_every_panel_has_data_and_no_rule_fails(stack, manager, tmp_path):
         assert len(rules) >= 30
         assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
         firing = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["state"] == "firing"}
-        assert firing.isdisjoint({"WeirKafkaUnreachable", "WeirShipperAbsent", "WeirProcessDown", "WeirRecordsShed"})
+        assert firing.isdisjoint(
+            {"WeirKafkaUnreachable", "WeirShipperAbsent", "WeirRecordsShed", "WeirVerdictsMissing"}
+        )
     told = await asyncio.to_thread(manager.alerts, tenant="e2e-panels", alertname="WeirToxicity")
     assert told
     assert told[0]["annotations"]["runbook_url"].endswith("#toxicity")

@@ -16,19 +16,21 @@ def boards() -> list[dict[str, Any]]:
 
 def asked(board: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (panel, query) of a dashboard, variables replaced."""
-    found = []
-    for panel in board["panels"]:
-        for target in panel["targets"]:
-            expression = target["expr"]
-            for name, value in CHOICES.items():
-                expression = expression.replace(name, value)
-            assert "$" not in expression, (
-                f"{board['uid']}, {panel['title']}: a variable that has no value: {expression}"
-            )
-            found.append((f"{board['uid']}: {panel['title']}", expression))
-    return found
+    return [
+        (f"{board['uid']}: {panel['title']}", _chosen(target["expr"]))
+        for panel in board["panels"]
+        for target in panel["targets"]
+    ]
 
 
 def choices(board: dict[str, Any]) -> list[str]:
     """Return the queries behind a dashboard's variables, as the series that they look in."""
-    return [one["definition"].removeprefix("label_values(").rpartition(",")[0] for one in board["templating"]["list"]]
+    definitions = (one["definition"] for one in board["templating"]["list"])
+    return [_chosen(text.removeprefix("label_values(").rpartition(",")[0]) for text in definitions]
+
+
+def _chosen(expression: str) -> str:
+    for name, value in CHOICES.items():
+        expression = expression.replace(name, value)
+    assert "$" not in expression, f"a variable that has no value here: {expression}"
+    return expression
