@@ -24,6 +24,7 @@ from faust.types import TP
 
 from stream.consumer import paced
 from stream.runtime.tracker import AckTracker
+from stream.wire.topics import copies
 
 __all__ = ["Consumer", "Producer", "Transport"]
 
@@ -162,3 +163,11 @@ class Transport(driver.Transport):
 
     Consumer: ClassVar[Any] = Consumer
     Producer: ClassVar[Any] = Producer
+
+    async def _create_topic(
+        self, owner: Any, client: Any, topic: str, partitions: int, replication: int, **kwargs: Any
+    ) -> None:
+        """Create a changelog with as many copies as the other topics have; Faust's setting is one number for every cluster."""
+        del replication
+        brokers = len(client.cluster.brokers())
+        await super()._create_topic(owner, client, topic, partitions, copies(brokers), **kwargs)

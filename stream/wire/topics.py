@@ -2,11 +2,14 @@
 
 import msgspec
 
-__all__ = ["Topic", "TopicNames", "topic_specs"]
+__all__ = ["Topic", "TopicNames", "copies", "topic_specs"]
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
 _REPLAY_BYTES = 64 * _MIB
+
+#: A record that two of three brokers have is not lost with one of them.
+_COPIES = 3
 
 
 class TopicNames(msgspec.Struct, frozen=True):
@@ -128,3 +131,8 @@ def topic_specs(
             retention_bytes=min(retention_bytes, _REPLAY_BYTES),
         ),
     ]
+
+
+def copies(brokers: int) -> int:
+    """Return how many copies of each partition a cluster of so many brokers keeps: three, or as many as there are brokers."""
+    return max(1, min(_COPIES, brokers))

@@ -13,14 +13,13 @@ from aiokafka.structs import TopicPartition
 
 from stream.consumer import started
 from stream.errors import TopicMismatch
-from stream.wire.topics import Topic
+from stream.wire.topics import Topic, copies
 from weir.errors import BrokerError, no_kafka
 
 __all__ = ["TopicInfo", "create_topics", "list_topics"]
 
 _ALREADY_EXISTS = 36
 _TIMEOUT_MS = 30_000
-_COPIES = 3
 
 
 class TopicInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +83,7 @@ async def create_topics(options: dict[str, Any], topics: list[Topic], *, replica
 
 async def _copies(client: AIOKafkaAdminClient) -> int:
     cluster = await client.describe_cluster()
-    return max(1, min(_COPIES, len(cluster["brokers"])))
+    return copies(len(cluster["brokers"]))
 
 
 def _refuse_other_counts(topics: list[Topic], counts: dict[str, int]) -> None:

@@ -23,6 +23,7 @@ def small(monkeypatch):
     monkeypatch.setattr(encoder, "load_examples", lambda *_: TEXTS)
     monkeypatch.setattr(encoder, "TOKENS_A_BATCH", 64)
     monkeypatch.setattr(encoder, "EVERY", 1)
+    monkeypatch.setattr("detectors.train.data.REFRESH", {})  # a run that goes on draws all of them
 
 
 def odds(path, texts):

@@ -1,6 +1,7 @@
 """A fetch, a seek and a resume never overlap so that a record is skipped (faust-streaming#596); without a broker."""
 
 import asyncio
+from types import SimpleNamespace
 from unittest.mock import AsyncMock
 
 import pytest
@@ -129,3 +130,12 @@ async def test_a_revoked_partition_is_full_no_more(consumer, monkeypatch):
     consumer.on_buffer_full(SOURCE)
     await consumer.on_partitions_revoked({SOURCE})
     assert consumer._buffered_partitions == set()
+
+
+@pytest.mark.parametrize(("brokers", "wanted"), [(1, 1), (2, 2), (5, 3)])
+async def test_a_changelog_has_as_many_copies_as_the_other_topics(consumer, monkeypatch, brokers, wanted):
+    made = AsyncMock()
+    monkeypatch.setattr("faust.transport.drivers.aiokafka.Transport._create_topic", made)
+    client = SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: set(range(brokers))))
+    await consumer.transport._create_topic(consumer, client, "changelog", 4, 1, compacting=True)
+    made.assert_awaited_once_with(consumer, client, "changelog", 4, wanted, compacting=True)
