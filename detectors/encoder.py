@@ -239,9 +239,9 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.6
-    limits: ClassVar[tuple[float, float]] = (0.01, 0.97)
-    blend: ClassVar[float] = 0.0
+    threshold: ClassVar[float] = 0.9
+    limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
+    blend: ClassVar[float] = 0.3
 
 
 class RefusalDetector(EncoderDetector):
@@ -249,6 +249,6 @@ class RefusalDetector(EncoderDetector):
 
     name: ClassVar[str] = "refusal"
     label: ClassVar[str] = "refusal"
-    threshold: ClassVar[float] = 0.5
-    limits: ClassVar[tuple[float, float]] = (0.01, 0.97)
-    blend: ClassVar[float] = 0.0
+    threshold: ClassVar[float] = 0.8
+    limits: ClassVar[tuple[float, float]] = (0.05, 0.97)
+    blend: ClassVar[float] = 0.3

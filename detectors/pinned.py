@@ -31,13 +31,13 @@ MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 ENCODER_PATH = Path(__file__).parent / "weights" / "encoder.safetensors"
-ENCODER_DIGEST = "db5b6364d944f5ea8b8a5be939fb152631676ff39e203273faf797c0c0a00cb6"
+ENCODER_DIGEST = "d373142664f8b6d5628eca24f47fd41a90a62e8642e25b8aaccc5c51d3f1457f"
 
 PII_PATH = Path(__file__).parent / "weights" / "pii.safetensors"
 PII_DIGEST = "6e1374d8dd9549f462601c2e99637da0d93045379dbd53bb0ed1f8c883ba72af"
 
 LINEAR_PATH = Path(__file__).parent / "weights" / "linear.safetensors"
-LINEAR_DIGEST = "ba5314cdd6100e58f785c22858fe80bb67105bcbac27b2e0b4a195356fa116ca"
+LINEAR_DIGEST = "7cc2e21062f82fe8f8c871cfc1c619686395b9a70cf704c829b0910a20e9c2c4"
 
 PROJECTION_PATH = Path(__file__).parent / "weights" / "projection.safetensors"
 PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
