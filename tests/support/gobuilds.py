@@ -1,4 +1,4 @@
-"""The OpenTelemetry Collector and Jaeger, built from Go modules at the versions of docker-compose.yml: minutes once, then kept.
+"""The OpenTelemetry Collector and Jaeger, built from Go modules at the versions of docker-compose.yml, and kustomize: minutes once, then kept.
 
 Why this exists: neither is a Debian package, and both publish their Go modules. The Collector is put together by its own builder
 from the parts that deploy/collector/config.yaml names; Jaeger's page is a placeholder, since its script bundle is no part of the module.
@@ -13,11 +13,12 @@ from pathlib import Path
 
 from support.programs import ProgramMissing, cache
 
-__all__ = ["BUILDER", "COLLECTOR_VERSION", "JAEGER_VERSION", "collector", "jaeger"]
+__all__ = ["BUILDER", "COLLECTOR_VERSION", "JAEGER_VERSION", "KUSTOMIZE_VERSION", "collector", "jaeger", "kustomize"]
 
 COLLECTOR_VERSION = "0.155.0"
 #: Of the module; the image of the same release is 2.13.0.
 JAEGER_VERSION = "1.76.0"
+KUSTOMIZE_VERSION = "5.7.1"
 BUILDER = Path(__file__).parents[1] / "stack" / "collector.yaml"
 _SECONDS = 1800
 
@@ -28,6 +29,10 @@ def collector() -> Path:
 
 def jaeger() -> Path:
     return _built(f"jaeger-{JAEGER_VERSION}", _build_jaeger)
+
+
+def kustomize() -> Path:
+    return _built(f"kustomize-{KUSTOMIZE_VERSION}", _build_kustomize)
 
 
 def _built(name: str, build: Callable[[Path, Path], None]) -> Path:
@@ -64,12 +69,17 @@ def _build_jaeger(work: Path, binary: Path) -> None:
     _go(["build", "-trimpath", "-o", str(binary), "github.com/jaegertracing/jaeger/cmd/jaeger"], work)
 
 
+def _build_kustomize(work: Path, binary: Path) -> None:
+    if not (work / "go.mod").exists():
+        _go(["mod", "init", "weir.test/kustomize"], work)
+    _go(["get", "-tool", f"sigs.k8s.io/kustomize/kustomize/v5@v{KUSTOMIZE_VERSION}"], work)
+    _go(["build", "-trimpath", "-o", str(binary), "sigs.k8s.io/kustomize/kustomize/v5"], work)
+
+
 def _go(arguments: list[str], folder: Path) -> None:
     go = shutil.which("go")
     if go is None:
-        raise ProgramMissing(
-            "go is not on PATH, and the Collector and Jaeger are built with it; install Go 1.25 or newer"
-        )
+        raise ProgramMissing("go is not on PATH to build it with; install Go 1.25 or newer")
     command = ["nice", go, *arguments]
     done = subprocess.run(
         command,
