@@ -28,9 +28,9 @@ up: $(STAMP) ## start everything on this machine, in the background
 down: $(STAMP) ## stop exactly what `make up` or `make demo` started; data is kept
 	@$(WEIR) down
 
-test: $(STAMP) ## lint, types, import rules, then every test: unit, contract, property, integration, a slice of chaos, e2e
+test: $(STAMP) ## lint, types, import rules, then every test: unit, contract, property, integration, the console in Chromium, a slice of chaos, e2e
 	@$(MAKE) --no-print-directory lint
-	@$(NICE) $(BIN)/pytest $(wildcard tests/unit tests/contract tests/property tests/integration tests/chaos tests/e2e)
+	@$(NICE) $(BIN)/pytest $(wildcard tests/unit tests/contract tests/property tests/integration tests/browser tests/chaos tests/e2e)
 
 test-stack: $(STAMP) ## the compose files as plain processes: Kafka with TLS, Collector, Jaeger, MLflow, Prometheus, Alertmanager (needs go)
 	@$(NICE) $(BIN)/pytest tests/stack

@@ -1,6 +1,7 @@
 """Fixtures that every suite shares: real brokers, started once a session, on loopback and ports of their own."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,40 +11,54 @@ from weir.broker.jars import apache_possible
 from weir.broker.local import RunningBroker, start_broker
 
 _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on PATH"
+_NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"
 
 
-def _apache_required() -> bool:
-    return os.environ.get("CI", "").lower() in {"1", "true"} or os.environ.get("WEIR_REQUIRE_APACHE") == "1"
+def _required(variable: str) -> bool:
+    return os.environ.get("CI", "").lower() in {"1", "true"} or os.environ.get(variable) == "1"
 
 
 class _NotRun:
-    """Collects what Maven's absence left out, to be said once at the end of the run."""
+    """Collects what the absence of a program left out, to be said once at the end of the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: str, reason: str) -> None:
+        self._where, self._reason = where, reason
         self.tests: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.skipped and isinstance(report.longrepr, tuple) and _NO_MAVEN in report.longrepr[2]:
+        if report.skipped and isinstance(report.longrepr, tuple) and self._reason in report.longrepr[2]:
             self.tests.append(report.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.tests:
-            terminalreporter.section("not run on Apache Kafka", yellow=True)
-            terminalreporter.line(f"{_NO_MAVEN}; {len(self.tests)} tests were skipped:")
+            terminalreporter.section(f"not run {self._where}", yellow=True)
+            terminalreporter.line(f"{self._reason}; {len(self.tests)} tests were skipped:")
             for name in self.tests:
                 terminalreporter.line(f"  {name}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(_NotRun(), "weir-not-run")
+    config.pluginmanager.register(_NotRun("on Apache Kafka", _NO_MAVEN), "weir-not-run-kafka")
+    config.pluginmanager.register(_NotRun("in Chromium", _NO_CHROMIUM), "weir-not-run-chromium")
 
 
 def _require_apache() -> None:
     if apache_possible():
         return
-    if _apache_required():
+    if _required("WEIR_REQUIRE_APACHE"):
         pytest.fail(f"{_NO_MAVEN}, and CI or WEIR_REQUIRE_APACHE asks for it; apt-get install maven")
     pytest.skip(_NO_MAVEN)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The machine's Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None and _required("WEIR_REQUIRE_CHROMIUM"):
+        pytest.fail(f"{_NO_CHROMIUM}, and CI or WEIR_REQUIRE_CHROMIUM asks for it; apt-get install chromium")
+    if path is None:
+        pytest.skip(f"{_NO_CHROMIUM}: apt-get install chromium")
+    return path
 
 
 @pytest.fixture(scope="session")

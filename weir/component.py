@@ -93,6 +93,7 @@ def _shipper(process: Process) -> int:
 
 def _ledger(process: Process) -> int:
     from stream.ledger.service import run_ledger
+    from weir.console.server import served
 
     async def work(stop: asyncio.Event) -> None:
         await run_ledger(
@@ -105,7 +106,8 @@ def _ledger(process: Process) -> int:
             health=process.health,
         )
 
-    return _run_async(process, work)
+    with served(process.settings, process.health):
+        return _run_async(process, work)
 
 
 def _bridge(process: Process) -> int:

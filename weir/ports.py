@@ -16,7 +16,7 @@ from weir.portslots import claim_slot
 
 __all__ = ["PORT_NAMES", "choose_ports", "ensure_ports", "load_ports", "port_is_free", "ports_path", "reachable"]
 
-#: One for the broker, MLflow and each process's metrics; Ray's own are added by :func:`ensure_ports`.
+#: One for the broker, MLflow, the console and each process's metrics; Ray's own are added by :func:`ensure_ports`.
 PORT_NAMES = (
     "broker",
     "broker_controller",
@@ -29,6 +29,7 @@ PORT_NAMES = (
     "sentinel",
     "intake",
     "bridge",
+    "console",
 )
 _ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what a listener is told, and where it is asked
 _RANGE_SUFFIX = "_base"

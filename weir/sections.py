@@ -1,10 +1,10 @@
-"""Sections of the settings that are the command's own: traces, their local view, metrics, sentinels."""
+"""Sections of the settings that are the command's own: traces, their local view, the console, metrics, sentinels."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["MetricsSection", "MlflowSection", "SentinelSection", "TraceSection"]
+__all__ = ["ConsoleSection", "MetricsSection", "MlflowSection", "SentinelSection", "TraceSection"]
 
 
 class TraceSection(BaseModel):
@@ -14,6 +14,11 @@ class TraceSection(BaseModel):
 
     endpoint: str = Field("", description="OTLP/HTTP traces URL; empty: the local MLflow, where it runs")
     ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are kept")
+    view: str = Field(
+        "",
+        description="page of a trace, {trace_id} in its place (http://127.0.0.1:16686/trace/{trace_id}); empty: the local MLflow's",
+        pattern=r"^$|^https?://\S*\{trace_id\}\S*$",
+    )
 
 
 class MlflowSection(BaseModel):
@@ -23,6 +28,23 @@ class MlflowSection(BaseModel):
 
     enabled: bool = Field(True, description="start MLflow with the stack")
     experiment: str = Field("0", description="experiment id that traces are filed under")
+
+
+class ConsoleSection(BaseModel):
+    """``[console]``: the page that the ledger's process serves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(True, description="serve the console beside the ledger")
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; plain HTTP, so beyond loopback only where you say so"
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="0: a free one, kept in ports.json; a number, for a process that has a container of its own"
+    )
+    names: tuple[str, ...] = Field(
+        (), description="more names (or name:port) that a request may give as its host, as behind a published port"
+    )
 
 
 class MetricsSection(BaseModel):

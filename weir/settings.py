@@ -40,9 +40,10 @@ from stream.settings import (
 from stream.wire import OWN_TENANT
 from weir.errors import SettingsError
 from weir.secretfiles import SUFFIX, files_of, read_files
-from weir.sections import MetricsSection, MlflowSection, SentinelSection, TraceSection
+from weir.sections import ConsoleSection, MetricsSection, MlflowSection, SentinelSection, TraceSection
 
 __all__ = [
+    "ConsoleSection",
     "Loaded",
     "MetricsSection",
     "MlflowSection",
@@ -55,7 +56,7 @@ __all__ = [
 
 _PREFIX = "WEIR_"
 _TENANTS = TypeAdapter(dict[str, TenantSettings])
-_CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE"}
+_CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHROMIUM"}
 
 
 class Settings(BaseSettings):
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     trace: TraceSection = TraceSection()
     mlflow: MlflowSection = MlflowSection()
     metrics: MetricsSection = MetricsSection()
+    console: ConsoleSection = ConsoleSection()
     tenants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by tenant name or pattern")
     sentinel: SentinelSection = SentinelSection()  # after what it is held against
 

@@ -25,7 +25,15 @@ from weir.settings import Settings
 from weir.supervise import ComponentState, components
 from weir.supervise.health import probe
 
-__all__ = ["CaptureStatus", "ComponentStatus", "CoverageStatus", "PairCount", "Status", "gather_status"]
+__all__ = [
+    "CaptureStatus",
+    "ComponentStatus",
+    "CoverageStatus",
+    "PairCount",
+    "Status",
+    "coverage_status",
+    "gather_status",
+]
 
 #: A ledger that said nothing for so long does not run, or stands still.
 _HEARTBEAT_SECONDS = 15.0
@@ -138,7 +146,7 @@ async def gather_status(settings: Settings) -> Status:
         components=found,
         capture=capture,
         lag=_in_order_of_flow(worst_lag(lags), settings),
-        coverage=_coverage(coverage, heartbeat),
+        coverage=coverage_status(coverage, heartbeat),
         problems=problems,
         lag_by_consumer=lags,
         home=str(home),
@@ -256,7 +264,8 @@ def _muted(alert: AlertRecord, silences: Silences, now: float) -> str:
     )
 
 
-def _coverage(coverage: Coverage, heartbeat: Heartbeat | None) -> CoverageStatus:
+def coverage_status(coverage: Coverage, heartbeat: Heartbeat | None) -> CoverageStatus:
+    """Return coverage in the shape that is printed."""
     oldest = coverage.oldest_pending_time
     now = heartbeat.log_time if heartbeat is not None else 0.0
     return CoverageStatus(

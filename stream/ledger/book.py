@@ -28,7 +28,7 @@ Opener = Callable[[AlertRecord, tuple[str, ...]], Outgoing]
 def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -> dict[str, int]:
     """Return {topic: partitions} of everything that the ledger reads."""
     by_event = dict.fromkeys((names.inference, names.verdicts, names.feedback), partitions)
-    return by_event | dict.fromkeys((names.alerts, names.retraining), stream_partitions)
+    return by_event | dict.fromkeys((names.findings, names.alerts, names.retraining), stream_partitions)
 
 
 class Book:
@@ -46,8 +46,8 @@ class Book:
 
     def __init__(self, files: LedgerFiles, names: TopicNames, partitions: int, retention_seconds: float) -> None:
         files.directory.mkdir(parents=True, exist_ok=True)
-        self._decided = {names.alerts, names.retraining}
-        self.decisions = Decisions(files.decisions)
+        self._decided = {names.findings, names.alerts, names.retraining}
+        self.decisions = Decisions(files.decisions, retention_seconds=retention_seconds)
         self.shards = {
             index: Shard(files.shard(index), retention_seconds=retention_seconds) for index in range(partitions)
         }
@@ -132,6 +132,7 @@ class Book:
 
     def expire(self) -> None:
         """Drop what the log no longer keeps."""
+        self.decisions.expire()
         for shard in self.shards.values():
             shard.expire()
 

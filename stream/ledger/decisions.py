@@ -1,4 +1,4 @@
-"""Alerts, silences and retraining events in the ledger, and the ledger's own alerts between decision and acknowledgement.
+"""Alerts, windows, silences and retraining events in the ledger, and its own alerts between decision and acknowledgement.
 
 The ledger's alerts go through an outbox: decided and stored with their ids in one transaction, published, and struck off
 when the broker has acknowledged them. A kill in between publishes the same record again, under the same id.
@@ -12,13 +12,17 @@ import msgspec
 
 from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
 from stream.ledger.schema import open_decisions, transaction
+from stream.ledger.windows import expire_windows, keep_window
 from stream.runbook import DETECTOR_PREFIX, SILENCE
-from stream.wire import OWN_TENANT, AlertRecord, Event, RetrainingRecord, SilenceRecord
+from stream.wire import OWN_TENANT, AlertRecord, Event, FindingRecord, RetrainingRecord, SilenceRecord
 
 __all__ = ["ITS_DETECTORS", "Decisions", "Heartbeat", "Outgoing", "is_own"]
 
 #: What the ledger alone raises and resolves for tenant ``_weir``.
 ITS_DETECTORS = ("coverage", "gap", "lag", "spool")
+
+#: Records of alerts that are kept, at most: where they stand in the log, the newest.
+_CHANGES = 200_000
 
 _JSON = msgspec.json.Encoder(order="deterministic")
 _ALERT = msgspec.json.Decoder(AlertRecord)
@@ -66,14 +70,24 @@ def is_own(alert: AlertRecord) -> bool:
 
 
 class Decisions:
-    """The file of alerts, silences and retraining events."""
+    """The file of alerts, windows, silences and retraining events.
 
-    def __init__(self, path: Path | str) -> None:
+    Parameters
+    ----------
+    path
+        The SQLite file; ``:memory:`` keeps it in memory.
+    retention_seconds
+        Windows older than the newest by more are dropped.
+    """
+
+    def __init__(self, path: Path | str, *, retention_seconds: float = float("inf")) -> None:
         self.database = open_decisions(path)
+        self._retention_seconds = retention_seconds
         self._handlers: dict[type, Callable[[Event, Any], None]] = {
             AlertRecord: lambda event, data: self._alert(data, event.traceparent),
             SilenceRecord: lambda _event, data: self._silence(data),
             RetrainingRecord: lambda _event, data: self._retraining(data),
+            FindingRecord: lambda _event, data: keep_window(self.database, data),
         }
 
     def close(self) -> None:
@@ -97,11 +111,18 @@ class Decisions:
         what = (data.alert_id, data.revision, data.state, data.detector, data.tenant, data.model, data.side)
         row = (*what, data.opened_at, data.resolved_at, data.at, traceparent, _JSON.encode(data).decode())
         self.database.execute(
-            "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " revision = excluded.revision, state = excluded.state, resolved_at = excluded.resolved_at,"
-            " at = excluded.at, traceparent = excluded.traceparent, record = excluded.record"
+            " at = excluded.at, traceparent = excluded.traceparent, record = excluded.record, severity = excluded.severity"
             " WHERE excluded.revision >= revision",
-            row,
+            (*row, data.severity),
+        )
+        change = (data.alert_id, data.revision, data.state, data.severity, data.at)
+        self.database.execute(
+            "INSERT OR IGNORE INTO alert_changes"
+            " (alert_id, revision, state, severity, at, statistic, bound, score, evidence_total)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*change, data.statistic, data.limit, data.score, data.evidence_total),
         )
         links = [(request_id, data.alert_id) for request_id in data.evidence]
         self.database.executemany("INSERT OR IGNORE INTO alert_evidence VALUES (?, ?)", links)
@@ -118,6 +139,14 @@ class Decisions:
         self.database.execute("INSERT OR IGNORE INTO retraining VALUES (?, ?, ?, ?, ?, ?)", row)
         links = [(alert_id, data.retraining_id) for alert_id in data.alert_ids]
         self.database.executemany("INSERT OR IGNORE INTO retraining_alerts VALUES (?, ?)", links)
+
+    def expire(self) -> None:
+        """Drop what the log no longer keeps, and what is past the bounds."""
+        with transaction(self.database):
+            expire_windows(self.database, self._retention_seconds)
+            self.database.execute(
+                "DELETE FROM alert_changes WHERE seq <= (SELECT max(seq) FROM alert_changes) - ?", (_CHANGES,)
+            )
 
     # -- the ledger's own alerts
 

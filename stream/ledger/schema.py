@@ -1,6 +1,6 @@
 """The ledger's tables: ids, numbers and offsets, never text.
 
-One SQLite file per inference partition and one for decisions (alerts, retraining), so that the ledger can be split as the
+One SQLite file per inference partition and one for decisions (alerts, windows, retraining), so that the ledger can be split as the
 topics are. Rows and the offsets that they came from are written in one transaction.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 __all__ = ["SCHEMA_VERSION", "open_decisions", "open_shard", "schema_version", "transaction"]
 
 #: A file of another version is deleted and re-read from the log.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _COMMON = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS verdicts (
   score REAL NOT NULL, covered REAL NOT NULL, spans TEXT NOT NULL, time REAL NOT NULL, offset INTEGER NOT NULL,
   PRIMARY KEY (event_id, detector, version)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS verdicts_time ON verdicts (time);
+CREATE INDEX IF NOT EXISTS verdicts_flagged ON verdicts (time) WHERE flagged;
 CREATE TABLE IF NOT EXISTS explanations (
   event_id TEXT, detector TEXT, version TEXT, method TEXT, base REAL NOT NULL, score REAL NOT NULL,
   attributed INTEGER NOT NULL, words TEXT NOT NULL, time REAL NOT NULL,
@@ -68,16 +69,33 @@ CREATE TABLE IF NOT EXISTS failed (
   event_id TEXT, detector TEXT, request_id TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (event_id, detector)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS failed_time ON failed (detector, time);
 CREATE TABLE IF NOT EXISTS feedback (
-  event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, alert_id TEXT NOT NULL, time REAL NOT NULL,
-  partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
+  event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, alert_id TEXT NOT NULL, label TEXT NOT NULL,
+  principal TEXT NOT NULL, time REAL NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS feedback_alert ON feedback (alert_id) WHERE alert_id <> '';
 """
 
 _DECISIONS = """
 CREATE TABLE IF NOT EXISTS alerts (
   alert_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, state TEXT NOT NULL, detector TEXT NOT NULL, tenant TEXT NOT NULL,
   model TEXT NOT NULL, side TEXT NOT NULL, opened_at REAL NOT NULL, resolved_at REAL, at REAL NOT NULL,
-  traceparent TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+  traceparent TEXT NOT NULL, record TEXT NOT NULL, severity TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS alerts_stream ON alerts (tenant, model, side, detector, opened_at);
+CREATE INDEX IF NOT EXISTS alerts_opened ON alerts (opened_at, alert_id);
+CREATE INDEX IF NOT EXISTS alerts_state ON alerts (state, severity);
+-- Every record of an alert in the order of its arrival here; of a compacted log the newest alone.
+CREATE TABLE IF NOT EXISTS alert_changes (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, alert_id TEXT NOT NULL, revision INTEGER NOT NULL, state TEXT NOT NULL,
+  severity TEXT NOT NULL, at REAL NOT NULL, statistic REAL NOT NULL, bound REAL NOT NULL, score REAL NOT NULL,
+  evidence_total INTEGER NOT NULL, UNIQUE (alert_id, revision));
+-- What a stream detector found in each closed window, and in the newest one of each stream.
+CREATE TABLE IF NOT EXISTS windows (
+  tenant TEXT, model TEXT, side TEXT, detector TEXT, time REAL, seconds REAL NOT NULL, statistic REAL NOT NULL,
+  bound REAL NOT NULL, alarm INTEGER NOT NULL, feature TEXT NOT NULL, events INTEGER NOT NULL, details TEXT NOT NULL,
+  PRIMARY KEY (tenant, model, side, detector, time)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS windows_time ON windows (time);
+CREATE TABLE IF NOT EXISTS window_streams (
+  tenant TEXT, model TEXT, side TEXT, detector TEXT, time REAL NOT NULL, statistic REAL NOT NULL, bound REAL NOT NULL,
+  alarm INTEGER NOT NULL, feature TEXT NOT NULL, PRIMARY KEY (tenant, model, side, detector)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alert_evidence (
   request_id TEXT, alert_id TEXT, PRIMARY KEY (request_id, alert_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS silences (
@@ -100,8 +118,11 @@ def open_shard(path: Path | str) -> sqlite3.Connection:
 
 
 def open_decisions(path: Path | str) -> sqlite3.Connection:
-    """Open (and make) the file of alerts and retraining events for writing."""
-    return _open(path, _DECISIONS)
+    """Open (and make) the file of alerts, windows and retraining events for writing."""
+    database = _open(path, _DECISIONS)
+    # Numbers of changes begin anew with the file: who remembers one also remembers of which file.
+    database.execute("INSERT OR IGNORE INTO meta VALUES ('born', lower(hex(randomblob(8))))")
+    return database
 
 
 def _open(path: Path | str, tables: str) -> sqlite3.Connection:

@@ -263,8 +263,9 @@ class Shard:
         self.database.executemany("INSERT OR IGNORE INTO gap_requests VALUES (?, ?)", links)
 
     def _feedback(self, record: LogRecord, event: Event, data: Feedback) -> None:
-        row = (event.id, data.request_id, data.alert_id, event.time, record.partition, record.offset)
-        self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?)", row)
+        what = (event.id, data.request_id, data.alert_id, data.label, data.principal)
+        row = (*what, event.time, record.partition, record.offset)
+        self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _write_counts(self) -> None:
         for (key, column), count in self._pairs.items():

@@ -7,7 +7,17 @@ import msgspec
 
 from stream.wire import AlertRecord, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
 
-__all__ = ["ExplanationNote", "GapNote", "Place", "RequestEvents", "RequestStory", "gap_of", "request_events", "told"]
+__all__ = [
+    "ExplanationNote",
+    "GapNote",
+    "Place",
+    "RequestEvents",
+    "RequestStory",
+    "gap_of",
+    "led_to",
+    "request_events",
+    "told",
+]
 
 _ALERT = msgspec.json.Decoder(AlertRecord)
 _RETRAINING = msgspec.json.Decoder(RetrainingRecord)
@@ -229,11 +239,12 @@ def told(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) 
     alerts = {alert.alert_id: alert for alert in (_ALERT.decode(row[0]) for row in rows)}
     ordered = tuple(sorted(alerts.values(), key=lambda alert: (alert.opened_at, alert.alert_id)))
     return RequestStory(
-        request_id=request_id, events=events, alerts=ordered, retraining=_led_to(decisions, list(alerts))
+        request_id=request_id, events=events, alerts=ordered, retraining=tuple(led_to(decisions, list(alerts)))
     )
 
 
-def _led_to(decisions: sqlite3.Connection, alert_ids: list[str]) -> tuple[RetrainingRecord, ...]:
+def led_to(decisions: sqlite3.Connection, alert_ids: list[str]) -> list[RetrainingRecord]:
+    """Return the retraining events that alerts led to, oldest first."""
     found: dict[tuple[str, str], RetrainingRecord] = {}
     for alert_id in alert_ids:
         rows = decisions.execute(
@@ -244,4 +255,4 @@ def _led_to(decisions: sqlite3.Connection, alert_ids: list[str]) -> tuple[Retrai
         for (record,) in rows:
             decoded = _RETRAINING.decode(record)
             found[decoded.retraining_id, decoded.state] = decoded
-    return tuple(sorted(found.values(), key=lambda record: (record.at, record.retraining_id)))
+    return sorted(found.values(), key=lambda record: (record.at, record.retraining_id))

@@ -24,13 +24,13 @@ def embeddings(seed):
     return make
 
 
-def demo_log(seed, *, ordinary=64, odd=13, new=73, seconds=75.0, keys=4, flood=False, partitions=2):
+def demo_log(seed, *, ordinary=64, odd=13, new=73, seconds=75.0, keys=4, flood=False, partitions=2, start=START):
     """Return what score publishes for the demo's traffic; ticks follow a second behind, and go on when it has ended."""
     random_, embed = random.Random(seed), embeddings(seed)
     total = ordinary + odd + new
     timed = []
     for number in range(total):
-        time = START + seconds * number / total
+        time = start + seconds * number / total
         phase = "ordinary" if number < ordinary else "odd" if number < ordinary + odd else "new"
         principal = "k0" if flood and phase != "ordinary" else f"k{number % keys}"
         where = {"tenant": TENANT, "principal": principal}
@@ -47,7 +47,7 @@ def demo_log(seed, *, ordinary=64, odd=13, new=73, seconds=75.0, keys=4, flood=F
         )
         timed.append((end, answer))
     timed += [
-        (START + second + 1.0, score_tick(partition, {"gateway": START + float(second)}))
+        (start + second + 1.0, score_tick(partition, {"gateway": start + float(second)}))
         for second in range(int(seconds) + 40)
         for partition in range(partitions)
     ]

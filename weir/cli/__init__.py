@@ -16,6 +16,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("weir.cli.up", "up", "Start everything on this machine and watch over it."),
     "down": ("weir.cli.down", "down", "Stop exactly what `weir up` started."),
     "status": ("weir.cli.status", "status", "Each component, its health, lag and log; capture and coverage."),
+    "console": ("weir.cli.console", "console", "A link to the page where requests, alerts and drift are seen."),
     "doctor": ("weir.cli.doctor", "doctor", "What this machine lacks, and how to get it."),
     "demo": ("weir.cli.demo", "demo", "Real traffic through a running stack, until it alerts."),
     "alerts": ("weir.cli.alerts", "alerts", "Alerts that fired and resolved."),

@@ -105,10 +105,7 @@ With the openai client:
     alert = _evidence(outcome)
     if alert is not None:
         address = next((one.address for one in plan.components if one.name == "mlflow"), "")
-        if address:
-            console.print(
-                f"One trace, from the request to the alert and the retraining event:\n  "
-                f"{trace_page(settings, address, alert.trace_id)}"
-            )
+        if trace := trace_page(settings, address, alert.trace_id):
+            console.print(f"One trace, from the request to the alert and the retraining event:\n  {trace}")
         console.print(f"The same story here:  {weir} show {alert.evidence[-1]}")
     console.print(f"Stop everything:      {weir} down")

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from weir.cli.invocation import weir_command
+from weir.console.link import console_link
 from weir.keys import first_key_path
 from weir.settings import Settings, load_settings
 from weir.supervise.down import take_down
@@ -66,6 +67,7 @@ def print_addresses(settings: Settings, plan: Plan, reporter: Reporter) -> None:
     rows = [
         ("endpoint", f"{address['serve']}  (OpenAI-compatible)" if "serve" in address else "elsewhere"),
         ("API key", f"in {first_key_path(settings.home)}"),
+        ("console", _console(settings, address)),
         ("traces", address.get("mlflow", settings.trace.endpoint or "off")),
         ("Kafka", f"{plan.bootstrap}  ({plan.broker})"),
         ("logs", f"{settings.home}/logs"),
@@ -73,6 +75,12 @@ def print_addresses(settings: Settings, plan: Plan, reporter: Reporter) -> None:
     ]
     for name, value in rows:
         reporter.say(f"  {name:<9} {value}")
+
+
+def _console(settings: Settings, address: dict[str, str]) -> str:
+    if not settings.console.enabled:
+        return "off"
+    return console_link(settings) if "ledger" in address else "elsewhere"
 
 
 def _foreground(settings: Settings, plan: Plan, reporter: Reporter) -> None:

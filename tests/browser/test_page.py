@@ -1,0 +1,174 @@
+"""The page in a real Chromium over a ledger that traffic like the demo's has left."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from support.console_ledger import LedgerMaker
+from support.console_page import Look, served_console
+
+pytestmark = pytest.mark.timeout(300)
+
+VIEWS = {
+    "/live": ".row",
+    "/requests/r421": ".pane table",
+    "/alerts?state=": ".row",
+    "/drift": ".chart canvas",
+    "/coverage": ".counts",
+    "/retraining": ".timeline li",
+    "/review": ".row",
+    "/silences": ".empty",
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    maker = LedgerMaker(home / "ledger")
+    maker.demo(before=2.0)
+    maker.alerts(60, evidence=("r421", "r422"))
+    with served_console(home, kafka={"bootstrap_servers": "127.0.0.1:9"}) as served:
+        yield served
+    maker.close()
+
+
+@pytest.fixture
+def look(browser, served):
+    with Look(browser, served) as look:
+        yield look
+
+
+def grave(page):
+    """Return what axe calls serious or critical: (rule, how bad, first place)."""
+    violations = Axe().run(page).response["violations"]
+    return [
+        (one["id"], one["impact"], one["nodes"][0]["html"][:160])
+        for one in violations
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def first_drift(page):
+    page.locator(".row", has_text="drift").filter(has_text="demo-").first.click()
+    page.wait_for_selector(".pane .change")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_any_view(browser, served, scheme):
+    with Look(browser, served, scheme=scheme) as look:
+        for path, wait in VIEWS.items():
+            assert grave(look.go(path, wait)) == [], path
+        page = look.go("/alerts?state=&detector=drift", ".row")
+        first_drift(page)
+        assert grave(page) == [], "an alert"
+        page.keyboard.press("s")
+        page.wait_for_selector("dialog[open]")
+        assert grave(page) == [], "the silence form"
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog", state="detached")
+        page.keyboard.press("?")
+        page.wait_for_selector("dialog[open]")
+        assert grave(page) == [], "the keys"
+
+
+def test_from_an_alert_to_its_trace_are_two_clicks(look, served):
+    page = look.go("/alerts?state=firing", ".row")
+    page.locator(".row").first.click()
+    link = page.get_by_role("link", name=re.compile("Open trace"))
+    opened = look.opened_by(link.click)
+    assert re.fullmatch(re.escape(served.traces.template).replace(r"\{trace_id\}", "[0-9a-f]{32}"), opened)
+
+
+def test_keys_move_open_close_and_go(look, served):
+    page = look.go("/live", ".row")
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    page.wait_for_url("**/alerts")
+    page.wait_for_selector(".row")
+    assert page.evaluate("document.activeElement.tagName") == "H1", "the focus follows"
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert page.locator(".row[aria-selected=true]").get_attribute("aria-posinset") == "2"
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".pane h2")
+    assert page.locator("[role=listbox]").get_attribute("aria-activedescendant") == "alert-0"
+    opened = look.opened_by(lambda: page.keyboard.press("t"))
+    assert "/trace/" in opened
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".pane", state="detached")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.type") == "search"
+    page.keyboard.type("g a")
+    page.wait_for_url("**q=g+a**")
+    page.keyboard.press("Escape")
+    for key, path in [
+        ("d", "drift"),
+        ("c", "coverage"),
+        ("t", "retraining"),
+        ("r", "review"),
+        ("s", "silences"),
+        ("l", "live"),
+    ]:
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        page.wait_for_url(f"**/{path}")
+
+
+def test_the_tab_key_reaches_what_can_be_done_and_shows_where_it_is(look):
+    page = look.go("/alerts?state=", ".row")
+    names = []
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        names.append(
+            page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent")
+        )
+        assert page.evaluate(
+            "getComputedStyle(document.activeElement).outlineStyle !== 'none' || document.activeElement.matches('.list')"
+        )
+        if page.evaluate("document.activeElement.matches('[role=listbox]')"):
+            break
+    assert any("Search" in name for name in names)
+    assert names[-1] == "Alerts"
+
+
+def test_dark_is_the_systems_until_it_is_chosen(browser, served):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with Look(browser, served, scheme="light") as light, Look(browser, served, scheme="dark") as dark:
+        bright, dim = light.page.evaluate(ground), dark.page.evaluate(ground)
+        assert bright != dim
+        light.page.keyboard.press("d")
+        light.page.wait_for_function(f"{ground} === '{dim}'")
+        light.page.reload()
+        light.page.wait_for_function(f"{ground} === '{dim}'")
+
+
+def test_an_alert_of_drift_shows_its_windows_and_what_changed(look):
+    page = look.go("/alerts?state=&detector=drift", ".row")
+    first_drift(page)
+    assert page.locator(".pane canvas").count() == 1
+    text = page.locator(".change").inner_text()
+    assert "before" in text
+    assert "topic" in text
+    assert "%" in text
+    assert page.locator(".pane .do").inner_text().startswith("Do")
+
+
+def test_what_a_tenant_is_called_is_text_and_no_markup(browser, served, tmp_path):
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.side("x1", "input", 1_800_000_000.0, tenant="<img src=x onerror=alert(1)>", flagged=("pii",))
+    maker.beat(1_800_000_001.0)
+    with served_console(tmp_path) as other, Look(browser, other) as look:
+        page = look.go("/live", ".row")
+        assert "<img src=x" in page.locator(".row").first.inner_text()
+        assert page.locator(".row img").count() == 0
+    maker.close()
+
+
+def test_a_narrow_window_shows_the_list_and_what_is_open(browser, served):
+    with Look(browser, served, width=480, height=800) as look:
+        page = look.go("/alerts?state=", ".row")
+        page.locator(".row").first.click()
+        page.wait_for_selector(".pane h2")
+        assert page.locator(".pane h2").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,246 @@
+"""The console beside a real ledger on a real broker: what an operator reads, says and mutes."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+from support.alert_log import bucket_finding
+from support.console_page import free_port
+from support.kafka_log import fresh_topics, sender, until
+from support.ledger_log import end, forwarded, request, tick, verdict
+
+from stream.ledger.service import run_ledger
+from stream.settings import LedgerSettings
+from stream.wire import AlertRecord, Event, Feedback, LogRange, RetrainingRecord, SilenceRecord, decode
+from weir.console.access import ensure_token
+from weir.console.server import Console
+from weir.settings import Settings
+from weir.tail import Tail
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+
+def alert(alert_id="al_1", *, evidence=("r1",), state="firing", revision=0):
+    now = time.time()
+    data = AlertRecord(
+        alert_id=alert_id,
+        state=state,
+        detector="toxicity",
+        severity="critical",
+        tenant="acme",
+        model="m",
+        side="input",
+        opened_at=now,
+        at=now,
+        revision=revision,
+        evidence=evidence,
+        evidence_total=len(evidence),
+        trace_id="0" * 31 + "1",
+        summary="1 finding of toxic language in prompts to m",
+    )
+    return Event(
+        id=f"{alert_id}/{revision}",
+        source="weir/alert",
+        type=data.event_type,
+        time=now,
+        data=data,
+        partitionkey=alert_id,
+    )
+
+
+def retraining():
+    data = RetrainingRecord(
+        retraining_id="rt_1",
+        state="suppressed",
+        reason="agree: 1 of 2 detectors",
+        tenant="acme",
+        model="m",
+        at=time.time(),
+        alert_ids=("al_1",),
+        data=LogRange(topic="weir.inference", first={"0": 0}, last={"0": 9}),
+    )
+    return Event(id="rt_1", source="weir/watch", type=data.event_type, time=data.at, data=data)
+
+
+class Desk:
+    """The console, called as a program with the token would."""
+
+    def __init__(self, kafka, home, client):
+        self.kafka = kafka
+        self.home = home
+        self.client = client
+
+    async def get(self, path, **parameters):
+        answer = await self.client.get(path, params=parameters)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def until(self, what, path, check):
+        deadline = time.monotonic() + 60
+        while not check(found := await self.get(path)):
+            assert time.monotonic() < deadline, f"{what}: {found}"
+            await asyncio.sleep(0.05)
+        return found
+
+    async def topic(self, name):
+        """Return everything on a topic, as (partition, key, data)."""
+        async with contextlib.aclosing(Tail(self.kafka.client_options(), name, follow=False).records()) as records:
+            return [(one.partition, one.key, decode(one.value, one.headers).data) async for one in records]
+
+
+@pytest.fixture
+async def desk(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    port, stop, health = free_port(), asyncio.Event(), {}
+    settings = Settings(kafka=kafka.model_dump(), console={"port": port}).model_copy(
+        update={"home": tmp_path, "kafka": kafka}
+    )
+    ledger = asyncio.create_task(
+        run_ledger(
+            directory=tmp_path / "ledger",
+            kafka=kafka,
+            ledger=LedgerSettings(),
+            registry=CollectorRegistry(),
+            tracer_provider=TracerProvider(),
+            stop=stop,
+            health=health,
+        )
+    )
+    console = Console(settings, port, health).start()
+    headers = {"authorization": f"Bearer {ensure_token(tmp_path)}"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+        await until("the console answers", lambda: _connects(port))
+        yield Desk(kafka, tmp_path, client)
+    await asyncio.to_thread(console.stop)
+    stop.set()
+    await asyncio.wait_for(ledger, 30)
+
+
+def _connects(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+async def send(desk):
+    """Send one request of each partition with its verdicts, an alert, a window, a retraining event."""
+    now, names = time.time(), desk.kafka.names
+    async with sender(desk.kafka) as to:
+        for place, name in enumerate(("r0", "r1")):
+            asked, ended = request(name, now), end(name, now + 0.5)
+            await to.send(names.inference, asked, ended, tick(now + 1), partition=place)
+            said = [
+                verdict(asked, "pii"),
+                verdict(asked, "toxicity", flagged=True, label="toxic"),
+                verdict(ended, "pii"),
+            ]
+            await to.send(names.verdicts, *said, forwarded({"s1": now + 1}, partition=place), partition=place)
+        await to.send(names.alerts, alert())
+        await to.send(names.findings, *(bucket_finding(number, alarm=number > 3) for number in range(6)))
+        await to.send(names.retraining, retraining())
+
+
+async def test_what_stands_on_the_log_is_what_the_console_shows(desk):
+    await send(desk)
+    found = await desk.until(
+        "verdicts", "/api/requests", lambda found: [len(row["verdicts"]) for row in found["requests"]] == [3, 3]
+    )
+    assert {row["request_id"] for row in found["requests"]} == {"r0", "r1"}
+    assert "canary" not in json.dumps(found)
+    story = await desk.until("the alert", "/api/alerts/al_1", lambda found: found["retraining"])
+    assert [row["request_id"] for row in story["evidence"]] == ["r1"]
+    assert story["evidence"][0]["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    streams = await desk.until("windows", "/api/drift", lambda found: found["streams"] and found["streams"][0]["alarm"])
+    name = {key: streams["streams"][0][key] for key in ("tenant", "model", "side", "detector")}
+    series = await desk.get("/api/drift/series", since=0, until=1e9, **name)
+    assert series["alarm"] == [False] * 4 + [True] * 2
+    coverage = await desk.get("/api/coverage")
+    assert coverage["coverage"]["owed"] == coverage["coverage"]["settled"] == 6
+
+
+async def test_a_judgement_goes_to_the_partition_of_its_request_and_comes_back_as_a_review(desk):
+    await send(desk)
+    await desk.until("the alert", "/api/alerts", lambda found: found["alerts"])
+    await desk.until("its request", "/api/requests", lambda found: len(found["requests"]) == 2)
+    queue = await desk.get("/api/alerts", unreviewed=True)
+    assert [row["alert_id"] for row in queue["alerts"]] == ["al_1"]
+    answer = await desk.client.post("/api/feedback", json={"alert_id": "al_1", "label": "wrong"})
+    assert (answer.status_code, answer.json()) == (202, {"object": "feedback", "request_id": "r1", "accepted": True})
+    ((partition, _key, data),) = await desk.topic(desk.kafka.names.feedback)
+    assert partition == 1, "where the events of r1 stand"
+    assert isinstance(data, Feedback)
+    assert (data.label, data.alert_id, data.detector, data.tenant) == ("wrong", "al_1", "toxicity", "acme")
+    assert data.principal.startswith("console:")
+    story = await desk.until("the review", "/api/alerts/al_1", lambda found: found["reviews"])
+    assert story["reviews"][0]["label"] == "wrong"
+    assert (await desk.get("/api/alerts", unreviewed=True))["alerts"] == []
+    for body, status in [
+        ({"alert_id": "al_1", "label": "maybe"}, 422),
+        ({"alert_id": "al_1", "label": "right", "request_id": "r0"}, 422),
+        ({"alert_id": "al_none", "label": "right"}, 404),
+        ({"alert_id": "al_1", "label": "right", "text": "they said"}, 422),
+    ]:
+        assert (await desk.client.post("/api/feedback", json=body)).status_code == status, body
+    assert len(await desk.topic(desk.kafka.names.feedback)) == 1
+
+
+async def test_a_silence_made_and_ended_in_the_console_is_on_the_log_as_the_commands_are(desk):
+    await send(desk)
+    await desk.until("the alert", "/api/alerts", lambda found: found["alerts"])
+    made = await desk.client.post("/api/silences", json={"alert_id": "al_1", "for": "2h", "reason": "load test"})
+    assert made.status_code == 201
+    await desk.until("silenced", "/api/alerts", lambda found: found["alerts"][0]["silenced"])
+    (held,) = (await desk.get("/api/silences"))["silences"]
+    assert (held["reason"], held["alert_id"]) == ("load test", "al_1")
+    assert (await desk.client.delete(f"/api/silences/{held['silence_id']}")).status_code == 200
+    await desk.until("told again", "/api/alerts", lambda found: not found["alerts"][0]["silenced"])
+    said = [
+        data for _partition, _key, data in await desk.topic(desk.kafka.names.alerts) if isinstance(data, SilenceRecord)
+    ]
+    assert [one.until > one.at for one in said][-1] is False
+    for body, status, told in [
+        ({"alert_id": "al_1", "for": "1s", "reason": "x"}, 422, "it lasts from 1m to 30d"),
+        ({"alert_id": "al_1", "for": "2h", "reason": " "}, 422, "a reason of 0 characters"),
+        ({"alert_id": "al_none", "for": "2h", "reason": "x"}, 404, "no alert 'al_none'"),
+    ]:
+        answer = await desk.client.post("/api/silences", json=body)
+        assert answer.status_code == status
+        assert told in answer.json()["error"]
+
+
+async def test_a_text_is_shown_where_it_is_asked_for_and_that_is_written_down(desk):
+    await send(desk)
+    await desk.until("requests", "/api/requests", lambda found: len(found["requests"]) == 2)
+    answer = await desk.client.post("/api/requests/r1/text")
+    assert answer.json()["text"]["prompt"] == "canary-prompt"
+    assert answer.json()["text"]["answer"] == "canary-answer"
+    (line,) = (desk.home / "logs" / "access.log").read_text().splitlines()
+    logged = json.loads(line)
+    assert (logged["command"], logged["request_id"], logged["session"]) == ("console text", "r1", "token")
+    assert (await desk.client.post("/api/requests/r9/text")).status_code == 404
+    assert len((desk.home / "logs" / "access.log").read_text().splitlines()) == 1
+    await until(
+        "no text in the ledger",
+        lambda: b"canary" not in b"".join(one.read_bytes() for one in (desk.home / "ledger").glob("*.db*")),
+    )
+
+
+async def test_a_port_that_is_taken_is_waited_for_and_the_ledger_needs_no_restart(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port, health = other.getsockname()[1], {}
+        settings = Settings(console={"port": port}).model_copy(update={"home": tmp_path})
+        console = Console(settings, port, health).start()
+        reasons = await until("it says so", lambda: health)
+        (name,) = reasons
+        assert name.startswith("waiting"), "a restart would not help"
+        assert "WEIR_CONSOLE__PORT" in health[name]
+    await until("it answers when the port is free", lambda: _connects(port))
+    await asyncio.to_thread(console.stop)
+    assert health == {}

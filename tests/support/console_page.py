@@ -1,0 +1,176 @@
+"""A console that is served, and a Chromium that looks at it."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from weir.console.access import ensure_token, link_token
+from weir.console.server import Console
+from weir.settings import Settings
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class TraceView:
+    """Stands where MLflow or Jaeger would: remembers which addresses were opened."""
+
+    def __init__(self):
+        seen = self.opened = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_arguments):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+        self.template = f"http://127.0.0.1:{self._server.server_address[1]}/trace/{{trace_id}}"
+
+    def close(self):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class Served:
+    """A console that answers, and how to sign in to it."""
+
+    def __init__(self, settings, port, traces):
+        self.settings = settings
+        self.address = f"http://127.0.0.1:{port}"
+        self.traces = traces
+
+    def link(self):
+        return f"{self.address}/?token={link_token(ensure_token(self.settings.home), time.time())}"
+
+
+@contextmanager
+def served_console(home, **sections) -> Iterator[Served]:
+    """Serve the console of the ledger in `home`."""
+    traces, port = TraceView(), free_port()
+    settings = Settings(trace={"view": traces.template}, console={"port": port}, **sections)
+    settings = settings.model_copy(update={"home": home})
+    console = Console(settings, port, {}).start()
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the console does not answer"
+        yield Served(settings, port, traces)
+    finally:
+        console.stop()
+        traces.close()
+
+
+@contextmanager
+def chromium(path) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Look:
+    """A page of the console, and everything that went wrong on it."""
+
+    def __init__(self, browser: Browser, served: Served, *, scheme="light", width=1280, height=800):
+        self._context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        self.served = served
+        self.page: Page = self._context.new_page()
+        self.page.set_default_timeout(15_000)
+        self.troubles: list[str] = []
+        self.hosts: set[str] = set()
+        self.page.on("console", lambda message: self.troubles.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+
+    def __enter__(self):
+        self.page.goto(self.served.link())
+        self.page.wait_for_selector(".side .state.good")
+        return self
+
+    def __exit__(self, kind, *_error):
+        try:
+            if kind is None:
+                assert not self.troubles, self.troubles
+                assert self.hosts == {self.served.address.removeprefix("http://")}
+        finally:
+            self._context.close()
+
+    def go(self, path, wait):
+        """Open `path` and wait for the selector `wait`."""
+        self.page.goto(self.served.address + path)
+        self.page.wait_for_selector(wait)
+        return self.page
+
+    def opened_by(self, act):
+        """Return the address of the tab that `act` opens."""
+        with self._context.expect_page() as found:
+            act()
+        return found.value.url
+
+
+#: Collects frames and long tasks from when it runs to `window.__measured()`.
+_METER = """() => {
+  const frames = [], long = [];
+  let last = performance.now(), on = true;
+  const step = (now) => { frames.push(now - last); last = now; if (on) requestAnimationFrame(step); };
+  requestAnimationFrame(step);
+  const observer = new PerformanceObserver((list) => long.push(...list.getEntries().map((one) => one.duration)));
+  observer.observe({ entryTypes: ["longtask"] });
+  window.__measured = () => { on = false; observer.disconnect(); return { frames, long }; };
+}"""
+
+
+@contextmanager
+def measured(page: Page, what: str) -> Iterator[dict]:
+    """Measure frames and long tasks of the body, and print them; nothing is asserted of a time."""
+    figures: dict = {}
+    page.evaluate(_METER)
+    began = time.monotonic()
+    yield figures
+    found = page.evaluate("window.__measured()")
+    frames = sorted(found["frames"])
+    figures |= {
+        "what": what,
+        "seconds": round(time.monotonic() - began, 1),
+        "frames": len(frames),
+        "frame_ms_median": round(frames[len(frames) // 2], 1),
+        "frame_ms_p95": round(frames[int(len(frames) * 0.95)], 1),
+        "frame_ms_max": round(frames[-1], 1),
+        "long_tasks": len(found["long"]),
+        "long_task_ms_max": round(max(found["long"], default=0), 1),
+    }
+    print(f"\n{json.dumps(figures)}")

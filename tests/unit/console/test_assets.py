@@ -1,0 +1,57 @@
+import base64
+import hashlib
+import json
+import tarfile
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from weir.console import assets
+from weir.errors import StackError
+
+VENDOR = Path(str(files("weir.console") / "web" / "vendor"))
+
+
+def locked():
+    packages = json.loads((VENDOR / "package-lock.json").read_text())["packages"]
+    return {name.removeprefix("node_modules/"): entry for name, entry in packages.items() if name}
+
+
+def test_what_is_vendored_is_what_the_lock_names_licence_and_all():
+    archives = sorted(path.name for path in VENDOR.glob("*.tgz"))
+    assert archives == sorted(f"{name}-{entry['version']}.tgz" for name, entry in locked().items())
+    for name, entry in locked().items():
+        path = VENDOR / f"{name}-{entry['version']}.tgz"
+        algorithm, _, expected = entry["integrity"].partition("-")
+        assert base64.b64encode(hashlib.new(algorithm, path.read_bytes()).digest()).decode() == expected
+        with tarfile.open(path) as tar:
+            assert any("license" in member.name.lower() for member in tar.getmembers())
+
+
+def test_neither_the_lock_nor_the_page_names_an_address():
+    web = VENDOR.parent
+    ours = [*web.glob("*.js"), *web.glob("*.css"), *web.glob("*.html"), *VENDOR.glob("*.json")]
+    assert len(ours) > 15
+    for path in ours:
+        assert "http://" not in path.read_text().replace("http://www.w3.org/2000/svg", ""), path.name
+        assert "https://" not in path.read_text(), path.name
+
+
+def test_the_page_and_its_libraries_are_found():
+    found = assets.load_assets()
+    assert found["index.html"].media_type == "text/html"
+    assert b"createElement" in found["vendor/preact.mjs"].content
+    assert found["vendor/htm.mjs"].media_type == "text/javascript"
+    assert b"uPlot" in found["vendor/uplot.mjs"].content
+
+
+def test_a_library_that_is_not_the_locks_is_refused(tmp_path):
+    for path in VENDOR.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (archive,) = tmp_path.glob("preact-*.tgz")
+    archive.write_bytes(archive.read_bytes() + b"\0")
+    with pytest.raises(
+        StackError, match=r"preact-.*\.tgz is not what .*package-lock\.json names; get it with `npm pack"
+    ):
+        assets._member(tmp_path, "preact", "dist/preact.mjs")

@@ -1,0 +1,122 @@
+import time
+
+import pytest
+
+from weir.console.access import link_token
+
+HOST = "127.0.0.1:18080"
+PAGE = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none"}
+OWN = {"origin": f"http://{HOST}", "sec-fetch-site": "same-origin", "content-type": "application/json"}
+
+
+async def sign_in(page):
+    answer = await page.client.get("/", params={"token": link_token(page.secret, time.time())})
+    assert answer.status_code == 200
+    return answer
+
+
+@pytest.mark.parametrize("host", ["evil.example:18080", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:18080", ""])
+async def test_a_name_that_is_not_its_own_is_refused_with_a_session_too(page, host):
+    await sign_in(page)
+    for path in ("/", "/api/stack", "/web/main.js"):
+        assert (await page.client.get(path, headers={"host": host})).status_code == 421
+
+
+@pytest.mark.parametrize("host", [HOST, "localhost:18080", "[::1]:18080", "LOCALHOST:18080"])
+async def test_its_own_names_are_answered(page, host):
+    await sign_in(page)
+    headers = {"host": host, "cookie": "; ".join(f"{one.name}={one.value}" for one in page.client.cookies.jar)}
+    assert (await page.client.get("/api/stack", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/alerts", "/web/main.js", "/web/vendor/preact.mjs", "/api/stack", "/api/live", "/nothing"]
+)
+async def test_a_stranger_gets_nothing_at_any_address(page, path):
+    answer = await page.client.get(path, headers=PAGE)
+    assert answer.status_code == 401
+    assert "weir console" in answer.text
+    assert (await page.client.get(path, headers={"authorization": "Bearer wrong"})).status_code == 401
+    assert (await page.client.post(path, headers=OWN)).status_code == 401
+
+
+async def test_a_link_sets_a_cookie_that_scripts_and_other_sites_do_not_get(page):
+    answer = await sign_in(page)
+    cookie = answer.headers["set-cookie"].lower()
+    assert cookie.startswith("weir-console-18080=")
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert page.secret.lower() not in cookie
+    assert (await page.client.get("/alerts", headers=PAGE)).headers["content-type"].startswith("text/html")
+
+
+async def test_a_link_that_was_used_says_how_to_get_another(page):
+    token = link_token(page.secret, time.time())
+    assert (await page.client.get("/", params={"token": token})).status_code == 200
+    page.client.cookies.clear()
+    again = await page.client.get("/", params={"token": token})
+    assert again.status_code == 401
+    assert "used, or too old" in again.text
+    assert "set-cookie" not in again.headers
+
+
+async def test_a_step_from_elsewhere_gets_the_own_page_first_so_that_the_browser_sends_the_cookie(page):
+    answer = await page.client.get("/alerts/al_1", headers=PAGE | {"sec-fetch-site": "cross-site"})
+    assert answer.status_code == 200
+    assert 'http-equiv="refresh"' in answer.text
+    assert "main.js" not in answer.text
+    again = await page.client.get("/alerts/al_1", headers=PAGE | {"sec-fetch-site": "same-origin"})
+    assert again.status_code == 401, "it does not go round in circles"
+    script = await page.client.get("/api/stack", headers={"sec-fetch-mode": "cors", "sec-fetch-site": "cross-site"})
+    assert script.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"origin": "http://127.0.0.1:5000"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"sec-fetch-site": "same-site"},
+        {"content-type": "text/plain"},
+        {"content-type": "application/x-www-form-urlencoded"},
+    ],
+)
+async def test_a_change_from_another_page_of_this_host_is_refused(page, changed):
+    """A cookie of 127.0.0.1 goes to every port of it, so SameSite does not tell this page from MLflow's."""
+    await sign_in(page)
+    answer = await page.client.post("/api/silences", json={}, headers=OWN | changed)
+    assert answer.status_code == 403
+
+
+async def test_a_change_from_the_own_page_or_a_program_gets_through(page):
+    program = {"authorization": f"Bearer {page.secret}"}
+    assert (await page.client.post("/api/silences", json={}, headers=program)).status_code == 422
+    await sign_in(page)
+    assert (await page.client.post("/api/silences", json={}, headers=OWN)).status_code == 422
+
+
+async def test_every_answer_bars_inline_script_frames_and_sniffing(page):
+    answers = [
+        await page.client.get("/api/stack"),
+        await page.client.get("/", headers={"host": "x"}),
+        await sign_in(page),
+    ]
+    answers += [await page.client.get(path) for path in ("/", "/web/main.js", "/api/alerts")]
+    for answer in answers:
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == "'self'"
+        assert policy["style-src"] == "'self'"
+        assert policy["frame-ancestors"] == "'none'"
+        assert policy["base-uri"] == "'none'"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_the_page_has_no_inline_script_or_style(page):
+    await sign_in(page)
+    html = (await page.client.get("/")).text
+    assert "<style" not in html
+    assert "style=" not in html
+    assert html.count("<script") == html.count('<script type="module" src=')

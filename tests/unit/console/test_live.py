@@ -1,0 +1,78 @@
+import time
+
+import httpx
+import msgspec
+import pytest
+from support.console_page import served_console
+
+from stream.ledger.pages import LedgerPages
+from weir.console import live
+from weir.console.access import ensure_token
+from weir.console.live import Live
+
+
+@pytest.fixture
+def told(ledger):
+    """Return what one listener is told, each time it is called."""
+    listener, pages = live._Told(), Live(LedgerPages(ledger.directory))
+    return lambda: pages._state(listener)
+
+
+def test_a_listener_is_told_all_once_and_then_what_differs(ledger, told):
+    now = time.time()
+    ledger.side("r1", "input", now, flagged=("pii",))
+    ledger.beat(now + 1)
+    first = told()
+    assert [row.request_id for row in first["requests"]] == ["r1"]
+    assert {"ledger", "traffic", "firing", "coverage"} <= first.keys()
+    assert "alerts" not in first
+    assert told() == {}
+    ledger.side("r1", "output", now + 0.5)
+    ledger.side("r2", "input", now + 0.5)
+    assert {row.request_id: len(row.verdicts) for row in told()["requests"]} == {"r1": 6, "r2": 3}
+    ledger.alerts(3)
+    later = told()
+    assert len(later["alerts"]) == 3
+    assert "requests" not in later
+
+
+def test_what_a_listener_is_told_at_once_is_bounded(ledger, told):
+    now = time.time()
+    ledger.beat(now)
+    told()
+    for number in range(150):
+        ledger.side(f"r{number}", "input", now + number / 1000)
+    ledger.alerts(150)
+    state = told()
+    assert len(state["requests"]) == 100
+    assert state["requests"][0].request_id == "r149"
+    assert state["alerts_anew"] is True
+    assert "alerts" not in state
+    assert len(msgspec.json.encode(state)) < 150_000
+
+
+def test_before_there_is_a_ledger_it_says_so(tmp_path):
+    pages = Live(LedgerPages(tmp_path / "none"))
+    assert pages._state(live._Told()) == {"ledger": None}
+
+
+async def test_a_listener_hears_over_http_and_one_too_many_is_refused(ledger, monkeypatch):
+    monkeypatch.setattr(live, "_LISTENERS", 1)
+    ledger.side("r1", "input", time.time())
+    ledger.beat(time.time())
+    home = ledger.directory.parent
+    with served_console(home) as served:
+        headers = {"authorization": f"Bearer {ensure_token(home)}"}
+        async with (
+            httpx.AsyncClient(base_url=served.address, headers=headers, timeout=30) as client,
+            client.stream("GET", "/api/live") as answer,
+        ):
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "retry: 2000"
+            while not (line := await anext(lines)).startswith("data: "):
+                pass
+            assert '"request_id":"r1"' in line
+            refused = await client.get("/api/live")
+            assert refused.status_code == 503
+            assert "1 pages listen already" in refused.json()["error"]

@@ -1,0 +1,137 @@
+import pytest
+
+
+@pytest.fixture
+def told(ledger):
+    chain = ledger.demo(seconds=600, ordinary=210, odd=12, new=110)
+    ledger.alerts(30, evidence=("r1", "r211"))
+    return chain
+
+
+async def test_without_a_ledger_every_list_is_empty(page):
+    assert await page.get("/api/alerts") == {"alerts": [], "next": ""}
+    assert (await page.get("/api/requests"))["requests"] == []
+    assert await page.get("/api/drift") == {"streams": []}
+    assert (await page.get("/api/coverage"))["hours"] == []
+    assert await page.get("/api/retraining") == {"retraining": []}
+    assert await page.get("/api/silences") == {"silences": []}
+
+
+async def test_requests_are_paged_newest_first_without_a_gap(page, told):
+    seen, before = [], None
+    while True:
+        found = await page.get("/api/requests", limit=50, **({"before": before} if before else {}))
+        seen += found["requests"]
+        if "next" not in found or found["next"] is None:
+            break
+        before = found["next"]
+    assert len(seen) == len({row["request_id"] for row in seen}) == 332
+    times = [row["time"] for row in seen]
+    assert times == sorted(times, reverse=True)
+    assert all(len(row["verdicts"]) == 6 and row["status"] == "complete" and not row["pending"] for row in seen)
+
+
+async def test_flagged_requests_alone(page, told):
+    found = (await page.get("/api/requests", flagged=True, limit=500))["requests"]
+    assert len(found) == 12
+    assert all(any(one["flagged"] for one in row["verdicts"]) for row in found)
+
+
+async def test_a_request_in_full_is_what_weir_show_prints(page, told):
+    found = await page.get("/api/requests/r211")
+    assert {
+        "request_id",
+        "trace_id",
+        "tenant",
+        "model",
+        "end",
+        "verdicts",
+        "alert_ids",
+        "retraining_ids",
+    } <= found.keys()
+    assert found["text"] is None
+    status, error = await page.bad("/api/requests/nobody")
+    assert status == 404
+    assert "no request 'nobody'" in error
+
+
+async def test_alerts_are_paged_and_filtered(page, told):
+    first = await page.get("/api/alerts", limit=10)
+    rest = await page.get("/api/alerts", limit=500, before=first["next"])
+    everything = first["alerts"] + rest["alerts"]
+    assert rest["next"] == ""
+    assert len({row["alert_id"] for row in everything}) == len(everything) > 30
+    assert [row["opened_at"] for row in everything] == sorted((row["opened_at"] for row in everything), reverse=True)
+    firing = (await page.get("/api/alerts", state="firing", limit=500))["alerts"]
+    assert {row["alert_id"] for row in firing} == {row["alert_id"] for row in everything if row["state"] == "firing"}
+    assert {row["detector"] for row in (await page.get("/api/alerts", detector="drift"))["alerts"]} == {"drift"}
+    (one,) = (await page.get("/api/alerts", q="NUMBER 17"))["alerts"]
+    assert one["summary"].endswith("number 17")
+    assert (await page.get("/api/alerts", q="100%' OR 1=1"))["alerts"] == []
+
+
+async def test_an_alert_in_full_has_its_evidence_its_course_and_the_windows_around_it(page, told):
+    alerts = (await page.get("/api/alerts", detector="drift", tenant="demo-abc123", limit=500))["alerts"]
+    found = await page.get(f"/api/alerts/{alerts[-1]['alert_id']}")
+    assert found["alert"]["trace_id"]
+    assert found["alert"]["runbook"]
+    assert [row["request_id"] for row in found["evidence"]] == found["alert"]["evidence"]
+    assert found["changes"][0]["state"] == "firing"
+    series = found["series"]
+    assert len(series["time"]) == len(series["statistic"]) == len(series["limit"]) == len(series["alarm"]) > 50
+    assert max(series["statistic"]) > series["limit"][0]
+    assert series["changed"]["details"]["changed_at"] > 0
+    assert {"topic_since_share", "topic_since_share_before"} <= series["changed"]["details"].keys()
+    assert [one["state"] for one in found["retraining"]][-1] == "requested"
+    assert (await page.bad("/api/alerts/al_none"))[0] == 404
+
+
+async def test_streams_in_alarm_come_first_and_a_series_can_be_cut(page, told):
+    streams = (await page.get("/api/drift"))["streams"]
+    assert streams[0]["alarm"]
+    assert not streams[-1]["alarm"]
+    name = {key: streams[0][key] for key in ("tenant", "model", "side", "detector")}
+    whole = await page.get("/api/drift/series", **name)
+    middle = whole["time"][len(whole["time"]) // 2]
+    half = await page.get("/api/drift/series", since=middle, **name)
+    assert half["time"] == [at for at in whole["time"] if at >= middle]
+    assert (await page.get("/api/drift", tenant="nobody"))["streams"] == []
+
+
+async def test_coverage_is_that_of_weir_status_and_by_hour(page, told):
+    found = await page.get("/api/coverage")
+    assert found["coverage"]["owed"] == found["coverage"]["settled"] == 332 * 6
+    assert sum(hour["owed"] for hour in found["hours"]) == 332 * 6
+    assert {hour["missing"] for hour in found["hours"]} == {0}
+
+
+async def test_the_stack_tells_the_page_where_traces_are(page):
+    found = await page.get("/api/stack")
+    assert found["trace"] == "http://127.0.0.1:16686/trace/{trace_id}"
+    assert found["detectors"] == ["injection", "pii", "refusal", "toxicity"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "told"),
+    [
+        ("/api/alerts", {"limit": 501}, "<= 500"),
+        ("/api/alerts", {"limit": "many"}, "limit"),
+        ("/api/alerts", {"before": "'; DROP TABLE alerts"}, "before"),
+        ("/api/alerts", {"colour": "red"}, "parameter 'colour' is unknown here; known are state"),
+        ("/api/requests", {"before": "yesterday"}, "before"),
+        ("/api/drift/series", {"tenant": "a"}, "model"),
+    ],
+)
+async def test_a_parameter_that_is_wrong_is_named(page, path, parameters, told):
+    status, error = await page.bad(path, **parameters)
+    assert status == 422
+    assert told in error
+
+
+async def test_no_answer_holds_text(page, ledger, told):
+    held = b"".join(path.read_bytes() for path in ledger.directory.glob("*.db*"))
+    assert b"the prompt" not in held
+    for path in ("/api/requests?limit=500", "/api/requests/r211", "/api/alerts?limit=500"):
+        answer = await page.client.get(path, headers={"authorization": f"Bearer {page.secret}"})
+        assert "the prompt" not in answer.text
+        assert "the answer" not in answer.text

@@ -1,0 +1,108 @@
+import pytest
+from support.console_ledger import LedgerMaker
+
+from stream.ledger import decisions as module
+from stream.ledger.alertpages import AlertQuery, changed_since, changes_of, firing_counts, reviews_of
+from stream.ledger.pages import LedgerPages
+from stream.wire import AlertRecord, Event, Feedback, RetrainingRecord
+
+
+@pytest.fixture
+def maker(tmp_path):
+    maker = LedgerMaker(tmp_path)
+    yield maker
+    maker.close()
+
+
+def alert(alert_id, revision=0, *, state="firing", severity="warning", at=10.0):
+    data = AlertRecord(
+        alert_id=alert_id, state=state, detector="pii", severity=severity, tenant="acme", model="m", side="input",
+        opened_at=10.0, at=at, revision=revision, evidence=("r1",), evidence_total=1,
+    )  # fmt: skip
+    return Event(id=f"{alert_id}/{revision}", source="w", type=data.event_type, time=at, data=data)
+
+
+def feedback(identity, alert_id, label, at, by="console:ann"):
+    data = Feedback(request_id="r1", tenant="acme", principal=by, label=label, alert_id=alert_id)
+    return Event(id=identity, source="weir/console", type=data.event_type, time=at, data=data)
+
+
+def take(maker, *events):
+    maker.book.apply([maker.log.records("weir.alerts", *events)])
+
+
+def test_the_course_of_an_alert_is_kept_and_repeats_are_not(maker):
+    take(
+        maker,
+        alert("al_1"),
+        alert("al_1", 1, severity="critical", at=20.0),
+        alert("al_1", 1, severity="critical", at=20.0),
+    )
+    take(maker, alert("al_1", 2, state="resolved", severity="critical", at=30.0))
+    database = maker.book.decisions.database
+    course = [(one.revision, one.state, one.severity, one.at) for one in changes_of(database, "al_1")]
+    assert course == [
+        (0, "firing", "warning", 10.0),
+        (1, "firing", "critical", 20.0),
+        (2, "resolved", "critical", 30.0),
+    ]
+    assert firing_counts(database) == {}
+
+
+def test_who_asks_after_a_change_hears_of_the_later_ones_alone(maker):
+    database = maker.book.decisions.database
+    take(maker, alert("al_1"), alert("al_2"))
+    seq, changed = changed_since(database, 0, 10)
+    assert {one.alert_id for one in changed} == {"al_1", "al_2"}
+    assert changed_since(database, seq, 10) == (seq, [])
+    take(maker, alert("al_1", 1, at=11.0), alert("al_1", 2, at=12.0))
+    later, changed = changed_since(database, seq, 10)
+    assert [(one.alert_id, one.revision) for one in changed] == [("al_1", 2)]
+    assert later > seq
+
+
+def test_a_rebuilt_file_is_known_as_another_one(maker, tmp_path):
+    def born(directory):
+        return LedgerPages(directory).news(seq=0, now=1.0, log_time=1.0, limit=1).born
+
+    first = born(tmp_path)
+    assert born(tmp_path) == first
+    other = LedgerMaker(tmp_path / "other")
+    assert born(tmp_path / "other") != first
+    other.close()
+
+
+def test_the_number_of_changes_is_bounded(maker, monkeypatch):
+    monkeypatch.setattr(module, "_CHANGES", 50)
+    take(maker, *(alert("al_1", revision, at=float(revision)) for revision in range(200)))
+    maker.book.decisions.expire()
+    course = changes_of(maker.book.decisions.database, "al_1")
+    assert [one.revision for one in course] == list(range(150, 200))
+
+
+def test_reviews_come_from_every_partition_and_the_last_word_counts(maker, tmp_path):
+    take(maker, alert("al_1"), alert("al_2"))
+    said = [feedback("f2", "al_1", "wrong", 9.0, "console:bob"), feedback("f3", "", "up", 9.0)]
+    maker.book.apply([maker.log.records("weir.feedback", feedback("f1", "al_1", "right", 5.0), partition=0)])
+    maker.book.apply([maker.log.records("weir.feedback", *said, partition=1)])
+    shards = [shard.database for shard in maker.book.shards.values()]
+    found = reviews_of(shards, ["al_1", "al_2"])
+    assert [(one.label, one.by) for one in found.pop("al_1")] == [("right", "console:ann"), ("wrong", "console:bob")]
+    assert found == {}
+    pages = LedgerPages(tmp_path)
+    queue = pages.alerts(AlertQuery(unreviewed=True), 1.0).alerts
+    assert [one.alert_id for one in queue] == ["al_2"]
+    assert {one.alert_id: one.review for one in pages.alerts(AlertQuery(), 1.0).alerts} == {"al_1": "wrong", "al_2": ""}
+
+
+def test_retraining_events_are_paged_newest_first(maker, tmp_path):
+    for number in range(5):
+        data = RetrainingRecord(
+            retraining_id=f"rt_{number}", state="suppressed", reason="r", tenant="a", model="m", at=float(number)
+        )
+        event = Event(id=data.retraining_id, source="w", type=data.event_type, time=data.at, data=data)
+        maker.book.apply([maker.log.records("weir.retraining", event)])
+    pages = LedgerPages(tmp_path)
+    first = pages.retraining(before=float("inf"), limit=3)
+    assert [one.retraining_id for one in first] == ["rt_4", "rt_3", "rt_2"]
+    assert [one.retraining_id for one in pages.retraining(before=first[-1].at, limit=3)] == ["rt_1", "rt_0"]

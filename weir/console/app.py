@@ -1,0 +1,83 @@
+"""The console as an ASGI application: the page, its files, the API, and the guard before them."""
+
+from importlib.metadata import version
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from stream.ledger.pages import LedgerPages
+from stream.wire.errors import StreamError
+from weir.access import user_name
+from weir.console.access import Access
+from weir.console.assets import Asset, load_assets
+from weir.console.guard import Guard
+from weir.console.http import failed
+from weir.console.live import Live
+from weir.console.reads import Reads
+from weir.console.writes import Writes
+from weir.errors import WeirError
+from weir.settings import Settings
+from weir.tracepage import trace_template
+
+__all__ = ["VIEWS", "console_app"]
+
+#: Addresses of the page's views; each answers with the page, which reads its own address.
+VIEWS = ("live", "alerts", "drift", "coverage", "retraining", "review", "silences", "requests")
+_NOT_MODIFIED = 304
+
+
+def console_app(settings: Settings, access: Access, port: int) -> ASGIApp:
+    """Return the console of the stack of `settings`, as it is served at `port`."""
+    pages = LedgerPages(settings.home / "ledger")
+    assets = load_assets()
+    routes = [
+        *Reads(settings, pages, _facts(settings)).routes(),
+        *Writes(settings, pages).routes(),
+        *Live(pages).routes(),
+        *_pages(assets),
+    ]
+    app = Starlette(routes=routes, exception_handlers={WeirError: failed, StreamError: failed})
+    return Guard(app, access, _hosts(settings, port), port)
+
+
+def _facts(settings: Settings) -> dict[str, Any]:
+    return {
+        "version": version("weir-llm"),
+        "home": str(settings.home),
+        "user": user_name(),
+        "trace": trace_template(settings),
+        "detectors": sorted({*settings.detectors.input, *settings.detectors.output}),
+        "retention_hours": settings.kafka.retention_hours,
+    }
+
+
+def _hosts(settings: Settings, port: int) -> frozenset[str]:
+    """Return the Host headers that are ours, against names that are rebound to this address."""
+    names = {"127.0.0.1", "localhost", "[::1]", settings.console.host}
+    given = settings.console.names
+    return frozenset(
+        {f"{name}:{port}" for name in names} | {name if ":" in name else f"{name}:{port}" for name in given}
+    )
+
+
+def _pages(assets: dict[str, Asset]) -> list[Route]:
+    async def file(request: Request) -> Response:
+        asset = assets.get(request.path_params["name"])
+        return Response("no such file\n", 404) if asset is None else _sent(request, asset)
+
+    async def page(request: Request) -> Response:
+        return _sent(request, assets["index.html"])
+
+    views = [Route(f"/{view}", page) for view in VIEWS] + [Route(f"/{view}/{{name:path}}", page) for view in VIEWS]
+    return [Route("/", page), *views, Route("/web/{name:path}", file)]
+
+
+def _sent(request: Request, asset: Asset) -> Response:
+    headers = {"etag": asset.etag, "cache-control": "no-cache"}
+    if request.headers.get("if-none-match") == asset.etag:
+        return Response(status_code=_NOT_MODIFIED, headers=headers)
+    return Response(asset.content, media_type=asset.media_type, headers=headers)

@@ -1,0 +1,122 @@
+"""The console's server: a thread with an event loop of its own, so that no page can hold up the ledger."""
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from weir.console.access import Access, ensure_token
+from weir.console.app import console_app
+from weir.console.link import console_port
+from weir.errors import WeirError
+from weir.settings import Settings
+
+__all__ = ["Console", "served"]
+
+_LOG = logging.getLogger(__name__)
+_RETRY_SECONDS = 5.0
+_STOP_SECONDS = 5.0
+_MOST_REQUESTS = 64
+_WAITING = "waiting for the console's port"
+
+
+class Console:
+    """Serves until :meth:`stop`; a port that is taken is waited for, and the ledger goes on meanwhile.
+
+    Parameters
+    ----------
+    settings
+        The stack's.
+    port
+        To listen on.
+    health
+        Told while the port is taken.
+    """
+
+    def __init__(self, settings: Settings, port: int, health: dict[str, Any]) -> None:
+        self._settings = settings
+        self._port = port
+        self._health = health
+        self._access = Access(ensure_token(settings.home))
+        self._ended = threading.Event()
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
+
+    def start(self) -> "Console":
+        """Begin to serve."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port, pages that listen too."""
+        self._ended.set()
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(_STOP_SECONDS)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                with _listening(self._settings.console.host, self._port) as listener:
+                    self._health.pop(_WAITING, None)
+                    self._serve(listener)
+            except OSError as error:
+                reason = (
+                    f"{self._settings.console.host}:{self._port}: {error.strerror}; free it, or set WEIR_CONSOLE__PORT"
+                )
+                if self._health.get(_WAITING) != reason:
+                    _LOG.warning("the console waits for its port %s", reason)
+                self._health[_WAITING] = reason
+                self._ended.wait(_RETRY_SECONDS)
+
+    def _serve(self, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            console_app(self._settings, self._access, self._port),
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=_MOST_REQUESTS,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._server.should_exit = self._ended.is_set()
+        asyncio.run(self._server.serve(sockets=[listener]))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+@contextmanager
+def served(settings: Settings, health: dict[str, Any]) -> Iterator[None]:
+    """Serve the console while the body runs, where it is enabled; without it the body runs all the same."""
+    console = None
+    if settings.console.enabled:
+        try:
+            console = Console(settings, console_port(settings), health).start()
+        except (WeirError, OSError) as error:
+            _LOG.warning("no console: %s", error)
+    try:
+        yield
+    finally:
+        if console is not None:
+            console.stop()

@@ -1,0 +1,176 @@
+// Alerts, or those that nobody has reviewed: a list of any length, and the chosen one in full beside it.
+
+import { Component, createRef } from "./vendor/preact.mjs";
+import { get, live } from "./api.js";
+import { AlertPane } from "./alert.js";
+import { List } from "./list.js";
+import { duration, Empty, html, iso, Mark, moment, stream, Tag, Trouble } from "./ui.js";
+
+const ROW = 58;
+const PAGE = 200;
+const FILTERS = ["state", "severity", "detector", "tenant", "q"];
+const TYPING_MS = 200;
+const STATES = [["firing", "Firing"], ["resolved", "Resolved"], ["", "All"]];
+const DETECTORS = ["pii", "toxicity", "injection", "refusal", "hub", "language", "groundedness", "degeneration", "bias", "drift", "anomaly", "sentinel", "coverage", "gap", "lag", "silence", "spool"];
+
+export class AlertsView extends Component {
+  constructor(props) {
+    super(props);
+    this.state = { alerts: null, next: "", error: null, chosen: props.id, loading: false };
+    this._search = createRef();
+    this._asked = 0;
+  }
+
+  get review() {
+    return this.props.view === "review";
+  }
+
+  _filter(props = this.props) {
+    const given = Object.fromEntries(FILTERS.map((name) => [name, props.query.get(name) ?? ""]));
+    if (props.view === "alerts" && !props.query.has("state")) given.state = "firing";
+    return given;
+  }
+
+  componentDidMount() {
+    live.addEventListener("alerts", this._news);
+    this._load();
+  }
+
+  componentWillUnmount() {
+    live.removeEventListener("alerts", this._news);
+    clearTimeout(this._typing);
+  }
+
+  componentDidUpdate(before) {
+    if (before.query.toString() !== this.props.query.toString() || before.view !== this.props.view) this._load();
+    if (before.id !== this.props.id && this.props.id) this.setState({ chosen: this.props.id });
+  }
+
+  _load = async (from = "") => {
+    const asked = ++this._asked;
+    this.setState({ loading: true });
+    try {
+      const page = await get("/api/alerts", { ...this._filter(), unreviewed: this.review, before: from, limit: PAGE });
+      if (asked !== this._asked) return;
+      const alerts = from ? this.state.alerts.concat(page.alerts) : page.alerts;
+      this.setState({ alerts, next: page.next, error: null, loading: false });
+    } catch (error) {
+      if (asked === this._asked) this.setState({ error, loading: false });
+    }
+  };
+
+  _more = () => {
+    if (this.state.next && !this.state.loading) this._load(this.state.next);
+  };
+
+  /** Take what changed into the list where it stands; what is new goes to its place, if it passes the filter. */
+  _news = ({ detail }) => {
+    if (detail === null) return void this._load();
+    this.setState(({ alerts }) => {
+      if (!alerts) return null;
+      const fresh = new Map(detail.map((row) => [row.alert_id, row]));
+      const kept = alerts.map((row) => fresh.get(row.alert_id) ?? row).filter((row) => this._passes(row) || row.alert_id === this.props.id);
+      const known = new Set(alerts.map((row) => row.alert_id));
+      const added = detail.filter((row) => !known.has(row.alert_id) && this._passes(row));
+      return { alerts: added.concat(kept).sort((a, b) => b.opened_at - a.opened_at || (a.alert_id < b.alert_id ? 1 : -1)) };
+    });
+  };
+
+  _passes(row) {
+    const { state, severity, detector, tenant, q } = this._filter();
+    if (this.review && (row.review || row.tenant === "_weir" || !row.evidence_total)) return false;
+    return (!state || row.state === state) && (!severity || row.severity === severity) && (!detector || row.detector === detector) && (!tenant || row.tenant === tenant) && (!q || JSON.stringify(row).toLowerCase().includes(q.toLowerCase()));
+  }
+
+  _set(changes) {
+    const filter = { ...this._filter(), ...changes };
+    const given = new URLSearchParams(Object.entries(filter).filter(([name, value]) => value || name === "state"));
+    if (this.review) given.delete("state");
+    this.props.go(`/${this.props.view}${this.props.id ? `/${this.props.id}` : ""}${given.size ? `?${given}` : ""}`, { replace: true });
+  }
+
+  _typed = (event) => {
+    clearTimeout(this._typing);
+    const q = event.target.value;
+    this._typing = setTimeout(() => this._set({ q }), TYPING_MS);
+  };
+
+  _open = (row) => {
+    this.setState({ chosen: row.alert_id });
+    this.props.go(`/${this.props.view}/${row.alert_id}${location.search}`);
+  };
+
+  /** A judged alert leaves the queue, and the next one takes its place. */
+  _judged = (alert_id, label) => {
+    const { alerts } = this.state;
+    const place = alerts?.findIndex((row) => row.alert_id === alert_id) ?? -1;
+    if (place < 0) return;
+    if (!this.review) {
+      this.setState({ alerts: alerts.with(place, { ...alerts[place], review: label }) });
+      return;
+    }
+    const left = alerts.toSpliced(place, 1);
+    const following = left[Math.min(place, left.length - 1)];
+    this.setState({ alerts: left });
+    this.props.go(following ? `/review/${following.alert_id}` : "/review");
+  };
+
+  render({ id, go, stack, view }, { alerts, next, error, chosen, loading }) {
+    const filter = this._filter();
+    const named = (name, label, options) => html`<label class="pick"><span class="sr">${label}</span>
+      <select value=${filter[name]} onChange=${(event) => this._set({ [name]: event.target.value })}>
+        <option value="">any ${label}</option>${options.map((one) => html`<option value=${one} selected=${filter[name] === one}>${one}</option>`)}
+      </select></label>`;
+    return html`<section class=${`split ${id ? "open" : ""}`}>
+      <div class="left">
+        <header class="head"><h1 tabindex="-1">${this.review ? "Review" : "Alerts"}</h1>
+          <span class="quiet" role="status">${alerts ? `${alerts.length}${next ? "+" : ""} ${this.review ? "to review" : "shown"}` : loading ? "looking" : ""}</span>
+          <input type="search" ref=${this._search} placeholder="Search   /" aria-label="Search alerts" value=${filter.q} onInput=${this._typed} />
+        </header>
+        <div class="filters">
+          ${!this.review && html`<div class="choice" role="group" aria-label="State">${STATES.map(([value, name]) => html`<button aria-pressed=${filter.state === value ? "true" : "false"} onClick=${() => this._set({ state: value })}>${name}</button>`)}</div>`}
+          ${named("severity", "severity", ["critical", "warning", "info"])}
+          ${named("detector", "detector", DETECTORS)}
+          ${filter.tenant && html`<button onClick=${() => this._set({ tenant: "" })} aria-label=${`Any tenant, not ${filter.tenant} alone`}>${filter.tenant} ✕</button>`}
+        </div>
+        <${Trouble} error=${error} onRetry=${() => this._load()} />
+        <${List}
+          name="alert"
+          label=${this.review ? "Alerts to review" : "Alerts"}
+          items=${alerts ?? []}
+          rowHeight=${ROW}
+          keyOf=${(row) => row.alert_id}
+          chosen=${id || chosen}
+          total=${next ? undefined : alerts?.length}
+          onChoose=${(row) => (id ? this._open(row) : this.setState({ chosen: row.alert_id }))}
+          onOpen=${this._open}
+          onEnd=${this._more}
+          row=${AlertRow}
+          empty=${alerts && html`<${Empty}>${this._nothing(filter)}</${Empty}>`}
+        />
+      </div>
+      ${id && html`<${AlertPane} key=${id} id=${id} go=${go} stack=${stack} view=${view} onJudged=${this._judged} />`}
+    </section>`;
+  }
+
+  _nothing(filter) {
+    if (this.review) return "Nothing to review: every alert with evidence was called right or wrong.";
+    if (filter.severity || filter.detector || filter.q || filter.tenant) return "No alert passes these filters.";
+    return filter.state === "firing" ? "Nothing fires." : "No alert yet.";
+  }
+}
+
+const AlertRow = (row) => html`<div class="alert-row">
+  <${Mark} severity=${row.severity} state=${row.state} />
+  <div class="alert-text">
+    <div class="first"><strong>${row.detector}</strong><span class="clip">${row.summary}</span></div>
+    <div class="second">
+      <span class="clip">${stream(row)}</span>
+      <time datetime=${iso(row.opened_at)} title=${iso(row.opened_at)}>${moment(row.opened_at)}</time>
+      ${row.resolved_at !== null && row.resolved_at !== undefined && html`<span>lasted ${duration(row.resolved_at - row.opened_at)}</span>`}
+      ${row.evidence_total > 0 && html`<span>${row.evidence_total} request${row.evidence_total === 1 ? "" : "s"}</span>`}
+      ${row.silenced && html`<${Tag}>silenced</${Tag}>`}
+      ${row.review && html`<${Tag} kind=${row.review === "wrong" ? "wrong" : "right"}>${row.review}</${Tag}>`}
+    </div>
+  </div>
+</div>`;

@@ -1,0 +1,46 @@
+// What changed, before and after: bars of shares, or a mean beside its reference; numbers of the finding, never a text.
+
+import { html, number, percent, Time } from "./ui.js";
+
+/** Props: window, one that is in alarm. */
+export function Change({ window }) {
+  const rows = compared(window.feature, window.details);
+  if (!rows.length) return null;
+  const { changed_at } = window.details;
+  return html`<section class="change">
+    <h3>Before and after <small>${window.feature}${changed_at ? html`, since <${Time} at=${changed_at} />` : ""}</small></h3>
+    <div class="legend"><span class="before">before</span><span class="after">after</span></div>
+    ${rows.map((row) => html`<div class="compared">
+      <div class="what">${row.what}</div>
+      ${[["before", row.before], ["after", row.after]].map(([side, value]) => html`<div class="pair">
+        <span class=${`bar ${side}`} style=${{ width: `${row.most ? Math.max((value / row.most) * 100, 0.5) : 0}%` }}></span><b class="num">${row.show(value)}</b>
+      </div>`)}
+      ${row.note && html`<div class="note">${row.note}</div>`}
+    </div>`)}
+  </section>`;
+}
+
+function compared(feature, details) {
+  const rows = [];
+  const share = (what, before, after, note = "") => rows.push({ what, before, after, most: Math.max(before, after, 0.01), show: percent, note });
+  if ("topic_since" in details) {
+    share(`topic ${number(details.topic_since)}, the one that grew`, details.topic_since_share_before, details.topic_since_share);
+    if (details.topic_before !== details.topic_since) share(`topic ${number(details.topic_before)}, the commonest before`, details.topic_before_share, details.topic_before_share_since);
+  }
+  if ("recent_mean" in details && "reference_mean" in details) {
+    const { recent_mean, reference_mean, reference_deviation } = details;
+    rows.push({
+      what: `mean of ${feature}`,
+      before: reference_mean,
+      after: recent_mean,
+      most: Math.max(Math.abs(reference_mean), Math.abs(recent_mean)),
+      show: number,
+      note: reference_deviation === undefined ? "" : `standard deviation before: ${number(reference_deviation)}`,
+    });
+  }
+  if ("share_since" in details) {
+    const side = feature === "embedding" ? "events further from the reference than usual" : `events in the ${details.direction < 0 ? "lower" : "upper"} ${percent(details.share_of_reference ?? 0)} of the reference`;
+    share(side, details.share_before, details.share_since);
+  }
+  return rows;
+}

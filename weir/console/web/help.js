@@ -1,0 +1,29 @@
+// The keys, in a dialog.
+
+import { Component, createRef } from "./vendor/preact.mjs";
+import { KEYS } from "./keys.js";
+import { html } from "./ui.js";
+
+/** A modal dialog; props: title, onClose, children. Esc and a click beside it close it. */
+export class Dialog extends Component {
+  _box = createRef();
+
+  componentDidMount() {
+    this._box.current.showModal();
+  }
+
+  render({ title, onClose, children }) {
+    const beside = (event) => event.target === this._box.current && onClose();
+    return html`<dialog ref=${this._box} onClose=${onClose} onClick=${beside} aria-label=${title}>
+      <div class="dialog-body">
+        <header><h2>${title}</h2><button class="plain" aria-label="Close" onClick=${onClose}>✕</button></header>
+        ${children}
+      </div>
+    </dialog>`;
+  }
+}
+
+export const Help = ({ onClose }) =>
+  html`<${Dialog} title="Keys" onClose=${onClose}>
+    <dl class="keys">${KEYS.map(([keys, what]) => html`<div><dt>${keys.split(/( or |, )/).map((part, at) => (at % 2 ? part : html`<kbd>${part}</kbd>`))}</dt><dd>${what}</dd></div>`)}</dl>
+  </${Dialog}>`;

@@ -1,0 +1,84 @@
+// What comes in, as it comes; one request in full beside it.
+
+import { live } from "./api.js";
+import { Spark } from "./charts.js";
+import { List } from "./list.js";
+import { RequestPane } from "./request.js";
+import { clock, duration, Empty, html, Id, iso, Listening, Mark, number, percent, Verdicts } from "./ui.js";
+
+const ROW = 30;
+const RATE_SECONDS = 10;
+
+export class LiveView extends Listening {
+  constructor(props) {
+    super(props, live);
+    this.state = { held: null, flagged: false, chosen: props.id };
+  }
+
+  _hold = () => this.setState({ held: this.state.held ? null : live.requests });
+
+  _open = (row) => {
+    this.setState({ chosen: row.request_id });
+    this.props.go(`/requests/${row.request_id}`);
+  };
+
+  render({ id, go, stack }, { held, flagged, chosen }) {
+    const rows = (held ?? live.requests).filter((row) => !flagged || row.verdicts.some((one) => one.flagged));
+    return html`<section class=${`split ${id ? "open" : ""}`}>
+      <div class="left">
+        <header class="head"><h1 tabindex="-1">Live</h1>
+          <label class="check"><input type="checkbox" checked=${flagged} onChange=${(event) => this.setState({ flagged: event.target.checked })} /> flagged only</label>
+          <button aria-keyshortcuts="p" aria-pressed=${held ? "true" : "false"} onClick=${this._hold}>${held ? "Go on" : "Hold"}<kbd aria-hidden="true">p</kbd></button>
+        </header>
+        <${Tiles} />
+        <div class="columns request-grid" aria-hidden="true"><span>time</span><span>tenant</span><span>status</span><span class="right">latency</span><span class="right">tokens</span><span>verdicts</span><span>request</span></div>
+        <${List}
+          name="request"
+          label="Newest requests"
+          items=${rows}
+          rowHeight=${ROW}
+          keyOf=${(row) => row.request_id}
+          chosen=${id || chosen}
+          total=${rows.length}
+          onChoose=${(row) => (id ? this._open(row) : this.setState({ chosen: row.request_id }))}
+          onOpen=${this._open}
+          row=${RequestRow}
+          empty=${html`<${Empty}>${live.requests.length ? "None of the newest requests is flagged." : "No request yet. Send one to the endpoint that weir up printed."}</${Empty}>`}
+        />
+      </div>
+      ${id && html`<${RequestPane} key=${id} id=${id} go=${go} stack=${stack} />`}
+    </section>`;
+  }
+}
+
+const RequestRow = (row) => html`<div class="request-grid">
+  <time datetime=${iso(row.time)}>${clock(row.time)}</time>
+  <span class="clip" title=${`${row.tenant} / ${row.model}`}>${row.tenant}</span>
+  <span class=${row.status === "complete" ? "quiet" : row.status ? "bad" : "quiet"}>${row.status || "open"}</span>
+  <span class="right num">${row.latency_seconds === null ? "" : duration(row.latency_seconds)}</span>
+  <span class="right num">${row.tokens ?? ""}</span>
+  <${Verdicts} row=${row} />
+  <${Id} id=${row.request_id} />
+</div>`;
+
+class Tiles extends Listening {
+  constructor(props) {
+    super(props, live);
+  }
+
+  render() {
+    const { traffic, firing, coverage, ledger } = live;
+    const rate = (counts) => counts.slice(-RATE_SECONDS - 1, -1).reduce((sum, one) => sum + one, 0) / RATE_SECONDS;
+    const behind = ledger?.log_time ? Date.now() / 1000 - ledger.log_time : 0;
+    return html`<div class="tiles">
+      <div class="tile"><span class="label">requests / s</span><b>${number(rate(traffic.requests))}</b><${Spark} values=${traffic.requests} label="requests in each of the last 60 seconds" /></div>
+      <div class="tile"><span class="label">flagged / s</span><b>${number(rate(traffic.flagged))}</b><${Spark} values=${traffic.flagged} kind="critical" label="flagged verdicts in each of the last 60 seconds" /></div>
+      <div class="tile"><span class="label">alerts firing</span><b>${Object.values(firing).reduce((sum, one) => sum + one, 0)}</b>
+        <span class="parts">${["critical", "warning", "info"].filter((name) => firing[name]).map((name) => html`<span><${Mark} severity=${name} state="firing" /> ${firing[name]} ${name}</span>`)}</span></div>
+      <div class="tile"><span class="label">verdicts owed and given</span><b>${coverage ? percent(coverage.ratio) : "–"}</b>
+        <span class="parts">${coverage && html`<span>${number(coverage.requests)} requests</span>${coverage.pending > 0 && html`<span>${coverage.pending} pending</span>`}${coverage.missing > 0 && html`<span class="bad">${coverage.missing} missing</span>`}`}</span></div>
+      <div class="tile"><span class="label">log time</span><b>${ledger?.log_time ? clock(ledger.log_time) : "–"}</b>
+        <span class="parts">${ledger && html`<span>${behind > 15 ? html`<span class="bad">${duration(behind)} ago</span>` : ledger.caught_up ? "all of the log is read" : `${ledger.lag} records to read`}</span>`}</span></div>
+    </div>`;
+  }
+}

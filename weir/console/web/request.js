@@ -1,0 +1,104 @@
+// One request in full: how it ended, every verdict, what it was part of; its text only where somebody asks for it.
+
+import { get, live, send } from "./api.js";
+import { Marked, Told, words } from "./text.js";
+import { duration, Fact, html, Id, Looker, Tag, Trouble } from "./ui.js";
+
+const EXPLAINED = ["toxicity", "injection"];
+
+export class RequestPane extends Looker {
+  constructor(props) {
+    super(props);
+    Object.assign(this.state, { text: null, told: null, reading: "", trouble: null });
+  }
+
+  componentDidMount() {
+    this._refresh();
+    live.addEventListener("change", this._news);
+  }
+
+  componentWillUnmount() {
+    live.removeEventListener("change", this._news);
+  }
+
+  _refresh = () => this.look(() => get(`/api/requests/${this.props.id}`));
+
+  /** Look again while verdicts or the end are on their way, when the live row of it has changed. */
+  _news = () => {
+    const row = live.requests.find((one) => one.request_id === this.props.id);
+    const { found } = this.state;
+    if (row && found && row !== this._seen && (found.pending.length || !found.end)) this._refresh();
+    this._seen = row;
+  };
+
+  _read = async (what) => {
+    this.setState({ reading: what, trouble: null });
+    try {
+      const { id } = this.props;
+      if (what === "text") this.setState({ text: await send("POST", `/api/requests/${id}/text`), reading: "" });
+      else this.setState({ told: await words(id), reading: "" });
+    } catch (trouble) {
+      this.setState({ trouble, reading: "" });
+    }
+  };
+
+  render({ id, go, stack }, { found, error, text, told, reading, trouble }) {
+    const explained = found?.verdicts.some((one) => one.flagged && EXPLAINED.includes(one.detector));
+    return html`<aside class="pane" aria-label="Request">
+      <div class="pane-head"><strong>Request</strong><code class="id">${id}</code>
+        <button class="plain close" aria-label="Close the request" onClick=${() => go("/live")}>✕</button></div>
+      <${Trouble} error=${error} onRetry=${this._refresh} />
+      ${found && html`<div class="pane-body">
+        <div class="actions">
+          ${stack?.trace && found.trace_id && html`<a class="button primary" aria-keyshortcuts="t" href=${stack.trace.replace("{trace_id}", found.trace_id)} target="_blank" rel="noreferrer">Open trace ↗<kbd aria-hidden="true">t</kbd></a>`}
+          <button disabled=${reading !== ""} onClick=${() => this._read("text")}>${reading === "text" ? "Reading" : "Show text"}</button>
+          ${explained && html`<button disabled=${reading !== ""} onClick=${() => this._read("words")}>${reading === "words" ? "Looking, perhaps half a minute" : "Which words"}</button>`}
+        </div>
+        <p class="quiet small">Showing a text is written down with your name in logs/access.log.</p>
+        <${Trouble} error=${trouble} />
+        ${found.gap && html`<div class="trouble">Not delivered: counted in a gap record of source ${found.gap.source}, because ${found.gap.reason}.</div>`}
+        <dl class="facts">
+          ${found.tenant && html`<${Fact} name="stream">${found.tenant} / ${found.model}</${Fact}>`}
+          ${ended(found.end)}
+          ${found.pending.length > 0 && html`<${Fact} name="owed, not given">${found.pending.join(", ")}</${Fact}>`}
+        </dl>
+        <section><h3>Verdicts</h3>
+          <table class="grid"><thead><tr><th scope="col">detector</th><th scope="col">side</th><th scope="col">says</th><th scope="col" class="right">score</th><th scope="col">where</th></tr></thead>
+            <tbody>${found.verdicts.map((one) => html`<tr><td>${one.detector} <small class="quiet">${one.version}</small></td><td>${one.side}</td>
+              <td>${one.flagged ? html`<${Tag} kind="flagged">${one.label}</${Tag}>` : one.label === "error" ? html`<${Tag} kind="error">error</${Tag}>` : html`<span class="quiet">${one.label}</span>`}${one.covered < 1 && html` <small class="quiet">saw ${Math.floor(one.covered * 100)} %</small>`}</td>
+              <td class="right num">${one.score.toFixed(3)}</td>
+              <td class="spans">${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${span.score.toFixed(2)}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>
+        </section>
+        ${told && told.map((one) => html`<${Told} told=${one} />`)}
+        ${text && html`<${Texts} text=${text.text} verdicts=${found.verdicts} />`}
+        <${Part} found=${found} go=${go} />
+      </div>`}
+    </aside>`;
+  }
+}
+
+function ended(end) {
+  if (!end) return html`<${Fact} name="end">not in the log yet</${Fact}>`;
+  return html`<${Fact} name="end"><span class=${end.status === "complete" ? "" : "bad"}>${end.status}</span>${end.finish_reason ? `, ${end.finish_reason}` : ""}</${Fact}>
+    <${Fact} name="took">${duration(end.latency_seconds)}${end.time_to_first_token_seconds !== null && end.time_to_first_token_seconds !== undefined ? `, first token after ${duration(end.time_to_first_token_seconds)}` : ""}</${Fact}>
+    <${Fact} name="tokens">${end.usage.prompt_tokens} + ${end.usage.completion_tokens}</${Fact}>`;
+}
+
+function Texts({ text, verdicts }) {
+  const of = (side) => verdicts.filter((one) => one.side === side && one.flagged).flatMap((one) => one.spans.map((span) => ({ ...span, title: `${one.detector}: ${span.type}` })));
+  const gone = html`<p class="quiet">The log no longer has it.</p>`;
+  return html`<section><h3>Prompt</h3>${text.prompt === null || text.prompt === undefined ? gone : html`<p class="text"><${Marked} text=${text.prompt} spans=${of("input")} /></p>`}
+    <h3>Answer</h3>${text.answer === null || text.answer === undefined ? gone : html`<p class="text"><${Marked} text=${text.answer} spans=${of("output")} /></p>`}</section>`;
+}
+
+function Part({ found, go }) {
+  if (!found.alert_ids.length && !found.retraining_ids.length) return null;
+  const follow = (path) => (event) => {
+    event.preventDefault();
+    go(path);
+  };
+  return html`<section><h3>It was part of</h3><ul class="plain-list">
+    ${found.alert_ids.map((id) => html`<li>alert <a href=${`/alerts/${id}?state=`} onClick=${follow(`/alerts/${id}?state=`)}><${Id} id=${id} /></a></li>`)}
+    ${found.retraining_ids.map((id) => html`<li>retraining <a href="/retraining" onClick=${follow("/retraining")}><${Id} id=${id} /></a></li>`)}
+  </ul></section>`;
+}

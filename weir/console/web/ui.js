@@ -1,0 +1,124 @@
+// Small parts that every view is made of.
+
+import { Component, h } from "./vendor/preact.mjs";
+import htm from "./vendor/htm.mjs";
+
+export const html = htm.bind(h);
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+
+export const clock = (seconds) => CLOCK.format(seconds * 1000);
+
+/** Clock time, with the day where it is not today. */
+export function moment(seconds) {
+  const date = new Date(seconds * 1000);
+  return date.toDateString() === new Date().toDateString() ? CLOCK.format(date) : `${DAY.format(date)} ${CLOCK.format(date)}`;
+}
+
+export const iso = (seconds) => new Date(seconds * 1000).toISOString();
+
+export function duration(seconds) {
+  const size = Math.max(seconds, 0);
+  if (size < 1) return `${Math.round(size * 1000)} ms`;
+  if (size < 10) return `${size.toFixed(1)} s`;
+  if (size < 120) return `${Math.round(size)} s`;
+  if (size < 7200) return `${Math.round(size / 60)} min`;
+  if (size < 172800) return `${Math.round(size / 3600)} h`;
+  return `${Math.round(size / 86400)} d`;
+}
+
+export function number(value) {
+  if (value === null || value === undefined) return "";
+  const size = Math.abs(value);
+  if (size >= 1e5) return value.toExponential(1).replace("e+", "e");
+  if (size >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en").replaceAll(",", "\u202f");
+  return size >= 1 ? value.toFixed(1) : value.toFixed(2);
+}
+
+export const percent = (share) => (share === 1 ? "100 %" : `${(Math.floor(share * 1000) / 10).toFixed(1)} %`);
+
+export const Time = ({ at, since = false }) =>
+  html`<time datetime=${iso(at)} title=${iso(at)}>${since ? `${duration(Date.now() / 1000 - at)} ago` : moment(at)}</time>`;
+
+export const short = (id) => id.replace(/^(al|rt|si)_/, "").slice(0, 8);
+
+export const Id = ({ id }) => html`<code class="id" title=${id}>${short(id)}</code>`;
+
+/** Severity and state as a glyph with a name: colour alone says nothing. */
+export function Mark({ severity, state }) {
+  const done = state === "resolved";
+  const name = done ? "resolved" : severity;
+  const glyph = { resolved: "✓", critical: "▲", warning: "●", info: "○" }[name] ?? "○";
+  return html`<span class="mark ${name}" role="img" aria-label=${done ? `resolved, was ${severity}` : severity} title=${name}>${glyph}</span>`;
+}
+
+export const Tag = ({ kind = "", children }) => html`<span class="tag ${kind}">${children}</span>`;
+
+export const stream = (one) => [one.tenant, one.model, one.side].filter(Boolean).join(" / ");
+
+/** What the detectors said of a request: what is flagged by name, the rest as a count. */
+export function Verdicts({ row }) {
+  const flagged = row.verdicts.filter((one) => one.flagged);
+  const errors = row.verdicts.filter((one) => !one.flagged && one.label === "error");
+  const rest = row.verdicts.length - flagged.length - errors.length;
+  return html`<span class="verdicts">
+    ${flagged.map((one) => html`<span class="tag flagged">${one.detector} <small>${one.side === "input" ? "in" : "out"}</small> ${one.score.toFixed(2)}</span>`)}
+    ${errors.map((one) => html`<span class="tag error">${one.detector} <small>${one.side === "input" ? "in" : "out"}</small> error</span>`)}
+    ${rest > 0 && html`<span class="quiet">${rest} ok</span>`}
+    ${row.pending.length > 0 && html`<span class="quiet pending">${row.pending.length} pending</span>`}
+  </span>`;
+}
+
+/** A link to the page of a trace, where there is one. */
+export function TraceLink({ template, id, label = "Open trace", primary = false }) {
+  if (!template || !id) return null;
+  const address = template.replace("{trace_id}", id);
+  return html`<a class=${primary ? "button primary trace" : "trace"} href=${address} target="_blank" rel="noreferrer">${label}<span aria-hidden="true"> ↗</span></a>`;
+}
+
+export const Fact = ({ name, children }) => html`<div class="fact"><dt>${name}</dt><dd>${children}</dd></div>`;
+
+export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
+
+export function Trouble({ error, onRetry }) {
+  if (!error) return null;
+  return html`<div class="trouble" role="alert">${error.message}${onRetry && html` <button onClick=${onRetry}>Try again</button>`}</div>`;
+}
+
+/** A view that looks something up: `load()` answers a promise, a later one overtakes an earlier. */
+export class Looker extends Component {
+  constructor(props) {
+    super(props);
+    this.state = { found: null, error: null, loading: true };
+    this._asked = 0;
+  }
+
+  look = async (load) => {
+    const asked = ++this._asked;
+    this.setState({ loading: true });
+    try {
+      const found = await load();
+      if (asked === this._asked) this.setState({ found, error: null, loading: false });
+    } catch (error) {
+      if (asked === this._asked && error.name !== "AbortError") this.setState({ error, loading: false });
+    }
+  };
+}
+
+/** Draws anew when the live state changed. */
+export class Listening extends Component {
+  constructor(props, source) {
+    super(props);
+    this._source = source;
+    this._changed = () => this.setState({});
+  }
+
+  componentDidMount() {
+    this._source.addEventListener("change", this._changed);
+  }
+
+  componentWillUnmount() {
+    this._source.removeEventListener("change", this._changed);
+  }
+}
