@@ -83,10 +83,13 @@ class Desk:
 
     async def until(self, what, path, check):
         deadline = time.monotonic() + 60
-        while not check(found := await self.get(path)):
+        while True:
+            answer = await self.client.get(path)
+            found = answer.json()
+            if answer.status_code == 200 and check(found):
+                return found
             assert time.monotonic() < deadline, f"{what}: {found}"
             await asyncio.sleep(0.05)
-        return found
 
     async def topic(self, name):
         """Return everything on a topic, as (partition, key, data)."""
