@@ -86,9 +86,16 @@ def test_the_same_trace_opens_in_mlflow(stack, traffic):
 
 def test_of_plain_traces_some_are_dropped_and_both_stores_have_the_same(stack, traffic):
     _, plain = traffic
-    decided = "otelcol_processor_tail_sampling_global_count_traces_sampled"
-    until("a decision on every trace", lambda: sum(query(stack, f"sum without() ({decided})").values()) > PLAIN, 300)
-    until("an empty queue", lambda: not any(query(stack, "otelcol_exporter_queue_size").values()), 300)
+    decided = "sum(otelcol_processor_tail_sampling_global_count_traces_sampled_total)"
+    until("a decision on every trace", lambda: sum(query(stack, decided).values()) > PLAIN, 300)
+    until(
+        "empty queues",
+        lambda: (
+            query(stack, "sum(otelcol_exporter_queue_size)")
+            and not sum(query(stack, "sum(otelcol_exporter_queue_size)").values())
+        ),
+        300,
+    )
     kept = {trace for trace in plain if jaeger_spans(stack, trace)}
     assert len(kept) < PLAIN
     until("the same in MLflow", lambda: {trace for trace in plain if mlflow_spans(stack, trace)} == kept, 300)

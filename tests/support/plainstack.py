@@ -177,6 +177,7 @@ class PlainStack:
         for here in found.values():
             if not here.suffix:
                 here.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _nest(found)
         return found
 
     def _copy_mounts(self, name: str) -> None:
@@ -201,7 +202,7 @@ class PlainStack:
         while True:
             if not check and process.poll() == 0:
                 return
-            if process.poll() is not None and not (check and process.poll() == 0):
+            if process.poll() is not None:
                 raise AssertionError(f"{name} ended with {process.poll()}: {self.log(name)[-3000:]}")
             if not check and "on-failure" not in self.services[name]["restart"]:
                 return  # nothing can be asked
@@ -241,3 +242,11 @@ class PlainStack:
             capture_output=True,
             check=True,
         )
+
+
+def _nest(paths: dict[str, Path]) -> None:
+    """Let a mount inside another one be found there: the spool in a component's home."""
+    for outer, there in paths.items():
+        for inner, here in paths.items():
+            if inner.startswith(f"{outer}/") and not (there / inner.removeprefix(f"{outer}/")).exists():
+                (there / inner.removeprefix(f"{outer}/")).symlink_to(here)
