@@ -13,7 +13,7 @@ from aiokafka.helpers import create_ssl_context
 from support.conventions import SpanSeen, departures
 from support.stack import until
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(2700)
 
 PARENT_SPAN = "b7ad6b7169203331"
 WANTED = {

@@ -72,7 +72,7 @@ class PlainStack:
         self._write_programs()
         self._make_secrets()
 
-    def up(self, *names: str, seconds: float = 600) -> None:
+    def up(self, *names: str, seconds: float = 1500) -> None:
         """Start services and what they depend on, each when that is healthy or has ended well; return when all are."""
         deadline = time.monotonic() + seconds
         for name in names:
