@@ -31,10 +31,10 @@ KINDS = {"server": "SERVER", "client": "CLIENT", "producer": "PRODUCER", "consum
 
 
 @pytest.fixture(scope="session")
-def traffic(stack):
+def traffic(stack, endpoint):
     """Ask with personal data once, then without, each in a trace of the client's own; return the trace ids."""
     key = stack.path("serving", "/var/lib/weir/api-key").read_text().strip()
-    with httpx.Client(base_url=stack.url("serving", 8000), timeout=300, trust_env=False) as client:
+    with httpx.Client(base_url=endpoint, timeout=300, trust_env=False) as client:
 
         def ask(text):
             trace = uuid.uuid4().hex
