@@ -50,7 +50,7 @@ def test_ten_thousand_alerts_are_scrolled_to_the_end(browser, tmp_path):
         assert page.locator(".row[aria-selected=true]").get_attribute("aria-posinset") == str(ALERTS - 60)
         page.keyboard.press("/")
         page.keyboard.type("number 9876")
-        page.wait_for_function("document.querySelectorAll('.row').length === 1")
+        look.until("document.querySelectorAll('.row').length === 1")
     maker.close()
 
 
@@ -85,7 +85,7 @@ def test_two_hundred_events_a_second_flow_by(browser, tmp_path):
             thread.join()
         print(f"{len(sent) * 2 / figures['seconds']:.0f} events/s were written")
         last = f"p{sent[-1]:06d}"
-        page.wait_for_function(f"document.querySelector('.row .id').title === '{last}'")
+        look.until(f"document.querySelector('.row .id').title === '{last}'")
         assert rows(page) < DRAWN
         page.keyboard.press("p")
         assert page.locator("[aria-keyshortcuts=p]").get_attribute("aria-pressed") == "true"

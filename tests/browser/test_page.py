@@ -138,9 +138,9 @@ def test_dark_is_the_systems_until_it_is_chosen(browser, served):
         bright, dim = light.page.evaluate(ground), dark.page.evaluate(ground)
         assert bright != dim
         light.page.keyboard.press("d")
-        light.page.wait_for_function(f"{ground} === '{dim}'")
+        light.until(f"{ground} === '{dim}'")
         light.page.reload()
-        light.page.wait_for_function(f"{ground} === '{dim}'")
+        light.until(f"{ground} === '{dim}'")
 
 
 def test_an_alert_of_drift_shows_its_windows_and_what_changed(look):

@@ -21,13 +21,13 @@ const typing = (target) => target instanceof HTMLElement && (target.isContentEdi
 
 /** Call `actions[name]` for keys; `go(path)` for g and a letter. Returns what takes the listener away. */
 export function listen({ go, actions }) {
-  let waiting = 0;
+  let waiting = -Infinity;
   const onKey = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") return void actions.escape(event);
     if (typing(event.target) || document.querySelector("dialog[open]")) return;
     const following = performance.now() - waiting < WAIT_MS;
-    waiting = 0;
+    waiting = -Infinity;
     if (following && GO[event.key]) {
       event.preventDefault();
       return void go(GO[event.key]);
