@@ -163,6 +163,20 @@ def test_what_is_late_is_late_after_a_restart():
     what_was_late_before_a_restart_comes_after_it()
 
 
+def test_log_time_that_was_not_told_yet_makes_late_too():
+    """Found by hypothesis: watch tells log time once a second of it, so a bucket may be over before that is told."""
+    watch = Watch()
+    try:
+        watch.begin(1)
+        watch.tick(1.5)
+        watch.event(ahead=0.0, side="input", tenant="beta", length=1)
+        watch.tick(0.5)
+        watch.late(1.0)
+        watch.go_on(1.0)
+    finally:
+        watch.teardown()
+
+
 @pytest.mark.parametrize("mutation", ["closed-bucket check off", "commit cap off"])
 def test_it_sees_a_broken_promise(mutation):
     options = settings(

@@ -25,6 +25,8 @@ __all__ = ["Commits"]
 
 _OWN = "_weir"
 _HEADER = "__weir.errors."
+#: Watch tells how far log time has come once a second of it, so that it may be so much further than what was told.
+_TOLD_EVERY_SECONDS = 1.0
 
 
 class Commits:
@@ -85,7 +87,8 @@ class Commits:
         value = self._record.table("streams", number).get(stream_key(signal.tenant, signal.model, signal.side).encode())
         if value is not None and decode_stream(value).last_closed >= bucket:
             return True
-        return bucket < int(self._watermarks.get(number, 0.0) // BUCKET_SECONDS)
+        furthest = self._watermarks.get(number, 0.0) + _TOLD_EVERY_SECONDS
+        return bucket < int(furthest // BUCKET_SECONDS)
 
     def _finding(self, read: Read) -> bool:
         assert read.event is not None
