@@ -86,7 +86,7 @@ def test_the_same_trace_opens_in_mlflow(stack, traffic):
 
 def test_of_plain_traces_some_are_dropped_and_both_stores_have_the_same(stack, traffic):
     _, plain = traffic
-    decided = "sum(otelcol_processor_tail_sampling_global_count_traces_sampled_total)"
+    decided = "sum(otelcol_processor_tail_sampling_global_count_traces_sampled)"
     until("a decision on every trace", lambda: sum(query(stack, decided).values()) > PLAIN, 300)
     until(
         "empty queues",
