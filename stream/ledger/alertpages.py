@@ -22,6 +22,7 @@ __all__ = [
     "changes_of",
     "firing_counts",
     "retraining_page",
+    "review_count",
     "reviews_of",
 ]
 
@@ -176,6 +177,12 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alert_ids: Iterable[str]) -
     for said in found.values():
         said.sort(key=lambda review: review.at)
     return found
+
+
+def review_count(shards: Iterable[sqlite3.Connection]) -> int:
+    """Return how often an alert was judged."""
+    query = "SELECT count(*) FROM feedback WHERE alert_id <> ''"
+    return sum(int(database.execute(query).fetchone()[0]) for database in shards)
 
 
 def alert_of(database: sqlite3.Connection, alert_id: str) -> AlertRecord | None:

@@ -80,6 +80,8 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
         Requests and flagged verdicts in each of the last 60 s of log time.
     firing
         {severity: alerts that fire}.
+    reviews, silences
+        How often an alert was judged, and {silence id: its end} of what holds now: no change of an alert tells of these.
     """
 
     born: str
@@ -90,6 +92,8 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     rate: list[int]
     flagged: list[int]
     firing: dict[str, int]
+    reviews: int
+    silences: dict[str, float]
 
 
 class LedgerPages:
@@ -183,6 +187,8 @@ class LedgerPages:
                 rate=rate,
                 flagged=flagged,
                 firing=alertpages.firing_counts(decisions),
+                reviews=alertpages.review_count(shards),
+                silences={one.silence_id: one.until for one in silences.active(now)},
             )
 
         return self._ask(question, None)

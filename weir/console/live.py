@@ -105,6 +105,7 @@ class Live:
                 else None,
                 "traffic": {"requests": news.rate, "flagged": news.flagged},
                 "firing": news.firing,
+                "said": {"reviews": news.reviews, "silences": news.silences},
                 "coverage": self._covered(),
             },
         )

@@ -6,6 +6,7 @@ import pytest
 from support.console_page import served_console
 
 from stream.ledger.pages import LedgerPages
+from stream.wire import Event, Feedback, SilenceRecord
 from weir.console import live
 from weir.console.access import ensure_token
 from weir.console.live import Live
@@ -34,6 +35,26 @@ def test_a_listener_is_told_all_once_and_then_what_differs(ledger, told):
     later = told()
     assert len(later["alerts"]) == 3
     assert "requests" not in later
+
+
+def test_a_listener_is_told_that_an_alert_was_judged_and_what_is_silenced(ledger, told):
+    now = time.time()
+    ledger.beat(now)
+    assert told()["said"] == {"reviews": 0, "silences": {}}
+    judged = Feedback(request_id="r1", tenant="acme", principal="console:ann", label="right", alert_id="al_1")
+    muted = {"silence_id": "si_1", "alert_id": "al_1", "at": now - 1, "by": "ann", "tenant": "acme"}
+    muted |= {"model": "m", "side": "input", "detector": "pii"}
+    for name, partition, data in [
+        ("weir.feedback", 0, judged),
+        ("weir.alerts", 0, SilenceRecord(**muted, until=now + 600)),
+        ("weir.alerts", 0, SilenceRecord(**muted, until=now - 1)),
+    ]:
+        event = Event(id=str(data), source="s", type=data.event_type, time=now, data=data)
+        ledger.book.apply([ledger.log.records(name, event, partition=partition)])
+        said = told()["said"]
+        assert said["reviews"] == 1
+        assert said["silences"] == ({"si_1": now + 600} if getattr(data, "until", 0) > now else {})
+    assert told() == {}
 
 
 def test_what_a_listener_is_told_at_once_is_bounded(ledger, told):

@@ -20,11 +20,13 @@ export class AlertPane extends Looker {
 
   componentDidMount() {
     live.addEventListener("alerts", this._news);
+    live.addEventListener("said", this._refresh);
     this._refresh();
   }
 
   componentWillUnmount() {
     live.removeEventListener("alerts", this._news);
+    live.removeEventListener("said", this._refresh);
   }
 
   _refresh = () => this.look(() => get(`/api/alerts/${this.props.id}`));

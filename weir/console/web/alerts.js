@@ -33,11 +33,13 @@ export class AlertsView extends Component {
 
   componentDidMount() {
     live.addEventListener("alerts", this._news);
+    live.addEventListener("said", this._said);
     this._load();
   }
 
   componentWillUnmount() {
     live.removeEventListener("alerts", this._news);
+    live.removeEventListener("said", this._said);
     clearTimeout(this._typing);
   }
 
@@ -74,6 +76,15 @@ export class AlertsView extends Component {
       const added = detail.filter((row) => !known.has(row.alert_id) && this._passes(row));
       return { alerts: added.concat(kept).sort((a, b) => b.opened_at - a.opened_at || (a.alert_id < b.alert_id ? 1 : -1)) };
     });
+  };
+
+  /** What was judged or silenced is not told one by one: take the newest rows as they stand now, and leave the rest of a long list alone. */
+  _said = async () => {
+    try {
+      this._news({ detail: (await get("/api/alerts", { ...this._filter(), limit: PAGE })).alerts });
+    } catch {
+      // The next word of it comes with the next look; the side bar says where the console is away.
+    }
   };
 
   _passes(row) {

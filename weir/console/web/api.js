@@ -33,7 +33,10 @@ export async function send(method, path, body = {}) {
 
 const KEPT = 100;
 
-/** What the server tells of the stack; listeners are called once a frame at most, whatever came in between. */
+/**
+ * What the server tells of the stack. Listeners of "change" are called once a frame at most, whatever came in between; of "alerts" with those
+ * that changed; of "said" when an alert was judged or a silence was made, ended or ran out, here or elsewhere, and the ledger has it.
+ */
 class Live extends EventTarget {
   constructor() {
     super();
@@ -68,6 +71,7 @@ class Live extends EventTarget {
     if (state.requests) this.requests = merged(this.requests, state.requests);
     if (state.alerts?.length) this.dispatchEvent(new CustomEvent("alerts", { detail: state.alerts }));
     if (state.alerts_anew) this.dispatchEvent(new CustomEvent("alerts", { detail: null }));
+    if (state.said) this.dispatchEvent(new Event("said"));
     for (const name of ["traffic", "firing", "coverage", "ledger"]) if (name in state) this[name] = state[name];
     this._set({});
   }

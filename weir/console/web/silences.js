@@ -1,16 +1,18 @@
 // Silences that hold: what is muted, until when, by whom and why; each can be ended here. One is made from an alert.
 
-import { get, send } from "./api.js";
+import { get, live, send } from "./api.js";
 import { duration, Empty, html, Id, Looker, Time, Trouble } from "./ui.js";
 
 export class SilencesView extends Looker {
   componentDidMount() {
     this._refresh();
+    live.addEventListener("said", this._refresh);
     this._timer = setInterval(this._refresh, 5_000);
   }
 
   componentWillUnmount() {
     clearInterval(this._timer);
+    live.removeEventListener("said", this._refresh);
   }
 
   _refresh = () => this.look(async () => (await get("/api/silences")).silences);
