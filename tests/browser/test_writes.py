@@ -131,6 +131,7 @@ def test_a_silence_is_filled_in_sent_shown_and_ended(operator):
     *_, (_partition, _key, ended) = operator.read("alerts", SilenceRecord)
     assert ended.until == ended.at
     page = operator.go("/alerts/al_1", ".pane h2")
+    page.wait_for_selector(".row[aria-selected=true]")
     page.wait_for_selector(":text-is('silenced')", state="detached")
 
 

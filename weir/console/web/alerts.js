@@ -78,10 +78,12 @@ export class AlertsView extends Component {
     });
   };
 
-  /** What was judged or silenced is not told one by one: take the newest rows as they stand now, and leave the rest of a long list alone. */
+  /** What was judged or silenced is not told one by one: look at the newest rows, and change those that are shown; none comes back that was judged meanwhile. */
   _said = async () => {
     try {
-      this._news({ detail: (await get("/api/alerts", { ...this._filter(), limit: PAGE })).alerts });
+      const { alerts } = await get("/api/alerts", { ...this._filter(), limit: PAGE });
+      const shown = new Set(this.state.alerts?.map((row) => row.alert_id));
+      this._news({ detail: alerts.filter((row) => shown.has(row.alert_id)) });
     } catch {
       // The next word of it comes with the next look; the side bar says where the console is away.
     }
