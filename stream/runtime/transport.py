@@ -157,6 +157,15 @@ class Producer(driver.Producer):
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all"}
 
+    async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
+        """Send, `topic` being among those whose leaders are asked for from now on.
+
+        aiokafka asks for all topics until it meets one that it does not know, and from then on for that one alone (a changelog that
+        was made after the producer started): what was under way to another had no leader, and waited 30 s for its batch to expire.
+        """
+        self._ensure_producer().client.add_topic(topic)
+        return await super().send(topic, *args, **kwargs)
+
 
 class Transport(driver.Transport):
     """The transport of every Weir app, set on ``app.transport`` and ``app.producer_transport``."""

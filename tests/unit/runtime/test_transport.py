@@ -139,3 +139,24 @@ async def test_a_changelog_has_as_many_copies_as_the_other_topics(consumer, monk
     client = SimpleNamespace(cluster=SimpleNamespace(brokers=lambda: set(range(brokers))))
     await consumer.transport._create_topic(consumer, client, "changelog", 4, 1, compacting=True)
     made.assert_awaited_once_with(consumer, client, "changelog", 4, wanted, compacting=True)
+
+
+async def test_the_leaders_of_every_topic_that_is_written_to_are_asked_for(tmp_path):
+    app = create_base_app("x", KafkaSettings(bootstrap_servers="127.0.0.1:1"), data_dir=tmp_path)
+    app.loop = asyncio.get_running_loop()
+    did = []
+
+    class Client:
+        def add_topic(self, topic):
+            did.append(("asks for", topic))
+
+    class Kafka:
+        client = Client()
+
+        async def send(self, topic, value, **kwargs):
+            did.append(("sends to", topic))
+
+    app.producer._producer = Kafka()
+    for topic in ("alerts", "changelog"):
+        await app.producer.send(topic, b"k", b"v", 0, None, [])
+    assert did == [("asks for", "alerts"), ("sends to", "alerts"), ("asks for", "changelog"), ("sends to", "changelog")]
