@@ -5,6 +5,7 @@ import base64
 import binascii
 import contextlib
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -99,7 +100,10 @@ class Intake:
         """Record the halves that waited too long, once a second until `stop`."""
         while not stop.is_set():
             async with self._turn:
-                await self._desk.settle()
+                try:
+                    await self._desk.settle()
+                except sqlite3.OperationalError as error:  # a full disk: what is held stays, and is looked at again
+                    _LOG.warning("halves that waited too long cannot be recorded yet: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _SETTLE_SECONDS)
 
@@ -114,9 +118,10 @@ class Intake:
             raise ApiError(405, f"{path} takes POST; send that.", code="method_not_allowed", headers={"allow": "POST"})
         headers = headers_of(scope)
         principal = self._authenticate(headers)
-        body = await self._body(receive, headers)
         name, read = self._routes[path]
-        tally = await self._take(name, _items(read, headers, body, principal))
+        with self._place():
+            body = await self._body(receive, headers)
+            tally = await self._take(name, _items(read, headers, body, principal))
         status = 422 if tally.refused else 200
         await reply.json(_summary(tally), status)
 
@@ -133,12 +138,20 @@ class Intake:
             )
         return principal
 
-    async def _body(self, receive: Receive, headers: Headers) -> bytes:
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """Hold one of the places for bodies, from its first byte until its last item is taken; ApiError 503 where there is none."""
         if self._bodies >= _MOST_BODIES:
             raise unavailable(
-                f"{self._bodies} bodies are being read, the most at once; try again in a second.", code="queue_full"
+                f"{self._bodies} bodies are being taken, the most at once; try again in a second.", code="queue_full"
             )
         self._bodies += 1
+        try:
+            yield
+        finally:
+            self._bodies -= 1
+
+    async def _body(self, receive: Receive, headers: Headers) -> bytes:
         try:
             async with asyncio.timeout(_BODY_SECONDS):
                 return await read_body(receive, headers, self._settings.max_body_bytes)
@@ -149,8 +162,6 @@ class Intake:
                 code="request_timeout",
                 headers={"connection": "close"},
             ) from None
-        finally:
-            self._bodies -= 1
 
     async def _take(self, name: str, items: Iterator[Callable[[], Told]]) -> _Tally:
         """Take every item that can be read; raises ApiError 503 where the disk takes no more."""
@@ -158,11 +169,11 @@ class Intake:
         async with self._turn:
             for index, read in enumerate(items):
                 try:
-                    fresh = await self._desk.take(read())
+                    fresh = await self._desk.take(_read(read))
                 except Unreadable as error:
                     tally.refused.append(_Refused(index, str(error)))
                     self._items.labels(name, "refused").inc()
-                except (CaptureError, HeldFull) as full:
+                except (CaptureError, HeldFull, sqlite3.OperationalError) as full:
                     raise unavailable(
                         f"Weir cannot keep it now: {full}", code="spool_full", retry_after_seconds=_RETRY_AFTER_SECONDS
                     ) from None
@@ -184,6 +195,16 @@ def _items(
         yield from read(headers, body, principal)
     except Unreadable as error:
         raise invalid(f"The body cannot be read: {error}.", code="unreadable") from None
+    except RecursionError:
+        raise invalid("The body cannot be read: it is nested too deep.", code="unreadable") from None
+
+
+def _read(item: Callable[[], Told]) -> Told:
+    """Read an item; whatever its values do to the reader, it is that item which cannot be read, and its neighbours are taken."""
+    try:
+        return item()
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise Unreadable(f"a value in it is out of every range or nested too deep ({type(error).__name__})") from None
 
 
 def _read_litellm(headers: Headers, body: bytes, principal: Principal) -> Iterator[Callable[[], Told]]:

@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS held (identity TEXT, half TEXT, told BLOB NOT NULL, a
 CREATE INDEX IF NOT EXISTS held_at ON held (at);
 CREATE INDEX IF NOT EXISTS done_at ON done (at);
 """
+#: The year 2096: OTLP holds a span's nanoseconds in 64 bits, and one that does not fit costs its whole batch.
+_LATEST_SECONDS = 4e9
 _TOLD = msgspec.json.Decoder(Told)
 
 
@@ -162,9 +164,10 @@ class Desk:
         await self._recorder.request(request, traceparent=traceparent)
         await self._recorder.end(response, traceparent=traceparent)
         self._database.execute("BEGIN IMMEDIATE").close()
-        self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (told.identity, time.time()))
-        self._held -= len(self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (told.identity,)))
-        self._database.execute("COMMIT").close()
+        with self._database:  # commits; rolls back what failed, so that the next one can begin
+            self._rows("INSERT OR IGNORE INTO done VALUES (?, ?)", (told.identity, time.time()))
+            gone = self._rows("DELETE FROM held WHERE identity = ? RETURNING 1", (told.identity,))
+        self._held -= len(gone)
 
     def _span(self, told: Told, request: RequestRecord) -> str:
         """Give the exchange its span, at the times that were told; return its ``traceparent``."""
@@ -194,5 +197,5 @@ class Desk:
 
 
 def _nanoseconds(at: float) -> int | None:
-    """Return a span's time, exact to the microsecond; None where nobody said when."""
-    return round(at * 1_000_000) * 1_000 if at else None
+    """Return a span's time, exact to the microsecond; None where nobody said when, or said what no clock of ours shows."""
+    return round(at * 1_000_000) * 1_000 if 0 < at < _LATEST_SECONDS else None

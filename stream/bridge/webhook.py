@@ -71,6 +71,7 @@ class Webhook:
         self._metrics = metrics
         self._health = health
         self._waiting = f"waiting for webhook {name}"
+        self._kafka_away = f"waiting for Kafka, to tell webhook {name}"
         self._back_off = BackOff(0.5, 60.0)
 
     async def run(self, reader: BoardReader, stop: asyncio.Event) -> None:
@@ -83,6 +84,7 @@ class Webhook:
                 await self._session(reader, stop)
             except KAFKA_TROUBLE as error:
                 self._metrics.reading.labels(self._name).set(0)
+                self._health[self._kafka_away] = f"{type(error).__name__}; is it up, and may this user use the group?"
                 _LOG.info("webhook %s: Kafka does not answer (%s); trying on", self._name, type(error).__name__)
                 await pause(stop, 1.0)
 
@@ -92,6 +94,7 @@ class Webhook:
             consumer.assign(partitions)
             await self._place(consumer, partitions)
             self._metrics.reading.labels(self._name).set(1)
+            self._health.pop(self._kafka_away, None)
             commit_at = time.monotonic() + _RECOMMIT_SECONDS
             while not stop.is_set():
                 batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=100)

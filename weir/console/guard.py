@@ -35,6 +35,8 @@ A link works once; the session that it begins lasts seven days.</p></html>"""
 #: A page elsewhere led here, so that the browser kept the cookie back (SameSite=Strict): one step from our own page brings it.
 _STEP = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Weir console</title><link rel="icon" href="data:,">
 <meta http-equiv="refresh" content="0"><p><a href="">Go on</a></p></html>"""
+#: What a program with the secret is called; a session has a name of its own.
+PROGRAM = "token"
 
 
 class Guard:
@@ -76,9 +78,10 @@ class Guard:
         token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if token and scope["method"] == "GET" and scope["path"] in _HOME:
             return self._signed_in(token)
-        if not self._who(headers):
+        who = self._who(headers)
+        if not who:
             return _stranger(scope, headers)
-        if scope["method"] not in _READS and not headers.get("authorization"):
+        if scope["method"] not in _READS and who != PROGRAM:  # no other site makes a browser send the token
             return _foreign(headers)
         return None
 
@@ -99,7 +102,7 @@ class Guard:
         """Return the session's name, ``token`` for a program with the secret, "" for a stranger."""
         kind, _space, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._access.bearer(token.strip()):
-            return "token"
+            return PROGRAM
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
         except CookieError:

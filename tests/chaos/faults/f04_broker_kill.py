@@ -26,7 +26,7 @@ class BrokerKill(Fault):
     mutation: ClassVar[str] = "sends-forgotten"
     breaks: ClassVar[tuple[str, ...]] = ("I4",)
     bound_seconds: ClassVar[float] = 90.0
-    #: Few slow prompts: at the usual 2 % they bound score to some 260 events/s, and the long outage leaves 48,000.
+    #: Few slow prompts: with the usual 2 % score took 250 to 280 events/s, and the long outage leaves 48,000 for its round's 150 s.
     options: ClassVar[WorldOptions] = WorldOptions(rate=40.0, slow_share=0.002)
 
     def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:

@@ -91,3 +91,14 @@ def test_the_shipper_lies_beside_the_gateways_on_a_volume_that_outlives_the_pod(
         "claimName": "weir-spool"
     }
     assert service["spec"]["upgradeStrategy"] == {"type": "None"}, "a second head could not have the volume"
+
+
+def test_the_scaler_is_told_its_user():
+    """KEDA's Kafka scaler reads the name from its authentication alone."""
+    objects = rendered("cpu")
+    (found,) = (one["spec"] for one in objects if one["kind"] == "TriggerAuthentication")
+    (named,) = (ref for ref in found["configMapTargetRef"] if ref["parameter"] == "username")
+    (held,) = (o for o in objects if o["kind"] == "ConfigMap" and o["metadata"]["name"] == named["name"])
+    users = {one["metadata"]["name"] for one in objects if one["kind"] == "KafkaUser"}
+    assert held["data"][named["key"]] in users
+    assert {ref["name"] for ref in found["secretTargetRef"] if ref["parameter"] == "password"} <= users

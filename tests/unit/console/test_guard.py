@@ -80,6 +80,8 @@ async def test_a_step_from_elsewhere_gets_the_own_page_first_so_that_the_browser
         {"sec-fetch-site": "same-site"},
         {"content-type": "text/plain"},
         {"content-type": "application/x-www-form-urlencoded"},
+        {"origin": "http://127.0.0.1:5000", "authorization": "Basic eDp5"},
+        {"content-type": "text/plain", "authorization": "Bearer wrong"},
     ],
 )
 async def test_a_change_from_another_page_of_this_host_is_refused(page, changed):

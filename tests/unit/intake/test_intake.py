@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import sqlite3
 
 import pytest
 from support.gateway import KEY
@@ -101,6 +102,62 @@ async def test_what_can_be_read_is_taken_whatever_its_neighbours_are(tmp_path):
         assert "2 of the items cannot be read, the first at index 0: status is neither" in body["error"]["message"]
         assert running.count("weir_intake_items_total", format="litellm", outcome="refused") == 2
         running.only()
+
+
+def deep(levels):
+    return json.loads("[" * levels + "1" + "]" * levels)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"messages": [{"role": "user", "content": deep(490)}]},
+        {"error_information": {"error_code": "\u00b2"}, "status": "failure"},
+        {"error_information": {"error_code": "9" * 5_000}, "status": "failure"},
+        {"startTime": 1e303},
+        {"startTime": 1e18, "endTime": 1e18},
+    ],
+    ids=["nested", "a superscript", "5,000 digits", "a time beyond floats", "a time beyond clocks"],
+)
+async def test_a_strange_item_takes_no_other_along(tmp_path, bad):
+    async with intake(tmp_path / "home") as running:
+        batch = [litellm_payload(id="before"), litellm_payload(id="strange", **bad), litellm_payload(id="after")]
+        answer = await running.sent("/intake/litellm", json=batch)
+        body = answer.json()
+        assert answer.status_code in (200, 422), body
+        assert body["accepted"] + body.get("refused", 0) == 3
+        assert body["accepted"] >= 2
+        for span in running.exporter.get_finished_spans():
+            assert 0 < span.start_time < 2**63
+
+
+async def test_a_disk_that_fails_under_the_desk_is_503_and_the_next_try_goes_through(tmp_path, monkeypatch):
+    async with intake(tmp_path / "home") as running:
+        rows = running.desk._rows
+
+        def full(query, values=()):
+            if query.startswith("INSERT OR IGNORE INTO done"):
+                raise sqlite3.OperationalError("database or disk is full")
+            return rows(query, values)
+
+        monkeypatch.setattr(running.desk, "_rows", full)
+        answer = await running.sent("/intake/litellm", json=[litellm_payload()])
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        monkeypatch.setattr(running.desk, "_rows", rows)
+        assert (await running.sent("/intake/litellm", json=[litellm_payload()])).json()["accepted"] == 1
+
+
+async def test_bodies_that_wait_for_their_turn_are_bounded_too(tmp_path):
+    async with intake(tmp_path / "home") as running:
+        async with running.app._turn:
+            sent = [
+                asyncio.create_task(running.sent("/intake/litellm", json=[litellm_payload(id=f"l{number}")]))
+                for number in range(12)
+            ]
+            async with asyncio.timeout(10):
+                while sum(task.done() for task in sent) < 4:  # noqa: ASYNC110 - an answer has no event
+                    await asyncio.sleep(0.01)
+        assert sorted(answer.status_code for answer in await asyncio.gather(*sent)) == [200] * 8 + [503] * 4
 
 
 async def test_a_full_spool_refuses_and_takes_the_rest_when_it_is_sent_again(tmp_path):
