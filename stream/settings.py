@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from stream.address import Link, Servers, Target
 from stream.bridge.signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
@@ -44,7 +45,7 @@ class Section(BaseModel):
 class KafkaSettings(Section):
     """``[kafka]``: which Kafka, and how the topics are laid out."""
 
-    bootstrap_servers: str = Field("", description="host:port[,host:port]; empty starts a local broker")
+    bootstrap_servers: Servers = Field("", description="host:port[,host:port]; empty starts a local broker")
     broker: Literal["auto", "apache", "embedded"] = Field(
         "auto", description="which local broker to start when none is given"
     )
@@ -215,7 +216,7 @@ class LedgerSettings(Section):
 class WebhookSettings(Section):
     """``[bridge.webhooks.NAME]``: who is told of alerts, and of which."""
 
-    url: str = Field(description="where alerts are posted to", pattern=r"^https?://\S+$")
+    url: Target = Field(description="where alerts are posted to; user:password@ in it are sent and never shown")
     secret: SecretStr = Field(description="whsec_ and base64: the key of the signatures (Standard Webhooks)")
     tenants: str = Field("*", description="tenant, or pattern of tenants, whose alerts it is told")
     severity: Literal["info", "warning", "critical"] = Field("warning", description="the least that it is told")
@@ -230,15 +231,15 @@ class WebhookSettings(Section):
 class BridgeSettings(Section):
     """``[bridge]``: who else is told of alerts. Runs where an Alertmanager or a webhook is named."""
 
-    alertmanagers: tuple[Annotated[str, Field(pattern=r"^https?://\S+$")], ...] = Field(
-        (), description="base addresses of Alertmanagers; every one is told"
+    alertmanagers: tuple[Target, ...] = Field(
+        (), description="base addresses of Alertmanagers, each told all; user:password@ in one are sent and never shown"
     )
     resend_seconds: Annotated[float, Field(ge=30, le=180)] = Field(
         60, description="between two posts of what goes on firing; without four of them it ends there"
     )
     service: str = Field("weir", description="label `service`: tells stacks apart at one Alertmanager", min_length=1)
-    runbook_url: str = Field("docs/runbook.md", description="where docs/runbook.md can be read")
-    trace_url: str = Field(
+    runbook_url: Link = Field("docs/runbook.md", description="where docs/runbook.md can be read")
+    trace_url: Link = Field(
         "", description="address of a trace, with {trace_id}; empty: the local MLflow, where it runs"
     )
     webhooks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")], WebhookSettings] = Field(

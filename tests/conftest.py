@@ -62,6 +62,12 @@ def chromium_path() -> str:
 
 
 @pytest.fixture(scope="session")
+def apache() -> None:
+    """Apache Kafka's jars can be had."""
+    _require_apache()
+
+
+@pytest.fixture(scope="session")
 def apache_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """Apache Kafka, one node; leave it running, and use topics of your own."""
     _require_apache()

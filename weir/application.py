@@ -61,5 +61,10 @@ def build(args: ClusterArgs) -> Any:
     del args
     settings = load_settings().settings
     return build_application(
-        application_args(settings, TraceSettings(endpoint=settings.trace.endpoint, ratio=settings.trace.ratio))
+        application_args(
+            settings,
+            TraceSettings(
+                endpoint=settings.trace.endpoint, headers=settings.trace.endpoint.headers, ratio=settings.trace.ratio
+            ),
+        )
     )

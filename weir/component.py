@@ -58,8 +58,7 @@ class Process(msgspec.Struct, kw_only=True):
 
 def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
     """Return where spans go: the configured endpoint, else the local MLflow, else nowhere."""
-    endpoint = settings.trace.endpoint
-    headers = {}
+    endpoint, headers = str(settings.trace.endpoint), settings.trace.endpoint.headers
     if not endpoint and settings.mlflow.enabled:
         endpoint = f"http://127.0.0.1:{ports['mlflow']}/v1/traces"
         headers = {"x-mlflow-experiment-id": settings.mlflow.experiment}

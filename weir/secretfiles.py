@@ -5,7 +5,6 @@ What a variable holds is seen by whoever may list processes or inspect a contain
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from weir.errors import SettingsError
 
@@ -21,24 +20,20 @@ def files_of(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {name.removeprefix(prefix).removesuffix(SUFFIX).lower().replace("__", "."): name for name in names}
 
 
-def read_files(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
-    """Return the values of those files as nested tables; a line's end at the end of a file is no part of its value.
+def read_files(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Return {variable that would hold it: value} of those files; a line's end at the end of a file is no part of its value.
 
     Raises
     ------
     SettingsError
         A file cannot be read, or the same key is set by a variable of its own too.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, str] = {}
     for key, name in files_of(environment, prefix).items():
         direct = name.removesuffix(SUFFIX)
         if direct in environment:
             raise SettingsError(f"{key} is set by {direct} and by {name}; unset one of them")
-        *sections, last = key.split(".")
-        table = values
-        for section in sections:
-            table = table.setdefault(section, {})
-        table[last] = _read(name, environment[name])
+        values[direct] = _read(name, environment[name])
     return values
 
 

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream.address import Address, Link
+
 __all__ = ["ConsoleSection", "MetricsSection", "MlflowSection", "SentinelSection", "TraceSection"]
 
 
@@ -12,9 +14,12 @@ class TraceSection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    endpoint: str = Field("", description="OTLP/HTTP traces URL; empty: the local MLflow, where it runs")
+    endpoint: Address = Field(
+        Address(""),
+        description="OTLP/HTTP traces URL, user:password@ in it are sent and never shown; empty: the local MLflow, where it runs",
+    )
     ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are kept")
-    view: str = Field(
+    view: Link = Field(
         "",
         description="page of a trace, {trace_id} in its place (http://127.0.0.1:16686/trace/{trace_id}); empty: the local MLflow's",
         pattern=r"^$|^https?://\S*\{trace_id\}\S*$",

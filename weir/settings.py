@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import SettingsError as SourceError
 
 from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
+from stream.address import redacted
 from stream.settings import (
     BridgeSettings,
     DetectorSettings,
@@ -34,7 +35,6 @@ from stream.settings import (
     ScoreSettings,
     TenantSettings,
     WatchSettings,
-    overlay,
     tenant_settings,
 )
 from stream.wire import OWN_TENANT
@@ -122,12 +122,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, which arrives as init arguments, as do the values of files that variables name."""
+        """Let the environment, and the files that its variables name, win over the file, which arrives as init arguments."""
         del settings_cls, dotenv_settings, file_secret_settings
         if isinstance(env_settings, EnvSettingsSource):
             ending = SUFFIX.lower()  # the source's names are
-            own = env_settings.env_vars.items()
-            env_settings.env_vars = {name: value for name, value in own if not name.endswith(ending)}
+            own = {name: value for name, value in env_settings.env_vars.items() if not name.endswith(ending)}
+            files = read_files(os.environ, _PREFIX)
+            env_settings.env_vars = own | {name.lower(): value for name, value in files.items()}
         return (env_settings, init_settings)
 
 
@@ -167,14 +168,14 @@ def load_settings() -> Loaded:
     path = _config_path()
     values = _read(path) if path else {}
     _refuse_unknown_environment()
-    values = overlay(values, read_files(os.environ, _PREFIX))
     try:
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError(_explain(error, path)) from None
     except SourceError as error:
         raise SettingsError(f"{error}: give it as JSON, or one key at a time as WEIR_<SECTION>__<KEY>") from None
-    home = Path(os.environ.get("WEIR_HOME") or values.get("home") or ".weir")
+    named = os.environ.get("WEIR_HOME") or read_files(os.environ, _PREFIX).get("WEIR_HOME") or values.get("home")
+    home = Path(named or ".weir")
     beside = path.parent if path else Path.cwd()
     settings = settings.model_copy(update={"home": home if home.is_absolute() else (beside / home).resolve()})
     return Loaded(settings=settings, sources=_sources(values, path), config_path=path)
@@ -237,9 +238,15 @@ def _what(parts: Sequence[str], item: ErrorDetails) -> str:
     if item["type"] == "extra_forbidden":
         return f": unknown key; known here are {', '.join(section.model_fields)}. Rename or remove it"
     field = section.model_fields.get(parts[-1])
-    value = "********" if field is not None and field.annotation is SecretStr else repr(item["input"])
+    value = (
+        "********" if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))
+    )
     is_value = isinstance(item["input"], str | int | float) and item["type"] != "model_type"
     return f"{f' is {value}' if is_value else ''}: {item['msg']}; set it within that, or unset it"
+
+
+def _without_credentials(value: Any) -> Any:
+    return redacted(value) if isinstance(value, str) else value
 
 
 def _section(parts: Sequence[str]) -> type[BaseModel]:

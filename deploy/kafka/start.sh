@@ -9,11 +9,17 @@ secrets=${KAFKA_SECRETS:-/run/secrets}
 logs=$(sed -n 's/^log\.dirs=//p' "$config")
 
 if [ ! -e "$logs/meta.properties" ]; then
-  set -- format --standalone --cluster-id "$("$bin/kafka-storage.sh" random-uuid)" --config "$config"
+  # A program's arguments are seen by whoever may list processes, so that they are in a file of ours alone, which kafka-storage reads as @file,
+  # one a line; printf is the shell's own, no program.
+  arguments=$(mktemp)
+  trap 'rm -f "$arguments"' EXIT
+  printf '%s\n' format --standalone --cluster-id "$("$bin/kafka-storage.sh" random-uuid)" --config "$config" > "$arguments"
   for file in "$secrets"/kafka-user-*; do
     [ -e "$file" ] || continue
-    set -- "$@" --add-scram "SCRAM-SHA-512=[name=${file##*/kafka-user-},password=$(cat "$file")]"
+    printf -- '--add-scram\nSCRAM-SHA-512=[name=%s,password=%s]\n' "${file##*/kafka-user-}" "$(cat "$file")" >> "$arguments"
   done
-  "$bin/kafka-storage.sh" "$@" > /dev/null  # it would print the salted passwords
+  "$bin/kafka-storage.sh" "@$arguments" > /dev/null  # it would print the salted passwords
+  rm -f "$arguments"
+  trap - EXIT
 fi
 exec "$bin/kafka-server-start.sh" "$config"

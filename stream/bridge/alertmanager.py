@@ -6,6 +6,7 @@ import time
 
 import httpx
 
+from stream.address import Address
 from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.pause import BackOff, pause
 from stream.bridge.reader import BoardReader
@@ -24,7 +25,7 @@ class Poster:
     Parameters
     ----------
     url
-        Its base address, ``http://host:9093``.
+        Its base address, ``http://host:9093``; what it asks for as a user and password is sent with each post.
     client
         Sends.
     telling
@@ -37,7 +38,7 @@ class Poster:
 
     def __init__(  # noqa: PLR0913 - what it posts, to whom, and who hears of it
         self,
-        url: str,
+        url: Address,
         client: httpx.AsyncClient,
         telling: Telling,
         *,
@@ -46,6 +47,7 @@ class Poster:
         health: dict[str, object],
     ) -> None:
         self._url = url.rstrip("/")
+        self._headers = url.headers
         self._client = client
         self._telling = telling
         self._resend_seconds = resend_seconds
@@ -88,7 +90,7 @@ class Poster:
     async def _send(self, alerts: list[dict[str, object]]) -> str:
         """Send; return what went wrong, "" where nothing did."""
         try:
-            response = await self._client.post(f"{self._url}/api/v2/alerts", json=alerts)
+            response = await self._client.post(f"{self._url}/api/v2/alerts", json=alerts, headers=self._headers)
         except httpx.HTTPError as error:
             return f"it does not answer ({type(error).__name__})"
         return "" if response.is_success else f"it answers {response.status_code}: {response.text[:200]}"

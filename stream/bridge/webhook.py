@@ -154,7 +154,8 @@ class Webhook:
         return False
 
     async def _send(self, identity: str, body: bytes) -> str:
-        headers = sign(self._key, identity, int(time.time()), body) | {"content-type": "application/json"}
+        signed = sign(self._key, identity, int(time.time()), body)
+        headers = {"content-type": "application/json"} | self._url.headers | signed
         try:
             response = await self._client.post(self._url, content=body, headers=headers)
         except httpx.HTTPError as error:

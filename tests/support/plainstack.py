@@ -8,7 +8,6 @@ below a scratch folder, and a program of an image is the one that this machine h
 import contextlib
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -19,20 +18,11 @@ from typing import Any
 
 from support.compose import ROOT
 from support.gobuilds import collector, jaeger
+from support.kafkascripts import write_scripts
 from support.programs import alertmanager, prometheus
-from weir.broker.jars import ensure_jars
-from weir.broker.java import find_java
 
 __all__ = ["PlainStack"]
 
-_KAFKA = {
-    "kafka-storage.sh": "-Xmx128m {quiet} {jars} kafka.tools.StorageTool",
-    "kafka-server-start.sh": "-Xmx384m -XX:+UseSerialGC {logs} {jars} kafka.Kafka",
-    "kafka-acls.sh": "-Xmx128m {quiet} {jars} org.apache.kafka.tools.AclCommand",
-}
-_QUIET = "-XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-#: The broker tells what it denies.
-_LOGS = f"{_QUIET} -Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info"
 _NC = """import socket, sys
 socket.create_connection((sys.argv[2], int(sys.argv[3])), 3).close()
 """
@@ -222,18 +212,11 @@ class PlainStack:
         """Write what Kafka's image has and this machine has not: its scripts, over the jars of Maven, and nc."""
         programs = self.folder / "bin"
         programs.mkdir()
-        java = shlex.quote(find_java())
-        jars = f"-XX:-UsePerfData -cp {shlex.quote(str(ensure_jars()))}/'*'"
-        for name, arguments in _KAFKA.items():
-            self._program(name, f'exec {java} {arguments.format(jars=jars, logs=_LOGS, quiet=_QUIET)} "$@"')
+        write_scripts(programs)
         if shutil.which("nc") is None:
-            (programs / "nc.py").write_text(_NC)
-            self._program("nc", f'exec {shlex.quote(sys.executable)} {shlex.quote(str(programs / "nc.py"))} "$@"')
-
-    def _program(self, name: str, line: str) -> None:
-        path = self.folder / "bin" / name
-        path.write_text(f"#!/bin/sh\n{line}\n")
-        path.chmod(0o755)
+            nc = programs / "nc"
+            nc.write_text(f"#!{sys.executable}\n{_NC}")
+            nc.chmod(0o755)
 
     def _make_secrets(self) -> None:
         subprocess.run(

@@ -1,5 +1,6 @@
 """The component as the supervisor starts it: its settings, its health, and what a kill and a start do to what it tells."""
 
+import base64
 import contextlib
 import json
 import os
@@ -12,13 +13,14 @@ import pytest
 from support.alert_records import alert, event, now, resolved
 from support.bridges import SECRET
 from support.kafka_log import fresh_topics, sender, until
+from support.receiver import receiver
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 
 @contextlib.contextmanager
-def component(home, kafka, manager, hook):
-    """Start ``weir.component bridge``; ends with SIGKILL where the block did not end it."""
+def component(home, kafka, manager, hook, log=None):
+    """Start ``weir.component bridge``; ends with SIGKILL where the block did not end it. `log` is a file for what it says."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
     settings = {
         "WEIR_HOME": str(home),
@@ -29,7 +31,8 @@ def component(home, kafka, manager, hook):
         "WEIR_BRIDGE__WEBHOOKS__HOOK__URL": hook.url,
         "WEIR_BRIDGE__WEBHOOKS__HOOK__SECRET": SECRET,
     }
-    process = subprocess.Popen([sys.executable, "-m", "weir.component", "bridge"], env=clean | settings, cwd=Path.cwd())
+    command = [sys.executable, "-m", "weir.component", "bridge"]
+    process = subprocess.Popen(command, env=clean | settings, cwd=Path.cwd(), stderr=log)
     try:
         yield process
     finally:
@@ -37,12 +40,16 @@ def component(home, kafka, manager, hook):
         process.wait(30)
 
 
-def metrics(home):
+def page(home, path):
     try:
         port = json.loads((home / "ports.json").read_text())["bridge"]
-        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5)
     except (OSError, httpx.HTTPError):
-        return ""
+        return httpx.Response(0, text="")
+
+
+def metrics(home):
+    return page(home, "/metrics").text
 
 
 def told(hook):
@@ -68,3 +75,42 @@ async def test_what_happens_while_it_is_killed_is_told_when_it_is_back(apache_br
             process.terminate()
             assert process.wait(30) == 0
     assert told(hook) == ["al_1.firing.warning", "al_1.resolved.warning", "al_2.firing.warning"]
+
+
+def with_user(url):
+    """Return `url` with a user and a password in it, and the header that they are sent as."""
+    sent = base64.b64encode(b"weir:hunter2@").decode()
+    return url.replace("http://", "http://weir:hunter2%40@"), f"Basic {sent}"
+
+
+async def test_its_health_says_who_does_not_take_alerts_and_nowhere_with_which_password(apache_broker, tmp_path):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    home, reading = tmp_path / "home", 'weir_bridge_webhook_reading{target="hook"} 1.0'
+    with receiver() as manager, receiver() as hook, (tmp_path / "log").open("w+") as log:
+        manager.answers, hook.answers = [503] * 1000, [500] * 1000
+        base, shown = manager.url.removesuffix("/hook"), []
+        (manager.url, sent), (hook.url, _) = with_user(base), with_user(hook.url)
+
+        def health():
+            found = page(home, "/healthz")
+            shown.append(found.text)
+            return found.status_code, set(found.json() if found.text else ())
+
+        async with sender(kafka) as to:
+            with component(home, kafka, manager, hook, log) as process:
+                await until("it reads", lambda: process.poll() is None and reading in metrics(home))
+                assert health() == (200, {"status"})
+                await to.send(kafka.names.alerts, event(alert(**now())))
+                away = {f"waiting for alertmanager {base}", "waiting for webhook hook"}
+                await until("it says that nobody takes the alert", lambda: health() == (503, away))
+                counted = metrics(home)
+                assert {"it answers 500", "it answers 503: "} <= set(page(home, "/healthz").json().values())
+                manager.answers, hook.answers = [], []
+                await until("both take it", lambda: manager.taken and hook.taken)
+                await until("it is well", lambda: health() == (200, {"status"}))
+        log.seek(0)
+        said = log.read()
+    assert {one.headers.get("authorization") for one in manager.seen + hook.seen} == {sent}
+    assert "hunter2" not in "".join([*shown, counted, said])
+    assert f'weir_bridge_target_reachable{{target="{base}"}} 0.0' in counted
+    assert "webhook hook did not take al_1.firing.warning: it answers 500" in said

@@ -40,6 +40,22 @@ def test_any_key_can_come_from_a_file(secret, monkeypatch):
     assert load_settings().settings.http.port == 9099
 
 
+def test_a_list_or_a_table_from_a_file_is_json_as_in_a_variable(secret, monkeypatch):
+    monkeypatch.delenv(NAME)
+    secret.write_text('["http://ann:hunter2@127.0.0.1:9093", "http://127.0.0.1:9094"]\n')
+    monkeypatch.setenv("WEIR_BRIDGE__ALERTMANAGERS_FILE", str(secret))
+    loaded = load_settings()
+    assert list(map(str, loaded.settings.bridge.alertmanagers)) == ["http://127.0.0.1:9093", "http://127.0.0.1:9094"]
+    assert loaded.sources["bridge.alertmanagers"] == f"file {secret} of WEIR_BRIDGE__ALERTMANAGERS_FILE"
+
+
+def test_home_can_come_from_a_file(secret, monkeypatch, tmp_path):
+    monkeypatch.delenv(NAME)
+    secret.write_text(f"{tmp_path}/elsewhere\n")
+    monkeypatch.setenv("WEIR_HOME_FILE", str(secret))
+    assert load_settings().settings.home == tmp_path / "elsewhere"
+
+
 def test_both_at_once_are_refused(secret, monkeypatch):
     monkeypatch.setenv("WEIR_KAFKA__SASL_PASSWORD", "other")
     with pytest.raises(SettingsError, match=f"set by WEIR_KAFKA__SASL_PASSWORD and by {NAME}; unset one"):

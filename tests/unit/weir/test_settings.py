@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from weir.component import trace_settings
 from weir.errors import SettingsError
 from weir.settings import load_settings
 
@@ -190,3 +191,40 @@ def test_a_bridge_that_could_not_tell_is_refused(tmp_path, text, said):
     with pytest.raises(SettingsError, match=said) as raised:
         load_settings()
     assert "271828" not in str(raised.value)
+
+
+CREDENTIALS = {
+    "WEIR_BRIDGE__ALERTMANAGERS": '["http://ann:hunter2@127.0.0.1:9093"]',
+    "WEIR_BRIDGE__WEBHOOKS__PAGER__URL": "https://ann:hunter2@pager.example/hook",
+    "WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "WEIR_TRACE__ENDPOINT": "http://ann:hunter2@127.0.0.1:5000/v1/traces",
+}
+
+
+def test_no_password_of_an_address_is_shown(monkeypatch):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    loaded = load_settings()
+    effective = loaded.effective()
+    assert "hunter2" not in str(effective) + repr(loaded)
+    assert effective["bridge.alertmanagers"]["value"] == "http://127.0.0.1:9093"
+    assert effective["trace.endpoint"]["value"] == "http://127.0.0.1:5000/v1/traces"
+    sent = trace_settings(loaded.settings, {})
+    assert (sent.endpoint, list(sent.headers)) == ("http://127.0.0.1:5000/v1/traces", ["authorization"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEIR_BRIDGE__ALERTMANAGERS", '["htp://ann:hunter2@127.0.0.1:9093"]'),
+        ("WEIR_BRIDGE__ALERTMANAGERS", '["http://ann:hunter2/3@127.0.0.1:9093"]'),
+        ("WEIR_TRACE__ENDPOINT", "ann:hunter2@127.0.0.1:5000"),
+        ("WEIR_TRACE__VIEW", "http://ann:hunter2@127.0.0.1:5000/{trace_id}"),
+        ("WEIR_KAFKA__BOOTSTRAP_SERVERS", "ann:hunter2@127.0.0.1:9092"),
+    ],
+)
+def test_nor_is_one_of_an_address_that_is_refused(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=r"127\.0\.0\.1") as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)

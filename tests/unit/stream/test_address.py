@@ -1,0 +1,88 @@
+"""Addresses with a user and a password in them: sent, never shown."""
+
+import base64
+import pickle
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from stream.address import Address, redacted
+from stream.settings import BridgeSettings, KafkaSettings, WebhookSettings
+
+SECRET = "whsec_" + base64.b64encode(b"k" * 24).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "user"),
+    [
+        ("http://ann:secret@127.0.0.1:9093", "http://127.0.0.1:9093", b"ann:secret"),
+        ("https://ann:s%40c%2Fr%3At@proxy.example/a?b=c#d", "https://proxy.example/a?b=c#d", b"ann:s@c/r:t"),
+        ("https://token@proxy.example/a", "https://proxy.example/a", b"token:"),
+        ("http://ann:secret@[::1]:9093/a", "http://[::1]:9093/a", b"ann:secret"),
+    ],
+)
+def test_the_user_goes_into_a_header_and_nowhere_else(text, shown, user):
+    address = Address(text)
+    assert (str(address), repr(address), f"{address}") == (shown, repr(shown), shown)
+    scheme, encoded = address.headers["authorization"].split(" ")
+    assert (scheme, base64.b64decode(encoded)) == ("Basic", user)
+
+
+def test_it_is_the_header_that_an_http_client_makes_of_the_address():
+    text = "http://ann%20b:s%40c%C3%BC@127.0.0.1:9/a"
+    (sent,) = httpx.BasicAuth("ann b", "s@cü").auth_flow(httpx.Request("POST", "http://127.0.0.1:9/a"))
+    assert Address(text).headers == {"authorization": sent.headers["authorization"]}
+
+
+def test_an_address_without_a_user_is_left_as_it_is():
+    assert (str(Address("http://127.0.0.1:9093/")), Address("http://127.0.0.1:9093/").headers) == (
+        "http://127.0.0.1:9093/",
+        {},
+    )
+    assert (str(Address("")), Address("").headers) == ("", {})
+
+
+def test_it_keeps_its_user_on_its_way_to_another_process_and_through_the_settings():
+    address = pickle.loads(pickle.dumps(Address("http://ann:secret@h")))
+    settings = BridgeSettings(alertmanagers=[address])
+    assert settings.alertmanagers[0].headers == Address("http://ann:secret@h").headers
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ann:secret@host:9093",
+        "ftp://ann:secret@host",
+        "http://ann:sec/ret@host",
+        "http://ann:12/secret@host",
+        "http://ann:sec@ret@host",
+        "http://ann:sec ret@host",
+        "http://ann:secret@:9093",
+        "http://ann:secret@host:99999",
+        "",
+    ],
+)
+def test_what_cannot_be_read_is_refused_without_the_text(text):
+    for fields in ({"alertmanagers": [text]}, {"webhooks": {"pager": {"url": text, "secret": SECRET}}}):
+        with pytest.raises(ValidationError) as raised:
+            BridgeSettings(**fields)
+        (problem,) = raised.value.errors()
+        assert "sec" not in problem["msg"]
+        assert "ret@" not in redacted(problem["input"])
+
+
+def test_a_webhook_wants_an_address():
+    assert WebhookSettings(url="http://ann:secret@h/x", secret=SECRET).url == "http://h/x"
+
+
+@pytest.mark.parametrize("key", ["runbook_url", "trace_url"])
+def test_what_people_are_shown_takes_no_user(key):
+    with pytest.raises(ValidationError, match="takes no user and password"):
+        BridgeSettings(**{key: "https://ann:secret@docs.example/{trace_id}"})
+
+
+def test_kafka_s_servers_take_no_user():
+    with pytest.raises(ValidationError, match=r"set kafka\.sasl_username and kafka\.sasl_password"):
+        KafkaSettings(bootstrap_servers="kafka-1:9093,ann:secret@kafka-2:9093")
