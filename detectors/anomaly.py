@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.monitor import Budget, Feature, MonitorState
-from detectors.numeric import MomentsState, NumericFeatures
+from detectors.numeric import MomentsState, NumericFeatures, scores_of
 from detectors.river_monitor import RiverState, monitor_for
 from detectors.sequential import tie_break
 
@@ -103,11 +103,12 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
             tie_break(self.config.seed, observation.id) if mine else (0.0, 0.0)
             for observation, mine in zip(observations, looked, strict=True)
         ]
+        values = numbers.read(observations, looked)
         scores = np.full((len(looked), len(monitor.blank)), np.nan)
-        for name, column in numbers.scores(observations, looked, [tie for tie, _ in drawn]).items():
-            scores[:, monitor.columns(name).start] = column
+        for name, column in values.items():
+            scores[:, monitor.columns(name).start] = scores_of(column, [tie for tie, _ in drawn])
         alarms = monitor.update_many(observations, looked, scores, [chance for _, chance in drawn])
-        numbers.update(observations, looked, alarms)
+        numbers.update(values, alarms)
         finding = self._monitor.close()
         return None if finding is None else self._numbers.explain(finding)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.embedding import unpack, unpack_many
 from detectors.monitor import Budget, Feature, MonitorState
-from detectors.numeric import MomentsState, NumericFeatures
+from detectors.numeric import MomentsState, NumericFeatures, scores_of
 from detectors.river_monitor import E_DETECTOR, RiverState, monitor_for
 from detectors.sequential import tie_break
 from detectors.topics import Topics, TopicsState
@@ -171,10 +171,11 @@ class DriftDetector(StreamDetector[DriftConfig]):
         ]
         ties, chances = [tie for tie, _ in drawn], [chance for _, chance in drawn]
         scores = np.full((len(block), len(monitor.blank)), np.nan)
-        for name, column in numbers.scores(block, looked, ties).items():
-            scores[:, monitor.columns(name).start] = column
+        values = numbers.read(block, looked)
+        for name, column in values.items():
+            scores[:, monitor.columns(name).start] = scores_of(column, ties)
         self._embedded(block, looked, scores, ties)
-        numbers.update(block, looked, monitor.update_many(block, looked, scores, chances))
+        numbers.update(values, monitor.update_many(block, looked, scores, chances))
 
     def _embedded(
         self, block: Sequence[Observation], looked: Sequence[bool], scores: NDArray[np.float64], ties: Sequence[float]

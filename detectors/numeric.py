@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
-from river import stats
 
 from detectors.base import Finding, Observation
 
-__all__ = ["BINS", "Moments", "MomentsState", "NumericFeatures", "place"]
+__all__ = ["BINS", "Moments", "MomentsState", "NumericFeatures", "place", "scores_of"]
 
 BINS = 1024
 
@@ -16,6 +15,13 @@ BINS = 1024
 RESOLUTION = 34
 UNIT = 0.001
 RECENT = 0.1
+
+
+def scores_of(values: Sequence[float], ties: Sequence[float]) -> list[float]:
+    """Return the score of each value: its bin, plus its event's tie, which is in (0, 1); NaN where there is none."""
+    return [
+        math.nan if (where := place(value)) is None else where + tie for value, tie in zip(values, ties, strict=True)
+    ]
 
 
 def place(value: float) -> int | None:
@@ -35,39 +41,38 @@ class MomentsState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moments:
-    """Mean and variance of the reference (river's Welford), and an exponentially weighted recent mean."""
+    """Mean and variance of the reference (Welford, Technometrics 4(3), 1962), and an exponentially weighted recent mean."""
 
     def __init__(self) -> None:
-        self._reference = stats.Var()
-        self._recent = 0.0
+        self._count = self._mean = self._squares = self._recent = 0.0
 
-    def update(self, value: float, *, learn: bool) -> None:
-        """Take a value; it is part of the reference if ``learn``."""
-        if learn:
-            self._reference.update(value)
-        first = self._reference.n <= 1
-        self._recent = value if first else self._recent + RECENT * (value - self._recent)
+    def update_many(self, values: Iterable[float], alarms: Iterable[bool]) -> None:
+        """Take values in order, but for NaN; each is part of the reference unless there was an alarm before it."""
+        count, mean, squares, recent = self._count, self._mean, self._squares, self._recent
+        for value, alarm in zip(values, alarms, strict=True):
+            if math.isnan(value):
+                continue
+            if not alarm:
+                count += 1.0
+                off = value - mean
+                mean += 1.0 / count * off
+                squares += off * (value - mean)
+            recent = value if count <= 1.0 else recent + RECENT * (value - recent)
+        self._count, self._mean, self._squares, self._recent = count, mean, squares, recent
 
     def details(self) -> dict[str, float]:
         """Return what a finding tells of them."""
-        mean, deviation = float(self._reference.mean.get()), math.sqrt(max(0.0, float(self._reference.get())))
-        return {"reference_mean": mean, "reference_deviation": deviation, "recent_mean": self._recent}
+        variance = self._squares / (self._count - 1.0) if self._count > 1.0 else 0.0
+        deviation = math.sqrt(max(0.0, variance))
+        return {"reference_mean": self._mean, "reference_deviation": deviation, "recent_mean": self._recent}
 
     def snapshot(self) -> MomentsState:
         """Return an immutable copy of the state."""
-        return MomentsState(
-            count=float(self._reference.n),
-            mean=float(self._reference.mean.get()),
-            squares=float(self._reference._S),  # noqa: SLF001 - the variance is rounded, and replays are compared exactly
-            recent=self._recent,
-        )
+        return MomentsState(count=self._count, mean=self._mean, squares=self._squares, recent=self._recent)
 
     def restore(self, state: MomentsState) -> None:
         """Continue from a snapshot."""
-        self._reference = stats.Var()
-        self._reference.mean = stats.Mean._from_state(state.count, state.mean)  # noqa: SLF001 - river's way in
-        self._reference._S = state.squares  # noqa: SLF001 - as above
-        self._recent = state.recent
+        self._count, self._mean, self._squares, self._recent = state.count, state.mean, state.squares, state.recent
 
 
 class NumericFeatures:
@@ -82,27 +87,20 @@ class NumericFeatures:
     def __init__(self, names: Iterable[str]) -> None:
         self._moments = {name: Moments() for name in names}
 
-    def scores(
-        self, observations: Sequence[Observation], looked: Sequence[bool], ties: Sequence[float]
-    ) -> dict[str, list[float]]:
-        """Return each feature's score of each event: its bin, plus the event's tie, which is in (0, 1); NaN where it has none."""
+    def read(self, observations: Sequence[Observation], looked: Sequence[bool]) -> dict[str, list[float]]:
+        """Return each feature's value of each event; NaN where the event is not looked at, or has no finite one."""
         return {
             name: [
-                where + tie
-                if mine and (where := place(observation.features.get(name, math.nan))) is not None
-                else math.nan
-                for observation, mine, tie in zip(observations, looked, ties, strict=True)
+                value if mine and math.isfinite(value := observation.features.get(name, math.nan)) else math.nan
+                for observation, mine in zip(observations, looked, strict=True)
             ]
             for name in self._moments
         }
 
-    def update(self, observations: Sequence[Observation], looked: Sequence[bool], alarms: Sequence[bool]) -> None:
-        """Take events; the values of one are part of the reference unless there was an alarm before it."""
+    def update(self, values: Mapping[str, Sequence[float]], alarms: Sequence[bool]) -> None:
+        """Take events, as `read` gives them; the values of one are part of the reference unless there was an alarm before it."""
         for name, moments in self._moments.items():
-            for observation, mine, alarm in zip(observations, looked, alarms, strict=True):
-                value = observation.features.get(name)
-                if mine and value is not None and math.isfinite(value):
-                    moments.update(value, learn=not alarm)
+            moments.update_many(values[name], alarms)
 
     def explain(self, finding: Finding) -> Finding:
         """Add what the moments of the leading feature tell, where that is one of these."""

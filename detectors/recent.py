@@ -54,9 +54,12 @@ class Recent:
             for place, (event, time, slot) in enumerate(moments)
         )
 
+    def _packed(self) -> NDArray[np.uint8]:
+        data = b"".join([row[-1] for row in self._rows])
+        return np.frombuffer(data, dtype=np.uint8).reshape(len(self._rows), -1)
+
     def _fell(self) -> Fell:
-        packed = np.frombuffer(b"".join(row[-1] for row in self._rows), dtype=np.uint8)
-        bits = np.unpackbits(packed.reshape(len(self._rows), -1), axis=1, count=2 * self._size)
+        bits = np.unpackbits(self._packed(), axis=1, count=2 * self._size)
         return bits.reshape(-1, 2, self._size).astype(np.bool_)
 
     def change(self, region: int, before: float) -> Change:
@@ -64,12 +67,15 @@ class Recent:
 
         That is where the likelihood of the share since then, over the likelihood of the share before, is greatest.
         """
-        fell = self._fell()[:, :, region]
-        kept = np.flatnonzero(fell[:, 1])
+        if not self._rows:
+            return Change(event=0.0, time=0.0, share_before=before, share_since=before)
+        packed = self._packed()
+        inside, seen = (packed[:, bit // 8] >> (7 - bit % 8) & 1 for bit in (region, self._size + region))
+        kept = np.flatnonzero(seen)
         if not len(kept):
             return Change(event=0.0, time=0.0, share_before=before, share_since=before)
         many = np.arange(len(kept), 0, -1)
-        since = np.cumsum(fell[kept, 0][::-1])[::-1] / many
+        since = np.cumsum(inside[kept][::-1])[::-1] / many
         base = min(max(before, _RAREST), 1.0 - _RAREST)
         share = np.clip(since, _SURE, 1.0 - _SURE)
         gain = many * (share * np.log(share / base) + (1.0 - share) * np.log((1.0 - share) / (1.0 - base)))
