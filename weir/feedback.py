@@ -10,13 +10,13 @@ from aiokafka.structs import TopicPartition
 
 from stream.ledger.kafka import KAFKA_TROUBLE, consumer_for, producer_for, record_at
 from stream.ledger.reader import LedgerReader
+from stream.ledger.reviews import JUDGEMENTS
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, Event, Feedback, canonical_time, encode, inference_key, partition_for
 from weir.errors import NotFoundError, SettingsError, no_kafka
 
 __all__ = ["JUDGEMENTS", "judge", "judgement"]
 
-JUDGEMENTS = ("right", "wrong")
 _SOURCE = "weir/console"
 
 
@@ -26,7 +26,7 @@ def judgement(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedb
     Parameters
     ----------
     label
-        One of :data:`JUDGEMENTS`.
+        One of :data:`stream.ledger.reviews.JUDGEMENTS`.
     request_id
         Of the alert's evidence; "" for the alert as a whole, which the first of its evidence stands for.
     by

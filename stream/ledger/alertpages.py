@@ -1,12 +1,13 @@
 """Pages of alerts, newest first, and what changed of them since a reader looked last."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from stream.alerting.silences import Silences
+from stream.ledger.reviews import Review, reviews_of
 from stream.wire import OWN_TENANT, AlertRecord, RetrainingRecord
 
 __all__ = [
@@ -14,7 +15,6 @@ __all__ = [
     "AlertPage",
     "AlertQuery",
     "AlertRow",
-    "Review",
     "alert_of",
     "alert_page",
     "alert_row",
@@ -22,8 +22,6 @@ __all__ = [
     "changes_of",
     "firing_counts",
     "retraining_page",
-    "review_count",
-    "reviews_of",
 ]
 
 _ALERT = msgspec.json.Decoder(AlertRecord)
@@ -31,14 +29,6 @@ _RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 _CHANGES = 500
 #: Alerts that are looked at for one page of what nobody has reviewed.
 _LOOKED_AT = 5_000
-
-
-class Review(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody said of an alert: ``right``, ``wrong``, or another word of theirs."""
-
-    label: str
-    by: str
-    at: float
 
 
 class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +116,7 @@ def alert_page(
         For what is silenced: seconds since the epoch.
     """
     records = _records(database, query)
-    reviews = reviews_of(shards, [one.alert_id for one in records])
+    reviews = reviews_of(shards, records)
     if query.unreviewed:
         records = [one for one in records if one.evidence and one.tenant != OWN_TENANT and one.alert_id not in reviews]
     rows = [alert_row(one, silences, reviews, now) for one in records[: query.limit]]
@@ -160,29 +150,6 @@ def alert_row(record: AlertRecord, silences: Silences, reviews: Mapping[str, Seq
         review=said[-1].label if said else "",
         **{name: getattr(record, name) for name in AlertRow.__struct_fields__ if name not in ("silenced", "review")},
     )
-
-
-def reviews_of(shards: Iterable[sqlite3.Connection], alert_ids: Iterable[str]) -> dict[str, list[Review]]:
-    """Return {alert id: what was said of it, oldest first}; one that nobody spoke of is absent."""
-    wanted = msgspec.json.encode(list(alert_ids)).decode()
-    found: dict[str, list[Review]] = {}
-    for database in shards:
-        rows = database.execute(
-            "SELECT alert_id, label, principal, time FROM feedback WHERE alert_id <> ''"
-            " AND alert_id IN (SELECT value FROM json_each(?))",
-            (wanted,),
-        )
-        for alert_id, label, principal, time in rows:
-            found.setdefault(alert_id, []).append(Review(label=label, by=principal, at=time))
-    for said in found.values():
-        said.sort(key=lambda review: review.at)
-    return found
-
-
-def review_count(shards: Iterable[sqlite3.Connection]) -> int:
-    """Return how often an alert was judged."""
-    query = "SELECT count(*) FROM feedback WHERE alert_id <> ''"
-    return sum(int(database.execute(query).fetchone()[0]) for database in shards)
 
 
 def alert_of(database: sqlite3.Connection, alert_id: str) -> AlertRecord | None:

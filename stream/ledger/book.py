@@ -13,6 +13,7 @@ from stream.ledger.gaps import gaps_of
 from stream.ledger.hearing import hearing_of, unanswered_of
 from stream.ledger.observe import Observation, log_time, observe, read_to
 from stream.ledger.records import LogRecord, TopicPartitionKey, next_offsets
+from stream.ledger.reviews import TurnedAway, turned_away
 from stream.ledger.shard import Shard
 from stream.ledger.silences import silence_id
 from stream.ledger.watchers import decide
@@ -129,6 +130,10 @@ class Book:
     def coverage(self) -> Coverage:
         """Return the coverage over all partitions."""
         return coverage_of(shard.database for shard in self.shards.values())
+
+    def turned_away(self) -> TurnedAway:
+        """Return how much feedback names an alert and is no review of it."""
+        return turned_away(self.decisions.database, (shard.database for shard in self.shards.values()))
 
     def expire(self) -> None:
         """Drop what the log no longer keeps."""

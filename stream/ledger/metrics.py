@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.ledger.coverage import Coverage
+from stream.ledger.reviews import TurnedAway
 
 __all__ = ["LedgerMetrics"]
 
@@ -48,6 +49,18 @@ class LedgerMetrics:
             "weir_ledger_rebuilds", "Times that the ledger was re-read from zero", registry=registry
         )
         self.alerts = Counter("weir_ledger_alerts", "Own alert records published", ["detector"], registry=registry)
+
+        self._turned_away = Gauge(
+            "weir_ledger_feedback_turned_away",
+            "Feedback that names an alert and is no review of it, by reason: tenant, label",
+            ["reason"],
+            registry=registry,
+        )
+
+    def show_feedback(self, found: TurnedAway) -> None:
+        """Set the gauges of feedback."""
+        self._turned_away.labels("tenant").set(found.tenant)
+        self._turned_away.labels("label").set(found.label)
 
     def show(self, coverage: Coverage, log_time: float) -> None:
         """Set the gauges of coverage."""

@@ -8,11 +8,12 @@ from typing import TypeVar
 import msgspec
 
 from stream.ledger import alertpages, requests, windows
-from stream.ledger.alertpages import AlertChange, AlertPage, AlertQuery, AlertRow, Review
+from stream.ledger.alertpages import AlertChange, AlertPage, AlertQuery, AlertRow
 from stream.ledger.connect import Databases, retried
 from stream.ledger.coverage import PASSED
 from stream.ledger.files import LedgerFiles
 from stream.ledger.reader import LedgerReader
+from stream.ledger.reviews import Review, review_count, reviews_of
 from stream.ledger.story import led_to
 from stream.wire import AlertRecord, RetrainingRecord
 
@@ -146,7 +147,7 @@ class LedgerPages:
                 alert=alert,
                 changes=alertpages.changes_of(decisions, alert_id),
                 evidence=[rows[name] for name in alert.evidence if name in rows],
-                reviews=alertpages.reviews_of(shards, [alert_id]).get(alert_id, []),
+                reviews=reviews_of(shards, [alert]).get(alert_id, []),
                 silenced=bool(silences.muting(alert, now)),
                 retraining=led_to(decisions, [alert_id]),
                 series=_around(decisions, alert) if alert.limit else None,
@@ -177,7 +178,7 @@ class LedgerPages:
         def question(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> News:
             newest, changed = alertpages.changed_since(decisions, seq, _NEWS + 1)
             rate, flagged = requests.traffic(shards, log_time, 60)
-            reviews = alertpages.reviews_of(shards, [one.alert_id for one in changed[:_NEWS]])
+            reviews = reviews_of(shards, changed[:_NEWS])
             return News(
                 born=decisions.execute("SELECT value FROM meta WHERE key = 'born'").fetchone()[0],
                 seq=newest,
@@ -187,7 +188,7 @@ class LedgerPages:
                 rate=rate,
                 flagged=flagged,
                 firing=alertpages.firing_counts(decisions),
-                reviews=alertpages.review_count(shards),
+                reviews=review_count(shards),
                 silences={one.silence_id: one.until for one in silences.active(now)},
             )
 

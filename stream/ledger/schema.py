@@ -12,7 +12,7 @@ from pathlib import Path
 __all__ = ["SCHEMA_VERSION", "open_decisions", "open_shard", "schema_version", "transaction"]
 
 #: A file of another version is deleted and re-read from the log.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _COMMON = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -70,8 +70,8 @@ CREATE TABLE IF NOT EXISTS failed (
 CREATE INDEX IF NOT EXISTS failed_time ON failed (detector, time);
 CREATE TABLE IF NOT EXISTS feedback (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, alert_id TEXT NOT NULL, label TEXT NOT NULL,
-  principal TEXT NOT NULL, time REAL NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS feedback_alert ON feedback (alert_id) WHERE alert_id <> '';
+  tenant TEXT NOT NULL, principal TEXT NOT NULL, time REAL NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS feedback_alert ON feedback (alert_id, tenant, label) WHERE alert_id <> '';
 """
 
 _DECISIONS = """

@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 _BEAT_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _EXPIRE_SECONDS = 300.0
+_FEEDBACK_SECONDS = 15.0
 _WAITING = "waiting for kafka"
 ResultT = TypeVar("ResultT")
 
@@ -112,6 +113,7 @@ class _Service:
         self._log_time = 0.0
         self._advanced_at = time.time()
         self._expire_at = time.monotonic() + _EXPIRE_SECONDS
+        self._feedback_at = time.monotonic()
         if stale := files.other_version():
             _LOG.warning("%s was written by another version; the ledger is re-read from the log", stale)
             files.delete()
@@ -195,6 +197,9 @@ class _Service:
         self._book.decisions.beat(heartbeat)
         self._metrics.caught_up.set(heartbeat.caught_up)
         self._metrics.show(self._book.coverage(), now)
+        if time.monotonic() > self._feedback_at:
+            self._feedback_at = time.monotonic() + _FEEDBACK_SECONDS
+            self._metrics.show_feedback(self._book.turned_away())
         if time.monotonic() > self._expire_at:
             self._expire_at = time.monotonic() + _EXPIRE_SECONDS
             self._book.expire()

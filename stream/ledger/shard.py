@@ -263,9 +263,9 @@ class Shard:
         self.database.executemany("INSERT OR IGNORE INTO gap_requests VALUES (?, ?)", links)
 
     def _feedback(self, record: LogRecord, event: Event, data: Feedback) -> None:
-        what = (event.id, data.request_id, data.alert_id, data.label, data.principal)
+        what = (event.id, data.request_id, data.alert_id, data.label, data.tenant, data.principal)
         row = (*what, event.time, record.partition, record.offset)
-        self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _write_counts(self) -> None:
         for (key, column), count in self._pairs.items():

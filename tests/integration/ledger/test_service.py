@@ -13,11 +13,12 @@ from support.ledger_log import request as inference_request
 
 from stream.ledger.errors import LedgerBusy
 from stream.ledger.files import LedgerFiles
+from stream.ledger.pages import LedgerPages
 from stream.ledger.reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, Event, LogRange, RetrainingRecord
+from stream.wire import AlertRecord, Event, Feedback, LogRange, RetrainingRecord
 from weir.broker.jars import apache_possible
 from weir.broker.local import start_broker
 from weir.client import Client
@@ -127,6 +128,25 @@ async def own_alerts(kafka):
         )
         if item.tenant == "_weir"
     ]
+
+
+async def test_a_stranger_s_judgement_is_counted_and_is_no_review(apache_broker, tmp_path, monkeypatch):
+    monkeypatch.setattr("stream.ledger.service._FEEDBACK_SECONDS", 0.1)
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
+        await to.send(kafka.names.alerts, alert())
+        said = [("acme", "wrong"), ("acme", "useless"), ("globex", "right")]
+        for number, (tenant, label) in enumerate(said):
+            data = Feedback(request_id="r1", tenant=tenant, principal="key-1", label=label, alert_id="al_1")
+            event = Event(id=f"f{number}", source="gateway", type=data.event_type, time=20.0 + number, data=data)
+            await to.send(kafka.names.feedback, event)
+
+        def turned_away(reason):
+            return ledger.registry.get_sample_value("weir_ledger_feedback_turned_away", {"reason": reason})
+
+        await until("both are counted", lambda: (turned_away("tenant"), turned_away("label")) == (1, 1))
+        (review,) = LedgerPages(tmp_path).alert("al_1", 0.0).reviews
+    assert (review.label, review.at) == ("wrong", 20.0)
 
 
 async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tmp_path):

@@ -2,8 +2,9 @@ import pytest
 from support.console_ledger import LedgerMaker
 
 from stream.ledger import decisions as module
-from stream.ledger.alertpages import AlertQuery, changed_since, changes_of, firing_counts, reviews_of
+from stream.ledger.alertpages import AlertQuery, changed_since, changes_of, firing_counts
 from stream.ledger.pages import LedgerPages
+from stream.ledger.reviews import TurnedAway, review_count, reviews_of
 from stream.wire import AlertRecord, Event, Feedback, RetrainingRecord
 
 
@@ -22,8 +23,8 @@ def alert(alert_id, revision=0, *, state="firing", severity="warning", at=10.0):
     return Event(id=f"{alert_id}/{revision}", source="w", type=data.event_type, time=at, data=data)
 
 
-def feedback(identity, alert_id, label, at, by="console:ann"):
-    data = Feedback(request_id="r1", tenant="acme", principal=by, label=label, alert_id=alert_id)
+def feedback(identity, alert_id, label, at, by="console:ann", *, tenant="acme"):
+    data = Feedback(request_id="r1", tenant=tenant, principal=by, label=label, alert_id=alert_id)
     return Event(id=identity, source="weir/console", type=data.event_type, time=at, data=data)
 
 
@@ -86,13 +87,45 @@ def test_reviews_come_from_every_partition_and_the_last_word_counts(maker, tmp_p
     maker.book.apply([maker.log.records("weir.feedback", feedback("f1", "al_1", "right", 5.0), partition=0)])
     maker.book.apply([maker.log.records("weir.feedback", *said, partition=1)])
     shards = [shard.database for shard in maker.book.shards.values()]
-    found = reviews_of(shards, ["al_1", "al_2"])
+    found = reviews_of(shards, [alert("al_1").data, alert("al_2").data])
     assert [(one.label, one.by) for one in found.pop("al_1")] == [("right", "console:ann"), ("wrong", "console:bob")]
     assert found == {}
     pages = LedgerPages(tmp_path)
     queue = pages.alerts(AlertQuery(unreviewed=True), 1.0).alerts
     assert [one.alert_id for one in queue] == ["al_2"]
     assert {one.alert_id: one.review for one in pages.alerts(AlertQuery(), 1.0).alerts} == {"al_1": "wrong", "al_2": ""}
+
+
+def test_a_review_comes_from_the_alert_s_own_tenant_and_says_right_or_wrong(maker, tmp_path):
+    strangers = [
+        feedback("f1", "al_1", "right", 1.0, "key-9", tenant="globex"),
+        feedback("f2", "al_1", "wrong", 2.0, "console:ann", tenant="globex"),
+        feedback("f3", "al_1", "right", 3.0, "key-0", tenant=""),
+        feedback("f4", "al_nowhere", "right", 3.0, "key-9", tenant="globex"),
+    ]
+    others = [
+        feedback("f5", "al_1", "spam", 4.0, "key-1"),
+        feedback("f6", "al_1", "", 5.0),
+        feedback("f7", "", "up", 5.0),
+    ]
+    said = [*strangers, *others]
+    for partition in range(2):  # before the alert is known, and after
+        maker.book.apply([maker.log.records("weir.feedback", *said[partition::2], partition=partition)])
+        take(maker, alert("al_1"))
+    shards = [shard.database for shard in maker.book.shards.values()]
+    pages = LedgerPages(tmp_path)
+    assert reviews_of(shards, [alert("al_1").data]) == {}
+    assert pages.alert("al_1", 9.0).reviews == []
+    assert [(one.alert_id, one.review) for one in pages.alerts(AlertQuery(unreviewed=True), 9.0).alerts] == [
+        ("al_1", "")
+    ]
+    assert maker.book.turned_away() == TurnedAway(tenant=3, label=2)
+    assert maker.book.coverage().feedback == 7
+    maker.book.apply([maker.log.records("weir.feedback", feedback("f8", "al_1", "right", 6.0, "key-1"), partition=0)])
+    (review,) = pages.alert("al_1", 9.0).reviews
+    assert (review.label, review.by) == ("right", "key-1")
+    assert pages.alerts(AlertQuery(unreviewed=True), 9.0).alerts == []
+    assert review_count(shards) == 5
 
 
 def test_retraining_events_are_paged_newest_first(maker, tmp_path):
