@@ -23,6 +23,12 @@ class BridgeMetrics:
             ["target"],
             registry=registry,
         )
+        self.missed = Counter(
+            "weir_bridge_webhook_missed_records",
+            "Records of alerts that left the log before a webhook could be told; the newest of each alert stays",
+            ["target"],
+            registry=registry,
+        )
         self.reachable = Gauge(
             "weir_bridge_target_reachable",
             "Whether a target took what it was sent last: 1 or 0",

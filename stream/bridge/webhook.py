@@ -9,11 +9,11 @@ import logging
 import time
 
 import httpx
-from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.news import News, message_id
+from stream.bridge.offsets import Offsets
 from stream.bridge.pause import BackOff, pause
 from stream.bridge.reader import BoardReader, alert_partitions
 from stream.bridge.signature import secret_bytes, sign
@@ -25,8 +25,6 @@ __all__ = ["Webhook", "group_of"]
 
 _LOG = logging.getLogger(__name__)
 _POLL_MS = 500
-#: Kafka forgets offsets that nobody commits for a week.
-_RECOMMIT_SECONDS = 3600.0
 
 
 def group_of(kafka: KafkaSettings, name: str) -> str:
@@ -92,33 +90,20 @@ class Webhook:
         partitions = await alert_partitions(self._kafka)
         async with consumer_for(self._kafka.client_options(), group_id=group_of(self._kafka, self._name)) as consumer:
             consumer.assign(partitions)
-            await self._place(consumer, partitions)
+            offsets = Offsets(self._name, consumer, partitions, self._metrics.missed.labels(self._name))
+            await offsets.begin()
             self._metrics.reading.labels(self._name).set(1)
             self._health.pop(self._kafka_away, None)
-            commit_at = time.monotonic() + _RECOMMIT_SECONDS
             while not stop.is_set():
                 batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=100)
                 for partition, records in batches.items():
-                    if not await self._deliver(consumer, partition, records, reader, stop):
+                    if not await self._deliver(offsets, partition, records, reader, stop):
                         return
-                if time.monotonic() > commit_at:
-                    commit_at = time.monotonic() + _RECOMMIT_SECONDS
-                    await consumer.commit({one: await consumer.position(one) for one in partitions})
-
-    async def _place(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
-        """Begin where the receiver took the last one; the first time at the end, which is committed at once."""
-        first = await consumer.beginning_offsets(partitions)
-        ends = await consumer.end_offsets(partitions)
-        for partition in partitions:
-            committed = await consumer.committed(partition)
-            position = ends[partition] if committed is None else min(max(committed, first[partition]), ends[partition])
-            consumer.seek(partition, position)
-            if committed != position:
-                await consumer.commit({partition: position})
+                await offsets.keep()
 
     async def _deliver(
         self,
-        consumer: AIOKafkaConsumer,
+        offsets: Offsets,
         partition: TopicPartition,
         records: list[ConsumerRecord],
         reader: BoardReader,
@@ -129,15 +114,16 @@ class Webhook:
             alert = _alert(record)
             assert reader.board is not None
             if alert is None or not self._news.is_news(alert, reader.board.silences):
+                offsets.passed(partition, record.offset)
                 continue
-            if not await self._tell(alert, stop):
+            if not await self._tell(alert, offsets, stop):
                 return False
             self._news.told(alert)
-            await consumer.commit({partition: record.offset + 1})
-        await consumer.commit({partition: records[-1].offset + 1})
+            await offsets.told(partition, record.offset)
+        await offsets.told(partition, records[-1].offset)
         return True
 
-    async def _tell(self, alert: AlertRecord, stop: asyncio.Event) -> bool:
+    async def _tell(self, alert: AlertRecord, offsets: Offsets, stop: asyncio.Event) -> bool:
         """Send until it is taken, or `stop` is set; tell whether it was taken."""
         body, identity = self._news.body(alert), message_id(alert)
         while not stop.is_set():
@@ -150,6 +136,7 @@ class Webhook:
             if self._waiting not in self._health:
                 _LOG.warning("webhook %s did not take %s: %s; trying on", self._name, identity, reason)
             self._health[self._waiting] = reason
+            await offsets.keep()
             await pause(stop, self._back_off.seconds())
         return False
 

@@ -12,6 +12,7 @@ _SCRIPTS = {
     "kafka-storage.sh": "-Xmx128m {quiet} {jars} kafka.tools.StorageTool",
     "kafka-server-start.sh": "-Xmx384m -XX:+UseSerialGC {logs} {jars} kafka.Kafka",
     "kafka-acls.sh": "-Xmx128m {quiet} {jars} org.apache.kafka.tools.AclCommand",
+    "kafka-consumer-groups.sh": "-Xmx128m {quiet} {jars} org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "kafka-configs.sh": "-Xmx128m {quiet} {jars} kafka.admin.ConfigCommand",
 }
 _QUIET = "-XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"

@@ -31,6 +31,7 @@ _SMALL = """
 num.partitions=8
 offsets.topic.num.partitions=8
 offsets.topic.replication.factor=1
+offsets.retention.minutes=43200
 transaction.state.log.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1

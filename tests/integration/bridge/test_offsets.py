@@ -1,0 +1,108 @@
+"""How far a webhook was told outlives what Kafka forgets; what left the log meanwhile is counted."""
+
+import asyncio
+import subprocess
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.structs import TopicPartition
+from support.alert_records import alert, event
+from support.bridges import SECRET, bridge
+from support.kafka_log import fresh_topics, sender, until
+from support.kafkascripts import write_scripts
+from support.receiver import receiver
+from support.stack import free_port
+
+from stream.bridge.webhook import group_of
+from stream.ledger.kafka import consumer_for, group_offsets
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+
+def hook(url):
+    return {"webhooks": {"hook": {"url": url, "secret": SECRET}}}
+
+
+def ids(made):
+    return [request.headers["webhook-id"].split(".")[0] for request in made.taken]
+
+
+async def forget(kafka, folder):
+    """Delete the webhook's group, as Kafka does when nobody has committed for a week."""
+    folder.mkdir()
+    write_scripts(folder)
+    command = [folder / "kafka-consumer-groups.sh", "--bootstrap-server", kafka.bootstrap_servers]
+    arguments = ["--delete", "--group", group_of(kafka, "hook")]
+    done = await asyncio.to_thread(
+        subprocess.run, [*command, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "successful" in done.stdout
+
+
+async def test_a_receiver_that_is_away_for_longer_than_offsets_live_loses_no_alert(
+    apache_broker, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("stream.bridge.offsets._RECOMMIT_SECONDS", 0.2)
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    port, group = free_port(), group_of(kafka, "hook")
+    away = hook(f"http://127.0.0.1:{port}/hook")
+
+    async def known():
+        found = await group_offsets(kafka.client_options(), [group])
+        return {place.partition: offset for place, offset in found[group].items()}
+
+    async with sender(kafka) as to:
+        async with bridge(kafka, **away) as run:
+            await until("it has begun", lambda: run.begun == {"hook"})
+            await to.send(kafka.names.alerts, event(alert("al_1")), event(alert("al_2")))
+            await until("the receiver is waited for", lambda: "waiting for webhook hook" in run.health)
+            await forget(kafka, tmp_path / "bin")
+            for _ in range(200):
+                if await known() == {0: 0, 1: 0}:
+                    break
+                await asyncio.sleep(0.1)
+            else:
+                pytest.fail(f"offsets are {await known()}, and were to be committed again")
+        await to.send(kafka.names.alerts, event(alert("al_3")), partition=1)
+        with receiver(port) as back:
+            async with bridge(kafka, **away) as run:
+                await until("it hears of all", lambda: set(ids(back)) == {"al_1", "al_2", "al_3"})
+                assert run.value("weir_bridge_webhook_missed_records_total", target="hook") == 0
+
+
+async def test_what_left_the_log_is_counted_and_the_rest_is_told(apache_broker):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    topic = kafka.names.alerts
+    with receiver() as made:
+        async with sender(kafka) as to:
+            async with bridge(kafka, **hook(made.url)) as run:
+                await until("it has begun", lambda: run.begun == {"hook"})
+            await to.send(topic, *(event(alert(f"al_{number}")) for number in range(5)))
+            admin = AIOKafkaAdminClient(**kafka.client_options())
+            await admin.start()
+            try:
+                policy = {"cleanup.policy": "compact,delete"}
+                await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=policy)])
+                await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=3)})
+            finally:
+                await admin.close()
+            async with bridge(kafka, **hook(made.url)) as run:
+                await until("the rest is told", lambda: ids(made) == ["al_3", "al_4"])
+                await to.send(topic, event(alert("al_5")))
+                await until("it goes on", lambda: ids(made) == ["al_3", "al_4", "al_5"])
+                assert run.value("weir_bridge_webhook_missed_records_total", target="hook") == 3
+
+
+async def test_a_log_that_was_begun_anew_is_told_from_its_beginning(apache_broker):
+    kafka = await fresh_topics(apache_broker.bootstrap)
+    places = {TopicPartition(kafka.names.alerts, index): 500 for index in range(2)}
+    async with consumer_for(kafka.client_options(), group_id=group_of(kafka, "hook")) as consumer:
+        consumer.assign(list(places))
+        await consumer.commit(places)
+    with receiver() as made:
+        async with sender(kafka) as to:
+            await to.send(kafka.names.alerts, event(alert("al_1")))
+            async with bridge(kafka, **hook(made.url)):
+                await until("it is told", lambda: ids(made) == ["al_1"])
