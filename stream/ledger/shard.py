@@ -32,6 +32,7 @@ __all__ = ["HOUR_SECONDS", "Shard"]
 
 HOUR_SECONDS = 3600
 ERROR_LABEL = "error"
+_ABORTED = "aborted"
 _WORDS = 20
 
 _PairKey = tuple[int, str, str, str, str]
@@ -125,8 +126,19 @@ class Shard:
             data.latency_seconds,
             data.time_to_first_token_seconds,
         )
+        if data.status != _ABORTED and event.time >= self._floor:
+            self._displace_aborted(event.id)
         if self._insert_event(record, event, data, "output", details):
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
+
+    def _displace_aborted(self, event_id: str) -> None:
+        """Make room for the end that was told: one that was written for a source which died says nothing but that, and owes nothing.
+
+        Whoever sends an exchange again after such a death (intake) ends its request a second time; the other order needs nothing.
+        """
+        query = "DELETE FROM events WHERE event_id = ? AND status = ? AND owed = '' RETURNING time, tenant, model"
+        for time, tenant, model in self.database.execute(query, (event_id, _ABORTED)).fetchall():
+            self._requests[((_hour(time), tenant, model), "ends")] -= 1
 
     def _insert_event(
         self,

@@ -13,6 +13,9 @@ from stream.wire import Event, Signal
 __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
 
 
+_ABORTED = "aborted"
+
+
 class Offer(enum.Enum):
     """What became of an event that was offered to a stream."""
 
@@ -22,13 +25,21 @@ class Offer(enum.Enum):
 
 
 class Held(msgspec.Struct):
-    """One event of an open bucket, and the tokens to acknowledge when it closes (more than one where it came again)."""
+    """One event of an open bucket, and the tokens to acknowledge when it closes (more than one where it came again).
 
+    Of what came again under one id, the end that was told counts before one that was written for a source which died, then the earlier.
+    """
+
+    aborted: bool
     observation: Observation
     request_id: str
     cause: str
     traceparent: str
     tokens: list[Any]
+
+    def outranks(self, other: "Held") -> bool:
+        """Tell whether this is the one of the two that counts, whichever came first."""
+        return (self.aborted, self.observation.time) < (other.aborted, other.observation.time)
 
 
 def observation_of(signal: Signal) -> Observation:
@@ -96,14 +107,17 @@ class StreamBuckets:
         if bucket is None:
             bucket = self._open[number] = {}
             self._counts.buckets += 1
-        known = bucket.get(signal.event_id)
-        if known is not None:
-            known.tokens.append(token)
-        else:
+        held = Held(
+            signal.status == _ABORTED, observation_of(signal), signal.request_id, event.id, event.traceparent, [token]
+        )
+        known = bucket.setdefault(signal.event_id, held)
+        if known is held:
             self._counts.events += 1
-            bucket[signal.event_id] = Held(
-                observation_of(signal), signal.request_id, event.id, event.traceparent, [token]
-            )
+            return Offer.HELD
+        known.tokens.append(token)
+        if held.outranks(known):
+            held.tokens = known.tokens
+            bucket[signal.event_id] = held
         return Offer.HELD
 
     @property

@@ -6,6 +6,7 @@ from collections import defaultdict
 import msgspec
 
 from stream.wire import (
+    ABORTED_TYPE,
     Closed,
     Event,
     ExplanationRecord,
@@ -52,6 +53,13 @@ def end(request_id, time, *, source="s1", owed=("pii",), tenant="acme", model="m
         time_to_first_token_seconds=0.1,
     )
     return Event(id=f"{request_id}/end", source=source, type=data.event_type, time=time, data=data, traceparent=TRACE)
+
+
+def aborted(request_id, time, *, source="s0"):
+    """Return the end that is written for a request whose source died."""
+    shared = {"request_id": request_id, "tenant": "acme", "model": "m"}
+    data = ResponseRecord(status="aborted", **shared)
+    return Event(id=f"{request_id}/end", source=source, type=ABORTED_TYPE, time=time, data=data, traceparent=TRACE)
 
 
 def verdict(event, detector, *, version="1", label="ok", flagged=False):

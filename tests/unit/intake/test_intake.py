@@ -8,9 +8,12 @@ import sqlite3
 import pytest
 from support.gateway import KEY
 from support.intake import intake, kserve_headers, litellm_failure, litellm_payload
+from support.ledger_log import Log
 
 from serving.capture.balance import read_balance
 from serving.settings import CaptureSettings, IntakeSettings
+from stream.ledger.shard import Shard
+from stream.ledger.story import request_events
 from stream.wire import ErrorInfo
 from stream.wire.trace import TraceParent
 
@@ -70,7 +73,37 @@ async def test_a_held_half_outlives_the_process_and_its_text_leaves_the_disk_whe
         assert running.count("weir_intake_held_halves") == 1
         await kserve(running, "response", ANSWERED)
         assert running.only()[0].text() == "Mail me at ann.lee@example.org"
-    assert b"ann.lee" not in (home / "intake" / "desk.sqlite").read_bytes()
+        await running.desk.settle()
+        files = list((home / "intake").iterdir())
+        assert {path.name for path in files} >= {"desk.sqlite", "desk.sqlite-wal"}
+        assert [path.name for path in files if b"ann.lee" in path.read_bytes()] == []
+
+
+async def test_a_kill_between_a_request_and_its_end_leaves_the_true_end_when_it_is_sent_again(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    async def killed(*_arguments, **_more):
+        raise Killed
+
+    home = tmp_path / "home"
+    async with intake(home) as running:
+        with monkeypatch.context() as context:
+            context.setattr(running.recorder, "end", killed)
+            with pytest.raises(Killed):
+                await running.sent("/intake/litellm", json=litellm_payload())
+    async with intake(home) as running:  # what had no end has one now, as the adopter of its spool would have written
+        assert (await running.sent("/intake/litellm", json=litellm_payload())).json()["accepted"] == 1
+        events = running.events()
+    ends = [event for event in events if event.id.endswith("/end")]
+    assert sorted(event.data.status for event in ends) == ["aborted", "complete"]
+    assert len({event.id for event in events}) == 2
+    for order in (ends, ends[::-1]):
+        shard = Shard(":memory:")
+        shard.apply(Log().inference(*(event for event in events if event not in ends), *order))
+        (request_id,) = {event.correlationid for event in events}
+        assert request_events(shard.database, request_id).end.status == "complete"
+        shard.close()
 
 
 async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):

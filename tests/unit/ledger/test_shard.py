@@ -1,5 +1,5 @@
 import pytest
-from support.ledger_log import Log, closed, end, explanation, forwarded, gap, request, tick, verdict
+from support.ledger_log import Log, aborted, closed, end, explanation, forwarded, gap, request, tick, verdict
 
 from stream.ledger.coverage import coverage_of, missing_of
 from stream.ledger.records import next_offsets
@@ -35,6 +35,30 @@ def test_an_event_is_pending_until_every_owed_detector_has_a_verdict(shard, log)
     assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
     coverage = coverage_of([shard.database])
     assert (coverage.total.ratio, coverage.requests, coverage.ends) == (1.0, 1, 0)
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+@pytest.mark.parametrize("first", ["aborted", "told"])
+def test_the_end_that_was_told_counts_whatever_was_written_for_the_source_that_died(shard, log, batches, first):
+    """An intake that is killed between a request and its end is told the exchange again: two ends, in hours of their own."""
+    ends = [aborted("r1", 10.0), end("r1", 5000.0, source="s2")]
+    events = [request("r1", 9.0), *(ends if first == "aborted" else reversed(ends))]
+    records = [*log.inference(*events), *log.verdicts(verdict(ends[1], "pii"))]
+    for start in range(batches):
+        shard.apply(records[start::batches])
+    shard.apply(log.inference(ends[0]))
+    assert request_events(shard.database, "r1").end.status == "complete"
+    assert counts(shard) == {"owed": 3, "settled": 1, "missing": 0, "errors": 0, "pending": 2}
+    hours = shard.database.execute(
+        "SELECT hour, requests, ends FROM requests WHERE requests OR ends ORDER BY 1"
+    ).fetchall()
+    assert hours == [(0, 1, 0), (1, 0, 1)]
+
+
+def test_an_end_that_a_gateway_itself_calls_aborted_keeps_what_it_owes(shard, log):
+    lost = end("r1", 11.0, status="aborted")
+    shard.apply(log.inference(lost, end("r1", 12.0, source="s2")))
+    assert (request_events(shard.database, "r1").end.status, counts(shard)["owed"]) == ("aborted", 1)
 
 
 def test_an_explanation_settles_nothing_and_may_come_twice_and_first(shard, log):

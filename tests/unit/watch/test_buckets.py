@@ -1,3 +1,5 @@
+import itertools
+
 from support.signal_log import signal_event
 
 from stream.watch.agenda import OpenCounts
@@ -31,6 +33,18 @@ def test_every_token_of_a_repeated_event_is_acknowledged():
     offer(buckets, "a", 1.0, token="again")
     ((_, held),) = buckets.due(5.0)
     assert held[0].tokens == ["first", "again"]
+
+
+def test_of_one_event_the_end_that_was_told_counts_then_the_earlier_whichever_came_first():
+    ends = [("aborted", 1.0), ("complete", 3.0), ("complete", 2.0)]
+    for order in itertools.permutations(ends):
+        buckets = StreamBuckets(5, 3)
+        for status, time in order:
+            event = signal_event("a", time, side="output", status=status, features={"x": time})
+            assert buckets.offer(event, event.data, time, None) is Offer.HELD
+        ((_, (held,)),) = buckets.due(5.0)
+        assert (held.observation.time, held.aborted) == (2.0, False), order
+        assert sorted(held.tokens) == [1.0, 2.0, 3.0]
 
 
 def test_an_event_behind_the_watermark_is_late_and_one_that_was_closed_before_a_restart_repeated():
