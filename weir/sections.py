@@ -48,7 +48,8 @@ class ConsoleSection(BaseModel):
         0, description="0: a free one, kept in ports.json; a number, for a process that has a container of its own"
     )
     names: tuple[str, ...] = Field(
-        (), description="more names (or name:port) that a request may give as its host, as behind a published port"
+        (),
+        description="more names (or name:port) that a request may give as its host, as behind a published port; links bear the first",
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from stream.alerting.silences import Silences
-from stream.ledger.reviews import Review, reviews_of
+from stream.ledger.cursor import NEWEST, Cursor
+from stream.ledger.reviews import Review, judged, reviews_of
 from stream.wire import OWN_TENANT, AlertRecord, RetrainingRecord
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "AlertPage",
     "AlertQuery",
     "AlertRow",
+    "RetrainingPage",
     "alert_of",
     "alert_page",
     "alert_row",
@@ -27,8 +29,7 @@ __all__ = [
 _ALERT = msgspec.json.Decoder(AlertRecord)
 _RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 _CHANGES = 500
-#: Alerts that are looked at for one page of what nobody has reviewed.
-_LOOKED_AT = 5_000
+_FILTERS = ("state", "severity", "detector", "tenant", "model", "side")
 
 
 class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +63,7 @@ class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
     unreviewed
         Only those with evidence, of a user's tenant, that nobody has called right or wrong.
     before
-        The `next` of the page before, "" for the newest.
+        Where the page before ended.
     limit
         Rows of a page at most.
     """
@@ -71,9 +72,11 @@ class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
     severity: str = ""
     detector: str = ""
     tenant: str = ""
+    model: str = ""
+    side: str = ""
     words: str = ""
     unreviewed: bool = False
-    before: str = ""
+    before: Cursor = NEWEST
     limit: int = 100
 
 
@@ -81,6 +84,13 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts, newest first; `next` is the `before` of the page that follows, "" where there is none."""
 
     alerts: list[AlertRow]
+    next: str = ""
+
+
+class RetrainingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Retraining events, newest first; `next` as in :class:`AlertPage`."""
+
+    retraining: list[RetrainingRecord]
     next: str = ""
 
 
@@ -115,31 +125,36 @@ def alert_page(
     now
         For what is silenced: seconds since the epoch.
     """
-    records = _records(database, query)
-    reviews = reviews_of(shards, records)
-    if query.unreviewed:
-        records = [one for one in records if one.evidence and one.tenant != OWN_TENANT and one.alert_id not in reviews]
-    rows = [alert_row(one, silences, reviews, now) for one in records[: query.limit]]
-    follows = f"{rows[-1].opened_at!r}/{rows[-1].alert_id}" if len(records) > query.limit else ""
-    return AlertPage(alerts=rows, next=follows)
+    rows = _rows(database, query, judged(shards) if query.unreviewed else [])
+    shown = [_ALERT.decode(record) for *_place, record in rows[: query.limit]]
+    reviews = reviews_of(shards, shown)
+    follows = Cursor(*rows[query.limit - 1][:2]) if len(rows) > query.limit else ""
+    return AlertPage(alerts=[alert_row(one, silences, reviews, now) for one in shown], next=str(follows))
 
 
-def _records(database: sqlite3.Connection, query: AlertQuery) -> list[AlertRecord]:
-    """Return the alerts that a page is made of, one more than it holds, so that a next page is known of."""
-    opened_at, alert_id = _place(query.before)
-    conditions, values = ["(opened_at, alert_id) < (?, ?)"], [opened_at, alert_id]
-    for column in ("state", "severity", "detector", "tenant"):
+def _rows(
+    database: sqlite3.Connection, query: AlertQuery, reviewed: list[tuple[str, str]]
+) -> list[tuple[float, str, str]]:
+    """Return the place and the record of a page's alerts, and of one more, so that a next page is known of."""
+    conditions: list[str] = ["(opened_at, alert_id) < (?, ?)"]
+    values: list[Any] = [*query.before]
+    for column in _FILTERS:
         if wanted := getattr(query, column):
             conditions.append(f"{column} = ?")
             values.append(wanted)
     if query.words:
         conditions.append("instr(lower(record), lower(?))")
         values.append(query.words)
-    rows = database.execute(
-        f"SELECT record FROM alerts WHERE {' AND '.join(conditions)} ORDER BY opened_at DESC, alert_id DESC LIMIT ?",  # noqa: S608 - our own names
-        (*values, _LOOKED_AT if query.unreviewed else query.limit + 1),
-    )
-    return [_ALERT.decode(record) for (record,) in rows]
+    if query.unreviewed:
+        conditions.append("tenant <> ? AND json_array_length(record, '$.evidence') > 0")
+        conditions.append(
+            "(alert_id, tenant) NOT IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
+        )
+        values += [OWN_TENANT, msgspec.json.encode(reviewed).decode()]
+    return database.execute(
+        f"SELECT opened_at, alert_id, record FROM alerts WHERE {' AND '.join(conditions)} ORDER BY opened_at DESC, alert_id DESC LIMIT ?",  # noqa: S608 - our own names
+        (*values, query.limit + 1),
+    ).fetchall()
 
 
 def alert_row(record: AlertRecord, silences: Silences, reviews: Mapping[str, Sequence[Review]], now: float) -> AlertRow:
@@ -186,12 +201,13 @@ def firing_counts(database: sqlite3.Connection) -> dict[str, int]:
     return dict(database.execute(query).fetchall())
 
 
-def retraining_page(database: sqlite3.Connection, before: float, limit: int) -> list[RetrainingRecord]:
-    """Return retraining events that came about before `before`, newest first."""
-    query = "SELECT record FROM retraining WHERE at < ? ORDER BY at DESC, retraining_id LIMIT ?"
-    return [_RETRAINING.decode(record) for (record,) in database.execute(query, (before, limit))]
-
-
-def _place(before: str) -> tuple[Any, str]:
-    time, _slash, alert_id = before.partition("/")
-    return (float(time), alert_id) if before else (float("inf"), "")
+def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) -> RetrainingPage:
+    """Return retraining events, newest first; each state that a retraining came to is an event of its own."""
+    rows = database.execute(
+        "SELECT at, retraining_id || '/' || state AS id, record FROM retraining WHERE (at, id) < (?, ?)"
+        " ORDER BY at DESC, id DESC LIMIT ?",
+        (*before, limit + 1),
+    ).fetchall()
+    shown = rows[:limit]
+    follows = Cursor(*shown[-1][:2]) if len(rows) > limit else ""
+    return RetrainingPage(retraining=[_RETRAINING.decode(record) for _at, _id, record in shown], next=str(follows))

@@ -8,9 +8,10 @@ from typing import TypeVar
 import msgspec
 
 from stream.ledger import alertpages, requests, windows
-from stream.ledger.alertpages import AlertChange, AlertPage, AlertQuery, AlertRow
+from stream.ledger.alertpages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
 from stream.ledger.connect import Databases, retried
 from stream.ledger.coverage import PASSED
+from stream.ledger.cursor import NEWEST, Cursor
 from stream.ledger.files import LedgerFiles
 from stream.ledger.reader import LedgerReader
 from stream.ledger.reviews import Review, review_count, reviews_of
@@ -119,7 +120,9 @@ class LedgerPages:
 
         return retried(ask) if self.reader.exists() else empty
 
-    def requests(self, *, before: float, limit: int, tenant: str = "", flagged: bool = False) -> requests.RequestPage:
+    def requests(
+        self, *, limit: int, before: Cursor = NEWEST, tenant: str = "", flagged: bool = False
+    ) -> requests.RequestPage:
         """Return a page of requests (:func:`stream.ledger.requests.newest`)."""
         return self._ask(
             lambda _, shards: requests.newest(shards, before=before, limit=limit, tenant=tenant, flagged=flagged),
@@ -163,9 +166,11 @@ class LedgerPages:
         """Return the windows of one stream (:func:`stream.ledger.windows.series`)."""
         return self._ask(lambda decisions, _: windows.series(decisions, name, since, until), windows.Series())
 
-    def retraining(self, *, before: float, limit: int) -> list[RetrainingRecord]:
-        """Return retraining events, newest first."""
-        return self._ask(lambda decisions, _: alertpages.retraining_page(decisions, before, limit), [])
+    def retraining(self, *, limit: int, before: Cursor = NEWEST) -> RetrainingPage:
+        """Return a page of retraining events (:func:`stream.ledger.alertpages.retraining_page`)."""
+        return self._ask(
+            lambda decisions, _: alertpages.retraining_page(decisions, before, limit), RetrainingPage(retraining=[])
+        )
 
     def hours(self) -> list[HourCount]:
         """Return what was owed and settled in each of the newest 72 hours that had anything, oldest first."""
@@ -184,7 +189,7 @@ class LedgerPages:
                 seq=newest,
                 alerts=[alertpages.alert_row(one, silences, reviews, now) for one in changed[:_NEWS]],
                 left_out=len(changed) > _NEWS,
-                requests=requests.newest(shards, before=float("inf"), limit=limit).requests,
+                requests=requests.newest(shards, limit=limit).requests,
                 rate=rate,
                 flagged=flagged,
                 firing=alertpages.firing_counts(decisions),

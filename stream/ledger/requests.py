@@ -6,12 +6,24 @@ from typing import Any
 
 import msgspec
 
+from stream.ledger.cursor import NEWEST, Cursor
 from stream.wire import TraceParent
 
 __all__ = ["RequestPage", "RequestRow", "VerdictMark", "found", "newest", "traffic"]
 
-#: Requests that are looked at for one page where a filter passes few of them.
+#: Requests of each partition that are looked at for one page where only a tenant's are wanted.
 _LOOKED_AT = 2_000
+_ACCEPTED = (
+    "SELECT time, request_id, tenant FROM events WHERE side = 'input' AND (time, request_id) < (?, ?)"
+    " ORDER BY time DESC, request_id DESC LIMIT ?"
+)
+# A request stands at its newest flagged verdict, and there alone.
+_FLAGGED = (
+    "SELECT DISTINCT v.time, e.request_id, e.tenant FROM verdicts v JOIN events e ON e.event_id = v.event_id"
+    " WHERE v.flagged AND v.time <= ?1 AND (v.time, e.request_id) < (?1, ?2) AND NOT EXISTS (SELECT 1 FROM verdicts n"
+    " WHERE n.event_id > e.request_id || '/' AND n.event_id < e.request_id || '0' AND n.flagged AND n.time > v.time)"
+    " ORDER BY v.time DESC, e.request_id DESC LIMIT ?3"
+)
 _COLUMNS = (
     "event_id, request_id, side, tenant, model, status, time, latency_seconds, completion_tokens, traceparent, owed"
 )
@@ -51,58 +63,65 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests, newest first; `next` is the `before` of the page that follows, None where there is none."""
+    """Requests, newest first; `next` is the `before` of the page that follows, "" where there is none.
+
+    A page for which enough was looked at may be short, or empty, and have a `next`.
+    """
 
     requests: list[RequestRow]
-    next: float | None = None
+    next: str = ""
+
+
+class _Look(msgspec.Struct, frozen=True):
+    """What one partition has for a page, and where the look ended before the partition did, None where it did not."""
+
+    names: list[Cursor]
+    end: Cursor | None
 
 
 def newest(
-    databases: Sequence[sqlite3.Connection], *, before: float, limit: int, tenant: str = "", flagged: bool = False
+    databases: Sequence[sqlite3.Connection],
+    *,
+    limit: int,
+    before: Cursor = NEWEST,
+    tenant: str = "",
+    flagged: bool = False,
 ) -> RequestPage:
-    """Return requests that were accepted before `before`, newest first.
+    """Return requests, newest first.
 
     Parameters
     ----------
     databases
         Every partition's.
-    before
-        Seconds since the epoch.
     limit
         Rows at most.
+    before
+        Where the page before ended.
     tenant
-        Of this tenant alone, where it is named; among the newest 2,000 of each partition.
+        Of this tenant alone, where it is named.
     flagged
         Those alone of which a verdict is flagged, by the time of their newest one.
     """
-    which = _flagged if flagged else _accepted
-    names = [
-        (time, request_id, database)
-        for database in databases
-        for time, request_id in which(database, before, tenant, limit)
-    ]
-    names.sort(key=lambda name: (-name[0], name[1]))
-    rows = [row for _time, request_id, database in names[:limit] if (row := _row(database, request_id)) is not None]
-    return RequestPage(requests=rows, next=names[limit - 1][0] if len(names) > limit else None)
+    looks = [_look(database, before, tenant, limit, _FLAGGED if flagged else _ACCEPTED) for database in databases]
+    # Past the first end of a look, rows of that partition would be missing.
+    end = max((look.end for look in looks if look.end is not None), default=None)
+    places = [(name, place) for place, look in enumerate(looks) for name in look.names if end is None or name >= end]
+    places.sort(reverse=True)
+    page = places[:limit]
+    rows = [row for name, place in page if (row := _row(databases[place], name.id)) is not None]
+    following = page[-1][0] if len(places) > limit else end
+    return RequestPage(requests=rows, next="" if following is None else str(following))
 
 
-def _accepted(database: sqlite3.Connection, before: float, tenant: str, limit: int) -> list[tuple[float, str]]:
-    """Return (time, request id), one more than `limit` at most, so that a next page is known of."""
-    query = (
-        "SELECT time, request_id FROM (SELECT time, request_id, tenant FROM events WHERE side = 'input' AND time < ?1"
-        " ORDER BY time DESC LIMIT ?2) WHERE ?3 = '' OR tenant = ?3 ORDER BY time DESC LIMIT ?4"
+def _look(database: sqlite3.Connection, before: Cursor, tenant: str, limit: int, query: str) -> _Look:
+    looked_at = max(_LOOKED_AT, limit) if tenant else limit
+    rows = database.execute(
+        query, (*before, looked_at + 1)
+    ).fetchall()  # one more, so that it is known whether any follow
+    return _Look(
+        [Cursor(time, request_id) for time, request_id, of in rows[:looked_at] if tenant in ("", of)],
+        Cursor(*rows[looked_at - 1][:2]) if len(rows) > looked_at else None,
     )
-    looked_at = _LOOKED_AT if tenant else limit + 1
-    return database.execute(query, (before, looked_at, tenant, limit + 1)).fetchall()
-
-
-def _flagged(database: sqlite3.Connection, before: float, tenant: str, limit: int) -> list[tuple[float, str]]:
-    query = (
-        "SELECT max(v.time), e.request_id FROM (SELECT event_id, time FROM verdicts WHERE flagged AND time < ?1"
-        " ORDER BY time DESC LIMIT ?2) v JOIN events e ON e.event_id = v.event_id WHERE ?3 = '' OR e.tenant = ?3"
-        " GROUP BY e.request_id ORDER BY 1 DESC LIMIT ?4"
-    )
-    return database.execute(query, (before, _LOOKED_AT, tenant, limit + 1)).fetchall()
 
 
 def found(databases: Iterable[sqlite3.Connection], request_ids: Iterable[str]) -> dict[str, RequestRow]:

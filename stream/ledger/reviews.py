@@ -12,7 +12,7 @@ import msgspec
 
 from stream.wire import AlertRecord
 
-__all__ = ["JUDGEMENTS", "Review", "TurnedAway", "review_count", "reviews_of", "turned_away"]
+__all__ = ["JUDGEMENTS", "Review", "TurnedAway", "judged", "review_count", "reviews_of", "turned_away"]
 
 #: What a review can say.
 JUDGEMENTS = ("right", "wrong")
@@ -59,6 +59,12 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecor
     for said in found.values():
         said.sort(key=lambda review: review.at)
     return found
+
+
+def judged(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str]]:
+    """Return (alert id, tenant) of every judgement; it is a review where the alert is that tenant's."""
+    query = f"SELECT DISTINCT alert_id, tenant FROM feedback WHERE {_JUDGES}"  # noqa: S608 - our own words
+    return [row for database in shards for row in database.execute(query)]
 
 
 def review_count(shards: Iterable[sqlite3.Connection]) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -16,6 +16,7 @@ from weir.console.access import Access
 from weir.console.assets import Asset, load_assets
 from weir.console.guard import Guard
 from weir.console.http import failed
+from weir.console.link import console_names
 from weir.console.live import Live
 from weir.console.reads import Reads
 from weir.console.writes import Writes
@@ -28,6 +29,7 @@ __all__ = ["VIEWS", "console_app"]
 #: Addresses of the page's views; each answers with the page, which reads its own address.
 VIEWS = ("live", "alerts", "drift", "coverage", "retraining", "review", "silences", "requests")
 _NOT_MODIFIED = 304
+_FAILED = 500
 
 
 def console_app(settings: Settings, access: Access, port: int) -> ASGIApp:
@@ -57,26 +59,27 @@ def _facts(settings: Settings) -> dict[str, Any]:
 
 def _hosts(settings: Settings, port: int) -> frozenset[str]:
     """Return the Host headers that are ours, against names that are rebound to this address."""
-    names = {"127.0.0.1", "localhost", "[::1]", settings.console.host}
-    given = settings.console.names
-    return frozenset(
-        {f"{name}:{port}" for name in names} | {name if ":" in name else f"{name}:{port}" for name in given}
-    )
+    own = {"127.0.0.1", "localhost", "[::1]", settings.console.host}
+    return frozenset(name.lower() for name in (*(f"{name}:{port}" for name in own), *console_names(settings, port)))
 
 
 def _pages(assets: dict[str, Asset]) -> list[Route]:
+    faulty = next((one for one in assets.values() if one.fault), None)
+
     async def file(request: Request) -> Response:
         asset = assets.get(request.path_params["name"])
         return Response("no such file\n", 404) if asset is None else _sent(request, asset)
 
     async def page(request: Request) -> Response:
-        return _sent(request, assets["index.html"])
+        return _sent(request, faulty or assets["index.html"])  # with a part away it would stay blank
 
     views = [Route(f"/{view}", page) for view in VIEWS] + [Route(f"/{view}/{{name:path}}", page) for view in VIEWS]
     return [Route("/", page), *views, Route("/web/{name:path}", file)]
 
 
 def _sent(request: Request, asset: Asset) -> Response:
+    if asset.fault:
+        return PlainTextResponse(f"{asset.fault}\n", _FAILED, headers={"cache-control": "no-store"})
     headers = {"etag": asset.etag, "cache-control": "no-cache"}
     if request.headers.get("if-none-match") == asset.etag:
         return Response(status_code=_NOT_MODIFIED, headers=headers)

@@ -1,6 +1,6 @@
 """Parameters in, JSON out, and what a fault is told as."""
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 from starlette.requests import Request
@@ -9,21 +9,26 @@ from starlette.responses import Response
 from stream.wire.errors import StreamError
 from weir.errors import BrokerError, NotFoundError, SettingsError, WeirError
 
-__all__ = ["BadRequest", "body_of", "failed", "json_response", "query_of"]
+__all__ = ["BadRequest", "bad_parameter", "body_of", "failed", "json_response", "query_of"]
 
 _BODY_BYTES = 16 * 1024
+#: Characters of a wrong parameter that its error repeats.
+_SHOWN = 100
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+class BadRequest(WeirError):
+    """A parameter or a body is not what the address takes."""
+
+
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (BadRequest, 400),
     (NotFoundError, 404),
     (SettingsError, 422),
     (BrokerError, 503),
     (WeirError, 409),
     (StreamError, 409),
 )
-StructT = TypeVar("StructT", bound=msgspec.Struct)
-
-
-class BadRequest(SettingsError):
-    """A parameter or a body is not what the address takes."""
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -34,21 +39,35 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def query_of(request: Request, kind: type[StructT]) -> StructT:
-    """Return the query's parameters as `kind`.
+    """Return the query's parameters as `kind`, whose fields say in their descriptions what is allowed.
 
     Raises
     ------
     BadRequest
-        One is unknown, or out of its bounds.
+        One is unknown, is missing, or is not what is allowed.
     """
     given = dict(request.query_params)
-    known = kind.__struct_fields__
-    if unknown := [name for name in given if name not in known]:
-        raise BadRequest(f"parameter {unknown[0]!r} is unknown here; known are {', '.join(known)}")
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    if unknown := [name for name in given if name not in fields]:
+        raise BadRequest(f"parameter {unknown[0]!r} is unknown here; known are {', '.join(fields)}")
+    if missing := [name for name, field in fields.items() if field.required and name not in given]:
+        raise BadRequest(f"parameter {missing[0]!r} is missing; add {missing[0]}=…")
+    return kind(**{name: _value(name, text, fields[name].type) for name, text in given.items()})
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    stated = next(
+        one for one in (kind, *get_args(kind)) if get_origin(one) is Annotated
+    )  # what may be absent is `… | None`
     try:
-        return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"a parameter is not as it must be: {error}") from None
+        return msgspec.convert(text, stated, strict=False)
+    except msgspec.ValidationError:
+        raise bad_parameter(name, text, stated.__metadata__[0].description) from None
+
+
+def bad_parameter(name: str, text: str, allowed: str) -> BadRequest:
+    """Return the error of a parameter that is not what is allowed."""
+    return BadRequest(f"parameter {name!r} is {text[:_SHOWN]!r}; allowed is {allowed}")
 
 
 async def body_of(request: Request, kind: type[StructT]) -> StructT:

@@ -1,4 +1,4 @@
-"""Where the console is, and links to it."""
+"""Where the console is, what browsers call it, and links to it."""
 
 import time
 
@@ -7,7 +7,7 @@ from weir.errors import StackError
 from weir.ports import load_ports, reachable
 from weir.settings import Settings
 
-__all__ = ["console_address", "console_link", "console_port"]
+__all__ = ["console_address", "console_link", "console_names", "console_port"]
 
 
 def console_port(settings: Settings) -> int:
@@ -27,11 +27,18 @@ def console_port(settings: Settings) -> int:
 
 
 def console_address(settings: Settings) -> str:
-    """Return ``http://host:port`` as a browser on this machine reaches the console."""
+    """Return ``http://host:port`` as a program on this machine reaches the console."""
     host = reachable(settings.console.host)
     return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{console_port(settings)}"
 
 
+def console_names(settings: Settings, port: int) -> list[str]:
+    """Return the ``name:port`` under which the settings say that a browser asks, the first one for links."""
+    return [name if ":" in name else f"{name}:{port}" for name in settings.console.names]
+
+
 def console_link(settings: Settings) -> str:
-    """Return a link that opens the console once, and begins a session."""
-    return f"{console_address(settings)}/?token={link_token(ensure_token(settings.home), time.time())}"
+    """Return a link that opens the console once, and begins a session; under the first of ``[console] names``, where there is one."""
+    names = console_names(settings, console_port(settings))
+    address = f"http://{names[0]}" if names else console_address(settings)
+    return f"{address}/?token={link_token(ensure_token(settings.home), time.time())}"

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -11,9 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stream.ledger.alertpages import AlertQuery
+from stream.ledger.cursor import Cursor
 from stream.ledger.pages import LedgerPages
 from stream.ledger.windows import StreamName
-from weir.console.http import json_response, query_of
+from weir.console.http import bad_parameter, json_response, query_of
 from weir.errors import NotFoundError
 from weir.settings import Settings
 from weir.status import coverage_status
@@ -21,43 +22,59 @@ from weir.story import read_story, shown
 
 __all__ = ["Reads"]
 
-Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
 _DAY_SECONDS = 86_400.0
+#: To the end of the year 9999.
+_LAST_SECOND = 253_402_300_799
+_PLACE = "the `next` of a page, or a time in seconds since the epoch"
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=500, description="a whole number from 1 to 500")]
+Name = Annotated[str, msgspec.Meta(max_length=200, description="200 characters at most")]
+Flag = Annotated[bool, msgspec.Meta(description="true or false")]
+Before = Annotated[str, msgspec.Meta(max_length=400, description=_PLACE)]
+State = Annotated[Literal["", "firing", "resolved"], msgspec.Meta(description="firing or resolved")]
+Severity = Annotated[Literal["", "info", "warning", "critical"], msgspec.Meta(description="info, warning or critical")]
+Side = Annotated[Literal["", "input", "output"], msgspec.Meta(description="input or output")]
+Time = Annotated[
+    float,
+    msgspec.Meta(ge=0, le=_LAST_SECOND, description=f"a time in seconds since the epoch, from 0 to {_LAST_SECOND}"),
+]
 
 
 class _Alerts(msgspec.Struct, frozen=True, kw_only=True):
-    state: str = ""
-    severity: str = ""
-    detector: str = ""
-    tenant: str = ""
-    q: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    unreviewed: bool = False
-    before: Annotated[str, msgspec.Meta(pattern=r"^$|^[0-9.e+]+/[\w-]+$")] = ""
+    state: State = ""
+    severity: Severity = ""
+    detector: Name = ""
+    tenant: Name = ""
+    model: Name = ""
+    side: Side = ""
+    q: Name = ""
+    unreviewed: Flag = False
+    before: Before = ""
     limit: Limit = 100
 
 
 class _Requests(msgspec.Struct, frozen=True, kw_only=True):
-    tenant: str = ""
-    flagged: bool = False
-    before: float = float("inf")
+    tenant: Name = ""
+    flagged: Flag = False
+    before: Before = ""
     limit: Limit = 100
 
 
 class _Series(msgspec.Struct, frozen=True, kw_only=True):
-    tenant: str
-    model: str
-    side: str
-    detector: str
-    since: float | None = None
-    until: float | None = None
+    tenant: Name
+    model: Name
+    side: Name
+    detector: Name
+    since: Time | None = None
+    until: Time | None = None
 
 
 class _Streams(msgspec.Struct, frozen=True, kw_only=True):
-    tenant: str = ""
+    tenant: Name = ""
 
 
 class _Retraining(msgspec.Struct, frozen=True, kw_only=True):
-    before: float = float("inf")
+    before: Before = ""
     limit: Limit = 100
 
 
@@ -101,10 +118,9 @@ class Reads:
     async def requests(self, request: Request) -> Response:
         """Answer a page of requests."""
         asked = query_of(request, _Requests)
+        before = _place(asked.before)
         return await _answer(
-            lambda: self._pages.requests(
-                before=asked.before, limit=asked.limit, tenant=asked.tenant, flagged=asked.flagged
-            )
+            lambda: self._pages.requests(before=before, limit=asked.limit, tenant=asked.tenant, flagged=asked.flagged)
         )
 
     async def request(self, request: Request) -> Response:
@@ -115,7 +131,7 @@ class Reads:
     async def alerts(self, request: Request) -> Response:
         """Answer a page of alerts."""
         asked = msgspec.structs.asdict(query_of(request, _Alerts))
-        query = AlertQuery(words=asked.pop("q"), **asked)
+        query = AlertQuery(words=asked.pop("q"), before=_place(asked.pop("before")), **asked)
         return await _answer(lambda: self._pages.alerts(query, time.time()))
 
     async def alert(self, request: Request) -> Response:
@@ -153,11 +169,19 @@ class Reads:
     async def retraining(self, request: Request) -> Response:
         """Answer retraining events, newest first."""
         asked = query_of(request, _Retraining)
-        return await _answer(lambda: {"retraining": self._pages.retraining(before=asked.before, limit=asked.limit)})
+        before = _place(asked.before)
+        return await _answer(lambda: self._pages.retraining(before=before, limit=asked.limit))
 
     async def silences(self, _request: Request) -> Response:
         """Answer the silences that hold now, the one that ends first first."""
         return await _answer(lambda: {"silences": self._pages.reader.silences().active(time.time())})
+
+
+def _place(before: str) -> Cursor:
+    try:
+        return Cursor.parse(before)
+    except ValueError:
+        raise bad_parameter("before", before, _PLACE) from None
 
 
 async def _answer(ask: Callable[[], Any]) -> Response:

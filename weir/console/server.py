@@ -22,11 +22,11 @@ _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 5.0
 _MOST_REQUESTS = 64
-_WAITING = "waiting for the console's port"
+_WAITING = "waiting for the console"
 
 
 class Console:
-    """Serves until :meth:`stop`; a port that is taken is waited for, and the ledger goes on meanwhile.
+    """Serves until :meth:`stop`; a port that is taken is waited for, what fails begins anew, and the ledger goes on meanwhile.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Console:
     port
         To listen on.
     health
-        Told while the port is taken.
+        Told while the console does not answer.
     """
 
     def __init__(self, settings: Settings, port: int, health: dict[str, Any]) -> None:
@@ -63,16 +63,20 @@ class Console:
         while not self._ended.is_set():
             try:
                 with _listening(self._settings.console.host, self._port) as listener:
-                    self._health.pop(_WAITING, None)
                     self._serve(listener)
-            except OSError as error:
-                reason = (
-                    f"{self._settings.console.host}:{self._port}: {error.strerror}; free it, or set WEIR_CONSOLE__PORT"
-                )
-                if self._health.get(_WAITING) != reason:
-                    _LOG.warning("the console waits for its port %s", reason)
-                self._health[_WAITING] = reason
-                self._ended.wait(_RETRY_SECONDS)
+            except Exception as error:  # noqa: BLE001 - the thread's boundary: nobody else would hear of it
+                self._wait(error)
+
+    def _wait(self, error: Exception) -> None:
+        """Say why the console does not answer, once, and wait before the next try."""
+        where, what = f"{self._settings.console.host}:{self._port}", f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError):
+            what = f"{error.strerror or error}; free it, or set WEIR_CONSOLE__PORT"
+        reason = f"{where}: {what}"
+        if self._health.get(_WAITING) != reason:
+            _LOG.warning("the console does not answer at %s", reason, exc_info=not isinstance(error, OSError))
+        self._health[_WAITING] = reason
+        self._ended.wait(_RETRY_SECONDS)
 
     def _serve(self, listener: socket.socket) -> None:
         config = uvicorn.Config(
@@ -90,6 +94,7 @@ class Console:
         )
         self._server = uvicorn.Server(config)
         self._server.should_exit = self._ended.is_set()
+        self._health.pop(_WAITING, None)
         asyncio.run(self._server.serve(sockets=[listener]))
 
 

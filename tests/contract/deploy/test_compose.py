@@ -13,7 +13,8 @@ from support.compose import BASE, ROOT, SECURE, compose, model
 from support.gobuilds import COLLECTOR_VERSION
 
 from weir.component import COMPONENTS
-from weir.settings import load_settings
+from weir.console.link import console_link
+from weir.settings import Settings, load_settings
 
 ONE_SHOT = {"topics", "acls", "cli"}
 #: Its image holds no program that could ask it.
@@ -57,6 +58,19 @@ def test_what_up_starts_by_default_and_by_profile():
     }
     assert default == wanted | {"alertmanager", "grafana", "serving"}
     assert gpu == default - {"serving"} | {"serving-gpu"}
+
+
+def test_a_link_to_the_console_leads_to_the_port_that_is_published(tmp_path):
+    shutil.copy(ROOT / BASE, tmp_path)
+    (tmp_path / ".env").write_text("CONSOLE_PORT=9100\n")
+    ledger = json.loads(compose("config", "--format=json", folder=tmp_path).stdout)["services"]["ledger"]
+    names = json.loads(ledger["environment"]["WEIR_CONSOLE__NAMES"])
+    settings = Settings(console={"port": ledger["environment"]["WEIR_CONSOLE__PORT"], "names": names})
+    (published,) = ledger["ports"]
+    assert console_link(settings.model_copy(update={"home": tmp_path})).startswith(
+        f"http://{published['host_ip']}:{published['published']}/?token="
+    )
+    assert published["published"] == "9100"
 
 
 def test_a_wrong_key_is_refused(tmp_path):

@@ -56,10 +56,10 @@ async def test_a_judgement_goes_to_the_partition_of_its_request_and_comes_back_a
     assert story["reviews"][0]["label"] == "wrong"
     assert (await desk.get("/api/alerts", unreviewed=True))["alerts"] == []
     for body, status in [
-        ({"alert_id": "al_1", "label": "maybe"}, 422),
+        ({"alert_id": "al_1", "label": "maybe"}, 400),
         ({"alert_id": "al_1", "label": "right", "request_id": "r0"}, 422),
         ({"alert_id": "al_none", "label": "right"}, 404),
-        ({"alert_id": "al_1", "label": "right", "text": "they said"}, 422),
+        ({"alert_id": "al_1", "label": "right", "text": "they said"}, 400),
     ]:
         assert (await desk.client.post("/api/feedback", json=body)).status_code == status, body
     assert len(await desk.topic(desk.kafka.names.feedback)) == 1

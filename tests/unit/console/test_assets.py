@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import shutil
 import tarfile
 from importlib.resources import files
 from pathlib import Path
@@ -55,3 +56,33 @@ def test_a_library_that_is_not_the_locks_is_refused(tmp_path):
         StackError, match=r"preact-.*\.tgz is not what .*package-lock\.json names; get it with `npm pack"
     ):
         assets._member(tmp_path, "preact", "dist/preact.mjs")
+
+
+@pytest.fixture
+def damaged(tmp_path, monkeypatch):
+    """Put a copy of the page's files in their place, with one library that is not the lock's."""
+    shutil.copytree(VENDOR.parent, tmp_path / "web")
+    (archive,) = (tmp_path / "web/vendor").glob("htm-*.tgz")
+    archive.write_bytes(archive.read_bytes() + b"\0")
+    (tmp_path / "web/main.js~").write_text("an editor's copy")
+    monkeypatch.setattr(assets, "files", lambda _package: tmp_path)
+    return tmp_path / "web"
+
+
+async def test_a_file_that_cannot_be_had_is_logged_and_answered_as_that_and_the_rest_is_served(damaged, page, caplog):
+    (line,) = [record.message for record in caplog.get_records("setup") if record.levelname == "ERROR"]
+    assert "vendor/htm.mjs cannot be served" in line
+    headers = {"authorization": f"Bearer {page.secret}"}
+    for path in ("/web/vendor/htm.mjs", "/", "/alerts/al_1"):
+        answer = await page.client.get(path, headers=headers)
+        assert answer.status_code == 500, path
+        assert "htm-3" in answer.text
+        assert "install weir anew" in answer.text
+    assert (await page.client.get("/web/main.js", headers=headers)).status_code == 200
+    assert (await page.client.get("/web/main.js~", headers=headers)).status_code == 404
+    assert (await page.get("/api/alerts"))["alerts"] == []
+
+
+def test_a_page_that_is_missing_whole_is_a_fault_too(damaged):
+    (damaged / "index.html").unlink()
+    assert "index.html cannot be served" in assets.load_assets()["index.html"].fault

@@ -1,4 +1,8 @@
+from urllib.parse import quote
+
 import pytest
+
+NAMED = {"tenant": "a", "model": "m", "side": "input", "detector": "drift"}
 
 
 @pytest.fixture
@@ -13,17 +17,15 @@ async def test_without_a_ledger_every_list_is_empty(page):
     assert (await page.get("/api/requests"))["requests"] == []
     assert await page.get("/api/drift") == {"streams": []}
     assert (await page.get("/api/coverage"))["hours"] == []
-    assert await page.get("/api/retraining") == {"retraining": []}
+    assert await page.get("/api/retraining") == {"retraining": [], "next": ""}
     assert await page.get("/api/silences") == {"silences": []}
 
 
 async def test_requests_are_paged_newest_first_without_a_gap(page, told):
     seen, before = [], None
-    while True:
-        found = await page.get("/api/requests", limit=50, **({"before": before} if before else {}))
+    while before != "":
+        found = await page.get("/api/requests", limit=50, before=before or "")
         seen += found["requests"]
-        if "next" not in found or found["next"] is None:
-            break
         before = found["next"]
     assert len(seen) == len({row["request_id"] for row in seen}) == 332
     times = [row["time"] for row in seen]
@@ -111,21 +113,71 @@ async def test_the_stack_tells_the_page_where_traces_are(page):
     assert found["detectors"] == ["injection", "pii", "refusal", "toxicity"]
 
 
+WRONG_PLACES = ["yesterday", "nan", "inf", "1e999", "..../al_1", "/al_1", "e+/x", "'; DROP TABLE alerts", "1" * 401]
+
+
+@pytest.mark.parametrize("before", WRONG_PLACES)
+@pytest.mark.parametrize("path", ["/api/alerts", "/api/requests", "/api/retraining"])
+async def test_a_place_that_is_none_is_named_with_what_is_allowed(page, path, before):
+    status, error = await page.bad(path, before=before)
+    assert status == 400
+    assert (
+        error
+        == f"parameter 'before' is {before[:100]!r}; allowed is the `next` of a page, or a time in seconds since the epoch"
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "parameters", "told"),
     [
-        ("/api/alerts", {"limit": 501}, "<= 500"),
-        ("/api/alerts", {"limit": "many"}, "limit"),
-        ("/api/alerts", {"before": "'; DROP TABLE alerts"}, "before"),
+        ("/api/alerts", {"limit": 501}, "parameter 'limit' is '501'; allowed is a whole number from 1 to 500"),
+        ("/api/requests", {"limit": "many"}, "parameter 'limit' is 'many'; allowed is a whole number"),
+        ("/api/retraining", {"limit": 0}, "parameter 'limit' is '0'; allowed is a whole number"),
+        ("/api/alerts", {"limit": "9" * 40}, "allowed is a whole number"),
+        ("/api/alerts", {"state": "burning"}, "parameter 'state' is 'burning'; allowed is firing or resolved"),
+        ("/api/alerts", {"severity": "bad"}, "parameter 'severity' is 'bad'; allowed is info, warning or critical"),
+        ("/api/alerts", {"side": "left"}, "parameter 'side' is 'left'; allowed is input or output"),
+        ("/api/alerts", {"unreviewed": "perhaps"}, "parameter 'unreviewed' is 'perhaps'; allowed is true or false"),
+        ("/api/alerts", {"q": "x" * 201}, "allowed is 200 characters at most"),
         ("/api/alerts", {"colour": "red"}, "parameter 'colour' is unknown here; known are state"),
-        ("/api/requests", {"before": "yesterday"}, "before"),
-        ("/api/drift/series", {"tenant": "a"}, "model"),
+        ("/api/requests", {"flagged": "7"}, "parameter 'flagged' is '7'; allowed is true or false"),
+        ("/api/requests", {"tenant": "x" * 201}, "parameter 'tenant' is"),
+        ("/api/drift", {"tenant": "x" * 201}, "parameter 'tenant' is"),
+        ("/api/drift/series", {"tenant": "a"}, "parameter 'model' is missing"),
+        *(
+            (
+                "/api/drift/series",
+                NAMED | {name: value},
+                f"parameter '{name}' is '{value}'; allowed is a time in seconds",
+            )
+            for name in ("since", "until")
+            for value in ("nan", "inf", "-1", "noon", "1e300")
+        ),
     ],
 )
-async def test_a_parameter_that_is_wrong_is_named(page, path, parameters, told):
+async def test_a_parameter_that_is_wrong_is_named_with_what_is_allowed(page, path, parameters, told):
     status, error = await page.bad(path, **parameters)
-    assert status == 422
+    assert status == 400
     assert told in error
+
+
+async def test_what_stands_in_a_name_is_taken_as_it_is(page, told):
+    for name in ("\x00", "%", "'", '"', "\\", "\N{SNOWMAN}", "[", "null"):
+        for path in ("/api/alerts", "/api/requests", "/api/drift"):
+            await page.get(path, tenant=name)
+        await page.get("/api/alerts", q=name)
+        assert (await page.bad(f"/api/alerts/{quote(name, safe='')}"))[0] == 404
+        assert (await page.bad(f"/api/requests/{quote(name, safe='')}"))[0] == 404
+
+
+async def test_alerts_of_one_stream(page, told):
+    (first, *_) = (await page.get("/api/alerts", detector="drift", limit=500))["alerts"]
+    named = {key: first[key] for key in ("tenant", "model", "side", "detector")}
+    found = (await page.get("/api/alerts", limit=500, **named))["alerts"]
+    assert first in found
+    assert all(row | named == row for row in found)
+    other = "output" if first["side"] == "input" else "input"
+    assert first not in (await page.get("/api/alerts", **named | {"side": other}))["alerts"]
 
 
 async def test_no_answer_holds_text(page, ledger, told):

@@ -3,6 +3,7 @@ from support.console_ledger import LedgerMaker
 
 from stream.ledger import decisions as module
 from stream.ledger.alertpages import AlertQuery, changed_since, changes_of, firing_counts
+from stream.ledger.cursor import NEWEST, Cursor
 from stream.ledger.pages import LedgerPages
 from stream.ledger.reviews import TurnedAway, review_count, reviews_of
 from stream.wire import AlertRecord, Event, Feedback, RetrainingRecord
@@ -128,14 +129,40 @@ def test_a_review_comes_from_the_alert_s_own_tenant_and_says_right_or_wrong(make
     assert review_count(shards) == 5
 
 
-def test_retraining_events_are_paged_newest_first(maker, tmp_path):
-    for number in range(5):
-        data = RetrainingRecord(
-            retraining_id=f"rt_{number}", state="suppressed", reason="r", tenant="a", model="m", at=float(number)
-        )
-        event = Event(id=data.retraining_id, source="w", type=data.event_type, time=data.at, data=data)
-        maker.book.apply([maker.log.records("weir.retraining", event)])
+def retraining(identity, at, state="suppressed"):
+    data = RetrainingRecord(retraining_id=identity, state=state, reason="r", tenant="a", model="m", at=at)
+    return Event(id=f"{identity}/{state}", source="w", type=data.event_type, time=at, data=data)
+
+
+def paged(ask, rows):
+    """Return every page's rows that `ask(before)` gives, one page after the other."""
+    pages, before = [], NEWEST
+    while not pages or before != NEWEST:
+        page = ask(before)
+        pages.append(getattr(page, rows))
+        before = Cursor.parse(page.next)
+    return pages
+
+
+def test_retraining_events_are_paged_newest_first_those_of_one_moment_too(maker, tmp_path):
+    events = [retraining(f"rt_{number}", float(number // 4)) for number in range(10)]
+    events.append(retraining("rt_9", 2.0, "requested"))
+    maker.book.apply([maker.log.records("weir.retraining", *events)])
     pages = LedgerPages(tmp_path)
-    first = pages.retraining(before=float("inf"), limit=3)
-    assert [one.retraining_id for one in first] == ["rt_4", "rt_3", "rt_2"]
-    assert [one.retraining_id for one in pages.retraining(before=first[-1].at, limit=3)] == ["rt_1", "rt_0"]
+    found = paged(lambda before: pages.retraining(before=before, limit=3), "retraining")
+    assert [len(page) for page in found] == [3, 3, 3, 2]
+    named = [(one.at, one.retraining_id, one.state) for page in found for one in page]
+    assert named == sorted(named, reverse=True)
+    assert len(set(named)) == 11
+
+
+def test_what_is_to_be_reviewed_is_found_behind_any_number_of_alerts_that_are_not(maker, tmp_path):
+    take(maker, alert("al_a"), alert("al_b"), alert("al_c"))
+    maker.alerts(6_000, newest=1e6, evidence=())
+    judged = ["al_b", *(f"al_{number}" for number in range(40))]
+    take(maker, *(alert(name) for name in judged))
+    said = [feedback(f"f_{name}", name, "right", 5.0) for name in judged]
+    maker.book.apply([maker.log.records("weir.feedback", *said, partition=1)])
+    pages = LedgerPages(tmp_path)
+    found = paged(lambda before: pages.alerts(AlertQuery(unreviewed=True, limit=1, before=before), 1.0), "alerts")
+    assert [[one.alert_id for one in page] for page in found] == [["al_c"], ["al_a"]]

@@ -1,0 +1,33 @@
+"""Where links to the console lead, and that it answers there."""
+
+import httpx
+import pytest
+
+from weir.console.access import Access, ensure_token
+from weir.console.app import console_app
+from weir.console.link import console_address, console_link
+from weir.settings import Settings
+
+PORT = 8900
+
+
+def settings(home, **console):
+    return Settings(console={"port": PORT, "host": "0.0.0.0", **console}).model_copy(update={"home": home})
+
+
+@pytest.mark.parametrize(
+    ("names", "address"),
+    [
+        ((), "http://127.0.0.1:8900"),
+        (("127.0.0.1:9100", "localhost:9100"), "http://127.0.0.1:9100"),
+        (("Desk.example",), "http://Desk.example:8900"),
+    ],
+)
+async def test_a_link_leads_to_where_browsers_reach_it_and_signs_in_there(tmp_path, names, address):
+    stack = settings(tmp_path, names=names)
+    link = console_link(stack)
+    assert link.startswith(f"{address}/?token=")
+    assert console_address(stack) == "http://127.0.0.1:8900", "what this machine asks whether it answers"
+    app = console_app(stack, Access(ensure_token(tmp_path)), PORT)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        assert "set-cookie" in (await client.get(link)).headers

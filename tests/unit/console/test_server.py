@@ -1,0 +1,33 @@
+"""The console's thread: what fails is logged and told, and it serves again."""
+
+from support.console_desk import connects
+from support.console_page import free_port
+from support.kafka_log import until
+
+from weir.console import server
+from weir.console.server import Console
+from weir.settings import Settings
+
+
+async def test_a_console_that_fails_says_so_and_begins_anew(tmp_path, monkeypatch, caplog):
+    port = free_port()
+    monkeypatch.setattr(server, "_RETRY_SECONDS", 0.2)
+    failures = iter([RuntimeError("no version of weir"), RuntimeError("no version of weir")])
+
+    def failing(*arguments):
+        for failure in failures:
+            raise failure
+        return whole(*arguments)
+
+    whole = server.console_app
+    monkeypatch.setattr(server, "console_app", failing)
+    health = {}
+    console = Console(Settings().model_copy(update={"home": tmp_path}), port, health).start()
+    try:
+        (reason,) = (await until("it says so", health.copy)).values()
+        assert "RuntimeError: no version of weir" in reason
+        await until("it serves", lambda: not health and connects(port))
+    finally:
+        console.stop()
+    (record,) = [one for one in caplog.records if one.name == "weir.console.server"]
+    assert record.exc_info is not None, "with where it failed, and once"
