@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream.ledger.alertpages import alert_of
 from stream.ledger.book import Book
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.files import LedgerFiles
@@ -16,6 +17,7 @@ from stream.watch.app import stream_detectors
 from stream.wire import (
     AlertRecord,
     Event,
+    FindingRecord,
     RequestRecord,
     ResponseRecord,
     Signal,
@@ -109,8 +111,7 @@ class LedgerMaker:
         self.tick(start, start + seconds)
         self.book.apply([self.log.records(NAMES.findings, *_untick(chain.findings))])
         self.book.apply([self.log.records(NAMES.alerts, *map(_traced, chain.alerts))])
-        decisions = [Event(id=one.record.retraining_id, source="w", type=one.record.event_type, time=one.record.at, data=one.record) for one in chain.decisions]  # fmt: skip
-        self.book.apply([self.log.records(NAMES.retraining, *decisions)])
+        self.retraining(*(one.record for one in chain.decisions))
         self.beat(start + seconds)
         return chain
 
@@ -129,6 +130,29 @@ class LedgerMaker:
         newest = time.time() - 60 if newest is None else newest
         events = [self._alert(number, newest - 60.0 * number, firing, evidence) for number in range(count)]
         self.book.apply([self.log.records(NAMES.alerts, *events)])
+
+    def change(self, alert_id, at, **changes):
+        """Take a new record of an alert that is known."""
+        known = alert_of(self.book.decisions.database, alert_id)
+        data = msgspec.structs.replace(known, revision=known.revision + 1, at=at, **changes)
+        event = Event(id=f"{alert_id}/{data.revision}", source="weir/alert", type=data.event_type, time=at, data=data)
+        self.book.apply([self.log.records(NAMES.alerts, event)])
+
+    def retraining(self, *records):
+        """Take retraining events."""
+        events = [Event(id=f"{one.retraining_id}/{one.state}", source="w", type=one.event_type, time=one.at, data=one) for one in records]  # fmt: skip
+        self.book.apply([self.log.records(NAMES.retraining, *events)])
+
+    def windows(self, at, *, tenant, model, count=6, side="input", detector="drift"):
+        """Take windows of one stream up to `at`, the newest in alarm."""
+        for number in range(count):
+            time = at - 30.0 * (count - 1 - number)
+            data = FindingRecord(
+                tenant=tenant, model=model, side=side, detector=detector, version="1", time=time, bucket=int(time // 30),
+                bucket_seconds=30.0, alarm=number == count - 1, statistic=2.0 + number, limit=6.5, feature="embedding", events=9,
+            )  # fmt: skip
+            event = Event(id=f"{tenant}/{model}/{time}", source="w", type=data.event_type, time=time, data=data)
+            self.book.apply([self.log.records(NAMES.findings, event)])
 
     def _alert(self, number, at, firing, evidence):
         fires = self._random.random() < firing

@@ -29,7 +29,7 @@ export class AlertPane extends Looker {
     live.removeEventListener("said", this._refresh);
   }
 
-  _refresh = () => this.look(() => get(`/api/alerts/${this.props.id}`));
+  _refresh = () => this.look(() => get(`/api/alerts/${encodeURIComponent(this.props.id)}`));
 
   _news = ({ detail }) => {
     if (detail === null || detail.some((row) => row.alert_id === this.props.id)) this._refresh();

@@ -4,10 +4,13 @@ import { Component, createRef } from "./vendor/preact.mjs";
 import { get, live } from "./api.js";
 import { AlertPane } from "./alert.js";
 import { List } from "./list.js";
+import { joined } from "./paged.js";
 import { duration, Empty, html, iso, Mark, moment, stream, Tag, Trouble } from "./ui.js";
 
 const ROW = 58;
 const PAGE = 200;
+/** Of one page, at most. */
+const MOST = 500;
 const FILTERS = ["state", "severity", "detector", "tenant", "q"];
 const TYPING_MS = 200;
 const STATES = [["firing", "Firing"], ["resolved", "Resolved"], ["", "All"]];
@@ -16,9 +19,10 @@ const DETECTORS = ["pii", "toxicity", "injection", "refusal", "hub", "language",
 export class AlertsView extends Component {
   constructor(props) {
     super(props);
-    this.state = { alerts: null, next: "", error: null, chosen: props.id, loading: false };
+    this.state = { alerts: null, next: "", error: null, chosen: props.id, typed: null };
     this._search = createRef();
     this._asked = 0;
+    this._judgements = new Map();
   }
 
   get review() {
@@ -33,66 +37,84 @@ export class AlertsView extends Component {
 
   componentDidMount() {
     live.addEventListener("alerts", this._news);
-    live.addEventListener("said", this._said);
-    this._load();
+    live.addEventListener("said", this._anew); // what was judged or silenced is not told one by one
+    this._look();
   }
 
   componentWillUnmount() {
     live.removeEventListener("alerts", this._news);
-    live.removeEventListener("said", this._said);
+    live.removeEventListener("said", this._anew);
     clearTimeout(this._typing);
   }
 
   componentDidUpdate(before) {
-    if (before.query.toString() !== this.props.query.toString() || before.view !== this.props.view) this._load();
+    if (before.query.toString() !== this.props.query.toString()) this._look();
     if (before.id !== this.props.id && this.props.id) this.setState({ chosen: this.props.id });
   }
 
-  _load = async (from = "") => {
+  /** Ask, and change the state as the answer says; a later question overtakes an earlier one, and what was told meanwhile is newer than the answer. */
+  _ask = async (work) => {
     const asked = ++this._asked;
-    this.setState({ loading: true });
+    Object.assign(this, { _busy: true, _due: false, _missed: [] });
     try {
-      const page = await get("/api/alerts", { ...this._filter(), unreviewed: this.review, before: from, limit: PAGE });
-      if (asked !== this._asked) return;
-      const alerts = from ? this.state.alerts.concat(page.alerts) : page.alerts;
-      this.setState({ alerts, next: page.next, error: null, loading: false });
+      const change = await work(() => asked === this._asked);
+      if (asked === this._asked) this.setState((state) => ({ ...change(state), error: null }));
     } catch (error) {
-      if (asked === this._asked) this.setState({ error, loading: false });
+      if (asked === this._asked) this.setState({ error });
     }
+    if (asked !== this._asked) return;
+    this._busy = false;
+    if (this._missed.length) this._news({ detail: this._missed });
+    if (this._due) this._anew();
+  };
+
+  _page = (before, limit) => get("/api/alerts", { ...this._filter(), unreviewed: this.review, before, limit });
+
+  /** Look at the list from its newest on, `rows` of it; `kept` stays in it, though it may pass no more. */
+  _look = (rows = PAGE, kept = "") =>
+    this._ask(async (current) => {
+      let page = await this._page("", Math.min(rows, MOST));
+      let found = page.alerts;
+      while (current() && page.next && found.length < rows) {
+        page = await this._page(page.next, Math.min(rows - found.length, MOST));
+        found = found.concat(page.alerts);
+      }
+      return ({ alerts }) => ({ alerts: this._joined((alerts ?? []).filter((row) => row.alert_id === kept), found), next: page.next });
+    });
+
+  /** Look anew at what is shown, all of it: who has scrolled down stays where they are. */
+  _anew = () => {
+    if (this._busy) this._due = true;
+    else this._look(Math.max(this.state.alerts?.length ?? 0, PAGE), this.props.id);
   };
 
   _more = () => {
-    if (this.state.next && !this.state.loading) this._load(this.state.next);
-  };
-
-  /** Take what changed into the list where it stands; what is new goes to its place, if it passes the filter. */
-  _news = ({ detail }) => {
-    if (detail === null) return void this._load();
-    this.setState(({ alerts }) => {
-      if (!alerts) return null;
-      const fresh = new Map(detail.map((row) => [row.alert_id, row]));
-      const kept = alerts.map((row) => fresh.get(row.alert_id) ?? row).filter((row) => this._passes(row) || row.alert_id === this.props.id);
-      const known = new Set(alerts.map((row) => row.alert_id));
-      const added = detail.filter((row) => !known.has(row.alert_id) && this._passes(row));
-      return { alerts: added.concat(kept).sort((a, b) => b.opened_at - a.opened_at || (a.alert_id < b.alert_id ? 1 : -1)) };
+    const { next, error } = this.state;
+    if (!next || error || this._busy) return;
+    this._ask(async () => {
+      const page = await this._page(next, PAGE);
+      return ({ alerts }) => ({ alerts: this._joined(alerts, page.alerts), next: page.next });
     });
   };
 
-  /** What was judged or silenced is not told one by one: look at the newest rows, and change those that are shown; none comes back that was judged meanwhile. */
-  _said = async () => {
-    try {
-      const { alerts } = await get("/api/alerts", { ...this._filter(), limit: PAGE });
-      const shown = new Set(this.state.alerts?.map((row) => row.alert_id));
-      this._news({ detail: alerts.filter((row) => shown.has(row.alert_id)) });
-    } catch {
-      // The next word of it comes with the next look; the side bar says where the console is away.
-    }
+  /** Take rows into the list, each once, with what was said of them here: the ledger may not have heard it yet. */
+  _joined(known, rows) {
+    const heard = rows.map((row) => ({ ...row, review: this._judgements.get(row.alert_id) ?? row.review }));
+    const all = joined(known, heard, (row) => row.alert_id, (row) => row.opened_at);
+    return this.review ? all.filter((row) => !row.review || row.alert_id === this.props.id) : all;
+  }
+
+  /** Take what changed into the list where it stands; what is new goes to its place, if it passes the filter. Words are looked for in more than a row. */
+  _news = ({ detail }) => {
+    if (detail === null || this._filter().q) return void this._anew();
+    if (this._busy) this._missed.push(...detail);
+    this.setState(({ alerts }) => alerts && { alerts: this._joined(alerts, detail).filter((row) => this._passes(row) || row.alert_id === this.props.id) });
   };
 
   _passes(row) {
-    const { state, severity, detector, tenant, q } = this._filter();
+    const { state, severity, detector, tenant } = this._filter();
     if (this.review && (row.review || row.tenant === "_weir" || !row.evidence_total)) return false;
-    return (!state || row.state === state) && (!severity || row.severity === severity) && (!detector || row.detector === detector) && (!tenant || row.tenant === tenant) && (!q || JSON.stringify(row).toLowerCase().includes(q.toLowerCase()));
+    return (!state || row.state === state) && (!severity || row.severity === severity) && (!detector || row.detector === detector) && (!tenant || row.tenant === tenant);
   }
 
   _set(changes) {
@@ -104,8 +126,12 @@ export class AlertsView extends Component {
 
   _typed = (event) => {
     clearTimeout(this._typing);
-    const q = event.target.value;
-    this._typing = setTimeout(() => this._set({ q }), TYPING_MS);
+    const typed = event.target.value;
+    this.setState({ typed });
+    this._typing = setTimeout(() => {
+      this.setState({ typed: null });
+      this._set({ q: typed });
+    }, TYPING_MS);
   };
 
   _open = (row) => {
@@ -115,6 +141,7 @@ export class AlertsView extends Component {
 
   /** A judged alert leaves the queue, and the next one takes its place. */
   _judged = (alert_id, label) => {
+    this._judgements.set(alert_id, label);
     const { alerts } = this.state;
     const place = alerts?.findIndex((row) => row.alert_id === alert_id) ?? -1;
     if (place < 0) return;
@@ -128,7 +155,7 @@ export class AlertsView extends Component {
     this.props.go(following ? `/review/${following.alert_id}` : "/review");
   };
 
-  render({ id, go, stack, view }, { alerts, next, error, chosen, loading }) {
+  render({ id, go, stack, view }, { alerts, next, error, chosen, typed }) {
     const filter = this._filter();
     const named = (name, label, options) => html`<label class="pick"><span class="sr">${label}</span>
       <select value=${filter[name]} onChange=${(event) => this._set({ [name]: event.target.value })}>
@@ -137,8 +164,8 @@ export class AlertsView extends Component {
     return html`<section class=${`split ${id ? "open" : ""}`}>
       <div class="left">
         <header class="head"><h1 tabindex="-1">${this.review ? "Review" : "Alerts"}</h1>
-          <span class="quiet" role="status">${alerts ? `${alerts.length}${next ? "+" : ""} ${this.review ? "to review" : "shown"}` : loading ? "looking" : ""}</span>
-          <input type="search" ref=${this._search} placeholder="Search   /" aria-label="Search alerts" value=${filter.q} onInput=${this._typed} />
+          <span class="quiet" role="status">${alerts ? `${alerts.length}${next ? "+" : ""} ${this.review ? "to review" : "shown"}` : error ? "" : "looking"}</span>
+          <input type="search" ref=${this._search} placeholder="Search   /" aria-label="Search alerts" value=${typed ?? filter.q} onInput=${this._typed} />
         </header>
         <div class="filters">
           ${!this.review && html`<div class="choice" role="group" aria-label="State">${STATES.map(([value, name]) => html`<button aria-pressed=${filter.state === value ? "true" : "false"} onClick=${() => this._set({ state: value })}>${name}</button>`)}</div>`}
@@ -146,7 +173,7 @@ export class AlertsView extends Component {
           ${named("detector", "detector", DETECTORS)}
           ${filter.tenant && html`<button onClick=${() => this._set({ tenant: "" })} aria-label=${`Any tenant, not ${filter.tenant} alone`}>${filter.tenant} ✕</button>`}
         </div>
-        <${Trouble} error=${error} onRetry=${() => this._load()} />
+        <${Trouble} error=${error} onRetry=${this._anew} />
         <${List}
           name="alert"
           label=${this.review ? "Alerts to review" : "Alerts"}

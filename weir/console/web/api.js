@@ -1,5 +1,7 @@
 // The API of this page (docs/console.md), and the live state that the server keeps telling.
 
+import { joined } from "./paged.js";
+
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -19,19 +21,29 @@ async function answered(response) {
   throw new ApiError(response.status, message || `the console answered ${response.status}`);
 }
 
+/** Fetch; without an answer, say what may be done. */
+async function asked(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw new ApiError(0, "the console does not answer; `weir status` says how the stack is");
+  }
+}
+
 /** Get `path` with the parameters that have a value. */
-export async function get(path, parameters = {}, signal = undefined) {
+export async function get(path, parameters = {}) {
   const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== undefined && value !== null && value !== false);
   const query = new URLSearchParams(given).toString();
-  return answered(await fetch(query ? `${path}?${query}` : path, { signal, headers: { accept: "application/json" } }));
+  return answered(await asked(query ? `${path}?${query}` : path, { headers: { accept: "application/json" } }));
 }
 
 export async function send(method, path, body = {}) {
   const headers = { "content-type": "application/json", accept: "application/json" };
-  return answered(await fetch(path, { method, headers, body: JSON.stringify(body) }));
+  return answered(await asked(path, { method, headers, body: JSON.stringify(body) }));
 }
 
 const KEPT = 100;
+const AGAIN_MS = 3_000;
 
 /**
  * What the server tells of the stack. Listeners of "change" are called once a frame at most, whatever came in between; of "alerts" with those
@@ -47,7 +59,6 @@ class Live extends EventTarget {
     this.ledger = undefined;
     this.connected = false;
     this.signedOut = false;
-    this.alerts = [];
     this._due = false;
   }
 
@@ -55,11 +66,13 @@ class Live extends EventTarget {
     const source = new EventSource("/api/live");
     source.addEventListener("open", () => this._set({ connected: true, signedOut: false }));
     source.addEventListener("state", (event) => this._told(JSON.parse(event.data)));
-    source.addEventListener("error", () => this._lost());
+    source.addEventListener("error", () => this._lost(source));
   }
 
-  async _lost() {
+  /** A browser tries again by itself where nobody answered, but not after a refusal (too many pages listen, the session has ended). */
+  async _lost(source) {
     this._set({ connected: false });
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => this.start(), AGAIN_MS);
     try {
       await get("/api/stack");
     } catch (error) {
@@ -68,7 +81,7 @@ class Live extends EventTarget {
   }
 
   _told(state) {
-    if (state.requests) this.requests = merged(this.requests, state.requests);
+    if (state.requests) this.requests = joined(this.requests, state.requests, (row) => row.request_id, (row) => row.time).slice(0, KEPT);
     if (state.alerts?.length) this.dispatchEvent(new CustomEvent("alerts", { detail: state.alerts }));
     if (state.alerts_anew) this.dispatchEvent(new CustomEvent("alerts", { detail: null }));
     if (state.said) this.dispatchEvent(new Event("said"));
@@ -85,12 +98,6 @@ class Live extends EventTarget {
       this.dispatchEvent(new Event("change"));
     });
   }
-}
-
-function merged(known, news) {
-  const fresh = new Set(news.map((row) => row.request_id));
-  const all = news.concat(known.filter((row) => !fresh.has(row.request_id)));
-  return all.sort((a, b) => b.time - a.time || (a.request_id < b.request_id ? -1 : 1)).slice(0, KEPT);
 }
 
 export const live = new Live();

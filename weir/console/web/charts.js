@@ -19,7 +19,7 @@ export function Spark({ values, label, kind = "" }) {
   </svg>`;
 }
 
-const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 /** A time of the axis: to the second where its steps are shorter than a minute. */
 const told = (seconds, step) => (step < 60 ? clock(seconds) : HOUR.format(seconds * 1000));
@@ -42,7 +42,7 @@ function colour(name) {
   return found;
 }
 
-/** Props: series ({time, statistic, limit, alarm}), marks ([{from, to}]), height. Draws anew when the theme changes. */
+/** Props: series ({time, statistic, limit, alarm}), height, label. Draws anew when the theme changes. */
 export class SeriesChart extends Component {
   _box = createRef();
 

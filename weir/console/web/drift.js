@@ -25,9 +25,9 @@ export class DriftView extends Looker {
 
   _choose = (one) => this.props.go(`/drift/${name(one)}${location.search}`);
 
-  render({ id, go, query }, { found, error }) {
+  render({ parts, id, go, query }, { found, error }) {
     const streams = found?.streams ?? [];
-    const wanted = id.split("/").map(encodeURIComponent).join("/");
+    const wanted = parts.map(encodeURIComponent).join("/");
     const chosen = streams.find((one) => name(one) === wanted) ?? (id ? undefined : streams[0]);
     return html`<section class="split open wide-right">
       <div class="left">
@@ -47,6 +47,7 @@ export class DriftView extends Looker {
         />
       </div>
       ${chosen && html`<${StreamPane} key=${name(chosen)} one=${chosen} path=${`/drift/${name(chosen)}`} go=${go} range=${query.get("range") ?? "1h"} />`}
+      ${found && id && !chosen && html`<div class="pane roomy"><${Empty}>No window of ${parts.join(" / ")} is kept, or ${streams.length} streams stand higher against their limits.</${Empty}></div>`}
     </section>`;
   }
 }
@@ -80,9 +81,9 @@ class StreamPane extends Looker {
     return this.look(async () => {
       const [series, alerts] = await Promise.all([
         get("/api/drift/series", { tenant, model, side, detector, since: one.time - seconds, until: one.time + seconds }),
-        get("/api/alerts", { tenant, detector, limit: 50 }),
+        get("/api/alerts", { tenant, model, side, detector, limit: 50 }),
       ]);
-      return { series, alerts: alerts.alerts.filter((alert) => alert.model === model && alert.side === side) };
+      return { series, alerts: alerts.alerts };
     });
   };
 

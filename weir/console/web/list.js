@@ -29,8 +29,9 @@ export class List extends Component {
   }
 
   componentDidUpdate(before) {
-    const { chosen } = this.props;
-    if (chosen !== before.chosen && chosen !== undefined) this._show(this._place());
+    const { chosen, items } = this.props;
+    const moved = chosen !== before.chosen || (items.length > 0 && before.items.length === 0);
+    if (moved && chosen) this._show(this._place());
     this._wantsMore();
   }
 

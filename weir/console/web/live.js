@@ -43,7 +43,7 @@ export class LiveView extends Listening {
           onChoose=${(row) => (id ? this._open(row) : this.setState({ chosen: row.request_id }))}
           onOpen=${this._open}
           row=${RequestRow}
-          empty=${html`<${Empty}>${live.requests.length ? "None of the newest requests is flagged." : "No request yet. Send one to the endpoint that weir up printed."}</${Empty}>`}
+          empty=${html`<${Empty}>${(held ?? live.requests).length ? "None of the newest requests is flagged." : "No request yet. Send one to the endpoint that weir up printed."}</${Empty}>`}
         />
       </div>
       ${id && html`<${RequestPane} key=${id} id=${id} go=${go} stack=${stack} />`}

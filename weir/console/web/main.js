@@ -26,9 +26,19 @@ const VIEWS = {
 };
 const THEMES = { "": "dark", dark: "light", light: "" };
 
+/** What the address says: the view, and the parts below it, each of which may hold any character. */
 function route() {
-  const [view = "", ...rest] = location.pathname.split("/").slice(1).map(decodeURIComponent);
-  return VIEWS[view] ? { view, id: rest.join("/"), query: new URLSearchParams(location.search) } : { view: "live", id: "", query: new URLSearchParams() };
+  const [view = "", ...parts] = location.pathname.split("/").slice(1).map(decoded);
+  if (!Object.hasOwn(VIEWS, view)) return { view: "live", parts: [], id: "", query: new URLSearchParams() };
+  return { view, parts, id: parts.join("/"), query: new URLSearchParams(location.search) };
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // not one of ours: an address that somebody typed
+  }
 }
 
 class App extends Component {
@@ -97,13 +107,13 @@ class App extends Component {
     if (this.state.id && !document.querySelector("dialog[open]")) this.go(`/${this.state.view === "requests" ? "live" : this.state.view}${location.search}`);
   };
 
-  render(_, { view, id, query, stack, error, theme, helps }) {
+  render(_, { view, parts, id, query, stack, error, theme, helps }) {
     const [, View] = VIEWS[view];
     return html`<div class="app">
       <${Side} view=${view} go=${this.go} stack=${stack} theme=${theme} onDress=${this.dress} onHelp=${() => this.setState({ helps: true })} />
       <main ref=${this._main}>
         <${Trouble} error=${error} onRetry=${this._look} />
-        <${View} key=${view === "requests" ? "live" : view} view=${view} id=${id} query=${query} go=${this.go} stack=${stack} />
+        <${View} key=${view === "requests" ? "live" : view} view=${view} parts=${parts} id=${id} query=${query} go=${this.go} stack=${stack} />
       </main>
       ${helps && html`<${Help} onClose=${() => this.setState({ helps: false })} />`}
     </div>`;

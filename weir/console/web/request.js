@@ -1,10 +1,11 @@
 // One request in full: how it ended, every verdict, what it was part of; its text only where somebody asks for it.
 
-import { get, live, send } from "./api.js";
+import { get, send } from "./api.js";
 import { Marked, Told, words } from "./text.js";
 import { duration, Fact, html, Id, Looker, Tag, Trouble } from "./ui.js";
 
 const EXPLAINED = ["toxicity", "injection"];
+const EVERY_MS = 2_000;
 
 export class RequestPane extends Looker {
   constructor(props) {
@@ -14,27 +15,25 @@ export class RequestPane extends Looker {
 
   componentDidMount() {
     this._refresh();
-    live.addEventListener("change", this._news);
+    this._timer = setInterval(this._wait, EVERY_MS);
   }
 
   componentWillUnmount() {
-    live.removeEventListener("change", this._news);
+    clearInterval(this._timer);
   }
 
-  _refresh = () => this.look(() => get(`/api/requests/${this.props.id}`));
+  _refresh = () => this.look(() => get(`/api/requests/${encodeURIComponent(this.props.id)}`));
 
-  /** Look again while verdicts or the end are on their way, when the live row of it has changed. */
-  _news = () => {
-    const row = live.requests.find((one) => one.request_id === this.props.id);
+  /** Look again while verdicts or the end are on their way. */
+  _wait = () => {
     const { found } = this.state;
-    if (row && found && row !== this._seen && (found.pending.length || !found.end)) this._refresh();
-    this._seen = row;
+    if (found && !found.gap && (found.pending.length || !found.end)) this._refresh();
   };
 
   _read = async (what) => {
     this.setState({ reading: what, trouble: null });
     try {
-      const { id } = this.props;
+      const id = encodeURIComponent(this.props.id);
       if (what === "text") this.setState({ text: await send("POST", `/api/requests/${id}/text`), reading: "" });
       else this.setState({ told: await words(id), reading: "" });
     } catch (trouble) {

@@ -1,9 +1,11 @@
 // Retraining events in time: what was decided, why, by which alerts, on which data.
 
 import { get, live } from "./api.js";
+import { joined } from "./paged.js";
 import { Empty, html, Id, Looker, number, Tag, Time, Trouble } from "./ui.js";
 
 const PAGE = 100;
+const key = (one) => `${one.retraining_id}/${one.state}`;
 
 export class RetrainingView extends Looker {
   componentDidMount() {
@@ -17,25 +19,40 @@ export class RetrainingView extends Looker {
     clearInterval(this._timer);
   }
 
-  _refresh = () => this.look(async () => (await get("/api/retraining", { limit: PAGE })).retraining);
+  _refresh = () => this.look(() => get("/api/retraining", { limit: PAGE }), refreshed);
 
   _older = async () => {
-    const { found } = this.state;
-    const older = await get("/api/retraining", { limit: PAGE, before: found.at(-1).at });
-    this.setState({ found: found.concat(older.retraining) });
+    this.setState({ reading: true, trouble: null });
+    try {
+      const page = await get("/api/retraining", { limit: PAGE, before: this.state.found.next });
+      this.setState(({ found }) => ({ found: { retraining: merged(found, page), next: page.next }, reading: false }));
+    } catch (trouble) {
+      this.setState({ trouble, reading: false });
+    }
   };
 
-  render({ go }, { found, error }) {
+  render({ go }, { found, error, reading, trouble }) {
+    const events = found?.retraining;
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet">${found ? `${found.length} events` : ""}</span></header>
+      <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet">${events ? `${events.length}${found.next ? "+" : ""} events` : ""}</span></header>
       <${Trouble} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
-        ${found?.length === 0 && html`<${Empty}>No retraining event yet. One is requested when alerts of different detectors agree and every gate is passed.</${Empty}>`}
-        <ol class="timeline">${found?.map((one) => html`<${Decision} one=${one} go=${go} />`)}</ol>
-        ${found?.length >= PAGE && found.length % PAGE === 0 && html`<button onClick=${this._older}>Older</button>`}
+        ${events?.length === 0 && html`<${Empty}>No retraining event yet. One is requested when alerts of different detectors agree and every gate is passed.</${Empty}>`}
+        <ol class="timeline">${events?.map((one) => html`<${Decision} key=${key(one)} one=${one} go=${go} />`)}</ol>
+        <${Trouble} error=${trouble} />
+        ${found?.next && html`<button disabled=${reading} onClick=${this._older}>${reading ? "Looking" : "Older"}</button>`}
       </div>
     </section>`;
   }
+}
+
+const merged = (found, page) => joined(found.retraining, page.retraining, key, (one) => one.at);
+
+/** The newest page in front of what is shown; alone where it does not reach down to it, since what is between was never asked for. */
+function refreshed(page, before) {
+  const known = new Set(before?.retraining.map(key));
+  const meets = page.retraining.some((one) => known.has(key(one)));
+  return meets ? { retraining: merged(before, page), next: before.next } : page;
 }
 
 function Decision({ one, go }) {

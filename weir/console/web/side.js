@@ -66,7 +66,7 @@ function State() {
 
 function state() {
   if (live.signedOut) return ["critical", "session ended: weir console"];
-  if (!live.connected) return ["warning", "connecting"];
+  if (!live.connected || live.ledger === undefined) return ["warning", "connecting"];
   if (live.ledger === null) return ["warning", "no ledger yet"];
   if (live.ledger && !live.ledger.caught_up) return ["warning", `reading, ${live.ledger.lag} to go`];
   if (live.coverage && live.coverage.missing) return ["warning", `covered ${percent(live.coverage.ratio)}`];

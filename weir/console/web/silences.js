@@ -21,7 +21,7 @@ export class SilencesView extends Looker {
     this.setState({ ending: one.silence_id, trouble: null });
     try {
       await send("DELETE", `/api/silences/${one.silence_id}`);
-      this.setState({ found: this.state.found.filter((other) => other !== one), ending: "" });
+      this.setState({ found: this.state.found.filter((other) => other.silence_id !== one.silence_id), ending: "" });
     } catch (trouble) {
       this.setState({ trouble, ending: "" });
     }

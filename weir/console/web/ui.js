@@ -5,7 +5,7 @@ import htm from "./vendor/htm.mjs";
 
 export const html = htm.bind(h);
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 
 export const clock = (seconds) => CLOCK.format(seconds * 1000);
@@ -86,7 +86,7 @@ export function Trouble({ error, onRetry }) {
   return html`<div class="trouble" role="alert">${error.message}${onRetry && html` <button onClick=${onRetry}>Try again</button>`}</div>`;
 }
 
-/** A view that looks something up: `load()` answers a promise, a later one overtakes an earlier. */
+/** A view that looks something up: `load()` answers a promise, a later one overtakes an earlier; `taken(found, before)` is what is kept of it. */
 export class Looker extends Component {
   constructor(props) {
     super(props);
@@ -94,14 +94,14 @@ export class Looker extends Component {
     this._asked = 0;
   }
 
-  look = async (load) => {
+  look = async (load, taken = (found) => found) => {
     const asked = ++this._asked;
     this.setState({ loading: true });
     try {
       const found = await load();
-      if (asked === this._asked) this.setState({ found, error: null, loading: false });
+      if (asked === this._asked) this.setState((state) => ({ found: taken(found, state.found), error: null, loading: false }));
     } catch (error) {
-      if (asked === this._asked && error.name !== "AbortError") this.setState({ error, loading: false });
+      if (asked === this._asked) this.setState({ error, loading: false });
     }
   };
 }

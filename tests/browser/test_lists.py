@@ -1,0 +1,157 @@
+"""Lists of many pages in a real Chromium: nothing is skipped at a page's edge, shown twice, or lost where the page looks anew."""
+
+import time
+from urllib.parse import quote
+
+import pytest
+from support.console_ledger import LedgerMaker
+from support.console_page import Look, served_console
+
+from stream.ledger.alertpages import AlertQuery
+from stream.ledger.pages import LedgerPages
+from stream.wire import RetrainingRecord
+from weir.console import live
+
+pytestmark = pytest.mark.timeout(300)
+
+#: Scrolls to the end until the list says that it is all there.
+END = """() => new Promise((done) => {
+  const box = document.querySelector('.list-box');
+  const step = () => {
+    box.scrollTop = box.scrollHeight;
+    if (document.querySelector('.row')?.getAttribute('aria-setsize') !== '-1') done();
+    else requestAnimationFrame(step);
+  };
+  step();
+})"""
+
+
+@pytest.fixture
+def maker(tmp_path):
+    maker = LedgerMaker(tmp_path / "ledger")
+    maker.side("r1", "input", time.time(), flagged=("pii",))
+    maker.beat(time.time())
+    yield maker
+    maker.close()
+
+
+@pytest.fixture
+def look(browser, maker, tmp_path):
+    with served_console(tmp_path) as served, Look(browser, served) as look:
+        yield look
+
+
+def shown(page):
+    return page.locator("header [role=status]").inner_text()
+
+
+def test_a_stream_whose_name_holds_slashes_has_its_pane_by_a_click_and_by_its_address(look, maker):
+    tenant, model = "acme/eu", "org/model %2F?#"
+    maker.windows(time.time(), tenant="other", model="m")
+    maker.windows(time.time(), tenant=tenant, model=model)
+    page = look.go("/drift", ".row")
+    page.locator(".row", has_text=tenant).click()
+    page.wait_for_selector(f".pane-head:has-text('{tenant} / {model} / input')")
+    page.wait_for_selector(".pane canvas")
+    assert page.url.endswith(f"/drift/{quote(tenant, safe='')}/{quote(model, safe='')}/input/drift")
+    page.reload()
+    page.wait_for_selector(f".pane-head:has-text('{tenant} / {model} / input')")
+    page.wait_for_selector(".pane canvas")
+    page.get_by_role("button", name="6h").click()
+    page.wait_for_selector("[aria-pressed=true]:has-text('6h')")
+    assert page.locator(".pane-head").inner_text().count(tenant) == 1
+
+
+def test_a_stream_that_is_not_kept_is_said_to_be_none(look, maker):
+    maker.windows(time.time(), tenant="other", model="m")
+    page = look.go("/drift/acme/m/input/drift", ".pane .empty")
+    assert "No window of acme / m / input / drift" in page.locator(".pane").inner_text()
+
+
+def test_older_retraining_events_stay_where_the_page_looks_anew(look, maker):
+    def decision(number, at, state="suppressed"):
+        return RetrainingRecord(retraining_id=f"rt_{number:03d}", state=state, reason=f"reason {number}", tenant="acme", model="m", at=at)  # fmt: skip
+
+    now = time.time() - 1000
+    maker.retraining(*(decision(number, now - number // 60) for number in range(250)))
+    page = look.go("/retraining", ".timeline li")
+    for count in (200, 250):
+        page.get_by_role("button", name="Older").click()
+        look.until(f"document.querySelectorAll('.timeline > li').length === {count}")
+    assert page.get_by_role("button", name="Older").count() == 0
+    maker.retraining(decision(0, now + 5, "requested"))
+    maker.alerts(1)  # a change of an alert: the page looks anew
+    page.wait_for_selector(".timeline li.requested")
+    ids = page.locator(".timeline > li .id").evaluate_all("all => all.map((one) => one.title)")
+    assert len(ids) == 251
+    assert set(ids) == {f"rt_{number:03d}" for number in range(250)}
+    maker.retraining(*(decision(1000 + number, now + 10) for number in range(150)))
+    maker.alerts(1, newest=time.time())
+    page.wait_for_selector("text=reason 1149")
+    for count in (200, 300):
+        page.get_by_role("button", name="Older").click()
+        look.until(f"document.querySelectorAll('.timeline > li').length === {count}")
+
+
+def test_an_alert_is_shown_once_whatever_page_it_is_on_and_stays_when_the_page_looks_anew(look, maker, tmp_path):
+    maker.alerts(450)
+    page = look.go("/alerts?state=", ".row")
+    look.until("document.querySelector('header [role=status]').textContent === '200+ shown'")
+    everything = LedgerPages(tmp_path / "ledger").alerts(AlertQuery(limit=500), 0.0).alerts
+    maker.change(everything[300].alert_id, time.time(), summary="of the second page, changed before it was read")
+    look.until("document.querySelector('header [role=status]').textContent === '201+ shown'")
+    page.evaluate(END)
+    assert shown(page) == "450 shown"
+    page.wait_for_selector(".row[aria-posinset='450']")
+    for one in everything[:120]:
+        maker.change(one.alert_id, time.time(), summary="one of a storm")
+    page.evaluate("document.querySelector('.list-box').scrollTop = 0")
+    page.wait_for_selector(".row[aria-posinset='1']:has-text('one of a storm')")
+    page.evaluate(END)
+    page.wait_for_selector(".row[aria-posinset='450']")
+    assert shown(page) == "450 shown"
+
+
+def test_what_is_found_by_words_of_its_record_stays_found_when_it_changes(look, maker):
+    maker.alerts(20, evidence=("r1", "r-sought"))
+    page = look.go("/alerts?state=&q=r-sought", ".row")
+    assert shown(page) == "20 shown"
+    first = page.locator(".row").first
+    name = LedgerPages(maker.directory).alerts(AlertQuery(limit=1), 0.0).alerts[0].alert_id
+    maker.change(name, time.time(), summary="changed, and no word of it")
+    first.filter(has_text="changed, and no word of it").wait_for()
+    assert shown(page) == "20 shown"
+
+
+#: Types, and lets news come before the list has asked for what was typed.
+TYPED = """async () => {
+  const { live } = await import("/web/api.js");
+  const box = document.querySelector("input[type=search]");
+  box.value = "number 7";
+  box.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  live.dispatchEvent(new CustomEvent("alerts", { detail: [] }));
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  return box.value;
+}"""
+
+
+def test_what_is_typed_is_not_taken_back_by_what_comes_in(look, maker):
+    maker.alerts(20)
+    page = look.go("/alerts?state=", ".row")
+    assert page.evaluate(TYPED) == "number 7"
+    page.wait_for_url("**q=number+7**")
+    look.until("document.querySelectorAll('.row').length === 1")
+
+
+def test_a_page_that_was_refused_listens_when_there_is_a_place(look, monkeypatch):
+    monkeypatch.setattr(live, "_LISTENERS", 1)
+    page = look.page.context.new_page()
+    page.goto(f"{look.served.address}/live")
+    page.wait_for_selector(".side .state.warning:has-text('connecting')")
+    monkeypatch.setattr(live, "_LISTENERS", 16)
+    page.wait_for_selector(".side .state.good")
+
+
+def test_an_address_that_nobody_can_read_is_no_blank_page(look):
+    page = look.go("/drift/%zz/%", ".pane .empty, .list-box .empty")
+    assert page.locator("h1").inner_text() == "Drift"
