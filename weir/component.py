@@ -1,73 +1,23 @@
 """A process of the stack: ``python -m weir.component NAME``; the supervisor starts these, and a person can.
 
-Each sets itself up the same way: settings, a metrics registry and its port (with ``/healthz``), a tracer, then the part's own
-function. SIGTERM and SIGINT ask it to stop; it returns when everything that it took is acknowledged.
+Each sets itself up the same way (weir.process), then runs the part's own function. SIGTERM and SIGINT ask it to stop; it returns when
+everything that it took is acknowledged.
 """
 
 import asyncio
-import contextlib
 import logging
-import signal
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-
 from serving.errors import ServingError
-from stream.telemetry import MetricsServer, Pages, TraceSettings, tracer_provider
+from stream.telemetry import Pages
 from weir.client import effective_kafka
 from weir.errors import SettingsError, WeirError
 from weir.logs import log_to_stderr
-from weir.options import refuse_bad_options
-from weir.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
-from weir.settings import Settings, load_settings
+from weir.process import Process, run_async, running, spool_root, trace_settings
 
-__all__ = ["COMPONENTS", "main", "spool_root", "trace_settings"]
-
-_HEARTBEAT_SECONDS = 10.0
-_RUN_DETECTORS = {"score", "watch"}
-
-
-class Process(msgspec.Struct, kw_only=True):
-    """What every component is given."""
-
-    name: str
-    settings: Settings
-    ports: dict[str, int]
-    registry: CollectorRegistry
-    tracer: TracerProvider
-    health: dict[str, object] = msgspec.field(default_factory=lambda: {"start": "loading"})
-    checks: list[Callable[[], dict[str, object]]] = []
-
-    @property
-    def home(self) -> Path:
-        """The stack's home."""
-        return self.settings.home
-
-    @property
-    def data_dir(self) -> Path:
-        """A folder of this component's own."""
-        path = self.home / "data" / self.name
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-
-
-def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
-    """Return where spans go: the configured endpoint, else the local MLflow, else nowhere."""
-    endpoint, headers = str(settings.trace.endpoint), settings.trace.endpoint.headers
-    if not endpoint and settings.mlflow.enabled:
-        endpoint = f"http://127.0.0.1:{ports['mlflow']}/v1/traces"
-        headers = {"x-mlflow-experiment-id": settings.mlflow.experiment}
-    return TraceSettings(endpoint=endpoint, headers=headers, ratio=settings.trace.ratio)
-
-
-def spool_root(home: Path) -> Path:
-    """Return the folder of every gateway's spool."""
-    return home / "spool"
+__all__ = ["COMPONENTS", "main"]
 
 
 def _shipper(process: Process) -> int:
@@ -87,7 +37,7 @@ def _shipper(process: Process) -> int:
             health=process.health,
         )
 
-    return _run_async(process, work)
+    return run_async(process, work)
 
 
 def _ledger(process: Process) -> int:
@@ -106,7 +56,7 @@ def _ledger(process: Process) -> int:
         )
 
     with served(process.settings, process.health):
-        return _run_async(process, work)
+        return run_async(process, work)
 
 
 def _bridge(process: Process) -> int:
@@ -128,7 +78,7 @@ def _bridge(process: Process) -> int:
             health=process.health,
         )
 
-    return _run_async(process, work)
+    return run_async(process, work)
 
 
 def _serve(process: Process) -> int:
@@ -153,7 +103,7 @@ def _serve(process: Process) -> int:
         await run_driver(args, layout=layout, http=settings.http, stop=stop, health=process.health)
 
     try:
-        return _run_async(process, work)
+        return run_async(process, work)
     except DriverError as error:
         end_without_ray(error)
 
@@ -209,7 +159,7 @@ def _sentinel(process: Process) -> int:
         max_tokens=settings.sentinel.max_tokens,
         registry=process.registry,
     )
-    return _run_async(process, sentinel.run)
+    return run_async(process, sentinel.run)
 
 
 def _intake(process: Process) -> int:
@@ -232,46 +182,10 @@ def _intake(process: Process) -> int:
         )
 
     try:
-        return _run_async(process, work)
+        return run_async(process, work)
     except ServingError as error:
         logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - an answer, not a bug
         return 2
-
-
-def _run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    async def main_task() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        beat = asyncio.create_task(_heartbeat(process.health))
-        process.health.pop("start", None)
-        try:
-            await work(stop)
-        finally:
-            beat.cancel()
-
-    asyncio.run(main_task())
-    return 0
-
-
-async def _heartbeat(health: dict[str, object]) -> None:
-    """Let `/healthz`, which another thread answers, see whether this event loop still turns."""
-    while True:
-        health["_beat"] = time.monotonic()
-        await asyncio.sleep(1)
-
-
-def _reasons(process: Process) -> dict[str, object]:
-    found = {name: reason for name, reason in process.health.items() if not name.startswith("_")}
-    for check in process.checks:
-        found |= check()
-    beat = process.health.get("_beat")
-    if isinstance(beat, float) and time.monotonic() - beat > _HEARTBEAT_SECONDS:
-        found["event loop"] = (
-            f"has not turned for {time.monotonic() - beat:.0f} s, the bound is {_HEARTBEAT_SECONDS:.0f} s"
-        )
-    return found
 
 
 COMPONENTS: dict[str, Callable[[Process], int]] = {
@@ -286,29 +200,6 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
 }
 
 
-@contextlib.contextmanager
-def _process(name: str) -> Iterator[Process]:
-    loaded = load_settings()
-    if name in _RUN_DETECTORS:
-        refuse_bad_options(loaded)
-    settings = loaded.settings
-    ports = _ports(settings)
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    tracer = tracer_provider(name, trace_settings(settings, ports))
-    process = Process(name=name, settings=settings, ports=ports, registry=registry, tracer=tracer)
-    where = settings.metrics
-    server = MetricsServer(
-        registry, where.port or ports[name], lambda: _reasons(process), host=where.host, pages=_pages(process)
-    ).start()
-    try:
-        yield process
-    finally:
-        server.stop()
-        tracer.shutdown()
-
-
 def _pages(process: Process) -> Pages | None:
     """Let the driver of a serving node show what its gateways and replicas count; the others stand for themselves."""
     if process.name != "serve":
@@ -321,14 +212,6 @@ def _pages(process: Process) -> Pages | None:
     return Neighbours(lambda: [one for one in metrics_targets(process.home, plan) if one.name != process.name]).page
 
 
-def _ports(settings: Settings) -> dict[str, int]:
-    """Return the ports of the stack here; where none was started and a Kafka is named, as for a second worker, choose some."""
-    if settings.kafka.bootstrap_servers and not ports_path(settings.home).exists():
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ensure_ports(settings.home, PORT_NAMES)
-    return load_ports(settings.home)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the component that `arguments` names and return its exit status."""
     names = sys.argv[1:] if arguments is None else arguments
@@ -336,7 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if len(names) != 1 or names[0] not in COMPONENTS:
             raise SettingsError(f"component {' '.join(names)!r} is none of: {', '.join(COMPONENTS)}")
-        with _process(names[0]) as process:
+        with running(names[0], _pages) as process:
             return COMPONENTS[names[0]](process)
     except WeirError as error:
         logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - a WeirError is an answer, not a bug

@@ -16,7 +16,7 @@ from weir.broker.probe import broker_answers
 
 __all__ = ["Health", "probe"]
 
-#: Reasons that only a restart mends; ``event loop`` is weir.component's, ``event_loop`` stream.runtime's.
+#: Reasons that only a restart mends; ``event loop`` is weir.process's, ``event_loop`` stream.runtime's.
 _STUCK = {"stuck", "event loop", "event_loop"}
 
 

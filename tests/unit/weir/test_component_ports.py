@@ -2,8 +2,8 @@
 
 import pytest
 
-from weir.component import _ports
 from weir.errors import StackError
+from weir.process import process_ports
 from weir.settings import load_settings
 
 
@@ -16,13 +16,13 @@ def home(tmp_path, monkeypatch):
 
 def test_a_worker_with_a_kafka_and_a_home_of_its_own_chooses_them_once(home, monkeypatch):
     monkeypatch.setenv("WEIR_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:9092")
-    first = _ports(load_settings().settings)
+    first = process_ports(load_settings().settings)
     assert home.is_dir()
     assert first["score"] != first["watch"]
-    assert _ports(load_settings().settings) == first
+    assert process_ports(load_settings().settings) == first
 
 
 def test_without_a_kafka_there_is_nothing_to_join(home):
     with pytest.raises(StackError, match="no stack was started"):
-        _ports(load_settings().settings)
+        process_ports(load_settings().settings)
     assert not home.exists()

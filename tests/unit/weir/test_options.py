@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from weir.cli import main
-from weir.component import _process
 from weir.errors import SettingsError
 from weir.options import refuse_bad_options
+from weir.process import running
 from weir.settings import load_settings
 from weir.supervise.doctor import diagnose
 
@@ -117,7 +117,7 @@ def test_the_doctor_tells(write):
 @pytest.mark.parametrize("name", ["score", "watch"])
 def test_what_runs_detectors_does_not_start(write, name):
     write(BAD)
-    with pytest.raises(SettingsError, match="does not know 'alarm_every_event'"), _process(name):
+    with pytest.raises(SettingsError, match="does not know 'alarm_every_event'"), running(name):
         pass
 
 

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from weir.component import trace_settings
 from weir.errors import SettingsError
+from weir.process import trace_settings
 from weir.settings import load_settings
 
 
