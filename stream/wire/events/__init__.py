@@ -1,0 +1,70 @@
+"""The data of every event on Weir's topics.
+
+Structs are frozen and additive only: a new field takes a default, unknown fields are ignored, and golden bytes of every
+past version decode for ever (tests/contract/wire). Times are seconds since the epoch, UTC, as float; text stands in
+`RequestRecord` and `ResponseRecord` alone. A module a family; everybody imports them from here.
+"""
+
+from stream.wire.events.alerts import AlertRecord, Feedback, LogRange, RetrainingRecord, SilenceRecord
+from stream.wire.events.base import EventData
+from stream.wire.events.findings import (
+    ExplanationRecord,
+    FindingRecord,
+    SentinelRecord,
+    Signal,
+    Span,
+    Verdict,
+    WordWeight,
+)
+from stream.wire.events.inference import ErrorInfo, Message, RequestRecord, ResponseRecord, Usage
+from stream.wire.events.progress import Closed, GapRecord, Tick
+
+__all__ = [
+    "ABORTED_TYPE",
+    "EVENT_TYPES",
+    "AlertRecord",
+    "Closed",
+    "ErrorInfo",
+    "EventData",
+    "ExplanationRecord",
+    "Feedback",
+    "FindingRecord",
+    "GapRecord",
+    "LogRange",
+    "Message",
+    "RequestRecord",
+    "ResponseRecord",
+    "RetrainingRecord",
+    "SentinelRecord",
+    "Signal",
+    "SilenceRecord",
+    "Span",
+    "Tick",
+    "Usage",
+    "Verdict",
+    "WordWeight",
+]
+
+ABORTED_TYPE = "weir.inference.aborted.v1"
+
+#: CloudEvents type to data struct.
+EVENT_TYPES: dict[str, type[EventData]] = {
+    struct.event_type: struct
+    for struct in (
+        RequestRecord,
+        ResponseRecord,
+        GapRecord,
+        Tick,
+        Closed,
+        Verdict,
+        Signal,
+        FindingRecord,
+        AlertRecord,
+        SilenceRecord,
+        RetrainingRecord,
+        Feedback,
+        SentinelRecord,
+        ExplanationRecord,
+    )
+}
+EVENT_TYPES[ABORTED_TYPE] = ResponseRecord
