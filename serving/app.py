@@ -29,6 +29,7 @@ from serving.generation import Generation, ModelInfo, ReplicaLost
 from serving.handles import RayBackend
 from serving.http import Receive, Scope, Send
 from serving.instruments import EngineCollector, Instruments
+from serving.openport import OpenPort
 from serving.ray_local.guard import keep_replica_on_loopback
 from serving.replica import ModelServer
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
@@ -61,6 +62,8 @@ class AppArgs(BaseModel):
         Characters of its prompt that the record of an answer carries.
     edge_token_path
         ``RayLayout.edge_token_path``; "" where no edge is in front.
+    metrics_host, metrics_port
+        Where one process of each container shows its metrics to others; port 0 is nowhere.
     inference_topic
         Where content is found; spans name it in the content's place.
     """
@@ -76,6 +79,8 @@ class AppArgs(BaseModel):
     context_characters: int = 0
     model_dir: Path = Path()
     edge_token_path: str = ""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
     inference_topic: str = "weir.inference"
     trace_endpoint: str = ""
     trace_headers: dict[str, str] = Field(default_factory=dict)
@@ -114,6 +119,7 @@ class _Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._server = MetricsServer(self.registry, 0).start()
+        self._open = OpenPort(self.registry, args.metrics_host, args.metrics_port)
         unique = serve.get_replica_context().replica_id.unique_id
         target = MetricsTarget(
             name=f"{component}-{unique}",
@@ -126,6 +132,7 @@ class _Metrics:
 
     def stop(self) -> None:
         self._path.unlink(missing_ok=True)
+        self._open.stop()
         self._server.stop()
 
 

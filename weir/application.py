@@ -42,6 +42,8 @@ def application_args(settings: Settings, traces: TraceSettings, **places: Any) -
         owed_input=settings.detectors.input,
         owed_output=settings.detectors.output,
         context_characters=settings.detectors.context_characters,
+        metrics_host=settings.metrics.host,
+        metrics_port=settings.metrics.serving_port,
         inference_topic=settings.kafka.names.inference,
         trace_endpoint=traces.endpoint,
         trace_headers=traces.headers,

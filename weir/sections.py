@@ -62,6 +62,10 @@ class MetricsSection(BaseModel):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0, description="0: a free one, kept in ports.json; a number, for a process that has a container of its own"
     )
+    serving_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0,
+        description="where gateways and model replicas answer too, for one of them a container, as under KubeRay; 0: on loopback alone",
+    )
 
 
 class SentinelSection(BaseModel):

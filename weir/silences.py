@@ -8,12 +8,13 @@ import time
 from contextlib import aclosing
 
 import msgspec
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from stream.alerting.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, thing_of
 from stream.ledger.kafka import KAFKA_TROUBLE, producer_for
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, encode, format_time
-from weir.errors import NotFoundError, SettingsError, no_kafka
+from weir.errors import BrokerError, NotFoundError, SettingsError, no_kafka
 from weir.tail import Tail
 
 __all__ = ["SILENCE_SOURCE", "Silence", "list_silences", "silence", "unsilence"]
@@ -103,6 +104,11 @@ class _Topic:
                         partition=self.partitions[data.silence_id],
                         headers=list(record.headers),
                     )
+        except TopicAuthorizationFailedError:
+            raise BrokerError(
+                f"{self._kafka.sasl_username or 'this client'} may not write to {self._kafka.names.alerts}; come as who may (in"
+                " deploy/ the user `operator`), or silence it in the console"
+            ) from None
         except KAFKA_TROUBLE as error:
             raise no_kafka(self._kafka.bootstrap_servers) from error
 

@@ -16,7 +16,7 @@ from weir.component import COMPONENTS
 from weir.console.link import console_link
 from weir.settings import Settings, load_settings
 
-ONE_SHOT = {"topics", "acls", "cli"}
+ONE_SHOT = {"topics", "acls", "cli", "operator"}
 #: Its image holds no program that could ask it.
 WITHOUT_HEALTH = {"collector"}
 EXACT = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+\.\d+")
@@ -216,6 +216,12 @@ def test_only_who_must_may_read_prompts():
         if "Read" in line.split()[3:] and any(covers(name, "weir.inference") for name in line.split()[2].split(","))
     }
     assert readers == {"score", "ledger", "reader"}
+
+
+def test_who_silences_may_write_alerts_and_read_nothing_else():
+    granted = {tuple(line.split()[1:3]): set(line.split()[3:]) for line in rules() if line.startswith("operator ")}
+    assert granted == {("topic", "weir.alerts"): {"Read", "Write", "Describe"}}
+    assert not [line for line in rules() if line.startswith("reader ") and "Write" in line.split()[3:]]
 
 
 def covers(pattern, name):

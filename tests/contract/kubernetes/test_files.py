@@ -95,7 +95,7 @@ def test_containers_start_components_with_settings_that_there_are(container):
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("weir.toml")), ids=lambda path: path.parent.name)
 def test_the_settings_are_settings_and_agree_with_the_topics(path, monkeypatch):
     settings = Settings(**tomllib.loads(path.read_text()))
-    assert settings.metrics.port == 9464
+    assert (settings.metrics.port, settings.metrics.serving_port) == (9464, 9470)
     declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
     for topic in settings.kafka.topics():
         spec = declared[topic.name]
@@ -167,6 +167,27 @@ def test_everything_is_denied_that_is_not_allowed():
     assert open_to_all == set()
     clients = {name for name, labels, _ in PODS if labels.get("weir.dev/kafka") == "true"}
     assert clients == {name for name, _, spec in PODS if any(v["name"] == "kafka-ca" for v in spec["volumes"])}
+
+
+def _selected(selector, labels):
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    return wanted and all(labels.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", []))
+
+
+def test_what_prometheus_asks_for_is_a_port_of_the_pods_and_the_policy_lets_it_in():
+    (policy,) = (one["spec"] for one in of_kind("NetworkPolicy") if one["metadata"]["name"] == "metrics")
+    admitted = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+    asked = set()
+    for monitor in of_kind("PodMonitor"):
+        pods = [found for found in PODS if _selected(monitor["spec"]["selector"], found[1])]
+        assert pods, monitor["metadata"]["name"]
+        for name, labels, spec in pods:
+            ports = {port["name"]: port["containerPort"] for one in spec["containers"] for port in one.get("ports", [])}
+            assert _selected(policy["podSelector"], labels), name
+            for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+                assert ports[endpoint["port"]] in admitted, name
+                asked.add((name, ports[endpoint["port"]]))
+    assert {("head", 9470), ("model", 9470), ("head", 9464), ("intake", 9465)} <= asked
 
 
 def test_the_rules_are_those_of_prometheus_on_one_host():

@@ -1,0 +1,54 @@
+"""The metrics port that others can reach: one process has it, and the next one when that has left."""
+
+import time
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+from support.stack import free_port
+
+from serving.openport import OpenPort
+
+
+def shown(port):
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5, trust_env=False).text
+    except httpx.HTTPError:
+        return ""
+
+
+def eventually(port, text):
+    deadline = time.monotonic() + 30
+    while text not in shown(port):
+        assert time.monotonic() < deadline, f"{text} is not shown at {port} within 30 s"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def registries():
+    made = []
+    for value in (1, 2):
+        registry = CollectorRegistry()
+        Gauge("which", "Of two", registry=registry).set(value)
+        made.append(registry)
+    return made
+
+
+def test_the_port_passes_to_the_next_when_the_first_leaves(registries, monkeypatch):
+    monkeypatch.setattr("serving.openport._RETRY_SECONDS", 0.05)
+    port = free_port()
+    first = OpenPort(registries[0], "127.0.0.1", port)
+    eventually(port, "which 1.0")
+    second = OpenPort(registries[1], "127.0.0.1", port)
+    try:
+        assert "which 1.0" in shown(port)
+        first.stop()
+        eventually(port, "which 2.0")
+    finally:
+        first.stop()
+        second.stop()
+    assert shown(port) == ""
+
+
+def test_no_port_is_no_port(registries):
+    OpenPort(registries[0], "127.0.0.1", 0).stop()
