@@ -46,6 +46,8 @@ MOST_DECODED, LONGEST_DECODED = 8, 8192
 _LEET_PART = re.compile(r"(?=[\d$!|]*[a-z])[a-z\d$!|]{2,30}", re.IGNORECASE)
 _ANY_WORD = re.compile(r"[^\W_]+")
 _DIGITS = frozenset("013457")
+# Any word of such a text, "4" and "4nd" among them, in code and addresses too.
+_LEET_ALL = re.compile(r"[a-z\d$!|]*[a-z\d][a-z\d$!|]*", re.IGNORECASE)
 #: A text is taken for leetspeak where that many of its words are.
 LEET_SHARE, LEET_WORDS = 0.4, 2
 
@@ -82,9 +84,18 @@ def _unleet(word: str) -> str:
     return bare.translate(_LEET) + word[len(bare) :]
 
 
+def _is_leet(text: str) -> bool:
+    """Say whether many of the words of a text have digits for letters."""
+    words = [word for word in _ANY_WORD.findall(_QUANTITY.sub(" ", text)) if not word.isdigit()]
+    leet = sum(not _DIGITS.isdisjoint(word) for word in words)
+    return leet >= LEET_WORDS and leet >= LEET_SHARE * len(words)
+
+
 def _letters(text: str) -> str:
     """Undo digits for letters, letters set apart, and letters repeated."""
     text = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
+    if _is_leet(text):
+        text = _LEET_ALL.sub(lambda match: _unleet(match.group()), text)
     if _LEET_WORD.search(_QUANTITY.sub(" ", text)):
         text = _LEET_LOOSE.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
     return _REPEATED.sub(r"\1", text)
@@ -92,17 +103,15 @@ def _letters(text: str) -> str:
 
 def unleeted(text: str) -> str | None:
     """Return a text of leetspeak, letter by letter so that offsets stay, as it is read; None where it is none."""
-    words = [word for word in _ANY_WORD.findall(_QUANTITY.sub(" ", text)) if not word.isdigit()]
-    leet = sum(not _DIGITS.isdisjoint(word) for word in words)
-    if leet < LEET_WORDS or leet < LEET_SHARE * len(words):
+    if not _is_leet(text):
         return None
     return _LEET_PART.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
 
 
 def _is_sentence(text: str) -> bool:
-    """Say whether nearly all of a text is letters and spaces."""
+    """Say whether most of a text is letters and spaces; what is no Base64 seldom decodes to UTF-8, so code may be in it."""
     plain = sum(character.isalpha() or character.isspace() for character in text)
-    return " " in text and plain >= 0.8 * len(text)
+    return " " in text and plain >= 0.6 * len(text)
 
 
 def _tags(run: str) -> bytes:

@@ -6,10 +6,13 @@ cut goes on from its checkpoint when the same command is given again.
 The recipe: every matrix of the six layers gets a low-rank change (LoRA, arXiv 2106.09685), biases and norms are trained
 too, word vectors stay. Sources are balanced by their caps (`detectors.train.data.SOURCES`). Texts that name a group are
 paired with a copy that names another, and the two logits are pulled together (counterfactual logit pairing, Garg et al.,
-arXiv 1809.10610) instead of being given template labels. What is kept is the exponential average of the weights.
+arXiv 1809.10610) instead of being given template labels. What is kept is the exponential average of the weights. A run that
+goes on from earlier weights to learn one task holds the others near what those weights said (``--hold``; learning without
+forgetting, Li and Hoiem, arXiv 1606.09282).
 """
 
 import argparse
+import copy
 import hashlib
 import math
 import random
@@ -28,7 +31,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from detectors.disguise import spoken
 from detectors.minilm import load_minilm, load_tokenizer, pad
-from detectors.multitask import CATEGORIES, MultiTask, merge
+from detectors.multitask import CATEGORIES, OUTPUTS, MultiTask, merge
 from detectors.pinned import ENCODER_PATH
 from detectors.tokens import CLS, SEP, WINDOW
 from detectors.train.contrast import swap
@@ -43,7 +46,7 @@ POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
 OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
 RATE = 6e-4
 STEPS = 1700
-SMOOTHING, PAIRING, PAIRED = 0.02, 0.05, 0.25
+SMOOTHING, PAIRING, PAIRED, HOLDING = 0.02, 0.05, 0.25, 0.2
 WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
 EVERY, THREADS = 20, 2
 
@@ -133,16 +136,26 @@ def batches(
     return result
 
 
-def loss_of(model: MultiTask, batch: Sequence[Item]) -> Tensor:
-    """Weighted cross-entropy over the labels that are known, and the squared gap between the logits of twins."""
+def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
+    # Flash attention's backward pass costs a quarter of a step at these lengths; the plain one far less.
+    with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
+        hidden = model.backbone(ids, mask)
+    logits: Tensor = model.heads(hidden.float(), mask)
+    return logits
+
+
+def loss_of(
+    model: MultiTask, batch: Sequence[Item], before: MultiTask | None = None, held: Sequence[int] = ()
+) -> Tensor:
+    """Weighted cross-entropy over the labels that are known, and two squared gaps.
+
+    Between the logits of twins; and, in the outputs that are ``held``, from the logits of the model ``before``.
+    """
     ids, mask = pad([row for item in batch for row in item.rows])
     flat = [item for item in batch for _ in item.rows]
     labels = torch.tensor([item.labels for item in flat])
     weights = torch.tensor([item.weight / len(item.rows) for item in flat])[:, None]
-    # Flash attention's backward pass costs a quarter of a step at these lengths; the plain one far less.
-    with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
-        hidden = model.backbone(ids, mask)
-    logits = model.heads(hidden.float(), mask)
+    logits = _logits(model, ids, mask)
     raw = nn.functional.binary_cross_entropy_with_logits(
         logits,
         labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING,
@@ -154,6 +167,10 @@ def loss_of(model: MultiTask, batch: Sequence[Item]) -> Tensor:
     if firsts:
         here = torch.tensor(firsts)
         total = total + PAIRING * (logits[here] - logits[here + 1])[:, [0, 3]].square().sum()
+    if before is not None:
+        with torch.no_grad():
+            said = _logits(before, ids, mask)
+        total = total + HOLDING * ((logits - said)[:, list(held)].square() * weights).sum()
     return total / len(batch)
 
 
@@ -168,7 +185,7 @@ def pace(step: int, total: int) -> float:
 class Run:
     """The model under training, its average, and the checkpoint that a cut run goes on from."""
 
-    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor]) -> None:
+    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor], hold: Sequence[str] = ()) -> None:
         torch.manual_seed(seed)
         self.model, self.warm = MultiTask(load_minilm()), warm
         nn.init.normal_(self.model.heads.outer, std=0.05)
@@ -178,6 +195,8 @@ class Run:
                 kept = warm.get(f"heads.{name}", p[:0])  # of fewer outputs: the first ones
                 p[: len(kept)] = kept.float()
         before = {name: value.clone() for name, value in self.model.named_parameters()}
+        self.held = [index for index, output in enumerate(OUTPUTS) if output in hold]
+        self.before = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if hold else None
         adapt(self.model, seed)
         self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.start = {name: before[base] for name in self.trained if (base := name.replace(".base", "")) in before}
@@ -195,7 +214,7 @@ class Run:
         values = list(self.trained.values())
 
         def gradients(part: Sequence[Item]) -> tuple[float, tuple[Tensor, ...]]:
-            loss = loss_of(self.model, part) * (len(part) / len(batch))
+            loss = loss_of(self.model, part, self.before, self.held) * (len(part) / len(batch))
             return loss.item(), torch.autograd.grad(loss, values)
 
         found = list(pool.map(gradients, parts))
@@ -252,6 +271,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     steps: int = STEPS,
     rate: float = RATE,
     warm: Path | None = None,
+    hold: Sequence[str] = (),
     say: Callable[[str], None] = _say,
 ) -> str:
     """Run the whole recipe and return the SHA-256 of the weights.
@@ -269,6 +289,8 @@ def train(  # noqa: PLR0913 - the options of the recipe
     warm
         Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is; sources are then mixed as
         `detectors.train.data.REFRESH` says.
+    hold
+        Outputs (`detectors.multitask.OUTPUTS`) that are held near what ``warm`` says of the same texts.
     say
         Takes a line of progress.
     """
@@ -283,7 +305,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     tokenizer = load_tokenizer()
     tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     twins = [e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)]
-    run = Run(out, seed, rate, load_safetensors(warm.read_bytes()) if warm else {})
+    run = Run(out, seed, rate, load_safetensors(warm.read_bytes()) if warm else {}, hold)
     run.resume(say)
     plan: list[list[Item]] = []
     while len(plan) < steps:
@@ -316,8 +338,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--warm", type=Path, default=None, help="weights of an earlier run to start from")
+    parser.add_argument("--hold", nargs="*", choices=OUTPUTS, default=(), help="outputs to hold near what --warm says")
     options = parser.parse_args(arguments)
-    train(options.data, options.out, options.seed, steps=options.steps, rate=options.rate, warm=options.warm)
+    train(
+        options.data,
+        options.out,
+        options.seed,
+        steps=options.steps,
+        rate=options.rate,
+        warm=options.warm,
+        hold=options.hold,
+    )
     return 0
 
 
