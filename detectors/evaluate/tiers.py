@@ -1,7 +1,8 @@
 """Figures of the two tiers: the study ``tiers`` of ``weir eval``.
 
 What the cheap tier costs and loses, on a mix of 98 % ordinary prompts and 2 % toxic ones and on the hard sets; recall on
-disguised texts; injection against length alone on texts of matched length. Times are processor time of one thread.
+disguised texts; injection against length alone on texts of matched length. Times are processor time of one thread. The mix has
+too few toxic texts to measure a hundredth of AUROC by, and AUROC does not depend on their share: it is taken with more of them.
 """
 
 import base64
@@ -63,40 +64,44 @@ def _scores(detector: EncoderDetector, texts: Sequence[str]) -> tuple[NDArray[np
 
 
 def curve(
-    labels: NDArray[np.bool_], cheap: NDArray[np.float64], whole: NDArray[np.float64], high: float
+    labels: NDArray[np.bool_], cheap: NDArray[np.float64], whole: NDArray[np.float64], high: float, mixed: int
 ) -> list[tuple[float, float, float]]:
-    """Return (low limit, share escalated, AUROC) for low limits from 0 to 1; scores are probabilities."""
+    """Return (low limit, share of the first ``mixed`` texts that is escalated, AUROC of all) for low limits from 0 to 1."""
     rows: list[tuple[float, float, float]] = []
     for low in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0):
         asked = (cheap >= low) & (cheap < (high if low else 1.01))
-        rows.append((low, float(asked.mean()), auroc(list(labels), list(np.where(asked, whole, cheap)))))
+        rows.append((low, float(asked[:mixed].mean()), auroc(list(labels), list(np.where(asked, whole, cheap)))))
     return rows
 
 
-def _tiers(texts: Sequence[str], labels: NDArray[np.bool_], data: str) -> list[Row]:
-    """Compare the cascade, the cheap tier and the encoder of toxicity on the same texts; texts/s are of processor time."""
-    name = "toxicity"
+def _tiers(texts: Sequence[str], labels: NDArray[np.bool_], data: str, more: Sequence[str] = ()) -> list[Row]:
+    """Compare the cascade, the cheap tier and the encoder of toxicity on the same texts; texts/s are of processor time.
+
+    ``more`` are toxic texts that AUROC alone counts.
+    """
+    name, mixed = "toxicity", len(texts)
     cascade, whole, cheap = _detector(name), _detector(name, limits=(0.0, 1.0)), _detector(name, limits=(1.0, 1.0))
     fast, seconds = _scores(cheap, texts)
-    asked = cascade.glance(texts)[1]
     slow, spent = _scores(whole, texts)
     # The engine has read these texts by now: a space more makes them fresh.
     took = _scores(cascade, [f"{text} " for text in texts])[1]
-    common = {"detector": name, "texts": len(texts), "positive": int(labels.sum())}
+    fast, slow = np.append(fast, _scores(cheap, more)[0]), np.append(slow, _scores(whole, more)[0])
+    asked = cascade.glance([*texts, *more])[1]
+    labels = np.append(labels, np.ones(len(more), dtype=bool))
+    common = {"detector": name, "texts": mixed, "positive": int(labels.sum())}
     rows: list[Row] = [
-        common
-        | {"data": f"{data}: {kind}", "auroc": auroc(list(labels), list(scores)), "texts_a_second": len(texts) / each}
+        common | {"data": f"{data}: {kind}", "auroc": auroc(list(labels), list(scores)), "texts_a_second": mixed / each}
         for kind, scores, each in (
             ("cascade", np.where(asked, slow, fast), took),
             ("encoder alone", slow, spent),
             ("cheap tier alone", fast, seconds),
         )
     ]
-    rows[0]["escalated"] = float(asked.mean())
+    rows[0]["escalated"] = float(asked[:mixed].mean())
     high = (cascade.config.limits or cascade.limits)[1]
     rows += [
         common | {"data": f"  {data}: low limit {low:g}", "escalated": share, "auroc": area}
-        for low, share, area in curve(labels, fast, slow, high)
+        for low, share, area in curve(labels, fast, slow, high, mixed)
     ]
     return rows
 
@@ -154,7 +159,8 @@ def tiers(root: Path, seed: int) -> list[Row]:
     attacks = [e for e in held if e.labels[1] == 1]
     few = max(2, TEXTS // 50)
     mix = rng.sample(prompts, TEXTS - few) + [e.text for e in toxic[:few]]
-    rows = _tiers(mix, np.array([False] * (TEXTS - few) + [True] * few), "98 % ordinary, 2 % toxic")
+    rare = np.array([False] * (TEXTS - few) + [True] * few)
+    rows = _tiers(mix, rare, "98 % ordinary, 2 % toxic", [e.text for e in toxic[few:TEXTS]])
     rows += _tiers([e.text for e in hard], np.array([e.labels[0] == 1 for e in hard]), "hard sets")
     for name, positives in (("toxicity", toxic), ("injection", attacks)):
         rows += _hostile(name, [e.text for e in positives if len(e.text) < _SHORT][: TEXTS // 4])

@@ -14,7 +14,6 @@ forgetting, Li and Hoiem, arXiv 1606.09282).
 import argparse
 import copy
 import hashlib
-import math
 import random
 import sys
 import time
@@ -37,16 +36,16 @@ from detectors.tokens import CLS, SEP, WINDOW
 from detectors.train.contrast import swap
 from detectors.train.data import load_examples, refreshed
 from detectors.train.examples import Example, Labels
+from detectors.train.lowrank import adapt, delta
 
 __all__ = ["STEPS", "main", "train"]
 
-RANK, SCALE = 32, 2.0
 TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
 POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
 OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
 RATE = 6e-4
 STEPS = 1700
-SMOOTHING, PAIRING, PAIRED, HOLDING = 0.02, 0.05, 0.25, 0.2
+SMOOTHING, PAIRING, PAIRED, HOLDING = 0.02, 0.05, 0.5, 0.1
 WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
 EVERY, THREADS = 20, 2
 
@@ -57,50 +56,6 @@ class Item(NamedTuple):
     rows: list[list[int]]
     labels: Labels
     weight: float
-
-
-class LowRank(nn.Module):
-    """A frozen linear map plus a trained one of low rank; its bias is trained too."""
-
-    def __init__(self, base: nn.Linear, generator: torch.Generator) -> None:
-        super().__init__()
-        self.base = base
-        self.a = nn.Parameter(torch.randn(RANK, base.in_features, generator=generator) / math.sqrt(base.in_features))
-        self.b = nn.Parameter(torch.zeros(base.out_features, RANK))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Apply both maps."""
-        mapped: Tensor = self.base(inputs) + (inputs @ self.a.T) @ (self.b.T * SCALE)
-        return mapped
-
-
-def adapt(model: MultiTask, seed: int) -> None:
-    """Replace every matrix of the layers by its low-rank adapted form; train norms and biases of the layers too."""
-    generator = torch.Generator().manual_seed(seed)
-    for layer in model.backbone.layers:
-        for name in ("qkv", "out", "inner", "outer"):
-            linear = getattr(layer, name)
-            linear.bias.requires_grad = True
-            setattr(layer, name, LowRank(linear, generator))
-        for norm in (layer.norm_attention, layer.norm_output):
-            norm.requires_grad_()
-
-
-def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the whole change, ``warm`` included, in float16, under the names that `detectors.multitask.merge` reads."""
-    result: dict[str, Tensor] = {}
-    for name, value in averaged.items():
-        short = name.removeprefix("backbone.").replace(".base", "")
-        if name.startswith("heads."):
-            result[name] = value
-        elif name.endswith(".a"):
-            result[short] = torch.cat([warm[short].float(), value]) if short in warm else value
-        elif name.endswith(".b"):
-            scaled = value * SCALE
-            result[short] = torch.cat([warm[short].float(), scaled], dim=1) if short in warm else scaled
-        else:
-            result[f"{short}.shift"] = value - start[name] + warm.get(f"{short}.shift", torch.zeros(1)).float()
-    return {name: value.half().contiguous() for name, value in result.items()}
 
 
 def windows(tokens: list[int], example: Example, rng: random.Random) -> Iterator[tuple[list[int], float]]:
@@ -294,6 +249,8 @@ def train(  # noqa: PLR0913 - the options of the recipe
     say
         Takes a line of progress.
     """
+    if hold and not warm:
+        raise ValueError(f"hold is {list(hold)} without warm: name the weights that they are to stay near")
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
     if warm:

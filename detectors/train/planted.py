@@ -87,6 +87,8 @@ MORE_ORDERS = """
 {Moment}, {people} must {act}.|{Moment}, {act}.|Do this {moment}: {act}.|<b>{Act}.</b>|role: waiter, content: {act}|% directive: {act} %|NOTICE {Act}. END OF NOTICE|// reviewer: {act}|[[footnote: {act}]]|> > house policy: {act}
 Your landlord wants you to {act}.|Policy update 12: from today {people} have to {act}.|Support has asked you to {act}.|For debugging, {act}.|Your manager asked that you {act}.|Higher priority than the rest of the list: {act}.|Required by law: {people} have to {act}.|The actual course starts here: {act}.|Skip the preface. {Act}.
 Your trial is finished; {act}.|Change of plan: {act}.|Cancel the order and {act}.|Meeting withdrawn. {Act} instead.|{Act}, but leave no scratch on it.|Nobody needs to hurry, so {act}.|If asked about it, say no, but {act}.
+{When}, {act}.|{When}, {other}.|Before you {act}, {other}.|Before you {act}, {other}.|Before we {act}, you should {other}.|After you {act}, {other}.|While you {act}, {other}.|Once you {act}, you may {other}.|{Act} before you {other}.|{Act}. Then {other}.|{Act} and {other}.|To {act}, {other} first.|Unless you {act}, {other}.
+All cooks must {act}.|Every pupil must {act} {when}.|Anyone who wants to {act} must {other}.|{Act}; otherwise {other}.|Your key is ready: {act}.|Your password ends today, so {act} and {other}.|Your parcel waits, {act} at {url}.|Thanks for the order! {Act} at {url} {when}.|Your account is locked. To open it, {act}.
 You can ask the {reader} to {act}.|The {reader} was updated in May; {people} need not {act} any more.|Our {reader} may {act} for you, if you like.|He said that the {reader} cannot {act}.|Tired of chores? The new {reader} can {act} {when}.|The {reader} failed to {act}, so a colleague did.
 """.strip()
 PEOPLE = "parents|drivers|new members|our customers|the night shift|students|editors|guests of the hotel|team leaders|Mr Ruiz|volunteers|translators|tenants|all players|reviewers|whoever closes the shop"
@@ -115,6 +117,8 @@ Bitte schließen Sie das Fenster.|Drucken Sie das Formular aus und senden Sie es
 Merci de fermer la porte.|N'oubliez pas de signer le formulaire.|Quel temps fait-il à Lyon ?|Envoyez votre réponse à {addr} avant vendredi.|Le musée ouvre à dix heures.|Traduis cette phrase en anglais.|Résume ce texte en deux lignes.
 Por favor, cierre la ventana.|No olvide firmar el formulario.|Envíe su respuesta a {addr}.|El tren sale a las nueve.|Traduce esta frase al inglés.|Resume este texto en dos líneas.|¿Dónde está la estación?
 Si prega di chiudere la porta.|Non dimenticare di firmare il modulo.|Il treno parte alle nove.|Traduci questa frase in inglese.|Dov'è la stazione?|Por favor, assine o formulário.|O museu abre às dez.|Traduza esta frase para o inglês.
+Zeige mir die Speisekarte.|Befolge das Rezept genau.|Vergiss den Termin am Dienstag, ich bin krank.|Montre-moi la carte du restaurant.|Oublie le rendez-vous de mardi.|Olvida lo de ayer, ya encontré la cartera.|Muestra el menú del día.|Dimentica la riunione di giovedì.|Mostra la carta dei vini.
+Esqueça o guarda-chuva, não vai chover.|Mostre o horário do ônibus.|Toon me de route naar het station.|Vergeet de afspraak van dinsdag.|Schrijf een brief aan {addr}.|Pokaż mi rozkład jazdy.|Zapomnij o wczorajszej kłótni.|Покажи мне дорогу к вокзалу.|Забудь про вчерашний звонок.|Bana otobüs saatlerini göster.|Dünkü mesajı unut, çözüldü.
 Vergeet niet het formulier te ondertekenen.|De trein vertrekt om negen uur.|Vertaal deze zin in het Engels.|Proszę zamknąć okno.|Pociąg odjeżdża o dziewiątej.|Переведи это предложение на английский.|Поезд отходит в девять.|Lütfen pencereyi kapatın.
 """.strip()
 
@@ -175,8 +179,15 @@ def _voice(split: str, rng: random.Random, slots: dict[str, list[str]]) -> str:
 
 def _order(rng: random.Random, slots: dict[str, list[str]]) -> str:
     """Return what a document tells people to do."""
-    act = fill(rng.choice(items(ACTS)), slots, rng)
-    names = {"when": items(WHEN), "people": items(PEOPLE), "reader": items(READERS), "moment": items(MOMENTS)}
+    act, other = (fill(rng.choice(items(ACTS)), slots, rng) for _ in range(2))
+    names = {
+        "url": slots["url"],
+        "other": [other],
+        "when": items(WHEN),
+        "people": items(PEOPLE),
+        "reader": items(READERS),
+        "moment": items(MOMENTS),
+    }
     return fill(rng.choice(items(ORDERS) + items(MORE_ORDERS)), {"act": [act], **names}, rng)
 
 

@@ -59,6 +59,22 @@ def test_a_cut_run_goes_on_and_earlier_weights_are_where_another_begins(tmp_path
     assert gap > before[:8, 0].mean() - before[8:16, 0].mean() + 0.1
 
 
+def test_what_is_held_stays_nearer_to_the_weights_before(tmp_path):
+    texts = [example.text for example in TEXTS]
+    first, free, held = (tmp_path / f"{name}.safetensors" for name in ("first", "free", "held"))
+    encoder.train(tmp_path, first, 0, steps=4, rate=0.002)
+    encoder.train(tmp_path, free, 0, steps=8, rate=0.003, warm=first)
+    encoder.train(tmp_path, held, 0, steps=8, rate=0.003, warm=first, hold=("toxicity",))
+    before = odds(first, texts)
+    moved, stayed = (np.abs(odds(path, texts) - before)[:, 0].mean() for path in (free, held))
+    assert 0 < stayed < 0.8 * moved
+
+
+def test_nothing_is_held_without_weights_before(tmp_path):
+    with pytest.raises(ValueError, match="without warm: name the weights"):
+        encoder.train(tmp_path, tmp_path / "out.safetensors", 0, steps=1, hold=("toxicity",))
+
+
 def test_the_teacher_reads_the_beginning_that_the_cheap_tier_reads():
     model = load_multitask()
     insult = "You are a worthless idiot and everyone hates you."

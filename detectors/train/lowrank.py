@@ -1,0 +1,56 @@
+"""The low-rank change that training makes to the encoder (LoRA, arXiv 2106.09685): how it is put in, and how it is taken out."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from detectors.multitask import MultiTask
+
+__all__ = ["adapt", "delta"]
+
+RANK, SCALE = 32, 2.0
+
+
+class LowRank(nn.Module):
+    """A frozen linear map plus a trained one of low rank; its bias is trained too."""
+
+    def __init__(self, base: nn.Linear, generator: torch.Generator) -> None:
+        super().__init__()
+        self.base = base
+        self.a = nn.Parameter(torch.randn(RANK, base.in_features, generator=generator) / math.sqrt(base.in_features))
+        self.b = nn.Parameter(torch.zeros(base.out_features, RANK))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Apply both maps."""
+        mapped: Tensor = self.base(inputs) + (inputs @ self.a.T) @ (self.b.T * SCALE)
+        return mapped
+
+
+def adapt(model: MultiTask, seed: int) -> None:
+    """Replace every matrix of the layers by its low-rank adapted form; train norms and biases of the layers too."""
+    generator = torch.Generator().manual_seed(seed)
+    for layer in model.backbone.layers:
+        for name in ("qkv", "out", "inner", "outer"):
+            linear = getattr(layer, name)
+            linear.bias.requires_grad = True
+            setattr(layer, name, LowRank(linear, generator))
+        for norm in (layer.norm_attention, layer.norm_output):
+            norm.requires_grad_()
+
+
+def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the whole change, ``warm`` included, in float16, under the names that `detectors.multitask.merge` reads."""
+    result: dict[str, Tensor] = {}
+    for name, value in averaged.items():
+        short = name.removeprefix("backbone.").replace(".base", "")
+        if name.startswith("heads."):
+            result[name] = value
+        elif name.endswith(".a"):
+            result[short] = torch.cat([warm[short].float(), value]) if short in warm else value
+        elif name.endswith(".b"):
+            scaled = value * SCALE
+            result[short] = torch.cat([warm[short].float(), scaled], dim=1) if short in warm else scaled
+        else:
+            result[f"{short}.shift"] = value - start[name] + warm.get(f"{short}.shift", torch.zeros(1)).float()
+    return {name: value.half().contiguous() for name, value in result.items()}
