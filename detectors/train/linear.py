@@ -25,6 +25,8 @@ from detectors.train.data import Example, labels, load_examples, ordinary
 __all__ = ["fit", "main", "matrix", "train"]
 
 PENALTY, ITERATIONS = 1e-5, 40
+#: Weight of an ordinary prompt beyond the encoder's sample.
+ORDINARY_WEIGHT = 2.0
 
 
 def matrix(texts: Sequence[str]) -> csr_matrix:
@@ -85,7 +87,7 @@ def targets_of(
 def _ordinary(data: Path, known: set[str]) -> list[Example]:
     """Return the ordinary prompts beyond the encoder's sample: what the tier is mostly for is to let these pass."""
     texts = dict.fromkeys(text for source, text in ordinary(data) if source != "mtbench" and text not in known)
-    return [Example(text, labels(0.0), 0.5, "ordinary") for text in texts]
+    return [Example(text, labels(0.0), ORDINARY_WEIGHT, "ordinary") for text in texts]
 
 
 def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> str:
