@@ -43,11 +43,11 @@ _HEX = re.compile(r"(?<!\w)(?:[0-9a-fA-F]{2}){12,}(?!\w)")
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")
 MOST_DECODED, LONGEST_DECODED = 8, 8192
 # A word of leetspeak in a text that is written in it: no @ in it, for addresses have that.
-_LEET_PART = re.compile(r"(?=[\d$!|]*[a-z])[a-z\d$!|]{2,30}", re.IGNORECASE)
+_LEET_PART = re.compile(r"(?=[\d$!|]{0,30}[a-z])[a-z\d$!|]{2,30}", re.IGNORECASE)
 _ANY_WORD = re.compile(r"[^\W_]+")
 _DIGITS = frozenset("013457")
 # Any word of such a text, "4" and "4nd" among them, in code and addresses too.
-_LEET_ALL = re.compile(r"[a-z\d$!|]*[a-z\d][a-z\d$!|]*", re.IGNORECASE)
+_LEET_ALL = re.compile(r"[a-z\d$!|]+", re.IGNORECASE)
 #: A text is taken for leetspeak where that many of its words are; a longer one is a digest or a key.
 LEET_SHARE, LEET_WORDS, LONGEST_WORD = 0.4, 2, 24
 
@@ -95,7 +95,7 @@ def _letters(text: str) -> str:
     """Undo digits for letters, letters set apart, and letters repeated."""
     text = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
     if _is_leet(text):
-        text = _LEET_ALL.sub(lambda match: _unleet(match.group()), text)
+        text = _LEET_ALL.sub(lambda m: _unleet(m.group()) if any(map(str.isalnum, m.group())) else m.group(), text)
     if _LEET_WORD.search(_QUANTITY.sub(" ", text)):
         text = _LEET_LOOSE.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
     return _REPEATED.sub(r"\1", text)

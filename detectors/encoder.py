@@ -239,7 +239,7 @@ class InjectionDetector(EncoderDetector):
 
     name: ClassVar[str] = "injection"
     label: ClassVar[str] = "injection"
-    threshold: ClassVar[float] = 0.9
+    threshold: ClassVar[float] = 0.8
     limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
     blend: ClassVar[float] = 0.3
 

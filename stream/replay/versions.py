@@ -1,7 +1,7 @@
 """Which versions of a detector can be run over the log: what is installed, variants in the settings, and what the log itself holds.
 
 A detector's own version says its code and weights; its options are settings. So a variant is named in the settings, and findings
-of it carry both: ``2+d3731426.7cc2e210/strict``.
+of it carry both: ``2+819e5f3e.1eca322b/strict``.
 """
 
 from collections.abc import Mapping

@@ -28,6 +28,7 @@ TASKS = ("toxicity", "injection", "refusal")
         ("wor\u200bth\u200bless", "worthless"),
         ("\U0001d430orthless", "worthless"),
         ("y0u 4r3 4 w0rthl355 1d10t 4nd 1 h4t3 y0u", "you are a worthless idiot and i hate you"),
+        ("y0u 4r3 4 w0rthl355 1d10t !! | $", "you are a worthless idiot !! | $"),
         ("run 05.5y5t3m(x) 45 51x 4dm1n5", "run os.system(x) as six admins"),
     ],
 )
