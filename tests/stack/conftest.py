@@ -6,12 +6,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from support.compose import BASE, SECURE, model
 from support.plainstack import PlainStack
-from support.stack import free_port
+from support.receiver import Receiver, receiver
+from support.stack import free_port, until
 
 HTTP_PORT = free_port()
+PAGER_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 #: A person who looks at a trace can wait a minute for it; a test need not. Ray asks its proxy for its health on 127.0.0.1 alone, so that the
 #: endpoint stays there, on a port of its own.
 CHANGED = {
@@ -26,13 +29,36 @@ def endpoint() -> str:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[PlainStack]:
+def pager() -> Iterator[Receiver]:
+    """A webhook of somebody's, on this machine."""
+    with receiver() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def pager_secret() -> str:
+    return PAGER_SECRET
+
+
+@pytest.fixture(scope="session")
+def stack(pager: Receiver) -> Iterator[PlainStack]:
     folder = Path(tempfile.mkdtemp(prefix="weir-stack-"))
+    (folder / "pager").write_text(PAGER_SECRET)
+    told = {
+        "WEIR_BRIDGE__WEBHOOKS__PAGER__URL": pager.url,
+        "WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET_FILE": str(folder / "pager"),
+    }
     network = f"127.{random.randint(70, 120)}.{random.randint(1, 250)}"
-    started = PlainStack(model(BASE, SECURE, profiles=("cpu", "cli")), folder, network=network, environment=CHANGED)
+    started = PlainStack(
+        model(BASE, SECURE, profiles=("cpu", "cli")), folder, network=network, environment=CHANGED | {"bridge": told}
+    )
     try:
         started.up("kafka", "mlflow", "jaeger", "collector", "alertmanager", "prometheus", "topics", "serving")
         started.up("shipper", "score", "watch", "ledger", "bridge")
+        # A webhook hears of what comes after its first start.
+        begun = 'weir_bridge_webhook_reading{target="pager"} 1.0'
+        metrics = f"{started.url('bridge', 9464)}/metrics"
+        until("the webhook's offsets", lambda: begun in httpx.get(metrics, timeout=10, trust_env=False).text, 120)
         yield started
     finally:
         started.down()

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.helpers import create_ssl_context
 from support.conventions import SpanSeen, departures
+from support.receiver import is_signed
 from support.stack import until
 
 pytestmark = pytest.mark.timeout(2700)
@@ -125,6 +126,17 @@ def test_the_alert_is_in_alertmanager(stack, traffic):
     assert alert["status"]["state"] in {"active", "unprocessed"}
 
 
+def test_a_webhook_is_told_the_alert_signed_and_with_its_trace(stack, traffic, pager, pager_secret):
+    flagged, _ = traffic
+    told = until("the alert at the webhook", lambda: personal(pager), 300)
+    assert all(is_signed(one, pager_secret) for one in pager.seen)
+    assert [one.headers["webhook-id"] for one in told] == [f"{told[0].message['data']['alert_id']}.firing.warning"]
+    message = told[0].message
+    assert (message["type"], message["data"]["tenant"]) == ("weir.alert.firing", "default")
+    assert message["data"]["trace_url"].endswith(f"/trace/{flagged}")
+    assert message["data"]["runbook_url"].endswith("#pii")
+
+
 def test_a_person_reads_alerts_with_the_reader_s_rights(stack, traffic):
     done = stack.run("cli", "weir", "alerts", "--json")
     assert done.returncode == 0, done.stderr
@@ -155,6 +167,22 @@ def test_kafka_denied_nobody_what_they_need_and_the_shipper_the_prompts(stack, t
 
     with pytest.raises(TopicAuthorizationFailedError):
         asyncio.run(read())
+
+
+def test_the_operator_silences_an_alert_and_the_reader_may_not(stack, traffic, pager):
+    """The last one here: it makes Kafka deny something."""
+    alert = until("the alert at the webhook", lambda: personal(pager), 300)[0].message["data"]["alert_id"]
+    silence = ("weir", "alerts", "silence", alert, "--for", "1h", "--reason", "a test")
+    refused = stack.run("cli", *silence)
+    assert (refused.returncode, "reader may not write to weir.alerts" in refused.stderr) == (1, True), refused.stderr
+    done = stack.run("operator", *silence)
+    assert done.returncode == 0, done.stderr
+    listed = stack.run("cli", "weir", "alerts", "silences", "--json")
+    assert alert in listed.stdout, listed.stderr
+
+
+def personal(pager):
+    return [one for one in pager.taken if one.message["data"]["detector"] == "pii"]
 
 
 def whole(spans, name):
