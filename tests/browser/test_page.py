@@ -154,6 +154,24 @@ def test_an_alert_of_drift_shows_its_windows_and_what_changed(look):
     assert page.locator(".pane .do").inner_text().startswith("Do")
 
 
+def test_what_came_of_an_alert_stands_in_the_order_of_time(look):
+    page = look.go("/alerts?state=&detector=pii", ".row")
+    page.locator(".row", has_text="demo-").last.click()
+    page.wait_for_selector(".course .tag")
+    times = page.locator(".course time").evaluate_all("all => all.map((one) => one.dateTime)")
+    assert len(times) > 3
+    assert times == sorted(times)
+
+
+def test_streams_of_one_model_are_told_apart_in_the_list(look):
+    page = look.go("/drift", ".row")
+    rows = page.locator(".row").all_inner_texts()
+    assert len(rows) > 1
+    assert len({row.replace("alarm", "") for row in rows}) == len(rows)
+    assert page.locator(".row", has_text="input,").count() > 0
+    assert page.locator(".row", has_text="output,").count() > 0
+
+
 def test_what_a_tenant_is_called_is_text_and_no_markup(browser, served, tmp_path):
     maker = LedgerMaker(tmp_path / "ledger")
     maker.side("x1", "input", 1_800_000_000.0, tenant="<img src=x onerror=alert(1)>", flagged=("pii",))

@@ -149,12 +149,17 @@ class Evidence extends Component {
 
 function Course({ story, go }) {
   const { changes, reviews, retraining } = story;
+  const follow = (event) => {
+    event.preventDefault();
+    go("/retraining");
+  };
+  const told = [
+    ...turns(changes).map(([one, before]) => [one.at, coursed(one, before)]),
+    ...retraining.map((one) => [one.at, html`retraining <${Tag} kind=${one.state}>${one.state}</${Tag}> ${one.reason} <a href="/retraining" onClick=${follow}>timeline</a>`]),
+    ...reviews.map((one) => [one.at, html`called <${Tag} kind=${one.label}>${one.label}</${Tag}> by ${one.by || "a user"}`]),
+  ].sort(([at], [other]) => at - other);
   return html`<section><h3>What came of it</h3>
-    <ol class="course">
-      ${turns(changes).map(([one, before]) => html`<li><${Time} at=${one.at} /> <span>${coursed(one, before)}</span></li>`)}
-      ${retraining.map((one) => html`<li><${Time} at=${one.at} /> <span>retraining <${Tag} kind=${one.state}>${one.state}</${Tag}> ${one.reason} <a href="/retraining" onClick=${(event) => { event.preventDefault(); go("/retraining"); }}>timeline</a></span></li>`)}
-      ${reviews.map((one) => html`<li><${Time} at=${one.at} /> <span>called <${Tag} kind=${one.label === "wrong" ? "wrong" : "right"}>${one.label}</${Tag}> by ${one.by || "a user"}</span></li>`)}
-    </ol>
+    <ol class="course">${told.map(([at, what]) => html`<li><${Time} at=${at} /> <span>${what}</span></li>`)}</ol>
     ${changes.length === 0 && html`<${Empty}>Its records are gone.</${Empty}>`}
   </section>`;
 }

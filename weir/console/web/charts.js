@@ -88,8 +88,8 @@ export class SeriesChart extends Component {
       ],
       series: [
         { label: "window ended" },
-        { label: "statistic", stroke: line, width: 1.8, points: { show: this.props.series.time.length < 40, size: 5, fill: line }, value: (_, value) => number(value) },
-        { label: "limit", stroke: limit, width: 1.4, dash: [6, 4], points: { show: false }, value: (_, value) => number(value) },
+        { label: "statistic", stroke: line, width: 1.8, points: { show: this.props.series.time.length < 40, size: 5, fill: line }, value: (_, value) => number(value) || "--" },
+        { label: "limit", stroke: limit, width: 1.4, dash: [6, 4], points: { show: false }, value: (_, value) => number(value) || "--" },
       ],
       hooks: { drawClear: [(plot) => this._shade(plot)] },
     };
