@@ -57,7 +57,7 @@ const reach = ({ statistic, limit }) => Math.min(Math.max((Math.log10(Math.max(s
 
 const StreamRow = (one) => html`<div class="stream-row">
   <div class="first"><strong>${one.detector}</strong><span class="clip" title=${stream(one)}>${one.tenant} / ${one.model}</span>${one.alarm && html`<${Tag} kind="flagged">alarm</${Tag}>`}</div>
-  <div class="second"><span class=${`reach ${one.alarm ? "alarm" : ""}`} aria-hidden="true"><i style=${{ width: `${reach(one)}%` }}></i></span><span class="num">${number(one.statistic)} of ${number(one.limit)}</span><span>${one.side}, ${one.feature}</span></div>
+  <div class="second"><span class=${`reach ${one.alarm ? "alarm" : ""}`} aria-hidden="true"><i style=${{ width: `${reach(one)}%` }}></i></span><span class="num">${number(one.statistic)} of ${number(one.limit)}</span><span class="clip" title=${one.feature}>${one.side}, ${one.feature}</span></div>
 </div>`;
 
 class StreamPane extends Looker {
