@@ -183,6 +183,13 @@ def test_what_a_tenant_is_called_is_text_and_no_markup(browser, served, tmp_path
     maker.close()
 
 
+def test_a_low_window_lays_nothing_over_the_chart(browser, served):
+    with Look(browser, served, height=600) as look:
+        page = look.go("/drift", ".pane .change")
+        legend, facts = page.locator(".u-legend").bounding_box(), page.locator(".pane .facts").bounding_box()
+        assert legend["y"] + legend["height"] <= facts["y"]
+
+
 def test_a_narrow_window_shows_the_list_and_what_is_open(browser, served):
     with Look(browser, served, width=480, height=800) as look:
         page = look.go("/alerts?state=", ".row")
