@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detectors.disguise import spoken, views
+from detectors.evaluate.tiers import curve
 from detectors.linear import BITS, Linear, chunks, hashed
 from detectors.registry import create_text
 from detectors.train.linear import fit, matrix
@@ -160,3 +161,13 @@ def test_limits_are_a_setting():
 )
 def test_disguised_attacks_are_seen(detectors, name, text, disguise):
     assert detectors[name].score_many([disguise(text)])[0].flagged
+
+
+def test_the_curve_counts_escalated_texts_of_the_mix_alone_and_the_auroc_of_all():
+    labels = np.array([False, False, True, True])
+    cheap, whole = np.array([0.01, 0.3, 0.04, 0.9]), np.array([0.1, 0.2, 0.8, 0.9])
+    rows = {low: (share, area) for low, share, area in curve(labels, cheap, whole, 0.97, mixed=2)}
+    assert rows[0.0] == (1.0, 1.0)
+    assert rows[0.05] == (0.5, 0.75)
+    assert rows[0.02] == (0.5, 1.0)
+    assert rows[1.0] == (0.0, 0.75)
