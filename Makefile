@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 WEIR := $(BIN)/weir
 STAMP := $(VENV)/.weir-installed
 NICE := nice -n 5
+# Test processes: half of the suite waits for brokers and log time. What takes longest begins first.
+JOBS ?= 2
 LOCKS := requirements.lock requirements-models.lock
 UV_LOCK := deploy/images/requirements-uv.lock
 
@@ -29,7 +31,8 @@ down: $(STAMP) ## stop exactly what `make up` or `make demo` started; data is ke
 
 test: $(STAMP) ## lint, types, import rules, then every test: unit, contract, property, integration, the console in Chromium, a slice of chaos, e2e
 	@$(MAKE) --no-print-directory lint
-	@$(NICE) $(BIN)/pytest $(wildcard tests/unit tests/contract tests/property tests/integration tests/browser tests/chaos tests/e2e)
+	@$(NICE) $(BIN)/pytest -n $(JOBS) --no-loadscope-reorder \
+	  $(wildcard tests/e2e tests/chaos tests/browser tests/integration tests/property tests/contract tests/unit)
 
 test-stack: $(STAMP) ## the compose files as plain processes: Kafka with TLS, Collector, Jaeger, MLflow, Prometheus, Alertmanager (needs go)
 	@$(NICE) $(BIN)/pytest tests/stack

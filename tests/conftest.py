@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from weir.broker.jars import apache_possible
 from weir.broker.local import RunningBroker, start_broker
 
 _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on PATH"
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"
+
+_WHOLE = ("tests/e2e/", "tests/chaos/")
 
 
 def _required(variable: str) -> bool:
@@ -40,6 +44,18 @@ class _NotRun:
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_NotRun("on Apache Kafka", _NO_MAVEN), "weir-not-run-kafka")
     config.pluginmanager.register(_NotRun("in Chromium", _NO_CHROMIUM), "weir-not-run-chromium")
+
+
+class _ByFile(LoadScopeScheduling):
+    """With several processes (`-n`), the tests of a file share one, and so do all that run a whole Weir: one at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return "whole" if file.startswith(_WHOLE) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _ByFile(config, log)
 
 
 def _require_apache() -> None:

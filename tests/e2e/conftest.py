@@ -1,4 +1,4 @@
-"""One whole stack for the end-to-end tests."""
+"""One whole stack for the end-to-end tests; it is stopped after the last of them."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from support.stack import Stack, free_port, running
 from weir.broker.jars import apache_possible
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def broker_kind() -> str:
     """Apache Kafka where it can be had (in CI it must), else the embedded broker."""
     if apache_possible():
@@ -21,7 +21,7 @@ def broker_kind() -> str:
     return "embedded"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
     """A real Alertmanager that the stack's bridge tells; it tells nobody."""
     made = Alertmanager(tmp_path_factory.mktemp("alertmanager"), free_port(), "http://127.0.0.1:1/").start()
@@ -29,7 +29,7 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
     made.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(broker_kind: str, manager: Alertmanager) -> Iterator[Stack]:
     with running(WEIR_KAFKA__BROKER=broker_kind, WEIR_BRIDGE__ALERTMANAGERS=json.dumps([manager.url])) as started:
         yield started
