@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stream.wire import format_time
+from stream.alerting.wording import moment
 
 __all__ = ["changed"]
 
@@ -17,7 +17,7 @@ def changed(feature: str, details: Mapping[str, float]) -> str:
     >>> changed("words", {"recent_mean": 40.0, "reference_mean": 8.0, "reference_deviation": 3.0, "direction": 1.0})
     'words larger: 8 ± 3 before, 40 of late'
     """
-    since = f" since {format_time(details['changed_at'])}" if details.get("changed_at") else ""
+    since = f" since {moment(details['changed_at'])}" if details.get("changed_at") else ""
     if feature == _TOPICS and "topic_since" in details:
         return (
             f"topic {details['topic_since']:.0f} went from {details['topic_since_share_before']:.0%} of events to "

@@ -3,8 +3,9 @@
 from detectors.sentinel import SENTINEL
 from stream.alerting.changed import changed
 from stream.alerting.state import SLOT, Evidence, OpenAlert, StreamAlerts
+from stream.alerting.wording import moment, number
 from stream.runbook import SILENCE, runbook_line
-from stream.wire import AlertRecord, Event, SentinelRecord, TraceParent, format_time
+from stream.wire import AlertRecord, Event, SentinelRecord, TraceParent
 from stream.wire.semconv import SEVERITY_NUMBERS
 
 __all__ = ["ALERT_SOURCE", "alert_event"]
@@ -92,7 +93,7 @@ def _summary(where: str, name: str, evidence: Evidence) -> str:
     if name == SENTINEL:
         return (
             f"{where} changed for the same fixed prompts: the model or its serving is another, the inputs are not"
-            f" ({evidence.feature}: {evidence.statistic:.4g} is past its limit {evidence.limit:.4g},"
+            f" ({evidence.feature}: {number(evidence.statistic)} is past its limit {number(evidence.limit)},"
             f" {_count(evidence.events, 'answer')})"
         )
     keys = _count(len(evidence.principals), "API key")
@@ -100,14 +101,14 @@ def _summary(where: str, name: str, evidence: Evidence) -> str:
     if name in _WORDS:
         findings = _count(evidence.count, "finding")
         return f"{findings} of {_WORDS[name]} {where}, from {keys} in {windows}, highest score {evidence.score:.2f}"
-    test = f"{evidence.feature}: {evidence.statistic:.4g} is past its limit {evidence.limit:.4g}"
+    test = f"{evidence.feature}: {number(evidence.statistic)} is past its limit {number(evidence.limit)}"
     change = changed(evidence.feature, evidence.details)
     told = f"; {change}" if change else ""
     return f"{name} in {where} ({test}{told}), {_count(evidence.events, 'event')} from {keys} in {windows}"
 
 
 def _silence(evidence: Evidence) -> str:
-    told = format_time(evidence.last_time - evidence.statistic)
+    told = moment(evidence.last_time - evidence.statistic)
     return (
         f"source {evidence.feature} last told its time at {told}, {evidence.statistic:.0f} s before the others; the bound "
         f"is {evidence.limit:.0f} s. Its gateway or the shipper stands still; its events stay out of the windows"
@@ -120,7 +121,7 @@ def _sentinels(note: SentinelRecord | None) -> str:
         return ""
     if note.moved:
         return "; the answers to the fixed sentinel prompts changed too, so look at the model and its serving first"
-    return f"; the fixed sentinel prompts are answered as before (until {format_time(note.at)}), so the inputs changed"
+    return f"; the fixed sentinel prompts are answered as before (until {moment(note.at)}), so the inputs changed"
 
 
 def _ending(alert: OpenAlert, *, resolved: bool) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from stream.alerting.changed import changed
+from stream.alerting.wording import number
 
 TOPIC = {"topic_since": 4.0, "topic_since_share_before": 0.16, "topic_since_share": 0.58, "changed_at": 1_800_000_000.0}
 
@@ -10,7 +11,7 @@ TOPIC = {"topic_since": 4.0, "topic_since_share_before": 0.16, "topic_since_shar
 @pytest.mark.parametrize(
     ("feature", "details", "expected"),
     [
-        ("topics", TOPIC, "topic 4 went from 16% of events to 58% since 2027-01-15T08:00:00.000000Z"),
+        ("topics", TOPIC, "topic 4 went from 16% of events to 58% since 2027-01-15T08:00:00Z"),
         (
             "embedding",
             {"share_before": 0.03, "share_since": 0.7, "topic_since": 2.0},
@@ -28,3 +29,11 @@ TOPIC = {"topic_since": 4.0, "topic_since_share_before": 0.16, "topic_since_shar
 )
 def test_what_changed_is_said_in_words(feature, details, expected):
     assert changed(feature, details) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.51234, "0.5123"), (20.0, "20"), (999.94, "999.9"), (1000.0, "1,000"), (37226.14, "37,226"), (-2500.0, "-2,500")],
+)
+def test_a_number_is_told_without_an_exponent(value, told):
+    assert number(value) == told
