@@ -48,7 +48,7 @@ _ANY_WORD = re.compile(r"[^\W_]+")
 _DIGITS = frozenset("013457")
 # Any word of such a text, "4" and "4nd" among them, in code and addresses too.
 _LEET_ALL = re.compile(r"[a-z\d$!|]+", re.IGNORECASE)
-#: A text is taken for leetspeak where that many of its words are; a longer one is a digest or a key.
+#: A text is taken for leetspeak where that many of its words are; a longer one is a digest or a key, and no word.
 LEET_SHARE, LEET_WORDS, LONGEST_WORD = 0.4, 2, 24
 
 
@@ -86,8 +86,9 @@ def _unleet(word: str) -> str:
 
 def _is_leet(text: str) -> bool:
     """Say whether many of the words of a text have digits for letters."""
-    words = [word for word in _ANY_WORD.findall(_QUANTITY.sub(" ", text)) if not word.isdigit()]
-    leet = sum(not _DIGITS.isdisjoint(word) for word in words if len(word) <= LONGEST_WORD)
+    words = _ANY_WORD.findall(_QUANTITY.sub(" ", text))
+    words = [word for word in words if len(word) <= LONGEST_WORD and not word.isdigit()]
+    leet = sum(not _DIGITS.isdisjoint(word) for word in words)
     return leet >= LEET_WORDS and leet >= LEET_SHARE * len(words)
 
 

@@ -74,7 +74,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     """Patterns over all of the text and a token head beside them, both in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = f"3+{PII_DIGEST[:8]}"
+    version: ClassVar[str] = f"4+{PII_DIGEST[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
 
     def __init__(self, config: PiiConfig | None = None) -> None:
@@ -83,7 +83,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         self._finder: EntityFinder | None = None
         if self.config.weights_sha256:
             # The ignore: other weights are another version of this detector, not of its class.
-            self.version = f"3+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
+            self.version = f"4+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
 
     def load(self) -> None:
         """Compile the patterns and load the token head; see `TextDetector.load`."""

@@ -44,11 +44,14 @@ class OpenPort:
 
     def _serve(self) -> None:
         host, port = self._where
+        said = None
         while not self._stopped.is_set():
             try:
                 server = MetricsServer(self._registry, port, host=host).start()
             except OSError as error:
-                _LOG.info("metrics wait for %s:%d (%s)", host, port, error.strerror)
+                if error.errno != said:  # another process may have the port for as long as this one lives
+                    _LOG.info("metrics wait for %s:%d (%s)", host, port, error.strerror)
+                said = error.errno
                 self._stopped.wait(_RETRY_SECONDS)
                 continue
             self._stopped.wait()

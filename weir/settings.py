@@ -223,7 +223,7 @@ def _explain(error: ValidationError, path: Path | None) -> str:
     for item in error.errors(include_url=False):
         parts = [str(part) for part in item["loc"]]
         where = variables.get(".".join(parts)) or (str(path) if path else "the defaults")
-        lines.append(f"{key_of(parts)} ({where}){_what(parts, item)}")
+        lines.append(f"{redacted(key_of(parts))} ({where}){_what(parts, item)}")
     return "\n".join(lines)
 
 

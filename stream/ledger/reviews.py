@@ -74,7 +74,7 @@ def review_count(shards: Iterable[sqlite3.Connection]) -> int:
 
 
 def turned_away(decisions: sqlite3.Connection, shards: Iterable[sqlite3.Connection]) -> TurnedAway:
-    """Count what names an alert and is no review of it; of an alert that the ledger does not know nothing is said."""
+    """Count what names an alert and is no review of it; whose an alert is that the ledger does not know, nobody can say."""
     strangers = others = 0
     for database in shards:
         judged = database.execute(

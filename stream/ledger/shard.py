@@ -17,6 +17,7 @@ from stream.ledger.records import LogRecord, read_new, start_progress, write_pro
 from stream.ledger.schema import open_shard, transaction
 from stream.ledger.spools import ALERT_SHARE, CLEAR_SHARE
 from stream.wire import (
+    ABORTED,
     Closed,
     Event,
     ExplanationRecord,
@@ -32,7 +33,6 @@ __all__ = ["HOUR_SECONDS", "Shard"]
 
 HOUR_SECONDS = 3600
 ERROR_LABEL = "error"
-_ABORTED = "aborted"
 _WORDS = 20
 
 _PairKey = tuple[int, str, str, str, str]
@@ -126,7 +126,7 @@ class Shard:
             data.latency_seconds,
             data.time_to_first_token_seconds,
         )
-        if data.status != _ABORTED and event.time >= self._floor:
+        if data.status != ABORTED and event.time >= self._floor:
             self._displace_aborted(event.id)
         if self._insert_event(record, event, data, "output", details):
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
@@ -137,7 +137,7 @@ class Shard:
         Whoever sends an exchange again after such a death (intake) ends its request a second time; the other order needs nothing.
         """
         query = "DELETE FROM events WHERE event_id = ? AND status = ? AND owed = '' RETURNING time, tenant, model"
-        for time, tenant, model in self.database.execute(query, (event_id, _ABORTED)).fetchall():
+        for time, tenant, model in self.database.execute(query, (event_id, ABORTED)).fetchall():
             self._requests[((_hour(time), tenant, model), "ends")] -= 1
 
     def _insert_event(

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
-from stream.wire import Event, RequestRecord, ResponseRecord, WireError, decode
+from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, WireError, decode
 
 __all__ = ["Merged", "Reads", "merged"]
 
@@ -60,9 +60,15 @@ def _decoded(record: ConsumerRecord) -> Event | None:
 
 
 def _repeated(seen: OrderedDict[str, None], event: Event) -> bool:
-    """Whether a request or an end came before; a tick stands on every partition under one id."""
-    if not isinstance(event.data, RequestRecord | ResponseRecord):
+    """Whether a request or an end came before; a tick stands on every partition under one id.
+
+    An end that was written for a source which died owes nothing, and does not stand before one that was told.
+    """
+    data = event.data
+    if not isinstance(data, RequestRecord | ResponseRecord):
         return False
+    if isinstance(data, ResponseRecord) and data.status == ABORTED and not data.owed:
+        return event.id in seen
     if event.id in seen:
         return True
     seen[event.id] = None

@@ -8,12 +8,9 @@ import msgspec
 
 from detectors.base import Observation
 from stream.watch.agenda import OpenCounts
-from stream.wire import Event, Signal
+from stream.wire import ABORTED, Event, Signal
 
 __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
-
-
-_ABORTED = "aborted"
 
 
 class Offer(enum.Enum):
@@ -108,7 +105,7 @@ class StreamBuckets:
             bucket = self._open[number] = {}
             self._counts.buckets += 1
         held = Held(
-            signal.status == _ABORTED, observation_of(signal), signal.request_id, event.id, event.traceparent, [token]
+            signal.status == ABORTED, observation_of(signal), signal.request_id, event.id, event.traceparent, [token]
         )
         known = bucket.setdefault(signal.event_id, held)
         if known is held:

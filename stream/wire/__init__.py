@@ -7,6 +7,7 @@ standard library and msgspec alone, so that anything may import it; importing it
 from stream.wire.codec import Event, Record, decode, encode, event_type
 from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
 from stream.wire.events import (
+    ABORTED,
     ABORTED_TYPE,
     EVENT_TYPES,
     AlertRecord,
@@ -37,6 +38,7 @@ from stream.wire.topics import Topic, TopicNames, topic_specs
 from stream.wire.trace import TraceParent
 
 __all__ = [
+    "ABORTED",
     "ABORTED_TYPE",
     "EVENT_TYPES",
     "OWN_TENANT",

@@ -12,7 +12,7 @@ from support.console_page import Look, Served
 from support.kafka_log import sender
 from support.ledger_log import end, explanation, request, verdict
 
-from stream.wire import Feedback, SilenceRecord
+from stream.wire import Event, Feedback, SilenceRecord
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -40,6 +40,16 @@ class Operator:
         """Return what stands on a topic, as (partition, key, data)."""
         found = self._portal.call(self._desk.topic, getattr(self._desk.kafka.names, topic))
         return [one for one in found if isinstance(one[2], kind)]
+
+    def somebody_says(self, label) -> None:
+        """Put a later judgement of al_2 on the log, by a key of its tenant."""
+        said = Feedback(request_id="r2", tenant="acme", principal="k_bob", label=label, alert_id="al_2")
+        event = Event(id="r2/feedback/bob", source="g", type=Feedback.event_type, time=time.time(), data=said)
+        self._portal.call(self._send, event)
+
+    async def _send(self, event) -> None:
+        async with sender(self._desk.kafka) as to:
+            await to.send(self._desk.kafka.names.feedback, event)
 
     def accesses(self):
         log = self._desk.home / "logs" / "access.log"
@@ -95,6 +105,15 @@ def test_right_is_on_the_log_under_the_key_of_its_request_and_the_page_says_so(o
     assert (said.label, said.alert_id, said.request_id) == ("right", "al_2", "r2")
     page.reload()
     page.wait_for_selector(".pane button[aria-pressed=true]:has-text('Right')")
+
+
+def test_the_last_word_counts_though_another_was_said_here(operator):
+    page = operator.go("/alerts/al_2", ".pane h2")
+    button(page, "Right").click()
+    page.wait_for_selector(".course .tag.right")
+    operator.somebody_says("wrong")
+    page.wait_for_selector(".pane button[aria-pressed=true]:has-text('Wrong')")
+    page.wait_for_selector(".row[aria-selected=true] .tag.wrong")
 
 
 def test_wrong_in_review_takes_the_alert_out_of_the_queue_and_opens_the_next(operator):

@@ -16,10 +16,11 @@ from stream.wire.events.findings import (
     Verdict,
     WordWeight,
 )
-from stream.wire.events.inference import ErrorInfo, Message, RequestRecord, ResponseRecord, Usage
+from stream.wire.events.inference import ABORTED, ErrorInfo, Message, RequestRecord, ResponseRecord, Usage
 from stream.wire.events.progress import Closed, GapRecord, Tick
 
 __all__ = [
+    "ABORTED",
     "ABORTED_TYPE",
     "EVENT_TYPES",
     "AlertRecord",

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from stream.wire.events.base import EventData
 
-__all__ = ["ErrorInfo", "Message", "RequestRecord", "ResponseRecord", "Usage"]
+__all__ = ["ABORTED", "ErrorInfo", "Message", "RequestRecord", "ResponseRecord", "Usage"]
 
 
 class Message(EventData, frozen=True, kw_only=True):
@@ -57,6 +57,10 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
         if self.messages:
             return "\n".join(message.content for message in self.messages)
         return self.prompt
+
+
+#: Status of an end whose request was cut off; one that owes nothing was written by whoever adopted the spool of a source that died.
+ABORTED = "aborted"
 
 
 class ResponseRecord(EventData, frozen=True, kw_only=True):

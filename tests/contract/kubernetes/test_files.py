@@ -187,6 +187,8 @@ def test_what_prometheus_asks_for_is_a_port_of_the_pods_and_the_policy_lets_it_i
             for endpoint in monitor["spec"]["podMetricsEndpoints"]:
                 assert ports[endpoint["port"]] in admitted, name
                 asked.add((name, ports[endpoint["port"]]))
+                (job,) = (one["replacement"] for one in endpoint["relabelings"] if one["targetLabel"] == "job")
+                assert (job == "weir-replicas") is (endpoint["port"] in {"gateway", "model"}), endpoint
     assert {("head", 9470), ("model", 9470), ("head", 9464), ("intake", 9465)} <= asked
 
 

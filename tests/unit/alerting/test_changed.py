@@ -33,7 +33,14 @@ def test_what_changed_is_said_in_words(feature, details, expected):
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(0.51234, "0.5123"), (20.0, "20"), (999.94, "999.9"), (1000.0, "1,000"), (37226.14, "37,226"), (-2500.0, "-2,500")],
+    [
+        (0.51234, "0.5123"),
+        (20.0, "20"),
+        (999.94, "999.9"),
+        (1000.0, "1,000"),
+        (37226.14, "37,226"),
+        (-2500.0, "-2,500"),
+    ],
 )
 def test_a_number_is_told_without_an_exponent(value, told):
     assert number(value) == told

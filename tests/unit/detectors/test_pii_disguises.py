@@ -59,6 +59,14 @@ def test_numbers_in_leetspeak_stay_numbers(detector):
     assert ("CREDIT_CARD", "4111 1111 1111 1111") in [(s.type, text[s.start : s.end]) for s in spans]
 
 
+def test_a_digest_in_a_text_of_leetspeak_is_no_word_of_it():
+    digests = " ".join(["9f86d081884c7d659a2feaa0c55ad015a3"] * 9)
+    read = unleeted(f"{digests} J0hn 5m1th of B4ker Street")
+    assert read is not None
+    assert read.endswith(" John smith of Baker Street")
+    assert unleeted(f"{digests} John Smith of Baker Street") is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from support.ledger_log import request, verdict
+from support.ledger_log import aborted, end, request, verdict
 from support.replay_log import NAMES, MemoryLog
 
 from stream.replay.decide import flip
@@ -55,6 +55,14 @@ def test_a_tick_of_one_id_on_every_partition_is_no_repetition_and_a_request_is()
     read_ = read([[again, tick(2.0), again], [tick(2.0)]])
     assert [item.event is None for item in read_ if item.partition == 0] == [False, False, True]
     assert all(item.event is not None for item in read_ if item.partition == 1)
+
+
+def test_of_two_ends_the_one_that_was_told_is_decided_whichever_came_first():
+    cut, told = aborted("r1", 2.0), end("r1", 3.0)
+    for lane in ([cut, told], [told, cut]):
+        read_ = read([[request("r1", 1.0), *lane, told]])
+        assert [item.event for item in read_ if item.event in (told, cut)][-1] is not None
+        assert [item.event for item in read_].count(told) == 1
 
 
 def find(events, verdicts):

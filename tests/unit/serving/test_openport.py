@@ -1,5 +1,6 @@
 """The metrics port that others can reach: one process has it, and the next one when that has left."""
 
+import logging
 import time
 
 import httpx
@@ -34,20 +35,24 @@ def registries():
     return made
 
 
-def test_the_port_passes_to_the_next_when_the_first_leaves(registries, monkeypatch):
+def test_the_port_passes_to_the_next_when_the_first_leaves(registries, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "serving.openport")
     monkeypatch.setattr("serving.openport._RETRY_SECONDS", 0.05)
     port = free_port()
     first = OpenPort(registries[0], "127.0.0.1", port)
     eventually(port, "which 1.0")
     second = OpenPort(registries[1], "127.0.0.1", port)
     try:
-        assert "which 1.0" in shown(port)
+        for _ in range(20):
+            assert "which 1.0" in shown(port)
+            second._stopped.wait(0.05)
         first.stop()
         eventually(port, "which 2.0")
     finally:
         first.stop()
         second.stop()
     assert shown(port) == ""
+    assert [record.message.partition(" (")[0] for record in caplog.records] == [f"metrics wait for 127.0.0.1:{port}"]
 
 
 def test_no_port_is_no_port(registries):

@@ -220,6 +220,7 @@ def test_no_password_of_an_address_is_shown(monkeypatch):
         ("WEIR_BRIDGE__ALERTMANAGERS", '["http://ann:hunter2/3@127.0.0.1:9093"]'),
         ("WEIR_TRACE__ENDPOINT", "ann:hunter2@127.0.0.1:5000"),
         ("WEIR_TRACE__VIEW", "http://ann:hunter2@127.0.0.1:5000/{trace_id}"),
+        ("WEIR_BRIDGE__WEBHOOKS", '{"http://ann:hunter2@127.0.0.1": {"url": "ftp://127.0.0.1"}}'),
         ("WEIR_KAFKA__BOOTSTRAP_SERVERS", "ann:hunter2@127.0.0.1:9092"),
     ],
 )

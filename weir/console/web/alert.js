@@ -15,7 +15,7 @@ const SENTINELS = { moved: "answered differently too: look at the model first", 
 export class AlertPane extends Looker {
   constructor(props) {
     super(props);
-    Object.assign(this.state, { acting: false, trouble: null, silencing: false, said: "" });
+    Object.assign(this.state, { acting: false, trouble: null, silencing: false, said: "", heard: 0 });
   }
 
   componentDidMount() {
@@ -39,14 +39,14 @@ export class AlertPane extends Looker {
     this.setState({ acting: true, trouble: null });
     try {
       await send("POST", "/api/feedback", { alert_id: this.props.id, label, ...(request_id && { request_id }) });
-      this.setState({ acting: false, said: label });
+      this.setState(({ found }) => ({ acting: false, said: label, heard: found.reviews.length }));
       this.props.onJudged(this.props.id, label);
     } catch (trouble) {
       this.setState({ acting: false, trouble });
     }
   };
 
-  render({ id, go, stack, view }, { found, error, acting, trouble, silencing, said }) {
+  render({ id, go, stack, view }, { found, error, acting, trouble, silencing, said, heard }) {
     const close = () => go(`/${view}${location.search}`);
     return html`<aside class="pane" aria-label="Alert">
       <div class="pane-head">
@@ -58,7 +58,7 @@ export class AlertPane extends Looker {
       <${Trouble} error=${trouble} />
       ${found && html`<div class="pane-body">
         <h2>${found.alert.summary}</h2>
-        ${this._actions(found, stack, acting, said)}
+        ${this._actions(found, stack, acting, found.reviews.length === heard ? said : "")}
         ${found.alert.runbook && found.alert.state === "firing" && html`<div class="do"><strong>Do</strong> ${found.alert.runbook}</div>`}
         ${this._facts(found.alert)}
         ${found.series?.time.length > 1 && html`<section><h3>Windows around it</h3>

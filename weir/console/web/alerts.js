@@ -97,9 +97,15 @@ export class AlertsView extends Component {
     });
   };
 
-  /** Take rows into the list, each once, with what was said of them here: the ledger may not have heard it yet. */
+  /** Take rows into the list, each once, with what was said of them here until the ledger has heard it, or a later word. */
   _joined(known, rows) {
-    const heard = rows.map((row) => ({ ...row, review: this._judgements.get(row.alert_id) ?? row.review }));
+    const heard = rows.map((row) => {
+      const mine = this._judgements.get(row.alert_id);
+      if (!mine) return row;
+      if (mine.before === (row.review ?? "")) return { ...row, review: mine.label };
+      this._judgements.delete(row.alert_id);
+      return row;
+    });
     const all = joined(known, heard, (row) => row.alert_id, (row) => row.opened_at);
     return this.review ? all.filter((row) => !row.review || row.alert_id === this.props.id) : all;
   }
@@ -141,9 +147,10 @@ export class AlertsView extends Component {
 
   /** A judged alert leaves the queue, and the next one takes its place. */
   _judged = (alert_id, label) => {
-    this._judgements.set(alert_id, label);
     const { alerts } = this.state;
     const place = alerts?.findIndex((row) => row.alert_id === alert_id) ?? -1;
+    const before = this._judgements.get(alert_id)?.before ?? alerts?.[place]?.review ?? "";
+    this._judgements.set(alert_id, { label, before });
     if (place < 0) return;
     if (!this.review) {
       this.setState({ alerts: alerts.with(place, { ...alerts[place], review: label }) });

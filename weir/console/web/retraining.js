@@ -22,10 +22,12 @@ export class RetrainingView extends Looker {
   _refresh = () => this.look(() => get("/api/retraining", { limit: PAGE }), refreshed);
 
   _older = async () => {
+    const before = this.state.found.next;
     this.setState({ reading: true, trouble: null });
     try {
-      const page = await get("/api/retraining", { limit: PAGE, before: this.state.found.next });
-      this.setState(({ found }) => ({ found: { retraining: merged(found, page), next: page.next }, reading: false }));
+      const page = await get("/api/retraining", { limit: PAGE, before });
+      // Where the list began anew meanwhile, the page does not meet it.
+      this.setState(({ found }) => ({ found: found.next === before ? { retraining: merged(found, page), next: page.next } : found, reading: false }));
     } catch (trouble) {
       this.setState({ trouble, reading: false });
     }
