@@ -13,6 +13,7 @@ Bets are cut, before their value is known, so that the average never jumps far p
 """
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -51,10 +52,13 @@ _RAISED: Final = np.array(ODDS)[:, None]
 _SAFELY: Final = 0.999
 
 
+_HALVES: Final = struct.Struct(">QQ")
+
+
 def tie_break(seed: int, identity: str) -> tuple[float, float]:
     """Return two numbers in (0, 1) that are a function of the seed and the event alone."""
     digest = hashlib.blake2b(f"{seed}\0{identity}".encode("utf-8", "replace"), digest_size=16).digest()
-    high, low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+    high, low = _HALVES.unpack(digest)
     return (high + 0.5) / 2.0**64, (low + 0.5) / 2.0**64
 
 
@@ -250,13 +254,13 @@ class Regions:
         """Return the shares of late before each observation and after the last, (k + 1, m)."""
         lately = np.empty((len(inside) + 1, inside.shape[1]))
         lately[0] = self._lately
-        whole, change = bool(seen.all()), np.empty(inside.shape[1])
-        for row, fell in enumerate(inside):
-            np.subtract(fell, lately[row], out=change)
-            if not whole:
-                change *= seen[row]
+        change, scored = np.empty(inside.shape[1]), None if seen.all() else seen.astype(np.float64)
+        for row, (fell, before, after) in enumerate(zip(inside.astype(np.float64), lately, lately[1:], strict=False)):
+            np.subtract(fell, before, out=change)
+            if scored is not None:
+                change *= scored[row]
             change /= MEMORY
-            np.add(lately[row], change, out=lately[row + 1])
+            np.add(before, change, out=after)
         return lately
 
     def _bets(self, counts: Floats, fell: NDArray[np.bool_], lately: Floats, chances: Floats, slot: int) -> Floats:
@@ -285,7 +289,8 @@ class Regions:
 
     def _multiply(self, bets: Floats, looked: Sequence[bool], moments: Sequence[Moment]) -> tuple[int, int, float]:
         """Bet; return how many events and how many observations were taken, and the highest statistic after any."""
-        uncut, sums, weights, ready = self._uncut(), self._sums, self._weights, self._ready
+        uncut, sums, ready = self._uncut(), self._sums, self._ready
+        flat, weights = sums.reshape(-1), self._weights.reshape(-1)  # views: the sums are one block of memory
         statistic, read, highest = self.statistic, 0, 0.0
         taken = 0
         for mine, moment in zip(looked, moments, strict=True):
@@ -295,7 +300,7 @@ class Regions:
             if mine:
                 sums *= bets[read]
                 read += 1
-            statistic = float(np.vdot(weights, sums))
+            statistic = float(np.dot(weights, flat))
             highest = max(highest, statistic)
             taken += 1
             if statistic >= self.limit:
