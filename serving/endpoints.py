@@ -65,7 +65,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     receive: Receive
     reply: Reply
     principal: Principal | None = None
-    tracestate: str = ""
 
 
 class Endpoints:
@@ -152,7 +151,6 @@ class Endpoints:
             tenant=call.principal.tenant,
             principal=call.principal.id,
             conversation=request.conversation or _conversation(call.headers),
-            tracestate=call.tracestate,
         )
         answer = answer_type(
             call.request_id,

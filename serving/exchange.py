@@ -23,7 +23,7 @@ from serving.generation import Backend, Piece, Refusal, ReplicaLost
 from serving.http import Reply
 from serving.instruments import Instruments, Outcome
 from serving.records import Asked, EndStatus, request_attributes, request_record, response_record
-from stream.telemetry import traceparent_of
+from stream.telemetry import traceparent_of, tracestate_of
 from stream.wire import OWN_TENANT, ErrorInfo, RequestRecord, ResponseRecord, semconv
 
 __all__ = ["Capture", "Exchange", "Wiring"]
@@ -130,7 +130,7 @@ class Exchange:
                 await self._wiring.capture.request(
                     request_record(self._asked, self._wiring.owed_input),
                     traceparent=traceparent_of(self._span),
-                    tracestate=self._asked.caller.tracestate,
+                    tracestate=tracestate_of(self._span),
                 )
         except CaptureError as full:
             self._ended = True

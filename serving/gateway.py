@@ -8,9 +8,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable
 
-from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
-from opentelemetry.trace.propagation import set_span_in_context
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from serving.api.errors import ApiError
 from serving.auth import KeyRing, Principal
@@ -19,8 +17,8 @@ from serving.endpoints import Call, Endpoints, GatewaySettings
 from serving.exchange import Wiring
 from serving.generation import ModelInfo
 from serving.http import Headers, Receive, Reply, Scope, Send, headers_of, request_id_of
+from stream.telemetry import incoming_context
 from stream.wire import semconv
-from stream.wire.trace import TraceParent
 
 __all__ = ["Gateway", "lifespan"]
 
@@ -83,7 +81,6 @@ class Gateway:
                     receive=receive,
                     reply=reply,
                     principal=principal,
-                    tracestate=headers.get("tracestate", ""),
                 )
                 await self._traced(call, method, handler)
             except ApiError as error:
@@ -137,7 +134,7 @@ class Gateway:
         attributes = {"http.request.method": method, "http.route": call.route, semconv.WEIR_REQUEST_ID: call.request_id}
         with self._wiring.tracer.start_as_current_span(
             f"{method} {call.route}",
-            context=_incoming(call.headers),
+            context=incoming_context(call.headers),
             kind=SpanKind.SERVER,
             attributes=attributes,
             record_exception=False,
@@ -154,21 +151,6 @@ class Gateway:
             finally:
                 if call.reply.status is not None:
                     span.set_attribute("http.response.status_code", call.reply.status)
-
-
-def _incoming(headers: Headers) -> Context:
-    """Return the client's trace context, or an empty one, so that a trace of our own begins."""
-    parsed = TraceParent.parse(headers.get("traceparent"))
-    if parsed is None:
-        return Context()
-    context = SpanContext(
-        int(parsed.trace_id, 16),
-        int(parsed.span_id, 16),
-        is_remote=True,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED if parsed.sampled else TraceFlags.DEFAULT),
-        trace_state=TraceState.from_header([headers.get("tracestate", "")]),
-    )
-    return set_span_in_context(NonRecordingSpan(context), Context())
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

@@ -29,7 +29,6 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     principal: str
     conversation: str = ""
-    tracestate: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,38 +5,49 @@ Faust. Content never enters spans or labels; that is the callers' duty and a tes
 """
 
 import json
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import msgspec
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+from opentelemetry.trace import Link, SpanContext, TraceState
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from stream.wire.trace import TraceParent
 
 __all__ = [
+    "MAX_TRACESTATE_BYTES",
     "Health",
     "MetricsServer",
     "Page",
     "Pages",
     "TraceSettings",
+    "bounded_tracestate",
+    "incoming_context",
     "link_to",
     "parent_context",
     "traceparent_of",
     "tracer_provider",
+    "tracestate_of",
 ]
 
 #: A trace store on a busy machine takes its time; a batch that is given up is lost.
 _EXPORT_SECONDS = 60
+#: A larger ``tracestate`` is dropped; W3C Trace Context asks for at least 512 characters to be propagated.
+MAX_TRACESTATE_BYTES = 512
+_PROPAGATOR = TraceContextTextMapPropagator()
+# OpenTelemetry's warnings about a malformed tracestate quote the client's header.
+logging.getLogger(TraceState.__module__).addFilter(lambda _record: False)
 
 Health = Callable[[], dict[str, object] | None]
 
@@ -88,24 +99,34 @@ def tracer_provider(service: str, settings: TraceSettings) -> TracerProvider:
     return provider
 
 
-def _span_context(traceparent: str | None) -> SpanContext | None:
-    parsed = TraceParent.parse(traceparent)
-    if parsed is None:
-        return None
-    flags = TraceFlags(TraceFlags.SAMPLED if parsed.sampled else TraceFlags.DEFAULT)
-    return SpanContext(int(parsed.trace_id, 16), int(parsed.span_id, 16), is_remote=True, trace_flags=flags)
+def incoming_context(headers: Mapping[str, str]) -> Context:
+    """Return the trace context of a client's headers, an empty one if there is no valid ``traceparent``.
+
+    A ``tracestate`` that is malformed or larger than 512 bytes is dropped; the ``traceparent`` is kept.
+    """
+    tracestate = bounded_tracestate(headers.get("tracestate", ""))
+    return _PROPAGATOR.extract({"traceparent": headers.get("traceparent", ""), "tracestate": tracestate}, Context())
 
 
-def parent_context(traceparent: str | None) -> Any:
-    """Return an OpenTelemetry context whose current span is `traceparent`'s, or None where it is absent or invalid."""
-    context = _span_context(traceparent)
-    return None if context is None else set_span_in_context(NonRecordingSpan(context))
+def bounded_tracestate(header: str) -> str:
+    """Return `header`, or "" if it is larger than :data:`MAX_TRACESTATE_BYTES`."""
+    return header if len(header.encode()) <= MAX_TRACESTATE_BYTES else ""
+
+
+def parent_context(traceparent: str | None) -> Context | None:
+    """Return a context whose current span is `traceparent`'s, or None if it is absent or invalid."""
+    context = incoming_context({"traceparent": traceparent or ""})
+    return context if _span_context(context).is_valid else None
+
+
+def _span_context(context: Context) -> SpanContext:
+    return trace.get_current_span(context).get_span_context()
 
 
 def link_to(traceparent: str | None) -> list[Link]:
     """Return a list with one link to `traceparent`'s span, or an empty one."""
-    context = _span_context(traceparent)
-    return [] if context is None else [Link(context)]
+    context = parent_context(traceparent)
+    return [] if context is None else [Link(_span_context(context))]
 
 
 def traceparent_of(span: trace.Span) -> str:
@@ -114,6 +135,11 @@ def traceparent_of(span: trace.Span) -> str:
     if not context.is_valid:
         return ""
     return TraceParent(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled).header()
+
+
+def tracestate_of(span: trace.Span) -> str:
+    """Return the ``tracestate`` header of `span`'s trace, or "" if it has none."""
+    return span.get_span_context().trace_state.to_header()
 
 
 class MetricsServer:

@@ -6,17 +6,17 @@ from pathlib import Path
 import msgspec
 
 from serving.capture.clock import SourceClock
-from serving.capture.encoding import opened
 from serving.capture.gap import read_gap
 from serving.capture.journal import sync_directory
 from serving.capture.segment import Frame, Kind, OpenRequest, head_of, read_segment, record_of, segment_path, segments
 from serving.capture.tail import gap_count
 from serving.capture.writer import Bounds, Position, SpoolWriter
-from stream.wire import GapRecord, RequestRecord
+from stream.wire import GapRecord
 
 __all__ = ["adopt"]
 
-_REQUEST = msgspec.json.Decoder(RequestRecord)
+#: What is kept of a request has the names of its record's fields, and its text is not even decoded.
+_REQUEST = msgspec.json.Decoder(OpenRequest)
 _GAP = msgspec.json.Decoder(GapRecord)
 #: The adopter must be able to end what was accepted, whatever the limit; there is room, the gateway kept it.
 _UNBOUNDED = Bounds(limit_bytes=1 << 62)
@@ -97,8 +97,9 @@ def _position(directory: Path, frames: list[Frame]) -> Position:
 
 
 def _opened(frame: Frame) -> OpenRequest:
-    record = _REQUEST.decode(record_of(frame).value)
-    return opened(record, traceparent=_header(frame, "ce_traceparent"), tracestate=_header(frame, "ce_tracestate"))
+    request = _REQUEST.decode(record_of(frame).value)
+    trace = {name: _header(frame, f"ce_{name}") for name in ("traceparent", "tracestate")}
+    return msgspec.structs.replace(request, **trace)
 
 
 def _header(frame: Frame, name: str) -> str:

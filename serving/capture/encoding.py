@@ -5,6 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 from serving.capture.segment import OpenRequest
+from stream.telemetry import bounded_tracestate
 from stream.wire import (
     ABORTED_TYPE,
     Closed,
@@ -20,7 +21,7 @@ from stream.wire import (
     inference_key,
 )
 
-__all__ = ["Stamp", "aborted_end", "closed", "end", "feedback", "gap", "opened", "request", "tick"]
+__all__ = ["Stamp", "aborted_end", "bounded", "closed", "end", "feedback", "gap", "opened", "request", "tick"]
 
 _MICROSECONDS = 1_000_000
 
@@ -91,6 +92,11 @@ def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenR
         traceparent=traceparent,
         tracestate=tracestate,
     )
+
+
+def bounded(request: OpenRequest) -> OpenRequest:
+    """Return `request` without a tracestate that is larger than every HEAD should repeat."""
+    return msgspec.structs.replace(request, tracestate=bounded_tracestate(request.tracestate))
 
 
 def aborted_end(request: OpenRequest) -> ResponseRecord:

@@ -30,12 +30,13 @@ class Journal:
     directory
         Exists; one process writes in it.
     segment_bytes
-        A segment that would grow beyond it is closed, and the next one begun.
+        A segment that would grow beyond it is closed, and the next one begun, once its frames take as much as its HEAD.
     head
         Returns the HEAD frame of a new segment.
 
     Notes
     -----
+    So HEADs take at most half of the closed segments, whatever they contain.
     `append` never leaves a torn frame of its own: what a failed write left is cut off again, and where even that fails the
     segment is given up. :meth:`sync` may run in another thread at the same time; everything else is serialised by the caller.
     """
@@ -81,7 +82,7 @@ class Journal:
         OSError
             The disk is full or failed; nothing of the frame is left.
         """
-        if self._broken or (self.has_frames and self._size + len(frame) > self._segment_bytes):
+        if self._broken or (self.has_frames and self._is_full(len(frame))):
             self.rotate()
         self._write(frame)
 
@@ -138,6 +139,9 @@ class Journal:
         finally:
             os.close(self._handle)
             self._handle = -1
+
+    def _is_full(self, more: int) -> bool:
+        return self._size + more > self._segment_bytes and self._size >= 2 * self._head_bytes
 
     def _reopen(self, path: Path) -> None:
         self._handle = os.open(path, _FLAGS, 0o600)

@@ -29,6 +29,7 @@ from stream.wire import Record
 
 __all__ = [
     "HEADER_BYTES",
+    "MAX_OPEN_BYTES",
     "Frame",
     "Head",
     "Kind",
@@ -47,6 +48,8 @@ MAGIC = b"\xd7W"
 SUFFIX = ".seg"
 HEADER_BYTES = 27
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+#: Size of one :class:`OpenRequest` in a HEAD, at most: every HEAD repeats it until the request ends.
+MAX_OPEN_BYTES = 4096
 
 _PREFIX = struct.Struct("<2sI")
 _BODY = struct.Struct("<BIQq")
@@ -86,7 +89,10 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a request until its end: enough to write an ``aborted`` end, and no text."""
+    """What is kept of a request until its end: enough to write an ``aborted`` end, and no text.
+
+    A request for which this is larger than :data:`MAX_OPEN_BYTES` is shed as ``oversize``.
+    """
 
     request_id: str
     tenant: str
@@ -99,6 +105,11 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
     tracestate: str = ""
 
+    @property
+    def size_bytes(self) -> int:
+        """Size in a HEAD."""
+        return len(_ENCODER.encode(self))
+
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The first frame of a segment: the source's state before it.
@@ -110,7 +121,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     shed
         How many of the numbers up to the frame's own are in gap records.
     open
-        Requests without an end so far.
+        Requests without an end so far, each :data:`MAX_OPEN_BYTES` at most.
     version
         Of this format.
     """

@@ -19,7 +19,7 @@ from serving.capture.cursor import reserve_cursor
 from serving.capture.encoding import Stamp
 from serving.capture.gap import GAP_RECORD_BYTES, GapFile, OpenGap
 from serving.capture.journal import Journal
-from serving.capture.segment import Head, Kind, OpenRequest, encode_frame
+from serving.capture.segment import MAX_OPEN_BYTES, Head, Kind, OpenRequest, encode_frame
 from serving.errors import SpoolFull
 from stream.wire import Feedback, GapRecord, Record, RequestRecord, ResponseRecord
 
@@ -105,7 +105,7 @@ class SpoolWriter:
         self._number = start.number
         self._shed = start.shed
         self._time = start.time
-        self._open = {request.request_id: _Open(request, 0, recorded=True) for request in start.open}
+        self._open = {one.request_id: _Open(encoding.bounded(one), 0, recorded=True) for one in start.open}
         self._reserved = 0
         self._reason = "full"
         self._gap = GapFile(directory)
@@ -140,16 +140,21 @@ class SpoolWriter:
     def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> int:
         """Accept a request: number it, append it, keep room for its end; return its number.
 
+        A `tracestate` of more than 512 bytes is dropped.
+
         Raises
         ------
         SpoolFull
             No room, or the disk fails, and the policy is ``reject``: it was not accepted.
         """
-        request = encoding.opened(record, traceparent=traceparent, tracestate=tracestate)
+        request = encoding.bounded(encoding.opened(record, traceparent=traceparent, tracestate=tracestate))
+        oversize = request.size_bytes > MAX_OPEN_BYTES
         with self._lock:
             number, time = self.last_number + 1, self._clock.now()
-            content = encoding.request(record, Stamp(self.source, number, time, traceparent, tracestate))
-            recorded = self._record(Kind.REQUEST, number, time, content, record.request_id, reserve=True)
+            content = encoding.request(record, Stamp(self.source, number, time, traceparent, request.tracestate))
+            recorded = self._record(
+                Kind.REQUEST, number, time, content, record.request_id, reserve=True, oversize=oversize
+            )
             reserved = self._end_room if recorded else 0
             self._open[record.request_id] = _Open(request, reserved, recorded)
             self._reserved += reserved
@@ -279,10 +284,11 @@ class SpoolWriter:
         *,
         reserve: bool = False,
         reserved: bool = False,
+        oversize: bool = False,
     ) -> bool:
         """Append a numbered record, or shed its number; True where it was appended."""
         frame = encode_frame(kind, number, time, content)
-        if len(frame) > MAX_RECORD_BYTES:
+        if oversize or len(frame) > MAX_RECORD_BYTES:
             move_aside(self._root, self.source, number, frame)
             self._shed_number(number, request_id, "oversize", time)
             return False

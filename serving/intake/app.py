@@ -19,7 +19,7 @@ from serving.errors import CaptureError
 from serving.http import Headers, Receive, Reply, Scope, Send, headers_of, read_body
 from serving.intake.desk import Desk
 from serving.intake.errors import HeldFull, Unreadable
-from serving.intake.exchange import Told
+from serving.intake.exchange import Told, checked
 from serving.intake.kserve import events_of, told_by_kserve
 from serving.intake.litellm import payloads, told_by_litellm
 from serving.settings import IntakeSettings
@@ -202,7 +202,7 @@ def _items(
 def _read(item: Callable[[], Told]) -> Told:
     """Read an item; whatever its values do to the reader, it is that item which cannot be read, and its neighbours are taken."""
     try:
-        return item()
+        return checked(item())
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Unreadable(f"a value in it is out of every range or nested too deep ({type(error).__name__})") from None
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from serving.intake.errors import Unreadable
 from serving.records import context_of
 from stream.wire import ErrorInfo, Message, RequestRecord, ResponseRecord, Usage
 
@@ -15,6 +16,7 @@ __all__ = [
     "Owed",
     "Sender",
     "Told",
+    "checked",
     "identity_of",
     "parameters_of",
     "records_of",
@@ -24,6 +26,8 @@ __all__ = [
 Parameters = dict[str, float | int | str | list[str] | None]
 _PARAMETERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "frequency_penalty")
 _ID_BYTES = 16
+#: As at the gateway; every segment of the spool repeats the names of a request until its end.
+_NAME_CHARACTERS = 256
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +84,16 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         if self.asked is None or self.answered is None or not self.asked.at:
             return 0.0
         return max(0.0, self.answered.at - self.asked.at)
+
+
+def checked(told: Told) -> Told:
+    """Return `told`; raises Unreadable if a value is beyond its bound."""
+    for half in filter(None, (told.asked, told.answered)):
+        for field in ("model", "model_version"):
+            size = len(getattr(half, field, ""))
+            if size > _NAME_CHARACTERS:
+                raise Unreadable(f"{field} has {size} characters; at most {_NAME_CHARACTERS} are taken")
+    return told
 
 
 #: The end of what no answer was told of: KServe's logger tells of none that is not 200.

@@ -26,7 +26,7 @@ EVENT_HEADERS: Schema = {
         "ce_correlationid": _text("The request id that it belongs to: `x-request-id` of the gateway's answer."),
         "ce_causationid": _text("Id of the event that caused it."),
         "ce_traceparent": _text("W3C trace context of its origin; a plain `traceparent` header is of the hop."),
-        "ce_tracestate": _text("W3C trace state of its origin."),
+        "ce_tracestate": _text("W3C trace state of its origin, 512 bytes at most."),
         "ce_partitionkey": _text("The record's key, as text."),
         "ce_severitynumber": _text(
             "OpenTelemetry severity number.", examples=[str(number) for number in SEVERITY_NUMBERS.values()]

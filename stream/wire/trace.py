@@ -6,7 +6,7 @@ import msgspec
 
 __all__ = ["TraceParent"]
 
-_PATTERN = re.compile(r"\A([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?\Z")
+_PATTERN = re.compile(r"\A([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z")
 _SAMPLED = 0x01
 
 
@@ -29,12 +29,12 @@ class TraceParent(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, header: str | None) -> "TraceParent | None":
-        """Return the context in `header`, or None where there is none that is valid."""
+        """Return the context in `header`, or None if it is absent or invalid."""
         match = _PATTERN.match(header or "")
         if match is None:
             return None
-        version, trace_id, span_id, flags = match.groups()
-        if version == "ff" or not int(trace_id, 16) or not int(span_id, 16):
+        version, trace_id, span_id, flags, more = match.groups()
+        if version == "ff" or (version == "00" and more) or not int(trace_id, 16) or not int(span_id, 16):
             return None
         return cls(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
 

@@ -7,13 +7,15 @@ import sys
 import textwrap
 
 import pytest
-from support.spool import TRACE, Spool, events_of, frames_of, lock_of, small_bounds, without_heads
+from support.spool import TRACE, Spool, a_request, events_of, frames_of, lock_of, small_bounds, without_heads
 
+from serving.capture import encoding
 from serving.capture.adopt import adopt
 from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
-from serving.capture.segment import Kind, read_segment, segment_path, segments
-from stream.wire import Closed, GapRecord, RequestRecord, ResponseRecord, Tick
+from serving.capture.segment import Head, Kind, OpenRequest, encode_frame, read_segment, segment_path, segments
+from serving.capture.spool import create_source
+from stream.wire import ABORTED_TYPE, Closed, GapRecord, RequestRecord, ResponseRecord, Tick
 
 
 @pytest.fixture
@@ -45,6 +47,28 @@ def test_requests_without_an_end_are_aborted_in_the_trace_that_they_began(orphan
     requests = {event.correlationid: event for event in events if isinstance(event.data, RequestRecord)}
     assert all(event.partitionkey == requests[event.correlationid].partitionkey for event in aborted)
     assert isinstance(events[-1].data, Closed)
+
+
+def test_a_huge_tracestate_that_an_older_version_wrote_is_not_copied(tmp_path):
+    source, directory, lock = create_source(tmp_path)
+    state = "k=" + "v" * 110_000
+    names = [f"r{number}" for number in range(200)]
+    opened = (
+        OpenRequest(request_id=name, tenant="acme", model="m", traceparent=TRACE, tracestate=state) for name in names
+    )
+    last = encoding.request(a_request("last"), encoding.Stamp(source, 1, 5, TRACE, state))
+    frames = (
+        encode_frame(Kind.HEAD, 0, 0, Head(source=source, open=tuple(opened))),
+        encode_frame(Kind.REQUEST, 1, 5, last),
+    )
+    segment_path(directory, 0).write_bytes(b"".join(frames))
+    assert adopt(directory, source) == 201
+    (_, *written) = segments(directory)
+    assert sum(segment_path(directory, index).stat().st_size for index in written) < 1024 * 1024
+    aborted = [event for event in events_of(directory) if event.type == ABORTED_TYPE]
+    assert {event.correlationid for event in aborted} == {*names, "last"}
+    assert {(event.traceparent, event.tracestate) for event in aborted} == {(TRACE, "")}
+    lock.release()
 
 
 def test_numbers_and_times_go_on_where_the_gateway_stopped(orphan):

@@ -3,14 +3,16 @@
 import resource
 from contextlib import contextmanager
 
+import msgspec
 import pytest
-from support.spool import NUMBERED, Spool, events_of, frames_of, small_bounds
+from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_of, small_bounds
 
 from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
-from serving.capture.segment import segments
+from serving.capture.segment import HEADER_BYTES, MAX_OPEN_BYTES, Kind, head_of, segments
 from serving.capture.writer import Bounds
 from serving.errors import SpoolFull
+from stream.telemetry import MAX_TRACESTATE_BYTES
 from stream.wire import ABORTED_TYPE, Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick
 
 SMALL = small_bounds(limit_bytes=200_000)
@@ -253,3 +255,58 @@ def test_the_gateways_own_aborted_end_goes_out_under_its_own_type(make):
     spool.request("a")
     spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"), traceparent="")
     assert events_of(spool.directory)[-1].type == ABORTED_TYPE
+
+
+def heads_of(directory):
+    return [frame for frame in frames_of(directory) if frame.kind == Kind.HEAD]
+
+
+def test_a_client_with_a_huge_tracestate_takes_no_room_from_the_others(make):
+    spool = make()
+    for number in range(160):
+        spool.writer.request(a_request(f"r{number}"), traceparent=TRACE, tracestate="k=" + "v" * 110_000)
+    for number in range(160):
+        spool.end(f"r{number}")
+    assert spool.writer.size_bytes < 1024 * 1024
+    assert {event.tracestate for event in events_of(spool.directory)} == {""}
+    assert {event.traceparent for event in events_of(spool.directory)} == {TRACE}
+
+
+def test_a_tracestate_of_512_bytes_is_kept(make):
+    spool = make()
+    kept = f"a={'v' * 254},b={'v' * 253}"
+    assert len(kept) == MAX_TRACESTATE_BYTES
+    spool.writer.request(a_request("a"), traceparent=TRACE, tracestate=kept)
+    spool.writer.request(a_request("b"), traceparent=TRACE, tracestate=f"{kept}v")
+    spool.end("a")
+    assert [event.tracestate for event in events_of(spool.directory)] == [kept, "", kept]
+
+
+def test_heads_take_at_most_half_of_the_spool_however_many_requests_are_open(make):
+    spool = make(bounds=Bounds(segment_bytes=4000, end_reserve_bytes=4096))
+    for number in range(300):
+        spool.request(f"r{number}")
+    assert len(segments(spool.directory)) > 4
+    assert (
+        2 * sum(len(frame.payload) + HEADER_BYTES for frame in heads_of(spool.directory)[:-1]) < spool.writer.size_bytes
+    )
+    assert len(head_of(heads_of(spool.directory)[-1]).open) > 100
+
+
+@pytest.mark.parametrize("field", ["model", "model_version", "principal", "conversation_id", "operation"])
+def test_a_request_whose_names_are_too_large_for_a_head_is_moved_aside_and_counted(make, field):
+    spool = make(bounds=Bounds(segment_bytes=1))
+    spool.writer.request(a_request("named", **{field: "n" * MAX_OPEN_BYTES}), traceparent=TRACE)
+    spool.request("next")
+    spool.request("last")
+    gap, *_ = events_of(spool.directory)
+    assert (gap.data.reason, gap.data.request_ids) == ("oversize", ("named",))
+    assert [request.request_id for request in head_of(heads_of(spool.directory)[-1]).open] == ["next"]
+
+
+def test_the_longest_names_that_the_gateway_takes_fit_into_a_head(make):
+    spool = make()
+    names = {"tenant": "t" * 64, "principal": "k" * 64, "model": "m" * 256, "model_version": "v" * 256}
+    longest = a_request("0" * 36, **names, conversation_id="\N{GRINNING FACE}" * 512, operation="text_completion")
+    spool.writer.request(longest, traceparent=TRACE, tracestate="v" * MAX_TRACESTATE_BYTES)
+    assert [event.data for event in events_of(spool.directory)] == [msgspec.structs.replace(longest, number=1)]

@@ -164,6 +164,16 @@ async def test_a_strange_item_takes_no_other_along(tmp_path, bad):
             assert 0 < span.start_time < 2**63
 
 
+@pytest.mark.parametrize("field", ["model_group", "model"])
+async def test_a_name_longer_than_256_characters_is_refused(tmp_path, field):
+    async with intake(tmp_path / "home") as running:
+        batch = [litellm_payload(id="long", **{field: "m" * 257}), litellm_payload(id="short", **{field: "m" * 256})]
+        answer = await running.sent("/intake/litellm", json=batch)
+        assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (422, 1, 1)
+        assert "has 257 characters; at most 256 are taken" in answer.json()["refusals"][0]["message"]
+        running.only()
+
+
 async def test_a_disk_that_fails_under_the_desk_is_503_and_the_next_try_goes_through(tmp_path, monkeypatch):
     async with intake(tmp_path / "home") as running:
         rows = running.desk._rows

@@ -1,3 +1,4 @@
+import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import generate_latest
 from support.conventions import departures, exported
@@ -42,6 +43,46 @@ async def test_a_bad_traceparent_begins_a_trace(stack):
     await stack.client.post("/v1/chat/completions", json=CHAT, headers={"traceparent": "00-zz-1"})
     root = next(span for span in stack.spans.get_finished_spans() if span.kind == SpanKind.SERVER)
     assert root.parent is None
+
+
+KEPT = f"a={'v' * 254},b={'v' * 253}"
+
+
+@pytest.mark.parametrize("traceparent", [PARENT, f"00-{TRACE}-b7ad6b7169203331-00"], ids=["sampled", "not sampled"])
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (KEPT, KEPT),
+        (f"{KEPT}v", ""),
+        ("k=" + "v" * 110_000, ""),
+        (" vendor=1 ,, other=2", "vendor=1,other=2"),
+        ("vendor=1,secret member", ""),
+        ("vendor=1,vendor=secret", ""),
+        (",".join(f"secret{number}=1" for number in range(33)), ""),
+        ("vendor=s\u00e9cret", ""),
+    ],
+    ids=["512 bytes", "513 bytes", "110 kB", "spaces", "no member", "a key twice", "33 members", "no ASCII"],
+)
+async def test_a_tracestate_is_kept_up_to_512_valid_bytes(stack, caplog, sent, kept, traceparent):
+    headers = {"traceparent": traceparent, "tracestate": sent}
+    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    assert (await stack.client.post("/v1/chat/completions", json=CHAT, headers=encoded)).status_code == 200
+    stack.recorder.close()
+    events = [event for event in events_of(stack.home / "spool" / stack.recorder.source) if event.traceparent]
+    assert [(event.traceparent[3:35], event.traceparent[-2:]) for event in events] == [(TRACE, traceparent[-2:])] * 2
+    assert {event.tracestate for event in events} == {kept}
+    assert {span.context.trace_state.to_header() for span in stack.spans.get_finished_spans()} <= {kept}
+    assert "secret" not in caplog.text
+    assert "s\u00e9cret" not in caplog.text
+
+
+async def test_a_tracestate_without_a_valid_traceparent_is_dropped(stack):
+    headers = {"traceparent": f"{PARENT}-more", "tracestate": "vendor=1"}
+    await stack.client.post("/v1/chat/completions", json=CHAT, headers=headers)
+    stack.recorder.close()
+    events = [event for event in events_of(stack.home / "spool" / stack.recorder.source) if event.traceparent]
+    assert {event.tracestate for event in events} == {""}
+    assert TRACE not in {event.traceparent[3:35] for event in events}
 
 
 async def test_a_lost_replica_fails_the_span_with_its_class(stack):

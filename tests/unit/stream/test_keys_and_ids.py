@@ -36,7 +36,9 @@ def test_the_order_of_alerts_is_no_identity():
 def test_traceparent():
     header = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     assert TraceParent.parse(header).header() == header
-    for bad in ("", None, header.upper(), "ff" + header[2:], header.replace("b7ad6b7169203331", "0" * 16), header[:-3]):
+    assert TraceParent.parse(f"01{header[2:]}-more").header() == header
+    zero = header.replace("b7ad6b7169203331", "0" * 16)
+    for bad in ("", None, header.upper(), "ff" + header[2:], zero, header[:-3], f"{header}-more"):
         assert TraceParent.parse(bad) is None
 
 
