@@ -4,12 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CaptureSettings", "HttpSettings", "IntakeSettings", "ModelSettings"]
+__all__ = ["MAX_CONNECTIONS", "CaptureSettings", "HttpSettings", "IntakeSettings", "ModelSettings"]
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 _KIB = 1024
+#: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
+MAX_CONNECTIONS = 1024
 
 
 class Section(BaseModel):
@@ -28,6 +30,14 @@ class HttpSettings(Section):
         8000, description="port of the endpoint, the one that you choose"
     )
     max_body_bytes: Count = Field(512 * _KIB, description="larger bodies get 413")
+    header_seconds: Annotated[float, Field(ge=0.001, le=3600)] = Field(
+        10, description="a request whose headers arrive later gets 408, and its connection is closed"
+    )
+    connections_per_address: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = Field(
+        768,
+        description=f"connections of one client address at the same time; more get 429, and beyond 64 more are closed. {MAX_CONNECTIONS}, "
+        "all that the endpoint keeps: no limit, for a reverse proxy in front of it, whose address is that of all its clients",
+    )
     gateways: Count = Field(1, description="gateway replicas; each has a spool of its own")
 
 

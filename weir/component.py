@@ -89,9 +89,7 @@ def _serve(process: Process) -> int:
     from weir.supervise.ray import ray_layout
 
     settings = process.settings
-    layout = ray_layout(
-        Path(load_plan(process.home).run_dir), process.ports, settings.http.host, settings.http.max_body_bytes
-    )
+    layout = ray_layout(Path(load_plan(process.home).run_dir), process.ports, settings.http)
     args = application_args(
         settings,
         trace_settings(settings, process.ports),

@@ -14,9 +14,9 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Refused", "error_page", "main", "rewrite", "timeout_page"]
+__all__ = ["Limits", "Refused", "error_page", "main", "rewrite", "timeout_page"]
 
 #: Written into a configuration that was made safe; an edit of an edited file changes nothing.
 MARK = "# weir edge: loopback only, one request id of ours on every answer"
@@ -27,6 +27,10 @@ STATISTICS = "listen stats"
 _SERVES_OWN = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
 #: As long as a gateway waits, which hears of the request only when this is over.
 _BODY_SECONDS = 30
+#: Connections beyond an address's limit that are still accepted, so that their requests are answered 429.
+_REFUSED_POLITELY = 64
+#: Connections to a listener other than the endpoint's: metrics and statistics, which must not use up `maxconn`.
+_OTHER_CONNECTIONS = 16
 _ERROR_FILE = re.compile(r"^\s*errorfile\s+50[234]\s+(\S+)\s*$", re.MULTILINE)
 
 
@@ -34,7 +38,15 @@ class Refused(Exception):
     """The configuration is not one that can be made safe."""
 
 
-def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int, timeout_path: Path) -> str:
+class Limits(NamedTuple):
+    """What one client may use: the settings of ``[http]`` with these names."""
+
+    max_body_bytes: int
+    connections_per_address: int
+    header_seconds: float
+
+
+def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_path: Path) -> str:
     """Return HAProxy's configuration `text` with every listener on loopback and the edge's rules in the HTTP frontend.
 
     Parameters
@@ -45,8 +57,9 @@ def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int, timeo
         The address that the HTTP frontend may listen on; every other listener is put on 127.0.0.1.
     edge_token
         Sent to the gateway as ``x-weir-edge``, so that it believes this ``x-request-id`` and no other.
-    max_body_bytes
-        A larger ``content-length`` is answered 413 before anything is uploaded.
+    limits
+        A larger ``content-length`` is answered 413 before anything is uploaded. A request whose headers are late is
+        answered 408 and closed. An address with more connections is answered 429; far more are closed at once.
     timeout_path
         Where HAProxy finds `timeout_page`.
 
@@ -70,8 +83,11 @@ def rewrite(text: str, *, host: str, edge_token: str, max_body_bytes: int, timeo
         lines.append(bind.group(1) + _loopback(bind.group(2), host if is_http else "127.0.0.1") + bind.group(3))
         if is_http and not found:
             found = True
-            lines += _rules(edge_token, max_body_bytes, timeout_path)
-        elif section == STATISTICS:
+            lines += _connection_rules(limits)
+            lines += _rules(edge_token, limits, timeout_path)
+            continue
+        lines += [f"    maxconn {_OTHER_CONNECTIONS}", *_header_rules(limits)]
+        if section == STATISTICS:
             lines.append("  http-request deny")  # Ray asks the admin socket; the page would answer anybody
     if not found:
         raise Refused("no frontend http_frontend with a bind in HAProxy's configuration; this Ray has another template")
@@ -90,11 +106,38 @@ def _loopback(address: str, host: str) -> str:
     return address
 
 
-def _rules(edge_token: str, max_body_bytes: int, timeout_path: Path) -> list[str]:
+def _header_rules(limits: Limits) -> list[str]:
+    return [
+        f"    timeout http-request {round(limits.header_seconds * 1000)}ms",
+        # A connection that was opened in advance is closed without a 408, which its next request would take for its own.
+        "    option http-ignore-probes",
+    ]
+
+
+def _connection_rules(limits: Limits) -> list[str]:
+    """Return the rules that keep half-sent requests of one address from using every connection of `maxconn`."""
+    allowed = limits.connections_per_address
+    return [
+        *_header_rules(limits),
+        "    stick-table type ipv6 size 4k expire 1m store conn_cur",
+        "    tcp-request connection track-sc0 src",
+        # HAProxy can only answer a request whose headers it has: a half-sent one would wait for its 429 in a connection.
+        f"    tcp-request connection reject if {{ sc0_conn_cur gt {allowed + _REFUSED_POLITELY} }}",
+        f"    tcp-request connection set-var(sess.weir_over) bool(true) if {{ sc0_conn_cur gt {allowed} }}",
+    ]
+
+
+def _rules(edge_token: str, limits: Limits, timeout_path: Path) -> list[str]:
     too_large = _error_body(
-        f"The body is larger than {max_body_bytes} bytes, the most that Weir takes; send a shorter request.",
+        f"The body is larger than {limits.max_body_bytes} bytes, the most that Weir takes; send a shorter request.",
         "invalid_request_error",
         "request_too_large",
+    )
+    too_many = _error_body(
+        f"Your address has more than {limits.connections_per_address} connections open, the most that Weir allows"
+        " (http.connections_per_address); close some and try again in 1 second.",
+        "rate_limit_error",
+        "too_many_connections",
     )
     return [
         f"    errorfile 408 {timeout_path}",
@@ -103,12 +146,15 @@ def _rules(edge_token: str, max_body_bytes: int, timeout_path: Path) -> list[str
         "    http-request set-header x-request-id %[unique-id]",
         f"    http-request set-header x-weir-edge {edge_token}",
         "    http-after-response set-header x-request-id %[unique-id]",
-        # Who is refused gives its connection back: an idle one would hold one of `maxconn` places for 90 s, and whoever is
-        # beyond them waits in the kernel's queue and is told nothing.
-        "    http-after-response set-header connection close if { status 503 }",
+        # Close rejected connections to free a `maxconn` slot: an idle one would keep it for 90 s.
+        "    http-after-response set-header connection close if { status 429 503 }",
+        (
+            f"    http-request return status 429 content-type application/json hdr retry-after 1 string '{too_many}'"
+            " if { var(sess.weir_over) -m bool }"
+        ),
         (
             f"    http-request return status 413 content-type application/json string '{too_large}'"
-            f" if {{ req.hdr_val(content-length) gt {max_body_bytes} }}"
+            f" if {{ req.hdr_val(content-length) gt {limits.max_body_bytes} }}"
         ),
         # Without it, a client that sends a small body in a packet of its own, as most do, and then goes away before the
         # answer begins is not noticed (HAProxy 2.8 with abortonclose; tried).
@@ -166,7 +212,7 @@ def prepare(arguments: list[str], settings: dict[str, Any]) -> None:
         text,
         host=settings["host"],
         edge_token=Path(settings["edge_token_path"]).read_text(encoding="ascii").strip(),
-        max_body_bytes=settings["max_body_bytes"],
+        limits=Limits(**settings["limits"]),
         timeout_path=timeout_path,
     )
     _replace(timeout_path, timeout_page())

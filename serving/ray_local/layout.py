@@ -17,7 +17,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from serving.ray_local.edge import Limits
 from serving.ray_local.errors import RayLocalError
+from serving.settings import MAX_CONNECTIONS, HttpSettings
 
 __all__ = ["RayLayout", "short_run_dir"]
 
@@ -79,8 +81,8 @@ class RayLayout:
         A short directory (at most 26 characters) of this user's alone, see :func:`short_run_dir`.
     ports
         By name, as :meth:`port_names` lists them; other names are ignored.
-    host, max_body_bytes
-        ``http.host`` and ``http.max_body_bytes``, which the edge enforces.
+    http
+        ``[http]``, whose limits the edge enforces.
 
     Raises
     ------
@@ -92,13 +94,10 @@ class RayLayout:
         self,
         run_dir: Path,
         ports: Mapping[str, int],
-        *,
-        host: str = "127.0.0.1",
-        max_body_bytes: int = 512 * 1024,
+        http: HttpSettings | None = None,
     ) -> None:
         self.run_dir = run_dir
-        self.host = host
-        self.max_body_bytes = max_body_bytes
+        self._http = http or HttpSettings()
         self._proxy_dir = run_dir / "ha"
         if len(str(self._proxy_dir)) > _SOCKET_DIR_CHARACTERS:
             raise RayLocalError(
@@ -158,7 +157,7 @@ class RayLayout:
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(self._ports["ray_haproxy_metrics"]),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(self._ports["ray_haproxy_stats"]),
             "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-            "RAY_SERVE_HAPROXY_MAXCONN": "512",
+            "RAY_SERVE_HAPROXY_MAXCONN": str(MAX_CONNECTIONS),
             # A body that fits is read whole before it is passed on, and then a client's going away is noticed (edge.py).
             "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "131072",
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(self._ports["ray_fallback_http"]),
@@ -237,9 +236,9 @@ class RayLayout:
         settings = {
             "setpriv": _found("setpriv", "install util-linux"),
             "haproxy": _haproxy(),
-            "host": self.host,
+            "host": self._http.host,
             "edge_token_path": str(self.edge_token_path),
-            "max_body_bytes": self.max_body_bytes,
+            "limits": self._http.model_dump(include=set(Limits._fields)),
         }
         settings_path = self.run_dir / "edge.json"
         _write(settings_path, json.dumps(settings), 0o600)

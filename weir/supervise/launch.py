@@ -45,9 +45,11 @@ def main(argv: list[str]) -> None:
 
 
 def _prepare_ray(plan: Plan) -> None:
-    from weir.supervise.ray import ray_layout  # noqa: PLC0415 - the other components do not need it
+    # The other components do not need them.
+    from serving.settings import HttpSettings  # noqa: PLC0415
+    from weir.supervise.ray import ray_layout  # noqa: PLC0415
 
-    ray_layout(Path(plan.run_dir), plan.ports, plan.http_host, plan.max_body_bytes).prepare()
+    ray_layout(Path(plan.run_dir), plan.ports, HttpSettings(**plan.http)).prepare()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -63,8 +64,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         Kafka's address.
     ports
         Every port by name.
-    http_host, http_port, max_body_bytes
-        What the edge needs to know.
+    http
+        ``[http]``, which the edge enforces.
     """
 
     home: str
@@ -73,9 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     broker: str
     bootstrap: str
     ports: dict[str, int]
-    http_host: str
-    http_port: int
-    max_body_bytes: int
+    http: dict[str, Any] = {}
 
     def component(self, name: str) -> Component:
         """Return the component `name`; raises StackError where the stack has none."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from serving.ray_local import RayLayout
+from serving.settings import HttpSettings
 
 __all__ = ["ray_layout", "ray_port_names"]
 
@@ -13,6 +14,6 @@ def ray_port_names() -> list[str]:
     return RayLayout.port_names()
 
 
-def ray_layout(run_dir: Path, ports: Mapping[str, int], host: str, max_body_bytes: int) -> RayLayout:
+def ray_layout(run_dir: Path, ports: Mapping[str, int], http: HttpSettings) -> RayLayout:
     """Return where Ray's files and ports are in this stack."""
-    return RayLayout(run_dir, ports, host=host, max_body_bytes=max_body_bytes)
+    return RayLayout(run_dir, ports, http=http)

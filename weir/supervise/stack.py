@@ -67,9 +67,7 @@ def build_plan(
         broker=broker.kind,
         bootstrap=settings.kafka.bootstrap_servers or local_bootstrap(ports),
         ports=ports,
-        http_host=settings.http.host,
-        http_port=settings.http.port,
-        max_body_bytes=settings.http.max_body_bytes,
+        http=settings.http.model_dump(),
     )
 
 
@@ -126,7 +124,7 @@ def _mlflow(home: Path, ports: dict[str, int]) -> Component:
 
 
 def _serving(settings: Settings, ports: dict[str, int], run_dir: Path) -> tuple[Component, Component]:
-    layout = ray_layout(run_dir, ports, settings.http.host, settings.http.max_body_bytes)
+    layout = ray_layout(run_dir, ports, settings.http)
     return (
         Component(
             name="ray",

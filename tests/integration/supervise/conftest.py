@@ -71,9 +71,6 @@ def plan(home):
         broker="given",
         bootstrap="127.0.0.1:1",
         ports=ports,
-        http_host="127.0.0.1",
-        http_port=1,
-        max_body_bytes=1,
     )
     save_plan(made)
     return made

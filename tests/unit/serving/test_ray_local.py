@@ -22,7 +22,12 @@ listen stats
   stats enable
 """
 PORTS = {name: 20_000 + index for index, name in enumerate(RayLayout.port_names())}
-OPTIONS = {"host": "127.0.0.1", "edge_token": "t" * 64, "max_body_bytes": 1000, "timeout_path": "/run/408.http"}
+OPTIONS = {
+    "host": "127.0.0.1",
+    "edge_token": "t" * 64,
+    "limits": edge.Limits(max_body_bytes=1000, connections_per_address=20, header_seconds=1.5),
+    "timeout_path": "/run/408.http",
+}
 
 
 @pytest.fixture
@@ -41,7 +46,8 @@ def test_every_listener_is_put_on_loopback_and_the_rules_follow_the_frontends_bi
     for rule in ("unique-id-format", "set-header x-request-id", "http-after-response", "status 413", "wait-for-body"):
         assert rule in rules
     assert "    errorfile 408 /run/408.http\n" in rules
-    assert lines[lines.index("  bind 127.0.0.1:8404") + 1] == "  http-request deny"
+    assert "  http-request deny" in lines[lines.index("  bind 127.0.0.1:8404") :]
+    assert [line.strip() for line in lines if "timeout http-request" in line] == ["timeout http-request 1500ms"] * 3
 
 
 def test_an_edited_file_stays_as_it_is():

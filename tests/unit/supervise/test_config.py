@@ -18,9 +18,6 @@ def make_plan(home: Path) -> Plan:
         broker="apache",
         bootstrap="127.0.0.1:1",
         ports={"score": 1},
-        http_host="127.0.0.1",
-        http_port=8000,
-        max_body_bytes=1,
     )
 
 

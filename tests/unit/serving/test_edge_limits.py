@@ -1,0 +1,168 @@
+"""The real HAProxy behind the wrapper: half-sent requests of one address leave room for those of others."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import time
+
+import pytest
+
+from serving.ray_local import RayLayout, short_run_dir
+from serving.settings import HttpSettings
+
+ALLOWED = 8
+MAX_CONNECTIONS = 100
+REQUEST = b"GET /v1/models HTTP/1.1\r\nhost: weir\r\n"
+WHOLE = REQUEST + b"\r\n"
+CONFIG = """global
+    maxconn {maxconn}
+    nbthread 1
+    tune.bufsize 131072
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 3600s
+    timeout server 3600s
+    timeout http-keep-alive 90s
+frontend prometheus
+    bind :{ray_haproxy_metrics}
+    http-request use-service prometheus-exporter
+frontend http_frontend
+    bind 127.0.0.1:{http}
+    default_backend app
+backend app
+    http-request return status 200 content-type text/plain string answered
+listen stats
+  bind *:{ray_haproxy_stats}
+  stats enable
+"""
+
+
+class Edge:
+    """A running HAProxy, reached from loopback addresses of the test's choice."""
+
+    def __init__(self, port: int, metrics_port: int, stack: contextlib.ExitStack) -> None:
+        self.port = port
+        self.metrics_port = metrics_port
+        self._stack = stack
+
+    def connected(self, source: str, data: bytes = b"") -> socket.socket:
+        """Return a connection that has sent `data`."""
+        connection = self._socket(source)
+        connection.connect(("127.0.0.1", self.port))
+        connection.sendall(data)
+        return connection
+
+    def flood(self, source: str, data: bytes, port: int) -> None:
+        """Open twice as many connections as HAProxy accepts, and send `data` on each, whether it is accepted or closed."""
+        for _ in range(2 * MAX_CONNECTIONS):
+            connection = self._socket(source)
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", port))
+            with contextlib.suppress(OSError):
+                connection.send(data)
+
+    def _socket(self, source: str) -> socket.socket:
+        connection = self._stack.enter_context(socket.socket())
+        connection.settimeout(20)
+        connection.bind((source, 0))
+        return connection
+
+    def answer(self, connection: socket.socket) -> tuple[str, dict[str, str], bytes]:
+        """Return (status line, headers, body) of what HAProxy sends until it closes the connection; "" if it sends nothing."""
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := connection.recv(65_536):
+                received += data
+        head, _, body = received.partition(b"\r\n\r\n")
+        status, *headers = head.decode().split("\r\n")
+        return status, {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in headers)}, body
+
+    def asked(self, source: str) -> str:
+        """Return the status line of a request that asks to close its connection."""
+        return self.answer(self.connected(source, REQUEST + b"connection: close\r\n\r\n"))[0]
+
+
+def started(stack: contextlib.ExitStack, tmp_path, **http) -> Edge:
+    """Run the program that Ray runs as HAProxy, on a configuration of Ray's shape."""
+    run_dir = short_run_dir(tmp_path)
+    stack.callback(subprocess.run, ["rm", "-rf", str(run_dir)], check=True)
+    ports = {name: free_port() for name in [*RayLayout.port_names(), "http"]}
+    RayLayout(run_dir, ports, http=HttpSettings(**http)).prepare()
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(CONFIG.format(maxconn=MAX_CONNECTIONS, **ports))
+    command = [str(run_dir / "haproxy-edge"), "-db", "-f", str(config)]
+    process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE))
+    stack.callback(process.kill)
+    edge = Edge(ports["http"], ports["ray_haproxy_metrics"], stack)
+    deadline = time.monotonic() + 20
+    while not accepts(edge.port):
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline, "HAProxy does not listen"
+    return edge
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+@pytest.fixture
+def stack():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("half", [REQUEST, b"PUT / HTTP/1.1\r\nhost: weir\r\ncontent-length: 9\r\n\r\nhalf", b""])
+def test_half_sent_requests_of_one_address_leave_room_for_another(stack, tmp_path, half):
+    edge = started(stack, tmp_path, connections_per_address=ALLOWED, header_seconds=60)
+    edge.flood("127.0.0.2", half, edge.port)
+    assert edge.asked("127.0.0.3") == "HTTP/1.1 200 OK"
+
+
+def test_an_address_with_too_many_connections_is_answered_429_until_it_closes_some(stack, tmp_path):
+    edge = started(stack, tmp_path, connections_per_address=ALLOWED, header_seconds=60)
+    held = [edge.connected("127.0.0.2", REQUEST) for _ in range(ALLOWED)]
+    status, headers, body = edge.answer(edge.connected("127.0.0.2", WHOLE))
+    assert status == "HTTP/1.1 429 Too Many Requests"
+    assert (headers["content-type"], headers["retry-after"], headers["connection"]) == (
+        "application/json",
+        "1",
+        "close",
+    )
+    assert len(headers["x-request-id"]) == 36
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == "too_many_connections"
+    assert str(ALLOWED) in error["message"]
+    held.pop().close()
+    deadline = time.monotonic() + 20
+    while (status := edge.asked("127.0.0.2")) != "HTTP/1.1 200 OK":
+        assert time.monotonic() < deadline, status
+    for connection in held:  # those that were open before are served
+        connection.sendall(b"connection: close\r\n\r\n")
+        assert edge.answer(connection)[0] == "HTTP/1.1 200 OK"
+
+
+def test_a_request_whose_headers_are_late_is_408_and_its_connection_is_closed(stack, tmp_path):
+    edge = started(stack, tmp_path, header_seconds=0.5)
+    silent, half = edge.connected("127.0.0.2"), edge.connected("127.0.0.2", REQUEST)
+    assert edge.answer(half)[0].startswith("HTTP/1.1 408 ")
+    assert edge.answer(silent) == ("", {}, b"")
+    second = edge.connected("127.0.0.2", WHOLE)
+    assert second.recv(65_536).startswith(b"HTTP/1.1 200 ")
+    second.sendall(REQUEST)
+    assert edge.answer(second)[0].startswith("HTTP/1.1 408 ")
+
+
+def test_half_sent_requests_for_metrics_leave_room_for_the_endpoint(stack, tmp_path):
+    edge = started(stack, tmp_path, header_seconds=60)
+    edge.flood("127.0.0.2", REQUEST, edge.metrics_port)
+    assert edge.asked("127.0.0.2") == "HTTP/1.1 200 OK"
