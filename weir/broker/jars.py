@@ -10,19 +10,25 @@ from pathlib import Path
 
 from weir.errors import BrokerError
 
-__all__ = ["apache_installed", "apache_possible", "ensure_jars", "kafka_pom"]
+__all__ = ["apache_installed", "apache_possible", "check_jars", "ensure_jars", "kafka_pom"]
 
 _DEADLINE_SECONDS = 900
 
 
 def kafka_pom() -> Path:
-    """Return the pom that names Kafka's version: beside this file in a wheel, in deploy/kafka in a checkout."""
-    packaged = Path(__file__).with_name("pom.xml")
-    return packaged if packaged.exists() else Path(__file__).parents[2] / "deploy" / "kafka" / "pom.xml"
+    """Return the pom that names Kafka's version."""
+    return _deployed("pom.xml")
+
+
+def _deployed(name: str) -> Path:
+    """Return a file of deploy/kafka: beside this module in a wheel, in the checkout otherwise."""
+    packaged = Path(__file__).with_name(name)
+    return packaged if packaged.exists() else Path(__file__).parents[2] / "deploy" / "kafka" / name
 
 
 def _jar_directory() -> Path:
-    digest = hashlib.sha256(kafka_pom().read_bytes()).hexdigest()[:12]
+    pinned = kafka_pom().read_bytes() + _deployed("jars.sha256").read_bytes()
+    digest = hashlib.sha256(pinned).hexdigest()[:12]
     return Path(sys.prefix) / "share" / "weir-kafka" / digest
 
 
@@ -42,7 +48,7 @@ def ensure_jars() -> Path:
     Raises
     ------
     BrokerError
-        Maven is absent, or it could not resolve them.
+        Maven is absent, could not resolve the jars, or resolved a jar whose SHA-256 is not the pinned one.
     """
     target = _jar_directory()
     if target.is_dir():
@@ -71,6 +77,7 @@ def _resolve(maven: str, target: Path) -> None:
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip()[-2000:]
             raise BrokerError(f"Maven could not resolve Apache Kafka (exit {done.returncode}):\n{said}")
+        check_jars(scratch, _deployed("jars.sha256"))
         scratch.chmod(0o755)
         scratch.rename(target)
     except subprocess.TimeoutExpired:
@@ -80,3 +87,24 @@ def _resolve(maven: str, target: Path) -> None:
         ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_jars(directory: Path, checksums: Path) -> None:
+    """Compare every jar in `directory` with `checksums` (the format of ``sha256sum``).
+
+    Raises
+    ------
+    BrokerError
+        A jar is missing, is not listed, or has another SHA-256.
+    """
+    listed = (line.split() for line in checksums.read_text().splitlines())
+    expected = {name: digest for digest, name in listed}
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in directory.glob("*.jar")}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        name = wrong[0]
+        raise BrokerError(
+            f"{len(wrong)} Kafka jars differ from {checksums.name}; first: {name} has SHA-256 {found.get(name, 'none (missing)')}, "
+            f"expected {expected.get(name, 'none (not listed)')}; check Maven's mirror and delete the jar from ~/.m2/repository, "
+            "or set WEIR_KAFKA__BROKER=embedded"
+        )

@@ -1,0 +1,34 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from weir.broker.jars import check_jars
+from weir.errors import BrokerError
+
+
+@pytest.fixture
+def jars(tmp_path: Path) -> tuple[Path, Path]:
+    checksums = tmp_path / "jars.sha256"
+    lines = []
+    for name in ("a.jar", "b.jar"):
+        (tmp_path / name).write_bytes(name.encode())
+        lines.append(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}")
+    checksums.write_text("\n".join(lines) + "\n")
+    return tmp_path, checksums
+
+
+def test_jars_with_the_pinned_checksums_pass(jars):
+    check_jars(*jars)
+
+
+@pytest.mark.parametrize("change", ["altered", "missing", "added"])
+def test_a_jar_that_is_not_the_pinned_one_is_refused_by_name(jars, change):
+    directory, checksums = jars
+    jar = directory / ("c.jar" if change == "added" else "b.jar")
+    if change == "missing":
+        jar.unlink()
+    else:
+        jar.write_bytes(b"something else")
+    with pytest.raises(BrokerError, match=jar.name):
+        check_jars(directory, checksums)
