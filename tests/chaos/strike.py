@@ -45,14 +45,14 @@ class Lab(msgspec.Struct):
 
 
 class Fault(abc.ABC):
-    """One row of faults.md.
+    """One row of docs/design/faults.md.
 
     Attributes
     ----------
     key, what
         ``F1.score``, and what it does in words.
     wanted
-        Strikes that the long suite owes.
+        Strikes of the long suite.
     round_strikes
         Strikes between two looks of the oracle.
     mutation

@@ -1,1 +1,1 @@
-"""The invariants of faults.md, one file a group."""
+"""The invariants of docs/design/faults.md, one file per group."""

@@ -1,4 +1,4 @@
-"""The faults of faults.md, one file each; :data:`FAULTS` holds them by key."""
+"""The faults of docs/design/faults.md, one file each; :data:`FAULTS` contains them by key."""
 
 from chaos.faults.f01_worker_kill import ScoreKill, WatchKill
 from chaos.faults.f02_source_kill import SourceKill

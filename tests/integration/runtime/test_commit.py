@@ -1,4 +1,4 @@
-"""A slow head, a fast tail, a commit: the offset stays at the head (faults.md, trap 1 and fault F8)."""
+"""A slow first event, fast later events, a commit: the offset stays at the first (docs/design/traps.md 1, fault F8)."""
 
 import asyncio
 

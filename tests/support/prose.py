@@ -1,0 +1,122 @@
+"""Extract what people read from the repository's files: pages, comments, docstrings, and strings of more than one word."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["ROOT", "Passage", "passages", "repository_files"]
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("detectors", "serving", "stream", "weir")
+TEXT_SUFFIXES = {
+    ".cfg",
+    ".css",
+    ".html",
+    ".js",
+    ".md",
+    ".properties",
+    ".py",
+    ".sh",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".Dockerfile",
+}
+#: Folders whose files are written by others, by a program, or at run time.
+SKIPPED = ("vendor", "weights", "__pycache__", "node_modules", "golden", "official", "schemas", "secrets")
+
+_CODE = re.compile(r"(`+)(?:(?!\1)[^`]|\n)*?\1")
+_LINK_TARGET = re.compile(r"\]\([^)]*\)")
+_SQL = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|WHERE|VALUES|FROM)\b")
+_NAMES_ALONE = re.compile(r"^[ \t]*\*{0,2}\w+(?:, \*{0,2}\w+)*$", re.MULTILINE)
+_DOCTEST = re.compile(r"^\s*(?:>>>|\.\.\.) .*$", re.MULTILINE)
+_JS = re.compile(
+    r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|\$\{(?:[^{}]|\{[^{}]*\})*\}|[^`\\])*`",
+    re.DOTALL,
+)
+_JS_EXPRESSION = re.compile(r"\$\{(?:[^{}]|\{[^{}]*\})*\}")
+
+
+class Passage(NamedTuple):
+    """A piece of text, and the line on which it begins."""
+
+    line: int
+    text: str
+
+    def line_of(self, match: re.Match[str]) -> int:
+        """Return the line of a match; of a string in several pieces, that of its first."""
+        return self.line + self.text.count("\n", 0, match.start())
+
+
+def repository_files() -> Iterator[Path]:
+    """Yield the files of the repository that contain text, in order."""
+    folders = [ROOT / name for name in (*PRODUCT, "deploy", "docs", "tests")]
+    found = [path for path in ROOT.iterdir() if path.is_file()]
+    found += [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    for path in sorted(found):
+        parts = path.relative_to(ROOT).parts
+        if not set(SKIPPED) & set(parts) and (path.suffix in TEXT_SUFFIXES or path.name == "Makefile"):
+            yield path
+
+
+def passages(path: Path, *, code: bool = False) -> Iterator[Passage]:
+    """Yield the passages of a file; `code` keeps what is in backticks."""
+    source = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        found = _python(source)
+    elif path.suffix == ".js":
+        found = _script(source)
+    elif path.suffix in {".md", ".html"}:
+        found = iter([Passage(1, _LINK_TARGET.sub(_blank, source))])
+    else:
+        found = _comments(source)
+    for passage in found:
+        yield passage if code else Passage(passage.line, _CODE.sub(_blank, passage.text))
+
+
+def _blank(match: re.Match[str]) -> str:
+    """Replace code by a mark of as many lines."""
+    return "§" + "\n" * match.group().count("\n")
+
+
+def _python(source: str) -> Iterator[Passage]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield Passage(token.start[0], token.string)
+    tree = ast.parse(source)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and _has_docstring(node)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        if id(node) in docstrings:
+            yield Passage(node.lineno, _NAMES_ALONE.sub("", _DOCTEST.sub("", node.value)))
+        elif " " in node.value.strip() and not _SQL.search(node.value):
+            yield Passage(node.lineno, node.value)
+
+
+def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    first = node.body[0] if node.body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+
+
+def _script(source: str) -> Iterator[Passage]:
+    for match in _JS.finditer(source):
+        text = match.group()
+        if text.startswith("`"):
+            text = _JS_EXPRESSION.sub(_blank, text[1:-1])
+        if " " in text:
+            yield Passage(source.count("\n", 0, match.start()) + 1, text)
+
+
+def _comments(source: str) -> Iterator[Passage]:
+    for number, line in enumerate(source.splitlines(), 1):
+        _, mark, comment = line.partition("#")
+        if mark:
+            yield Passage(number, comment)
