@@ -95,6 +95,15 @@ class IntakeSettings(Section):
     max_body_bytes: Count = Field(
         16 * _KIB**2, description="larger bodies get 413; LiteLLM sends up to 512 logs in one"
     )
+    header_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        10, description="a request whose headers arrive later gets 408, and its connection is closed"
+    )
+    connections: Count = Field(512, description="connections at the same time; more get 503 and are closed")
+    connections_per_address: Count = Field(
+        384,
+        description="connections of one client address at the same time; more get 429 and are closed. A reverse proxy's address is that "
+        "of all its clients",
+    )
     pair_seconds: Seconds = Field(
         60, description="how long a half from KServe waits for the other; then it is recorded alone"
     )

@@ -15,6 +15,7 @@ from serving.auth import KeyRing
 from serving.capture.recorder import Recorder
 from serving.errors import ServingError
 from serving.intake.app import Intake
+from serving.intake.connections import bounded_protocol
 from serving.intake.desk import Desk
 from serving.intake.exchange import Owed
 from serving.settings import CaptureSettings, IntakeSettings
@@ -83,7 +84,15 @@ async def run_intake(  # noqa: PLR0913 - what a process's main hands over
         )
         with closing(desk):
             app = Intake(settings, desk, KeyRing(home / "keys.json"), registry)
-            config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5)
+            config = uvicorn.Config(
+                app,
+                http=bounded_protocol(settings),
+                ws="none",  # an upgrade would replace the protocol, and its connection would never be counted as closed
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=5,
+            )
             server = _Server(config)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve([listener]))

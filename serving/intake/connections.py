@@ -1,0 +1,118 @@
+"""Connections to intake: how many one address may open, and how long a request's headers may take.
+
+Why this exists: uvicorn bounds requests (``limit_concurrency``) and idle connections (``timeout_keep_alive``), but waits without
+end for the headers of a request, and counts no connections by address.
+"""
+
+import asyncio
+from collections import Counter
+from http import HTTPStatus
+from typing import ClassVar
+
+import msgspec
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from serving.api.errors import ApiError, unavailable
+from serving.settings import IntakeSettings
+from stream.wire.ids import new_request_id
+
+__all__ = ["bounded_protocol"]
+
+_RETRY_AFTER_SECONDS = 1
+
+
+class _BoundedProtocol(H11Protocol):
+    """uvicorn's protocol with limits. h11, because it bounds the size of headers too (64 KiB)."""
+
+    settings: ClassVar[IntakeSettings]
+    open: ClassVar[Counter[str]]
+    _address = ""
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        """Count the connection; refuse one beyond a limit, whether or not it has sent a request."""
+        super().connection_made(transport)
+        self._address = self.client[0] if self.client else ""
+        self.open[self._address] += 1
+        if (error := self._excess()) is not None:
+            self._refuse(error)
+        else:
+            self._wait_for_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the connection's place back."""
+        self._stop_waiting()
+        self.open[self._address] -= 1
+        if not self.open[self._address]:
+            del self.open[self._address]
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; while no request is in progress, its headers have a deadline, which no further byte extends."""
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait_for_headers()
+        else:
+            self._stop_waiting()
+
+    def _excess(self) -> ApiError | None:
+        most, allowed = self.settings.connections, self.settings.connections_per_address
+        if self.open[self._address] > allowed:
+            return ApiError(
+                429,
+                f"Your address has more than {allowed} connections open, the most that intake allows"
+                f" (intake.connections_per_address); close some and try again in {_RETRY_AFTER_SECONDS} second.",
+                code="too_many_connections",
+                headers={"retry-after": str(_RETRY_AFTER_SECONDS)},
+            )
+        if self.open.total() > most:
+            return unavailable(
+                f"{most} connections are open, the most that intake allows (intake.connections); try again in"
+                f" {_RETRY_AFTER_SECONDS} second.",
+                code="too_many_connections",
+                retry_after_seconds=_RETRY_AFTER_SECONDS,
+            )
+        return None
+
+    def _wait_for_headers(self) -> None:
+        if self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(self.settings.header_seconds, self._too_late)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        """Close the connection, with 408 if a part of a request's headers has arrived."""
+        self._deadline = None
+        half_sent, _ = self.conn.trailing_data
+        if not half_sent:
+            self.transport.close()
+            return
+        bound = self.settings.header_seconds
+        message = f"The headers did not arrive within {bound:g} s, the most that intake waits; send them faster."
+        self._refuse(ApiError(408, message, code="request_timeout"))
+
+    def _refuse(self, error: ApiError) -> None:
+        body = msgspec.json.encode(error.body())
+        headers = {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "x-request-id": new_request_id(),
+            "connection": "close",
+        }
+        lines = [f"{name}: {value}\r\n" for name, value in (headers | error.headers).items()]
+        head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n{''.join(lines)}\r\n"
+        self.transport.write(head.encode("latin-1") + body)
+        self.transport.close()
+
+
+def bounded_protocol(settings: IntakeSettings) -> type[asyncio.Protocol]:
+    """Return uvicorn's HTTP protocol for one server with the limits of `settings`; its connections are counted together."""
+
+    class Protocol(_BoundedProtocol):
+        open: ClassVar[Counter[str]] = Counter()
+
+    Protocol.settings = settings
+    return Protocol
