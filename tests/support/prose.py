@@ -29,7 +29,8 @@ TEXT_SUFFIXES = {
 #: Folders whose files are written by others, by a program, or at run time.
 SKIPPED = ("vendor", "weights", "__pycache__", "node_modules", "golden", "official", "schemas", "secrets")
 
-_CODE = re.compile(r"(`+)(?:(?!\1)[^`]|\n)*?\1")
+_FENCE = re.compile(r"^\s*```.*$", re.MULTILINE)
+_CODE = re.compile(r"(`{1,2})[^`]{1,400}\1")
 _LINK_TARGET = re.compile(r"\]\([^)]*\)")
 _SQL = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|WHERE|VALUES|FROM)\b")
 _NAMES_ALONE = re.compile(r"^[ \t]*\*{0,2}\w+(?:, \*{0,2}\w+)*$", re.MULTILINE)
@@ -63,15 +64,25 @@ def repository_files() -> Iterator[Path]:
             yield path
 
 
-def passages(path: Path, *, code: bool = False) -> Iterator[Passage]:
-    """Yield the passages of a file; `code` keeps what is in backticks."""
+def passages(path: Path, *, code: bool = False, strings: bool = True) -> Iterator[Passage]:
+    """Yield the passages of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    code
+        Whether to keep code in backticks.
+    strings
+        Whether to read a Python module's strings besides its docstrings.
+    """
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
-        found = _python(source)
+        found = _python(source, strings=strings)
     elif path.suffix == ".js":
         found = _script(source)
     elif path.suffix in {".md", ".html"}:
-        found = iter([Passage(1, _LINK_TARGET.sub(_blank, source))])
+        found = iter([Passage(1, _FENCE.sub("", _LINK_TARGET.sub(_blank, source)))])
     else:
         found = _comments(source)
     for passage in found:
@@ -83,7 +94,7 @@ def _blank(match: re.Match[str]) -> str:
     return "§" + "\n" * match.group().count("\n")
 
 
-def _python(source: str) -> Iterator[Passage]:
+def _python(source: str, *, strings: bool) -> Iterator[Passage]:
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield Passage(token.start[0], token.string)
@@ -97,7 +108,7 @@ def _python(source: str) -> Iterator[Passage]:
             continue
         if id(node) in docstrings:
             yield Passage(node.lineno, _NAMES_ALONE.sub("", _DOCTEST.sub("", node.value)))
-        elif " " in node.value.strip() and not _SQL.search(node.value):
+        elif strings and " " in node.value.strip() and not _SQL.search(node.value):
             yield Passage(node.lineno, node.value)
 
 
