@@ -40,7 +40,8 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
         change. A change at a time of the day of which little was seen yet is told later.
     conversation_events
-        One event a conversation is looked at, and for so many events no other of it; 0 looks at every event.
+        Window, in events: one event a conversation is looked at in it. One id suppresses at most half of its API key's events in
+        it, or 15; 0 looks at every event.
     method
         ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
     method_threshold
@@ -73,7 +74,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     """
 
     name: ClassVar[str] = "anomaly"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
 
     def __init__(self, config: AnomalyConfig | None = None) -> None:
@@ -98,7 +99,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Take one closed bucket; see `StreamDetector.update_many`."""
         monitor, numbers = self._monitor, self._numbers
-        looked = [monitor.takes(observation, place) for place, observation in enumerate(observations)]
+        looked = [monitor.looks_at(observation) for observation in observations]
         drawn = [
             tie_break(self.config.seed, observation.id) if mine else (0.0, 0.0)
             for observation, mine in zip(observations, looked, strict=True)

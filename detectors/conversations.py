@@ -1,51 +1,114 @@
-"""Which events speak for a conversation: its messages are alike, so ranks of all of them are no fair sample of the stream."""
+"""Which events a stream detector looks at: one a conversation, unless that would hide an API key's traffic.
+
+Messages of one conversation are alike, so the ranks of all of them are no fair sample of the stream: one message is looked at,
+the others are suppressed. A client that sends one conversation id on every request would then never be watched. So there is a
+bound on what one id suppresses, and on what all ids of a key suppress together.
+"""
 
 import hashlib
+from collections import deque
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 
-__all__ = ["Conversations", "ConversationsState"]
+__all__ = ["BY_ALL", "BY_ONE", "TURNS", "Conversations", "ConversationsState"]
+
+#: A conversation of so many turns is one observation, whatever else its key sends.
+TURNS: Final = 16
+#: An id suppresses ``TURNS - 1`` events of the window, or this share of its key's events in the window if that is more.
+BY_ONE: Final = 1 / 2
+#: All ids of a key together suppress at most this share of its events in the window.
+BY_ALL: Final = 31 / 32
+_MARKS: Final = (1 << 31) - 1
 
 
 class ConversationsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Conversations`: (mark, event) pairs, oldest first."""
+    """A snapshot of `Conversations`: an event of the window a row, oldest first, as `_row` packs it."""
 
-    looked_at: list[tuple[int, int]]
+    rows: list[int] = []
 
 
 class Conversations:
-    """Conversations that were looked at within the last ``events`` events; two that share a mark count as one.
+    """The events of the last ``events`` of a stream: key, conversation, and whether each was looked at.
 
     Parameters
     ----------
     events
-        For so many events a conversation is not looked at again: one that never ends is looked at now and then.
+        Size of the window, the next event included; 0 looks at every event.
 
     Notes
     -----
-    State: two numbers a conversation, ``events`` conversations at most. An update is amortised O(1).
+    State: 9 bytes an event of the window, and counts of the keys and ids in it. An update is amortised O(1), about 3 µs.
+    A conversation that two keys share counts as two. Keys and ids are 31-bit marks: what shares a mark is counted together.
     """
 
     def __init__(self, events: int) -> None:
         self._events = events
-        self._looked_at: dict[int, int] = {}
+        self._rows: deque[int] = deque()
+        #: By mark of a key, and of an id: events suppressed and looked at in the window.
+        self._keys: dict[int, list[int]] = {}
+        self._ids: dict[int, list[int]] = {}
 
-    def new(self, conversation: str, event: int) -> bool:
-        """Whether event number ``event`` speaks for its conversation; without one it speaks for itself."""
-        if not conversation or self._events == 0:
+    def looks_at(self, principal: str, conversation: str) -> bool:
+        """Return whether the next event of the stream is looked at; one without a conversation always is."""
+        if self._events == 0:
             return True
-        while self._looked_at and event - next(iter(self._looked_at.values())) >= self._events:
-            del self._looked_at[next(iter(self._looked_at))]
-        mark = int.from_bytes(hashlib.blake2b(conversation.encode("utf-8", "replace"), digest_size=4).digest(), "big")
-        if mark in self._looked_at:
+        while len(self._rows) >= self._events:
+            self._count(self._rows.popleft(), -1)
+        key = _mark(principal)
+        one = _mark(f"{key}\0{conversation}") if conversation else 0
+        looked = not (one and self._suppresses(key, one))
+        row = _row(key, one, looked=looked)
+        self._rows.append(row)
+        self._count(row, 1)
+        return looked
+
+    def _suppresses(self, key: int, one: int) -> bool:
+        """Whether an event of this id is suppressed: the window has one that was looked at, and no bound is passed."""
+        by_one, looked = self._ids.get(one, (0, 0))
+        if not looked:
             return False
-        self._looked_at[mark] = event
-        return True
+        by_all, others = self._keys[key]
+        sent = by_all + others + 1
+        return by_one + 1 <= max(TURNS - 1, BY_ONE * sent) and by_all + 1 <= BY_ALL * sent
+
+    def _count(self, row: int, change: int) -> None:
+        """Add an event of the window to the counts, or take it back out."""
+        key, one, looked = row >> 32, row >> 1 & _MARKS, row & 1
+        for counts, mark in ((self._keys, key), (self._ids, one)):
+            if mark:
+                pair = counts.setdefault(mark, [0, 0])
+                pair[looked] += change
+                if not any(pair):
+                    del counts[mark]
 
     def snapshot(self) -> ConversationsState:
         """Return an immutable copy of the state."""
-        return ConversationsState(looked_at=list(self._looked_at.items()))
+        return ConversationsState(rows=list(self._rows))
 
     def restore(self, state: ConversationsState) -> None:
-        """Continue from a snapshot."""
-        self._looked_at = dict(state.looked_at)
+        """Continue from a snapshot.
+
+        Raises
+        ------
+        ValueError
+            It has more events than the window.
+        """
+        if len(state.rows) > self._events:
+            raise ValueError(f"a window of {self._events} events cannot take the {len(state.rows)} of the state")
+        self._rows, self._keys, self._ids = deque(state.rows), {}, {}
+        for row in state.rows:
+            self._count(row, 1)
+
+
+@lru_cache(maxsize=1024)
+def _mark(text: str) -> int:
+    """Return a number from 1 to 2^31 - 1 in the place of a text."""
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).digest()
+    return int.from_bytes(digest, "big") & _MARKS or 1
+
+
+def _row(key: int, one: int, *, looked: bool) -> int:
+    """Pack an event of the window: mark of its key, mark of its conversation or 0, and whether it was looked at."""
+    return key << 32 | one << 1 | looked

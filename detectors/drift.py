@@ -58,7 +58,8 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
         change. A change at a time of the day of which little was seen yet is told later.
     conversation_events
-        One event a conversation is looked at, and for so many events no other of it; 0 looks at every event.
+        Window, in events: one event a conversation is looked at in it. One id suppresses at most half of its API key's events in
+        it, or 15; 0 looks at every event.
     method
         ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
     method_threshold
@@ -101,7 +102,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     """
 
     name: ClassVar[str] = "drift"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     config_type: ClassVar[type[msgspec.Struct]] = DriftConfig
 
     def __init__(self, config: DriftConfig | None = None) -> None:
@@ -164,7 +165,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     def _update(self, block: Sequence[Observation]) -> None:
         monitor, numbers = self._monitor, self._numbers
-        looked = [monitor.takes(observation, place) for place, observation in enumerate(block)]
+        looked = [monitor.looks_at(observation) for observation in block]
         drawn = [
             tie_break(self.config.seed, observation.id) if mine else (0.0, 0.0)
             for observation, mine in zip(block, looked, strict=True)

@@ -35,7 +35,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     daily
         Whether values are ranked among those of the same half-hour of the day (UTC) alone.
     conversation_events
-        For so many events a conversation that was looked at is not looked at again; 0 looks at every event.
+        Window in which one event a conversation is looked at, within the bounds of `detectors.conversations`; 0 looks at every event.
     """
 
     limit: float
@@ -158,9 +158,9 @@ class Monitor:
         for name in names:
             self._waiting[name] = []
 
-    def takes(self, observation: Observation, ahead: int = 0) -> bool:
-        """Whether the event that is ``ahead`` of the next one is looked at: one that speaks for a conversation not heard of late."""
-        return self._conversations.new(observation.conversation, self._events + ahead)
+    def looks_at(self, observation: Observation) -> bool:
+        """Return whether an event is looked at; asked once of each event, in order."""
+        return self._conversations.looks_at(observation.principal, observation.conversation)
 
     def update_many(
         self,

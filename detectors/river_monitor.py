@@ -120,9 +120,9 @@ class RiverMonitor:
             self._values[column], self._seen[column] = [], 0
             self._detectors[column] = self._make(self._threshold)
 
-    def takes(self, observation: Observation, ahead: int = 0) -> bool:
-        """Whether an event is looked at; see `Monitor.takes`."""
-        return self._conversations.new(observation.conversation, self.events + ahead)
+    def looks_at(self, observation: Observation) -> bool:
+        """Return whether an event is looked at; see `Monitor.looks_at`."""
+        return self._conversations.looks_at(observation.principal, observation.conversation)
 
     def update_many(
         self,

@@ -4,43 +4,24 @@
 a test holds the two against each other, event by event.
 """
 
-import abc
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.conversations import Conversations
-from detectors.monitor import DAY_SECONDS, Budget, Feature, Monitor
+from detectors.evaluate.nulls import FEATURES, STREAMS, Null
+from detectors.monitor import Budget, Feature, Monitor
 from detectors.recent import MEMORY
 from detectors.sequential import FEW, LEAST, LENIENT, MOST, ODDS, OVERSHOOT
 
-__all__ = [
-    "FEATURES",
-    "SCORES",
-    "STREAMS",
-    "Clustered",
-    "Cycle",
-    "Exchangeable",
-    "Null",
-    "Twins",
-    "length_rows",
-    "run_lengths",
-]
+__all__ = ["Twins", "length_rows", "run_lengths"]
 
 Floats = NDArray[np.float64]
 
-#: What is watched in these runs: what drift watches by default (distance, topics, two numeric features).
-FEATURES: Mapping[str, Feature] = {
-    "embedding": Feature(share=0.35, tails=1, warm_up=200),
-    "topics": Feature(share=0.35, tails=1, warm_up=200, scores=8, fractions=(0.1, 0.25)),
-    "characters": Feature(share=0.15, tails=2, warm_up=200),
-    "words": Feature(share=0.15, tails=2, warm_up=200),
-}
-SCORES = sum(feature.scores for feature in FEATURES.values())
 _RAISED = np.array(ODDS)[None, :, None]
 _COMPRESS = 64
 LONGEST = 12.0
@@ -119,77 +100,6 @@ class Twins:
         self._counts = {slot: counts[chosen] for slot, counts in self._counts.items()}
 
 
-class Null(abc.ABC):
-    """A stream without a change, for many runs at once."""
-
-    @abc.abstractmethod
-    def event(self, number: int) -> tuple[float, str]:
-        """Return an event's time and conversation; the same in every run."""
-
-    @abc.abstractmethod
-    def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Return its scores in these runs, (len(runs), SCORES); called once an event, in order."""
-
-
-class Exchangeable(Null):
-    """Independent values; ranks make their distribution irrelevant."""
-
-    def event(self, number: int) -> tuple[float, str]:
-        """One a second."""
-        return float(number), ""
-
-    def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Gaussian."""
-        del number
-        return rng.standard_normal((len(runs), SCORES))
-
-
-class Clustered(Exchangeable):
-    """Conversations of five messages, twenty at a time, whose scores share 80 % of their variance."""
-
-    messages, open_at_once, shared = 5, 20, 0.8
-
-    def __init__(self, seed: int, runs: int) -> None:
-        self._rng = np.random.default_rng([seed, 1])
-        self._open = [(number, self.messages) for number in range(self.open_at_once)]
-        self._effects = {number: self._rng.standard_normal((runs, SCORES)) for number, _ in self._open}
-        self._runs, self._next, self._now = runs, self.open_at_once, 0
-
-    def event(self, number: int) -> tuple[float, str]:
-        """Choose an open conversation; one that ends makes room for a new one."""
-        place = int(self._rng.integers(self.open_at_once))
-        self._now, left = self._open[place]
-        self._open[place] = (self._now, left - 1)
-        if left == 1:
-            self._open[place] = (self._next, self.messages)
-            self._effects[self._next] = self._rng.standard_normal((self._runs, SCORES))
-            self._next += 1
-        return float(number), str(self._now)
-
-    def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Add the conversation's share to the message's own."""
-        own = super().scores(rng, number, runs)
-        mixed: Floats = math.sqrt(self.shared) * self._effects[self._now][runs] + math.sqrt(1 - self.shared) * own
-        if all(self._now != conversation for conversation, _ in self._open):
-            del self._effects[self._now]
-        return mixed
-
-
-class Cycle(Exchangeable):
-    """A daily cycle: every mean swings by one standard deviation up and down, over so many events a day."""
-
-    def __init__(self, events_a_day: int, swing: float = 1.0) -> None:
-        self._events_a_day, self._swing = events_a_day, swing
-
-    def event(self, number: int) -> tuple[float, str]:
-        """Evenly over the day."""
-        return number * DAY_SECONDS / self._events_a_day, ""
-
-    def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Shift by the time of the day."""
-        return super().scores(rng, number, runs) + self._swing * math.sin(2 * math.pi * number / self._events_a_day)
-
-
 def run_lengths(
     stream: Null,
     budget: Budget,
@@ -217,9 +127,9 @@ def run_lengths(
     times: list[float] = []
     begun = 0
     for number in itertools.count():
-        time, conversation = stream.event(number)
+        time, principal, conversation = stream.event(number)
         scores = stream.scores(rng, number, alive)
-        looked_at = conversations.new(conversation, number)
+        looked_at = conversations.looks_at(principal, conversation)
         if len(first) < reference:
             if looked_at:
                 first.append(scores)
@@ -241,19 +151,6 @@ def run_lengths(
         if not going.any() or number - begun >= LONGEST * budget.limit:
             break
     return lengths
-
-
-#: By name: the stream, for a seed and so many runs, and whether values are ranked by time of the day and conversations once.
-STREAMS: Mapping[str, tuple[Callable[[int, int], Null], bool, int]] = {
-    "exchangeable, daily_cycle off": (lambda _seed, _runs: Exchangeable(), False, 512),
-    "exchangeable": (lambda _seed, _runs: Exchangeable(), True, 512),
-    "conversations of five, daily_cycle off": (Clustered, False, 512),
-    "conversations of five": (Clustered, True, 512),
-    "conversations of five, each message counted": (Clustered, False, 0),
-    "daily cycle, 10,000 events a day": (lambda _seed, _runs: Cycle(10_000), True, 512),
-    "daily cycle, 1,000 events a day": (lambda _seed, _runs: Cycle(1_000), True, 512),
-    "daily cycle, 10,000 events a day, daily_cycle off": (lambda _seed, _runs: Cycle(10_000), False, 512),
-}
 
 
 def length_rows(limit: int, runs: int, seed: int) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from river import drift as river_drift
 from detectors.base import Observation
 from detectors.registry import create_stream
 
-__all__ = ["CHANGES", "compare", "domain_vectors"]
+__all__ = ["AFTER", "BEFORE", "CHANGES", "compare", "delay_row", "domain_vectors", "rare_row"]
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -198,12 +198,12 @@ def compare(vectors: Mapping[str, Vectors], limit: int, runs: int, seed: int) ->
     rng = np.random.default_rng([seed, 0])
     nulls = [_stream(rng, vectors, None, 2 * limit) for _ in range(runs)]
     alarms: dict[str, Alarms] = {"drift": drift_alarm(limit, f"{seed}-")}
-    rows: list[Row] = [_rare("drift", [alarms["drift"](null) for null in nulls], 2 * limit)]
+    rows: list[Row] = [rare_row("no change: drift", [alarms["drift"](null) for null in nulls], 2 * limit)]
     for window in (25, 50):
         name = f"MMD, window of {window}"
         cut = _threshold([mmd(null, window) for null in nulls], limit)
         alarms[name] = partial(_mmd_first, window=window, cut=cut)
-        rows.append(_rare(name, [alarms[name](null) for null in nulls], 2 * limit))
+        rows.append(rare_row(f"no change: {name}", [alarms[name](null) for null in nulls], 2 * limit))
     series = [distances(null) for null in nulls]
     for name, (make, _, _) in _RIVER.items():
         value, every = _river_value(name, series, limit)
@@ -212,17 +212,21 @@ def compare(vectors: Mapping[str, Vectors], limit: int, runs: int, seed: int) ->
     for number, change in enumerate(CHANGES, start=1):
         rng = np.random.default_rng([seed, number])
         streams = [_stream(rng, vectors, change, BEFORE + AFTER) for _ in range(runs)]
-        rows += [_row(f"{change}: {name}", [first(stream) for stream in streams]) for name, first in alarms.items()]
+        rows += [
+            delay_row(f"{change}: {name}", [first(stream) for stream in streams]) for name, first in alarms.items()
+        ]
     return rows
 
 
-def _rare(name: str, lengths: Sequence[int | None], longest: int) -> Row:
+def rare_row(data: str, lengths: Sequence[int | None], longest: int) -> Row:
+    """Return a row of streams without a change: events watched for an alarm, from the event of each alarm; None is none in ``longest``."""
     watched = sum(longest if length is None else length for length in lengths)
     every = watched / max(1, sum(length is not None for length in lengths))
-    return {"detector": "drift", "data": f"no change: {name}", "run_length": every, "runs": len(lengths)}
+    return {"detector": "drift", "data": data, "run_length": every, "runs": len(lengths)}
 
 
-def _row(data: str, lengths: Sequence[int | None]) -> Row:
+def delay_row(data: str, lengths: Sequence[int | None]) -> Row:
+    """Return a row of streams that change after `BEFORE` events, from the event of each alarm; None is none in `AFTER` more."""
     early = sum(length is not None and length <= BEFORE for length in lengths)
     delays = [AFTER if length is None else length - BEFORE for length in lengths if length is None or length > BEFORE]
     return {

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.evaluate.budget import FEATURES as WATCHED
-from detectors.evaluate.budget import SCORES, Exchangeable, Twins
+from detectors.evaluate.budget import Twins
+from detectors.evaluate.nulls import FEATURES as WATCHED
+from detectors.evaluate.nulls import SCORES, Exchangeable
 from detectors.monitor import Budget
 from detectors.patience import e_d_bh
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.embedding import Embedder, pack
-from detectors.evaluate.budget import Clustered, Exchangeable, run_lengths
+from detectors.evaluate.budget import run_lengths
+from detectors.evaluate.nulls import Clustered, Exchangeable
 from detectors.monitor import Budget
 from detectors.registry import create_stream
 from detectors.train.data import clinc_domains

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from detectors.errors import DataError
 from detectors.evaluate.budget import length_rows
 from detectors.evaluate.changes import compare, domain_vectors
+from detectors.evaluate.clients import clients
 from detectors.evaluate.disguised import disguised
 from detectors.evaluate.own import bias, identification
 from detectors.evaluate.patience import patience
@@ -70,6 +71,11 @@ STUDIES: dict[str, Study] = {
         "drift",
         "three changes of topics, beside windowed MMD and river's detectors",
         lambda root, runs, seed: compare(domain_vectors(root), LIMIT, runs, seed),
+    ),
+    "clients": Study(
+        "drift",
+        "false alarms and delays on real texts, by the conversation ids that clients send",
+        lambda root, runs, seed: clients(root, LIMIT, runs, seed),
     ),
     "languages": Study(
         "language", "sentences of 62 languages, by the length that is read", lambda *_: identification()

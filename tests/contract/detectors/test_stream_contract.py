@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -149,6 +150,30 @@ def test_a_state_of_another_detector_or_configuration_is_refused(name):
         create_stream(other, FAST).restore(state)
     with pytest.raises(StateMismatch, match="another configuration"):
         create_stream(name, FAST | {"seed": 1}).restore(state)
+
+
+def test_a_state_of_an_earlier_version_is_refused(name, monkeypatch):
+    detector = create_stream(name, FAST)
+    monkeypatch.setattr(type(detector), "version", "0")
+    state = detector.snapshot()
+    monkeypatch.undo()
+    with pytest.raises(StateMismatch, match=rf"a snapshot of {name} 0, expected {name} \d+: rebuild the state"):
+        detector.restore(state)
+
+
+def test_state_is_bounded_whatever_keys_and_conversations_are_sent(name):
+    detector = create_stream(name, FAST)
+    sizes = []
+    for seed in range(3):
+        for bucket in observations(1500, seed=seed):
+            sent = [
+                msgspec.structs.replace(event, principal=f"k{event.id}", conversation=f"c{event.id}")
+                for event in bucket
+            ]
+            detector.update_many(sent)
+        sizes.append(len(detector.snapshot()))
+    assert sizes[-1] < sizes[0] * 1.25 + 2_000
+    assert sizes[-1] < 64_000
 
 
 def test_state_is_bounded(name):

@@ -31,11 +31,11 @@ def traffic(count=900, seed=3):
         if odd > 0.97:
             features = {"words": float("nan"), "prompt_tokens": 7.0}
         version = "m2" if number % 97 == 5 or number > 780 else "m1"
-        conversation = f"c{number // 4}" if number % 3 == 0 else ""
+        conversation = (f"c{number // 4}", "always", "")[number % 3]
         events.append(
             Observation(
                 id=f"e{number}", time=1_000.0 + 37.0 * number, features=features, embedding=data,
-                embedding_version=version, conversation=conversation,
+                embedding_version=version, conversation=conversation, principal=f"k{number % 3}",
             )
         )  # fmt: skip
     return events

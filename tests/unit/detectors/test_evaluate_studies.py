@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from detectors.errors import DataError
-from detectors.evaluate.budget import STREAMS, length_rows
+from detectors.evaluate.budget import length_rows
 from detectors.evaluate.changes import _RIVER, _every, _river_first, _river_value
+from detectors.evaluate.clients import CLIENTS, Text, Trial, first_alarm
+from detectors.evaluate.nulls import STREAMS
 from detectors.evaluate.studies import STUDIES, study
 from detectors.registry import STREAM, TEXT
 
@@ -48,6 +50,21 @@ def test_run_lengths_have_a_row_a_stream_with_its_error():
     rows = length_rows(20, 4, 0)
     assert len(rows) == len(STREAMS)
     assert all(row["run_length"] > 0 and row["standard_error"] >= 0 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["single texts, one id on all", "conversations of five, a key and an id each"])
+def test_clients_of_every_kind_are_watched_from_when_the_detector_is_ready(name):
+    rng = np.random.default_rng(0)
+    groups = []
+    for _ in range(40):
+        vectors = 4.0 * rng.normal(size=96) + rng.normal(size=(6, 96))
+        texts = (vectors / np.linalg.norm(vectors, axis=1)[:, None]).astype("<f2")
+        groups.append([Text(text.tobytes(), {"characters": float(rng.integers(9, 99))}) for text in texts])
+    told = first_alarm(groups, CLIENTS[name], Trial(1000, 500, change=100), [0, 0])
+    assert told == first_alarm(groups, CLIENTS[name], Trial(1000, 500, change=100), [0, 0])
+    assert told is not None
+    assert 100 < told < 300
+    assert first_alarm(groups, CLIENTS[name], Trial(1000, 200), [0, 0]) is None
 
 
 def test_an_unknown_study_names_the_known_ones():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from detectors.base import Observation
-from detectors.conversations import Conversations
-from detectors.evaluate.budget import FEATURES, SCORES, Clustered, Exchangeable, Twins, run_lengths
+from detectors.evaluate.budget import Twins, run_lengths
+from detectors.evaluate.nulls import FEATURES, SCORES, Clustered, Exchangeable, OneId, key_each
 from detectors.monitor import Budget, Monitor
 from detectors.recent import MEMORY
 from detectors.sequential import ODDS, OVERSHOOT, Moment, Regions, tie_break
@@ -35,6 +35,17 @@ def test_the_budget_is_kept_and_not_wasted():
     lengths = run_lengths(Exchangeable(), Budget(limit=LIMIT), runs=200, seed=0)
     print(f"mean run length {lengths.mean() / LIMIT:.2f} N of 200 runs, seed 0")
     assert 0.8 * LIMIT <= lengths.mean() <= 1.5 * LIMIT
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [Clustered(0, 100, client=key_each), OneId(keys=1), OneId(keys=5)],
+    ids=["conversations of five, a key each", "one id on all events", "one id on all events of one key in five"],
+)
+def test_what_is_suppressed_for_a_key_and_what_is_not_spends_no_budget(stream):
+    lengths = run_lengths(stream, Budget(limit=LIMIT, daily=False), runs=100, seed=0)
+    print(f"mean run length {lengths.mean() / LIMIT:.2f} N of 100 runs, seed 0")
+    assert lengths.mean() >= 0.8 * LIMIT
 
 
 def test_conversations_do_not_spend_the_budget_and_would_if_each_message_counted():
@@ -147,16 +158,6 @@ def test_a_missing_value_bets_nothing_and_its_event_counts():
     assert made.statistic == pytest.approx(5.0)
     made.wait(1.0)
     assert made.statistic == pytest.approx(6.0)
-
-
-def test_a_conversation_is_looked_at_once_in_so_many_events():
-    seen = Conversations(10)
-    assert [seen.new("a", event) for event in (0, 1, 9, 10, 11)] == [True, False, False, True, False]
-    assert seen.new("", 12)
-    assert all(Conversations(0).new("a", event) for event in range(3))
-    for event in range(20, 5000):
-        seen.new(str(event), event)
-    assert len(seen.snapshot().looked_at) <= 10
 
 
 def test_ties_are_broken_by_seed_and_event_alone():

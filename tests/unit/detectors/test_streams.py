@@ -172,3 +172,38 @@ def test_messages_of_one_conversation_are_one_observation():
     first_alarm(detector, prompts(rng, [0, 1], 100, "a"))
     same = [msgspec.structs.replace(event, conversation="c") for event in prompts(rng, [7], 60, "b")]
     assert first_alarm(detector, same) == (None, None)
+
+
+@pytest.mark.parametrize("others", [0, 2], ids=lambda count: f"{count} other keys")
+def test_a_key_that_sends_one_id_on_all_events_is_watched(others):
+    rng = np.random.default_rng(11)
+    detector = create_stream("drift", FAST)
+
+    def sent(topics, count, tag):
+        keys = [f"k{number % (others + 1)}" for number in range(count)]
+        events = zip(prompts(rng, topics, count, tag), keys, range(count), strict=True)
+        return [
+            msgspec.structs.replace(
+                event, principal=key, conversation="always" if key == "k0" else f"{tag}{number // 15}"
+            )
+            for event, key, number in events
+        ]
+
+    assert first_alarm(detector, sent([0, 1, 2], 300, "a")) == (None, None)
+    delay, _ = first_alarm(detector, sent([7], 90, "b"))
+    assert delay is not None
+    assert delay <= 40
+
+
+def test_slow_answers_to_a_key_that_sends_one_id_are_told():
+    rng = np.random.default_rng(12)
+    detector = create_stream("anomaly", FAST)
+    usual, slow = (
+        [msgspec.structs.replace(event, principal="k", conversation="always") for event in events]
+        for events in (answers(rng, 300, "a"), answers(rng, 90, "b", latency=5.0))
+    )
+    assert first_alarm(detector, usual) == (None, None)
+    delay, finding = first_alarm(detector, slow)
+    assert delay is not None
+    assert delay <= 40
+    assert finding.feature == "latency_seconds"
