@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from rich.progress import (
 
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
 from weir.client import effective_kafka
+from weir.demo.backlog import BacklogView, follow_backlog, score_position
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
 from weir.demo.traffic import Answer, Traffic
 from weir.demo.watch import Seen
@@ -69,7 +71,10 @@ async def run_demo(loaded: Loaded, console: Console) -> Outcome:
     traffic = Traffic(base_url, settings.model.name, keys)
     seen = Seen(tenant=tenant, started=time.monotonic())
     with _progress(console) as progress:
-        followers = _follow(loaded, seen, progress.console)
+        line = partial(_print_line, progress.console, seen)
+        backlog = BacklogView(progress, line)
+        watching = follow_backlog(partial(score_position, effective_kafka(settings)), backlog.show)
+        followers = [*_follow(loaded, seen, line), asyncio.create_task(watching)]
         try:
             seen.started = time.monotonic()
             await _phases(traffic, progress)
@@ -78,6 +83,7 @@ async def run_demo(loaded: Loaded, console: Console) -> Outcome:
             for follower in followers:
                 follower.cancel()
             await asyncio.gather(*followers, return_exceptions=True)
+            backlog.hide()
             await traffic.close()
     answered = sum(answer.status == 200 for answer in traffic.answers)
     if not answered:
@@ -127,7 +133,11 @@ async def _until_seen(seen: Seen, traffic: Traffic, progress: Progress) -> None:
     progress.update(task, visible=False)
 
 
-def _follow(loaded: Loaded, seen: Seen, console: Console) -> list[asyncio.Task[None]]:
+def _print_line(console: Console, seen: Seen, text: str) -> None:
+    console.print(f"[dim]{time.monotonic() - seen.started:6.1f} s[/]  {text}", highlight=False)
+
+
+def _follow(loaded: Loaded, seen: Seen, line: Callable[[str], None]) -> list[asyncio.Task[None]]:
     """Follow verdicts, alerts and retraining events from now on, and print what is news."""
     kafka = effective_kafka(loaded.settings)
 
@@ -136,7 +146,7 @@ def _follow(loaded: Loaded, seen: Seen, console: Console) -> list[asyncio.Task[N
         async with aclosing(tail.records()) as records:
             async for record in records:
                 if text := _line(seen, record):
-                    console.print(f"[dim]{time.monotonic() - seen.started:6.1f} s[/]  {text}", highlight=False)
+                    line(text)
 
     names = kafka.names
     return [asyncio.create_task(follow(topic)) for topic in (names.verdicts, names.alerts, names.retraining)]
