@@ -19,12 +19,12 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from serving.api.answers import Answer
 from serving.api.errors import ApiError, unavailable
 from serving.errors import CaptureError
-from serving.generation import Backend, Piece, Refusal, ReplicaLost
+from serving.generation import Backend, Piece, Refusal, ReplicaLost, counted
 from serving.http import Reply
 from serving.instruments import Instruments, Outcome
 from serving.records import Asked, EndStatus, request_attributes, request_record, response_record
 from stream.telemetry import traceparent_of, tracestate_of
-from stream.wire import OWN_TENANT, ErrorInfo, RequestRecord, ResponseRecord, semconv
+from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, RequestRecord, ResponseRecord, semconv
 
 __all__ = ["Capture", "Exchange", "Wiring"]
 
@@ -150,9 +150,9 @@ class Exchange:
                     if isinstance(item, Refusal):
                         await self._refused(item)
                     else:
-                        self._take(item)
+                        piece = self._take(item)
                         if streaming:
-                            await self._send_piece(reply, item)
+                            await self._send_piece(reply, piece)
         except ReplicaLost as lost:
             await self._aborted(lost.kind)
         if self._last.finish_reason is None:
@@ -163,12 +163,20 @@ class Exchange:
         else:
             await reply.json(self._whole())
 
-    def _take(self, piece: Piece) -> None:
+    def _take(self, item: Piece) -> Piece:
+        piece = counted(item)
+        if piece is not item and piece.finish_reason is not None:
+            _LOG.warning(
+                "request %s: the engine's token counts are not all from 0 to %d; the others are taken as 0",
+                self._asked.caller.request_id,
+                MAX_COUNT,
+            )
         if self._first_token is None:
             self._first_token = time.perf_counter() - self._started
         if piece.text:
             self._texts.append(piece.text)
         self._last = piece
+        return piece
 
     async def _send_piece(self, reply: Reply, piece: Piece) -> None:
         answer = self._answer

@@ -6,8 +6,9 @@ from typing import Protocol
 import msgspec
 
 from serving.engine.protocol import EngineStats, FinishReason
+from stream.wire import MAX_COUNT
 
-__all__ = ["Backend", "Generation", "ModelInfo", "Piece", "Refusal", "ReplicaLost"]
+__all__ = ["Backend", "Generation", "ModelInfo", "Piece", "Refusal", "ReplicaLost", "counted"]
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,18 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+def counted(piece: Piece) -> Piece:
+    """Return `piece` with 0 for a token count that no record can contain, whatever an engine, or the server behind it, counts."""
+    counts = {"prompt_tokens": piece.prompt_tokens, "completion_tokens": piece.completion_tokens}
+    if all(_is_count(number) for number in counts.values()):
+        return piece
+    return msgspec.structs.replace(piece, **{name: n if _is_count(n) else 0 for name, n in counts.items()})
+
+
+def _is_count(number: object) -> bool:
+    return type(number) is int and 0 <= number <= MAX_COUNT
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

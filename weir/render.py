@@ -149,7 +149,10 @@ def _coverage(coverage: CoverageStatus) -> list[RenderableType]:
     if coverage.gap_records:
         line.append(f"; {coverage.gap_records} records in gaps", style="yellow")
     if skipped := sum(coverage.skipped.values()):
-        line.append(f"; {skipped} records could not be read (see the dead letters)", style="yellow")
+        line.append(
+            f"; {skipped} records could not be read or stored (see the dead letters and the ledger's log)",
+            style="yellow",
+        )
     splits = (("detector", coverage.by_detector), ("tenant", coverage.by_tenant), ("model", coverage.by_model))
     return [line, *(_pairs(what, counts) for what, counts in splits if counts)]
 

@@ -33,11 +33,11 @@ _SETTLE_SECONDS = 1.0
 _BODY_SECONDS = 30.0
 #: Bodies that are read at once, so that memory has a bound.
 _MOST_BODIES = 8
-#: Refusals that an answer names one by one; their number is told whole.
+#: Refusals, and warnings, that an answer names one by one.
 _NAMED = 20
 
 
-class _Refused(msgspec.Struct, frozen=True):
+class _Remark(msgspec.Struct, frozen=True):
     index: int
     message: str
 
@@ -47,7 +47,8 @@ class _Tally(msgspec.Struct):
 
     accepted: int = 0
     repeated: int = 0
-    refused: list[_Refused] = []
+    refused: list[_Remark] = []
+    warnings: list[_Remark] = []
 
 
 class Intake:
@@ -122,6 +123,10 @@ class Intake:
         with self._place():
             body = await self._body(receive, headers)
             tally = await self._take(name, _items(read, headers, body, principal))
+        if tally.warnings:
+            _LOG.warning(
+                "%d values of %s logs are left out, the first: %s", len(tally.warnings), name, tally.warnings[0].message
+            )
         status = 422 if tally.refused else 200
         await reply.json(_summary(tally), status)
 
@@ -169,9 +174,10 @@ class Intake:
         async with self._turn:
             for index, read in enumerate(items):
                 try:
-                    fresh = await self._desk.take(_read(read))
+                    told, left_out = _read(read)
+                    fresh = await self._desk.take(told)
                 except Unreadable as error:
-                    tally.refused.append(_Refused(index, str(error)))
+                    tally.refused.append(_Remark(index, str(error)))
                     self._items.labels(name, "refused").inc()
                 except (CaptureError, HeldFull, sqlite3.OperationalError) as full:
                     raise unavailable(
@@ -180,6 +186,7 @@ class Intake:
                 else:
                     tally.accepted += fresh
                     tally.repeated += not fresh
+                    tally.warnings += [_Remark(index, message) for message in left_out]
                     self._items.labels(name, "accepted" if fresh else "repeated").inc()
         return tally
 
@@ -199,8 +206,8 @@ def _items(
         raise invalid("The body cannot be read: it is nested too deep.", code="unreadable") from None
 
 
-def _read(item: Callable[[], Told]) -> Told:
-    """Read an item; whatever its values do to the reader, it is that item which cannot be read, and its neighbours are taken."""
+def _read(item: Callable[[], Told]) -> tuple[Told, list[str]]:
+    """Return an item and what is left out of it; raises Unreadable, whatever its values do to the reader: its neighbours are taken."""
     try:
         return checked(item())
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -232,9 +239,11 @@ def _bearer(authorization: str) -> str:
 
 def _summary(tally: _Tally) -> Mapping[str, Any]:
     summary: dict[str, Any] = {"object": "intake", "accepted": tally.accepted, "repeated": tally.repeated}
+    if tally.warnings:
+        summary["warnings"] = tally.warnings[:_NAMED]
     if not tally.refused:
         return summary
-    named = [{"index": one.index, "message": one.message} for one in tally.refused[:_NAMED]]
+    named = tally.refused[:_NAMED]
     first = tally.refused[0]
     error = ApiError(
         422,

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from serving.capture.recorder import Recorder
 from serving.errors import CaptureError
 from serving.intake.errors import HeldFull
-from serving.intake.exchange import Owed, Told, records_of
+from serving.intake.exchange import LATEST_SECONDS, Owed, Told, records_of
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import RequestRecord, semconv
 
@@ -33,8 +33,6 @@ CREATE TABLE IF NOT EXISTS held (identity TEXT, half TEXT, told BLOB NOT NULL, a
 CREATE INDEX IF NOT EXISTS held_at ON held (at);
 CREATE INDEX IF NOT EXISTS done_at ON done (at);
 """
-#: The year 2096: OTLP holds a span's nanoseconds in 64 bits, and one that does not fit costs its whole batch.
-_LATEST_SECONDS = 4e9
 _TOLD = msgspec.json.Decoder(Told)
 
 
@@ -203,4 +201,4 @@ class Desk:
 
 def _nanoseconds(at: float) -> int | None:
     """Return a span's time, exact to the microsecond; None where nobody said when, or said what no clock of ours shows."""
-    return round(at * 1_000_000) * 1_000 if 0 < at < _LATEST_SECONDS else None
+    return round(at * 1_000_000) * 1_000 if 0 < at < LATEST_SECONDS else None

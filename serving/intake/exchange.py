@@ -8,9 +8,19 @@ import msgspec
 
 from serving.intake.errors import Unreadable
 from serving.records import context_of
-from stream.wire import ErrorInfo, Message, RequestRecord, ResponseRecord, Usage
+from stream.wire import (
+    MAX_COUNT,
+    MAX_INT64,
+    MIN_INT64,
+    ErrorInfo,
+    Message,
+    RequestRecord,
+    ResponseRecord,
+    Usage,
+)
 
 __all__ = [
+    "LATEST_SECONDS",
     "Answered",
     "Asked",
     "Owed",
@@ -18,6 +28,7 @@ __all__ = [
     "Told",
     "checked",
     "identity_of",
+    "moment",
     "parameters_of",
     "records_of",
     "request_id_of",
@@ -28,6 +39,10 @@ _PARAMETERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "s
 _ID_BYTES = 16
 #: As at the gateway; every segment of the spool repeats the names of a request until its end.
 _NAME_CHARACTERS = 256
+#: Digits of a number that a message repeats.
+_DIGITS = 24
+#: The year 2096: OTLP holds a span's nanoseconds in 64 bits, and one that does not fit costs its whole batch.
+LATEST_SECONDS = 4e9
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +101,51 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return max(0.0, self.answered.at - self.asked.at)
 
 
-def checked(told: Told) -> Told:
-    """Return `told`; raises Unreadable if a value is beyond its bound."""
-    for half in filter(None, (told.asked, told.answered)):
+def checked(told: Told) -> tuple[Told, list[str]]:
+    """Return `told` without the numbers that a record cannot contain, and a message for each.
+
+    A number says little and a text much, so one that is out of its range costs the exchange nothing else.
+
+    Raises
+    ------
+    Unreadable
+        A name is longer than 256 characters.
+    """
+    asked, answered, left_out = told.asked, told.answered, list[str]()
+    _check_names(asked, answered)
+    if asked is not None:
+        asked = msgspec.structs.replace(asked, parameters=_kept(asked.parameters, MIN_INT64, MAX_INT64, left_out))
+    if answered is not None:
+        usage = Usage(**_kept(msgspec.structs.asdict(answered.usage), 0, MAX_COUNT, left_out))
+        answered = msgspec.structs.replace(answered, usage=usage)
+    return msgspec.structs.replace(told, asked=asked, answered=answered), left_out
+
+
+def _check_names(*halves: Asked | Answered | None) -> None:
+    for half in halves:
         for field in ("model", "model_version"):
             size = len(getattr(half, field, ""))
             if size > _NAME_CHARACTERS:
                 raise Unreadable(f"{field} has {size} characters; at most {_NAME_CHARACTERS} are taken")
-    return told
+
+
+def _kept(values: dict[str, Any], least: int, most: int, left_out: list[str]) -> dict[str, Any]:
+    """Return `values` without the integers that are out of range; add a message for each to `left_out`."""
+    strange = [name for name, value in values.items() if isinstance(value, int) and not least <= value <= most]
+    left_out += [
+        f"{name} is {_shown(values[name])}; from {least} to {most} is taken, so it is left out" for name in strange
+    ]
+    return {name: value for name, value in values.items() if name not in strange}
+
+
+def _shown(number: int) -> str:
+    digits = len(str(abs(number)))
+    return str(number) if digits <= _DIGITS else f"a number of {digits} digits"
+
+
+def moment(seconds: float) -> float:
+    """Return a time that a clock may show, else 0.0, as if nobody had said when."""
+    return float(seconds) if 0 < seconds < LATEST_SECONDS else 0.0
 
 
 #: The end of what no answer was told of: KServe's logger tells of none that is not 200.

@@ -16,7 +16,7 @@ import msgspec
 from serving.auth import Principal
 from serving.intake.bodies import answered_of, asked_of, document
 from serving.intake.errors import Unreadable
-from serving.intake.exchange import Sender, Told, identity_of
+from serving.intake.exchange import Sender, Told, identity_of, moment
 from stream.wire import parse_time
 
 __all__ = ["REQUEST_TYPE", "RESPONSE_TYPE", "events_of", "told_by_kserve"]
@@ -120,6 +120,6 @@ def _version(attributes: Mapping[str, str]) -> str:
 
 def _time(attributes: Mapping[str, str]) -> float:
     try:
-        return parse_time(attributes.get("time", ""))
+        return moment(parse_time(attributes.get("time", "")))
     except (ValueError, OverflowError):
         return 0.0

@@ -3,6 +3,7 @@
 Specification: https://docs.litellm.ai/docs/proxy/logging_spec; shapes of version 1.110.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 from serving.auth import Principal
 from serving.intake.bodies import answer_of, document, messages_of
 from serving.intake.errors import Unreadable
-from serving.intake.exchange import Answered, Asked, Sender, Told, identity_of, parameters_of
+from serving.intake.exchange import Answered, Asked, Sender, Told, identity_of, moment, parameters_of
 from stream.wire import ErrorInfo, Usage
 
 __all__ = ["payloads", "told_by_litellm"]
@@ -124,7 +125,8 @@ def _error(payload: Payload) -> ErrorInfo:
     """Return why it failed: a class and a status; LiteLLM's message may quote the prompt."""
     told = _table(payload.get("error_information"))
     code = str(told.get("error_code") or "")
-    return ErrorInfo(kind=_word(told.get("error_class")) or "unknown", status=int(code) if code.isdigit() else 500)
+    status = int(code) if re.fullmatch("[1-9][0-9]{2}", code) else 500
+    return ErrorInfo(kind=_word(told.get("error_class")) or "unknown", status=status)
 
 
 def _table(value: Any) -> Payload:
@@ -140,4 +142,4 @@ def _number(value: Any) -> int:
 
 
 def _seconds(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and value > 0 else 0.0
+    return moment(value) if isinstance(value, int | float) else 0.0

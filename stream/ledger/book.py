@@ -12,7 +12,7 @@ from stream.ledger.files import LedgerFiles
 from stream.ledger.gaps import gaps_of
 from stream.ledger.hearing import hearing_of, unanswered_of
 from stream.ledger.observe import Observation, log_time, observe, read_to
-from stream.ledger.records import LogRecord, TopicPartitionKey, next_offsets
+from stream.ledger.records import LogRecord, TopicPartitionKey, Unstored, next_offsets
 from stream.ledger.reviews import TurnedAway, turned_away
 from stream.ledger.shard import Shard
 from stream.ledger.silences import silence_id
@@ -43,14 +43,25 @@ class Book:
         Topic names, and P of design.md.
     retention_seconds
         Rows older than the newest by more are dropped.
+    unstored
+        Called once for each record that cannot be stored.
     """
 
-    def __init__(self, files: LedgerFiles, names: TopicNames, partitions: int, retention_seconds: float) -> None:
+    def __init__(
+        self,
+        files: LedgerFiles,
+        names: TopicNames,
+        partitions: int,
+        retention_seconds: float,
+        *,
+        unstored: Unstored = lambda: None,
+    ) -> None:
         files.directory.mkdir(parents=True, exist_ok=True)
         self._decided = {names.findings, names.alerts, names.retraining}
-        self.decisions = Decisions(files.decisions, retention_seconds=retention_seconds)
+        self.decisions = Decisions(files.decisions, retention_seconds=retention_seconds, unstored=unstored)
         self.shards = {
-            index: Shard(files.shard(index), retention_seconds=retention_seconds) for index in range(partitions)
+            index: Shard(files.shard(index), retention_seconds=retention_seconds, unstored=unstored)
+            for index in range(partitions)
         }
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ class Coverage(msgspec.Struct, kw_only=True):
     feedback
         Judgements of users and reviewers.
     skipped
-        {topic: records that could not be read}.
+        {topic: records that could not be read or stored}.
     """
 
     requests: int = 0
@@ -145,7 +145,7 @@ def _add_counts(coverage: Coverage, database: sqlite3.Connection) -> None:
     for requests, ends in database.execute("SELECT sum(requests), sum(ends) FROM requests"):
         coverage.requests += requests or 0
         coverage.ends += ends or 0
-    coverage.gaps += _one(database, "SELECT ifnull(sum(count), 0) FROM gaps")
+    coverage.gaps += _one(database, "SELECT CAST(total(count) AS INTEGER) FROM gaps")
     coverage.feedback += _one(database, "SELECT count(*) FROM feedback")
     for topic, records in database.execute("SELECT topic, sum(records) FROM skipped GROUP BY 1"):
         coverage.skipped[topic] = coverage.skipped.get(topic, 0) + records

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
+from stream.ledger.records import LogRecord, Unstored, read_new, start_progress, store, write_progress
 from stream.ledger.schema import open_decisions, transaction
 from stream.ledger.windows import expire_windows, keep_window
 from stream.runbook import DETECTOR_PREFIX, SILENCE
@@ -78,11 +78,20 @@ class Decisions:
         The SQLite file; ``:memory:`` keeps it in memory.
     retention_seconds
         Windows older than the newest by more are dropped.
+    unstored
+        Called once for each record that cannot be stored.
     """
 
-    def __init__(self, path: Path | str, *, retention_seconds: float = float("inf")) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        retention_seconds: float = float("inf"),
+        unstored: Unstored = lambda: None,
+    ) -> None:
         self.database = open_decisions(path)
         self._retention_seconds = retention_seconds
+        self._unstored = unstored
         self._handlers: dict[type, Callable[[Event, Any], None]] = {
             AlertRecord: lambda event, data: self._alert(data, event.traceparent),
             SilenceRecord: lambda _event, data: self._silence(data),
@@ -95,7 +104,10 @@ class Decisions:
         self.database.close()
 
     def apply(self, records: Sequence[LogRecord]) -> int:
-        """Take a batch in one transaction; return how many records were new and readable."""
+        """Take a batch in one transaction; return how many records were new, readable and storable."""
+        return store(self.database, records, self._apply, self._unstored)
+
+    def _apply(self, records: Sequence[LogRecord]) -> int:
         taken = 0
         with transaction(self.database):
             progress = start_progress(self.database)

@@ -32,7 +32,15 @@ class LedgerMetrics:
         self._requests = Gauge("weir_coverage_requests", "Accepted requests in the log", registry=registry)
         self._ends = Gauge("weir_coverage_ends", "Ends of accepted requests in the log", registry=registry)
         self._gaps = Gauge("weir_coverage_gap_records", "Records counted in gap records", registry=registry)
-        self._skipped = Gauge("weir_ledger_skipped_records", "Records that are no event", ["topic"], registry=registry)
+        self._skipped = Gauge(
+            "weir_ledger_skipped_records",
+            "Records of the log that are no event or cannot be stored",
+            ["topic"],
+            registry=registry,
+        )
+        self.unstored = Counter(
+            "weir_ledger_unstored_records", "Events that the ledger cannot store and skips", registry=registry
+        )
         self._oldest = Gauge(
             "weir_ledger_oldest_pending_seconds", "Log time since the oldest pending event", registry=registry
         )

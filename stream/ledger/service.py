@@ -121,7 +121,8 @@ class _Service:
 
     def _open(self) -> Book:
         retention = self._kafka.retention_hours * 3600
-        return Book(self._files, self._kafka.names, self._kafka.partitions, retention)
+        kafka, unstored = self._kafka, self._metrics.unstored.inc
+        return Book(self._files, kafka.names, kafka.partitions, retention, unstored=unstored)
 
     async def run_session(self, ended: Callable[[], bool]) -> None:
         """Read until `ended()`, trouble, or a wish to rebuild."""

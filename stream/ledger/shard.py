@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from stream.ledger.hearing import Hearing
-from stream.ledger.records import LogRecord, read_new, start_progress, write_progress
+from stream.ledger.records import LogRecord, Unstored, read_new, start_progress, store, write_progress
 from stream.ledger.schema import open_shard, transaction
 from stream.ledger.spools import ALERT_SHARE, CLEAR_SHARE
 from stream.wire import (
@@ -66,11 +66,20 @@ class Shard:
         The SQLite file; ``:memory:`` keeps it in memory.
     retention_seconds
         Rows older than the newest event by more are dropped, as they are in the log.
+    unstored
+        Called once for each record that cannot be stored.
     """
 
-    def __init__(self, path: Path | str, *, retention_seconds: float = float("inf")) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        retention_seconds: float = float("inf"),
+        unstored: Unstored = lambda: None,
+    ) -> None:
         self.database = open_shard(path)
         self._retention_seconds = retention_seconds
+        self._unstored = unstored
         self._hearing = Hearing(self.database)
         self._pairs: Counter[tuple[_PairKey, str]] = Counter()
         self._requests: Counter[tuple[tuple[int, str, str], str]] = Counter()
@@ -92,8 +101,11 @@ class Shard:
         self.database.close()
 
     def apply(self, records: Sequence[LogRecord]) -> int:
-        """Take a batch in one transaction, rows and offsets together; return how many records were new and readable."""
-        taken = 0
+        """Take a batch in one transaction, rows and offsets together; return how many records were new, readable and storable."""
+        return store(self.database, records, self._apply, self._unstored)
+
+    def _apply(self, records: Sequence[LogRecord]) -> int:
+        taken, newest = 0, self._newest
         try:
             with transaction(self.database):
                 progress = start_progress(self.database)
@@ -105,6 +117,9 @@ class Shard:
                 self._write_counts()
                 self._hearing.write()
                 write_progress(self.database, progress)
+        except BaseException:
+            self._newest = newest
+            raise
         finally:
             self._pairs.clear()
             self._requests.clear()

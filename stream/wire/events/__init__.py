@@ -6,7 +6,7 @@ past version decode for ever (tests/contract/wire). Times are seconds since the 
 """
 
 from stream.wire.events.alerts import AlertRecord, Feedback, LogRange, RetrainingRecord, SilenceRecord
-from stream.wire.events.base import EventData
+from stream.wire.events.base import MAX_COUNT, MAX_INT64, MIN_INT64, EventData
 from stream.wire.events.findings import (
     ExplanationRecord,
     FindingRecord,
@@ -23,6 +23,9 @@ __all__ = [
     "ABORTED",
     "ABORTED_TYPE",
     "EVENT_TYPES",
+    "MAX_COUNT",
+    "MAX_INT64",
+    "MIN_INT64",
     "AlertRecord",
     "Closed",
     "ErrorInfo",

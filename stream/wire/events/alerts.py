@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from stream.wire.events.base import EventData
+from stream.wire.events.base import Count, EventData, Seconds
 
 __all__ = ["AlertRecord", "Feedback", "LogRange", "RetrainingRecord", "SilenceRecord"]
 
@@ -13,8 +13,8 @@ class LogRange(EventData, frozen=True, kw_only=True):
     """Offsets of `topic` that a decision rests on, by partition: first inclusive, last exclusive."""
 
     topic: str
-    first: dict[str, int] = msgspec.field(name="from", default_factory=dict)
-    last: dict[str, int] = msgspec.field(name="to", default_factory=dict)
+    first: dict[str, Count] = msgspec.field(name="from", default_factory=dict)
+    last: dict[str, Count] = msgspec.field(name="to", default_factory=dict)
 
 
 class AlertRecord(EventData, frozen=True, kw_only=True):
@@ -33,18 +33,18 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
     tenant: str
     model: str
     side: str
-    opened_at: float
-    at: float
-    resolved_at: float | None = None
+    opened_at: Seconds
+    at: Seconds
+    resolved_at: Seconds | None = None
     summary: str = ""
     evidence: tuple[str, ...] = ()
-    evidence_total: int = 0
+    evidence_total: Count = 0
     trace_id: str = ""
     causation_ids: tuple[str, ...] = ()
-    revision: int = 0
-    windows: int = 0
-    events: int = 0
-    principals: dict[str, int] = {}
+    revision: Count = 0
+    windows: Count = 0
+    events: Count = 0
+    principals: dict[str, Count] = {}
     score: float = 0.0
     statistic: float = 0.0
     limit: float = 0.0
@@ -68,8 +68,8 @@ class SilenceRecord(EventData, frozen=True, kw_only=True):
     model: str
     side: str
     detector: str
-    at: float
-    until: float
+    at: Seconds
+    until: Seconds
     feature: str = ""
     reason: str = ""
     by: str = ""
@@ -85,7 +85,7 @@ class RetrainingRecord(EventData, frozen=True, kw_only=True):
     reason: str
     tenant: str
     model: str
-    at: float
+    at: Seconds
     alert_ids: tuple[str, ...] = ()
     data: LogRange | None = None
     gates: dict[str, bool] = {}
@@ -103,4 +103,4 @@ class Feedback(EventData, frozen=True, kw_only=True):
     label: str = ""
     detector: str = ""
     alert_id: str = ""
-    number: int = 0
+    number: Count = 0

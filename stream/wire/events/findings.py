@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from stream.wire.events.base import EventData
+from stream.wire.events.base import Count, EventData, Int64, Seconds
 
 __all__ = ["ExplanationRecord", "FindingRecord", "SentinelRecord", "Signal", "Span", "Verdict", "WordWeight"]
 
@@ -10,8 +10,8 @@ __all__ = ["ExplanationRecord", "FindingRecord", "SentinelRecord", "Signal", "Sp
 class Span(EventData, frozen=True, kw_only=True):
     """Where something was found: character offsets into the raw text, end exclusive; never the text itself."""
 
-    start: int
-    end: int
+    start: Count
+    end: Count
     type: str
     score: float = 1.0
 
@@ -38,8 +38,8 @@ class Verdict(EventData, frozen=True, kw_only=True):
 class WordWeight(EventData, frozen=True, kw_only=True):
     """What one word did to a score: character offsets into the raw text, end exclusive, and log-odds; never the word itself."""
 
-    start: int
-    end: int
+    start: Count
+    end: Count
     weight: float
 
 
@@ -62,7 +62,7 @@ class ExplanationRecord(EventData, frozen=True, kw_only=True):
     method: str
     base: float
     score: float
-    attributed: int
+    attributed: Count
     words: tuple[WordWeight, ...] = ()
 
 
@@ -79,7 +79,7 @@ class Signal(EventData, frozen=True, kw_only=True):
     tenant: str
     model: str
     side: str
-    time: float
+    time: Seconds
     principal: str = ""
     model_version: str = ""
     status: str = ""
@@ -100,16 +100,16 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
     side: str
     detector: str
     version: str
-    time: float
+    time: Seconds
     alarm: bool = True
     score: float = 1.0
-    bucket: int | None = None
-    bucket_seconds: float | None = None
+    bucket: Int64 | None = None
+    bucket_seconds: Seconds | None = None
     statistic: float = 0.0
     limit: float = 0.0
     feature: str = ""
-    events: int = 1
-    principals: dict[str, int] = {}
+    events: Count = 1
+    principals: dict[str, Count] = {}
     evidence: tuple[str, ...] = ()
     traces: tuple[str, ...] = ()
     details: dict[str, float] = {}
@@ -124,7 +124,7 @@ class SentinelRecord(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "weir.sentinel.v1"
 
     model: str
-    at: float
+    at: Seconds
     moved: bool
     statistic: float = 0.0
     limit: float = 0.0

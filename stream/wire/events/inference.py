@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from stream.wire.events.base import EventData
+from stream.wire.events.base import Count, EventData, Int64, Seconds
 
 __all__ = ["ABORTED", "ErrorInfo", "Message", "RequestRecord", "ResponseRecord", "Usage"]
 
@@ -17,8 +17,8 @@ class Message(EventData, frozen=True, kw_only=True):
 class Usage(EventData, frozen=True, kw_only=True):
     """Tokens, counted by the engine."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
 
     @property
     def total_tokens(self) -> int:
@@ -30,7 +30,7 @@ class ErrorInfo(EventData, frozen=True, kw_only=True):
     """Why a request ended without success: a class and a status, never text of the request."""
 
     kind: str
-    status: int = 500
+    status: Count = 500
 
 
 class RequestRecord(EventData, frozen=True, kw_only=True):
@@ -48,9 +48,9 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     stream: bool = False
     messages: tuple[Message, ...] = ()
     prompt: str = ""
-    parameters: dict[str, float | int | str | list[str] | None] = {}
+    parameters: dict[str, float | Int64 | str | list[str] | None] = {}
     owed: tuple[str, ...] = ()
-    number: int = 0
+    number: Count = 0
 
     def text(self) -> str:
         """Return what the model was given, as input detectors see it; spans are offsets into this string."""
@@ -85,8 +85,8 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     context: tuple[Message, ...] = ()
     finish_reason: str | None = None
     usage: Usage = Usage()
-    latency_seconds: float = 0.0
-    time_to_first_token_seconds: float | None = None
+    latency_seconds: Seconds = 0.0
+    time_to_first_token_seconds: Seconds | None = None
     error: ErrorInfo | None = None
     owed: tuple[str, ...] = ()
-    number: int = 0
+    number: Count = 0

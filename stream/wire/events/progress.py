@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from stream.wire.events.base import EventData
+from stream.wire.events.base import Count, EventData, Int64, Seconds
 
 __all__ = ["Closed", "GapRecord", "Tick"]
 
@@ -13,9 +13,9 @@ class GapRecord(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "weir.capture.gap.v1"
 
     source: str
-    first_number: int
-    last_number: int
-    count: int
+    first_number: Count
+    last_number: Count
+    count: Count
     reason: str
     request_ids: tuple[str, ...] = ()
 
@@ -31,10 +31,10 @@ class Tick(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "weir.tick.v1"
 
     stage: str = "capture"
-    partition: int = -1
-    sources: dict[str, float] = {}
+    partition: Int64 = -1
+    sources: dict[str, Seconds] = {}
     closed: tuple[str, ...] = ()
-    watermark: float | None = None
+    watermark: Seconds | None = None
     spool: float = 0.0
 
 
@@ -44,4 +44,4 @@ class Closed(EventData, frozen=True, kw_only=True):
     event_type: ClassVar[str] = "weir.closed.v1"
 
     source: str
-    time: float
+    time: Seconds

@@ -18,7 +18,7 @@ from stream.ledger.reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, Event, Feedback, LogRange, RetrainingRecord
+from stream.wire import AlertRecord, Event, Feedback, LogRange, RetrainingRecord, Usage
 from weir.broker.jars import apache_possible
 from weir.broker.local import start_broker
 from weir.client import Client
@@ -177,6 +177,35 @@ async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tm
         assert ledger.reader.request("r9").gap.reason == "full"
         assert ledger.reader.request("r2").alerts == ()
         assert ledger.reader.request("r0") is None
+
+
+async def test_records_that_cannot_be_stored_stop_nothing_and_are_not_read_again(broker, tmp_path):
+    kafka = await fresh_topics(broker.bootstrap)
+    names = kafka.names
+    answers = [end(f"r{number}", 11.0 + number) for number in range(5)]
+    huge = msgspec.structs.replace(answers[1].data, usage=Usage(prompt_tokens=2**63, completion_tokens=1))
+    answers[1] = msgspec.structs.replace(answers[1], data=huge)
+    alerts = [alert(f"al_{number}") for number in range(3)]
+    alerts[1] = msgspec.structs.replace(alerts[1], data=msgspec.structs.replace(alerts[1].data, evidence_total=2**63))
+    async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
+        await ledger.caught_up(0.0)
+        with contextlib.closing(sqlite3.connect(tmp_path / "partition-0.db", isolation_level=None)) as database:
+            refusal = "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+            database.execute(f"CREATE TRIGGER refused BEFORE INSERT ON events WHEN new.request_id = 'r3' {refusal}")
+        await to.send(names.inference, *answers)
+        await to.send(names.alerts, *alerts)
+        coverage = await ledger.totals(owed=3)
+        assert (coverage.ends, coverage.skipped[names.inference]) == (3, 2)
+        await until("the last alert", lambda: LedgerPages(tmp_path).alert("al_2", 0.0))
+        assert LedgerPages(tmp_path).alert("al_1", 0.0) is None
+        assert ledger.registry.get_sample_value("weir_ledger_unstored_records_total") == 1
+    async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
+        await to.send(names.inference, end("r9", 20.0))
+        coverage = await ledger.totals(owed=4)
+        assert coverage.skipped[names.inference] == 2
+        assert ledger.registry.get_sample_value("weir_ledger_unstored_records_total") == 0
+        await until("one event", lambda: ledger.registry.get_sample_value("weir_ledger_records_total") == 1)
+        assert not ledger.task.done()
 
 
 async def test_it_goes_on_from_its_offsets_and_a_rebuild_gives_the_same(broker, tmp_path):

@@ -14,7 +14,7 @@ from serving.capture.balance import read_balance
 from serving.settings import CaptureSettings, IntakeSettings
 from stream.ledger.shard import Shard
 from stream.ledger.story import request_events
-from stream.wire import ErrorInfo
+from stream.wire import ErrorInfo, Usage
 from stream.wire.trace import TraceParent
 
 ASKED = {"model": "qwen-2", "messages": [{"role": "user", "content": "Mail me at ann.lee@example.org"}]}
@@ -172,6 +172,79 @@ async def test_a_name_longer_than_256_characters_is_refused(tmp_path, field):
         assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (422, 1, 1)
         assert "has 257 characters; at most 256 are taken" in answer.json()["refusals"][0]["message"]
         running.only()
+
+
+HUGE = 2**63
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt_tokens": HUGE}, "prompt_tokens is 9223372036854775808; from 0 to 9007199254740991 is taken"),
+        ({"completion_tokens": 10**400}, "completion_tokens is a number of 401 digits; from 0 to 9007199254740991"),
+        (
+            {"model_parameters": {"seed": HUGE, "temperature": 0.5}},
+            "seed is 9223372036854775808; from -9223372036854775808",
+        ),
+        (
+            {"model_parameters": {"max_tokens": -(10**30)}},
+            "max_tokens is a number of 31 digits; from -9223372036854775808",
+        ),
+    ],
+    ids=["tokens", "digits", "seed", "negative"],
+)
+async def test_a_number_that_no_record_can_contain_is_left_out_and_named(tmp_path, caplog, changes, message):
+    async with intake(tmp_path / "home") as running:
+        batch = [litellm_payload(id="before"), litellm_payload(id="strange", **changes), litellm_payload(id="after")]
+        answer = await running.sent("/intake/litellm", json=batch)
+        assert (answer.status_code, answer.json()["accepted"]) == (200, 3)
+        (warning,) = answer.json()["warnings"]
+        assert warning["index"] == 1
+        assert message in warning["message"]
+        assert message in caplog.text
+        taken = running.exchanges().values()
+        assert len(taken) == 3
+        assert sum(end.usage.prompt_tokens for _, end in taken) in (42, 28)
+        assert {end.text for _, end in taken} == {"I cannot send mail."}
+        assert is_in_the_ledger(running) == 6
+
+
+async def test_a_huge_count_of_kserve_is_left_out_and_named(tmp_path):
+    counted = ANSWERED | {"usage": {"prompt_tokens": HUGE, "completion_tokens": 2}}
+    async with intake(tmp_path / "home") as running:
+        await kserve(running, "request", ASKED)
+        answer = await kserve(running, "response", counted)
+        assert (answer.status_code, answer.json()["warnings"][0]["index"]) == (200, 0)
+        _, end = running.only()
+        assert (end.text, end.usage) == ("ho", Usage(prompt_tokens=0, completion_tokens=2))
+        assert is_in_the_ledger(running) == 2
+
+
+@pytest.mark.parametrize("code", ["99999999999999999999", "-1", "4", "\u00b2", "9" * 5_000])
+async def test_a_status_that_http_has_not_is_500(tmp_path, code):
+    async with intake(tmp_path / "home") as running:
+        strange = litellm_failure(error_information={"error_class": "Strange", "error_code": code})
+        assert (await running.sent("/intake/litellm", json=[strange])).json()["accepted"] == 1
+        assert running.only()[1].error == ErrorInfo(kind="Strange", status=500)
+        assert is_in_the_ledger(running) == 2
+
+
+@pytest.mark.parametrize("time", [1e303, -1.0, 10**400, 4e9])
+async def test_a_time_that_no_clock_shows_is_no_time(tmp_path, time):
+    async with intake(tmp_path / "home") as running:
+        times = {"startTime": 1767225600.0, "endTime": time, "completionStartTime": time}
+        assert (await running.sent("/intake/litellm", json=litellm_payload(**times))).json()["accepted"] == 1
+        _, end = running.only()
+        assert (end.latency_seconds, end.time_to_first_token_seconds) == (0.0, None)
+        assert is_in_the_ledger(running) == 2
+
+
+def is_in_the_ledger(running):
+    """Return how many of the intake's events the ledger stores, read from their bytes."""
+    shard = Shard(":memory:")
+    stored = shard.apply(Log().inference(*running.events()))
+    shard.close()
+    return stored
 
 
 async def test_a_disk_that_fails_under_the_desk_is_503_and_the_next_try_goes_through(tmp_path, monkeypatch):

@@ -1,0 +1,94 @@
+"""Every number of every event has a range that SQLite and OTLP can store; what is out of it is no event."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from stream.contract.schemas import components
+from stream.wire import MAX_COUNT, SchemaError, Usage, decode, encode
+
+_SPEC = importlib.util.spec_from_file_location("golden_events", Path(__file__).parent / "events.py")
+events = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(events)
+
+
+def nodes(value, path=()):
+    """Yield (path, node) of everything in a JSON document."""
+    yield path, value
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from nodes(child, (*path, key))
+
+
+def changed(document, path, value):
+    copy = json.loads(json.dumps(document))
+    place = copy
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return json.dumps(copy).encode()
+
+
+NUMBERS = [
+    (name, path, type(value))
+    for name in events.DATA
+    for path, value in nodes(json.loads(encode(events.event(name)).value))
+    if type(value) in (int, float)
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [(name, path) for name, path, kind in NUMBERS if kind is int],
+    ids=lambda value: value if isinstance(value, str) else ".".join(map(str, value)),
+)
+@pytest.mark.parametrize(
+    "number",
+    [str(2**63), str(-(2**63) - 1), "1" + "0" * 400, "1" + "0" * 5000],
+    ids=["2^63", "-2^63-1", "10^400", "10^5000"],
+)
+def test_an_integer_beyond_64_bits_is_refused_without_its_value(name, path, number):
+    record = encode(events.event(name))
+    value = changed(json.loads(record.value), path, "HERE").replace(b'"HERE"', number.encode())
+    with pytest.raises(SchemaError) as caught:
+        decode(value, record.headers)
+    assert number not in str(caught.value)
+
+
+def test_every_integer_of_every_event_has_a_least_and_a_greatest_value():
+    integers = [
+        (path, node)
+        for path, node in nodes(components("{name}"))
+        if isinstance(node, dict) and node.get("type") == "integer"
+    ]
+    assert len(integers) > 20
+    assert [path for path, node in integers if not {"minimum", "maximum"} <= node.keys()] == []
+    assert all(node["minimum"] >= -(2**63) and node["maximum"] < 2**63 for _, node in integers)
+
+
+@pytest.mark.parametrize("field", ["latency_seconds", "time_to_first_token_seconds"])
+@pytest.mark.parametrize("number", [b"1e300", b"1e999", b"-1", b"null", b'"NaN"', b"1" * 400])
+def test_a_latency_is_a_time_that_can_pass(field, number):
+    record = encode(events.event("response"))
+    value = changed(json.loads(record.value), (field,), "HERE").replace(b'"HERE"', number)
+    if (field, number) == ("time_to_first_token_seconds", b"null"):
+        assert decode(value, record.headers).data.time_to_first_token_seconds is None
+        return
+    with pytest.raises(SchemaError):
+        decode(value, record.headers)
+
+
+def test_the_largest_numbers_come_back_as_they_went():
+    response = events.event("response")
+    most = json.loads(encode(response).value) | {"usage": {"prompt_tokens": MAX_COUNT, "completion_tokens": MAX_COUNT}}
+    assert decode(json.dumps(most).encode(), encode(response).headers).data.usage == Usage(
+        prompt_tokens=MAX_COUNT, completion_tokens=MAX_COUNT
+    )
+    request = events.event("request")
+    seeds = json.loads(encode(request).value) | {
+        "parameters": {"seed": -(2**63), "temperature": 1e308, "top": 2**63 - 1}
+    }
+    parameters = decode(json.dumps(seeds).encode(), encode(request).headers).data.parameters
+    assert parameters == {"seed": -(2**63), "temperature": 1e308, "top": 2**63 - 1}
