@@ -14,28 +14,28 @@ _DETECTOR_SILENCE = "silence of a detector"
 
 #: Detector of an alert, as docs/operate.md names it, to what to do.
 RUNBOOK: dict[str, str] = {
-    "pii": "Open a request of the evidence with `weir show ID`; for a prompt tell the client's owner, for an answer find out what makes the"
-    " model say it.",
-    "toxicity": "See in `principals` (`weir alerts --json`) whether it is one API key or many; revoke one with `weir keys revoke ID`, and where"
-    " the answers are toxic stop or roll back the model.",
-    "injection": "Open a request of the evidence with `weir show ID --text` and check what its answer gave away; tighten the system prompt"
-    " or the tools that the model may call.",
-    "hub": "Open a request of the evidence with `weir show ID`: its verdict says which label of your model it was; what that asks for is"
-    " yours to say.",
-    "drift": "Find out whether a new use or client explains it; if it will last, retrain, else find the key that sends it.",
-    "anomaly": "Look at the alert's `feature` and at `weir status`: a slow replica, long prompts or failing requests; mend that one.",
-    "sentinel": "Find what changed at `opened_at` (the model's version, numeric type, engine or machine) and roll it back, or let it"
-    " stand: what lasts becomes the new normal.",
-    "coverage": "Look in `weir status` for the detector that is missing and in score's log for its error; once it works again, late verdicts"
-    " settle the debt.",
-    "gap": "Free the disk of the sources that it names or raise `capture.limit_bytes`, and get Kafka and the shipper going; what is counted"
-    " there was served but is not watched.",
-    "lag": "Look whether score runs (`weir status`); if it does, start another score process or score less (`[detectors]`, then a restart).",
-    "spool": "Get Kafka and the shipper going now (`weir status`); when the spool is full, `capture.on_full` sheds or rejects.",
-    SILENCE: "Restart the node of that gateway; its spool is adopted and delivered, and the alert resolves three windows after the source is"
-    " heard again or closed.",
-    _DETECTOR_SILENCE: "Look in score's log and in the dead letters for the detector's error; mend it, or take it out of `[detectors]`"
-    " and restart the stack, since serve says what is owed.",
+    "pii": "Open a request with `weir show ID`; for a prompt, contact the client's owner; for an answer, find out why the model returns "
+    "the data.",
+    "toxicity": "Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; if the answers are "
+    "toxic, stop or roll back the model.",
+    "injection": "Open a request with `weir show ID --text` and check what the answer disclosed; then restrict the system prompt or the tools "
+    "that the model can call.",
+    "hub": "Open a request with `weir show ID`; its verdict has the label that your model found; act as that label requires.",
+    "drift": "Find out whether a new use or client explains the change; if the change is permanent, retrain; else find the API key that "
+    "sends these requests.",
+    "anomaly": "Check the alert's `feature` and `weir status` for a slow replica, long prompts or failing requests, and fix the cause.",
+    "sentinel": "Find what changed at `opened_at` (model version, numeric type, engine or machine) and roll it back, or keep the change: it "
+    "becomes the new baseline.",
+    "coverage": "Find the detector in `weir status` and its error in score's log; after the fix, late verdicts clear this alert.",
+    "gap": "Free the disk of the sources in the summary or raise `capture.limit_bytes`, and restore Kafka and the shipper; the counted "
+    "requests were served and are not monitored.",
+    "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"
+    " restart).",
+    "spool": "Restore Kafka and the shipper now (`weir status`); a full spool sheds records or rejects requests (`capture.on_full`).",
+    SILENCE: "Restart the node of this gateway; its spool is adopted and delivered, and the alert resolves three windows after the source "
+    "is active again or closed.",
+    _DETECTOR_SILENCE: "Find the detector's error in score's log and in the dead letters; fix it, or remove the detector from `[detectors]` and "
+    "restart the stack.",
 }
 
 
