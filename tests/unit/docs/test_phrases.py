@@ -14,10 +14,10 @@ PENDING = (
     "stream/",
     "weir/",
     "deploy/",
-    "docs/",
+    "docs/architecture.md",
+    "docs/configuration.md",
+    "docs/detectors.md",
     "Makefile",
-    "README.md",
-    "SECURITY.md",
 )
 
 #: The changelog records past wording; tests are read by their authors.
