@@ -29,7 +29,7 @@ TEXT_SUFFIXES = {
 #: Folders whose files are written by others, by a program, or at run time.
 SKIPPED = ("vendor", "weights", "__pycache__", "node_modules", "golden", "official", "schemas", "secrets")
 
-_FENCE = re.compile(r"^\s*```.*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 _CODE = re.compile(r"(`{1,2})[^`]{1,400}\1")
 _LINK_TARGET = re.compile(r"\]\([^)]*\)")
 _SQL = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|WHERE|VALUES|FROM)\b")
