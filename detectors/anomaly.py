@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Meta
 
 from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
+from detectors.conversations import TURNS
 from detectors.monitor import Budget, Feature, MonitorState
 from detectors.numeric import MomentsState, NumericFeatures, scores_of
 from detectors.river_monitor import RiverState, monitor_for
@@ -40,8 +41,10 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
         change. A change at a time of the day of which little was seen yet is told later.
     conversation_events
-        Window, in events: one event a conversation is looked at in it. One id suppresses at most half of its API key's events in
-        it, or 15; 0 looks at every event.
+        Window, in events: one event a conversation is looked at in it, and the others are suppressed; 0 looks at every event.
+    conversation_turns
+        A conversation of at most so many turns in the window is looked at once. An id with more turns suppresses at most half of its
+        API key's events in the window.
     method
         ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
     method_threshold
@@ -55,6 +58,7 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reference_events: Annotated[int, Meta(ge=8)] = 200
     daily_cycle: bool = True
     conversation_events: Annotated[int, Meta(ge=0, le=2_000)] = 512
+    conversation_turns: Annotated[int, Meta(ge=1, le=2_000)] = TURNS
     method: Literal["e-detector", "adwin", "kswin", "page-hinkley"] = "e-detector"
     method_threshold: Annotated[float, Meta(gt=0)] | None = None
     seed: int = 0
@@ -92,6 +96,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
             days=config.alarm_every_days is not None,
             daily=config.daily_cycle,
             conversation_events=config.conversation_events,
+            conversation_turns=config.conversation_turns,
         )
         self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
         self._numbers = NumericFeatures(TAILS)

@@ -12,14 +12,12 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BY_ALL", "BY_ONE", "TURNS", "Conversations", "ConversationsState"]
+__all__ = ["BY_ONE", "TURNS", "Conversations", "ConversationsState"]
 
-#: A conversation of so many turns is one observation, whatever else its key sends.
+#: Turns of a conversation that is one observation, whatever else its key sends.
 TURNS: Final = 16
-#: An id suppresses ``TURNS - 1`` events of the window, or this share of its key's events in the window if that is more.
+#: The share of its key's events in the window that one id may suppress.
 BY_ONE: Final = 1 / 2
-#: All ids of a key together suppress at most this share of its events in the window.
-BY_ALL: Final = 31 / 32
 _MARKS: Final = (1 << 31) - 1
 
 
@@ -36,6 +34,9 @@ class Conversations:
     ----------
     events
         Size of the window, the next event included; 0 looks at every event.
+    turns
+        One id suppresses ``turns - 1`` events of the window, or half of its key's events in it if that is more. Of what all ids of a
+        key send, one event in ``2 turns`` is looked at.
 
     Notes
     -----
@@ -43,8 +44,8 @@ class Conversations:
     A conversation that two keys share counts as two. Keys and ids are 31-bit marks: what shares a mark is counted together.
     """
 
-    def __init__(self, events: int) -> None:
-        self._events = events
+    def __init__(self, events: int, turns: int = TURNS) -> None:
+        self._events, self._turns = events, turns
         self._rows: deque[int] = deque()
         #: By mark of a key, and of an id: events suppressed and looked at in the window.
         self._keys: dict[int, list[int]] = {}
@@ -71,7 +72,7 @@ class Conversations:
             return False
         by_all, others = self._keys[key]
         sent = by_all + others + 1
-        return by_one + 1 <= max(TURNS - 1, BY_ONE * sent) and by_all + 1 <= BY_ALL * sent
+        return by_one + 1 <= max(self._turns - 1, BY_ONE * sent) and by_all + 1 <= (1 - 0.5 / self._turns) * sent
 
     def _count(self, row: int, change: int) -> None:
         """Add an event of the window to the counts, or take it back out."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation
-from detectors.conversations import Conversations, ConversationsState
+from detectors.conversations import TURNS, Conversations, ConversationsState
 from detectors.sequential import Moment, Regions, RegionsState
 
 __all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
@@ -35,13 +35,16 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     daily
         Whether values are ranked among those of the same half-hour of the day (UTC) alone.
     conversation_events
-        Window in which one event a conversation is looked at, within the bounds of `detectors.conversations`; 0 looks at every event.
+        Window in which one event a conversation is looked at; 0 looks at every event.
+    conversation_turns
+        What one id suppresses in the window at least; see `detectors.conversations`.
     """
 
     limit: float
     days: bool = False
     daily: bool = True
     conversation_events: int = 512
+    conversation_turns: int = TURNS
 
     def slot(self, time: float) -> int:
         """Return the group of an event."""
@@ -119,7 +122,7 @@ class Monitor:
             limit=budget.limit,
         )
         self._waiting: dict[str, list[tuple[int, list[float]]]] = {name: [] for name in features}
-        self._conversations = Conversations(budget.conversation_events)
+        self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
         self._events = 0
         self._last_time = 0.0
         self._alarm = False

@@ -94,7 +94,7 @@ class RiverMonitor:
         self._detectors = [self._make(self._threshold) for _ in self._names]
         self._values: list[list[float]] = [[] for _ in self._names]
         self._seen = [0] * len(self._names)
-        self._conversations = Conversations(budget.conversation_events)
+        self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
         self.events = 0
         #: The last column that signalled, and the event at which it did.
         self._told = 0

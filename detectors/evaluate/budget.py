@@ -120,7 +120,8 @@ def run_lengths(
         Observations of the calibration sample.
     """
     rng = np.random.default_rng(seed)
-    twins, conversations = Twins(FEATURES, budget, runs), Conversations(budget.conversation_events)
+    twins = Twins(FEATURES, budget, runs)
+    conversations = Conversations(budget.conversation_events, budget.conversation_turns)
     alive, going = np.arange(runs), np.ones(runs, dtype=np.bool_)
     lengths = np.full(runs, LONGEST * budget.limit)
     first: list[Floats] = []
@@ -156,8 +157,8 @@ def run_lengths(
 def length_rows(limit: int, runs: int, seed: int) -> list[dict[str, Any]]:
     """Return the mean run length of each of `STREAMS` over ``limit``, and its standard error."""
     rows: list[dict[str, Any]] = []
-    for name, (make, daily, conversation_events) in STREAMS.items():
-        budget = Budget(limit=limit, daily=daily, conversation_events=conversation_events)
+    for name, (make, options) in STREAMS.items():
+        budget = Budget(limit=limit, **options)
         lengths = run_lengths(make(seed, runs), budget, runs=runs, seed=seed) / limit
         rows.append(
             {

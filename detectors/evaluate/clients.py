@@ -17,7 +17,7 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.evaluate.changes import AFTER, BEFORE, delay_row, rare_row
-from detectors.evaluate.nulls import Client, Turns, key_each, one_id, one_key
+from detectors.evaluate.nulls import Client, Turns, key_each, no_id, one_id, one_key
 from detectors.registry import create_stream
 
 __all__ = ["CLIENTS", "SOURCES", "Sender", "Text", "Trial", "clients", "first_alarm"]
@@ -55,6 +55,7 @@ CLIENTS: Mapping[str, Sender] = {
     "single texts, one id on all of one key in five": Sender(1, partial(one_id, keys=5), keys=5),
     "conversations of five, one id on all": Sender(5, one_id),
     "conversations of five, one id on all of one key in five": Sender(5, partial(one_id, keys=5), keys=5),
+    "single texts without ids, one key in five changes": Sender(1, no_id, keys=5),
 }
 
 
@@ -111,7 +112,7 @@ class _Traffic:
             del self._about[conversation]
         groups = self._others if changed and conversation % self._sender.keys == 0 else self._usual
         group = groups[int(about * len(groups))]
-        text = group[self._rng.integers(len(group))]
+        text = group[int(self._rng.integers(len(group)))]
         principal, identity = self._sender.client(conversation)
         self._number += 1
         return Observation(

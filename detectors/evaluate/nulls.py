@@ -4,7 +4,7 @@ import abc
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "OneId",
     "Turns",
     "key_each",
+    "no_id",
     "one_id",
     "one_key",
 ]
@@ -97,6 +98,12 @@ def one_key(conversation: int) -> tuple[str, str]:
 def key_each(conversation: int) -> tuple[str, str]:
     """Each conversation has a key of its own."""
     return str(conversation), str(conversation)
+
+
+def no_id(conversation: int) -> tuple[str, str]:
+    """Nothing has an id."""
+    del conversation
+    return "", ""
 
 
 def one_id(conversation: int, keys: int = 1) -> tuple[str, str]:
@@ -175,32 +182,36 @@ def _fixed(stream: Callable[[], Null]) -> Callable[[int, int], Null]:
     return lambda _seed, _runs: stream()
 
 
-#: By name: the stream, for a seed and so many runs, whether values are ranked by time of the day, and the window of `conversation_events`.
-STREAMS: Mapping[str, tuple[Callable[[int, int], Null], bool, int]] = {
-    "exchangeable, daily_cycle off": (_fixed(Exchangeable), False, 512),
-    "exchangeable": (_fixed(Exchangeable), True, 512),
-    "conversations of five, daily_cycle off": (Clustered, False, 512),
-    "conversations of five": (Clustered, True, 512),
-    "conversations of five, a key each, daily_cycle off": (partial(Clustered, client=key_each), False, 512),
-    "conversations of ten, a key each, daily_cycle off": (partial(Clustered, messages=10, client=key_each), False, 512),
+_ANY_HOUR = {"daily": False}
+
+#: By name: the stream, for a seed and so many runs, and the fields of `Budget` that are not by default.
+STREAMS: Mapping[str, tuple[Callable[[int, int], Null], Mapping[str, Any]]] = {
+    "exchangeable, daily_cycle off": (_fixed(Exchangeable), _ANY_HOUR),
+    "exchangeable": (_fixed(Exchangeable), {}),
+    "conversations of five, daily_cycle off": (Clustered, _ANY_HOUR),
+    "conversations of five": (Clustered, {}),
+    "conversations of five, a key each, daily_cycle off": (partial(Clustered, client=key_each), _ANY_HOUR),
+    "conversations of ten, a key each, daily_cycle off": (partial(Clustered, messages=10, client=key_each), _ANY_HOUR),
     "conversations of twenty, a key each, daily_cycle off": (
         partial(Clustered, messages=20, client=key_each),
-        False,
-        512,
+        _ANY_HOUR,
     ),
-    "conversations of twenty, daily_cycle off": (partial(Clustered, messages=20), False, 512),
-    "conversations of fifty, daily_cycle off": (partial(Clustered, messages=50), False, 512),
-    "conversations of five, each message counted": (Clustered, False, 0),
-    "one id on all events, independent, daily_cycle off": (_fixed(partial(OneId, 1)), False, 512),
-    "one id on all events of one key in five, independent, daily_cycle off": (_fixed(partial(OneId, 5)), False, 512),
-    "three ids in turn on all events, independent, daily_cycle off": (_fixed(partial(OneId, 1, 3)), False, 512),
-    "one id on all conversations of five, daily_cycle off": (partial(Clustered, client=one_id), False, 512),
+    "conversations of twenty, a key each, daily_cycle off, conversation_turns 20": (
+        partial(Clustered, messages=20, client=key_each),
+        _ANY_HOUR | {"conversation_turns": 20},
+    ),
+    "conversations of twenty, daily_cycle off": (partial(Clustered, messages=20), _ANY_HOUR),
+    "conversations of fifty, daily_cycle off": (partial(Clustered, messages=50), _ANY_HOUR),
+    "conversations of five, each message counted": (Clustered, _ANY_HOUR | {"conversation_events": 0}),
+    "one id on all events, independent, daily_cycle off": (_fixed(partial(OneId, 1)), _ANY_HOUR),
+    "one id on all events of one key in five, independent, daily_cycle off": (_fixed(partial(OneId, 5)), _ANY_HOUR),
+    "three ids in turn on all events, independent, daily_cycle off": (_fixed(partial(OneId, 1, 3)), _ANY_HOUR),
+    "one id on all conversations of five, daily_cycle off": (partial(Clustered, client=one_id), _ANY_HOUR),
     "one id on all conversations of five of one key in five, daily_cycle off": (
         partial(Clustered, client=partial(one_id, keys=5)),
-        False,
-        512,
+        _ANY_HOUR,
     ),
-    "daily cycle, 10,000 events a day": (_fixed(partial(Cycle, 10_000)), True, 512),
-    "daily cycle, 1,000 events a day": (_fixed(partial(Cycle, 1_000)), True, 512),
-    "daily cycle, 10,000 events a day, daily_cycle off": (_fixed(partial(Cycle, 10_000)), False, 512),
+    "daily cycle, 10,000 events a day": (_fixed(partial(Cycle, 10_000)), {}),
+    "daily cycle, 1,000 events a day": (_fixed(partial(Cycle, 1_000)), {}),
+    "daily cycle, 10,000 events a day, daily_cycle off": (_fixed(partial(Cycle, 10_000)), _ANY_HOUR),
 }

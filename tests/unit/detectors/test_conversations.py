@@ -6,14 +6,14 @@ from collections import Counter
 import msgspec
 import pytest
 
-from detectors.conversations import BY_ALL, BY_ONE, TURNS, Conversations, ConversationsState
+from detectors.conversations import BY_ONE, TURNS, Conversations, ConversationsState
 
 WINDOW = 512
 
 
-def fed(events, window=WINDOW):
+def fed(events, window=WINDOW, turns=TURNS):
     """Return whether each (key, id) is looked at."""
-    conversations = Conversations(window)
+    conversations = Conversations(window, turns)
     return [conversations.looks_at(*event) for event in events]
 
 
@@ -67,12 +67,18 @@ def test_one_id_on_all_events_of_a_key_suppresses_at_most_half_of_them(others):
 @pytest.mark.parametrize("ids", [2, 3, 8])
 def test_a_few_ids_in_turn_do_not_hide_a_key(ids):
     events = [("k", str(number % ids)) for number in range(3000)]
-    assert all(sum(row[2] for row in rows) >= (1 - BY_ALL) * WINDOW - 1 for rows in windows(events, fed(events)))
+    assert all(sum(row[2] for row in rows) >= WINDOW / (2 * TURNS) - 1 for rows in windows(events, fed(events)))
 
 
 def test_a_long_conversation_beside_others_of_its_key_is_looked_at_once():
     events = [("k", "long" if number % 5 == 0 else f"short{number // 5}") for number in range(WINDOW)]
     assert [mine for event, mine in zip(events, fed(events), strict=True) if event[1] == "long"].count(True) == 1
+
+
+def test_longer_conversations_are_looked_at_once_where_that_is_asked_for():
+    events = [(str(number // 40), str(number // 40)) for number in range(2000)]
+    assert fed(events, turns=40).count(True) == 50
+    assert fed(events).count(True) > 500
 
 
 def test_the_id_of_one_key_suppresses_nothing_of_another():
@@ -91,7 +97,7 @@ def test_no_id_and_no_key_suppresses_more_than_its_share(seed):
         by_one = Counter(row[:2] for row in rows if not row[2])
         # Looks leave the window before what they let be suppressed: a few events of slack.
         assert all(count <= max(TURNS, BY_ONE * sent[key] + TURNS / 2) for (key, _), count in by_one.items())
-        assert all(count <= BY_ALL * sent[key] + 2 for key, count in by_all.items())
+        assert all(count <= (1 - 1 / (2 * TURNS)) * sent[key] + 2 for key, count in by_all.items())
 
 
 def test_what_is_kept_is_bounded_by_the_window():
