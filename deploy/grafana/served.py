@@ -1,4 +1,4 @@
-"""Dashboards of serving: what is answered, what is captured of it, and what it costs."""
+"""Dashboards of serving: requests, capture and cost."""
 
 from panels import RATE, Json, dashboard, query, stat, timeseries, trace_link, variable
 
@@ -20,21 +20,23 @@ def _quantiles(metric: str, by: str = "") -> list[Json]:
 REQUESTS = dashboard(
     "weir-requests",
     "Weir: requests",
-    "What the gateways answer: requests, tokens, latency.",
+    "Requests, tokens and latency of the gateways.",
     [
-        stat("Requests", "Accepted requests a second.", f"sum(rate(weir_inference_ends_total[{RATE}]))", unit="reqps"),
+        stat(
+            "Requests", "Accepted requests per second.", f"sum(rate(weir_inference_ends_total[{RATE}]))", unit="reqps"
+        ),
         stat("In flight", "Requests being answered.", "sum(weir_http_requests_in_flight)"),
         stat(
             "5xx",
-            "Share of answers that are 5xx, over 5 minutes.",
+            "Share of 5xx answers over 5 minutes.",
             "weir:http_errors:ratio5m",
             unit="percentunit",
             limit=0.05,
         ),
-        stat("Waiting", "Requests waiting for a slot of an engine.", "sum(weir_engine_waiting)", limit=100),
+        stat("Waiting", "Requests that wait for an engine slot.", "sum(weir_engine_waiting)", limit=100),
         timeseries(
             "How requests ended",
-            "complete, error, cancelled by the client, or aborted by a death.",
+            "complete, error, cancelled by the client, or aborted because a process died.",
             query(f"sum by (status) (rate(weir_inference_ends_total[{RATE}]))", "{{status}}"),
             unit="reqps",
             stacked=True,
@@ -42,7 +44,7 @@ REQUESTS = dashboard(
         ),
         timeseries(
             "Answers by HTTP status",
-            "Of every route; 401 and 404 are clients' mistakes, 503 is ours.",
+            "All routes; 401 and 404 are client errors, 503 is a server error.",
             query(f"sum by (status) (rate(weir_http_requests_total[{RATE}]))", "{{status}}"),
             unit="reqps",
         ),
@@ -51,20 +53,20 @@ REQUESTS = dashboard(
         ),
         timeseries(
             "Time to first token",
-            "From acceptance to the first token; the line is the bound of WeirSlowFirstToken.",
+            "From acceptance to the first token; the line is the limit of WeirSlowFirstToken.",
             *_quantiles("gen_ai_server_time_to_first_token_seconds"),
             unit="s",
             limit=10,
         ),
         timeseries(
             "Time per output token",
-            "After the first; only answers of two tokens and more.",
+            "After the first token; only answers of two or more tokens.",
             *_quantiles("gen_ai_server_time_per_output_token_seconds"),
             unit="s",
         ),
         timeseries(
             "Tokens",
-            "Read (input) and written (output) a second.",
+            "Input and output tokens per second.",
             query(
                 f"sum by (gen_ai_token_type) (rate(gen_ai_client_token_usage_sum{{{_MODEL}}}[{RATE}]))",
                 "{{gen_ai_token_type}}",
@@ -73,7 +75,7 @@ REQUESTS = dashboard(
         ),
         timeseries(
             "Engines",
-            "Requests being generated and waiting, against the slots there are.",
+            "Running and waiting requests, and the number of slots.",
             query("sum(weir_engine_running)", "running"),
             query("sum(weir_engine_waiting)", "waiting"),
             query("sum(weir_engine_slots)", "slots"),
@@ -85,23 +87,23 @@ REQUESTS = dashboard(
 CAPTURE = dashboard(
     "weir-capture",
     "Weir: capture",
-    "The ledger of loss: accepted = delivered + spooled + shed, at any instant.",
+    "The balance of capture: accepted = delivered + spooled + shed, at any instant.",
     [
-        stat("Kafka", "Whether Kafka takes records: 1 or 0.", "min(weir_capture_kafka_reachable)"),
-        stat("Fullest spool", "Of its bound.", "weir:spool_used:ratio", unit="percentunit", limit=0.8),
+        stat("Kafka", "Whether Kafka accepts records: 1 or 0.", "min(weir_capture_kafka_reachable)"),
+        stat("Fullest spool", "Share of its limit.", "weir:spool_used:ratio", unit="percentunit", limit=0.8),
         stat(
             "Oldest record",
-            "Age of the oldest to be sent.",
+            "Age of the oldest record that is not sent.",
             "max(weir_capture_oldest_age_seconds)",
             unit="s",
             limit=300,
         ),
         stat(
-            "Shed", "Records counted in gap records: served, and not watched.", "sum(weir_capture_shed_total)", limit=1
+            "Shed", "Records counted in gap records: served and not monitored.", "sum(weir_capture_shed_total)", limit=1
         ),
         timeseries(
             "Accepted, delivered, shed",
-            "Requests and ends a second.",
+            "Requests and end records per second.",
             *(
                 query(f"sum(rate(weir_capture_{name}_total[{RATE}]))", name)
                 for name in ("accepted", "delivered", "shed")
@@ -109,8 +111,8 @@ CAPTURE = dashboard(
             unit="ops",
         ),
         timeseries(
-            "Loss ledger",
-            "What is accepted and neither delivered nor counted as shed waits in the spool; unaccounted is 0.",
+            "Balance",
+            "Accepted records that are neither delivered nor shed are in the spool; unaccounted must be 0.",
             query("sum(weir_capture_spooled_records)", "spooled"),
             query("sum(weir_capture_shed_total)", "shed"),
             query(
@@ -121,15 +123,15 @@ CAPTURE = dashboard(
         ),
         timeseries(
             "Spools",
-            "Bytes on disk, of all and of the fullest, and the bound of one.",
+            "Bytes on disk of all spools and of the fullest, and the limit per spool.",
             query("sum(weir_capture_spool_bytes)", "all"),
             query("max(weir_capture_fullest_spool_bytes)", "fullest"),
             query("max(weir_capture_gateway_spool_limit_bytes)", "bound"),
             unit="bytes",
         ),
         timeseries(
-            "To write, to send",
-            "95th percentile: appending one record, which a request waits for, and its acknowledgement by Kafka.",
+            "Append and produce latency",
+            "95th percentile of appending one record (on the request path) and of its acknowledgement by Kafka.",
             query(
                 f"histogram_quantile(0.95, sum by (le) (rate(weir_capture_append_seconds_bucket[{RATE}])))", "append"
             ),
@@ -140,14 +142,14 @@ CAPTURE = dashboard(
         ),
         timeseries(
             "In the log",
-            "By the ledger: requests, ends, and records counted in gap records.",
+            "Requests, end records and records in gap records, as counted by the ledger.",
             query("max(weir_coverage_requests)", "requests"),
             query("max(weir_coverage_ends)", "ends"),
             query("max(weir_coverage_gap_records)", "gaps"),
         ),
         timeseries(
-            "Refused, adopted, moved",
-            "503 for want of a record; spools ended for a dead gateway; records that could not be sent.",
+            "Rejected, adopted, moved",
+            "503 because the request could not be recorded; spools adopted from dead gateways; records that could not be sent.",
             query(f"sum(increase(weir_capture_refused_total[{RATE}]))", "refused"),
             query(f"sum(increase(weir_capture_adopted_spools_total[{RATE}]))", "adopted"),
             query(f"sum(increase(weir_capture_moved_records_total[{RATE}]))", "moved"),
@@ -158,38 +160,38 @@ CAPTURE = dashboard(
 COST = dashboard(
     "weir-cost",
     "Weir: cost",
-    "What generation costs at the prices of deploy/prometheus/rules/recording.yml (set yours there), and what watching it costs.",
+    "Cost of generation at the prices in deploy/prometheus/rules/recording.yml (set yours there), and cost of monitoring.",
     [
         stat(
-            "An hour",
-            "Tokens of the last 5 minutes at their prices, for an hour.",
+            "Cost per hour",
+            "Tokens of the last 5 minutes at their prices, extrapolated to an hour.",
             "sum(weir:token_cost:per_hour)",
             unit="currencyUSD",
         ),
         stat(
-            "Scoring, an event",
-            "Processor seconds of score and its model processes for each event.",
+            "Scoring per event",
+            "CPU seconds of score and its model processes per event.",
             "weir:score_cpu_seconds:per_event5m",
             unit="s",
         ),
-        stat("Tokens a second", "Read and written.", "sum(weir:tokens:rate5m)"),
+        stat("Tokens per second", "Input and output.", "sum(weir:tokens:rate5m)"),
         stat(
-            "Price of a million",
-            "Input and output tokens: examples until you set your own.",
+            "Price per million tokens",
+            "Input and output tokens: examples; set your own.",
             "weir:price:per_million_tokens",
             unit="currencyUSD",
             legend="{{gen_ai_token_type}}",
         ),
         timeseries(
             "Cost of tokens",
-            "By model and kind, for an hour.",
+            "By model and kind, per hour.",
             query("weir:token_cost:per_hour", "{{gen_ai_request_model}} {{gen_ai_token_type}}"),
             unit="currencyUSD",
             stacked=True,
         ),
         timeseries(
-            "Processor time",
-            "Cores in use, by component; score's with its model processes.",
+            "CPU",
+            "Cores in use by component; score includes its model processes.",
             query(
                 f'sum by (component) (rate(process_cpu_seconds_total{{job=~"weir.*",component!="score"}}[{RATE}]))',
                 "{{component}}",
@@ -199,14 +201,14 @@ COST = dashboard(
         ),
         timeseries(
             "Memory",
-            "Resident, by component; model processes of score are not in it.",
+            "Resident memory by component, without the model processes of score.",
             query('sum by (component) (process_resident_memory_bytes{job=~"weir.*"})', "{{component}}"),
             unit="bytes",
             stacked=True,
         ),
         timeseries(
             "Events scored",
-            "A second.",
+            "Per second.",
             query(f"sum by (kind) (rate(weir_score_events_total[{RATE}]))", "{{kind}}"),
             unit="ops",
         ),

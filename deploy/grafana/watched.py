@@ -1,4 +1,4 @@
-"""Dashboards of the stream: what detectors say, where tests stand, what fires and who is told."""
+"""Dashboards of the stream: verdicts, drift statistics, alerts and notifications."""
 
 from panels import RATE, bars, dashboard, heatmap, query, stat, timeseries, trace_link, variable
 
@@ -9,18 +9,18 @@ _STREAM = 'tenant=~"$tenant",model=~"$model"'
 DETECTORS = dashboard(
     "weir-detectors",
     "Weir: detectors",
-    "What detectors say, how fast, and whether every request has the verdicts it is owed.",
+    "Verdicts, their latency, and detector coverage.",
     [
         stat(
             "Coverage",
-            "Owed verdicts that are settled, of those owed.",
+            "Completed verdicts as a share of the expected verdicts.",
             'min(weir_coverage_ratio{detector="all"})',
             unit="percentunit",
         ),
-        stat("Missing", "Owed verdicts that have not come.", 'max(weir_coverage_missing{detector="all"})', limit=1),
+        stat("Missing", "Expected verdicts that are missing.", 'max(weir_coverage_missing{detector="all"})', limit=1),
         stat(
             "Verdicts behind",
-            "How far verdicts are behind inference.",
+            "Delay of verdicts behind inference.",
             "max(weir_verdict_lag_seconds)",
             unit="s",
             limit=60,
@@ -36,7 +36,7 @@ DETECTORS = dashboard(
         ),
         timeseries(
             "Flagged",
-            "Share of verdicts that are flagged; a point leads to the traces of that detector.",
+            "Share of verdicts that are flagged; a point links to the traces of that detector.",
             query(
                 f'sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector",label="flagged"}}[{RATE}]))'
                 f' / sum by (detector) (rate(weir_score_verdicts_total{{detector=~"$detector"}}[{RATE}]))',
@@ -47,12 +47,12 @@ DETECTORS = dashboard(
         ),
         heatmap(
             "Scores",
-            "Distribution of scores of the chosen detectors; higher is worse.",
+            "Distribution of the scores of the selected detectors; higher is worse.",
             f'sum by (le) (increase(weir_score_value_bucket{{detector=~"$detector",side=~"$side"}}[{RATE}]))',
         ),
         timeseries(
             "Median and high scores",
-            "The 50th and 95th percentile by detector and side: what moves before the flagged share does.",
+            "The 50th and 95th percentile by detector and side; they change before the flagged share does.",
             *(
                 query(
                     f"histogram_quantile({share}, sum by (le, detector, side)"
@@ -63,8 +63,8 @@ DETECTORS = dashboard(
             ),
         ),
         timeseries(
-            "Time of a detector",
-            "95th percentile on the batch of an event.",
+            "Detector latency",
+            "95th percentile, per batch.",
             query(
                 f'histogram_quantile(0.95, sum by (le, detector) (rate(weir_score_detector_seconds_bucket{{detector=~"$detector"}}[{RATE}])))',
                 "{{detector}}",
@@ -73,14 +73,14 @@ DETECTORS = dashboard(
         ),
         bars(
             "Coverage by detector",
-            "Settled of owed.",
+            "Completed verdicts as a share of the expected verdicts.",
             'weir_coverage_ratio{detector!="all"}',
             unit="percentunit",
             legend="{{detector}}",
         ),
         timeseries(
             "Lag",
-            "Records not yet read, by topic, and by score.",
+            "Records not yet read by the ledger, by topic, and by score.",
             query("weir_ledger_lag_records", "ledger {{topic}}"),
             query("sum(weir_score_lag_records)", "score"),
         ),
@@ -101,11 +101,11 @@ DETECTORS = dashboard(
 DRIFT = dashboard(
     "weir-drift",
     "Weir: drift",
-    "Tests over windows: each statistic against its limit, by tenant and model; 1 is the alarm.",
+    "Window statistics divided by their limits, by tenant and model; above 1 is an alarm.",
     [
         timeseries(
-            f"{name.capitalize()} against its limit",
-            "Statistic over limit, as of the newest closed window; logarithmic statistics grow fast past 1.",
+            f"{name.capitalize()}: statistic / limit",
+            "Statistic divided by limit in the newest closed window; statistics grow fast above 1.",
             query(
                 f'max by (tenant, model, side) (weir_stream_statistic{{detector="{name}",{_STREAM}}}'
                 f' / weir_stream_limit{{detector="{name}",{_STREAM}}})',
@@ -120,13 +120,13 @@ DRIFT = dashboard(
     + [
         bars(
             "Nearest to its limit",
-            "The ten streams whose statistic is nearest to, or furthest past, its limit.",
+            "The ten streams with the largest statistic / limit.",
             f"topk(10, weir_stream_statistic{{{_STREAM}}} / weir_stream_limit{{{_STREAM}}})",
             legend="{{detector}} {{tenant}} {{model}} {{side}}",
         ),
         timeseries(
             "Windows closed",
-            "Findings of closed windows a minute, those in alarm apart.",
+            "Findings of closed windows per minute, with and without alarm.",
             query(
                 f"sum by (detector, alarm) (rate(weir_bucket_findings_total[{RATE}])) * 60",
                 "{{detector}} alarm {{alarm}}",
@@ -134,13 +134,13 @@ DRIFT = dashboard(
         ),
         timeseries(
             "Watermark behind the newest source",
-            "By partition of signals: windows close as late.",
+            "By partition of signals: windows close later by this time.",
             query("weir_watermark_lag_seconds", "{{partition}}"),
             unit="s",
         ),
         timeseries(
             "Late events",
-            "Events for windows that were closed, not applied; and windows closed early to bound memory.",
+            "Events for closed windows, which are not applied; windows closed early to limit memory.",
             query(f"sum(increase(weir_late_events_total[{RATE}]))", "late"),
             query(f"sum(increase(weir_buckets_closed_early_total[{RATE}]))", "closed early"),
         ),
@@ -154,33 +154,33 @@ DRIFT = dashboard(
 ALERTS = dashboard(
     "weir-alerts",
     "Weir: alerts and retraining",
-    "What fires, who was told, and what was proposed. A point of the first chart leads to the traces of its alerts.",
+    "Firing alerts, notifications and retraining events. A point of the first chart links to the traces of its alerts.",
     [
         stat(
             "Firing",
-            "Alerts that fire by the log, silenced ones too (the bridge tells).",
+            "Firing alerts in the log, including silenced ones (reported by the bridge).",
             "max(weir_bridge_firing_alerts)",
             limit=1,
         ),
         stat(
             "Findings",
-            "Findings that the alert stage read, a minute.",
+            "Findings that the alert stage read per minute.",
             f"sum(rate(weir_findings_read_total[{RATE}])) * 60",
         ),
         stat(
-            "Targets away",
-            "Alertmanagers and webhooks that do not take what they are sent.",
+            "Unreachable targets",
+            "Alertmanagers and webhooks that accept no notifications.",
             "count(weir_bridge_target_reachable == 0) or count(weir_bridge_target_reachable) * 0",
             limit=1,
         ),
         stat(
             "Retraining requested",
-            "Since watch was started.",
+            "Since watch started.",
             'sum(weir_retraining_decisions_total{state="requested"})',
         ),
         timeseries(
             "Alert records",
-            "Openings, changes and ends, by detector, state and severity.",
+            "Alerts that fire, change and resolve, by detector, state and severity.",
             query(
                 f"sum by (detector, state, severity) (increase(weir_alert_records_total[{RATE}]))",
                 "{{detector}} {{state}} {{severity}}",
@@ -189,11 +189,11 @@ ALERTS = dashboard(
         ),
         timeseries(
             "Findings",
-            "What detectors found, by detector.",
+            "By detector.",
             query(f"sum by (detector) (increase(weir_findings_read_total[{RATE}]))", "{{detector}}"),
         ),
         timeseries(
-            "Told",
+            "Notifications",
             "Requests to Alertmanagers and webhooks, by target and outcome.",
             query(f"sum by (target, outcome) (rate(weir_bridge_posts_total[{RATE}]))", "{{target}} {{outcome}}"),
             unit="reqps",

@@ -9,7 +9,7 @@ secrets=${KAFKA_SECRETS:-/run/secrets}
 logs=$(sed -n 's/^log\.dirs=//p' "$config")
 
 if [ ! -e "$logs/meta.properties" ]; then
-  # A program's arguments are seen by whoever may list processes, so that they are in a file of ours alone, which kafka-storage reads as @file,
+  # Every user who can list processes sees a program's arguments, so they are in a private file, which kafka-storage reads as @file,
   # one a line; printf is the shell's own, no program.
   arguments=$(mktemp)
   trap 'rm -f "$arguments"' EXIT

@@ -39,6 +39,7 @@ _JS = re.compile(
     r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|\$\{(?:[^{}]|\{[^{}]*\})*\}|[^`\\])*`",
     re.DOTALL,
 )
+_ANNOTATION = re.compile(r"\s+(?:summary|description): ")
 _JS_EXPRESSION = re.compile(r"\$\{(?:[^{}]|\{[^{}]*\})*\}")
 
 
@@ -127,7 +128,9 @@ def _script(source: str) -> Iterator[Passage]:
 
 
 def _comments(source: str) -> Iterator[Passage]:
+    """Yield comments, and the texts of Prometheus' alerts."""
     for number, line in enumerate(source.splitlines(), 1):
+        shown = _ANNOTATION.match(line)
         _, mark, comment = line.partition("#")
-        if mark:
-            yield Passage(number, comment)
+        if shown or mark:
+            yield Passage(number, line if shown else comment)

@@ -13,7 +13,6 @@ PENDING = (
     "serving/",
     "stream/",
     "weir/",
-    "deploy/",
     "docs/architecture.md",
     "docs/configuration.md",
     "docs/detectors.md",
@@ -213,13 +212,13 @@ SOURCES = {
     "a.py": '"""Doc\n\nof log time."""\nerror = "a silent source"  # who is told, at log time\nname = "told"\n',
     "a.js": "// a judge\nconst text = html`<p>${row.owed} of what is\n owed</p>`;\nrow.settled = 'told';\n",
     "a.md": "`owed` is a field,\nit is owed. [x](told.md)\n\n```\nmake up\n```\n\nHe told.\n",
-    "a.yml": "owed: 1  # is owed\n",
+    "a.yml": "owed: 1  # is owed\nannotations:\n  summary: 3 owed verdicts\n",
 }
 
 
 @pytest.mark.parametrize(
     ("name", "lines"),
-    [("a.py", [3, 4, 4, 4, 4]), ("a.js", [1, 3]), ("a.md", [2, 8]), ("a.yml", [1])],
+    [("a.py", [3, 4, 4, 4, 4]), ("a.js", [1, 3]), ("a.md", [2, 8]), ("a.yml", [1, 3])],
     ids=str,
 )
 def test_code_is_passed_over_and_prose_is_read(name, lines, tmp_path):
