@@ -35,8 +35,8 @@ class HttpSettings(Section):
     )
     connections_per_address: Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)] = Field(
         768,
-        description=f"connections of one client address at the same time; more get 429, and beyond 64 more are closed. {MAX_CONNECTIONS}, "
-        "all that the endpoint keeps: no limit, for a reverse proxy in front of it, whose address is that of all its clients",
+        description=f"open connections of one client address; further ones get 429, and are closed unanswered from 65 above the limit on. {MAX_CONNECTIONS} "
+        "means no limit: for a reverse proxy, whose clients share its address",
     )
     gateways: Count = Field(1, description="gateway replicas; each has a spool of its own")
 
@@ -98,11 +98,10 @@ class IntakeSettings(Section):
     header_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         10, description="a request whose headers arrive later gets 408, and its connection is closed"
     )
-    connections: Count = Field(512, description="connections at the same time; more get 503 and are closed")
+    connections: Count = Field(512, description="open connections; further ones get 503")
     connections_per_address: Count = Field(
         384,
-        description="connections of one client address at the same time; more get 429 and are closed. A reverse proxy's address is that "
-        "of all its clients",
+        description="open connections of one client address; further ones get 429. The clients of a reverse proxy share its address",
     )
     pair_seconds: Seconds = Field(
         60, description="how long a half from KServe waits for the other; then it is recorded alone"
