@@ -84,7 +84,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     features
         Name to value; absent where it was not measured.
     embedding
-        `detectors.embedding.pack` of the text's embedding, where this event was sampled.
+        `detectors.models.embedding.pack` of the text's embedding, where this event was sampled.
     principal
         Who sent it, as an id.
     conversation

@@ -8,17 +8,17 @@ from typing import Any
 
 import msgspec
 
-from detectors.anomaly import AnomalyDetector
 from detectors.base import Detector, StreamDetector, TextDetector
-from detectors.drift import DriftDetector
-from detectors.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
 from detectors.errors import ConfigError, UnknownDetectorError
-from detectors.groundedness import GroundednessDetector
-from detectors.hub import HubDetector
-from detectors.language import LanguageDetector
-from detectors.pii import PiiDetector
-from detectors.repetition import RepetitionDetector
-from detectors.sentinel import SentinelDetector
+from detectors.pii.detector import PiiDetector
+from detectors.streams.anomaly import AnomalyDetector
+from detectors.streams.drift import DriftDetector
+from detectors.streams.sentinel import SentinelDetector
+from detectors.text.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
+from detectors.text.groundedness import GroundednessDetector
+from detectors.text.hub import HubDetector
+from detectors.text.language import LanguageDetector
+from detectors.text.repetition import RepetitionDetector
 
 __all__ = ["STREAM", "TEXT", "create", "create_stream", "create_text"]
 

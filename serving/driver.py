@@ -22,7 +22,7 @@ from serving.ray_local.layout import RayLayout
 from serving.settings import HttpSettings
 
 if TYPE_CHECKING:
-    from serving.app import AppArgs
+    from serving.deployments import AppArgs
 
 __all__ = ["DriverError", "end_without_ray", "run_driver"]
 
@@ -56,7 +56,7 @@ async def run_driver(
     Parameters
     ----------
     args
-        Of :func:`serving.app.build`.
+        Of :func:`serving.deployments.build`.
     layout
         Of the Ray head that runs, or is about to.
     http
@@ -161,7 +161,7 @@ def _deploy(args: "AppArgs", layout: RayLayout, http: HttpSettings) -> None:
     # Ray reads its environment at import, and a process that only plans to deploy has no need of it.
     ray: Any = importlib.import_module("ray")
     serve: Any = importlib.import_module("ray.serve")
-    app: Any = importlib.import_module("serving.app")
+    app: Any = importlib.import_module("serving.deployments")
     ray.init(address=layout.address, log_to_driver=False, logging_level=logging.WARNING)
     serve.start(proxy_location="HeadOnly", http_options={"host": http.host, "port": http.port})
     note = layout.run_dir / "deployed"

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from serving.api.errors import ApiError
+from serving.openai_api.errors import ApiError
 from stream.wire.ids import new_request_id
 
 __all__ = ["Headers", "Reply", "Send", "read_body", "request_id_of"]

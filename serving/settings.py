@@ -1,4 +1,4 @@
-"""Settings of serving; built once by ``weir.settings`` and passed to ``serving.app:build`` and the shipper."""
+"""Settings of serving; built once by ``weir.settings`` and passed to ``serving.deployments:build`` and the shipper."""
 
 from typing import Annotated, Literal
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from stream.address import Link, Servers, Target
-from stream.bridge.signature import secret_bytes
+from stream.webhook_signature import secret_bytes
 from stream.wire.topics import Topic, TopicNames, topic_specs
 
 __all__ = [

@@ -9,8 +9,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from weir.broker.jars import apache_possible
-from weir.broker.local import RunningBroker, start_broker
+from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.running_broker import RunningBroker, start_broker
 
 _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on PATH"
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"

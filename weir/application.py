@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from serving.app import AppArgs
-from serving.app import build as build_application
+from serving.deployments import AppArgs
+from serving.deployments import build as build_application
 from stream.telemetry import TraceSettings
 from weir.settings import Settings, load_settings
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from detectors.base import Observation
-from detectors.evaluate.changes import AFTER, BEFORE, delay_row, rare_row
+from detectors.evaluate.drift_delay import AFTER, BEFORE, delay_row, rare_row
 from detectors.evaluate.nulls import Client, Turns, key_each, no_id, one_id, one_key
 from detectors.registry import create_stream
 
@@ -80,7 +80,7 @@ SOURCES: Mapping[str, Callable[[Path], dict[str, list[str]]]] = {"CLINC": _clinc
 
 def _embedded(groups: Mapping[str, Sequence[str]], seed: int) -> list[list[Text]]:
     """Return `TEXTS` texts of each group."""
-    from detectors.embedding import Embedder, pack  # noqa: PLC0415 - torch takes seconds to import
+    from detectors.models.embedding import Embedder, pack  # noqa: PLC0415 - torch takes seconds to import
 
     embedder, rng = Embedder(threads=1), random.Random(seed)  # noqa: S311 - a reproducible sample
     embedder.load()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.monitor import DAY_SECONDS, Feature
+from detectors.streams.monitor import DAY_SECONDS, Feature
 
 __all__ = [
     "FEATURES",

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.evaluate.budget import Twins
+from detectors.evaluate.e_d_bh import e_d_bh
 from detectors.evaluate.nulls import FEATURES as WATCHED
 from detectors.evaluate.nulls import SCORES, Exchangeable
-from detectors.monitor import Budget
-from detectors.patience import e_d_bh
+from detectors.evaluate.run_length import Twins
+from detectors.streams.monitor import Budget
 
 __all__ = ["patience"]
 

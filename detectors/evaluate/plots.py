@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectors.errors import ExtraMissing
-from detectors.evaluate.figures import Row
 from detectors.evaluate.metrics import precision_recall, reliability, roc
 from detectors.evaluate.report import Curves, Evaluated
+from detectors.evaluate.set_metrics import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ import msgspec
 
 from detectors.base import Score, TextDetector
 from detectors.evaluate.cost import cost
-from detectors.evaluate.figures import Row, false_alarms, figures
 from detectors.evaluate.labelled import Asked, LabelledSet, Ordinary
+from detectors.evaluate.progress import Progress
 from detectors.evaluate.scoring import score_all, texts_of
-from detectors.progress import Progress
+from detectors.evaluate.set_metrics import Row, false_alarms, figures
 
 __all__ = ["Curves", "Evaluated", "evaluate", "measure_cost"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from detectors.base import Score, TextDetector
 from detectors.evaluate.labelled import Asked, LabelledSet, Ordinary
-from detectors.progress import Progress
+from detectors.evaluate.progress import Progress
 
 __all__ = ["Scores", "score_all", "texts_of"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from detectors.base import Observation
-from detectors.sentinel import SentinelConfig, SentinelDetector
+from detectors.streams.sentinel import SentinelConfig, SentinelDetector
 
 __all__ = ["sentinel"]
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from detectors.base import Observation
-from detectors.embedding import Embedder, pack
-from detectors.evaluate.budget import run_lengths
 from detectors.evaluate.nulls import Clustered, Exchangeable
-from detectors.monitor import Budget
+from detectors.evaluate.run_length import run_lengths
+from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_stream
-from detectors.train.data import clinc_domains
+from detectors.streams.monitor import Budget
+from detectors.train.datasets import clinc_domains
 
 __all__ = ["anomaly", "drift"]
 

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from detectors.errors import DataError
-from detectors.evaluate.budget import length_rows
-from detectors.evaluate.changes import compare, domain_vectors
 from detectors.evaluate.clients import clients
-from detectors.evaluate.disguised import disguised
-from detectors.evaluate.own import bias, identification
+from detectors.evaluate.disguised_pii import disguised
+from detectors.evaluate.drift_delay import compare, domain_vectors
+from detectors.evaluate.own_cases import bias, identification
 from detectors.evaluate.patience import patience
+from detectors.evaluate.run_length import length_rows
 from detectors.evaluate.sentinels import sentinel
 from detectors.evaluate.streams import anomaly, drift
+from detectors.evaluate.thresholds import proposals
 from detectors.evaluate.tiers import tiers
-from detectors.multitask import TASKS
+from detectors.models.multitask import TASKS
 from detectors.registry import STREAM, create_text
-from detectors.train.thresholds import proposals
 
 __all__ = ["STUDIES", "Study", "study"]
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.encoder import EncoderDetector
 from detectors.evaluate.metrics import auroc
 from detectors.registry import create_text
-from detectors.train.data import Example, load_examples, ordinary
+from detectors.text.encoder import EncoderDetector
+from detectors.train.datasets import Example, load_examples, ordinary
 
 __all__ = ["DISGUISES", "curve", "tiers"]
 

@@ -1,10 +1,10 @@
 """Train the shared encoder: ``python -m detectors.train.encoder --data ../shared/data``.
 
-Writes ``detectors/weights/encoder.safetensors`` and prints its digest, to be pinned in `detectors.pinned`. A run that was
+Writes ``detectors/weights/encoder.safetensors`` and prints its digest, to be pinned in `detectors.models.weight_files`. A run that was
 cut goes on from its checkpoint when the same command is given again.
 
 The recipe: every matrix of the six layers gets a low-rank change (LoRA, arXiv 2106.09685), biases and norms are trained
-too, word vectors stay. Sources are balanced by their caps (`detectors.train.data.SOURCES`). Texts that name a group are
+too, word vectors stay. Sources are balanced by their caps (`detectors.train.datasets.SOURCES`). Texts that name a group are
 paired with a copy that names another, and the two logits are pulled together (counterfactual logit pairing, Garg et al.,
 arXiv 1809.10610) instead of being given template labels. What is kept is the exponential average of the weights. A run that
 goes on from earlier weights to learn one task holds the others near what those weights said (``--hold``; learning without
@@ -28,14 +28,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from detectors.disguise import spoken
-from detectors.minilm import load_minilm, load_tokenizer, pad
-from detectors.multitask import CATEGORIES, OUTPUTS, MultiTask, merge
-from detectors.pinned import ENCODER_PATH
-from detectors.tokens import CLS, SEP, WINDOW
+from detectors.models.minilm import load_minilm, load_tokenizer, pad
+from detectors.models.multitask import CATEGORIES, OUTPUTS, MultiTask, merge
+from detectors.models.token_windows import CLS, SEP, WINDOW
+from detectors.models.weight_files import ENCODER_PATH
+from detectors.normalise.disguise import spoken
 from detectors.train.contrast import swap
-from detectors.train.data import load_examples, refreshed
-from detectors.train.examples import Example, Labels
+from detectors.train.datasets import load_examples, refreshed
+from detectors.train.example import Example, Labels
 from detectors.train.lowrank import adapt, delta
 
 __all__ = ["STEPS", "main", "train"]
@@ -243,9 +243,9 @@ def train(  # noqa: PLR0913 - the options of the recipe
         The highest learning rate.
     warm
         Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is; sources are then mixed as
-        `detectors.train.data.REFRESH` says.
+        `detectors.train.datasets.REFRESH` says.
     hold
-        Outputs (`detectors.multitask.OUTPUTS`) that are held near what ``warm`` says of the same texts.
+        Outputs (`detectors.models.multitask.OUTPUTS`) that are held near what ``warm`` says of the same texts.
     say
         Takes a line of progress.
     """

@@ -16,11 +16,11 @@ from safetensors.numpy import save_file
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from detectors.disguise import views
-from detectors.linear import BITS, chunks, hashed
-from detectors.multitask import TASKS
-from detectors.pinned import LINEAR_PATH
-from detectors.train.data import Example, labels, load_examples, ordinary
+from detectors.models.linear import BITS, chunks, hashed
+from detectors.models.multitask import TASKS
+from detectors.models.weight_files import LINEAR_PATH
+from detectors.normalise.disguise import views
+from detectors.train.datasets import Example, labels, load_examples, ordinary
 
 __all__ = ["fit", "main", "matrix", "train"]
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from detectors.multitask import MultiTask
+from detectors.models.multitask import MultiTask
 
 __all__ = ["adapt", "delta"]
 
@@ -40,7 +40,7 @@ def adapt(model: MultiTask, seed: int) -> None:
 
 
 def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the whole change, ``warm`` included, in float16, under the names that `detectors.multitask.merge` reads."""
+    """Return the whole change, ``warm`` included, in float16, under the names that `detectors.models.multitask.merge` reads."""
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
         short = name.removeprefix("backbone.").replace(".base", "")

@@ -1,7 +1,7 @@
 """Train the PII token head: ``python -m detectors.train.pii --data ../shared/data``.
 
 Writes ``detectors/weights/pii.safetensors`` with a record beside it (``.json``: seed, counts, digests of what was read) and
-prints the digest, to be pinned in `detectors.pinned`. A run that was cut goes on from its checkpoint (safetensors too).
+prints the digest, to be pinned in `detectors.models.weight_files`. A run that was cut goes on from its checkpoint (safetensors too).
 """
 
 import argparse
@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from detectors.minilm import load_minilm, load_tokenizer
-from detectors.pii_head import KINDS, TokenHead, row
-from detectors.pii_tokens import Tokens, encode
-from detectors.pinned import MINILM_DIGEST, PII_PATH
+from detectors.models.minilm import load_minilm, load_tokenizer
+from detectors.models.weight_files import MINILM_DIGEST, PII_PATH
+from detectors.pii.token_head import KINDS, TokenHead, row
+from detectors.pii.tokens import Tokens, encode
 from detectors.train.pii_texts import Labelled, texts
 
 __all__ = ["main", "train"]

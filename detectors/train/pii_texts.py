@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from detectors.train.clusters import clusters, split_of
-from detectors.train.data import ordinary
+from detectors.evaluate.near_duplicates import clusters, split_of
+from detectors.train.datasets import ordinary
 from detectors.train.pii_slots import Pieces, Slots
 from detectors.train.pii_templates import NEGATIVES, TEMPLATES
 from detectors.train.pii_words import BRANDS, CITIES, FIRST_NAMES

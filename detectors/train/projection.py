@@ -1,7 +1,7 @@
 """Fit the basis of the packed embedding: ``python -m detectors.train.projection --data ../shared/data``.
 
 Principal directions (96 of 384, not centred on any stream) of HaluEval's questions and answers. Writes
-``detectors/weights/projection.safetensors`` and prints its digest, to be pinned in `detectors.pinned`.
+``detectors/weights/projection.safetensors`` and prints its digest, to be pinned in `detectors.models.weight_files`.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from detectors.embedding import PACKED_DIMENSIONS
-from detectors.minilm import encode_mean, load_minilm, load_tokenizer
-from detectors.pinned import PROJECTION_PATH
-from detectors.tokens import CLS, SEP, WINDOW, tokenize
+from detectors.models.embedding import PACKED_DIMENSIONS
+from detectors.models.minilm import encode_mean, load_minilm, load_tokenizer
+from detectors.models.token_windows import CLS, SEP, WINDOW, tokenize
+from detectors.models.weight_files import PROJECTION_PATH
 
 __all__ = ["main"]
 

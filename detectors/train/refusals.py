@@ -1,7 +1,7 @@
 """Own refusals and benign twins: answers that share their words (sorry, cannot, unable) without refusing.
 
 There is no public labelled set in this project's data, so the refusal detector is experimental. Its weak labels from
-HaluEval's answers are in `detectors.train.data`.
+HaluEval's answers are in `detectors.train.datasets`.
 """
 
 import random

@@ -1,6 +1,6 @@
 """What the encoder says about the training texts, for the cheap tier: ``python -m detectors.train.teacher --data ../shared/data --out T.npy``.
 
-Why this exists: the cheap tier reads the beginning of a text (`detectors.linear.chunks`), and labels are about all of it. So
+Why this exists: the cheap tier reads the beginning of a text (`detectors.models.linear.chunks`), and labels are about all of it. So
 the encoder reads the same beginnings, and `detectors.train.linear` ``--teacher`` mixes its probabilities with the labels. Own texts and
 ordinary prompts are short and their labels exact: theirs is NaN. A run that was cut goes on where it stopped.
 """
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detectors.disguise import views
-from detectors.linear import chunks
-from detectors.minilm import load_tokenizer
-from detectors.multitask import TASKS, MultiTask, load_multitask, log_odds
-from detectors.pinned import ENCODER_PATH
-from detectors.tokens import CLS, SEP, WINDOW
-from detectors.train.data import ORDINARY, load_examples
-from detectors.train.examples import Example
+from detectors.models.linear import chunks
+from detectors.models.minilm import load_tokenizer
+from detectors.models.multitask import TASKS, MultiTask, load_multitask, log_odds
+from detectors.models.token_windows import CLS, SEP, WINDOW
+from detectors.models.weight_files import ENCODER_PATH
+from detectors.normalise.disguise import views
+from detectors.train.datasets import ORDINARY, load_examples
+from detectors.train.example import Example
 
 __all__ = ["main", "taught", "teach"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from detectors.errors import UnknownDetectorError
-from detectors.multitask import TASKS
-from detectors.train.data import FILES
+from detectors.models.multitask import TASKS
+from detectors.train.datasets import FILES
 
 __all__ = ["TRAINERS", "Say", "Trainer", "trainer"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from serving.capture.cursor import Cursor, load_cursor, load_totals
-from serving.capture.gap import read_gap
-from serving.capture.spool import source_directories
-from serving.capture.tail import Tail, oldest_time
+from serving.capture.delivery_cursor import Cursor, load_cursor, load_totals
+from serving.capture.open_gap import read_gap
+from serving.capture.spool_layout import source_directories
+from serving.capture.spool_tail import Tail, oldest_time
 
 __all__ = ["Balance", "BalanceReader", "SourceReader", "read_balance"]
 

@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from serving.capture.balance import BalanceReader
-from serving.capture.writer import SpoolWriter
+from serving.capture.spool_writer import SpoolWriter
 
 __all__ = ["BalanceCollector", "RecorderMetrics", "ShipperMetrics"]
 

@@ -14,14 +14,14 @@ import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
 from opentelemetry.trace import Tracer
 
-from serving.capture import encoding
-from serving.capture.aside import move_aside
-from serving.capture.cursor import Cursor, load_cursor, save_cursor
-from serving.capture.delivery import Delivery, DeliveryLost, Lease, is_size_error
+from serving.capture import event_encoding as encoding
+from serving.capture.delivery_cursor import Cursor, load_cursor, save_cursor
 from serving.capture.metrics import ShipperMetrics
-from serving.capture.reader import Item, SpoolReader
+from serving.capture.producer import Delivery, DeliveryLost, Lease, is_size_error
 from serving.capture.segment import Kind, record_of, segment_path, segments
 from serving.capture.sender import Sender, Sent
+from serving.capture.spool_reader import Item, SpoolReader
+from serving.capture.unsendable import move_aside
 from stream.wire import GapRecord
 
 __all__ = ["Pace", "Pipeline"]

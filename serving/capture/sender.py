@@ -8,8 +8,8 @@ from typing import Any
 from aiokafka.errors import MessageSizeTooLargeError
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
-from serving.capture.delivery import DeliveryLost, Lease
 from serving.capture.metrics import ShipperMetrics
+from serving.capture.producer import DeliveryLost, Lease
 from stream.telemetry import parent_context, traceparent_of
 from stream.wire import Record, TopicNames, partition_for, semconv
 

@@ -18,14 +18,14 @@ import msgspec
 from opentelemetry.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from serving.capture.adopt import adopt
+from serving.capture.adopt_spool import adopt
 from serving.capture.balance import BalanceReader
-from serving.capture.cursor import Cursor, Totals, load_totals, replace_file, save_totals
-from serving.capture.delivery import Delivery
+from serving.capture.delivery_cursor import Cursor, Totals, load_totals, replace_file, save_totals
 from serving.capture.heartbeat import Heartbeat
 from serving.capture.metrics import BalanceCollector, ShipperMetrics
 from serving.capture.pipeline import Pace, Pipeline
-from serving.capture.spool import LOCK_FILE, FileLock, source_directories
+from serving.capture.producer import Delivery
+from serving.capture.spool_layout import LOCK_FILE, FileLock, source_directories
 from stream.wire import TopicNames
 
 __all__ = ["Shipper", "ShipperStatus", "read_shipper_status", "run_shipper"]

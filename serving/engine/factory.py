@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 from serving.engine.catalogue import ECHO_MODEL
-from serving.engine.echo import EchoEngine
+from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineUnavailableError
 from serving.engine.protocol import Engine
 
@@ -34,7 +34,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
         `packed` (Llama family, our own loop), `transformers` (its continuous batching, any causal model), `echo`, or
         `auto`: echo for the model `echo`, packed on a CPU where the model allows it, else transformers.
     model_dir
-        The model's directory, from `serving.engine.weights.ensure`.
+        The model's directory, from `serving.engine.fetch_model.ensure`.
     name
         The model's name.
     device
@@ -70,17 +70,17 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
         device=where, dtype=choose_dtype(dtype, where), slots=slots, max_length=max_length, threads=threads
     )
     if kind == "packed" or (kind == "auto" and _own(where.type, model_dir)):
-        from serving.engine.packed import PackedEngine  # noqa: PLC0415
+        from serving.engine.packed_engine import PackedEngine  # noqa: PLC0415
 
         return PackedEngine(model_dir, resources)
-    from serving.engine.transformersengine import TransformersEngine  # noqa: PLC0415
+    from serving.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
 
     return TransformersEngine(model_dir, resources)
 
 
 def _own(device: str, model_dir: Path) -> bool:
     """Whether our own loop is the better choice: measured on CPUs, and for the models that it knows."""
-    from serving.engine.llamaconfig import read_config, unsupported  # noqa: PLC0415 - it imports torch too
+    from serving.engine.llama_config import read_config, unsupported  # noqa: PLC0415 - it imports torch too
 
     return device == "cpu" and unsupported(read_config(model_dir)) is None
 

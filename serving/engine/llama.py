@@ -15,9 +15,9 @@ from safetensors import safe_open
 from torch.nn import functional
 
 from serving.engine.errors import ModelInvalidError
-from serving.engine.kvcache import KVCache, Room
+from serving.engine.kv_cache import KVCache, Room
 from serving.engine.linear import Linear, make_linear
-from serving.engine.llamaconfig import LlamaConfig, rotary_frequencies
+from serving.engine.llama_config import LlamaConfig, rotary_frequencies
 
 __all__ = ["LlamaModel", "Segment"]
 

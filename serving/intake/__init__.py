@@ -9,7 +9,7 @@ through capture like everything else (spool, shipper, Kafka), so that nothing of
 """
 
 from serving.intake.app import Intake
-from serving.intake.desk import Desk
+from serving.intake.exchange_pairer import Desk
 from serving.intake.server import run_intake
 
 __all__ = ["Desk", "Intake", "run_intake"]

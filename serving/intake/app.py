@@ -13,15 +13,15 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
-from serving.api.errors import ApiError, invalid, unavailable
-from serving.auth import KeyRing, Principal
+from serving.api_keys import KeyRing, Principal
 from serving.errors import CaptureError
 from serving.http import Headers, Receive, Reply, Scope, Send, headers_of, read_body
-from serving.intake.desk import Desk
 from serving.intake.errors import HeldFull, Unreadable
-from serving.intake.exchange import Told, checked
+from serving.intake.exchange_pairer import Desk
 from serving.intake.kserve import events_of, told_by_kserve
 from serving.intake.litellm import payloads, told_by_litellm
+from serving.intake.reported_exchange import Told, checked
+from serving.openai_api.errors import ApiError, invalid, unavailable
 from serving.settings import IntakeSettings
 from stream.wire.ids import new_request_id
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from serving.api.errors import ApiError, unavailable
+from serving.openai_api.errors import ApiError, unavailable
 from serving.settings import IntakeSettings
 from stream.wire.ids import new_request_id
 

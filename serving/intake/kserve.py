@@ -13,10 +13,10 @@ from urllib.parse import unquote
 
 import msgspec
 
-from serving.auth import Principal
-from serving.intake.bodies import answered_of, asked_of, document
+from serving.api_keys import Principal
+from serving.intake.body_text import answered_of, asked_of, document
 from serving.intake.errors import Unreadable
-from serving.intake.exchange import Sender, Told, identity_of, moment
+from serving.intake.reported_exchange import Sender, Told, identity_of, moment
 from stream.wire import parse_time
 
 __all__ = ["REQUEST_TYPE", "RESPONSE_TYPE", "events_of", "told_by_kserve"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from serving.auth import Principal
-from serving.intake.bodies import answer_of, document, messages_of
+from serving.api_keys import Principal
+from serving.intake.body_text import answer_of, document, messages_of
 from serving.intake.errors import Unreadable
-from serving.intake.exchange import Answered, Asked, Sender, Told, identity_of, moment, parameters_of
+from serving.intake.reported_exchange import Answered, Asked, Sender, Told, identity_of, moment, parameters_of
 from stream.wire import ErrorInfo, Usage
 
 __all__ = ["payloads", "told_by_litellm"]

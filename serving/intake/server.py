@@ -11,13 +11,13 @@ import uvicorn
 from opentelemetry.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from serving.auth import KeyRing
+from serving.api_keys import KeyRing
 from serving.capture.recorder import Recorder
 from serving.errors import ServingError
 from serving.intake.app import Intake
 from serving.intake.connections import bounded_protocol
-from serving.intake.desk import Desk
-from serving.intake.exchange import Owed
+from serving.intake.exchange_pairer import Desk
+from serving.intake.reported_exchange import Owed
 from serving.settings import CaptureSettings, IntakeSettings
 
 __all__ = ["run_intake"]

@@ -11,7 +11,7 @@ environment has ``layout.driver_environment()``: Ray reads it at import.
 """
 
 from serving.ray_local.errors import RayLocalError
-from serving.ray_local.guard import keep_replica_on_loopback
 from serving.ray_local.layout import RayLayout, short_run_dir
+from serving.ray_local.replica_port import keep_replica_on_loopback
 
 __all__ = ["RayLayout", "RayLocalError", "keep_replica_on_loopback", "short_run_dir"]

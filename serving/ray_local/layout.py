@@ -17,8 +17,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from serving.ray_local.edge import Limits
 from serving.ray_local.errors import RayLocalError
+from serving.ray_local.haproxy import Limits
 from serving.settings import MAX_CONNECTIONS, HttpSettings
 
 __all__ = ["RayLayout", "short_run_dir"]
@@ -242,7 +242,7 @@ class RayLayout:
         }
         settings_path = self.run_dir / "edge.json"
         _write(settings_path, json.dumps(settings), 0o600)
-        script = Path(__file__).with_name("edge.py")
+        script = Path(__file__).with_name("haproxy.py")
         arguments = " ".join(f"'{part}'" for part in (sys.executable, "-I", "-S", script, settings_path))
         _write(self.run_dir / "haproxy-edge", f'#!/bin/sh\nexec {arguments} "$@"\n', _PRIVATE)
 

@@ -7,10 +7,10 @@ import time
 import httpx
 
 from stream.address import Address
+from stream.bridge.alert_reader import BoardReader
+from stream.bridge.backoff import BackOff, pause
 from stream.bridge.metrics import BridgeMetrics
-from stream.bridge.pause import BackOff, pause
-from stream.bridge.reader import BoardReader
-from stream.bridge.telling import Notice, Telling
+from stream.bridge.notification import Notice, Telling
 
 __all__ = ["Poster"]
 

@@ -5,12 +5,12 @@ import asyncio
 import httpx
 from prometheus_client import CollectorRegistry
 
+from stream.bridge.alert_reader import BoardReader
 from stream.bridge.alertmanager import Poster
 from stream.bridge.metrics import BridgeMetrics
-from stream.bridge.news import News
-from stream.bridge.reader import BoardReader
-from stream.bridge.telling import Links, Telling
+from stream.bridge.notification import Links, Telling
 from stream.bridge.webhook import Webhook
+from stream.bridge.webhook_filter import News
 from stream.settings import BridgeSettings, KafkaSettings
 
 __all__ = ["run_bridge"]

@@ -11,14 +11,14 @@ import time
 import httpx
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream.bridge.alert_reader import BoardReader, alert_partitions
+from stream.bridge.backoff import BackOff, pause
 from stream.bridge.metrics import BridgeMetrics
-from stream.bridge.news import News, message_id
-from stream.bridge.offsets import Offsets
-from stream.bridge.pause import BackOff, pause
-from stream.bridge.reader import BoardReader, alert_partitions
-from stream.bridge.signature import secret_bytes, sign
-from stream.ledger.kafka import KAFKA_TROUBLE, consumer_for
+from stream.bridge.webhook_filter import News, message_id
+from stream.bridge.webhook_offsets import Offsets
+from stream.kafka.client import KAFKA_TROUBLE, consumer_for
 from stream.settings import KafkaSettings, WebhookSettings
+from stream.webhook_signature import secret_bytes, sign
 from stream.wire import AlertRecord, WireError, decode
 
 __all__ = ["Webhook", "group_of"]

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from stream.ledger.files import LedgerFiles
+from stream.ledger.database_files import LedgerFiles
 
 __all__ = ["Databases", "retried"]
 

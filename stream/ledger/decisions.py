@@ -12,7 +12,7 @@ import msgspec
 
 from stream.ledger.records import LogRecord, Unstored, read_new, start_progress, store, write_progress
 from stream.ledger.schema import open_decisions, transaction
-from stream.ledger.windows import expire_windows, keep_window
+from stream.ledger.window_history import expire_windows, keep_window
 from stream.runbook import DETECTOR_PREFIX, SILENCE
 from stream.wire import OWN_TENANT, AlertRecord, Event, FindingRecord, RetrainingRecord, SilenceRecord
 

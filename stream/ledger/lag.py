@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka.structs import TopicPartition
 
-from stream.ledger.kafka import consumer_for, group_offsets, partition_counts
+from stream.kafka.client import consumer_for, group_offsets, partition_counts
 from stream.wire import TopicNames
 
 __all__ = ["consumer_lag", "groups_of", "worst_lag"]

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import msgspec
 
-from stream.alerting.silences import Silences
 from stream.ledger.connect import Databases, retried
 from stream.ledger.coverage import Coverage, coverage_of
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
-from stream.ledger.files import LedgerFiles
-from stream.ledger.story import RequestStory, gap_of, request_events, told
+from stream.ledger.request_story import RequestStory, gap_of, request_events, told
+from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 
 __all__ = ["LedgerReader"]

@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stream.ledger.book import Book
+from stream.kafka.client import KAFKA_TROUBLE
+from stream.ledger.alert_publisher import AlertPublisher, traced
+from stream.ledger.consumer_session import LogReset, Session
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerStalled
-from stream.ledger.files import LedgerFiles
-from stream.ledger.kafka import KAFKA_TROUBLE
 from stream.ledger.metrics import LedgerMetrics
-from stream.ledger.publish import AlertPublisher, traced
-from stream.ledger.session import LogReset, Session
+from stream.ledger.store import Book
 from stream.settings import KafkaSettings, LedgerSettings
 
 __all__ = ["run_ledger"]

@@ -4,8 +4,8 @@ from math import isinf
 
 import msgspec
 
+from stream.replay.offset_ranges import Left
 from stream.replay.plan import Asked
-from stream.replay.ranges import Left
 from stream.replay.report import Counted, Flips
 from stream.replay.timeline import ReplayedAlert
 from stream.wire import format_time

@@ -6,7 +6,7 @@ import msgspec
 
 from stream.replay.versions import Version
 from stream.settings import TenantSettings, WatchSettings
-from stream.watch.machine import Tenants
+from stream.stages.watch.machine import Tenants
 from stream.wire import LogRange, TopicNames
 from stream.wire.ids import replay_id
 

@@ -12,21 +12,21 @@ from aiokafka import AIOKafkaConsumer
 
 from detectors.errors import DetectorError
 from stream.errors import ReplayError
-from stream.ledger.kafka import consumer_for, partition_counts
+from stream.kafka.client import consumer_for, partition_counts
+from stream.kafka.range_reader import LogReader
 from stream.replay.compare import compare
-from stream.replay.meter import Meter
 from stream.replay.notes import Found, notes
+from stream.replay.offset_ranges import Left, ranges_of, topics_of, what_is_left
 from stream.replay.plan import Asked, Plan
-from stream.replay.ranges import Left, ranges_of, topics_of, what_is_left
-from stream.replay.reader import LogReader
+from stream.replay.progress import Meter
 from stream.replay.report import Observe, Report, Told
-from stream.replay.shadow import NoShadow, Sink, shadow
-from stream.replay.streams import StreamReplay
-from stream.replay.texts import Scoring, TextReplay
+from stream.replay.shadow_topic import NoShadow, Sink, shadow
+from stream.replay.stream_replay import StreamReplay
+from stream.replay.text_replay import Scoring, TextReplay
 from stream.replay.versions import Version, create_version, stream_version
-from stream.score.engine import EngineSpec
-from stream.score.pool import ModelPool
 from stream.settings import KafkaSettings, ScoreSettings, TenantSettings, WatchSettings, tenant_settings
+from stream.stages.score.model_pool import ModelPool
+from stream.stages.score.model_process import EngineSpec
 from stream.wire import format_time
 
 __all__ = ["ReplaySettings", "replay"]

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from stream.replay.chain import AlertChain
-from stream.watch.machine import Tenants
+from stream.replay.stage_chain import AlertChain
+from stream.stages.watch.machine import Tenants
 from stream.wire import AlertRecord, Event, FindingRecord
 
 __all__ = ["ReplayedAlert", "Timeline"]

@@ -13,9 +13,9 @@ from detectors.base import StreamDetector, TextDetector
 from detectors.errors import DetectorError
 from detectors.registry import STREAM, create_stream, create_text
 from stream.errors import ReplayError
-from stream.score.engine import DetectorFactory
-from stream.score.outputs import FINDING_DETECTORS
 from stream.settings import RESERVED_VARIANTS, DetectorSettings, TenantSettings
+from stream.stages.score.model_process import DetectorFactory
+from stream.stages.score.records import FINDING_DETECTORS
 
 __all__ = ["REPLAYABLE", "Version", "Versions", "create_version", "stream_version"]
 

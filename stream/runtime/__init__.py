@@ -3,10 +3,10 @@
 Importing this imports Faust; the event contract (:mod:`stream.wire`) does not.
 """
 
+from stream.kafka.ack_tracker import AckTracker
+from stream.kafka.publisher import Publisher, Window
 from stream.runtime.app import BaseApp, create_base_app
-from stream.runtime.publish import Publisher, Window
 from stream.runtime.table import AckedTable
-from stream.runtime.tracker import AckTracker
 from stream.runtime.transport import Transport
 
 __all__ = ["AckTracker", "AckedTable", "BaseApp", "Publisher", "Transport", "Window", "create_base_app"]

@@ -14,7 +14,7 @@ import faust
 from faust.types import TP
 from yarl import URL
 
-from stream.runtime.publish import Publisher
+from stream.kafka.publisher import Publisher
 from stream.runtime.table import AckedTable, Order
 from stream.runtime.transport import Consumer, Transport
 from stream.settings import KafkaSettings

@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream.consumer import paced
-from stream.runtime.tracker import AckTracker
+from stream.kafka.ack_tracker import AckTracker
+from stream.kafka.consumer import paced
 from stream.wire.topics import copies
 
 __all__ = ["Consumer", "Producer", "Transport"]
@@ -37,7 +37,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class Consumer(driver.Consumer):
-    """A consumer whose committable offsets come from an :class:`~stream.runtime.tracker.AckTracker`."""
+    """A consumer whose committable offsets come from an :class:`~stream.kafka.ack_tracker.AckTracker`."""
 
     def __init__(
         self, transport: Any, callback: Any, on_partitions_revoked: Any, on_partitions_assigned: Any, **kwargs: Any

@@ -18,7 +18,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream.consumer import stop_consumer
+from stream.kafka.consumer import stop_consumer
 from stream.runtime.app import BaseApp
 
 __all__ = ["EXIT_STALLED", "Stall", "Watchdog", "end_process"]

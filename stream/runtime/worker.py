@@ -9,9 +9,9 @@ from typing import Any
 import faust
 
 from stream.errors import TopicMismatch
+from stream.kafka.topic_checks import wait_for_topics
 from stream.runtime.app import BaseApp
 from stream.runtime.membership import Membership
-from stream.runtime.topics import wait_for_topics
 from stream.runtime.watchdog import EXIT_STALLED, Watchdog, end_process
 
 __all__ = ["EXIT_CONFIG", "EXIT_CRASHED", "EXIT_STALLED", "run"]

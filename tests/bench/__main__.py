@@ -15,9 +15,9 @@ from pathlib import Path
 from support.stack import running
 
 from bench import backpressure, delay, endpoint, generation, growth, outage
-from serving.engine.weights import ensure
-from weir.broker.jars import apache_possible
-from weir.broker.local import start_broker
+from serving.engine.fetch_model import ensure
+from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.running_broker import start_broker
 
 MODEL = "smollm2-135m-instruct"
 PARTS = ("endpoint", "outage", "generation", "delay", "stream", "replay")
@@ -70,10 +70,10 @@ def main(parts: list[str]) -> int:
         "backpressure": lambda: backpressure.run(say),
         "growth": lambda: growth.run(pieces, say),
         "stream": lambda: on_a_broker(
-            "stream.score.bench", "# stream: score on a broker against a bare aiokafka loop with the same detectors"
+            "bench.score_rate", "# stream: score on a broker against a bare aiokafka loop with the same detectors"
         ),
         "replay": lambda: on_a_broker(
-            "stream.replay.bench", "# replay: each detector over a log recorded at a tenth of score's capacity"
+            "bench.replay_rate", "# replay: each detector over a log recorded at a tenth of score's capacity"
         ),
     }
     named = {"generation" if part == "delay" else part.split(".")[0] for part in chosen}

@@ -9,8 +9,8 @@ from support.backlog import ledger_peak, score_peak, shipper_peak
 from support.flood import flood_peaks
 from support.memory import MIB
 
-from weir.broker.jars import apache_possible
-from weir.broker.local import start_broker
+from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.running_broker import start_broker
 
 GIB = 1024 * MIB
 SCORE_EVENTS = (5_000, 50_000)

@@ -13,7 +13,7 @@ from serving.capture.recorder import Recorder
 from serving.settings import CaptureSettings
 from stream.wire import AlertRecord, RequestRecord, ResponseRecord, Usage, decode
 from stream.wire.ids import new_request_id
-from weir.tail import Tail
+from weir.client.tail import Tail
 
 EVENTS = 300
 PER_SECOND = 10.0  # requests; each is two events

@@ -12,8 +12,8 @@ from support.stack import Stack, running, until
 from bench.endpoint import BODY
 from bench.rounds import Figure, in_turn
 from serving.capture.balance import BalanceReader
-from weir.broker.jars import apache_possible
-from weir.broker.local import RunningBroker, start_broker
+from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.running_broker import RunningBroker, start_broker
 
 __all__ = ["measure"]
 

@@ -19,7 +19,7 @@ from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
 
 from detectors.evaluate.metrics import f_beta
 from detectors.registry import create_text
-from detectors.train.data import ordinary
+from detectors.train.datasets import ordinary
 
 Span = tuple[int, int]
 Find = Callable[[Sequence[str]], list[list[Span]]]

@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from detectors.minilm import pad
-from detectors.multitask import MultiTask, load_multitask
+from detectors.models.minilm import pad
+from detectors.models.multitask import MultiTask, load_multitask
 
 Run = Callable[[Tensor, Tensor], NDArray[np.float32]]
 #: Texts a batch, and tokens a text.

@@ -7,8 +7,8 @@ import pytest
 from support.console_ledger import LedgerMaker
 from support.console_page import Look, served_console
 
-from stream.ledger.alertpages import AlertQuery
-from stream.ledger.pages import LedgerPages
+from stream.ledger.alert_pages import AlertQuery
+from stream.ledger.console_queries import LedgerPages
 from stream.wire import RetrainingRecord
 from weir.console import live
 

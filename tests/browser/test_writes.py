@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from anyio.from_thread import start_blocking_portal
-from support.console_desk import alert, running_desk, send
 from support.console_page import Look, Served
+from support.console_server import alert, running_desk, send
 from support.kafka_log import sender
 from support.ledger_log import end, explanation, request, verdict
 

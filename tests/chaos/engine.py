@@ -17,7 +17,7 @@ import numpy as np
 
 from detectors.base import Score, Span, TextDetector
 from detectors.errors import UnknownDetectorError
-from stream.score.engine import EngineSpec
+from stream.stages.score.model_process import EngineSpec
 
 __all__ = ["DETECTORS", "SPEC", "Embedding", "Words", "create", "make_embedding", "slow_file"]
 

@@ -31,7 +31,7 @@ def mutate(process: str) -> None:
 
 
 def _tracker_off() -> None:
-    from stream.runtime.tracker import AckTracker  # noqa: PLC0415 - each process loads its own part alone
+    from stream.kafka.ack_tracker import AckTracker  # noqa: PLC0415 - each process loads its own part alone
 
     AckTracker.position = AckTracker.delivered  # type: ignore[method-assign]
 
@@ -56,7 +56,7 @@ def _state_not_awaited() -> None:
 
 def _state_not_read() -> None:
     from stream.runtime.table import AckedTable  # noqa: PLC0415 - as above
-    from stream.watch import agent  # noqa: PLC0415 - as above
+    from stream.stages.watch import agent  # noqa: PLC0415 - as above
 
     AckedTable.read = lambda *_: ({}, set())  # type: ignore[method-assign]
     agent.rows = lambda _table: []
@@ -66,7 +66,7 @@ def _sends_forgotten() -> None:
     """A send that fails is given up, as Faust would: logged, and the event goes on."""
     from faust.exceptions import NotReady, ProducerSendError  # noqa: PLC0415 - as above
 
-    from stream.runtime.publish import KafkaError, Publisher  # noqa: PLC0415 - as above
+    from stream.kafka.publisher import KafkaError, Publisher  # noqa: PLC0415 - as above
 
     async def produce(self: Any, topic: str, *, key: Any, value: Any, headers: Any, partition: int) -> Any:
         try:
@@ -79,9 +79,9 @@ def _sends_forgotten() -> None:
 
 def _any_generation() -> None:
     """Both guards are off: a zombie's writes alone are passed over, as its states are the older ones (ADR 2)."""
+    from stream.kafka.ack_tracker import AckTracker  # noqa: PLC0415 - as above
     from stream.runtime.app import BaseApp  # noqa: PLC0415 - as above
     from stream.runtime.table import AckedTable  # noqa: PLC0415 - as above
-    from stream.runtime.tracker import AckTracker  # noqa: PLC0415 - as above
 
     AckedTable._order = lambda *_: 0.0  # type: ignore[method-assign]
     BaseApp.is_current = lambda *_: True  # type: ignore[method-assign]
@@ -90,7 +90,7 @@ def _any_generation() -> None:
 
 
 def _keep_what_was_delivered(self: Any, partitions: Any, generation: int) -> None:
-    from stream.runtime.tracker import _Partition  # noqa: PLC0415 - as above
+    from stream.kafka.ack_tracker import _Partition  # noqa: PLC0415 - as above
 
     self._generation = generation
     self._partitions = {partition: self._partitions.get(partition, _Partition()) for partition in partitions}
@@ -113,14 +113,14 @@ def _cursor_before_ack() -> None:
 
 
 def _producer_kept() -> None:
-    from serving.capture.delivery import Lease  # noqa: PLC0415 - as above
+    from serving.capture.producer import Lease  # noqa: PLC0415 - as above
 
     Lease.lose = lambda self, reason: setattr(self, "reason", reason)  # type: ignore[method-assign]
 
 
 def _accepted_in_memory() -> None:
     """What is accepted is written at every tenth sync, half a second later, not at once."""
-    from serving.capture.journal import Journal  # noqa: PLC0415 - as above
+    from serving.capture.segment_writer import Journal  # noqa: PLC0415 - as above
 
     append, sync = Journal.append, Journal.sync
     waiting: dict[int, list[bytes]] = {}
@@ -141,7 +141,7 @@ def _accepted_in_memory() -> None:
 def _accept_asks_kafka() -> None:
     from serving.capture import Recorder  # noqa: PLC0415 - as above
     from serving.errors import SpoolFull  # noqa: PLC0415 - as above
-    from weir.broker.probe import broker_answers  # noqa: PLC0415 - as above
+    from stream.kafka.probe import broker_answers  # noqa: PLC0415 - as above
 
     accept = Recorder.request
 
@@ -154,7 +154,7 @@ def _accept_asks_kafka() -> None:
 
 
 def _letters_thrown_away() -> None:
-    from stream.deadletter import DeadLetters  # noqa: PLC0415 - as above
+    from stream.dead_letters import DeadLetters  # noqa: PLC0415 - as above
 
     async def send(self: Any, message: Any, **why: Any) -> None:
         del self, message, why
@@ -163,7 +163,7 @@ def _letters_thrown_away() -> None:
 
 
 def _shed_uncounted() -> None:
-    from serving.capture.writer import SpoolWriter  # noqa: PLC0415 - as above
+    from serving.capture.spool_writer import SpoolWriter  # noqa: PLC0415 - as above
 
     SpoolWriter._shed_number = lambda *_: None  # type: ignore[method-assign]
 
@@ -183,7 +183,8 @@ def _ledger_forgets() -> None:
 
 def _cursor_needs_room() -> None:
     """The cursor is a new file each time, as it once was."""
-    from serving.capture import cursor, pipeline  # noqa: PLC0415 - as above
+    from serving.capture import delivery_cursor as cursor  # noqa: PLC0415 - as above
+    from serving.capture import pipeline  # noqa: PLC0415 - as above
 
     def save(directory: Any, place: Any) -> None:
         cursor.replace_file(directory / "cursor.json", msgspec.json.encode(place))
@@ -203,14 +204,14 @@ def _no_crc() -> None:
 
 
 def _window_without_bound() -> None:
-    from stream.runtime.publish import Window  # noqa: PLC0415 - as above
+    from stream.kafka.publisher import Window  # noqa: PLC0415 - as above
 
     begin = Window.__init__
     Window.__init__ = lambda self, _size, failed: begin(self, 10**9, failed)  # type: ignore[method-assign]
 
 
 def _repeats_counted() -> None:
-    from stream.watch.buckets import StreamBuckets  # noqa: PLC0415 - as above
+    from stream.stages.watch.buckets import StreamBuckets  # noqa: PLC0415 - as above
 
     offer = StreamBuckets.offer
 
@@ -236,7 +237,7 @@ def _leak() -> None:
 
 
 def _raw_text_alone() -> None:
-    from detectors import pii  # noqa: PLC0415 - as above
+    from detectors.pii import detector as pii  # noqa: PLC0415 - as above
 
     pii.normalise = lambda _text: None  # type: ignore[assignment]
 

@@ -13,14 +13,14 @@ from typing import Any
 from chaos import crashpoints
 from chaos.engine import SPEC
 from chaos.mutations import mutate
-from weir import component
+from weir.component import components as component
 
 __all__ = ["main"]
 
 
 def _score(process: Any) -> int:
     from stream.runtime.worker import run  # noqa: PLC0415 - only score needs Faust here
-    from stream.score.app import create_app  # noqa: PLC0415 - as above
+    from stream.stages.score_app import create_app  # noqa: PLC0415 - as above
 
     settings = process.settings
     app = create_app(
@@ -50,7 +50,7 @@ def main(name: str) -> int:
 
 def _spoil_on_signal() -> None:
     """On SIGUSR1 the producer's sequence or epoch is wrong from then on, as a broker's lost state would make it (F14)."""
-    from serving.capture import delivery  # noqa: PLC0415 - only the shipper has a producer of this kind
+    from serving.capture import producer as delivery  # noqa: PLC0415 - only the shipper has a producer of this kind
 
     made: list[Any] = []
     begin = delivery.Lease.__init__

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from chaos.look import Raw
-from stream.deadletter import HEADER_PREFIX
-from stream.watch.findings import WATCH_SOURCE
+from stream.dead_letters import HEADER_PREFIX
+from stream.stages.watch.records import WATCH_SOURCE
 from stream.wire import (
     AlertRecord,
     Event,

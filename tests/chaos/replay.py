@@ -10,16 +10,16 @@ from typing import Any
 import msgspec
 
 from chaos.look import Raw
-from stream.alerting.machine import Alerting
-from stream.alerting.state import StreamAlerts
-from stream.retraining.machine import Retraining
-from stream.retraining.state import ModelState
 from stream.settings import TenantSettings
-from stream.watch.app import stream_detectors
-from stream.watch.buckets import Offer
-from stream.watch.machine import PartitionWatch, WatchRules
-from stream.watch.silence import OWN_STREAM, SilenceRules, SilenceWatch
-from stream.watch.state import StreamState
+from stream.stages.alert.machine import Alerting
+from stream.stages.alert.state import StreamAlerts
+from stream.stages.retrain.machine import Retraining
+from stream.stages.retrain.state import ModelState
+from stream.stages.watch.buckets import Offer
+from stream.stages.watch.machine import PartitionWatch, WatchRules
+from stream.stages.watch.source_liveness import OWN_STREAM, SilenceRules, SilenceWatch
+from stream.stages.watch.state import StreamState
+from stream.stages.watch_app import stream_detectors
 from stream.wire import (
     OWN_TENANT,
     AlertRecord,

@@ -21,7 +21,7 @@ from serving.capture import Recorder
 from serving.capture.clock import SourceClock
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
-from weir.process import spool_root
+from weir.component.process import spool_root
 
 __all__ = ["SourceArgs", "journal_path", "step_path"]
 

@@ -11,7 +11,7 @@ from chaos.disk import SmallDisk
 from chaos.faults import FAULTS
 from chaos.mutations import MUTATIONS
 from chaos.options import WorldOptions
-from weir.broker.jars import apache_possible
+from weir.local.broker.kafka_jars import apache_possible
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 SEED, TRIES = 7, 3

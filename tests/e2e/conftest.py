@@ -8,7 +8,7 @@ import pytest
 from support.alertmanagers import Alertmanager
 from support.stack import Stack, free_port, running
 
-from weir.broker.jars import apache_possible
+from weir.local.broker.kafka_jars import apache_possible
 
 
 @pytest.fixture(scope="package")

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from stream.alerting.machine import Alerting
-from stream.alerting.place import Place
-from stream.alerting.state import StreamAlerts, decode, encode
 from stream.settings import TenantSettings
+from stream.stages.alert.machine import Alerting
+from stream.stages.alert.partition_alerts import Place
+from stream.stages.alert.state import StreamAlerts, decode, encode
 from stream.wire import AlertRecord, Event, FindingRecord, Tick, stream_key
 from stream.wire.ids import bucket_finding_id
 from support.signal_log import MODEL, trace_of

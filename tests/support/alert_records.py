@@ -2,7 +2,7 @@
 
 import time
 
-from stream.alerting.silences import thing_of
+from stream.silences import thing_of
 from stream.wire import AlertRecord, Event, SilenceRecord
 from stream.wire.semconv import SEVERITY_NUMBERS
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from stream.ledger.alertpages import alert_of
-from stream.ledger.book import Book
+from stream.ledger.alert_pages import alert_of
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
-from stream.ledger.files import LedgerFiles
+from stream.ledger.store import Book
 from stream.runbook import runbook_line
-from stream.watch.app import stream_detectors
+from stream.stages.watch_app import stream_detectors
 from stream.wire import (
     AlertRecord,
     Event,

@@ -17,15 +17,15 @@ import uvicorn
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from serving.auth import KeyRing
+from serving.api_keys import KeyRing
 from serving.capture.recorder import Recorder
-from serving.endpoints import GatewaySettings
-from serving.engine.echo import EchoEngine
-from serving.exchange import Wiring
-from serving.gateway import Gateway
-from serving.generation import Generation, ModelInfo, Piece, Refusal, ReplicaLost
-from serving.instruments import Instruments
-from serving.replica import ModelServer
+from serving.engine.echo_engine import EchoEngine
+from serving.gateway.endpoints import GatewaySettings
+from serving.gateway.gateway import Gateway
+from serving.gateway.inference import Wiring
+from serving.gateway.metrics import Instruments
+from serving.replica.generation import Generation, ModelInfo, Piece, Refusal, ReplicaLost
+from serving.replica.model_server import ModelServer
 from serving.settings import CaptureSettings
 
 KEY = "weir-test-key"

@@ -10,10 +10,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from serving.auth import KeyRing
+from serving.api_keys import KeyRing
 from serving.capture.recorder import Recorder
 from serving.intake import Desk, Intake
-from serving.intake.exchange import Owed
+from serving.intake.reported_exchange import Owed
 from serving.settings import CaptureSettings, IntakeSettings
 from stream.wire import RequestRecord, ResponseRecord
 from support.gateway import KEY, write_keys

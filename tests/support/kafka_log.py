@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream.settings import KafkaSettings
 from stream.wire import Event, encode
-from weir.broker.admin import create_topics
+from weir.local.broker.topic_admin import create_topics
 
 
 async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:

@@ -3,8 +3,8 @@
 import shlex
 from pathlib import Path
 
-from weir.broker.jars import ensure_jars
-from weir.broker.java import find_java
+from weir.local.broker.find_java import find_java
+from weir.local.broker.kafka_jars import ensure_jars
 
 __all__ = ["write_scripts"]
 

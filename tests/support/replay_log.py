@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 
 from stream.replay.compare import compare
-from stream.replay.meter import Meter
 from stream.replay.plan import Asked, Plan
-from stream.replay.streams import StreamReplay
-from stream.replay.texts import Scoring as Scored
-from stream.replay.texts import TextReplay
+from stream.replay.progress import Meter
+from stream.replay.stream_replay import StreamReplay
+from stream.replay.text_replay import Scoring as Scored
+from stream.replay.text_replay import TextReplay
 from stream.replay.versions import Version, Versions
-from stream.score.engine import Engine, EngineSpec
 from stream.settings import DetectorSettings, WatchSettings, tenant_settings
+from stream.stages.score.model_process import Engine, EngineSpec
 from stream.wire import Event, LogRange, TopicNames, encode
 from support.rescoring import SECONDS, START, P, create, gateway_tick
 

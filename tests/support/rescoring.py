@@ -14,11 +14,11 @@ import numpy as np
 
 from detectors.base import Finding, Score, StreamDetector, TextDetector
 from detectors.registry import create_text
-from stream.score.engine import Engine, EngineSpec, Scored
-from stream.score.outputs import finding_event, item_of, owed, signal_event, verdict_event, verdicts
-from stream.score.ticks import merge_ticks
 from stream.settings import TenantSettings
-from stream.watch.app import stream_detectors as shipped_detectors
+from stream.stages.score.model_process import Engine, EngineSpec, Scored
+from stream.stages.score.records import finding_event, item_of, owed, signal_event, verdict_event, verdicts
+from stream.stages.score.ticks import merge_ticks
+from stream.stages.watch_app import stream_detectors as shipped_detectors
 from stream.wire import (
     Event,
     RequestRecord,

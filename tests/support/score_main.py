@@ -9,8 +9,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from stream.runtime.worker import run
-from stream.score.app import create_app
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.stages.score_app import create_app
 from support.score_stack import DOUBLES, P, Q
 
 

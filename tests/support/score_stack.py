@@ -9,9 +9,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from stream.score.app import create_app
-from stream.score.engine import EngineSpec
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.stages.score.model_process import EngineSpec
+from stream.stages.score_app import create_app
 from stream.wire import (
     Closed,
     Event,

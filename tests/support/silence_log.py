@@ -1,6 +1,6 @@
 """Ticks of sources that fall silent, come back or close, as score forwards them; and who is silent by a plain pass."""
 
-from stream.watch.silence import SilenceRules, SilenceWatch
+from stream.stages.watch.source_liveness import SilenceRules, SilenceWatch
 from stream.wire import Event
 from support.signal_log import SILENCE, score_tick
 

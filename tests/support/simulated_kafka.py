@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
-from serving.capture.delivery import DeliveryLost
+from serving.capture.producer import DeliveryLost
 from stream.wire import TopicNames, decode
 
 __all__ = ["Group", "Place", "SimulatedKafka", "SteppedDelivery", "Stored"]

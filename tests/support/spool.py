@@ -4,8 +4,8 @@ from pathlib import Path
 
 from serving.capture.clock import SourceClock
 from serving.capture.segment import Frame, Kind, read_segment, record_of, segment_path, segments
-from serving.capture.spool import FileLock, create_source
-from serving.capture.writer import Bounds, SpoolWriter
+from serving.capture.spool_layout import FileLock, create_source
+from serving.capture.spool_writer import Bounds, SpoolWriter
 from stream.wire import Event, Message, RequestRecord, ResponseRecord, decode
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"

@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 
-from stream.replay.chain import AlertChain, WatchChain
-from stream.retraining.machine import Decision, Retraining
-from stream.retraining.state import ModelState
+from stream.replay.stage_chain import AlertChain, WatchChain
 from stream.settings import TenantSettings, tenant_settings
-from stream.watch.machine import WatchRules
-from stream.watch.silence import SilenceRules, SilenceWatch
+from stream.stages.retrain.machine import Decision, Retraining
+from stream.stages.retrain.state import ModelState
+from stream.stages.watch.machine import WatchRules
+from stream.stages.watch.source_liveness import SilenceRules, SilenceWatch
 from stream.wire import OWN_TENANT, AlertRecord, Event, Tick, tenant_model_key
 
 

@@ -20,10 +20,10 @@ from prometheus_client import CollectorRegistry
 
 from stream.runtime import BaseApp
 from stream.settings import KafkaSettings, WatchSettings
-from stream.watch.app import create_app
+from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Event, FindingRecord, RetrainingRecord, Signal, decode, encode, partition_for
 from support.lab import Lab
-from weir.broker.admin import create_topics
+from weir.local.broker.topic_admin import create_topics
 
 P, Q = 2, 2
 _ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from stream.runtime import worker
 from stream.settings import KafkaSettings, WatchSettings
-from stream.watch.app import create_app
+from stream.stages.watch_app import create_app
 
 
 def main(text: str) -> int:

@@ -5,15 +5,15 @@ import asyncio
 import click
 
 from stream.settings import KafkaSettings
-from weir.access import user_name
-from weir.cli.following import follow_option, show_stream, since_option, stream_json_option
+from weir.cli.follow import follow_option, show_stream, since_option, stream_json_option
 from weir.cli.output import json_option, print_json, print_table
+from weir.cli.render.status import alert_line, clock
 from weir.client import Client, effective_kafka, parse_duration
-from weir.render import alert_line, clock
+from weir.home.access_log import user_name
+from weir.operate.silences import Silence, list_silences
+from weir.operate.silences import silence as make_silence
+from weir.operate.silences import unsilence as end_silence
 from weir.settings import load_settings
-from weir.silences import Silence, list_silences
-from weir.silences import silence as make_silence
-from weir.silences import unsilence as end_silence
 
 __all__ = ["alerts"]
 

@@ -3,9 +3,9 @@
 import click
 
 from weir.cli.output import json_option, print_json, print_table
-from weir.options import refuse_bad_options
-from weir.reference import reference
 from weir.settings import load_settings
+from weir.settings.detector_options import refuse_bad_options
+from weir.settings.reference import reference
 
 __all__ = ["config"]
 

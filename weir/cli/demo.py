@@ -8,16 +8,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from stream.wire import AlertRecord
-from weir.cli.invocation import weir_command
+from weir.cli.command_line import weir_command
 from weir.cli.up import print_addresses
 from weir.demo.run import Outcome, run_demo
 from weir.demo.watch import PROMISED
-from weir.keys import first_key_path
+from weir.home.api_keys import first_key_path
+from weir.local.plan import Plan
+from weir.local.start_reporter import Reporter
+from weir.local.up import bring_up
+from weir.operate.trace_links import trace_page
 from weir.settings import Settings, load_settings
-from weir.supervise.plan import Plan
-from weir.supervise.reporter import Reporter
-from weir.supervise.up import bring_up
-from weir.tracepage import trace_page
 
 __all__ = ["demo"]
 

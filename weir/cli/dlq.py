@@ -6,16 +6,16 @@ from collections import Counter
 
 import click
 
-from stream.deadletter import DISPOSITIONS
+from stream.dead_letters import DISPOSITIONS
 from stream.settings import KafkaSettings
-from weir.access import log_access
 from weir.cli.output import json_option, print_json, print_table
+from weir.cli.render.status import clock
 from weir.client import effective_kafka, parse_since
-from weir.deadletters.letter import DeadLetter
-from weir.deadletters.log import DeadLetterLog
-from weir.deadletters.replay import FAILED, REPLAYED_NOW, SKIPPED, WOULD_REPLAY, Outcome, replay
-from weir.deadletters.show import ShownLetter, letter_lines, read_letter
-from weir.render import clock
+from weir.dead_letters.letter import DeadLetter
+from weir.dead_letters.replay import FAILED, REPLAYED_NOW, SKIPPED, WOULD_REPLAY, Outcome, replay
+from weir.dead_letters.show import ShownLetter, letter_lines, read_letter
+from weir.dead_letters.topic_reader import DeadLetterLog
+from weir.home.access_log import log_access
 from weir.settings import load_settings
 
 __all__ = ["dlq"]

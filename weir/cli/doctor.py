@@ -3,7 +3,7 @@
 import click
 
 from weir.cli.output import json_option, print_json
-from weir.supervise.doctor import diagnose
+from weir.local.doctor import diagnose
 
 __all__ = ["doctor"]
 

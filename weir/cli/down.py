@@ -3,10 +3,10 @@
 import click
 from rich.console import Console
 
+from weir.local.down import take_down
+from weir.local.preflight import exclusive, make_home
+from weir.local.start_reporter import Reporter
 from weir.settings import load_settings
-from weir.supervise.down import take_down
-from weir.supervise.preflight import exclusive, make_home
-from weir.supervise.reporter import Reporter
 
 __all__ = ["down"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from weir.cli.extras import needing
-from weir.cli.steps import showing
+from weir.cli.missing_extra import needing
+from weir.cli.render.step_progress import showing
 from weir.errors import SettingsError, WeirError
 from weir.settings import load_settings
 
@@ -76,8 +76,8 @@ def evaluate(  # noqa: PLR0913 - the options of the command
         raise WeirError("--file wants --columns, for example --columns text=comment,label=toxic")
     with needing("weir eval", "stream,eval"):
         from detectors.evaluate.plots import draw, require_matplotlib  # noqa: PLC0415 - numpy and torch are extras
-        from weir.cli.evaltables import print_report  # noqa: PLC0415 - as above
-        from weir.evaluation import Asked, run  # noqa: PLC0415 - as above
+        from weir.cli.render.evaluation import print_report  # noqa: PLC0415 - as above
+        from weir.quality.evaluation import Asked, run  # noqa: PLC0415 - as above
 
         if plots is not None:
             require_matplotlib()

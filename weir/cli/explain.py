@@ -9,17 +9,17 @@ import msgspec
 
 from detectors.base import TextDetector
 from detectors.errors import DetectorError
-from detectors.explain import EXPLAINED, Method
-from weir.access import log_access
+from detectors.text.explain import EXPLAINED, Method
 from weir.cli.output import json_option, print_json
+from weir.cli.render.explanation import explanation_lines
+from weir.cli.render.status import screen
 from weir.client import effective_kafka
 from weir.errors import WeirError
-from weir.explaining import Explanation, alerting, explained, request_of
-from weir.render import screen
-from weir.render_explain import explanation_lines
-from weir.scoring import load_detectors
+from weir.home.access_log import log_access
+from weir.operate.request_story import read_story, read_text
+from weir.quality.explaining import Explanation, alerting, explained, request_of
+from weir.quality.scoring import load_detectors
 from weir.settings import Settings, load_settings
-from weir.story import read_story, read_text
 
 __all__ = ["explain"]
 

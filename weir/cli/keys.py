@@ -3,7 +3,7 @@
 import click
 
 from weir.cli.output import json_option, print_json, print_table
-from weir.keys import create_key, list_keys, revoke_key
+from weir.home.api_keys import create_key, list_keys, revoke_key
 from weir.settings import load_settings
 
 __all__ = ["keys"]

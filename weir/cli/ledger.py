@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerBusy
-from stream.ledger.files import LedgerFiles
 from stream.ledger.reader import LedgerReader
 from weir.errors import StackError
 from weir.settings import load_settings

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from weir.cli.output import json_option, print_json, print_table
-from weir.models.inventory import inventory
+from weir.quality.model_inventory import inventory
 from weir.settings import load_settings
 
 __all__ = ["models"]

@@ -9,18 +9,18 @@ from pathlib import Path
 import click
 import msgspec
 
-from stream.ledger.kafka import KAFKA_TROUBLE
+from stream.kafka.client import KAFKA_TROUBLE
 from stream.replay.plan import Asked
 from stream.replay.report import Observe, Progress, Report
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import REPLAYABLE, Versions
-from weir.cli.replayprogress import showing
+from weir.cli.render.replay_diff import replay_view
+from weir.cli.render.replay_progress import showing
+from weir.cli.render.status import screen
 from weir.client import effective_kafka, parse_since
 from weir.errors import BrokerError, SettingsError
-from weir.options import refuse_bad_options
-from weir.render import screen
-from weir.render_replay import replay_view
 from weir.settings import Settings, load_settings
+from weir.settings.detector_options import refuse_bad_options
 
 __all__ = ["replay_command"]
 

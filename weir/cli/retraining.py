@@ -2,9 +2,9 @@
 
 import click
 
-from weir.cli.following import follow_option, show_stream, since_option, stream_json_option
+from weir.cli.follow import follow_option, show_stream, since_option, stream_json_option
+from weir.cli.render.status import retraining_line
 from weir.client import Client
-from weir.render import retraining_line
 
 __all__ = ["retraining"]
 

@@ -15,7 +15,7 @@ from detectors.errors import DetectorError
 from detectors.registry import TEXT
 from stream.settings import DetectorSettings
 from weir.errors import WeirError
-from weir.scoring import BadLine, load_detectors, read_items, score_items
+from weir.quality.scoring import BadLine, load_detectors, read_items, score_items
 from weir.settings import load_settings
 
 __all__ = ["score"]

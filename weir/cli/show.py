@@ -4,15 +4,15 @@ import asyncio
 
 import click
 
-from weir.access import log_access
 from weir.cli.output import json_option, print_json
+from weir.cli.render.request_story import story_lines
+from weir.cli.render.status import screen
 from weir.client import effective_kafka
-from weir.render import screen
-from weir.render_story import story_lines
+from weir.home.access_log import log_access
+from weir.local import components
+from weir.operate.request_story import read_story, read_text, shown
+from weir.operate.trace_links import trace_page
 from weir.settings import Settings, load_settings
-from weir.story import read_story, read_text, shown
-from weir.supervise import components
-from weir.tracepage import trace_page
 
 __all__ = ["show"]
 

@@ -5,9 +5,9 @@ import asyncio
 import click
 
 from weir.cli.output import json_option, print_json
-from weir.render import screen, status_view
+from weir.cli.render.status import screen, status_view
+from weir.operate.status import gather_status
 from weir.settings import load_settings
-from weir.status import gather_status
 
 __all__ = ["status"]
 

@@ -4,12 +4,12 @@ import asyncio
 
 import click
 
-from weir.broker.admin import list_topics
-from weir.broker.launch import plan_broker
 from weir.cli.output import json_option, print_json, print_table
 from weir.client import effective_kafka
+from weir.local.broker.launch import plan_broker
+from weir.local.broker.topic_admin import list_topics
+from weir.local.create_topics import ensure_topics
 from weir.settings import load_settings
-from weir.supervise.topics import ensure_topics
 
 __all__ = ["topics"]
 

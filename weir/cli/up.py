@@ -7,15 +7,15 @@ from types import FrameType
 import click
 from rich.console import Console
 
-from weir.cli.invocation import weir_command
+from weir.cli.command_line import weir_command
 from weir.console.link import console_link
-from weir.keys import first_key_path
+from weir.home.api_keys import first_key_path
+from weir.local.down import take_down
+from weir.local.plan import Plan
+from weir.local.preflight import exclusive
+from weir.local.start_reporter import Reporter
+from weir.local.up import bring_up, follow
 from weir.settings import Settings, load_settings
-from weir.supervise.down import take_down
-from weir.supervise.plan import Plan
-from weir.supervise.preflight import exclusive
-from weir.supervise.reporter import Reporter
-from weir.supervise.up import bring_up, follow
 
 __all__ = ["print_addresses", "up"]
 

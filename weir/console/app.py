@@ -9,9 +9,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stream.ledger.pages import LedgerPages
+from stream.ledger.console_queries import LedgerPages
 from stream.wire.errors import StreamError
-from weir.access import user_name
 from weir.console.access import Access
 from weir.console.assets import Asset, load_assets
 from weir.console.guard import Guard
@@ -21,8 +20,9 @@ from weir.console.live import Live
 from weir.console.reads import Reads
 from weir.console.writes import Writes
 from weir.errors import WeirError
+from weir.home.access_log import user_name
+from weir.operate.trace_links import trace_template
 from weir.settings import Settings
-from weir.tracepage import trace_template
 
 __all__ = ["VIEWS", "console_app"]
 

@@ -4,7 +4,7 @@ import time
 
 from weir.console.access import ensure_token, link_token
 from weir.errors import StackError
-from weir.ports import load_ports, reachable
+from weir.home.ports import load_ports, reachable
 from weir.settings import Settings
 
 __all__ = ["console_address", "console_link", "console_names", "console_port"]

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from stream.ledger.pages import LedgerPages, News
-from stream.ledger.requests import RequestRow
+from stream.ledger.console_queries import LedgerPages, News
+from stream.ledger.request_pages import RequestRow
 from weir.console.http import json_response
-from weir.status import coverage_status
+from weir.operate.status import coverage_status
 
 __all__ = ["Live"]
 

@@ -10,15 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stream.ledger.alertpages import AlertQuery
-from stream.ledger.cursor import Cursor
-from stream.ledger.pages import LedgerPages
-from stream.ledger.windows import StreamName
+from stream.ledger.alert_pages import AlertQuery
+from stream.ledger.console_queries import LedgerPages
+from stream.ledger.page_cursor import Cursor
+from stream.ledger.window_history import StreamName
 from weir.console.http import bad_parameter, json_response, query_of
 from weir.errors import NotFoundError
+from weir.operate.request_story import read_story, shown
+from weir.operate.status import coverage_status
 from weir.settings import Settings
-from weir.status import coverage_status
-from weir.story import read_story, shown
 
 __all__ = ["Reads"]
 

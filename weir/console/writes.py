@@ -14,15 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stream.ledger.pages import LedgerPages
-from weir.access import log_access, user_name
+from stream.ledger.console_queries import LedgerPages
 from weir.client import effective_kafka, parse_duration
 from weir.console.http import body_of, json_response
 from weir.errors import NotFoundError, StackError
-from weir.feedback import judge, judgement
+from weir.home.access_log import log_access, user_name
+from weir.operate.feedback import judge, judgement
+from weir.operate.request_story import read_story, read_text
+from weir.operate.silences import silence, unsilence
 from weir.settings import Settings
-from weir.silences import silence, unsilence
-from weir.story import read_story, read_text
 
 __all__ = ["Writes"]
 

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from rich.progress import Progress, TaskID
 
-from stream.ledger.kafka import KAFKA_TROUBLE, group_offsets
+from stream.kafka.client import KAFKA_TROUBLE, group_offsets
 from stream.ledger.lag import consumer_lag, groups_of
 from stream.settings import KafkaSettings
-from weir.render import duration
+from weir.cli.render.status import duration
 
 __all__ = ["Backlog", "BacklogView", "Position", "follow_backlog", "score_position"]
 

@@ -23,14 +23,14 @@ from rich.progress import (
 
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
 from weir.client import effective_kafka
+from weir.client.tail import Tail
 from weir.demo.backlog import BacklogView, follow_backlog, score_position
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
 from weir.demo.traffic import Answer, Traffic
 from weir.demo.watch import Seen
 from weir.errors import StackError
-from weir.keys import create_key
+from weir.home.api_keys import create_key
 from weir.settings import Loaded
-from weir.tail import Tail
 
 __all__ = ["Outcome", "run_demo"]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import httpx
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from weir.ports import reachable
+from weir.home.ports import reachable
 from weir.sentinel.prompts import SentinelPrompt
 
 __all__ = ["Sentinel", "endpoint"]

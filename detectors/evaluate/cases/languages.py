@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detectors.evaluate.cases import Case, asked
-from detectors.languages import group_of
+from detectors.models.language_model import group_of
 
 __all__ = ["cuts", "pairs", "sentences"]
 

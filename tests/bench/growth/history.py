@@ -13,10 +13,10 @@ from support.ledger_log import request as ledger_request
 from support.score_stack import request
 
 from bench.growth.workers import rate, score_worker
-from stream.consumer import stop_consumer
-from stream.ledger.book import Book
+from stream.kafka.consumer import stop_consumer
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Outgoing
-from stream.ledger.files import LedgerFiles
+from stream.ledger.store import Book
 from stream.settings import LedgerSettings
 from stream.wire import TopicNames, encode
 

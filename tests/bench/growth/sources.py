@@ -2,13 +2,13 @@
 
 import time
 
-from support.ledger_book import LedgerBook
 from support.ledger_log import Log, forwarded, tick
+from support.ledger_store import LedgerBook
 from support.silence_log import rules as silence_rules
 
-from stream.score.ticks import merge_ticks
-from stream.watch.silence import SilenceWatch
-from stream.watch.watermark import Watermark
+from stream.stages.score.ticks import merge_ticks
+from stream.stages.watch.source_liveness import SilenceWatch
+from stream.stages.watch.watermark import Watermark
 from stream.wire import Tick, encode
 
 SOURCES = (1, 10, 100, 1_000)

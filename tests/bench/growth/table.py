@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from bench.growth import history, recovery, sources, tenants, workers
-from weir.broker.jars import apache_possible
-from weir.broker.local import start_broker
+from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.running_broker import start_broker
 
 Say = Callable[[str], None]
 Row = dict[str, object]

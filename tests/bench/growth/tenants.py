@@ -7,8 +7,8 @@ import tracemalloc
 from support.alert_log import Alerts
 from support.signal_log import finding_of, rules, score_tick, signal_event, watch_tick
 
-from stream.watch.app import stream_detectors
-from stream.watch.machine import PartitionWatch
+from stream.stages.watch.machine import PartitionWatch
+from stream.stages.watch_app import stream_detectors
 
 TENANTS = (10, 100, 1_000, 10_000)
 START = 999_990.0  # a bucket begins here

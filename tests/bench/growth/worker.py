@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 from support import doubles
 
 from stream.runtime.worker import run
-from stream.score.app import create_app
-from stream.score.engine import EngineSpec
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.stages.score.model_process import EngineSpec
+from stream.stages.score_app import create_app
 
 
 def main(text: str) -> int:

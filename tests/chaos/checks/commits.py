@@ -9,8 +9,8 @@ from chaos.checks.told import some
 from chaos.look import Offsets
 from chaos.record import Record
 from chaos.replay import Touch
-from stream.alerting import state as alert_state
-from stream.watch.state import decode_stream
+from stream.stages.alert import state as alert_state
+from stream.stages.watch.state import decode_stream
 from stream.wire import TopicNames
 
 __all__ = ["Commits", "Mark"]

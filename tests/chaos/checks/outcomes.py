@@ -9,10 +9,10 @@ from chaos.checks.told import some
 from chaos.engine import SPEC, Words
 from chaos.record import Record, Seen, plain_alert, plain_finding
 from chaos.replay import AlertReplay, RetrainReplay, WatchReplay, plain_alerts
-from stream.alerting import state as alert_state
-from stream.score.engine import Engine, Item
-from stream.score.outputs import finding_event, owed, signal_event, text_of, verdict_event, verdicts
-from stream.watch.state import decode_sources, decode_stream, sources_key
+from stream.stages.alert import state as alert_state
+from stream.stages.score.model_process import Engine, Item
+from stream.stages.score.records import finding_event, owed, signal_event, text_of, verdict_event, verdicts
+from stream.stages.watch.state import decode_sources, decode_stream, sources_key
 from stream.wire import Event, FindingRecord
 
 __all__ = ["Outputs", "published", "states"]

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from chaos.strike import Fault, Lab, Strike
-from serving.capture.adopt import adopt
-from serving.capture.cursor import Cursor
-from serving.capture.reader import SpoolReader
+from serving.capture.adopt_spool import adopt
+from serving.capture.delivery_cursor import Cursor
 from serving.capture.segment import Kind, segment_path
-from serving.capture.spool import create_source
-from serving.capture.writer import Bounds, SpoolWriter
+from serving.capture.spool_layout import create_source
+from serving.capture.spool_reader import SpoolReader
+from serving.capture.spool_writer import Bounds, SpoolWriter
 from stream.wire import Message, RequestRecord
 
 __all__ = ["TornTail", "strike"]

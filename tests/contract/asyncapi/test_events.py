@@ -8,10 +8,10 @@ import jsonschema
 import pytest
 from prometheus_client import CollectorRegistry
 
-from serving.capture.cursor import Cursor
-from serving.capture.reader import SpoolReader
+from serving.capture.delivery_cursor import Cursor
 from serving.capture.recorder import Recorder
 from serving.capture.segment import Kind, record_of
+from serving.capture.spool_reader import SpoolReader
 from serving.settings import CaptureSettings
 from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS

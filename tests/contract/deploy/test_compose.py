@@ -12,7 +12,7 @@ import pytest
 from support.compose import BASE, ROOT, SECURE, compose, model
 from support.gobuilds import COLLECTOR_VERSION
 
-from weir.component import COMPONENTS
+from weir.component.components import COMPONENTS
 from weir.console.link import console_link
 from weir.settings import Settings, load_settings
 

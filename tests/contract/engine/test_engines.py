@@ -6,7 +6,7 @@ import time
 import pytest
 
 from serving.engine import Engine, EngineClosedError, PromptRejectedError, Sampling, create_engine
-from serving.engine.modelfiles import model_version
+from serving.engine.model_files import model_version
 from tests.support.tiny_llama import save_tiny_llama
 
 _KINDS = ("echo", "packed", "transformers")

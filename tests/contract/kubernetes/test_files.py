@@ -7,7 +7,7 @@ import pytest
 from support.manifests import FOLDER, documents, pod_specs, problems
 
 from stream.wire import TopicNames, topic_specs
-from weir.component import COMPONENTS
+from weir.component.components import COMPONENTS
 from weir.settings import Settings
 
 _TABLE = FOLDER.parent / "kafka" / "acls.txt"

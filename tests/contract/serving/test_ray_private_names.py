@@ -5,7 +5,8 @@ import re
 
 from ray.serve._private import haproxy_templates, replica
 
-from serving.ray_local import edge, keep_replica_on_loopback
+from serving.ray_local import haproxy as edge
+from serving.ray_local import keep_replica_on_loopback
 
 
 class Server:

@@ -15,7 +15,7 @@ from support.receiver import receiver
 from support.stack import free_port
 
 from stream.bridge.webhook import group_of
-from stream.ledger.kafka import consumer_for, group_offsets
+from stream.kafka.client import consumer_for, group_offsets
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -44,7 +44,7 @@ async def forget(kafka, folder):
 async def test_a_receiver_that_is_away_for_longer_than_offsets_live_loses_no_alert(
     apache_broker, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("stream.bridge.offsets._RECOMMIT_SECONDS", 0.2)
+    monkeypatch.setattr("stream.bridge.webhook_offsets._RECOMMIT_SECONDS", 0.2)
     kafka = await fresh_topics(apache_broker.bootstrap)
     port, group = free_port(), group_of(kafka, "hook")
     away = hook(f"http://127.0.0.1:{port}/hook")

@@ -11,7 +11,7 @@ from support.kafka_log import fresh_topics, sender, until
 from support.receiver import is_signed, receiver
 from support.stack import free_port
 
-from stream.bridge.pause import BackOff
+from stream.bridge.backoff import BackOff
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

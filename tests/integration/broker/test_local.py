@@ -11,11 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.errors import TopicMismatch
+from stream.kafka.probe import broker_answers
 from stream.wire.topics import Topic, TopicNames, topic_specs
-from weir.broker.admin import create_topics, list_topics
-from weir.broker.jars import apache_possible
-from weir.broker.local import RunningBroker, start_broker
-from weir.broker.probe import broker_answers
+from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.running_broker import RunningBroker, start_broker
+from weir.local.broker.topic_admin import create_topics, list_topics
 
 pytestmark = pytest.mark.kafka
 
@@ -93,7 +93,7 @@ def test_a_stopped_process_is_no_answering_broker(tmp_path):
 
 def test_the_broker_dies_with_whoever_started_it(tmp_path):
     script = (
-        "import json,os,signal,sys; from pathlib import Path; from weir.broker.local import start_broker;"
+        "import json,os,signal,sys; from pathlib import Path; from weir.local.broker.running_broker import start_broker;"
         "b = start_broker('embedded', Path(sys.argv[1])); print(json.dumps([b.pid, b.bootstrap]), flush=True);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from serving.capture.delivery import DeliveryLost, Lease
+from serving.capture.producer import DeliveryLost, Lease
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 

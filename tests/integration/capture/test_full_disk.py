@@ -10,13 +10,13 @@ from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, a_request, an_end, events_of
 
 from serving.capture import Recorder, read_balance
-from serving.capture.adopt import adopt
-from serving.capture.cursor import Cursor
+from serving.capture.adopt_spool import adopt
+from serving.capture.delivery_cursor import Cursor
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.pipeline import Pipeline
-from serving.capture.reader import SpoolReader
 from serving.capture.segment import segments
 from serving.capture.shipper import Shipper, read_shipper_status
+from serving.capture.spool_reader import SpoolReader
 from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
 from stream.wire import GapRecord, RequestRecord, ResponseRecord, TopicNames

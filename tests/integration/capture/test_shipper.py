@@ -23,7 +23,7 @@ from serving.capture import Recorder, read_balance
 from serving.capture.shipper import Shipper, read_shipper_status, run_shipper
 from serving.settings import CaptureSettings
 from stream.wire import Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick, TopicNames, decode
-from weir.broker.local import start_broker
+from weir.local.broker.running_broker import start_broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 PARTITIONS = 3

@@ -8,10 +8,10 @@ import pytest
 from support.kafka_log import fresh_topics, sender, until
 
 from stream.wire import AlertRecord, Event, RetrainingRecord
-from weir.broker.jars import apache_possible
-from weir.broker.local import start_broker
 from weir.client import Alert, Client, Retraining
 from weir.errors import BrokerError, NotFoundError
+from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.running_broker import start_broker
 
 pytestmark = pytest.mark.kafka
 

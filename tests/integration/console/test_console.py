@@ -5,7 +5,7 @@ import json
 import socket
 
 import pytest
-from support.console_desk import connects, running_desk, send
+from support.console_server import connects, running_desk, send
 from support.kafka_log import until
 
 from stream.wire import Feedback, SilenceRecord

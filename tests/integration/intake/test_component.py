@@ -21,10 +21,10 @@ from support.score_stack import P, Q, ScoreLab
 from serving.capture.balance import read_balance
 from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS
-from stream.score.app import engine_spec
 from stream.settings import DetectorSettings, ScoreSettings
-from weir.ports import choose_ports
-from weir.portslots import claim_slot
+from stream.stages.score_app import engine_spec
+from weir.home.port_blocks import claim_slot
+from weir.home.ports import choose_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # score's models load in a spawned process
 

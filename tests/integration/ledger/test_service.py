@@ -11,17 +11,17 @@ from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, forwarded, gap, tick, verdict
 from support.ledger_log import request as inference_request
 
+from stream.ledger.console_queries import LedgerPages
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.errors import LedgerBusy
-from stream.ledger.files import LedgerFiles
-from stream.ledger.pages import LedgerPages
 from stream.ledger.reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Event, Feedback, LogRange, RetrainingRecord, Usage
-from weir.broker.jars import apache_possible
-from weir.broker.local import start_broker
 from weir.client import Client
+from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.running_broker import start_broker
 
 pytestmark = pytest.mark.kafka
 

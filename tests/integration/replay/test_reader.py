@@ -8,8 +8,8 @@ from aiokafka.structs import TopicPartition
 from support.lab import Lab
 
 from stream.errors import ReplayError
-from stream.ledger.kafka import consumer_for
-from stream.replay.reader import LogReader
+from stream.kafka.client import consumer_for
+from stream.kafka.range_reader import LogReader
 from stream.wire import LogRange
 
 pytestmark = pytest.mark.kafka

@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 from support.replay_lab import CERTAIN, SECONDS, WEAK, ReplayLab
 from support.score_stack import P
 
-from detectors.pii import PiiDetector
+from detectors.pii.detector import PiiDetector
 from stream.wire import AlertRecord, FindingRecord, format_time
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]

@@ -11,8 +11,8 @@ from support.score_stack import P, request
 
 from stream.ledger.reader import LedgerReader
 from stream.ledger.service import run_ledger
-from stream.score.app import engine_spec
 from stream.settings import DetectorSettings, LedgerSettings, ScoreSettings
+from stream.stages.score_app import engine_spec
 from stream.wire import ExplanationRecord, Verdict, partition_for
 
 pytestmark = pytest.mark.kafka

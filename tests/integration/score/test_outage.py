@@ -5,7 +5,7 @@ from support.score_stack import ScoreLab, request
 from support.score_worker import worker
 
 from stream.wire import Signal
-from weir.broker.local import start_broker
+from weir.local.broker.running_broker import start_broker
 
 pytestmark = pytest.mark.kafka
 

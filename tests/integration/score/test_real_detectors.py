@@ -3,9 +3,9 @@
 import pytest
 from support.score_stack import end, request
 
-from detectors.embedding import Embedder, unpack
-from stream.score.app import engine_spec
+from detectors.models.embedding import Embedder, unpack
 from stream.settings import DetectorSettings, ScoreSettings
+from stream.stages.score_app import engine_spec
 from stream.wire import Signal
 
 pytestmark = pytest.mark.kafka

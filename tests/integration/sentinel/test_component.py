@@ -12,9 +12,9 @@ import httpx
 import pytest
 from support.flood import gateway
 
-from weir.keys import own_key_path
-from weir.ports import choose_ports
-from weir.portslots import claim_slot
+from weir.home.api_keys import own_key_path
+from weir.home.port_blocks import claim_slot
+from weir.home.ports import choose_ports
 
 
 def _started(home, url):

@@ -8,7 +8,7 @@ from support.flood import gateway
 from support.spool import events_of
 
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
-from weir.keys import ensure_own_key, list_keys
+from weir.home.api_keys import ensure_own_key, list_keys
 from weir.sentinel import PROMPTS, Sentinel
 
 

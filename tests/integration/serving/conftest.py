@@ -16,10 +16,10 @@ import psutil
 import pytest
 from support.spool import events_of
 
+from serving.metrics_targets import list_targets
 from serving.ray_local import RayLayout, short_run_dir
-from serving.targets import list_targets
 from stream.wire import RequestRecord, ResponseRecord
-from weir.ports import ensure_ports
+from weir.home.ports import ensure_ports
 
 KEY = "weir-integration-key"
 START_SECONDS = 110

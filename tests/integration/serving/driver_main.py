@@ -19,7 +19,7 @@ def main(home: Path) -> None:
     layout = RayLayout(short_run_dir(home), ports)
     os.environ.update(layout.driver_environment())
 
-    from serving.app import AppArgs  # noqa: PLC0415 - imports Ray, which reads the environment then
+    from serving.deployments import AppArgs  # noqa: PLC0415 - imports Ray, which reads the environment then
 
     http = HttpSettings(port=ports["http"])
     args = AppArgs(

@@ -13,7 +13,7 @@ import openai
 import psutil
 import pytest
 
-from serving.targets import list_targets
+from serving.metrics_targets import list_targets
 from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord
 
 from .conftest import KEY, until

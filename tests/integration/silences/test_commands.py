@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from support.commands import Commands
 from support.kafka_log import fresh_topics, sender
 
-from stream.alerting.silences import thing_of
+from stream.silences import thing_of
 from stream.wire import AlertRecord, Event, SilenceRecord, decode, partition_for, tenant_model_key
 from weir.client import Client
 

@@ -12,8 +12,8 @@ from support.signal_log import MODEL
 from support.watch_chain import Chain
 from support.watch_lab import P, Q, WatchLab
 
-from stream.retraining.ranges import data_range
-from stream.watch.app import stream_detectors
+from stream.kafka.time_ranges import data_range
+from stream.stages.watch_app import stream_detectors
 from stream.wire import AlertRecord, FindingRecord, RetrainingRecord, Tick, format_time, partition_for, tenant_model_key
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]  # a group waits out a dead member: 45 s

@@ -11,7 +11,7 @@ from support.demo_log import START, demo_log
 from support.watch_chain import Chain
 from support.watch_lab import WatchLab
 
-from stream.watch.app import stream_detectors
+from stream.stages.watch_app import stream_detectors
 from stream.wire import FindingRecord, Tick
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

@@ -5,7 +5,7 @@ from support.silence_log import START, tick_lanes
 from support.watch_chain import Chain
 from support.watch_lab import P, Q, WatchLab
 
-from stream.watch.silence import OWN_STREAM
+from stream.stages.watch.source_liveness import OWN_STREAM
 from stream.wire import FindingRecord, partition_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from support.simulated_kafka import SteppedDelivery
 from support.spool import Spool, small_bounds
 
-from serving.capture.adopt import adopt
+from serving.capture.adopt_spool import adopt
 from serving.capture.balance import read_balance
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.pipeline import Pace, Pipeline

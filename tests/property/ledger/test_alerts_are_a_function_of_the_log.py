@@ -2,8 +2,8 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.ledger_book import LedgerBook
 from support.ledger_log import Log, forwarded, gap, request, tick, verdict
+from support.ledger_store import LedgerBook
 
 OWED = ("pii", "toxicity")
 QUIET = {"lag_seconds": 1e9, "silent_events": 4, "silent_seconds": 10.0, "gap_resolve_seconds": 30.0}

@@ -10,10 +10,10 @@ from support.replay_log import TENANTS, Replayed, asked, stream_log, text_log, v
 from support.rescoring import START, THRESHOLD, P, Scoring, inference_log, load_engine
 from support.watch_chain import Chain
 
-from detectors.drift import DriftDetector
+from detectors.streams.drift import DriftDetector
 from stream.replay.versions import stream_version
 from stream.settings import tenant_settings
-from stream.watch.app import stream_detectors
+from stream.stages.watch_app import stream_detectors
 from stream.wire import FindingRecord, Verdict
 
 SEEDS = st.integers(0, 2**20)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.score_stack import closed, tick
 
-from stream.score.ticks import TickLine, merge_ticks
+from stream.stages.score.ticks import TickLine, merge_ticks
 
 STEPS = st.lists(st.sampled_from(["event", "tick", "settle", "take"]), max_size=60)
 
@@ -48,7 +48,7 @@ def test_merging_keeps_the_newest_of_each_source_and_who_closed():
 
 
 def test_a_new_assignment_forgets_what_was_open():
-    from stream.score.ticks import TickForwarder  # noqa: PLC0415 - an event loop is not needed for its bookkeeping
+    from stream.stages.score.ticks import TickForwarder  # noqa: PLC0415 - an event loop is not needed for its bookkeeping
 
     forwarder = TickForwarder(lambda _: None)
     old = SimpleNamespace(partition=0, offset=5, generation_id=1)

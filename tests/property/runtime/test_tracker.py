@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from stream.runtime.tracker import AckTracker
+from stream.kafka.ack_tracker import AckTracker
 
 PARTITIONS = ("a", "b")
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.signal_log import LevelDetector, interleaved, lanes, rules, score_tick, signal_event, watched
 
-from stream.watch.buckets import Offer, observation_of
-from stream.watch.machine import PartitionWatch
+from stream.stages.watch.buckets import Offer, observation_of
+from stream.stages.watch.machine import PartitionWatch
 from stream.wire import Signal, Tick
 from stream.wire.ids import bucket_finding_id
 

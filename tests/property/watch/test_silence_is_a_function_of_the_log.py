@@ -8,8 +8,8 @@ from support.signal_log import interleaved
 from support.silence_log import found, oracle, rules, tick_lanes, told
 from support.watch_chain import Chain, plain
 
-from stream.watch.silence import SilenceWatch
-from stream.watch.state import decode_silence
+from stream.stages.watch.source_liveness import SilenceWatch
+from stream.stages.watch.state import decode_silence
 
 SECONDS = 900
 SEEDS = st.integers(0, 2**32)

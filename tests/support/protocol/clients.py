@@ -10,11 +10,11 @@ from unittest import mock
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-import serving.capture.delivery
-import stream.ledger.kafka
-import stream.ledger.publish
-import stream.retraining.ranges
-import stream.watch.retained
+import serving.capture.producer
+import stream.kafka.client
+import stream.kafka.retained
+import stream.kafka.time_ranges
+import stream.ledger.alert_publisher
 from support.protocol.network import Line, Network
 from support.protocol.virtual_time import CURRENT
 from support.simulated_kafka import Place
@@ -29,11 +29,11 @@ _NETWORKS: dict[str, Network] = {}
 def doubled(address: str, network: Network) -> Iterator[None]:
     """Put the doubles in the place of aiokafka's clients, and let `address` lead to `network`."""
     places = {
-        serving.capture.delivery: {"AIOKafkaProducer": Producer},
-        stream.watch.retained: {"AIOKafkaConsumer": Consumer},
-        stream.retraining.ranges: {"AIOKafkaConsumer": Consumer},
-        stream.ledger.kafka: {"AIOKafkaConsumer": Consumer, "AIOKafkaAdminClient": Admin},
-        stream.ledger.publish: {"AIOKafkaProducer": Producer},
+        serving.capture.producer: {"AIOKafkaProducer": Producer},
+        stream.kafka.retained: {"AIOKafkaConsumer": Consumer},
+        stream.kafka.time_ranges: {"AIOKafkaConsumer": Consumer},
+        stream.kafka.client: {"AIOKafkaConsumer": Consumer, "AIOKafkaAdminClient": Admin},
+        stream.ledger.alert_publisher: {"AIOKafkaProducer": Producer},
     }
     _NETWORKS[address] = network
     try:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stream.alerting.state import decode as decode_alerts
-from stream.retraining.state import decode as decode_model
-from stream.watch.state import decode_stream
+from stream.stages.alert.state import decode as decode_alerts
+from stream.stages.retrain.state import decode as decode_model
+from stream.stages.watch.state import decode_stream
 from stream.wire import (
     AlertRecord,
     FindingRecord,

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import serving.capture.journal
-import serving.capture.spool
-import serving.capture.writer
+import serving.capture.segment_writer
+import serving.capture.spool_layout
+import serving.capture.spool_writer
 from serving.capture.clock import SourceClock
-from serving.capture.writer import Bounds
+from serving.capture.spool_writer import Bounds
 from support.protocol.virtual_time import CURRENT, Process, ProcessKilled, VirtualLoop
 from support.spool import TRACE, Spool, a_request, an_end
 
@@ -89,7 +89,7 @@ class Gateway:
 @contextmanager
 def virtual_disk(loop: VirtualLoop, seed: str) -> Iterator[None]:
     """Let whoever writes a spool live in virtual time, take its name from the seed, and be killed in the middle of a write."""
-    draws, write = random.Random(f"disk {seed}"), serving.capture.journal._write_whole
+    draws, write = random.Random(f"disk {seed}"), serving.capture.segment_writer._write_whole
 
     def write_or_die(handle: int, data: bytes) -> None:
         process = CURRENT.get()
@@ -104,8 +104,8 @@ def virtual_disk(loop: VirtualLoop, seed: str) -> Iterator[None]:
     clock = partial(SourceClock, wall=loop.time, monotonic=loop.time)
     names = mock.Mock(token_hex=lambda size: draws.randbytes(size).hex())
     with (
-        mock.patch.object(serving.capture.journal, "_write_whole", write_or_die),
-        mock.patch.object(serving.capture.writer, "SourceClock", clock),
-        mock.patch.object(serving.capture.spool, "secrets", names),
+        mock.patch.object(serving.capture.segment_writer, "_write_whole", write_or_die),
+        mock.patch.object(serving.capture.spool_writer, "SourceClock", clock),
+        mock.patch.object(serving.capture.spool_layout, "secrets", names),
     ):
         yield

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.book import Book
-from stream.ledger.files import LedgerFiles
+from stream.ledger.database_files import LedgerFiles
+from stream.ledger.store import Book
 from stream.wire import RequestRecord, ResponseRecord, Signal, Verdict
 from support.protocol.oracle import text_of
 from support.protocol.parts import KAFKA

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-import serving.capture.adopt
+import serving.capture.adopt_spool
 import stream.ledger.shard
 from serving.capture.pipeline import Pipeline
 from serving.capture.segment import segment_path, segments
-from serving.capture.writer import SpoolWriter
-from stream.alerting.machine import Alerting
+from serving.capture.spool_writer import SpoolWriter
 from stream.runtime import AckedTable, AckTracker
-from stream.score.agent import ScoreAgent
-from stream.score.ticks import TickLine
-from stream.watch.agent import WatchStage
-from stream.watch.buckets import Offer, StreamBuckets
-from stream.watch.machine import PartitionWatch
+from stream.stages.alert.machine import Alerting
+from stream.stages.score.agent import ScoreAgent
+from stream.stages.score.ticks import TickLine
+from stream.stages.watch.agent import WatchStage
+from stream.stages.watch.buckets import Offer, StreamBuckets
+from stream.stages.watch.machine import PartitionWatch
 
 __all__ = ["FAVOURED", "MUTATIONS", "mutated"]
 
@@ -113,7 +113,7 @@ def _nothing_aborted() -> _Patches:
             self._open.clear()
             super().finish()
 
-    return [mock.patch.object(serving.capture.adopt, "SpoolWriter", Forgetful)]
+    return [mock.patch.object(serving.capture.adopt_spool, "SpoolWriter", Forgetful)]
 
 
 def _ledger_counts_repeats() -> _Patches:

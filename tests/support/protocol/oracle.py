@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from stream.alerting.machine import Alerting
-from stream.alerting.state import StreamAlerts
 from stream.settings import tenant_settings
-from stream.watch.buckets import Offer, observation_of
-from stream.watch.machine import PartitionWatch, WatchRules
-from stream.watch.silence import OWN_STREAM, SilenceRules, SilenceWatch
+from stream.stages.alert.machine import Alerting
+from stream.stages.alert.state import StreamAlerts
+from stream.stages.watch.buckets import Offer, observation_of
+from stream.stages.watch.machine import PartitionWatch, WatchRules
+from stream.stages.watch.source_liveness import OWN_STREAM, SilenceRules, SilenceWatch
 from stream.wire import (
     Event,
     FindingRecord,

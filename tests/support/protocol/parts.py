@@ -12,17 +12,17 @@ from prometheus_client import CollectorRegistry
 from detectors.base import Finding, Observation, StreamDetector, seal, unseal
 from serving.capture.pipeline import Pace
 from serving.capture.shipper import Shipper
-from stream.deadletter import DeadLetters
+from stream.dead_letters import DeadLetters
 from stream.ledger.service import run_ledger
 from stream.runtime import create_base_app
-from stream.score.agent import ScoreAgent, ScoreParts
-from stream.score.batches import Batcher
-from stream.score.engine import Engine, EngineSpec, Item
-from stream.score.metrics import ScoreMetrics
-from stream.score.pool import Failed
-from stream.score.spans import ScoreSpans
 from stream.settings import KafkaSettings, LedgerSettings, TenantSettings, WatchSettings
-from stream.watch.app import create_app
+from stream.stages.score.agent import ScoreAgent, ScoreParts
+from stream.stages.score.batches import Batcher
+from stream.stages.score.metrics import ScoreMetrics
+from stream.stages.score.model_pool import Failed
+from stream.stages.score.model_process import Engine, EngineSpec, Item
+from stream.stages.score.spans import ScoreSpans
+from stream.stages.watch_app import create_app
 from support import doubles
 from support.protocol.faust_worker import FaustWorker
 from support.protocol.network import Network

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from stream.alerting.state import order as alert_order
-from stream.retraining.state import order as retraining_order
-from stream.watch.state import order as watch_order
+from stream.stages.alert.state import order as alert_order
+from stream.stages.retrain.state import order as retraining_order
+from stream.stages.watch.state import order as watch_order
 from stream.wire import Event, WireError, decode
 from support.simulated_kafka import Place, SimulatedKafka, Stored
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from stream.alerting.state import decode as decode_alerts
 from stream.ledger.decisions import is_own
-from stream.retraining.state import decode as decode_model
-from stream.watch.state import decode_stream
+from stream.stages.alert.state import decode as decode_alerts
+from stream.stages.retrain.state import decode as decode_model
+from stream.stages.watch.state import decode_stream
 from stream.wire import AlertRecord, RetrainingRecord, Signal
 from support.protocol.oracle import Alerts, bucket_findings, opened
 from support.protocol.parts import COOL_DOWN_SECONDS, KAFKA

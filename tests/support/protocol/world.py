@@ -14,7 +14,7 @@ import msgspec
 
 import stream.ledger.service
 from serving.capture.balance import BalanceReader
-from serving.capture.writer import Bounds
+from serving.capture.spool_writer import Bounds
 from support.protocol.clients import doubled
 from support.protocol.coordinator import Coordinator
 from support.protocol.faust_worker import FaustWorker

@@ -13,7 +13,7 @@ from support.simulated_kafka import SteppedDelivery
 from support.spool import TRACE, Spool, small_bounds
 
 from serving.capture.balance import SourceReader
-from serving.capture.cursor import load_cursor
+from serving.capture.delivery_cursor import load_cursor
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.pipeline import Pace, Pipeline
 from serving.capture.segment import segment_path, segments

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from support.spool import Spool
 
 import serving.capture.shipper
-from serving.capture.cursor import Cursor, load_totals
+from serving.capture.delivery_cursor import Cursor, load_totals
 from serving.capture.shipper import Shipper, fold
 from stream.wire import TopicNames
 

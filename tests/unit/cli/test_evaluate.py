@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from detectors.errors import DetectorError
-from detectors.progress import silent
+from detectors.evaluate.progress import silent
 from weir.cli import main
-from weir.evaluation import Asked, run
+from weir.quality.evaluation import Asked, run
 
 MARKED = [
     ("Write to anna.keller@example.com please.", [("anna.keller@example.com", "EMAIL_ADDRESS")]),
@@ -183,7 +183,7 @@ def test_plots_without_matplotlib_are_refused_before_the_work(tmp_path, monkeypa
 
 def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
     presidio_file(tmp_path / "data")
-    monkeypatch.setitem(sys.modules, "weir.evaluation", None)
+    monkeypatch.setitem(sys.modules, "weir.quality.evaluation", None)
     result = weir("--data", "data")
     assert result.exit_code == 1
     assert "pip install 'weir-llm[stream,eval]'" in result.stderr

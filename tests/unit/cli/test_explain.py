@@ -5,15 +5,15 @@ from click.testing import CliRunner
 from support.doubles import create
 from support.ledger_log import Log, end, gap, request, verdict
 
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
-from stream.ledger.files import LedgerFiles
 from stream.ledger.reader import LedgerReader
 from stream.ledger.shard import Shard
 from weir.cli import main
+from weir.cli.render.explanation import explanation_lines
 from weir.errors import NotFoundError
-from weir.explaining import Explanation, Weight, alerting, explained, request_of
-from weir.render_explain import explanation_lines
-from weir.story import RequestText
+from weir.operate.request_story import RequestText
+from weir.quality.explaining import Explanation, Weight, alerting, explained, request_of
 
 TEXT = "Thanks a lot, you worthless\x1b[31m idiot"
 EXPLAINED = Explanation(

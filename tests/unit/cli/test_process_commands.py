@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from weir.cli import SUBCOMMANDS, main
 from weir.errors import StackError
+from weir.local.preflight import exclusive, make_home, refuse_busy_http_port
 from weir.settings import load_settings
-from weir.supervise.preflight import exclusive, make_home, refuse_busy_http_port
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_doctor_reports_a_setting_that_cannot_be_read(run, monkeypatch):
 
 
 def test_doctor_without_maven_names_the_package(run, monkeypatch):
-    monkeypatch.setattr("weir.supervise.doctor.apache_possible", lambda: False)
+    monkeypatch.setattr("weir.local.doctor.apache_possible", lambda: False)
     kafka = next(check for check in json.loads(run("doctor", "--json").output) if check["check"] == "kafka")
     assert (kafka["ok"], kafka["required"]) == (False, False)
     assert "apt-get install maven" in kafka["remedy"]

@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from detectors.pii import PiiDetector
+from detectors.pii.detector import PiiDetector
 from stream.replay.compare import Diff, Moved, compare
 from stream.replay.report import Counted, Flips, Report, Run, Told
 from stream.replay.timeline import ReplayedAlert
 from weir.cli import main
-from weir.render_replay import replay_view
+from weir.cli.render.replay_diff import replay_view
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ import pytest
 from click.testing import CliRunner
 
 from detectors.base import Turn
-from detectors.pii import PiiDetector
+from detectors.pii.detector import PiiDetector
 from detectors.registry import create_text
 from weir.cli import main
-from weir.scoring import BadLine, Item, read_items, score_items
+from weir.quality.scoring import BadLine, Item, read_items, score_items
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,12 @@ import pytest
 from click.testing import CliRunner
 from support.ledger_log import Log, end, explanation, gap, request, verdict
 
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
-from stream.ledger.files import LedgerFiles
 from stream.ledger.shard import Shard
 from stream.wire import AlertRecord, Event, RetrainingRecord, Span
-from weir.access import log_access
 from weir.cli import main
+from weir.home.access_log import log_access
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 

@@ -14,22 +14,22 @@ from support.ledger_log import TRACE, Log, forwarded, request, verdict
 from serving.capture.recorder import Recorder
 from serving.capture.shipper import Shipper
 from serving.settings import CaptureSettings
-from stream.alerting.silences import thing_of
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions, Heartbeat, Outgoing
-from stream.ledger.files import LedgerFiles
-from stream.ledger.observe import Observation
+from stream.ledger.ledger_alerts import decide
+from stream.ledger.observations import Observation
 from stream.ledger.shard import Shard
-from stream.ledger.watchers import decide
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
+from stream.silences import thing_of
 from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord, TopicNames
 from weir.cli import main
+from weir.cli.render.status import alert_line, duration, status_view
 from weir.client import Alert
-from weir.render import alert_line, duration, status_view
-from weir.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
-from weir.supervise.health import Health
-from weir.supervise.processes import identity
-from weir.supervise.state import ComponentState, write_components
+from weir.local.health_probe import Health
+from weir.local.processes import identity
+from weir.local.stack_state import ComponentState, write_components
+from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def shipper(home):
 
 
 def test_a_shipper_that_waits_for_kafka_is_well_and_says_why_it_waits(home, ledger, monkeypatch):
-    monkeypatch.setattr("weir.status.probe", lambda _url, _seconds: Health(ok=True))
+    monkeypatch.setattr("weir.operate.status.probe", lambda _url, _seconds: Health(ok=True))
     write_components(home, [component("shipper", os.getpid(), "http://127.0.0.1:1/healthz")])
     saying = shipper(home)
 

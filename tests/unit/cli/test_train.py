@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 
 from detectors.errors import WeightsError
-from detectors.provenance import data_files
+from detectors.evaluate.provenance import data_files
 from detectors.registry import create_text
 from detectors.train.trainers import TRAINERS, Trainer
 from weir.cli import main
@@ -165,7 +165,7 @@ def test_an_error_is_one_line_that_says_what_to_do(tmp_path, data, arguments, me
 
 
 def test_an_encoder_runs_weights_of_one_s_own_under_their_digest(tmp_path):
-    from detectors.pinned import ENCODER_DIGEST, ENCODER_PATH  # noqa: PLC0415 - beside its use
+    from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH  # noqa: PLC0415 - beside its use
 
     own = tmp_path / "own.safetensors"
     state = load_file(ENCODER_PATH)

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from stream.alerting.silences import thing_of
+from stream.silences import thing_of
 from stream.wire import AlertRecord, SilenceRecord
-from weir.client import _Changes
+from weir.client.client import _Changes
 
 ALERT = AlertRecord(
     alert_id="al_1",

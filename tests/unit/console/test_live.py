@@ -5,7 +5,7 @@ import msgspec
 import pytest
 from support.console_page import served_console
 
-from stream.ledger.pages import LedgerPages
+from stream.ledger.console_queries import LedgerPages
 from stream.wire import Event, Feedback, SilenceRecord
 from weir.console import live
 from weir.console.access import ensure_token

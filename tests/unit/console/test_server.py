@@ -1,7 +1,7 @@
 """The console's thread: what fails is logged and told, and it serves again."""
 
-from support.console_desk import connects
 from support.console_page import free_port
+from support.console_server import connects
 from support.kafka_log import until
 
 from weir.console import server

@@ -6,7 +6,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from detectors.conversations import BY_ONE, TURNS, Conversations, ConversationsState
+from detectors.streams.conversations import BY_ONE, TURNS, Conversations, ConversationsState
 
 WINDOW = 512
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from serving.engine.codec import DirectoryCodec
-from serving.engine.kvcache import Room
+from serving.engine.batching_loop import Loop
+from serving.engine.fetch_model import DEFAULT_MODEL, ensure
+from serving.engine.kv_cache import Room
 from serving.engine.llama import LlamaModel
-from serving.engine.llamaconfig import LlamaConfig, end_tokens, read_config
-from serving.engine.loop import Loop
-from serving.engine.weights import DEFAULT_MODEL, ensure
+from serving.engine.llama_config import LlamaConfig, end_tokens, read_config
+from serving.engine.tokenizer import DirectoryCodec
 from tests.support.tiny_llama import save_tiny_llama
 
 

@@ -5,7 +5,7 @@ from transformers import AutoModelForCausalLM
 from serving.engine.errors import ModelInvalidError
 from serving.engine.linear import can_pack, make_linear
 from serving.engine.llama import Segment
-from serving.engine.llamaconfig import LlamaConfig, end_tokens, read_config, unsupported
+from serving.engine.llama_config import LlamaConfig, end_tokens, read_config, unsupported
 from tests.support.tiny_llama import save_tiny_llama
 
 _LLAMA3 = {

@@ -5,10 +5,10 @@ import msgspec
 import pytest
 from support.intake import kserve_headers, kserve_structured
 
-from serving.auth import Principal
+from serving.api_keys import Principal
 from serving.intake.errors import Unreadable
-from serving.intake.exchange import Owed, records_of
 from serving.intake.kserve import events_of, told_by_kserve
+from serving.intake.reported_exchange import Owed, records_of
 from stream.wire import Message
 
 WHO = Principal(id="k_1", tenant="acme")

@@ -3,10 +3,10 @@ import json
 import pytest
 from support.intake import litellm_failure, litellm_payload
 
-from serving.auth import Principal
+from serving.api_keys import Principal
 from serving.intake.errors import Unreadable
-from serving.intake.exchange import Owed, records_of
 from serving.intake.litellm import payloads, told_by_litellm
+from serving.intake.reported_exchange import Owed, records_of
 from stream.wire import ErrorInfo, Message, Usage
 
 WHO = Principal(id="k_1", tenant="acme")

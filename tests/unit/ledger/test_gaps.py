@@ -1,8 +1,8 @@
 """Gap records become one alert an episode, whenever the ledger looks."""
 
 import pytest
-from support.ledger_book import LedgerBook, told
 from support.ledger_log import Log, gap, tick
+from support.ledger_store import LedgerBook, told
 
 SETTINGS = {"gap_resolve_seconds": 300.0, "lag_seconds": 1e9}
 

@@ -3,8 +3,8 @@
 import msgspec
 from support.ledger_log import Log
 
+from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
-from stream.ledger.files import LedgerFiles
 from stream.ledger.reader import LedgerReader
 from stream.wire import AlertRecord, Event, SilenceRecord
 

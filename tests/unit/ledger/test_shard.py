@@ -3,8 +3,8 @@ from support.ledger_log import Log, aborted, closed, end, explanation, forwarded
 
 from stream.ledger.coverage import coverage_of, missing_of
 from stream.ledger.records import next_offsets
+from stream.ledger.request_story import request_events
 from stream.ledger.shard import Shard
-from stream.ledger.story import request_events
 from stream.wire import encode
 
 

@@ -7,13 +7,13 @@ import pytest
 from support.ledger_log import aborted, end, request, verdict
 from support.replay_log import NAMES, MemoryLog
 
-from stream.replay.decide import flip
-from stream.replay.merge import merged
+from stream.replay.merged_log import merged
 from stream.replay.plan import Asked
-from stream.replay.recorded import Absent, RecordedVerdicts
+from stream.replay.recorded_verdicts import Absent, RecordedVerdicts
+from stream.replay.verdict_flips import flip
 from stream.replay.versions import Version
-from stream.score.outputs import verdict as verdict_of
-from stream.score.ticks import merge_ticks
+from stream.stages.score.records import verdict as verdict_of
+from stream.stages.score.ticks import merge_ticks
 from stream.wire import Event, Tick
 
 

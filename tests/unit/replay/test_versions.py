@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from detectors.encoder import ToxicityDetector
-from detectors.pii import PiiDetector
+from detectors.pii.detector import PiiDetector
+from detectors.text.encoder import ToxicityDetector
 from stream.errors import ReplayError
 from stream.replay.versions import Versions, create_version, stream_version
 from stream.settings import DetectorSettings, TenantSettings

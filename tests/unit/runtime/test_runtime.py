@@ -6,17 +6,17 @@ import doctest
 import pytest
 from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
-import stream.runtime.tracker
+import stream.kafka.ack_tracker
 import stream.runtime.watchdog
-import stream.score.features
+import stream.stages.score.features
 from stream.errors import TopicMismatch
+from stream.kafka.topic_checks import check_partitions
 from stream.runtime import Publisher, Window, create_base_app
-from stream.runtime.topics import check_partitions
 from stream.runtime.watchdog import Stall
 from stream.settings import KafkaSettings
 
 
-@pytest.mark.parametrize("module", [stream.runtime.tracker, stream.runtime.watchdog, stream.score.features])
+@pytest.mark.parametrize("module", [stream.kafka.ack_tracker, stream.runtime.watchdog, stream.stages.score.features])
 def test_examples_run(module):
     assert doctest.testmod(module).attempted > 0
     assert doctest.testmod(module).failed == 0
@@ -121,7 +121,7 @@ class Producer:
 
 
 async def test_publishing_tries_again_while_the_broker_is_away(monkeypatch):
-    monkeypatch.setattr("stream.runtime.publish._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("stream.kafka.publisher._PAUSE_SECONDS", 0.01)
     producer = Producer([KafkaTimeoutError(), KafkaTimeoutError()])
     assert await Publisher(lambda: producer).produce("t", key=b"k", value=b"v", headers=(), partition=1) == "done"
     assert producer.sent == [("t", b"k", b"v", 1, [])]

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 import pytest
 from faust.types import TP
 
-from stream.alerting.state import StreamAlerts
-from stream.alerting.state import encode as encode_alerts
-from stream.alerting.state import order as alert_order
 from stream.errors import StateUnreadable
-from stream.retraining.state import ModelState
-from stream.retraining.state import encode as encode_model
-from stream.retraining.state import order as retraining_order
 from stream.runtime import Publisher, create_base_app
 from stream.settings import KafkaSettings
-from stream.watch.state import SilenceState, SourcesState, StreamState, encode, silence_key, sources_key
-from stream.watch.state import order as watch_order
+from stream.stages.alert.state import StreamAlerts
+from stream.stages.alert.state import encode as encode_alerts
+from stream.stages.alert.state import order as alert_order
+from stream.stages.retrain.state import ModelState
+from stream.stages.retrain.state import encode as encode_model
+from stream.stages.retrain.state import order as retraining_order
+from stream.stages.watch.state import SilenceState, SourcesState, StreamState, encode, silence_key, sources_key
+from stream.stages.watch.state import order as watch_order
 
 KEY = b"acme\x1fm\x1finput"
 ACTIVE = {TP("changelog", 1)}

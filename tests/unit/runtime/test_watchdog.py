@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from faust.types import TP
 
-from stream.runtime.tracker import AckTracker
+from stream.kafka.ack_tracker import AckTracker
 from stream.runtime.watchdog import Watchdog
 
 PLACE = TP("weir.inference", 0)

@@ -8,14 +8,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 from support.gateway import KEY, InProcess, write_keys
 
-from serving.auth import KeyRing
+from serving.api_keys import KeyRing
 from serving.capture.recorder import Recorder
-from serving.endpoints import GatewaySettings
-from serving.engine.echo import EchoEngine
-from serving.exchange import Wiring
-from serving.gateway import Gateway
-from serving.instruments import Instruments
-from serving.replica import ModelServer
+from serving.engine.echo_engine import EchoEngine
+from serving.gateway.endpoints import GatewaySettings
+from serving.gateway.gateway import Gateway
+from serving.gateway.inference import Wiring
+from serving.gateway.metrics import Instruments
+from serving.replica.model_server import ModelServer
 from serving.settings import CaptureSettings
 
 EDGE = "e" * 64

@@ -4,7 +4,7 @@ import json
 import pytest
 from support.spool import events_of
 
-from serving.ray_local.edge import timeout_page
+from serving.ray_local.haproxy import timeout_page
 from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord
 
 

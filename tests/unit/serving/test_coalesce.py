@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from serving.coalesce import coalesced
 from serving.engine.protocol import Chunk
+from serving.replica.coalesce import coalesced
 
 
 async def test_the_first_is_given_at_once_the_rest_together_and_nothing_is_lost():

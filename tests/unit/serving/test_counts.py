@@ -9,10 +9,10 @@ from prometheus_client import generate_latest
 from support.ledger_log import Log
 from support.spool import events_of
 
-from serving.engine.echo import EchoEngine
-from serving.replica import ModelServer
+from serving.engine.echo_engine import EchoEngine
+from serving.replica.model_server import ModelServer
+from stream.ledger.request_story import request_events
 from stream.ledger.shard import Shard
-from stream.ledger.story import request_events
 from stream.wire import MAX_COUNT, Usage
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.ray_local import RayLayout, RayLocalError, edge, short_run_dir
+from serving.ray_local import RayLayout, RayLocalError, short_run_dir
+from serving.ray_local import haproxy as edge
 
 CONFIG = """global
     log /x local0

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from ray.serve.exceptions import BackPressureError
 
-from serving.app import AppArgs, _backend, build
-from serving.generation import Generation
-from serving.handles import RayBackend
+from serving.deployments import AppArgs, _backend, build
+from serving.replica.generation import Generation
+from serving.replica.ray_backend import RayBackend
 from serving.settings import ModelSettings
 
 

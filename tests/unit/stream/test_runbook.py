@@ -8,7 +8,7 @@ import pytest
 from detectors.registry import STREAM, TEXT
 from stream.ledger.decisions import ITS_DETECTORS
 from stream.runbook import RUNBOOK, runbook_anchor, runbook_line
-from stream.score.outputs import FINDING_DETECTORS
+from stream.stages.score.records import FINDING_DETECTORS
 
 ROOT = Path(__file__).parents[3]
 ROW = re.compile(r"^\| `(?P<name>[a-z ]+)` \|.*\| (?P<do>[^|]+) \|$", re.MULTILINE)

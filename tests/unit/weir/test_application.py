@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 
-from serving.app import _model_dir
+from serving.deployments import _model_dir
 from weir.application import build
 
 

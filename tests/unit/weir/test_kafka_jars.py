@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from weir.broker.jars import check_jars
 from weir.errors import BrokerError
+from weir.local.broker.kafka_jars import check_jars
 
 
 @pytest.fixture

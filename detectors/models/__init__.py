@@ -1,0 +1,1 @@
+"""Models and weight files that several detectors share."""

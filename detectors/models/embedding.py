@@ -1,0 +1,105 @@
+"""The frozen embedding that drift reads: all-MiniLM-L6-v2 (arXiv 2002.10957), versioned apart from the classifiers.
+
+Why this exists: were drift read from the toxicity encoder, retraining that encoder would look like drift.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_safetensors
+
+from detectors.errors import NotLoadedError
+from detectors.models.weight_files import MINILM_DIGEST, PROJECTION_DIGEST, PROJECTION_PATH, read_pinned
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from detectors.models.minilm import MiniLM
+
+__all__ = ["PACKED_DIMENSIONS", "Embedder", "pack", "unpack", "unpack_many"]
+
+PACKED_DIMENSIONS = 96
+Vectors = NDArray[np.float32]
+
+
+class Embedder:
+    """Texts to unit vectors: the mean over the tokens of the first 126 tokens, as the model was trained to be used.
+
+    Parameters
+    ----------
+    model_dir
+        A folder with the pinned all-MiniLM-L6-v2; the one inside the wheel when left out.
+    threads
+        Torch threads of this process, set at ``load()``; left as they are when None.
+    """
+
+    version = f"all-MiniLM-L6-v2+{MINILM_DIGEST[:8]}.{PROJECTION_DIGEST[:8]}"
+
+    def __init__(self, model_dir: str | None = None, threads: int | None = None) -> None:
+        self._model_dir = model_dir
+        self._threads = threads
+        self._model: MiniLM | None = None
+        self._tokenizer: Tokenizer | None = None
+
+    def load(self) -> None:
+        """Load the pinned weights; a second call does nothing.
+
+        Raises
+        ------
+        WeightsError
+            They are missing or are not the pinned ones.
+        """
+        if self._model is not None:
+            return
+        from detectors.models.minilm import load_minilm, load_tokenizer, set_threads  # noqa: PLC0415 - torch takes seconds to import
+
+        set_threads(self._threads)
+        _projection()
+        self._tokenizer = load_tokenizer(self._model_dir)
+        self._model = load_minilm(self._model_dir)
+
+    def embed_many(self, texts: Sequence[str]) -> Vectors:
+        """Return unit vectors, float32 (n, 384), in order; an empty text has the vector of no words."""
+        if self._model is None or self._tokenizer is None:
+            raise NotLoadedError("Embedder.embed_many before load(): call load() once in the process that embeds")
+        from detectors.models.minilm import encode_mean  # noqa: PLC0415 - torch takes seconds to import
+        from detectors.models.token_windows import CLS, SEP, WINDOW, tokenize  # noqa: PLC0415 - as above
+
+        # No token is shorter than a character, so what lies beyond cannot be among the first 126 words of 100 characters.
+        ids = tokenize(self._tokenizer, [text[: WINDOW * 100] for text in texts])
+        return encode_mean(self._model, [[CLS, *row[:WINDOW], SEP] for row in ids])
+
+
+@cache
+def _projection() -> Vectors:
+    """Return the (384, 96) basis of the packed form: principal directions of public prompts and answers."""
+    basis: Vectors = load_safetensors(read_pinned(PROJECTION_PATH, PROJECTION_DIGEST))["basis"].astype(np.float32)
+    return basis
+
+
+def pack(vector: Vectors) -> bytes:
+    """Project a vector of 384 to 96 dimensions, scale it to length one, and return it as 192 bytes of float16."""
+    projected = vector.astype(np.float32) @ _projection()
+    length = float(np.linalg.norm(projected))
+    return (projected / length if length > 0 else projected).astype("<f2").tobytes()
+
+
+def unpack(data: bytes) -> Vectors:
+    """Return the float32 vector that `pack` wrote.
+
+    Raises
+    ------
+    ValueError
+        The bytes are no row of float16.
+    """
+    if not data or len(data) % 2:
+        raise ValueError(f"an embedding of {len(data)} bytes is no row of float16: expected {2 * PACKED_DIMENSIONS}")
+    return np.frombuffer(data, dtype="<f2").astype(np.float32)
+
+
+def unpack_many(rows: Sequence[bytes]) -> Vectors:
+    """Return the float32 vectors, (n, d), of packed embeddings of one length."""
+    return np.frombuffer(b"".join(rows), dtype="<f2").astype(np.float32).reshape(len(rows), -1)

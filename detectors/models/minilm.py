@@ -1,0 +1,132 @@
+"""all-MiniLM-L6-v2 in plain torch: the six BERT layers that the embedding and the classifiers stand on.
+
+Why this exists: importing transformers costs seconds and hundreds of megabytes in every scoring process, for a forward
+pass of fifty lines. A unit test holds it against transformers' own.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load as load_safetensors
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detectors.models.token_windows import buckets
+from detectors.models.weight_files import MINILM_DIGEST, MINILM_TOKENIZER, minilm_dir, read_pinned
+
+__all__ = ["HIDDEN", "LAYERS", "MiniLM", "encode_mean", "load_minilm", "load_tokenizer", "pad", "set_threads"]
+
+HIDDEN, HEADS, LAYERS, INNER, VOCABULARY, POSITIONS = 384, 12, 6, 1536, 30522, 512
+EPSILON = 1e-12
+
+
+class Layer(nn.Module):
+    """One post-norm BERT layer, its query, key and value projections in one matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(HIDDEN, 3 * HIDDEN)
+        self.out = nn.Linear(HIDDEN, HIDDEN)
+        self.norm_attention = nn.LayerNorm(HIDDEN, eps=EPSILON)
+        self.inner = nn.Linear(HIDDEN, INNER)
+        self.outer = nn.Linear(INNER, HIDDEN)
+        self.norm_output = nn.LayerNorm(HIDDEN, eps=EPSILON)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Attend and transform; ``mask`` is (n, 1, 1, length), true where there is a token."""
+        count, length, _ = hidden.shape
+        query, key, value = self.qkv(hidden).view(count, length, 3, HEADS, HIDDEN // HEADS).permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        hidden = self.norm_attention(hidden + self.out(attended.transpose(1, 2).reshape(count, length, HIDDEN)))
+        normed: Tensor = self.norm_output(hidden + self.outer(functional.gelu(self.inner(hidden))))
+        return normed
+
+
+class MiniLM(nn.Module):
+    """The encoder: token ids to one vector of 384 a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(VOCABULARY, HIDDEN)
+        self.positions = nn.Embedding(POSITIONS, HIDDEN)
+        self.norm = nn.LayerNorm(HIDDEN, eps=EPSILON)
+        self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Encode ``ids`` (n, length) under ``mask`` (n, length)."""
+        hidden: Tensor = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]])
+        wide = mask[:, None, None, :]
+        for layer in self.layers:
+            hidden = layer(hidden, wide)
+        return hidden
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Map the checkpoint's names to ours; the one token type is added to every position."""
+    new = {
+        "words.weight": state["embeddings.word_embeddings.weight"],
+        "positions.weight": state["embeddings.position_embeddings.weight"]
+        + state["embeddings.token_type_embeddings.weight"][0],
+    }
+    pairs = [("norm", "embeddings.LayerNorm")]
+    for index in range(LAYERS):
+        ours, theirs = f"layers.{index}", f"encoder.layer.{index}"
+        for kind in ("weight", "bias"):
+            parts = [state[f"{theirs}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
+            new[f"{ours}.qkv.{kind}"] = torch.cat(parts)
+        pairs += [
+            (f"{ours}.out", f"{theirs}.attention.output.dense"),
+            (f"{ours}.norm_attention", f"{theirs}.attention.output.LayerNorm"),
+            (f"{ours}.inner", f"{theirs}.intermediate.dense"),
+            (f"{ours}.outer", f"{theirs}.output.dense"),
+            (f"{ours}.norm_output", f"{theirs}.output.LayerNorm"),
+        ]
+    for mine, other in pairs:
+        for kind in ("weight", "bias"):
+            new[f"{mine}.{kind}"] = state[f"{other}.{kind}"]
+    return new
+
+
+def load_minilm(model_dir: str | None = None) -> MiniLM:
+    """Build the encoder from the pinned checkpoint, in float32 and evaluation mode."""
+    data = read_pinned(minilm_dir(model_dir) / "model.safetensors", MINILM_DIGEST)
+    model = MiniLM()  # not on the meta device: that imports torch._dynamo, eight seconds of processor time
+    model.load_state_dict(_renamed(load_safetensors(data)), assign=True)
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def load_tokenizer(model_dir: str | None = None) -> Tokenizer:
+    """Build the pinned WordPiece tokenizer, without truncation, padding or special tokens."""
+    data = read_pinned(minilm_dir(model_dir) / "tokenizer.json", MINILM_TOKENIZER)
+    tokenizer = Tokenizer.from_str(data.decode())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Stack rows of token ids into (n, longest) ids and the mask that is true at tokens."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *([0] * (longest - len(row)))] for row in rows])
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, torch.arange(longest) < lengths[:, None]
+
+
+def set_threads(threads: int | None) -> None:
+    """Set torch's threads for this process, where a number is given."""
+    if threads is not None and threads > 0:
+        torch.set_num_threads(threads)
+
+
+def encode_mean(model: MiniLM, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    """Return the mean token vector of each row, scaled to length one: float32 (n, 384)."""
+    result = np.zeros((len(rows), HIDDEN), dtype=np.float32)
+    with torch.inference_mode():
+        for batch in buckets(rows):
+            ids, mask = pad([rows[index] for index in batch])
+            hidden = model(ids, mask) * mask[..., None]
+            result[batch] = functional.normalize(hidden.sum(1) / mask.sum(1, keepdim=True), dim=1).numpy()
+    return result

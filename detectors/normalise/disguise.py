@@ -1,0 +1,171 @@
+"""What a text says once its disguise is off: the copies of it that a word model reads besides the raw one.
+
+Why this exists: a classifier of words is blind to ``1d10t``, ``i.d.i.o.t``, emoji, Base64 and Unicode tags, which people and
+language models read well. Unlike `detectors.normalise.unicode`, which keeps offsets and serves every detector, this guesses: it
+is for scores only, and the highest score of all copies counts.
+"""
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import NamedTuple
+
+from detectors.normalise.unicode import normalise, without_surrogates
+
+__all__ = ["Encoded", "encoded", "spoken", "unleeted", "views"]
+
+# Pictures whose Unicode name says little of what people use them for.
+_PICTURES = {
+    "\U0001f52a": "knife", "\U0001f595": "middle finger", "\U0001f4a9": "shit", "\U0001f351": "peach butt", "\U0001f346": "eggplant penis",
+    "\U0001f44c": "ok hand", "\U0001f921": "clown", "\U0001f437": "pig", "\U0001f435": "monkey", "\U0001f412": "monkey", "\u2764": "love",
+    "\U0001f3fb": "white", "\U0001f3fc": "white", "\U0001f3fd": "brown", "\U0001f3fe": "black", "\U0001f3ff": "black", "\u2640": "woman",
+    "\u2642": "man", "\U0001f5d1": "trash",
+}  # fmt: skip
+_DROPPED = str.maketrans("", "", "\u200d\ufe0f")
+
+_LEET = str.maketrans("013457@$!|", "oieastasil")
+# A word with digits or signs among its letters, not an address, an ordinal or a quantity.
+_LEET_WORD = re.compile(
+    r"(?<![\w@.])(?=[a-z@$!|\d]{0,29}[a-z])(?=[a-z@$!|\d]{0,28}[@$!|013457][a-z@$!|\d]{0,28}[a-z])[a-z@$!|\d]{3,30}(?![\w@]|\.\w)",
+    re.IGNORECASE,
+)
+# Where one such word is found, words that only end or begin with such a sign are read so too.
+_LEET_LOOSE = re.compile(r"(?<![\w@.])(?=[a-z@$!|\d]{0,29}[a-z])[a-z@$!|\d]{2,30}(?![\w@]|\.\w)", re.IGNORECASE)
+_QUANTITY = re.compile(
+    r"(?<!\w)\$?\d+(?:st|nd|rd|th|k|m|d|x|s|am|pm|g|gb|mb|kg|km|cm|mm|ml|min|px|h|e|a|b|c)(?!\w)", re.IGNORECASE
+)
+_SPACED = re.compile(r"(?<!\w)[^\W\d_]([ .\-_*])(?:[^\W\d_]\1){1,40}[^\W\d_](?!\w)")
+_REPEATED = re.compile(r"([^\W\d_])\1{2,}")
+_BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{16,}={0,2}(?![\w+/=])")
+_HEX = re.compile(r"(?<!\w)(?:[0-9a-fA-F]{2}){12,}(?!\w)")
+_TAGS = re.compile("[\U000e0020-\U000e007e]+")
+MOST_DECODED, LONGEST_DECODED = 8, 8192
+# A word of leetspeak in a text that is written in it: no @ in it, for addresses have that.
+_LEET_PART = re.compile(r"(?=[\d$!|]{0,30}[a-z])[a-z\d$!|]{2,30}", re.IGNORECASE)
+_ANY_WORD = re.compile(r"[^\W_]+")
+_DIGITS = frozenset("013457")
+# Any word of such a text, "4" and "4nd" among them, in code and addresses too.
+_LEET_ALL = re.compile(r"[a-z\d$!|]+", re.IGNORECASE)
+#: A text is taken for leetspeak where that many of its words are; a longer one is a digest or a key, and no word.
+LEET_SHARE, LEET_WORDS, LONGEST_WORD = 0.4, 2, 24
+
+
+class Encoded(NamedTuple):
+    """Where something encoded stands, and what it says."""
+
+    start: int
+    end: int
+    text: str
+
+
+def spoken(text: str, *, silent: bool = False) -> str:
+    """Replace pictures (emoji and other symbols) by their names: a word piece model knows no emoji, only ``[UNK]``.
+
+    With ``silent`` by nothing: words that pictures set apart stand together again.
+    """
+    if text.isascii():
+        return text
+    parts: list[str] = []
+    for character in text.translate(_DROPPED):
+        if character > "\u2000" and (character in _PICTURES or unicodedata.category(character) == "So"):
+            name = _PICTURES.get(character) or unicodedata.name(character, "symbol").lower()
+            name = name.replace("regional indicator symbol letter ", "").replace(" sign", "").replace(" face", "")
+            parts.append("" if silent else f" {name} ")
+        else:
+            parts.append(character)
+    joined = "".join(parts)
+    return re.sub(" {2,}", " ", joined) if silent else joined
+
+
+def _unleet(word: str) -> str:
+    bare = word.rstrip("!")  # an exclamation mark at the end is one
+    return bare.translate(_LEET) + word[len(bare) :]
+
+
+def _is_leet(text: str) -> bool:
+    """Say whether many of the words of a text have digits for letters."""
+    words = _ANY_WORD.findall(_QUANTITY.sub(" ", text))
+    words = [word for word in words if len(word) <= LONGEST_WORD and not word.isdigit()]
+    leet = sum(not _DIGITS.isdisjoint(word) for word in words)
+    return leet >= LEET_WORDS and leet >= LEET_SHARE * len(words)
+
+
+def _letters(text: str) -> str:
+    """Undo digits for letters, letters set apart, and letters repeated."""
+    text = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
+    if _is_leet(text):
+        text = _LEET_ALL.sub(lambda m: _unleet(m.group()) if any(map(str.isalnum, m.group())) else m.group(), text)
+    if _LEET_WORD.search(_QUANTITY.sub(" ", text)):
+        text = _LEET_LOOSE.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
+    return _REPEATED.sub(r"\1", text)
+
+
+def unleeted(text: str) -> str | None:
+    """Return a text of leetspeak, letter by letter so that offsets stay, as it is read; None where it is none."""
+    if not _is_leet(text):
+        return None
+    return _LEET_PART.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
+
+
+def _is_sentence(text: str) -> bool:
+    """Say whether most of a text is letters and spaces; what is no Base64 seldom decodes to UTF-8, so code may be in it."""
+    plain = sum(character.isalpha() or character.isspace() for character in text)
+    return " " in text and plain >= 0.6 * len(text)
+
+
+def _tags(run: str) -> bytes:
+    return bytes(ord(tag) - 0xE0000 for tag in run)
+
+
+def _from_base64(text: str) -> bytes:
+    bare = text.rstrip("=")
+    try:
+        return base64.b64decode(bare[: len(bare) // 4 * 4] if len(bare) % 4 == 1 else bare + "=" * (-len(bare) % 4))
+    except binascii.Error:
+        return b""
+
+
+_DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], bytes]], ...] = (
+    (_TAGS, _tags),
+    (_BASE64, _from_base64),
+    (_HEX, bytes.fromhex),
+)
+
+
+def encoded(text: str) -> list[Encoded]:
+    """Return what stands in a text as tag characters, Base64 or hexadecimal and is text itself: at most eight of each, 8 KB each."""
+    found: list[Encoded] = []
+    for pattern, decode in _DECODERS:
+        for _, match in zip(range(MOST_DECODED), pattern.finditer(text), strict=False):
+            try:
+                inner = decode(match.group()[:LONGEST_DECODED]).decode("utf-8")
+            except UnicodeDecodeError:
+                continue
+            if inner and all(character.isprintable() or character.isspace() for character in inner):
+                found.append(Encoded(match.start(), match.end(), inner))
+    return found
+
+
+def _decoded(text: str) -> str:
+    """Return the encoded sentences of a text, in a line each; empty where there is none."""
+    tags = _TAGS.search(text) is not None
+    return "\n".join(
+        one.text for one in encoded(text) if (tags and _TAGS.match(text, one.start)) or _is_sentence(one.text)
+    )
+
+
+def views(text: str) -> list[str]:
+    """Return the raw text with its pictures spoken, and, where they differ, a copy without disguise and what was encoded.
+
+    One to three texts; linear in the length. Any string is taken.
+    """
+    raw = without_surrogates(text)
+    copy = normalise(raw)
+    found = [spoken(raw)]
+    plain = spoken(_letters(copy.text if copy else raw), silent=True)
+    if plain != found[0]:
+        found.append(plain)
+    hidden = _decoded(raw)
+    return [*found, hidden] if hidden else found

@@ -1,0 +1,1 @@
+"""Personal data: patterns, checksums, context words and a token head."""

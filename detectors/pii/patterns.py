@@ -1,0 +1,268 @@
+"""Presidio's pattern recognisers on RE2: their patterns, checksums and context words, in time linear in the text.
+
+Why this exists: Python's backtracking engines take 23 s for 64 KB of ``www.`` (faults.md, F19), and a timeout that skips
+fails open. RE2 finds the candidates, Presidio's own validators judge them, and the number of candidates that are judged is
+bounded and told.
+"""
+
+import ipaddress
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import msgspec
+import numpy as np
+import re2
+
+from detectors.base import Span
+from detectors.pii.rules import (
+    ADDRESS,
+    ADDRESS_CONTEXT,
+    FEWEST_DIGITS,
+    INDIRECT,
+    NEEDS_CONTEXT,
+    NOT_PHONE,
+    OVERRIDES,
+    OWN,
+    PHONE,
+    PHONE_CONTEXT,
+    RECOGNIZERS,
+    URL,
+)
+
+__all__ = ["PatternScanner", "Scan", "without_transformers"]
+
+CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
+CONTEXT_GAIN = 0.35
+REPORTED_FROM = 0.4
+#: A public address of the net; a private one is not raised by its context.
+REPORTED_GLOBAL = 0.7
+#: What a number of the right form is worth beside a word of its context ("my passport number is ...").
+IN_CONTEXT = 0.65
+NOT_ADDRESS = ("version", "release", "section", "chapter", "v")
+_WORD = re.compile(r"[^\W\d_]+")
+_DIGIT = re.compile(r"\d")
+_EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{1,5}$")
+_NOT_PHONE = re.compile(NOT_PHONE)
+#: In longer texts digits are not counted.
+MOST_DIGITS = 20_000
+#: Characters without which a kind has no match.
+MARKS = {"EMAIL_ADDRESS": "@"}
+#: Candidates of one pattern that are judged; validators are Python, and hostile text is all candidates.
+JUDGED = 400
+PHONES_JUDGED = 120
+PHONE_REGIONS = ("US", "GB", "DE", "FR", "IN", "AU")
+
+
+class Scan(msgspec.Struct, frozen=True, kw_only=True):
+    """Spans of one text, and how many of its characters were looked at."""
+
+    spans: list[Span]
+    reached: int
+
+
+class _Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One compiled pattern of one recogniser."""
+
+    kind: str
+    pattern: Any
+    score: float
+    recognizer: Any
+    context: tuple[str, ...]
+
+
+class _Text:
+    """A text as RE2 reads it (UTF-8), with the way back to character offsets."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lower = text.lower() if len(text.lower()) == len(text) else text
+        self.data = text.encode("utf-8", "replace")
+        bytes_ = np.frombuffer(self.data, dtype=np.uint8)
+        self._offsets = None if text.isascii() else np.append(np.cumsum((bytes_ & 0xC0) != 0x80) - 1, len(text))
+
+    def characters(self, start: int, end: int) -> tuple[int, int]:
+        """Return character offsets of a byte range."""
+        if self._offsets is None:
+            return start, end
+        return int(self._offsets[start]), int(self._offsets[end])
+
+    def near(self, start: int, end: int, words: Sequence[str]) -> bool:
+        """Tell whether one of the words stands shortly before the range, or right after it."""
+        around = self.lower[max(0, start - CONTEXT_BEFORE) : start] + " " + self.lower[end : end + CONTEXT_AFTER]
+        alone = set(_WORD.findall(around))
+        return any(word in alone or (" " in word and word in around) for word in words)
+
+
+@contextmanager
+def without_transformers() -> Iterator[None]:
+    """Import presidio_analyzer without transformers, which it wants only for recognisers that are not used here.
+
+    With it the import takes thirty times as long (20 s on a busy machine) and several hundred megabytes in each process.
+    """
+    if "transformers" in sys.modules:
+        yield
+        return
+    sys.modules["transformers"] = None  # type: ignore[assignment] # what makes its import fail
+    try:
+        yield
+    finally:
+        del sys.modules["transformers"]
+
+
+def _compile(pattern: str, *, group: bool = False) -> Any:
+    options = re2.Options()
+    options.case_sensitive = group
+    options.never_capture = not group
+    options.log_errors = False
+    return re2.compile(pattern.encode(), options)
+
+
+class PatternScanner:
+    """All pattern rules, compiled once. Needs no model; ``scan`` is pure."""
+
+    def __init__(self) -> None:
+        with without_transformers():
+            from presidio_analyzer import predefined_recognizers as presidio  # noqa: PLC0415 - seconds to import
+        import tldextract  # noqa: PLC0415 - used with Presidio
+
+        # faults.md 15: by default it downloads the public-suffix list at first use.
+        self._domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+        self._rules = [rule for name in RECOGNIZERS for rule in _rules(getattr(presidio, name)())]
+        self._own = [(kind, _compile(expression, group=True), score) for kind, expression, score in OWN]
+        self._phone, self._url, self._address = _compile(PHONE), _compile(URL), _compile(f"(?-i){ADDRESS}")
+
+    def scan(self, text: str) -> Scan:
+        """Find every kind of span in a text."""
+        view = _Text(text)
+        spans: list[Span] = []
+        reached = len(view.data)
+        digits = len(_DIGIT.findall(text, 0, MOST_DIGITS)) if len(text) <= MOST_DIGITS else 99
+        for rule in self._rules:
+            if digits < FEWEST_DIGITS.get(rule.kind, 0) or (rule.kind in MARKS and MARKS[rule.kind] not in text):
+                continue
+            matches = list(islice(rule.pattern.finditer(view.data), JUDGED + 1))
+            if len(matches) > JUDGED:
+                reached = min(reached, matches.pop().start())
+            spans += [span for match in matches if (span := self._judge(rule, view, match)) is not None]
+        if digits >= FEWEST_DIGITS["PHONE_NUMBER"]:
+            phones = list(islice(self._phone.finditer(view.data), PHONES_JUDGED + 1))
+            if len(phones) > PHONES_JUDGED:
+                reached = min(reached, phones.pop().start())
+            spans += [span for match in phones if (span := _phone_span(view, match)) is not None]
+        if "www." in view.lower or "://" in text:
+            spans += _plain(view, self._url, "URL", 0.6)
+        if digits:
+            spans += _addresses(view, self._address)
+        for kind, pattern, score in self._own:
+            if digits >= FEWEST_DIGITS.get(kind, 0) or kind == "DATE_TIME":
+                spans += _plain(view, pattern, kind, score, 1)
+        return Scan(spans=spans, reached=view.characters(0, reached)[1] if reached < len(view.data) else len(text))
+
+    def _judge(self, rule: _Rule, view: _Text, match: Any) -> Span | None:
+        start, end = view.characters(match.start(), match.end())
+        found = view.text[start:end]
+        if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list (faults.md 15)
+            score = 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
+        elif rule.kind == "IP_ADDRESS":
+            score = 0.0 if view.near(start, end, NOT_ADDRESS) else _address_score(found)
+        else:
+            score = _validated(rule, found)
+        if score <= 0.0:
+            return None
+        near = view.near(start, end, rule.context)
+        if rule.kind in NEEDS_CONTEXT and not near:
+            return None
+        if near and rule.kind not in INDIRECT and (rule.kind != "IP_ADDRESS" or score >= REPORTED_GLOBAL):
+            score = min(1.0, max(score + CONTEXT_GAIN, IN_CONTEXT))
+        return Span(start=start, end=end, type=rule.kind, score=score) if score >= REPORTED_FROM else None
+
+
+def _rules(recognizer: Any) -> Iterator[_Rule]:
+    for pattern in recognizer.patterns:
+        expression = OVERRIDES.get(pattern.name, pattern.regex)
+        if expression is None or (pattern.score < 0.05 and pattern.name not in OVERRIDES):
+            continue
+        yield _Rule(
+            kind=recognizer.supported_entities[0],
+            pattern=_compile(expression),
+            score=pattern.score,
+            recognizer=recognizer,
+            context=tuple(word.lower() for word in recognizer.context or ()),
+        )
+
+
+def _validated(rule: _Rule, found: str) -> float:
+    """Return Presidio's score of a candidate: 1 if its checksum holds, 0 if it does not, else the pattern's."""
+    if rule.kind == "IBAN_CODE":
+        found = found.upper()
+    try:
+        valid = rule.recognizer.validate_result(found)
+        invalid = rule.recognizer.invalidate_result(found)
+    except (
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+    ):  # validators are written for what their own patterns let through
+        return 0.0
+    if valid is False or invalid:
+        return 0.0
+    return 1.0 if valid else rule.score
+
+
+def _address_score(found: str) -> float:
+    """Return a score for an IP address: one of a machine's own or of a private net is reported and not flagged."""
+    try:
+        address = ipaddress.ip_address(found)
+    except ValueError:
+        return 0.0
+    return 0.7 if address.is_global else 0.45
+
+
+def _phone_span(view: _Text, match: Any) -> Span | None:
+    import phonenumbers  # noqa: PLC0415 - used with Presidio
+
+    start, end = view.characters(match.start(), match.end())
+    found = view.text[start:end]
+    if "(" in found and ")" not in found:
+        start, found = start + 1, found[1:]
+    if _NOT_PHONE.match(found):
+        return None
+    digits = sum(map(str.isdigit, _EXTENSION.sub("", found)))
+    grouped = any(c in found for c in " -().") and not found.replace(".", "", 1).isdigit()
+    near = view.near(start, end, PHONE_CONTEXT)
+    valid = False
+    for region in (None,) if found.startswith("+") else PHONE_REGIONS:
+        try:
+            valid = valid or phonenumbers.is_valid_number(phonenumbers.parse(found, region))
+        except phonenumbers.NumberParseException:
+            continue
+    if found.startswith("+"):
+        score = 0.75 if valid else 0.45
+    elif valid:
+        score = 0.65 if grouped and digits >= 9 else 0.3
+    else:
+        score = 0.3 if grouped and 6 <= digits <= 14 else 0.0
+    score = min(1.0, score + CONTEXT_GAIN) if near and score else score
+    return Span(start=start, end=end, type="PHONE_NUMBER", score=score) if score >= REPORTED_FROM else None
+
+
+def _plain(view: _Text, pattern: Any, kind: str, score: float, group: int = 0) -> list[Span]:
+    ranges = (
+        view.characters(match.start(group), match.end(group)) for match in islice(pattern.finditer(view.data), JUDGED)
+    )
+    return [Span(start=start, end=end, type=kind, score=score) for start, end in ranges]
+
+
+def _addresses(view: _Text, pattern: Any) -> list[Span]:
+    """Return streets with a number, surer beside words that say whose address it is."""
+    return [
+        msgspec.structs.replace(span, score=span.score + CONTEXT_GAIN)
+        if view.near(span.start, span.end, ADDRESS_CONTEXT)
+        else span
+        for span in _plain(view, pattern, "LOCATION", 0.6)
+    ]

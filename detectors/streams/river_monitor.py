@@ -1,0 +1,214 @@
+"""River's change detectors in the place of the e-detectors: ADWIN, KSWIN, Page-Hinkley, for those who want them.
+
+They know no alarm budget: a threshold has to be tuned to the stream, and is not comparable between them. An alarm is an
+instant, not a state, so the alarm of a bucket says that some feature's detector signalled in it.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import Finding, Observation
+from detectors.errors import ConfigError
+from detectors.streams.conversations import Conversations, ConversationsState
+from detectors.streams.monitor import Budget, Feature, Monitor
+
+__all__ = ["E_DETECTOR", "METHODS", "RiverMonitor", "RiverState", "monitor_for"]
+
+E_DETECTOR = "e-detector"
+
+#: A detector is built anew from its last `KEPT` values when it has read twice as many: so its state is these values.
+KEPT = 256
+
+
+def _adwin(delta: float) -> Any:
+    from river import drift  # noqa: PLC0415 - a second, for those who chose it
+
+    return drift.ADWIN(delta=delta, clock=1)  # type: ignore[no-untyped-call]  # a Cython class
+
+
+def _kswin(alpha: float) -> Any:
+    from river import drift  # noqa: PLC0415 - as above
+
+    return drift.KSWIN(alpha=alpha, seed=0)
+
+
+def _page_hinkley(threshold: float) -> Any:
+    from river import drift  # noqa: PLC0415 - as above
+
+    return drift.PageHinkley(threshold=threshold)
+
+
+#: By name, what builds one from its threshold, and river's default for that.
+METHODS: Mapping[str, tuple[Callable[[float], Any], float]] = {
+    "adwin": (_adwin, 0.002),
+    "kswin": (_kswin, 0.005),
+    "page-hinkley": (_page_hinkley, 50.0),
+}
+
+
+class RiverState(msgspec.Struct, frozen=True, kw_only=True, tag="river"):
+    """A snapshot of a `RiverMonitor`: the values that each detector was built from."""
+
+    values: list[list[float]]
+    seen: list[int]
+    conversations: ConversationsState
+    events: int
+    told: int
+
+
+class RiverMonitor:
+    """One of river's detectors a score, with the face of `detectors.streams.monitor.Monitor`.
+
+    Parameters
+    ----------
+    features, budget
+        As for `Monitor`; the limit is not used.
+    method
+        One of `METHODS`.
+    threshold
+        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when None.
+
+    Raises
+    ------
+    ConfigError
+        No method has that name.
+    """
+
+    def __init__(self, features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None) -> None:
+        if method not in METHODS:
+            raise ConfigError(f"no method is named {method!r}: choose {E_DETECTOR}, {', '.join(METHODS)}")
+        self._make, default = METHODS[method]
+        self._threshold = default if threshold is None else threshold
+        self._columns: dict[str, slice] = {}
+        self._names: list[str] = []
+        for name, feature in features.items():
+            self._columns[name] = slice(len(self._names), len(self._names) + feature.scores)
+            self._names += [name] * feature.scores
+        self._warm_up = [features[name].warm_up for name in self._names]
+        self.blank = np.full(len(self._names), np.nan)
+        self._detectors = [self._make(self._threshold) for _ in self._names]
+        self._values: list[list[float]] = [[] for _ in self._names]
+        self._seen = [0] * len(self._names)
+        self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
+        self.events = 0
+        #: The last column that signalled, and the event at which it did.
+        self._told = 0
+        self._signals: set[int] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether any score is past its warm-up."""
+        return any(seen >= warm_up for seen, warm_up in zip(self._seen, self._warm_up, strict=True))
+
+    @property
+    def alarm(self) -> bool:
+        """Whether a detector signalled in this bucket."""
+        return bool(self._signals)
+
+    def columns(self, feature: str) -> slice:
+        """Return where a feature's scores are in `update`'s."""
+        return self._columns[feature]
+
+    def renew(self, *names: str) -> None:
+        """Begin these features anew; see `Monitor.renew`."""
+        for column in (column for column, name in enumerate(self._names) if name in names):
+            self._values[column], self._seen[column] = [], 0
+            self._detectors[column] = self._make(self._threshold)
+
+    def looks_at(self, observation: Observation) -> bool:
+        """Return whether an event is looked at; see `Monitor.looks_at`."""
+        return self._conversations.looks_at(observation.principal, observation.conversation)
+
+    def update_many(
+        self,
+        observations: Sequence[Observation],
+        looked: Sequence[bool],
+        scores: NDArray[np.float64],
+        chances: Sequence[float],
+    ) -> list[bool]:
+        """Take events in order; see `Monitor.update_many`."""
+        alarms: list[bool] = []
+        for observation, mine, row, chance in zip(observations, looked, scores, chances, strict=True):
+            alarms.append(self.alarm)
+            self.update(observation, row if mine else None, chance)
+        return alarms
+
+    def update(self, observation: Observation, scores: NDArray[np.float64] | None, chance: float) -> None:
+        """Take one event; see `Monitor.update`."""
+        del observation, chance
+        self.events += 1
+        for column, value in enumerate([] if scores is None else scores.tolist()):
+            if not math.isnan(value) and self._read(column, value) and self._seen[column] > self._warm_up[column]:
+                self._signals.add(column)
+                self._told = self.events
+
+    def _read(self, column: int, value: float) -> bool:
+        values = self._values[column]
+        values.append(value)
+        self._seen[column] += 1
+        if len(values) > 2 * KEPT:
+            del values[:-KEPT]
+            self._detectors[column] = self._built(values)
+            return bool(self._detectors[column].drift_detected)
+        self._detectors[column].update(value)
+        return bool(self._detectors[column].drift_detected)
+
+    def _built(self, values: list[float]) -> Any:
+        made = self._make(self._threshold)
+        for value in values:
+            made.update(value)
+        return made
+
+    def close(self) -> Finding | None:
+        """Return the finding of the bucket that ends here: how many features' detectors signalled in it, against one."""
+        names = [self._names[column] for column in sorted(self._signals)]
+        self._signals.clear()
+        if not self.ready:
+            return None
+        statistic = float(len(set(names)))
+        return Finding(
+            score=statistic / (statistic + 1.0),
+            statistic=statistic,
+            limit=1.0,
+            feature=names[0] if names else self._names[0],
+            alarm=statistic >= 1.0,
+            details={"events": float(self.events), "changed_events_ago": float(self.events - self._told)},
+        )
+
+    def snapshot(self) -> RiverState:
+        """Return an immutable copy of the state, between two buckets."""
+        return RiverState(
+            values=[list(values) for values in self._values],
+            seen=list(self._seen),
+            conversations=self._conversations.snapshot(),
+            events=self.events,
+            told=self._told,
+        )
+
+    def restore(self, state: msgspec.Struct) -> None:
+        """Continue from a snapshot.
+
+        Raises
+        ------
+        ValueError
+            It is of another method's monitor, or of other scores.
+        """
+        if not isinstance(state, RiverState) or {len(state.values), len(state.seen)} != {len(self._names)}:
+            raise ValueError(f"river's monitor of {len(self._names)} scores cannot take this {type(state).__name__}")
+        self._values = [list(values) for values in state.values]
+        self._detectors = [self._built(values) for values in self._values]
+        self._seen, self.events, self._told = list(state.seen), state.events, state.told
+        self._conversations.restore(state.conversations)
+        self._signals.clear()
+
+
+def monitor_for(
+    features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None
+) -> Monitor | RiverMonitor:
+    """Return the monitor that a configuration asks for; raises ConfigError where no method has that name."""
+    return Monitor(features, budget) if method == E_DETECTOR else RiverMonitor(features, budget, method, threshold)

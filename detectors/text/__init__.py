@@ -1,0 +1,1 @@
+"""Detectors that score one text: toxicity, injection, refusal, language, groundedness, repetition, hub."""

@@ -1,0 +1,111 @@
+"""Hub: a sequence classifier from the Hugging Face hub, or from a folder, as a detector, for those who have it.
+
+Why this exists: a team that trusts ``unitary/toxic-bert`` or a classifier of its own should not have to write a detector.
+Nothing is fetched unless the configuration says so, no pickle is ever opened, no code of a repository runs, and weights are
+used only if their SHA-256 is the configured one: the bytes that were checked are the bytes that are loaded.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from detectors.base import Score, TextDetector
+from detectors.errors import NotLoadedError, WeightsError
+from detectors.models.hub_files import hub_folder, read_weights, safetensors_of, tokenizer_of
+
+__all__ = ["HubConfig", "HubDetector"]
+
+
+class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a classifier from the hub.
+
+    Attributes
+    ----------
+    model
+        A folder, or the id of a repository on the hub.
+    revision
+        The commit of that repository (40 hexadecimal digits); a folder has none.
+    sha256
+        Name to SHA-256 of every safetensors file; other files that are named are checked as well.
+    labels
+        The model's label to the verdict's word, for the labels that are looked for; the others do not count.
+    threshold
+        The highest probability among these labels from which on a text is flagged.
+    activation
+        ``sigmoid`` where labels are independent, ``softmax`` where they exclude each other; ``auto`` asks the model's own configuration.
+    allow_download
+        Fetch the repository where it is not in the local cache.
+    max_tokens, max_windows
+        Length of a window, capped by the model's own limit, and windows of a long text that are read; more lowers ``covered``.
+    threads
+        Torch threads of this process, set at ``load()``; 0 leaves them as they are.
+    """
+
+    model: str = ""
+    revision: str = ""
+    sha256: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    activation: Literal["auto", "sigmoid", "softmax"] = "auto"
+    allow_download: bool = False
+    max_tokens: Annotated[int, Meta(ge=16, le=8192)] = 256
+    max_windows: Annotated[int, Meta(ge=1, le=4096)] = 64
+    threads: Annotated[int, Meta(ge=0)] = 0
+
+
+class HubDetector(TextDetector[HubConfig]):
+    """The highest probability of the labels that are looked for, over the windows of a text."""
+
+    name: ClassVar[str] = "hub"
+    version: ClassVar[str] = "1"
+    config_type: ClassVar[type[msgspec.Struct]] = HubConfig
+
+    def __init__(self, config: HubConfig | None = None) -> None:
+        super().__init__(config)
+        pinned = msgspec.json.encode([sorted(self.config.sha256.items()), sorted(self.config.labels.items())])
+        self.version = f"1+{hashlib.sha256(pinned).hexdigest()[:8]}"  # type: ignore[misc]  # other weights, another version
+        self._classifier: Any = None
+        self._words: dict[int, str] = {}
+
+    def load(self) -> None:
+        """Find, check and load the model; see `TextDetector.load`.
+
+        Raises
+        ------
+        ConfigError
+            No model, revision or label is named, or a label that the model does not know.
+        WeightsError
+            It is not here, is pickled, has another digest, or is no sequence classifier.
+        """
+        if self._classifier is not None:
+            return
+        folder = hub_folder(self.config.model, self.config.revision, allow_download=self.config.allow_download)
+        state = read_weights(folder, safetensors_of(folder), self.config.sha256)
+        tokenizer = tokenizer_of(folder)
+        try:
+            from detectors.models.hub_model import Classifier  # noqa: PLC0415 - transformers takes seconds to import
+        except ModuleNotFoundError as error:
+            raise WeightsError(
+                f"detector hub runs on transformers, and {error.name} is missing: pip install transformers"
+            ) from error
+        classifier = Classifier(folder, state, tokenizer, self.config.max_tokens, self.config.threads)
+        self._words = classifier.places(self.config.labels)
+        self._classifier = classifier
+
+    def score_many(self, texts: Sequence[str]) -> list[Score]:
+        """Score each text; see `TextDetector.score_many`. An empty text scores 0."""
+        if self._classifier is None:
+            raise NotLoadedError("hub.score_many before load(): call load() once in the process that scores")
+        readings = self._classifier.read_many(texts, self.config.max_windows, self.config.activation)
+        return [self._score(row, covered) for row, covered in readings]
+
+    def _score(self, row: Mapping[int, float] | np.ndarray[Any, Any], covered: float) -> Score:
+        best = max(self._words, key=lambda place: float(row[place]))
+        score = min(1.0, max(0.0, float(row[best])))
+        flagged = score >= self.config.threshold
+        label = self._words[best] if flagged else "ok" if covered >= 1.0 else "error"
+        return Score(score=score, label=label, flagged=flagged, covered=covered)

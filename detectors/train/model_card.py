@@ -1,0 +1,131 @@
+"""The model card of trained weights, in Markdown (Mitchell et al., arXiv 1810.03993): data, recipe, figures, limits."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from detectors.evaluate.provenance import DataFile
+from detectors.train.trainers import Trainer
+
+__all__ = ["Made", "card"]
+
+Row = Mapping[str, Any]
+#: A set or type with fewer texts than this says too little to be named among the worst.
+ENOUGH = 20
+WORST = 5
+COLUMNS = {
+    "set": "set", "texts": "texts", "positive": "positive", "AUROC": "auroc", "F1": "f1", "macro-F1": "macro_f1", "recall": "recall",
+    "precision": "precision", "flagged": "flagged", "ECE": "ece",
+}  # fmt: skip
+SPANS = {"set": "set", "texts": "texts", "F1": "f1", "F2": "f2", "recall": "recall", "precision": "precision"}
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out of one run of a trainer, and what it came from.
+
+    ``rows`` holds the figures of each detector (`detectors.evaluate.report.Evaluated.row`), ``options`` the options under which a
+    detector runs these weights, with the threshold that was chosen for it.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    seed: int
+    command: str
+    at: str
+    machine: str
+    versions: Mapping[str, str]
+    data: Sequence[DataFile]
+    options: Mapping[str, Mapping[str, Any]]
+    rows: Sequence[Row]
+
+
+def card(made: Made, trainer: Trainer) -> str:
+    """Return the text of the card."""
+    return "\n".join([*_head(made, trainer), *_use(made), *_data(made), *_figures(made), *_fails(made, trainer)]) + "\n"
+
+
+def _head(made: Made, trainer: Trainer) -> Iterator[str]:
+    yield f"# Weights of {', '.join(trainer.detectors)}\n"
+    yield f"`{trainer.weights}`, {made.size_bytes:,} bytes, SHA-256 `{made.sha256}`.\n"
+    yield f"{trainer.recipe}\n"
+    yield (
+        f"Made by `{made.command}` with seed {made.seed}, begun {made.at}, on {made.machine}; "
+        + ", ".join(f"{name} {version}" for name, version in made.versions.items())
+        + ".\n"
+    )
+
+
+def _use(made: Made) -> Iterator[str]:
+    yield "## Use\n"
+    yield "In weir.toml; the digest is checked at load. Thresholds were chosen on the tune split, where the trainer has one.\n"
+    yield "```toml"
+    for name, options in made.options.items():
+        yield f"[detectors.options.{name}]"
+        yield from (f"{key} = {_toml(value)}" for key, value in options.items())
+    yield "```\n"
+
+
+def _toml(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _data(made: Made) -> Iterator[str]:
+    yield "## Data\n"
+    yield "What was read, under the data folder; sources and licences are in docs/detectors.md and `detectors/weights/encoder.json`.\n"
+    yield "| File | Bytes | SHA-256 |\n|---|---|---|"
+    yield from (f"| {file.file} | {file.size_bytes:,} | `{file.sha256}` |" for file in made.data)
+    yield ""
+
+
+def _figures(made: Made) -> Iterator[str]:
+    yield "## Figures\n"
+    measured = [row for row in made.rows if row["sets"] or row["ordinary"]]
+    if not measured:
+        yield "None: the data folder holds no set to measure on.\n"
+        return
+    yield "Texts that were held out; the sources are those of training, so data of another origin will give lower figures.\n"
+    for row in measured:
+        yield f"### {row['detector']}\n"
+        yield from _table(COLUMNS, [one for one in row["sets"] if "positive" in one])
+        yield from _table(SPANS, [{**one, **one["characters"]} for one in row["sets"] if "characters" in one])
+        for one in row["ordinary"]:
+            yield f"- ordinary prompts, {one['source']}: {one['flagged']} of {one['texts']} flagged"
+        yield ""
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Row]) -> Iterator[str]:
+    if rows:
+        yield f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+        yield from (f"| {' | '.join(_cell(row.get(key)) for key in columns.values())} |" for row in rows)
+        yield ""
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _fails(made: Made, trainer: Trainer) -> Iterator[str]:
+    yield "## Where it fails\n"
+    for row in made.rows:
+        worst = sorted(_mistakes(row), key=lambda one: one[0])[:WORST]
+        if worst:
+            yield f"{row['detector']}, the lowest figures on held-out texts: {'; '.join(text for _, text in worst)}.\n"
+    yield from (f"- {limit}" for limit in trainer.limits)
+
+
+def _mistakes(row: Row) -> Iterator[tuple[float, str]]:
+    """Yield (figure, sentence) for each set and type that has texts enough: recall where it holds positives alone, or accuracy."""
+    for one in row["sets"]:
+        parts = [(one["set"], one)] if "positive" in one else []
+        parts += [(f"{one['set']}, {part['value']}", part) for rows in one.get("by", {}).values() for part in rows]
+        for name, part in parts:
+            if part["texts"] >= ENOUGH:
+                yield part["accuracy"], f"{name} {part['accuracy']:.2f} of {part['texts']} right"
+        for part in one.get("types", ()):
+            if part["spans"] >= ENOUGH:
+                yield part["recall"], f"{part['value']} {part['recall']:.2f} of {part['spans']:.0f} spans found"

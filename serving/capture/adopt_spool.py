@@ -1,0 +1,106 @@
+"""Ends the spool of a gateway that is gone: every request gets an end, and the source says that it is closed."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from serving.capture.clock import SourceClock
+from serving.capture.open_gap import read_gap
+from serving.capture.segment import Frame, Kind, OpenRequest, head_of, read_segment, record_of, segment_path, segments
+from serving.capture.segment_writer import sync_directory
+from serving.capture.spool_tail import gap_count
+from serving.capture.spool_writer import Bounds, Position, SpoolWriter
+from stream.wire import GapRecord
+
+__all__ = ["adopt"]
+
+#: What is kept of a request has the names of its record's fields, and its text is not even decoded.
+_REQUEST = msgspec.json.Decoder(OpenRequest)
+_GAP = msgspec.json.Decoder(GapRecord)
+#: The adopter must be able to end what was accepted, whatever the limit; there is room, the gateway kept it.
+_UNBOUNDED = Bounds(limit_bytes=1 << 62)
+
+
+def adopt(directory: Path, source: str, clock: SourceClock | None = None) -> int | None:
+    """End the spool in `directory`, whose lock the caller holds.
+
+    Cuts a torn tail off, turns the open gap into a gap record, writes ``aborted`` for each request without an end, then ``closed``.
+    Idempotent: may be killed at any moment and be called again.
+
+    Parameters
+    ----------
+    directory
+        The spool's.
+    source
+        Its name.
+    clock
+        Of what is written; by default the wall clock, never below the spool's last time.
+
+    Returns
+    -------
+    int or None
+        How many requests were ``aborted``; None where its gateway had closed it.
+
+    Raises
+    ------
+    OSError
+        The disk is full or failed.
+    """
+    position, closed = _recover(directory)
+    if closed:
+        return None
+    writer = SpoolWriter(directory, source, bounds=_UNBOUNDED, clock=clock, position=position)
+    try:
+        writer.finish()
+    finally:
+        writer.close()
+    return len(position.open)
+
+
+def _recover(directory: Path) -> tuple[Position, bool]:
+    """Cut the torn tail off; return where the spool ends and whether it is closed."""
+    for index in reversed(segments(directory)):
+        path = segment_path(directory, index)
+        frames, end = read_segment(path)
+        if not frames:  # killed while it began this segment
+            path.unlink()
+            sync_directory(directory)
+            continue
+        if end != path.stat().st_size:
+            os.truncate(path, end)
+        return _position(directory, frames), frames[-1].kind == Kind.CLOSED
+    return Position(gap=read_gap(directory, 0)), False
+
+
+def _position(directory: Path, frames: list[Frame]) -> Position:
+    shed = 0
+    requests: dict[str, OpenRequest] = {}
+    for frame in frames:
+        if frame.kind == Kind.HEAD:
+            head = head_of(frame)
+            shed, requests = head.shed, {request.request_id: request for request in head.open}
+        elif frame.kind == Kind.GAP:
+            shed += gap_count(frame)
+            for request_id in _GAP.decode(record_of(frame).value).request_ids:
+                requests.pop(request_id, None)  # its end was shed
+        elif frame.kind == Kind.REQUEST:
+            request = _opened(frame)
+            requests[request.request_id] = request
+        elif frame.kind == Kind.END:
+            requests.pop(_header(frame, "ce_correlationid"), None)
+    last = frames[-1]
+    gap = read_gap(directory, last.number)
+    for request_id in gap.request_ids:
+        requests.pop(request_id, None)
+    return Position(number=last.number, shed=shed, time=last.time, open=tuple(requests.values()), gap=gap)
+
+
+def _opened(frame: Frame) -> OpenRequest:
+    request = _REQUEST.decode(record_of(frame).value)
+    trace = {name: _header(frame, f"ce_{name}") for name in ("traceparent", "tracestate")}
+    return msgspec.structs.replace(request, **trace)
+
+
+def _header(frame: Frame, name: str) -> str:
+    return dict(record_of(frame).headers).get(name, b"").decode()

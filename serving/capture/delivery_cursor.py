@@ -1,0 +1,164 @@
+"""How far a spool has been delivered, and the sums of the spools that are gone.
+
+Order (faults.md, spool facts): produce with ``acks=all``, write the cursor, sync it, only then unlink what is behind it.
+
+The cursor's room is taken when the spool is made, and it is written in place, so that it needs none on a full disk: a shipper that
+cannot say how far it is may free nothing, and a spool that had filled its own disk would stay so for ever.
+
+::
+
+    slot    CRC-32 (4), sequence (8), length (2), JSON      two of 512 bytes, written in turn: a torn one leaves the other
+"""
+
+import contextlib
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import msgspec
+
+from serving.capture.segment_writer import sync_directory
+
+__all__ = [
+    "CURSOR_FILE",
+    "Cursor",
+    "Totals",
+    "load_cursor",
+    "load_totals",
+    "replace_file",
+    "reserve_cursor",
+    "save_cursor",
+    "save_totals",
+]
+
+CURSOR_FILE = "cursor"
+#: What the cursor was written to before it had room of its own.
+_OLD_CURSOR_FILE = "cursor.json"
+_SLOT_BYTES = 512
+_SLOT = struct.Struct("<IQH")
+_BODY = struct.Struct("<QH")
+_TOTALS_FILE = "totals.json"
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a spool: everything before it has been delivered.
+
+    Parameters
+    ----------
+    segment, offset
+        Of the next frame.
+    number
+        The last number before it.
+    shed
+        How many of the numbers before it are in gap records of the spool.
+    moved
+        How many before it the shipper itself counted in gap records: too large for the broker, or damaged on the disk.
+    closed
+        Whether the source has ended before it: nothing follows.
+    """
+
+    segment: int = 0
+    offset: int = 0
+    number: int = 0
+    shed: int = 0
+    moved: int = 0
+    closed: bool = False
+
+    @property
+    def delivered(self) -> int:
+        """Requests and ends that Kafka has acknowledged."""
+        return self.number - self.shed - self.moved
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over removed spools; a spool in `folded` is counted here and no longer by its directory."""
+
+    accepted: int = 0
+    delivered: int = 0
+    shed: int = 0
+    folded: tuple[str, ...] = ()
+
+
+def load_cursor(directory: Path) -> Cursor:
+    """Return the cursor of the spool in `directory`; the start where none was written."""
+    with contextlib.suppress(FileNotFoundError):
+        _, found = _newest((directory / CURSOR_FILE).read_bytes())
+        if found is not None:
+            return found
+    try:
+        return msgspec.json.decode((directory / _OLD_CURSOR_FILE).read_bytes(), type=Cursor)
+    except FileNotFoundError:
+        return Cursor()
+
+
+def reserve_cursor(directory: Path) -> None:
+    """Take the room of the cursor of the spool in `directory`; raises OSError."""
+    os.close(_open_cursor(directory))
+
+
+def save_cursor(directory: Path, cursor: Cursor) -> None:
+    """Write `cursor`, durably, whole or not at all; needs no room on the disk once it is reserved."""
+    handle = _open_cursor(directory)
+    try:
+        sequence, _ = _newest(os.pread(handle, 2 * _SLOT_BYTES, 0))
+        content = msgspec.json.encode(cursor)
+        body = _BODY.pack(sequence + 1, len(content)) + content
+        slot = struct.pack("<I", zlib.crc32(body)) + body
+        os.pwrite(handle, slot.ljust(_SLOT_BYTES, b"\0"), (sequence + 1) % 2 * _SLOT_BYTES)
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
+
+
+def _open_cursor(directory: Path) -> int:
+    path = directory / CURSOR_FILE
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(handle).st_size < 2 * _SLOT_BYTES:
+            os.posix_fallocate(handle, 0, 2 * _SLOT_BYTES)
+            os.fsync(handle)
+            sync_directory(directory)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _newest(data: bytes) -> tuple[int, Cursor | None]:
+    """Return the sequence and the cursor of the newest whole slot; 0 and None where there is none."""
+    sequence, cursor = 0, None
+    for at in range(0, len(data) - _SLOT.size, _SLOT_BYTES):
+        crc, number, length = _SLOT.unpack_from(data, at)
+        body = data[at + 4 : at + _SLOT.size + length]
+        if number > sequence and zlib.crc32(body) == crc:
+            sequence, cursor = number, msgspec.json.decode(body[_BODY.size :], type=Cursor)
+    return sequence, cursor
+
+
+def load_totals(root: Path) -> Totals:
+    """Return the sums over the spools that are gone."""
+    try:
+        return msgspec.json.decode((root / _TOTALS_FILE).read_bytes(), type=Totals)
+    except FileNotFoundError:
+        return Totals()
+
+
+def save_totals(root: Path, totals: Totals) -> None:
+    """Write `totals`, durably, whole or not at all."""
+    replace_file(root / _TOTALS_FILE, msgspec.json.encode(totals))
+
+
+def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace `path` atomically; with `durable`, power loss leaves the old content or the new."""
+    beside = path.with_name(f".{path.name}.tmp")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(handle, content)
+        if durable:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+    beside.replace(path)
+    if durable:
+        sync_directory(path.parent)

@@ -1,0 +1,148 @@
+"""Reads a spool in its order from a cursor on, while its writer appends and rotates beside it."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from serving.capture.delivery_cursor import Cursor
+from serving.capture.segment import Frame, Kind, head_of, parse, resync, segment_path, segments
+from serving.capture.spool_tail import gap_count
+
+__all__ = ["Item", "SpoolReader"]
+
+_CHUNK_BYTES = 1024 * 1024
+_GROWTH = 8
+
+
+class Item(NamedTuple):
+    """A frame, and what is true once it is delivered.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    cursor
+        The place after it.
+    first_missing, missing
+        The numbers just before it that cannot be read, because they are damaged on the disk: the first, and how many.
+    refused
+        Whether the broker has refused it as too large: a gap record goes in its place.
+    """
+
+    frame: Frame
+    cursor: Cursor
+    first_missing: int
+    missing: int
+    refused: bool
+
+
+class SpoolReader:
+    """Reads one spool.
+
+    Parameters
+    ----------
+    directory
+        The spool's.
+    cursor
+        Where to begin.
+    refused
+        Places ``(segment, offset after the frame)`` of what the broker refuses.
+
+    Notes
+    -----
+    A frame that is not whole is not news while its segment is the last one: it may just be in the making. It is damage where a whole
+    frame follows it, in the same segment or as the head of the next one. Holds one chunk (1 MiB, more for a longer frame).
+    """
+
+    def __init__(self, directory: Path, cursor: Cursor, refused: frozenset[tuple[int, int]] = frozenset()) -> None:
+        self._directory = directory
+        self._refused = refused
+        self._chunk = _CHUNK_BYTES
+        self._handle = -1
+        self.cursor = cursor
+
+    def read(self) -> list[Item]:
+        """Return the next frames, about a chunk of them; nothing where there is none yet."""
+        while True:
+            if self._handle < 0 and not self._open():
+                return []
+            frames = self._frames()
+            if frames:
+                return [self._item(frame) for frame in frames]
+            following = self._following()
+            if following is None:
+                return []
+            if frames := self._frames():  # appended between our look and the writer's rotation
+                return [self._item(frame) for frame in frames]
+            self._enter(following)
+
+    def close(self) -> None:
+        """Close the segment."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _frames(self) -> list[Frame]:
+        while True:
+            offset = self.cursor.offset
+            data = os.pread(self._handle, self._chunk, offset)
+            frames, _ = parse(data, offset)
+            if frames:
+                return frames
+            if len(data) == self._chunk:
+                self._chunk *= _GROWTH
+                continue
+            self._chunk = _CHUNK_BYTES
+            found = resync(data) if data else None
+            if found is None:
+                return []
+            self.cursor = msgspec.structs.replace(self.cursor, offset=offset + found)
+
+    def _open(self) -> bool:
+        indexes = [index for index in segments(self._directory) if index >= self.cursor.segment]
+        if not indexes:
+            return False
+        if indexes[0] != self.cursor.segment:
+            self.cursor = msgspec.structs.replace(self.cursor, segment=indexes[0], offset=0)
+        self._handle = os.open(segment_path(self._directory, indexes[0]), os.O_RDONLY | os.O_CLOEXEC)
+        return True
+
+    def _enter(self, index: int) -> None:
+        self.close()
+        self.cursor = msgspec.structs.replace(self.cursor, segment=index, offset=0)
+
+    def _following(self) -> int | None:
+        """Return the next segment, once it has a whole frame: its head carries what a successor must know of this one."""
+        for index in segments(self._directory):
+            if index > self.cursor.segment:
+                data = segment_path(self._directory, index).read_bytes()
+                frames, _ = parse(data)
+                return index if frames or resync(data) is not None else None
+        return None
+
+    def _item(self, frame: Frame) -> Item:
+        before, shed, moved = self.cursor.number, self.cursor.shed, self.cursor.moved
+        own = 0
+        if frame.kind in {Kind.REQUEST, Kind.END}:
+            own = 1
+        elif frame.kind == Kind.GAP:
+            own = gap_count(frame)
+            shed += own
+        missing = max(0, frame.number - before - own)
+        moved += missing
+        if frame.kind == Kind.HEAD and (unread := head_of(frame).shed - shed) > 0:
+            shed, moved = shed + unread, moved - unread  # a gap record was among what is missing
+        refused = (self.cursor.segment, frame.end) in self._refused
+        if refused and own:
+            moved += 1
+        self.cursor = Cursor(
+            segment=self.cursor.segment,
+            offset=frame.end,
+            number=frame.number,
+            shed=shed,
+            moved=moved,
+            closed=frame.kind == Kind.CLOSED,
+        )
+        return Item(frame, self.cursor, before + 1, missing, refused)

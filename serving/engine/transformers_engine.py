@@ -1,0 +1,267 @@
+"""transformers' continuous batching behind the engine protocol: any causal model, and the GPU.
+
+Why beside a loop of our own: that one knows the Llama family and was measured on processors only.
+"""
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    ContinuousBatchingConfig,
+    GenerationConfig,
+)
+
+from serving.engine.chunk_queue import Inbox, check_prompt
+from serving.engine.errors import EngineClosedError, GenerationFailedError, ModelInvalidError, PromptRejectedError
+from serving.engine.llama_config import end_tokens, read_config
+from serving.engine.model_files import model_version
+from serving.engine.protocol import Chunk, EngineStats, FinishReason, Sampling
+from serving.engine.resources import Resources
+from serving.engine.text_stream import TextStream
+from serving.engine.tokenizer import Codec, DirectoryCodec
+from serving.engine.transformers_sampler import RequestSampler
+
+__all__ = ["TransformersEngine"]
+
+_LOG = logging.getLogger(__name__)
+_FAILED = "a generation step failed: send the request again"
+_CLOSED = "the engine is closed: send the request again when the model is back"
+# Without a GPU to size it by, the cache is of this length a slot unless `max_length` says otherwise: 8192 tokens of
+# eight slots would be 3 GB for the smallest model.
+_CPU_LENGTH = 2048
+_BLOCK = 64
+_CPU_TOKENS_PER_STEP = 64
+_STOP_SECONDS = 30.0
+
+
+class TransformersEngine:
+    """Generates with transformers' `ContinuousBatchingManager`.
+
+    Parameters
+    ----------
+    model_dir
+        A model directory in Hugging Face's form.
+    resources
+        What of the machine to use; on a processor `max_length` is 2048 unless given.
+    """
+
+    name = "transformers"
+
+    def __init__(self, model_dir: Path, resources: Resources) -> None:
+        self._dir, self._resources = model_dir, resources
+        self._ends = end_tokens(model_dir, read_config(model_dir))
+        longest = int(AutoConfig.from_pretrained(model_dir).get_text_config().max_position_embeddings)
+        limit = resources.limit(longest)
+        on_cpu = resources.device.type == "cpu"
+        self.context_length = min(limit, _CPU_LENGTH) if on_cpu and resources.max_length is None else limit
+        self._loading = threading.Lock()
+        self._numbers = itertools.count()
+        self._sampler = RequestSampler()
+        self._model: Any = None
+        self._manager: Any = None
+        self._codec: Codec | None = None
+        self._inboxes: set[Inbox] = set()
+        self._closed = False
+        self._prompt_total = self._completion_total = 0
+        self._version = ""
+
+    @property
+    def model_version(self) -> str:
+        """Version of the weights; for a directory without a manifest, the first call reads all of them."""
+        self._version = self._version or model_version(self._dir)
+        return self._version
+
+    def load(self) -> None:
+        """Load weights and tokenizer, and start transformers' thread."""
+        with self._loading:
+            if self._manager is not None:
+                return
+            torch.set_num_threads(self._resources.thread_count)
+            self._codec = _codec(self._dir)
+            model: Any = AutoModelForCausalLM.from_pretrained(self._dir, dtype=self._resources.dtype)
+            self._model = model.to(self._resources.device).eval()
+            self._manager = self._started()
+            _LOG.info("engine transformers has loaded %s (%s)", self.model_version, self._resources.dtype)
+
+    def _started(self) -> Any:
+        manager = self._model.init_continuous_batching(
+            generation_config=GenerationConfig(  # type: ignore[no-untyped-call] # transformers has no types for it
+                do_sample=False, eos_token_id=sorted(self._ends) or [-1], max_new_tokens=1
+            ),
+            continuous_batching_config=self._batching(),
+        )
+        self._sampler.install(manager.logit_processor)
+        manager.start()
+        return manager
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokens of a conversation up to where the assistant speaks."""
+        return self._loaded()[1].encode_chat(messages)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a plain prompt."""
+        return self._loaded()[1].encode(text)
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+        """Generate; see the protocol."""
+        check_prompt(prompt, sampling, self.context_length)
+        manager, codec = self._loaded()
+        request_id = f"weir-{next(self._numbers)}"
+        answer = _Answer(len(prompt), sampling, codec, self._ends)
+        self._sampler.add(request_id, sampling)
+        self._inboxes.add(answer.inbox)
+        manager.register_result_handler(request_id, answer.take)
+        try:
+            added = manager.add_request(
+                list(prompt), request_id=request_id, max_new_tokens=sampling.max_tokens, streaming=True
+            )
+            if added is None:
+                raise GenerationFailedError(_FAILED)
+            self._prompt_total += len(prompt)
+            while True:
+                chunk = await answer.inbox.get()
+                yield chunk
+                if chunk.finish_reason is not None:
+                    return
+        finally:
+            self._completion_total += answer.seen
+            if not answer.ended:
+                manager.cancel_request(request_id)
+            self._inboxes.discard(answer.inbox)
+            self._sampler.remove(request_id)
+            _forget(manager, request_id)
+
+    async def close(self) -> None:
+        """Stop transformers' thread; what runs fails."""
+        if self._closed:
+            return
+        self._closed = True
+        for inbox in list(self._inboxes):
+            inbox.send(EngineClosedError(_CLOSED))
+        if self._manager is not None:
+            await asyncio.to_thread(self._manager.stop, block=True, timeout=_STOP_SECONDS, hard_stop=True)
+
+    def stats(self) -> EngineStats:
+        """Return what runs and waits now, and the totals."""
+        processor = getattr(self._manager, "batch_processor", None)
+        running = len(processor.scheduler.active_requests) if processor is not None else 0
+        return EngineStats(
+            running=running,
+            waiting=max(len(self._inboxes) - running, 0),
+            slots=self._resources.slots,
+            prompt_tokens_total=self._prompt_total,
+            completion_tokens_total=self._completion_total,
+        )
+
+    def _loaded(self) -> tuple[Any, Codec]:
+        if self._closed:
+            raise EngineClosedError(_CLOSED)
+        if self._manager is None or self._codec is None:
+            raise EngineClosedError("the engine has not loaded its model: call load() first")
+        with self._loading:
+            if not self._manager.is_running():  # a step that fails ends transformers' thread, and all requests with it
+                _LOG.error("transformers' loop has ended, and is started again")
+                self._manager = self._started()
+        return self._manager, self._codec
+
+    def _batching(self) -> ContinuousBatchingConfig:
+        """Settle the cache by the slots on a processor, by the memory on a GPU."""
+        options: dict[str, Any] = {}
+        slots = self._resources.slots
+        if self._resources.device.type == "cpu":
+            options["num_blocks"] = slots * -(-self.context_length // _BLOCK)
+            options["max_batch_tokens"] = _CPU_TOKENS_PER_STEP + slots
+        # The sampler works on the host between the forward pass and the next: no graph of it, nothing in flight.
+        return ContinuousBatchingConfig(
+            block_size=_BLOCK, max_requests_per_batch=slots, use_async_batching=False, use_cuda_graph=False, **options
+        )
+
+
+class _Answer:
+    """Turns the token lists that transformers hands over into chunks."""
+
+    def __init__(self, prompt_tokens: int, sampling: Sampling, codec: Codec, ends: frozenset[int]) -> None:
+        self.inbox = Inbox()
+        self.seen = 0
+        self._prompt_tokens, self._most, self._ends = prompt_tokens, sampling.max_tokens, ends
+        self._text = TextStream(codec.decode, sampling.stop)
+        self._reason: FinishReason | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last chunk was made."""
+        return self._reason is not None
+
+    def take(self, output: Any) -> None:
+        """Receive an output on the event loop; its tokens are all those so far."""
+        if self.ended:
+            return
+        if output.error is not None:
+            self.inbox.put(GenerationFailedError(_FAILED))
+            return
+        text = "".join(self._say(token) for token in output.generated_tokens[self.seen :])
+        self.inbox.put(
+            Chunk(
+                text=text,
+                finish_reason=self._reason,
+                prompt_tokens=self._prompt_tokens,
+                completion_tokens=self.seen,
+            )
+        )
+
+    def _say(self, token: int) -> str:
+        if self.ended:
+            return ""
+        self.seen += 1
+        if token in self._ends:
+            self._reason = "stop"
+            return self._text.flush()
+        text = self._text.push(token)
+        if self._text.stopped:
+            self._reason = "stop"
+        elif self.seen == self._most:
+            self._reason = "length"
+            text += self._text.flush()
+        return text
+
+
+class _TokenizerCodec:
+    """The codec of a model whose tokenizer only transformers can build."""
+
+    def __init__(self, directory: Path) -> None:
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(directory)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer(text)["input_ids"])
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        if not self._tokenizer.chat_template:
+            raise PromptRejectedError("the model has no chat template: use /v1/completions")
+        tokens = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+        return list(tokens["input_ids"])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+
+def _codec(directory: Path) -> Codec:
+    try:
+        return DirectoryCodec(directory)
+    except ModelInvalidError:
+        return _TokenizerCodec(directory)
+
+
+def _forget(manager: Any, request_id: str) -> None:
+    """Drop the result handler, which transformers keeps for ever when a request is cancelled."""
+    router = manager.output_router
+    with router._lock:  # noqa: SLF001 - it has no method for this
+        router.result_handlers.pop(request_id, None)

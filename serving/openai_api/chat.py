@@ -1,0 +1,112 @@
+"""``POST /v1/chat/completions``: the request's model, and the answer's shapes."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from serving.openai_api.errors import invalid
+from serving.openai_api.request_model import MOST_TOKENS, Name, RequestModel, SamplingRequest
+from serving.openai_api.responses import Answer, choice, usage_of
+from serving.replica.generation import Generation
+
+__all__ = ["ChatAnswer", "ChatRequest"]
+
+_DEFAULT_MAX_TOKENS = 1024
+
+
+class TextPart(RequestModel):
+    """A part of a message's content; text alone is understood."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(RequestModel):
+    """One message."""
+
+    ignored = frozenset({"name", "refusal", "annotations"})
+    harmless: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "tool_calls": (None, []),
+        "function_call": (None,),
+        "audio": (None,),
+    }
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | Annotated[list[TextPart], Field(min_length=1)]
+
+    @property
+    def text(self) -> str:
+        """The content as one string, parts on lines of their own."""
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+
+class ChatRequest(SamplingRequest):
+    """The body of a chat completion."""
+
+    ignored = SamplingRequest.ignored | {"parallel_tool_calls", "verbosity", "reasoning_effort", "top_logprobs"}
+    harmless: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "n": (None, 1),
+        "tools": (None, []),
+        "tool_choice": (None, "none", "auto"),
+        "functions": (None, []),
+        "function_call": (None, "none", "auto"),
+        "logprobs": (None, False),
+        "logit_bias": (None, {}),
+        "response_format": (None, {"type": "text"}),
+        "modalities": (None, ["text"]),
+        "audio": (None,),
+        "prediction": (None,),
+        "web_search_options": (None,),
+    }
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)]
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not any(message.text for message in self.messages):
+            raise invalid("messages hold no text; send at least one character.", param="messages")
+        return self
+
+    def generation(self) -> Generation:
+        """Return what the model is given; the role `developer` is the newer name of `system`."""
+        roles = {"developer": "system"}
+        return Generation(
+            messages=tuple((roles.get(message.role, message.role), message.text) for message in self.messages),
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            default_max_tokens=_DEFAULT_MAX_TOKENS,
+            **self.sampling(),
+        )
+
+    @property
+    def conversation(self) -> Name:
+        """The conversation named in the metadata, or ""."""
+        return (self.metadata or {}).get("conversation_id", "")
+
+
+class ChatAnswer(Answer):
+    """The shapes of a chat completion."""
+
+    prefix = "chatcmpl"
+    whole_object = "chat.completion"
+    chunk_object = "chat.completion.chunk"
+
+    def whole(self, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+        """Return the body of an answer in one piece."""
+        message = {"role": "assistant", "content": text, "refusal": None}
+        return self.envelope(self.whole_object) | {
+            "choices": [choice(finish_reason, message=message)],
+            "usage": usage_of(prompt_tokens, completion_tokens),
+        }
+
+    def first_chunk(self) -> dict[str, Any] | None:
+        """Return the chunk that says who speaks."""
+        return self.chunk([choice(None, delta={"role": "assistant", "content": ""})])
+
+    def text_chunk(self, text: str) -> dict[str, Any]:
+        """Return a chunk of text."""
+        return self.chunk([choice(None, delta={"content": text})])
+
+    def finish_chunk(self, finish_reason: str) -> dict[str, Any]:
+        """Return the chunk that says why the text ends."""
+        return self.chunk([choice(finish_reason, delta={})])

@@ -1,0 +1,162 @@
+"""What every request model shares: strict types, and errors that name the field, the bound and the remedy, never text."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from serving.openai_api.errors import ApiError, invalid
+
+__all__ = ["Name", "RequestModel", "SamplingRequest", "parse"]
+
+#: Short words that name something: ids, roles, models.
+Name = Annotated[str, Field(max_length=256)]
+ModelT = TypeVar("ModelT", bound="RequestModel")
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+MOST_TOKENS = 1_048_576
+
+
+class RequestModel(BaseModel):
+    """A request body.
+
+    A field that is not declared is refused, so that nobody believes an option works that does not: `ignored` lists those
+    that change nothing here, `harmless` those that are refused unless they have the value that changes nothing.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    harmless: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_harmless(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        kept = {}
+        for name, value in data.items():
+            if name in cls.ignored:
+                continue
+            if name in cls.harmless:
+                if not any(value == allowed and type(value) is type(allowed) for allowed in cls.harmless[name]):
+                    raise invalid(_unsupported(name, cls.harmless[name]), code="unsupported_parameter", param=name)
+                continue
+            kept[name] = value
+        return kept
+
+
+def _unsupported(name: str, allowed: tuple[Any, ...]) -> str:
+    shown = ", ".join("null" if value is None else str(value) for value in allowed)
+    return f"{name} is not supported beyond {shown}: this model generates one plain text per request. Leave it out."
+
+
+class StreamOptions(RequestModel):
+    """``stream_options``."""
+
+    ignored = frozenset({"include_obfuscation"})
+
+    include_usage: bool | None = None
+
+
+class SamplingRequest(RequestModel):
+    """The fields that chat and plain completions share."""
+
+    ignored = frozenset({"user", "service_tier", "store", "prompt_cache_key", "safety_identifier"})
+
+    model: Name
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    stop: Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    metadata: Annotated[dict[Name, Annotated[str, Field(max_length=512)]], Field(max_length=16)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if isinstance(self.stop, list) and len(self.stop) > 4:
+            raise invalid(f"stop has {len(self.stop)} strings; at most 4 are taken.", param="stop")
+        if self.stream_options is not None and not self.stream:
+            raise invalid(
+                "stream_options needs stream: true; set it, or leave stream_options out.", param="stream_options"
+            )
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings."""
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream ends with a chunk that holds the usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the fields of a Generation that say how to sample."""
+        return {
+            "temperature": 1.0 if self.temperature is None else self.temperature,
+            "top_p": 1.0 if self.top_p is None else self.top_p,
+            "seed": self.seed,
+            "stop": self.stops,
+            "frequency_penalty": self.frequency_penalty or 0.0,
+            "presence_penalty": self.presence_penalty or 0.0,
+            "stream": bool(self.stream),
+        }
+
+
+def parse(model: type[ModelT], body: bytes) -> ModelT:
+    """Return `body` as `model`.
+
+    Raises
+    ------
+    ApiError
+        400: no JSON, nested too deep, a field unknown, of the wrong type or out of bounds.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def _explained(error: ValidationError) -> ApiError:
+    # Of the alternatives that were tried, the one that fitted furthest says most.
+    first = max(error.errors(include_url=False, include_context=True), key=lambda problem: len(problem["loc"]))
+    kind = first["type"]
+    if kind == "json_invalid":
+        return invalid(f"The body is no JSON that can be read: {_json_problem(first)}.", code="invalid_json")
+    param = _param(first["loc"])
+    if kind == "extra_forbidden":
+        return invalid(
+            f"Unknown parameter {param!r}; remove it, or check its spelling.", code="unknown_parameter", param=param
+        )
+    if kind == "missing":
+        return invalid(f"{param} is missing; send it.", code="missing_required_parameter", param=param)
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return invalid(f"{param or 'The body'}: {message}{_got(first['input'])}.", param=param or None)
+
+
+def _json_problem(problem: Mapping[str, Any]) -> str:
+    """Return the parser's words, which name a position and never text."""
+    return str(problem.get("ctx", {}).get("error", "it is malformed"))
+
+
+def _param(location: tuple[int | str, ...]) -> str:
+    """Return where in the body the problem is, without the names of the alternatives that pydantic tried."""
+    parts = [str(part) for part in location if isinstance(part, int) or (part.isidentifier() and part not in _TYPES)]
+    return ".".join(parts)[:200]
+
+
+_TYPES = frozenset({"str", "int", "float", "bool", "list", "dict", "constrained"})
+
+
+def _got(value: Any) -> str:
+    """Return the value at fault where it is a number, and its type alone where it may be text."""
+    if isinstance(value, bool | int | float):
+        return f"; got {value!r}"[:60]
+    return f"; got {type(value).__name__}"

@@ -1,0 +1,1 @@
+"""A model replica and the gateway's handle to it."""

@@ -1,0 +1,121 @@
+"""Dead letters: a record that cannot be read or processed, kept as it was, with where it came from and why.
+
+Headers follow Kafka Connect's under the prefix ``__weir.errors.``. None holds a message's text: that may be personal data.
+Importing this never imports Faust.
+"""
+
+import logging
+from typing import Any, Protocol
+
+from aiokafka.errors import MessageSizeTooLargeError
+from prometheus_client import CollectorRegistry, Counter
+
+__all__ = ["DISPOSITIONS", "HEADER_PREFIX", "REPLAYED", "DeadLetters", "dead_letter_headers"]
+
+HEADER_PREFIX = "__weir.errors."
+#: On a record of the dead-letter topic that is no letter but a note: the letter at this offset was put back (`weir dlq replay`).
+REPLAYED = f"{HEADER_PREFIX}replayed"
+DISPOSITIONS = ("decode", "schema", "oversize", "timeout", "bug")
+
+_log = logging.getLogger(__name__)
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class _Produces(Protocol):
+    async def produce(
+        self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers, partition: int
+    ) -> Any: ...
+
+
+def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, disposition: str) -> Headers:
+    """Return the headers of `message`'s dead letter: its own, then ours; the attempt counts up where it was one before.
+
+    Parameters
+    ----------
+    message
+        A Kafka record: `topic`, `partition`, `offset`, `headers`.
+    stage
+        The agent that gave up.
+    place
+        The class in which it did.
+    error
+        The exception's class name, never its message.
+    disposition
+        One of :data:`DISPOSITIONS`.
+    """
+    own = [(name, value) for name, value in message.headers or () if not name.startswith(HEADER_PREFIX)]
+    before = dict(message.headers or ()).get(f"{HEADER_PREFIX}attempt", b"0")
+    attempt = int(before) + 1 if before.isdigit() and len(before) < 6 else 1
+    facts = {
+        "topic": message.topic,
+        "partition": str(message.partition),
+        "offset": str(message.offset),
+        "stage": stage,
+        "class.name": place,
+        "exception.class.name": error,
+        "disposition": disposition,
+        "attempt": str(attempt),
+    }
+    return (*own, *((HEADER_PREFIX + name, value.encode()) for name, value in facts.items()))
+
+
+class DeadLetters:
+    """Publishes dead letters, each awaited before the source's offset may move.
+
+    Parameters
+    ----------
+    publisher
+        :class:`stream.kafka.publisher.Publisher`, or what produces like it.
+    topic
+        The dead-letter topic; it has one partition.
+    stage
+        The agent that gives up on records.
+    registry
+        Gets ``weir_dead_letters_total``; None where several stages of a process share `counter`.
+    counter
+        A counter with the labels ``stage`` and ``disposition``.
+    """
+
+    def __init__(
+        self,
+        publisher: _Produces,
+        topic: str,
+        stage: str,
+        *,
+        registry: CollectorRegistry | None = None,
+        counter: Counter | None = None,
+    ) -> None:
+        self._publisher = publisher
+        self._topic = topic
+        self._stage = stage
+        self.counter = counter or Counter(
+            "weir_dead_letters",
+            "Records that could not be read or processed",
+            ["stage", "disposition"],
+            registry=registry,
+        )
+        for disposition in DISPOSITIONS:  # from zero on, so that the first letter is an increase
+            self.counter.labels(stage, disposition)
+
+    async def send(self, message: Any, *, disposition: str, error: str, place: str = "") -> None:
+        """Keep `message`; returns when every replica has it.
+
+        A record that is too large to carry our headers too is kept without its value: its topic and offset find it.
+        """
+        headers = dead_letter_headers(
+            message, stage=self._stage, place=place or self._stage, error=error, disposition=disposition
+        )
+        value = message.value if message.value is not None or message.key is not None else b""
+        try:
+            await self._publisher.produce(self._topic, key=message.key, value=value, headers=headers, partition=0)
+        except MessageSizeTooLargeError:
+            short = dead_letter_headers(
+                message, stage=self._stage, place=place or self._stage, error=error, disposition="oversize"
+            )[-8:]
+            await self._publisher.produce(self._topic, key=None, value=b"", headers=short, partition=0)
+            disposition = "oversize"
+        self.counter.labels(self._stage, disposition).inc()
+        _log.warning(
+            "dead letter: %s-%d offset %d, %s, %s", message.topic, message.partition, message.offset, disposition, error
+        )

@@ -1,0 +1,213 @@
+"""Pages of alerts, newest first, and what changed of them since a reader looked last."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from stream.ledger.page_cursor import NEWEST, Cursor
+from stream.ledger.reviews import Review, judged, reviews_of
+from stream.silences import Silences
+from stream.wire import OWN_TENANT, AlertRecord, RetrainingRecord
+
+__all__ = [
+    "AlertChange",
+    "AlertPage",
+    "AlertQuery",
+    "AlertRow",
+    "RetrainingPage",
+    "alert_of",
+    "alert_page",
+    "alert_row",
+    "changed_since",
+    "changes_of",
+    "firing_counts",
+    "retraining_page",
+]
+
+_ALERT = msgspec.json.Decoder(AlertRecord)
+_RETRAINING = msgspec.json.Decoder(RetrainingRecord)
+_CHANGES = 500
+_FILTERS = ("state", "severity", "detector", "tenant", "model", "side")
+
+
+class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert in a list; `silenced` where a silence mutes it now."""
+
+    alert_id: str
+    state: str
+    severity: str
+    detector: str
+    tenant: str
+    model: str
+    side: str
+    feature: str
+    opened_at: float
+    at: float
+    resolved_at: float | None
+    summary: str
+    evidence_total: int
+    trace_id: str
+    silenced: bool = False
+    review: str = ""
+
+
+class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which alerts; a filter that is "" passes all.
+
+    Parameters
+    ----------
+    words
+        Looked for anywhere in the record.
+    unreviewed
+        Only those with evidence, of a user's tenant, that nobody has called right or wrong.
+    before
+        Where the page before ended.
+    limit
+        Rows of a page at most.
+    """
+
+    state: str = ""
+    severity: str = ""
+    detector: str = ""
+    tenant: str = ""
+    model: str = ""
+    side: str = ""
+    words: str = ""
+    unreviewed: bool = False
+    before: Cursor = NEWEST
+    limit: int = 100
+
+
+class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Alerts, newest first; `next` is the `before` of the page that follows, "" where there is none."""
+
+    alerts: list[AlertRow]
+    next: str = ""
+
+
+class RetrainingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Retraining events, newest first; `next` as in :class:`AlertPage`."""
+
+    retraining: list[RetrainingRecord]
+    next: str = ""
+
+
+class AlertChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of an alert, as it came."""
+
+    revision: int
+    state: str
+    severity: str
+    at: float
+    statistic: float
+    limit: float
+    score: float
+    evidence_total: int
+
+
+def alert_page(
+    database: sqlite3.Connection,
+    shards: Sequence[sqlite3.Connection],
+    silences: Silences,
+    query: AlertQuery,
+    now: float,
+) -> AlertPage:
+    """Return a page of alerts.
+
+    Parameters
+    ----------
+    database, shards
+        The file of decisions, and every partition's.
+    silences
+        The operators'.
+    now
+        For what is silenced: seconds since the epoch.
+    """
+    rows = _rows(database, query, judged(shards) if query.unreviewed else [])
+    shown = [_ALERT.decode(record) for *_place, record in rows[: query.limit]]
+    reviews = reviews_of(shards, shown)
+    follows = Cursor(*rows[query.limit - 1][:2]) if len(rows) > query.limit else ""
+    return AlertPage(alerts=[alert_row(one, silences, reviews, now) for one in shown], next=str(follows))
+
+
+def _rows(
+    database: sqlite3.Connection, query: AlertQuery, reviewed: list[tuple[str, str]]
+) -> list[tuple[float, str, str]]:
+    """Return the place and the record of a page's alerts, and of one more, so that a next page is known of."""
+    conditions: list[str] = ["(opened_at, alert_id) < (?, ?)"]
+    values: list[Any] = [*query.before]
+    for column in _FILTERS:
+        if wanted := getattr(query, column):
+            conditions.append(f"{column} = ?")
+            values.append(wanted)
+    if query.words:
+        conditions.append("instr(lower(record), lower(?))")
+        values.append(query.words)
+    if query.unreviewed:
+        conditions.append("tenant <> ? AND json_array_length(record, '$.evidence') > 0")
+        conditions.append(
+            "(alert_id, tenant) NOT IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
+        )
+        values += [OWN_TENANT, msgspec.json.encode(reviewed).decode()]
+    return database.execute(
+        f"SELECT opened_at, alert_id, record FROM alerts WHERE {' AND '.join(conditions)} ORDER BY opened_at DESC, alert_id DESC LIMIT ?",  # noqa: S608 - our own names
+        (*values, query.limit + 1),
+    ).fetchall()
+
+
+def alert_row(record: AlertRecord, silences: Silences, reviews: Mapping[str, Sequence[Review]], now: float) -> AlertRow:
+    """Return the short form of an alert."""
+    said = reviews.get(record.alert_id)
+    return AlertRow(
+        silenced=bool(silences.muting(record, now)),
+        review=said[-1].label if said else "",
+        **{name: getattr(record, name) for name in AlertRow.__struct_fields__ if name not in ("silenced", "review")},
+    )
+
+
+def alert_of(database: sqlite3.Connection, alert_id: str) -> AlertRecord | None:
+    """Return the newest record of an alert, or None."""
+    row = database.execute("SELECT record FROM alerts WHERE alert_id = ?", (alert_id,)).fetchone()
+    return _ALERT.decode(row[0]) if row else None
+
+
+def changes_of(database: sqlite3.Connection, alert_id: str) -> list[AlertChange]:
+    """Return the records of an alert, oldest first; the newest 500."""
+    rows = database.execute(
+        "SELECT revision, state, severity, at, statistic, bound, score, evidence_total FROM alert_changes"
+        " WHERE alert_id = ? ORDER BY revision DESC LIMIT ?",
+        (alert_id, _CHANGES),
+    ).fetchall()
+    names = AlertChange.__struct_fields__
+    return [AlertChange(**dict(zip(names, row, strict=True))) for row in reversed(rows)]
+
+
+def changed_since(database: sqlite3.Connection, seq: int, limit: int) -> tuple[int, list[AlertRecord]]:
+    """Return the number of the newest change, and the alerts that changed after change `seq`, newest first."""
+    rows = database.execute(
+        "SELECT a.record FROM (SELECT alert_id, max(seq) AS newest FROM alert_changes WHERE seq > ? GROUP BY alert_id) c"
+        " JOIN alerts a ON a.alert_id = c.alert_id ORDER BY c.newest DESC LIMIT ?",
+        (seq, limit),
+    ).fetchall()
+    newest = database.execute("SELECT ifnull(max(seq), 0) FROM alert_changes").fetchone()[0]
+    return int(newest), [_ALERT.decode(record) for (record,) in rows]
+
+
+def firing_counts(database: sqlite3.Connection) -> dict[str, int]:
+    """Return {severity: alerts that fire}."""
+    query = "SELECT severity, count(*) FROM alerts WHERE state = 'firing' GROUP BY 1"
+    return dict(database.execute(query).fetchall())
+
+
+def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) -> RetrainingPage:
+    """Return retraining events, newest first; each state that a retraining came to is an event of its own."""
+    rows = database.execute(
+        "SELECT at, retraining_id || '/' || state AS id, record FROM retraining WHERE (at, id) < (?, ?)"
+        " ORDER BY at DESC, id DESC LIMIT ?",
+        (*before, limit + 1),
+    ).fetchall()
+    shown = rows[:limit]
+    follows = Cursor(*shown[-1][:2]) if len(rows) > limit else ""
+    return RetrainingPage(retraining=[_RETRAINING.decode(record) for _at, _id, record in shown], next=str(follows))

@@ -1,0 +1,98 @@
+"""The ledger's own alerts on their way to weir.alerts: span, outbox, acknowledged send."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Link
+
+from stream.kafka.client import KAFKA_TROUBLE
+from stream.ledger.decisions import Outgoing
+from stream.telemetry import link_to, traceparent_of
+from stream.wire import AlertRecord, Event, TopicNames, TraceParent, encode, partition_for, tenant_model_key
+from stream.wire.semconv import SEVERITY_NUMBERS, WEIR_ALERT_ID, WEIR_DETECTOR, WEIR_TENANT
+
+__all__ = ["AlertPublisher", "alert_event", "traced"]
+
+_STOP_SECONDS = 10.0
+
+
+def traced(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> Outgoing:
+    """Give a new alert a span of its own, linked to the requests behind it."""
+    links: list[Link] = [link for parent in evidence for link in link_to(parent)]
+    span = provider.get_tracer("weir.ledger").start_span(f"alert {record.detector}", links=links)
+    span.set_attributes({WEIR_ALERT_ID: record.alert_id, WEIR_DETECTOR: record.detector, WEIR_TENANT: record.tenant})
+    span.end()
+    traceparent = traceparent_of(span)
+    parsed = TraceParent.parse(traceparent)
+    trace_id = parsed.trace_id if parsed else ""
+    return Outgoing(record=msgspec.structs.replace(record, trace_id=trace_id), traceparent=traceparent)
+
+
+def alert_event(item: Outgoing) -> Event:
+    """Return the event of one revision of an alert; the same item gives the same bytes."""
+    record = item.record
+    return Event(
+        id=f"{record.alert_id}/{record.revision}",
+        source="weir/ledger",
+        type=AlertRecord.event_type,
+        time=record.at,
+        data=record,
+        subject=record.alert_id,
+        traceparent=item.traceparent,
+        partitionkey=record.alert_id,
+        severitynumber=str(SEVERITY_NUMBERS[record.severity]),
+        severitytext=record.severity,
+    )
+
+
+class AlertPublisher:
+    """A producer that is started when the first alert needs it.
+
+    Parameters
+    ----------
+    options
+        Connection arguments.
+    names, partitions
+        Topic names, and Q of design.md.
+    """
+
+    def __init__(self, options: Mapping[str, Any], names: TopicNames, partitions: int) -> None:
+        self._options = dict(options)
+        self._topic = names.alerts
+        self._partitions = partitions
+        self._producer: AIOKafkaProducer | None = None
+
+    async def send(self, item: Outgoing) -> None:
+        """Publish `item` and wait for every in-sync replica; raises a KafkaError where that fails."""
+        producer = await self._started()
+        record = encode(alert_event(item))
+        await producer.send_and_wait(
+            self._topic,
+            record.value,
+            key=record.key,
+            partition=partition_for(tenant_model_key(item.record.tenant, item.record.model), self._partitions),
+            headers=list(record.headers),
+        )
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(**self._options, acks="all", request_timeout_ms=10_000)
+            try:
+                await producer.start()
+            except BaseException:  # cancelled too: a producer that did not start leaves no connections
+                await producer.stop()
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def close(self) -> None:
+        """Stop the producer, where one was started."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(*KAFKA_TROUBLE):  # what it held stays in the outbox
+                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)

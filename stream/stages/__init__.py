@@ -1,0 +1,1 @@
+"""The Faust stages: score, watch, alert and retrain."""

@@ -1,0 +1,62 @@
+"""Adding a finding to what is behind an alert, within bounds."""
+
+from stream.stages.alert.state import Evidence
+from stream.wire import FindingRecord
+
+__all__ = ["REFERENCES", "add", "merge_counts"]
+
+REFERENCES = 20
+_PRINCIPALS = 32
+_RECENT_WINDOWS = 64
+
+
+def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str) -> None:
+    """Add `finding` to `evidence`; `trace` is the context that speaks for it."""
+    _count_window(evidence, _window(evidence, finding))
+    evidence.count += 1
+    evidence.events += finding.events
+    evidence.requests_total += max(len(finding.evidence), finding.events if finding.bucket is not None else 1)
+    for request_id in finding.evidence:
+        _keep(evidence.requests, request_id)
+    _keep(evidence.findings, finding_id)
+    for context in (trace, *finding.traces):
+        if context:
+            _keep(evidence.traces, context)
+    evidence.principals = merge_counts(evidence.principals, finding.principals)
+    evidence.last_time = max(evidence.last_time, finding.time)
+    evidence.statistic, evidence.limit, evidence.feature = finding.statistic, finding.limit, finding.feature
+    if finding.bucket is not None and finding.alarm:
+        evidence.details = dict(finding.details)
+    evidence.score = finding.score if finding.bucket is not None else max(evidence.score, finding.score)
+
+
+def merge_counts(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
+    """Return the sums by key, the largest 32 of them."""
+    sums = dict(first)
+    for key, count in second.items():
+        sums[key] = sums.get(key, 0) + count
+    if len(sums) <= _PRINCIPALS:
+        return sums
+    return dict(sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))[:_PRINCIPALS])
+
+
+def _keep(references: list[str], reference: str) -> None:
+    """Keep the first half for ever and the latest of the rest: how it began, and how it goes."""
+    if reference in references:
+        return
+    references.append(reference)
+    if len(references) > REFERENCES:
+        del references[REFERENCES // 2]
+
+
+def _window(evidence: Evidence, finding: FindingRecord) -> int:
+    return finding.bucket if finding.bucket is not None else int(finding.time // evidence.window_seconds)
+
+
+def _count_window(evidence: Evidence, window: int) -> None:
+    if window in evidence.recent_windows:
+        return
+    evidence.windows += 1
+    evidence.recent_windows.append(window)
+    if len(evidence.recent_windows) > _RECENT_WINDOWS:
+        evidence.recent_windows.remove(min(evidence.recent_windows))

@@ -1,0 +1,203 @@
+"""The alert stage without Kafka: findings and log time in, alert records out.
+
+Single-event findings (PII, toxicity, injection) open an alert at once and keep it open until log time has passed without one.
+Findings of closed buckets (drift, anomaly) open it after some alarms in a row and close it after some clear buckets in a
+row: the entry is not the exit, so that an alert does not flap. What watch finds about Weir itself (a silent source) goes
+the same way, with one alert a source.
+"""
+
+from collections.abc import Callable
+
+from stream.settings import TenantSettings
+from stream.stages.alert.evidence import add
+from stream.stages.alert.records import alert_event
+from stream.stages.alert.state import HELD, SLOT, DetectorState, Evidence, OpenAlert, StreamAlerts, short_id, slot
+from stream.stages.watch.records import RESET
+from stream.wire import OWN_TENANT, Event, FindingRecord, SentinelRecord, stream_key
+from stream.wire.ids import alert_id
+
+__all__ = ["Alerting", "Opener"]
+
+#: Makes the span of an alert that opens: (alert id, detector, the tipping context, the others) to its traceparent.
+Opener = Callable[[str, str, str, tuple[str, ...]], str]
+_CRITICAL, _WARNING = "critical", "warning"
+#: Finding ids are held for so much log time at least: a repetition comes within minutes, from a scorer that was restarted.
+_HOLD_SECONDS = 600.0
+
+
+class Alerting:
+    """What findings and log time do to the alerts of one stream, under the settings of its tenant.
+
+    Methods change the state that they are given and return the records to publish before it is written.
+
+    Parameters
+    ----------
+    settings
+        The tenant's settings.
+    opener
+        Makes an alert's span.
+    sentinel
+        What the sentinels said last of the stream's model, which an alert of drift repeats.
+    """
+
+    def __init__(self, settings: TenantSettings, opener: Opener, sentinel: SentinelRecord | None = None) -> None:
+        self._settings = settings.alerts
+        self._bucket_seconds = settings.bucket_seconds
+        self._opener = opener
+        self._sentinel = sentinel
+        self._hold_seconds = max(2 * settings.alerts.resolve_after_seconds, _HOLD_SECONDS)
+
+    def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
+        """Apply the finding at `offset` of the findings partition.
+
+        A record at or below the state's offset, a finding id that is held, and a bucket that was seen change nothing.
+        """
+        finding = event.data
+        assert isinstance(finding, FindingRecord)
+        if offset <= state.offset or finding.feature == RESET:
+            return []
+        state.offset = offset
+        return self._single(state, event, finding) if finding.bucket is None else self._bucket(state, event, finding)
+
+    def watermark(self, state: StreamAlerts, watermark: float, offset: int) -> list[Event]:
+        """Let log time come to `watermark`: resolve what is due, and publish what was found since an alert's last record.
+
+        Records carry the time at which they were due, so that it does not matter in which steps log time came.
+        """
+        if offset <= state.offset:
+            return []
+        records = [
+            record
+            for name in sorted(state.detectors)
+            if (record := self._due(state, name, state.detectors[name], watermark)) is not None
+        ]
+        if records:
+            state.offset, state.watermark = offset, watermark
+        self._forget(state, watermark)
+        return records
+
+    def due(self, state: StreamAlerts) -> float | None:
+        """Return the log time before which :meth:`watermark` changes nothing, None where it never does."""
+        times = [state.held[0][0] + self._hold_seconds] if state.held else []
+        for name, detector in state.detectors.items():
+            if detector.alert is not None and detector.evidence is not None:
+                times.append(detector.evidence.last_time + detector.alert.resolves_after)
+                times += [detector.alert.at + self._settings.update_seconds] * detector.alert.dirty
+            elif SLOT in name:
+                times.append((detector.last_bucket_end or 0.0) + self._hold_seconds)
+        return min(times, default=None)
+
+    def _due(self, state: StreamAlerts, name: str, detector: DetectorState, watermark: float) -> Event | None:
+        if detector.alert is None or detector.evidence is None:
+            return None
+        resolve = detector.evidence.last_time + detector.alert.resolves_after
+        if watermark >= resolve:
+            return self._resolve(state, name, detector, resolve)
+        update = detector.alert.at + self._settings.update_seconds
+        if detector.alert.dirty and watermark >= update:
+            return self._publish(state, name, detector, update)
+        return None
+
+    def _single(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
+        identity = short_id(event.id)
+        if not finding.alarm or any(held == identity for _, held in state.held):
+            return []
+        state.held = [*state.held[-HELD + 1 :], (finding.time, identity)]
+        detector = state.detectors.setdefault(finding.detector, DetectorState())
+        detector.evidence = detector.evidence or Evidence(window_seconds=self._bucket_seconds)
+        add(detector.evidence, event.id, finding, event.traceparent)
+        if detector.alert is None:
+            return [self._open(state, event, detector, self._settings.resolve_after_seconds)]
+        return self._changed(state, finding.detector, detector, finding.time)
+
+    def _bucket(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
+        own = finding.tenant == OWN_TENANT and not finding.model  # about Weir itself; a sentinel's is about a model
+        name = slot(finding.detector, finding.feature if own else "")
+        detector = state.detectors.setdefault(name, DetectorState())
+        if detector.last_bucket_end is not None and finding.time <= detector.last_bucket_end:
+            return []
+        detector.last_bucket_end = finding.time
+        if not finding.alarm:
+            return self._clear(state, finding, detector)
+        if not finding.events and not own:
+            return []  # nothing came: a detector that still stands at its alarm has seen no new sign of it
+        detector.alarms, detector.clears = detector.alarms + 1, 0
+        width = finding.bucket_seconds or self._bucket_seconds
+        detector.evidence = detector.evidence or Evidence(window_seconds=width)
+        add(detector.evidence, event.id, finding, event.traceparent)
+        if detector.alert is not None:
+            return self._changed(state, finding.detector, detector, finding.time)
+        if detector.alarms < self._settings.open_windows:
+            return []
+        quiet = max(self._settings.resolve_after_seconds, self._settings.close_windows * width)
+        return [self._open(state, event, detector, quiet)]
+
+    def _clear(self, state: StreamAlerts, finding: FindingRecord, detector: DetectorState) -> list[Event]:
+        detector.alarms, detector.clears = 0, detector.clears + 1
+        if detector.alert is None:
+            detector.evidence = None
+            return []
+        if detector.clears < self._settings.close_windows:
+            return []
+        return [self._resolve(state, finding.detector, detector, finding.time)]
+
+    def _open(self, state: StreamAlerts, event: Event, detector: DetectorState, resolves_after: float) -> Event:
+        finding, evidence = event.data, detector.evidence
+        assert isinstance(finding, FindingRecord)
+        assert evidence is not None
+        identity = alert_id(stream_key(state.tenant, state.model, state.side), finding.detector, event.id)
+        others = tuple(context for context in evidence.traces if context != event.traceparent)
+        detector.alert = OpenAlert(
+            alert_id=identity,
+            cause=event.id,
+            severity=self._severity(evidence),
+            opened_at=finding.time,
+            at=finding.time,
+            traceparent=self._opener(identity, finding.detector, event.traceparent, others),
+            resolves_after=resolves_after,
+        )
+        return self._event(state, finding.detector, detector.alert, evidence, resolved=False)
+
+    def _changed(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> list[Event]:
+        """Publish a change of severity at once, anything else when the last record is old enough."""
+        assert detector.alert is not None
+        assert detector.evidence is not None
+        detector.alert.dirty = True
+        severity = self._severity(detector.evidence)
+        if severity == detector.alert.severity and time < detector.alert.at + self._settings.update_seconds:
+            return []
+        return [self._publish(state, name, detector, time)]
+
+    def _publish(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> Event:
+        alert, evidence = detector.alert, detector.evidence
+        assert alert is not None
+        assert evidence is not None
+        alert.severity = self._severity(evidence)
+        alert.at = max(alert.at, time)
+        alert.revision += 1
+        alert.dirty = False
+        return self._event(state, name, alert, evidence, resolved=False)
+
+    def _resolve(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> Event:
+        alert, evidence = detector.alert, detector.evidence
+        assert alert is not None
+        assert evidence is not None
+        alert.at = max(alert.at, time)
+        alert.revision += 1
+        detector.alert = detector.evidence = None
+        detector.alarms = detector.clears = 0
+        return self._event(state, name, alert, evidence, resolved=True)
+
+    def _event(self, state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, *, resolved: bool) -> Event:
+        return alert_event(state, name, alert, evidence, resolved=resolved, sentinel=self._sentinel)
+
+    def _severity(self, evidence: Evidence) -> str:
+        return _CRITICAL if evidence.count >= self._settings.critical_findings else _WARNING
+
+    def _forget(self, state: StreamAlerts, watermark: float) -> None:
+        horizon = watermark - self._hold_seconds
+        if state.held and state.held[0][0] < horizon:
+            state.held = [pair for pair in state.held if pair[0] >= horizon]
+        for name, detector in list(state.detectors.items()):
+            if SLOT in name and detector.alert is None and (detector.last_bucket_end or 0.0) < horizon:
+                del state.detectors[name]  # sources come and go, detectors do not

@@ -1,0 +1,211 @@
+"""The score agent: read, score, publish, acknowledge, in that order for every event and many at once."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from opentelemetry.trace import Span
+
+from stream.dead_letters import DeadLetters
+from stream.errors import ModelsLost, StreamError
+from stream.runtime import BaseApp, Window
+from stream.stages.score.batches import Batcher
+from stream.stages.score.features import embedded
+from stream.stages.score.metrics import ScoreMetrics
+from stream.stages.score.model_pool import Failed, Outcome
+from stream.stages.score.model_process import Scored
+from stream.stages.score.records import SOURCE, finding_event, item_of, owed, signal_event, verdict_event, verdicts
+from stream.stages.score.spans import ScoreSpans
+from stream.stages.score.ticks import Forward, TickForwarder, merge_ticks
+from stream.telemetry import traceparent_of
+from stream.wire import (
+    Closed,
+    Event,
+    RequestRecord,
+    ResponseRecord,
+    Tick,
+    TopicNames,
+    Verdict,
+    WireError,
+    decode,
+    partition_for,
+)
+
+__all__ = ["ScoreAgent", "ScoreParts"]
+
+_log = logging.getLogger(__name__)
+
+
+class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent works with.
+
+    Attributes
+    ----------
+    embedding_sample
+        Share of events that are embedded.
+    outstanding
+        Events in flight, at most.
+    explain
+        Given the partition, the event and its verdicts, once all that comes of the event is published.
+    version_of
+        The version of a detector, for an error verdict of one that did not score.
+    """
+
+    batcher: Batcher
+    dead_letters: DeadLetters
+    spans: ScoreSpans
+    metrics: ScoreMetrics
+    version_of: Callable[[str], str]
+    explain: Callable[[int, Event, Sequence[Verdict]], None] = lambda _partition, _event, _verdicts: None
+    embedding_sample: float = 1.0
+    outstanding: int = 256
+
+
+class ScoreAgent:
+    """Scores the records of inference.
+
+    Parameters
+    ----------
+    app
+        Publishes and settles.
+    parts
+        What it works with.
+    """
+
+    def __init__(self, app: BaseApp, parts: ScoreParts) -> None:
+        self._app = app
+        self._parts = parts
+        self._names: TopicNames = app.kafka.names
+        self._window = Window(parts.outstanding, self._crash)
+        self.ticks = TickForwarder(self._forward)
+
+    async def run(self, stream: Any) -> None:
+        """Read until the stream ends; the body of the Faust agent."""
+        async for raw in stream.noack().events():
+            await self._take(raw)
+
+    async def watch_lag(self) -> None:
+        """Keep the gauges of what is in flight and of what waits."""
+        while True:
+            self._parts.metrics.outstanding.set(len(self._window))
+            self._parts.metrics.lag.set(sum(self._app.lag().values()))
+            await asyncio.sleep(1)
+
+    def _crash(self, error: BaseException) -> None:
+        """End the worker: an event cannot be finished, and its offset must not move without it."""
+        told = error if isinstance(error, StreamError | KafkaError) else StreamError(type(error).__name__)
+        _log.critical("an event could not be finished: %s: %s", type(told).__name__, told)
+        self._app.add_future(self._app.crash(told))
+
+    async def _take(self, raw: Any) -> None:
+        message = raw.message
+        try:
+            event = decode(message.value, message.headers)
+        except WireError as error:
+            self.ticks.opened(message)
+            await self._window.run(self._bury(raw, error))
+            return
+        if isinstance(event.data, Tick | Closed):
+            self.ticks.tick(message, event, raw)
+            return
+        self.ticks.opened(message)
+        if isinstance(event.data, RequestRecord | ResponseRecord):
+            await self._window.run(self._finish(raw, event))
+        else:
+            self._settle(raw, "other")
+
+    async def _bury(self, raw: Any, error: WireError) -> None:
+        await self._parts.dead_letters.send(
+            raw.message, disposition=error.disposition, error=type(error).__name__, place="stream.wire.codec"
+        )
+        self._settle(raw, "unreadable")
+
+    async def _finish(self, raw: Any, event: Event) -> None:
+        """Score one event, publish all that comes of it, and only then let its offset go."""
+        span = self._parts.spans.process(raw.message, event)
+        try:
+            try:
+                outcome = await self._score(event, span)
+                outputs = self._outputs(event, outcome, span)
+            except ModelsLost:
+                raise
+            except Exception as error:  # noqa: BLE001 - the agent's boundary: this event is at fault, its neighbours go on
+                outcome = Failed(disposition="bug", error=type(error).__name__)
+                outputs = self._outputs(event, outcome, span)
+            if isinstance(outcome, Failed):
+                await self._parts.dead_letters.send(
+                    raw.message,
+                    disposition=outcome.disposition,
+                    error=outcome.error,
+                    place="stream.stages.score.model_pool",
+                )
+            try:
+                await self._publish(raw.message.partition, outputs)
+            except MessageSizeTooLargeError as error:
+                await self._parts.dead_letters.send(raw.message, disposition="oversize", error=type(error).__name__)
+            said = [output.data for output in outputs if isinstance(output.data, Verdict)]
+            self._parts.explain(raw.message.partition, event, said)
+        finally:
+            span.end()
+        self._settle(raw, event.type.split(".")[2])
+
+    async def _score(self, event: Event, span: Span) -> Outcome:
+        data = event.data
+        assert isinstance(data, RequestRecord | ResponseRecord)
+        embed = embedded(event.id, data, self._parts.embedding_sample)
+        detectors = owed(data)
+        if not detectors and not embed:
+            return Scored()
+        return await self._parts.batcher.score(item_of(data, detectors, embed=embed), span)
+
+    def _outputs(self, event: Event, outcome: Outcome, span: Span) -> list[Event]:
+        """Return verdicts, findings and the signal, each with the span that it came from."""
+        spent = outcome.spent if isinstance(outcome, Scored) else {}
+        found: list[Event] = []
+        for verdict in verdicts(event, outcome, self._parts.version_of):
+            when = spent.get(verdict.detector)
+            traceparent = self._parts.spans.evaluate(span, verdict, when)
+            found.append(verdict_event(event, verdict, traceparent))
+            finding = finding_event(event, verdict, traceparent)
+            found += [finding] if finding is not None else []
+            self._parts.metrics.verdict(verdict)
+            if when is not None:
+                self._parts.metrics.detector_seconds(verdict.detector, (when[1] - when[0]) / 1e9)
+        return [*found, signal_event(event, outcome, traceparent_of(span))]
+
+    async def _publish(self, partition: int, outputs: list[Event]) -> None:
+        """Publish all outputs at once; returns when every one is acknowledged."""
+        await asyncio.gather(*(self._send(partition, output) for output in outputs))
+
+    async def _send(self, partition: int, output: Event) -> None:
+        kind = output.type.split(".")[1]
+        keyed = partition_for(output.partitionkey, self._app.kafka.stream_partitions)
+        topic, target = {
+            "verdict": (self._names.verdicts, partition),
+            "finding": (self._names.findings, keyed),
+            "signal": (self._names.signals, keyed),
+        }[kind]
+        await self._app.publisher.publish(topic, output, partition=target, traceparent=output.traceparent)
+
+    def _settle(self, raw: Any, kind: str) -> None:
+        self._app.settle(raw)
+        self.ticks.settled(raw.message)
+        self._parts.metrics.events.labels(kind).inc()
+
+    async def _forward(self, forward: Forward) -> None:
+        """Tell verdicts and signals how far log time has come in one partition."""
+        tick = merge_ticks(forward.partition, forward.offset, forward.events, SOURCE)
+        publish = self._app.publisher.publish
+        await asyncio.gather(
+            publish(self._names.verdicts, tick, partition=forward.partition),
+            *(
+                publish(self._names.signals, tick, partition=number)
+                for number in range(self._app.kafka.stream_partitions)
+            ),
+        )
+        for token in forward.tokens:
+            self._app.settle(token)
+        self._parts.metrics.ticks.inc()

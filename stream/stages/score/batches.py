@@ -1,0 +1,115 @@
+"""Micro-batches across partitions: what waits is scored together, as soon as a model process is free."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from opentelemetry.trace import Span
+
+from stream.stages.score.metrics import ScoreMetrics
+from stream.stages.score.model_pool import ModelPool, Outcome
+from stream.stages.score.model_process import Item
+from stream.stages.score.spans import ScoreSpans
+
+__all__ = ["Batcher"]
+
+
+class _Job(msgspec.Struct, kw_only=True):
+    """An item, the span of its event, and who waits for it."""
+
+    item: Item
+    span: Span
+    answer: "asyncio.Future[Outcome]"
+
+
+class Batcher:
+    """Collects items and hands them to the pool.
+
+    Parameters
+    ----------
+    pool
+        Scores; takes as many batches at once as it has processes.
+    events
+        Items in one batch, at most.
+    wait_seconds
+        How long a batch that is not full waits for more.
+    """
+
+    def __init__(
+        self, pool: ModelPool, *, events: int, wait_seconds: float, spans: ScoreSpans, metrics: ScoreMetrics
+    ) -> None:
+        self._pool = pool
+        self._events = events
+        self._wait = wait_seconds
+        self._spans = spans
+        self._metrics = metrics
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._free = asyncio.Semaphore(pool.workers)
+        self._running: set[asyncio.Task[None]] = set()
+        self._open = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    async def score(self, item: Item, span: Span) -> Outcome:
+        """Score one item with whatever comes along; `span` is its event's."""
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._jobs.put_nowait(_Job(item=item, span=span, answer=answer))
+        self._open += 1
+        self._quiet.clear()
+        try:
+            return await answer
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._quiet.set()
+
+    async def quiet(self) -> None:
+        """Return once no item waits or is being scored."""
+        while self._open:
+            await self._quiet.wait()
+
+    async def run(self) -> None:
+        """Form batches until cancelled."""
+        try:
+            while True:
+                await self._free.acquire()
+                batch = await self._collect()
+                task = asyncio.create_task(self._process(batch))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+        finally:
+            for task in self._running:
+                task.cancel()
+
+    async def _collect(self) -> list[_Job]:
+        batch = [await self._jobs.get()]
+        deadline = asyncio.get_running_loop().time() + self._wait
+        while len(batch) < self._events:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    batch.append(await self._jobs.get())
+            except TimeoutError:
+                break
+        return batch
+
+    async def _process(self, batch: Sequence[_Job]) -> None:
+        self._metrics.batch.observe(len(batch))
+
+        def deliver(row: int, outcome: Outcome) -> None:
+            if not batch[row].answer.done():
+                batch[row].answer.set_result(outcome)
+
+        try:
+            with self._spans.batch([job.span for job in batch]):
+                await self._pool.score([job.item for job in batch], deliver)
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
+            _fail(batch, error)
+        finally:
+            self._free.release()
+
+
+def _fail(batch: Sequence[Any], error: Exception) -> None:
+    for job in batch:
+        if not job.answer.done():
+            job.answer.set_exception(error)

@@ -1,0 +1,72 @@
+"""Metrics of the score app. Labels are bounded: a detector that is not registered counts as ``other``."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from detectors.registry import TEXT
+from stream.stages.score.cpu_time import CpuCollector
+from stream.wire import Verdict
+from stream.wire.semconv import DURATION_BUCKETS
+
+__all__ = ["ScoreMetrics"]
+
+_SCORE_BUCKETS = tuple(tenth / 10 for tenth in range(1, 11))
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class ScoreMetrics:
+    """What the score app counts.
+
+    Parameters
+    ----------
+    registry
+        Where the metrics are shown.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.cpu = CpuCollector(registry)
+        self.events = Counter("weir_score_events", "Events finished", ["kind"], registry=registry)
+        self._verdicts = Counter("weir_score_verdicts", "Verdicts published", ["detector", "label"], registry=registry)
+        self._scores = Histogram(
+            "weir_score_value",
+            "Scores of verdicts that are no error",
+            ["detector", "side"],
+            buckets=_SCORE_BUCKETS,
+            registry=registry,
+        )
+        self.batch = Histogram(
+            "weir_score_batch_events", "Events in one micro-batch", buckets=_BATCH_BUCKETS, registry=registry
+        )
+        self._detector = Histogram(
+            "weir_score_detector_seconds",
+            "Time of a detector on the batch of an event",
+            ["detector"],
+            buckets=(0.001, 0.003, *DURATION_BUCKETS),
+            registry=registry,
+        )
+        self.outstanding = Gauge(
+            "weir_score_outstanding_events", "Events read and not yet acknowledged", registry=registry
+        )
+        self.lag = Gauge("weir_score_lag_records", "Records of inference not yet acknowledged", registry=registry)
+        self._explanations = Counter(
+            "weir_score_explanations",
+            "Flagged verdicts by what became of their explanation",
+            ["detector", "outcome"],
+            registry=registry,
+        )
+        self.ticks = Counter("weir_score_ticks", "Ticks forwarded", registry=registry)
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Count a verdict; the label is ``flagged``, ``clear`` or ``error``, whatever a detector's own words are."""
+        detector = verdict.detector if verdict.detector in TEXT else "other"
+        label = "error" if verdict.label == "error" else "flagged" if verdict.flagged else "clear"
+        self._verdicts.labels(detector, label).inc()
+        if label != "error":
+            self._scores.labels(detector, verdict.side).observe(verdict.score)
+
+    def explanation(self, detector: str, outcome: str) -> None:
+        """Count what became of an explanation: ``told``, or why not (``enough``, ``long``, ``full``, ``late``, ``failed``)."""
+        self._explanations.labels(detector, outcome).inc()
+
+    def detector_seconds(self, detector: str, seconds: float) -> None:
+        """Observe how long a detector took."""
+        self._detector.labels(detector if detector in TEXT else "other").observe(seconds)

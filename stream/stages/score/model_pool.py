@@ -1,0 +1,205 @@
+"""Model processes with a deadline, and the search for the one text that hangs or kills them.
+
+Why this exists: a detector that hangs, or takes its process down, must cost the event that did it and no other (design.md,
+decision 13). A batch that expires is halved until only the culprit is left.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import msgspec
+from pebble import ProcessPool
+
+from detectors.text.explain import Answer, Question
+from stream.errors import ModelsLost
+from stream.stages.score import model_process as engine
+from stream.stages.score.model_process import EngineSpec, Item, Scored
+
+__all__ = ["Failed", "ModelPool", "Outcome"]
+
+_log = logging.getLogger(__name__)
+#: A piece of a batch gets its share of the deadline, at least this one.
+_SMALLEST_SHARE = 0.25
+#: Loading models on a busy machine takes a minute; a process that takes longer than this will not come.
+_LOAD_SECONDS = 300.0
+#: What ending a process that is past its deadline may take.
+_GRACE_SECONDS = 10.0
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that cannot be scored: ``timeout`` or ``bug``, and the class of what happened."""
+
+    disposition: str
+    error: str
+
+
+Outcome = Scored | Failed
+Deliver = Callable[[int, Outcome], None]
+
+
+class ModelPool:
+    """Scores batches in spawned processes.
+
+    Parameters
+    ----------
+    spec
+        What each process loads.
+    workers
+        Processes; each scores one batch at a time.
+    deadline_seconds
+        Of a whole batch.
+    progress
+        Called while a batch is on its way in good order: a search or a load can take longer than a watchdog's patience.
+    """
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        *,
+        workers: int = 1,
+        deadline_seconds: float = 30.0,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.workers = workers
+        self._spec = spec
+        self._deadline = deadline_seconds
+        self._progress = progress
+        self._pool: ProcessPool | None = None
+        self._ready = asyncio.Event()
+        self._replacing = asyncio.Lock()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the models of at least one process are loaded."""
+        return self._ready.is_set()
+
+    async def start(self) -> None:
+        """Start the processes and wait for the models.
+
+        Raises
+        ------
+        ModelsLost
+            They cannot be loaded; the process has logged why.
+        """
+        self._pool = self._new_pool()
+        try:
+            await self._result(self._pool.schedule(engine.ready), 0.0)
+        except RuntimeError as error:
+            raise ModelsLost("the models cannot be loaded; the model process's log says why") from error
+        self._ready.set()
+
+    async def stop(self) -> None:
+        """End the processes; tasks that run are abandoned."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(_end, pool)
+
+    async def score(self, items: Sequence[Item], deliver: Deliver) -> None:
+        """Score `items`; `deliver(index, outcome)` is called for each as soon as it is known."""
+        await self._ready.wait()
+        await self._piece(items, range(len(items)), deliver)
+
+    async def explaining(self, name: str, question: Question) -> Answer:
+        """Answer a question about a score of the detector `name`, within the deadline of a batch.
+
+        Raises
+        ------
+        TimeoutError
+            It took longer; its process was replaced.
+        Exception
+            What the detector raised.
+        """
+        answered: Answer = await self._task(engine.explaining, (name, question), self._deadline)
+        return answered
+
+    async def _piece(self, items: Sequence[Item], rows: range, deliver: Deliver) -> None:
+        deadline = self._deadline * max(_SMALLEST_SHARE, len(rows) / len(items))
+        try:
+            scored: list[Scored] = await self._task(engine.score, ([items[row] for row in rows],), deadline)
+        except ModelsLost:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a detector raises, one of these texts made it
+            self._progress()
+            failed = Failed(
+                disposition="timeout" if isinstance(error, TimeoutError) else "bug", error=type(error).__name__
+            )
+        else:
+            for row, result in zip(rows, scored, strict=True):
+                deliver(row, result)
+            return
+        if len(rows) == 1:
+            deliver(rows[0], failed)
+            return
+        _log.warning("a batch of %d texts failed (%s), halving it", len(rows), failed.error)
+        half = len(rows) // 2
+        await self._piece(items, rows[:half], deliver)
+        await self._piece(items, rows[half:], deliver)
+
+    async def _task(self, work: Callable[..., Any], arguments: tuple[Any, ...], deadline: float) -> Any:
+        """Run one task; a pool that broke before it (an idle process was killed) is replaced and the task run again."""
+        for last in (False, True):
+            pool = self._pool
+            if pool is None:
+                raise asyncio.CancelledError
+            try:
+                future: Any = pool.schedule(work, args=arguments, timeout=deadline)
+                result = await self._result(future, deadline)
+            except RuntimeError as error:
+                if pool.active and not isinstance(error, BrokenProcessPool):
+                    raise
+                await self._replace(pool)
+                if last:
+                    raise
+            else:
+                return result
+        raise AssertionError
+
+    async def _result(self, future: Any, deadline: float) -> Any:
+        """Wait for a task. While its process loads models, or is within the deadline, that is progress to the watchdog."""
+        loop = asyncio.get_running_loop()
+        waiting, patience = asyncio.wrap_future(future), loop.time() + _LOAD_SECONDS
+        started = False
+        try:
+            while not (await asyncio.wait({waiting}, timeout=1.0))[0]:
+                if future.running() and not started:
+                    started, patience = True, loop.time() + deadline + _GRACE_SECONDS
+                if loop.time() < patience:
+                    self._progress()
+                elif not started:
+                    break
+        except asyncio.CancelledError:
+            waiting.cancel()
+            raise
+        if not waiting.done():
+            waiting.cancel()
+            raise ModelsLost(f"no model process was ready within {_LOAD_SECONDS:.0f} s; its log says why")
+        return waiting.result()
+
+    async def _replace(self, broken: ProcessPool) -> None:
+        async with self._replacing:
+            if self._pool is not broken:
+                return
+            _log.warning("the model processes ended, starting new ones")
+            self._pool = pool = self._new_pool()
+            await asyncio.to_thread(_end, broken)
+            try:
+                await self._result(pool.schedule(engine.ready), 0.0)
+            except RuntimeError as error:
+                raise ModelsLost("the model processes ended and new ones do not load; their log says why") from error
+
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self.workers,
+            initializer=engine.load_engine,
+            initargs=(self._spec,),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+
+def _end(pool: Any) -> None:
+    pool.stop()
+    pool.join()

@@ -1,0 +1,211 @@
+"""What runs in a model process: the detectors and the embedding, loaded once, and one function that scores a batch.
+
+Importing this is cheap: detectors import their libraries in ``load()``.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from detectors.base import Score, TextDetector, Turn
+from detectors.errors import DetectorError
+from detectors.models.embedding import Embedder, pack
+from detectors.registry import create_text
+from detectors.text.explain import Answer, Question, answer
+
+__all__ = ["EngineSpec", "Item", "Scored", "explaining", "load_engine", "make_embedder", "ready", "score"]
+
+_PR_SET_PDEATHSIG = 1
+_log = logging.getLogger(__name__)
+
+DetectorFactory = Callable[[str, Mapping[str, object] | None], TextDetector[Any]]
+
+
+class _Embeds(Protocol):
+    version: str
+
+    def load(self) -> None: ...
+
+    def embed_many(self, texts: Sequence[str]) -> Any: ...
+
+
+def make_embedder(threads: int) -> Embedder:
+    """Return the frozen embedding that drift reads, under `threads` torch threads."""
+    return Embedder(threads=threads)
+
+
+class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model process loads; pickled into it.
+
+    Parameters
+    ----------
+    detectors
+        Names that are loaded at the start; others that an event is owed are loaded when they are first met.
+    options
+        Options by detector.
+    threads
+        Torch threads.
+    create
+        Builds a detector by name, importable in the process.
+    embedder
+        Builds the embedding, or None where no event is sampled.
+    """
+
+    detectors: tuple[str, ...]
+    options: dict[str, dict[str, Any]] = {}
+    threads: int = 1
+    create: DetectorFactory = create_text
+    embedder: Callable[[int], _Embeds] | None = make_embedder
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One text and what is owed for it; of an answer, the turns before it, where its record carries them."""
+
+    text: str
+    owed: tuple[str, ...]
+    context: tuple[Turn, ...] = ()
+    embed: bool = False
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of an item.
+
+    Attributes
+    ----------
+    scores
+        By detector; one that is unknown here is absent.
+    versions
+        The version of each detector that scored.
+    spent
+        By detector: when it began and ended on the batch, in nanoseconds since the epoch.
+    embedding, embedding_version
+        Packed, where it was asked for.
+    """
+
+    scores: dict[str, Score] = {}
+    versions: dict[str, str] = {}
+    spent: dict[str, tuple[int, int]] = {}
+    embedding: bytes | None = None
+    embedding_version: str = ""
+
+
+class Engine:
+    """The loaded models of one process."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._spec = spec
+        self._detectors: dict[str, TextDetector[Any] | None] = {}
+        self._embedder: _Embeds | None = None
+
+    def load(self) -> None:
+        """Load what the spec names."""
+        self._embedder = self._spec.embedder(self._spec.threads) if self._spec.embedder else None
+        if self._embedder is not None:
+            self._embedder.load()
+        for name in self._spec.detectors:
+            self._detectors[name] = detector = self._spec.create(name, self._spec.options.get(name))
+            detector.load()
+
+    def score(self, items: Sequence[Item]) -> list[Scored]:
+        """Score a batch; all detectors in one call, so that those that share an encoder run it once."""
+        scores: list[dict[str, Score]] = [{} for _ in items]
+        versions: dict[str, str] = {}
+        spent: dict[str, tuple[int, int]] = {}
+        for name in _in_order(items):
+            detector = self._detector(name)
+            if detector is None:
+                continue
+            rows = [row for row, item in enumerate(items) if name in item.owed]
+            began = time.time_ns()
+            texts, prompts = [items[row].text for row in rows], [items[row].context for row in rows]
+            for row, result in zip(rows, detector.score_answers(texts, prompts), strict=True):
+                scores[row][name] = result
+            versions[name], spent[name] = detector.version, (began, time.time_ns())
+        embeddings = self._embed(items)
+        version = self._embedder.version if self._embedder is not None else ""
+        return [
+            Scored(
+                scores=scores[row],
+                versions={name: versions[name] for name in scores[row]},
+                spent={name: spent[name] for name in scores[row]},
+                embedding=embeddings.get(row),
+                embedding_version=version if row in embeddings else "",
+            )
+            for row in range(len(items))
+        ]
+
+    def explaining(self, name: str, question: Question) -> Answer:
+        """Answer a question about a score of the detector `name`, which is loaded: it has flagged a text."""
+        detector = self._detector(name)
+        assert detector is not None
+        return answer(detector, question)
+
+    def _detector(self, name: str) -> TextDetector[Any] | None:
+        if name not in self._detectors:
+            try:
+                detector = self._spec.create(name, self._spec.options.get(name))
+                detector.load()
+            except DetectorError as error:
+                _log.warning("detector %r is owed and not available here: %s", name, type(error).__name__)
+                self._detectors[name] = None
+            else:
+                self._detectors[name] = detector
+        return self._detectors[name]
+
+    def _embed(self, items: Sequence[Item]) -> dict[int, bytes]:
+        rows = [row for row, item in enumerate(items) if item.embed]
+        if self._embedder is None or not rows:
+            return {}
+        vectors = self._embedder.embed_many([items[row].text for row in rows])
+        return {row: pack(vector) for row, vector in zip(rows, vectors, strict=True)}
+
+
+def _in_order(items: Sequence[Item]) -> list[str]:
+    return sorted({name for item in items for name in item.owed})
+
+
+_engine: Engine | None = None
+
+
+def load_engine(spec: EngineSpec) -> None:
+    """Set up this process: die with the parent, leave Ctrl-C to it, load the models."""
+    global _engine  # noqa: PLW0603 - a pool's initializer has no other way to hand something to its tasks
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    _engine = Engine(spec)
+    _engine.load()
+
+
+def ready() -> int:
+    """Return the process id once the models are loaded."""
+    if _engine is None:
+        raise RuntimeError("load_engine was not called in this process")
+    return os.getpid()
+
+
+def score(items: Sequence[Item]) -> list[Scored]:
+    """Score a batch in this process."""
+    if _engine is None:
+        raise RuntimeError("load_engine was not called in this process")
+    return _engine.score(items)
+
+
+def explaining(name: str, question: Question) -> Answer:
+    """Answer a question about a detector's score in this process."""
+    if _engine is None:
+        raise RuntimeError("load_engine was not called in this process")
+    return _engine.explaining(name, question)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process with its parent: a hung detector would outlive a killed worker."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

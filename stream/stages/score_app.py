@@ -1,0 +1,135 @@
+"""The score app: one stateless agent over inference, and the processes that hold its models."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+
+from detectors.errors import DetectorError
+from stream.dead_letters import DeadLetters
+from stream.runtime import BaseApp, create_base_app
+from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.stages.score.agent import ScoreAgent, ScoreParts
+from stream.stages.score.batches import Batcher
+from stream.stages.score.explanations import Explainer
+from stream.stages.score.metrics import ScoreMetrics
+from stream.stages.score.model_pool import ModelPool
+from stream.stages.score.model_process import EngineSpec
+from stream.stages.score.spans import ScoreSpans
+from stream.wire import Event
+
+__all__ = ["create_app", "engine_spec"]
+
+_UNKNOWN_VERSION = "unknown"
+
+
+def engine_spec(detectors: DetectorSettings, score: ScoreSettings) -> EngineSpec:
+    """Return what a model process loads under these settings."""
+    return EngineSpec(
+        detectors=tuple(dict.fromkeys((*detectors.input, *detectors.output))),
+        options=detectors.options,
+        threads=score.threads,
+    )
+
+
+def create_app(  # noqa: PLR0913 - four sections of settings, and what a process gives each of its parts
+    settings: KafkaSettings,
+    detectors: DetectorSettings,
+    score: ScoreSettings,
+    watch: WatchSettings,
+    *,
+    data_dir: Path,
+    registry: CollectorRegistry,
+    tracer_provider: TracerProvider,
+    spec: EngineSpec | None = None,
+) -> BaseApp:
+    """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
+
+    Parameters
+    ----------
+    settings
+        Kafka; P and Q are `partitions` and `stream_partitions`.
+    detectors
+        Which are loaded, their options, the share of events that is embedded.
+    score
+        Batches, deadline, model processes.
+    watch
+        `watchdog_seconds` is read.
+    data_dir
+        This worker's own.
+    spec
+        What a model process loads, where it is not what the settings say (tests, benches).
+
+    Raises
+    ------
+    detectors.errors.DetectorError
+        A detector is unknown, or an option that it does not know.
+    """
+    names = settings.names
+    app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)
+    app.watchdog_seconds = watch.watchdog_seconds
+    spec = spec or engine_spec(detectors, score)
+    version_of = _versions(spec)
+    pool = ModelPool(spec, workers=score.workers, deadline_seconds=score.deadline_seconds, progress=app.progress)
+    metrics = ScoreMetrics(registry)
+    spans = ScoreSpans(tracer_provider, names.inference, app.conf.id)
+    batcher = Batcher(
+        pool, events=score.batch_events, wait_seconds=score.batch_wait_seconds, spans=spans, metrics=metrics
+    )
+
+    async def publish(partition: int, event: Event) -> None:
+        await app.publisher.publish(names.verdicts, event, partition=partition, traceparent=event.traceparent)
+
+    explainer = Explainer(
+        pool, batcher.quiet, publish, metrics, findings=score.explain_findings, seconds=score.explain_seconds
+    )
+    parts = ScoreParts(
+        batcher=batcher,
+        dead_letters=DeadLetters(app.publisher, names.dead_letters, "score", registry=registry),
+        spans=spans,
+        metrics=metrics,
+        version_of=version_of,
+        explain=explainer.offer,
+        embedding_sample=detectors.embedding_sample,
+        outstanding=score.outstanding_events,
+    )
+    agent = ScoreAgent(app, parts)
+    app.agent(app.raw_topic(names.inference, settings.partitions), name="score")(_body(agent))
+    app.sources |= {
+        names.verdicts: settings.partitions,
+        names.signals: settings.stream_partitions,
+        names.findings: settings.stream_partitions,
+        names.dead_letters: 1,
+    }
+    app.background += [pool.start, batcher.run, explainer.run, agent.ticks.run, agent.watch_lag]
+    app.closers.append(pool.stop)
+    app.health_checks["models"] = lambda: "" if pool.loaded else "detectors are loading"
+    return app
+
+
+def _body(agent: ScoreAgent) -> Callable[[Any], Awaitable[None]]:
+    """Return the function that Faust takes as an agent; it looks at names and signatures, which a bound method lacks."""
+
+    async def score(stream: Any) -> None:
+        await agent.run(stream)
+
+    return score
+
+
+def _versions(spec: EngineSpec) -> Callable[[str], str]:
+    """Return a look-up of versions, without loading weights; the spec's own detectors must exist."""
+    known = {name: spec.create(name, spec.options.get(name)).version for name in spec.detectors}
+
+    @functools.lru_cache(maxsize=256)
+    def version_of(name: str) -> str:
+        if name in known:
+            return known[name]
+        try:
+            return str(spec.create(name, spec.options.get(name)).version)
+        except DetectorError:
+            return _UNKNOWN_VERSION
+
+    return version_of

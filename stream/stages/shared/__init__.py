@@ -1,0 +1,1 @@
+"""What the stages share: the stage base, spans, metrics."""

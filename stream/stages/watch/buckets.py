@@ -1,0 +1,168 @@
+"""The open buckets of one stream, and which of them a watermark closes."""
+
+import enum
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from detectors.base import Observation
+from stream.stages.watch.agenda import OpenCounts
+from stream.wire import ABORTED, Event, Signal
+
+__all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
+
+
+class Offer(enum.Enum):
+    """What became of an event that was offered to a stream."""
+
+    HELD = "held"
+    LATE = "late"
+    REPEATED = "repeated"
+
+
+class Held(msgspec.Struct):
+    """One event of an open bucket, and the tokens to acknowledge when it closes (more than one where it came again).
+
+    Of what came again under one id, the end that was told counts before one that was written for a source which died, then the earlier.
+    """
+
+    aborted: bool
+    observation: Observation
+    request_id: str
+    cause: str
+    traceparent: str
+    tokens: list[Any]
+
+    def outranks(self, other: "Held") -> bool:
+        """Tell whether this is the one of the two that counts, whichever came first."""
+        return (self.aborted, self.observation.time) < (other.aborted, other.observation.time)
+
+
+def observation_of(signal: Signal) -> Observation:
+    """Return what a stream detector may see of `signal`."""
+    return Observation(
+        id=signal.event_id,
+        time=signal.time,
+        features=signal.features,
+        embedding=signal.embedding,
+        principal=signal.principal,
+        conversation=signal.conversation,
+        embedding_version=signal.embedding_version,
+        prompt=signal.prompt,
+    )
+
+
+class StreamBuckets:
+    """Buckets of one (tenant, model, side) by event time: bucket b holds times in [b * seconds, (b + 1) * seconds).
+
+    Parameters
+    ----------
+    seconds
+        Width of a bucket.
+    empty_limit
+        How many empty buckets after the last one with events are closed too, as empty: enough for an alert to resolve, and
+        a bound on what an idle stream costs. Which ones they are depends on the events alone, not on the watermark's steps.
+    last_closed, last_event
+        Numbers of the last closed bucket and of the last closed bucket with events, from the stored state.
+    counts
+        What is open here is counted there too; a count of its own where it is None.
+
+    Notes
+    -----
+    Memory is one observation an event; an embedding of 384 float32 dominates it.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        empty_limit: int,
+        last_closed: int | None = None,
+        last_event: int | None = None,
+        counts: OpenCounts | None = None,
+    ) -> None:
+        self.seconds = seconds
+        self.empty_limit = empty_limit
+        self.last_closed = last_closed
+        self.last_event = last_event
+        self._open: dict[int, dict[str, Held]] = {}
+        self._counts = counts or OpenCounts()
+
+    def number(self, time: float) -> int:
+        """Return the bucket that `time` falls into."""
+        return int(time // self.seconds)
+
+    def offer(self, event: Event, signal: Signal, token: Any, watermark: float | None) -> Offer:
+        """Hold `signal` until its bucket closes, unless that has happened."""
+        number = self.number(signal.time)
+        if watermark is not None and number < self.number(watermark):
+            return Offer.LATE
+        if self.last_closed is not None and number <= self.last_closed:
+            return Offer.REPEATED
+        self._counts.tokens += 1
+        bucket = self._open.get(number)
+        if bucket is None:
+            bucket = self._open[number] = {}
+            self._counts.buckets += 1
+        held = Held(
+            signal.status == ABORTED, observation_of(signal), signal.request_id, event.id, event.traceparent, [token]
+        )
+        known = bucket.setdefault(signal.event_id, held)
+        if known is held:
+            self._counts.events += 1
+            return Offer.HELD
+        known.tokens.append(token)
+        if held.outranks(known):
+            held.tokens = known.tokens
+            bucket[signal.event_id] = held
+        return Offer.HELD
+
+    @property
+    def next_due(self) -> int | None:
+        """The number of the next bucket to close, an empty one that counts included; None where there is none."""
+        numbers = list(self._open)
+        if self.last_event is not None and self.last_closed is not None:
+            numbers += [self.last_closed + 1] * (self.last_closed < self.last_event + self.empty_limit)
+        return min(numbers, default=None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no event is held and every empty bucket that counts is closed."""
+        return self.next_due is None
+
+    def join(self, counts: OpenCounts) -> None:
+        """Count what is open in `counts` from now on, and forget what to acknowledge: the events came from a replay."""
+        for bucket in self._open.values():
+            for held in bucket.values():
+                held.tokens.clear()
+        counts.buckets += len(self._open)
+        counts.events += sum(map(len, self._open.values()))
+        self._counts = counts
+
+    def starts(self) -> list[float]:
+        """Return the start of each open bucket."""
+        return [number * self.seconds for number in self._open]
+
+    def oldest_start(self) -> float | None:
+        """Return the start of the oldest open bucket, or None."""
+        return min(self._open) * self.seconds if self._open else None
+
+    def due(self, watermark: float) -> Iterator[tuple[int, list[Held]]]:
+        """Close, in order, every bucket that ends at or before `watermark`: its number and events, sorted by (time, id)."""
+        edge = self.number(watermark)
+        for number in [*sorted(number for number in self._open if number < edge), edge]:
+            yield from self._empty_before(number)
+            if number < edge:
+                held = self._open.pop(number)
+                self.last_closed = self.last_event = number
+                self._counts.buckets -= 1
+                self._counts.events -= len(held)
+                self._counts.tokens -= sum(len(item.tokens) for item in held.values())
+                yield number, sorted(held.values(), key=lambda item: (item.observation.time, item.observation.id))
+
+    def _empty_before(self, end: int) -> Iterator[tuple[int, list[Held]]]:
+        if self.last_event is None or self.last_closed is None:
+            return
+        for number in range(self.last_closed + 1, min(end, self.last_event + self.empty_limit + 1)):
+            self.last_closed = number
+            yield number, []

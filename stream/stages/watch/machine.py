@@ -1,0 +1,346 @@
+"""The watch stage on one partition of signals, without Kafka: signals and ticks in; closed buckets, findings and states out.
+
+Why this exists: what the stage does must be a function of the log, so that a crash, a repetition or another interleaving
+of the partitions changes nothing. So it is a plain object that tests can drive.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from detectors.base import StreamDetector
+from detectors.errors import StateMismatch
+from detectors.streams.sentinel import SENTINEL
+from stream.errors import StateUnreadable
+from stream.settings import TenantSettings
+from stream.stages.watch.agenda import Agenda, OpenCounts
+from stream.stages.watch.buckets import Held, Offer, StreamBuckets
+from stream.stages.watch.records import StreamBucket, finding_event, reset_event
+from stream.stages.watch.state import SourcesState, StreamState, decode_stream, encode
+from stream.stages.watch.watermark import Watermark
+from stream.wire import OWN_TENANT, Event, Signal, Tick, stream_key
+
+__all__ = ["ClosedStream", "Detectors", "PartitionWatch", "Tenants", "WatchRules"]
+
+logger = logging.getLogger(__name__)
+
+Tenants = Callable[[str], TenantSettings]
+Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]
+
+
+class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
+    """What closing a stream's due buckets asks for, in this order: publish, write the state, acknowledge.
+
+    Parameters
+    ----------
+    key
+        The stream's key, under which `state` is written.
+    findings
+        To be published, in the order of their buckets.
+    state
+        The one table value.
+    tokens
+        Of the events to acknowledge.
+    """
+
+    key: str
+    findings: list[Event]
+    state: bytes
+    tokens: list[Any]
+
+
+class _Stream:
+    """One stream: its open buckets, its detectors, and those of them whose state was lost."""
+
+    def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
+        self.key = key
+        self.buckets = buckets
+        self.detectors = detectors
+        self.lost: set[str] = set()
+        self.announce: set[str] = set()
+
+    def run(self, number: int, held: list[Held], fresh: Callable[[str], StreamDetector[Any]]) -> list[Event]:
+        """Feed one closed bucket to every detector."""
+        bucket = StreamBucket(self.key, number, self.buckets.seconds, held)
+        events = [reset_event(bucket, name, self.detectors[name].version) for name in sorted(self.announce)]
+        self.announce.clear()
+        for name, detector in sorted(self.detectors.items()):
+            try:
+                finding = detector.update_many([item.observation for item in held])
+            except Exception:  # the boundary to a detector: one that fails is started anew, and says so
+                logger.exception(
+                    "detector %s failed on bucket %d with %d events; started anew", name, number, len(held)
+                )
+                self.detectors[name] = fresh(name)
+                events.append(reset_event(bucket, name, detector.version))
+                continue
+            if finding is not None:
+                events.append(finding_event(bucket, name, detector.version, finding))
+        return events
+
+    def state(self) -> StreamState:
+        assert self.buckets.last_closed is not None
+        assert self.buckets.last_event is not None
+        return StreamState(
+            seconds=self.buckets.seconds,
+            last_closed=self.buckets.last_closed,
+            last_event=self.buckets.last_event,
+            snapshots={name: detector.snapshot() for name, detector in self.detectors.items()},
+        )
+
+
+class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watch stage goes by.
+
+    Parameters
+    ----------
+    partitions
+        P, the partitions of inference whose ticks make the watermark.
+    source_silence_seconds
+        See :class:`~stream.stages.watch.watermark.Watermark`.
+    tenants
+        Settings by tenant.
+    detectors
+        Makes fresh stream detectors for a tenant, by name.
+    """
+
+    partitions: int
+    source_silence_seconds: float
+    tenants: Tenants
+    detectors: Detectors
+
+
+class PartitionWatch:
+    """Every stream of one signals partition.
+
+    Parameters
+    ----------
+    rules
+        What the stage goes by.
+    known
+        Sources that a former instance knew (see :class:`~stream.stages.watch.watermark.Watermark`).
+    only
+        Streams to take; all where it is None.
+    stored
+        Returns the table value of a stream, None where it has none. With it, a stream that is idle is kept in its table alone,
+        and memory follows the streams that are not; without it every stream stays in memory.
+    """
+
+    def __init__(
+        self,
+        rules: WatchRules,
+        known: Iterable[str] = (),
+        *,
+        only: frozenset[str] | None = None,
+        stored: Callable[[str], bytes | None] | None = None,
+    ) -> None:
+        self._rules = rules
+        self._only = only
+        self._stored = stored
+        self._streams: dict[str, _Stream] = {}
+        self._agenda = Agenda()
+        self._retired: set[str] = set()
+        self.open = OpenCounts()
+        self.watermark = Watermark(rules.partitions, rules.source_silence_seconds, known)
+        self.offset = -1
+
+    def resume(self, stored: SourcesState) -> bool:
+        """Go on with the watermark that was stored, after its tick; False where a state of an earlier Weir has none.
+
+        What is late is decided by the watermark: it must be the same after a restart, or an event that came too late before it would be
+        held after it. Every bucket that it has passed is closed in the stored states, so ticks up to its own say nothing new. Where
+        a state was lost that is not so: then the stage waits for its sources instead.
+        """
+        if not self.watermark.restore(stored.lanes, stored.value):
+            return False
+        self.offset = stored.offset
+        return True
+
+    def load(self, key: str, value: bytes) -> None:
+        """Continue a stream from its table value; what cannot be read is noted in :meth:`lost`."""
+        stream = self._loaded(key, value)
+        if self._stored is None or stream.lost or not stream.buckets.idle:
+            self._keep(stream)
+
+    def _loaded(self, key: str, value: bytes) -> _Stream:
+        try:
+            stored = decode_stream(value)
+        except StateUnreadable:
+            stream = self._new(key, None)
+            stream.lost = set(stream.detectors)
+        else:
+            stream = self._new(key, stored)
+            stream.lost = {name for name, detector in stream.detectors.items() if not _restored(detector, stored)}
+        return stream
+
+    def _keep(self, stream: _Stream) -> None:
+        self._streams[stream.key] = stream
+        self._agenda.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
+
+    def _stream(self, key: str) -> _Stream:
+        """Return a stream: from memory, from its table value, or a new one."""
+        stream = self._streams.get(key)
+        if stream is None:
+            value = self._stored(key) if self._stored is not None else None
+            stream = self._new(key, None) if value is None else self._loaded(key, value)
+            stream.announce, stream.lost = stream.lost, set()  # it could be read when the partition was taken
+            self._streams[key] = stream
+        return stream
+
+    def lost(self) -> dict[str, set[str]]:
+        """Return the streams whose state, or part of it, could not be read, and the detectors that it concerns."""
+        return {key: set(stream.lost) for key, stream in self._streams.items() if stream.lost}
+
+    def replayer(self) -> "PartitionWatch":
+        """Return a fresh machine for the streams that were lost; feed it with :meth:`replay`, then :meth:`adopt` it."""
+        return PartitionWatch(self._rules, only=frozenset(self.lost()))
+
+    def replay(self, event: Event) -> None:
+        """Take an event of the retained log for its effect on the state alone."""
+        if isinstance(event.data, Tick):
+            if self.tick(event.data):
+                for _ in self.closed(snapshot=False):
+                    pass
+        else:
+            self.offer(event, None)
+
+    def adopt(self, replay: "PartitionWatch") -> None:
+        """Take over from `replay` what was lost here; each detector concerned announces its reset with its next bucket."""
+        for key, names in self.lost().items():
+            stream, rebuilt = self._streams[key], replay._streams.get(key)  # noqa: SLF001 - the same class
+            if rebuilt is not None and stream.buckets.last_closed is None:
+                stream.buckets = rebuilt.buckets
+                stream.buckets.join(self.open)
+            elif rebuilt is not None:
+                _catch_up(rebuilt, stream.buckets.last_closed, replay)
+            if rebuilt is not None:
+                stream.detectors |= {name: rebuilt.detectors[name] for name in names}
+            stream.announce, stream.lost = names, set()
+            self._keep(stream)
+            for start in stream.buckets.starts():
+                self._agenda.opened(key, start)
+
+    def offer(self, event: Event, token: Any) -> Offer:
+        """Take a signal; :attr:`Offer.HELD` keeps `token` until its bucket closes."""
+        signal = event.data
+        assert isinstance(signal, Signal)
+        key = stream_key(signal.tenant, signal.model, signal.side)
+        if self._only is not None and key not in self._only:
+            return Offer.LATE
+        stream, before = self._stream(key), self.open.buckets
+        offer = stream.buckets.offer(event, signal, token, self.watermark.value)
+        if self.open.buckets != before:
+            self._agenda.note(key, stream.buckets.seconds, stream.buckets.next_due)
+            self._agenda.opened(key, stream.buckets.number(signal.time) * stream.buckets.seconds)
+        elif stream.buckets.idle:
+            self._retired.add(key)
+        return offer
+
+    def tick(self, tick: Tick, offset: int | None = None) -> bool:
+        """Take one of score's ticks; return whether the watermark moved, and :meth:`closed` may have something.
+
+        One whose `offset` was taken before changes nothing.
+        """
+        if offset is not None:
+            if offset <= self.offset:
+                return False
+            self.offset = offset
+        return self.watermark.apply(tick)
+
+    def closed(self, *, snapshot: bool = True) -> Iterator[ClosedStream]:
+        """Close what the watermark closes, stream by stream."""
+        if self.watermark.value is None:
+            return
+        self._forget_retired()
+        for key in self._agenda.due(self.watermark.value):
+            closed = self._close(self._streams[key], self.watermark.value, snapshot=snapshot)
+            if closed is not None:
+                yield closed
+        self._oldest_open()
+
+    def _forget_retired(self) -> None:
+        """Leave to the table what was idle after the last tick, whose state is written by now."""
+        for key in self._retired if self._stored is not None else ():
+            stream = self._streams.get(key)
+            if stream is not None and stream.buckets.idle and not stream.announce:
+                del self._streams[key]
+        self._retired.clear()
+
+    def _oldest_open(self) -> tuple[float, _Stream] | None:
+        """Return the oldest open bucket's start and its stream; drop what was closed since it was noted."""
+        while (oldest := self._agenda.oldest()) is not None:
+            start, key = oldest
+            stream = self._streams.get(key)
+            if stream is not None and stream.buckets.oldest_start() == start:
+                return start, stream
+            self._agenda.drop_oldest()
+        return None
+
+    def relieve(self) -> ClosedStream | None:
+        """Close the oldest open bucket early: the last resort against unbounded memory, at the price of late events."""
+        oldest = self._oldest_open()
+        if oldest is None:
+            return None
+        start, stream = oldest
+        return self._close(stream, start + stream.buckets.seconds * 1.5, snapshot=True)
+
+    @property
+    def streams_in_memory(self) -> int:
+        """Streams that are not left to their table."""
+        return len(self._streams)
+
+    def _close(self, stream: _Stream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
+        findings: list[Event] = []
+        tokens: list[Any] = []
+        count = 0
+        for number, held in stream.buckets.due(watermark):
+            count += 1
+            findings += stream.run(number, held, lambda name: self._fresh(stream.key)[name])
+            tokens += [token for item in held for token in item.tokens]
+        self._agenda.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
+        if stream.buckets.idle:
+            self._retired.add(stream.key)
+        if not count:
+            return None
+        state = encode(stream.state()) if snapshot else b""
+        return ClosedStream(key=stream.key, findings=findings, state=state, tokens=tokens)
+
+    def _fresh(self, key: str) -> dict[str, StreamDetector[Any]]:
+        """Return a stream's detectors: Weir's own streams are sentinels and have that one, users' streams all others."""
+        tenant = _tenant(key)
+        made = self._rules.detectors(self._rules.tenants(tenant))
+        return {name: detector for name, detector in made.items() if (name == SENTINEL) == (tenant == OWN_TENANT)}
+
+    def _new(self, key: str, stored: StreamState | None) -> _Stream:
+        settings = self._rules.tenants(_tenant(key))
+        seconds, empty_limit = settings.bucket_seconds, settings.alerts.close_windows
+        if stored is None:
+            buckets = StreamBuckets(seconds, empty_limit, counts=self.open)
+        else:
+            stored = stored.resized(seconds)
+            buckets = StreamBuckets(seconds, empty_limit, stored.last_closed, stored.last_event, self.open)
+        return _Stream(key, buckets, self._fresh(key))
+
+
+def _tenant(key: str) -> str:
+    return key.split("\x1f", 1)[0]
+
+
+def _restored(detector: StreamDetector[Any], stored: StreamState) -> bool:
+    snapshot = stored.snapshots.get(detector.name)
+    if snapshot is None:
+        return False
+    try:
+        detector.restore(snapshot)
+    except StateMismatch as error:
+        logger.warning("state of detector %s is not continued: %s", detector.name, error)
+        return False
+    return True
+
+
+def _catch_up(rebuilt: _Stream, last_closed: int | None, replay: PartitionWatch) -> None:
+    """Close in `rebuilt` what was closed when the state was written: its ticks may come later in the log."""
+    assert last_closed is not None
+    replay._close(rebuilt, (last_closed + 1.5) * rebuilt.buckets.seconds, snapshot=False)  # noqa: SLF001 - the same module

@@ -1,0 +1,163 @@
+"""What the watch stage publishes: one finding a stream detector and closed bucket, with its evidence by reference."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+import msgspec
+
+from detectors.base import Finding
+from detectors.streams.sentinel import SENTINEL
+from stream.stages.watch.buckets import Held
+from stream.wire import Event, FindingRecord, SentinelRecord, canonical_time
+from stream.wire.ids import bucket_finding_id
+
+__all__ = [
+    "EVIDENCE",
+    "PRINCIPALS",
+    "RESET",
+    "WATCH_SOURCE",
+    "StreamBucket",
+    "finding_event",
+    "reset_event",
+    "sentinel_note",
+]
+
+WATCH_SOURCE = "weir/watch"
+#: ``feature`` of the finding that says that a detector's state was lost and rebuilt.
+RESET = "detector reset"
+EVIDENCE = 20
+PRINCIPALS = 32
+
+
+class StreamBucket:
+    """One closed bucket of one stream, as findings describe it.
+
+    Parameters
+    ----------
+    key
+        The stream's key: tenant, model, side.
+    number, seconds
+        The bucket's number and width.
+    held
+        Its events, sorted by (time, id).
+    """
+
+    def __init__(self, key: str, number: int, seconds: float, held: Sequence[Held]) -> None:
+        self.key = key
+        self.number = number
+        self.seconds = seconds
+        self.held = held
+
+    @property
+    def end(self) -> float:
+        """The end of the bucket, in event time: the time of its findings."""
+        return canonical_time((self.number + 1) * self.seconds)
+
+    def principals(self) -> dict[str, int]:
+        """Return events by principal, the most frequent ones."""
+        counts = Counter(item.observation.principal for item in self.held)
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:PRINCIPALS])
+
+    def evidence(self, feature: str) -> list[Held]:
+        """Return the events that speak most: furthest from the bucket's median in `feature`, or else the latest."""
+        latest = list(reversed(self.held))
+        values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
+        if not values:
+            return _distinct(latest)
+        middle = median(values)
+        measured = [item for item in latest if feature in item.observation.features]
+        return _distinct(sorted(measured, key=lambda item: -abs(item.observation.features[feature] - middle)))
+
+
+def _distinct(held: Sequence[Held]) -> list[Held]:
+    by_request: dict[str, Held] = {}
+    for item in held:
+        by_request.setdefault(item.request_id, item)
+        if len(by_request) == EVIDENCE:
+            break
+    return list(by_request.values())
+
+
+def finding_event(bucket: StreamBucket, detector: str, version: str, finding: Finding) -> Event:
+    """Return the event that says what `detector` found in `bucket`; its id is a function of stream, detector and bucket."""
+    evidence = bucket.evidence(finding.feature)
+    record = msgspec.structs.replace(
+        _blank(bucket, detector, version),
+        alarm=finding.alarm,
+        score=finding.score,
+        statistic=finding.statistic,
+        limit=finding.limit,
+        feature=finding.feature,
+        events=len(bucket.held),
+        principals=bucket.principals(),
+        evidence=tuple(item.request_id for item in evidence),
+        traces=tuple(item.traceparent for item in evidence if item.traceparent),
+        details=finding.details,
+    )
+    return _event(bucket, bucket_finding_id(bucket.key, detector, bucket.number), record, evidence)
+
+
+def reset_event(bucket: StreamBucket, detector: str, version: str) -> Event:
+    """Return the finding that says that `detector` lost its state before `bucket`; it is no alarm."""
+    identity = bucket_finding_id(bucket.key, f"{detector}/reset", bucket.number)
+    return _event(bucket, identity, _blank(bucket, detector, version), [])
+
+
+def sentinel_note(event: Event) -> Event | None:
+    """Return what every partition of findings is told of a sentinel's finding; None for any other, and where nothing was answered."""
+    finding = event.data
+    if not isinstance(finding, FindingRecord) or finding.detector != SENTINEL:
+        return None
+    if not finding.events or finding.feature == RESET:
+        return None
+    record = SentinelRecord(
+        model=finding.model,
+        at=finding.time,
+        moved=finding.alarm,
+        statistic=finding.statistic,
+        limit=finding.limit,
+    )
+    return Event(
+        id=f"{event.id}/note",
+        source=WATCH_SOURCE,
+        type=SentinelRecord.event_type,
+        time=finding.time,
+        data=record,
+        causationid=event.id,
+        partitionkey=event.partitionkey,
+    )
+
+
+def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
+    tenant, model, side = bucket.key.split("\x1f", 2)
+    return FindingRecord(
+        tenant=tenant,
+        model=model,
+        side=side,
+        detector=detector,
+        version=version,
+        time=bucket.end,
+        alarm=False,
+        score=0.0,
+        bucket=bucket.number,
+        bucket_seconds=bucket.seconds,
+        feature=RESET,
+        events=0,
+    )
+
+
+def _event(bucket: StreamBucket, identity: str, record: FindingRecord, evidence: Sequence[Held]) -> Event:
+    tipping = evidence[0] if evidence else None
+    return Event(
+        id=identity,
+        source=WATCH_SOURCE,
+        type=FindingRecord.event_type,
+        time=bucket.end,
+        data=record,
+        subject=tipping.request_id if tipping else "",
+        correlationid=tipping.request_id if tipping else "",
+        causationid=tipping.cause if tipping else "",
+        traceparent=tipping.traceparent if tipping else "",
+        partitionkey=bucket.key,
+    )

@@ -1,0 +1,115 @@
+"""How fast a replay is against the rate at which its log arrived, with the detectors that ship.
+
+``python -m stream.replay.bench HOST:PORT [EVENTS] [SEED]`` prints a JSON object a detector. First the score app's capacity is
+measured (all detectors, outputs acknowledged). Then a log whose event times are a tenth of that apart, with a tick a second on
+every partition, is scored by the same app, and each detector is replayed over it against what was recorded.
+"""
+
+import asyncio
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from bench.score_rate import append, bench_topics, records, score_all
+from stream.replay.plan import Asked
+from stream.replay.run import ReplaySettings, replay
+from stream.replay.versions import Versions
+from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.wire import Event, Tick
+
+__all__ = ["Figures", "measure"]
+
+_SHARE = 10
+_DETECTORS = ("toxicity", "injection", "pii")
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of one detector; rates are events a second, `ratio` is replayed against recorded."""
+
+    detector: str
+    events: int
+    capacity: float
+    recorded: float
+    replayed: float
+    ratio: float
+    differences: int
+
+
+async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> AsyncIterator[Figures]:
+    """Measure each detector on topics of its own.
+
+    Parameters
+    ----------
+    bootstrap
+        A broker, ``host:port``.
+    events
+        Requests and answers in each log.
+    seed
+        Of the texts.
+    """
+    capacity = await _capacity(bootstrap, events, seed)
+    kafka, start = await _log(bootstrap, events, seed, _SHARE / capacity)
+    settings = ReplaySettings(kafka=kafka, watch=WatchSettings(), score=ScoreSettings(), patterns={})
+    known = Versions(DetectorSettings())
+    for name in _DETECTORS:
+        asked = Asked(
+            detector=known.resolve(name),
+            against=known.resolve(f"{name}@recorded"),
+            since=start,
+            until=time.time(),
+            warm_up_seconds=0.0,
+        )
+        report = await replay(asked, settings)
+        run, diff = report.run, report.diff
+        assert run.recorded_events_per_second is not None
+        assert run.ratio is not None
+        yield Figures(
+            detector=name,
+            events=report.events.read,
+            capacity=capacity,
+            recorded=run.recorded_events_per_second,
+            replayed=run.events_per_second,
+            ratio=run.ratio,
+            differences=len(diff.appeared) + len(diff.vanished) + len(diff.moved),
+        )
+
+
+async def _capacity(bootstrap: str, events: int, seed: int) -> float:
+    kafka = _topics(bootstrap)
+    await bench_topics(kafka)
+    await append(kafka, list(records(events, seed)))
+    return (await score_all(kafka, events)).rate()
+
+
+async def _log(bootstrap: str, events: int, seed: int, apart_seconds: float) -> tuple[KafkaSettings, float]:
+    """Write and score a log that ends a moment ago; return where it is and when it begins."""
+    kafka = _topics(bootstrap)
+    await bench_topics(kafka)
+    seconds = int(events * apart_seconds) + 1
+    start = float(int(time.time()) - seconds - 1)
+    ticks = [_tick(start + second) for second in range(1, seconds + 1)]
+    said = records(events, seed, start=start, apart_seconds=apart_seconds)
+    await append(kafka, sorted([*said, *ticks], key=lambda event: event.time))
+    await score_all(kafka, events + len(ticks) * kafka.partitions)
+    return kafka, start
+
+
+def _topics(bootstrap: str) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}.")
+
+
+def _tick(at: float) -> Event:
+    return Event(id=f"bench/{at}", source="bench", type=Tick.event_type, time=at, data=Tick(sources={"bench": at}))
+
+
+async def _print(bootstrap: str, events: str = "400", seed: str = "0") -> None:
+    async for figures in measure(bootstrap, events=int(events), seed=int(seed)):
+        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(_print(*sys.argv[1:]))

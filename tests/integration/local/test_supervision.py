@@ -1,0 +1,177 @@
+import io
+import os
+import signal
+import stat
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+from rich.console import Console
+
+from weir.errors import StackError
+from weir.local import components
+from weir.local.down import clear_leftovers, take_down
+from weir.local.held_components import start_component, stop_component
+from weir.local.plan import save_plan
+from weir.local.processes import identity, owned_processes
+from weir.local.stack_state import read_supervisor, supervisor_runs
+from weir.local.start_components import Starter
+from weir.local.start_reporter import Reporter
+from weir.local.start_supervisord import start_supervisord
+from weir.local.supervisord_config import WATCHER, log_path
+from weir.local.supervisord_rpc import connect
+from weir.local.up import unhealthy
+
+from .conftest import SERVER, poll
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def reporter() -> Reporter:
+    return Reporter(Console(file=io.StringIO(), width=200))
+
+
+def start(plan, report=None):
+    supervisord = start_supervisord(plan, None)
+    with (report or reporter()).steps(3) as steps:
+        Starter(plan, supervisord, steps, lambda: "all there").run()
+    return supervisord
+
+
+@pytest.fixture
+def stack(plan, home):
+    start(plan)
+    poll(lambda: len(components(home)) == 2)
+    yield plan
+    take_down(home, reporter())
+    assert owned_processes(home) == []
+
+
+def story(home: Path) -> str:
+    path = log_path(home, WATCHER)
+    return path.read_text() if path.exists() else ""
+
+
+def pid_of(home: Path, name: str) -> int:
+    return next((one.pid for one in components(home) if one.name == name and one.running), 0)
+
+
+def test_a_start_waits_for_health_in_order_and_says_so(plan, home):
+    report = reporter()
+    try:
+        start(plan, report)
+        said = report.console.file.getvalue()
+        assert unhealthy(plan) == []
+        order = [said.index(text) for text in ("one: waiting for", "one: ready", "two: waiting for", "two: ready")]
+        assert order == sorted(order)
+        assert "(3 of 3)" in said
+        socket = Path(read_supervisor(home).socket)
+        assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    finally:
+        take_down(home, reporter())
+
+
+def test_down_leaves_nothing_behind_not_even_a_daemonised_child(stack, home):
+    assert len(owned_processes(home)) >= 5  # supervisord, watcher, two servers, and the child in a session of its own
+    assert take_down(home, reporter())
+    assert owned_processes(home) == []
+    assert not supervisor_runs(home)
+    assert not Path(stack.run_dir).exists()
+    assert components(home) == []
+    assert not take_down(home, reporter())
+
+
+def test_what_watches_is_nicer_than_what_serves(stack, home):
+    serving, watching = (psutil.Process(pid_of(home, name)) for name in ("one", "two"))
+    assert watching.nice() == min(19, serving.nice() + 3)
+
+
+def test_what_is_killed_comes_back_and_the_story_says_so(stack, home):
+    before = poll(lambda: pid_of(home, "one"))
+    children = psutil.Process(before).children(recursive=True)
+    os.kill(before, signal.SIGKILL)
+    after = poll(lambda: (pid := pid_of(home, "one")) != before and pid)
+    poll(lambda: unhealthy(stack) == [])
+    state = next(one for one in components(home) if one.name == "one")
+    assert (state.pid, state.restarts) == (after, 1)
+    assert "one died (terminated by SIGKILL)" in story(home)
+    assert f"one was started again (pid {after}, restart 1)" in story(home)
+    poll(lambda: not any(child.is_running() for child in children))  # the dead one's child was cleared away
+
+
+def test_a_hung_process_is_found_by_its_health_and_restarted(stack, home):
+    before = poll(lambda: pid_of(home, "two"))
+    os.kill(before, signal.SIGSTOP)
+    after = poll(lambda: (pid := pid_of(home, "two")) not in {0, before} and pid, 90)
+    poll(lambda: unhealthy(stack) == [])
+    assert identity(before) is None
+    assert f"two (pid {before}) hangs" in story(home)
+    assert f"two was started again (pid {after}" in story(home)
+
+
+def test_a_component_that_waits_for_something_is_left_alone(stack, home):
+    before = poll(lambda: pid_of(home, "two"))
+    (home / "two.unwell").write_text('{"waiting for kafka": "127.0.0.1:1 does not answer"}')
+    poll(lambda: "two is not healthy: waiting for kafka" in story(home))
+    (home / "two.unwell").unlink()
+    poll(lambda: "two is healthy again" in story(home))
+    assert pid_of(home, "two") == before
+
+
+def test_a_held_component_stays_down_until_it_is_started(stack, home):
+    stop_component(home, "two")
+    rounds = story(home)
+    poll(lambda: pid_of(home, "two") == 0)
+    os.kill(poll(lambda: pid_of(home, "one")), signal.SIGKILL)
+    poll(lambda: "one was started again" in story(home))
+    assert pid_of(home, "two") == 0
+    assert "two" not in story(home).removeprefix(rounds)
+    start_component(home, "two")
+    poll(lambda: unhealthy(stack) == [])
+    with pytest.raises(StackError, match="no component 'three'; it has one, two"):
+        stop_component(home, "three")
+
+
+def test_everything_dies_with_a_killed_supervisor_and_the_next_start_clears_the_rest(stack, home):
+    record = read_supervisor(home)
+    mains = [poll(lambda name=name: pid_of(home, name)) for name in ("one", "two")]
+    os.kill(record.pid, signal.SIGKILL)
+    poll(lambda: all(identity(pid) is None for pid in mains))
+    assert not supervisor_runs(home)
+    with pytest.raises(StackError, match=r"no stack runs in .*weir up"):
+        connect(home)
+    assert clear_leftovers(home) >= 1  # the daemonised child
+    assert owned_processes(home) == []
+    save_plan(stack)
+    Path(stack.run_dir).mkdir(mode=0o700)
+    start(stack)
+    assert unhealthy(stack) == []
+
+
+def test_another_homes_processes_are_not_touched(stack, home, tmp_path):
+    clear_leftovers(tmp_path / "other")
+    assert unhealthy(stack) == []
+
+
+def test_a_component_that_cannot_start_is_refused_with_the_end_of_its_log(plan, home):
+    broken = [*plan.components[0].argv[:1], "-c", "raise SystemExit('the reason')"]
+    bad = msgspec.structs.replace(
+        plan, components=[msgspec.structs.replace(plan.components[0], argv=broken), plan.components[1]]
+    )
+    save_plan(bad)
+    try:
+        with pytest.raises(StackError, match=r"(?s)one does not start; its log, .*one.log, ends:.*the reason"):
+            start(bad)
+    finally:
+        take_down(home, reporter())
+
+
+def test_a_failing_component_is_tried_again_for_ever_with_a_bounded_delay(stack, home):
+    (home / "server.py").write_text("raise SystemExit('broken for a while')")
+    os.kill(poll(lambda: pid_of(home, "two")), signal.SIGKILL)
+    poll(lambda: connect(home).processes()["two"].statename == "FATAL", 90)
+    (home / "server.py").write_text(SERVER)
+    poll(lambda: unhealthy(stack) == [], 30)
+    poll(lambda: "two keeps failing at its start; trying again" in story(home))

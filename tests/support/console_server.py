@@ -1,0 +1,150 @@
+"""The console beside a real ledger on a real broker, and what is sent for them to read."""
+
+import asyncio
+import contextlib
+import socket
+import time
+
+import httpx
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry
+
+from stream.ledger.service import run_ledger
+from stream.settings import LedgerSettings
+from stream.wire import AlertRecord, Event, LogRange, RetrainingRecord, decode
+from support.alert_log import bucket_finding
+from support.console_page import free_port
+from support.kafka_log import fresh_topics, sender, until
+from support.ledger_log import end, forwarded, request, tick, verdict
+from weir.client.tail import Tail
+from weir.console.access import ensure_token
+from weir.console.server import Console
+from weir.settings import Settings
+
+
+def alert(alert_id="al_1", *, evidence=("r1",), state="firing", revision=0):
+    now = time.time()
+    data = AlertRecord(
+        alert_id=alert_id,
+        state=state,
+        detector="toxicity",
+        severity="critical",
+        tenant="acme",
+        model="m",
+        side="input",
+        opened_at=now,
+        at=now,
+        revision=revision,
+        evidence=evidence,
+        evidence_total=len(evidence),
+        trace_id="0" * 31 + "1",
+        summary="1 finding of toxic language in prompts to m",
+    )
+    return Event(
+        id=f"{alert_id}/{revision}",
+        source="weir/alert",
+        type=data.event_type,
+        time=now,
+        data=data,
+        partitionkey=alert_id,
+    )
+
+
+def retraining():
+    data = RetrainingRecord(
+        retraining_id="rt_1",
+        state="suppressed",
+        reason="agree: 1 of 2 detectors",
+        tenant="acme",
+        model="m",
+        at=time.time(),
+        alert_ids=("al_1",),
+        data=LogRange(topic="weir.inference", first={"0": 0}, last={"0": 9}),
+    )
+    return Event(id="rt_1", source="weir/watch", type=data.event_type, time=data.at, data=data)
+
+
+class Desk:
+    """The console, called as a program with the token would."""
+
+    def __init__(self, settings, client):
+        self.settings = settings
+        self.kafka = settings.kafka
+        self.home = settings.home
+        self.client = client
+
+    async def get(self, path, **parameters):
+        answer = await self.client.get(path, params=parameters)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def until(self, what, path, check):
+        deadline = time.monotonic() + 60
+        while True:
+            answer = await self.client.get(path)
+            found = answer.json()
+            if answer.status_code == 200 and check(found):
+                return found
+            assert time.monotonic() < deadline, f"{what}: {found}"
+            await asyncio.sleep(0.05)
+
+    async def topic(self, name):
+        """Return everything on a topic, as (partition, key, data)."""
+        async with contextlib.aclosing(Tail(self.kafka.client_options(), name, follow=False).records()) as records:
+            return [(one.partition, one.key, decode(one.value, one.headers).data) async for one in records]
+
+
+@contextlib.asynccontextmanager
+async def running_desk(bootstrap, home):
+    """Run the ledger of `home` and its console over topics of their own."""
+    kafka = await fresh_topics(bootstrap)
+    port, stop, health = free_port(), asyncio.Event(), {}
+    settings = Settings(kafka=kafka.model_dump(), console={"port": port}).model_copy(
+        update={"home": home, "kafka": kafka}
+    )
+    ledger = asyncio.create_task(
+        run_ledger(
+            directory=home / "ledger",
+            kafka=kafka,
+            ledger=LedgerSettings(),
+            registry=CollectorRegistry(),
+            tracer_provider=TracerProvider(),
+            stop=stop,
+            health=health,
+        )
+    )
+    console = Console(settings, port, health).start()
+    headers = {"authorization": f"Bearer {ensure_token(home)}"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+        try:
+            await until("the console answers", lambda: connects(port))
+            yield Desk(settings, client)
+        finally:
+            await asyncio.to_thread(console.stop)
+            stop.set()
+            await asyncio.wait_for(ledger, 30)
+
+
+def connects(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+async def send(desk):
+    """Send one request of each partition with its verdicts, an alert, a window, a retraining event."""
+    now, names = time.time(), desk.kafka.names
+    async with sender(desk.kafka) as to:
+        for place, name in enumerate(("r0", "r1")):
+            asked, ended = request(name, now), end(name, now + 0.5)
+            await to.send(names.inference, asked, ended, tick(now + 1), partition=place)
+            said = [
+                verdict(asked, "pii"),
+                verdict(asked, "toxicity", flagged=True, label="toxic"),
+                verdict(ended, "pii"),
+            ]
+            await to.send(names.verdicts, *said, forwarded({"s1": now + 1}, partition=place), partition=place)
+        await to.send(names.alerts, alert())
+        await to.send(names.findings, *(bucket_finding(number, alarm=number > 3) for number in range(6)))
+        await to.send(names.retraining, retraining())

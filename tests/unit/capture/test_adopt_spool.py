@@ -1,0 +1,220 @@
+"""A gateway that is gone: its spool is ended from what it left, wherever it was cut off."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from support.spool import TRACE, Spool, a_request, events_of, frames_of, lock_of, small_bounds, without_heads
+
+from serving.capture import event_encoding as encoding
+from serving.capture.adopt_spool import adopt
+from serving.capture.balance import SourceReader
+from serving.capture.clock import SourceClock
+from serving.capture.segment import Head, Kind, OpenRequest, encode_frame, read_segment, segment_path, segments
+from serving.capture.spool_layout import create_source
+from stream.wire import ABORTED_TYPE, Closed, GapRecord, RequestRecord, ResponseRecord, Tick
+
+
+@pytest.fixture
+def orphan(tmp_path):
+    """Two requests with an end, three without, in several segments; one was shed at the end."""
+    spool = Spool(tmp_path, bounds=small_bounds(segment_bytes=2000))
+    for name in "abcde":
+        spool.request(name, "x" * 600)
+    spool.end("b")
+    spool.writer.tick()
+    spool.end("d")
+    spool.kill()
+    return spool
+
+
+def ends(events):
+    return {event.correlationid: event.data.status for event in events if isinstance(event.data, ResponseRecord)}
+
+
+def test_requests_without_an_end_are_aborted_in_the_trace_that_they_began(orphan):
+    assert adopt(orphan.directory, orphan.source) == 3
+    events = events_of(orphan.directory)
+    assert ends(events) == {"a": "aborted", "b": "complete", "c": "aborted", "d": "complete", "e": "aborted"}
+    aborted = [event for event in events if event.type.endswith("aborted.v1")]
+    assert {event.traceparent for event in aborted} == {TRACE}
+    assert {(event.data.tenant, event.data.model, event.data.text, event.data.owed) for event in aborted} == {
+        ("acme", "m", "", ())
+    }
+    requests = {event.correlationid: event for event in events if isinstance(event.data, RequestRecord)}
+    assert all(event.partitionkey == requests[event.correlationid].partitionkey for event in aborted)
+    assert isinstance(events[-1].data, Closed)
+
+
+def test_a_huge_tracestate_that_an_older_version_wrote_is_not_copied(tmp_path):
+    source, directory, lock = create_source(tmp_path)
+    state = "k=" + "v" * 110_000
+    names = [f"r{number}" for number in range(200)]
+    opened = (
+        OpenRequest(request_id=name, tenant="acme", model="m", traceparent=TRACE, tracestate=state) for name in names
+    )
+    last = encoding.request(a_request("last"), encoding.Stamp(source, 1, 5, TRACE, state))
+    frames = (
+        encode_frame(Kind.HEAD, 0, 0, Head(source=source, open=tuple(opened))),
+        encode_frame(Kind.REQUEST, 1, 5, last),
+    )
+    segment_path(directory, 0).write_bytes(b"".join(frames))
+    assert adopt(directory, source) == 201
+    (_, *written) = segments(directory)
+    assert sum(segment_path(directory, index).stat().st_size for index in written) < 1024 * 1024
+    aborted = [event for event in events_of(directory) if event.type == ABORTED_TYPE]
+    assert {event.correlationid for event in aborted} == {*names, "last"}
+    assert {(event.traceparent, event.tracestate) for event in aborted} == {(TRACE, "")}
+    lock.release()
+
+
+def test_numbers_and_times_go_on_where_the_gateway_stopped(orphan):
+    last = frames_of(orphan.directory)[-1]
+    adopt(orphan.directory, orphan.source, SourceClock(last.time, wall=lambda: 1.0))
+    frames = frames_of(orphan.directory)
+    assert [frame.time for frame in frames] == sorted(frame.time for frame in frames)
+    numbered = [frame.number for frame in frames if frame.kind in {Kind.REQUEST, Kind.END}]
+    assert numbered == list(range(1, 11))
+
+
+def test_adopting_again_changes_nothing(orphan):
+    adopt(orphan.directory, orphan.source)
+    before = frames_of(orphan.directory)
+    assert adopt(orphan.directory, orphan.source) is None
+    assert frames_of(orphan.directory) == before
+
+
+def test_an_adopter_that_is_killed_at_any_byte_is_followed_by_one_that_ends_the_same(orphan, tmp_path):
+    whole = tmp_path / "whole"
+    shutil.copytree(orphan.directory, whole)
+    adopt(whole, orphan.source)
+    expected = ends(events_of(whole))
+    last = segments(whole)[-1]
+    kept = segments(orphan.directory)
+    size = segment_path(whole, last).stat().st_size
+    for cut in range(0, size, 7):
+        again = tmp_path / "again"
+        shutil.copytree(whole, again)
+        os.truncate(segment_path(again, last), cut)
+        adopt(again, orphan.source)
+        events = events_of(again)
+        assert ends(events).keys() == expected.keys()
+        assert isinstance(events[-1].data, Closed)
+        assert len([event for event in events if isinstance(event.data, Closed)]) == 1
+        shutil.rmtree(again)
+    assert kept
+
+
+def test_the_last_record_torn_at_every_byte_costs_at_most_that_record(orphan, tmp_path):
+    last = segments(orphan.directory)[-1]
+    frames, size = read_segment(segment_path(orphan.directory, last))
+    begins = frames[-2].end
+    for cut in range(begins, size + 1):
+        again = tmp_path / "again"
+        shutil.copytree(orphan.directory, again)
+        os.truncate(segment_path(again, last), cut)
+        adopt(again, orphan.source)
+        found = ends(events_of(again))
+        assert found.keys() == set("abcde")
+        assert found["b"] == "complete"
+        assert found["d"] == ("complete" if cut == size else "aborted")
+        shutil.rmtree(again)
+
+
+def test_a_gateway_killed_while_it_began_a_segment_leaves_nothing_that_misleads(orphan):
+    last = segments(orphan.directory)[-1]
+    segment_path(orphan.directory, last + 1).write_bytes(b"\xd7W\x00")
+    adopt(orphan.directory, orphan.source)
+    assert segments(orphan.directory)[-1] >= last
+    assert ends(events_of(orphan.directory)).keys() == set("abcde")
+
+
+def test_open_requests_are_known_when_their_segment_has_been_shipped_and_unlinked(orphan):
+    for index in segments(orphan.directory)[:-1]:
+        segment_path(orphan.directory, index).unlink()
+    assert adopt(orphan.directory, orphan.source) == 3
+
+
+def test_an_open_gap_becomes_a_gap_record_and_what_it_names_is_not_aborted(tmp_path):
+    spool = Spool(tmp_path, bounds=small_bounds(limit_bytes=150_000))
+    for number in range(60):
+        spool.request(f"r{number}", "x" * 2000)
+    open_gap = SourceReader(spool.directory).read()
+    spool.kill()
+    adopt(spool.directory, spool.source)
+    events = events_of(spool.directory)
+    gaps = [event.data for event in events if isinstance(event.data, GapRecord)]
+    recorded = {event.correlationid for event in events if isinstance(event.data, RequestRecord)}
+    assert sum(gap.count for gap in gaps) == open_gap.shed == 60 - len(recorded)
+    assert ends(events) == dict.fromkeys(recorded, "aborted")
+    after = SourceReader(spool.directory).read()
+    assert (after.accepted, after.shed) == (60 + len(recorded), open_gap.shed)
+
+
+def test_a_spool_without_any_record_is_closed(tmp_path):
+    spool = Spool(tmp_path)
+    spool.kill()
+    assert adopt(spool.directory, spool.source) == 0
+    assert [frame.kind for frame in without_heads(frames_of(spool.directory))] == [Kind.CLOSED]
+
+
+def test_a_live_spools_lock_is_not_to_be_had(tmp_path):
+    spool = Spool(tmp_path)
+    assert lock_of(spool.directory) is None
+    spool.kill()
+    lock = lock_of(spool.directory)
+    assert lock is not None
+    lock.release()
+
+
+WRITER = textwrap.dedent("""
+    import asyncio, sys
+    from pathlib import Path
+    from prometheus_client import CollectorRegistry
+    from serving.capture import Recorder
+    from serving.settings import CaptureSettings
+    from support.spool import a_request, an_end, TRACE
+
+    async def main():
+        settings = CaptureSettings(segment_bytes=60_000, sync_seconds=0.01, tick_seconds=0.02)
+        recorder = Recorder(root=Path(sys.argv[1]), settings=settings, registry=CollectorRegistry())
+        recorder.start()
+        number = 0
+        while True:
+            number += 1
+            await recorder.request(a_request(f"r{number}", "x" * (number % 3000)), traceparent=TRACE)
+            print(f"r{number}", flush=True)
+            if number % 3:
+                await recorder.end(an_end(f"r{number}"), traceparent=TRACE)
+
+    asyncio.run(main())
+""")
+
+
+@pytest.mark.parametrize("told", [1, 40, 700])
+def test_kill_9_of_a_writer_loses_nothing_that_it_accepted(tmp_path, told):
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ) as writer:
+        lines = [writer.stdout.readline() for _ in range(told)]
+        writer.kill()
+        lines += writer.stdout.readlines()
+    accepted = {line.decode().strip() for line in lines if line.endswith(b"\n")}
+    (directory,) = (path for path in tmp_path.iterdir() if path.name.startswith("gateway-"))
+    lock = lock_of(directory)
+    assert lock is not None
+    adopt(directory, directory.name)
+    events = events_of(directory)
+    requests = {event.correlationid for event in events if isinstance(event.data, RequestRecord)}
+    assert len(accepted) >= told
+    assert accepted <= requests
+    assert len(requests) <= len(accepted) + 1
+    assert ends(events).keys() == requests
+    times = [event.time for event in events]
+    assert times == sorted(times)
+    assert any(isinstance(event.data, Tick) for event in events)
+    lock.release()

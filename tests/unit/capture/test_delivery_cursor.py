@@ -1,0 +1,45 @@
+"""The cursor: whole or not at all, in room of its own, and readable from where an earlier version left it."""
+
+import msgspec
+import pytest
+
+from serving.capture.delivery_cursor import CURSOR_FILE, Cursor, load_cursor, reserve_cursor, save_cursor
+
+FIRST, SECOND = Cursor(segment=1, offset=100, number=7), Cursor(segment=2, offset=300, number=12, shed=1)
+
+
+def test_the_start_where_none_was_written(tmp_path):
+    assert load_cursor(tmp_path) == Cursor()
+    reserve_cursor(tmp_path)
+    assert load_cursor(tmp_path) == Cursor()
+
+
+def test_the_last_one_written_counts_and_its_file_does_not_grow(tmp_path):
+    for number in range(50):
+        save_cursor(tmp_path, Cursor(number=number))
+        assert load_cursor(tmp_path).number == number
+    assert (tmp_path / CURSOR_FILE).stat().st_size == 1024
+
+
+def test_one_that_is_torn_at_any_byte_leaves_the_one_before(tmp_path):
+    save_cursor(tmp_path, FIRST)
+    before = (tmp_path / CURSOR_FILE).read_bytes()
+    save_cursor(tmp_path, SECOND)
+    after = (tmp_path / CURSOR_FILE).read_bytes()
+    (start,) = {number // 512 * 512 for number in range(1024) if before[number] != after[number]}
+    for cut in range(512):
+        torn = after[: start + cut] + before[start + cut : start + 512] + after[start + 512 :]
+        (tmp_path / CURSOR_FILE).write_bytes(torn)
+        assert load_cursor(tmp_path) in (FIRST, SECOND)
+        if torn[start : start + 512] != after[start : start + 512]:
+            assert load_cursor(tmp_path) == FIRST
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+def test_what_an_earlier_version_wrote_counts_until_the_first_one_of_this(tmp_path, reserved):
+    (tmp_path / "cursor.json").write_bytes(msgspec.json.encode(FIRST))
+    if reserved:
+        reserve_cursor(tmp_path)
+    assert load_cursor(tmp_path) == FIRST
+    save_cursor(tmp_path, SECOND)
+    assert load_cursor(tmp_path) == SECOND

@@ -1,0 +1,138 @@
+"""Reading beside a writer: in order, once, across segments, over damage."""
+
+import os
+import shutil
+
+import pytest
+from support.spool import NUMBERED, Spool, frames_of, small_bounds
+
+from serving.capture.adopt_spool import adopt
+from serving.capture.delivery_cursor import Cursor
+from serving.capture.segment import Kind, read_segment, segment_path, segments
+from serving.capture.spool_reader import SpoolReader
+
+
+@pytest.fixture
+def spool(tmp_path):
+    made = Spool(tmp_path, bounds=small_bounds(segment_bytes=3000))
+    yield made
+    made.kill()
+
+
+def read_all(directory, cursor=None):
+    reader = SpoolReader(directory, cursor or Cursor())
+    items = []
+    while chunk := reader.read():
+        items += chunk
+    reader.close()
+    return items
+
+
+def fill(spool, first, last):
+    for number in range(first, last):
+        spool.request(f"r{number}", "x" * (number * 37 % 900))
+
+
+def test_everything_is_read_once_in_order_while_it_is_written(spool):
+    reader = SpoolReader(spool.directory, Cursor())
+    numbers = []
+    for step in range(40):
+        fill(spool, 3 * step, 3 * step + 3)
+        numbers += [item.frame.number for item in reader.read() if item.frame.kind in NUMBERED]
+    while items := reader.read():
+        numbers += [item.frame.number for item in items if item.frame.kind in NUMBERED]
+    reader.close()
+    assert numbers == list(range(1, 121))
+    assert len(segments(spool.directory)) > 5
+
+
+def test_reading_goes_on_from_any_cursor(spool):
+    fill(spool, 0, 30)
+    items = read_all(spool.directory)
+    for position, item in enumerate(items):
+        assert read_all(spool.directory, item.cursor) == items[position + 1 :]
+
+
+def test_a_frame_in_the_making_is_waited_for(spool):
+    fill(spool, 0, 2)
+    path = segment_path(spool.directory, segments(spool.directory)[-1])
+    whole = path.read_bytes()
+    last = read_segment(path)[0][-2].end
+    for cut in range(last, len(whole)):
+        os.truncate(path, cut)
+        assert [item.frame.number for item in read_all(spool.directory)][-1] == 1
+        path.write_bytes(whole)
+    assert [item.frame.number for item in read_all(spool.directory)][-1] == 2
+
+
+def test_a_damaged_frame_is_stepped_over_and_its_number_reported(spool, tmp_path):
+    fill(spool, 0, 12)
+    for index in segments(spool.directory)[:-1]:
+        path = segment_path(spool.directory, index)
+        for frame in [frame for frame in read_segment(path)[0] if frame.kind == Kind.REQUEST]:
+            copy = tmp_path / "copy"
+            shutil.copytree(spool.directory, copy)
+            data = bytearray(path.read_bytes())
+            data[frame.end - 5] ^= 1
+            segment_path(copy, index).write_bytes(data)
+            items = read_all(copy)
+            missing = [(item.first_missing, item.missing) for item in items if item.missing]
+            assert missing == [(frame.number, 1)]
+            assert items[-1].cursor.moved == 1
+            assert items[-1].cursor.number == 12
+            assert items[-1].cursor.delivered == 11
+            shutil.rmtree(copy)
+
+
+def test_a_damaged_head_costs_nothing(spool):
+    fill(spool, 0, 12)
+    path = segment_path(spool.directory, segments(spool.directory)[1])
+    data = bytearray(path.read_bytes())
+    data[3] ^= 1
+    path.write_bytes(data)
+    items = read_all(spool.directory)
+    assert [item.frame.number for item in items if item.frame.kind == Kind.REQUEST] == list(range(1, 13))
+    assert not any(item.missing for item in items)
+
+
+def test_a_segment_that_is_gone_is_reported_whole(spool):
+    fill(spool, 0, 12)
+    lost = segments(spool.directory)[1]
+    path = segment_path(spool.directory, lost)
+    numbers = [frame.number for frame in read_segment(path)[0] if frame.kind == Kind.REQUEST]
+    path.unlink()
+    items = read_all(spool.directory)
+    assert [(item.first_missing, item.missing) for item in items if item.missing] == [(numbers[0], len(numbers))]
+    assert items[-1].cursor.moved == len(numbers)
+
+
+def test_a_damaged_gap_record_is_counted_once(tmp_path):
+    spool = Spool(tmp_path, bounds=small_bounds(limit_bytes=160_000))
+    for number in range(60):
+        spool.request(f"r{number}", "x" * 2000)
+    spool.kill()
+    adopt(spool.directory, spool.source)
+    whole = read_all(spool.directory)[-1].cursor
+    assert whole.shed > 0
+    (gap, *_) = (frame for frame in frames_of(spool.directory) if frame.kind == Kind.GAP)
+    for index in segments(spool.directory):
+        path = segment_path(spool.directory, index)
+        if gap in read_segment(path)[0]:
+            data = bytearray(path.read_bytes())
+            data[gap.end - 5] ^= 1
+            path.write_bytes(data)
+    damaged = read_all(spool.directory)[-1].cursor
+    assert damaged.number == whole.number
+    assert damaged.shed + damaged.moved == whole.shed
+    assert damaged.delivered == whole.delivered
+
+
+def test_a_refused_record_counts_as_moved(spool):
+    fill(spool, 0, 3)
+    items = read_all(spool.directory)
+    refused = next(item for item in items if item.frame.number == 2)
+    reader = SpoolReader(spool.directory, Cursor(), frozenset({(refused.cursor.segment, refused.cursor.offset)}))
+    again = reader.read()
+    reader.close()
+    assert [item.frame.number for item in again if item.refused] == [2]
+    assert again[-1].cursor.moved == 1

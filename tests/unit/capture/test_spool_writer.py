@@ -1,0 +1,312 @@
+"""Numbers, room, policies: what is in the log is the only witness."""
+
+import resource
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_of, small_bounds
+
+from serving.capture.balance import SourceReader
+from serving.capture.clock import SourceClock
+from serving.capture.segment import HEADER_BYTES, MAX_OPEN_BYTES, Kind, head_of, segments
+from serving.capture.spool_writer import Bounds
+from serving.errors import SpoolFull
+from stream.telemetry import MAX_TRACESTATE_BYTES
+from stream.wire import ABORTED_TYPE, Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick
+
+SMALL = small_bounds(limit_bytes=200_000)
+
+
+@contextmanager
+def no_file_beyond(size: int):
+    """Let the kernel refuse writes past `size` bytes of a file, in part where one crosses it, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def make(tmp_path):
+    spools = []
+
+    def make_spool(**options):
+        spools.append(Spool(tmp_path, **options))
+        return spools[-1]
+
+    yield make_spool
+    for spool in spools:
+        spool.kill()
+
+
+def test_requests_and_ends_are_numbered_and_feedback_is_not(make):
+    spool = make()
+    assert spool.request("a") == 1
+    spool.writer.feedback(Feedback(request_id="a", tenant="acme", rating="up"), identity="1")
+    spool.end("a")
+    assert spool.request("b") == 3
+    events = events_of(spool.directory)
+    assert [getattr(event.data, "number", None) for event in events] == [1, 0, 2, 3]
+
+
+def test_events_carry_the_conventions_attributes(make):
+    spool = make()
+    spool.request("a")
+    spool.end("a")
+    request, end = events_of(spool.directory)
+    assert (request.id, request.correlationid, request.subject, request.source) == ("a/request", "a", "a", spool.source)
+    assert (end.id, end.causationid, end.traceparent) == ("a/end", "a/request", request.traceparent)
+    assert request.partitionkey == end.partitionkey
+
+
+def test_the_first_end_counts_and_an_unknown_one_does_nothing(make):
+    spool = make()
+    spool.request("a")
+    assert spool.end("a", "first")
+    assert not spool.end("a", "second")
+    assert not spool.end("never seen")
+    assert [event.data.text for event in events_of(spool.directory) if isinstance(event.data, ResponseRecord)] == [
+        "first"
+    ]
+
+
+def test_times_never_go_back_and_a_tick_is_no_older_than_what_comes_before_it(make):
+    wall = iter([1000.0, 990.0, 2000.0, 5.0, 1500.0, 2000.5, 3000.0, 0.0] * 10)
+    spool = make(clock=SourceClock(wall=lambda: next(wall), monotonic=lambda: 0.0))
+    for number in range(20):
+        spool.request(f"r{number}")
+        spool.writer.tick()
+    events = events_of(spool.directory)
+    times = [event.time for event in events]
+    assert times == sorted(times)
+    ticks = [(position, event) for position, event in enumerate(events) if isinstance(event.data, Tick)]
+    assert len(ticks) == 20
+    for position, tick in ticks:
+        assert max(times[: position + 1]) <= tick.data.sources[spool.source] <= min(times[position:])
+
+
+def test_segments_are_closed_at_their_size_and_each_begins_with_the_state_before_it(make):
+    spool = make(bounds=Bounds(segment_bytes=4000))
+    for number in range(30):
+        spool.request(f"r{number}")
+    assert len(segments(spool.directory)) > 3
+    frames = frames_of(spool.directory)
+    before = 0
+    for frame in frames:
+        assert frame.number == (before + 1 if frame.kind in NUMBERED else before)
+        before = frame.number
+
+
+def test_a_full_spool_sheds_requests_counts_them_and_keeps_room_for_the_ends_of_the_others(make):
+    spool = make(bounds=SMALL)
+    names = [f"r{number}" for number in range(40)]
+    for name in names:
+        spool.request(name, "x" * 2000)
+    for name in names:
+        spool.end(name, "y" * 2000)
+    spool.writer.tick()
+    events = events_of(spool.directory)
+    recorded = {event.correlationid for event in events if isinstance(event.data, RequestRecord)}
+    ended = {event.correlationid for event in events if isinstance(event.data, ResponseRecord)}
+    gaps = [event.data for event in events if isinstance(event.data, GapRecord)]
+    assert 0 < len(recorded) < 40
+    assert recorded <= ended
+    assert {gap.reason for gap in gaps} == {"full"}
+    named = [name for gap in gaps for name in gap.request_ids]
+    assert set(names) - recorded <= set(named)
+    assert sum(gap.count for gap in gaps) == len(named) == 80 - len(recorded) - len(ended)
+    assert spool.writer.size_bytes <= SMALL.limit_bytes
+
+
+def test_gap_records_stand_where_their_numbers_belong(make):
+    spool = make(bounds=SMALL)
+    for number in range(40):
+        spool.request(f"r{number}", "x" * 2000)
+    for number in range(40):
+        spool.end(f"r{number}")
+    covered = 0
+    for event in events_of(spool.directory):
+        if isinstance(event.data, GapRecord):
+            assert event.data.first_number == covered + 1
+            assert event.data.count == event.data.last_number - covered
+            covered = event.data.last_number
+        elif not isinstance(event.data, Tick):
+            assert event.data.number == covered + 1
+            covered += 1
+
+
+def test_a_full_spool_that_rejects_accepts_nothing_and_says_why(make):
+    spool = make(
+        bounds=Bounds(limit_bytes=SMALL.limit_bytes, end_reserve_bytes=SMALL.end_reserve_bytes, on_full="reject")
+    )
+    accepted = []
+    with pytest.raises(SpoolFull, match=r"capture\.limit_bytes") as refusal:  # noqa: PT012 - which one is refused is for the spool to say
+        for number in range(1000):
+            spool.request(f"r{number}", "x" * 2000)
+            accepted.append(f"r{number}")
+    assert refusal.value.retry_after_seconds > 0
+    assert not spool.writer.writable
+    assert spool.writer.last_number == len(accepted)
+    for name in accepted:
+        spool.end(name)
+    balance = SourceReader(spool.directory).read()
+    assert (balance.accepted, balance.shed) == (2 * len(accepted), 0)
+
+
+@pytest.mark.parametrize("on_full", ["shed", "reject"])
+def test_room_that_the_shipper_frees_is_used_again(make, on_full):
+    spool = make(bounds=small_bounds(limit_bytes=SMALL.limit_bytes, on_full=on_full, segment_bytes=20_000))
+    for number in range(1000):
+        try:
+            spool.request(f"r{number}", "x" * 2000)
+            spool.end(f"r{number}")
+        except SpoolFull:
+            break
+        if spool.writer.full:
+            break
+    assert spool.writer.full
+    for index in segments(spool.directory)[:-1]:
+        (spool.directory / f"{index:012d}.seg").unlink()
+    spool.writer.recount()
+    last = spool.request("again")
+    assert not spool.writer.full
+    assert spool.writer.writable
+    assert events_of(spool.directory)[-1].data.number == last
+
+
+def test_a_spool_whose_only_segment_fills_it_begins_another_so_that_it_can_be_freed(make):
+    spool = make(bounds=small_bounds(limit_bytes=120_000, segment_bytes=10**9))
+    for number in range(100):
+        spool.request(f"r{number}", "x" * 2000)
+        spool.end(f"r{number}")
+    for index in segments(spool.directory)[:-1]:
+        (spool.directory / f"{index:012d}.seg").unlink()
+    (last,) = segments(spool.directory)
+    spool.writer.recount()
+    assert segments(spool.directory) == [last, last + 1]
+
+
+def test_feedback_is_refused_rather_than_shed(make):
+    spool = make(bounds=small_bounds(limit_bytes=120_000))
+    for number in range(100):
+        spool.request(f"r{number}", "x" * 2000)
+    with pytest.raises(SpoolFull):
+        spool.writer.feedback(Feedback(request_id="a", tenant="acme", rating="z" * 120_000), identity="1")
+
+
+def test_a_record_that_no_broker_takes_is_moved_aside_and_counted(make):
+    spool = make()
+    spool.request("huge", "x" * 1_000_001)
+    spool.end("huge")
+    spool.writer.tick()
+    gap, end, _ = events_of(spool.directory)
+    assert (gap.data.reason, gap.data.request_ids, gap.data.count) == ("oversize", ("huge",), 1)
+    assert end.data.number == 2
+    assert [path.stat().st_size > 1_000_000 for path in (spool.root / "aside").iterdir()] == [True]
+
+
+def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(make):
+    spool = make()
+    spool.request("a")
+    size = spool.writer.size_bytes
+    with no_file_beyond(size + 100):
+        assert spool.request("b", "x" * 5000) == 2
+        spool.end("a")
+    assert not spool.writer.writable
+    assert spool.writer.size_bytes == size == (spool.directory / "000000000000.seg").stat().st_size
+    balance = SourceReader(spool.directory).read()
+    assert (balance.accepted, balance.shed, balance.spooled) == (3, 2, 1)
+    spool.end("b")
+    assert spool.writer.writable
+    (gap,) = [event.data for event in events_of(spool.directory) if isinstance(event.data, GapRecord)]
+    assert (gap.first_number, gap.last_number, gap.reason, gap.request_ids) == (2, 3, "disk", ("b", "a"))
+
+
+def test_a_disk_that_fills_up_rejects_where_the_policy_says_so_and_recovers(make):
+    spool = make(bounds=Bounds(on_full="reject"))
+    spool.request("a")
+    with no_file_beyond(spool.writer.size_bytes + 100), pytest.raises(SpoolFull, match="free the disk"):
+        spool.request("b", "x" * 5000)
+    assert spool.request("c") == 2
+    assert spool.writer.writable
+    assert [event.correlationid for event in events_of(spool.directory)] == ["a", "c"]
+
+
+def test_finishing_aborts_what_has_no_end_then_closes(make):
+    spool = make()
+    for name in "abc":
+        spool.request(name)
+    spool.end("b")
+    spool.writer.finish()
+    *_, first, second, closed = events_of(spool.directory)
+    assert [(event.type, event.correlationid, event.data.status, event.data.owed) for event in (first, second)] == [
+        (ABORTED_TYPE, "a", "aborted", ()),
+        (ABORTED_TYPE, "c", "aborted", ()),
+    ]
+    assert isinstance(closed.data, Closed)
+    assert closed.data.time >= second.time
+
+
+def test_the_gateways_own_aborted_end_goes_out_under_its_own_type(make):
+    spool = make()
+    spool.request("a")
+    spool.writer.end(ResponseRecord(request_id="a", tenant="acme", model="m", status="aborted"), traceparent="")
+    assert events_of(spool.directory)[-1].type == ABORTED_TYPE
+
+
+def heads_of(directory):
+    return [frame for frame in frames_of(directory) if frame.kind == Kind.HEAD]
+
+
+def test_a_client_with_a_huge_tracestate_takes_no_room_from_the_others(make):
+    spool = make()
+    for number in range(160):
+        spool.writer.request(a_request(f"r{number}"), traceparent=TRACE, tracestate="k=" + "v" * 110_000)
+    for number in range(160):
+        spool.end(f"r{number}")
+    assert spool.writer.size_bytes < 1024 * 1024
+    assert {event.tracestate for event in events_of(spool.directory)} == {""}
+    assert {event.traceparent for event in events_of(spool.directory)} == {TRACE}
+
+
+def test_a_tracestate_of_512_bytes_is_kept(make):
+    spool = make()
+    kept = f"a={'v' * 254},b={'v' * 253}"
+    assert len(kept) == MAX_TRACESTATE_BYTES
+    spool.writer.request(a_request("a"), traceparent=TRACE, tracestate=kept)
+    spool.writer.request(a_request("b"), traceparent=TRACE, tracestate=f"{kept}v")
+    spool.end("a")
+    assert [event.tracestate for event in events_of(spool.directory)] == [kept, "", kept]
+
+
+def test_heads_take_at_most_half_of_the_spool_however_many_requests_are_open(make):
+    spool = make(bounds=Bounds(segment_bytes=4000, end_reserve_bytes=4096))
+    for number in range(300):
+        spool.request(f"r{number}")
+    assert len(segments(spool.directory)) > 4
+    assert (
+        2 * sum(len(frame.payload) + HEADER_BYTES for frame in heads_of(spool.directory)[:-1]) < spool.writer.size_bytes
+    )
+    assert len(head_of(heads_of(spool.directory)[-1]).open) > 100
+
+
+@pytest.mark.parametrize("field", ["model", "model_version", "principal", "conversation_id", "operation"])
+def test_a_request_whose_names_are_too_large_for_a_head_is_moved_aside_and_counted(make, field):
+    spool = make(bounds=Bounds(segment_bytes=1))
+    spool.writer.request(a_request("named", **{field: "n" * MAX_OPEN_BYTES}), traceparent=TRACE)
+    spool.request("next")
+    spool.request("last")
+    gap, *_ = events_of(spool.directory)
+    assert (gap.data.reason, gap.data.request_ids) == ("oversize", ("named",))
+    assert [request.request_id for request in head_of(heads_of(spool.directory)[-1]).open] == ["next"]
+
+
+def test_the_longest_names_that_the_gateway_takes_fit_into_a_head(make):
+    spool = make()
+    names = {"tenant": "t" * 64, "principal": "k" * 64, "model": "m" * 256, "model_version": "v" * 256}
+    longest = a_request("0" * 36, **names, conversation_id="\N{GRINNING FACE}" * 512, operation="text_completion")
+    spool.writer.request(longest, traceparent=TRACE, tracestate="v" * MAX_TRACESTATE_BYTES)
+    assert [event.data for event in events_of(spool.directory)] == [msgspec.structs.replace(longest, number=1)]

@@ -1,0 +1,71 @@
+"""What the port of `serve` shows of the other processes of its node."""
+
+import contextlib
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from serving.metrics_targets import MetricsTarget
+from stream.telemetry import MetricsServer
+from weir.component.node_metrics import Neighbours
+
+
+@contextlib.contextmanager
+def served(name, **more):
+    registry = CollectorRegistry()
+    Counter("weir_told", "", ["by"], registry=registry).labels(name).inc()
+    server = MetricsServer(registry, 0, **more).start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def door():
+    known = []
+    with served("gateway") as gateway, served("serve", pages=Neighbours(lambda: known).page) as serve:
+        known.append(MetricsTarget(name="gateway-a1", component="gateway", address=f"127.0.0.1:{gateway.port}", pid=1))
+        with httpx.Client(base_url=f"http://127.0.0.1:{serve.port}", trust_env=False) as client:
+            yield client, known
+
+
+def test_a_scraper_that_follows_the_targets_reaches_every_process(door):
+    client, _ = door
+    (group,) = client.get("/targets", headers={"host": "serving:9464"}).json()
+    assert group["targets"] == ["serving:9464"]
+    assert {key: group["labels"][key] for key in ("job", "component", "process")} == {
+        "job": "weir",
+        "component": "gateway",
+        "process": "gateway-a1",
+    }
+    assert 'weir_told_total{by="gateway"} 1.0' in client.get(group["labels"]["__metrics_path__"]).text
+    assert 'weir_told_total{by="serve"} 1.0' in client.get("/metrics").text
+
+
+def test_what_has_gone_is_no_target_and_no_page(door):
+    client, known = door
+    known.clear()
+    assert client.get("/targets").json() == []
+    assert client.get("/metrics/gateway-a1").status_code == 404
+
+
+def test_a_name_that_is_no_target_is_asked_of_nobody(door):
+    client, _ = door
+    for path in ("/metrics/127.0.0.1:22", "/metrics/gateway-a1/", "/metrics/"):
+        assert client.get(path).status_code == 404
+
+
+def test_one_that_does_not_answer_is_a_failed_scrape(door):
+    client, known = door
+    with served("brief") as brief:
+        port = brief.port
+    known[:] = [MetricsTarget(name="brief", component="model", address=f"127.0.0.1:{port}", pid=1)]
+    assert client.get("/metrics/brief").status_code == 502
+
+
+def test_a_process_on_its_own_shows_itself_alone():
+    with served("shipper") as one:
+        answer = httpx.get(f"http://127.0.0.1:{one.port}/targets", trust_env=False)
+    assert answer.status_code == 404

@@ -1,0 +1,108 @@
+"""What is told of a dead letter: facts, and nothing that could be content."""
+
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from stream.dead_letters import REPLAYED, dead_letter_headers
+from weir.dead_letters.letter import escaped, letter_of, note_of, shown_headers
+
+OWN = (("ce_id", b"r1/request"), ("ce_correlationid", b"r1"), ("ce_type", b"weir.inference.request.v1"))
+
+
+def message(**changes):
+    fields = {"topic": "weir.inference", "partition": 3, "offset": 42, "key": b"k", "value": b"words", "headers": OWN}
+    return SimpleNamespace(**fields | changes)
+
+
+def record(headers, *, key=b"k", value=b"words", offset=7):
+    return SimpleNamespace(offset=offset, timestamp=1_500, key=key, value=value, headers=headers)
+
+
+def kept(**changes):
+    why = {"stage": "score", "place": "stream.stages.score.model_pool", "error": "ValueError", "disposition": "bug"}
+    return dead_letter_headers(message(**changes), **why)
+
+
+def test_a_letter_is_told_by_its_headers():
+    letter = letter_of(record(kept()))
+    assert msgspec.to_builtins(letter) == {
+        "offset": 7,
+        "time": 1.5,
+        "stage": "score",
+        "topic": "weir.inference",
+        "partition": 3,
+        "source_offset": 42,
+        "disposition": "bug",
+        "place": "stream.stages.score.model_pool",
+        "exception": "ValueError",
+        "attempt": 1,
+        "size_bytes": 5,
+        "request_id": "r1",
+        "event_type": "weir.inference.request.v1",
+        "value_kept": True,
+        "replayed_at": None,
+        "replayed_to": None,
+    }
+
+
+def test_a_record_that_is_no_letter_of_weirs_has_no_place():
+    letter = letter_of(record(()))
+    assert (letter.topic, letter.partition, letter.source_offset, letter.attempt) == ("", -1, -1, 0)
+
+
+@pytest.mark.parametrize("number", [b"", b"x", b"-1", b"1" * 5_000, b"\xff", "\u0661".encode()])
+def test_a_number_that_is_none_is_told_as_none(number):
+    letter = letter_of(record((("__weir.errors.offset", number), ("__weir.errors.attempt", number))))
+    assert (letter.source_offset, letter.attempt) == (-1, 0)
+
+
+@pytest.mark.parametrize("raw", [b"my name is Jo", b"\x1b[2J", b"x" * 129, b"jo@example.org", b"\xff"])
+def test_what_does_not_look_like_an_id_is_not_shown_as_one(raw):
+    assert letter_of(record((("ce_correlationid", raw), ("ce_type", raw)))).request_id is None
+    assert letter_of(record((("ce_correlationid", raw), ("ce_type", raw)))).event_type is None
+
+
+@pytest.mark.parametrize(
+    ("disposition", "key", "value", "there"),
+    [
+        ("oversize", None, b"", False),
+        ("oversize", b"k", b"", True),
+        ("oversize", None, b"x", True),
+        ("decode", None, b"", True),
+        ("decode", b"k", None, True),
+    ],
+)
+def test_only_an_oversize_letter_of_nothing_lacks_its_value(disposition, key, value, there):
+    headers = (("__weir.errors.disposition", disposition.encode()),)
+    assert letter_of(record(headers, key=key, value=value)).value_kept is there
+
+
+def test_a_note_is_no_letter():
+    assert note_of(record(kept())) is None
+    assert note_of(record(((REPLAYED, b"17"), ("__weir.errors.offset", b"99")))) == (17, 99)
+
+
+def test_headers_of_others_are_content():
+    headers = (*kept(), ("x-user", b"Jo"), ("traceparent", b"00-ab"))
+    hidden = {one.name: one.value for one in shown_headers(headers, content=False)}
+    assert hidden["x-user"] is None
+    assert (hidden["ce_id"], hidden["traceparent"], hidden["__weir.errors.stage"]) == ("r1/request", "00-ab", "score")
+    told = {one.name: one.value for one in shown_headers(headers, content=True)}
+    assert told["x-user"] == "Jo"
+    assert [one.size_bytes for one in shown_headers(headers, content=False) if one.name == "x-user"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("Grüße, 你好\n\tx".encode(), "Grüße, 你好\n\tx"),
+        (b"\xff\x00garbage", "\\xff\\x00garbage"),
+        (b"\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("a\u202eb".encode(), "a\\u202eb"),
+        (b"\r", "\\r"),
+    ],
+)
+def test_bytes_are_printed_and_never_obeyed(raw, text):
+    assert escaped(raw) == text

@@ -1,0 +1,157 @@
+"""Labelled files: what is read, and what an error says (the value, what is expected, the remedy)."""
+
+import gzip
+import json
+
+import pytest
+
+from detectors.base import Span
+from detectors.errors import DataError
+from detectors.evaluate.user_file import parse_columns, read_cases
+
+LABEL = "text=t,label=l"
+
+
+def write(folder, name, content):
+    path = folder / name
+    data = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 't,l\n"one, two",1\nthree,0\n'),
+        ("a.csv.gz", 't,l\n"one, two",TRUE\nthree,no\n'),
+        ("a.CSV", '\ufefft,l\r\n"one, two",yes\r\nthree,0.0\r\n'),
+        ("a.tsv", "t\tl\none, two\t1\nthree\t0\n"),
+        ("a.json", '[{"t": "one, two", "l": true}, {"t": "three", "l": false}]'),
+        ("a.jsonl", '{"t": "one, two", "l": 1}\n\n{"t": "three", "l": 0}\n'),
+        ("v1.2.jsonl.gz", '{"t": "one, two", "l": "1"}\n{"t": "three", "l": "0"}'),
+    ],
+)
+def test_every_form_reads_alike(tmp_path, name, content):
+    cases = read_cases(write(tmp_path, name, content), parse_columns(LABEL))
+    assert [(case.text, case.label) for case in cases] == [("one, two", True), ("three", False)]
+
+
+def test_a_line_break_inside_a_field_stays_in_it(tmp_path):
+    cases = read_cases(write(tmp_path, "a.csv", 't,l\n"one\n\ntwo\u2028three",1\n'), parse_columns(LABEL))
+    assert [case.text for case in cases] == ["one\n\ntwo\u2028three"]
+    cases = read_cases(write(tmp_path, "a.jsonl", '{"t": "one\u2028two", "l": 1}\r\n'), parse_columns(LABEL))
+    assert [case.text for case in cases] == ["one\u2028two"]
+    cases = read_cases(write(tmp_path, "a.csv", "t,l\none\u2028two,1\n"), parse_columns(LABEL))
+    assert [case.text for case in cases] == ["one\u2028two"]
+
+
+def test_named_labels_are_positive_and_every_other_one_is_not(tmp_path):
+    path = write(tmp_path, "a.csv", "t,l\na,hate\nb,neutral\nc,threat\nd,1\n")
+    cases = read_cases(path, parse_columns(LABEL), ["hate", "threat"])
+    assert [case.label for case in cases] == [True, False, True, False]
+
+
+def test_groups_and_lists_of_them(tmp_path):
+    path = write(tmp_path, "a.jsonl", '{"t": "x", "l": 1, "f": "slur", "k": ["hate", "threat"]}')
+    (case,) = read_cases(path, parse_columns("text=t,label=l,functionality=f,type=k"))
+    assert case.groups == {"functionality": ("slur",), "type": ("hate", "threat")}
+
+
+def test_a_prompt_is_a_question_or_the_turns_of_a_chat(tmp_path):
+    rows = [
+        {"t": "a", "l": 1, "p": "Why?"},
+        {"t": "b", "l": 0, "p": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]},
+        {"t": "c", "l": 0, "p": None},
+    ]
+    path = write(tmp_path, "a.json", json.dumps(rows))
+    cases = read_cases(path, parse_columns("text=t,label=l,prompt=p"))
+    assert [[(turn.role, turn.content) for turn in case.prompt] for case in cases] == [
+        [("user", "Why?")],
+        [("system", "Be brief."), ("user", "Why?")],
+        [],
+    ]
+    path = write(tmp_path, "b.json", json.dumps([{"t": "a", "l": 1, "p": 5}]))
+    with pytest.raises(DataError, match="row 1 has the prompt '5'; expected a string, or a list"):
+        read_cases(path, parse_columns("text=t,label=l,prompt=p"))
+
+
+@pytest.mark.parametrize("names", [("start", "end", "type"), ("start_position", "end_position", "entity_type")])
+def test_spans_as_lists_and_as_json_in_csv(tmp_path, names):
+    spans = json.dumps([dict(zip(names, (0, 4, "PERSON"), strict=True))])
+    in_csv = write(tmp_path, "a.csv", 't,s\nAnna,"' + spans.replace('"', '""') + '"\nno one,\n')
+    in_json = write(tmp_path, "a.json", f'[{{"t": "Anna", "s": {spans}}}, {{"t": "no one", "s": []}}]')
+    for path in (in_csv, in_json):
+        cases = read_cases(path, parse_columns("text=t,spans=s"))
+        assert [case.spans for case in cases] == [(Span(start=0, end=4, type="PERSON", score=1.0),), ()]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("", "'' is no role=column"),
+        ("text", "'text' is no role=column; for example"),
+        ("text=", "'text=' is no role=column"),
+        ("txt=a,label=b", "'txt' is no role; the roles are text, prompt, label, spans, functionality, type"),
+        ("text=a,text=b,label=c", "text is both 'a' and 'b'"),
+        ("label=b", "names no text; for example"),
+        ("text=a,type=b", "neither label nor spans"),
+    ],
+)
+def test_a_mapping_that_cannot_be(columns, message):
+    with pytest.raises(DataError, match=message):
+        parse_columns(columns)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "x", "ends in .txt; expected .csv, .tsv, .json or .jsonl"),
+        ("a.csv", "t,label\na,1\n", "row 1 has no column 'l' .label.; its columns are 't', 'label'"),
+        ("a.csv", "t,l\n", "no rows"),
+        ("a.csv", "t,l\na,1\nb,hate\n", "row 2 has the label 'hate'; without --positive .* --positive hate"),
+        ("a.csv", "t,l\na\n", "row 1 has the label 'None'"),
+        ("a.csv", b"t,l\n\xff,1\n", "byte 4 is not UTF-8; convert"),
+        ("a.json", '{"t": "a"}', "holds a JSON dict; expected a list of objects, or JSON lines named .jsonl"),
+        ("a.json", '{"t": "a"}\n{"t": "b"}', "is no JSON .*JSON lines is named .jsonl"),
+        ("a.json", "[1]", "row 1 is int; expected an object"),
+        ("a.jsonl", '{"t": "a", "l": 1}\n{"t"', "line 2 is no JSON .*; mend or remove it"),
+        ("a.jsonl", '{"t": 5, "l": 1}', "row 1 has the text 5 in column 't'; expected a string"),
+    ],
+)
+def test_a_file_that_cannot_be_read_as_asked(tmp_path, name, content, message):
+    with pytest.raises(DataError, match=message):
+        read_cases(write(tmp_path, name, content), parse_columns(LABEL))
+
+
+@pytest.mark.parametrize(
+    ("spans", "message"),
+    [
+        ("nonsense", "has spans 'nonsense'; expected a list of objects"),
+        ('[{"start": 0, "end": 2}]', "expected a list of objects"),
+        ('[{"start": 0, "end": 9, "type": "PERSON"}]', "a span 0 to 9 in a text of 4 characters; expected 0 <= start"),
+        ('[{"start": 2, "end": 2, "type": "PERSON"}]', "a span 2 to 2"),
+    ],
+)
+def test_spans_that_cannot_be(tmp_path, spans, message):
+    path = write(tmp_path, "a.jsonl", json.dumps({"t": "Anna", "s": spans}))
+    with pytest.raises(DataError, match=message):
+        read_cases(path, parse_columns("text=t,spans=s"))
+
+
+def test_a_positive_label_that_no_row_has(tmp_path):
+    path = write(tmp_path, "a.csv", "t,l\na,hate\nb,neutral\n")
+    with pytest.raises(
+        DataError, match=r"no row has the label 'hateful' \(--positive\); its labels are 'hate', 'neutral'"
+    ):
+        read_cases(path, parse_columns(LABEL), ["hateful"])
+
+
+def test_a_file_that_is_not_there_or_not_gzip(tmp_path):
+    with pytest.raises(DataError, match=r"cannot read .*No such file"):
+        read_cases(tmp_path / "a.csv", parse_columns(LABEL))
+    (tmp_path / "b.csv.gz").write_bytes(b"t,l\na,1\n")
+    with pytest.raises(DataError, match=r"cannot read .*gzip"):
+        read_cases(tmp_path / "b.csv.gz", parse_columns(LABEL))
+    (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"t,l\na,1\n" * 999)[:-20])
+    with pytest.raises(DataError, match="ends within"):
+        read_cases(tmp_path / "c.csv.gz", parse_columns(LABEL))

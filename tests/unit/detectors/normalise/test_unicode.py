@@ -1,0 +1,66 @@
+import pytest
+
+from detectors.normalise.unicode import normalise, without_surrogates
+
+CASES = [
+    # raw, normalised
+    ("i\u200bd\u200ci\u200do\u2060t", "idiot"),
+    ("\U000e0069\U000e0067nore", "nore"),
+    ("\uff46\uff55\uff4c\uff4c\u3000\uff14\uff11", "full 41"),
+    ("id\u0456\u043et", "idiot"),
+    ("\U0001d5c4\U0001d5c2\U0001d5c5\U0001d5c5 \U0001d4ce\u2134\U0001d4ca", "kill you"),
+    ("s\u00adtupid", "stupid"),
+    ("4111\u20111111", "4111-1111"),
+    ("e\u0301tude", "étude"),
+    ("ﬁsh", "fish"),
+    ("a\ufe0fb", "ab"),
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), CASES)
+def test_disguises_come_off(raw, expected):
+    copy = normalise(raw)
+    assert copy is not None
+    assert copy.text == expected
+    assert len(copy.starts) == len(copy.ends) == len(copy.text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "plain text",
+        "café",
+        "\u041c\u043e\u0441\u043a\u0432\u0430 \u0438 \u0420\u043e\u0441\u0441\u0438\u044f",
+        "\u03ba\u03b1\u03b9 \u03c4\u03bf \u03bd\u03b5\u03c1\u03cc",
+        "漢字",
+        "naïve façade",
+    ],
+)
+def test_honest_text_stays(text):
+    assert normalise(text) is None
+
+
+def test_offsets_lead_back_into_the_raw_text():
+    raw = "say: m\u200baria@exa\u200bmple.org now"
+    copy = normalise(raw)
+    start = copy.text.index("maria@")
+    first, last = copy.raw_span(start, start + len("maria@example.org"))
+    assert raw[first:last] == "m\u200baria@exa\u200bmple.org"
+
+
+def test_one_character_may_become_several():
+    raw = "x ﷺ y"
+    copy = normalise(raw)
+    assert copy.raw_span(copy.text.index("y"), copy.text.index("y") + 1) == (4, 5)
+    assert copy.raw_span(2, 3) == (2, 3)
+
+
+def test_a_stack_of_marks_is_linear():
+    copy = normalise("e" + "\u0301" * 60_000)
+    assert copy is not None
+    assert copy.ends[-1] == 60_001
+
+
+def test_surrogates_are_replaced_one_for_one():
+    assert without_surrogates("a\ud800b\udfffc") == "a\ufffdb\ufffdc"

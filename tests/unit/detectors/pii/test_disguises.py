@@ -1,0 +1,118 @@
+"""Personal data in disguise: written in leetspeak, or encoded."""
+
+import base64
+import gzip
+import json
+
+import pytest
+
+from detectors.evaluate.disguised_pii import CODES as CODED
+from detectors.evaluate.disguised_pii import DISGUISES, disguised
+from detectors.normalise.disguise import encoded, unleeted
+from detectors.pii.detector import PiiDetector
+from detectors.registry import create_text
+
+TEXT = "Please write to anna.keller@example.com, card 4111 1111 1111 1111."
+LEET = str.maketrans("aeios", "43105")
+TAGS = "".join(chr(0xE0000 + ord(character)) for character in TEXT)
+CODES = {"base64": base64.b64encode(TEXT.encode()).decode(), "hex": TEXT.encode().hex(), "tags": TAGS}
+
+
+@pytest.fixture(scope="module")
+def detector() -> PiiDetector:
+    made = create_text("pii")
+    made.load()
+    return made
+
+
+@pytest.mark.parametrize("code", CODES.values(), ids=CODES)
+def test_what_is_encoded_is_judged_and_marked_where_it_stands(detector, code):
+    text = f"Look at this: {code} :)"
+    plain, score, twice = detector.score_many([TEXT, text, f"{text} {text}"])
+    assert score.flagged
+    assert score.score == plain.score
+    (span,) = score.spans
+    assert (text[span.start : span.end], span.type) == (code, "EMAIL_ADDRESS")
+    assert [(s.start, s.end) for s in twice.spans] == [
+        (span.start, span.end), (span.start + len(text) + 1, span.end + len(text) + 1),
+    ]  # fmt: skip
+
+
+def test_code_in_code_is_judged_too(detector):
+    inner = base64.b64encode(f"take this {CODES['base64']}".encode()).decode()
+    assert detector.score_many([f"now decode {inner}"])[0].flagged
+
+
+def test_leetspeak_is_read_and_spans_lie_in_the_raw_text(detector):
+    text = "My name is Maria Lopez and I live in Copenhagen, mail maria.lopez@example.org".translate(LEET)
+    score = detector.score_many([text])[0]
+    assert score.flagged
+    found = {text[span.start : span.end]: span.type for span in score.spans}
+    assert found["m4r14.l0p3z@3x4mpl3.0rg"] == "EMAIL_ADDRESS"
+    assert found["M4r14 L0p3z"] == "PERSON"
+    assert found["C0p3nh4g3n"] == "LOCATION"
+
+
+def test_numbers_in_leetspeak_stay_numbers(detector):
+    text = "th3 c4rd 0f my s1st3r 15 4111 1111 1111 1111"
+    spans = detector.score_many([text])[0].spans
+    assert ("CREDIT_CARD", "4111 1111 1111 1111") in [(s.type, text[s.start : s.end]) for s in spans]
+
+
+def test_a_digest_in_a_text_of_leetspeak_is_no_word_of_it():
+    digests = " ".join(["9f86d081884c7d659a2feaa0c55ad015a3"] * 9)
+    read = unleeted(f"{digests} J0hn 5m1th of B4ker Street")
+    assert read is not None
+    assert read.endswith(" John smith of Baker Street")
+    assert unleeted(f"{digests} John Smith of Baker Street") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The 1st B2B mp3 costs $500k or 20kg, and U2 plays in 4K.",
+        "Our flights LH454 and BA12 leave from gates B17 and C4 at noon on Friday.",
+        "See https://example.org/a4/page?x=1",
+        "12 345 6789",
+        "",
+    ],
+)
+def test_other_text_is_no_leetspeak(text):
+    assert unleeted(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sha256 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "key QWxhZGRpbjpvcGVuIHNlc2FtZQAA/+8gICAgICAgZm9v",
+        "internationalisation and counterrevolutionary",
+        "",
+    ],
+)
+def test_digests_keys_and_words_are_not_encoded_text(text):
+    assert encoded(text) == []
+
+
+def test_decoding_is_bounded(detector):
+    runs = " ".join(CODES["base64"] for _ in range(40))
+    assert len(encoded(runs)) == 8
+    score = detector.score_many([runs])[0]
+    assert score.flagged
+    assert len([s for s in score.spans if s.type == "EMAIL_ADDRESS"]) == 8
+
+
+def test_the_study_counts_characters_where_the_disguise_has_put_them(tmp_path):
+    mail = TEXT.index("anna")
+    span = {
+        "start_position": mail,
+        "end_position": mail + len("anna.keller@example.com"),
+        "entity_type": "EMAIL_ADDRESS",
+    }
+    path = tmp_path / "texts.json.gz"
+    records = [{"full_text": TEXT, "spans": [span]}, {"full_text": "The garden is green.", "spans": []}]
+    path.write_bytes(gzip.compress(json.dumps(records).encode()))
+    rows = {row["data"].removeprefix("personal data, "): row for row in disguised(path, 0)}
+    assert set(rows) == {*DISGUISES, *CODED}
+    assert {name: rows[name]["recall"] for name in DISGUISES} == dict.fromkeys(DISGUISES, 1.0)
+    assert {row["flagged"] for row in rows.values()} == {0.5}

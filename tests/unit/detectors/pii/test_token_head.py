@@ -1,0 +1,164 @@
+"""The token head of the PII detector: tokens, shapes, rows and spans; no trained weight is asked what it learned."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from detectors.models.minilm import load_tokenizer
+from detectors.pii.entities import _decode
+from detectors.pii.token_head import CLASSES, KINDS, REACH, TOKENS, Loaded, TokenHead
+from detectors.pii.tokens import encode
+from detectors.train.pii import labels_of, train
+from detectors.train.pii_slots import LOCALES, Slots
+from detectors.train.pii_templates import NEGATIVES, TEMPLATES
+from detectors.train.pii_texts import _SLOT, _dressed, _filled, _joined
+
+SHAPE_CASES = [
+    ("Anna lives", [("Anna", 2, 2), ("lives", 1, 1)]),
+    ("IBM\nRoom 12", [("IBM", 3, 2), ("Room", 2, 2), ("12", 5, 1)]),
+    ("o'Neil!", [("o", 1, 2), ("'", 0, 0), ("Neil", 2, 0), ("!", 0, 0)]),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def head():
+    torch.manual_seed(0)
+    model = TokenHead().eval()
+    return Loaded(model, torch.randn(30522, 128))
+
+
+@pytest.mark.parametrize(("text", "expected"), SHAPE_CASES)
+def test_tokens_know_their_case_and_what_stands_before_them(tokenizer, text, expected):
+    tokens = encode(tokenizer, [text])[0]
+    found = [
+        (text[a:b], shape // 3, shape % 3)
+        for a, b, shape in zip(tokens.starts, tokens.ends, tokens.shapes.tolist(), strict=True)
+    ]
+    assert found == expected
+
+
+def test_a_word_without_end_is_cut_and_its_offsets_still_point_into_the_text(tokenizer):
+    text = "x" * 300 + " Anna " + "y" * 200 + "John"
+    tokens = encode(tokenizer, [text])[0]
+    assert "".join(text[a:b] for a, b in zip(tokens.starts, tokens.ends, strict=True)) == text.replace(" ", "")
+
+
+def test_texts_of_a_row_do_not_see_each_other(head):
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(1000, 20000, size).tolist() for size in (5, 1, 40, TOKENS + 50, 3)]
+    shapes = [rng.integers(0, 18, len(one)) for one in ids]
+    together = head.probabilities(ids, shapes)
+    alone = [head.probabilities([one], [shape])[0] for one, shape in zip(ids, shapes, strict=True)]
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(together, alone, strict=True))
+
+
+def test_a_cut_says_what_the_whole_text_says(head):
+    rng = np.random.default_rng(1)
+    ids, shapes = rng.integers(1000, 20000, TOKENS + 300).tolist(), rng.integers(0, 18, TOKENS + 300)
+    middle = slice(TOKENS - 50, TOKENS + 50)
+    wide = slice(TOKENS - 50 - REACH, TOKENS + 50 + REACH)
+    whole = head.probabilities([ids], [shapes])[0][middle]
+    part = head.probabilities([ids[wide]], [shapes[wide]])[0][REACH:-REACH]
+    assert np.allclose(whole, part, atol=1e-5)
+
+
+def _scores(labels):
+    scores = np.full((len(labels), CLASSES), 0.01, dtype=np.float32)
+    scores[np.arange(len(labels)), labels] = 0.9
+    return scores
+
+
+def test_words_become_spans_and_sentence_marks_are_left_out(tokenizer):
+    text = "Mr. Jonathan Smythe-Jones, Oslo."
+    tokens = encode(tokenizer, [text])[0]
+    marked = ((0, 3, "TITLE"), (4, 26, "PERSON"), (27, 32, "LOCATION"))
+    found = _decode(text, tokens, _scores(labels_of(tokens, marked)))
+    assert [(e.kind, text[e.start : e.end]) for e in found] == [
+        ("TITLE", "Mr."),
+        ("PERSON", "Jonathan Smythe-Jones"),
+        ("LOCATION", "Oslo"),
+    ]
+
+
+def test_two_of_a_kind_side_by_side_stay_two(tokenizer):
+    text = "Anna Bert Carl"
+    tokens = encode(tokenizer, [text])[0]
+    marked = ((0, 4, "PERSON"), (5, 9, "PERSON"), (10, 14, "PERSON"))
+    assert len(_decode(text, tokens, _scores(labels_of(tokens, marked)))) == 3
+
+
+def test_every_slot_of_every_sentence_can_be_filled():
+    slots = Slots(0)
+    assert len(TEMPLATES) >= 60
+    assert len(LOCALES) >= 30
+    for template in (*TEMPLATES, *NEGATIVES):
+        example = _joined(_filled(slots, template))
+        assert "{" not in example.text.replace("{{", "") or example.text.startswith(("{", '{"'))
+        assert all(kind in KINDS and 0 <= a < b <= len(example.text) for a, b, kind in example.spans)
+        assert template in TEMPLATES or not example.spans
+
+
+def test_sentences_are_a_function_of_the_seed():
+    def made(seed):
+        slots = Slots(seed)
+        return [_joined(_dressed(_filled(slots, template), slots.rng)) for template in TEMPLATES[:20]]
+
+    assert made(3) == made(3) != made(4)
+
+
+def test_every_template_s_slots_are_marked_in_the_text():
+    assert _SLOT.findall('{{"name": "{name}"}}') == ["name"]
+
+
+def _data(root):
+    for folder in ("drift", "hallucination", "traffic"):
+        (root / folder).mkdir()
+    rows = [[f"how do i cook {n} eggs", "cook"] for n in range(30)]
+    names = ("train", "val", "test", "oos_train", "oos_test")
+    (root / "drift/clinc_data_full.json.gz").write_bytes(gzip.compress(json.dumps(dict.fromkeys(names, rows)).encode()))
+    line = {"user_query": "what is a proof", "chatgpt_response": "A chain of reasons."}
+    (root / "hallucination/halueval_general.jsonl.gz").write_bytes(gzip.compress(json.dumps(line).encode()))
+    (root / "traffic/mtbench_prompts.jsonl").write_text(json.dumps({"turns": ["a", "b"]}) + "\n")
+    return root
+
+
+@pytest.fixture
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # with more, sums change their order and the optimiser makes much of it
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_a_run_that_was_cut_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    data = _data(tmp_path)
+    settings = {"positives": 60, "negatives": 8, "epochs": 3}
+    monkeypatch.setattr("detectors.train.pii.CHECKPOINT_EVERY", 2)
+    lines = []
+    whole = train(data, tmp_path / "whole.safetensors", 5, say=lines.append, **settings)
+
+    def cut(line):
+        if line.startswith("step 2/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "cut.safetensors", 5, say=cut, **settings)
+    told = []
+    train(data, tmp_path / "cut.safetensors", 5, say=told.append, **settings)
+    assert " 2 done before" in told[0]
+    one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "cut.safetensors")
+    assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-6) for name in one)
+    record = json.loads((tmp_path / "whole.json").read_text())
+    assert record["sha256"] == whole
+    assert set(record["data"]) == {"drift/clinc_data_full.json.gz", "hallucination/halueval_general.jsonl.gz"}
+    assert not (tmp_path / "cut.checkpoint").exists()

@@ -1,0 +1,36 @@
+"""Moments against river's own, to the last bit: replays are compared exactly."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from river import stats
+
+from detectors.streams.numeric_features import Moments
+
+VALUES = st.floats(min_value=-1e9, max_value=1e9) | st.just(math.nan)
+
+
+@given(st.lists(st.tuples(VALUES, st.booleans()), max_size=60))
+def test_mean_and_variance_are_rivers_to_the_last_bit(events):
+    moments, reference = Moments(), stats.Var()
+    moments.update_many([value for value, _ in events], [alarm for _, alarm in events])
+    for value, alarm in events:
+        if not (alarm or math.isnan(value)):
+            reference.update(value)
+    kept = moments.snapshot()
+    assert (kept.count, kept.mean, kept.squares) == (reference.n, reference.mean.get(), reference._S)
+    details = moments.details()
+    assert details["reference_deviation"] == math.sqrt(max(0.0, reference.get()))
+
+
+@given(st.lists(st.tuples(VALUES, st.booleans()), min_size=1, max_size=60), st.integers(min_value=0, max_value=60))
+def test_moments_do_not_depend_on_how_events_are_cut_nor_on_a_restart(events, cut):
+    whole, parts = Moments(), Moments()
+    whole.update_many([value for value, _ in events], [alarm for _, alarm in events])
+    for part in (events[:cut], events[cut:]):
+        again = Moments()
+        again.restore(parts.snapshot())
+        parts = again
+        parts.update_many([value for value, _ in part], [alarm for _, alarm in part])
+    assert parts.snapshot() == whole.snapshot()

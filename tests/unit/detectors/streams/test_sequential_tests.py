@@ -1,0 +1,168 @@
+"""The e-detectors over regions: exact odds, the budget, memory."""
+
+import numpy as np
+import pytest
+
+from detectors.base import Observation
+from detectors.evaluate.nulls import FEATURES, SCORES, Clustered, Exchangeable, OneId, key_each
+from detectors.evaluate.run_length import Twins, run_lengths
+from detectors.streams.monitor import Budget, Monitor
+from detectors.streams.recent import MEMORY
+from detectors.streams.sequential_tests import ODDS, OVERSHOOT, Moment, Regions, tie_break
+
+LIMIT = 200
+
+
+def regions(signs=(1.0,), limit=LIMIT):
+    size = len(signs)
+    return Regions(np.zeros(size, dtype=np.intp), np.array(signs), np.full(size, 1 / size), limit=limit)
+
+
+def warmed(rng, signs=(1.0,), count=40, fraction=0.1, limit=LIMIT):
+    made = regions(signs, limit)
+    reference = rng.random(count)
+    for region in range(len(signs)):
+        made.begin(region, reference, np.zeros(count, dtype=np.int64), fraction)
+    return made
+
+
+def feed(made, values, *, first=0, slot=0, alarm=False):
+    for number, value in enumerate(values, start=first):
+        made.update(np.array([value]), Moment(number, float(number), slot, 1.0, 0.5), alarm=alarm)
+
+
+def test_the_budget_is_kept_and_not_wasted():
+    lengths = run_lengths(Exchangeable(), Budget(limit=LIMIT), runs=200, seed=0)
+    print(f"mean run length {lengths.mean() / LIMIT:.2f} N of 200 runs, seed 0")
+    assert 0.8 * LIMIT <= lengths.mean() <= 1.5 * LIMIT
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [Clustered(0, 100, client=key_each), OneId(keys=1), OneId(keys=5)],
+    ids=["conversations of five, a key each", "one id on all events", "one id on all events of one key in five"],
+)
+def test_what_is_suppressed_for_a_key_and_what_is_not_spends_no_budget(stream):
+    lengths = run_lengths(stream, Budget(limit=LIMIT, daily=False), runs=100, seed=0)
+    print(f"mean run length {lengths.mean() / LIMIT:.2f} N of 100 runs, seed 0")
+    assert lengths.mean() >= 0.8 * LIMIT
+
+
+def test_conversations_do_not_spend_the_budget_and_would_if_each_message_counted():
+    kept, spent = (
+        run_lengths(Clustered(0, 100), Budget(limit=LIMIT, conversation_events=events), runs=100, seed=0).mean() / LIMIT
+        for events in (512, 0)
+    )
+    assert kept >= 0.8
+    assert spent < 0.6
+
+
+@pytest.mark.parametrize("daily", [False, True])
+def test_the_simulation_is_the_monitor_event_by_event(daily):
+    rng = np.random.default_rng(4)
+    budget = Budget(limit=300, daily=daily)
+    monitor, twins = Monitor(FEATURES, budget), Twins(FEATURES, budget, 1)
+    scores, chances = rng.standard_normal((900, SCORES)), rng.random(900)
+    twins.begin(scores[None, :200], np.arange(200) * 30.0)
+    for number in range(900):
+        if number >= 200 and number % 7 == 0:
+            twins.wait()
+        elif number >= 200:
+            twins.update(scores[None, number], budget.slot(number * 30.0), chances[number : number + 1])
+        taken = None if number >= 200 and number % 7 == 0 else scores[number]
+        monitor.update(Observation(id=str(number), time=number * 30.0, features={}), taken, float(chances[number]))
+        if number >= 200:
+            assert monitor.statistic == pytest.approx(float(twins.statistic[0]), rel=1e-9)
+        if monitor.alarm:
+            break
+    assert number > 250
+
+
+def test_a_shift_is_seen_within_a_dozen_events():
+    rng = np.random.default_rng(1)
+    delays = []
+    for _ in range(20):
+        made, delay = warmed(rng), 0
+        while made.statistic < LIMIT and delay < 100:
+            feed(made, [2.0], first=delay)
+            delay += 1
+        delays.append(delay)
+    assert np.median(delays) <= 12
+
+
+def test_small_values_are_seen_by_two_tails_only():
+    rng = np.random.default_rng(2)
+    one, two = warmed(rng), warmed(rng, signs=(1.0, -1.0))
+    for made in (one, two):
+        feed(made, [-1.0] * 30)
+    assert two.statistic > LIMIT > one.statistic
+
+
+def test_no_bet_jumps_far_past_the_limit():
+    rng = np.random.default_rng(5)
+    for seed in range(20):
+        made, number = warmed(np.random.default_rng(seed)), 0
+        while made.statistic < LIMIT:
+            feed(made, [float(rng.random() + 0.5)], first=number)
+            number += 1
+        assert made.statistic <= OVERSHOOT * LIMIT * (1 + 1e-9)
+
+
+def test_the_odds_are_those_of_the_urn():
+    made = regions()
+    made.begin(0, np.arange(9.0), np.zeros(9, dtype=np.int64), 0.3)
+    feed(made, [100.0])
+    expected = np.mean([odds / (1 + (odds - 1) * 0.3) for odds in ODDS])
+    assert made.statistic == pytest.approx(expected)
+
+
+def test_a_forgotten_change_leaves_the_history_as_it_was():
+    rng = np.random.default_rng(3)
+    made = warmed(rng)
+    before = made.snapshot().counts
+    feed(made, [2.0] * 30)
+    assert made.snapshot().counts != before
+    made.forget(0.0)
+    assert made.snapshot().counts == before
+
+
+def test_when_it_changed_and_by_how_much_is_told():
+    rng = np.random.default_rng(6)
+    made = warmed(rng, count=200, limit=1e6)
+    feed(made, rng.random(500))
+    feed(made, [2.0] * 12, first=500)
+    change = made.change(made.leading())
+    assert change.event == pytest.approx(500, abs=3)
+    assert change.time == pytest.approx(500, abs=3)
+    assert change.share_before < 0.2
+    assert change.share_since > 0.9
+
+
+def test_what_is_learned_one_by_one_is_bounded():
+    rng = np.random.default_rng(7)
+    made = warmed(rng)
+    feed(made, rng.random(3 * MEMORY))
+    assert len(made.snapshot().recent) == MEMORY
+
+
+def test_an_alarm_is_held_at_a_height_from_which_it_clears():
+    made = warmed(np.random.default_rng(8))
+    feed(made, [2.0] * 40, alarm=True)
+    made.hold(4.0 * LIMIT)
+    assert made.statistic == pytest.approx(4.0 * LIMIT)
+
+
+def test_a_missing_value_bets_nothing_and_its_event_counts():
+    made = warmed(np.random.default_rng(9))
+    feed(made, [float("nan")] * 5)
+    assert made.statistic == pytest.approx(5.0)
+    made.wait(1.0)
+    assert made.statistic == pytest.approx(6.0)
+
+
+def test_ties_are_broken_by_seed_and_event_alone():
+    assert tie_break(0, "a") == tie_break(0, "a")
+    assert len({*tie_break(0, "a"), *tie_break(1, "a"), *tie_break(0, "b")}) == 6
+    values = [tie_break(0, str(index))[0] for index in range(4000)]
+    assert 0.0 < min(values) < max(values) < 1.0
+    assert np.mean(values) == pytest.approx(0.5, abs=0.02)

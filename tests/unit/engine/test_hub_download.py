@@ -1,0 +1,129 @@
+"""The hub's real client against a small hub of our own on loopback."""
+
+import hashlib
+import http.server
+import json
+import re
+import threading
+
+import huggingface_hub.constants
+import pytest
+
+from serving.engine import ModelInvalidError, ModelNotFoundError
+from serving.engine import fetch_model as weights
+from serving.engine.catalogue import CATALOGUE, HubSource, KnownModel
+from serving.engine.hub_download import from_hub, hub_revision
+
+_REVISION = "a" * 40
+_FILES = {
+    "config.json": b"{}",
+    "model.safetensors": b"w" * 300_000,
+    "tokenizer.json": b"{}",
+    "onnx/model.onnx": b"not wanted",
+    "pytorch_model.bin": b"not wanted",
+}
+
+
+class _Hub(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        self._answer(body=False)
+
+    def do_GET(self):
+        self._answer(body=True)
+
+    def _answer(self, *, body):
+        path = self.path.split("?")[0]
+        content = None
+        if re.fullmatch(rf"/api/models/owner/model(/revision/{_REVISION})?", path):
+            info = {"id": "owner/model", "sha": _REVISION, "siblings": [{"rfilename": name} for name in _FILES]}
+            content = json.dumps(info).encode()
+        elif path.startswith(f"/owner/model/resolve/{_REVISION}/"):
+            content = _FILES.get(path.split(f"{_REVISION}/")[1])
+        self.send_response(200 if content is not None else 404)
+        if content is None:
+            self.send_header("X-Error-Code", "RepoNotFound")
+            content = b""
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", _REVISION)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(
+        huggingface_hub.constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        huggingface_hub.constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}",
+    )
+    yield
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    huggingface_hub.close_session()
+
+
+_DIGEST = hashlib.sha256(_FILES["model.safetensors"]).hexdigest()
+
+
+def _source(sha256=_DIGEST, repository="owner/model"):
+    return HubSource(repository=repository, revision=_REVISION, weights="model.safetensors", sha256=sha256)
+
+
+def test_what_is_needed_comes_with_progress_and_is_checked(hub, tmp_path):
+    shares = []
+    digest = from_hub(_source(), tmp_path, lambda _what, share: shares.append(share))
+    assert digest == _DIGEST
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {name for name in names if not name.startswith(".cache")} == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    }
+    assert shares
+    assert shares[-1] == 1.0
+
+
+def test_weights_with_another_digest_are_refused(hub, tmp_path):
+    with pytest.raises(ModelInvalidError, match=r"has SHA-256 .*, pinned is 0000"):
+        from_hub(_source("0" * 64), tmp_path, weights.no_progress)
+
+
+def test_a_known_model_comes_from_the_hub_when_it_can(hub, tmp_path, monkeypatch):
+    monkeypatch.setitem(CATALOGUE, "known", KnownModel(hub=_source()))
+    files = weights.ensure("known", tmp_path)
+    assert (files.source, sorted(path.name for path in files.path.iterdir())) == (
+        "hub",
+        ["config.json", "model.safetensors", "tokenizer.json", "weir-model.json"],
+    )
+
+
+def test_any_repository_is_fetched_at_the_revision_it_has_now(hub, tmp_path):
+    assert hub_revision("owner/model") == _REVISION
+    files = weights.ensure("owner/model", tmp_path)
+    assert files.source == "hub"
+    assert files == weights.ensure("owner/model", tmp_path)
+
+
+def test_a_repository_that_is_not_there_is_said_so(hub, tmp_path):
+    with pytest.raises(ModelNotFoundError, match=r"owner/other .*check the name"):
+        weights.ensure("owner/other", tmp_path)
+    with pytest.raises(ModelNotFoundError, match="check the name and the network"):
+        from_hub(_source(repository="owner/other"), tmp_path, weights.no_progress)
+
+
+def test_a_hub_that_cannot_be_reached_is_said_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(ModelNotFoundError, match=r"did not come from the hub .*give a local directory"):
+        from_hub(_source(), tmp_path, weights.no_progress)
+    with pytest.raises(ModelNotFoundError, match=r"cannot be asked .*give a local directory"):
+        weights.ensure("owner/model", tmp_path / "cache")

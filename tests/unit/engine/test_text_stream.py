@@ -1,0 +1,103 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.engine.text_stream import Detokeniser, StopStrings, TextStream
+
+
+def _bytes(tokens):
+    return bytes(tokens).decode("utf-8", "replace")
+
+
+def _pieces(data: bytes) -> list[str]:
+    detokeniser = Detokeniser(_bytes)
+    return [detokeniser.push(byte) for byte in data]
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "naïve café", "日本語", "👩‍👩‍👧‍👦 family", "a👋b", "", "\ufffd kept \ufffd inside"]
+)
+def test_whole_characters_only_and_nothing_lost(text):
+    pieces = _pieces(text.encode())
+    assert "".join(pieces) == text
+    if "\ufffd" not in text:
+        assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_an_emoji_comes_with_its_last_byte():
+    assert _pieces("👋".encode()) == ["", "", "", "👋"]
+
+
+def test_a_character_cut_off_at_the_end_is_left_out():
+    assert "".join(_pieces("ab👋".encode()[:-1])) == "ab"
+
+
+def test_bytes_that_never_become_a_character_do_not_hold_the_text_back_for_ever():
+    pieces = _pieces(b"\xff" * 40 + b"done")
+    assert any(pieces[:10])
+    assert "".join(pieces).endswith("done")
+
+
+def _but_a_cut_off_end(data):
+    return _bytes(data).removesuffix("\ufffd")
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_give_what_decoding_them_at_once_gives(data):
+    assert "".join(_pieces(data)) == _but_a_cut_off_end(data)
+
+
+@given(st.lists(st.sampled_from([0x41, 0x80, 0x91, 0xC3, 0xDF, 0xE2, 0xF0, 0x9F, 0xFF]), max_size=80))
+def test_bytes_that_are_mostly_broken_do_too(data):
+    assert "".join(_pieces(bytes(data))) == _but_a_cut_off_end(data)
+
+
+def _stream(pieces, stop):
+    stops, out = StopStrings(stop), []
+    for piece in pieces:
+        out.append(stops.push(piece))
+        if stops.stopped:
+            return out, True
+    return [*out, stops.flush()], False
+
+
+@pytest.mark.parametrize(
+    ("pieces", "stop", "given_out", "stopped"),
+    [
+        (["one ", "END", " two"], ["END"], ["one ", ""], True),
+        (["one E", "N", "D two"], ["END"], ["one ", "", ""], True),
+        (["one E", "N", "T two"], ["END"], ["one ", "", "ENT two", ""], False),
+        (["aab"], ["ab"], ["a"], True),
+        (["aa", "b"], ["ab"], ["a", ""], True),
+        (["x END y STOP"], ["STOP", "END"], ["x "], True),
+        (["half EN"], ["END"], ["half ", "EN"], False),
+        (["a\n", "\nb"], ["\n\n"], ["a", ""], True),
+        (["nothing"], [], ["nothing", ""], False),
+        (["nothing"], [""], ["nothing", ""], False),
+    ],
+)
+def test_stop_strings_and_their_beginnings_are_held_back(pieces, stop, given_out, stopped):
+    assert _stream(pieces, stop) == (given_out, stopped)
+
+
+@given(st.lists(st.text("ab", max_size=4), max_size=20), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
+def test_however_it_is_cut_the_text_ends_before_the_first_stop_string(pieces, stop):
+    out, stopped = _stream(pieces, stop)
+    text, whole = "".join(out), "".join(pieces)
+    assert whole.startswith(text)
+    assert not any(s in text for s in stop)
+    assert stopped == any(s in whole for s in stop)
+    if not stopped:
+        assert text == whole
+
+
+def test_a_stop_string_that_ends_inside_a_split_character_sequence():
+    stream = TextStream(_bytes, ["👋"])
+    out = "".join(stream.push(byte) for byte in "hi 👋".encode())
+    assert (out, stream.stopped) == ("hi ", True)
+
+
+def test_flush_gives_what_was_held_back():
+    stream = TextStream(_bytes, ["END"])
+    assert "".join(stream.push(byte) for byte in b"the E") == "the "
+    assert (stream.flush(), stream.stopped) == ("E", False)

@@ -1,0 +1,58 @@
+import asyncio
+import time
+
+import pytest
+
+from serving.engine import GenerationFailedError, Sampling, create_engine
+from serving.engine.transformers_engine import _TokenizerCodec
+from tests.support.tiny_llama import greedy
+
+
+@pytest.fixture
+def engine(tiny_dir):
+    engine = create_engine(kind="transformers", model_dir=tiny_dir, name="tiny", device="cpu", slots=2, threads=1)
+    engine.load()
+    yield engine
+    asyncio.run(engine.close())
+
+
+async def _text(engine, **changes):
+    sampling = Sampling(**{"max_tokens": 12, "temperature": 0.0, **changes})
+    return "".join([chunk.text async for chunk in engine.generate(engine.encode("hello"), sampling)])
+
+
+async def test_it_says_what_generate_says(engine, tiny_reference):
+    tokens = greedy(tiny_reference, engine.encode("hello"), 12)
+    assert await _text(engine) == engine._codec.decode(tokens).removesuffix("\ufffd")
+
+
+async def test_after_a_step_that_fails_its_loop_is_started_again(engine, monkeypatch):
+    before = await _text(engine)
+
+    def fail(*_args):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine._manager.batch_processor, "_generation_step", fail)
+    with pytest.raises(GenerationFailedError, match="send the request again"):
+        await _text(engine)
+    deadline = time.monotonic() + 30
+    while engine._manager.is_running():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    assert await _text(engine) == before
+
+
+async def test_a_cancelled_request_leaves_nothing_behind(engine):
+    stream = engine.generate(engine.encode("hello"), Sampling(max_tokens=400))
+    await anext(stream)
+    await stream.aclose()
+    assert not engine._manager.output_router.result_handlers
+    assert not engine._sampler._draws
+    assert not engine._inboxes
+
+
+def test_tokenizers_that_only_transformers_can_build_encode_the_same(engine, tiny_dir):
+    codec, messages = _TokenizerCodec(tiny_dir), [{"role": "user", "content": "naïve 👋"}]
+    assert codec.encode_chat(messages) == engine.encode_chat(messages)
+    assert codec.encode("naïve 👋") == engine.encode("naïve 👋")
+    assert codec.decode(codec.encode("naïve 👋")) == "naïve 👋"

@@ -1,0 +1,99 @@
+import hashlib
+import json
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from serving.api_keys import KeyRing
+from stream.wire import OWN_TENANT
+from weir.errors import NotFoundError, SettingsError, StackError
+from weir.home.api_keys import (
+    create_key,
+    ensure_first_key,
+    ensure_own_key,
+    first_key_path,
+    keys_path,
+    list_keys,
+    own_key_path,
+    revoke_key,
+)
+
+
+def test_the_file_holds_the_hash_and_never_the_key(tmp_path):
+    record, secret = create_key(tmp_path, "support")
+    text = keys_path(tmp_path).read_text()
+    assert secret not in text
+    (entry,) = json.loads(text)["keys"]
+    assert entry == {
+        "id": record.id,
+        "tenant": "support",
+        "sha256": hashlib.sha256(secret.encode()).hexdigest(),
+        "created": record.created,
+        "revoked": None,
+    }
+    assert stat.S_IMODE(keys_path(tmp_path).stat().st_mode) == 0o600
+
+
+def test_the_gateway_reads_what_is_written(tmp_path):
+    record, secret = create_key(tmp_path, "support")
+    principal = KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}")
+    assert (principal.id, principal.tenant) == (record.id, "support")
+    revoke_key(tmp_path, record.id)
+    assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}") is None
+
+
+def test_the_first_key_is_made_once_and_is_private(tmp_path):
+    assert ensure_first_key(tmp_path)
+    secret = first_key_path(tmp_path).read_text().strip()
+    assert not ensure_first_key(tmp_path)
+    assert first_key_path(tmp_path).read_text().strip() == secret
+    assert stat.S_IMODE(first_key_path(tmp_path).stat().st_mode) == 0o600
+    assert KeyRing(keys_path(tmp_path)).identify(f"Bearer {secret}").tenant == "default"
+
+
+def test_revoking_twice_keeps_the_first_time(tmp_path):
+    record, _ = create_key(tmp_path, "a")
+    create_key(tmp_path, "b")
+    first = revoke_key(tmp_path, record.id)
+    assert revoke_key(tmp_path, record.id) == first
+    assert [key.revoked is None for key in list_keys(tmp_path)] == [False, True]
+
+
+@pytest.mark.parametrize("tenant", ["", "a b", "../x", "x" * 65, "-x", "tenant\n"])
+def test_a_tenants_name_is_checked(tmp_path, tenant):
+    with pytest.raises(SettingsError, match="use 1 to 64 letters"):
+        create_key(tmp_path, tenant)
+
+
+def test_an_unknown_key_is_named(tmp_path):
+    with pytest.raises(NotFoundError, match=r"no key 'k_x'.*weir keys list"):
+        revoke_key(tmp_path, "k_x")
+
+
+def test_a_damaged_file_is_not_overwritten(tmp_path):
+    keys_path(tmp_path).write_text("{")
+    with pytest.raises(StackError, match="damaged"):
+        create_key(tmp_path, "a")
+    assert keys_path(tmp_path).read_text() == "{"
+
+
+def test_keys_made_at_once_are_all_kept(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        made = {record.id for record, _ in pool.map(lambda _: create_key(tmp_path, "a"), range(24))}
+    assert {key.id for key in list_keys(tmp_path)} == made
+
+
+def test_weirs_own_key_is_kept_and_made_anew_when_it_was_revoked(tmp_path):
+    secret = ensure_own_key(tmp_path)
+    assert ensure_own_key(tmp_path) == secret
+    (record,) = list_keys(tmp_path)
+    assert record.tenant == OWN_TENANT
+    assert stat.S_IMODE(own_key_path(tmp_path).stat().st_mode) == 0o600
+    revoke_key(tmp_path, record.id)
+    assert ensure_own_key(tmp_path) != secret
+
+
+def test_no_user_can_have_weirs_own_tenant(tmp_path):
+    with pytest.raises(SettingsError, match="'_weir' is no name"):
+        create_key(tmp_path, OWN_TENANT)

@@ -1,0 +1,86 @@
+import json
+import socket
+
+import pytest
+
+from weir.errors import StackError
+from weir.home.port_blocks import SLOT_WIDTH, claim_slot
+from weir.home.ports import choose_ports, ensure_ports, load_ports, port_is_free, ports_path
+
+
+@pytest.fixture(autouse=True)
+def registry(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("claims")))
+
+
+def test_ports_are_kept(tmp_path):
+    first, moved = ensure_ports(tmp_path, ["broker", "ray_workers_base"])
+    assert moved == []
+    assert load_ports(tmp_path) == first
+    assert ensure_ports(tmp_path, ["broker", "ray_workers_base"]) == (first, [])
+    grown, _ = ensure_ports(tmp_path, ["broker", "ray_workers_base", "score"])
+    assert grown.items() > first.items()
+
+
+def test_a_port_taken_meanwhile_is_chosen_anew_and_named(tmp_path):
+    first, _ = ensure_ports(tmp_path, ["broker", "score"])
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", first["score"]))
+        thief.listen()
+        second, moved = ensure_ports(tmp_path, ["broker", "score"])
+    assert moved == ["score"]
+    assert second["broker"] == first["broker"]
+    assert second["score"] != first["score"]
+
+
+def test_ranges_do_not_overlap_anything(tmp_path):
+    block = claim_slot(tmp_path, 0)
+    ports = choose_ports(["p0", "a_base", "b_base", *(f"p{number}" for number in range(1, 20))], block)
+    taken = [port for name, first in ports.items() for port in range(first, first + (64 if "_base" in name else 1))]
+    assert len(taken) == len(set(taken)) == 148
+    assert set(taken) <= set(block)
+
+
+def test_a_busy_port_is_not_free():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        assert not port_is_free(port)
+    assert port_is_free(port)
+
+
+def test_errors_name_the_home_and_the_remedy(tmp_path):
+    with pytest.raises(StackError, match=rf"no stack was started in {tmp_path}.*weir up"):
+        load_ports(tmp_path)
+    ports_path(tmp_path).write_text("[1]")
+    with pytest.raises(StackError, match=r"ports\.json is damaged.*delete it"):
+        load_ports(tmp_path)
+    ports_path(tmp_path).write_text(json.dumps({"broker": "x"}))
+    with pytest.raises(StackError, match="damaged"):
+        load_ports(tmp_path)
+
+
+def test_two_homes_have_no_port_in_common_also_while_both_are_down(tmp_path):
+    names = ["broker", "ray_ingress_base", "ray_workers_base"]
+    blocks = []
+    for number in range(4):
+        home = tmp_path / str(number)
+        home.mkdir()
+        ports, _ = ensure_ports(home, names)
+        blocks.append(claim_slot(home, 0))
+        assert set(ports.values()) <= set(blocks[-1])
+    assert len({block.start for block in blocks}) == 4
+    assert {len(block) for block in blocks} == {SLOT_WIDTH}
+
+
+def test_the_block_of_a_home_that_is_gone_is_free_again(tmp_path):
+    home = tmp_path / "gone"
+    home.mkdir()
+    block = claim_slot(home, 7)
+    assert claim_slot(home, 9) == block
+    home.rmdir()
+    other = tmp_path / "other"
+    other.mkdir()
+    slot = (block.start - 20_000) // SLOT_WIDTH
+    assert claim_slot(other, slot) == block

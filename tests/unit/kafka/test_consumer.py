@@ -1,0 +1,88 @@
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+
+from stream.kafka.consumer import paced, started, stop_consumer
+
+
+class Fetcher:
+    """Closes as aiokafka's does: it awaits what it has cancelled, or fails."""
+
+    def __init__(self, error=None):
+        self._error = error
+
+    async def close(self):
+        if self._error is not None:
+            raise self._error
+        fetch = asyncio.create_task(asyncio.Event().wait())
+        await asyncio.sleep(0)
+        fetch.cancel()
+        await fetch
+
+
+@pytest.fixture
+async def consumer(monkeypatch):
+    plain = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    plain.closed_clients = []
+
+    async def close():
+        plain.closed_clients.append(plain._client)
+
+    monkeypatch.setattr(plain._client, "close", close)
+    yield plain
+    plain._closed = True  # nothing was connected; its finalizer would warn
+
+
+async def test_a_fetch_cancelled_in_stop_neither_ends_the_caller_nor_leaves_connections(consumer):
+    consumer._fetcher = Fetcher()
+    await stop_consumer(consumer)
+    assert consumer.closed_clients == [consumer._client]
+
+
+async def test_another_error_of_stop_is_raised(consumer):
+    consumer._fetcher = Fetcher(OSError("gone"))
+    with pytest.raises(OSError, match="gone"):
+        await stop_consumer(consumer)
+
+
+async def test_a_consumer_that_cannot_start_is_stopped(consumer, monkeypatch):
+    async def start():
+        raise OSError("no broker")
+
+    monkeypatch.setattr(consumer, "start", start)
+    with pytest.raises(OSError, match="no broker"):
+        async with started(consumer):
+            pytest.fail("it did not start")
+    assert consumer.closed_clients == [consumer._client]
+
+
+class Broker:
+    """Stands where the client sends to a broker."""
+
+    def __init__(self, *records: bytes):
+        self.response = SimpleNamespace(topics=[("t", [(number, 0, 9, value) for number, value in enumerate(records)])])
+
+    async def send(self, node_id, request):
+        return self.response
+
+
+@pytest.mark.parametrize(
+    ("request_class", "records", "pauses"),
+    [(FetchRequest, (b"", b""), 1), (FetchRequest, (b"", b"records"), 0), (OffsetRequest, (b"", b""), 0)],
+)
+async def test_only_a_fetch_that_brings_nothing_takes_a_while(monkeypatch, request_class, records, pauses):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    broker = Broker(*records)
+    reader = paced(SimpleNamespace(_client=broker))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert await reader._client.send(1, object.__new__(request_class)) is broker.response
+    assert len(slept) == pauses
+    assert all(0 <= seconds <= 0.02 for seconds in slept)

@@ -1,0 +1,77 @@
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from weir.local.processes import COMPONENT_MARK, HOME_MARK, identity, is_running, owned_processes, sweep
+
+
+@pytest.fixture
+def marked(tmp_path):
+    """Start sleepers that carry the mark of a home and a component."""
+    started = []
+
+    def start(home, component, code="import time; time.sleep(300)"):
+        environment = os.environ | {HOME_MARK: str(home), COMPONENT_MARK: component}
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_process_is_known_by_pid_and_start_time():
+    mine = identity(os.getpid())
+    assert is_running(os.getpid(), mine)
+    assert not is_running(os.getpid(), mine + "0")
+    assert not is_running(os.getpid(), "")
+
+
+def test_a_zombie_is_gone():
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert identity(process.pid) is None
+    process.wait()
+
+
+def test_only_the_homes_and_the_components_processes_are_ended(marked, tmp_path):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    score, ray, foreign = marked(mine, "score"), marked(mine, "ray"), marked(other, "score")
+    assert {process.pid for process in owned_processes(mine)} == {score.pid, ray.pid}
+    assert sweep(mine, "score", grace_seconds=5) == 1
+    assert identity(score.pid) is None
+    assert ray.poll() is None
+    assert sweep(mine) == 1
+    assert foreign.poll() is None
+
+
+def test_who_ignores_sigterm_is_killed(marked, tmp_path):
+    code = (
+        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
+    )
+    deaf = marked(tmp_path, "x", code)
+    assert deaf.stdout.readline() == b"deaf\n"
+    assert sweep(tmp_path, grace_seconds=0.2) == 1
+    assert identity(deaf.pid) is None
+
+
+def test_this_process_and_its_ancestors_are_spared(tmp_path):
+    code = (
+        "import os; from pathlib import Path; from weir.local.processes import owned_processes;"
+        f"print(len(owned_processes(Path({str(tmp_path)!r}))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {HOME_MARK: str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "0\n"
+    assert psutil.Process().is_running()

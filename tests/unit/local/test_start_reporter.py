@@ -1,0 +1,27 @@
+import io
+
+from rich.console import Console
+
+from weir.local.start_reporter import Reporter
+
+
+def test_plain_lines_say_what_how_far_and_how_long():
+    out = io.StringIO()
+    with Reporter(Console(file=out, width=200)).steps(2) as steps:
+        steps.begin("broker", "waiting for kafka://127.0.0.1:1")
+        steps.waiting("broker", "connection refused")  # too soon for another line
+        steps.ready("broker", "127.0.0.1:1")
+    first, second = out.getvalue().splitlines()
+    assert first.endswith("s] broker: waiting for kafka://127.0.0.1:1")
+    assert second.endswith("s, 127.0.0.1:1 (1 of 2)")
+    assert "broker: ready after 0." in second
+
+
+def test_a_terminal_gets_a_table():
+    out = io.StringIO()
+    with Reporter(Console(file=out, width=120, force_terminal=True)).steps(1) as steps:
+        steps.begin("model", "looking")
+        steps.waiting("model", "fetching", 0.5)
+        steps.ready("model", "here")
+    assert "model" in out.getvalue()
+    assert "here" in out.getvalue()

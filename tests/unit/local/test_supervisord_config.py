@@ -1,0 +1,48 @@
+import configparser
+import shlex
+from pathlib import Path
+
+import pytest
+
+from weir.errors import StackError
+from weir.local.plan import Component, Plan, load_plan, save_plan
+from weir.local.supervisord_config import supervisord_config
+
+
+def make_plan(home: Path) -> Plan:
+    component = Component(name="score", argv=["python"], address="a", health_url="http://127.0.0.1:1/healthz")
+    return Plan(
+        home=str(home),
+        run_dir="/tmp/weir-x",
+        components=[component],
+        broker="apache",
+        bootstrap="127.0.0.1:1",
+        ports={"score": 1},
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "per%cent", "100%(home)s", 'quo"te'])
+def test_a_home_of_any_name_survives_the_ini_file(name):
+    home = Path("/srv") / name
+    text = supervisord_config(make_plan(home), Path("/tmp/weir-x/supervisor.sock"), "weir")
+    parser = configparser.ConfigParser()
+    parser.read_string(text)
+    assert parser["program:score"]["stdout_logfile"] == f"{home}/logs/score.log"
+    assert shlex.split(parser["program:score"]["command"])[-2:] == [str(home), "score"]
+    assert parser["program:score"]["autostart"] == "false"
+    assert parser["program:watcher"]["autostart"] == "true"
+    assert "inet_http_server" not in parser
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path):
+    plan = make_plan(tmp_path)
+    save_plan(plan)
+    assert load_plan(tmp_path) == plan
+    assert load_plan(tmp_path).component("score").name == "score"
+    with pytest.raises(StackError, match="no component 'x'; it has score"):
+        plan.component("x")
+
+
+def test_no_plan_names_the_home(tmp_path):
+    with pytest.raises(StackError, match=rf"no stack was started in {tmp_path}"):
+        load_plan(tmp_path)

@@ -1,0 +1,127 @@
+"""Options that no detector takes are refused before anything runs with them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from weir.cli import main
+from weir.component.process import running
+from weir.errors import SettingsError
+from weir.local.doctor import diagnose
+from weir.settings import load_settings
+from weir.settings.detector_options import refuse_bad_options
+
+BAD = '[tenants."acme-*".drift]\nalarm_every_event = 5\n'
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith("WEIR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def write(tmp_path):
+    return (tmp_path / "weir.toml").write_text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BAD, "is 5: detector drift does not know 'alarm_every_event': its settings are alarm_every_events"),
+        ('[tenants."a".drift]\nalarm_every_events = 5\n', "is 5: detector drift: Expected `int` >= 10"),
+        ('[tenants."a".anomaly]\nreference_events = "many"\n', "is 'many': detector anomaly: Expected `int`"),
+        ("[detectors.options.pii]\nthreshold = 2\n", "is 2: detector pii: Expected `float` <= 1"),
+        (
+            "[detectors.options.pii]\ntreshold = 0.5\n",
+            "is 0.5: detector pii does not know 'treshold': its settings are thr",
+        ),
+        (
+            "[detectors.options.toxcity]\nthreshold = 0.5\n",
+            "no text detector is named 'toxcity': choose one of pii, tox",
+        ),
+        ("[detectors.options.drift]\nseed = 1\n", "no text detector is named 'drift'"),
+    ],
+)
+def test_an_option_is_refused_with_its_name_value_bound_and_remedy(write, text, told):
+    write(text)
+    with pytest.raises(SettingsError) as raised:
+        refuse_bad_options(load_settings())
+    assert told in str(raised.value)
+    assert str(raised.value).endswith("; mend or unset it")
+
+
+def test_an_option_that_wants_another_is_right_beside_it_alone(write):
+    alone = '[detectors.options.toxicity]\nweights = "own.safetensors"\n'
+    write(alone + f'weights_sha256 = "{"0" * 64}"\n')
+    refuse_bad_options(load_settings())
+    write(alone)
+    with pytest.raises(
+        SettingsError, match=r"toxicity: weights is 'own.safetensors' .*give both or neither.*; mend or unset it"
+    ):
+        refuse_bad_options(load_settings())
+
+
+def test_a_detector_that_compares_with_prompts_wants_them_recorded(write):
+    write('[detectors]\noutput = ["pii", "language"]\n')
+    with pytest.raises(SettingsError, match=r"names language, .* 2000 .*context_characters is 0: raise it"):
+        refuse_bad_options(load_settings())
+    write('[detectors]\noutput = ["pii", "language"]\ncontext_characters = 2000\n')
+    refuse_bad_options(load_settings())
+    write('[detectors]\noutput = ["language"]\n[detectors.options.language]\nexpected = ["en"]\n')
+    refuse_bad_options(load_settings())
+
+
+def test_each_bad_option_has_a_line_with_the_pattern_and_where_it_was_set(write, tmp_path, monkeypatch):
+    write(BAD + '[tenants."a.b".anomaly]\nseed = "x"\n')
+    monkeypatch.setenv("WEIR_DETECTORS__OPTIONS", '{"pii": {"threshold": 2}}')
+    with pytest.raises(SettingsError) as raised:
+        refuse_bad_options(load_settings())
+    assert [line.split(" is ")[0] for line in str(raised.value).splitlines()] == [
+        "detectors.options.pii.threshold (environment WEIR_DETECTORS__OPTIONS)",
+        f'tenants."acme-*".drift.alarm_every_event (file {tmp_path / "weir.toml"})',
+        f'tenants."a.b".anomaly.seed (file {tmp_path / "weir.toml"})',
+    ]
+
+
+def test_good_options_are_taken(write):
+    write(
+        '[tenants."*".drift]\nfeatures = ["words"]\nembedding_share = 0.5\n'
+        '[tenants."b"]\nbucket_seconds = 5\n[detectors.options.toxicity]\nthreshold = 0.9\n'
+    )
+    refuse_bad_options(load_settings())
+
+
+@pytest.mark.parametrize(
+    "command", [["config"], ["up"], ["replay", "--from", "1h", "--detector", "pii"]], ids=lambda command: command[0]
+)
+def test_commands_refuse_in_words(write, tmp_path, command):
+    write(BAD)
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 1
+    assert done.stderr.startswith('weir: tenants."acme-*".drift.alarm_every_event (')
+    assert not (tmp_path / ".weir").exists()
+
+
+def test_the_doctor_tells(write):
+    write(BAD)
+    (settings,) = [check for check in diagnose() if check.check == "settings"]
+    assert not settings.ok
+    assert "alarm_every_event" in settings.detail
+
+
+@pytest.mark.parametrize("name", ["score", "watch"])
+def test_what_runs_detectors_does_not_start(write, name):
+    write(BAD)
+    with pytest.raises(SettingsError, match="does not know 'alarm_every_event'"), running(name):
+        pass
+
+
+def test_settings_without_options_import_no_detector(write):
+    look = "from weir.settings.detector_options import *; from weir.settings import *; refuse_bad_options(load_settings()); import sys"
+    code = f"{look}; assert not {{'detectors.registry', 'river', 'torch'}} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pydantic import BaseModel
+
+from stream.settings import TenantSettings
+from weir.cli.config import config
+from weir.settings import Settings, load_settings
+from weir.settings.reference import reference
+
+PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+SECTIONS = {name: field.annotation for name, field in Settings.model_fields.items() if name not in {"home", "tenants"}}
+
+
+def test_the_committed_page_is_the_settings_own():
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run `make reference` and commit docs/configuration.md"
+
+
+def test_the_command_prints_it_whatever_is_set(monkeypatch):
+    monkeypatch.setenv("WEIR_KAFKA__PARTITIONS", "0")
+    result = CliRunner().invoke(config, ["--reference"])
+    assert (result.exit_code, result.output) == (0, reference())
+
+
+@pytest.mark.parametrize("section", [*SECTIONS.values(), TenantSettings], ids=lambda section: section.__name__)
+def test_every_key_says_what_it_does(section):
+    inner = [field.annotation for field in section.model_fields.values()]
+    nested = [one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)]
+    for one in (section, *nested):
+        assert [key for key, field in one.model_fields.items() if not field.description] == []
+
+
+def test_every_key_of_a_section_is_on_the_page_under_the_variable_that_sets_it(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, section in SECTIONS.items():
+        for key, field in section.model_fields.items():
+            variable = f"WEIR_{name.upper()}__{key.upper()}"
+            assert f"| `{key}` | `{variable}` |" in reference()
+            if field.annotation is str and not field.metadata:
+                monkeypatch.setenv(variable, "given")
+                assert load_settings().sources[f"{name}.{key}"] == f"environment {variable}"
+                monkeypatch.delenv(variable)
+
+
+def test_bounds_and_defaults_are_those_of_the_field():
+    rows = {line.split("`")[3]: line for line in reference().splitlines() if "| `WEIR_" in line}
+    assert "integer, >= 1, <= 65535" in rows["WEIR_HTTP__PORT"]
+    assert "| `168` | number, > 0 |" in rows["WEIR_KAFKA__RETENTION_HOURS"]
+    assert "`shed`, `reject`" in rows["WEIR_CAPTURE__ON_FULL"]
+    assert "| empty |" in rows["WEIR_KAFKA__SASL_PASSWORD"]

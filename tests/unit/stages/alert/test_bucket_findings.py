@@ -1,0 +1,82 @@
+import msgspec
+import pytest
+from support.alert_log import ACME, Alerts, bucket_finding, settings, told
+from support.signal_log import trace_of, watch_tick
+
+from stream.errors import StateUnreadable
+from stream.stages.alert.state import decode
+from stream.stages.watch.records import RESET
+from stream.wire.ids import alert_id
+
+
+def clear(number):
+    return bucket_finding(number, alarm=False)
+
+
+def test_one_alarm_opens_and_three_clear_buckets_in_a_row_resolve():
+    alerts = Alerts()
+    log = [clear(1), bucket_finding(2), clear(3), clear(4), bucket_finding(5), clear(6), clear(7), clear(8), clear(9)]
+    records = alerts.run(log)
+    assert told(records) == [("drift", "firing", 0, 15.0), ("drift", "firing", 1, 30.0), ("drift", "resolved", 2, 45.0)]
+    assert records[0].data.alert_id == alert_id(ACME, "drift", log[1].id)
+    assert records[1].data.windows == 2
+    assert records[1].data.events == 20
+    assert records[1].data.principals == {"k1": 10, "k2": 10}
+
+
+def test_alarms_in_a_row_are_needed_where_the_settings_say_so():
+    alerts = Alerts(settings(alerts={"open_windows": 3}))
+    log = [bucket_finding(1), bucket_finding(2), clear(3), bucket_finding(4), bucket_finding(5), bucket_finding(6)]
+    (opened,) = alerts.run(log)
+    assert opened.data.opened_at == 35.0
+    assert opened.causationid == log[-1].id
+    assert opened.data.windows == 3
+    assert opened.data.causation_ids == tuple(event.id for event in log[3:])
+
+
+def test_the_span_is_a_child_of_the_finding_and_links_to_its_evidence():
+    alerts = Alerts()
+    alerts.run([bucket_finding(7)])
+    assert alerts.opened[0][2:] == (trace_of(7), (trace_of(8),))
+
+
+def test_a_stream_that_falls_silent_resolves_by_log_time():
+    alerts = Alerts()
+    alerts.run([bucket_finding(1)])
+    assert alerts.run([watch_tick(309.0)], 1) == []
+    assert told(alerts.run([watch_tick(2000.0)], 2)) == [("drift", "resolved", 1, 310.0)]
+
+
+def test_an_alarm_without_events_is_no_new_window():
+    alerts = Alerts()
+    alerts.run([bucket_finding(1), bucket_finding(2, events=0), bucket_finding(3, events=0)])
+    assert alerts.states[ACME].detectors["drift"].evidence.windows == 1
+    assert told(alerts.run([watch_tick(2000.0)], 3)) == [("drift", "resolved", 1, 310.0)]
+
+
+def test_a_repeated_bucket_changes_nothing():
+    alerts = Alerts()
+    log = [bucket_finding(1), clear(2), bucket_finding(1), clear(2), clear(2)]
+    assert len(alerts.run(log)) == 1
+    assert alerts.states[ACME].detectors["drift"].clears == 1
+
+
+def test_a_detector_reset_is_no_bucket():
+    alerts = Alerts()
+    reset = bucket_finding(2, alarm=False)
+    reset = msgspec.structs.replace(reset, data=msgspec.structs.replace(reset.data, feature=RESET))
+    assert alerts.run([bucket_finding(1), reset]) != []
+    assert alerts.states[ACME].detectors["drift"].clears == 0
+
+
+def test_the_summary_of_drift_names_statistic_limit_and_events():
+    (opened,) = Alerts().run([bucket_finding(1)])
+    assert opened.data.summary == (
+        "drift in prompts to m (embedding: 20 is past its limit 10), 10 events from 2 API keys in 1 window of 5 s"
+    )
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00\xff", b'{"json": 1}'])
+def test_a_state_that_cannot_be_read_says_so(value):
+    with pytest.raises(StateUnreadable, match="rebuilt from the log"):
+        decode(value)

@@ -1,0 +1,76 @@
+from support.alert_log import Alerts, settings, told
+from support.signal_log import watch_tick
+from support.silence_log import START, found, rules, tick_lanes
+
+from stream.stages.alert.machine import Alerting
+from stream.stages.alert.state import decode, encode
+from stream.stages.watch.source_liveness import OWN_STREAM, SilenceWatch
+from stream.wire.ids import alert_id
+
+
+def findings(gaps, seconds=400, closes=None):
+    (lane,) = tick_lanes(seconds, {"a": [], **gaps}, closes)
+    return found(SilenceWatch(rules(1)), lane)
+
+
+def test_a_silence_fires_with_its_source_and_resolves_three_clear_buckets_after_it_is_heard():
+    log = findings({"b": [(100, 200)]})
+    opened, resolved = Alerts().run(log)
+    record = opened.data
+    assert record.alert_id == alert_id(OWN_STREAM, "silence", log[0].id)
+    assert (record.detector, record.tenant, record.model, record.side) == ("silence", "_weir", "", "")
+    assert (record.state, record.severity, record.feature, record.at) == ("firing", "warning", "b", START + 180)
+    assert (record.evidence, record.evidence_total, record.events, record.principals) == ((), 0, 0, {})
+    assert record.causation_ids == (log[0].id,)
+    assert record.summary == (
+        "source b last told its time at 1970-01-11T10:01:39Z, 81 s before the others; the bound is 60 s. "
+        "Its gateway or the shipper stands still; its events stay out of the windows"
+    )
+    assert (resolved.data.state, resolved.data.resolved_at) == ("resolved", START + 270)
+    assert resolved.data.alert_id == record.alert_id
+
+
+def test_it_goes_on_while_the_source_is_silent_and_becomes_critical_after_twenty_buckets():
+    records = [event.data for event in Alerts().run(findings({"b": [(100, 900)]}, 900))]
+    assert [record.state for record in records] == ["firing"] * len(records)
+    assert [record.severity for record in records].index("critical") == 19
+    assert len({record.alert_id for record in records}) == 1
+
+
+def test_every_silent_source_has_an_alert_of_its_own():
+    records = [event.data for event in Alerts().run(findings({"b": [(100, 200)], "c": [(100, 400)]}))]
+    states = {(record.feature, record.state, record.opened_at - START) for record in records}
+    assert states == {("b", "firing", 180.0), ("b", "resolved", 180.0), ("c", "firing", 180.0)}
+    assert len({record.alert_id for record in records}) == 2
+
+
+def test_a_source_that_closed_after_all_resolves():
+    records = Alerts().run(findings({"b": [(100, 200)]}, closes={"b": 200}))
+    assert [event.data.state for event in records] == ["firing", "resolved"]
+
+
+def test_it_resolves_by_log_time_too():
+    alerts = Alerts()
+    log = findings({"b": [(100, 200)]})
+    alerts.run(log[:1])
+    assert told(alerts.run([watch_tick(START + 10_000)], 1)) == [("silence", "resolved", 1, START + 480)]
+
+
+def test_findings_that_come_again_after_a_crash_change_nothing():
+    alerts = Alerts()
+    log = findings({"b": [(100, 200)]})
+    alerts.run(log)
+    alerts.restart()
+    assert alerts.run(log, len(log)) == []
+
+
+def test_what_is_kept_of_a_source_goes_once_it_is_long_over():
+    alerts = Alerts()
+    alerts.run(findings({"b": [(100, 200)]}))
+    (state,) = alerts.states.values()
+    assert len(state.detectors) == 1
+    stage = Alerting(settings(), lambda _alert, _detector, tipping, _others: tipping)
+    stage.watermark(state, START + 869, 100)
+    assert len(state.detectors) == 1
+    stage.watermark(state, START + 871, 101)
+    assert decode(encode(state)).detectors == {}

@@ -1,0 +1,88 @@
+"""Whether an alert is muted, by what it is about and when."""
+
+import msgspec
+import pytest
+
+from stream.silences import Silences, thing_of
+from stream.wire import AlertRecord, SilenceRecord
+
+ALERT = AlertRecord(
+    alert_id="al_1",
+    state="firing",
+    detector="anomaly",
+    severity="warning",
+    tenant="acme",
+    model="m",
+    side="output",
+    opened_at=90.0,
+    at=150.0,
+    feature="latency_seconds",
+)
+
+
+def silence(alert=ALERT, at=100.0, until=200.0, **changes):
+    record = SilenceRecord(
+        silence_id=thing_of(alert),
+        alert_id=alert.alert_id,
+        tenant=alert.tenant,
+        model=alert.model,
+        side=alert.side,
+        detector=alert.detector,
+        feature=alert.feature,
+        at=at,
+        until=until,
+        reason="load test",
+        by="ops",
+    )
+    return msgspec.structs.replace(record, **changes)
+
+
+def silences(*records):
+    known = Silences()
+    for record in records:
+        known.apply(record)
+    return known
+
+
+def other(**changes):
+    return msgspec.structs.replace(ALERT, alert_id="al_2", **changes)
+
+
+@pytest.mark.parametrize(("at", "muted"), [(99.9, False), (100.0, True), (199.9, True), (200.0, False)])
+def test_a_silence_holds_from_its_beginning_until_before_its_end(at, muted):
+    assert bool(silences(silence()).muting(ALERT, at)) is muted
+
+
+def test_the_same_thing_under_another_alert_id_is_muted_too():
+    assert silences(silence()).muting(other(), 150.0) == [silence()]
+
+
+@pytest.mark.parametrize("name", ["tenant", "model", "side", "detector", "feature"])
+def test_another_thing_is_not_muted(name):
+    assert silences(silence()).muting(other(**{name: "another"}), 150.0) == []
+
+
+def test_the_alert_that_it_was_made_from_stays_muted_when_its_feature_changes():
+    moved = msgspec.structs.replace(ALERT, feature="completion_tokens")
+    assert silences(silence()).muting(moved, 150.0) == [silence()]
+
+
+def test_a_later_silence_replaces_an_earlier_one_and_an_ended_one_holds_nothing():
+    longer = silence(at=120.0, until=400.0)
+    known = silences(silence(), longer)
+    assert known.muting(ALERT, 300.0) == [longer]
+    assert known.active(300.0) == [longer]
+    known.apply(silence(at=310.0, until=310.0))
+    assert known.muting(ALERT, 310.0) == []
+    assert known.active(310.0) == []
+
+
+def test_one_that_is_read_again_changes_nothing():
+    ended = silence(at=110.0, until=110.0)
+    assert silences(silence(), ended, silence()).muting(ALERT, 150.0) == []
+    assert silences(silence(), ended, silence()).newest(thing_of(ALERT)) == ended
+
+
+def test_those_that_hold_are_told_by_their_end():
+    long, short = silence(other(tenant="b"), until=300.0), silence(until=200.0)
+    assert silences(long, short).active(150.0) == [short, long]

@@ -1,0 +1,247 @@
+import pytest
+from support.alert_log import settings
+from support.signal_log import MODEL, trace_of
+
+from stream.errors import StateUnreadable
+from stream.stages.retrain.machine import Retraining
+from stream.stages.retrain.state import ModelState, decode, encode
+from stream.wire import AlertRecord, Event, RetrainingRecord
+
+SPREAD = {"k1": 70, "k2": 70, "k3": 60}
+TOPIC = "weir.alerts"
+
+
+def alert(
+    detector,
+    at,
+    *,
+    state="firing",
+    revision=0,
+    events=200,
+    windows=3,
+    principals=None,
+    side="input",
+    name="",
+    tenant="acme",
+    sentinels="",
+):
+    principals = SPREAD if principals is None else principals
+    record = AlertRecord(
+        alert_id=f"al_{name or detector}_{side}",
+        state=state,
+        detector=detector,
+        severity="warning",
+        tenant=tenant,
+        model=MODEL,
+        side=side,
+        opened_at=100.0,
+        at=at,
+        revision=revision,
+        windows=windows,
+        events=events,
+        principals=principals,
+        sentinels=sentinels,
+    )
+    return Event(
+        id=f"{record.alert_id}/{revision}",
+        source="weir/alert",
+        type=AlertRecord.event_type,
+        time=at,
+        data=record,
+        correlationid="r1",
+        traceparent=trace_of(len(detector)),
+        partitionkey=record.alert_id,
+    )
+
+
+class Run:
+    def __init__(self, **retraining):
+        self.stage = Retraining(settings(retraining=retraining))
+        self.state = ModelState(tenant="acme", model=MODEL)
+        self.offset = -1
+
+    def __call__(self, *events):
+        decisions = []
+        for event in events:
+            self.offset += 1
+            decisions.append(self.stage.alert(self.state, event, TOPIC, self.offset))
+        return [decision for decision in decisions if decision is not None]
+
+    def last(self, *events):
+        return self(*events)[-1].record
+
+
+def refused(record):
+    return [name for name, passed in record.gates.items() if not passed]
+
+
+def test_drift_and_a_second_detector_are_a_request_with_what_it_rests_on():
+    run = Run()
+    first, second = run(alert("toxicity", 110.0), alert("drift", 120.0))
+    assert (first.record.state, refused(first.record)) == ("suppressed", ["agree"])
+    record = second.record
+    assert (record.state, record.at, record.tenant, record.model) == ("requested", 120.0, "acme", MODEL)
+    assert record.alert_ids == ("al_drift_input", "al_toxicity_input")
+    assert record.reason == "drift and toxicity agree: 3 windows, 400 events of 3 API keys"
+    assert refused(record) == []
+    assert (second.since, second.until) == (95.0, 120.0)
+    assert (second.cause, second.request_id) == ("al_drift_input", "r1")
+    assert second.traceparent == trace_of(5)
+    assert second.links == (trace_of(8),)
+
+
+def test_alerts_about_weir_itself_decide_nothing_however_many_agree():
+    run = Run()
+    assert run(*(alert(name, 100.0, tenant="_weir") for name in ("silence", "coverage", "lag", "drift", "pii"))) == []
+    assert run.state.firing == {}
+    assert run.last(alert("drift", 100.0), alert("pii", 101.0)).state == "requested", (
+        "the same alerts of another tenant"
+    )
+
+
+@pytest.mark.parametrize("detector", ["pii", "toxicity", "injection", "refusal", "anomaly"])
+def test_nothing_is_requested_without_drift(detector):
+    record = Run(agreeing_alerts=1).last(alert(detector, 110.0, events=10_000, windows=50))
+    assert record.state == "suppressed"
+    assert record.reason == f"agree: 1 of 1 detectors ({detector}), drift must be among them"
+
+
+def test_drift_alone_is_not_enough_and_two_sides_of_it_are_one_detector():
+    run = Run()
+    assert refused(run.last(alert("drift", 110.0), alert("drift", 111.0, side="output"))) == ["agree"]
+    assert run.last(alert("pii", 112.0, side="output")).state == "requested"
+
+
+@pytest.mark.parametrize(
+    ("gate", "more", "reason"),
+    [
+        ("windows", {"windows": 2}, "windows: 2, at least 3 needed"),
+        ("events", {"events": 99, "principals": {"k1": 33, "k2": 33, "k3": 33}}, "events: 198, at least 200 needed"),
+        ("principals", {"principals": {"k1": 100, "k2": 100}}, "principals: 2, at least 3 needed"),
+        (
+            "largest_share",
+            {"principals": {"k1": 110, "k2": 50, "k3": 40}},
+            "largest_share: 0.55 of the events are of one API key, at most 0.50",
+        ),
+    ],
+)
+def test_each_gate_says_no_with_its_value_and_bound_and_yes_at_the_bound(gate, more, reason):
+    record = Run().last(alert("toxicity", 110.0, **more), alert("drift", 120.0, **more))
+    assert (record.state, refused(record), record.reason) == ("suppressed", [gate], reason)
+    enough = {"windows": 3, "events": 100, "principals": {"k1": 50, "k2": 30, "k3": 20}}
+    assert Run().last(alert("toxicity", 110.0, **enough), alert("drift", 120.0, **enough)).state == "requested"
+
+
+def test_drift_that_the_fixed_prompts_share_is_no_reason_to_retrain_until_they_are_still():
+    run = Run()
+    told = run(
+        alert("toxicity", 110.0),
+        alert("drift", 120.0, sentinels="moved"),
+        alert("drift", 130.0, revision=1, sentinels="moved"),
+        alert("drift", 140.0, revision=2),  # watch was started anew and has heard of no sentinel yet
+        alert("drift", 150.0, revision=3, sentinels="still"),
+    )
+    first, moved, still = (decision.record for decision in told)
+    assert refused(first) == ["agree"]
+    assert (moved.state, moved.at, refused(moved)) == ("suppressed", 120.0, ["sentinels"])
+    assert moved.reason == "sentinels: the fixed prompts moved too: look at the model first"
+    assert (still.state, still.at, refused(still)) == ("requested", 150.0, [])
+    off = Run(sentinels=False)
+    assert off.last(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved")).state == "requested"
+
+
+def test_what_the_fixed_prompts_said_is_kept_in_the_state():
+    run = Run()
+    run(alert("toxicity", 110.0), alert("drift", 120.0, sentinels="moved"))
+    run.state = decode(encode(run.state))
+    assert run(alert("drift", 130.0, revision=1)) == []
+    assert run(alert("drift", 140.0, state="resolved", revision=2)) == []
+    assert run.last(alert("drift", 150.0, name="later")).state == "requested", "another alert, of another change"
+
+
+def test_one_key_that_floods_is_no_second_opinion_even_in_ordinary_traffic():
+    """F20: the key's share of everything is small, but all of toxicity is its own."""
+    run = Run()
+    flood = alert("toxicity", 110.0, events=60, principals={"k9": 60})
+    record = run.last(flood, alert("drift", 120.0, events=600, principals={"k1": 200, "k2": 200, "k3": 140, "k9": 60}))
+    assert (record.state, refused(record)) == ("suppressed", ["largest_share"])
+    assert "1.00 of the events are of one API key" in record.reason
+    assert run.last(alert("pii", 130.0, events=30, principals={"k1": 10, "k2": 10, "k3": 10})).state == "requested"
+
+
+def test_a_suppression_is_told_once_for_an_alert_set_and_its_gates_and_can_become_a_request():
+    run = Run()
+    few = {"events": 10, "principals": {"k1": 4, "k2": 3, "k3": 3}}
+    told = run(
+        alert("toxicity", 110.0, **few),
+        alert("drift", 120.0, **few),
+        alert("drift", 130.0, revision=1, **few),
+        alert("drift", 140.0, revision=2, events=150, principals={"k1": 60, "k2": 50, "k3": 40}),
+        alert("drift", 150.0, revision=3),
+    )
+    assert [(decision.record.state, refused(decision.record)) for decision in told] == [
+        ("suppressed", ["agree", "events"]),
+        ("suppressed", ["events"]),
+        ("requested", []),
+    ]
+    assert len({decision.record.retraining_id for decision in told}) == 3
+
+
+def test_a_cool_down_is_held_and_told_for_new_alerts_alone():
+    run = Run(cool_down_seconds=1000)
+    run(alert("toxicity", 110.0), alert("drift", 120.0))
+    assert run(alert("drift", 130.0, revision=1)) == []
+    (decision,) = run(alert("pii", 200.0))
+    assert refused(decision.record) == ["cool_down"]
+    assert decision.record.reason == (f"cool_down: 80 s since {run.state.requested_id}, at least 1000 s needed")
+    assert run(alert("drift", 1119.0, revision=2)) == []
+    first = run.state.requested_id
+    (again,) = run(alert("drift", 1120.0, revision=3))
+    assert again.record.state == "requested"
+    assert again.record.retraining_id != first
+
+
+def test_a_run_that_was_taken_up_blocks_until_it_has_ended():
+    run = Run(cool_down_seconds=0)
+    (_, request) = run(alert("toxicity", 110.0), alert("drift", 120.0))
+    for offset, (kind, expected) in enumerate([("started", []), ("completed", ["requested"])]):
+        record = RetrainingRecord(
+            retraining_id=request.record.retraining_id, state=kind, reason="", tenant="acme", model=MODEL, at=1.0
+        )
+        run.stage.progress(run.state, record, "weir.retraining", offset)
+        decisions = run(alert("drift", 130.0 + offset, revision=1 + offset))
+        assert [decision.record.state for decision in decisions] == expected
+
+
+def test_a_resolved_alert_no_longer_agrees_and_its_repetition_does_not_wake_it():
+    run = Run()
+    opened = alert("toxicity", 110.0)
+    run(opened, alert("toxicity", 115.0, state="resolved", revision=1))
+    assert run(opened) == []
+    assert run.state.firing == {}
+    assert refused(run.last(alert("drift", 120.0))) == ["agree"]
+
+
+def test_what_is_read_again_after_a_crash_decides_nothing_anew():
+    run = Run()
+    log = [alert("toxicity", 110.0), alert("drift", 120.0)]
+    run(*log)
+    run.state = decode(encode(run.state))
+    run.offset = -1
+    assert run(*log) == []
+    lost = Run()
+    assert [decision.record.retraining_id for decision in lost(*log)][-1] == run.state.requested_id
+
+
+def test_a_rebuilt_state_learns_of_the_last_request_from_the_retraining_topic():
+    run = Run(cool_down_seconds=1000)
+    record = RetrainingRecord(
+        retraining_id="rt_1", state="requested", reason="", tenant="acme", model=MODEL, at=90.0, alert_ids=("al_old",)
+    )
+    run.stage.progress(run.state, record, "weir.retraining", 0)
+    assert refused(run.last(alert("toxicity", 110.0), alert("drift", 120.0))) == ["cool_down"]
+
+
+def test_a_state_that_cannot_be_read_says_so():
+    with pytest.raises(StateUnreadable, match="rebuilt from the log"):
+        decode(b"garbage")

@@ -1,0 +1,46 @@
+import os
+
+from prometheus_client import CollectorRegistry
+
+from stream.stages.score.cpu_time import CpuCollector, cpu_seconds
+from stream.stages.score.metrics import ScoreMetrics
+from stream.wire import Verdict
+
+
+def verdict(detector="toxicity", label="clear", score=0.25, *, flagged=False):
+    return Verdict(
+        request_id="r", event_id="e", tenant="t", model="m", side="input",
+        detector=detector, version="1", flagged=flagged, label=label, score=score,
+    )  # fmt: skip
+
+
+def test_scores_are_shown_as_a_distribution_and_errors_have_none():
+    registry = CollectorRegistry()
+    metrics = ScoreMetrics(registry)
+    for one in (verdict(), verdict(score=0.95, flagged=True, label="toxic"), verdict(label="error", score=0.0)):
+        metrics.verdict(one)
+    labels = {"detector": "toxicity", "side": "input"}
+    assert registry.get_sample_value("weir_score_value_count", labels) == 2
+    assert registry.get_sample_value("weir_score_value_bucket", labels | {"le": "0.3"}) == 1
+    assert registry.get_sample_value("weir_score_verdicts_total", {"detector": "toxicity", "label": "error"}) == 1
+
+
+def test_the_log_makes_no_labels():
+    registry = CollectorRegistry()
+    ScoreMetrics(registry).verdict(verdict(detector="anything"))
+    assert registry.get_sample_value("weir_score_value_count", {"detector": "other", "side": "input"}) == 1
+
+
+def test_processor_time_counts_model_processes_and_never_goes_back():
+    used = {1: 10.0, 2: 5.0}
+    registry = CollectorRegistry()
+    CpuCollector(registry, lambda: list(used), used.__getitem__)
+
+    def total():
+        return registry.get_sample_value("weir_score_cpu_seconds_total")
+
+    assert total() == 15.0
+    del used[2]
+    used[3] = 1.0
+    assert total() == 16.0
+    assert cpu_seconds(os.getpid()) > 0

@@ -1,0 +1,127 @@
+"""What one scored event gives, without a broker."""
+
+import msgspec
+import pytest
+from support.score_stack import end, request
+
+from detectors.base import Score, Span, Turn
+from stream.stages.score.features import sampled
+from stream.stages.score.model_pool import Failed
+from stream.stages.score.model_process import Scored
+from stream.stages.score.records import MAX_SPANS, finding_event, item_of, owed, signal_event, verdict_event, verdicts
+from stream.wire import Message, encode
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
+ASK = request("r1", "hello there 5551234", owed=("pii", "pii", "toxicity"))
+
+
+def score(value=0.9, *, flagged=True, covered=1.0, label="found", spans=()):
+    return Score(score=value, label=label, flagged=flagged, covered=covered, spans=spans)
+
+
+def outcome(**scores):
+    return Scored(scores=scores, versions=dict.fromkeys(scores, "2"))
+
+
+def the_verdicts(event, result):
+    return {verdict.detector: verdict for verdict in verdicts(event, result, lambda _: "0")}
+
+
+def test_one_verdict_for_each_detector_that_is_owed_and_none_twice():
+    found = verdicts(ASK, outcome(pii=score(), toxicity=score(0.1, flagged=False, label="ok")), lambda _: "0")
+    assert [(verdict.detector, verdict.version, verdict.label) for verdict in found] == [
+        ("pii", "2", "found"),
+        ("toxicity", "2", "ok"),
+    ]
+
+
+@pytest.mark.parametrize("result", [Failed(disposition="timeout", error="TimeoutError"), Scored()])
+def test_what_did_not_score_is_an_error(result):
+    for verdict in the_verdicts(ASK, result).values():
+        assert (verdict.label, verdict.flagged, verdict.covered, verdict.version) == ("error", False, 0.0, "0")
+        assert finding_event(ASK, verdict, TRACEPARENT) is None
+
+
+@pytest.mark.parametrize(("flagged", "label"), [(False, "error"), (True, "found")])
+def test_a_part_of_the_text_is_enough_only_where_something_was_found(flagged, label):
+    found = the_verdicts(ASK, outcome(pii=score(flagged=flagged, covered=0.5), toxicity=score()))
+    assert found["pii"].label == label
+    assert found["pii"].covered == 0.5
+
+
+def test_an_end_without_text_owes_nothing():
+    assert owed(end("r1", "").data) == ()
+    assert owed(end("r1", "x").data) == ("pii", "toxicity", "refusal")
+
+
+def test_an_answer_brings_the_prompt_that_its_record_carries():
+    turns = (Message(role="system", content="Be kind."), Message(role="user", content="Wie geht es dir?"))
+    data = msgspec.structs.replace(end("r1", "Fine.").data, context=turns)
+    item = item_of(data, ("language",))
+    assert (item.text, item.owed) == ("Fine.", ("language",))
+    assert item.context == (Turn(role="system", content="Be kind."), Turn(role="user", content="Wie geht es dir?"))
+    assert item_of(ASK.data, ()).context == ()
+
+
+def test_ids_and_bytes_are_the_same_when_it_is_scored_again():
+    def made(value):
+        result = outcome(pii=score(value), toxicity=score(value))
+        events = [verdict_event(ASK, verdict, TRACEPARENT) for verdict in verdicts(ASK, result, lambda _: "0")]
+        events += [finding_event(ASK, verdict, TRACEPARENT) for verdict in verdicts(ASK, result, lambda _: "0")]
+        return [*events, signal_event(ASK, result, TRACEPARENT)]
+
+    assert [encode(event) for event in made(0.9)] == [encode(event) for event in made(0.9)]
+    assert [event.id for event in made(0.9)] == [event.id for event in made(0.9000001)]
+
+
+def test_refusal_is_a_feature_and_no_finding():
+    answer = end("r1", "I cannot help with that", owed=("refusal", "pii"))
+    result = outcome(refusal=score(), pii=score())
+    found = the_verdicts(answer, result)
+    assert finding_event(answer, found["refusal"], TRACEPARENT) is None
+    assert finding_event(answer, found["pii"], TRACEPARENT) is not None
+    assert signal_event(answer, result, TRACEPARENT).data.features["score_refusal"] == 0.9
+
+
+def test_a_finding_counts_types_and_keeps_no_text():
+    spans = tuple(Span(start=n, end=n + 1, type="PERSON" if n else "LOCATION", score=1.0) for n in range(3))
+    found = the_verdicts(ASK, outcome(pii=score(spans=spans), toxicity=score()))
+    finding = finding_event(ASK, found["pii"], TRACEPARENT)
+    assert finding.data.details == {"LOCATION": 1.0, "PERSON": 2.0}
+    assert finding.partitionkey == "acme\x1fm\x1finput"
+    assert "5551234" not in msgspec.json.encode(finding.data).decode()
+
+
+def test_a_text_of_nothing_but_findings_gives_a_verdict_that_fits_a_record():
+    spans = tuple(Span(start=n, end=n + 1, type="PHONE_NUMBER", score=0.987654321) for n in range(100_000))
+    found = the_verdicts(ASK, outcome(pii=score(spans=spans), toxicity=score()))
+    assert len(found["pii"].spans) == MAX_SPANS
+    assert encode(verdict_event(ASK, found["pii"], TRACEPARENT)).size_bytes < 512 * 1024
+
+
+def test_a_signal_has_the_features_that_the_stream_detectors_read():
+    asked = signal_event(ASK, Scored(embedding=b"xx", embedding_version="e1"), TRACEPARENT)
+    assert asked.id == "r1/request/signal"
+    assert asked.data.features == {
+        "characters": 19,
+        "words": 3,
+        "prompt_chars": 19,
+        "prompt_words": 3,
+        "messages": 1,
+    }
+    assert (asked.data.embedding, asked.data.embedding_version, asked.data.principal) == (b"xx", "e1", "key-1")
+    answered = signal_event(end("r1", "two words"), Scored(), TRACEPARENT).data.features
+    assert answered["time_to_first_token_seconds"] == 0.1
+    assert (answered["prompt_tokens"], answered["completion_tokens"]) == (3, 5)
+    failed = signal_event(end("r1", "", status="error"), Scored(), TRACEPARENT).data.features
+    assert failed["error"] == 1.0
+    assert "latency_seconds" not in failed
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_the_sample_is_uniform_and_the_same_every_time(share):
+    ids = [f"r{number}/request" for number in range(4000)]
+    chosen = [name for name in ids if sampled(name, share)]
+    assert chosen == [name for name in ids if sampled(name, share)]
+    assert abs(len(chosen) / len(ids) - share) < 0.03
+    assert {name for name in ids if sampled(name, share / 2)} <= set(chosen)

@@ -1,0 +1,78 @@
+"""Model processes: deadlines, crashes, and the search for the culprit."""
+
+import os
+import signal
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from support import doubles
+
+from stream.errors import ModelsLost
+from stream.stages.score.model_pool import Failed, ModelPool
+from stream.stages.score.model_process import EngineSpec, Item, Scored
+
+SPEC = EngineSpec(detectors=("pii", "toxicity"), create=doubles.create, embedder=None)
+
+
+@asynccontextmanager
+async def running(spec=SPEC, **options):
+    pool = ModelPool(spec, **options)
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+async def scored(pool, *texts, owed=("pii", "toxicity")):
+    outcomes = {}
+    await pool.score([Item(text=text, owed=owed) for text in texts], outcomes.__setitem__)
+    return [outcomes[row] for row in range(len(texts))]
+
+
+async def test_every_detector_that_is_owed_scores_and_no_other():
+    async with running() as pool:
+        outcomes = {}
+        items = [Item(text="call 5551234", owed=("pii", "toxicity")), Item(text="hello", owed=("pii",))]
+        await pool.score(items, outcomes.__setitem__)
+        assert set(outcomes[0].scores) == {"pii", "toxicity"}
+        assert set(outcomes[1].scores) == {"pii"}
+        assert outcomes[0].scores["pii"].flagged
+        assert not outcomes[1].scores["pii"].flagged
+        assert outcomes[0].versions["pii"] == "test-1"
+
+
+async def test_an_unknown_detector_is_absent_and_the_others_score():
+    async with running() as pool:
+        (outcome,) = await scored(pool, "hello", owed=("pii", "unheard-of"))
+        assert set(outcome.scores) == {"pii"}
+
+
+async def test_only_the_culprits_of_a_batch_fail():
+    steps = []
+    async with running(deadline_seconds=2.0, progress=lambda: steps.append(time.monotonic())) as pool:
+        outcomes = await scored(pool, "a CRASH", "b", "c HANG", "d RAISE")
+        failed = {row: one for row, one in enumerate(outcomes) if isinstance(one, Failed)}
+        assert {row: one.disposition for row, one in failed.items()} == {0: "bug", 2: "timeout", 3: "bug"}
+        assert failed[3].error == "ValueError"
+        assert len(steps) >= 3
+        assert isinstance((await scored(pool, "after"))[0], Scored)
+
+
+async def test_a_pool_whose_idle_process_is_killed_scores_on():
+    async with running() as pool:
+        pid = next(iter(pool._pool._pool_manager.worker_manager.workers))
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while not isinstance((await scored(pool, "hello"))[0], Scored):
+            assert time.monotonic() < deadline
+
+
+async def test_models_that_do_not_load_are_an_error():
+    spec = EngineSpec(detectors=("pii",), create=doubles.create_broken, embedder=None)
+    pool = ModelPool(spec)
+    with pytest.raises(ModelsLost):
+        await pool.start()
+    assert not pool.loaded
+    await pool.stop()

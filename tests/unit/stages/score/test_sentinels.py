@@ -1,0 +1,30 @@
+"""What score makes of Weir's own requests: the answer's embedding, whatever the sample, and the name of its prompt."""
+
+import pytest
+
+from stream.stages.score.features import embedded, prompt_of
+from stream.wire import OWN_TENANT, Message, RequestRecord, ResponseRecord
+
+WHERE = {"request_id": "r1", "model": "m", "conversation_id": "sentinel/1/fact"}
+ASKED = RequestRecord(tenant=OWN_TENANT, messages=(Message(role="user", content="Hello"),), **WHERE)
+
+
+def answered(tenant=OWN_TENANT, status="complete", text="Hi"):
+    return ResponseRecord(tenant=tenant, status=status, text=text, **WHERE)
+
+
+def test_an_answer_of_a_sentinel_is_embedded_whatever_the_sample():
+    assert embedded("r1/end", answered(), 1e-9)
+    assert not embedded("r1/request", ASKED, 1.0)
+
+
+@pytest.mark.parametrize("data", [answered(status="cancelled"), answered(text=""), answered("acme"), ASKED])
+def test_what_is_no_whole_answer_of_a_sentinel_has_no_prompt(data):
+    assert prompt_of(data) == ""
+    assert prompt_of(answered()) == "sentinel/1/fact"
+
+
+def test_users_are_sampled_as_before():
+    assert embedded("r1/end", answered("acme"), 1.0)
+    assert not embedded("r1/end", answered("acme", text=""), 1.0)
+    assert not embedded("r1/end", answered("acme"), 1e-9)

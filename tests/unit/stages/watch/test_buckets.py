@@ -1,0 +1,86 @@
+import itertools
+
+from support.signal_log import signal_event
+
+from stream.stages.watch.agenda import OpenCounts
+from stream.stages.watch.buckets import Offer, StreamBuckets
+from stream.stages.watch.state import StreamState
+
+
+def offer(buckets, request_id, time, watermark=None, token=None):
+    event = signal_event(request_id, time, features={"x": time})
+    return buckets.offer(event, event.data, token or request_id, watermark)
+
+
+def closed(buckets, watermark):
+    return [(number, [item.request_id for item in held]) for number, held in buckets.due(watermark)]
+
+
+def test_a_bucket_closes_when_the_watermark_has_passed_its_end_sorted_and_without_repetitions():
+    counts = OpenCounts()
+    buckets = StreamBuckets(5, 3, counts=counts)
+    for request_id, time in (("b", 3.0), ("c", 3.0), ("a", 4.5), ("b", 3.0), ("d", 5.0)):
+        assert offer(buckets, request_id, time) is Offer.HELD
+    assert (counts.events, counts.tokens, counts.buckets) == (4, 5, 2)
+    assert closed(buckets, 4.999) == []
+    assert closed(buckets, 5.0) == [(0, ["b", "c", "a"])]
+    assert (counts.events, counts.tokens, counts.buckets) == (1, 1, 1)
+
+
+def test_every_token_of_a_repeated_event_is_acknowledged():
+    buckets = StreamBuckets(5, 3)
+    offer(buckets, "a", 1.0, token="first")
+    offer(buckets, "a", 1.0, token="again")
+    ((_, held),) = buckets.due(5.0)
+    assert held[0].tokens == ["first", "again"]
+
+
+def test_of_one_event_the_end_that_was_told_counts_then_the_earlier_whichever_came_first():
+    ends = [("aborted", 1.0), ("complete", 3.0), ("complete", 2.0)]
+    for order in itertools.permutations(ends):
+        buckets = StreamBuckets(5, 3)
+        for status, time in order:
+            event = signal_event("a", time, side="output", status=status, features={"x": time})
+            assert buckets.offer(event, event.data, time, None) is Offer.HELD
+        ((_, (held,)),) = buckets.due(5.0)
+        assert (held.observation.time, held.aborted) == (2.0, False), order
+        assert sorted(held.tokens) == [1.0, 2.0, 3.0]
+
+
+def test_an_event_behind_the_watermark_is_late_and_one_that_was_closed_before_a_restart_repeated():
+    buckets = StreamBuckets(5, 3, last_closed=10, last_event=10)
+    assert offer(buckets, "a", 54.9) is Offer.REPEATED
+    assert offer(buckets, "b", 55.0) is Offer.HELD
+    assert offer(buckets, "c", 57.0, watermark=60.0) is Offer.LATE
+    assert offer(buckets, "d", 60.0, watermark=60.0) is Offer.HELD
+
+
+def test_empty_buckets_close_up_to_the_limit_then_the_stream_is_idle():
+    buckets = StreamBuckets(5, 3)
+    offer(buckets, "a", 1.0)
+    assert not buckets.idle
+    assert closed(buckets, 12.0) == [(0, ["a"]), (1, [])]
+    assert not buckets.idle
+    assert closed(buckets, 1000.0) == [(2, []), (3, [])]
+    assert buckets.idle
+    assert closed(buckets, 2000.0) == []
+    offer(buckets, "b", 2001.0, watermark=2000.0)
+    assert closed(buckets, 2005.0) == [(400, ["b"])]
+
+
+def test_which_empty_buckets_close_does_not_depend_on_the_steps_of_the_watermark():
+    def run(steps):
+        buckets = StreamBuckets(5, 3)
+        for request_id, time in (("a", 1.0), ("b", 12.0), ("c", 71.0)):
+            offer(buckets, request_id, time)
+        return [item for step in steps for item in closed(buckets, step)]
+
+    assert run([500.0]) == run([float(step) for step in range(500)])
+    assert [number for number, _ in run([500.0])] == [0, 1, 2, 3, 4, 5, 14, 15, 16, 17]
+
+
+def test_another_bucket_width_keeps_what_whole_buckets_were_closed():
+    state = StreamState(seconds=5.0, last_closed=11, last_event=11)
+    assert state.resized(30.0).last_closed == 1
+    assert state.resized(2.0).last_closed == 29
+    assert state.resized(7.0).last_closed == 7, "the next ends at 63 s, and only 60 s were closed"

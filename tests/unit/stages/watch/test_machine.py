@@ -1,0 +1,240 @@
+import random
+
+import pytest
+from support.signal_log import MODEL, LevelDetector, interleaved, lanes, rules, score_tick, signal_event, watched
+
+from stream.stages.watch.buckets import Offer
+from stream.stages.watch.machine import PartitionWatch
+from stream.stages.watch.records import EVIDENCE, RESET
+from stream.stages.watch.state import SourcesState, decode_sources, decode_stream, encode
+from stream.stages.watch.watermark import SourceLane
+from stream.wire import stream_key
+
+KEY = stream_key("acme", MODEL, "input")
+
+
+def recorded(seconds=60, partitions=2, seed=3, shift_at=30):
+    random_ = random.Random(seed)
+    events = [
+        (
+            "s1",
+            random_.randrange(partitions),
+            signal_event(
+                f"r{number}",
+                1000 + number * 0.37,
+                features={"x": random_.gauss(5 if number * 0.37 > shift_at else 0, 0.3)},
+                principal=f"k{number % 3}",
+            ),
+        )
+        for number in range(int(seconds / 0.37))
+    ]
+    return interleaved(lanes(events, seconds, 1000, partitions), random_)
+
+
+def findings(log, machine):
+    return [event for event in watched(machine, log) if event.source == "weir/watch" and event.id != "tick"]
+
+
+def test_a_shift_is_found_once_a_bucket_with_its_evidence_by_reference():
+    found = findings(recorded(), PartitionWatch(rules(2)))
+    alarms = [event.data for event in found if event.data.alarm]
+    assert [record.bucket for record in alarms] == [206, 207, 208, 209, 210, 211]
+    first = alarms[0]
+    assert (first.tenant, first.model, first.side, first.time) == ("acme", MODEL, "input", 1035.0)
+    assert first.events == 13
+    assert sum(first.principals.values()) == 13
+    assert len(first.evidence) == 13
+    assert len(first.traces) == 13
+    event = next(event for event in found if event.data.alarm)
+    assert event.traceparent == first.traces[0]
+    assert event.correlationid == first.evidence[0]
+    assert event.causationid == f"{first.evidence[0]}/request/signal"
+    assert event.partitionkey == KEY
+
+
+def test_evidence_is_bounded_and_names_each_request_once():
+    machine = PartitionWatch(rules(1))
+    for number in range(100):
+        for side in ("input", "output"):
+            machine.offer(signal_event(f"r{number}", 1.0 + number / 100, side=side, features={"x": 0.0}), None)
+    machine.tick(score_tick(0, {"s": 5.0}).data)
+    list(machine.closed())
+    for number in range(100):
+        machine.offer(signal_event(f"q{number}", 5.0 + number / 100, features={"x": float(number)}), None)
+    machine.tick(score_tick(0, {"s": 10.0}).data)
+    (record,) = [event.data for closed in machine.closed() for event in closed.findings if event.data.events]
+    assert len(record.evidence) == EVIDENCE
+    assert record.evidence[:2] == ("q99", "q0"), "the furthest from the median come first"
+    assert record.events == 100
+
+
+def test_what_is_closed_carries_one_state_and_every_token():
+    machine = PartitionWatch(rules(1))
+    tokens = [object(), object(), object()]
+    for number, token in enumerate(tokens):
+        machine.offer(signal_event(f"r{number % 2}", 1.0 + number % 2, features={"x": 0.0}), token)
+    assert machine.open.events == 2
+    machine.tick(score_tick(0, {"s": 6.0}).data)
+    (closed,) = machine.closed()
+    assert set(closed.tokens) == set(tokens)
+    state = decode_stream(closed.state)
+    assert (state.seconds, state.last_closed, state.last_event) == (5.0, 0, 0)
+    assert machine.open.tokens == 0
+
+
+def crashed_run(log, crash_at):
+    """Run `log`, lose the memory at `crash_at`, and go on from the table and the oldest offset that is not acknowledged."""
+    machine, table, open_offsets, published = PartitionWatch(rules(2)), {}, {}, []
+
+    def step(offset, event):
+        if hasattr(event.data, "sources"):
+            if machine.tick(event.data):
+                for closed in machine.closed():
+                    published.extend(closed.findings)
+                    table[closed.key] = closed.state
+                    for token in closed.tokens:
+                        open_offsets.pop(token, None)
+        elif machine.offer(event, offset) is Offer.HELD:
+            open_offsets[offset] = None
+
+    for offset, event in enumerate(log[:crash_at]):
+        step(offset, event)
+    restart = min(open_offsets, default=crash_at)
+    machine = PartitionWatch(rules(2), machine.watermark.live())
+    for key, value in table.items():
+        machine.load(key, value)
+    assert machine.lost() == {}
+    for offset, event in enumerate(log[restart:], restart):
+        step(offset, event)
+    return published
+
+
+@pytest.mark.parametrize("crash_at", [1, 50, 111, 170, 230])
+def test_a_crash_anywhere_changes_no_finding(crash_at):
+    log = recorded()
+    expected = {event.id: event.data for event in findings(log, PartitionWatch(rules(2)))}
+    found = crashed_run(log, crash_at)
+    assert {event.id: event.data for event in found} == expected
+
+
+def test_state_that_cannot_be_read_is_rebuilt_from_the_log_and_announced():
+    log = recorded(seconds=60)
+    cut = 150
+    machine, table = PartitionWatch(rules(2)), {}
+    for event in log[:cut]:
+        if hasattr(event.data, "sources"):
+            if machine.tick(event.data):
+                table |= {closed.key: closed.state for closed in machine.closed()}
+        else:
+            machine.offer(event, None)
+    expected = {event.id: event.data for event in watched(machine, log[cut:]) if event.id != "tick"}
+    for broken in (b"garbage", table[KEY][:-9]):
+        again = PartitionWatch(rules(2), {"s1"})
+        again.load(KEY, broken)
+        assert again.lost() == {KEY: {"drift"}}
+        replayed = again.replayer()
+        for event in log[:cut]:
+            replayed.replay(event)
+        again.adopt(replayed)
+        assert again.lost() == {}
+        found = [event for event in watched(again, log[cut:]) if event.id != "tick"]
+        assert [event.data.feature for event in found].count(RESET) == 1
+        assert not found[0].data.alarm
+        assert {event.id: event.data for event in found if event.data.feature != RESET} == expected
+
+
+def test_a_detector_of_another_configuration_alone_is_rebuilt():
+    log = recorded(seconds=60)
+    machine = PartitionWatch(rules(2))
+    table = {}
+    for event in log:
+        if hasattr(event.data, "sources"):
+            if machine.tick(event.data):
+                table |= {closed.key: closed.state for closed in machine.closed()}
+        else:
+            machine.offer(event, None)
+    other = rules(2, {"*": {"bucket_seconds": 5, "drift": {"limit": 3.0}}})
+    again = PartitionWatch(other)
+    again.load(KEY, table[KEY])
+    assert again.lost() == {KEY: {"drift"}}
+    replayed = again.replayer()
+    for event in log:
+        replayed.replay(event)
+    again.adopt(replayed)
+    again.offer(signal_event("late", 1000.0, features={"x": 0.0}), None)
+    expected = decode_stream(table[KEY])
+    again.offer(signal_event("new", 1061.0, features={"x": 0.0}), None)
+    again.tick(score_tick(0, {"s1": 1065.0}).data)
+    again.tick(score_tick(1, {"s1": 1065.0}).data)
+    (closed,) = again.closed()
+    found = {event.data.feature: event.data for event in closed.findings}
+    assert found[RESET].detector == "drift"
+    assert found["x"].limit == 3.0
+    assert found["x"].details["events"] == len([event for event in log if hasattr(event.data, "features")]) + 1
+    assert decode_stream(closed.state).last_closed == expected.last_closed + 1
+
+
+class FailingDetector(LevelDetector):
+    def update_many(self, observations):
+        if any(observation.features["x"] > 100 for observation in observations):
+            raise ZeroDivisionError
+        return super().update_many(observations)
+
+
+def test_a_detector_that_fails_is_started_anew_and_says_so(caplog):
+    machine = PartitionWatch(rules(1, detectors=lambda _: {"drift": FailingDetector()}))
+    found = []
+    for bucket, value in enumerate([0.0, 0.0, 1000.0, 0.0, 0.0]):
+        machine.offer(signal_event(f"r{bucket}", bucket * 5.0, features={"x": value}), None)
+        machine.tick(score_tick(0, {"s": bucket * 5.0 + 5}).data)
+        found += [event.data for closed in machine.closed() for event in closed.findings]
+    assert [(record.bucket, record.feature) for record in found] == [(1, "x"), (2, RESET), (4, "x")]
+    assert "failed on bucket 2" in caplog.text
+
+
+def test_the_oldest_bucket_can_be_closed_early_to_bound_memory():
+    machine = PartitionWatch(rules(1))
+    for number in range(4):
+        machine.offer(signal_event(f"r{number}", number * 5.0, features={"x": 0.0}), number)
+    closed = machine.relieve()
+    assert closed is not None
+    assert closed.tokens == [0]
+    assert machine.offer(signal_event("r9", 1.0, features={"x": 0.0}), 9) is Offer.REPEATED
+    assert machine.open.events == 3
+
+
+def test_a_stream_without_traffic_is_told_a_few_empty_buckets_then_costs_nothing():
+    machine = PartitionWatch(rules(1))
+    machine.offer(signal_event("a", 1.0, features={"x": 0.0}), None)
+    buckets = []
+    for second in range(1, 120):
+        machine.tick(score_tick(0, {"s": float(second)}).data)
+        buckets += [event.data.bucket for closed in machine.closed() for event in closed.findings]
+    assert buckets == [1, 2, 3]
+
+
+def test_what_came_too_late_before_a_restart_comes_too_late_after_it():
+    """A new source, behind the watermark: held, its event would close a bucket that one pass from zero never closes."""
+    late = signal_event("late", 4.0)
+    before = PartitionWatch(rules(2))
+    for partition in range(2):
+        before.tick(score_tick(partition, {"a": 22.0}).data, partition)
+    assert before.offer(late, None) is Offer.LATE
+    watermark = before.watermark
+    stored = encode(SourcesState(sources=("a",), offset=before.offset, lanes=watermark.lanes, value=watermark.value))
+    after = PartitionWatch(rules(2), ("a",))
+    assert after.resume(decode_sources(stored))
+    assert after.offer(late, None) is Offer.LATE
+    assert not after.tick(score_tick(1, {"a": 30.0}).data, 1), "read again, it says nothing new"
+    assert not after.tick(score_tick(0, {"a": 30.0}).data, 2)
+    assert after.tick(score_tick(1, {"a": 30.0}).data, 3)
+    assert after.watermark.value == 30.0
+
+
+def test_a_stage_with_another_number_of_partitions_or_an_earlier_row_waits_for_its_sources():
+    one = [SourceLane(heard=True, low=9.0)]
+    for stored in (SourcesState(sources=("a",), lanes=one, value=9.0), SourcesState(sources=("a",))):
+        machine = PartitionWatch(rules(2), stored.sources)
+        assert not machine.resume(stored)
+        assert machine.watermark.value is None
+        assert machine.watermark.live() == {"a"}

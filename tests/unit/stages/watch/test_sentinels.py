@@ -1,0 +1,115 @@
+"""Sentinels through the stages without Kafka: they alert under Weir's tenant, drift says what they say, nobody retrains on them."""
+
+import msgspec
+import pytest
+from support.alert_log import Alerts, bucket_finding, settings
+from support.sentinel_log import answers
+from support.signal_log import MODEL, rules, watch_tick
+from support.watch_chain import Chain
+
+from stream.stages.alert.machine import Alerting
+from stream.stages.alert.partition_alerts import Place
+from stream.stages.retrain.machine import Retraining
+from stream.stages.retrain.state import ModelState
+from stream.stages.watch.machine import PartitionWatch
+from stream.stages.watch.records import sentinel_note
+from stream.stages.watch_app import stream_detectors
+from stream.wire import OWN_TENANT, SentinelRecord, stream_key
+
+OPTIONS = {"alarm_every_events": 1000, "reference_events": 24}
+PATTERNS = {"*": {"bucket_seconds": 5, "drift": OPTIONS}, OWN_TENANT: {"sentinel": OPTIONS}}
+P = 2
+
+
+def told(chain):
+    return [(event.data.detector, event.data.state, event.data.tenant, event.data.model) for event in chain.alerts]
+
+
+def test_a_change_of_the_model_is_an_alert_of_weirs_tenant_and_no_reason_to_retrain():
+    chain = Chain(PATTERNS, stream_detectors, P).run(answers(OWN_TENANT, 120, changed_at=90))
+    assert told(chain)[0] == ("sentinel", "firing", OWN_TENANT, MODEL)
+    assert {record[0] for record in told(chain)} == {"sentinel"}
+    alert = chain.alerts[0].data
+    assert "changed for the same fixed prompts" in alert.summary
+    assert alert.runbook
+    assert len({event.data.alert_id for event in chain.alerts}) == 1
+    assert chain.decisions == []
+
+
+def test_answers_that_stay_as_they_are_alert_nobody():
+    patterns = {"*": {"bucket_seconds": 5}}  # one false alarm in 10,000 answers
+    assert Chain(patterns, stream_detectors, P).run(answers(OWN_TENANT, 300)).alerts == []
+
+
+def test_users_have_every_other_detector_and_the_sentinels_theirs_alone():
+    machine = PartitionWatch(rules(P, PATTERNS, stream_detectors))
+    names = {key: set(machine._fresh(stream_key(key, MODEL, "output"))) for key in ("acme", OWN_TENANT)}
+    assert names == {"acme": {"drift", "anomaly"}, OWN_TENANT: {"sentinel"}}
+
+
+def note(*, moved, at=15.0, model=MODEL):
+    return SentinelRecord(model=model, at=at, moved=moved, statistic=1.0, limit=10.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "word", "sentence"),
+    [
+        (None, "", ""),
+        (note(moved=True), "moved", "sentinel prompts changed too, so look at the model"),
+        (note(moved=False), "still", "answered as before (until 1970-01-01T00:00:15"),
+        (note(moved=True, at=-700.0), "", ""),  # of long ago
+    ],
+)
+def test_an_alert_of_drift_says_whether_the_sentinels_moved_too(said, word, sentence):
+    alerts = Alerts()
+    alerts.alerting = Alerting(settings(), alerts._open, said)
+    (opened,) = alerts.run([bucket_finding(1)])
+    assert opened.data.sentinels == word
+    assert sentence in opened.data.summary
+    assert ("sentinel" in opened.data.summary) == bool(word)
+
+
+def test_other_alerts_do_not_speak_of_sentinels():
+    alerts = Alerts()
+    alerts.alerting = Alerting(settings(), alerts._open, note(moved=True))
+    (opened,) = alerts.run([bucket_finding(1, "anomaly")])
+    assert (opened.data.sentinels, "sentinel" in opened.data.summary) == ("", False)
+
+
+def test_an_alert_that_fires_on_tells_what_the_sentinels_say_by_then():
+    alerts = Alerts()
+    alerts.run([bucket_finding(1), bucket_finding(2)])
+    alerts.alerting = Alerting(settings(), alerts._open, note(moved=True))
+    (update,) = alerts.run([watch_tick(40.0)], 2)
+    assert (update.data.state, update.data.sentinels) == ("firing", "moved")
+
+
+def test_an_alert_of_drift_with_moved_sentinels_asks_for_no_retraining():
+    tenant = settings(retraining={"agreeing_alerts": 1, "windows": 1, "events": 1, "principals": 1})
+    for said, state in ((None, "requested"), (note(moved=False), "requested"), (note(moved=True), "suppressed")):
+        alerts = Alerts()
+        alerts.alerting = Alerting(tenant, alerts._open, said)
+        (opened,) = alerts.run([bucket_finding(1)])
+        decision = Retraining(tenant).alert(ModelState(tenant="acme", model=MODEL), opened, "weir.alerts", 0)
+        assert decision.record.state == state
+        assert ("look at the model first" in decision.record.reason) == (state == "suppressed")
+
+
+def test_a_note_repeats_a_sentinels_finding_where_something_was_answered():
+    chain = Chain(PATTERNS, stream_detectors, P).run(answers(OWN_TENANT, 120, changed_at=90))
+    notes = [told for event in chain.findings if (told := sentinel_note(event)) is not None]
+    assert {told.data.moved for told in notes} == {False, True}
+    assert {told.data.model for told in notes} == {MODEL}
+    assert sentinel_note(bucket_finding(1)) is None
+    empty = next(event for event in chain.findings if sentinel_note(event) is not None)
+    assert sentinel_note(msgspec.structs.replace(empty, data=msgspec.structs.replace(empty.data, events=0))) is None
+
+
+def test_the_newest_note_of_a_model_counts():
+    place = Place({}, lambda _: None)
+    for said in (note(moved=False, at=10.0), note(moved=True, at=20.0), note(moved=False, at=15.0)):
+        place.told(said)
+    assert place.sentinels[MODEL].moved
+    for number in range(2000):
+        place.told(note(moved=False, model=f"m{number}"))
+    assert len(place.sentinels) == 1024

@@ -1,0 +1,139 @@
+import pytest
+
+from stream.stages.watch.watermark import Watermark
+from stream.wire import Tick
+
+
+def tick(partition, closed=(), **sources):
+    return Tick(stage="score", partition=partition, sources=sources, closed=closed)
+
+
+def test_a_fresh_stage_waits_until_it_has_heard_every_partition():
+    watermark = Watermark(3, 60)
+    assert not watermark.apply(tick(0, a=10.0))
+    assert not watermark.apply(tick(2, a=12.0))
+    assert watermark.value is None
+    assert watermark.apply(tick(1, a=11.0))
+    assert watermark.value == 10.0
+
+
+def test_it_is_the_minimum_over_sources_and_partitions_and_never_goes_back():
+    watermark = Watermark(2, 60)
+    watermark.apply(tick(0, a=10.0, b=8.0))
+    watermark.apply(tick(1, a=10.0, b=9.0))
+    assert watermark.value == 8.0
+    assert not watermark.apply(tick(0, c=1.0)), "a new source with older times does not turn it back"
+    assert watermark.value == 8.0
+    assert watermark.newest == 10.0
+    assert watermark.lag_seconds == 2.0
+
+
+def run(watermark, names, first, last, partitions=2):
+    for second in range(first, last + 1):
+        for partition in range(partitions):
+            watermark.apply(tick(partition, **{name: float(second) for name in names}))
+
+
+def test_a_silent_source_releases_the_watermark_after_the_others_went_on_for_its_silence():
+    watermark = Watermark(2, 60)
+    run(watermark, "ab", 1, 10)
+    run(watermark, "a", 11, 69)
+    assert watermark.value == 10.0
+    assert watermark.released() == set()
+    run(watermark, "a", 70, 71)
+    assert watermark.value == 71.0
+    assert watermark.released() == {"b"}
+
+
+def test_a_released_source_holds_the_watermark_again_once_it_speaks():
+    watermark = Watermark(1, 60)
+    run(watermark, "ab", 1, 10, 1)
+    run(watermark, "a", 11, 80, 1)
+    run(watermark, "b", 81, 81, 1)
+    run(watermark, "a", 82, 90, 1)
+    assert watermark.value == 81.0
+    assert watermark.released() == set()
+
+
+def test_a_source_that_is_far_behind_stops_nobody_until_it_has_caught_up():
+    watermark = Watermark(1, 60)
+    run(watermark, "a", 1000, 1010, 1)
+    for second in range(1, 20):
+        watermark.apply(tick(0, a=1010.0 + second, b=10.0 + second))
+    assert watermark.value == 1029.0
+    assert watermark.released() == {"b"}
+    watermark.apply(tick(0, b=1000.0))
+    watermark.apply(tick(0, a=1031.0))
+    assert watermark.value == 1029.0
+    watermark.apply(tick(0, b=1030.0))
+    assert watermark.value == 1030.0
+
+
+def test_a_closed_source_leaves_and_when_all_are_gone_the_watermark_stays():
+    watermark = Watermark(1, 60)
+    watermark.apply(tick(0, a=10.0, b=5.0))
+    assert watermark.apply(tick(0, closed=("b",), a=11.0))
+    assert watermark.value == 11.0
+    assert not watermark.apply(tick(0, closed=("a",)))
+    assert watermark.value == 11.0
+    assert watermark.live() == set()
+    assert watermark.apply(tick(0, c=20.0))
+
+
+def test_what_a_closed_source_told_comes_again_and_changes_nothing():
+    watermark = Watermark(1, 60)
+    run(watermark, "a", 1, 10, 1)
+    watermark.apply(tick(0, odd=3600.0))
+    watermark.apply(tick(0, odd=3601.0, closed=("odd",)))
+    watermark.apply(tick(0, odd=3600.0))
+    watermark.apply(tick(0, a=11.0, closed=("a",)))
+    assert watermark.live() == set()
+    run(watermark, "b", 12, 20, 1)
+    assert watermark.value == 20.0, "log time did not go to where the clock of the closed source was"
+    assert watermark.live() == {"b"}
+    watermark.apply(tick(0, odd=3700.0))
+    assert watermark.live() == {"b", "odd"}, "a newer time is no repeat"
+
+
+def test_only_so_many_closed_sources_are_remembered():
+    watermark = Watermark(1, 60)
+    for number in range(1000):
+        watermark.apply(tick(0, (f"s{number}",), a=float(number), **{f"s{number}": float(number)}))
+    ended = watermark.lanes[0].ended
+    assert list(ended) == [f"s{number}" for number in range(1000 - len(ended), 1000)]
+    assert len(ended) < 200
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_clock_that_jumps_does_not_make_the_others_look_silent(step):
+    """A source whose clock goes back repeats its time (capture never lets it fall); one that leaps is simply ahead."""
+    watermark = Watermark(2, 60)
+    run(watermark, "abc", 1, 10)
+    for second in range(11, 60):
+        leaping = 10.0 if step < 0 else second + step
+        for partition in range(2):
+            watermark.apply(tick(partition, a=float(second), b=float(second), c=leaping))
+    assert watermark.released() == set()
+    assert watermark.value == (59.0 if step > 0 else 10.0)
+    run(watermark, "ab", 60, 75)
+    assert watermark.value == 75.0
+
+
+def test_a_known_source_is_waited_for_after_a_restart_until_it_is_heard_or_silent():
+    watermark = Watermark(1, 60, known={"b"})
+    run(watermark, "a", 51, 60, 1)
+    assert watermark.value is None
+    run(watermark, "ab", 61, 61, 1)
+    assert watermark.value == 61.0
+    other = Watermark(1, 60, known={"b"})
+    run(other, "a", 51, 110, 1)
+    assert other.value is None
+    run(other, "a", 111, 111, 1)
+    assert other.value == 111.0
+
+
+def test_a_tick_of_a_partition_that_does_not_exist_changes_nothing():
+    watermark = Watermark(1, 60)
+    assert not watermark.apply(tick(7, a=1.0))
+    assert not watermark.apply(tick(-1, a=1.0))
+    assert watermark.live() == set()

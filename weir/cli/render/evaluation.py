@@ -1,0 +1,102 @@
+"""What ``weir eval`` prints: a table a detector, then its finer tables."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from weir.cli.output import print_table
+from weir.quality.evaluation import Report
+
+__all__ = ["print_report"]
+
+Row = Mapping[str, Any]
+#: Column → key, in the order of the table; a column is left out where no row has it.
+LABELLED = {
+    "set": "set", "texts": "texts", "pos": "positive", "AUROC": "auroc", "AP": "average_precision", "F1": "f1", "F2": "f2",
+    "macro-F1": "macro_f1", "recall": "recall", "precision": "precision", "flagged": "flagged", "ECE": "ece",
+    "length": "length_auroc",
+}  # fmt: skip
+GROUPED = {
+    "texts": "texts", "pos": "positive", "AUROC": "auroc", "accuracy": "accuracy", "F1": "f1", "recall": "recall",
+    "precision": "precision", "flagged": "flagged",
+}  # fmt: skip
+SPANS = {"F1": "f1", "F2": "f2", "recall": "recall", "precision": "precision"}
+TYPES = {"type": "value", "spans": "spans", "found": "found", **SPANS}
+COST = {
+    "texts": "texts", "characters": "characters", "texts/s": "texts_a_second", "ms/text": "ms_a_text", "CPU ms/text": "cpu_ms_a_text",
+    "load s": "load_seconds", "memory rise MiB": "rss_rise_mib", "peak MiB": "rss_peak_mib",
+}  # fmt: skip
+STREAMS = {
+    "study": "data", "texts": "texts", "accuracy": "accuracy", "gap": "gap", "flagged": "flagged", "pos": "positive", "AUROC": "auroc", "recall": "recall",
+    "escalated": "escalated", "texts/s": "texts_a_second", "threshold": "threshold", "macro-F1": "macro_f1", "runs": "runs", "delay": "delay_median", "delay 90 %": "delay_p90", "delay mean": "delay_mean",
+    "missed": "missed", "too early": "too_early", "cut": "cut", "events": "events", "wrong": "wrong", "found": "found", "error / patience x N": "error_over_patience",
+    "run length": "run_length", "standard error": "standard_error",
+}  # fmt: skip
+
+
+def print_report(report: Report) -> None:
+    """Print every figure but the curves, and what they come from."""
+    for one in report.text:
+        _detector(one.row)
+    for name in dict.fromkeys(row["detector"] for row in report.streams):
+        click.echo(click.style(f"\n{name}", bold=True))
+        _table(STREAMS, [row for row in report.streams if row["detector"] == name])
+    click.echo()
+    if report.absent:
+        click.echo(
+            f"not there, and left out: {', '.join(report.absent)}. Without all of the shared encoder's files, nobody can tell which texts "
+            "it was trained on, and none of its sets is measured."
+        )
+    for reason in report.left_out:
+        click.echo(f"left out: {reason}")
+    about = report.provenance
+    click.echo(
+        f"seed {about['seed']}, at most {about['limit'] or 'all'} texts a source, {about['machine']}, {about['at']}"
+    )
+
+
+def _detector(row: Row) -> None:
+    click.echo(click.style(f"\n{row['detector']} {row['version']}", bold=True))
+    labelled = [one for one in row["sets"] if "positive" in one]
+    if labelled:
+        _table(LABELLED, labelled)
+        click.echo("length: AUROC of the length of the text alone, a baseline")
+    for one in row["sets"]:
+        for column, rows in one.get("by", {}).items():
+            click.echo(f"\n{one['set']}, by {column}")
+            _table({column: "value", **GROUPED}, rows)
+        if "types" in one:
+            _spans(one)
+    if row["ordinary"]:
+        click.echo("\nordinary prompts")
+        _table({"source": "source", "texts": "texts", "flagged": "flagged", "rate": "rate"}, row["ordinary"])
+    if row.get("cost"):
+        click.echo("\ncost, in a process of its own")
+        _table(COST, [row["cost"]])
+
+
+def _spans(one: Row) -> None:
+    click.echo(f"\n{one['set']}: {one['texts']} texts, {one['spans']} spans")
+    rows = {"characters of any type": "characters", "typed spans": "typed", "format types": "formats"}
+    _table({"what": "what", **SPANS}, [{"what": name, **one[key]} for name, key in rows.items()])
+    _table(TYPES, one["types"])
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Row]) -> None:
+    shown = {title: key for title, key in columns.items() if any(_there(row.get(key)) for row in rows)}
+    print_table(list(shown), [[_cell(row.get(key)) for key in shown.values()] for row in rows], "none")
+
+
+def _there(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _cell(value: Any) -> str:
+    """Return a count as it is, and another number with three digits that count."""
+    if not _there(value):
+        return "-"
+    if isinstance(value, float) and value != int(value):
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)

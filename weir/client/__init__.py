@@ -1,0 +1,14 @@
+"""The Python client: follow alerts and retraining events from any program."""
+
+from weir.client.client import (
+    Alert,
+    Client,
+    DataRange,
+    Retraining,
+    Since,
+    effective_kafka,
+    parse_duration,
+    parse_since,
+)
+
+__all__ = ["Alert", "Client", "DataRange", "Retraining", "Since", "effective_kafka", "parse_duration", "parse_since"]

@@ -1,0 +1,1 @@
+"""Processes of a stack: python -m weir.component NAME."""

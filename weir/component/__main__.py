@@ -1,0 +1,8 @@
+"""Run one component: ``python -m weir.component NAME``."""
+
+import sys
+
+from weir.component.components import main
+
+if __name__ == "__main__":
+    sys.exit(main())

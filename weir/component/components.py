@@ -1,0 +1,224 @@
+"""A process of the stack: ``python -m weir.component NAME``; the supervisor starts these, and a person can.
+
+Each sets itself up the same way (weir.component.process), then runs the part's own function. SIGTERM and SIGINT ask it to stop; it returns when
+everything that it took is acknowledged.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from serving.errors import ServingError
+from stream.telemetry import Pages
+from weir.client import effective_kafka
+from weir.component.logs import log_to_stderr
+from weir.component.process import Process, run_async, running, spool_root, trace_settings
+from weir.errors import SettingsError, WeirError
+
+__all__ = ["COMPONENTS", "main"]
+
+
+def _shipper(process: Process) -> int:
+    from serving.capture.shipper import run_shipper
+
+    kafka = effective_kafka(process.settings)
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_shipper(
+            spool_root=spool_root(process.home),
+            kafka_options=kafka.client_options(),
+            names=kafka.names,
+            partitions=kafka.partitions,
+            registry=process.registry,
+            tracer_provider=process.tracer,
+            stop=stop,
+            health=process.health,
+        )
+
+    return run_async(process, work)
+
+
+def _ledger(process: Process) -> int:
+    from stream.ledger.service import run_ledger
+    from weir.console.server import served
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_ledger(
+            directory=process.home / "ledger",
+            kafka=effective_kafka(process.settings),
+            ledger=process.settings.ledger,
+            registry=process.registry,
+            tracer_provider=process.tracer,
+            stop=stop,
+            health=process.health,
+        )
+
+    with served(process.settings, process.health):
+        return run_async(process, work)
+
+
+def _bridge(process: Process) -> int:
+    from stream.bridge.service import run_bridge
+    from weir.operate.trace_links import trace_page
+
+    settings = process.settings
+    if not settings.bridge.enabled:
+        raise SettingsError("the bridge has nobody to tell; set bridge.alertmanagers or a [bridge.webhooks.NAME]")
+    mlflow = f"http://127.0.0.1:{process.ports['mlflow']}" if settings.mlflow.enabled else ""
+    trace_url = settings.bridge.trace_url or trace_page(settings, mlflow, "{trace_id}")
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_bridge(
+            kafka=effective_kafka(settings),
+            bridge=settings.bridge.model_copy(update={"trace_url": trace_url}),
+            registry=process.registry,
+            stop=stop,
+            health=process.health,
+        )
+
+    return run_async(process, work)
+
+
+def _serve(process: Process) -> int:
+    from serving.driver import DriverError, end_without_ray, run_driver
+    from weir.application import application_args
+    from weir.local.plan import load_plan
+    from weir.local.preflight import ensure_model
+    from weir.local.ray_ports import ray_layout
+
+    settings = process.settings
+    layout = ray_layout(Path(load_plan(process.home).run_dir), process.ports, settings.http)
+    args = application_args(
+        settings,
+        trace_settings(settings, process.ports),
+        model_dir=ensure_model(settings, lambda _what, _share: None).path,
+        edge_token_path=str(layout.edge_token_path),
+    )
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_driver(args, layout=layout, http=settings.http, stop=stop, health=process.health)
+
+    try:
+        return run_async(process, work)
+    except DriverError as error:
+        end_without_ray(error)
+
+
+def _score(process: Process) -> int:
+    from stream.runtime.worker import run
+    from stream.stages.score_app import create_app
+
+    settings = process.settings
+    app = create_app(
+        effective_kafka(settings),
+        settings.detectors,
+        settings.score,
+        settings.watch,
+        data_dir=process.data_dir,
+        registry=process.registry,
+        tracer_provider=process.tracer,
+    )
+    process.checks.append(app.health)
+    process.health.pop("start", None)
+    return run(app)
+
+
+def _watch(process: Process) -> int:
+    from stream.runtime.worker import run
+    from stream.stages.watch_app import create_app
+
+    settings = process.settings
+    app = create_app(
+        effective_kafka(settings),
+        settings.watch,
+        settings.tenants,
+        data_dir=process.data_dir,
+        registry=process.registry,
+        tracer_provider=process.tracer,
+    )
+    process.checks.append(app.health)
+    process.health.pop("start", None)
+    return run(app)
+
+
+def _sentinel(process: Process) -> int:
+    from weir.home.api_keys import ensure_own_key
+    from weir.sentinel import PROMPTS, Sentinel, endpoint
+
+    settings = process.settings
+    sentinel = Sentinel(
+        endpoint(settings.http.host, settings.http.port),
+        settings.model.name,
+        ensure_own_key(process.home),
+        PROMPTS,
+        every_seconds=settings.sentinel.every_seconds,
+        max_tokens=settings.sentinel.max_tokens,
+        registry=process.registry,
+    )
+    return run_async(process, sentinel.run)
+
+
+def _intake(process: Process) -> int:
+    from serving.intake import run_intake
+    from serving.intake.reported_exchange import Owed
+
+    settings = process.settings
+    detectors = settings.detectors
+
+    async def work(stop: asyncio.Event) -> None:
+        await run_intake(
+            home=process.home,
+            settings=settings.intake,
+            capture=settings.capture,
+            owed=Owed(input=detectors.input, output=detectors.output, context_characters=detectors.context_characters),
+            registry=process.registry,
+            tracer_provider=process.tracer,
+            stop=stop,
+            health=process.health,
+        )
+
+    try:
+        return run_async(process, work)
+    except ServingError as error:
+        logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - an answer, not a bug
+        return 2
+
+
+COMPONENTS: dict[str, Callable[[Process], int]] = {
+    "serve": _serve,
+    "shipper": _shipper,
+    "score": _score,
+    "watch": _watch,
+    "ledger": _ledger,
+    "bridge": _bridge,
+    "sentinel": _sentinel,
+    "intake": _intake,
+}
+
+
+def _pages(process: Process) -> Pages | None:
+    """Let the driver of a serving node show what its gateways and replicas count; the others stand for themselves."""
+    if process.name != "serve":
+        return None
+    from weir.component.node_metrics import Neighbours
+    from weir.local.plan import load_plan
+    from weir.local.stack_state import metrics_targets
+
+    plan = load_plan(process.home)
+    return Neighbours(lambda: [one for one in metrics_targets(process.home, plan) if one.name != process.name]).page
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the component that `arguments` names and return its exit status."""
+    names = sys.argv[1:] if arguments is None else arguments
+    log_to_stderr()
+    try:
+        if len(names) != 1 or names[0] not in COMPONENTS:
+            raise SettingsError(f"component {' '.join(names)!r} is none of: {', '.join(COMPONENTS)}")
+        with running(names[0], _pages) as process:
+            return COMPONENTS[names[0]](process)
+    except WeirError as error:
+        logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - a WeirError is an answer, not a bug
+        return 2

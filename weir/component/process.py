@@ -1,0 +1,145 @@
+"""What every component stands on: its settings, ports, registry of metrics with ``/healthz``, and tracer; and how it runs until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from stream.telemetry import MetricsServer, Pages, TraceSettings, tracer_provider
+from weir.home.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
+from weir.settings import Settings, load_settings
+from weir.settings.detector_options import refuse_bad_options
+
+__all__ = ["Process", "process_ports", "run_async", "running", "spool_root", "trace_settings"]
+
+_HEARTBEAT_SECONDS = 10.0
+_RUN_DETECTORS = {"score", "watch"}
+
+
+class Process(msgspec.Struct, kw_only=True):
+    """What every component is given."""
+
+    name: str
+    settings: Settings
+    ports: dict[str, int]
+    registry: CollectorRegistry
+    tracer: TracerProvider
+    health: dict[str, object] = msgspec.field(default_factory=lambda: {"start": "loading"})
+    checks: list[Callable[[], dict[str, object]]] = []
+
+    @property
+    def home(self) -> Path:
+        """The stack's home."""
+        return self.settings.home
+
+    @property
+    def data_dir(self) -> Path:
+        """A folder of this component's own."""
+        path = self.home / "data" / self.name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
+    """Return where spans go: the configured endpoint, else the local MLflow, else nowhere."""
+    endpoint, headers = str(settings.trace.endpoint), settings.trace.endpoint.headers
+    if not endpoint and settings.mlflow.enabled:
+        endpoint = f"http://127.0.0.1:{ports['mlflow']}/v1/traces"
+        headers = {"x-mlflow-experiment-id": settings.mlflow.experiment}
+    return TraceSettings(endpoint=endpoint, headers=headers, ratio=settings.trace.ratio)
+
+
+def spool_root(home: Path) -> Path:
+    """Return the folder of every gateway's spool."""
+    return home / "spool"
+
+
+@contextlib.contextmanager
+def running(name: str, pages: Callable[[Process], Pages | None] = lambda _process: None) -> Iterator[Process]:
+    """Give component `name` what it stands on while the body runs.
+
+    Parameters
+    ----------
+    name
+        Of the component.
+    pages
+        Returns the pages that it shows beside its metrics.
+
+    Raises
+    ------
+    SettingsError
+        The settings cannot be read, or name an option that its detectors do not take.
+    StackError
+        No stack was started in this home, and no Kafka is named.
+    """
+    loaded = load_settings()
+    if name in _RUN_DETECTORS:
+        refuse_bad_options(loaded)
+    settings = loaded.settings
+    ports = process_ports(settings)
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    tracer = tracer_provider(name, trace_settings(settings, ports))
+    process = Process(name=name, settings=settings, ports=ports, registry=registry, tracer=tracer)
+    where = settings.metrics
+    server = MetricsServer(
+        registry, where.port or ports[name], lambda: _reasons(process), host=where.host, pages=pages(process)
+    ).start()
+    try:
+        yield process
+    finally:
+        server.stop()
+        tracer.shutdown()
+
+
+def process_ports(settings: Settings) -> dict[str, int]:
+    """Return the ports of the stack here; where none was started and a Kafka is named, as for a second worker, choose some."""
+    if settings.kafka.bootstrap_servers and not ports_path(settings.home).exists():
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ensure_ports(settings.home, PORT_NAMES)
+    return load_ports(settings.home)
+
+
+def run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run `work` until it ends; SIGTERM and SIGINT set the event that it is given."""
+
+    async def main_task() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        beat = asyncio.create_task(_heartbeat(process.health))
+        process.health.pop("start", None)
+        try:
+            await work(stop)
+        finally:
+            beat.cancel()
+
+    asyncio.run(main_task())
+    return 0
+
+
+async def _heartbeat(health: dict[str, object]) -> None:
+    """Let `/healthz`, which another thread answers, see whether this event loop still turns."""
+    while True:
+        health["_beat"] = time.monotonic()
+        await asyncio.sleep(1)
+
+
+def _reasons(process: Process) -> dict[str, object]:
+    found = {name: reason for name, reason in process.health.items() if not name.startswith("_")}
+    for check in process.checks:
+        found |= check()
+    beat = process.health.get("_beat")
+    if isinstance(beat, float) and time.monotonic() - beat > _HEARTBEAT_SECONDS:
+        found["event loop"] = (
+            f"has not turned for {time.monotonic() - beat:.0f} s, the bound is {_HEARTBEAT_SECONDS:.0f} s"
+        )
+    return found

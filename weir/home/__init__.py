@@ -1,0 +1,1 @@
+"""Files in WEIR_HOME: ports, API keys, access log."""

@@ -1,0 +1,105 @@
+"""Apache Kafka as one KRaft node on loopback: its properties, its format, its command line."""
+
+import base64
+import subprocess
+import uuid
+from pathlib import Path
+
+from weir.errors import BrokerError
+from weir.local.broker.find_java import find_java
+from weir.local.broker.kafka_jars import ensure_jars
+
+__all__ = ["apache_command", "server_properties"]
+
+_HEAP = "-Xmx384m"
+_JVM = (
+    _HEAP,
+    "-XX:+ExitOnOutOfMemoryError",
+    # On two cores the optimising compiler took more than it gave: half the CPU a record in the first minute, a third later.
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",  # else a file of every JVM lies in /tmp
+    "-Djava.awt.headless=true",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.storage.internals.log.LogManager=info",
+)
+# What one node on a small machine wants in place of the defaults of a fleet.
+_SMALL = """
+num.partitions=8
+offsets.topic.num.partitions=8
+offsets.topic.replication.factor=1
+offsets.retention.minutes=43200
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=4
+background.threads=4
+log.segment.bytes=67108864
+log.retention.check.interval.ms=60000
+log.cleaner.dedupe.buffer.size=16777216
+"""
+
+
+def server_properties(
+    data: Path, port: int, controller_port: int, max_message_bytes: int, advertised_port: int | None = None
+) -> str:
+    """Return the text of ``server.properties``; every listener is on 127.0.0.1.
+
+    `advertised_port` is what clients are told to use instead of `port`: that of a proxy before the broker.
+    """
+    return f"""process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=BROKER://127.0.0.1:{advertised_port or port},CONTROLLER://127.0.0.1:{controller_port}
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=BROKER
+controller.listener.names=CONTROLLER
+log.dirs={data}
+message.max.bytes={max_message_bytes}
+{_SMALL}"""
+
+
+def apache_command(
+    directory: Path, port: int, controller_port: int, *, max_message_bytes: int, advertised_port: int | None = None
+) -> list[str]:
+    """Write the properties, format `directory` at first use, and return the broker's argv.
+
+    Raises
+    ------
+    BrokerError
+        Java or Maven is missing, or the format failed.
+    """
+    java, jars = find_java(), ensure_jars()
+    data, properties = directory / "data", directory / "server.properties"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = server_properties(data, port, controller_port, max_message_bytes, advertised_port)
+    properties.write_text(text, encoding="utf-8")
+    if not (data / "meta.properties").exists():
+        _format(java, jars, properties)
+    return [java, *_JVM, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]
+
+
+def _cluster_id() -> str:
+    """Return a new id in Kafka's form; none that begins with a hyphen, which the tool takes for a flag (Kafka's own Uuid does the same)."""
+    while (cluster := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return cluster
+
+
+def _format(java: str, jars: Path, properties: Path) -> None:
+    tool = [java, _HEAP, "-XX:-UsePerfData", "-cp", f"{jars}/*", "kafka.tools.StorageTool"]
+    flags = ["format", "--standalone", "--ignore-formatted", "--cluster-id", _cluster_id(), "--config", str(properties)]
+    done = subprocess.run([*tool, *flags], capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        said = (done.stdout + done.stderr).strip()[-2000:]
+        raise BrokerError(f"{properties.parent} could not be formatted for Kafka (exit {done.returncode}):\n{said}")

@@ -1,0 +1,110 @@
+"""The jars of Apache Kafka: named by deploy/kafka/pom.xml, resolved once by Maven, shared by every home."""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from weir.errors import BrokerError
+
+__all__ = ["apache_installed", "apache_possible", "check_jars", "ensure_jars", "kafka_pom"]
+
+_DEADLINE_SECONDS = 900
+
+
+def kafka_pom() -> Path:
+    """Return the pom that names Kafka's version."""
+    return _deployed("pom.xml")
+
+
+def _deployed(name: str) -> Path:
+    """Return a file of deploy/kafka: beside this module in a wheel, in the checkout otherwise."""
+    packaged = Path(__file__).with_name(name)
+    return packaged if packaged.exists() else Path(__file__).parents[3] / "deploy" / "kafka" / name
+
+
+def _jar_directory() -> Path:
+    pinned = kafka_pom().read_bytes() + _deployed("jars.sha256").read_bytes()
+    digest = hashlib.sha256(pinned).hexdigest()[:12]
+    return Path(sys.prefix) / "share" / "weir-kafka" / digest
+
+
+def apache_installed() -> bool:
+    """Tell whether the jars are here already."""
+    return _jar_directory().is_dir()
+
+
+def apache_possible() -> bool:
+    """Tell whether Apache Kafka is here or can be fetched (Maven is on PATH)."""
+    return apache_installed() or shutil.which("mvn") is not None
+
+
+def ensure_jars() -> Path:
+    """Return the directory of Kafka's jars; the first call resolves them (92 jars, 54 MB, about 10 s).
+
+    Raises
+    ------
+    BrokerError
+        Maven is absent, could not resolve the jars, or resolved a jar whose SHA-256 is not the pinned one.
+    """
+    target = _jar_directory()
+    if target.is_dir():
+        return target
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise BrokerError(
+            "Apache Kafka's jars are resolved by Maven, and mvn is not on PATH; install the Debian package `maven` "
+            "(apt-get install maven), or set WEIR_KAFKA__BROKER=embedded"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_dir():
+            _resolve(maven, target)
+    return target
+
+
+def _resolve(maven: str, target: Path) -> None:
+    """Resolve into a scratch directory and rename it, so that a directory that exists is whole."""
+    scratch = Path(tempfile.mkdtemp(prefix=".resolving-", dir=target.parent))
+    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={scratch}", "-DincludeScope=runtime"]
+    command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(kafka_pom()), *goal]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE_SECONDS, check=False)
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).strip()[-2000:]
+            raise BrokerError(f"Maven could not resolve Apache Kafka (exit {done.returncode}):\n{said}")
+        check_jars(scratch, _deployed("jars.sha256"))
+        scratch.chmod(0o755)
+        scratch.rename(target)
+    except subprocess.TimeoutExpired:
+        raise BrokerError(
+            f"Maven did not resolve Apache Kafka within {_DEADLINE_SECONDS} s; check its mirror in ~/.m2/settings.xml, "
+            "or set WEIR_KAFKA__BROKER=embedded"
+        ) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_jars(directory: Path, checksums: Path) -> None:
+    """Compare every jar in `directory` with `checksums` (the format of ``sha256sum``).
+
+    Raises
+    ------
+    BrokerError
+        A jar is missing, is not listed, or has another SHA-256.
+    """
+    listed = (line.split() for line in checksums.read_text().splitlines())
+    expected = {name: digest for digest, name in listed}
+    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in directory.glob("*.jar")}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        name = wrong[0]
+        raise BrokerError(
+            f"{len(wrong)} Kafka jars differ from {checksums.name}; first: {name} has SHA-256 {found.get(name, 'none (missing)')}, "
+            f"expected {expected.get(name, 'none (not listed)')}; check Maven's mirror and delete the jar from ~/.m2/repository, "
+            "or set WEIR_KAFKA__BROKER=embedded"
+        )

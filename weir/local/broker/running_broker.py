@@ -1,0 +1,141 @@
+"""Start, kill and restart a local broker in this process's care: for tests, benches and chaos runs.
+
+Why this exists: a stack's broker belongs to its supervisor; a test wants one of its own, on ports of its own, that it can
+kill -9 and start again on the same data.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stream.kafka.probe import broker_answers
+from weir.errors import BrokerError
+from weir.local.broker.launch import DEFAULT_MAX_MESSAGE_BYTES, BrokerKind, BrokerLaunch, launch_broker
+
+__all__ = ["RunningBroker", "start_broker"]
+
+_READY_SECONDS = 180.0
+_STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.05
+
+
+class RunningBroker:
+    """A broker that this process started; a context manager that stops it.
+
+    Parameters
+    ----------
+    launch
+        What to run, from :func:`weir.local.broker.launch.launch_broker`.
+    log
+        File that its output is appended to.
+    """
+
+    def __init__(self, launch: BrokerLaunch, log: Path) -> None:
+        self._launch = launch
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """``127.0.0.1:port``, the same after a restart."""
+        return self._launch.bootstrap
+
+    @property
+    def kind(self) -> BrokerKind:
+        """``apache`` or ``embedded``."""
+        return self._launch.kind
+
+    @property
+    def pid(self) -> int:
+        """Process id; raises BrokerError where it does not run."""
+        if self._process is None:
+            raise BrokerError(f"the {self.kind} broker at {self.bootstrap} does not run; call start() first")
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start it and wait until it answers (Apache Kafka about 4 s, the embedded one at once)."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *self._launch.argv],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _READY_SECONDS
+        while not broker_answers(self.bootstrap, 1.0):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                said = self._log.read_text(errors="replace")[-1500:]
+                raise BrokerError(f"the {self.kind} broker was not ready within {_READY_SECONDS:.0f} s:\n{said}")
+            time.sleep(_POLL_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        """End it in order; SIGKILL after 15 s."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> Self:
+        """Start it again on the same port and data, stopping it first where it runs."""
+        self.stop()
+        return self.start()
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            os.killpg(process.pid, how)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def __enter__(self) -> Self:
+        return self if self._process is not None else self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+
+def start_broker(
+    kind: BrokerKind,
+    data_dir: Path,
+    port: int | None = None,
+    *,
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+) -> RunningBroker:
+    """Start a broker with its data in `data_dir` on `port` (None: a free one) and wait until it answers.
+
+    It dies with the thread that started it (PR_SET_PDEATHSIG), so start it from the main thread.
+
+    Examples
+    --------
+    >>> with start_broker("embedded", tmp_path) as broker:  # doctest: +SKIP
+    ...     broker.kill()
+    ...     broker.restart()
+    """
+    first, second = _free_ports(2)
+    launch = launch_broker(kind, data_dir, port or first, second, max_message_bytes=max_message_bytes)
+    return RunningBroker(launch, data_dir / f"{kind}.log").start()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

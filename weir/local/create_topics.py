@@ -1,0 +1,54 @@
+"""The step between the broker and whoever uses its topics."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from stream.errors import TopicMismatch
+from weir.errors import BrokerError
+from weir.local.broker.launch import retention_bytes
+from weir.local.broker.topic_admin import create_topics
+from weir.local.plan import Plan, state_dir
+from weir.settings import Settings
+
+__all__ = ["ensure_topics", "retry_pending", "topics_pending"]
+
+
+def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
+    """Create the topics that are missing at `bootstrap` and return their names.
+
+    Raises
+    ------
+    stream.errors.TopicMismatch
+        A topic exists with another partition count.
+    BrokerError
+        No broker answers, or it refuses.
+    """
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})
+    kept = retention_bytes(broker, kafka)
+    topics = [
+        msgspec.structs.replace(topic, retention_bytes=min(kept, topic.retention_bytes)) for topic in kafka.topics()
+    ]
+    return asyncio.run(create_topics(kafka.client_options(), topics))
+
+
+def topics_pending(home: Path) -> Path:
+    """Return the file that exists while a given Kafka was absent at the start, so that the topics are still to be made."""
+    return state_dir(home) / "topics-pending"
+
+
+def retry_pending(plan: Plan, settings: Settings) -> str:
+    """Try once to make the topics that are pending; return what came of it, or "" where nothing is pending or changed."""
+    pending = topics_pending(Path(plan.home))
+    if not pending.exists():
+        return ""
+    try:
+        made = ensure_topics(settings, plan.broker, plan.bootstrap)
+    except BrokerError:
+        return ""
+    except TopicMismatch as error:
+        pending.unlink(missing_ok=True)
+        return str(error)
+    pending.unlink(missing_ok=True)
+    return f"Kafka answers at {plan.bootstrap}; created {len(made)} topics"

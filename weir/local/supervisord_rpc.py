@@ -1,0 +1,154 @@
+"""Talk to supervisord: XML-RPC over the unix socket in the private run directory."""
+
+import contextlib
+import http.client
+import socket
+import time
+import xmlrpc.client
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from weir.errors import StackError
+from weir.local.stack_state import read_supervisor
+
+__all__ = ["ALREADY_STARTED", "NOT_RUNNING", "ProcessInfo", "Supervisord", "connect"]
+
+_POLL_SECONDS = 0.1
+_TIMEOUT_SECONDS = 20.0
+_CALLS = 4
+ALREADY_STARTED, NOT_RUNNING = 60, 70
+
+
+class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A process as supervisord sees it; `start` is 0 where it was never started."""
+
+    name: str
+    statename: str
+    pid: int
+    start: int
+    stop: int
+    exitstatus: int
+    spawnerr: str
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("127.0.0.1", timeout=_TIMEOUT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    """A connection for each call: supervisor's own transport keeps one, which a failed call leaves unusable."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection  # what close() closes
+        return connection
+
+
+class Supervisord:
+    """One supervisord.
+
+    Parameters
+    ----------
+    path
+        Its unix socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        """Call, and call again where the machine is too busy to answer: every call used here may be repeated."""
+        failure: Exception | None = None
+        for _ in range(_CALLS):
+            try:
+                return self._call_once(method, *arguments)
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                failure = error
+                break
+            except (OSError, http.client.HTTPException) as error:
+                failure = error
+        raise StackError(
+            f"the supervisor at {self._path} does not answer ({failure}); `weir down`, then `weir up`"
+        ) from failure
+
+    def _call_once(self, method: str, *arguments: object) -> Any:
+        transport = _UnixTransport(self._path)
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
+            return getattr(server.supervisor, method)(*arguments)
+
+    def alive(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            return bool(self._call_once("getState")["statename"] == "RUNNING")
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException):
+            return False
+
+    def processes(self) -> dict[str, ProcessInfo]:
+        """Return every process by name."""
+        return {one["name"]: msgspec.convert(one, ProcessInfo) for one in self._call("getAllProcessInfo")}
+
+    def start(self, name: str) -> None:
+        """Start `name` and return at once; no error where it runs already."""
+        with _tolerating(ALREADY_STARTED):
+            self._call("startProcess", name, False)
+
+    def stop(self, name: str) -> None:
+        """Begin to stop `name` (SIGTERM, later SIGKILL to its group) and return at once."""
+        with _tolerating(NOT_RUNNING):
+            self._call("stopProcess", name, False)
+
+    def wait_stopped(self, names: list[str], timeout_seconds: float) -> bool:
+        """Wait until none of `names` runs."""
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            infos = self.processes()
+            if not any(infos[name].pid for name in names if name in infos):
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def shutdown(self) -> None:
+        """Begin to stop everything, itself last, and return at once."""
+        with contextlib.suppress(StackError, xmlrpc.client.Error):
+            self._call("shutdown")
+
+
+@contextlib.contextmanager
+def _tolerating(code: int) -> Iterator[None]:
+    try:
+        yield
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode != code:
+            raise StackError(f"the supervisor refused: {fault.faultString}; see logs/supervisord.log") from None
+
+
+def connect(home: Path) -> Supervisord:
+    """Return the supervisord of the stack in `home`.
+
+    Raises
+    ------
+    StackError
+        None runs there.
+    """
+    record = read_supervisor(home)
+    if record is not None:
+        supervisord = Supervisord(Path(record.socket))
+        if supervisord.alive():
+            return supervisord
+    raise StackError(
+        f"no stack runs in {home}; start one with `weir up`, or set WEIR_HOME to the home of one that does"
+    )

@@ -1,0 +1,1 @@
+"""Operator tasks: status, request story, silences, reviews, trace links."""

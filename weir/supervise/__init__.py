@@ -1,5 +1,0 @@
-"""Supervision of a stack on one machine: start, watch, restart, stop, and say what runs."""
-
-from weir.supervise.state import ComponentState, components
-
-__all__ = ["ComponentState", "components"]
