@@ -15,6 +15,13 @@ WRITTEN = {"MODEL_CARD.md": "by `weir train-detector`", "settings.md": "the exam
 FOLDERS = ("", "docs", "docs/design", "docs/adr")
 
 _PAGE = re.compile(r"(?<![\w.@/*-])((?:[\w.-]+/)*[\w.-]+\.md)\b")
+_PATH = re.compile(r"(?<![\w./-])(?:detectors|stream|serving|weir|tests|deploy)/[\w/.-]*\w")
+#: Paths in pages that are no files of the repository.
+EXAMPLES = {
+    "detectors/text/shouting.py": "the example of docs/add-a-detector.md",
+    "deploy/secrets": "written by deploy/secrets.sh",
+    "weir/replay": "the source of a replay's events",
+}
 _URL = re.compile(r"https?://")
 _OUTSIDE = {
     re.compile(r"(?<!--data \.\./)\bshared/(?:docs|data)\b"): "name `DIR`, the folder of labelled sets",
@@ -56,6 +63,18 @@ def test_files_refer_only_to_documents_that_exist():
         for path in cited()
         for passage in passages(path, code=True)
         for line, complaint in unknown(path, passage)
+    ]
+    assert found == [], "\n" + "\n".join(found)
+
+
+def test_pages_name_only_paths_that_exist():
+    found = [
+        f"{path.relative_to(ROOT)}:{passage.line_of(match)}: {match.group()}"
+        for path in repository_files()
+        if path.suffix == ".md" and path.name != "CHANGELOG.md"
+        for passage in passages(path, code=True)
+        for match in _PATH.finditer(passage.text)
+        if match.group() not in EXAMPLES and not (ROOT / match.group()).exists()
     ]
     assert found == [], "\n" + "\n".join(found)
 
