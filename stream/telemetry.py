@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -91,6 +90,9 @@ def tracer_provider(service: str, settings: TraceSettings) -> TracerProvider:
     resource = Resource.create({"service.name": f"weir-{service}", "service.namespace": "weir"})
     provider = TracerProvider(sampler=sampler, resource=resource)
     if settings.endpoint:
+        # Imported here: it takes 65 ms, and commands that export no spans import this module too.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
         exporter = OTLPSpanExporter(endpoint=settings.endpoint, headers=settings.headers, timeout=_EXPORT_SECONDS)
         processor = BatchSpanProcessor(
             exporter, max_queue_size=16_384, max_export_batch_size=256, schedule_delay_millis=500
