@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from stream.files import replace_file
+
 __all__ = ["MetricsTarget", "list_targets", "register_target"]
 
 
@@ -27,9 +29,7 @@ def register_target(directory: Path, target: MetricsTarget) -> None:
     for path, known in _read(directory):
         if not _alive(known.pid):
             path.unlink(missing_ok=True)
-    draft = directory / f".{target.name}.{target.pid}"
-    draft.write_bytes(msgspec.json.encode(target))
-    draft.replace(directory / f"{target.name}.json")
+    replace_file(directory / f"{target.name}.json", msgspec.json.encode(target))
 
 
 def list_targets(directory: Path) -> list[MetricsTarget]:

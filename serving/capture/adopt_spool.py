@@ -8,9 +8,9 @@ import msgspec
 from serving.capture.clock import SourceClock
 from serving.capture.open_gap import read_gap
 from serving.capture.segment import Frame, Kind, OpenRequest, head_of, read_segment, record_of, segment_path, segments
-from serving.capture.segment_writer import sync_directory
 from serving.capture.spool_tail import gap_count
 from serving.capture.spool_writer import Bounds, Position, SpoolWriter
+from stream.files import sync_directory
 from stream.wire import GapRecord
 
 __all__ = ["adopt"]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from serving.capture.segment_writer import sync_directory
+from stream.files import replace_file, sync_directory
 
 __all__ = [
     "CURSOR_FILE",
@@ -26,7 +26,6 @@ __all__ = [
     "Totals",
     "load_cursor",
     "load_totals",
-    "replace_file",
     "reserve_cursor",
     "save_cursor",
     "save_totals",
@@ -146,19 +145,4 @@ def load_totals(root: Path) -> Totals:
 
 def save_totals(root: Path, totals: Totals) -> None:
     """Write `totals`, durably, whole or not at all."""
-    replace_file(root / _TOTALS_FILE, msgspec.json.encode(totals))
-
-
-def replace_file(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace `path` atomically; with `durable`, power loss leaves the old content or the new."""
-    beside = path.with_name(f".{path.name}.tmp")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(handle, content)
-        if durable:
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-    beside.replace(path)
-    if durable:
-        sync_directory(path.parent)
+    replace_file(root / _TOTALS_FILE, msgspec.json.encode(totals), durable=True)

@@ -18,10 +18,11 @@ from prometheus_client import CollectorRegistry
 from serving.capture.balance import Balance, SourceReader
 from serving.capture.clock import SourceClock
 from serving.capture.metrics import RecorderMetrics
-from serving.capture.spool_layout import FileLock, create_source
+from serving.capture.spool_layout import create_source
 from serving.capture.spool_writer import Bounds, SpoolWriter
 from serving.errors import SpoolFull, SpoolUnavailable
 from serving.settings import CaptureSettings
+from stream.files import FileLock
 from stream.wire import Feedback, RequestRecord, ResponseRecord
 
 __all__ = ["Recorder"]

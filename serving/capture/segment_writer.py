@@ -7,19 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from serving.capture.segment import segment_path, segments
+from stream.files import sync_directory
 
-__all__ = ["Journal", "sync_directory"]
+__all__ = ["Journal"]
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in `path` durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Journal:

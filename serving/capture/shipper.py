@@ -20,12 +20,13 @@ from prometheus_client import CollectorRegistry
 
 from serving.capture.adopt_spool import adopt
 from serving.capture.balance import BalanceReader
-from serving.capture.delivery_cursor import Cursor, Totals, load_totals, replace_file, save_totals
+from serving.capture.delivery_cursor import Cursor, Totals, load_totals, save_totals
 from serving.capture.heartbeat import Heartbeat
 from serving.capture.metrics import BalanceCollector, ShipperMetrics
 from serving.capture.pipeline import Pace, Pipeline
 from serving.capture.producer import Delivery
-from serving.capture.spool_layout import LOCK_FILE, FileLock, source_directories
+from serving.capture.spool_layout import LOCK_FILE, source_directories
+from stream.files import FileLock, replace_file
 from stream.wire import TopicNames
 
 __all__ = ["Shipper", "ShipperStatus", "read_shipper_status", "run_shipper"]
@@ -115,7 +116,7 @@ async def _only_one(root: Path, stop: asyncio.Event) -> FileLock | None:
     """Wait until no other shipper works on `root`: the one before may still be ending."""
     told = False
     while not stop.is_set():
-        lock = FileLock.take(root / _LOCK_NAME)
+        lock = FileLock.try_acquire(root / _LOCK_NAME)
         if lock is not None:
             return lock
         if not told:
@@ -192,7 +193,7 @@ class Shipper:
         if source in self._adopted:
             return
         if source not in self._locks:
-            lock = FileLock.take(directory / LOCK_FILE)
+            lock = FileLock.try_acquire(directory / LOCK_FILE)
             if lock is None:
                 return
             self._locks[source] = lock
@@ -249,7 +250,7 @@ class Shipper:
         _LOG.log(logging.WARNING if reason else logging.INFO, "kafka: %s", reason or "takes records")
         status = ShipperStatus(pid=os.getpid(), reason=reason, since=time.time())
         with contextlib.suppress(OSError):  # a full disk: what it says is no reason to stop what it does
-            replace_file(self._root / _STATUS_FILE, msgspec.json.encode(status), durable=False)
+            replace_file(self._root / _STATUS_FILE, msgspec.json.encode(status))
 
 
 def fold(root: Path, directory: Path, cursor: Cursor) -> None:

@@ -15,43 +15,18 @@
 """
 
 import contextlib
-import fcntl
 import os
 import secrets
 from pathlib import Path
 
-from serving.capture.segment_writer import sync_directory
 from serving.errors import SpoolUnavailable
+from stream.files import FileLock, sync_directory
 
-__all__ = ["ASIDE", "LOCK_FILE", "FileLock", "create_source", "source_directories"]
+__all__ = ["ASIDE", "LOCK_FILE", "create_source", "source_directories"]
 
 LOCK_FILE = "lock"
 ASIDE = "aside"
 _NEW = ".new-"
-
-
-class FileLock:
-    """An exclusive ``flock``; the kernel releases it when the process ends, however it ends."""
-
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
-
-    @classmethod
-    def take(cls, path: Path) -> "FileLock | None":
-        """Return the lock on `path`, or None where another process holds it; raises OSError."""
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return None
-        return cls(handle)
-
-    def release(self) -> None:
-        """Let others have it."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
 
 
 def create_source(root: Path, prefix: str = "gateway") -> tuple[str, Path, FileLock]:
@@ -68,7 +43,7 @@ def create_source(root: Path, prefix: str = "gateway") -> tuple[str, Path, FileL
     made = root / f"{_NEW}{source}"
     try:
         made.mkdir(mode=0o700, parents=True)
-        lock = FileLock.take(made / LOCK_FILE)
+        lock = FileLock.try_acquire(made / LOCK_FILE)
         if lock is None:
             raise SpoolUnavailable(f"{made / LOCK_FILE} is held by another process; nobody else may use {root}")
         made.rename(root / source)

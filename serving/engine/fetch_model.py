@@ -4,10 +4,8 @@ A known name comes from the Hugging Face hub or, where that cannot be reached, f
 same model; the two are kept apart, since their weights differ. Anything else is a local directory or a hub repository.
 """
 
-import fcntl
 import importlib.util
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -29,6 +27,7 @@ from serving.engine.model_files import (
     version_of,
     write_manifest,
 )
+from stream.files import FileLock
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -203,17 +202,14 @@ def _locked(target: Path) -> Iterator[None]:
     """Hold the lock beside `target`; the kernel lets go of it when the holder dies."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(target.parent / f".{target.name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        lock = FileLock.acquire(target.parent / f".{target.name}.lock")
     except OSError as error:
         raise EngineError(
             f"models cannot be kept in {target.parent} ({error.strerror}): choose another folder"
         ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with lock:
         _sweep(target)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(target: Path) -> None:

@@ -192,7 +192,7 @@ def _page(status: str, header: str, body: str) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Have `path` hold `text`, in one step: a reload reads the old file or the new one."""
+    """Replace `path` in one step; :func:`stream.files.replace_file` cannot be imported here (``-I -S``)."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     draft = path.with_name(f"{path.name}.{os.getpid()}")

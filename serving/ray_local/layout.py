@@ -20,6 +20,7 @@ from pathlib import Path
 from serving.ray_local.errors import RayLocalError
 from serving.ray_local.haproxy import Limits
 from serving.settings import MAX_CONNECTIONS, HttpSettings
+from stream.files import replace_file
 
 __all__ = ["RayLayout", "short_run_dir"]
 
@@ -241,10 +242,10 @@ class RayLayout:
             "limits": self._http.model_dump(include=set(Limits._fields)),
         }
         settings_path = self.run_dir / "edge.json"
-        _write(settings_path, json.dumps(settings), 0o600)
+        replace_file(settings_path, json.dumps(settings))
         script = Path(__file__).with_name("haproxy.py")
         arguments = " ".join(f"'{part}'" for part in (sys.executable, "-I", "-S", script, settings_path))
-        _write(self.run_dir / "haproxy-edge", f'#!/bin/sh\nexec {arguments} "$@"\n', _PRIVATE)
+        replace_file(self.run_dir / "haproxy-edge", f'#!/bin/sh\nexec {arguments} "$@"\n', mode=_PRIVATE)
 
 
 def _found(program: str, remedy: str) -> str:
@@ -263,13 +264,4 @@ def _haproxy() -> str:
 
 def _make_token(path: Path) -> None:
     if not path.exists():
-        _write(path, secrets.token_hex(32), 0o600)
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    draft = path.with_name(f".{path.name}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.chmod(mode)
-    draft.replace(path)
+        replace_file(path, secrets.token_hex(32))

@@ -1,10 +1,10 @@
 """Where the ledger's files lie, who may write them, and how a rebuild is asked for."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stream.files import FileLock
 from stream.ledger.errors import LedgerBusy
 from stream.ledger.schema import SCHEMA_VERSION, schema_version
 
@@ -70,11 +70,8 @@ class LedgerFiles:
             Another process holds it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / "lock").open("a") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise LedgerBusy(
-                    f"another process writes the ledger in {self.directory}; only one may, stop it first"
-                ) from None
+        lock = FileLock.try_acquire(self.directory / "lock")
+        if lock is None:
+            raise LedgerBusy(f"another process writes the ledger in {self.directory}; only one may, stop it first")
+        with lock:
             yield

@@ -5,9 +5,7 @@ Why this exists: who is killed stays a member until its session ends (10 s), and
 """
 
 import asyncio
-import fcntl
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,8 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
+
+from stream.files import FileLock
 
 __all__ = ["Membership"]
 
@@ -38,25 +38,18 @@ class Membership:
     def __init__(self, directory: Path, group: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._group = group
-        self._handle = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._held = self._lock(directory)
-        self._member = os.pread(self._handle, 4096, 0).decode() if self._held else ""
-
-    def _lock(self, directory: Path) -> bool:
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.warning("another worker holds %s; each worker wants a directory of its own", directory)
-            return False
-        return True
+        self._path = directory / _FILE
+        self._lock = FileLock.try_acquire(self._path)
+        if self._lock is None:
+            _log.warning("another worker has locked %s; each worker needs a directory of its own", directory)
+        self._member = self._path.read_text(encoding="utf-8") if self._lock else ""
 
     def keep(self, member: str) -> None:
         """Remember `member`, the id that the group's coordinator gave; "" is none."""
-        if not self._held or not member or member == self._member:
+        if self._lock is None or not member or member == self._member:
             return
         self._member = member
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, member.encode(), 0)
+        self._path.write_text(member, encoding="utf-8")
 
     async def strike_off(self, options: Mapping[str, Any]) -> None:
         """Take the former worker out of the group; where that fails, its session ends by itself.
@@ -82,4 +75,5 @@ class Membership:
 
     def close(self) -> None:
         """Let another worker have the directory."""
-        os.close(self._handle)
+        if self._lock is not None:
+            self._lock.release()

@@ -4,13 +4,13 @@ Why this exists: neither is a Debian package, and both publish their Go modules.
 from the parts that deploy/collector/config.yaml names; Jaeger's page is a placeholder, since its script bundle is no part of the module.
 """
 
-import fcntl
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from stream.files import FileLock
 from support.programs import ProgramMissing, cache
 
 __all__ = ["BUILDER", "COLLECTOR_VERSION", "JAEGER_VERSION", "KUSTOMIZE_VERSION", "collector", "jaeger", "kustomize"]
@@ -37,8 +37,7 @@ def kustomize() -> Path:
 
 def _built(name: str, build: Callable[[Path, Path], None]) -> Path:
     target = cache() / name
-    with (cache() / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock.acquire(cache() / f"{name}.lock"):
         if not target.is_file():
             work = cache() / f"{name}.work"  # kept where a build breaks off: the next goes on from Go's own cache
             work.mkdir(exist_ok=True)

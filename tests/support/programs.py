@@ -4,12 +4,13 @@ One on PATH is taken as it is. Else Debian's package is fetched and unpacked, wi
 the environment; apt's signatures say that it is Debian's.
 """
 
-import fcntl
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from stream.files import FileLock
 
 __all__ = ["ProgramMissing", "alertmanager", "amtool", "cache", "prometheus", "promtool"]
 
@@ -57,8 +58,7 @@ def _relocated(tree: Path) -> Path:
     The fixed path is made relative to the working directory, at the same length, and a script goes there first.
     """
     program = tree / "usr" / "bin" / "alertmanager"
-    with (cache() / "prometheus-alertmanager.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock.acquire(cache() / "prometheus-alertmanager.lock"):
         if not program.exists():
             patched = program.with_name("alertmanager.relocated")
             whole = program.with_name("prometheus-alertmanager").read_bytes()
@@ -76,8 +76,7 @@ def _relocated(tree: Path) -> Path:
 
 def _unpacked(package: str) -> Path:
     target = cache() / package
-    with (cache() / f"{package}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock.acquire(cache() / f"{package}.lock"):
         if not target.is_dir():
             _unpack(package, target)
     return target

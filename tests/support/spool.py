@@ -4,8 +4,9 @@ from pathlib import Path
 
 from serving.capture.clock import SourceClock
 from serving.capture.segment import Frame, Kind, read_segment, record_of, segment_path, segments
-from serving.capture.spool_layout import FileLock, create_source
+from serving.capture.spool_layout import create_source
 from serving.capture.spool_writer import Bounds, SpoolWriter
+from stream.files import FileLock
 from stream.wire import Event, Message, RequestRecord, ResponseRecord, decode
 
 TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
@@ -42,7 +43,7 @@ class Spool:
 
 
 def lock_of(directory: Path) -> FileLock | None:
-    return FileLock.take(directory / "lock")
+    return FileLock.try_acquire(directory / "lock")
 
 
 def frames_of(directory: Path) -> list[Frame]:

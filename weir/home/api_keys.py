@@ -11,19 +11,16 @@ sentinels ask, in ``$WEIR_HOME/sentinel-key``.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from stream.files import FileLock, replace_file
 from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
 
@@ -40,7 +37,6 @@ __all__ = [
 ]
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_PRIVATE = 0o600
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +135,7 @@ def ensure_first_key(home: Path) -> bool:
     if path.exists() and list_keys(home):
         return False
     _, secret = create_key(home, "default")
-    _replace(path, secret + "\n")
+    replace_file(path, secret + "\n", durable=True)
     return True
 
 
@@ -157,7 +153,7 @@ def ensure_own_key(home: Path) -> str:
         if any(key.sha256 == digest and key.tenant == OWN_TENANT and key.revoked is None for key in list_keys(home)):
             return secret
     _, secret = _make_key(home, OWN_TENANT)
-    _replace(path, secret + "\n")
+    replace_file(path, secret + "\n", durable=True)
     return secret
 
 
@@ -165,25 +161,11 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
+def _locked(home: Path) -> FileLock:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / ".keys.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return FileLock.acquire(home / ".keys.lock")
 
 
 def _write(home: Path, keys: list[ApiKey]) -> None:
     document = json.loads(msgspec.json.encode(_KeyFile(keys)))
-    _replace(keys_path(home), json.dumps(document, indent=2) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a private file in one step: a reader sees the old text or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    replace_file(keys_path(home), json.dumps(document, indent=2) + "\n", durable=True)

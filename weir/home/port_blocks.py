@@ -5,12 +5,11 @@ they were chosen could later have one stack answer for the other. A claim is a f
 lapses when that home is gone.
 """
 
-import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from stream.files import FileLock
 
 __all__ = ["FIRST_PORT", "LAST_PORT", "SLOT_WIDTH", "claim_slot"]
 
@@ -25,13 +24,6 @@ def _directory() -> Path:
     return path
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def claim_slot(home: Path, preferred: int) -> range:
     """Return the ports of `home`'s block, claiming one where it has none.
 
@@ -43,7 +35,7 @@ def claim_slot(home: Path, preferred: int) -> range:
         Where to begin to look, so that unrelated homes spread out.
     """
     directory = _directory()
-    with _locked(directory):
+    with FileLock.acquire(directory / "lock"):
         claims = _claims(directory)
         slot = next((slot for slot, owner in claims.items() if owner == str(home)), None)
         if slot is None:

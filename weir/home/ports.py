@@ -6,11 +6,11 @@ outgoing connections, so that neither a client socket nor another stack takes on
 
 import hashlib
 import json
-import os
 import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from stream.files import replace_file
 from weir.errors import StackError
 from weir.home.port_blocks import claim_slot
 
@@ -122,7 +122,7 @@ def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list
     block = claim_slot(home, int.from_bytes(hashlib.sha256(str(home).encode()).digest()[:4], "big"))
     ports = good | choose_ports([name for name in names if name not in good], block, _occupied(good))
     if ports != kept:
-        _write(ports_path(home), ports)
+        replace_file(ports_path(home), json.dumps(ports, indent=2) + "\n")
     return ports, busy
 
 
@@ -136,9 +136,3 @@ def _block_is_free(name: str, first: int) -> bool:
 
 def _occupied(ports: Mapping[str, int]) -> set[int]:
     return {port for name, first in ports.items() for port in range(first, first + _width(name))}
-
-
-def _write(path: Path, ports: Mapping[str, int]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(dict(ports), indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)

@@ -4,9 +4,9 @@ A component that was stopped on purpose is held: the watcher leaves it alone unt
 """
 
 import json
-import os
 from pathlib import Path
 
+from stream.files import replace_file
 from weir.errors import StackError
 from weir.local.plan import load_plan, state_dir
 from weir.local.supervisord_rpc import connect
@@ -28,10 +28,7 @@ def held(home: Path) -> set[str]:
 
 def set_held(home: Path, names: set[str]) -> None:
     """Write the names of the components that are held."""
-    path = _path(home)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(sorted(names)), encoding="utf-8")
-    draft.replace(path)
+    replace_file(_path(home), json.dumps(sorted(names)))
 
 
 def stop_component(home: Path, name: str) -> None:

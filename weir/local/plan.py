@@ -1,11 +1,11 @@
 """What a stack consists of, as data: written once by ``weir up``, read by the launcher, the watcher and ``weir status``."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from stream.files import replace_file
 from weir.errors import StackError
 
 __all__ = ["Component", "Plan", "load_plan", "plan_path", "save_plan", "state_dir"]
@@ -99,10 +99,7 @@ def save_plan(plan: Plan) -> None:
     """Write the plan in one step, for its owner alone."""
     path = plan_path(Path(plan.home))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=1))
-    draft.chmod(0o600)
-    draft.replace(path)
+    replace_file(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
 
 
 def load_plan(home: Path) -> Plan:

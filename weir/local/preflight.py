@@ -1,6 +1,5 @@
 """What must be in place before anything starts: the home, the HTTP port, the ports, the first key, the model."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import psutil
 
 from serving.engine.errors import EngineError
 from serving.engine.fetch_model import ModelFiles, ensure
+from stream.files import FileLock
 from weir.errors import StackError
 from weir.home.ports import PORT_NAMES, ensure_ports, port_is_free
 from weir.local.processes import HOME_MARK
@@ -36,18 +36,14 @@ def exclusive(home: Path) -> Iterator[None]:
         Another one is at it.
     """
     path = home / "state" / "lock"
-    with path.open("a+", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise StackError(
-                f"another weir up or down (pid {lock.read().strip() or 'unknown'}) is changing the stack in {home}; "
-                "wait until it is done, or interrupt it"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    lock = FileLock.try_acquire(path)
+    if lock is None:
+        raise StackError(
+            f"another weir up or down (pid {path.read_text(encoding='ascii') or 'unknown'}) is changing the stack in {home}; "
+            "wait until it is done, or interrupt it"
+        )
+    with lock:
+        path.write_text(str(os.getpid()), encoding="ascii")
         yield
 
 

@@ -1,12 +1,12 @@
 """What is known of a running stack: ``state/components.json`` (by the watcher) and ``state/supervisor.json`` (by ``weir up``)."""
 
 import json
-import os
 from pathlib import Path
 
 import msgspec
 
 from serving.metrics_targets import MetricsTarget, list_targets
+from stream.files import replace_file
 from weir.local.plan import Plan, state_dir
 from weir.local.processes import identity, is_running
 
@@ -65,13 +65,6 @@ def _supervisor_path(home: Path) -> Path:
     return state_dir(home) / "supervisor.json"
 
 
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(data)
-    draft.replace(path)
-
-
 def components(home: Path) -> list[ComponentState]:
     """Return the components of the stack in `home`, in the order of their start; empty where none was started.
 
@@ -86,13 +79,13 @@ def components(home: Path) -> list[ComponentState]:
 
 def write_components(home: Path, known: list[ComponentState]) -> None:
     """Write what :func:`components` reads."""
-    _replace(_components_path(home), msgspec.json.format(msgspec.json.encode(known), indent=1))
+    replace_file(_components_path(home), msgspec.json.format(msgspec.json.encode(known), indent=1))
 
 
 def record_supervisor(home: Path, pid: int, socket: Path, run_dir: Path) -> None:
     """Keep which supervisord this home has."""
     record = SupervisorRecord(pid=pid, identity=identity(pid) or "", socket=str(socket), run_dir=str(run_dir))
-    _replace(_supervisor_path(home), msgspec.json.encode(record))
+    replace_file(_supervisor_path(home), msgspec.json.encode(record))
 
 
 def read_supervisor(home: Path) -> SupervisorRecord | None:
@@ -126,7 +119,7 @@ def write_targets(home: Path, plan: Plan) -> None:
     groups = [_group(one) for one in metrics_targets(home, plan)]
     path, data = home / "prometheus-targets.json", json.dumps(groups, indent=2).encode() + b"\n"
     if not path.exists() or path.read_bytes() != data:
-        _replace(path, data)
+        replace_file(path, data, mode=0o644)
 
 
 def _group(one: MetricsTarget) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """The jars of Apache Kafka: named by deploy/kafka/pom.xml, resolved once by Maven, shared by every home."""
 
-import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from stream.files import FileLock
 from weir.errors import BrokerError
 
 __all__ = ["apache_installed", "apache_possible", "check_jars", "ensure_jars", "kafka_pom"]
@@ -60,8 +60,7 @@ def ensure_jars() -> Path:
             "(apt-get install maven), or set WEIR_KAFKA__BROKER=embedded"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock.acquire(target.parent / ".lock"):
         if not target.is_dir():
             _resolve(maven, target)
     return target
