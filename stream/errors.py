@@ -6,7 +6,9 @@
     ├── WireError              (stream.wire.errors: a record that cannot be read or written)
     │   ├── DecodeError        headers or bytes that are no CloudEvent of ours
     │   └── SchemaError        a known type whose data does not fit its schema
-    ├── TopicMismatch          a topic exists with other settings than ours
+    ├── BrokerError            no Kafka answers, it refuses, or the local broker cannot be started
+    ├── TopicMissing           a topic does not exist
+    ├── TopicMismatch          a topic exists with another partition count
     ├── StateUnreadable        a table value that this version cannot read
     ├── ModelsLost             the model processes ended and do not come back
     └── ReplayError            a replay that cannot be run as it was asked for
@@ -15,6 +17,7 @@
 from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
 
 __all__ = [
+    "BrokerError",
     "DecodeError",
     "ModelsLost",
     "ReplayError",
@@ -22,12 +25,22 @@ __all__ = [
     "StateUnreadable",
     "StreamError",
     "TopicMismatch",
+    "TopicMissing",
     "WireError",
+    "no_kafka",
 ]
 
 
+class BrokerError(StreamError):
+    """No Kafka answers, it refuses, or the local broker cannot be installed or started."""
+
+
+class TopicMissing(StreamError):
+    """A topic does not exist."""
+
+
 class TopicMismatch(StreamError):
-    """A topic exists with another partition count or cleanup policy than Weir needs."""
+    """A topic exists with another partition count than Weir needs."""
 
 
 class StateUnreadable(StreamError):
@@ -40,3 +53,11 @@ class ModelsLost(StreamError):
 
 class ReplayError(StreamError):
     """A replay cannot be run as it was asked for: its detector, its range, or what is left of the log."""
+
+
+def no_kafka(bootstrap_servers: str) -> BrokerError:
+    """Return the error for a Kafka that does not answer."""
+    return BrokerError(
+        f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or set "
+        "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"
+    )

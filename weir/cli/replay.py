@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from stream.errors import BrokerError
 from stream.kafka.client import KAFKA_TROUBLE
 from stream.replay.plan import Asked
 from stream.replay.report import Observe, Progress, Report
@@ -18,7 +19,7 @@ from weir.cli.render.replay_diff import replay_view
 from weir.cli.render.replay_progress import showing
 from weir.cli.render.status import screen
 from weir.client import effective_kafka, parse_since
-from weir.errors import BrokerError, SettingsError
+from weir.errors import SettingsError
 from weir.settings import Settings, load_settings
 from weir.settings.detector_options import refuse_bad_options
 

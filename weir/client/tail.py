@@ -11,8 +11,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream.errors import no_kafka
 from stream.kafka.client import KAFKA_TROUBLE, consumer_for, partition_counts
-from weir.errors import NotFoundError, no_kafka
+from weir.errors import NotFoundError
 
 __all__ = ["Tail"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from serving.errors import ServingError
 from stream.telemetry import Pages
+from stream.wire.errors import StreamError
 from weir.client import effective_kafka
 from weir.component.logs import log_to_stderr
 from weir.component.process import Process, run_async, running, spool_root, trace_settings
@@ -219,6 +220,6 @@ def main(arguments: list[str] | None = None) -> int:
             raise SettingsError(f"component {' '.join(names)!r} is none of: {', '.join(COMPONENTS)}")
         with running(names[0], _pages) as process:
             return COMPONENTS[names[0]](process)
-    except WeirError as error:
-        logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - a WeirError is an answer, not a bug
+    except (WeirError, StreamError) as error:
+        logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - an expected error needs no traceback
         return 2

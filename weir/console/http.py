@@ -6,8 +6,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stream.errors import BrokerError
 from stream.wire.errors import StreamError
-from weir.errors import BrokerError, NotFoundError, SettingsError, WeirError
+from weir.errors import NotFoundError, SettingsError, WeirError
 
 __all__ = ["BadRequest", "bad_parameter", "body_of", "failed", "json_response", "query_of"]
 

@@ -15,12 +15,12 @@ from aiokafka.errors import BrokerResponseError, MessageSizeTooLargeError, Recor
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.dead_letters import HEADER_PREFIX, REPLAYED
+from stream.errors import BrokerError
 from stream.kafka.client import KAFKA_TROUBLE, consumer_for, partition_counts, producer_for, record_at
 from stream.settings import KafkaSettings
 from weir.dead_letters.latest_states import LatestStates
 from weir.dead_letters.letter import DeadLetter
 from weir.dead_letters.topic_reader import DeadLetterLog
-from weir.errors import BrokerError
 
 __all__ = ["FAILED", "REPLAYED_NOW", "SKIPPED", "WOULD_REPLAY", "Outcome", "replay"]
 

@@ -3,12 +3,12 @@
 import msgspec
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream.errors import no_kafka
 from stream.kafka.client import KAFKA_TROUBLE, consumer_for, record_at
 from stream.settings import KafkaSettings
 from weir.cli.render.status import clock
 from weir.dead_letters.letter import DeadLetter, Header, escaped, shown_headers
 from weir.dead_letters.topic_reader import DeadLetterLog
-from weir.errors import no_kafka
 
 __all__ = ["ShownLetter", "letter_lines", "read_letter"]
 

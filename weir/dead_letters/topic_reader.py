@@ -6,11 +6,12 @@ from contextlib import aclosing
 import msgspec
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream.errors import no_kafka
 from stream.kafka.client import KAFKA_TROUBLE, consumer_for, record_at
 from stream.settings import KafkaSettings
 from weir.client.tail import Tail
 from weir.dead_letters.letter import DeadLetter, letter_of, note_of
-from weir.errors import NotFoundError, no_kafka
+from weir.errors import NotFoundError
 
 __all__ = ["DeadLetterLog"]
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream.errors import TopicMismatch
-from weir.errors import BrokerError
+from stream.errors import BrokerError, TopicMismatch
 from weir.local.broker.launch import retention_bytes
 from weir.local.broker.topic_admin import create_topics
 from weir.local.plan import Plan, state_dir

@@ -12,8 +12,9 @@ import msgspec
 import psutil
 
 from serving.ray_local import RayLocalError, short_run_dir
+from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
-from weir.errors import BrokerError, SettingsError
+from weir.errors import SettingsError
 from weir.home.ports import port_is_free
 from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
 from weir.local.broker.kafka_jars import apache_installed, apache_possible

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from weir.errors import BrokerError, StackError
+from stream.errors import BrokerError
+from weir.errors import StackError
 from weir.local.build_plan import TOPICS
 from weir.local.health_probe import Health, probe
 from weir.local.plan import Component, Plan

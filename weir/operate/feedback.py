@@ -8,12 +8,13 @@ import time
 
 from aiokafka.structs import TopicPartition
 
+from stream.errors import no_kafka
 from stream.kafka.client import KAFKA_TROUBLE, consumer_for, producer_for, record_at
 from stream.ledger.reader import LedgerReader
 from stream.ledger.reviews import JUDGEMENTS
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, Event, Feedback, canonical_time, encode, inference_key, partition_for
-from weir.errors import NotFoundError, SettingsError, no_kafka
+from weir.errors import NotFoundError, SettingsError
 
 __all__ = ["JUDGEMENTS", "judge", "judgement"]
 

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 from aiokafka.structs import TopicPartition
 
+from stream.errors import BrokerError
 from stream.kafka.client import KAFKA_TROUBLE, consumer_for, record_at
 from stream.ledger.reader import LedgerReader
 from stream.ledger.request_story import ExplanationNote, GapNote, Place, RequestStory
 from stream.wire import Message, RequestRecord, ResponseRecord, Span, WireError, decode
-from weir.errors import BrokerError, NotFoundError
+from weir.errors import NotFoundError
 
 __all__ = ["RequestText", "Shown", "read_story", "read_text", "shown"]
 

@@ -10,12 +10,13 @@ from contextlib import aclosing
 import msgspec
 from aiokafka.errors import TopicAuthorizationFailedError
 
+from stream.errors import BrokerError, no_kafka
 from stream.kafka.client import KAFKA_TROUBLE, producer_for
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, thing_of
 from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, encode, format_time
 from weir.client.tail import Tail
-from weir.errors import BrokerError, NotFoundError, SettingsError, no_kafka
+from weir.errors import NotFoundError, SettingsError
 
 __all__ = ["SILENCE_SOURCE", "Silence", "list_silences", "silence", "unsilence"]
 

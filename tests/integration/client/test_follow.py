@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.kafka_log import fresh_topics, sender, until
 
+from stream.errors import BrokerError
 from stream.wire import AlertRecord, Event, RetrainingRecord
 from weir.client import Alert, Client, Retraining
-from weir.errors import BrokerError, NotFoundError
+from weir.errors import NotFoundError
 from weir.local.broker.kafka_jars import apache_possible
 from weir.local.broker.running_broker import start_broker
 

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from stream.errors import BrokerError
 from stream.settings import KafkaSettings
-from weir.errors import BrokerError, StackError
+from weir.errors import StackError
 from weir.home.ports import PORT_NAMES
 from weir.local import build_plan as stack
 from weir.local.broker.kafka_jars import ensure_jars

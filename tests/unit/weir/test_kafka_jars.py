@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from weir.errors import BrokerError
+from stream.errors import BrokerError
 from weir.local.broker.kafka_jars import check_jars
 
 

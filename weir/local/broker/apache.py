@@ -5,7 +5,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from weir.errors import BrokerError
+from stream.errors import BrokerError
 from weir.local.broker.find_java import find_java
 from weir.local.broker.kafka_jars import ensure_jars
 

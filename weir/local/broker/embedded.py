@@ -3,7 +3,8 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from weir.errors import BrokerError
+from stream.errors import BrokerError
+
 
 __all__ = ["EMBEDDED_LACKS", "EMBEDDED_RETENTION_BYTES", "embedded_command"]
 

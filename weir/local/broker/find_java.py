@@ -5,7 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from weir.errors import BrokerError
+from stream.errors import BrokerError
+
 
 __all__ = ["JAVA_MINIMUM", "find_java", "java_version"]
 

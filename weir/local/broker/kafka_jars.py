@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from stream.errors import BrokerError
 from stream.files import FileLock
-from weir.errors import BrokerError
 
 __all__ = ["apache_installed", "apache_possible", "check_jars", "ensure_jars", "kafka_pom"]
 

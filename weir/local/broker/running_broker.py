@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
-from weir.errors import BrokerError
 from weir.local.broker.launch import DEFAULT_MAX_MESSAGE_BYTES, BrokerKind, BrokerLaunch, launch_broker
 
 __all__ = ["RunningBroker", "start_broker"]

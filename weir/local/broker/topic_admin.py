@@ -11,10 +11,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 from aiokafka.structs import TopicPartition
 
-from stream.errors import TopicMismatch
+from stream.errors import BrokerError, TopicMismatch, no_kafka
 from stream.kafka.consumer import started
 from stream.wire.topics import Topic, copies
-from weir.errors import BrokerError, no_kafka
 
 __all__ = ["TopicInfo", "create_topics", "list_topics"]
 
