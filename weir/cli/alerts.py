@@ -1,19 +1,16 @@
 """``weir alerts``, and the silences of what they are about."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
-from stream.settings import KafkaSettings
-from weir.cli.follow import follow_option, show_stream, since_option, stream_json_option
-from weir.cli.output import json_option, print_json, print_table
-from weir.cli.render.status import alert_line, clock
-from weir.client import Client, effective_kafka, parse_duration
-from weir.home.access_log import user_name
-from weir.operate.silences import Silence, list_silences
-from weir.operate.silences import silence as make_silence
-from weir.operate.silences import unsilence as end_silence
-from weir.settings import load_settings
+from weir.cli.render.event_stream import follow_option, show_stream, since_option, stream_json_option
+from weir.cli.render.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from stream.settings import KafkaSettings
+    from weir.operate.silences import Silence
 
 __all__ = ["alerts"]
 
@@ -38,6 +35,9 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
     """  # noqa: D301 - click's \b keeps the lines as they are
     if context.invoked_subcommand is not None:
         return
+    from weir.cli.render.status import alert_line
+    from weir.client import Client
+
     left_out = show_stream(
         Client().alerts(since=since, follow=follow),
         alert_line,
@@ -65,6 +65,11 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
       weir alerts silence al_4f0c2d… --for 2h --reason 'load test until noon'
       weir alerts silence al_4f0c2d… --for 30m --reason 'node 3 restarts' --json
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.render.status import clock
+    from weir.client import parse_duration
+    from weir.home.access_log import user_name
+    from weir.operate.silences import silence as make_silence
+
     seconds = parse_duration(duration).total_seconds()
     made, resolved = asyncio.run(make_silence(_kafka(), alert_id, seconds=seconds, reason=reason, by=user_name()))
     if as_json:
@@ -83,6 +88,10 @@ def unsilence(*, name: str, as_json: bool) -> None:
 
     Example: weir alerts unsilence al_4f0c2d…
     """
+    from weir.cli.render.status import clock
+    from weir.home.access_log import user_name
+    from weir.operate.silences import unsilence as end_silence
+
     ended = asyncio.run(end_silence(_kafka(), name, by=user_name()))
     if as_json:
         print_json(ended)
@@ -101,6 +110,9 @@ def silences(*, as_json: bool) -> None:
       weir alerts silences
       weir alerts silences --json | jq -r '.[] | [.silence_id, .by, .reason] | @tsv'
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.render.status import clock
+    from weir.operate.silences import list_silences
+
     found = asyncio.run(list_silences(_kafka()))
     if as_json:
         print_json(found)
@@ -109,10 +121,13 @@ def silences(*, as_json: bool) -> None:
     print_table(["until", "what", "by", "reason", "made from"], rows, "nothing is silenced")
 
 
-def _kafka() -> KafkaSettings:
+def _kafka() -> "KafkaSettings":
+    from weir.client import effective_kafka
+    from weir.settings import load_settings
+
     return effective_kafka(load_settings().settings)
 
 
-def _thing(one: Silence) -> str:
+def _thing(one: "Silence") -> str:
     parts = (one.tenant, one.model, one.side, one.detector, one.feature)
     return "/".join(part for part in parts if part)

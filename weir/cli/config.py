@@ -2,10 +2,7 @@
 
 import click
 
-from weir.cli.output import json_option, print_json, print_table
-from weir.settings import load_settings
-from weir.settings.detector_options import refuse_bad_options
-from weir.settings.reference import reference
+from weir.cli.render.output import json_option, print_json, print_table
 
 __all__ = ["config"]
 
@@ -23,6 +20,10 @@ def config(*, changed: bool, page: bool, as_json: bool) -> None:
       WEIR_HTTP__PORT=8001 weir config --json
       weir config --reference > settings.md
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.settings import load_settings
+    from weir.settings.detector_options import refuse_bad_options
+    from weir.settings.reference import reference
+
     if page:
         click.echo(reference(), nl=False)
         return

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from stream.contract import asyncapi_document, contract_files, event_schemas
-from stream.contract.files import printed
 from weir.errors import SettingsError
 
 __all__ = ["contract"]
@@ -23,6 +21,9 @@ def contract(what: str, folder: Path | None) -> None:
       weir contract schemas | jq '."weir.alert.v1"'
       weir contract --write docs/contract
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.contract import asyncapi_document, contract_files, event_schemas
+    from stream.contract.files import printed
+
     if folder is None:
         click.echo(printed(asyncapi_document() if what == "asyncapi" else event_schemas()), nl=False)
         return

@@ -2,8 +2,7 @@
 
 import click
 
-from weir.cli.output import json_option, print_json
-from weir.local.doctor import diagnose
+from weir.cli.render.output import json_option, print_json
 
 __all__ = ["doctor"]
 
@@ -15,6 +14,8 @@ def doctor(*, as_json: bool) -> None:
 
     Example: weir doctor --json
     """
+    from weir.local.doctor import diagnose
+
     checks = diagnose()
     if as_json:
         print_json(checks)

@@ -1,12 +1,6 @@
 """``weir down``."""
 
 import click
-from rich.console import Console
-
-from weir.local.down import take_down
-from weir.local.preflight import exclusive, make_home
-from weir.local.start_reporter import Reporter
-from weir.settings import load_settings
 
 __all__ = ["down"]
 
@@ -20,6 +14,13 @@ def down() -> None:
       weir down
       WEIR_HOME=/tmp/two weir down
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from rich.console import Console
+
+    from weir.local.down import take_down
+    from weir.local.preflight import exclusive, make_home
+    from weir.local.start_reporter import Reporter
+    from weir.settings import load_settings
+
     home = load_settings().settings.home
     if not home.is_dir():
         click.echo(f"nothing to stop: {home} does not exist (WEIR_HOME names another home)")

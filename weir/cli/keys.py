@@ -2,9 +2,7 @@
 
 import click
 
-from weir.cli.output import json_option, print_json, print_table
-from weir.home.api_keys import create_key, list_keys, revoke_key
-from weir.settings import load_settings
+from weir.cli.render.output import json_option, print_json, print_table
 
 __all__ = ["keys"]
 
@@ -29,6 +27,9 @@ def create(*, tenant: str, as_json: bool) -> None:
 
     Example: weir keys create --tenant support
     """
+    from weir.home.api_keys import create_key
+    from weir.settings import load_settings
+
     record, secret = create_key(load_settings().settings.home, tenant)
     if as_json:
         print_json({"id": record.id, "tenant": record.tenant, "created": record.created, "key": secret})
@@ -44,6 +45,9 @@ def list_(*, as_json: bool) -> None:
 
     Example: weir keys list --json
     """
+    from weir.home.api_keys import list_keys
+    from weir.settings import load_settings
+
     home = load_settings().settings.home
     known = list_keys(home)
     if as_json:
@@ -61,6 +65,9 @@ def revoke(*, key_id: str, as_json: bool) -> None:
 
     Example: weir keys revoke k_0123456789ab
     """
+    from weir.home.api_keys import revoke_key
+    from weir.settings import load_settings
+
     record = revoke_key(load_settings().settings.home, key_id)
     if as_json:
         print_json({"id": record.id, "tenant": record.tenant, "revoked": record.revoked})

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import click
 
-from weir.cli.output import json_option, print_json, print_table
-from weir.quality.model_inventory import inventory
-from weir.settings import load_settings
+from weir.cli.render.output import json_option, print_json, print_table
 
 __all__ = ["models"]
 
@@ -20,6 +18,9 @@ def models(*, as_json: bool) -> None:
 
     Example: weir models --json
     """
+    from weir.quality.model_inventory import inventory
+    from weir.settings import load_settings
+
     settings = load_settings().settings
     found = inventory(Path(settings.model.cache).expanduser() if settings.model.cache else None)
     if as_json:

@@ -2,9 +2,7 @@
 
 import click
 
-from weir.cli.follow import follow_option, show_stream, since_option, stream_json_option
-from weir.cli.render.status import retraining_line
-from weir.client import Client
+from weir.cli.render.event_stream import follow_option, show_stream, since_option, stream_json_option
 
 __all__ = ["retraining"]
 
@@ -22,6 +20,9 @@ def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
       weir retraining --since 1d --json | jq -r '[.state, .reason] | @tsv'
       weir retraining --follow
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.render.status import retraining_line
+    from weir.client import Client
+
     show_stream(
         Client().retraining(since=since, follow=follow),
         retraining_line,

@@ -1,18 +1,14 @@
 """``weir show``."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
-from weir.cli.output import json_option, print_json
-from weir.cli.render.request_story import story_lines
-from weir.cli.render.status import screen
-from weir.client import effective_kafka
-from weir.home.access_log import log_access
-from weir.local import components
-from weir.operate.request_story import read_story, read_text, shown
-from weir.operate.trace_links import trace_page
-from weir.settings import Settings, load_settings
+from weir.cli.render.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from weir.settings import Settings
 
 __all__ = ["show"]
 
@@ -34,6 +30,13 @@ def show(*, request_id: str, with_text: bool, as_json: bool) -> None:
       weir show 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10
       weir show 7b0f6f0e-8a1c-4d59-9c56-4a2f6c1b9d10 --json | jq '.verdicts[] | select(.flagged)'
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.render.request_story import story_lines
+    from weir.cli.render.status import screen
+    from weir.client import effective_kafka
+    from weir.home.access_log import log_access
+    from weir.operate.request_story import read_story, read_text, shown
+    from weir.settings import load_settings
+
     settings = load_settings().settings
     story = read_story(settings.home, request_id)
     text = None
@@ -50,7 +53,10 @@ def show(*, request_id: str, with_text: bool, as_json: bool) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _trace_url(settings: Settings, trace_id: str) -> str:
+def _trace_url(settings: "Settings", trace_id: str) -> str:
     """Return the local MLflow's page of the trace, or "" where it does not run."""
+    from weir.local import components
+    from weir.operate.trace_links import trace_page
+
     address = next((one.address for one in components(settings.home) if one.name == "mlflow"), "")
     return trace_page(settings, address, trace_id)

@@ -4,10 +4,7 @@ import asyncio
 
 import click
 
-from weir.cli.output import json_option, print_json
-from weir.cli.render.status import screen, status_view
-from weir.operate.status import gather_status
-from weir.settings import load_settings
+from weir.cli.render.output import json_option, print_json
 
 __all__ = ["status"]
 
@@ -26,6 +23,10 @@ def status(*, as_json: bool) -> None:
       weir status --json | jq .coverage.ratio
       watch -c weir status
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.cli.render.status import screen, status_view
+    from weir.operate.status import gather_status
+    from weir.settings import load_settings
+
     found = asyncio.run(gather_status(load_settings().settings))
     if as_json:
         print_json(found)

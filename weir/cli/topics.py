@@ -4,12 +4,7 @@ import asyncio
 
 import click
 
-from weir.cli.output import json_option, print_json, print_table
-from weir.client import effective_kafka
-from weir.local.broker.launch import plan_broker
-from weir.local.broker.topic_admin import list_topics
-from weir.local.create_topics import ensure_topics
-from weir.settings import load_settings
+from weir.cli.render.output import json_option, print_json, print_table
 
 __all__ = ["topics"]
 
@@ -26,6 +21,10 @@ def topics(context: click.Context, *, as_json: bool) -> None:
       weir topics create
       WEIR_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 weir topics create
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.client import effective_kafka
+    from weir.local.broker.topic_admin import list_topics
+    from weir.settings import load_settings
+
     if context.invoked_subcommand is not None:
         return
     kafka = effective_kafka(load_settings().settings)
@@ -45,6 +44,11 @@ def create(*, as_json: bool) -> None:
 
     Example: weir topics create
     """
+    from weir.client import effective_kafka
+    from weir.local.broker.launch import plan_broker
+    from weir.local.create_topics import ensure_topics
+    from weir.settings import load_settings
+
     settings = load_settings().settings
     kafka = effective_kafka(settings)
     made = ensure_topics(settings, plan_broker(settings.kafka).kind, kafka.bootstrap_servers)
