@@ -7,10 +7,10 @@ import pytest
 from support.console_ledger import LedgerMaker
 from support.console_page import Look, served_console
 
-from stream.ledger.alert_pages import AlertQuery
-from stream.ledger.console_queries import LedgerPages
+from stream.ledger.queries.alert_pages import AlertQuery
+from stream.ledger.queries.console_queries import LedgerPages
 from stream.wire import RetrainingRecord
-from weir.console import live
+from weir.console import live_updates as live
 
 pytestmark = pytest.mark.timeout(300)
 

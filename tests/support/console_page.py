@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from weir.console.access import ensure_token, link_token
+from weir.console.sessions import ensure_token, link_token
 from weir.console.server import Console
 from weir.settings import Settings
 

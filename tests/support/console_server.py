@@ -17,7 +17,7 @@ from support.console_page import free_port
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, forwarded, request, tick, verdict
 from weir.client.tail import Tail
-from weir.console.access import ensure_token
+from weir.console.sessions import ensure_token
 from weir.console.server import Console
 from weir.settings import Settings
 

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from weir.cli.output import json_option, print_json
-from weir.console.link import console_address, console_link
+from weir.cli.render.output import json_option, print_json
+from weir.console.addresses import console_address, console_link
 from weir.errors import StackError
 from weir.settings import Settings, load_settings
 

@@ -11,7 +11,7 @@ from stream.wire import AlertRecord
 from weir.cli.command_line import weir_command
 from weir.cli.up import print_addresses
 from weir.demo.run import Outcome, run_demo
-from weir.demo.watch import PROMISED
+from weir.demo.results import PROMISED
 from weir.home.api_keys import first_key_path
 from weir.local.plan import Plan
 from weir.local.start_reporter import Reporter

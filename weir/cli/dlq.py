@@ -8,12 +8,12 @@ import click
 
 from stream.dead_letters import DISPOSITIONS
 from stream.settings import KafkaSettings
-from weir.cli.output import json_option, print_json, print_table
+from weir.cli.render.output import json_option, print_json, print_table
 from weir.cli.render.status import clock
 from weir.client import effective_kafka, parse_since
 from weir.dead_letters.letter import DeadLetter
 from weir.dead_letters.replay import FAILED, REPLAYED_NOW, SKIPPED, WOULD_REPLAY, Outcome, replay
-from weir.dead_letters.show import ShownLetter, letter_lines, read_letter
+from weir.cli.render.dead_letter import ShownLetter, letter_lines, read_letter
 from weir.dead_letters.topic_reader import DeadLetterLog
 from weir.home.access_log import log_access
 from weir.settings import load_settings

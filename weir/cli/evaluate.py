@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from weir.cli.missing_extra import needing
-from weir.cli.render.step_progress import showing
+from weir.cli.render.progress import showing
 from weir.errors import SettingsError, WeirError
 from weir.settings import load_settings
 
@@ -75,9 +75,9 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     if file is not None and not columns:
         raise WeirError("--file wants --columns, for example --columns text=comment,label=toxic")
     with needing("weir eval", "stream,eval"):
-        from detectors.evaluate.plots import draw, require_matplotlib  # noqa: PLC0415 - numpy and torch are extras
-        from weir.cli.render.evaluation import print_report  # noqa: PLC0415 - as above
-        from weir.quality.evaluation import Asked, run  # noqa: PLC0415 - as above
+        from detectors.evaluate.plots import draw, require_matplotlib
+        from weir.cli.render.evaluation import print_report
+        from weir.quality.evaluation import Asked, run
 
         if plots is not None:
             require_matplotlib()

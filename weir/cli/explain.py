@@ -10,7 +10,7 @@ import msgspec
 from detectors.base import TextDetector
 from detectors.errors import DetectorError
 from detectors.text.explain import EXPLAINED, Method
-from weir.cli.output import json_option, print_json
+from weir.cli.render.output import json_option, print_json
 from weir.cli.render.explanation import explanation_lines
 from weir.cli.render.status import screen
 from weir.client import effective_kafka

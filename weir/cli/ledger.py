@@ -8,7 +8,7 @@ import click
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerBusy
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.ledger_reader import LedgerReader
 from weir.errors import StackError
 from weir.settings import load_settings
 

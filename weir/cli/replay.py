@@ -11,7 +11,7 @@ import msgspec
 
 from stream.errors import BrokerError
 from stream.kafka.client import KAFKA_TROUBLE
-from stream.replay.plan import Asked
+from stream.replay.plan import ReplayRequest
 from stream.replay.report import Observe, Progress, Report
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import REPLAYABLE, Versions
@@ -98,7 +98,7 @@ def replay_command(  # noqa: PLR0913 - the options of the command
     known = Versions(settings.detectors)
     version = known.resolve(detector)
     now = datetime.now(UTC)
-    asked = Asked(
+    asked = ReplayRequest(
         detector=version,
         against=known.resolve(f"{version.detector}@recorded" if against == "recorded" else against),
         since=_moment(since, now),
@@ -148,7 +148,7 @@ def _settings(settings: Settings, workers: int | None) -> ReplaySettings:
     )
 
 
-def _run(asked: Asked, settings: ReplaySettings) -> Report:
+def _run(asked: ReplayRequest, settings: ReplaySettings) -> Report:
     with showing() as observe:
         try:
             report = asyncio.run(_until_done(asked, settings, observe))
@@ -163,7 +163,7 @@ def _run(asked: Asked, settings: ReplaySettings) -> Report:
     return report
 
 
-async def _until_done(asked: Asked, settings: ReplaySettings, observe: Observe) -> Report | None:
+async def _until_done(asked: ReplayRequest, settings: ReplaySettings, observe: Observe) -> Report | None:
     """Run the replay; None where Ctrl-C or SIGTERM ended it, with everything closed."""
     work = asyncio.create_task(replay(asked, settings, observe))
     loop = asyncio.get_running_loop()

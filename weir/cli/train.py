@@ -8,7 +8,7 @@ import click
 
 from weir.cli.command_line import weir_command
 from weir.cli.missing_extra import needing
-from weir.cli.render.step_progress import showing
+from weir.cli.render.progress import showing
 
 __all__ = ["train_detector"]
 
@@ -55,7 +55,7 @@ def train_detector(  # noqa: PLR0913 - the options of the command
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = out or Path("trained") / name
     with needing("weir train-detector", "stream,train"):
-        from weir.quality.training import CARD, Training, train  # noqa: PLC0415 - numpy and torch are extras
+        from weir.quality.training import CARD, Training, train
 
         command = [weir_command(), *sys.argv[1:]]
         asked = Training(

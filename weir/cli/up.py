@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from weir.cli.command_line import weir_command
-from weir.console.link import console_link
+from weir.console.addresses import console_link
 from weir.home.api_keys import first_key_path
 from weir.local.down import take_down
 from weir.local.plan import Plan

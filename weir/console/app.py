@@ -9,16 +9,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from stream.ledger.console_queries import LedgerPages
+from stream.ledger.queries.console_queries import LedgerPages
 from stream.wire.errors import StreamError
-from weir.console.access import Access
+from weir.console.sessions import Access
 from weir.console.assets import Asset, load_assets
-from weir.console.guard import Guard
-from weir.console.http import failed
-from weir.console.link import console_names
-from weir.console.live import Live
-from weir.console.reads import Reads
-from weir.console.writes import Writes
+from weir.console.request_guard import Guard
+from weir.console.json_http import failed
+from weir.console.addresses import console_names
+from weir.console.live_updates import Live
+from weir.console.query_endpoints import Reads
+from weir.console.action_endpoints import Writes
 from weir.errors import WeirError
 from weir.home.access_log import user_name
 from weir.operate.trace_links import trace_template

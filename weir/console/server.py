@@ -10,9 +10,9 @@ from typing import Any
 
 import uvicorn
 
-from weir.console.access import Access, ensure_token
+from weir.console.sessions import Access, ensure_token
 from weir.console.app import console_app
-from weir.console.link import console_port
+from weir.console.addresses import console_port
 from weir.errors import WeirError
 from weir.settings import Settings
 

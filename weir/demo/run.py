@@ -27,7 +27,7 @@ from weir.client.tail import Tail
 from weir.demo.backlog import BacklogView, follow_backlog, score_position
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
 from weir.demo.traffic import Answer, Traffic
-from weir.demo.watch import Seen
+from weir.demo.results import Seen
 from weir.errors import StackError
 from weir.home.api_keys import create_key
 from weir.settings import Loaded

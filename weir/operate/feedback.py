@@ -10,13 +10,13 @@ from aiokafka.structs import TopicPartition
 
 from stream.errors import no_kafka
 from stream.kafka.client import KAFKA_TROUBLE, consumer_for, producer_for, record_at
-from stream.ledger.reader import LedgerReader
-from stream.ledger.reviews import JUDGEMENTS
+from stream.ledger.queries.ledger_reader import LedgerReader
+from stream.ledger.queries.reviews import REVIEW_LABELS
 from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, Event, Feedback, canonical_time, encode, inference_key, partition_for
 from weir.errors import NotFoundError, SettingsError
 
-__all__ = ["JUDGEMENTS", "judge", "judgement"]
+__all__ = ["REVIEW_LABELS", "judge", "judgement"]
 
 _SOURCE = "weir/console"
 
@@ -27,7 +27,7 @@ def judgement(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedb
     Parameters
     ----------
     label
-        One of :data:`stream.ledger.reviews.JUDGEMENTS`.
+        One of :data:`stream.ledger.queries.reviews.REVIEW_LABELS`.
     request_id
         Of the alert's evidence; "" for the alert as a whole, which the first of its evidence stands for.
     by
@@ -40,8 +40,8 @@ def judgement(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedb
     NotFoundError
         The alert has no evidence: it is about Weir itself, and nothing learns from it.
     """
-    if label not in JUDGEMENTS:
-        raise SettingsError(f"label {label!r} is none of: {', '.join(JUDGEMENTS)}")
+    if label not in REVIEW_LABELS:
+        raise SettingsError(f"label {label!r} is none of: {', '.join(REVIEW_LABELS)}")
     if not alert.evidence:
         raise NotFoundError(
             f"alert {alert.alert_id} names no request, so there is nothing to judge; silence it instead"
@@ -95,7 +95,7 @@ async def _publish(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -
 async def _place(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> tuple[str, int]:
     """Return the key and the partition of the request's events: the key hashes its conversation, which the log alone knows."""
     story = reader.request(data.request_id)
-    for place in story.events.places if story is not None and story.events is not None else ():
+    for place in story.events.locations if story is not None and story.events is not None else ():
         async with consumer_for(kafka.client_options()) as consumer:
             record = await record_at(consumer, TopicPartition(place.topic, place.partition), place.offset)
         if record is not None and record.key is not None:

@@ -9,8 +9,8 @@ from aiokafka.structs import TopicPartition
 
 from stream.errors import BrokerError
 from stream.kafka.client import KAFKA_TROUBLE, consumer_for, record_at
-from stream.ledger.reader import LedgerReader
-from stream.ledger.request_story import ExplanationNote, GapNote, Place, RequestStory
+from stream.ledger.queries.ledger_reader import LedgerReader
+from stream.ledger.queries.request_story import ExplanationNote, GapNote, RecordLocation, RequestStory
 from stream.wire import Message, RequestRecord, ResponseRecord, Span, WireError, decode
 from weir.errors import NotFoundError
 
@@ -152,7 +152,7 @@ def _pending(story: RequestStory) -> list[str]:
     settled = {(note.event_id, note.verdict.detector) for note in story.events.verdicts}
     return [
         f"{place.side}/{detector}"
-        for place in story.events.places
+        for place in story.events.locations
         for detector in place.owed
         if (place.event_id, detector) not in settled
     ]
@@ -170,7 +170,7 @@ async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestT
     response: ResponseRecord | None = None
     try:
         async with consumer_for(options) as consumer:
-            for place in story.events.places if story.events else ():
+            for place in story.events.locations if story.events else ():
                 data = await _record_at(consumer, place)
                 if isinstance(data, RequestRecord):
                     request = data
@@ -188,7 +188,7 @@ async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestT
     )
 
 
-async def _record_at(consumer: Any, place: Place) -> object:
+async def _record_at(consumer: Any, place: RecordLocation) -> object:
     """Return the data of the record at `place`, or None where the log no longer has it."""
     record = await record_at(consumer, TopicPartition(place.topic, place.partition), place.offset)
     try:

@@ -13,8 +13,8 @@ from stream.kafka.client import KAFKA_TROUBLE
 from stream.ledger.coverage import Count, Coverage
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.lag import consumer_lag, groups_of, worst_lag
-from stream.ledger.reader import LedgerReader
-from stream.ledger.spool_usage import ALERT_SHARE
+from stream.ledger.queries.ledger_reader import LedgerReader
+from stream.ledger.sources import ALERT_SHARE
 from stream.runbook import runbook_line
 from stream.settings import KafkaSettings
 from stream.silences import Silences

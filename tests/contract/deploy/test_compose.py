@@ -13,7 +13,7 @@ from support.compose import BASE, ROOT, SECURE, compose, model
 from support.gobuilds import COLLECTOR_VERSION
 
 from weir.component.components import COMPONENTS
-from weir.console.link import console_link
+from weir.console.addresses import console_link
 from weir.settings import Settings, load_settings
 
 ONE_SHOT = {"topics", "acls", "cli", "operator"}

@@ -14,7 +14,7 @@ from support.commands import Commands
 from support.kafka_log import until
 from support.score_stack import DOUBLES, P, ScoreLab, request
 
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.settings import LedgerSettings
 from stream.wire import FindingRecord, Signal, Verdict, inference_key, partition_for

@@ -8,7 +8,7 @@ from support.kafka_log import fresh_topics
 
 from stream.dead_letters import DeadLetters
 from weir.dead_letters.replay import Outcome, replay
-from weir.dead_letters.show import read_letter
+from weir.cli.render.dead_letter import read_letter
 from weir.dead_letters.topic_reader import DeadLetterLog
 from weir.errors import NotFoundError
 

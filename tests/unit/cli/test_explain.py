@@ -7,7 +7,7 @@ from support.ledger_log import Log, end, gap, request, verdict
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.shard import Shard
 from weir.cli import main
 from weir.cli.render.explanation import explanation_lines

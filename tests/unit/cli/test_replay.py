@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from detectors.pii.detector import PiiDetector
-from stream.replay.compare import Diff, Moved, compare
-from stream.replay.report import Counted, Flips, Report, Run, Told
+from stream.replay.alert_diff import AlertDiff, MovedAlert, compare
+from stream.replay.report import EventCounts, Flips, Report, RunStatistics, VersionSummary
 from stream.replay.timeline import ReplayedAlert
 from weir.cli import main
 from weir.cli.render.replay_diff import replay_view
@@ -54,7 +54,7 @@ def test_what_cannot_be_done_is_one_line_with_the_remedy(options, told):
 
 
 def test_the_diff_is_on_the_screen_before_its_file_is_written(monkeypatch):
-    monkeypatch.setattr("weir.cli.replay._run", lambda _asked, _settings: report(Diff()))
+    monkeypatch.setattr("weir.cli.replay._run", lambda _asked, _settings: report(AlertDiff()))
     command = ["replay", "--from", "1h", "--detector", "pii", "--output"]
     kept = CliRunner().invoke(main, [*command, "diff.json", "--json"])
     assert Path("diff.json").read_text() == kept.stdout
@@ -77,7 +77,7 @@ def alert(opened, **more):
 
 
 def report(diff, **more):
-    told = Told(name="pii@strict", version="1/strict", findings=3, alerts=2)
+    told = VersionSummary(name="pii@strict", version="1/strict", findings=3, alerts=2)
     given = {
         "replay_id": "rp_1",
         "detector": told,
@@ -88,11 +88,11 @@ def report(diff, **more):
         "tenant": "*",
         "topic": "weir.replay",
         "offsets": (),
-        "events": Counted(read=9, compared=8),
+        "events": EventCounts(read=9, compared=8),
         "diff": diff,
         "flips": Flips(),
         "notes": [],
-        "run": Run(seconds=1.0, records=20, events_per_second=9.0, recorded_events_per_second=1.5, ratio=6.0),
+        "run": RunStatistics(seconds=1.0, records=20, events_per_second=9.0, recorded_events_per_second=1.5, ratio=6.0),
     }
     return Report(**(given | more))
 
@@ -105,7 +105,7 @@ def shown(one):
 
 def test_the_table_has_the_sums_and_each_alert_that_differs():
     diff = compare([alert(10), alert(40), alert(1000)], [alert(70), alert(10)], windows=3, counts=lambda _: True)
-    assert [type(one) for one in diff.moved] == [Moved]
+    assert [type(one) for one in diff.moved] == [MovedAlert]
     text = shown(report(diff, notes=["2 events are not compared"]))
     assert "pii@strict (1/strict) against pii@recorded" in text
     assert "9 events read, 8 compared; 9 events/s, 6.0 times as fast as they came" in text
@@ -117,10 +117,10 @@ def test_the_table_has_the_sums_and_each_alert_that_differs():
 
 
 def test_no_difference_is_said_in_words():
-    assert "no difference: 0 alerts in both" in shown(report(Diff()))
+    assert "no difference: 0 alerts in both" in shown(report(AlertDiff()))
 
 
 def test_the_json_names_the_range_as_the_options_do():
-    value = json.loads(msgspec.json.encode(report(Diff())))
+    value = json.loads(msgspec.json.encode(report(AlertDiff())))
     assert (value["from"], value["to"]) == (0.0, 100.0)
     assert set(value["diff"]) == {"appeared", "vanished", "moved", "unchanged", "by"}

@@ -15,9 +15,9 @@ from serving.capture.recorder import Recorder
 from serving.capture.shipper import Shipper
 from serving.settings import CaptureSettings
 from stream.ledger.database_files import LedgerFiles
-from stream.ledger.decisions import Decisions, Heartbeat, Outgoing
-from stream.ledger.ledger_alerts import decide
-from stream.ledger.observations import Observation
+from stream.ledger.decisions import Decisions, Heartbeat, OutgoingAlert
+from stream.ledger.alerts.ledger_alerts import decide
+from stream.ledger.alerts.observations import Observation
 from stream.ledger.shard import Shard
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
@@ -219,7 +219,7 @@ def test_a_shipper_that_waits_for_kafka_is_well_and_says_why_it_waits(home, ledg
 def test_an_alert_about_weir_itself_is_a_problem_with_what_to_do(home, ledger):
     decisions = Decisions(LedgerFiles(home / "ledger").decisions)
     lag = Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0")
-    decisions.decide([Outgoing(record=record) for record in decide([], lag, LedgerSettings())])
+    decisions.decide([OutgoingAlert(record=record) for record in decide([], lag, LedgerSettings())])
     decisions.close()
     problems = json.loads(run("--json").stdout)["problems"]
     assert any(line.startswith("lag: verdicts are 61 s behind") and RUNBOOK["lag"] in line for line in problems)

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from support.console_ledger import LedgerMaker
 
-from weir.console.access import Access, ensure_token
+from weir.console.sessions import Access, ensure_token
 from weir.console.app import console_app
 from weir.settings import load_settings
 

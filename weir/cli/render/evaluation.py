@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from weir.cli.output import print_table
+from weir.cli.render.output import print_table
 from weir.quality.evaluation import Report
 
 __all__ = ["print_report"]

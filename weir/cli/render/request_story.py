@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from stream.ledger.request_story import ExplanationNote, Place, RequestStory, VerdictNote
+from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
 from stream.wire import AlertRecord, RetrainingRecord
 from weir.operate.request_story import RequestText
 
@@ -36,7 +36,7 @@ def story_lines(story: RequestStory, *, trace_url: str = "", text: RequestText |
         told = f"  numbers {numbers} are counted in a gap record: {gap.reason}"
         yield _line(gap.time, ("NOT DELIVERED", "bold red"), told)
     if story.events is not None:
-        for place in story.events.places:
+        for place in story.events.locations:
             yield _event(story, place)
             content = _content(place, text)
             yield from _text(place, text)
@@ -61,7 +61,7 @@ def _head(story: RequestStory, trace_url: str) -> Iterator[Text]:
     yield Text("")
 
 
-def _event(story: RequestStory, place: Place) -> Text:
+def _event(story: RequestStory, place: RecordLocation) -> Text:
     where = (f"  {place.topic}/{place.partition} at {place.offset}", "dim")
     if place.side == "input":
         return _line(place.time, ("request", "bold"), "  accepted", where)
@@ -76,14 +76,14 @@ def _event(story: RequestStory, place: Place) -> Text:
     return _line(place.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", where)
 
 
-def _content(place: Place, text: RequestText | None) -> str | None:
+def _content(place: RecordLocation, text: RequestText | None) -> str | None:
     """Return the raw text of an event, where it was asked for and is there."""
     if text is None:
         return None
     return text.prompt if place.side == "input" else text.answer
 
 
-def _text(place: Place, text: RequestText | None) -> Iterator[Text]:
+def _text(place: RecordLocation, text: RequestText | None) -> Iterator[Text]:
     if text is None:
         return
     content = _content(place, text)
@@ -99,7 +99,7 @@ def _printable(line: str) -> str:
     return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line)
 
 
-def _verdicts(notes: tuple[VerdictNote, ...], place: Place, content: str | None) -> Iterator[Text]:
+def _verdicts(notes: tuple[VerdictNote, ...], place: RecordLocation, content: str | None) -> Iterator[Text]:
     settled = [note for note in notes if note.event_id == place.event_id]
     for note in settled:
         verdict = note.verdict

@@ -2,10 +2,10 @@
 
 import { Component } from "./vendor/preact.mjs";
 import { get, live, send } from "./api.js";
-import { Change } from "./change.js";
+import { Change } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
-import { Dialog } from "./help.js";
-import { Told, words } from "./text.js";
+import { Dialog } from "./dialogs.js";
+import { Told, words } from "./marked_text.js";
 import { duration, Empty, Fact, html, Id, Looker, Mark, number, stream, Tag, Time, TraceLink, Trouble, Verdicts } from "./ui.js";
 
 const DURATIONS = ["30m", "2h", "8h", "1d", "7d"];

@@ -4,7 +4,7 @@ import { Component, createRef } from "./vendor/preact.mjs";
 import { get, live } from "./api.js";
 import { AlertPane } from "./alert.js";
 import { List } from "./list.js";
-import { joined } from "./paged.js";
+import { joined } from "./merge_pages.js";
 import { duration, Empty, html, iso, Mark, moment, stream, Tag, Trouble } from "./ui.js";
 
 const ROW = 58;

@@ -1,6 +1,6 @@
 // The API of this page (docs/console.md), and the live state that the server keeps telling.
 
-import { joined } from "./paged.js";
+import { joined } from "./merge_pages.js";
 
 export class ApiError extends Error {
   constructor(status, message) {

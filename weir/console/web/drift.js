@@ -1,7 +1,7 @@
 // The streams of drift and anomaly, each statistic beside its limit, over time; and what changed.
 
 import { get } from "./api.js";
-import { Change } from "./change.js";
+import { Change } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
 import { List } from "./list.js";
 import { Empty, Fact, html, Looker, moment, number, stream, Tag, Time, Trouble } from "./ui.js";

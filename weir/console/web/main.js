@@ -2,10 +2,10 @@
 
 import { Component, createRef, render } from "./vendor/preact.mjs";
 import { get, live } from "./api.js";
-import { Help } from "./help.js";
+import { Help } from "./dialogs.js";
 import { listen } from "./keys.js";
 import { List } from "./list.js";
-import { Side } from "./side.js";
+import { Side } from "./navigation.js";
 import { html, Trouble } from "./ui.js";
 import { AlertsView } from "./alerts.js";
 import { CoverageView } from "./coverage.js";

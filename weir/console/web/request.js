@@ -1,7 +1,7 @@
 // One request in full: how it ended, every verdict, what it was part of; its text only where somebody asks for it.
 
 import { get, send } from "./api.js";
-import { Marked, Told, words } from "./text.js";
+import { Marked, Told, words } from "./marked_text.js";
 import { duration, Fact, html, Id, Looker, Tag, Trouble } from "./ui.js";
 
 const EXPLAINED = ["toxicity", "injection"];

@@ -1,7 +1,7 @@
 // Retraining events in time: what was decided, why, by which alerts, on which data.
 
 import { get, live } from "./api.js";
-import { joined } from "./paged.js";
+import { joined } from "./merge_pages.js";
 import { Empty, html, Id, Looker, number, Tag, Time, Trouble } from "./ui.js";
 
 const PAGE = 100;

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from weir.console.access import link_token
+from weir.console.sessions import link_token
 
 HOST = "127.0.0.1:18080"
 PAGE = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none"}

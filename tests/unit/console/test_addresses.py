@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from weir.console.access import Access, ensure_token
+from weir.console.sessions import Access, ensure_token
 from weir.console.app import console_app
-from weir.console.link import console_address, console_link
+from weir.console.addresses import console_address, console_link
 from weir.settings import Settings
 
 PORT = 8900

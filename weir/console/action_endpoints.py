@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stream.ledger.console_queries import LedgerPages
+from stream.ledger.queries.console_queries import LedgerPages
 from weir.client import effective_kafka, parse_duration
-from weir.console.http import body_of, json_response
+from weir.console.json_http import body_of, json_response
 from weir.errors import NotFoundError, StackError
 from weir.home.access_log import log_access, user_name
 from weir.operate.feedback import judge, judgement

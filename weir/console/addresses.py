@@ -2,7 +2,7 @@
 
 import time
 
-from weir.console.access import ensure_token, link_token
+from weir.console.sessions import ensure_token, link_token
 from weir.errors import StackError
 from weir.home.ports import load_ports, reachable
 from weir.settings import Settings

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stream.ledger.alert_pages import AlertQuery
-from stream.ledger.console_queries import LedgerPages
-from stream.ledger.page_cursor import Cursor
+from stream.ledger.queries.alert_pages import AlertQuery
+from stream.ledger.queries.console_queries import LedgerPages
+from stream.ledger.queries.page_cursor import Cursor
 from stream.ledger.window_history import StreamName
-from weir.console.http import bad_parameter, json_response, query_of
+from weir.console.json_http import bad_parameter, json_response, query_of
 from weir.errors import NotFoundError
 from weir.operate.request_story import read_story, shown
 from weir.operate.status import coverage_status

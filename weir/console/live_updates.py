@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from stream.ledger.console_queries import LedgerPages, News
-from stream.ledger.request_pages import RequestRow
-from weir.console.http import json_response
+from stream.ledger.queries.console_queries import LedgerPages, LiveUpdate
+from stream.ledger.queries.request_pages import RequestRow
+from weir.console.json_http import json_response
 from weir.operate.status import coverage_status
 
 __all__ = ["Live"]
@@ -88,7 +88,7 @@ class Live:
         """Return what differs from what was told, and note it as told."""
         beat = self._pages.reader.heartbeat()
         log_time = beat.log_time if beat is not None else 0.0
-        news = self._pages.news(seq=told.seq, now=time.time(), log_time=log_time, limit=_REQUESTS)
+        news = self._pages.live_update(seq=told.seq, now=time.time(), log_time=log_time, limit=_REQUESTS)
         if news is None:
             return self._differs(told, {"ledger": None})
         rows = {row.request_id: row for row in news.requests}
@@ -128,7 +128,7 @@ class Live:
         return known
 
 
-def _alerts(news: News, told: _Told) -> dict[str, Any]:
+def _alerts(news: LiveUpdate, told: _Told) -> dict[str, Any]:
     """Return the alerts that changed, or the word that a page has to look at its list anew."""
     if news.left_out or told.born not in ("", news.born):
         return {"alerts_anew": True}

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from weir.console.access import SESSION_SECONDS, Access
+from weir.console.sessions import SESSION_SECONDS, Access
 
 __all__ = ["Guard"]
 

@@ -5,11 +5,11 @@ import msgspec
 import pytest
 from support.console_page import served_console
 
-from stream.ledger.console_queries import LedgerPages
+from stream.ledger.queries.console_queries import LedgerPages
 from stream.wire import Event, Feedback, SilenceRecord
-from weir.console import live
-from weir.console.access import ensure_token
-from weir.console.live import Live
+from weir.console import live_updates as live
+from weir.console.sessions import ensure_token
+from weir.console.live_updates import Live
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import stat
 
 import pytest
 
-from weir.console.access import LINK_SECONDS, SESSION_SECONDS, Access, ensure_token, link_token, token_path
+from weir.console.sessions import LINK_SECONDS, SESSION_SECONDS, Access, ensure_token, link_token, token_path
 from weir.errors import StackError
 
 SECRET = "s" * 43
