@@ -13,7 +13,7 @@ import psutil
 from support.stack import Stack, running
 
 from bench.rounds import Figure, in_turn
-from weir.local.held_components import stop_component
+from weir.local.supervisord.held_components import stop_component
 from weir.local.processes import COMPONENT_MARK, owned_processes
 
 SECONDS = 8.0

@@ -14,7 +14,7 @@ import httpx
 from support.stack import Stack, free_port, until
 
 from bench.rounds import Figure, in_turn
-from weir.local.held_components import stop_component
+from weir.local.supervisord.held_components import stop_component
 
 TOKENS = 64
 #: Begins with a number of its own in each request: users do not send the same prompt, and a cache of prefixes would skip it.

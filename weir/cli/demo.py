@@ -14,7 +14,7 @@ from weir.demo.run import Outcome, run_demo
 from weir.demo.results import PROMISED
 from weir.home.api_keys import first_key_path
 from weir.local.plan import Plan
-from weir.local.start_reporter import Reporter
+from weir.local.step_reporter import Reporter
 from weir.local.up import bring_up
 from weir.operate.trace_links import trace_page
 from weir.settings import Settings, load_settings

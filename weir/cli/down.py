@@ -18,7 +18,7 @@ def down() -> None:
 
     from weir.local.down import take_down
     from weir.local.preflight import exclusive, make_home
-    from weir.local.start_reporter import Reporter
+    from weir.local.step_reporter import Reporter
     from weir.settings import load_settings
 
     home = load_settings().settings.home

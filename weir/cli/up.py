@@ -13,7 +13,7 @@ from weir.home.api_keys import first_key_path
 from weir.local.down import take_down
 from weir.local.plan import Plan
 from weir.local.preflight import exclusive
-from weir.local.start_reporter import Reporter
+from weir.local.step_reporter import Reporter
 from weir.local.up import bring_up, follow
 from weir.settings import Settings, load_settings
 

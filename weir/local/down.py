@@ -9,13 +9,13 @@ import psutil
 
 from serving.ray_local import short_run_dir
 from weir.errors import StackError
-from weir.local.held_components import set_held
 from weir.local.plan import Plan, load_plan
 from weir.local.processes import end_processes, is_running, sweep
 from weir.local.stack_state import SupervisorRecord, components, forget, read_supervisor
-from weir.local.start_reporter import Reporter
-from weir.local.supervisord_config import WATCHER
-from weir.local.supervisord_rpc import Supervisord, connect
+from weir.local.step_reporter import Reporter
+from weir.local.supervisord.config_file import WATCHER
+from weir.local.supervisord.held_components import set_held
+from weir.local.supervisord.rpc_client import Supervisord, connect
 
 __all__ = ["clear_leftovers", "take_down"]
 

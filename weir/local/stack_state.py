@@ -68,7 +68,7 @@ def _supervisor_path(home: Path) -> Path:
 def components(home: Path) -> list[ComponentState]:
     """Return the components of the stack in `home`, in the order of their start; empty where none was started.
 
-    Whether each runs is checked now; ask :func:`weir.local.health_probe.probe` (``health_url``) for its health.
+    Whether each runs is checked now; ask :func:`weir.local.health.health_probe.probe` (``health_url``) for its health.
     """
     try:
         known = msgspec.json.decode(_components_path(home).read_bytes(), type=list[ComponentState])

@@ -8,11 +8,11 @@ from pathlib import Path
 from stream.errors import BrokerError
 from weir.errors import StackError
 from weir.local.build_plan import TOPICS
-from weir.local.health_probe import Health, probe
+from weir.local.health.health_probe import Health, probe
 from weir.local.plan import Component, Plan
-from weir.local.start_reporter import Reporter
-from weir.local.supervisord_config import log_path
-from weir.local.supervisord_rpc import ProcessInfo, Supervisord
+from weir.local.step_reporter import Reporter
+from weir.local.supervisord.config_file import log_path
+from weir.local.supervisord.rpc_client import ProcessInfo, Supervisord
 
 __all__ = ["Starter", "log_tail"]
 

@@ -12,13 +12,13 @@ from weir.local.broker.launch import plan_broker
 from weir.local.build_plan import build_plan
 from weir.local.create_topics import ensure_topics, topics_pending
 from weir.local.down import clear_leftovers, take_down
-from weir.local.health_probe import probe
+from weir.local.health.health_probe import probe
 from weir.local.plan import Plan, load_plan, save_plan
 from weir.local.stack_state import supervisor_runs, write_targets
 from weir.local.start_components import Starter
-from weir.local.start_reporter import Reporter
-from weir.local.start_supervisord import start_supervisord
-from weir.local.supervisord_config import WATCHER, log_path
+from weir.local.step_reporter import Reporter
+from weir.local.supervisord.config_file import WATCHER, log_path
+from weir.local.supervisord.start_supervisord import start_supervisord
 from weir.settings import Loaded, Settings
 from weir.settings.detector_options import refuse_bad_options
 

@@ -22,7 +22,7 @@ from stream.wire import AlertRecord, format_time
 from weir.client import effective_kafka
 from weir.errors import StackError
 from weir.local import ComponentState, components
-from weir.local.health_probe import probe
+from weir.local.health.health_probe import probe
 from weir.settings import Settings
 
 __all__ = [

@@ -12,15 +12,15 @@ from rich.console import Console
 from weir.errors import StackError
 from weir.local import components
 from weir.local.down import clear_leftovers, take_down
-from weir.local.held_components import start_component, stop_component
 from weir.local.plan import save_plan
 from weir.local.processes import identity, owned_processes
 from weir.local.stack_state import read_supervisor, supervisor_runs
 from weir.local.start_components import Starter
-from weir.local.start_reporter import Reporter
-from weir.local.start_supervisord import start_supervisord
-from weir.local.supervisord_config import WATCHER, log_path
-from weir.local.supervisord_rpc import connect
+from weir.local.step_reporter import Reporter
+from weir.local.supervisord.config_file import WATCHER, log_path
+from weir.local.supervisord.held_components import start_component, stop_component
+from weir.local.supervisord.rpc_client import connect
+from weir.local.supervisord.start_supervisord import start_supervisord
 from weir.local.up import unhealthy
 
 from .conftest import SERVER, poll

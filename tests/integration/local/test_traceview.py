@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from weir.home.ports import ensure_ports
-from weir.local.health_probe import probe
+from weir.local.health.health_probe import probe
 
 from .conftest import poll
 

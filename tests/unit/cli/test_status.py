@@ -14,10 +14,10 @@ from support.ledger_log import TRACE, Log, forwarded, request, verdict
 from serving.capture.recorder import Recorder
 from serving.capture.shipper import Shipper
 from serving.settings import CaptureSettings
-from stream.ledger.database_files import LedgerFiles
-from stream.ledger.decisions import Decisions, Heartbeat, OutgoingAlert
 from stream.ledger.alerts.ledger_alerts import decide
 from stream.ledger.alerts.observations import Observation
+from stream.ledger.database_files import LedgerFiles
+from stream.ledger.decisions import Decisions, Heartbeat, OutgoingAlert
 from stream.ledger.shard import Shard
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
@@ -26,7 +26,7 @@ from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord, TopicN
 from weir.cli import main
 from weir.cli.render.status import alert_line, duration, status_view
 from weir.client import Alert
-from weir.local.health_probe import Health
+from weir.local.health.health_probe import Health
 from weir.local.processes import identity
 from weir.local.stack_state import ComponentState, write_components
 from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status

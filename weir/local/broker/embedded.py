@@ -5,7 +5,6 @@ from pathlib import Path
 
 from stream.errors import BrokerError
 
-
 __all__ = ["EMBEDDED_LACKS", "EMBEDDED_RETENTION_BYTES", "embedded_command"]
 
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from weir.local.health_probe import probe
+from weir.local.health.health_probe import probe
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What supervisord runs for every component: it clears what the last run left, prepares, then becomes the component.
 
-``python -m weir.local.launch_component HOME NAME``. It keeps its pid through ``exec``, so that supervisord watches the component
+``python -m weir.local.supervisord.launch_component HOME NAME``. It keeps its pid through ``exec``, so that supervisord watches the component
 itself, and it asks the kernel for SIGKILL when supervisord dies (PR_SET_PDEATHSIG outlives ``exec``).
 """
 

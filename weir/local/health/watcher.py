@@ -1,6 +1,6 @@
 """The watcher: finds what hangs by its health, revives what supervisord gave up, and tells both in ``supervisor.log``.
 
-``python -m weir.local.watcher HOME``, itself a program of supervisord's. All that it must not forget is on disk.
+``python -m weir.local.health.watcher HOME``, itself a program of supervisord's. All that it must not forget is on disk.
 """
 
 import signal
@@ -13,15 +13,15 @@ from types import FrameType
 
 import psutil
 
-from weir.local.hang_detector import Judge
-from weir.local.health_probe import Health, probe
-from weir.local.held_components import held
+from weir.local.health.hang_detector import Judge
+from weir.local.health.health_probe import Health, probe
 from weir.local.plan import Component, Plan, load_plan, state_dir
-from weir.local.process_deaths import Deaths
 from weir.local.processes import identity
 from weir.local.stack_state import ComponentState, components, write_components, write_targets
-from weir.local.supervisord_config import log_path
-from weir.local.supervisord_rpc import ProcessInfo, Supervisord, connect
+from weir.local.supervisord.config_file import log_path
+from weir.local.supervisord.exit_log import Deaths
+from weir.local.supervisord.held_components import held
+from weir.local.supervisord.rpc_client import ProcessInfo, Supervisord, connect
 
 __all__ = ["Watcher", "main"]
 

@@ -11,8 +11,8 @@ from weir.local.plan import Plan, state_dir
 from weir.local.processes import HOME_MARK, identity
 from weir.local.stack_state import record_supervisor
 from weir.local.start_components import log_tail
-from weir.local.supervisord_config import log_path, supervisord_config
-from weir.local.supervisord_rpc import Supervisord
+from weir.local.supervisord.config_file import log_path, supervisord_config
+from weir.local.supervisord.rpc_client import Supervisord
 
 __all__ = ["start_supervisord"]
 

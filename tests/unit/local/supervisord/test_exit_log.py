@@ -1,4 +1,4 @@
-from weir.local.process_deaths import Deaths
+from weir.local.supervisord.exit_log import Deaths
 
 HEAD = "2026-01-31 12:00:00,000 "
 

@@ -6,7 +6,7 @@ import pytest
 
 from weir.errors import StackError
 from weir.local.plan import Component, Plan, load_plan, save_plan
-from weir.local.supervisord_config import supervisord_config
+from weir.local.supervisord.config_file import supervisord_config
 
 
 def make_plan(home: Path) -> Plan:

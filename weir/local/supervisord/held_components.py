@@ -9,7 +9,7 @@ from pathlib import Path
 from stream.files import replace_file
 from weir.errors import StackError
 from weir.local.plan import load_plan, state_dir
-from weir.local.supervisord_rpc import connect
+from weir.local.supervisord.rpc_client import connect
 
 __all__ = ["held", "start_component", "stop_component"]
 
@@ -48,7 +48,7 @@ def stop_component(home: Path, name: str) -> None:
 
 
 def start_component(home: Path, name: str) -> None:
-    """Start `name` and hold it no longer; returns at once, see :func:`weir.local.health_probe.probe`.
+    """Start `name` and hold it no longer; returns at once, see :func:`weir.local.health.health_probe.probe`.
 
     Raises
     ------

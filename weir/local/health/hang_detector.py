@@ -2,7 +2,7 @@
 
 import msgspec
 
-from weir.local.health_probe import Health
+from weir.local.health.health_probe import Health
 
 __all__ = ["HANG_SECONDS", "SICK_SECONDS", "Judge", "Verdict"]
 

@@ -80,9 +80,10 @@ def supervisord_config(plan: Plan, socket: Path, user: str) -> str:
         socket=_escaped(socket), logs=_escaped(home / "logs"), state=_escaped(home / "state"), user=_escaped(user)
     )
     programs = [
-        (one.name, ["weir.local.launch_component", home, one.name], one.stop_seconds) for one in plan.components
+        (one.name, ["weir.local.supervisord.launch_component", home, one.name], one.stop_seconds)
+        for one in plan.components
     ]
-    programs.append((WATCHER, ["weir.local.watcher", home], 5.0))
+    programs.append((WATCHER, ["weir.local.health.watcher", home], 5.0))
     for place, (name, module, stop) in enumerate(programs):
         text += _PROGRAM.format(
             name=name,

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from weir.local.start_reporter import Reporter
+from weir.local.step_reporter import Reporter
 
 
 def test_plain_lines_say_what_how_far_and_how_long():

@@ -1,7 +1,7 @@
 import pytest
 
-from weir.local.hang_detector import HANG_SECONDS, SICK_SECONDS, Judge
-from weir.local.health_probe import Health
+from weir.local.health.hang_detector import HANG_SECONDS, SICK_SECONDS, Judge
+from weir.local.health.health_probe import Health
 
 WELL = Health(ok=True)
 SILENT = Health(ok=False, hung=True, detail="timed out")

@@ -1,0 +1,1 @@
+"""Health checks of components, and the watcher that restarts the ones that hang."""
