@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link
 
 from stream.kafka.client import KAFKA_TROUBLE
-from stream.ledger.decisions import Outgoing
+from stream.ledger.decisions import OutgoingAlert
 from stream.telemetry import link_to, traceparent_of
 from stream.wire import AlertRecord, Event, TopicNames, TraceParent, encode, partition_for, tenant_model_key
 from stream.wire.semconv import SEVERITY_NUMBERS, WEIR_ALERT_ID, WEIR_DETECTOR, WEIR_TENANT
@@ -21,7 +21,7 @@ __all__ = ["AlertPublisher", "alert_event", "traced"]
 _STOP_SECONDS = 10.0
 
 
-def traced(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> Outgoing:
+def traced(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> OutgoingAlert:
     """Give a new alert a span of its own, linked to the requests behind it."""
     links: list[Link] = [link for parent in evidence for link in link_to(parent)]
     span = provider.get_tracer("weir.ledger").start_span(f"alert {record.detector}", links=links)
@@ -30,10 +30,10 @@ def traced(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, .
     traceparent = traceparent_of(span)
     parsed = TraceParent.parse(traceparent)
     trace_id = parsed.trace_id if parsed else ""
-    return Outgoing(record=msgspec.structs.replace(record, trace_id=trace_id), traceparent=traceparent)
+    return OutgoingAlert(record=msgspec.structs.replace(record, trace_id=trace_id), traceparent=traceparent)
 
 
-def alert_event(item: Outgoing) -> Event:
+def alert_event(item: OutgoingAlert) -> Event:
     """Return the event of one revision of an alert; the same item gives the same bytes."""
     record = item.record
     return Event(
@@ -67,7 +67,7 @@ class AlertPublisher:
         self._partitions = partitions
         self._producer: AIOKafkaProducer | None = None
 
-    async def send(self, item: Outgoing) -> None:
+    async def send(self, item: OutgoingAlert) -> None:
         """Publish `item` and wait for every in-sync replica; raises a KafkaError where that fails."""
         producer = await self._started()
         record = encode(alert_event(item))

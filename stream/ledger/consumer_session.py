@@ -11,7 +11,7 @@ from aiokafka.structs import TopicPartition
 from stream.kafka.client import consumer_for, partition_counts
 from stream.ledger.errors import LedgerError, LedgerStalled
 from stream.ledger.metrics import LedgerMetrics
-from stream.ledger.store import Book, topics_read
+from stream.ledger.store import LedgerStore, topics_read
 from stream.settings import KafkaSettings
 
 __all__ = ["LogReset", "Session"]
@@ -51,7 +51,7 @@ class Session:
         kafka: KafkaSettings,
         metrics: LedgerMetrics,
         call: Callable[..., Awaitable[Any]],
-        book: Book,
+        book: LedgerStore,
         health: dict[str, Any],
     ) -> None:
         self._kafka = kafka

@@ -112,7 +112,7 @@ class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """How far one source has come in one partition: by capture's ticks, and by score's.
 
     `spool` is the share of its spool that was taken at its last tick, `spool_since` the time of the tick at which that passed
-    the bound; None while it has not (:mod:`stream.ledger.spool_usage`).
+    the bound; None while it has not (:mod:`stream.ledger.sources`).
     """
 
     source: str

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.records import LogRecord, Unstored, read_new, start_progress, store, write_progress
+from stream.ledger.record_batches import LogRecord, Unstored, read_new, start_progress, store, write_progress
 from stream.ledger.schema import open_decisions, transaction
 from stream.ledger.window_history import expire_windows, keep_window
 from stream.runbook import DETECTOR_PREFIX, SILENCE
 from stream.wire import OWN_TENANT, AlertRecord, Event, FindingRecord, RetrainingRecord, SilenceRecord
 
-__all__ = ["ITS_DETECTORS", "Decisions", "Heartbeat", "Outgoing", "is_own"]
+__all__ = ["ITS_DETECTORS", "Decisions", "Heartbeat", "OutgoingAlert", "is_own"]
 
 #: What the ledger alone raises and resolves for tenant ``_weir``.
 ITS_DETECTORS = ("coverage", "gap", "lag", "spool")
@@ -55,7 +55,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     lag: dict[str, int] = {}
 
 
-class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+class OutgoingAlert(msgspec.Struct, frozen=True, kw_only=True):
     """One of the ledger's own alerts, to be published."""
 
     record: AlertRecord
@@ -162,11 +162,11 @@ class Decisions:
 
     # -- the ledger's own alerts
 
-    def own_firing(self) -> list[Outgoing]:
+    def own_firing(self) -> list[OutgoingAlert]:
         """Return the ledger's own alerts that fire, each with its trace context."""
         query = "SELECT record, traceparent FROM alerts WHERE tenant = ? AND state = 'firing'"
         rows = self.database.execute(query, (OWN_TENANT,))
-        found = [Outgoing(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
+        found = [OutgoingAlert(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
         return [item for item in found if is_own(item.record)]
 
     def resolved_until(self, detector: str) -> float:
@@ -180,7 +180,7 @@ class Decisions:
         query = "SELECT 1 FROM alerts WHERE alert_id = ? AND state = 'resolved'"
         return self.database.execute(query, (alert_id,)).fetchone() is not None
 
-    def decide(self, outgoing: Iterable[Outgoing]) -> None:
+    def decide(self, outgoing: Iterable[OutgoingAlert]) -> None:
         """Keep the ledger's own alerts, and put them into the outbox."""
         with transaction(self.database):
             for item in outgoing:
@@ -189,10 +189,10 @@ class Decisions:
                 self.database.execute("INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, ?)", row)
                 self._alert(item.record, item.traceparent)
 
-    def outbox(self) -> list[Outgoing]:
+    def outbox(self) -> list[OutgoingAlert]:
         """Return what is decided and not acknowledged, oldest first."""
         rows = self.database.execute("SELECT record, traceparent FROM outbox")
-        found = [Outgoing(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
+        found = [OutgoingAlert(record=_ALERT.decode(record), traceparent=parent) for record, parent in rows]
         return sorted(found, key=lambda item: (item.record.at, item.record.alert_id, item.record.revision))
 
     def acknowledged(self, record: AlertRecord) -> None:

@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.ledger.coverage import Coverage
-from stream.ledger.reviews import TurnedAway
+from stream.ledger.queries.reviews import TurnedAway
 
 __all__ = ["LedgerMetrics"]
 

@@ -22,7 +22,7 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerStalled
 from stream.ledger.metrics import LedgerMetrics
-from stream.ledger.store import Book
+from stream.ledger.store import LedgerStore
 from stream.settings import KafkaSettings, LedgerSettings
 
 __all__ = ["run_ledger"]
@@ -119,10 +119,10 @@ class _Service:
             files.delete()
         self._book = self._open()
 
-    def _open(self) -> Book:
+    def _open(self) -> LedgerStore:
         retention = self._kafka.retention_hours * 3600
         kafka, unstored = self._kafka, self._metrics.unstored.inc
-        return Book(self._files, kafka.names, kafka.partitions, retention, unstored=unstored)
+        return LedgerStore(self._files, kafka.names, kafka.partitions, retention, unstored=unstored)
 
     async def run_session(self, ended: Callable[[], bool]) -> None:
         """Read until `ended()`, trouble, or a wish to rebuild."""

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from stream.ledger.detector_health import Hearing
-from stream.ledger.records import LogRecord, Unstored, read_new, start_progress, store, write_progress
+from stream.ledger.record_batches import LogRecord, Unstored, read_new, start_progress, store, write_progress
 from stream.ledger.schema import open_shard, transaction
-from stream.ledger.spool_usage import ALERT_SHARE, CLEAR_SHARE
+from stream.ledger.sources import ALERT_SHARE, CLEAR_SHARE
 from stream.wire import (
     ABORTED,
     Closed,

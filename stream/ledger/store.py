@@ -6,24 +6,24 @@ Not thread-safe; the service uses it from one worker thread, so that SQLite neve
 from collections.abc import Callable, Iterable
 from itertools import count
 
+from stream.ledger.alerts.gaps import gaps_of
+from stream.ledger.alerts.inactive_detectors import silence_id
+from stream.ledger.alerts.ledger_alerts import decide
+from stream.ledger.alerts.observations import Observation, log_time, observe, read_to
 from stream.ledger.coverage import Coverage, SourceTime, coverage_of, missing_of, source_times
 from stream.ledger.database_files import LedgerFiles
-from stream.ledger.decisions import Decisions, Outgoing
+from stream.ledger.decisions import Decisions, OutgoingAlert
 from stream.ledger.detector_health import hearing_of, unanswered_of
-from stream.ledger.gaps import gaps_of
-from stream.ledger.inactive_detectors import silence_id
-from stream.ledger.ledger_alerts import decide
-from stream.ledger.observations import Observation, log_time, observe, read_to
-from stream.ledger.records import LogRecord, TopicPartitionKey, Unstored, next_offsets
-from stream.ledger.reviews import TurnedAway, turned_away
+from stream.ledger.queries.reviews import TurnedAway, turned_away
+from stream.ledger.record_batches import LogRecord, TopicPartitionKey, Unstored, next_offsets
 from stream.ledger.shard import Shard
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, TopicNames
 
-__all__ = ["Book", "Opener", "topics_read"]
+__all__ = ["LedgerStore", "Opener", "topics_read"]
 
 #: Makes a new alert ready to be sent: (record, trace contexts of its evidence).
-Opener = Callable[[AlertRecord, tuple[str, ...]], Outgoing]
+Opener = Callable[[AlertRecord, tuple[str, ...]], OutgoingAlert]
 
 
 def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -> dict[str, int]:
@@ -32,7 +32,7 @@ def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -
     return by_event | dict.fromkeys((names.findings, names.alerts, names.retraining), stream_partitions)
 
 
-class Book:
+class LedgerStore:
     """The open ledger.
 
     Parameters
@@ -127,7 +127,7 @@ class Book:
         outgoing = []
         for record in decide([item.record for item in firing.values()], seen, settings):
             if record.alert_id in firing:
-                outgoing.append(Outgoing(record=record, traceparent=firing[record.alert_id].traceparent))
+                outgoing.append(OutgoingAlert(record=record, traceparent=firing[record.alert_id].traceparent))
             elif not self.decisions.has_resolved(record.alert_id):
                 outgoing.append(opened(record, seen.missing.traceparents if record.detector == "coverage" else ()))
         if outgoing:

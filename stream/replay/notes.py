@@ -5,8 +5,8 @@ from math import isinf
 import msgspec
 
 from stream.replay.offset_ranges import Left
-from stream.replay.plan import Asked
-from stream.replay.report import Counted, Flips
+from stream.replay.plan import ReplayRequest
+from stream.replay.report import EventCounts, Flips
 from stream.replay.timeline import ReplayedAlert
 from stream.wire import format_time
 
@@ -22,7 +22,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     behind: dict[int, float] = {}
 
 
-def notes(asked: Asked, left: Left, found: Found, events: Counted) -> list[str]:
+def notes(asked: ReplayRequest, left: Left, found: Found, events: EventCounts) -> list[str]:
     """Return one sentence for each thing that bears on the diff."""
     told: list[str] = []
     if not events.read:
@@ -50,7 +50,7 @@ def _moment(time: float | None) -> str:
     return "the log's beginning" if time is None else format_time(time)
 
 
-def _expired(asked: Asked, left: Left) -> str:
+def _expired(asked: ReplayRequest, left: Left) -> str:
     partitions = ", ".join(map(str, left.expired))
     since = "nowhere" if left.since is None else format_time(left.since)
     told = (

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from stream.kafka.time_ranges import log_range
-from stream.replay.plan import Asked
+from stream.replay.plan import ReplayRequest
 from stream.wire import LogRange, TopicNames
 
 __all__ = ["Left", "ranges_of", "topics_of", "what_is_left"]
@@ -31,13 +31,13 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None
 
 
-def topics_of(names: TopicNames, asked: Asked) -> tuple[str, str]:
+def topics_of(names: TopicNames, asked: ReplayRequest) -> tuple[str, str]:
     """Return the topic that is replayed, and the one with what was said about it at the time."""
     return (names.signals, names.findings) if asked.detector.over_streams else (names.inference, names.verdicts)
 
 
 async def ranges_of(
-    consumer: AIOKafkaConsumer, names: TopicNames, counts: Mapping[str, int], asked: Asked, now: float
+    consumer: AIOKafkaConsumer, names: TopicNames, counts: Mapping[str, int], asked: ReplayRequest, now: float
 ) -> tuple[LogRange, ...]:
     """Return the offsets to be read of each topic; of a range that ends in the past they are always the same.
 

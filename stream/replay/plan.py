@@ -10,12 +10,12 @@ from stream.stages.watch.machine import Tenants
 from stream.wire import LogRange, TopicNames
 from stream.wire.ids import replay_id
 
-__all__ = ["Asked", "Plan"]
+__all__ = ["ReplayRequest", "Plan"]
 
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a person asks for.
 
     Parameters
@@ -81,7 +81,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         Settings that the stages go by.
     """
 
-    asked: Asked
+    asked: ReplayRequest
     names: TopicNames
     ranges: tuple[LogRange, ...]
     partitions: int

@@ -2,7 +2,7 @@
 
 import time
 
-from stream.replay.report import Counted, Observe, Progress, Run
+from stream.replay.report import EventCounts, Observe, Progress, RunStatistics
 
 __all__ = ["Meter"]
 
@@ -17,7 +17,7 @@ class Meter:
     total
         Records to be read of the topic that is replayed.
     observe
-        Told how far it is.
+        VersionSummary how far it is.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Meter:
     """
 
     def __init__(self, total: int, observe: Observe = lambda _: None) -> None:
-        self.events = Counted()
+        self.events = EventCounts()
         self._total = total
         self._observe = observe
         self._records = 0
@@ -39,14 +39,14 @@ class Meter:
             self._told = time.monotonic()
             self._observe(self._progress())
 
-    def run(self) -> Run:
+    def run(self) -> RunStatistics:
         """Return how it went, and tell that it is done."""
         self._observe(self._progress())
         seconds = max(time.monotonic() - self._began, 1e-6)
         events = self.events
         span = 0.0 if events.first is None or events.last is None else events.last - events.first
         rate, recorded = events.read / seconds, events.read / span if span > 0 else None
-        return Run(
+        return RunStatistics(
             seconds=seconds,
             records=self._records,
             events_per_second=rate,

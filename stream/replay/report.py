@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from stream.replay.compare import Diff
+from stream.replay.alert_diff import AlertDiff
 from stream.wire import LogRange
 
-__all__ = ["LISTED_FLIPS", "Counted", "Flip", "Flips", "Observe", "Progress", "Report", "Run", "Told"]
+__all__ = ["LISTED_FLIPS", "EventCounts", "Flip", "Flips", "Observe", "Progress", "Report", "RunStatistics", "VersionSummary"]
 
 #: Flips that are listed; more are counted.
 LISTED_FLIPS = 1000
@@ -38,7 +38,7 @@ class Flips(msgspec.Struct, kw_only=True):
             self.events.append(flip)
 
 
-class Counted(msgspec.Struct, kw_only=True):
+class EventCounts(msgspec.Struct, kw_only=True):
     """What was read (mutable: it is counted up).
 
     Attributes
@@ -75,7 +75,7 @@ class Counted(msgspec.Struct, kw_only=True):
         self.last = time if self.last is None else max(self.last, time)
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A version, as the report names it; `findings` counts its alarms, `alerts` what opened in the range."""
 
     name: str
@@ -84,7 +84,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     alerts: int
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """How this run went: the one part of a report that another run of the same replay need not repeat.
 
     Attributes
@@ -106,19 +106,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from",
     """The result of a replay; `topic` is the shadow topic, None where nothing was published."""
 
     replay_id: str
-    detector: Told
-    against: Told
+    detector: VersionSummary
+    against: VersionSummary
     since: float
     until: float
     warm_up_seconds: float | None
     tenant: str
     topic: str | None
     offsets: tuple[LogRange, ...]
-    events: Counted
-    diff: Diff
+    events: EventCounts
+    diff: AlertDiff
     flips: Flips
     notes: list[str]
-    run: Run
+    run: RunStatistics
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,12 +14,12 @@ from detectors.errors import DetectorError
 from stream.errors import ReplayError
 from stream.kafka.client import consumer_for, partition_counts
 from stream.kafka.range_reader import LogReader
-from stream.replay.compare import compare
+from stream.replay.alert_diff import compare
 from stream.replay.notes import Found, notes
 from stream.replay.offset_ranges import Left, ranges_of, topics_of, what_is_left
-from stream.replay.plan import Asked, Plan
+from stream.replay.plan import Plan, ReplayRequest
 from stream.replay.progress import Meter
-from stream.replay.report import Observe, Report, Told
+from stream.replay.report import Observe, Report, VersionSummary
 from stream.replay.shadow_topic import NoShadow, Sink, shadow
 from stream.replay.stream_replay import StreamReplay
 from stream.replay.text_replay import Scoring, TextReplay
@@ -52,7 +52,7 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
 
 
-async def replay(asked: Asked, settings: ReplaySettings, observe: Observe = lambda _: None) -> Report:
+async def replay(asked: ReplayRequest, settings: ReplaySettings, observe: Observe = lambda _: None) -> Report:
     """Run a replay and return what it found.
 
     Reads without a group and commits nothing; writes to the shadow topic alone.
@@ -64,7 +64,7 @@ async def replay(asked: Asked, settings: ReplaySettings, observe: Observe = lamb
     settings
         The stack's.
     observe
-        Told how far it is, a few times a second.
+        VersionSummary how far it is, a few times a second.
 
     Raises
     ------
@@ -133,7 +133,7 @@ async def _texts(work: TextReplay) -> Found:
 def _report(plan: Plan, identity: str, left: Left, found: Found, meter: Meter) -> Report:
     asked = plan.asked
     told = [
-        Told(
+        VersionSummary(
             name=version.name,
             version=version.version,
             findings=findings,
@@ -161,7 +161,7 @@ def _report(plan: Plan, identity: str, left: Left, found: Found, meter: Meter) -
 
 
 @asynccontextmanager
-async def _models(asked: Asked, settings: ReplaySettings) -> AsyncIterator[Scoring | None]:
+async def _models(asked: ReplayRequest, settings: ReplaySettings) -> AsyncIterator[Scoring | None]:
     """Run the model processes with every text detector that scores; None where there is none."""
     versions = {version.name: version for version in asked.versions if not version.recorded}
     if asked.detector.over_streams or not versions:
@@ -182,7 +182,7 @@ async def _models(asked: Asked, settings: ReplaySettings) -> AsyncIterator[Scori
         await asyncio.shield(pool.stop())
 
 
-def _check(asked: Asked, settings: ReplaySettings) -> None:
+def _check(asked: ReplayRequest, settings: ReplaySettings) -> None:
     """Refuse what cannot be run, before anything is read."""
     if asked.since >= asked.until:
         raise ReplayError(
@@ -206,7 +206,7 @@ def _check_options(version: Version, settings: ReplaySettings) -> None:
             raise ReplayError(f"{version.name} for tenant {pattern!r}: {error}") from error
 
 
-async def _counts(kafka: KafkaSettings, asked: Asked) -> dict[str, int]:
+async def _counts(kafka: KafkaSettings, asked: ReplayRequest) -> dict[str, int]:
     names = kafka.names
     needed = {names.inference, names.signals, *topics_of(names, asked), *([names.replay] if asked.publish else [])}
     counts = await partition_counts(kafka.client_options(), sorted(needed))

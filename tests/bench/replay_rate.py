@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from bench.score_rate import append, bench_topics, records, score_all
-from stream.replay.plan import Asked
+from stream.replay.plan import ReplayRequest
 from stream.replay.run import ReplaySettings, replay
 from stream.replay.versions import Versions
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
@@ -55,7 +55,7 @@ async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> AsyncI
     settings = ReplaySettings(kafka=kafka, watch=WatchSettings(), score=ScoreSettings(), patterns={})
     known = Versions(DetectorSettings())
     for name in _DETECTORS:
-        asked = Asked(
+        asked = ReplayRequest(
             detector=known.resolve(name),
             against=known.resolve(f"{name}@recorded"),
             since=start,

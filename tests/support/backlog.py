@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from serving.capture import read_balance
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.ledger_reader import LedgerReader
 from support import ledger_log, score_stack
 from support.kafka_log import fresh_topics, sender, until
 from support.memory import peak_bytes

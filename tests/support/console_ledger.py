@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from stream.ledger.alert_pages import alert_of
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
-from stream.ledger.store import Book
+from stream.ledger.queries.alert_pages import alert_of
+from stream.ledger.store import LedgerStore
 from stream.runbook import runbook_line
 from stream.stages.watch_app import stream_detectors
 from stream.wire import (
@@ -52,7 +52,7 @@ class LedgerMaker:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.book = Book(LedgerFiles(directory), NAMES, PARTITIONS, float("inf"))
+        self.book = LedgerStore(LedgerFiles(directory), NAMES, PARTITIONS, float("inf"))
         self.log = Log()
         self._random = random.Random(1)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from stream.ledger.decisions import Outgoing
-from stream.ledger.store import Book
+from stream.ledger.decisions import OutgoingAlert
+from stream.ledger.store import LedgerStore
 from stream.settings import LedgerSettings
 from stream.wire import TopicNames
 
@@ -25,7 +25,7 @@ class LedgerBook:
 
     def __init__(self, partitions=1, **settings):
         self._settings = LedgerSettings(**settings)
-        self.book = Book(MemoryFiles(), TopicNames("weir."), partitions, float("inf"))
+        self.book = LedgerStore(MemoryFiles(), TopicNames("weir."), partitions, float("inf"))
         self.published = []
 
     def apply(self, records):
@@ -37,7 +37,7 @@ class LedgerBook:
         """Decide as the service does once it has caught up; return what was published."""
         before = len(self.published)
         for _ in range(times):
-            self.book.decide(self._settings, lambda record, _evidence: Outgoing(record=record))
+            self.book.decide(self._settings, lambda record, _evidence: OutgoingAlert(record=record))
             for item in self.book.decisions.outbox():
                 self.published.append(item.record)
                 self.book.decisions.acknowledged(item.record)

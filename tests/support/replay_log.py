@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from stream.replay.compare import compare
-from stream.replay.plan import Asked, Plan
+from stream.replay.alert_diff import compare
+from stream.replay.plan import Plan, ReplayRequest
 from stream.replay.progress import Meter
 from stream.replay.stream_replay import StreamReplay
 from stream.replay.text_replay import Scoring as Scored
@@ -103,11 +103,11 @@ def versions(**settings) -> Versions:
     return Versions(DetectorSettings(**settings), create)
 
 
-def asked(detector: Version, against: Version, **more) -> Asked:
-    return Asked(**{"since": START, "until": END, "detector": detector, "against": against, **more})
+def asked(detector: Version, against: Version, **more) -> ReplayRequest:
+    return ReplayRequest(**{"since": START, "until": END, "detector": detector, "against": against, **more})
 
 
-def plan_of(asked_: Asked, patterns=TENANTS) -> Plan:
+def plan_of(asked_: ReplayRequest, patterns=TENANTS) -> Plan:
     ranges = (LogRange(topic=NAMES.inference, first={"0": 0}, last={"0": 1}),)
     return Plan(
         asked=asked_,
@@ -123,7 +123,7 @@ def plan_of(asked_: Asked, patterns=TENANTS) -> Plan:
 class Replayed:
     """One replay in this process, and what came of it."""
 
-    def __init__(self, log: MemoryLog, asked_: Asked, *, batch_events: int = 32, patterns=TENANTS) -> None:
+    def __init__(self, log: MemoryLog, asked_: ReplayRequest, *, batch_events: int = 32, patterns=TENANTS) -> None:
         self.asked, self.sink, self.meter = asked_, Kept(), Meter(0)
         plan = plan_of(asked_, patterns)
         if asked_.detector.over_streams:

@@ -11,7 +11,7 @@ import msgspec
 
 from detectors.base import TextDetector
 from detectors.text.explain import EXPLAINED, Method, explain
-from stream.ledger.request_story import Place, RequestStory
+from stream.ledger.queries.request_story import RecordLocation, RequestStory
 from stream.wire import Verdict
 from weir.errors import NotFoundError
 from weir.operate.request_story import RequestText
@@ -58,7 +58,7 @@ class Alerting(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict that alerted, and where the text that it is about stands."""
 
     verdict: Verdict
-    place: Place
+    place: RecordLocation
 
 
 def request_of(name: str) -> str:
@@ -90,9 +90,9 @@ def alerting(story: RequestStory, name: str, detectors: Sequence[str] = EXPLAINE
             f"request {story.request_id} was counted in a gap instead of delivered, so nothing judged it; `weir show "
             f"{story.request_id}` tells why"
         )
-    places = {place.event_id: place for place in events.places if name in (place.event_id, story.request_id)}
+    places = {place.event_id: place for place in events.locations if name in (place.event_id, story.request_id)}
     if not places:
-        known = ", ".join(place.event_id for place in events.places)
+        known = ", ".join(place.event_id for place in events.locations)
         raise NotFoundError(f"no event {name!r} in the ledger; request {story.request_id} has {known}")
     said = [note.verdict for note in events.verdicts if note.event_id in places]
     found = [

@@ -15,8 +15,8 @@ from support.score_stack import request
 from bench.growth.workers import rate, score_worker
 from stream.kafka.consumer import stop_consumer
 from stream.ledger.database_files import LedgerFiles
-from stream.ledger.decisions import Outgoing
-from stream.ledger.store import Book
+from stream.ledger.decisions import OutgoingAlert
+from stream.ledger.store import LedgerStore
 from stream.settings import LedgerSettings
 from stream.wire import TopicNames, encode
 
@@ -72,7 +72,7 @@ async def _read_by_the_group(kafka):
 def ledger():
     """Apply events with one verdict each until so many are retained; time the last of them, and one look."""
     with tempfile.TemporaryDirectory() as folder:
-        book = Book(LedgerFiles(Path(folder)), TopicNames("weir."), PARTITIONS, float("inf"))
+        book = LedgerStore(LedgerFiles(Path(folder)), TopicNames("weir."), PARTITIONS, float("inf"))
         done, offsets = 0, [0] * (2 * PARTITIONS)
         for retained in RETAINED:
             while done < retained - _MEASURED:
@@ -118,7 +118,7 @@ def _entry(topic, partition, place, event, offsets):
 
 def _look(book):
     began = time.perf_counter()
-    book.decide(LedgerSettings(), lambda record, _evidence: Outgoing(record=record))
+    book.decide(LedgerSettings(), lambda record, _evidence: OutgoingAlert(record=record))
     decided = time.perf_counter()
     book.coverage()
     return {"ms to decide": 1e3 * (decided - began), "ms for coverage": 1e3 * (time.perf_counter() - decided)}

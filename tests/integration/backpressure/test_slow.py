@@ -12,7 +12,7 @@ from support.score_worker import worker
 from support.signal_log import score_tick, signal_event
 from support.watch_lab import WatchLab
 
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.settings import LedgerSettings, WatchSettings
 from stream.wire import Signal

@@ -14,7 +14,7 @@ from support.commands import Commands
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, request, verdict
 
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Event

@@ -11,10 +11,10 @@ from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, forwarded, gap, tick, verdict
 from support.ledger_log import request as inference_request
 
-from stream.ledger.console_queries import LedgerPages
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.errors import LedgerBusy
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.console_queries import LedgerPages
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
@@ -168,7 +168,7 @@ async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tm
         assert coverage.total.ratio == 1.0
         await until("the retraining event", lambda: (s := ledger.reader.request("r1")) and s.retraining)
         story = ledger.reader.request("r1")
-        assert [place.offset for place in story.events.places] == [1, 2]
+        assert [place.offset for place in story.events.locations] == [1, 2]
         assert [note.verdict.detector for note in story.events.verdicts] == ["pii", "toxicity", "pii"]
         assert (story.events.end.status, story.events.end.usage.total_tokens) == ("complete", 8)
         assert [item.alert_id for item in story.alerts] == ["al_1"]

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from support.commands import Commands
 from support.score_stack import P, request
 
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.settings import DetectorSettings, LedgerSettings, ScoreSettings
 from stream.stages.score_app import engine_spec

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from stream.ledger.database_files import LedgerFiles
-from stream.ledger.store import Book
+from stream.ledger.store import LedgerStore
 from stream.wire import RequestRecord, ResponseRecord, Signal, Verdict
 from support.protocol.oracle import text_of
 from support.protocol.parts import KAFKA
@@ -103,7 +103,7 @@ def dead_letters(rest: Rest) -> str:
 
 def ledger(rest: Rest) -> str:
     """The ledger counts what the log holds, and misses nothing."""
-    book = Book(LedgerFiles(rest.world.parts.ledger), _NAMES, KAFKA.partitions, float("inf"))
+    book = LedgerStore(LedgerFiles(rest.world.parts.ledger), _NAMES, KAFKA.partitions, float("inf"))
     try:
         coverage = book.coverage()
     finally:

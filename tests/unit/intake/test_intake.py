@@ -12,7 +12,7 @@ from support.ledger_log import Log
 
 from serving.capture.balance import read_balance
 from serving.settings import CaptureSettings, IntakeSettings
-from stream.ledger.request_story import request_events
+from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
 from stream.wire import ErrorInfo, Usage
 from stream.wire.trace import TraceParent

@@ -2,10 +2,10 @@ import pytest
 from support.console_ledger import LedgerMaker
 
 from stream.ledger import decisions as module
-from stream.ledger.alert_pages import AlertQuery, changed_since, changes_of, firing_counts
-from stream.ledger.console_queries import LedgerPages
-from stream.ledger.page_cursor import NEWEST, Cursor
-from stream.ledger.reviews import TurnedAway, review_count, reviews_of
+from stream.ledger.queries.alert_pages import AlertQuery, changed_since, changes_of, firing_counts
+from stream.ledger.queries.console_queries import LedgerPages
+from stream.ledger.queries.page_cursor import NEWEST, Cursor
+from stream.ledger.queries.reviews import TurnedAway, review_count, reviews_of
 from stream.wire import AlertRecord, Event, Feedback, RetrainingRecord
 
 
@@ -65,7 +65,7 @@ def test_who_asks_after_a_change_hears_of_the_later_ones_alone(maker):
 
 def test_a_rebuilt_file_is_known_as_another_one(maker, tmp_path):
     def born(directory):
-        return LedgerPages(directory).news(seq=0, now=1.0, log_time=1.0, limit=1).born
+        return LedgerPages(directory).live_update(seq=0, now=1.0, log_time=1.0, limit=1).born
 
     first = born(tmp_path)
     assert born(tmp_path) == first

@@ -2,11 +2,11 @@ import msgspec
 import pytest
 from support.ledger_log import Log, forwarded, request, tick
 
+from stream.ledger.alerts.ledger_alerts import decide
+from stream.ledger.alerts.observations import Observation, observe
 from stream.ledger.coverage import Missing, source_times
-from stream.ledger.decisions import Decisions, Outgoing, is_own
+from stream.ledger.decisions import Decisions, OutgoingAlert, is_own
 from stream.ledger.detector_health import Unanswered
-from stream.ledger.ledger_alerts import decide
-from stream.ledger.observations import Observation, observe
 from stream.ledger.shard import Shard
 from stream.settings import LedgerSettings
 from stream.stages.watch.source_liveness import OWN_STREAM
@@ -86,7 +86,7 @@ def test_a_silence_that_watch_told_is_kept_and_not_taken_for_the_ledger_s_own():
     decisions, log = Decisions(":memory:"), Log()
     decisions.apply(log.records("weir.alerts", silence()))
     assert decisions.own_firing() == []
-    decisions.decide([Outgoing(record=decide([], Observation(log_time=200.0, missing=missing()), SETTINGS)[0])])
+    decisions.decide([OutgoingAlert(record=decide([], Observation(log_time=200.0, missing=missing()), SETTINGS)[0])])
     assert [item.record.detector for item in decisions.own_firing()] == ["coverage"]
     assert [item.record.detector for item in decisions.outbox()] == ["coverage"]
     decisions.close()

@@ -5,7 +5,7 @@ from support.ledger_log import Log
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
-from stream.ledger.reader import LedgerReader
+from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.wire import AlertRecord, Event, SilenceRecord
 
 FIRST = SilenceRecord(

@@ -5,9 +5,9 @@ import math
 import pytest
 from support.console_ledger import LedgerMaker
 
-from stream.ledger import request_pages as module
-from stream.ledger.console_queries import LedgerPages
-from stream.ledger.page_cursor import NEWEST, Cursor
+from stream.ledger.queries import request_pages as module
+from stream.ledger.queries.console_queries import LedgerPages
+from stream.ledger.queries.page_cursor import NEWEST, Cursor
 
 
 @pytest.fixture

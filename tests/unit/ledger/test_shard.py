@@ -2,8 +2,8 @@ import pytest
 from support.ledger_log import Log, aborted, closed, end, explanation, forwarded, gap, request, tick, verdict
 
 from stream.ledger.coverage import coverage_of, missing_of
-from stream.ledger.records import next_offsets
-from stream.ledger.request_story import request_events
+from stream.ledger.queries.request_story import request_events
+from stream.ledger.record_batches import next_offsets
 from stream.ledger.shard import Shard
 from stream.wire import encode
 

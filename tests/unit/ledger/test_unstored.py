@@ -9,8 +9,8 @@ from support.ledger_log import Log, end, gap, request, tick, verdict
 
 from stream.ledger.coverage import coverage_of
 from stream.ledger.decisions import Decisions
-from stream.ledger.records import next_offsets, read_new, start_progress, store, write_progress
-from stream.ledger.request_story import request_events
+from stream.ledger.queries.request_story import request_events
+from stream.ledger.record_batches import next_offsets, read_new, start_progress, store, write_progress
 from stream.ledger.schema import transaction
 from stream.ledger.shard import Shard
 from stream.wire import AlertRecord, Event, encode

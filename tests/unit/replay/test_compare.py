@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from stream.replay.compare import compare
+from stream.replay.alert_diff import compare
 from stream.replay.timeline import ReplayedAlert
 
 

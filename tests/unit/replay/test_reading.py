@@ -8,7 +8,7 @@ from support.ledger_log import aborted, end, request, verdict
 from support.replay_log import NAMES, MemoryLog
 
 from stream.replay.merged_log import merged
-from stream.replay.plan import Asked
+from stream.replay.plan import ReplayRequest
 from stream.replay.recorded_verdicts import Absent, RecordedVerdicts
 from stream.replay.verdict_flips import flip
 from stream.replay.versions import Version
@@ -131,7 +131,7 @@ def test_a_flip_is_what_the_last_bits_decide(recorded, was_flagged, fresh, flips
 
 
 def test_what_a_replay_covers():
-    asked = Asked(detector=LIMIT, against=LIMIT, since=100.0, until=200.0, warm_up_seconds=50.0, tenant="acme*")
+    asked = ReplayRequest(detector=LIMIT, against=LIMIT, since=100.0, until=200.0, warm_up_seconds=50.0, tenant="acme*")
     assert [asked.covers("acme-1", time) for time in (49.9, 50.0, 199.9, 200.0)] == [False, True, True, False]
     assert not asked.covers("other", 100.0)
     assert [asked.compares(time) for time in (99.9, 100.0, 200.0)] == [False, True, False]

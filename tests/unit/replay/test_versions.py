@@ -64,7 +64,7 @@ def test_recorded_is_what_the_log_holds_and_is_never_built():
         ),
         ("installed", "'installed' is a version, not a detector: give NAME@installed, such as toxicity@installed"),
         ("refusal", "alerts through the features that drift watches"),
-        ("pii@bad", "does not know 'treshold': its settings are .*threshold"),
+        ("pii@bad", "has no option 'treshold': its options are .*threshold"),
         ("drift@eagre", r"drift@eager"),
     ],
 )

@@ -11,7 +11,7 @@ from support.spool import events_of
 
 from serving.engine.echo_engine import EchoEngine
 from serving.replica.model_server import ModelServer
-from stream.ledger.request_story import request_events
+from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
 from stream.wire import MAX_COUNT, Usage
 

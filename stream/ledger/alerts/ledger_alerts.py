@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.condition import Condition, counted, own_alert_id
-from stream.ledger.inactive_detectors import silences
-from stream.ledger.observations import Observation
-from stream.ledger.spool_usage import ALERT_SHARE
+from stream.ledger.alerts.condition import Condition, counted, own_alert_id
+from stream.ledger.alerts.inactive_detectors import silences
+from stream.ledger.alerts.observations import Observation
+from stream.ledger.sources import ALERT_SHARE
 from stream.runbook import runbook_line
 from stream.settings import LedgerSettings
 from stream.wire import OWN_TENANT, AlertRecord

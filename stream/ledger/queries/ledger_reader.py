@@ -9,7 +9,7 @@ from stream.ledger.coverage import Coverage, coverage_of
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
-from stream.ledger.request_story import RequestStory, gap_of, request_events, told
+from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, told
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 

@@ -5,9 +5,9 @@ With score away altogether nothing is due (its ticks stand still), so that is a 
 
 from collections.abc import Iterable, Mapping
 
-from stream.ledger.condition import Condition, own_alert_id
+from stream.ledger.alerts.condition import Condition, own_alert_id
+from stream.ledger.alerts.observations import Observation
 from stream.ledger.detector_health import Unanswered
-from stream.ledger.observations import Observation
 from stream.runbook import DETECTOR_PREFIX, SILENCE
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord

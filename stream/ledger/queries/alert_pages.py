@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.page_cursor import NEWEST, Cursor
-from stream.ledger.reviews import Review, judged, reviews_of
+from stream.ledger.queries.page_cursor import NEWEST, Cursor
+from stream.ledger.queries.reviews import Review, judged, reviews_of
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, RetrainingRecord
 

@@ -13,10 +13,10 @@ import msgspec
 from stream.replay.timeline import ReplayedAlert
 from stream.wire import stream_key
 
-__all__ = ["Counts", "Diff", "Moved", "compare"]
+__all__ = ["Counts", "AlertDiff", "MovedAlert", "compare"]
 
 
-class Moved(msgspec.Struct, frozen=True, kw_only=True):
+class MovedAlert(msgspec.Struct, frozen=True, kw_only=True):
     """An alert of both versions that differs: `changes` names ``opened``, ``severity`` or ``feature``."""
 
     changes: tuple[str, ...]
@@ -35,12 +35,12 @@ class Counts(msgspec.Struct, kw_only=True):
     unchanged: int = 0
 
 
-class Diff(msgspec.Struct, frozen=True, kw_only=True):
+class AlertDiff(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts that differ, in the order of their opening; `by` counts them by tenant and detector."""
 
     appeared: list[ReplayedAlert] = []
     vanished: list[ReplayedAlert] = []
-    moved: list[Moved] = []
+    moved: list[MovedAlert] = []
     unchanged: int = 0
     by: list[Counts] = []
 
@@ -59,7 +59,7 @@ def compare(
     *,
     windows: int,
     counts: Callable[[ReplayedAlert], bool],
-) -> Diff:
+) -> AlertDiff:
     """Return how `after` differs from `before`.
 
     Parameters
@@ -171,9 +171,9 @@ def _changes(before: ReplayedAlert, after: ReplayedAlert) -> tuple[str, ...]:
     return tuple(name for name, differs in differ.items() if differs)
 
 
-def _diff(pairs: list[_Pair], vanished: list[ReplayedAlert], appeared: list[ReplayedAlert]) -> Diff:
+def _diff(pairs: list[_Pair], vanished: list[ReplayedAlert], appeared: list[ReplayedAlert]) -> AlertDiff:
     moved = [
-        Moved(changes=changes, before=one, after=other) for one, other in pairs if (changes := _changes(one, other))
+        MovedAlert(changes=changes, before=one, after=other) for one, other in pairs if (changes := _changes(one, other))
     ]
     counted: dict[tuple[str, str], Counts] = {}
 
@@ -190,7 +190,7 @@ def _diff(pairs: list[_Pair], vanished: list[ReplayedAlert], appeared: list[Repl
             of(before).moved += 1
         else:
             of(before).unchanged += 1
-    return Diff(
+    return AlertDiff(
         appeared=appeared,
         vanished=vanished,
         moved=sorted(moved, key=lambda item: _place(item.after)),

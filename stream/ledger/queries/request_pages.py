@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.page_cursor import NEWEST, Cursor
+from stream.ledger.queries.page_cursor import NEWEST, Cursor
 from stream.wire import TraceParent
 
 __all__ = ["RequestPage", "RequestRow", "VerdictMark", "found", "newest", "traffic"]

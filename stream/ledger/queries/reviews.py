@@ -12,17 +12,17 @@ import msgspec
 
 from stream.wire import AlertRecord
 
-__all__ = ["JUDGEMENTS", "Review", "TurnedAway", "judged", "review_count", "reviews_of", "turned_away"]
+__all__ = ["REVIEW_LABELS", "Review", "TurnedAway", "judged", "review_count", "reviews_of", "turned_away"]
 
 #: What a review can say.
-JUDGEMENTS = ("right", "wrong")
+REVIEW_LABELS = ("right", "wrong")
 
 #: Of the rows of ``feedback``, those that name an alert and say something of it that a review can.
-_JUDGES = f"alert_id <> '' AND label IN {JUDGEMENTS!r}"
+_JUDGES = f"alert_id <> '' AND label IN {REVIEW_LABELS!r}"
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody said of an alert: one of :data:`JUDGEMENTS`."""
+    """What somebody said of an alert: one of :data:`REVIEW_LABELS`."""
 
     label: str
     by: str
@@ -86,6 +86,6 @@ def turned_away(decisions: sqlite3.Connection, shards: Iterable[sqlite3.Connecti
             (msgspec.json.encode(judged).decode(),),
         ).fetchone()[0]
         others += database.execute(
-            f"SELECT count(*) FROM feedback WHERE alert_id <> '' AND label NOT IN {JUDGEMENTS!r}"  # noqa: S608 - our own words
+            f"SELECT count(*) FROM feedback WHERE alert_id <> '' AND label NOT IN {REVIEW_LABELS!r}"  # noqa: S608 - our own words
         ).fetchone()[0]
     return TurnedAway(tenant=strangers, label=others)

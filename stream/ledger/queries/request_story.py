@@ -10,7 +10,7 @@ from stream.wire import AlertRecord, RetrainingRecord, Span, TraceParent, Usage,
 __all__ = [
     "ExplanationNote",
     "GapNote",
-    "Place",
+    "RecordLocation",
     "RequestEvents",
     "RequestStory",
     "gap_of",
@@ -25,7 +25,7 @@ _SPANS = msgspec.json.Decoder(tuple[Span, ...])
 _WORDS = msgspec.json.Decoder(tuple[WordWeight, ...])
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class RecordLocation(msgspec.Struct, frozen=True, kw_only=True):
     """Where an event stands in the log: the only way to its text."""
 
     event_id: str
@@ -86,7 +86,7 @@ class RequestEvents(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant: str
     model: str
-    places: tuple[Place, ...]
+    locations: tuple[RecordLocation, ...]
     end: EndNote | None
     verdicts: tuple[VerdictNote, ...]
 
@@ -103,8 +103,8 @@ class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def trace_id(self) -> str:
         """The trace of the request, or ""."""
-        for place in self.events.places if self.events else ():
-            if parsed := TraceParent.parse(place.traceparent):
+        for location in self.events.locations if self.events else ():
+            if parsed := TraceParent.parse(location.traceparent):
                 return parsed.trace_id
         return ""
 
@@ -119,22 +119,22 @@ def request_events(database: sqlite3.Connection, request_id: str) -> RequestEven
     ).fetchall()
     if not rows:
         return None
-    places = tuple(_place(row) for row in rows)
+    locations = tuple(_location(row) for row in rows)
     ends = [row for row in rows if row[11] is not None]
-    times = {place.event_id: place.time for place in places}
+    times = {location.event_id: location.time for location in locations}
     tenant, model = rows[0][9], rows[0][10]
     return RequestEvents(
         tenant=tenant,
         model=model,
-        places=places,
+        locations=locations,
         end=_end(ends[-1]) if ends else None,
         verdicts=_verdicts(database, request_id, times, (tenant, model)),
     )
 
 
-def _place(row: tuple[Any, ...]) -> Place:
+def _location(row: tuple[Any, ...]) -> RecordLocation:
     event_id, side, kind, time, topic, partition, offset, owed, traceparent, *_ = row
-    return Place(
+    return RecordLocation(
         event_id=event_id,
         side=side,
         type=kind,

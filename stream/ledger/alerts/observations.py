@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
+from stream.ledger.alerts.gaps import Gaps
 from stream.ledger.coverage import Missing, SourceTime
 from stream.ledger.detector_health import Unanswered
-from stream.ledger.gaps import Gaps
-from stream.ledger.spool_usage import FullSpool, full_spools
+from stream.ledger.sources import FullSpool, full_spools
 
 __all__ = ["Observation", "log_time", "observe", "read_to"]
 

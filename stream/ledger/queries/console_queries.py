@@ -7,20 +7,20 @@ from typing import TypeVar
 
 import msgspec
 
-from stream.ledger import alert_pages as alertpages
-from stream.ledger import request_pages as requests
 from stream.ledger import window_history as windows
-from stream.ledger.alert_pages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
 from stream.ledger.connect import Databases, retried
 from stream.ledger.coverage import PASSED
 from stream.ledger.database_files import LedgerFiles
-from stream.ledger.page_cursor import NEWEST, Cursor
-from stream.ledger.reader import LedgerReader
-from stream.ledger.request_story import led_to
-from stream.ledger.reviews import Review, review_count, reviews_of
+from stream.ledger.queries import alert_pages as alertpages
+from stream.ledger.queries import request_pages as requests
+from stream.ledger.queries.alert_pages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
+from stream.ledger.queries.ledger_reader import LedgerReader
+from stream.ledger.queries.page_cursor import NEWEST, Cursor
+from stream.ledger.queries.request_story import led_to
+from stream.ledger.queries.reviews import Review, review_count, reviews_of
 from stream.wire import AlertRecord, RetrainingRecord
 
-__all__ = ["AlertStory", "HourCount", "LedgerPages", "News"]
+__all__ = ["AlertStory", "HourCount", "LedgerPages", "LiveUpdate"]
 
 _HOUR_SECONDS = 3600
 _HOURS = 72
@@ -67,7 +67,7 @@ class HourCount(msgspec.Struct, frozen=True, kw_only=True):
     missing: int = 0
 
 
-class News(msgspec.Struct, frozen=True, kw_only=True):
+class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What a page that is open wants to hear of.
 
     Parameters
@@ -125,14 +125,14 @@ class LedgerPages:
     def requests(
         self, *, limit: int, before: Cursor = NEWEST, tenant: str = "", flagged: bool = False
     ) -> requests.RequestPage:
-        """Return a page of requests (:func:`stream.ledger.request_pages.newest`)."""
+        """Return a page of requests (:func:`stream.ledger.queries.request_pages.newest`)."""
         return self._ask(
             lambda _, shards: requests.newest(shards, before=before, limit=limit, tenant=tenant, flagged=flagged),
             requests.RequestPage(requests=[]),
         )
 
     def alerts(self, query: AlertQuery, now: float) -> AlertPage:
-        """Return a page of alerts (:func:`stream.ledger.alert_pages.alert_page`)."""
+        """Return a page of alerts (:func:`stream.ledger.queries.alert_pages.alert_page`)."""
         silences = self.reader.silences()
         return self._ask(
             lambda decisions, shards: alertpages.alert_page(decisions, shards, silences, query, now),
@@ -169,7 +169,7 @@ class LedgerPages:
         return self._ask(lambda decisions, _: windows.series(decisions, name, since, until), windows.Series())
 
     def retraining(self, *, limit: int, before: Cursor = NEWEST) -> RetrainingPage:
-        """Return a page of retraining events (:func:`stream.ledger.alert_pages.retraining_page`)."""
+        """Return a page of retraining events (:func:`stream.ledger.queries.alert_pages.retraining_page`)."""
         return self._ask(
             lambda decisions, _: alertpages.retraining_page(decisions, before, limit), RetrainingPage(retraining=[])
         )
@@ -178,15 +178,15 @@ class LedgerPages:
         """Return what was owed and settled in each of the newest 72 hours that had anything, oldest first."""
         return self._ask(lambda _, shards: _hours(shards), [])
 
-    def news(self, *, seq: int, now: float, log_time: float, limit: int) -> News | None:
+    def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:
         """Return what changed after change `seq`, and how things stand; None where there is no ledger yet."""
         silences = self.reader.silences()
 
-        def question(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> News:
+        def question(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> LiveUpdate:
             newest, changed = alertpages.changed_since(decisions, seq, _NEWS + 1)
             rate, flagged = requests.traffic(shards, log_time, 60)
             reviews = reviews_of(shards, changed[:_NEWS])
-            return News(
+            return LiveUpdate(
                 born=decisions.execute("SELECT value FROM meta WHERE key = 'born'").fetchone()[0],
                 seq=newest,
                 alerts=[alertpages.alert_row(one, silences, reviews, now) for one in changed[:_NEWS]],

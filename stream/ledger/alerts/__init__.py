@@ -1,0 +1,1 @@
+"""The alerts that the ledger raises: coverage, gaps, lag, inactive detectors, full spools."""

@@ -1,0 +1,1 @@
+"""Queries over the ledger's files, for the command and the console."""
