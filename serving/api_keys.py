@@ -1,8 +1,11 @@
-"""API keys: a file of their SHA-256 digests, read again when it changes.
+"""API keys: the file ``$WEIR_HOME/keys.json``, and the ring of keys that a gateway reads from it.
 
-The file (``$WEIR_HOME/keys.json``) is written by ``weir keys``::
+``weir keys`` writes the file, a gateway reads it again when it changes::
 
-    {"keys": [{"id": "k_…", "tenant": "default", "sha256": "…", "created": "…", "revoked": null}]}
+    {"keys": [{"id": "k_…", "tenant": "default", "sha256": "…64 hex digits…", "created": "2026-01-31T12:00:00Z",
+               "revoked": null}]}
+
+The file has no key, only its SHA-256. ``revoked`` is null or the time of the revocation.
 """
 
 import hashlib
@@ -13,40 +16,56 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["KeyRing", "Principal"]
+__all__ = ["ApiKey", "KeyFile", "KeyRing", "Principal", "keys_path", "read_keys"]
 
 _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 0.5
 
 
-class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: the key's id, and the tenant it belongs to."""
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One key of the file."""
 
-    id: str
-    tenant: str
-
-
-class _Key(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     tenant: str
     sha256: str
+    created: str = ""
     revoked: str | None = None
 
 
-class _File(msgspec.Struct, frozen=True):
-    keys: tuple[_Key, ...] = ()
+class KeyFile(msgspec.Struct, frozen=True):
+    """The content of ``keys.json``."""
+
+    keys: list[ApiKey] = []
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """The owner of a request: the key's id and its tenant."""
+
+    id: str
+    tenant: str
+
+
+def keys_path(home: Path) -> Path:
+    """Return the file of keys of a home."""
+    return home / "keys.json"
+
+
+def read_keys(path: Path) -> list[ApiKey]:
+    """Return every key of the file, revoked ones too, oldest first.
+
+    Raises
+    ------
+    OSError, msgspec.DecodeError
+        The file cannot be read, or is damaged.
+    """
+    return msgspec.json.decode(path.read_bytes(), type=KeyFile).keys
 
 
 class KeyRing:
-    """The keys of one file.
+    """The valid keys of one file, which is checked for changes at most twice a second.
 
-    A file that cannot be read leaves the keys as they were, so that a half-written file locks nobody out; no file at all
-    means no keys.
-
-    Parameters
-    ----------
-    path
-        The keys file; it is looked at, at most twice a second.
+    If the file cannot be read, the keys stay as they were, so that a damaged file locks nobody out; if it does not exist,
+    there are no keys.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,9 +75,9 @@ class KeyRing:
         self._keys: tuple[tuple[bytes, Principal], ...] = ()
 
     def identify(self, authorization: str | None) -> Principal | None:
-        """Return whose ``Authorization: Bearer …`` header this is, or None.
+        """Return the principal of an ``Authorization: Bearer …`` header, or None.
 
-        Every key is compared, in constant time, so that how long it takes says nothing.
+        Every key is compared in constant time, so that the duration leaks nothing.
         """
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key:
@@ -85,14 +104,11 @@ class KeyRing:
         if stamp == self._stamp:
             return
         try:
-            self._keys = _read(self._path)
+            self._keys = tuple(
+                (bytes.fromhex(key.sha256), Principal(id=key.id, tenant=key.tenant))
+                for key in read_keys(self._path)
+                if key.revoked is None
+            )
             self._stamp = stamp
         except (OSError, ValueError) as error:
-            _LOG.warning("keys file %s cannot be read (%s); the keys read before stay valid", self._path, error)
-
-
-def _read(path: Path) -> tuple[tuple[bytes, Principal], ...]:
-    file = msgspec.json.decode(path.read_bytes(), type=_File)
-    return tuple(
-        (bytes.fromhex(key.sha256), Principal(id=key.id, tenant=key.tenant)) for key in file.keys if key.revoked is None
-    )
+            _LOG.warning("keys file %s cannot be read (%s); the keys that were read before stay valid", self._path, error)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import cluster_resources, is_initialized, serve
 from ray.serve.config import AutoscalingConfig
 
-from serving.api_keys import KeyRing
+from serving.api_keys import KeyRing, keys_path
 from serving.capture.recorder import Recorder
 from serving.engine.factory import create_engine
 from serving.engine.fetch_model import ensure
@@ -85,11 +85,6 @@ class AppArgs(BaseModel):
     trace_endpoint: str = ""
     trace_headers: dict[str, str] = Field(default_factory=dict)
     trace_ratio: float = 1.0
-
-    @property
-    def keys_path(self) -> Path:
-        """The API keys."""
-        return self.home / "keys.json"
 
     @property
     def spool_root(self) -> Path:
@@ -216,7 +211,7 @@ class GatewayIngress:
             edge_token=_read_token(args.edge_token_path),
             most_in_flight=backend.capacity(),
         )
-        self._gateway = Gateway(settings, wiring, KeyRing(args.keys_path), self._recorder)
+        self._gateway = Gateway(settings, wiring, KeyRing(keys_path(args.home)), self._recorder)
         self._warming = asyncio.create_task(self._warm())
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ import uvicorn
 from opentelemetry.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from serving.api_keys import KeyRing
+from serving.api_keys import KeyRing, keys_path
 from serving.capture.recorder import Recorder
 from serving.errors import ServingError
 from serving.intake.app import Intake
@@ -83,7 +83,7 @@ async def run_intake(  # noqa: PLR0913 - what a process's main hands over
             held_limit=settings.held_limit,
         )
         with closing(desk):
-            app = Intake(settings, desk, KeyRing(home / "keys.json"), registry)
+            app = Intake(settings, desk, KeyRing(keys_path(home)), registry)
             config = uvicorn.Config(
                 app,
                 http=bounded_protocol(settings),

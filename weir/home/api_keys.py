@@ -1,13 +1,7 @@
-"""API keys: made, listed and revoked in ``$WEIR_HOME/keys.json`` (mode 0600), which holds no key, only its SHA-256.
+"""Create, list and revoke API keys in ``$WEIR_HOME/keys.json`` (mode 0600; format: serving/api_keys.py).
 
-The gateway reads the file and reads it again when its modification time changes. Format::
-
-    {"keys": [{"id": "k_…", "tenant": "default", "sha256": "…64 hex digits…", "created": "2026-01-31T12:00:00Z",
-               "revoked": null}]}
-
-``revoked`` is null or the time of the revocation. A key is ``weir-`` and 43 URL-safe characters (256 random bits), so a plain
-SHA-256 suffices: there is nothing to guess. The first key, for tenant ``default``, is kept in ``$WEIR_HOME/api-key``; Weir's own, with which the
-sentinels ask, in ``$WEIR_HOME/sentinel-key``.
+A key is ``weir-`` and 43 URL-safe characters (256 random bits), so a plain SHA-256 suffices: guessing is hopeless. The first key,
+for tenant ``default``, is kept in ``$WEIR_HOME/api-key``; the sentinels' key, for Weir's own tenant, in ``$WEIR_HOME/sentinel-key``.
 """
 
 import contextlib
@@ -20,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from serving.api_keys import ApiKey, KeyFile, keys_path, read_keys
 from stream.files import FileLock, replace_file
 from stream.wire import OWN_TENANT
 from weir.errors import NotFoundError, SettingsError, StackError
@@ -39,25 +34,6 @@ __all__ = [
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as the file knows it."""
-
-    id: str
-    tenant: str
-    sha256: str
-    created: str
-    revoked: str | None = None
-
-
-class _KeyFile(msgspec.Struct, frozen=True):
-    keys: list[ApiKey] = []
-
-
-def keys_path(home: Path) -> Path:
-    """Return the file of keys, which the gateway watches."""
-    return home / "keys.json"
-
-
 def first_key_path(home: Path) -> Path:
     """Return the file that holds the first key in plain text, for its owner alone."""
     return home / "api-key"
@@ -73,7 +49,7 @@ def list_keys(home: Path) -> list[ApiKey]:
     """
     path = keys_path(home)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_KeyFile).keys
+        return read_keys(path)
     except FileNotFoundError:
         return []
     except msgspec.DecodeError as error:
@@ -167,5 +143,5 @@ def _locked(home: Path) -> FileLock:
 
 
 def _write(home: Path, keys: list[ApiKey]) -> None:
-    document = json.loads(msgspec.json.encode(_KeyFile(keys)))
+    document = json.loads(msgspec.json.encode(KeyFile(keys)))
     replace_file(keys_path(home), json.dumps(document, indent=2) + "\n", durable=True)
