@@ -1,8 +1,7 @@
-"""What a detector is: pure text detectors, and stream detectors that learn one bucket at a time.
+"""Text detectors, which are pure, and stream detectors, which learn one bucket at a time; the capabilities that both declare.
 
-Why this exists: stages that run detectors (Kafka, Ray, a notebook) must be able to score, replay, snapshot and compare
-them without knowing any of them. So a detector holds no clock, no settings, no client; time and identity come with what
-it is given.
+Why this exists: stages that run detectors (Kafka, Ray, a notebook) score, replay, snapshot and compare them by this interface
+alone. So a detector has no clock, no settings and no client: time and identity are arguments.
 """
 
 import abc
@@ -16,6 +15,9 @@ import msgspec
 from detectors.errors import StateMismatch
 
 __all__ = [
+    "ERROR",
+    "OK",
+    "AlertText",
     "ConfigT",
     "Detector",
     "Finding",
@@ -25,6 +27,7 @@ __all__ = [
     "StreamDetector",
     "TextDetector",
     "Turn",
+    "label_of",
     "restoring",
     "seal",
     "unseal",
@@ -130,18 +133,57 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, float] = {}
 
 
+#: Labels of texts without a finding: read to the end, or only in part.
+OK, ERROR = "ok", "error"
+
+
+def label_of(word: str, *, flagged: bool, covered: float) -> str:
+    """Return the label of a text: `word` if it is flagged, ``error`` if only a part of it was read, else ``ok``."""
+    return word if flagged else OK if covered >= 1.0 else ERROR
+
+
+class AlertText(msgspec.Struct, frozen=True, kw_only=True):
+    """Wording of a detector's alerts.
+
+    Attributes
+    ----------
+    subject
+        What was found, in lower case, as the summary names it: "personal data", "drift".
+    meaning
+        Of a stream detector: what an alarm means, for findings whose details state no change.
+    runbook
+        What an operator does first: one sentence of at most 200 characters, the detector's row in docs/operate.md.
+    """
+
+    subject: str
+    runbook: str
+    meaning: str = ""
+
+
 class Detector(abc.ABC, Generic[ConfigT]):
-    """A detector with a name, a version and a frozen configuration.
+    """A detector with a name, a version, a frozen configuration, and the capabilities that stages and the console read.
 
     Parameters
     ----------
     config
         An instance of ``config_type``; its defaults when left out.
+
+    Attributes
+    ----------
+    alert
+        Wording of its alerts; None: its findings open no alert. A text detector with it alerts on one flagged event.
+    explains
+        Whether its verdicts can be attributed to words (`detectors.text.explain`).
+    sides
+        The sides that it reads: ``input`` is prompts, ``output`` is answers.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
     config_type: ClassVar[type[msgspec.Struct]]
+    alert: ClassVar[AlertText | None] = None
+    explains: ClassVar[bool] = False
+    sides: ClassVar[tuple[str, ...]] = ("input", "output")
 
     def __init__(self, config: ConfigT | None = None) -> None:
         # The ignore: a ClassVar cannot say that `config_type` makes a ConfigT.
@@ -197,8 +239,15 @@ class StreamDetector(Detector[ConfigT]):
     """Learns a stream, one closed bucket of observations at a time.
 
     State is bounded and an update costs amortised O(1) per observation. Everything is a function of the configuration
-    and of the observations seen, in order: a replay gives the same findings.
+    and of the observations seen, in order: a replay returns the same findings.
+
+    Attributes
+    ----------
+    own_tenant
+        Whether it reads the answers to Weir's own fixed prompts, and these alone, instead of users' streams.
     """
+
+    own_tenant: ClassVar[bool] = False
 
     @abc.abstractmethod
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import Score, Span, TextDetector
+from detectors.base import AlertText, Score, Span, TextDetector, label_of
 from detectors.errors import NotLoadedError
 from detectors.models.weight_files import PII_DIGEST, PII_PATH
 from detectors.normalise.disguise import Encoded, encoded, unleeted
@@ -76,6 +76,11 @@ class PiiDetector(TextDetector[PiiConfig]):
     name: ClassVar[str] = "pii"
     version: ClassVar[str] = f"4+{PII_DIGEST[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
+    alert: ClassVar[AlertText] = AlertText(
+        subject="personal data",
+        runbook="Open a request with `weir show ID`; for a prompt, contact the client's owner; for an answer, find out why "
+        "the model returns the data.",
+    )
 
     def __init__(self, config: PiiConfig | None = None) -> None:
         super().__init__(config)
@@ -143,7 +148,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         score = max([_decide(text, kept), *(told.score for _, told in hidden)])
         kept = sorted([*kept, *marks], key=lambda span: span.start)
         flagged = score >= self.config.threshold
-        label = "pii" if flagged else "ok" if covered >= 1.0 else "error"
+        label = label_of("pii", flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered, spans=tuple(kept[:SPANS]))
 
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
+from detectors.base import AlertText, Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.streams.conversations import TURNS
 from detectors.streams.monitor import Budget, Feature, MonitorState
 from detectors.streams.numeric_features import MomentsState, NumericFeatures, scores_of
@@ -80,6 +80,11 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
     name: ClassVar[str] = "anomaly"
     version: ClassVar[str] = "3"
     config_type: ClassVar[type[msgspec.Struct]] = AnomalyConfig
+    alert: ClassVar[AlertText] = AlertText(
+        subject="anomaly",
+        runbook="Check the alert's `feature` and `weir status` for a slow replica, long prompts or failing requests, and "
+        "fix the cause.",
+    )
 
     def __init__(self, config: AnomalyConfig | None = None) -> None:
         super().__init__(config)

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
+from detectors.base import AlertText, Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.models.embedding import unpack, unpack_many
 from detectors.streams.clusters import Topics, TopicsState
 from detectors.streams.conversations import TURNS
@@ -108,6 +108,11 @@ class DriftDetector(StreamDetector[DriftConfig]):
     name: ClassVar[str] = "drift"
     version: ClassVar[str] = "3"
     config_type: ClassVar[type[msgspec.Struct]] = DriftConfig
+    alert: ClassVar[AlertText] = AlertText(
+        subject="drift",
+        runbook="Find out whether a new use or client explains the change; if the change is permanent, retrain; else find "
+        "the API key that sends these requests.",
+    )
 
     def __init__(self, config: DriftConfig | None = None) -> None:
         super().__init__(config)

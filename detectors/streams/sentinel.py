@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import Finding, Observation, StreamDetector, restoring, seal, unseal
+from detectors.base import AlertText, Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.models.embedding import unpack
 from detectors.streams.monitor import Budget, Feature, Monitor, MonitorState
 from detectors.streams.numeric_features import place
@@ -115,6 +115,14 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
     name: ClassVar[str] = SENTINEL
     version: ClassVar[str] = "1"
     config_type: ClassVar[type[msgspec.Struct]] = SentinelConfig
+    alert: ClassVar[AlertText] = AlertText(
+        subject="change",
+        meaning="the answers to the same fixed prompts changed, so the model or its serving changed, not the inputs",
+        runbook="Find what changed at `opened_at` (model version, numeric type, engine or machine) and roll it back, or keep "
+        "the change: it becomes the new baseline.",
+    )
+    sides: ClassVar[tuple[str, ...]] = ("output",)
+    own_tenant: ClassVar[bool] = True
 
     def __init__(self, config: SentinelConfig | None = None) -> None:
         super().__init__(config)

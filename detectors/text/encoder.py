@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Score, TextDetector
+from detectors.base import AlertText, Score, TextDetector, label_of
 from detectors.errors import NotLoadedError
 from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
 from detectors.normalise.disguise import views
@@ -215,7 +215,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
 
     def _score(self, score: float, covered: float) -> Score:
         flagged = score >= (self.config.threshold or self.threshold)
-        label = self.label if flagged else "ok" if covered >= 1.0 else "error"
+        label = label_of(self.label, flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered)
 
 
@@ -228,6 +228,12 @@ class ToxicityDetector(EncoderDetector):
     """Insults, hate, threats and other abuse."""
 
     name: ClassVar[str] = "toxicity"
+    alert: ClassVar[AlertText] = AlertText(
+        subject="toxic language",
+        runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "
+        "if the answers are toxic, stop or roll back the model.",
+    )
+    explains: ClassVar[bool] = True
     label: ClassVar[str] = "toxic"
     threshold: ClassVar[float] = 0.48
     limits: ClassVar[tuple[float, float]] = (0.12, 0.97)
@@ -238,6 +244,12 @@ class InjectionDetector(EncoderDetector):
     """Attempts to override instructions or to make the model drop its rules, direct or hidden in other text."""
 
     name: ClassVar[str] = "injection"
+    alert: ClassVar[AlertText] = AlertText(
+        subject="prompt injection",
+        runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then restrict the system "
+        "prompt or the tools that the model can call.",
+    )
+    explains: ClassVar[bool] = True
     label: ClassVar[str] = "injection"
     threshold: ClassVar[float] = 0.8
     limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
@@ -248,6 +260,7 @@ class RefusalDetector(EncoderDetector):
     """Answers that refuse. Experimental: trained on own phrases and weak labels."""
 
     name: ClassVar[str] = "refusal"
+    sides: ClassVar[tuple[str, ...]] = ("output",)
     label: ClassVar[str] = "refusal"
     threshold: ClassVar[float] = 0.8
     limits: ClassVar[tuple[float, float]] = (0.05, 0.97)

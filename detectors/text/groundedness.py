@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import Score, Span, TextDetector, Turn
+from detectors.base import OK, Score, Span, TextDetector, Turn, label_of
 from detectors.errors import NotLoadedError
 from detectors.models.embedding import Embedder
 from detectors.text.claims import Claim, claims, unsupported, vocabulary
@@ -58,6 +58,7 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
     name: ClassVar[str] = "groundedness"
     version: ClassVar[str] = f"1+{Embedder.version.partition('+')[2]}"
     config_type: ClassVar[type[msgspec.Struct]] = GroundednessConfig
+    sides: ClassVar[tuple[str, ...]] = ("output",)
 
     def __init__(self, config: GroundednessConfig | None = None) -> None:
         super().__init__(config)
@@ -89,7 +90,7 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
 
     def _score(self, text: str, turns: Sequence[Turn]) -> Score:
         if not text.strip():
-            return Score(score=0.0, label="ok", flagged=False)
+            return Score(score=0.0, label=OK, flagged=False)
         given = "\n".join(turn.content for turn in turns)
         if len(given) < self.config.context_characters:
             return Score(score=0.0, label="unknown", flagged=False)
@@ -106,7 +107,7 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
             for claim, doubt in zip(answer, doubts, strict=True)
             if doubt >= threshold
         )
-        label = "unsupported" if flagged else "ok" if covered >= 1.0 else "error"
+        label = label_of("unsupported", flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered, spans=spans)
 
     def _doubts(self, answer: Sequence[Claim], context: Sequence[Claim]) -> list[float]:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import Score, TextDetector
+from detectors.base import AlertText, Score, TextDetector, label_of
 from detectors.errors import NotLoadedError, WeightsError
 from detectors.models.hub_files import hub_folder, read_weights, safetensors_of, tokenizer_of
 
@@ -63,6 +63,11 @@ class HubDetector(TextDetector[HubConfig]):
     name: ClassVar[str] = "hub"
     version: ClassVar[str] = "1"
     config_type: ClassVar[type[msgspec.Struct]] = HubConfig
+    alert: ClassVar[AlertText] = AlertText(
+        subject="labels of your own model",
+        runbook="Open a request with `weir show ID`; its verdict has the label that your model found; act as that label "
+        "requires.",
+    )
 
     def __init__(self, config: HubConfig | None = None) -> None:
         super().__init__(config)
@@ -107,5 +112,5 @@ class HubDetector(TextDetector[HubConfig]):
         best = max(self._words, key=lambda place: float(row[place]))
         score = min(1.0, max(0.0, float(row[best])))
         flagged = score >= self.config.threshold
-        label = self._words[best] if flagged else "ok" if covered >= 1.0 else "error"
+        label = label_of(self._words[best], flagged=flagged, covered=covered)
         return Score(score=score, label=label, flagged=flagged, covered=covered)

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from detectors.base import Score, Span, TextDetector, Turn
+from detectors.base import OK, Score, Span, TextDetector, Turn
 from detectors.errors import NotLoadedError
 from detectors.models.language_model import Guess, LanguageModel, group_of, names_language
 
@@ -77,7 +77,7 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         assert self._model is not None
         answer = self._model.guess(text)
         if not answer.letters:
-            return Score(score=0.0, label="ok", flagged=False)
+            return Score(score=0.0, label=OK, flagged=False)
         if self._expected:
             wanted, sure = self._expected, 1.0
         else:
@@ -86,11 +86,11 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         if not wanted or not self._told(answer):
             return Score(score=0.0, label="unknown", flagged=False)
         if group_of(answer.language) in wanted:
-            return Score(score=0.0, label="ok", flagged=False)
+            return Score(score=0.0, label=OK, flagged=False)
         flagged = score >= self.config.threshold
         span = Span(start=0, end=len(text), type=f"LANGUAGE_{answer.language.upper()}", score=answer.probability)
         return Score(
-            score=score, label="mismatch" if flagged else "ok", flagged=flagged, spans=(span,) if flagged else ()
+            score=score, label="mismatch" if flagged else OK, flagged=flagged, spans=(span,) if flagged else ()
         )
 
     def _told(self, guess: Guess) -> bool:

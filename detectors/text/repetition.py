@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import Score, Span, TextDetector
+from detectors.base import OK, Score, Span, TextDetector
 from detectors.errors import NotLoadedError
 from detectors.normalise.unicode import without_surrogates
 
@@ -81,13 +81,13 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
     def _score(self, text: str) -> Score:
         places = _places(text)
         if len(places) < TOKENS:
-            return Score(score=0.0, label="ok", flagged=False)
+            return Score(score=0.0, label=OK, flagged=False)
         tokens = _numbered(text, places)
         looped = _looped(tokens)
         score = max(float(looped.mean()), _repeated_grams(tokens), _compressed(text))
         flagged = score >= self.config.threshold
         return Score(
-            score=score, label="repetition" if flagged else "ok", flagged=flagged, spans=tuple(_spans(looped, places))
+            score=score, label="repetition" if flagged else OK, flagged=flagged, spans=tuple(_spans(looped, places))
         )
 
 

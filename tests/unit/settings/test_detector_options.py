@@ -32,13 +32,13 @@ def write(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (BAD, "is 5: detector drift does not know 'alarm_every_event': its settings are alarm_every_events"),
+        (BAD, "is 5: detector drift has no option 'alarm_every_event': its options are alarm_every_events"),
         ('[tenants."a".drift]\nalarm_every_events = 5\n', "is 5: detector drift: Expected `int` >= 10"),
         ('[tenants."a".anomaly]\nreference_events = "many"\n', "is 'many': detector anomaly: Expected `int`"),
         ("[detectors.options.pii]\nthreshold = 2\n", "is 2: detector pii: Expected `float` <= 1"),
         (
             "[detectors.options.pii]\ntreshold = 0.5\n",
-            "is 0.5: detector pii does not know 'treshold': its settings are thr",
+            "is 0.5: detector pii has no option 'treshold': its options are thr",
         ),
         (
             "[detectors.options.toxcity]\nthreshold = 0.5\n",
@@ -117,7 +117,7 @@ def test_the_doctor_tells(write):
 @pytest.mark.parametrize("name", ["score", "watch"])
 def test_what_runs_detectors_does_not_start(write, name):
     write(BAD)
-    with pytest.raises(SettingsError, match="does not know 'alarm_every_event'"), running(name):
+    with pytest.raises(SettingsError, match="has no option 'alarm_every_event'"), running(name):
         pass
 
 
