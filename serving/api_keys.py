@@ -111,4 +111,6 @@ class KeyRing:
             )
             self._stamp = stamp
         except (OSError, ValueError) as error:
-            _LOG.warning("keys file %s cannot be read (%s); the keys that were read before stay valid", self._path, error)
+            _LOG.warning(
+                "keys file %s cannot be read (%s); the keys that were read before stay valid", self._path, error
+            )
