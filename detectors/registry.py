@@ -20,7 +20,17 @@ from detectors.text.hub import HubDetector
 from detectors.text.language import LanguageDetector
 from detectors.text.repetition import RepetitionDetector
 
-__all__ = ["DETECTORS", "STREAM", "TEXT", "alert_text", "create", "create_stream", "create_text"]
+__all__ = [
+    "ALERTING",
+    "DETECTORS",
+    "EXPLAINED",
+    "STREAM",
+    "TEXT",
+    "alert_text",
+    "create",
+    "create_stream",
+    "create_text",
+]
 
 DetectorT = TypeVar("DetectorT", bound=Detector[Any])
 
@@ -40,9 +50,10 @@ TEXT: dict[str, type[TextDetector[Any]]] = {
 STREAM: dict[str, type[StreamDetector[Any]]] = {
     detector.name: detector for detector in (DriftDetector, AnomalyDetector, SentinelDetector)
 }
-
-
 DETECTORS: dict[str, type[Detector[Any]]] = {**TEXT, **STREAM}
+#: Detectors whose findings open alerts, and those whose verdicts can be attributed to words.
+ALERTING = tuple(sorted(name for name, detector in DETECTORS.items() if detector.alert is not None))
+EXPLAINED = tuple(name for name, detector in DETECTORS.items() if detector.explains)
 
 
 def alert_text(name: str) -> AlertText | None:

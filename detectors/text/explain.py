@@ -21,7 +21,6 @@ from detectors.text.encoder import EncoderDetector
 
 __all__ = [
     "EVALUATIONS",
-    "EXPLAINED",
     "Answer",
     "Attribution",
     "Explained",
@@ -31,9 +30,6 @@ __all__ = [
     "explain",
     "steps",
 ]
-
-#: Detectors whose verdicts rest on words; those of `pii` carry their spans, those of streams have no text.
-EXPLAINED = ("toxicity", "injection")
 
 Method = Literal["auto", "occlusion", "shap", "lime"]
 

@@ -25,7 +25,7 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
 
     def runbook_of(self, alert: AlertRecord) -> str:
         """Return the address of the section that says what to do."""
-        anchor = runbook_anchor(alert.detector, alert.feature)
+        anchor = runbook_anchor(alert.detector, alert.feature) if alert.runbook else ""
         return f"{self.runbook}#{anchor}" if self.runbook and anchor else self.runbook
 
     def trace_of(self, alert: AlertRecord) -> str:

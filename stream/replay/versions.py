@@ -11,16 +11,13 @@ import msgspec
 
 from detectors.base import StreamDetector, TextDetector
 from detectors.errors import DetectorError
-from detectors.registry import STREAM, create_stream, create_text
+from detectors.registry import ALERTING, STREAM, TEXT, create_stream, create_text
 from stream.errors import ReplayError
 from stream.settings import RESERVED_VARIANTS, DetectorSettings, TenantSettings
 from stream.stages.score.model_process import DetectorFactory
-from stream.stages.score.records import FINDING_DETECTORS
 
-__all__ = ["REPLAYABLE", "Version", "Versions", "create_version", "stream_version"]
+__all__ = ["Version", "Versions", "create_version", "stream_version"]
 
-#: Detectors whose findings open alerts; what else scores is only a feature of these.
-REPLAYABLE = tuple(sorted((*FINDING_DETECTORS, *STREAM)))
 INSTALLED, RECORDED = RESERVED_VARIANTS
 
 
@@ -100,10 +97,10 @@ class Versions:
         detector, _, label = asked.partition("@")
         if asked in RESERVED_VARIANTS:
             raise ReplayError(f"{asked!r} is a version, not a detector: give NAME@{asked}, such as toxicity@{asked}")
-        if detector not in REPLAYABLE:
+        if detector not in ALERTING:
             raise ReplayError(
-                f"no detector that alerts is named {detector!r}: choose one of {', '.join(REPLAYABLE)}"
-                + ("; refusal alerts through the features that drift watches" if detector == "refusal" else "")
+                f"no detector that alerts is named {detector!r}: choose one of {', '.join(ALERTING)}"
+                + (f"; the scores of {detector} are features that drift reads" if detector in TEXT else "")
             )
         label = label or INSTALLED
         if label == RECORDED:

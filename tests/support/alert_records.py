@@ -18,6 +18,7 @@ def alert(alert_id="al_1", **fields) -> AlertRecord:
         "opened_at": 100.0,
         "at": 100.0,
         "summary": f"summary of {alert_id}",
+        "runbook": "Find the cause.",
         "trace_id": "ab" * 16,
         "evidence": ("r1",),
         "evidence_total": 1,

@@ -14,7 +14,8 @@ from typing import Protocol
 
 import msgspec
 
-from detectors.text.explain import EXPLAINED, Answer, Attribution, Explained, Question, steps
+from detectors.registry import EXPLAINED
+from detectors.text.explain import Answer, Attribution, Explained, Question, steps
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.records import SOURCE, text_of
 from stream.wire import Event, ExplanationRecord, RequestRecord, ResponseRecord, Verdict, WordWeight, stream_key

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from detectors.base import Score, Turn
+from detectors.registry import alert_text
 from stream.stages.score.features import prompt_of, request_features, response_features
 from stream.stages.score.model_pool import Outcome
 from stream.stages.score.model_process import Item, Scored
@@ -20,7 +21,6 @@ from stream.wire import (
 from stream.wire.ids import event_finding_id, verdict_id
 
 __all__ = [
-    "FINDING_DETECTORS",
     "MAX_SPANS",
     "SOURCE",
     "finding_event",
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 SOURCE = "weir/score"
-#: One event is enough for these; refusal and what is experimental are a matter of their rate, and stay features.
-FINDING_DETECTORS = frozenset({"pii", "toxicity", "injection", "hub"})
 #: A verdict stays under the broker's record limit.
 MAX_SPANS = 2_000
 _MARK = 16
@@ -129,8 +127,8 @@ def verdict_event(event: Event, verdict: Verdict, traceparent: str) -> Event:
 
 
 def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | None:
-    """Return the finding of a flagged verdict, None where one event is not enough."""
-    if not verdict.flagged or verdict.detector not in FINDING_DETECTORS:
+    """Return the finding of a flagged verdict; None if its detector opens no alert: its rate is a feature that drift reads."""
+    if not verdict.flagged or alert_text(verdict.detector) is None:
         return None
     data = _inference(event)
     details: dict[str, float] = {}

@@ -69,13 +69,6 @@ def test_a_detector_reset_is_no_bucket():
     assert alerts.states[ACME].detectors["drift"].clears == 0
 
 
-def test_the_summary_of_drift_names_statistic_limit_and_events():
-    (opened,) = Alerts().run([bucket_finding(1)])
-    assert opened.data.summary == (
-        "drift in prompts to m (embedding: 20 is past its limit 10), 10 events from 2 API keys in 1 window of 5 s"
-    )
-
-
 @pytest.mark.parametrize("value", [b"", b"\x00\xff", b'{"json": 1}'])
 def test_a_state_that_cannot_be_read_says_so(value):
     with pytest.raises(StateUnreadable, match="rebuilt from the log"):

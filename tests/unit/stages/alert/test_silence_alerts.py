@@ -22,10 +22,8 @@ def test_a_silence_fires_with_its_source_and_resolves_three_clear_buckets_after_
     assert (record.state, record.severity, record.feature, record.at) == ("firing", "warning", "b", START + 180)
     assert (record.evidence, record.evidence_total, record.events, record.principals) == ((), 0, 0, {})
     assert record.causation_ids == (log[0].id,)
-    assert record.summary == (
-        "source b last told its time at 1970-01-11T10:01:39Z, 81 s before the others; the bound is 60 s. "
-        "Its gateway or the shipper stands still; its events stay out of the windows"
-    )
+    parts = ("Source b is inactive", "1970-01-11 10:01:39 UTC", "81 s behind", "limit 60 s")
+    assert [part for part in parts if part not in record.summary] == []
     assert (resolved.data.state, resolved.data.resolved_at) == ("resolved", START + 270)
     assert resolved.data.alert_id == record.alert_id
 

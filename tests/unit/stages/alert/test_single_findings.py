@@ -94,14 +94,6 @@ def test_evidence_is_bounded_and_keeps_how_it_began_and_how_it_goes():
     assert update.data.windows == 2
 
 
-def test_the_summary_is_a_sentence_with_numbers():
-    alerts = Alerts()
-    (opened,) = alerts.run([finding_of("r1", 100.0, "pii")])
-    assert opened.data.summary == (
-        "1 finding of personal data in prompts to m, from 1 API key in 1 window of 5 s, highest score 0.90"
-    )
-
-
 def test_a_crash_between_publishing_and_writing_repeats_records_under_their_ids():
     log = [finding_of(f"r{number}", 100.0 + 7 * number, "pii") for number in range(6)] + [watch_tick(900.0)]
     expected = Alerts().run(log)

@@ -55,8 +55,8 @@ def note(*, moved, at=15.0, model=MODEL):
     ("said", "word", "sentence"),
     [
         (None, "", ""),
-        (note(moved=True), "moved", "sentinel prompts changed too, so look at the model"),
-        (note(moved=False), "still", "answered as before (until 1970-01-01T00:00:15"),
+        (note(moved=True), "moved", "fixed prompts changed too"),
+        (note(moved=False), "still", "unchanged (until 00:00:15 UTC)"),
         (note(moved=True, at=-700.0), "", ""),  # of long ago
     ],
 )
@@ -66,14 +66,14 @@ def test_an_alert_of_drift_says_whether_the_sentinels_moved_too(said, word, sent
     (opened,) = alerts.run([bucket_finding(1)])
     assert opened.data.sentinels == word
     assert sentence in opened.data.summary
-    assert ("sentinel" in opened.data.summary) == bool(word)
+    assert ("fixed prompts" in opened.data.summary) == bool(word)
 
 
 def test_other_alerts_do_not_speak_of_sentinels():
     alerts = Alerts()
     alerts.alerting = Alerting(settings(), alerts._open, note(moved=True))
     (opened,) = alerts.run([bucket_finding(1, "anomaly")])
-    assert (opened.data.sentinels, "sentinel" in opened.data.summary) == ("", False)
+    assert (opened.data.sentinels, "fixed prompts" in opened.data.summary) == ("", False)
 
 
 def test_an_alert_that_fires_on_tells_what_the_sentinels_say_by_then():

@@ -1,0 +1,112 @@
+"""The summary of an alert: what happened, to which model and tenant, since when, how much; names and numbers, never text of a prompt."""
+
+from collections.abc import Iterator, Mapping
+
+from detectors.base import AlertText
+from detectors.registry import alert_text
+from stream.runbook import SILENCE
+from stream.stages.alert.state import Evidence, OpenAlert, StreamAlerts
+from stream.wire import SentinelRecord, format_time
+
+__all__ = ["change", "clock", "number", "summary"]
+
+_CLUSTERS, _EMBEDDING = "topics", "embedding"
+_TEXTS = {"input": "prompts", "output": "answers"}
+_SIDES = {"input": "prompts to", "output": "answers of"}
+_VERBS = {1.0: "rose", -1.0: "fell"}
+_DAY_SECONDS = 86_400
+
+
+def summary(
+    state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, sentinel: SentinelRecord | None
+) -> str:
+    """Return the sentences that sum up the firing alert of detector `name`; `sentinel` is stated where it is given."""
+    parts = _inactive_source(alert, evidence) if name == SILENCE else _finding(state, name, alert, evidence)
+    return ". ".join((*parts, *_sentinel(sentinel, alert))) + "."
+
+
+def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence) -> Iterator[str]:
+    text = alert_text(name) or AlertText(subject=name, runbook="")
+    since = clock(evidence.details.get("changed_at") or alert.opened_at, alert.at)
+    keys = _count(len(evidence.principals), "API key")
+    if evidence.feature:
+        what = change(evidence.feature, state.side, evidence.details) or text.meaning or f"{evidence.feature} changed"
+        subject = f"{_TEXTS[state.side][:-1]} {text.subject}" if state.side in _TEXTS else text.subject
+        yield f"{subject[:1].upper()}{subject[1:]} on {state.model}: {what}"
+        yield f"Since {since}, {_count(evidence.events, 'event')}, {keys}"
+        yield f"Statistic {number(evidence.statistic)}, limit {number(evidence.limit)}"
+    else:
+        where = f"{_SIDES.get(state.side, state.side)} {state.model}"
+        found = f"{_count(evidence.count, 'finding')}, highest score {evidence.score:.2f}"
+        yield f"{text.subject[:1].upper()}{text.subject[1:]} in {where}: {found}"
+        yield f"Since {since}, {keys}"
+    yield f"Tenant {state.tenant}"
+
+
+def change(feature: str, side: str, details: Mapping[str, float]) -> str:
+    """Return the clause that states what a stream detector found to change; empty where `details` do not say.
+
+    Examples
+    --------
+    >>> change("words", "input", {"recent_mean": 40.0, "reference_mean": 8.0, "reference_deviation": 3.0, "direction": 1.0})
+    'words rose to 40 (reference 8 ± 3)'
+    """
+    texts = f"recent {_TEXTS.get(side, 'events')}"
+    if feature == _CLUSTERS and "topic_since" in details:
+        before, now = details["topic_since_share_before"], details["topic_since_share"]
+        return f"cluster {details['topic_since']:.0f} has {_percent(now)} of {texts} (reference {_percent(before)})"
+    if feature == _EMBEDDING and "share_since" in details:
+        now, expected = _percent(details["share_since"]), _percent(details["share_before"])
+        return f"{now} of {texts} are outside the reference region (expected {expected})"
+    if "recent_mean" in details and "reference_mean" in details:
+        verb = _VERBS.get(details.get("direction", 0.0), "changed")
+        spread = f" ± {details['reference_deviation']:.3g}" if "reference_deviation" in details else ""
+        return f"{feature} {verb} to {details['recent_mean']:.3g} (reference {details['reference_mean']:.3g}{spread})"
+    return ""
+
+
+def _inactive_source(alert: OpenAlert, evidence: Evidence) -> Iterator[str]:
+    last = clock(evidence.last_time - evidence.statistic, alert.at)
+    behind = f"{evidence.statistic:.0f} s behind the other sources (limit {evidence.limit:.0f} s)"
+    yield f"Source {evidence.feature} is inactive: its last event time is {last}, {behind}"
+    yield "Its gateway or its shipper has stopped; its events are not in the windows"
+
+
+def _sentinel(note: SentinelRecord | None, alert: OpenAlert) -> Iterator[str]:
+    """State whether the model changed too: then the inputs alone do not explain the drift."""
+    if note is not None and note.moved:
+        yield "The answers to the fixed prompts changed too: check the model and its serving first"
+    elif note is not None:
+        yield f"The answers to the fixed prompts are unchanged (until {clock(note.at, alert.at)}): the inputs changed"
+
+
+def number(value: float) -> str:
+    """Return four significant digits, from 1,000 on a whole number.
+
+    Examples
+    --------
+    >>> number(37226.14), number(1000.0), number(0.51234)
+    ('37,226', '1,000', '0.5123')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def clock(seconds: float, near: float) -> str:
+    """Return a time in UTC, to the second; with its date unless `near` is on the same day.
+
+    Examples
+    --------
+    >>> clock(1764114344.371114, 1764114400.0), clock(1764114344.0, 1764115200.0)
+    ('23:45:44 UTC', '2025-11-25 23:45:44 UTC')
+    """
+    date, time = format_time(float(int(seconds))).split("T")
+    same_day = seconds // _DAY_SECONDS == near // _DAY_SECONDS
+    return f"{'' if same_day else f'{date} '}{time[:8]} UTC"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

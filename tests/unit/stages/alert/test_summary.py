@@ -1,0 +1,73 @@
+"""An alert's summary: what happened, to which model and tenant, since when, how much."""
+
+import msgspec
+import pytest
+from support.alert_log import Alerts, bucket_finding
+from support.signal_log import finding_of
+
+from stream.stages.alert.summary import change, clock, number
+
+CLUSTER = {"topic_since": 4.0, "topic_since_share_before": 0.16, "topic_since_share": 0.58}
+REGION = {"share_before": 0.05, "share_since": 1.0}
+MEANS = {"reference_mean": 41.2, "reference_deviation": 6.0, "recent_mean": 380.0, "direction": -1.0}
+
+
+@pytest.mark.parametrize(
+    ("feature", "details", "parts"),
+    [
+        ("topics", CLUSTER, ("cluster 4", "58 %", "16 %", "prompts")),
+        ("embedding", REGION, ("100 % of recent prompts", "reference region", "expected 5 %")),
+        ("characters", MEANS, ("characters fell to 380", "41.2 ± 6")),
+        ("characters", {"reference_mean": 2.0, "recent_mean": 1.0}, ("characters changed to 1 ", "reference 2)")),
+    ],
+)
+def test_a_change_is_stated_with_its_numbers(feature, details, parts):
+    text = change(feature, "input", details)
+    assert [part for part in parts if part not in text] == []
+
+
+@pytest.mark.parametrize(("feature", "details"), [("characters", {}), ("topics", REGION), ("total", {"total": 3.0})])
+def test_details_of_no_change_state_none(feature, details):
+    assert change(feature, "input", details) == ""
+
+
+def summary_of(event, **changes):
+    (opened,) = Alerts().run([msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, **changes))])
+    return opened.data.summary
+
+
+@pytest.mark.parametrize(
+    ("summary", "parts"),
+    [
+        (
+            summary_of(bucket_finding(1), details=REGION | {"changed_at": 7.0}, statistic=30401.2, limit=1000.0),
+            ("Prompt drift on m: 100 %", "Since 00:00:07 UTC, 10 events, 2 API keys.", "Statistic 30,401, limit 1,000."),
+        ),
+        (
+            summary_of(bucket_finding(1, "anomaly", side="output"), feature="latency_seconds", details=MEANS),
+            ("Answer anomaly on m: latency_seconds fell to 380", "Since 00:00:10 UTC", "Statistic 20, limit 10."),
+        ),
+        (summary_of(bucket_finding(1, "sentinel", side="output")), ("Answer change on m: ", "fixed prompts")),
+        (summary_of(bucket_finding(1, "of your own")), ("Prompt of your own on m: embedding changed.", "10 events")),
+        (
+            summary_of(finding_of("r1", 100.0, "pii")),
+            ("Personal data in prompts to m: 1 finding, highest score 0.90.", "Since 00:01:40 UTC, 1 API key."),
+        ),
+        (summary_of(finding_of("r1", 100.0, "toxicity")), ("Toxic language in prompts to m: 1 finding",)),
+        (summary_of(finding_of("r1", 100.0, "injection")), ("Prompt injection in prompts to m: 1 finding",)),
+    ],
+)
+def test_a_summary_names_subject_model_tenant_time_and_numbers(summary, parts):
+    assert [part for part in (*parts, "Tenant acme.") if part not in summary] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.51234, "0.5123"), (20.0, "20"), (999.94, "999.9"), (1000.0, "1,000"), (37226.14, "37,226"), (-2500.0, "-2,500")],
+)
+def test_a_number_has_no_exponent(value, text):
+    assert number(value) == text
+
+
+def test_a_time_of_another_day_has_its_date():
+    assert (clock(86_390.0, 86_399.0), clock(86_390.0, 86_400.0)) == ("23:59:50 UTC", "1970-01-01 23:59:50 UTC")
