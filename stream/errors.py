@@ -9,6 +9,8 @@
     ├── BrokerError            no Kafka answers, it refuses, or the local broker cannot be started
     ├── TopicMissing           a topic does not exist
     ├── TopicMismatch          a topic exists with another partition count
+    ├── LogExpired             records to be read were deleted
+    ├── ReaderStalled          the log contains more and nothing arrives
     ├── StateUnreadable        a table value that this version cannot read
     ├── ModelsLost             the model processes ended and do not come back
     └── ReplayError            a replay that cannot be run as it was asked for
@@ -19,7 +21,9 @@ from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
 __all__ = [
     "BrokerError",
     "DecodeError",
+    "LogExpired",
     "ModelsLost",
+    "ReaderStalled",
     "ReplayError",
     "SchemaError",
     "StateUnreadable",
@@ -41,6 +45,14 @@ class TopicMissing(StreamError):
 
 class TopicMismatch(StreamError):
     """A topic exists with another partition count than Weir needs."""
+
+
+class LogExpired(StreamError):
+    """Records to be read were deleted, by retention or with their topic."""
+
+
+class ReaderStalled(StreamError):
+    """The log contains more and nothing arrives; a new consumer helps."""
 
 
 class StateUnreadable(StreamError):

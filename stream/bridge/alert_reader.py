@@ -15,7 +15,8 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from stream.bridge.backoff import BackOff, pause
 from stream.bridge.firing_alerts import Board
 from stream.bridge.metrics import BridgeMetrics
-from stream.kafka.client import KAFKA_TROUBLE, consumer_for, partition_counts
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
 from stream.wire import WireError, decode
 
@@ -65,7 +66,7 @@ class BoardReader:
         while not stop.is_set():
             try:
                 await self._session(stop)
-            except (_Stalled, *KAFKA_TROUBLE) as error:
+            except (_Stalled, *BROKER_ERRORS) as error:
                 self._wait_for_kafka(error)
                 await pause(stop, self._back_off.seconds())
 

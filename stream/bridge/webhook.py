@@ -16,7 +16,7 @@ from stream.bridge.backoff import BackOff, pause
 from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.webhook_filter import News, message_id
 from stream.bridge.webhook_offsets import Offsets
-from stream.kafka.client import KAFKA_TROUBLE, consumer_for
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.settings import KafkaSettings, WebhookSettings
 from stream.webhook_signature import secret_bytes, sign
 from stream.wire import AlertRecord, WireError, decode
@@ -80,7 +80,7 @@ class Webhook:
                 continue
             try:
                 await self._session(reader, stop)
-            except KAFKA_TROUBLE as error:
+            except BROKER_ERRORS as error:
                 self._metrics.reading.labels(self._name).set(0)
                 self._health[self._kafka_away] = f"{type(error).__name__}; is it up, and may this user use the group?"
                 _LOG.info("webhook %s: Kafka does not answer (%s); trying on", self._name, type(error).__name__)

@@ -1,120 +1,132 @@
-"""Reading a log between fixed offsets, each partition at its own pace, in bounded memory; no group, nothing is committed."""
+"""Reads a log between fixed offsets in bounded memory: partitions side by side, each at its own pace, or one partition's events."""
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream.errors import ReplayError
-from stream.wire import LogRange
+from stream.kafka.clients import consumer_for
+from stream.kafka.log_reader import READ_ERRORS, LogReader
+from stream.wire import Event, LogRange, WireError, decode
 
-__all__ = ["LogReader"]
+__all__ = ["RangeReader", "retained"]
 
-_POLL_MS = 500
-#: What waits of one partition, at most, before it is paused; a fetch may bring 1 MiB more.
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 0.5
+#: Bytes of one partition that wait before it is paused; a fetch may bring 1 MiB more.
 _WAITING_BYTES = 4 * 1024 * 1024
-_STALLED_SECONDS = 30.0
 
 
 class _Lane:
-    """What is read of one partition and not yet taken."""
+    """Records of one partition that were read and not yet taken."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self.position = first
+    def __init__(self, last: int) -> None:
         self.last = last
         self.waiting: deque[ConsumerRecord] = deque()
         self.bytes = 0
         self.paused = False
 
-    @property
-    def read(self) -> bool:
-        """Whether everything up to the range's end was read."""
-        return self.position >= self.last
 
-
-class LogReader:
+class RangeReader:
     """Partitions of a log, each to be read to the end of its range.
+
+    A partition that is ahead of the others is paused when 5 MiB of it wait, so that merging partitions takes bounded memory.
 
     Parameters
     ----------
     consumer
-        Started, of no group; it is the reader's from now on.
+        Started, without a group; the reader's from now on.
     ranges
-        What is read of each topic.
-
-    Notes
-    -----
-    What is ahead in one partition waits, up to 5 MiB; then it is paused, so that partitions that are merged do not push the
-    whole log into memory.
+        The offsets of each topic to read.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, ranges: Iterable[LogRange]) -> None:
         self._consumer = consumer
-        self._lanes = {
-            TopicPartition(one.topic, int(number)): _Lane(first, one.last[number])
-            for one in ranges
-            for number, first in one.first.items()
-        }
-        places = [place for place, lane in self._lanes.items() if not lane.read]
-        consumer.assign(places)
-        for place in places:
-            consumer.seek(place, self._lanes[place].position)
+        self._lanes: dict[TopicPartition, _Lane] = {}
+        positions: dict[TopicPartition, int] = {}
+        for item in ranges:
+            for number, first in item.first.items():
+                partition = TopicPartition(item.topic, int(number))
+                self._lanes[partition] = _Lane(item.last[number])
+                if first < item.last[number]:
+                    positions[partition] = first
+        self._reader = LogReader(consumer, positions)
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
         """Return the next record of a partition, None at the end of its range.
 
         Raises
         ------
-        ReplayError
-            The log expired while it was read, or Kafka gives nothing although there is more.
+        stream.errors.LogExpired, stream.errors.ReaderStalled
+            The log expired while it was read, or Kafka returns nothing although there is more.
         """
         place = TopicPartition(topic, partition)
         lane = self._lanes[place]
         while not lane.waiting:
-            if lane.read:
+            if self._is_read(place):
                 return None
-            await self._fill(place, lane)
+            for other, records in (await self._reader.read()).items():
+                self._keep(other, records)
         record = lane.waiting.popleft()
         lane.bytes -= len(record.value or b"")
-        if lane.paused and not lane.read and lane.bytes < _WAITING_BYTES // 2:
+        if lane.paused and not self._is_read(place) and lane.bytes < _WAITING_BYTES // 2:
             lane.paused = False
             self._consumer.resume(place)
         return record
 
-    async def _fill(self, place: TopicPartition, lane: _Lane) -> None:
-        """Read until something of `place` is there; what comes of the others waits for them."""
-        deadline = asyncio.get_running_loop().time() + _STALLED_SECONDS
-        while not lane.waiting and not lane.read:
-            try:
-                batches: Mapping[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-                    timeout_ms=_POLL_MS
-                )
-            except OffsetOutOfRangeError as error:
-                raise ReplayError(
-                    "the log expired while it was read; begin later with --from, or keep it longer: [kafka] retention_hours"
-                ) from error
-            for other, records in batches.items():
-                self._keep(other, records)
-            if not batches:
-                # The range may end in what is no record to a reader: a transaction's marker, or what was compacted.
-                lane.position = max(lane.position, await self._consumer.position(place))
-                if asyncio.get_running_loop().time() > deadline and not lane.read:
-                    raise ReplayError(
-                        f"Kafka gave nothing of {place.topic}/{place.partition} for {_STALLED_SECONDS:.0f} s, "
-                        f"{lane.last - lane.position} records before the end; is the broker well? Run it again"
-                    )
+    def _is_read(self, partition: TopicPartition) -> bool:
+        return self._reader.positions.get(partition, self._lanes[partition].last) >= self._lanes[partition].last
 
-    def _keep(self, place: TopicPartition, records: list[Any]) -> None:
-        lane = self._lanes[place]
+    def _keep(self, partition: TopicPartition, records: list[ConsumerRecord]) -> None:
+        lane = self._lanes[partition]
         for record in records:
             if record.offset < lane.last:
                 lane.waiting.append(record)
                 lane.bytes += len(record.value or b"")
-        lane.position = records[-1].offset + 1
-        if not lane.paused and (lane.read or lane.bytes > _WAITING_BYTES):
+        if not lane.paused and (self._is_read(partition) or lane.bytes > _WAITING_BYTES):
             lane.paused = True
-            self._consumer.pause(place)
+            self._consumer.pause(partition)
+
+
+async def retained(
+    options: Mapping[str, Any], topic: str, partition: int, offsets: range, progress: Callable[[], None]
+) -> AsyncIterator[tuple[int, Event]]:
+    """Yield (offset, event) of the records of `offsets` that a partition still contains, in order; it waits for the broker.
+
+    Records that cannot be decoded are skipped: they became dead letters when they were first read.
+
+    Parameters
+    ----------
+    options
+        aiokafka's connection arguments.
+    progress
+        Called after each poll, so that a watchdog sees a long read go on.
+    """
+    place = TopicPartition(topic, partition)
+    position = offsets.start
+    while position < offsets.stop:
+        try:
+            async with consumer_for(options) as consumer:
+                first = (await consumer.beginning_offsets([place]))[place]
+                reader = LogReader(consumer, {place: max(position, first)})
+                while position < offsets.stop:
+                    for record in (await reader.read()).get(place, ()):
+                        event = _decoded(record)
+                        if event is not None and record.offset < offsets.stop:
+                            yield record.offset, event
+                    position = reader.positions[place]
+                    progress()
+        except READ_ERRORS as error:
+            _log.warning("%s-%d: %s; reading on from offset %d", topic, partition, type(error).__name__, position)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _decoded(record: ConsumerRecord) -> Event | None:
+    try:
+        return decode(record.value, record.headers)
+    except WireError:
+        return None

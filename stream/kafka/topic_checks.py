@@ -1,63 +1,68 @@
-"""What must be true of the broker before an app starts: it answers, and the topics are as they should be."""
+"""Topics as Weir needs them: they exist, with the partition counts of the settings."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from stream.errors import TopicMismatch, TopicMissing
+from stream.kafka.clients import BROKER_ERRORS, admin_for
 
-from stream.errors import TopicMismatch
-
-__all__ = ["check_partitions", "wait_for_topics"]
+__all__ = ["check_topics", "partition_counts", "wait_for_topics"]
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
+_ANSWER_SECONDS = 10.0
 
 
-def check_partitions(wanted: Mapping[str, int], found: Mapping[str, int]) -> None:
-    """Raise TopicMismatch where a topic exists with another partition count."""
-    for topic, count in wanted.items():
-        if topic in found and found[topic] != count:
-            raise TopicMismatch(
-                f"topic {topic} has {found[topic]} partitions, Weir is set to {count}: keys would change their partition. Set "
-                f"[kafka] partitions and stream_partitions to what is there, or use another topic_prefix"
-            )
+async def partition_counts(options: Mapping[str, Any], topics: Collection[str] | None = None) -> dict[str, int]:
+    """Return {topic: partitions} of those `topics` that exist, of all by default; the request creates no topic."""
+    async with admin_for(options) as client:
+        described = await client.describe_topics()
+    counts = {entry["topic"]: len(entry["partitions"]) for entry in described}
+    return counts if topics is None else {topic: counts[topic] for topic in topics if topic in counts}
 
 
-async def wait_for_topics(options: Mapping[str, Any], wanted: Mapping[str, int]) -> None:
-    """Return once the broker answers and every topic of `wanted` (name to partitions) exists.
+def check_topics(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
+    """Compare {topic: partitions} of the settings with that of the broker.
 
     Raises
     ------
     TopicMismatch
-        A topic exists with another partition count.
+        A topic has another partition count.
+    TopicMissing
+        A topic does not exist.
     """
-    said: tuple[str, ...] | None = None
+    wrong = [
+        f"{topic} has {found[topic]} partitions, the settings require {count}"
+        for topic, count in expected.items()
+        if found.get(topic, count) != count
+    ]
+    if wrong:
+        raise TopicMismatch(
+            f"{'; '.join(wrong)}. The count of a topic is fixed when it is created (another count would send a key to another partition): "
+            "set WEIR_KAFKA__PARTITIONS and WEIR_KAFKA__STREAM_PARTITIONS to the existing counts, or create new topics with another "
+            "WEIR_KAFKA__TOPIC_PREFIX"
+        )
+    if missing := sorted(expected.keys() - found.keys()):
+        raise TopicMissing(
+            f"no topic {', '.join(missing)}; run `weir topics create`, or set WEIR_KAFKA__TOPIC_PREFIX to the prefix of existing topics"
+        )
+
+
+async def wait_for_topics(options: Mapping[str, Any], expected: Mapping[str, int]) -> None:
+    """Return once the broker answers and every topic of `expected` (name to partitions) exists; raises TopicMismatch."""
+    logged = ""
     while True:
-        found = await _partition_counts(options, list(wanted))
-        missing = tuple(sorted(set(wanted) - set(found))) if found is not None else ()
-        if found is not None:
-            check_partitions(wanted, found)
-            if not missing:
-                return
-        if missing != said:
-            what = f"topics {', '.join(missing)} (`weir topics create`)" if missing else "the broker"
-            _log.warning("waiting for %s", what)
-            said = missing
+        try:
+            check_topics(expected, await asyncio.wait_for(partition_counts(options, expected), _ANSWER_SECONDS))
+        except TopicMissing as error:
+            reason = str(error)
+        except BROKER_ERRORS:
+            reason = f"no Kafka answers at {options['bootstrap_servers']}"
+        else:
+            return
+        if reason != logged:
+            _log.warning("waiting for topics: %s", reason)
+            logged = reason
         await asyncio.sleep(_PAUSE_SECONDS)
-
-
-async def _partition_counts(options: Mapping[str, Any], topics: list[str]) -> dict[str, int] | None:
-    """Return {topic: partitions} of those that exist, or None where no broker answers."""
-    client = AIOKafkaClient(**options)
-    try:
-        await asyncio.wait_for(client.bootstrap(), 10)
-        cluster = await asyncio.wait_for(client.fetch_all_metadata(), 10)
-    except (KafkaError, OSError, TimeoutError):
-        return None
-    finally:
-        await client.close()
-    counts = {topic: cluster.partitions_for_topic(topic) for topic in topics}
-    return {topic: len(partitions) for topic, partitions in counts.items() if partitions}

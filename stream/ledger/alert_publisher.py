@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link
 
-from stream.kafka.client import KAFKA_TROUBLE
+from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.decisions import OutgoingAlert
 from stream.telemetry import link_to, traceparent_of
 from stream.wire import AlertRecord, Event, TopicNames, TraceParent, encode, partition_for, tenant_model_key
@@ -94,5 +94,5 @@ class AlertPublisher:
         """Stop the producer, where one was started."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            with contextlib.suppress(*KAFKA_TROUBLE):  # what it held stays in the outbox
+            with contextlib.suppress(*BROKER_ERRORS):  # what it held stays in the outbox
                 await asyncio.wait_for(producer.stop(), _STOP_SECONDS)

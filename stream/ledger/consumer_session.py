@@ -8,7 +8,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from stream.kafka.client import consumer_for, partition_counts
+from stream.kafka.clients import consumer_for
+from stream.kafka.topic_checks import partition_counts
 from stream.ledger.errors import LedgerError, LedgerStalled
 from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.store import LedgerStore, topics_read

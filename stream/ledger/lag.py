@@ -6,7 +6,9 @@ from typing import Any
 
 from aiokafka.structs import TopicPartition
 
-from stream.kafka.client import consumer_for, group_offsets, partition_counts
+from stream.kafka.admin import group_offsets
+from stream.kafka.clients import consumer_for
+from stream.kafka.topic_checks import partition_counts
 from stream.wire import TopicNames
 
 __all__ = ["consumer_lag", "groups_of", "worst_lag"]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stream.kafka.client import KAFKA_TROUBLE
+from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.alert_publisher import AlertPublisher, traced
 from stream.ledger.consumer_session import LogReset, Session
 from stream.ledger.database_files import LedgerFiles
@@ -135,7 +135,7 @@ class _Service:
             await self._rebuild(str(reset))
         except LedgerStalled as stalled:
             _LOG.warning("%s; a fresh consumer goes on", stalled)
-        except KAFKA_TROUBLE as error:
+        except BROKER_ERRORS as error:
             self._wait_for_kafka(error)
             await self._publisher.close()
             await asyncio.sleep(_RETRY_SECONDS)

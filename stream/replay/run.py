@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaConsumer
 
 from detectors.errors import DetectorError
 from stream.errors import ReplayError
-from stream.kafka.client import consumer_for, partition_counts
-from stream.kafka.range_reader import LogReader
+from stream.kafka.clients import consumer_for
+from stream.kafka.range_reader import RangeReader
+from stream.kafka.topic_checks import partition_counts
 from stream.replay.alert_diff import compare
 from stream.replay.notes import Found, notes
 from stream.replay.offset_ranges import Left, ranges_of, topics_of, what_is_left
@@ -107,7 +108,7 @@ async def _run(
             target = shadow(settings.kafka.client_options(), plan.names.replay, identity, asked.since)
             sink = await stack.enter_async_context(target)
         meter = Meter(sum(main.last[number] - first for number, first in main.first.items()), observe)
-        reader = LogReader(consumer, plan.ranges)
+        reader = RangeReader(consumer, plan.ranges)
         if asked.detector.over_streams:
             found = await _streams(StreamReplay(plan, reader, sink, meter))
         else:

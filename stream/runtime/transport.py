@@ -23,7 +23,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream.kafka.ack_tracker import AckTracker
-from stream.kafka.consumer import paced
+from stream.kafka.clients import paced
 from stream.wire.topics import copies
 
 __all__ = ["Consumer", "Producer", "Transport"]

@@ -18,10 +18,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream.kafka.consumer import stop_consumer
+from stream.kafka.clients import stop_consumer
+from stream.kafka.stall import StallDetector
 from stream.runtime.app import BaseApp
 
-__all__ = ["EXIT_STALLED", "Stall", "Watchdog", "end_process"]
+__all__ = ["EXIT_STALLED", "Watchdog", "end_process"]
 
 EXIT_STALLED = 70
 
@@ -38,43 +39,6 @@ def end_process(reason: str) -> None:
     os._exit(EXIT_STALLED)
 
 
-class Stall:
-    """How long there has been work without progress.
-
-    Examples
-    --------
-    >>> stall = Stall(60.0)
-    >>> stall.observe(now=0.0, progress=5, work=True), stall.observe(now=59.0, progress=5, work=True)
-    (False, False)
-    >>> stall.observe(now=60.0, progress=5, work=True)
-    True
-    >>> stall.observe(now=61.0, progress=6, work=True)
-    False
-    """
-
-    def __init__(self, bound_seconds: float) -> None:
-        self._bound = bound_seconds
-        self._progress: int | None = None
-        self._since = 0.0
-
-    def observe(self, *, now: float, progress: int, work: bool) -> bool:
-        """Take one look; True where there was work and no progress for the bound.
-
-        Parameters
-        ----------
-        now
-            Monotonic seconds.
-        progress
-            A count that grows with every piece of work done.
-        work
-            Whether anything waits; False while the broker is away.
-        """
-        if not work or progress != self._progress:
-            self._progress, self._since = progress, now
-            return False
-        return now - self._since >= self._bound
-
-
 class Watchdog:
     """Looks at one app every few seconds.
 
@@ -89,7 +53,7 @@ class Watchdog:
     def __init__(self, app: BaseApp, end: Callable[[str], None] = end_process) -> None:
         self._app = app
         self._end = end
-        self._stall = Stall(app.watchdog_seconds)
+        self._stall = StallDetector(app.watchdog_seconds)
         self._pause = min(_PROBE_SECONDS, app.watchdog_seconds / 4)
         self._client: AIOKafkaConsumer | None = None
         self._beginnings: dict[TopicPartition, int] = {}

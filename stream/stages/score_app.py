@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from detectors.errors import DetectorError
 from stream.dead_letters import DeadLetters
-from stream.runtime import BaseApp, create_base_app
+from stream.runtime.app import BaseApp, create_base_app
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
 from stream.stages.score.agent import ScoreAgent, ScoreParts
 from stream.stages.score.batches import Batcher

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from detectors.base import StreamDetector
 from detectors.registry import STREAM, create_stream
 from stream.dead_letters import DeadLetters
-from stream.runtime import BaseApp, create_base_app
+from stream.runtime.app import BaseApp, create_base_app
 from stream.settings import KafkaSettings, TenantSettings, WatchSettings, tenant_settings
 from stream.stages.alert.agent import AlertStage
 from stream.stages.alert.state import order as alert_order

@@ -11,9 +11,9 @@ from support.stack import Stack
 
 from serving.capture.recorder import Recorder
 from serving.settings import CaptureSettings
+from stream.kafka.tail import Tail
 from stream.wire import AlertRecord, RequestRecord, ResponseRecord, Usage, decode
 from stream.wire.ids import new_request_id
-from weir.client.tail import Tail
 
 EVENTS = 300
 PER_SECOND = 10.0  # requests; each is two events

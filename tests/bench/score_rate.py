@@ -14,13 +14,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stream.kafka.consumer import started
-from stream.runtime import BaseApp
+from stream.kafka.clients import consumer_for
+from stream.runtime.app import BaseApp
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
 from stream.stages.score.model_process import Engine, Item
 from stream.stages.score.records import item_of, owed
@@ -206,8 +206,7 @@ async def _bare(kafka: KafkaSettings, events: int) -> Stopwatch:
     """Time: read, decode, score; nothing else."""
     engine = Engine(engine_spec(DetectorSettings(), ScoreSettings()))
     await asyncio.to_thread(engine.load)
-    plain = AIOKafkaConsumer(**kafka.client_options(), auto_offset_reset="earliest")
-    async with started(plain) as consumer:
+    async with consumer_for(kafka.client_options(), auto_offset_reset="earliest") as consumer:
         consumer.assign([TopicPartition(kafka.names.inference, number) for number in range(kafka.partitions)])
         done, watch = 0, Stopwatch()
         while done < events:

@@ -28,11 +28,11 @@ from chaos.source import SourceArgs
 from chaos.supervisor import Child, Death
 from serving.capture.balance import Balance, BalanceReader
 from serving.capture.spool_layout import source_directories
+from stream.kafka.admin import create_topics
 from stream.kafka.probe import broker_answers
 from stream.settings import KafkaSettings
 from weir.local.broker.launch import DEFAULT_MAX_MESSAGE_BYTES, launch_broker
 from weir.local.broker.running_broker import _free_ports
-from weir.local.broker.topic_admin import create_topics
 from weir.settings import Settings
 
 __all__ = ["World", "until"]

@@ -9,6 +9,7 @@ import httpx
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
+from stream.kafka.tail import Tail
 from stream.ledger.service import run_ledger
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Event, LogRange, RetrainingRecord, decode
@@ -16,9 +17,8 @@ from support.alert_log import bucket_finding
 from support.console_page import free_port
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, forwarded, request, tick, verdict
-from weir.client.tail import Tail
-from weir.console.sessions import ensure_token
 from weir.console.server import Console
+from weir.console.sessions import ensure_token
 from weir.settings import Settings
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from stream.kafka.admin import create_topics
 from stream.settings import KafkaSettings
 from stream.wire import Event, encode
-from weir.local.broker.topic_admin import create_topics
 
 
 async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:

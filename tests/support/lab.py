@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream.runtime import BaseApp, create_base_app
+from stream.runtime.app import BaseApp, create_base_app
 from stream.settings import KafkaSettings
 
 

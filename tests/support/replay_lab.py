@@ -6,13 +6,13 @@ import uuid
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
+from stream.kafka.admin import list_topics
 from stream.settings import WatchSettings
 from stream.stages.score.model_process import EngineSpec
 from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Tick
 from support.commands import Commands
 from support.score_stack import Q, ScoreLab, request, tick
-from weir.local.broker.topic_admin import list_topics
 
 SECONDS = 300
 _PIECE_SECONDS = 20

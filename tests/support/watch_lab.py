@@ -18,12 +18,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from stream.runtime import BaseApp
+from stream.kafka.admin import create_topics
+from stream.runtime.app import BaseApp
 from stream.settings import KafkaSettings, WatchSettings
 from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Event, FindingRecord, RetrainingRecord, Signal, decode, encode, partition_for
 from support.lab import Lab
-from weir.local.broker.topic_admin import create_topics
 
 P, Q = 2, 2
 _ROOT = Path(__file__).parents[2]

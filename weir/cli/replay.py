@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from stream.errors import BrokerError
-from stream.kafka.client import KAFKA_TROUBLE
+from stream.kafka.clients import BROKER_ERRORS
 from stream.replay.plan import ReplayRequest
 from stream.replay.report import Observe, Progress, Report
 from stream.replay.run import ReplaySettings, replay
@@ -152,7 +152,7 @@ def _run(asked: ReplayRequest, settings: ReplaySettings) -> Report:
     with showing() as observe:
         try:
             report = asyncio.run(_until_done(asked, settings, observe))
-        except KAFKA_TROUBLE as error:
+        except BROKER_ERRORS as error:
             raise BrokerError(
                 f"Kafka at {settings.kafka.bootstrap_servers} does not answer ({type(error).__name__}); start the stack with "
                 "`weir up`, or set WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"

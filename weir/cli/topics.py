@@ -21,8 +21,8 @@ def topics(context: click.Context, *, as_json: bool) -> None:
       weir topics create
       WEIR_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 weir topics create
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.kafka.admin import list_topics
     from weir.client import effective_kafka
-    from weir.local.broker.topic_admin import list_topics
     from weir.settings import load_settings
 
     if context.invoked_subcommand is not None:

@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, Silences
 from stream.wire import AlertRecord, RetrainingRecord, SilenceRecord, WireError, decode, event_type
-from weir.client.tail import Tail
 from weir.errors import SettingsError, StackError
 from weir.home.ports import load_ports
 from weir.settings import Loaded, Settings, load_settings
@@ -240,7 +240,7 @@ class Client:
         """
         seen = _Changes(updates=updates)
         # No silence is longer, so that those are known which still hold at the beginning.
-        return self._read(self._kafka.names.alerts, since, seen.alert, follow=follow, lead_seconds=LONGEST_SECONDS)
+        return self._read(self._kafka.names.alerts, since, seen.alert, follow=follow, lookback_seconds=LONGEST_SECONDS)
 
     def retraining(self, since: Since = None, *, follow: bool = True) -> AsyncGenerator[Retraining, None]:
         """Yield retraining events; parameters and errors are those of :meth:`alerts`."""
@@ -254,14 +254,14 @@ class Client:
         told: Callable[[Any], ItemT | None],
         *,
         follow: bool,
-        lead_seconds: float = 0.0,
+        lookback_seconds: float = 0.0,
     ) -> AsyncGenerator[ItemT, None]:
         moment = parse_since(since)
         begin = moment.timestamp() if moment else None
-        tail = Tail(self._kafka.client_options(), topic, since=begin, follow=follow, lead_seconds=lead_seconds)
+        tail = Tail(self._kafka.client_options(), topic, since=begin, follow=follow, lookback_seconds=lookback_seconds)
         async with aclosing(tail.records()) as records:
             async for record in records:
-                if tail.leads(record) and event_type(record.headers) != SilenceRecord.event_type:
+                if tail.is_lookback(record) and event_type(record.headers) != SilenceRecord.event_type:
                     continue
                 try:
                     event = decode(record.value, record.headers)

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 
+from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from weir.client.tail import Tail
 
 __all__ = ["LatestStates"]
 

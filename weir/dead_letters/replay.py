@@ -16,7 +16,9 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.dead_letters import HEADER_PREFIX, REPLAYED
 from stream.errors import BrokerError
-from stream.kafka.client import KAFKA_TROUBLE, consumer_for, partition_counts, producer_for, record_at
+from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
+from stream.kafka.log_reader import record_at
+from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
 from weir.dead_letters.latest_states import LatestStates
 from weir.dead_letters.letter import DeadLetter
@@ -116,7 +118,7 @@ async def replay(
             async for chunk in chunks:
                 done += await replayer.chunk(chunk)
                 progress(len(chunk))
-    except KAFKA_TROUBLE as error:
+    except BROKER_ERRORS as error:
         raise BrokerError(
             f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__}); {len(done)} of {total} dead letters "
             "are done, and those put back are noted: the same command goes on when Kafka is back"

@@ -7,9 +7,10 @@ import msgspec
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.errors import no_kafka
-from stream.kafka.client import KAFKA_TROUBLE, consumer_for, record_at
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.log_reader import record_at
+from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from weir.client.tail import Tail
 from weir.dead_letters.letter import DeadLetter, letter_of, note_of
 from weir.errors import NotFoundError
 
@@ -71,7 +72,7 @@ class DeadLetterLog:
         try:
             async with consumer_for(self._kafka.client_options()) as consumer:
                 record = await record_at(consumer, TopicPartition(self._topic, 0), offset)
-        except KAFKA_TROUBLE as error:
+        except BROKER_ERRORS as error:
             raise no_kafka(self._kafka.bootstrap_servers) from error
         letters = await self.letters(record.timestamp / 1000) if record is not None else []
         letter = next((letter for letter in letters if letter.offset == offset), None)

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from rich.progress import Progress, TaskID
 
-from stream.kafka.client import KAFKA_TROUBLE, group_offsets
+from stream.kafka.admin import group_offsets
+from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.lag import consumer_lag, groups_of
 from stream.settings import KafkaSettings
 from weir.cli.render.status import duration
@@ -55,7 +56,7 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def score_position(kafka: KafkaSettings) -> Position:
-    """Return score's position; raises one of KAFKA_TROUBLE if Kafka does not answer."""
+    """Return score's position; raises one of BROKER_ERRORS if Kafka does not answer."""
     topic = kafka.names.inference
     groups = {group: (topic,) for group, topics in groups_of(kafka.names).items() if topic in topics}
     options = kafka.client_options()
@@ -77,7 +78,7 @@ async def follow_backlog(
     """Show the backlog every 5 seconds until cancelled; while Kafka does not answer, nothing is shown."""
     first: tuple[Position, float] | None = None
     while True:
-        with contextlib.suppress(*KAFKA_TROUBLE):
+        with contextlib.suppress(*BROKER_ERRORS):
             last = await position()
             now = clock()
             first = first or (last, now)

@@ -21,13 +21,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from stream.kafka.tail import Tail
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
 from weir.client import effective_kafka
-from weir.client.tail import Tail
 from weir.demo.backlog import BacklogView, follow_backlog, score_position
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
-from weir.demo.traffic import Answer, Traffic
 from weir.demo.results import Seen
+from weir.demo.traffic import Answer, Traffic
 from weir.errors import StackError
 from weir.home.api_keys import create_key
 from weir.settings import Loaded

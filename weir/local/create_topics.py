@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 
 from stream.errors import BrokerError, TopicMismatch
+from stream.kafka.admin import create_topics
 from weir.local.broker.launch import retention_bytes
-from weir.local.broker.topic_admin import create_topics
 from weir.local.plan import Plan, state_dir
 from weir.settings import Settings
 

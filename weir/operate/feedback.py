@@ -9,7 +9,8 @@ import time
 from aiokafka.structs import TopicPartition
 
 from stream.errors import no_kafka
-from stream.kafka.client import KAFKA_TROUBLE, consumer_for, producer_for, record_at
+from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
+from stream.kafka.log_reader import record_at
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.reviews import REVIEW_LABELS
 from stream.settings import KafkaSettings
@@ -68,7 +69,7 @@ async def judge(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> N
     """
     try:
         await _publish(kafka, reader, data)
-    except KAFKA_TROUBLE as error:
+    except BROKER_ERRORS as error:
         raise no_kafka(kafka.bootstrap_servers) from error
 
 

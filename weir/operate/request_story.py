@@ -8,7 +8,8 @@ import msgspec
 from aiokafka.structs import TopicPartition
 
 from stream.errors import BrokerError
-from stream.kafka.client import KAFKA_TROUBLE, consumer_for, record_at
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.log_reader import record_at
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.request_story import ExplanationNote, GapNote, RecordLocation, RequestStory
 from stream.wire import Message, RequestRecord, ResponseRecord, Span, WireError, decode
@@ -176,7 +177,7 @@ async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestT
                     request = data
                 elif isinstance(data, ResponseRecord):
                     response = data
-    except KAFKA_TROUBLE as error:
+    except BROKER_ERRORS as error:
         raise BrokerError(
             f"the text stays unread: Kafka at {options['bootstrap_servers']} does not answer ({type(error).__name__}); "
             "see `weir status`"

@@ -11,11 +11,11 @@ import msgspec
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from stream.errors import BrokerError, no_kafka
-from stream.kafka.client import KAFKA_TROUBLE, producer_for
+from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, thing_of
 from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, encode, format_time
-from weir.client.tail import Tail
 from weir.errors import NotFoundError, SettingsError
 
 __all__ = ["SILENCE_SOURCE", "Silence", "list_silences", "silence", "unsilence"]
@@ -110,7 +110,7 @@ class _Topic:
                 f"{self._kafka.sasl_username or 'this client'} may not write to {self._kafka.names.alerts}; come as who may (in"
                 " deploy/ the user `operator`), or silence it in the console"
             ) from None
-        except KAFKA_TROUBLE as error:
+        except BROKER_ERRORS as error:
             raise no_kafka(self._kafka.bootstrap_servers) from error
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from serving.capture.balance import Balance, read_balance
 from serving.capture.shipper import read_shipper_status
-from stream.kafka.client import KAFKA_TROUBLE
+from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.coverage import Count, Coverage
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.lag import consumer_lag, groups_of, worst_lag
@@ -209,7 +209,7 @@ async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str
         return await consumer_lag(kafka.client_options(), groups_of(kafka.names), _LAG_SECONDS), []
     except StackError:
         return {}, []  # no broker of its own and none named: the components say the rest
-    except KAFKA_TROUBLE as error:
+    except BROKER_ERRORS as error:
         return {}, [f"lag is unknown: Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__})"]
 
 

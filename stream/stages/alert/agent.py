@@ -4,8 +4,8 @@ import logging
 from functools import partial
 from typing import Any
 
-from stream.kafka.retained import retained
-from stream.runtime import AckedTable
+from stream.kafka.range_reader import retained
+from stream.runtime.table import AckedTable
 from stream.stages.alert.machine import Alerting
 from stream.stages.alert.partition_alerts import Place
 from stream.stages.alert.state import StreamAlerts, decode, encode

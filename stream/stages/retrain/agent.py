@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from aiokafka.structs import TopicPartition
 
-from stream.kafka.retained import committed, retained
+from stream.kafka.admin import group_offsets
+from stream.kafka.range_reader import retained
 from stream.kafka.time_ranges import data_range
-from stream.runtime import AckedTable
+from stream.runtime.table import AckedTable
 from stream.stages.retrain.machine import Decision, Retraining
 from stream.stages.retrain.state import ModelState, decode, encode
 from stream.stages.shared.spans import mark
@@ -124,8 +126,10 @@ class RetrainStage:
         """
         place: _Place = {}
         options = self._context.kafka.client_options()
+        group = self._app.conf.id
+        committed = (await group_offsets(options, [group]))[group]
         for topic in (self._context.names.alerts, self._context.names.retraining):
-            end = await committed(options, self._app.conf.id, topic, partition)
+            end = committed.get(TopicPartition(topic, partition), 0)
             async for offset, event in retained(options, topic, partition, range(end), self._app.progress):
                 state = _state_of(place, event) if _key_of(event) in lost else None
                 if state is not None:

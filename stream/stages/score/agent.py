@@ -11,7 +11,8 @@ from opentelemetry.trace import Span
 
 from stream.dead_letters import DeadLetters
 from stream.errors import ModelsLost, StreamError
-from stream.runtime import BaseApp, Window
+from stream.kafka.publisher import Window
+from stream.runtime.app import BaseApp
 from stream.stages.score.batches import Batcher
 from stream.stages.score.features import embedded
 from stream.stages.score.metrics import ScoreMetrics

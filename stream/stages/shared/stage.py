@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from opentelemetry.trace import Tracer
 
 from stream.dead_letters import DeadLetters
-from stream.runtime import AckedTable, BaseApp
+from stream.runtime.app import BaseApp
+from stream.runtime.table import AckedTable
 from stream.settings import KafkaSettings, TenantSettings
 from stream.stages.shared.metrics import WatchMetrics
 from stream.wire import Event, TopicNames, WireError, decode

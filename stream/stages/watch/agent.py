@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from stream.errors import StateUnreadable
-from stream.kafka.retained import retained
+from stream.kafka.range_reader import retained
 from stream.runbook import SILENCE
-from stream.runtime import AckedTable
+from stream.runtime.table import AckedTable
 from stream.settings import WatchSettings
 from stream.stages.shared.metrics import detector_label
 from stream.stages.shared.spans import mark

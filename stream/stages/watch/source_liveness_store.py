@@ -7,8 +7,8 @@ partition. Ticks are acknowledged at once, the state is written once a bucket: w
 import logging
 
 from stream.errors import StateUnreadable
-from stream.kafka.retained import retained
-from stream.runtime import AckedTable
+from stream.kafka.range_reader import retained
+from stream.runtime.table import AckedTable
 from stream.stages.shared.stage import StageContext
 from stream.stages.watch.source_liveness import OWN_STREAM, SilenceRules, SilenceWatch
 from stream.stages.watch.state import decode_silence, silence_key

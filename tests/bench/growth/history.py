@@ -13,7 +13,7 @@ from support.ledger_log import request as ledger_request
 from support.score_stack import request
 
 from bench.growth.workers import rate, score_worker
-from stream.kafka.consumer import stop_consumer
+from stream.kafka.clients import stop_consumer
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import OutgoingAlert
 from stream.ledger.store import LedgerStore

@@ -12,13 +12,13 @@ from support.watch_lab import Q, WatchLab
 
 from detectors.base import Observation
 from detectors.models.embedding import PACKED_DIMENSIONS
+from stream.kafka.admin import create_topics
 from stream.settings import TenantSettings
 from stream.stages.alert.state import encode as encode_alerts
 from stream.stages.watch.state import StreamState, encode
 from stream.stages.watch_app import stream_detectors
 from stream.wire import Tick, partition_for, stream_key
 from stream.wire.topics import Topic
-from weir.local.broker.topic_admin import create_topics
 
 TENANTS = (10, 100, 1_000, 10_000)
 #: Events that each stream has seen: a fresh one, and one whose reference is full.

@@ -15,7 +15,7 @@ from support.backlog import append
 from support.kafka_log import fresh_topics
 from support.score_stack import request
 
-from stream.kafka.client import consumer_for
+from stream.kafka.clients import consumer_for
 from stream.settings import KafkaSettings
 
 _TESTS = Path(__file__).parents[2]

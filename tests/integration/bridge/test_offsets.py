@@ -15,7 +15,8 @@ from support.receiver import receiver
 from support.stack import free_port
 
 from stream.bridge.webhook import group_of
-from stream.kafka.client import consumer_for, group_offsets
+from stream.kafka.admin import group_offsets
+from stream.kafka.clients import consumer_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

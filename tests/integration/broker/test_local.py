@@ -11,11 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.errors import TopicMismatch
+from stream.kafka.admin import create_topics, list_topics
 from stream.kafka.probe import broker_answers
 from stream.wire.topics import Topic, TopicNames, topic_specs
 from weir.local.broker.kafka_jars import apache_possible
 from weir.local.broker.running_broker import RunningBroker, start_broker
-from weir.local.broker.topic_admin import create_topics, list_topics
 
 pytestmark = pytest.mark.kafka
 

@@ -29,7 +29,7 @@ def test_topics_are_created_and_listed_by_the_command(broker, monkeypatch, tmp_p
     monkeypatch.setenv("WEIR_KAFKA__PARTITIONS", "3")
     refused = run("topics", "create")
     assert refused.exit_code == 1
-    assert f"{prefix}inference has 8 partitions, needed are 3" in refused.output
+    assert f"{prefix}inference has 8 partitions, the settings require 3" in refused.output
 
 
 def test_an_absent_broker_is_one_line(monkeypatch, tmp_path):

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.kafka_log import fresh_topics, sender, until
 
-from stream.errors import BrokerError
+from stream.errors import BrokerError, TopicMissing
 from stream.wire import AlertRecord, Event, RetrainingRecord
 from weir.client import Alert, Client, Retraining
-from weir.errors import NotFoundError
 from weir.local.broker.kafka_jars import apache_possible
 from weir.local.broker.running_broker import start_broker
 
@@ -148,7 +147,7 @@ async def test_following_goes_on_after_the_broker_was_killed_and_started_again(k
 
 async def test_no_broker_and_no_topic_are_said_with_the_remedy(broker):
     kafka = await fresh_topics(broker.bootstrap)
-    with pytest.raises(NotFoundError, match=r"no topic 'none\.alerts'.*weir topics create"):
+    with pytest.raises(TopicMissing, match=r"no topic none\.alerts; run `weir topics create`"):
         await anext(Client(bootstrap_servers=broker.bootstrap, topic_prefix="none.").alerts())
     with pytest.raises(BrokerError, match=r"no Kafka answers at 127\.0\.0\.1:1;"):
         await anext(Client(bootstrap_servers="127.0.0.1:1", topic_prefix=kafka.topic_prefix).alerts())

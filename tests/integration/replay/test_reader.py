@@ -8,8 +8,8 @@ from aiokafka.structs import TopicPartition
 from support.lab import Lab
 
 from stream.errors import ReplayError
-from stream.kafka.client import consumer_for
-from stream.kafka.range_reader import LogReader
+from stream.kafka.clients import consumer_for
+from stream.kafka.range_reader import RangeReader
 from stream.wire import LogRange
 
 pytestmark = pytest.mark.kafka
@@ -32,7 +32,7 @@ async def test_a_partition_that_is_ahead_waits_within_its_bound_and_nothing_is_l
     await lab.produce(topic, [b"%d" % number + bytes(LARGE) for number in range(COUNT)], 1)
     ranges = [LogRange(topic=topic, first={"0": 10, "1": 0}, last={"0": COUNT - 10, "1": COUNT})]
     async with consumer_for(lab.kafka.client_options()) as consumer:
-        reader = LogReader(consumer, ranges)
+        reader = RangeReader(consumer, ranges)
         small, highest = [], 0
         while (record := await reader.next(topic, 0)) is not None:
             small.append(int(record.value))
@@ -58,6 +58,6 @@ async def test_a_log_that_expires_while_it_is_read_is_an_error_that_says_so(lab)
     finally:
         await admin.close()
     async with consumer_for(lab.kafka.client_options()) as consumer:
-        reader = LogReader(consumer, [LogRange(topic=topic, first={"0": 0}, last={"0": 10})])
+        reader = RangeReader(consumer, [LogRange(topic=topic, first={"0": 0}, last={"0": 10})])
         with pytest.raises(ReplayError, match="expired while it was read; begin later with --from"):
             await reader.next(topic, 0)

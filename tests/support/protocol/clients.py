@@ -11,9 +11,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 import serving.capture.producer
-import stream.kafka.client
-import stream.kafka.retained
-import stream.kafka.time_ranges
+import stream.kafka.clients
 import stream.ledger.alert_publisher
 from support.protocol.network import Line, Network
 from support.protocol.virtual_time import CURRENT
@@ -30,9 +28,7 @@ def doubled(address: str, network: Network) -> Iterator[None]:
     """Put the doubles in the place of aiokafka's clients, and let `address` lead to `network`."""
     places = {
         serving.capture.producer: {"AIOKafkaProducer": Producer},
-        stream.kafka.retained: {"AIOKafkaConsumer": Consumer},
-        stream.kafka.time_ranges: {"AIOKafkaConsumer": Consumer},
-        stream.kafka.client: {"AIOKafkaConsumer": Consumer, "AIOKafkaAdminClient": Admin},
+        stream.kafka.clients: {"AIOKafkaConsumer": Consumer, "AIOKafkaAdminClient": Admin},
         stream.ledger.alert_publisher: {"AIOKafkaProducer": Producer},
     }
     _NETWORKS[address] = network
@@ -133,9 +129,6 @@ class Consumer:
     def seek(self, place: TopicPartition, offset: int) -> None:
         self._positions[place] = offset
 
-    async def seek_to_beginning(self, *places: TopicPartition) -> None:
-        self._positions |= {place: await self._first(place) for place in places}
-
     async def position(self, place: TopicPartition) -> int:
         return self._positions[place]
 
@@ -154,11 +147,6 @@ class Consumer:
             log = self._kafka.read(place, 0, self._kafka.end(place))
             found[place] = next((SimpleNamespace(offset=r.offset) for r in log if r.timestamp >= time), None)
         return found
-
-    async def committed(self, place: TopicPartition) -> int | None:
-        await self._network.travel()
-        assert self._group is not None
-        return self._kafka.group(self._group).committed.get(place)
 
     async def getmany(
         self, *places: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
@@ -200,12 +188,14 @@ class Admin:
     async def close(self) -> None:
         return
 
-    async def list_topics(self) -> list[str]:
-        return list(self._network.kafka.topics)
+    async def describe_topics(self) -> list[dict[str, Any]]:
+        await self._network.travel()
+        return [{"topic": topic, "partitions": range(count)} for topic, count in self._network.kafka.topics.items()]
 
-    async def describe_topics(self, topics: list[str]) -> list[dict[str, Any]]:
-        counts = self._network.kafka.topics
-        return [{"topic": topic, "partitions": list(range(counts[topic]))} for topic in topics]
+    async def list_consumer_group_offsets(self, group: str) -> dict[TopicPartition, Any]:
+        await self._network.travel()
+        committed = self._network.kafka.group(group).committed
+        return {TopicPartition(*place): SimpleNamespace(offset=offset) for place, offset in committed.items()}
 
 
 def lose_producer(network: Network, error: KafkaError, *, written: int) -> bool:

@@ -13,7 +13,7 @@ from faust.events import Event
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from stream.runtime import BaseApp
+from stream.runtime.app import BaseApp
 from stream.runtime.transport import Consumer
 from support.protocol.clients import Producer
 from support.protocol.network import Network

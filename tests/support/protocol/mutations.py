@@ -10,7 +10,8 @@ import stream.ledger.shard
 from serving.capture.pipeline import Pipeline
 from serving.capture.segment import segment_path, segments
 from serving.capture.spool_writer import SpoolWriter
-from stream.runtime import AckedTable, AckTracker
+from stream.kafka.ack_tracker import AckTracker
+from stream.runtime.table import AckedTable
 from stream.stages.alert.machine import Alerting
 from stream.stages.score.agent import ScoreAgent
 from stream.stages.score.ticks import TickLine

@@ -14,7 +14,7 @@ from serving.capture.pipeline import Pace
 from serving.capture.shipper import Shipper
 from stream.dead_letters import DeadLetters
 from stream.ledger.service import run_ledger
-from stream.runtime import create_base_app
+from stream.runtime.app import create_base_app
 from stream.settings import KafkaSettings, LedgerSettings, TenantSettings, WatchSettings
 from stream.stages.score.agent import ScoreAgent, ScoreParts
 from stream.stages.score.batches import Batcher

@@ -10,8 +10,9 @@ import stream.kafka.ack_tracker
 import stream.runtime.watchdog
 import stream.stages.score.features
 from stream.errors import TopicMismatch
+from stream.kafka.publisher import Publisher, Window
 from stream.kafka.topic_checks import check_partitions
-from stream.runtime import Publisher, Window, create_base_app
+from stream.runtime.app import create_base_app
 from stream.runtime.watchdog import Stall
 from stream.settings import KafkaSettings
 

@@ -7,7 +7,8 @@ import pytest
 from faust.types import TP
 
 from stream.errors import StateUnreadable
-from stream.runtime import Publisher, create_base_app
+from stream.kafka.publisher import Publisher
+from stream.runtime.app import create_base_app
 from stream.settings import KafkaSettings
 from stream.stages.alert.state import StreamAlerts
 from stream.stages.alert.state import encode as encode_alerts

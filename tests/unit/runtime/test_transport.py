@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock
 import pytest
 from faust.types import TP
 
-from stream.runtime import create_base_app
+from stream.runtime.app import create_base_app
 from stream.settings import KafkaSettings
 
 SOURCE, CHANGELOG = TP("source", 0), TP("changelog", 0)

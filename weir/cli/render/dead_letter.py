@@ -4,7 +4,8 @@ import msgspec
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.errors import no_kafka
-from stream.kafka.client import KAFKA_TROUBLE, consumer_for, record_at
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.log_reader import record_at
 from stream.settings import KafkaSettings
 from weir.cli.render.status import clock
 from weir.dead_letters.letter import DeadLetter, Header, escaped, shown_headers
@@ -50,7 +51,7 @@ async def _source(kafka: KafkaSettings, letter: DeadLetter) -> ConsumerRecord | 
     try:
         async with consumer_for(kafka.client_options()) as consumer:
             return await record_at(consumer, TopicPartition(letter.topic, letter.partition), letter.source_offset)
-    except KAFKA_TROUBLE as error:
+    except BROKER_ERRORS as error:
         raise no_kafka(kafka.bootstrap_servers) from error
 
 

@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from stream.kafka.consumer import paced, started, stop_consumer
+from stream.kafka.clients import consumer_for, paced, stop_consumer
 
 
 class Fetcher:
@@ -54,8 +54,9 @@ async def test_a_consumer_that_cannot_start_is_stopped(consumer, monkeypatch):
         raise OSError("no broker")
 
     monkeypatch.setattr(consumer, "start", start)
+    monkeypatch.setattr("stream.kafka.clients.AIOKafkaConsumer", lambda **_options: consumer)
     with pytest.raises(OSError, match="no broker"):
-        async with started(consumer):
+        async with consumer_for({}):
             pytest.fail("it did not start")
     assert consumer.closed_clients == [consumer._client]
 

@@ -1,0 +1,133 @@
+"""Kafka clients: the one module that creates aiokafka's consumers, producers and admin clients, and stops them.
+
+Consumers have no group unless the caller names one: partitions are assigned by hand and the caller keeps the positions.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.fetch import FetchRequest
+
+__all__ = [
+    "BROKER_ERRORS",
+    "admin_for",
+    "consumer_for",
+    "discard_producer",
+    "new_producer",
+    "paced",
+    "producer_for",
+    "stop_consumer",
+]
+
+#: What clients raise while the broker is away, slow or half-open.
+BROKER_ERRORS = (KafkaError, OSError, TimeoutError)
+_REQUEST_TIMEOUT_MS = 10_000
+_EMPTY_FETCH_SECONDS = 0.02
+
+_CONSUMER = {
+    "group_id": None,
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",
+    "request_timeout_ms": _REQUEST_TIMEOUT_MS,
+    "retry_backoff_ms": 250,
+    "metadata_max_age_ms": 30_000,
+}
+_PRODUCER = {"acks": "all", "request_timeout_ms": _REQUEST_TIMEOUT_MS}
+
+
+@asynccontextmanager
+async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """Start a consumer without a group, and stop it at the end, also if it did not start; it resets no offset by itself."""
+    consumer = paced(AIOKafkaConsumer(**options, **(_CONSUMER | more)))
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await stop_consumer(consumer)
+
+
+def new_producer(options: Mapping[str, Any], **more: Any) -> AIOKafkaProducer:
+    """Return a producer, not started, that waits for all in-sync replicas."""
+    return AIOKafkaProducer(**options, **(_PRODUCER | more))
+
+
+@asynccontextmanager
+async def producer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """Start a producer that waits for all in-sync replicas, and stop it at the end, also if it did not start."""
+    producer = new_producer(options, **more)
+    try:
+        await producer.start()
+        yield producer
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def admin_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Start an admin client, and close it at the end, also if it did not start."""
+    client = AIOKafkaAdminClient(**options, **({"request_timeout_ms": _REQUEST_TIMEOUT_MS} | more))
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()
+
+
+def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
+    """Let each empty fetch of `consumer`, which is not started yet, take at least 20 ms; return it.
+
+    A broker holds an empty fetch for ``fetch_max_wait_ms``. The embedded one answers at once and aiokafka asks again at once: 4,500
+    times a second, a processor for each consumer.
+    """
+    client: Any = consumer._client  # noqa: SLF001 - aiokafka has no public hook between the fetcher and the broker
+    send = client.send
+
+    async def paced_send(node_id: int, request: Any, **options: Any) -> Any:
+        began = time.monotonic()
+        response = await send(node_id, request, **options)
+        if isinstance(request, FetchRequest) and _is_empty(response):
+            await asyncio.sleep(max(0.0, began + _EMPTY_FETCH_SECONDS - time.monotonic()))
+        return response
+
+    client.send = paced_send
+    return consumer
+
+
+def _is_empty(response: Any) -> bool:
+    """Whether no partition of a fetch response has records; they are its last field in every version."""
+    return not any(partition[-1] for _topic, partitions in response.topics for partition in partitions)
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop `consumer` without ending the calling task.
+
+    ``Fetcher.close`` awaits the fetches that it has cancelled (aiokafka 0.14). While a broker is away, their CancelledError leaves ``stop()``
+    incomplete, would end the calling task, and leaves the connections open.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait({stopping})
+    if stopping.cancelled():
+        await consumer._client.close()  # noqa: SLF001 - the part of stop() that did not run
+    else:
+        stopping.result()
+
+
+async def discard_producer(producer: AIOKafkaProducer) -> None:
+    """Stop `producer` without delivering the records that it still contains; ``stop()`` delivers them first.
+
+    In this order: the sender, which must not meet a failed batch; the connections, so that nothing in flight is awaited; the batches.
+    """
+    sender = producer._sender.sender_task  # noqa: SLF001 - aiokafka has no public way to abandon records
+    if sender is not None:
+        sender.cancel()
+    try:
+        await producer.client.close()
+    finally:
+        producer._message_accumulator.fail_all(KafkaError("abandoned with its producer"))  # noqa: SLF001 - as above
+        await producer.stop()

@@ -1,0 +1,143 @@
+"""The log reader: partitions from given offsets on, with the end of the log, expired logs and stalled consumers."""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from stream.errors import LogExpired, ReaderStalled
+from stream.kafka.clients import BROKER_ERRORS
+from stream.kafka.stall import StallDetector
+
+__all__ = ["READ_ERRORS", "LogReader", "partitions_of", "record_at"]
+
+#: What ends a session of a reader; a new session with a new consumer helps.
+READ_ERRORS = (LogExpired, ReaderStalled, *BROKER_ERRORS)
+_POLL_MS = 500
+_MAX_RECORDS = 1000
+_PROBE_SECONDS = 2.0
+_PROBE_TIMEOUT_SECONDS = 5.0
+_STALL_SECONDS = 30.0
+_RECORD_SECONDS = 15.0
+
+Records = Mapping[TopicPartition, list[ConsumerRecord]]
+
+
+class LogReader:
+    """Reads partitions of a log; no group, nothing is committed.
+
+    Parameters
+    ----------
+    consumer
+        Started; the reader assigns the partitions and seeks.
+    positions
+        The first offset of each partition to read.
+    max_records, poll_ms
+        Bounds of one :meth:`read`.
+
+    Attributes
+    ----------
+    positions
+        The next offset of each partition; past offsets without a record (compacted, a transaction's marker) as well.
+    ends
+        Where each partition ended at the last :meth:`probe`; empty before.
+    caught_up
+        Whether a probe found that everything up to the ends of the probe before was read, so that a growing log can be caught up with.
+    """
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        positions: Mapping[TopicPartition, int],
+        *,
+        max_records: int = _MAX_RECORDS,
+        poll_ms: int = _POLL_MS,
+    ) -> None:
+        self._consumer = consumer
+        self._max_records = max_records
+        self._poll_ms = poll_ms
+        self._clock = asyncio.get_running_loop().time
+        self._probed_at = self._clock()
+        self._stall = StallDetector(_STALL_SECONDS)
+        self.positions = dict(positions)
+        self.ends: dict[TopicPartition, int] = {}
+        self.caught_up = False
+        consumer.assign(list(positions))
+        for partition, offset in positions.items():
+            consumer.seek(partition, offset)
+
+    async def read(self) -> Records:
+        """Return the next records by partition, none if no record arrived for 0.5 s; then it probes the log every 2 s.
+
+        Raises
+        ------
+        LogExpired
+            An offset to read has been deleted.
+        ReaderStalled
+            The log contains more and nothing arrives.
+        aiokafka.errors.KafkaError, OSError, TimeoutError
+            The broker does not answer.
+        """
+        try:
+            records: Records = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=self._max_records)
+        except OffsetOutOfRangeError as error:
+            raise LogExpired(
+                "the log expired while it was read; read from a later time (--from), or keep it longer: [kafka] retention_hours"
+            ) from error
+        for partition, batch in records.items():
+            self.positions[partition] = batch[-1].offset + 1
+        if not records:
+            await self._skip_gaps()
+            if self._clock() - self._probed_at >= _PROBE_SECONDS:
+                await self.probe()
+        return records
+
+    async def probe(self) -> None:
+        """Ask where the log ends now; raises as :meth:`read` does."""
+        before = self.ends
+        self.ends = await asyncio.wait_for(self._consumer.end_offsets(list(self.positions)), _PROBE_TIMEOUT_SECONDS)
+        self._probed_at = self._clock()
+        await self._skip_gaps()
+        self.caught_up = self.reached(before or self.ends)
+        work = not self.reached(self.ends)
+        if self._stall.observe(now=self._probed_at, progress=sum(self.positions.values()), work=work):
+            waiting = sum(max(0, end - self.positions[partition]) for partition, end in self.ends.items())
+            raise ReaderStalled(
+                f"nothing arrived for {_STALL_SECONDS:.0f} s, and {waiting} records are waiting; is the broker healthy?"
+            )
+
+    def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether everything before `ends` was read."""
+        return all(self.positions[partition] >= end for partition, end in ends.items())
+
+    async def _skip_gaps(self) -> None:
+        for partition, position in self.positions.items():
+            self.positions[partition] = max(position, await self._consumer.position(partition))
+
+
+def partitions_of(counts: Mapping[str, int]) -> list[TopicPartition]:
+    """Return the partitions of {topic: partitions}."""
+    return [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+
+
+async def record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
+    """Return the record at `offset`, or None if the log does not contain it (any more).
+
+    Raises
+    ------
+    TimeoutError
+        The broker does not return the record within 15 s.
+    """
+    consumer.assign([partition])
+    first = (await consumer.beginning_offsets([partition]))[partition]
+    end = (await consumer.end_offsets([partition]))[partition]
+    if not first <= offset < end:
+        return None
+    consumer.seek(partition, offset)
+    try:
+        record = await asyncio.wait_for(consumer.getone(partition), _RECORD_SECONDS)
+    except OffsetOutOfRangeError:
+        return None  # it expired after the offsets were read
+    return record if record.offset == offset else None

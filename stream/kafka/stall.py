@@ -1,0 +1,40 @@
+"""Detects work without progress."""
+
+__all__ = ["StallDetector"]
+
+
+class StallDetector:
+    """The time for which there has been work and no progress.
+
+    Examples
+    --------
+    >>> detector = StallDetector(60.0)
+    >>> detector.observe(now=0.0, progress=5, work=True), detector.observe(now=59.0, progress=5, work=True)
+    (False, False)
+    >>> detector.observe(now=60.0, progress=5, work=True)
+    True
+    >>> detector.observe(now=61.0, progress=6, work=True)
+    False
+    """
+
+    def __init__(self, bound_seconds: float) -> None:
+        self._bound = bound_seconds
+        self._progress: int | None = None
+        self._since = 0.0
+
+    def observe(self, *, now: float, progress: int, work: bool) -> bool:
+        """Return whether there has been work without progress for the bound.
+
+        Parameters
+        ----------
+        now
+            Monotonic seconds.
+        progress
+            A count that grows with every piece of work done.
+        work
+            Whether anything waits; False while the broker is away.
+        """
+        if not work or progress != self._progress:
+            self._progress, self._since = progress, now
+            return False
+        return now - self._since >= self._bound

@@ -1,0 +1,147 @@
+"""The tail of one topic: from a time on, over broker restarts; no consumer group, nothing is committed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from stream.errors import no_kafka
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
+from stream.kafka.time_ranges import produced_since
+from stream.kafka.topic_checks import check_topics, partition_counts
+
+__all__ = ["Tail"]
+
+_LOG = logging.getLogger(__name__)
+_CHUNK_RECORDS = 10_000
+_CHUNK_BYTES = 32 * 1024 * 1024
+_RETRY_SECONDS = 0.5
+
+Offsets = dict[TopicPartition, int]
+
+
+class Tail:
+    """A topic to read.
+
+    Parameters
+    ----------
+    options
+        Connection arguments of aiokafka's clients.
+    topic
+        Its full name.
+    since
+        The beginning, seconds since the epoch by the records' timestamps; None: the end if `follow`, else the first record.
+    follow
+        Whether to wait at the log's end for more.
+    lookback_seconds
+        Also yield the records of so long before the beginning; :meth:`is_lookback` tells them apart.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        topic: str,
+        *,
+        since: float | None = None,
+        follow: bool = True,
+        lookback_seconds: float = 0.0,
+    ) -> None:
+        self._options = options
+        self._topic = topic
+        self._since = since
+        self._follow = follow
+        self._lookback_seconds = lookback_seconds
+        self._positions: Offsets = {}
+        self._begins: Offsets = {}
+
+    def is_lookback(self, record: ConsumerRecord) -> bool:
+        """Whether `record` is older than the beginning."""
+        return bool(record.offset < self._begins.get(TopicPartition(record.topic, record.partition), 0))
+
+    async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
+        """Yield records; those that the topic contained at the start in the order of their timestamps.
+
+        Raises
+        ------
+        BrokerError
+            No Kafka answers at the start; later it is waited for.
+        TopicMissing
+            The topic does not exist.
+        """
+        while True:
+            try:
+                async with consumer_for(self._options) as consumer, aclosing(self._session(consumer)) as session:
+                    async for record in session:
+                        yield record
+            except READ_ERRORS as error:
+                if not self._positions or not self._follow:
+                    raise self._failure(error) from error
+                _LOG.info("%s: %s; trying again", self._topic, type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _failure(self, error: Exception) -> Exception:
+        return no_kafka(self._options["bootstrap_servers"]) if isinstance(error, BROKER_ERRORS) else error
+
+    async def _session(self, consumer: AIOKafkaConsumer) -> AsyncGenerator[ConsumerRecord, None]:
+        partitions = await self._partitions()
+        ends: Offsets = await consumer.end_offsets(partitions)
+        reader = LogReader(consumer, await self._start(consumer, partitions, ends))
+        backlog: list[ConsumerRecord] = []
+        waiting_bytes = 0
+        while not reader.reached(ends):
+            read = [record for batch in (await reader.read()).values() for record in batch]
+            backlog += read
+            waiting_bytes += sum(max(record.serialized_value_size, 0) for record in read)
+            if len(backlog) >= _CHUNK_RECORDS or waiting_bytes >= _CHUNK_BYTES:
+                for record in self._taken(backlog):
+                    yield record
+                backlog, waiting_bytes = [], 0
+        for record in self._taken(backlog):
+            yield record
+        while self._follow:
+            for batch in (await reader.read()).values():
+                for record in self._taken(batch):
+                    yield record
+
+    def _taken(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Return `records` in the order of their timestamps; the next session reads on behind them."""
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            self._positions[partition] = max(self._positions[partition], record.offset + 1)
+        return sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))
+
+    async def _partitions(self) -> list[TopicPartition]:
+        counts = await partition_counts(self._options, [self._topic])
+        check_topics({self._topic: counts.get(self._topic, 0)}, counts)
+        return partitions_of(counts)
+
+    async def _start(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], ends: Offsets) -> Offsets:
+        """Return the offsets to read from: of the last session, else of `since`; the log may have expired or been recreated meanwhile."""
+        first: Offsets = await consumer.beginning_offsets(partitions)
+        if not self._positions:
+            self._begins = await self._beginning(consumer, first, ends)
+            self._positions = await self._lookback(consumer, self._begins)
+        for partition in partitions:
+            self._positions[partition] = min(max(self._positions.get(partition, 0), first[partition]), ends[partition])
+            self._begins[partition] = min(self._begins.get(partition, 0), ends[partition])
+        return dict(self._positions)
+
+    async def _beginning(self, consumer: AIOKafkaConsumer, first: Offsets, ends: Offsets) -> Offsets:
+        if self._since is None:
+            return dict(ends if self._follow else first)
+        return await produced_since(consumer, self._since, ends)
+
+    async def _lookback(self, consumer: AIOKafkaConsumer, begins: Offsets) -> Offsets:
+        if not self._lookback_seconds:
+            return dict(begins)
+        since = time.time() if self._since is None else self._since
+        found = await produced_since(consumer, since - self._lookback_seconds, begins)
+        return {partition: min(found[partition], begin) for partition, begin in begins.items()}
