@@ -79,7 +79,8 @@ class RangeReader:
         return record
 
     def _is_read(self, partition: TopicPartition) -> bool:
-        return self._reader.positions.get(partition, self._lanes[partition].last) >= self._lanes[partition].last
+        last = self._lanes[partition].last
+        return bool(self._reader.positions.get(partition, last) >= last)
 
     def _keep(self, partition: TopicPartition, records: list[ConsumerRecord]) -> None:
         lane = self._lanes[partition]

@@ -44,7 +44,7 @@ async def test_topics_are_created_once_with_their_settings(broker):
 async def test_another_partition_count_is_refused_with_the_remedy(broker):
     name = f"{fresh_prefix()}inference"
     await create_topics(options(broker), [Topic(name=name, partitions=3)])
-    with pytest.raises(TopicMismatch, match=r"has 3 partitions, needed are 8.*WEIR_KAFKA__PARTITIONS"):
+    with pytest.raises(TopicMismatch, match=r"has 3 partitions, the settings require 8.*WEIR_KAFKA__PARTITIONS"):
         await create_topics(options(broker), [Topic(name=name, partitions=8)])
 
 

@@ -7,17 +7,17 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 
 import stream.kafka.ack_tracker
-import stream.runtime.watchdog
+import stream.kafka.stall
 import stream.stages.score.features
-from stream.errors import TopicMismatch
+from stream.errors import TopicMismatch, TopicMissing
 from stream.kafka.publisher import Publisher, Window
-from stream.kafka.topic_checks import check_partitions
+from stream.kafka.stall import StallDetector
+from stream.kafka.topic_checks import check_topics
 from stream.runtime.app import create_base_app
-from stream.runtime.watchdog import Stall
 from stream.settings import KafkaSettings
 
 
-@pytest.mark.parametrize("module", [stream.kafka.ack_tracker, stream.runtime.watchdog, stream.stages.score.features])
+@pytest.mark.parametrize("module", [stream.kafka.ack_tracker, stream.kafka.stall, stream.stages.score.features])
 def test_examples_run(module):
     assert doctest.testmod(module).attempted > 0
     assert doctest.testmod(module).failed == 0
@@ -59,13 +59,15 @@ def test_what_is_wrong_is_said_until_it_is_right(tmp_path):
 
 
 def test_a_topic_of_another_size_is_refused_with_the_remedy():
-    check_partitions({"a": 8, "b": 4}, {"a": 8})
-    with pytest.raises(TopicMismatch, match=r"a has 3 partitions, Weir is set to 8.*topic_prefix"):
-        check_partitions({"a": 8}, {"a": 3})
+    check_topics({"a": 8}, {"a": 8, "b": 4})
+    with pytest.raises(TopicMismatch, match=r"a has 3 partitions, the settings require 8.*TOPIC_PREFIX"):
+        check_topics({"a": 8, "b": 4}, {"a": 3})
+    with pytest.raises(TopicMissing, match=r"no topic b; run `weir topics create`"):
+        check_topics({"a": 8, "b": 4}, {"a": 8})
 
 
 def test_a_broker_that_is_away_stops_the_clock():
-    stall = Stall(10)
+    stall = StallDetector(10)
     assert not stall.observe(now=0, progress=1, work=True)
     assert not stall.observe(now=9, progress=1, work=True)
     assert not stall.observe(now=11, progress=1, work=False)
