@@ -9,7 +9,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import RunningBroker, start_broker
 
 _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on PATH"
@@ -59,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 def _require_apache() -> None:
-    if apache_possible():
+    if apache_available():
         return
     if _required("WEIR_REQUIRE_APACHE"):
         pytest.fail(f"{_NO_MAVEN}, and CI or WEIR_REQUIRE_APACHE asks for it; apt-get install maven")

@@ -16,7 +16,7 @@ from support.stack import running
 
 from bench import backpressure, delay, endpoint, generation, growth, outage
 from serving.engine.fetch_model import ensure
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import start_broker
 
 MODEL = "smollm2-135m-instruct"
@@ -82,7 +82,7 @@ def main(parts: list[str]) -> int:
 
 def on_a_broker(module: str, title: str) -> int:
     say(title)
-    kind = "apache" if apache_possible() else "embedded"
+    kind = "apache" if apache_available() else "embedded"
     with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
         return subprocess.run([sys.executable, "-m", module, broker.bootstrap], check=False).returncode
 

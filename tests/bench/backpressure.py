@@ -9,7 +9,7 @@ from support.backlog import ledger_peak, score_peak, shipper_peak
 from support.flood import flood_peaks
 from support.memory import MIB
 
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import start_broker
 
 GIB = 1024 * MIB
@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 def run(say: Say) -> None:
     """Print a line a stage."""
-    kind = "apache" if apache_possible() else "embedded"
+    kind = "apache" if apache_available() else "embedded"
     say(f"# backpressure: peak memory of the process that has a backlog before it ({kind})")
     with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
         asyncio.run(_measure(broker.bootstrap, Path(folder), say))

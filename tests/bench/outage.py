@@ -12,7 +12,7 @@ from support.stack import Stack, running, until
 from bench.endpoint import BODY
 from bench.rounds import Figure, in_turn
 from serving.capture.balance import BalanceReader
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import RunningBroker, start_broker
 
 __all__ = ["measure"]
@@ -56,7 +56,7 @@ async def without(stack: Stack, broker: RunningBroker) -> dict[str, float]:
 
 async def measure() -> list[Figure]:
     """Return the percentiles of both arms."""
-    kind = "apache" if apache_possible() else "embedded"
+    kind = "apache" if apache_available() else "embedded"
     with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder)) as broker:
         settings = {"WEIR_MODEL__NAME": "echo", "WEIR_MLFLOW__ENABLED": "false", "WEIR_TRACE__RATIO": "0"}
         with running(**settings, WEIR_KAFKA__BOOTSTRAP_SERVERS=broker.bootstrap) as stack:

@@ -11,7 +11,7 @@ from chaos.disk import SmallDisk
 from chaos.faults import FAULTS
 from chaos.mutations import MUTATIONS
 from chaos.options import WorldOptions
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 SEED, TRIES = 7, 3
@@ -19,7 +19,7 @@ SEED, TRIES = 7, 3
 
 def _needs_apache():
     required = os.environ.get("CI", "").lower() in {"1", "true"} or os.environ.get("WEIR_REQUIRE_APACHE") == "1"
-    if not apache_possible():
+    if not apache_available():
         assert not required, (
             "Apache Kafka needs Maven (Debian package `maven`), and CI or WEIR_REQUIRE_APACHE asks for it"
         )

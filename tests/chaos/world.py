@@ -32,7 +32,7 @@ from stream.kafka.admin import create_topics
 from stream.kafka.probe import broker_answers
 from stream.settings import KafkaSettings
 from weir.local.broker.launch import DEFAULT_MAX_MESSAGE_BYTES, launch_broker
-from weir.local.broker.running_broker import _free_ports
+from weir.local.broker.running_broker import free_ports
 from weir.settings import Settings
 
 __all__ = ["World", "until"]
@@ -70,7 +70,7 @@ class World:
         self.children: dict[str, Child] = {}
         self.loop = LoopThread()
         ports = dict(
-            zip(("broker", "controller", "proxy", *_PART_NAMES), _free_ports(3 + len(_PART_NAMES)), strict=True)
+            zip(("broker", "controller", "proxy", *_PART_NAMES), free_ports(3 + len(_PART_NAMES)), strict=True)
         )
         self.bootstrap = f"127.0.0.1:{ports['proxy']}"
         self.direct = f"127.0.0.1:{ports['broker']}"
@@ -307,7 +307,7 @@ class World:
     def _second_home(self, name: str) -> Path:
         home = self.home / "second"
         home.mkdir(exist_ok=True)
-        (home / "ports.json").write_text(json.dumps({name: _free_ports(1)[0] for name in _PART_NAMES}))
+        (home / "ports.json").write_text(json.dumps({name: free_ports(1)[0] for name in _PART_NAMES}))
         return home
 
     def _write_home(self, home: Path, ports: dict[str, int]) -> None:

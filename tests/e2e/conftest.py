@@ -8,13 +8,13 @@ import pytest
 from support.alertmanagers import Alertmanager
 from support.stack import Stack, free_port, running
 
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 
 
 @pytest.fixture(scope="package")
 def broker_kind() -> str:
     """Apache Kafka where it can be had (in CI it must), else the embedded broker."""
-    if apache_possible():
+    if apache_available():
         return "apache"
     required = os.environ.get("CI", "").lower() in {"1", "true"} or os.environ.get("WEIR_REQUIRE_APACHE") == "1"
     assert not required, "Apache Kafka needs Maven (Debian package `maven`), and CI or WEIR_REQUIRE_APACHE asks for it"

@@ -2,17 +2,18 @@
 
 import click
 
-from weir.cli.render.output import json_option, print_json, print_table
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table
 
 __all__ = ["config"]
 
 
 @click.command()
-@click.option("--changed", is_flag=True, help="Only what is not a default.")
-@click.option("--reference", "page", is_flag=True, help="Every key with its default, bounds and variable, as Markdown.")
+@click.option("--changed", is_flag=True, help="Print only settings that differ from their default.")
+@click.option("--reference", "page", is_flag=True, help="Print every setting with its default, bounds and environment variable, as Markdown.")
 @json_option
 def config(*, changed: bool, page: bool, as_json: bool) -> None:
-    """Print the effective settings, where each comes from, and secrets masked.
+    """Print the effective settings and the source of each; secrets are masked.
 
     \b
     Examples:
@@ -21,18 +22,18 @@ def config(*, changed: bool, page: bool, as_json: bool) -> None:
       weir config --reference > settings.md
     """  # noqa: D301 - click's \b keeps the lines as they are
     from weir.settings import load_settings
-    from weir.settings.detector_options import refuse_bad_options
+    from weir.settings.detector_options import check_detector_options
     from weir.settings.reference import reference
 
     if page:
         click.echo(reference(), nl=False)
         return
     loaded = load_settings()
-    refuse_bad_options(loaded)
+    check_detector_options(loaded)
     settings = {key: entry for key, entry in loaded.effective().items() if not changed or entry["source"] != "default"}
     if as_json:
         print_json(settings)
         return
     rows = [[key, entry["value"], entry["source"]] for key, entry in settings.items()]
-    print_table(["setting", "value", "source"], rows, "every setting has its default")
-    click.echo(f"file: {loaded.config_path or 'none (weir.toml here, or WEIR_CONFIG)'}")
+    print_table(["setting", "value", "source"], rows, "every setting has its default value")
+    click.echo(f"file: {loaded.config_path or 'none (put weir.toml here, or set WEIR_CONFIG)'}")

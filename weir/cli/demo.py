@@ -10,11 +10,11 @@ from rich.table import Table
 from stream.wire import AlertRecord
 from weir.cli.command_line import weir_command
 from weir.cli.up import print_addresses
-from weir.demo.run import Outcome, run_demo
 from weir.demo.results import PROMISED
+from weir.demo.run import Outcome, run_demo
 from weir.home.api_keys import first_key_path
 from weir.local.plan import Plan
-from weir.local.step_reporter import Reporter
+from weir.local.step_reporter import StepReporter
 from weir.local.up import bring_up
 from weir.operate.trace_links import trace_page
 from weir.settings import Settings, load_settings
@@ -37,7 +37,7 @@ def demo() -> None:
     """  # noqa: D301 - click's \b keeps the lines as they are
     loaded = load_settings()
     console = Console(highlight=False, soft_wrap=True)
-    reporter = Reporter(console)
+    reporter = StepReporter(console)
     plan, _ = bring_up(loaded, reporter)
     console.print()
     outcome = asyncio.run(run_demo(loaded, console))
@@ -86,7 +86,7 @@ def _evidence(outcome: Outcome) -> AlertRecord | None:
     return max(found, key=lambda alert: alert.alert_id == outcome.seen.tipping_alert, default=None)
 
 
-def _next_steps(console: Console, reporter: Reporter, settings: Settings, plan: Plan, outcome: Outcome) -> None:
+def _next_steps(console: Console, reporter: StepReporter, settings: Settings, plan: Plan, outcome: Outcome) -> None:
     base, weir = f"http://{settings.http.host}:{settings.http.port}/v1", weir_command()
     console.print("\nThe stack goes on running:")
     print_addresses(settings, plan, reporter)

@@ -7,7 +7,7 @@ __all__ = ["down"]
 
 @click.command()
 def down() -> None:
-    """Stop exactly what `weir up` started for this WEIR_HOME, and whatever a crash of it left; data is kept.
+    """Stop the processes that `weir up` started for this WEIR_HOME, also after a crash; data is kept.
 
     \b
     Examples:
@@ -17,16 +17,16 @@ def down() -> None:
     from rich.console import Console
 
     from weir.local.down import take_down
-    from weir.local.preflight import exclusive, make_home
-    from weir.local.step_reporter import Reporter
+    from weir.local.preflight import create_home, stack_lock
+    from weir.local.step_reporter import StepReporter
     from weir.settings import load_settings
 
     home = load_settings().settings.home
     if not home.is_dir():
-        click.echo(f"nothing to stop: {home} does not exist (WEIR_HOME names another home)")
+        click.echo(f"nothing to stop: {home} does not exist; set WEIR_HOME for another home")
         return
-    make_home(home)
-    reporter = Reporter(Console(highlight=False, soft_wrap=True))
-    with exclusive(home):
+    create_home(home)
+    reporter = StepReporter(Console(highlight=False, soft_wrap=True))
+    with stack_lock(home):
         ran = take_down(home, reporter)
     reporter.say(f"the stack in {home} is stopped" if ran else f"nothing ran for {home}")

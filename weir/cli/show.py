@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weir.cli.render.output import json_option, print_json
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, screen
 
 if TYPE_CHECKING:
     from weir.settings import Settings
@@ -55,8 +56,8 @@ def show(*, request_id: str, with_text: bool, as_json: bool) -> None:
 
 def _trace_url(settings: "Settings", trace_id: str) -> str:
     """Return the local MLflow's page of the trace, or "" where it does not run."""
-    from weir.local import components
+    from weir.local.stack_state import load_components
     from weir.operate.trace_links import trace_page
 
-    address = next((one.address for one in components(settings.home) if one.name == "mlflow"), "")
+    address = next((one.address for one in load_components(settings.home) if one.name == "mlflow"), "")
     return trace_page(settings, address, trace_id)

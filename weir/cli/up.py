@@ -12,9 +12,9 @@ from weir.console.addresses import console_link
 from weir.home.api_keys import first_key_path
 from weir.local.down import take_down
 from weir.local.plan import Plan
-from weir.local.preflight import exclusive
-from weir.local.step_reporter import Reporter
-from weir.local.up import bring_up, follow
+from weir.local.preflight import stack_lock
+from weir.local.step_reporter import StepReporter
+from weir.local.up import bring_up, follow_log
 from weir.settings import Settings, load_settings
 
 __all__ = ["print_addresses", "up"]
@@ -23,25 +23,25 @@ _INTERRUPTED = 130
 
 
 @click.command()
-@click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; `weir down` stops it.")
+@click.option("--detach", "-d", is_flag=True, help="Return when the stack is ready; `weir down` stops it.")
 @click.option(
-    "--only", multiple=True, metavar="NAME", help="Start this component and no other; again for each. For containers."
+    "--only", multiple=True, metavar="NAME", help="Start only this component; repeatable. For containers."
 )
 def up(*, detach: bool, only: tuple[str, ...]) -> None:
-    """Start a broker, the trace view, serving and the stream on this machine, and watch over them.
+    """Start Kafka, the trace view, serving and the stream stages on this machine, and supervise them.
 
-    What dies is started again, what hangs is found by its health. Without --detach this follows what happens, and Ctrl-C
-    stops exactly what it started. On a stack that is up already it says so.
+    A component that dies, or fails its health check, is restarted. Without --detach, weir up prints events until Ctrl-C, which stops
+    the stack. If the stack is already running, it prints the addresses.
 
     \b
     Examples:
       weir up
       weir up --detach
-      WEIR_HOME=/tmp/two WEIR_HTTP__PORT=8001 weir up     a second stack beside the first
-      weir up --only ray --only serve                     the endpoint alone, whose spool somebody else's shipper reads
+      WEIR_HOME=/tmp/two WEIR_HTTP__PORT=8001 weir up     a second stack on this machine
+      weir up --only ray --only serve                     only the endpoint; another shipper reads its spool
     """  # noqa: D301 - click's \b keeps the lines as they are
     settings = (loaded := load_settings()).settings
-    reporter = Reporter(Console(highlight=False, soft_wrap=True))
+    reporter = StepReporter(Console(highlight=False, soft_wrap=True))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     began = time.monotonic()
@@ -60,8 +60,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def print_addresses(settings: Settings, plan: Plan, reporter: Reporter) -> None:
-    """Say where everything is, and what to type next."""
+def print_addresses(settings: Settings, plan: Plan, reporter: StepReporter) -> None:
+    """Print the addresses of the stack and the next commands."""
     weir = weir_command()
     address = {one.name: one.address for one in plan.components}
     rows = [
@@ -83,12 +83,12 @@ def _console(settings: Settings, address: dict[str, str]) -> str:
     return console_link(settings) if "ledger" in address else "elsewhere"
 
 
-def _foreground(settings: Settings, plan: Plan, reporter: Reporter) -> None:
-    reporter.say("Ctrl-C stops it; what happens meanwhile:")
+def _foreground(settings: Settings, plan: Plan, reporter: StepReporter) -> None:
+    reporter.say("Ctrl-C stops the stack; events:")
     try:
-        follow(plan, reporter)
+        follow_log(plan, reporter)
     except KeyboardInterrupt:
         reporter.say("stopping")
-        with exclusive(settings.home):
+        with stack_lock(settings.home):
             take_down(settings.home, reporter)
         reporter.say("stopped")

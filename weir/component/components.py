@@ -84,13 +84,13 @@ def _bridge(process: Process) -> int:
 
 def _serve(process: Process) -> int:
     from serving.driver import DriverError, end_without_ray, run_driver
+    from serving.ray_local import RayLayout
     from weir.application import application_args
     from weir.local.plan import load_plan
     from weir.local.preflight import ensure_model
-    from weir.local.ray_ports import ray_layout
 
     settings = process.settings
-    layout = ray_layout(Path(load_plan(process.home).run_dir), process.ports, settings.http)
+    layout = RayLayout(Path(load_plan(process.home).run_dir), process.ports, http=settings.http)
     args = application_args(
         settings,
         trace_settings(settings, process.ports),
@@ -163,7 +163,7 @@ def _sentinel(process: Process) -> int:
 
 def _intake(process: Process) -> int:
     from serving.intake import run_intake
-    from serving.intake.reported_exchange import Owed
+    from serving.intake.reported_exchange import ExpectedVerdicts
 
     settings = process.settings
     detectors = settings.detectors
@@ -173,7 +173,9 @@ def _intake(process: Process) -> int:
             home=process.home,
             settings=settings.intake,
             capture=settings.capture,
-            owed=Owed(input=detectors.input, output=detectors.output, context_characters=detectors.context_characters),
+            expected=ExpectedVerdicts(
+                input=detectors.input, output=detectors.output, context_characters=detectors.context_characters
+            ),
             registry=process.registry,
             tracer_provider=process.tracer,
             stop=stop,
@@ -203,12 +205,14 @@ def _pages(process: Process) -> Pages | None:
     """Let the driver of a serving node show what its gateways and replicas count; the others stand for themselves."""
     if process.name != "serve":
         return None
-    from weir.component.node_metrics import Neighbours
+    from weir.component.node_metrics import NodeMetrics
     from weir.local.plan import load_plan
-    from weir.local.stack_state import metrics_targets
+    from weir.local.prometheus_targets import stack_targets
 
     plan = load_plan(process.home)
-    return Neighbours(lambda: [one for one in metrics_targets(process.home, plan) if one.name != process.name]).page
+    return NodeMetrics(
+        lambda: [target for target in stack_targets(process.home, plan) if target.name != process.name]
+    ).page
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,14 +12,14 @@ from http.client import HTTPConnection, HTTPException
 from serving.metrics_targets import MetricsTarget
 from stream.telemetry import Page
 
-__all__ = ["Neighbours"]
+__all__ = ["NodeMetrics"]
 
 _PATH = "/metrics/"
 _SECONDS = 5.0
 _JOB = "weir"
 
 
-class Neighbours:
+class NodeMetrics:
     """Answers ``/targets`` and ``/metrics/NAME``; asks nobody but the targets that it lists.
 
     Parameters

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from stream.telemetry import MetricsServer, Pages, TraceSettings, tracer_provider
 from weir.home.ports import PORT_NAMES, ensure_ports, load_ports, ports_path
 from weir.settings import Settings, load_settings
-from weir.settings.detector_options import refuse_bad_options
+from weir.settings.detector_options import check_detector_options
 
 __all__ = ["Process", "process_ports", "run_async", "running", "spool_root", "trace_settings"]
 
@@ -80,7 +80,7 @@ def running(name: str, pages: Callable[[Process], Pages | None] = lambda _proces
     """
     loaded = load_settings()
     if name in _RUN_DETECTORS:
-        refuse_bad_options(loaded)
+        check_detector_options(loaded)
     settings = loaded.settings
     ports = process_ports(settings)
     registry = CollectorRegistry()

@@ -1,5 +1,1 @@
-"""Supervision of a stack on one machine: start, watch, restart, stop, and say what runs."""
-
-from weir.local.stack_state import ComponentState, components
-
-__all__ = ["ComponentState", "components"]
+"""Run a whole stack on one machine: start, supervise, restart and stop its processes."""

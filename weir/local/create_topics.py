@@ -1,4 +1,4 @@
-"""The step between the broker and whoever uses its topics."""
+"""Create the topics that are missing, at the start of a stack or later, once Kafka answers."""
 
 import asyncio
 from pathlib import Path
@@ -8,10 +8,10 @@ import msgspec
 from stream.errors import BrokerError, TopicMismatch
 from stream.kafka.admin import create_topics
 from weir.local.broker.launch import retention_bytes
-from weir.local.plan import Plan, state_dir
+from weir.local.plan import Plan, topics_pending
 from weir.settings import Settings
 
-__all__ = ["ensure_topics", "retry_pending", "topics_pending"]
+__all__ = ["ensure_topics", "retry_pending"]
 
 
 def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
@@ -22,7 +22,7 @@ def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
     stream.errors.TopicMismatch
         A topic exists with another partition count.
     BrokerError
-        No broker answers, or it refuses.
+        No broker answers, or the broker refuses.
     """
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})
     kept = retention_bytes(broker, kafka)
@@ -32,22 +32,17 @@ def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
     return asyncio.run(create_topics(kafka.client_options(), topics))
 
 
-def topics_pending(home: Path) -> Path:
-    """Return the file that exists while a given Kafka was absent at the start, so that the topics are still to be made."""
-    return state_dir(home) / "topics-pending"
-
-
 def retry_pending(plan: Plan, settings: Settings) -> str:
-    """Try once to make the topics that are pending; return what came of it, or "" where nothing is pending or changed."""
+    """Try once to create the pending topics; return the line to log, or "" if nothing changed."""
     pending = topics_pending(Path(plan.home))
     if not pending.exists():
         return ""
     try:
-        made = ensure_topics(settings, plan.broker, plan.bootstrap)
+        created = ensure_topics(settings, plan.broker, plan.bootstrap)
     except BrokerError:
         return ""
     except TopicMismatch as error:
         pending.unlink(missing_ok=True)
         return str(error)
     pending.unlink(missing_ok=True)
-    return f"Kafka answers at {plan.bootstrap}; created {len(made)} topics"
+    return f"Kafka answers at {plan.bootstrap}; created {len(created)} topics"

@@ -1,4 +1,4 @@
-"""What Weir needs of a machine, checked one by one, each with its remedy."""
+"""Check this machine for everything that Weir needs; each failed check has a remedy."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ from stream.kafka.probe import broker_answers
 from weir.errors import SettingsError
 from weir.home.ports import port_is_free
 from weir.local.broker.find_java import JAVA_MINIMUM, find_java, java_version
-from weir.local.broker.kafka_jars import apache_installed, apache_possible
+from weir.local.broker.kafka_jars import apache_available, apache_installed
 from weir.local.preflight import port_owner
 from weir.local.stack_state import supervisor_runs
 from weir.settings import Settings, load_settings
-from weir.settings.detector_options import refuse_bad_options
+from weir.settings.detector_options import check_detector_options
 
 __all__ = ["Check", "diagnose"]
 
@@ -42,7 +42,7 @@ _PACKAGES = {
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at; `required` says whether Weir can start without it."""
+    """Result of a check; Weir starts without what is not `required`."""
 
     check: str
     ok: bool
@@ -52,12 +52,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diagnose() -> list[Check]:
-    """Look at everything; takes about a second and starts nothing."""
+    """Run every check, in about a second; nothing is started."""
     try:
         loaded = load_settings()
-        refuse_bad_options(loaded)
+        check_detector_options(loaded)
     except SettingsError as error:
-        return [_python(), Check(check="settings", ok=False, detail=str(error), remedy="see `weir config --help`")]
+        return [
+            _python(),
+            Check(
+                check="settings", ok=False, detail=str(error), remedy="fix the setting; docs/configuration.md lists all"
+            ),
+        ]
     checks: tuple[Callable[[Settings], Iterator[Check]], ...] = (
         _settings,
         _home,
@@ -74,11 +79,13 @@ def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     needed = ".".join(map(str, _PYTHON))
     ok = sys.version_info[:2] >= _PYTHON
-    return Check(check="python", ok=ok, detail=version, remedy=f"needed is {needed}; install it, then `make clean up`")
+    return Check(
+        check="python", ok=ok, detail=version, remedy=f"install Python {needed} or newer, then run `make clean up`"
+    )
 
 
 def _settings(_: Settings) -> Iterator[Check]:
-    yield Check(check="settings", ok=True, detail="read; `weir config --changed` shows what is no default")
+    yield Check(check="settings", ok=True, detail="valid; `weir config --changed` shows those that are not defaults")
 
 
 def _home(settings: Settings) -> Iterator[Check]:
@@ -105,7 +112,7 @@ def _machine(_: Settings) -> Iterator[Check]:
         check="memory",
         ok=memory.available / _GIB >= _MEMORY_GIB,
         detail=f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB available",
-        remedy=f"a whole stack takes about {_MEMORY_GIB} GiB; stop something, or set WEIR_MLFLOW__ENABLED=false",
+        remedy=f"a whole stack takes about {_MEMORY_GIB} GiB; stop other processes, or set WEIR_MLFLOW__ENABLED=false",
         required=False,
     )
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -128,8 +135,8 @@ def _packages(_: Settings) -> Iterator[Check]:
     yield Check(
         check="packages",
         ok=not missing,
-        detail=f"missing: {', '.join(missing)}" if missing else f"all {len(_PACKAGES)} that were looked for",
-        remedy=f"`make up` installs all; by hand: pip install 'weir-llm[{extras}]'",
+        detail=f"missing: {', '.join(missing)}" if missing else f"all {len(_PACKAGES)} are installed",
+        remedy=f"`make up` installs them; by hand: pip install 'weir-llm[{extras}]'",
     )
 
 
@@ -144,7 +151,7 @@ def _java(settings: Settings) -> Iterator[Check]:
             ok=False,
             detail=str(error),
             remedy=f"apt-get install default-jre-headless (Java {JAVA_MINIMUM} or newer)",
-            required=settings.kafka.broker == "apache" or apache_possible(),
+            required=settings.kafka.broker == "apache" or apache_available(),
         )
     else:
         yield Check(check="java", ok=True, detail=f"{java}, Java {java_version(java)}")
@@ -157,13 +164,13 @@ def _kafka(settings: Settings) -> Iterator[Check]:
     elif kafka.broker == "embedded":
         yield Check(check="kafka", ok=_installed("noida_db"), detail="embedded broker", remedy="`make up`")
     else:
-        how = "jars are installed" if apache_installed() else "mvn will fetch the jars"
+        how = "jars are installed" if apache_installed() else "mvn will download the jars"
         yield Check(
             check="kafka",
-            ok=apache_possible(),
+            ok=apache_available(),
             detail=f"Apache Kafka: {how}"
-            if apache_possible()
-            else "mvn is not on PATH, so Apache Kafka cannot be fetched",
+            if apache_available()
+            else "mvn is not on PATH, so Apache Kafka cannot be downloaded",
             remedy="apt-get install maven; until then the embedded broker is used (WEIR_KAFKA__BROKER=embedded)",
             required=kafka.broker == "apache",
         )
@@ -171,12 +178,12 @@ def _kafka(settings: Settings) -> Iterator[Check]:
 
 def _given_kafka(bootstrap: str, protocol: str) -> Check:
     if protocol != "PLAINTEXT":
-        return Check(check="kafka", ok=True, detail=f"{bootstrap} by {protocol}; `weir topics` asks it")
+        return Check(check="kafka", ok=True, detail=f"{bootstrap} by {protocol}; `weir topics` tests the connection")
     return Check(
         check="kafka",
         ok=broker_answers(bootstrap),
         detail=bootstrap,
-        remedy="it does not answer; start it, or unset WEIR_KAFKA__BOOTSTRAP_SERVERS for a local one",
+        remedy="this Kafka does not answer; start it, or unset WEIR_KAFKA__BOOTSTRAP_SERVERS to use a local one",
         required=False,
     )
 
@@ -184,8 +191,10 @@ def _given_kafka(bootstrap: str, protocol: str) -> Check:
 def _http_port(settings: Settings) -> Iterator[Check]:
     port, host = settings.http.port, settings.http.host
     if supervisor_runs(settings.home):
-        yield Check(check="http-port", ok=True, detail=f"{host}:{port}, this stack's own")
+        yield Check(check="http-port", ok=True, detail=f"{host}:{port}, in use by this stack")
         return
     free = port_is_free(port, host)
-    detail = f"{host}:{port}" if free else f"{host}:{port} is taken by {port_owner(port)}"
-    yield Check(check="http-port", ok=free, detail=detail, remedy="stop that, or set WEIR_HTTP__PORT to another port")
+    detail = f"{host}:{port}" if free else f"{host}:{port} is in use by {port_owner(port)}"
+    yield Check(
+        check="http-port", ok=free, detail=detail, remedy="stop that process, or set WEIR_HTTP__PORT to another port"
+    )

@@ -1,4 +1,4 @@
-"""Stop a stack: exactly what its supervisor started, in order, and whatever that left."""
+"""Stop a stack: the components in order, then supervisord, then every process that they left."""
 
 import contextlib
 import shutil
@@ -9,19 +9,20 @@ import psutil
 
 from serving.ray_local import short_run_dir
 from weir.errors import StackError
-from weir.local.plan import Plan, load_plan
-from weir.local.processes import end_processes, is_running, sweep
-from weir.local.stack_state import SupervisorRecord, components, forget, read_supervisor
-from weir.local.step_reporter import Reporter
-from weir.local.supervisord.config_file import WATCHER
-from weir.local.supervisord.held_components import set_held
+from weir.local.plan import WATCHER, Plan, load_plan
+from weir.local.processes import end_owned_processes, end_processes, is_running
+from weir.local.stack_state import SupervisorRecord, delete_state, load_components, load_supervisor
+from weir.local.step_reporter import StepReporter
+from weir.local.supervisord.held_components import save_held
 from weir.local.supervisord.rpc_client import Supervisord, connect
 
 __all__ = ["clear_leftovers", "take_down"]
 
 _SHUTDOWN_SECONDS = 45.0
-#: Who writes before who ships and reads, the broker last; within a group all at once.
-_GROUPS = (
+_EXTRA_SECONDS = 10.0  # for an end by SIGKILL, on a busy machine
+_POLL_SECONDS = 0.05
+#: Stop order: producers before the shipper and the consumers, the broker last; a group stops together.
+_STOP_GROUPS = (
     ("sentinel", "intake"),
     ("serve",),
     ("ray",),
@@ -30,12 +31,8 @@ _GROUPS = (
 )
 
 
-def take_down(home: Path, reporter: Reporter) -> bool:
-    """Stop the stack of `home` and return whether anything ran.
-
-    Components end by SIGTERM, later SIGKILL; then every process that still carries this home's mark is ended, and the run
-    directory removed. Nothing of another home is touched.
-    """
+def take_down(home: Path, reporter: StepReporter) -> bool:
+    """Stop the stack of `home` and return whether anything ran; processes of another home are not touched."""
     try:
         supervisord, plan = connect(home), load_plan(home)
     except StackError:
@@ -43,63 +40,59 @@ def take_down(home: Path, reporter: Reporter) -> bool:
     try:
         _stop_in_order(plan, supervisord, reporter)
     except StackError as error:
-        reporter.say(f"{error}; ending its processes one by one")
-    _wait_gone(read_supervisor(home))
+        reporter.say(f"{error}; ending the stack's processes one by one")
+    _wait_gone(load_supervisor(home))
     clear_leftovers(home)
     return True
 
 
-def _stop_in_order(plan: Plan, supervisord: Supervisord, reporter: Reporter) -> None:
+def _stop_in_order(plan: Plan, supervisord: Supervisord, reporter: StepReporter) -> None:
     supervisord.stop(WATCHER)
-    supervisord.wait_stopped([WATCHER], 10)
-    known = {name for group in _GROUPS for name in group}
-    others = tuple(one.name for one in plan.components if one.name not in known)
-    for group in (others, *_GROUPS):
+    supervisord.wait_stopped([WATCHER], _EXTRA_SECONDS)
+    grouped = {name for group in _STOP_GROUPS for name in group}
+    others = tuple(component.name for component in plan.components if component.name not in grouped)
+    for group in (others, *_STOP_GROUPS):
         _stop_group(plan, supervisord, reporter, group)
     supervisord.shutdown()
 
 
-def _stop_group(plan: Plan, supervisord: Supervisord, reporter: Reporter, group: tuple[str, ...]) -> None:
+def _stop_group(plan: Plan, supervisord: Supervisord, reporter: StepReporter, group: tuple[str, ...]) -> None:
     running = supervisord.processes()
-    chosen = [one for one in plan.components if one.name in group and running[one.name].statename != "STOPPED"]
-    if not chosen:
+    stopping = [item for item in plan.components if item.name in group and running[item.name].statename != "STOPPED"]
+    if not stopping:
         return
-    names = [one.name for one in chosen]
+    names = [component.name for component in stopping]
     began = time.monotonic()
     for name in names:
         supervisord.stop(name)
-    supervisord.wait_stopped(names, max(one.stop_seconds for one in chosen) + 10)
+    supervisord.wait_stopped(names, max(component.stop_seconds for component in stopping) + _EXTRA_SECONDS)
     reporter.say(f"stopped {', '.join(names)} ({time.monotonic() - began:.1f} s)")
 
 
 def _wait_gone(record: SupervisorRecord | None) -> None:
     deadline = time.monotonic() + _SHUTDOWN_SECONDS
     while record and is_running(record.pid, record.identity) and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(_POLL_SECONDS)
 
 
 def clear_leftovers(home: Path) -> int:
-    """End what an earlier stack of `home` left, remove its run directory and records; return how many processes ended.
-
-    A recorded pid counts only with the start time recorded beside it; the rest are known by the mark in their environment.
-    """
-    ended = _end_recorded(home) + sweep(home)
-    run_dir = short_run_dir(home)
-    shutil.rmtree(run_dir, ignore_errors=True)
-    forget(home)
+    """End the processes that an earlier stack of `home` left, and delete its run directory and state; return how many ended."""
+    ended = _end_recorded(home) + end_owned_processes(home)
+    shutil.rmtree(short_run_dir(home), ignore_errors=True)
+    delete_state(home)
     if (home / "state").is_dir():
-        set_held(home, set())
+        save_held(home, set())
     return ended
 
 
 def _end_recorded(home: Path) -> int:
-    record = read_supervisor(home)
-    recorded = [(one.pid, one.identity) for one in components(home)]
+    record = load_supervisor(home)
+    recorded = [(state.pid, state.identity) for state in load_components(home)]
     if record is not None:
         recorded.insert(0, (record.pid, record.identity))
     alive = []
-    for pid, known in recorded:
-        if is_running(pid, known):
+    for pid, identity in recorded:
+        if is_running(pid, identity):
             with contextlib.suppress(psutil.NoSuchProcess):
                 alive.append(psutil.Process(pid))
-    return len(end_processes(alive, 10.0))
+    return len(end_processes(alive, _EXTRA_SECONDS))

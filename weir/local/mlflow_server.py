@@ -1,8 +1,7 @@
-"""The local trace view: MLflow's server in one process, on loopback (``python -m weir.local.mlflow_server DIRECTORY PORT``).
+"""The local trace view: MLflow's application in one process, on loopback (``python -m weir.local.mlflow_server DIRECTORY PORT``).
 
-Why this exists: ``mlflow server`` imports MLflow twice (a command that waits, and uvicorn's process) and costs 350 MB and half
-a minute of CPU on a small machine; its application run directly costs 235 MB and half the time. Job execution, which
-starts ten processes more, is off: nothing here uses it.
+``mlflow server`` imports MLflow twice and takes 350 MB; its application alone takes 235 MB and half the time. Job execution, which
+starts ten more processes, is off.
 """
 
 import os
@@ -13,8 +12,8 @@ __all__ = ["environment", "main"]
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """Return what MLflow's application reads at import: SQLite and artifacts below `directory`."""
-    from mlflow.server import constants  # noqa: PLC0415 - heavy, and the supervisor needs the rest of this module alone
+    """Return the variables that MLflow's application reads at import: SQLite and artifacts below `directory`."""
+    from mlflow.server import constants  # noqa: PLC0415 - heavy
 
     return {
         constants.BACKEND_STORE_URI_ENV_VAR: f"sqlite:///{directory}/mlflow.db",
@@ -31,7 +30,7 @@ def main(argv: list[str]) -> None:
     directory, port = Path(argv[0]), int(argv[1])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.update(environment(directory))
-    import uvicorn  # noqa: PLC0415 - after the environment: the application reads it at import
+    import uvicorn  # noqa: PLC0415 - after the environment is set
 
     application = "mlflow.server.fastapi_app:app"
     uvicorn.run(application, host="127.0.0.1", port=port, access_log=False, log_level="warning")

@@ -1,4 +1,4 @@
-"""What a stack consists of, as data: written once by ``weir up``, read by the launcher, the watcher and ``weir status``."""
+"""The plan of a stack: its components, written by ``weir up`` and read by every process that starts or watches them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,24 @@ import msgspec
 from stream.files import replace_file
 from weir.errors import StackError
 
-__all__ = ["Component", "Plan", "load_plan", "plan_path", "save_plan", "state_dir"]
+__all__ = [
+    "WATCHER",
+    "Component",
+    "Plan",
+    "load_plan",
+    "log_path",
+    "plan_path",
+    "save_plan",
+    "state_dir",
+    "topics_pending",
+]
+
+#: The program of supervisord that checks the components' health.
+WATCHER = "watcher"
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of the stack.
+    """A process of the stack.
 
     Parameters
     ----------
@@ -20,21 +33,21 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
         ``broker``, ``mlflow``, ``ray``, ``serve``, ``shipper``, ``score``, ``watch``, ``ledger``, ``bridge``, ``sentinel`` or
         ``intake``.
     argv, environment
-        The command, and what it needs beside the stack's own environment.
+        Command line, and variables added to the stack's environment.
     address
-        Where a person or a client finds it.
+        Address shown to people and used by clients.
     health_url
-        Asked by the watcher: ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``.
+        Health check: ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``.
     after
         Components, or the step ``topics``, that must be ready before the first start.
     ready_seconds
-        The longest that a start may take; until then a silent process is not a hung one.
+        Limit of a start; until then a process that does not answer does not count as hung.
     stop_seconds
-        Between SIGTERM and SIGKILL.
+        Time from SIGTERM to SIGKILL.
     metrics
-        ``host:port`` of its Prometheus text, or "".
+        ``host:port`` of its Prometheus metrics, or "".
     niceness
-        Of its processes, 0 to 19: where the cores are taken, serving goes before what watches it.
+        Niceness of its processes, 0 to 19: on busy cores, serving runs before monitoring.
     """
 
     name: str
@@ -55,17 +68,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     home, run_dir
-        Where it writes, and its short directory for sockets.
+        WEIR_HOME, and a directory with a short path for sockets.
     components
-        In the order of their start.
+        Components, in start order.
     broker
         ``given``, ``apache`` or ``embedded``.
     bootstrap
         Kafka's address.
     ports
-        Every port by name.
+        Every port, by name.
     http
-        ``[http]``, which the edge enforces.
+        The ``[http]`` settings that HAProxy enforces.
     """
 
     home: str
@@ -77,17 +90,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     http: dict[str, Any] = {}
 
     def component(self, name: str) -> Component:
-        """Return the component `name`; raises StackError where the stack has none."""
-        found = next((one for one in self.components if one.name == name), None)
-        if found is None:
-            known = ", ".join(one.name for one in self.components)
-            raise StackError(f"this stack has no component {name!r}; it has {known}")
-        return found
+        """Return the component `name`; raises StackError if there is none."""
+        for component in self.components:
+            if component.name == name:
+                return component
+        known = ", ".join(component.name for component in self.components)
+        raise StackError(f"this stack has no component {name!r}; it has {known}")
 
 
 def state_dir(home: Path) -> Path:
-    """Return the directory of what the supervisor keeps."""
+    """Return the directory of the plan and the state of supervision."""
     return home / "state"
+
+
+def log_path(home: Path, name: str) -> Path:
+    """Return the log of a component; the watcher's is ``supervisor.log``."""
+    return home / "logs" / ("supervisor.log" if name == WATCHER else f"{name}.log")
+
+
+def topics_pending(home: Path) -> Path:
+    """Return the marker file that exists while the topics could not be created, because Kafka did not answer."""
+    return state_dir(home) / "topics-pending"
 
 
 def plan_path(home: Path) -> Path:
@@ -96,7 +119,7 @@ def plan_path(home: Path) -> Path:
 
 
 def save_plan(plan: Plan) -> None:
-    """Write the plan in one step, for its owner alone."""
+    """Write the plan, readable by its owner only."""
     path = plan_path(Path(plan.home))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
@@ -108,7 +131,7 @@ def load_plan(home: Path) -> Plan:
     Raises
     ------
     StackError
-        No stack was ever started there, or the file is damaged.
+        No stack was started in `home`, or the file is damaged.
     """
     path = plan_path(home)
     try:
@@ -116,4 +139,6 @@ def load_plan(home: Path) -> Plan:
     except FileNotFoundError:
         raise StackError(f"no stack was started in {home}; run `weir up`, or set WEIR_HOME") from None
     except msgspec.DecodeError as error:
-        raise StackError(f"{path} is damaged ({error}); `weir down`, then `weir up` writes it anew") from None
+        raise StackError(
+            f"{path} is damaged ({error}); run `weir down`, then `weir up`, which writes it again"
+        ) from None

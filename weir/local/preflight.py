@@ -1,4 +1,4 @@
-"""What must be in place before anything starts: the home, the HTTP port, the ports, the first key, the model."""
+"""Prepare a start: the home and its lock, the HTTP port, the other ports, the model."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,38 +9,32 @@ import psutil
 
 from serving.engine.errors import EngineError
 from serving.engine.fetch_model import ModelFiles, ensure
+from serving.ray_local import RayLayout
 from stream.files import FileLock
 from weir.errors import StackError
 from weir.home.ports import PORT_NAMES, ensure_ports, port_is_free
 from weir.local.processes import HOME_MARK
-from weir.local.ray_ports import ray_port_names
 from weir.settings import Settings
 
-__all__ = ["ensure_model", "exclusive", "make_home", "port_owner", "refuse_busy_http_port", "stack_ports"]
+__all__ = ["check_http_port", "create_home", "ensure_model", "port_owner", "stack_lock", "stack_ports"]
 
 
-def make_home(home: Path) -> None:
-    """Make the home and its folders, for their owner alone."""
+def create_home(home: Path) -> None:
+    """Create the home and its folders, readable by their owner only."""
     for directory in (home, home / "logs", home / "state", home / "data", home / "spool"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.chmod(0o700)
 
 
 @contextmanager
-def exclusive(home: Path) -> Iterator[None]:
-    """Let one ``weir up`` or ``weir down`` at a time change the stack in `home`.
-
-    Raises
-    ------
-    StackError
-        Another one is at it.
-    """
+def stack_lock(home: Path) -> Iterator[None]:
+    """Let one ``weir up`` or ``weir down`` at a time change the stack in `home`; raise StackError if another one runs."""
     path = home / "state" / "lock"
     lock = FileLock.try_acquire(path)
     if lock is None:
         raise StackError(
             f"another weir up or down (pid {path.read_text(encoding='ascii') or 'unknown'}) is changing the stack in {home}; "
-            "wait until it is done, or interrupt it"
+            "wait until it ends, or interrupt it"
         )
     with lock:
         path.write_text(str(os.getpid()), encoding="ascii")
@@ -48,7 +42,7 @@ def exclusive(home: Path) -> Iterator[None]:
 
 
 def port_owner(port: int) -> str:
-    """Describe who listens on `port`, as far as this user may see."""
+    """Describe the process that listens on `port`, as far as this user may see it."""
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             return _describe(connection.pid)
@@ -66,29 +60,23 @@ def _describe(pid: int) -> str:
     return f"{described}, of the Weir stack in {stack}" if stack else described
 
 
-def refuse_busy_http_port(settings: Settings) -> None:
-    """Raise StackError where somebody listens on the HTTP port, naming who, and the setting."""
+def check_http_port(settings: Settings) -> None:
+    """Raise StackError if another process listens on the HTTP port."""
     port, host = settings.http.port, settings.http.host
     if not port_is_free(port, host):
         raise StackError(
-            f"HTTP port {port} on {host} is taken by {port_owner(port)}; stop that, or set another port with "
-            f"WEIR_HTTP__PORT (for example WEIR_HTTP__PORT={port + 1})"
+            f"HTTP port {port} on {host} is in use by {port_owner(port)}; stop that process, or set another port, "
+            f"for example WEIR_HTTP__PORT={port + 1}"
         )
 
 
 def stack_ports(home: Path) -> tuple[dict[str, int], list[str]]:
-    """Return every port of the stack but HTTP's, and the names of those that had to change."""
-    return ensure_ports(home, [*PORT_NAMES, *ray_port_names()])
+    """Return every port of the stack but HTTP's, and the names of the ports that changed because another process uses them."""
+    return ensure_ports(home, [*PORT_NAMES, *RayLayout.port_names()])
 
 
 def ensure_model(settings: Settings, progress: Callable[[str, float], None]) -> ModelFiles:
-    """Return the files of the served model, fetching them the first time.
-
-    Raises
-    ------
-    StackError
-        It cannot be had.
-    """
+    """Return the files of the served model, downloaded the first time; raise StackError if they cannot be had."""
     model = settings.model
     cache = Path(model.cache).expanduser() if model.cache else None
     try:

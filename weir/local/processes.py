@@ -1,8 +1,7 @@
-"""Which processes belong to a stack, and how they end.
+"""Find and end the processes of a stack.
 
-Why this exists: pids are reused, and Ray's daemons leave the group and the session that they were started in. So a process
-is known by a variable in its environment that every descendant inherits, and a recorded pid counts only with the start
-time that was recorded beside it.
+Pids are reused, and Ray's daemons leave the process group and session in which they were started. So a stack's processes are found
+by an environment variable that every descendant inherits, and a recorded pid is valid only with its recorded start time.
 """
 
 import contextlib
@@ -13,46 +12,55 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["COMPONENT_MARK", "HOME_MARK", "end_processes", "identity", "is_running", "owned_processes"]
+__all__ = [
+    "COMPONENT_MARK",
+    "HOME_MARK",
+    "end_owned_processes",
+    "end_processes",
+    "is_running",
+    "owned_processes",
+    "process_identity",
+]
 
-#: The home of the stack, and the component; set for every process that a supervisor starts.
+#: Environment variables of every process that supervisord starts: the stack's home, and the component.
 HOME_MARK, COMPONENT_MARK = "_WEIR_STACK_HOME", "_WEIR_STACK_COMPONENT"
 _START_TIME_FIELD = 19
+_GONE_STATES = {"Z", "X"}
+_KILL_SECONDS = 5
 
 
-def identity(pid: int) -> str | None:
-    """Return what tells this process from a later one with the same pid (boot and start time), or None if it is gone."""
+def process_identity(pid: int) -> str | None:
+    """Return boot id and start time, which differ from a later process with the same pid; None if the process is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in {"Z", "X"} else f"{boot}:{fields[_START_TIME_FIELD]}"
+    return None if fields[0] in _GONE_STATES else f"{boot}:{fields[_START_TIME_FIELD]}"
 
 
 def is_running(pid: int, recorded: str) -> bool:
-    """Tell whether `pid` is still the process whose identity was `recorded`."""
-    return bool(recorded) and identity(pid) == recorded
+    """Return whether `pid` is still the process with the identity `recorded`."""
+    return bool(recorded) and process_identity(pid) == recorded
 
 
 def owned_processes(home: Path, component: str | None = None) -> list[psutil.Process]:
-    """Return the running processes of the stack in `home`, or of one component; never this process or its ancestors."""
-    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    """Return the running processes of the stack in `home`, or of `component`, without this process and its ancestors."""
+    excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
-        if process.pid in spared:
+        if process.pid in excluded:
             continue
         with contextlib.suppress(psutil.Error, OSError):
             environment = process.environ()
-            mine = environment.get(HOME_MARK) == str(home)
-            if mine and component in {None, environment.get(COMPONENT_MARK)}:
+            if environment.get(HOME_MARK) == str(home) and component in {None, environment.get(COMPONENT_MARK)}:
                 found.append(process)
     return found
 
 
 def end_processes(processes: Iterable[psutil.Process], grace_seconds: float) -> list[int]:
-    """Send SIGTERM, after `grace_seconds` SIGKILL, and return the pids that were ended."""
+    """Send SIGTERM, SIGKILL after `grace_seconds`, and return the pids."""
     alive = list(processes)
     pids = [process.pid for process in alive]
     for process in alive:
@@ -62,16 +70,16 @@ def end_processes(processes: Iterable[psutil.Process], grace_seconds: float) -> 
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    psutil.wait_procs(alive, timeout=_KILL_SECONDS)
     return pids
 
 
-def sweep(
+def end_owned_processes(
     home: Path, component: str | None = None, *, grace_seconds: float = 5.0, deadline_seconds: float = 30.0
 ) -> int:
-    """End what is left of a stack, or of one component, until nothing is; return how many processes were ended."""
+    """End the processes of a stack, or of `component`, until none is left; return how many were ended."""
     ended: set[int] = set()
     deadline = time.monotonic() + deadline_seconds
-    while (left := owned_processes(home, component)) and time.monotonic() < deadline:
-        ended |= set(end_processes(left, grace_seconds))
+    while (running := owned_processes(home, component)) and time.monotonic() < deadline:
+        ended |= set(end_processes(running, grace_seconds))
     return len(ended)

@@ -1,4 +1,4 @@
-"""Say what a start is doing: what, how far, how long; a live table on a terminal, plain lines elsewhere."""
+"""Show the steps of a start and their progress: a live table on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -8,26 +8,20 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-__all__ = ["Reporter"]
+__all__ = ["StepReporter"]
 
-_REPEAT_SECONDS = 10.0
+_LINE_SECONDS = 10.0
 
 
-class Reporter:
-    """Tells a person about named steps.
-
-    Parameters
-    ----------
-    console
-        Where to; a terminal gets a live table, anything else a line for each change and one every 10 s of waiting.
-    """
+class StepReporter:
+    """Prints named steps to `console`: a live table, or a line for each change and one every 10 s of waiting."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         self._tasks: dict[str, TaskID] = {}
-        self._since: dict[str, float] = {}
-        self._spoke: dict[str, float] = {}
+        self._step_started_at: dict[str, float] = {}
+        self._printed_at: dict[str, float] = {}
         self._total = 0
         self._done = 0
         self._progress: Progress | None = None
@@ -36,7 +30,7 @@ class Reporter:
     def steps(self, total: int) -> Iterator[Self]:
         """Report `total` steps inside the block."""
         self._total, self._done = total, 0
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         if not self.console.is_terminal:
             yield self
             return
@@ -52,32 +46,32 @@ class Reporter:
         self._progress, self._tasks = None, {}
 
     def say(self, text: str) -> None:
-        """Say a line."""
+        """Print a line."""
         self.console.print(text, highlight=False, soft_wrap=True)
 
     def begin(self, name: str, what: str) -> None:
-        """Step `name` begins, doing `what`."""
-        self._since[name] = self._spoke[name] = time.monotonic()
+        """Report that step `name` starts, doing `what`."""
+        self._step_started_at[name] = self._printed_at[name] = time.monotonic()
         if self._progress is not None:
             self._tasks[name] = self._progress.add_task(what, total=None, name=name)
         else:
             self.say(f"{self._clock()} {name}: {what}")
 
     def waiting(self, name: str, detail: str, share: float | None = None) -> None:
-        """Step `name` goes on; `share` in [0, 1] says how far where that is known."""
+        """Report that step `name` continues; `share` in [0, 1] is its progress, if known."""
         if self._progress is not None:
             completed = None if share is None else share * 100
             total = None if share is None else 100.0
             self._progress.update(self._tasks[name], description=detail, total=total, completed=completed)
-        elif time.monotonic() - self._spoke[name] >= _REPEAT_SECONDS:
-            self._spoke[name] = time.monotonic()
-            far = "" if share is None else f" ({share:.0%})"
-            self.say(f"{self._clock()} {name}: still waiting{far}: {detail}")
+        elif time.monotonic() - self._printed_at[name] >= _LINE_SECONDS:
+            self._printed_at[name] = time.monotonic()
+            progress = "" if share is None else f" ({share:.0%})"
+            self.say(f"{self._clock()} {name}: still waiting{progress}: {detail}")
 
     def ready(self, name: str, detail: str) -> None:
-        """Step `name` is done."""
+        """Report that step `name` is done."""
         self._done += 1
-        took = time.monotonic() - self._since[name]
+        took = time.monotonic() - self._step_started_at[name]
         if self._progress is not None:
             self._progress.update(self._tasks[name], description=detail, total=1, completed=1)
             self._progress.stop_task(self._tasks[name])
@@ -85,4 +79,4 @@ class Reporter:
             self.say(f"{self._clock()} {name}: ready after {took:.1f} s, {detail} ({self._done} of {self._total})")
 
     def _clock(self) -> str:
-        return f"[{time.monotonic() - self._began:5.1f} s]".replace("[", r"\[")
+        return f"[{time.monotonic() - self._started_at:5.1f} s]".replace("[", r"\[")

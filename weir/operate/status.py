@@ -21,8 +21,8 @@ from stream.silences import Silences
 from stream.wire import AlertRecord, format_time
 from weir.client import effective_kafka
 from weir.errors import StackError
-from weir.local import ComponentState, components
 from weir.local.health.health_probe import probe
+from weir.local.stack_state import ComponentState, load_components
 from weir.settings import Settings
 
 __all__ = [
@@ -120,7 +120,7 @@ async def gather_status(settings: Settings) -> Status:
         No stack has run in this home.
     """
     home = settings.home
-    states = components(home)
+    states = load_components(home)
     if not states and not (home / "ports.json").exists():
         raise StackError(f"no stack has run in {home}; start it with `weir up`, or set WEIR_HOME to a stack's home")
     reader = LedgerReader(home / "ledger")

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from detectors.errors import DetectorError
-from stream.settings import DetectorSettings
+from stream.settings import DetectorSettings, TenantSettings
 from weir.errors import SettingsError
 from weir.settings import Loaded, Settings, key_of
 
-__all__ = ["refuse_bad_options"]
+__all__ = ["check_detector_options"]
 
 
-def refuse_bad_options(loaded: Loaded) -> None:
-    """Build each detector with each option that it is given: ``[detectors.options.NAME]``, and every tenant's ``drift``, ``anomaly``, ``sentinel``.
+def check_detector_options(loaded: Loaded) -> None:
+    """Build each detector with each option that it is given: ``[detectors.options.NAME]``, and every tenant's tables.
 
     One by one: no option of a tenant depends on another, so what is merged from several patterns is right where each of them is. An
     option that is wrong alone (``weights`` without its digest) is right where all of its detector's are right together. Where the
@@ -43,11 +43,11 @@ def refuse_bad_options(loaded: Loaded) -> None:
     for place, option, value in given:
         create = create_text if place[0] == "detectors" else create_stream
         try:
-            create(place[-1], {option: value})
+            create(place[-1], {option: value} if option else {})
         except DetectorError as error:
             if place[0] == "detectors" and _together(settings.options[place[-1]], place[-1]):
                 continue
-            key = (*place, option)
+            key = (*place, option) if option else place
             wrong.append(f"{key_of(key)} ({_source(loaded, key)}) is {value!r}: {error}; mend or unset it")
     for name in added:
         with contextlib.suppress(
@@ -80,8 +80,14 @@ def _given(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
         ("detectors", "options", name): options for name, options in settings.detectors.options.items()
     }
     for pattern, own in settings.tenants.items():
-        tables |= {("tenants", pattern, name): own.get(name, {}) for name in ("drift", "anomaly", "sentinel")}
+        tables |= {
+            ("tenants", pattern, name): options
+            for name, options in own.items()
+            if name not in TenantSettings.model_fields
+        }
     for place, options in tables.items():
+        if not options:
+            yield place, "", {}
         for option, value in options.items():
             yield place, option, value
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from bench.growth import history, recovery, sources, tenants, workers
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import start_broker
 
 Say = Callable[[str], None]
@@ -33,7 +33,7 @@ def run(pieces: list[str], say: Say) -> None:
             title, rows = _ALONE[name]
             _print(title, rows(), say)
     if wanted := [name for name in pieces if name in _WITH_BROKER]:
-        kind = "apache" if apache_possible() else "embedded"
+        kind = "apache" if apache_available() else "embedded"
         with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
             for name in wanted:
                 title, measure = _WITH_BROKER[name]

@@ -14,7 +14,7 @@ from stream.errors import TopicMismatch
 from stream.kafka.admin import create_topics, list_topics
 from stream.kafka.probe import broker_answers
 from stream.wire.topics import Topic, TopicNames, topic_specs
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import RunningBroker, start_broker
 
 pytestmark = pytest.mark.kafka
@@ -58,7 +58,7 @@ async def test_messages_count_what_the_topic_holds(broker):
 
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
 async def test_records_survive_kill_9_and_a_restart_on_the_same_port(kind, tmp_path, request):
-    if kind == "apache" and not apache_possible():
+    if kind == "apache" and not apache_available():
         request.getfixturevalue("apache_broker")
     name = f"{fresh_prefix()}kept"
     with start_broker(kind, tmp_path) as broker:

@@ -10,7 +10,7 @@ from support.kafka_log import fresh_topics, sender, until
 from stream.errors import BrokerError, TopicMissing
 from stream.wire import AlertRecord, Event, RetrainingRecord
 from weir.client import Alert, Client, Retraining
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import start_broker
 
 pytestmark = pytest.mark.kafka
@@ -126,7 +126,7 @@ async def test_leaving_the_loop_closes_the_connection(broker):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
 async def test_following_goes_on_after_the_broker_was_killed_and_started_again(kind, tmp_path, request):
-    if kind == "apache" and not apache_possible():
+    if kind == "apache" and not apache_available():
         request.getfixturevalue("apache_broker")
     with start_broker(kind, tmp_path) as broker:
         kafka = await fresh_topics(broker.bootstrap)

@@ -20,7 +20,7 @@ from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Event, Feedback, LogRange, RetrainingRecord, Usage
 from weir.client import Client
-from weir.local.broker.kafka_jars import apache_possible
+from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import start_broker
 
 pytestmark = pytest.mark.kafka
@@ -334,7 +334,7 @@ async def test_a_second_ledger_on_the_same_files_is_refused(broker, tmp_path):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
 async def test_it_waits_for_a_broker_that_died_and_goes_on(kind, tmp_path, request):
-    if kind == "apache" and not apache_possible():
+    if kind == "apache" and not apache_available():
         request.getfixturevalue("apache_broker")
     (tmp_path / "broker").mkdir()
     with start_broker(kind, tmp_path / "broker") as broker:

@@ -9,7 +9,7 @@ import pytest
 from serving.ray_local import short_run_dir
 from weir.home.ports import ensure_ports
 from weir.local.plan import Component, Plan, save_plan
-from weir.local.preflight import make_home
+from weir.local.preflight import create_home
 
 SERVER = """
 import http.server, os, subprocess, sys
@@ -55,7 +55,7 @@ def server(home: Path, name: str, port: int, *flags: str, after=(), niceness: in
 @pytest.fixture
 def home(tmp_path):
     path = tmp_path / "home"
-    make_home(path)
+    create_home(path)
     return path
 
 

@@ -10,39 +10,38 @@ import pytest
 from rich.console import Console
 
 from weir.errors import StackError
-from weir.local import components
 from weir.local.down import clear_leftovers, take_down
-from weir.local.plan import save_plan
-from weir.local.processes import identity, owned_processes
-from weir.local.stack_state import read_supervisor, supervisor_runs
-from weir.local.start_components import Starter
-from weir.local.step_reporter import Reporter
-from weir.local.supervisord.config_file import WATCHER, log_path
+from weir.local.plan import WATCHER, log_path, save_plan
+from weir.local.processes import owned_processes
+from weir.local.processes import process_identity as identity
+from weir.local.stack_state import load_components, load_supervisor, supervisor_runs
+from weir.local.start_components import ComponentStarter
+from weir.local.step_reporter import StepReporter
 from weir.local.supervisord.held_components import start_component, stop_component
 from weir.local.supervisord.rpc_client import connect
 from weir.local.supervisord.start_supervisord import start_supervisord
-from weir.local.up import unhealthy
+from weir.local.up import unhealthy_components
 
 from .conftest import SERVER, poll
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def reporter() -> Reporter:
-    return Reporter(Console(file=io.StringIO(), width=200))
+def reporter() -> StepReporter:
+    return StepReporter(Console(file=io.StringIO(), width=200))
 
 
 def start(plan, report=None):
     supervisord = start_supervisord(plan, None)
     with (report or reporter()).steps(3) as steps:
-        Starter(plan, supervisord, steps, lambda: "all there").run()
+        ComponentStarter(plan, supervisord, steps, lambda: "all there").run()
     return supervisord
 
 
 @pytest.fixture
 def stack(plan, home):
     start(plan)
-    poll(lambda: len(components(home)) == 2)
+    poll(lambda: len(load_components(home)) == 2)
     yield plan
     take_down(home, reporter())
     assert owned_processes(home) == []
@@ -54,7 +53,7 @@ def story(home: Path) -> str:
 
 
 def pid_of(home: Path, name: str) -> int:
-    return next((one.pid for one in components(home) if one.name == name and one.running), 0)
+    return next((one.pid for one in load_components(home) if one.name == name and one.running), 0)
 
 
 def test_a_start_waits_for_health_in_order_and_says_so(plan, home):
@@ -62,11 +61,11 @@ def test_a_start_waits_for_health_in_order_and_says_so(plan, home):
     try:
         start(plan, report)
         said = report.console.file.getvalue()
-        assert unhealthy(plan) == []
+        assert unhealthy_components(plan) == []
         order = [said.index(text) for text in ("one: waiting for", "one: ready", "two: waiting for", "two: ready")]
         assert order == sorted(order)
         assert "(3 of 3)" in said
-        socket = Path(read_supervisor(home).socket)
+        socket = Path(load_supervisor(home).socket)
         assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
     finally:
@@ -79,7 +78,7 @@ def test_down_leaves_nothing_behind_not_even_a_daemonised_child(stack, home):
     assert owned_processes(home) == []
     assert not supervisor_runs(home)
     assert not Path(stack.run_dir).exists()
-    assert components(home) == []
+    assert load_components(home) == []
     assert not take_down(home, reporter())
 
 
@@ -93,8 +92,8 @@ def test_what_is_killed_comes_back_and_the_story_says_so(stack, home):
     children = psutil.Process(before).children(recursive=True)
     os.kill(before, signal.SIGKILL)
     after = poll(lambda: (pid := pid_of(home, "one")) != before and pid)
-    poll(lambda: unhealthy(stack) == [])
-    state = next(one for one in components(home) if one.name == "one")
+    poll(lambda: unhealthy_components(stack) == [])
+    state = next(one for one in load_components(home) if one.name == "one")
     assert (state.pid, state.restarts) == (after, 1)
     assert "one died (terminated by SIGKILL)" in story(home)
     assert f"one was started again (pid {after}, restart 1)" in story(home)
@@ -105,7 +104,7 @@ def test_a_hung_process_is_found_by_its_health_and_restarted(stack, home):
     before = poll(lambda: pid_of(home, "two"))
     os.kill(before, signal.SIGSTOP)
     after = poll(lambda: (pid := pid_of(home, "two")) not in {0, before} and pid, 90)
-    poll(lambda: unhealthy(stack) == [])
+    poll(lambda: unhealthy_components(stack) == [])
     assert identity(before) is None
     assert f"two (pid {before}) hangs" in story(home)
     assert f"two was started again (pid {after}" in story(home)
@@ -129,13 +128,13 @@ def test_a_held_component_stays_down_until_it_is_started(stack, home):
     assert pid_of(home, "two") == 0
     assert "two" not in story(home).removeprefix(rounds)
     start_component(home, "two")
-    poll(lambda: unhealthy(stack) == [])
+    poll(lambda: unhealthy_components(stack) == [])
     with pytest.raises(StackError, match="no component 'three'; it has one, two"):
         stop_component(home, "three")
 
 
 def test_everything_dies_with_a_killed_supervisor_and_the_next_start_clears_the_rest(stack, home):
-    record = read_supervisor(home)
+    record = load_supervisor(home)
     mains = [poll(lambda name=name: pid_of(home, name)) for name in ("one", "two")]
     os.kill(record.pid, signal.SIGKILL)
     poll(lambda: all(identity(pid) is None for pid in mains))
@@ -147,12 +146,12 @@ def test_everything_dies_with_a_killed_supervisor_and_the_next_start_clears_the_
     save_plan(stack)
     Path(stack.run_dir).mkdir(mode=0o700)
     start(stack)
-    assert unhealthy(stack) == []
+    assert unhealthy_components(stack) == []
 
 
 def test_another_homes_processes_are_not_touched(stack, home, tmp_path):
     clear_leftovers(tmp_path / "other")
-    assert unhealthy(stack) == []
+    assert unhealthy_components(stack) == []
 
 
 def test_a_component_that_cannot_start_is_refused_with_the_end_of_its_log(plan, home):
@@ -173,5 +172,5 @@ def test_a_failing_component_is_tried_again_for_ever_with_a_bounded_delay(stack,
     os.kill(poll(lambda: pid_of(home, "two")), signal.SIGKILL)
     poll(lambda: connect(home).processes()["two"].statename == "FATAL", 90)
     (home / "server.py").write_text(SERVER)
-    poll(lambda: unhealthy(stack) == [], 30)
+    poll(lambda: unhealthy_components(stack) == [], 30)
     poll(lambda: "two keeps failing at its start; trying again" in story(home))

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from weir.cli import SUBCOMMANDS, main
 from weir.errors import StackError
-from weir.local.preflight import exclusive, make_home, refuse_busy_http_port
+from weir.local.preflight import check_http_port, create_home, stack_lock
 from weir.settings import load_settings
 
 
@@ -70,7 +70,7 @@ def test_doctor_reports_a_setting_that_cannot_be_read(run, monkeypatch):
 
 
 def test_doctor_without_maven_names_the_package(run, monkeypatch):
-    monkeypatch.setattr("weir.local.doctor.apache_possible", lambda: False)
+    monkeypatch.setattr("weir.local.doctor.apache_available", lambda: False)
     kafka = next(check for check in json.loads(run("doctor", "--json").output) if check["check"] == "kafka")
     assert (kafka["ok"], kafka["required"]) == (False, False)
     assert "apt-get install maven" in kafka["remedy"]
@@ -92,7 +92,7 @@ def test_topics_without_a_stack_names_the_home(run, tmp_path):
 
 def test_down_without_a_stack_is_no_error(run, tmp_path):
     assert "does not exist" in run("down").output
-    make_home(tmp_path / "home")
+    create_home(tmp_path / "home")
     result = run("down")
     assert (result.exit_code, result.output) == (0, f"nothing ran for {tmp_path / 'home'}\n")
 
@@ -104,12 +104,12 @@ def test_a_busy_http_port_is_refused_with_its_owner_and_the_setting(run, monkeyp
         port = busy.getsockname()[1]
         monkeypatch.setenv("WEIR_HTTP__PORT", str(port))
         with pytest.raises(StackError, match=rf"HTTP port {port} .*pid {os.getpid()}.*WEIR_HTTP__PORT"):
-            refuse_busy_http_port(load_settings().settings)
+            check_http_port(load_settings().settings)
 
 
 def test_two_commands_do_not_change_one_stack_at_once(tmp_path):
-    make_home(tmp_path)
-    with exclusive(tmp_path), pytest.raises(StackError, match=rf"pid {os.getpid()}"), exclusive(tmp_path):
+    create_home(tmp_path)
+    with stack_lock(tmp_path), pytest.raises(StackError, match=rf"pid {os.getpid()}"), stack_lock(tmp_path):
         pass
-    with exclusive(tmp_path):
+    with stack_lock(tmp_path):
         assert time.monotonic() > 0

@@ -27,8 +27,8 @@ from weir.cli import main
 from weir.cli.render.status import alert_line, duration, status_view
 from weir.client import Alert
 from weir.local.health.health_probe import Health
-from weir.local.processes import identity
-from weir.local.stack_state import ComponentState, write_components
+from weir.local.processes import process_identity
+from weir.local.stack_state import ComponentState, save_components
 from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, PairCount, Status
 
 
@@ -82,12 +82,12 @@ def component(name, pid, health_url):
         started_at=time.time() - 90,
         restarts=1,
         running=True,
-        identity=identity(pid) or "",
+        identity=process_identity(pid) or "",
     )
 
 
 def test_json_has_the_shape_that_others_rely_on_and_exit_1_when_not_healthy(home, ledger):
-    write_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
+    save_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
     result = run("--json")
     assert result.exit_code == 1
     status = json.loads(result.stdout)
@@ -105,7 +105,7 @@ def test_json_has_the_shape_that_others_rely_on_and_exit_1_when_not_healthy(home
 
 
 def test_a_person_reads_what_is_wrong_first(home, ledger):
-    write_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
+    save_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
     told = run().stdout
     assert told.splitlines()[0].startswith("NOT HEALTHY")
     assert "score: does not run; log /logs/score.log" in told
@@ -198,7 +198,7 @@ def shipper(home):
 
 def test_a_shipper_that_waits_for_kafka_is_well_and_says_why_it_waits(home, ledger, monkeypatch):
     monkeypatch.setattr("weir.operate.status.probe", lambda _url, _seconds: Health(ok=True))
-    write_components(home, [component("shipper", os.getpid(), "http://127.0.0.1:1/healthz")])
+    save_components(home, [component("shipper", os.getpid(), "http://127.0.0.1:1/healthz")])
     saying = shipper(home)
 
     def told():

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from serving.metrics_targets import MetricsTarget
 from stream.telemetry import MetricsServer
-from weir.component.node_metrics import Neighbours
+from weir.component.node_metrics import NodeMetrics
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def served(name, **more):
 @pytest.fixture
 def door():
     known = []
-    with served("gateway") as gateway, served("serve", pages=Neighbours(lambda: known).page) as serve:
+    with served("gateway") as gateway, served("serve", pages=NodeMetrics(lambda: known).page) as serve:
         known.append(MetricsTarget(name="gateway-a1", component="gateway", address=f"127.0.0.1:{gateway.port}", pid=1))
         with httpx.Client(base_url=f"http://127.0.0.1:{serve.port}", trust_env=False) as client:
             yield client, known

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.ray_local import RayLayout
 from stream.errors import BrokerError
 from stream.settings import KafkaSettings
 from weir.errors import StackError
@@ -9,13 +10,12 @@ from weir.home.ports import PORT_NAMES
 from weir.local import build_plan as stack
 from weir.local.broker.kafka_jars import ensure_jars
 from weir.local.broker.launch import BrokerLaunch, BrokerPlan, plan_broker, retention_bytes
-from weir.local.ray_ports import ray_port_names
 from weir.settings import MlflowSection, Settings
 
 
 @pytest.fixture
 def ports():
-    return {name: 20_000 + 100 * place for place, name in enumerate([*PORT_NAMES, *ray_port_names()])}
+    return {name: 20_000 + 100 * place for place, name in enumerate([*PORT_NAMES, *RayLayout.port_names()])}
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_fixed_metrics_port_is_one_process_s(build):
     ],
 )
 def test_which_broker_is_chosen(kafka, maven, kind, monkeypatch):
-    monkeypatch.setattr("weir.local.broker.launch.apache_possible", lambda: maven)
+    monkeypatch.setattr("weir.local.broker.launch.apache_available", lambda: maven)
     plan = plan_broker(KafkaSettings(**kafka))
     assert plan.kind == kind
     assert ("is for trying Weir out" in plan.notice) == (kind == "embedded")

@@ -5,7 +5,14 @@ import sys
 import psutil
 import pytest
 
-from weir.local.processes import COMPONENT_MARK, HOME_MARK, identity, is_running, owned_processes, sweep
+from weir.local.processes import (
+    COMPONENT_MARK,
+    HOME_MARK,
+    end_owned_processes,
+    is_running,
+    owned_processes,
+    process_identity,
+)
 
 
 @pytest.fixture
@@ -27,7 +34,7 @@ def marked(tmp_path):
 
 
 def test_a_process_is_known_by_pid_and_start_time():
-    mine = identity(os.getpid())
+    mine = process_identity(os.getpid())
     assert is_running(os.getpid(), mine)
     assert not is_running(os.getpid(), mine + "0")
     assert not is_running(os.getpid(), "")
@@ -36,7 +43,7 @@ def test_a_process_is_known_by_pid_and_start_time():
 def test_a_zombie_is_gone():
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert identity(process.pid) is None
+    assert process_identity(process.pid) is None
     process.wait()
 
 
@@ -44,10 +51,10 @@ def test_only_the_homes_and_the_components_processes_are_ended(marked, tmp_path)
     mine, other = tmp_path / "mine", tmp_path / "other"
     score, ray, foreign = marked(mine, "score"), marked(mine, "ray"), marked(other, "score")
     assert {process.pid for process in owned_processes(mine)} == {score.pid, ray.pid}
-    assert sweep(mine, "score", grace_seconds=5) == 1
-    assert identity(score.pid) is None
+    assert end_owned_processes(mine, "score", grace_seconds=5) == 1
+    assert process_identity(score.pid) is None
     assert ray.poll() is None
-    assert sweep(mine) == 1
+    assert end_owned_processes(mine) == 1
     assert foreign.poll() is None
 
 
@@ -57,8 +64,8 @@ def test_who_ignores_sigterm_is_killed(marked, tmp_path):
     )
     deaf = marked(tmp_path, "x", code)
     assert deaf.stdout.readline() == b"deaf\n"
-    assert sweep(tmp_path, grace_seconds=0.2) == 1
-    assert identity(deaf.pid) is None
+    assert end_owned_processes(tmp_path, grace_seconds=0.2) == 1
+    assert process_identity(deaf.pid) is None
 
 
 def test_this_process_and_its_ancestors_are_spared(tmp_path):

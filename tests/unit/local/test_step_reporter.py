@@ -2,12 +2,12 @@ import io
 
 from rich.console import Console
 
-from weir.local.step_reporter import Reporter
+from weir.local.step_reporter import StepReporter
 
 
 def test_plain_lines_say_what_how_far_and_how_long():
     out = io.StringIO()
-    with Reporter(Console(file=out, width=200)).steps(2) as steps:
+    with StepReporter(Console(file=out, width=200)).steps(2) as steps:
         steps.begin("broker", "waiting for kafka://127.0.0.1:1")
         steps.waiting("broker", "connection refused")  # too soon for another line
         steps.ready("broker", "127.0.0.1:1")
@@ -19,7 +19,7 @@ def test_plain_lines_say_what_how_far_and_how_long():
 
 def test_a_terminal_gets_a_table():
     out = io.StringIO()
-    with Reporter(Console(file=out, width=120, force_terminal=True)).steps(1) as steps:
+    with StepReporter(Console(file=out, width=120, force_terminal=True)).steps(1) as steps:
         steps.begin("model", "looking")
         steps.waiting("model", "fetching", 0.5)
         steps.ready("model", "here")

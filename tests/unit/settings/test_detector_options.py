@@ -12,7 +12,7 @@ from weir.component.process import running
 from weir.errors import SettingsError
 from weir.local.doctor import diagnose
 from weir.settings import load_settings
-from weir.settings.detector_options import refuse_bad_options
+from weir.settings.detector_options import check_detector_options
 
 BAD = '[tenants."acme-*".drift]\nalarm_every_event = 5\n'
 
@@ -45,12 +45,14 @@ def write(tmp_path):
             "no text detector is named 'toxcity': choose one of pii, tox",
         ),
         ("[detectors.options.drift]\nseed = 1\n", "no text detector is named 'drift'"),
+        ('[tenants."a".drfit]\nseed = 1\n', "no stream detector is named 'drfit': choose one of drift"),
+        ('[tenants."a".drfit]\n', "no stream detector is named 'drfit': choose one of drift"),
     ],
 )
 def test_an_option_is_refused_with_its_name_value_bound_and_remedy(write, text, told):
     write(text)
     with pytest.raises(SettingsError) as raised:
-        refuse_bad_options(load_settings())
+        check_detector_options(load_settings())
     assert told in str(raised.value)
     assert str(raised.value).endswith("; mend or unset it")
 
@@ -58,29 +60,29 @@ def test_an_option_is_refused_with_its_name_value_bound_and_remedy(write, text, 
 def test_an_option_that_wants_another_is_right_beside_it_alone(write):
     alone = '[detectors.options.toxicity]\nweights = "own.safetensors"\n'
     write(alone + f'weights_sha256 = "{"0" * 64}"\n')
-    refuse_bad_options(load_settings())
+    check_detector_options(load_settings())
     write(alone)
     with pytest.raises(
         SettingsError, match=r"toxicity: weights is 'own.safetensors' .*give both or neither.*; mend or unset it"
     ):
-        refuse_bad_options(load_settings())
+        check_detector_options(load_settings())
 
 
 def test_a_detector_that_compares_with_prompts_wants_them_recorded(write):
     write('[detectors]\noutput = ["pii", "language"]\n')
     with pytest.raises(SettingsError, match=r"names language, .* 2000 .*context_characters is 0: raise it"):
-        refuse_bad_options(load_settings())
+        check_detector_options(load_settings())
     write('[detectors]\noutput = ["pii", "language"]\ncontext_characters = 2000\n')
-    refuse_bad_options(load_settings())
+    check_detector_options(load_settings())
     write('[detectors]\noutput = ["language"]\n[detectors.options.language]\nexpected = ["en"]\n')
-    refuse_bad_options(load_settings())
+    check_detector_options(load_settings())
 
 
 def test_each_bad_option_has_a_line_with_the_pattern_and_where_it_was_set(write, tmp_path, monkeypatch):
     write(BAD + '[tenants."a.b".anomaly]\nseed = "x"\n')
     monkeypatch.setenv("WEIR_DETECTORS__OPTIONS", '{"pii": {"threshold": 2}}')
     with pytest.raises(SettingsError) as raised:
-        refuse_bad_options(load_settings())
+        check_detector_options(load_settings())
     assert [line.split(" is ")[0] for line in str(raised.value).splitlines()] == [
         "detectors.options.pii.threshold (environment WEIR_DETECTORS__OPTIONS)",
         f'tenants."acme-*".drift.alarm_every_event (file {tmp_path / "weir.toml"})',
@@ -93,7 +95,7 @@ def test_good_options_are_taken(write):
         '[tenants."*".drift]\nfeatures = ["words"]\nembedding_share = 0.5\n'
         '[tenants."b"]\nbucket_seconds = 5\n[detectors.options.toxicity]\nthreshold = 0.9\n'
     )
-    refuse_bad_options(load_settings())
+    check_detector_options(load_settings())
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,6 @@ def test_what_runs_detectors_does_not_start(write, name):
 
 
 def test_settings_without_options_import_no_detector(write):
-    look = "from weir.settings.detector_options import *; from weir.settings import *; refuse_bad_options(load_settings()); import sys"
+    look = "from weir.settings.detector_options import *; from weir.settings import *; check_detector_options(load_settings()); import sys"
     code = f"{look}; assert not {{'detectors.registry', 'river', 'torch'}} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""Apache Kafka as one KRaft node on loopback: its properties, its format, its command line."""
+"""Apache Kafka as one KRaft node on loopback: its properties, storage format and command line."""
 
 import base64
 import subprocess
@@ -12,13 +12,15 @@ from weir.local.broker.kafka_jars import ensure_jars
 __all__ = ["apache_command", "server_properties"]
 
 _HEAP = "-Xmx384m"
+_FORMAT_SECONDS = 120
+_OUTPUT_CHARACTERS = 2000
 _JVM = (
     _HEAP,
     "-XX:+ExitOnOutOfMemoryError",
-    # On two cores the optimising compiler took more than it gave: half the CPU a record in the first minute, a third later.
+    # Without the optimising compiler: on two cores a record took half the CPU in the first minute, a third later.
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
-    "-XX:-UsePerfData",  # else a file of every JVM lies in /tmp
+    "-XX:-UsePerfData",  # otherwise each JVM leaves a file in /tmp
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
@@ -26,7 +28,7 @@ _JVM = (
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.storage.internals.log.LogManager=info",
 )
-# What one node on a small machine wants in place of the defaults of a fleet.
+# One node on a small machine, instead of defaults for a cluster.
 _SMALL = """
 num.partitions=8
 offsets.topic.num.partitions=8
@@ -54,7 +56,7 @@ def server_properties(
 ) -> str:
     """Return the text of ``server.properties``; every listener is on 127.0.0.1.
 
-    `advertised_port` is what clients are told to use instead of `port`: that of a proxy before the broker.
+    `advertised_port` is the port of a proxy in front of the broker, if there is one.
     """
     return f"""process.roles=broker,controller
 node.id=1
@@ -77,7 +79,7 @@ def apache_command(
     Raises
     ------
     BrokerError
-        Java or Maven is missing, or the format failed.
+        Java or Maven is missing, or formatting failed.
     """
     java, jars = find_java(), ensure_jars()
     data, properties = directory / "data", directory / "server.properties"
@@ -90,7 +92,7 @@ def apache_command(
 
 
 def _cluster_id() -> str:
-    """Return a new id in Kafka's form; none that begins with a hyphen, which the tool takes for a flag (Kafka's own Uuid does the same)."""
+    """Return a new id in Kafka's form that does not begin with a hyphen: the tool would parse it as a flag."""
     while (cluster := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return cluster
@@ -99,7 +101,7 @@ def _cluster_id() -> str:
 def _format(java: str, jars: Path, properties: Path) -> None:
     tool = [java, _HEAP, "-XX:-UsePerfData", "-cp", f"{jars}/*", "kafka.tools.StorageTool"]
     flags = ["format", "--standalone", "--ignore-formatted", "--cluster-id", _cluster_id(), "--config", str(properties)]
-    done = subprocess.run([*tool, *flags], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*tool, *flags], capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False)
     if done.returncode != 0:
-        said = (done.stdout + done.stderr).strip()[-2000:]
-        raise BrokerError(f"{properties.parent} could not be formatted for Kafka (exit {done.returncode}):\n{said}")
+        output = (done.stdout + done.stderr).strip()[-_OUTPUT_CHARACTERS:]
+        raise BrokerError(f"{properties.parent} could not be formatted for Kafka (exit {done.returncode}):\n{output}")

@@ -1,22 +1,22 @@
-"""The embedded broker: the Kafka service of the PyPI package ``noida-db``, on loopback, for machines without Maven."""
+"""The embedded broker: the Kafka service of the PyPI package ``noida-db`` on loopback, for machines without Maven."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
 from stream.errors import BrokerError
 
-__all__ = ["EMBEDDED_LACKS", "EMBEDDED_RETENTION_BYTES", "embedded_command"]
+__all__ = ["EMBEDDED_NOTICE", "EMBEDDED_RETENTION_BYTES", "embedded_command"]
 
 EMBEDDED_RETENTION_BYTES = 64 * 1024 * 1024
-EMBEDDED_LACKS = (
-    "the embedded broker (noida-db) is for trying Weir out: it holds all records in memory, which grows with the data; it "
-    "saves them about once a second, so a crash may lose the last second of what it acknowledged; it has one node and no "
-    "access control. For Apache Kafka install the Debian package `maven` and start again"
+EMBEDDED_NOTICE = (
+    "the embedded broker (noida-db) is for trying Weir out: it keeps all records in memory; it saves them about once a second, so "
+    "a crash may lose a second of acknowledged records; it has one node and no access control. For Apache Kafka, install the "
+    "Debian package `maven` and start again"
 )
 
 
 def embedded_command(directory: Path, port: int) -> list[str]:
-    """Return the argv that runs the Kafka service alone, its data in `directory`.
+    """Return the argv that runs only the Kafka service, with its data in `directory`.
 
     Raises
     ------
@@ -32,5 +32,5 @@ def embedded_command(directory: Path, port: int) -> list[str]:
         )
     binary.chmod(0o755)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    where = ["--data-dir", str(directory), "--host", "127.0.0.1"]
-    return [str(binary), "start", *where, "--only", "kafka", "--kafka-port", str(port)]
+    listener = ["--host", "127.0.0.1", "--only", "kafka", "--kafka-port", str(port)]
+    return [str(binary), "start", "--data-dir", str(directory), *listener]

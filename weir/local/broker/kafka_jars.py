@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka: named by deploy/kafka/pom.xml, resolved once by Maven, shared by every home."""
+"""The jars of Apache Kafka: listed in deploy/kafka/pom.xml, downloaded once by Maven, shared by every home."""
 
 import hashlib
 import shutil
@@ -10,13 +10,14 @@ from pathlib import Path
 from stream.errors import BrokerError
 from stream.files import FileLock
 
-__all__ = ["apache_installed", "apache_possible", "check_jars", "ensure_jars", "kafka_pom"]
+__all__ = ["apache_available", "apache_installed", "check_jars", "ensure_jars", "kafka_pom"]
 
-_DEADLINE_SECONDS = 900
+_MAVEN_SECONDS = 900
+_OUTPUT_CHARACTERS = 2000
 
 
 def kafka_pom() -> Path:
-    """Return the pom that names Kafka's version."""
+    """Return the pom with Kafka's version."""
     return _deployed("pom.xml")
 
 
@@ -33,22 +34,22 @@ def _jar_directory() -> Path:
 
 
 def apache_installed() -> bool:
-    """Tell whether the jars are here already."""
+    """Return whether the jars are installed."""
     return _jar_directory().is_dir()
 
 
-def apache_possible() -> bool:
-    """Tell whether Apache Kafka is here or can be fetched (Maven is on PATH)."""
+def apache_available() -> bool:
+    """Return whether Apache Kafka is installed, or can be downloaded (Maven is on PATH)."""
     return apache_installed() or shutil.which("mvn") is not None
 
 
 def ensure_jars() -> Path:
-    """Return the directory of Kafka's jars; the first call resolves them (92 jars, 54 MB, about 10 s).
+    """Return the directory of Kafka's jars; the first call downloads them (92 jars, 54 MB, about 10 s).
 
     Raises
     ------
     BrokerError
-        Maven is absent, could not resolve the jars, or resolved a jar whose SHA-256 is not the pinned one.
+        Maven is missing or failed, or a jar has another SHA-256 than the pinned one.
     """
     target = _jar_directory()
     if target.is_dir():
@@ -56,7 +57,7 @@ def ensure_jars() -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise BrokerError(
-            "Apache Kafka's jars are resolved by Maven, and mvn is not on PATH; install the Debian package `maven` "
+            "Apache Kafka's jars are downloaded by Maven, and mvn is not on PATH; install the Debian package `maven` "
             "(apt-get install maven), or set WEIR_KAFKA__BROKER=embedded"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -67,21 +68,21 @@ def ensure_jars() -> Path:
 
 
 def _resolve(maven: str, target: Path) -> None:
-    """Resolve into a scratch directory and rename it, so that a directory that exists is whole."""
+    """Download into a scratch directory and rename it, so that `target` is complete if it exists."""
     scratch = Path(tempfile.mkdtemp(prefix=".resolving-", dir=target.parent))
     goal = ["dependency:copy-dependencies", f"-DoutputDirectory={scratch}", "-DincludeScope=runtime"]
     command = [maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(kafka_pom()), *goal]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_MAVEN_SECONDS, check=False)
         if done.returncode != 0:
-            said = (done.stdout + done.stderr).strip()[-2000:]
-            raise BrokerError(f"Maven could not resolve Apache Kafka (exit {done.returncode}):\n{said}")
+            output = (done.stdout + done.stderr).strip()[-_OUTPUT_CHARACTERS:]
+            raise BrokerError(f"Maven could not download Apache Kafka (exit {done.returncode}):\n{output}")
         check_jars(scratch, _deployed("jars.sha256"))
         scratch.chmod(0o755)
         scratch.rename(target)
     except subprocess.TimeoutExpired:
         raise BrokerError(
-            f"Maven did not resolve Apache Kafka within {_DEADLINE_SECONDS} s; check its mirror in ~/.m2/settings.xml, "
+            f"Maven did not download Apache Kafka within {_MAVEN_SECONDS} s; check its mirror in ~/.m2/settings.xml, "
             "or set WEIR_KAFKA__BROKER=embedded"
         ) from None
     finally:

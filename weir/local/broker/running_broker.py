@@ -1,8 +1,4 @@
-"""Start, kill and restart a local broker in this process's care: for tests, benches and chaos runs.
-
-Why this exists: a stack's broker belongs to its supervisor; a test wants one of its own, on ports of its own, that it can
-kill -9 and start again on the same data.
-"""
+"""A local broker as a child of this process, with its own ports, to kill and restart on the same data: for tests and benchmarks."""
 
 import os
 import signal
@@ -17,23 +13,17 @@ from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
 from weir.local.broker.launch import DEFAULT_MAX_MESSAGE_BYTES, BrokerKind, BrokerLaunch, launch_broker
 
-__all__ = ["RunningBroker", "start_broker"]
+__all__ = ["RunningBroker", "free_ports", "start_broker"]
 
 _READY_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
+_PROBE_SECONDS = 1.0
+_OUTPUT_CHARACTERS = 1500
 
 
 class RunningBroker:
-    """A broker that this process started; a context manager that stops it.
-
-    Parameters
-    ----------
-    launch
-        What to run, from :func:`weir.local.broker.launch.launch_broker`.
-    log
-        File that its output is appended to.
-    """
+    """A broker that this process starts; a context manager that stops it; its output is appended to `log`."""
 
     def __init__(self, launch: BrokerLaunch, log: Path) -> None:
         self._launch = launch
@@ -52,13 +42,13 @@ class RunningBroker:
 
     @property
     def pid(self) -> int:
-        """Process id; raises BrokerError where it does not run."""
+        """Process id; raises BrokerError if the broker does not run."""
         if self._process is None:
             raise BrokerError(f"the {self.kind} broker at {self.bootstrap} does not run; call start() first")
         return self._process.pid
 
     def start(self) -> Self:
-        """Start it and wait until it answers (Apache Kafka about 4 s, the embedded one at once)."""
+        """Start the broker and wait until it answers (Apache Kafka: about 4 s)."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *self._launch.argv],
@@ -68,33 +58,33 @@ class RunningBroker:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _READY_SECONDS
-        while not broker_answers(self.bootstrap, 1.0):
+        while not broker_answers(self.bootstrap, _PROBE_SECONDS):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                said = self._log.read_text(errors="replace")[-1500:]
-                raise BrokerError(f"the {self.kind} broker was not ready within {_READY_SECONDS:.0f} s:\n{said}")
+                output = self._log.read_text(errors="replace")[-_OUTPUT_CHARACTERS:]
+                raise BrokerError(f"the {self.kind} broker was not ready within {_READY_SECONDS:.0f} s:\n{output}")
             time.sleep(_POLL_SECONDS)
         return self
 
     def stop(self) -> None:
-        """End it in order; SIGKILL after 15 s."""
+        """Send SIGTERM, and SIGKILL after 15 s."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a crash would (SIGKILL)."""
+        """Send SIGKILL, like a crash."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> Self:
-        """Start it again on the same port and data, stopping it first where it runs."""
+        """Stop the broker if it runs, and start it on the same port and data."""
         self.stop()
         return self.start()
 
-    def _end(self, how: signal.Signals) -> None:
+    def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:
             return
         if process.poll() is None:
-            os.killpg(process.pid, how)
+            os.killpg(process.pid, number)
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -117,7 +107,7 @@ def start_broker(
 ) -> RunningBroker:
     """Start a broker with its data in `data_dir` on `port` (None: a free one) and wait until it answers.
 
-    It dies with the thread that started it (PR_SET_PDEATHSIG), so start it from the main thread.
+    The broker dies with the thread that started it (PR_SET_PDEATHSIG): start it from the main thread.
 
     Examples
     --------
@@ -125,12 +115,13 @@ def start_broker(
     ...     broker.kill()
     ...     broker.restart()
     """
-    first, second = _free_ports(2)
-    launch = launch_broker(kind, data_dir, port or first, second, max_message_bytes=max_message_bytes)
+    free, controller_port = free_ports(2)
+    launch = launch_broker(kind, data_dir, port or free, controller_port, max_message_bytes=max_message_bytes)
     return RunningBroker(launch, data_dir / f"{kind}.log").start()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return `count` ports that are free now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

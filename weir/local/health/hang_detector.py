@@ -1,83 +1,71 @@
-"""Decide from a row of health answers whether a component hangs; pure, the clock is an argument."""
+"""Decide from health checks whether a component hangs; pure, time is an argument."""
 
 import msgspec
 
 from weir.local.health.health_probe import Health
 
-__all__ = ["HANG_SECONDS", "SICK_SECONDS", "Judge", "Verdict"]
+__all__ = ["HANG_SECONDS", "UNHEALTHY_SECONDS", "Decision", "HangDetector"]
 
-#: A process that does not answer, or says that it is stuck, for so long is restarted.
+#: A process that does not answer, or reports that it is stuck, is restarted after this time.
 HANG_SECONDS = 25.0
-#: One that answers, and says that it is not well (and not merely waiting), gets longer: it may mend itself.
-SICK_SECONDS = 180.0
-#: So many answers at least, so that a machine that was suspended does not count as a hung process.
-_ANSWERS = 5
+#: A process that answers that it is unhealthy, and not merely waiting, may recover: it is restarted after this time.
+UNHEALTHY_SECONDS = 180.0
+#: Failed checks that a restart also needs, so that a suspended machine does not count as a hung process.
+_MIN_FAILURES = 5
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do, and what to tell; `news` is empty while nothing changes."""
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether to restart the component, and the line to log; "" while its state does not change."""
 
     restart: bool = False
-    news: str = ""
+    message: str = ""
 
 
-class Judge:
-    """The history of one component.
+class HangDetector:
+    """Health history of one component.
 
     Parameters
     ----------
     ready_seconds
-        How long a start may take; silence before the first good answer is forgiven so long.
+        Limit of a start: before its first good answer, a process is not restarted sooner.
     """
 
     def __init__(self, *, ready_seconds: float) -> None:
         self._ready_seconds = ready_seconds
         self._pid = 0
-        self._was_well = False
-        self._bad_since: float | None = None
-        self._bad = 0
-        self._told = False
+        self._was_healthy = False
+        self._failing_since: float | None = None
+        self._failures = 0
+        self._reported = False
         self.restarting = False
 
-    def see(self, health: Health, *, pid: int, now: float, age: float) -> Verdict:
-        """Take one answer.
-
-        Parameters
-        ----------
-        health
-            The answer.
-        pid
-            Of the process that was asked; another one starts a new history.
-        now
-            Monotonic seconds.
-        age
-            Seconds since this process was started.
-        """
+    def update(self, health: Health, *, pid: int, now: float, age: float) -> Decision:
+        """Add the answer of process `pid`, at `now` (monotonic) and `age` seconds after its start; a new pid clears the history."""
         if pid != self._pid:
-            self._pid, self._was_well, self.restarting = pid, False, False
-            self._forget()
+            self._pid, self._was_healthy, self.restarting = pid, False, False
+            self._clear()
         if health.ok:
-            return self._well()
-        if self.restarting or (not self._was_well and age < self._ready_seconds):
-            return Verdict()
-        return self._ill(health, now)
+            return self._healthy()
+        if self.restarting or (not self._was_healthy and age < self._ready_seconds):
+            return Decision()
+        return self._unhealthy(health, now)
 
-    def _well(self) -> Verdict:
-        news = "is healthy again" if self._told else ""
-        self._was_well = True
-        self._forget()
-        return Verdict(news=news)
+    def _healthy(self) -> Decision:
+        message = "is healthy again" if self._reported else ""
+        self._was_healthy = True
+        self._clear()
+        return Decision(message=message)
 
-    def _ill(self, health: Health, now: float) -> Verdict:
-        if self._bad_since is None:
-            self._bad_since = now
-        self._bad += 1
-        for_seconds = now - self._bad_since
-        news = "" if self._told or self._bad < _ANSWERS else f"is not healthy: {health.detail}"
-        self._told = self._told or bool(news)
-        limit = HANG_SECONDS if health.hung else SICK_SECONDS
-        restart = self._bad >= _ANSWERS and for_seconds >= limit and not health.waiting
-        return Verdict(restart=restart, news=news)
+    def _unhealthy(self, health: Health, now: float) -> Decision:
+        if self._failing_since is None:
+            self._failing_since = now
+        self._failures += 1
+        enough = self._failures >= _MIN_FAILURES
+        message = f"is not healthy: {health.detail}" if enough and not self._reported else ""
+        self._reported = self._reported or enough
+        limit = HANG_SECONDS if health.hung else UNHEALTHY_SECONDS
+        restart = enough and now - self._failing_since >= limit and not health.waiting
+        return Decision(restart=restart, message=message)
 
-    def _forget(self) -> None:
-        self._bad_since, self._bad, self._told = None, 0, False
+    def _clear(self) -> None:
+        self._failing_since, self._failures, self._reported = None, 0, False

@@ -1,8 +1,7 @@
-"""Ask a component for its health: HTTP, Kafka's protocol, or a connection.
+"""Check the health of a component: by HTTP, by Kafka's protocol, or by a TCP connection.
 
-A process that answers 503 gives its reasons as a JSON object. Some keys have a meaning here: ``stuck`` and ``event loop`` (its work stands
-still and only a restart helps) count as no answer; reasons whose keys begin with ``waiting`` (for Kafka, say) never lead to
-a restart.
+A process that answers 503 returns its reasons as a JSON object. The keys ``stuck`` and ``event loop`` count as no answer, because only a
+restart helps; keys that begin with ``waiting`` (for Kafka, for example) never cause a restart.
 """
 
 import http.client
@@ -16,23 +15,24 @@ from stream.kafka.probe import broker_answers
 
 __all__ = ["Health", "probe"]
 
-#: Reasons that only a restart mends; ``event loop`` is weir.component.process's, ``event_loop`` stream.runtime's.
+#: Reasons that only a restart fixes; weir.component.process reports ``event loop``, stream.runtime ``event_loop``.
 _STUCK = {"stuck", "event loop", "event_loop"}
+_MAX_BODY_BYTES = 64 * 1024
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer.
+    """Answer to a health check.
 
     Parameters
     ----------
     ok
-        It works.
+        The component works.
     hung
-        It does not answer, or says that it is stuck.
+        It does not answer, or reports that it is stuck.
     waiting
-        Every reason that it gives is something it waits for.
+        All of its reasons are things that it waits for.
     detail
-        One line for a person; empty where all is well.
+        The reasons in one line; "" if the component works.
     """
 
     ok: bool
@@ -42,7 +42,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(url: str, timeout_seconds: float = 2.0) -> Health:
-    """Ask once; takes `timeout_seconds` at most, and never raises for what the other side does."""
+    """Check once, within `timeout_seconds`; a failure of the other side is an answer, not an exception."""
     parts = urlsplit(url)
     if parts.scheme == "http":
         return _http(parts.netloc, parts.path or "/", timeout_seconds)
@@ -65,7 +65,7 @@ def _http(netloc: str, path: str, timeout_seconds: float) -> Health:
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
-        body = answer.read(64 * 1024)
+        body = answer.read(_MAX_BODY_BYTES)
     except (OSError, http.client.HTTPException) as error:
         return Health(ok=False, hung=True, detail=f"http://{netloc}{path} does not answer ({_short(error)})")
     finally:
@@ -79,7 +79,7 @@ def _reasons(status: int, body: bytes) -> Health:
     except ValueError:
         reasons = {}
     if not isinstance(reasons, dict) or not reasons:
-        return Health(ok=False, detail=f"it answers {status}")
+        return Health(ok=False, detail=f"HTTP status {status}")
     detail = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     waiting = all(str(name).startswith("waiting") for name in reasons)
     return Health(ok=False, hung=not _STUCK.isdisjoint(reasons), waiting=waiting, detail=detail)

@@ -1,13 +1,11 @@
-"""The configuration of supervisord: one program a component, restarted for ever, and the watcher."""
+"""Generate supervisord.conf: a program for each component and for the watcher, restarted without a limit."""
 
 import sys
 from pathlib import Path
 
-from weir.local.plan import Plan
+from weir.local.plan import WATCHER, Plan, log_path
 
-__all__ = ["WATCHER", "supervisord_config"]
-
-WATCHER = "watcher"
+__all__ = ["supervisord_config"]
 
 _HEAD = """[unix_http_server]
 file={socket}
@@ -28,8 +26,10 @@ user={user}
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
 
-# Delays between failed starts grow by a second to startretries seconds; then supervisord gives up (FATAL) and the watcher,
-# which never does, starts the program again: so the back-off is at most 10 s and there is no last attempt.
+# supervisord waits one second longer after each failed start and gives up (FATAL) after startretries; the watcher then starts the
+# program again. So the back-off is at most 10 s, and there is no last attempt.
+_WATCHER_STOP_SECONDS = 5.0
+_FIRST_PRIORITY = 100
 _PROGRAM = """
 [program:{name}]
 command={command}
@@ -50,7 +50,7 @@ priority={priority}
 
 
 def _escaped(value: object) -> str:
-    """Return `value` for an ini file in which ``%(…)s`` is expanded."""
+    """Return `value` for an ini file, where ``%`` starts an expansion."""
     return str(value).replace("%", "%%")
 
 
@@ -58,39 +58,30 @@ def _quoted(value: object) -> str:
     return '"' + _escaped(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def log_path(home: Path, name: str) -> Path:
-    """Return the log of a component; the watcher's is the supervisor's own story."""
-    return home / "logs" / ("supervisor.log" if name == WATCHER else f"{name}.log")
-
-
 def supervisord_config(plan: Plan, socket: Path, user: str) -> str:
     """Return the text of ``supervisord.conf``.
 
     Parameters
     ----------
-    plan
-        The stack.
     socket
-        Where supervisord listens for commands: a unix socket in a directory of this user's alone.
+        Unix socket for XML-RPC, in a directory that only this user can enter.
     user
-        Who runs it; said explicitly, or supervisord warns a root.
+        Account to run as; without it supervisord warns when root starts it.
     """
     home = Path(plan.home)
     text = _HEAD.format(
         socket=_escaped(socket), logs=_escaped(home / "logs"), state=_escaped(home / "state"), user=_escaped(user)
     )
-    programs = [
-        (one.name, ["weir.local.supervisord.launch_component", home, one.name], one.stop_seconds)
-        for one in plan.components
-    ]
-    programs.append((WATCHER, ["weir.local.health.watcher", home], 5.0))
-    for place, (name, module, stop) in enumerate(programs):
+    launcher = "weir.local.supervisord.launch_component"
+    programs = [(item.name, [launcher, home, item.name], item.stop_seconds) for item in plan.components]
+    programs.append((WATCHER, ["weir.local.health.watcher", home], _WATCHER_STOP_SECONDS))
+    for priority, (name, module, stop) in enumerate(programs, _FIRST_PRIORITY):
         text += _PROGRAM.format(
             name=name,
             command=" ".join(map(_quoted, [sys.executable, "-m", *module])),
             autostart="true" if name == WATCHER else "false",
             stop=round(stop),
             log=_escaped(log_path(home, name)),
-            priority=100 + place,
+            priority=priority,
         )
     return text

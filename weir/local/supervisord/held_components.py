@@ -1,6 +1,6 @@
-"""Stop and start single components of a running stack, for benches, faults and repairs.
+"""Stop and start single components of a running stack, for benchmarks, fault injection and repairs.
 
-A component that was stopped on purpose is held: the watcher leaves it alone until it is started again.
+A component that was stopped on purpose is held: the watcher does not start it until :func:`start_component` does.
 """
 
 import json
@@ -11,51 +11,53 @@ from weir.errors import StackError
 from weir.local.plan import load_plan, state_dir
 from weir.local.supervisord.rpc_client import connect
 
-__all__ = ["held", "start_component", "stop_component"]
+__all__ = ["load_held", "save_held", "start_component", "stop_component"]
+
+_KILL_SECONDS = 15.0  # after SIGKILL, on a busy machine
 
 
 def _path(home: Path) -> Path:
     return state_dir(home) / "held.json"
 
 
-def held(home: Path) -> set[str]:
-    """Return the names of the components that were stopped on purpose."""
+def load_held(home: Path) -> set[str]:
+    """Return the names of the held components."""
     try:
         return set(json.loads(_path(home).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):
         return set()
 
 
-def set_held(home: Path, names: set[str]) -> None:
-    """Write the names of the components that are held."""
+def save_held(home: Path, names: set[str]) -> None:
+    """Write the names of the held components."""
     replace_file(_path(home), json.dumps(sorted(names)))
 
 
 def stop_component(home: Path, name: str) -> None:
-    """Stop `name`, wait until it ended, and hold it.
+    """Stop and hold component `name`; return when it has ended.
 
     Raises
     ------
     StackError
-        No stack runs in `home`, it has no such component, or that did not end in time.
+        No stack runs in `home`, it has no component `name`, or the component did not end in time.
     """
     component, supervisord = load_plan(home).component(name), connect(home)
-    set_held(home, held(home) | {name})
+    save_held(home, load_held(home) | {name})
     supervisord.stop(name)
-    limit = component.stop_seconds + 15
+    limit = component.stop_seconds + _KILL_SECONDS
     if not supervisord.wait_stopped([name], limit):
         raise StackError(f"{name} did not end within {limit:.0f} s; see {home}/logs/{name}.log")
 
 
 def start_component(home: Path, name: str) -> None:
-    """Start `name` and hold it no longer; returns at once, see :func:`weir.local.health.health_probe.probe`.
+    """Start component `name`, no longer held, and return at once.
 
     Raises
     ------
     StackError
-        No stack runs in `home`, or it has no such component.
+        No stack runs in `home`, or it has no component `name`.
     """
     load_plan(home).component(name)
     supervisord = connect(home)
-    set_held(home, held(home) - {name})
+    save_held(home, load_held(home) - {name})
     supervisord.start(name)

@@ -1,7 +1,7 @@
-"""What supervisord runs for every component: it clears what the last run left, prepares, then becomes the component.
+"""Start a component: end what its last run left, then ``exec`` the component's command.
 
-``python -m weir.local.supervisord.launch_component HOME NAME``. It keeps its pid through ``exec``, so that supervisord watches the component
-itself, and it asks the kernel for SIGKILL when supervisord dies (PR_SET_PDEATHSIG outlives ``exec``).
+supervisord runs ``python -m weir.local.supervisord.launch_component HOME NAME``. ``exec`` keeps the pid, so supervisord supervises
+the component itself. The kernel kills the component when supervisord dies (PR_SET_PDEATHSIG survives ``exec``).
 """
 
 import ctypes
@@ -11,33 +11,33 @@ import sys
 from pathlib import Path
 
 from weir.local.plan import Plan, load_plan
-from weir.local.processes import COMPONENT_MARK, sweep
+from weir.local.processes import COMPONENT_MARK, end_owned_processes
 
 __all__ = ["main"]
 
 _PR_SET_PDEATHSIG = 1
+_GRACE_SECONDS = 2.0
 
 
 def _die_with_parent() -> None:
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent:  # supervisord died before the request
         os._exit(1)
 
 
 def main(argv: list[str]) -> None:
-    """Become the component named in `argv`."""
+    """Replace this process by the component that `argv` names."""
     home, name = Path(argv[0]), argv[1]
     _die_with_parent()
     plan = load_plan(home)
     component = plan.component(name)
-    left = sweep(home, name, grace_seconds=2.0)
-    if left:
-        print(f"ended {left} processes that an earlier {name} had left", flush=True)  # noqa: T201 - into its own log
+    if ended := end_owned_processes(home, name, grace_seconds=_GRACE_SECONDS):
+        print(f"ended {ended} processes of an earlier {name}", flush=True)  # noqa: T201 - stdout is the component's log
     if name == "ray":
         _prepare_ray(plan)
     os.nice(component.niceness)
-    # Threads of a model that wait for each other sleep: on shared cores they spun a quarter of the replica's time away.
+    # OpenMP threads that wait for each other sleep: spinning took a quarter of a replica's time on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.update(component.environment)
     os.environ[COMPONENT_MARK] = name
@@ -45,11 +45,11 @@ def main(argv: list[str]) -> None:
 
 
 def _prepare_ray(plan: Plan) -> None:
-    # The other components do not need them.
+    # Imported here: no other component needs them.
+    from serving.ray_local import RayLayout  # noqa: PLC0415
     from serving.settings import HttpSettings  # noqa: PLC0415
-    from weir.local.ray_ports import ray_layout  # noqa: PLC0415
 
-    ray_layout(Path(plan.run_dir), plan.ports, HttpSettings(**plan.http)).prepare()
+    RayLayout(Path(plan.run_dir), plan.ports, http=HttpSettings(**plan.http)).prepare()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Talk to supervisord: XML-RPC over the unix socket in the private run directory."""
+"""Call supervisord: XML-RPC over the unix socket in the private run directory."""
 
 import contextlib
 import http.client
@@ -12,18 +12,19 @@ from typing import Any
 import msgspec
 
 from weir.errors import StackError
-from weir.local.stack_state import read_supervisor
+from weir.local.stack_state import load_supervisor
 
-__all__ = ["ALREADY_STARTED", "NOT_RUNNING", "ProcessInfo", "Supervisord", "connect"]
+__all__ = ["ProcessInfo", "Supervisord", "connect"]
 
 _POLL_SECONDS = 0.1
 _TIMEOUT_SECONDS = 20.0
-_CALLS = 4
-ALREADY_STARTED, NOT_RUNNING = 60, 70
+_ATTEMPTS = 4
+#: Fault codes of supervisord (supervisor.xmlrpc.Faults).
+_ALREADY_STARTED, _NOT_RUNNING = 60, 70
 
 
 class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A process as supervisord sees it; `start` is 0 where it was never started."""
+    """State of a process as supervisord reports it; `start` is 0 if it was never started."""
 
     name: str
     statename: str
@@ -46,7 +47,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    """A connection for each call: supervisor's own transport keeps one, which a failed call leaves unusable."""
+    """Opens a connection for each call: supervisor's own transport reuses one, which a failed call breaks."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -59,21 +60,15 @@ class _UnixTransport(xmlrpc.client.Transport):
 
 
 class Supervisord:
-    """One supervisord.
-
-    Parameters
-    ----------
-    path
-        Its unix socket.
-    """
+    """Client of one supervisord, by the path of its unix socket."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def _call(self, method: str, *arguments: object) -> Any:
-        """Call, and call again where the machine is too busy to answer: every call used here may be repeated."""
+        """Call, and retry if a busy machine does not answer; every call made here is idempotent."""
         failure: Exception | None = None
-        for _ in range(_CALLS):
+        for _ in range(_ATTEMPTS):
             try:
                 return self._call_once(method, *arguments)
             except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -82,7 +77,7 @@ class Supervisord:
             except (OSError, http.client.HTTPException) as error:
                 failure = error
         raise StackError(
-            f"the supervisor at {self._path} does not answer ({failure}); `weir down`, then `weir up`"
+            f"supervisord at {self._path} does not answer ({failure}); run `weir down`, then `weir up`"
         ) from failure
 
     def _call_once(self, method: str, *arguments: object) -> Any:
@@ -91,7 +86,7 @@ class Supervisord:
             return getattr(server.supervisor, method)(*arguments)
 
     def alive(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether supervisord answers."""
         try:
             return bool(self._call_once("getState")["statename"] == "RUNNING")
         except (OSError, xmlrpc.client.Error, http.client.HTTPException):
@@ -99,20 +94,20 @@ class Supervisord:
 
     def processes(self) -> dict[str, ProcessInfo]:
         """Return every process by name."""
-        return {one["name"]: msgspec.convert(one, ProcessInfo) for one in self._call("getAllProcessInfo")}
+        return {info["name"]: msgspec.convert(info, ProcessInfo) for info in self._call("getAllProcessInfo")}
 
     def start(self, name: str) -> None:
-        """Start `name` and return at once; no error where it runs already."""
-        with _tolerating(ALREADY_STARTED):
+        """Start `name` and return at once; no error if it runs already."""
+        with _ignore_fault(_ALREADY_STARTED):
             self._call("startProcess", name, False)
 
     def stop(self, name: str) -> None:
-        """Begin to stop `name` (SIGTERM, later SIGKILL to its group) and return at once."""
-        with _tolerating(NOT_RUNNING):
+        """Send `name` SIGTERM, later SIGKILL to its group, and return at once."""
+        with _ignore_fault(_NOT_RUNNING):
             self._call("stopProcess", name, False)
 
     def wait_stopped(self, names: list[str], timeout_seconds: float) -> bool:
-        """Wait until none of `names` runs."""
+        """Wait until none of `names` runs; return whether that happened in time."""
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             infos = self.processes()
@@ -122,33 +117,33 @@ class Supervisord:
         return False
 
     def shutdown(self) -> None:
-        """Begin to stop everything, itself last, and return at once."""
+        """Stop every process, then supervisord; return at once."""
         with contextlib.suppress(StackError, xmlrpc.client.Error):
             self._call("shutdown")
 
 
 @contextlib.contextmanager
-def _tolerating(code: int) -> Iterator[None]:
+def _ignore_fault(code: int) -> Iterator[None]:
     try:
         yield
     except xmlrpc.client.Fault as fault:
         if fault.faultCode != code:
-            raise StackError(f"the supervisor refused: {fault.faultString}; see logs/supervisord.log") from None
+            raise StackError(f"supervisord refused: {fault.faultString}; see logs/supervisord.log") from None
 
 
 def connect(home: Path) -> Supervisord:
-    """Return the supervisord of the stack in `home`.
+    """Return a client of the supervisord of the stack in `home`.
 
     Raises
     ------
     StackError
-        None runs there.
+        No supervisord runs for `home`.
     """
-    record = read_supervisor(home)
+    record = load_supervisor(home)
     if record is not None:
         supervisord = Supervisord(Path(record.socket))
         if supervisord.alive():
             return supervisord
     raise StackError(
-        f"no stack runs in {home}; start one with `weir up`, or set WEIR_HOME to the home of one that does"
+        f"no stack runs in {home}; start one with `weir up`, or set WEIR_HOME to the home of a running stack"
     )

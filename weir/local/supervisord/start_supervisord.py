@@ -1,4 +1,4 @@
-"""Start supervisord for a plan."""
+"""Start supervisord for a plan, as a process that outlives the command that started it."""
 
 import getpass
 import os
@@ -7,32 +7,28 @@ import time
 from pathlib import Path
 
 from weir.errors import StackError
-from weir.local.plan import Plan, state_dir
-from weir.local.processes import HOME_MARK, identity
-from weir.local.stack_state import record_supervisor
-from weir.local.start_components import log_tail
-from weir.local.supervisord.config_file import log_path, supervisord_config
+from weir.local.log_tail import log_excerpt
+from weir.local.plan import Plan, log_path, state_dir
+from weir.local.processes import HOME_MARK, process_identity
+from weir.local.stack_state import save_supervisor
+from weir.local.supervisord.config_file import supervisord_config
 from weir.local.supervisord.rpc_client import Supervisord
 
 __all__ = ["start_supervisord"]
 
-_SUPERVISORD_SECONDS = 20.0
+_START_SECONDS = 20.0
+_POLL_SECONDS = 0.05
 
 
 def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
-    """Start the supervisord of `plan` in a session of its own, record it, and wait until it answers.
+    """Start the supervisord of the saved `plan` in its own session, record it, and wait until it answers.
 
-    Parameters
-    ----------
-    plan
-        The stack; it was saved.
-    config_path
-        The settings file that the components read, or None.
+    The components read the settings file `config_path`, if there is one.
 
     Raises
     ------
     StackError
-        It did not start.
+        supervisord did not answer within 20 s.
     """
     home, run_dir = Path(plan.home), Path(plan.run_dir)
     socket, config = run_dir / "supervisor.sock", state_dir(home) / "supervisord.conf"
@@ -47,15 +43,15 @@ def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
     ]
-    try:  # no Popen: supervisord outlives whoever started it
+    try:  # not Popen, which warns when supervisord outlives it
         pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
     finally:
         os.close(output)
-    record_supervisor(home, pid, socket, run_dir)
-    deadline = time.monotonic() + _SUPERVISORD_SECONDS
+    save_supervisor(home, pid, socket, run_dir)
+    deadline = time.monotonic() + _START_SECONDS
     supervisord = Supervisord(socket)
     while not supervisord.alive():
-        if identity(pid) is None or time.monotonic() > deadline:
-            raise StackError(f"the supervisor did not start; {log_tail(home, 'supervisord.out')}")
-        time.sleep(0.05)
+        if process_identity(pid) is None or time.monotonic() > deadline:
+            raise StackError(f"supervisord did not start; {log_excerpt(home, 'supervisord.out')}")
+        time.sleep(_POLL_SECONDS)
     return supervisord

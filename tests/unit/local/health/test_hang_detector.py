@@ -1,65 +1,66 @@
 import pytest
 
-from weir.local.health.hang_detector import HANG_SECONDS, SICK_SECONDS, Judge
+from weir.local.health.hang_detector import HANG_SECONDS, UNHEALTHY_SECONDS, HangDetector
 from weir.local.health.health_probe import Health
 
-WELL = Health(ok=True)
-SILENT = Health(ok=False, hung=True, detail="timed out")
-SICK = Health(ok=False, detail="serving: no replica")
+READY_SECONDS = 60
+HEALTHY = Health(ok=True)
+NO_ANSWER = Health(ok=False, hung=True, detail="timed out")
+UNHEALTHY = Health(ok=False, detail="serving: no replica")
 WAITING = Health(ok=False, waiting=True, detail="waiting for kafka")
 
 
-def restarted_at(answers, *, interval=2.0, age=1000.0, seconds=1000.0, pid=1):
+@pytest.fixture
+def detector():
+    return HangDetector(ready_seconds=READY_SECONDS)
+
+
+def restarted_at(detector, answers, *, interval=2.0, seconds=1000.0):
     """Return the second of the first restart while `answers(second)` is given, or None."""
-    judge = Judge(ready_seconds=60)
-    judge.see(WELL, pid=pid, now=0.0, age=age)
+    detector.update(HEALTHY, pid=1, now=0.0, age=1000.0)
     second = 0.0
     while second < seconds:
         second += interval
-        if judge.see(answers(second), pid=pid, now=second, age=age + second).restart:
+        if detector.update(answers(second), pid=1, now=second, age=1000.0 + second).restart:
             return second
     return None
 
 
-def test_silence_is_a_hang_after_its_time():
-    assert restarted_at(lambda _: SILENT) == pytest.approx(HANG_SECONDS + 2, abs=2)
+@pytest.mark.parametrize(("answer", "limit"), [(NO_ANSWER, HANG_SECONDS), (UNHEALTHY, UNHEALTHY_SECONDS)])
+def test_a_process_is_restarted_after_the_limit_of_its_answer(detector, answer, limit):
+    assert restarted_at(detector, lambda _: answer) == pytest.approx(limit + 2, abs=2)
 
 
-def test_an_answer_that_says_unwell_gets_longer():
-    assert restarted_at(lambda _: SICK) == pytest.approx(SICK_SECONDS + 2, abs=2)
+@pytest.mark.parametrize(
+    ("answers", "options"),
+    [
+        (lambda _: WAITING, {}),
+        (lambda second: HEALTHY if second % 10 == 0 else NO_ANSWER, {}),
+        (lambda _: NO_ANSWER, {"interval": HANG_SECONDS, "seconds": 4 * HANG_SECONDS}),
+    ],
+    ids=["waiting", "a healthy answer in between", "few answers over a long time"],
+)
+def test_no_restart(detector, answers, options):
+    assert restarted_at(detector, answers, **options) is None
 
 
-def test_waiting_never_restarts():
-    assert restarted_at(lambda _: WAITING) is None
+def test_a_starting_process_need_not_answer_until_the_limit_of_a_start(detector):
+    decisions = {age: detector.update(NO_ANSWER, pid=1, now=float(age), age=float(age)) for age in range(0, 200, 2)}
+    first = next(age for age, decision in decisions.items() if decision.restart)
+    assert READY_SECONDS + HANG_SECONDS <= first <= READY_SECONDS + HANG_SECONDS + 4
 
 
-def test_one_good_answer_begins_anew():
-    assert restarted_at(lambda second: WELL if second % 10 == 0 else SILENT) is None
-
-
-def test_few_answers_are_no_hang_however_long_they_took():
-    assert restarted_at(lambda _: SILENT, interval=HANG_SECONDS, seconds=4 * HANG_SECONDS) is None
-
-
-def test_a_start_may_be_silent_until_its_time_is_over():
-    judge = Judge(ready_seconds=60)
-    verdicts = {age: judge.see(SILENT, pid=1, now=float(age), age=float(age)) for age in range(0, 200, 2)}
-    first = next(age for age, verdict in verdicts.items() if verdict.restart)
-    assert 60 + HANG_SECONDS <= first <= 60 + HANG_SECONDS + 4
-
-
-def test_another_process_has_a_history_of_its_own():
-    judge = Judge(ready_seconds=60)
-    judge.see(WELL, pid=1, now=0.0, age=100.0)
+def test_a_new_pid_clears_the_history(detector):
+    detector.update(HEALTHY, pid=1, now=0.0, age=100.0)
     for second in range(1, 15):
-        judge.see(SILENT, pid=1, now=float(second), age=100.0)
-    assert not any(judge.see(SILENT, pid=2, now=100.0 + s, age=float(s)).restart for s in range(59))
+        detector.update(NO_ANSWER, pid=1, now=float(second), age=100.0)
+    ages = range(READY_SECONDS - 1)
+    assert not any(detector.update(NO_ANSWER, pid=2, now=100.0 + age, age=float(age)).restart for age in ages)
 
 
-def test_illness_and_recovery_are_told_once():
-    judge = Judge(ready_seconds=60)
-    judge.see(WELL, pid=1, now=0.0, age=100.0)
-    news = [judge.see(WAITING, pid=1, now=float(s), age=100.0).news for s in range(1, 20)]
-    assert [text for text in news if text] == ["is not healthy: waiting for kafka"]
-    assert judge.see(WELL, pid=1, now=20.0, age=100.0).news == "is healthy again"
-    assert judge.see(WELL, pid=1, now=21.0, age=100.0).news == ""
+def test_an_unhealthy_state_and_the_recovery_are_logged_once(detector):
+    detector.update(HEALTHY, pid=1, now=0.0, age=100.0)
+    messages = [detector.update(WAITING, pid=1, now=float(s), age=100.0).message for s in range(1, 20)]
+    (message,) = filter(None, messages)
+    assert WAITING.detail in message
+    assert [bool(detector.update(HEALTHY, pid=1, now=20.0 + s, age=100.0).message) for s in (0, 1)] == [True, False]

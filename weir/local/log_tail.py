@@ -1,0 +1,41 @@
+"""Read the end of a log, and what is appended to it."""
+
+from pathlib import Path
+
+from weir.local.plan import log_path
+
+__all__ = ["LogTail", "log_excerpt"]
+
+_EXCERPT_LINES = 12
+
+
+class LogTail:
+    """Reads what is appended to a log after this object was made; the log may be rotated or missing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if path.exists() else 0
+
+    def new_lines(self) -> list[str]:
+        """Return the complete lines appended since the last call."""
+        try:
+            if self._path.stat().st_size < self._offset:  # rotated
+                self._offset = 0
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                appended = file.read()
+        except FileNotFoundError:
+            return []
+        complete = appended[: appended.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return complete.decode(errors="replace").splitlines()
+
+
+def log_excerpt(home: Path, name: str) -> str:
+    """Return the path of a component's log and its last lines."""
+    path = log_path(home, name)
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_EXCERPT_LINES:]
+    except OSError:
+        lines = []
+    return "\n  ".join([f"its log, {path}, ends:", *lines]) if lines else f"its log {path} is empty"
