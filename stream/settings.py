@@ -177,16 +177,22 @@ class RetrainingSettings(Section):
 
 
 class TenantSettings(Section):
-    """``[tenants."name or pattern"]``: what may differ by tenant; patterns are merged in their order, the last wins."""
+    """``[tenants."name or pattern"]``: what may differ by tenant; patterns are merged in their order, the last wins.
+
+    A table with the name of a stream detector (``[tenants."acme".drift]``) has its options; the registry is not imported here, so
+    names and options are checked where detectors run (`weir.settings.detector_options`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
 
     bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in log time")
-    drift: dict[str, Any] = Field(default_factory=dict, description="options of the drift detector")
-    anomaly: dict[str, Any] = Field(default_factory=dict, description="options of the anomaly detector")
-    sentinel: dict[str, Any] = Field(
-        default_factory=dict, description="options of the sentinel detector; tenant _weir's count"
-    )
     alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
     retraining: RetrainingSettings = Field(RetrainingSettings(), description="the gates of retraining")
+
+    def detector_options(self, name: str) -> dict[str, Any]:
+        """Return the options of the stream detector `name`."""
+        return self.__pydantic_extra__.get(name, {})
 
 
 class WatchSettings(Section):

@@ -67,8 +67,7 @@ def create_version(name: str, options: Mapping[str, Any] | None) -> TextDetector
 
 def stream_version(version: Version, settings: TenantSettings) -> StreamDetector[Any]:
     """Build a stream detector under a tenant's options, with the version's laid over them."""
-    own = getattr(settings, version.detector, {})
-    return create_stream(version.detector, {**own, **version.options})
+    return create_stream(version.detector, {**settings.detector_options(version.detector), **version.options})
 
 
 class Versions:

@@ -24,12 +24,10 @@ from stream.stages.watch.state import order as watch_order
 
 __all__ = ["create_app", "stream_detectors"]
 
-_OPTIONS = ("drift", "anomaly", "sentinel")
-
 
 def stream_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
     """Return fresh stream detectors under a tenant's options, by name."""
-    return {name: create_stream(name, getattr(settings, name) if name in _OPTIONS else None) for name in STREAM}
+    return {name: create_stream(name, settings.detector_options(name)) for name in STREAM}
 
 
 def create_app(  # noqa: PLR0913 - what a process has to give, by name
@@ -60,7 +58,7 @@ def create_app(  # noqa: PLR0913 - what a process has to give, by name
     Raises
     ------
     detectors.errors.ConfigError
-        A tenant's `drift`, `anomaly` or `sentinel` has a key or value that the detector does not know.
+        A stream detector has an unknown option, or a value out of its bounds, for some tenant.
     """
     known = _Tenants(tenants)
     known.check()

@@ -76,7 +76,7 @@ class LevelDetector(StreamDetector[Level]):
 
 
 def level_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
-    return {"drift": LevelDetector(Level(**settings.drift))}
+    return {"drift": LevelDetector(Level(**settings.detector_options("drift")))}
 
 
 def rules(

@@ -235,8 +235,9 @@ def key_of(parts: Sequence[str]) -> str:
 def _what(parts: Sequence[str], item: ErrorDetails) -> str:
     """Say what is wrong with a key: its value, where that is one and no secret, its bound, and the remedy."""
     section = _section(parts[:-1])
-    if item["type"] == "extra_forbidden":
-        return f": unknown key; known here are {', '.join(section.model_fields)}. Rename or remove it"
+    if item["type"] == "extra_forbidden" or (section is TenantSettings and parts[-1] not in section.model_fields):
+        tables = ", and a table of options for each stream detector" if section is TenantSettings else ""
+        return f": unknown key; known here are {', '.join(section.model_fields)}{tables}. Rename or remove it"
     field = section.model_fields.get(parts[-1])
     value = (
         "********" if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))

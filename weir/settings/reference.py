@@ -14,6 +14,7 @@ import msgspec
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from detectors.base import Detector
 from stream.settings import TenantSettings
 from weir.settings import Settings
 
@@ -45,7 +46,8 @@ Options of the detectors of texts, for every tenant."""
 _STREAM_OPTIONS = """\
 ## Options of the detectors of streams
 
-`drift` and `anomaly` by tenant (`[tenants."acme".drift]`); `sentinel` for Weir's own tenant (`[tenants._weir.sentinel]`)."""
+One table for each detector and tenant: `[tenants."acme".drift]`. `sentinel` reads the answers to Weir's fixed prompts, which have tenant
+`_weir`: `[tenants._weir.sentinel]`."""
 
 _COLUMNS = ("Key", "Default", "Allowed", "What")
 _EXCLUSIVE = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
@@ -118,6 +120,9 @@ def _tenant_table() -> str:
         else:
             schema = TenantSettings.model_json_schema()["properties"][key]
             rows.append((f"`{key}`", _default(field), _allowed(schema), field.description or ""))
+    from detectors.registry import STREAM  # noqa: PLC0415 - about a second
+
+    rows += [(f"`{name}`", "`{}`", "table", f"options of the {name} detector") for name in STREAM]
     return _table(_COLUMNS, rows)
 
 
@@ -127,8 +132,16 @@ def _detectors() -> Iterator[str]:
     for head, found in ((_OPTIONS, TEXT), (_STREAM_OPTIONS, STREAM)):
         yield head
         for name, detector in found.items():
-            yield f"### `{name}`"
+            yield f"### `{name}`\n\n{_capabilities(detector)}"
             yield _table(_COLUMNS, _options(detector.config_type))
+
+
+def _capabilities(detector: type[Detector[Any]]) -> str:
+    """Return the sentence that states what a detector reads, and whether it alerts and explains."""
+    texts = " and ".join({"input": "prompts", "output": "answers"}[side] for side in detector.sides)
+    alerts = "Its findings open alerts" if detector.alert is not None else "Its findings open no alert"
+    explains = "; `weir explain` shows the words behind one" if detector.explains else ""
+    return f"Reads {texts}. {alerts}{explains}."
 
 
 def _options(struct: type[msgspec.Struct]) -> Iterator[tuple[str, ...]]:

@@ -12,7 +12,6 @@ import msgspec
 
 from detectors.base import StreamDetector
 from detectors.errors import StateMismatch
-from detectors.streams.sentinel import SENTINEL
 from stream.errors import StateUnreadable
 from stream.settings import TenantSettings
 from stream.stages.watch.agenda import Agenda, OpenCounts
@@ -308,10 +307,10 @@ class PartitionWatch:
         return ClosedStream(key=stream.key, findings=findings, state=state, tokens=tokens)
 
     def _fresh(self, key: str) -> dict[str, StreamDetector[Any]]:
-        """Return a stream's detectors: Weir's own streams are sentinels and have that one, users' streams all others."""
+        """Return a stream's detectors: those of Weir's own tenant, or those of users."""
         tenant = _tenant(key)
         made = self._rules.detectors(self._rules.tenants(tenant))
-        return {name: detector for name, detector in made.items() if (name == SENTINEL) == (tenant == OWN_TENANT)}
+        return {name: detector for name, detector in made.items() if detector.own_tenant == (tenant == OWN_TENANT)}
 
     def _new(self, key: str, stored: StreamState | None) -> _Stream:
         settings = self._rules.tenants(_tenant(key))

@@ -63,7 +63,7 @@ def test_recorded_is_what_the_log_holds_and_is_never_built():
             "no detector that alerts is named 'profanity': choose one of anomaly, .*drift, .*injection, .*pii, .*sentinel, .*toxicity",
         ),
         ("installed", "'installed' is a version, not a detector: give NAME@installed, such as toxicity@installed"),
-        ("refusal", "alerts through the features that drift watches"),
+        ("refusal", "the scores of refusal are features"),
         ("pii@bad", "has no option 'treshold': its options are .*threshold"),
         ("drift@eagre", r"drift@eager"),
     ],

@@ -61,7 +61,7 @@ def test_secrets_are_masked(monkeypatch):
             r"http\.port .* is 99999: .*less than or equal to 65535; set it within that, or unset",
         ),
         ("http = 3\n", r"http \(.*weir\.toml\): Input should be a valid dictionary"),
-        ('[tenants."a"]\nbucket = 1\n', r'tenants\."a"\.bucket .*unknown key; known here are bucket_seconds, drift'),
+        ('[tenants."a"]\nbucket = 1\n', r'tenants\."a"\.bucket .*unknown key; known here are bucket_seconds, alerts'),
         (
             '[tenants."a".alerts]\nopen_windows = 0\n',
             r'tenants\."a"\.alerts\.open_windows .* is 0: .*equal to 1; set it',

@@ -22,7 +22,7 @@ def test_a_silence_fires_with_its_source_and_resolves_three_clear_buckets_after_
     assert (record.state, record.severity, record.feature, record.at) == ("firing", "warning", "b", START + 180)
     assert (record.evidence, record.evidence_total, record.events, record.principals) == ((), 0, 0, {})
     assert record.causation_ids == (log[0].id,)
-    parts = ("Source b is inactive", "1970-01-11 10:01:39 UTC", "81 s behind", "limit 60 s")
+    parts = ("Source b is inactive", "10:01:39 UTC", "81 s behind", "limit 60 s")
     assert [part for part in parts if part not in record.summary] == []
     assert (resolved.data.state, resolved.data.resolved_at) == ("resolved", START + 270)
     assert resolved.data.alert_id == record.alert_id

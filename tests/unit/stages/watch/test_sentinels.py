@@ -30,7 +30,7 @@ def test_a_change_of_the_model_is_an_alert_of_weirs_tenant_and_no_reason_to_retr
     assert told(chain)[0] == ("sentinel", "firing", OWN_TENANT, MODEL)
     assert {record[0] for record in told(chain)} == {"sentinel"}
     alert = chain.alerts[0].data
-    assert "changed for the same fixed prompts" in alert.summary
+    assert "Answer change on m" in alert.summary
     assert alert.runbook
     assert len({event.data.alert_id for event in chain.alerts}) == 1
     assert chain.decisions == []
