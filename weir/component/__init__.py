@@ -1,1 +1,1 @@
-"""Processes of a stack: python -m weir.component NAME."""
+"""The processes of a stack: ``python -m weir.component NAME``."""

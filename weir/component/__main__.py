@@ -1,4 +1,4 @@
-"""Run one component: ``python -m weir.component NAME``."""
+"""Run a component."""
 
 import sys
 

@@ -1,14 +1,14 @@
-"""A process of the stack: ``python -m weir.component NAME``; the supervisor starts these, and a person can.
+"""The processes of a stack, by name: ``python -m weir.component NAME``.
 
-Each sets itself up the same way (weir.component.process), then runs the part's own function. SIGTERM and SIGINT ask it to stop; it returns when
-everything that it took is acknowledged.
+:mod:`weir.component.process` sets each process up in the same way. SIGTERM and SIGINT stop it once everything that it read is acknowledged.
 """
 
-import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.errors import ServingError
 from stream.telemetry import Pages
@@ -18,26 +18,28 @@ from weir.component.logs import log_to_stderr
 from weir.component.process import Process, run_async, running, spool_root, trace_settings
 from weir.errors import SettingsError, WeirError
 
+if TYPE_CHECKING:
+    from stream.runtime.app import BaseApp
+
 __all__ = ["COMPONENTS", "main"]
+
+_FAILED = 2
 
 
 def _shipper(process: Process) -> int:
     from serving.capture.shipper import run_shipper
 
     kafka = effective_kafka(process.settings)
-
-    async def work(stop: asyncio.Event) -> None:
-        await run_shipper(
-            spool_root=spool_root(process.home),
-            kafka_options=kafka.client_options(),
-            names=kafka.names,
-            partitions=kafka.partitions,
-            registry=process.registry,
-            tracer_provider=process.tracer,
-            stop=stop,
-            health=process.health,
-        )
-
+    work = partial(
+        run_shipper,
+        spool_root=spool_root(process.home),
+        kafka_options=kafka.client_options(),
+        names=kafka.names,
+        partitions=kafka.partitions,
+        registry=process.registry,
+        tracer_provider=process.tracer,
+        health=process.health,
+    )
     return run_async(process, work)
 
 
@@ -45,17 +47,15 @@ def _ledger(process: Process) -> int:
     from stream.ledger.service import run_ledger
     from weir.console.server import served
 
-    async def work(stop: asyncio.Event) -> None:
-        await run_ledger(
-            directory=process.home / "ledger",
-            kafka=effective_kafka(process.settings),
-            ledger=process.settings.ledger,
-            registry=process.registry,
-            tracer_provider=process.tracer,
-            stop=stop,
-            health=process.health,
-        )
-
+    work = partial(
+        run_ledger,
+        directory=process.home / "ledger",
+        kafka=effective_kafka(process.settings),
+        ledger=process.settings.ledger,
+        registry=process.registry,
+        tracer_provider=process.tracer,
+        health=process.health,
+    )
     with served(process.settings, process.health):
         return run_async(process, work)
 
@@ -66,19 +66,16 @@ def _bridge(process: Process) -> int:
 
     settings = process.settings
     if not settings.bridge.enabled:
-        raise SettingsError("the bridge has nobody to tell; set bridge.alertmanagers or a [bridge.webhooks.NAME]")
+        raise SettingsError("the bridge has no receiver; set bridge.alertmanagers or a [bridge.webhooks.NAME]")
     mlflow = f"http://127.0.0.1:{process.ports['mlflow']}" if settings.mlflow.enabled else ""
     trace_url = settings.bridge.trace_url or trace_page(settings, mlflow, "{trace_id}")
-
-    async def work(stop: asyncio.Event) -> None:
-        await run_bridge(
-            kafka=effective_kafka(settings),
-            bridge=settings.bridge.model_copy(update={"trace_url": trace_url}),
-            registry=process.registry,
-            stop=stop,
-            health=process.health,
-        )
-
+    work = partial(
+        run_bridge,
+        kafka=effective_kafka(settings),
+        bridge=settings.bridge.model_copy(update={"trace_url": trace_url}),
+        registry=process.registry,
+        health=process.health,
+    )
     return run_async(process, work)
 
 
@@ -97,18 +94,13 @@ def _serve(process: Process) -> int:
         model_dir=ensure_model(settings, lambda _what, _share: None).path,
         edge_token_path=str(layout.edge_token_path),
     )
-
-    async def work(stop: asyncio.Event) -> None:
-        await run_driver(args, layout=layout, http=settings.http, stop=stop, health=process.health)
-
     try:
-        return run_async(process, work)
+        return run_async(process, partial(run_driver, args, layout=layout, http=settings.http, health=process.health))
     except DriverError as error:
         end_without_ray(error)
 
 
 def _score(process: Process) -> int:
-    from stream.runtime.worker import run
     from stream.stages.score_app import create_app
 
     settings = process.settings
@@ -121,13 +113,10 @@ def _score(process: Process) -> int:
         registry=process.registry,
         tracer_provider=process.tracer,
     )
-    process.checks.append(app.health)
-    process.health.pop("start", None)
-    return run(app)
+    return _run_app(process, app)
 
 
 def _watch(process: Process) -> int:
-    from stream.runtime.worker import run
     from stream.stages.watch_app import create_app
 
     settings = process.settings
@@ -139,6 +128,12 @@ def _watch(process: Process) -> int:
         registry=process.registry,
         tracer_provider=process.tracer,
     )
+    return _run_app(process, app)
+
+
+def _run_app(process: Process, app: "BaseApp") -> int:
+    from stream.runtime.worker import run
+
     process.checks.append(app.health)
     process.health.pop("start", None)
     return run(app)
@@ -167,26 +162,19 @@ def _intake(process: Process) -> int:
 
     settings = process.settings
     detectors = settings.detectors
-
-    async def work(stop: asyncio.Event) -> None:
-        await run_intake(
-            home=process.home,
-            settings=settings.intake,
-            capture=settings.capture,
-            expected=ExpectedVerdicts(
-                input=detectors.input, output=detectors.output, context_characters=detectors.context_characters
-            ),
-            registry=process.registry,
-            tracer_provider=process.tracer,
-            stop=stop,
-            health=process.health,
-        )
-
-    try:
-        return run_async(process, work)
-    except ServingError as error:
-        logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - an answer, not a bug
-        return 2
+    work = partial(
+        run_intake,
+        home=process.home,
+        settings=settings.intake,
+        capture=settings.capture,
+        expected=ExpectedVerdicts(
+            input=detectors.input, output=detectors.output, context_characters=detectors.context_characters
+        ),
+        registry=process.registry,
+        tracer_provider=process.tracer,
+        health=process.health,
+    )
+    return run_async(process, work)
 
 
 COMPONENTS: dict[str, Callable[[Process], int]] = {
@@ -202,7 +190,7 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
 
 
 def _pages(process: Process) -> Pages | None:
-    """Let the driver of a serving node show what its gateways and replicas count; the others stand for themselves."""
+    """Return the pages of ``serve``: the metrics of its node's gateways and replicas; other components have none."""
     if process.name != "serve":
         return None
     from weir.component.node_metrics import NodeMetrics
@@ -221,9 +209,9 @@ def main(arguments: list[str] | None = None) -> int:
     log_to_stderr()
     try:
         if len(names) != 1 or names[0] not in COMPONENTS:
-            raise SettingsError(f"component {' '.join(names)!r} is none of: {', '.join(COMPONENTS)}")
+            raise SettingsError(f"unknown component {' '.join(names)!r}; choose one of {', '.join(COMPONENTS)}")
         with running(names[0], _pages) as process:
             return COMPONENTS[names[0]](process)
-    except (WeirError, StreamError) as error:
+    except (WeirError, StreamError, ServingError) as error:
         logging.getLogger("weir").error("%s", error)  # noqa: TRY400 - an expected error needs no traceback
-        return 2
+        return _FAILED

@@ -1,20 +1,20 @@
-"""A component's log: JSON lines, in which a library that repeats itself is heard once in a while.
+"""Log of a component: JSON lines, without the repeated messages of aiokafka.
 
-Why this exists: while Kafka is away aiokafka says so ten times a second, and what else is in the log drowns in it.
+While Kafka does not answer, aiokafka logs it ten times a second, which would hide everything else.
 """
 
 import json
 import logging
 import sys
 
-__all__ = ["JsonLog", "OnceInAWhile", "log_to_stderr"]
+__all__ = ["JsonFormatter", "RepeatFilter", "log_to_stderr"]
 
 _LIBRARY = "aiokafka"
-_SECONDS = 10.0
+_REPEAT_SECONDS = 10.0
 
 
-class JsonLog(logging.Formatter):
-    """One JSON object a line: time, level, logger, message; never the text of a prompt."""
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object: time, level, logger, message; never the text of a prompt."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format `record`."""
@@ -29,46 +29,38 @@ class JsonLog(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-class OnceInAWhile(logging.Filter):
-    """Lets each message of one library through once in so many seconds, and then says how many were left out.
+class RepeatFilter(logging.Filter):
+    """Passes each message of a library (its logger and those below) once in `seconds`, with the number of dropped repeats.
 
-    Parameters
-    ----------
-    library
-        The logger's name; those below it are meant too, and everybody else passes.
-    seconds
-        From one line to the next of the same logger, level and message, whatever its arguments.
+    A repeat has the same logger, level and message template; its arguments may differ.
     """
 
-    def __init__(self, library: str = _LIBRARY, seconds: float = _SECONDS) -> None:
+    def __init__(self, library: str = _LIBRARY, seconds: float = _REPEAT_SECONDS) -> None:
         super().__init__(library)
         self._seconds = seconds
-        self._told: dict[tuple[str, int, str], tuple[float, int]] = {}
+        self._passed: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether `record` is to be written."""
         if not super().filter(record):
             return True
         key = (record.name, record.levelno, str(record.msg))
-        since, left_out = self._told.get(key, (float("-inf"), 0))
+        since, dropped = self._passed.get(key, (float("-inf"), 0))
         if record.created < since + self._seconds:
-            self._told[key] = (since, left_out + 1)
+            self._passed[key] = (since, dropped + 1)
             return False
-        self._told[key] = (record.created, 0)
-        if left_out:
-            record.msg, record.args = (
-                f"{record.getMessage()} ({left_out} more like it in {record.created - since:.0f} s)",
-                (),
-            )
+        self._passed[key] = (record.created, 0)
+        if dropped:
+            repeats = f"({dropped} more like it in {record.created - since:.0f} s)"
+            record.msg, record.args = f"{record.getMessage()} {repeats}", ()
         return True
 
 
 def log_to_stderr() -> None:
-    """Have this process write its log to stderr."""
+    """Write this process's log to stderr."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLog())
-    handler.addFilter(OnceInAWhile())
+    handler.setFormatter(JsonFormatter())
+    handler.addFilter(RepeatFilter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(
-        logging.WARNING
-    )  # it writes each address that is asked; a webhook's may hold a token
+    # httpx logs the address of each request; a webhook's may contain a token.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

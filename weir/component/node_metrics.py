@@ -1,8 +1,7 @@
-"""The metrics of a serving node's other processes, through one port.
+"""Serve the metrics of a node's gateways and model replicas through the port of ``serve``.
 
-Why this exists: Ray starts gateways and model replicas when it wants, each on a loopback port of its own. Whoever scrapes from
-another container or host reaches the port of ``serve`` alone, asks there for ``/targets`` (Prometheus' ``http_sd``), and finds each
-process under ``/metrics/NAME``.
+Ray starts them at any time, each on its own loopback port. A Prometheus on another host reaches only the port of ``serve``: it reads
+``/targets`` (``http_sd``), and scrapes each process at ``/metrics/NAME``.
 """
 
 import json
@@ -14,42 +13,36 @@ from stream.telemetry import Page
 
 __all__ = ["NodeMetrics"]
 
-_PATH = "/metrics/"
-_SECONDS = 5.0
+_METRICS = "/metrics/"
+_SCRAPE_SECONDS = 5.0
 _JOB = "weir"
 
 
 class NodeMetrics:
-    """Answers ``/targets`` and ``/metrics/NAME``; asks nobody but the targets that it lists.
-
-    Parameters
-    ----------
-    targets
-        Returns the processes of this node, without the one that answers.
-    """
+    """Answers ``/targets`` and ``/metrics/NAME`` for the processes that `targets` returns; it connects to no other address."""
 
     def __init__(self, targets: Callable[[], Sequence[MetricsTarget]]) -> None:
         self._targets = targets
 
     def page(self, path: str, host: str) -> Page | None:
-        """Return the answer to a request for `path` that came to `host` (``name:port``), or None."""
+        """Return the answer to a request for `path` at `host` (``name:port``), or None."""
         if path == "/targets":
             groups = [_group(host, target) for target in self._targets()]
             return Page(200, "application/json", json.dumps(groups).encode())
-        if not path.startswith(_PATH):
+        if not path.startswith(_METRICS):
             return None
-        name = path.removeprefix(_PATH)
-        target = next((one for one in self._targets() if one.name == name), None)
-        return None if target is None else _ask(target.address)
+        name = path.removeprefix(_METRICS)
+        target = next((target for target in self._targets() if target.name == name), None)
+        return None if target is None else _scrape(target.address)
 
 
 def _group(host: str, target: MetricsTarget) -> dict[str, object]:
     labels = {"job": _JOB, "component": target.component, "process": target.name}
-    return {"targets": [host], "labels": labels | {"__metrics_path__": _PATH + target.name}}
+    return {"targets": [host], "labels": labels | {"__metrics_path__": _METRICS + target.name}}
 
 
-def _ask(address: str) -> Page:
-    connection = HTTPConnection(address, timeout=_SECONDS)
+def _scrape(address: str) -> Page:
+    connection = HTTPConnection(address, timeout=_SCRAPE_SECONDS)
     try:
         connection.request("GET", "/metrics")
         answer = connection.getresponse()

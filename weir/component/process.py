@@ -1,4 +1,4 @@
-"""What every component stands on: its settings, ports, registry of metrics with ``/healthz``, and tracer; and how it runs until it is told to stop."""
+"""Set up and run a component: settings, ports, metrics with ``/healthz``, tracer, and an event loop that SIGTERM stops."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,13 @@ from weir.settings.detector_options import check_detector_options
 
 __all__ = ["Process", "process_ports", "run_async", "running", "spool_root", "trace_settings"]
 
-_HEARTBEAT_SECONDS = 10.0
-_RUN_DETECTORS = {"score", "watch"}
+_HEARTBEAT_SECONDS = 1.0
+_STALLED_SECONDS = 10.0
+_DETECTOR_COMPONENTS = {"score", "watch"}
 
 
 class Process(msgspec.Struct, kw_only=True):
-    """What every component is given."""
+    """Context of a running component."""
 
     name: str
     settings: Settings
@@ -40,14 +41,14 @@ class Process(msgspec.Struct, kw_only=True):
 
     @property
     def data_dir(self) -> Path:
-        """A folder of this component's own."""
+        """The component's own folder, created if it is missing."""
         path = self.home / "data" / self.name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
 
 def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
-    """Return where spans go: the configured endpoint, else the local MLflow, else nowhere."""
+    """Return the exporter's settings: the configured endpoint, else the local MLflow, else none."""
     endpoint, headers = str(settings.trace.endpoint), settings.trace.endpoint.headers
     if not endpoint and settings.mlflow.enabled:
         endpoint = f"http://127.0.0.1:{ports['mlflow']}/v1/traces"
@@ -56,30 +57,23 @@ def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
 
 
 def spool_root(home: Path) -> Path:
-    """Return the folder of every gateway's spool."""
+    """Return the folder of all spools."""
     return home / "spool"
 
 
 @contextlib.contextmanager
 def running(name: str, pages: Callable[[Process], Pages | None] = lambda _process: None) -> Iterator[Process]:
-    """Give component `name` what it stands on while the body runs.
-
-    Parameters
-    ----------
-    name
-        Of the component.
-    pages
-        Returns the pages that it shows beside its metrics.
+    """Set component `name` up, and serve its metrics, health and `pages` while the body runs.
 
     Raises
     ------
     SettingsError
-        The settings cannot be read, or name an option that its detectors do not take.
+        The settings cannot be read, or a detector option is wrong.
     StackError
-        No stack was started in this home, and no Kafka is named.
+        No stack was started in this home, and the settings name no Kafka.
     """
     loaded = load_settings()
-    if name in _RUN_DETECTORS:
+    if name in _DETECTOR_COMPONENTS:
         check_detector_options(loaded)
     settings = loaded.settings
     ports = process_ports(settings)
@@ -88,9 +82,9 @@ def running(name: str, pages: Callable[[Process], Pages | None] = lambda _proces
         collector(registry=registry)
     tracer = tracer_provider(name, trace_settings(settings, ports))
     process = Process(name=name, settings=settings, ports=ports, registry=registry, tracer=tracer)
-    where = settings.metrics
+    metrics = settings.metrics
     server = MetricsServer(
-        registry, where.port or ports[name], lambda: _reasons(process), host=where.host, pages=pages(process)
+        registry, metrics.port or ports[name], lambda: _reasons(process), host=metrics.host, pages=pages(process)
     ).start()
     try:
         yield process
@@ -100,15 +94,15 @@ def running(name: str, pages: Callable[[Process], Pages | None] = lambda _proces
 
 
 def process_ports(settings: Settings) -> dict[str, int]:
-    """Return the ports of the stack here; where none was started and a Kafka is named, as for a second worker, choose some."""
+    """Return the stack's ports; choose them if none was started here and the settings name a Kafka, as for a second worker."""
     if settings.kafka.bootstrap_servers and not ports_path(settings.home).exists():
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         ensure_ports(settings.home, PORT_NAMES)
     return load_ports(settings.home)
 
 
-def run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Run `work` until it ends; SIGTERM and SIGINT set the event that it is given."""
+def run_async(process: Process, work: Callable[..., Awaitable[None]]) -> int:
+    """Run ``work(stop=event)`` until it ends; SIGTERM and SIGINT set the event."""
 
     async def main_task() -> None:
         stop = asyncio.Event()
@@ -118,7 +112,7 @@ def run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]
         beat = asyncio.create_task(_heartbeat(process.health))
         process.health.pop("start", None)
         try:
-            await work(stop)
+            await work(stop=stop)
         finally:
             beat.cancel()
 
@@ -127,19 +121,17 @@ def run_async(process: Process, work: Callable[[asyncio.Event], Awaitable[None]]
 
 
 async def _heartbeat(health: dict[str, object]) -> None:
-    """Let `/healthz`, which another thread answers, see whether this event loop still turns."""
+    """Show ``/healthz``, which another thread answers, that this event loop runs."""
     while True:
         health["_beat"] = time.monotonic()
-        await asyncio.sleep(1)
+        await asyncio.sleep(_HEARTBEAT_SECONDS)
 
 
 def _reasons(process: Process) -> dict[str, object]:
-    found = {name: reason for name, reason in process.health.items() if not name.startswith("_")}
+    reasons = {name: reason for name, reason in process.health.items() if not name.startswith("_")}
     for check in process.checks:
-        found |= check()
+        reasons |= check()
     beat = process.health.get("_beat")
-    if isinstance(beat, float) and time.monotonic() - beat > _HEARTBEAT_SECONDS:
-        found["event loop"] = (
-            f"has not turned for {time.monotonic() - beat:.0f} s, the bound is {_HEARTBEAT_SECONDS:.0f} s"
-        )
-    return found
+    if isinstance(beat, float) and (stalled := time.monotonic() - beat) > _STALLED_SECONDS:
+        reasons["event loop"] = f"stalled for {stalled:.0f} s (limit {_STALLED_SECONDS:.0f} s)"
+    return reasons
