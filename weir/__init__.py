@@ -1,6 +1,6 @@
-"""The command and the client of Weir; may import all, nothing imports it.
+"""The command and the client of Weir.
 
-``from weir import Client`` imports the client, and with it aiokafka, when it is asked for: the command stays quick.
+``Client`` is imported on first use, because it imports aiokafka and the command should start fast.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ __all__ = ["Client"]
 
 def __getattr__(name: str) -> object:
     if name == "Client":
-        from weir.client import Client  # noqa: PLC0415 - imported when it is asked for
+        from weir.client import Client  # noqa: PLC0415 - on first use
 
         return Client
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,6 @@
-"""The Serve application as a cluster starts it: ``import_path: weir.application:build`` in a Serve config (KubeRay's ``serveConfigV2``).
+"""The Serve application for a Ray cluster: ``import_path: weir.application:build`` in a Serve config (KubeRay's ``serveConfigV2``).
 
-Why this exists: on one machine ``weir up`` starts Ray and hands the application its arguments. On a Ray cluster Ray starts it, in a container
-that has nothing but settings; so they are read here, once, where the application is built, and every replica is handed the result.
+A Ray cluster starts the application in a container that has only settings. They are read here, once, and passed to every replica.
 """
 
 from typing import Any
@@ -17,30 +16,20 @@ __all__ = ["ClusterArgs", "application_args", "build"]
 
 
 class ClusterArgs(BaseModel):
-    """No arguments: what there is to say stands in the settings."""
+    """No arguments: everything is in the settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def application_args(settings: Settings, traces: TraceSettings, **places: Any) -> AppArgs:
-    """Return what the application is built from.
-
-    Parameters
-    ----------
-    settings
-        The effective ones.
-    traces
-        Where spans go.
-    places
-        `model_dir` and `edge_token_path`, where there are such.
-    """
+def application_args(settings: Settings, traces: TraceSettings, **paths: Any) -> AppArgs:
+    """Return the arguments of the application; `paths` may have `model_dir` and `edge_token_path`."""
     return AppArgs(
         home=settings.home,
         http=settings.http,
         model=settings.model,
         capture=settings.capture,
-        owed_input=settings.detectors.input,
-        owed_output=settings.detectors.output,
+        expected_input=settings.detectors.input,
+        expected_output=settings.detectors.output,
         context_characters=settings.detectors.context_characters,
         metrics_host=settings.metrics.host,
         metrics_port=settings.metrics.serving_port,
@@ -48,25 +37,20 @@ def application_args(settings: Settings, traces: TraceSettings, **places: Any) -
         trace_endpoint=traces.endpoint,
         trace_headers=traces.headers,
         trace_ratio=traces.ratio,
-        **places,
+        **paths,
     )
 
 
 def build(args: ClusterArgs) -> Any:
-    """Return the application of this container's settings; each model replica installs its model on its own node.
+    """Return the application for this container's settings; each model replica installs its model on its own node.
 
     Raises
     ------
     SettingsError
-        The settings are wrong; Ray shows the message as the reason why the application does not start.
+        The settings are wrong; Ray shows the message as the reason of the failed start.
     """
     del args
     settings = load_settings().settings
-    return build_application(
-        application_args(
-            settings,
-            TraceSettings(
-                endpoint=settings.trace.endpoint, headers=settings.trace.endpoint.headers, ratio=settings.trace.ratio
-            ),
-        )
-    )
+    trace = settings.trace
+    traces = TraceSettings(endpoint=trace.endpoint, headers=trace.endpoint.headers, ratio=trace.ratio)
+    return build_application(application_args(settings, traces))

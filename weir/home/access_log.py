@@ -1,4 +1,4 @@
-"""Who is at this machine, and the log of who looked at text."""
+"""The log of who read the text of prompts and answers: ``$WEIR_HOME/logs/access.log``."""
 
 import json
 import os
@@ -10,7 +10,7 @@ __all__ = ["log_access", "user_name"]
 
 
 def user_name() -> str:
-    """Return the name of the operating system's user, or its number where it has none."""
+    """Return the name of the operating system's user, or the uid if it has none."""
     uid = os.getuid()
     try:
         return pwd.getpwuid(uid).pw_name
@@ -19,7 +19,7 @@ def user_name() -> str:
 
 
 def log_access(home: Path, command: str, **what: str | int) -> Path:
-    """Write down who asked for the text of `what` (``request_id=…``), before it is read; return the file."""
+    """Log who reads the text of `what` (``request_id=…``), before it is read; return the file."""
     path = home / "logs" / "access.log"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     entry = {"time": round(time.time(), 3), "user": user_name(), "uid": os.getuid(), "pid": os.getpid(), **what}

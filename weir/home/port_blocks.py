@@ -1,8 +1,7 @@
-"""Blocks of ports, one a home: two stacks of one user never have a port in common, also while one of them is down.
+"""Blocks of ports, one for each home: two stacks of a user never share a port, even while one of them is down.
 
-Why this exists: Ray takes ports of a range one by one and shares them with SO_REUSEPORT, so ranges that merely looked free when
-they were chosen could later have one stack answer for the other. A claim is a file named by its block, holding the home; it
-lapses when that home is gone.
+Ray takes ports of a range one by one and shares them with SO_REUSEPORT: with overlapping ranges one stack could answer for the other.
+A claim is a file with the block's number as its name and the home as its content; it expires when the home is deleted.
 """
 
 import os
@@ -11,11 +10,12 @@ from pathlib import Path
 
 from stream.files import FileLock
 
-__all__ = ["FIRST_PORT", "LAST_PORT", "SLOT_WIDTH", "claim_slot"]
+__all__ = ["BLOCK_WIDTH", "FIRST_PORT", "claim_block"]
 
-#: Below the kernel's range for outgoing connections (32768 and up on Linux), and off Ray's default workers (10002 to 19999).
-FIRST_PORT, LAST_PORT, SLOT_WIDTH = 20_000, 32_543, 256
-_SLOTS = (LAST_PORT + 1 - FIRST_PORT) // SLOT_WIDTH
+#: Below the kernel's ports for outgoing connections (32768 and up on Linux), above those of Ray's default workers (10002 to 19999).
+FIRST_PORT, _LAST_PORT = 20_000, 32_543
+BLOCK_WIDTH = 256
+_BLOCKS = (_LAST_PORT + 1 - FIRST_PORT) // BLOCK_WIDTH
 
 
 def _directory() -> Path:
@@ -24,30 +24,22 @@ def _directory() -> Path:
     return path
 
 
-def claim_slot(home: Path, preferred: int) -> range:
-    """Return the ports of `home`'s block, claiming one where it has none.
-
-    Parameters
-    ----------
-    home
-        The home; the same one gets the same block for as long as it exists.
-    preferred
-        Where to begin to look, so that unrelated homes spread out.
-    """
+def claim_block(home: Path, preferred: int) -> range:
+    """Return the ports of `home`'s block; claim the first free block from number `preferred` on if `home` has none."""
     directory = _directory()
     with FileLock.acquire(directory / "lock"):
         claims = _claims(directory)
-        slot = next((slot for slot, owner in claims.items() if owner == str(home)), None)
-        if slot is None:
-            order = [(preferred + step) % _SLOTS for step in range(_SLOTS)]
-            slot = next((one for one in order if one not in claims), order[0])
-            (directory / str(slot)).write_text(str(home), encoding="utf-8")
-    first = FIRST_PORT + slot * SLOT_WIDTH
-    return range(first, first + SLOT_WIDTH)
+        block = next((block for block, owner in claims.items() if owner == str(home)), None)
+        if block is None:
+            order = [(preferred + step) % _BLOCKS for step in range(_BLOCKS)]
+            block = next((number for number in order if number not in claims), order[0])
+            (directory / str(block)).write_text(str(home), encoding="utf-8")
+    first = FIRST_PORT + block * BLOCK_WIDTH
+    return range(first, first + BLOCK_WIDTH)
 
 
 def _claims(directory: Path) -> dict[int, str]:
-    """Return {slot: home} of the claims whose home exists."""
+    """Return {block: home} of the claims whose home exists."""
     claims = {}
     for path in directory.iterdir():
         if path.name.isdigit():

@@ -1,7 +1,7 @@
-"""Ports of a stack: chosen free once, kept in ``$WEIR_HOME/ports.json``, all on 127.0.0.1.
+"""Ports of a stack on 127.0.0.1, chosen once and kept in ``$WEIR_HOME/ports.json``; only the HTTP port is a setting.
 
-The HTTP port alone is a setting. Each home has a block of ports of its own (:mod:`weir.home.port_blocks`), below the kernel's range for
-outgoing connections, so that neither a client socket nor another stack takes one while this one is down.
+They are in the home's own block (:mod:`weir.home.port_blocks`), so that no client socket and no other stack takes one while this stack
+is down.
 """
 
 import hashlib
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from stream.files import replace_file
 from weir.errors import StackError
-from weir.home.port_blocks import claim_slot
+from weir.home.port_blocks import claim_block
 
 __all__ = ["PORT_NAMES", "choose_ports", "ensure_ports", "load_ports", "port_is_free", "ports_path", "reachable"]
 
-#: One for the broker, MLflow, the console and each process's metrics; Ray's own are added by :func:`ensure_ports`.
+#: Ports of the broker, MLflow, the console, and the metrics of each component; Ray has more (RayLayout.port_names).
 PORT_NAMES = (
     "broker",
     "broker_controller",
@@ -31,13 +31,14 @@ PORT_NAMES = (
     "bridge",
     "console",
 )
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what a listener is told, and where it is asked
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - listen address to connect address
 _RANGE_SUFFIX = "_base"
 _RANGE_WIDTH = 64
+_DIGEST_BYTES = 4
 
 
 def ports_path(home: Path) -> Path:
-    """Return the file that keeps the ports of the stack in `home`."""
+    """Return the file with the ports of the stack in `home`."""
     return home / "ports.json"
 
 
@@ -47,27 +48,27 @@ def load_ports(home: Path) -> dict[str, int]:
     Raises
     ------
     StackError
-        No stack was ever started there, or the file is damaged.
+        No stack was started in `home`, or the file is damaged.
     """
     path = ports_path(home)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): int(port) for name, port in kept.items()}
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): int(port) for name, port in saved.items()}
     except FileNotFoundError:
         raise StackError(
             f"no stack was started in {home} (it has no ports.json); run `weir up`, or set WEIR_HOME"
         ) from None
     except (ValueError, AttributeError, TypeError) as error:
-        raise StackError(f"{path} is damaged ({error}); run `weir down`, delete it, and `weir up` again") from None
+        raise StackError(f"{path} is damaged ({error}); run `weir down`, delete the file, then run `weir up`") from None
 
 
 def reachable(host: str) -> str:
-    """Return where this machine reaches what listens on `host`."""
+    """Return the address at which this machine reaches a listener on `host`."""
     return _ANY_HOST.get(host, host)
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether a listener could have `port` now (one in TIME_WAIT counts as free, as it does for a server)."""
+    """Return whether a server could listen on `port` now; a port in TIME_WAIT counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -79,18 +80,18 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def choose_ports(names: Iterable[str], block: Iterable[int], taken: Iterable[int] = ()) -> dict[str, int]:
-    """Return a free port of `block` for each name; one that ends in ``_base`` begins a range of 64 free ones.
+    """Return a free port of `block` for each name; a name that ends in ``_base`` gets the first of 64 free consecutive ports.
 
     Raises
     ------
     StackError
-        The block has not enough free ports.
+        The block has too few free ports.
     """
     used = set(taken)
     chosen: dict[str, int] = {}
     for name in sorted(names, key=_width, reverse=True):
         chosen[name] = _free_run(_width(name), [port for port in block if port not in used])
-        used |= set(range(chosen[name], chosen[name] + _width(name)))
+        used |= set(_ports_of(name, chosen[name]))
     return chosen
 
 
@@ -103,25 +104,26 @@ def _free_run(width: int, ports: list[int]) -> int:
         elif len(run) == width:
             return run[0]
     raise StackError(
-        f"no {width} free ports in a row in this stack's block of {len(ports)}; stop what listens there (ss -ltnp)"
+        f"no {width} consecutive free ports among the {len(ports)} of this stack; stop the processes that listen there (ss -ltnp)"
     )
 
 
 def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """Return the ports of `home`, choosing what is missing or busy; call it while the stack does not run.
+    """Return the ports of `home`, and choose those that are missing or busy; call it while the stack does not run.
 
     Returns
     -------
     tuple
-        {name: port}, and the names whose kept port another process has taken meanwhile (they get another one).
+        {name: port}, and the names of the ports that were replaced because another process uses them.
     """
-    kept: Mapping[str, int] = load_ports(home) if ports_path(home).exists() else {}
+    saved: Mapping[str, int] = load_ports(home) if ports_path(home).exists() else {}
     names = list(names)
-    busy = [name for name in names if name in kept and not _block_is_free(name, kept[name])]
-    good = {name: kept[name] for name in names if name in kept and name not in busy}
-    block = claim_slot(home, int.from_bytes(hashlib.sha256(str(home).encode()).digest()[:4], "big"))
-    ports = good | choose_ports([name for name in names if name not in good], block, _occupied(good))
-    if ports != kept:
+    busy = [name for name in names if name in saved and not all(map(port_is_free, _ports_of(name, saved[name])))]
+    good = {name: saved[name] for name in names if name in saved and name not in busy}
+    block = claim_block(home, int.from_bytes(hashlib.sha256(str(home).encode()).digest()[:_DIGEST_BYTES], "big"))
+    taken = [port for name, first in good.items() for port in _ports_of(name, first)]
+    ports = good | choose_ports([name for name in names if name not in good], block, taken)
+    if ports != saved:
         replace_file(ports_path(home), json.dumps(ports, indent=2) + "\n")
     return ports, busy
 
@@ -130,9 +132,5 @@ def _width(name: str) -> int:
     return _RANGE_WIDTH if name.endswith(_RANGE_SUFFIX) else 1
 
 
-def _block_is_free(name: str, first: int) -> bool:
-    return all(map(port_is_free, range(first, first + _width(name))))
-
-
-def _occupied(ports: Mapping[str, int]) -> set[int]:
-    return {port for name, first in ports.items() for port in range(first, first + _width(name))}
+def _ports_of(name: str, first: int) -> range:
+    return range(first, first + _width(name))

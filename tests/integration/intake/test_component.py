@@ -23,7 +23,7 @@ from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS
 from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score_app import engine_spec
-from weir.home.port_blocks import claim_slot
+from weir.home.port_blocks import claim_block
 from weir.home.ports import choose_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # score's models load in a spawned process
@@ -43,7 +43,7 @@ def component(home):
     """Run the component as the supervisor starts it; yield its process and its address."""
     home.mkdir(exist_ok=True)
     write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
-    ports = {"intake": choose_ports(["intake"], claim_slot(home, 11))["intake"]}
+    ports = {"intake": choose_ports(["intake"], claim_block(home, 11))["intake"]}
     (home / "ports.json").write_text(json.dumps(ports))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
     port = _free_port()
@@ -138,7 +138,7 @@ def test_a_taken_port_is_named_with_the_setting(tmp_path):
         home = tmp_path / "home"
         home.mkdir()
         (home / "ports.json").write_text(
-            json.dumps({"intake": choose_ports(["intake"], claim_slot(home, 13))["intake"]})
+            json.dumps({"intake": choose_ports(["intake"], claim_block(home, 13))["intake"]})
         )
         clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
         settings = {"WEIR_HOME": str(home), "WEIR_MLFLOW__ENABLED": "false", "WEIR_INTAKE__PORT": str(port)}

@@ -13,12 +13,12 @@ import pytest
 from support.flood import gateway
 
 from weir.home.api_keys import own_key_path
-from weir.home.port_blocks import claim_slot
+from weir.home.port_blocks import claim_block
 from weir.home.ports import choose_ports
 
 
 def _started(home, url):
-    port = choose_ports(["sentinel"], claim_slot(home, 7))["sentinel"]
+    port = choose_ports(["sentinel"], claim_block(home, 7))["sentinel"]
     (home / "ports.json").write_text(json.dumps({"sentinel": port}))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
     settings = {

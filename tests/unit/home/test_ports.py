@@ -4,7 +4,7 @@ import socket
 import pytest
 
 from weir.errors import StackError
-from weir.home.port_blocks import SLOT_WIDTH, claim_slot
+from weir.home.port_blocks import BLOCK_WIDTH, FIRST_PORT, claim_block
 from weir.home.ports import choose_ports, ensure_ports, load_ports, port_is_free, ports_path
 
 
@@ -34,7 +34,7 @@ def test_a_port_taken_meanwhile_is_chosen_anew_and_named(tmp_path):
 
 
 def test_ranges_do_not_overlap_anything(tmp_path):
-    block = claim_slot(tmp_path, 0)
+    block = claim_block(tmp_path, 0)
     ports = choose_ports(["p0", "a_base", "b_base", *(f"p{number}" for number in range(1, 20))], block)
     taken = [port for name, first in ports.items() for port in range(first, first + (64 if "_base" in name else 1))]
     assert len(taken) == len(set(taken)) == 148
@@ -54,7 +54,7 @@ def test_errors_name_the_home_and_the_remedy(tmp_path):
     with pytest.raises(StackError, match=rf"no stack was started in {tmp_path}.*weir up"):
         load_ports(tmp_path)
     ports_path(tmp_path).write_text("[1]")
-    with pytest.raises(StackError, match=r"ports\.json is damaged.*delete it"):
+    with pytest.raises(StackError, match=str(ports_path(tmp_path))):
         load_ports(tmp_path)
     ports_path(tmp_path).write_text(json.dumps({"broker": "x"}))
     with pytest.raises(StackError, match="damaged"):
@@ -68,19 +68,19 @@ def test_two_homes_have_no_port_in_common_also_while_both_are_down(tmp_path):
         home = tmp_path / str(number)
         home.mkdir()
         ports, _ = ensure_ports(home, names)
-        blocks.append(claim_slot(home, 0))
+        blocks.append(claim_block(home, 0))
         assert set(ports.values()) <= set(blocks[-1])
     assert len({block.start for block in blocks}) == 4
-    assert {len(block) for block in blocks} == {SLOT_WIDTH}
+    assert {len(block) for block in blocks} == {BLOCK_WIDTH}
 
 
 def test_the_block_of_a_home_that_is_gone_is_free_again(tmp_path):
     home = tmp_path / "gone"
     home.mkdir()
-    block = claim_slot(home, 7)
-    assert claim_slot(home, 9) == block
+    block = claim_block(home, 7)
+    assert claim_block(home, 9) == block
     home.rmdir()
     other = tmp_path / "other"
     other.mkdir()
-    slot = (block.start - 20_000) // SLOT_WIDTH
-    assert claim_slot(other, slot) == block
+    number = (block.start - FIRST_PORT) // BLOCK_WIDTH
+    assert claim_block(other, number) == block
