@@ -1,7 +1,7 @@
 """The Faust app that score and watch are built on.
 
-Why this exists: Faust's defaults bind a web server to every interface, create topics with partition counts of their own, take
-a minute to notice a dead worker and lose their place (faults.md, traps 1 to 10). One factory sets all of that once.
+Faust's defaults bind a web server to every interface, create topics with partition counts of their own, need a minute to notice a dead
+worker, and lose events (docs/design/traps.md, 1 to 10). One factory sets all of that.
 """
 
 import ssl
@@ -15,13 +15,14 @@ from faust.types import TP
 from yarl import URL
 
 from stream.kafka.publisher import Publisher
+from stream.runtime.overrides import overrides, require_attributes
 from stream.runtime.table import AckedTable, Order
 from stream.runtime.transport import Consumer, Transport
 from stream.settings import KafkaSettings
 
 __all__ = ["BaseApp", "create_base_app"]
 
-#: Whoever joined while a topic was missing has no partitions of it, and sees it made at the next look at the metadata.
+#: A worker that joined before a topic existed gets its partitions after so long.
 _METADATA_MS = 5_000
 _SESSION_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 3.0
@@ -30,23 +31,24 @@ _LOOP_STALL_SECONDS = 5.0
 _MEBIBYTE = 1024 * 1024
 
 
+@overrides(faust.App, "_new_producer_transport", "_new_transport", "on_start", "on_stop")
 class BaseApp(faust.App):
-    """A Faust app with acknowledged outputs, honest commits and a word on its own health.
+    """A Faust app with acknowledged outputs, commits that pass no unfinished record, and health.
 
     Attributes
     ----------
     publisher
-        Produces with an awaited acknowledgement.
+        Publishes with an awaited acknowledgement.
     kafka
         The settings it was made from.
     sources
         Topic to partition count of everything that is read or written; checked before the start.
     held
-        Returns how many delivered events are kept open on purpose (an open bucket), which is no lag.
+        Returns the number of delivered events that stay open on purpose (an open bucket) and are no lag.
     health_checks
-        Called by :meth:`health`; each returns a reason, or "" while all is well.
+        Called by :meth:`health`; each returns the reason of a fault, or "".
     background
-        Started with the app, before it has partitions; one that raises ends the worker.
+        Tasks that start with the app, before it has partitions; a failure of one ends the worker.
     closers
         Awaited after the app has stopped.
     """
@@ -55,6 +57,7 @@ class BaseApp(faust.App):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        require_attributes(self, "_consumer")
         self.sources: dict[str, int] = {}
         self.publisher = Publisher(lambda: self.producer)
         self.held: Callable[[], int] = lambda: 0
@@ -66,7 +69,7 @@ class BaseApp(faust.App):
         self._beat: float | None = None
 
     def raw_topic(self, name: str, partitions: int) -> Any:
-        """Return a topic of raw bytes that exists already; Faust never creates it."""
+        """Return an existing topic of raw bytes; Faust never creates it."""
         self.sources[name] = partitions
         return self.topic(
             name,
@@ -80,7 +83,7 @@ class BaseApp(faust.App):
         )
 
     def raw_table(self, name: str, partitions: int, order: Order | None = None) -> AckedTable:
-        """Return an :class:`AckedTable` whose changelog has as many partitions as its source; `order` tells its newer states."""
+        """Return an :class:`AckedTable` whose changelog has as many partitions as its source; `order` as there."""
         table = cast(AckedTable, self.Table(name, key_type=bytes, value_type=bytes, partitions=partitions))
         table.order = order or table.order
         return table
@@ -96,22 +99,22 @@ class BaseApp(faust.App):
         return cast(Consumer | None, self._consumer)
 
     def settle(self, event: Any) -> bool:
-        """Let `event`'s offset go: all its outputs are acknowledged, its state is kept."""
+        """Release `event`'s offset: all its outputs are acknowledged, its state is stored."""
         event.ack()
         self.progress()
         return bool(self.acked_consumer.settle(event.message))
 
     def is_current(self, event: Any) -> bool:
-        """Whether `event` belongs to the present assignment; if not, it is delivered again and must be dropped."""
+        """Whether `event` belongs to the current assignment; if not, it is delivered again and must be dropped."""
         message = event.message
         return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
 
     def progress(self) -> None:
-        """Tell the watchdog that work was done (an event settled, a bucket closed)."""
+        """Count a piece of work for the watchdog (an event settled, a bucket closed)."""
         self.progress_count += 1
 
     def lag(self) -> dict[TP, int]:
-        """Return open and undelivered records of each assigned partition, by what the last fetch said; cheap."""
+        """Return open and undelivered records of each assigned partition, as of its last fetch; cheap."""
         consumer = self.started_consumer
         if consumer is None:
             return {}
@@ -123,7 +126,7 @@ class BaseApp(faust.App):
         return lags
 
     def health(self) -> dict[str, object]:
-        """Return {what: reason} of everything that is wrong; callable from any thread."""
+        """Return {subject: reason} of every fault; callable from any thread."""
         reasons: dict[str, object] = {}
         if self._beat is None:
             reasons["start"] = "not started: waiting for the broker and its topics"
@@ -145,7 +148,7 @@ class BaseApp(faust.App):
             self.add_future(task())
 
     async def on_stop(self) -> None:
-        """Stop, then close what belongs to the app."""
+        """Stop, then await the closers."""
         await super().on_stop()
         for close in self.closers:
             await close()
@@ -171,12 +174,10 @@ def create_base_app(
     ----------
     app_id
         Also the consumer group and the prefix of changelog topics.
-    kafka
-        Connection, credentials, topics.
     data_dir
-        This worker's own; Faust keeps its folders there.
+        A directory of this worker alone.
     buffer_events
-        Events that wait in memory before an agent takes them.
+        Bound of events that wait in memory for an agent.
     options
         Faust settings that differ from ours.
     """

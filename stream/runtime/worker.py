@@ -1,4 +1,4 @@
-"""Runs an app until it is told to stop: waits for the broker, starts, watches, stops, returns an exit status."""
+"""Runs an app until a signal: waits for the broker, starts, watches, stops, returns an exit status."""
 
 import asyncio
 import logging
@@ -12,6 +12,7 @@ from stream.errors import TopicMismatch
 from stream.kafka.topic_checks import wait_for_topics
 from stream.runtime.app import BaseApp
 from stream.runtime.membership import Membership
+from stream.runtime.overrides import overrides, require_attributes
 from stream.runtime.watchdog import EXIT_STALLED, Watchdog, end_process
 
 __all__ = ["EXIT_CONFIG", "EXIT_CRASHED", "EXIT_STALLED", "run"]
@@ -30,7 +31,7 @@ def run(app: BaseApp) -> int:
     Returns
     -------
     int
-        0 after a signal, :data:`EXIT_CRASHED`, or :data:`EXIT_CONFIG` where topics do not fit. A worker that stalls, or
+        0 after a signal, :data:`EXIT_CRASHED`, or :data:`EXIT_CONFIG` if a topic has another partition count. A worker that stalls, or
         does not stop within 10 s, ends its process with :data:`~stream.runtime.watchdog.EXIT_STALLED`.
     """
     loop = asyncio.new_event_loop()
@@ -53,7 +54,7 @@ def run(app: BaseApp) -> int:
 
 
 async def _prepare(app: BaseApp, membership: Membership) -> bool:
-    """Wait for the broker and the topics, and take a killed predecessor out of the group; False where a signal came first."""
+    """Wait for the broker and the topics, and remove a killed predecessor from the group; False if a signal came first."""
     loop = asyncio.get_running_loop()
     waiting = asyncio.ensure_future(_ready(app, membership))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,16 +72,18 @@ async def _prepare(app: BaseApp, membership: Membership) -> bool:
 async def _ready(app: BaseApp, membership: Membership) -> None:
     options = app.kafka.client_options()
     await wait_for_topics(options, app.sources)
-    await membership.strike_off(options)
+    await membership.remove_predecessor(options)
 
 
+@overrides(faust.Worker, "_schedule_shutdown", "on_execute", "on_start", "on_stop", "on_worker_shutdown")
 class _Worker(faust.Worker):
-    """Faust's worker, with a heartbeat and a watchdog that run before recovery does, and a bound on stopping."""
+    """Faust's worker, with a heartbeat and a watchdog that start before recovery, and a bound on stopping."""
 
     app: BaseApp
 
     def __init__(self, app: BaseApp, membership: Membership, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
+        require_attributes(self, "spinner")
         self._membership = membership
         self.spinner = None
         self._side_tasks: list[asyncio.Task[None]] = []
@@ -88,9 +91,15 @@ class _Worker(faust.Worker):
         self._last_resort.daemon = True
 
     async def on_start(self) -> None:
-        """Start what must run while recovery hangs."""
+        """Start the tasks that must run while recovery hangs."""
         await super().on_start()
         self._side_tasks = [asyncio.ensure_future(self._beat()), asyncio.ensure_future(Watchdog(self.app).run())]
+        for task in self._side_tasks:
+            task.add_done_callback(self._side_task_ended)
+
+    def _side_task_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            end_process(f"a side task of the worker failed: {error!r}")
 
     async def on_stop(self) -> None:
         """End the side tasks."""
@@ -100,11 +109,11 @@ class _Worker(faust.Worker):
         await super().on_stop()
 
     def on_worker_shutdown(self) -> None:
-        """Start the clock that ends a worker which cannot stop."""
+        """Start the timer that ends a worker which does not stop."""
         self._begin_stop()
 
     def stopped_in_time(self) -> None:
-        """Disarm that clock."""
+        """Cancel that timer."""
         self._last_resort.cancel()
 
     def _begin_stop(self) -> None:
@@ -123,4 +132,4 @@ class _Worker(faust.Worker):
             await asyncio.sleep(_BEAT_SECONDS)
 
     async def on_execute(self) -> None:
-        """Leave the process's title as it is: supervision knows processes by it."""
+        """Leave the process's title as it is: supervision identifies processes by it."""

@@ -204,10 +204,10 @@ def _no_crc() -> None:
 
 
 def _window_without_bound() -> None:
-    from stream.kafka.publisher import Window  # noqa: PLC0415 - as above
+    from stream.runtime.task_window import TaskWindow  # noqa: PLC0415 - as above
 
-    begin = Window.__init__
-    Window.__init__ = lambda self, _size, failed: begin(self, 10**9, failed)  # type: ignore[method-assign]
+    begin = TaskWindow.__init__
+    TaskWindow.__init__ = lambda self, _size, failed: begin(self, 10**9, failed)  # type: ignore[method-assign]
 
 
 def _repeats_counted() -> None:

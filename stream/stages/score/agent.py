@@ -11,8 +11,8 @@ from opentelemetry.trace import Span
 
 from stream.dead_letters import DeadLetters
 from stream.errors import ModelsLost, StreamError
-from stream.kafka.publisher import Window
 from stream.runtime.app import BaseApp
+from stream.runtime.task_window import TaskWindow
 from stream.stages.score.batches import Batcher
 from stream.stages.score.features import embedded
 from stream.stages.score.metrics import ScoreMetrics
@@ -80,7 +80,7 @@ class ScoreAgent:
         self._app = app
         self._parts = parts
         self._names: TopicNames = app.kafka.names
-        self._window = Window(parts.outstanding, self._crash)
+        self._window = TaskWindow(parts.outstanding, self._crash)
         self.ticks = TickForwarder(self._forward)
 
     async def run(self, stream: Any) -> None:

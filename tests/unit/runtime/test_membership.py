@@ -21,7 +21,9 @@ async def test_a_living_workers_directory_is_not_taken(tmp_path, caplog):
         intruder = Membership(tmp_path, "weir.score")
     assert str(tmp_path) in caplog.text
     intruder.keep("intruder")
-    await intruder.strike_off({"bootstrap_servers": "127.0.0.1:1"})  # says nothing to anybody: it knows no member
+    await intruder.remove_predecessor(
+        {"bootstrap_servers": "127.0.0.1:1"}
+    )  # says nothing to anybody: it knows no member
     intruder.close()
     living.close()
     assert (tmp_path / "member").read_text() == "alive"
@@ -32,6 +34,6 @@ async def test_a_broker_that_is_away_does_not_hold_up_a_start(tmp_path, caplog):
     before.keep("dead")
     before.close()
     after = Membership(tmp_path, "weir.score")
-    await after.strike_off({"bootstrap_servers": "127.0.0.1:1"})
+    await after.remove_predecessor({"bootstrap_servers": "127.0.0.1:1"})
     assert "dead may still be a member of weir.score" in caplog.text
     after.close()

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from unittest.mock import AsyncMock
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, NodeNotReadyError
 from faust.types import TP
 
 from stream.runtime.app import create_base_app
@@ -141,14 +142,19 @@ async def test_a_changelog_has_as_many_copies_as_the_other_topics(consumer, monk
     made.assert_awaited_once_with(consumer, client, "changelog", 4, wanted, compacting=True)
 
 
-async def test_the_leaders_of_every_topic_that_is_written_to_are_asked_for(tmp_path):
+@pytest.fixture
+async def producer(tmp_path):
     app = create_base_app("x", KafkaSettings(bootstrap_servers="127.0.0.1:1"), data_dir=tmp_path)
     app.loop = asyncio.get_running_loop()
+    return app.producer
+
+
+async def test_the_metadata_of_every_topic_that_is_written_to_is_requested(producer):
     did = []
 
     class Client:
         def add_topic(self, topic):
-            did.append(("asks for", topic))
+            did.append(("requests", topic))
 
     class Kafka:
         client = Client()
@@ -156,7 +162,26 @@ async def test_the_leaders_of_every_topic_that_is_written_to_are_asked_for(tmp_p
         async def send(self, topic, value, **kwargs):
             did.append(("sends to", topic))
 
-    app.producer._producer = Kafka()
+    producer._producer = Kafka()
     for topic in ("alerts", "changelog"):
-        await app.producer.send(topic, b"k", b"v", 0, None, [])
-    assert did == [("asks for", "alerts"), ("sends to", "alerts"), ("asks for", "changelog"), ("sends to", "changelog")]
+        await producer.send(topic, b"k", b"v", 0, None, [])
+    assert did == [("requests", "alerts"), ("sends to", "alerts"), ("requests", "changelog"), ("sends to", "changelog")]
+
+
+@pytest.mark.parametrize("error", [MessageSizeTooLargeError("2 MiB"), KafkaTimeoutError()])
+async def test_a_failed_send_raises_the_error_of_aiokafka(producer, error):
+    class Kafka:
+        client = SimpleNamespace(add_topic=lambda _topic: None)
+
+        async def send(self, topic, value, **kwargs):
+            raise error
+
+    producer._producer = Kafka()
+    with pytest.raises(type(error)) as raised:
+        await producer.send("alerts", b"k", b"v", 0, None, [])
+    assert raised.value is error
+
+
+async def test_a_send_before_the_start_raises_an_error_of_aiokafka(producer):
+    with pytest.raises(NodeNotReadyError):
+        await producer.send("alerts", b"k", b"v", 0, None, [])

@@ -1,0 +1,92 @@
+"""Checks that Weir's subclasses still override what they mean to override.
+
+A library that renames a method keeps working without the override, and loses records. So each subclass lists its overrides, and an
+import fails if a base no longer has one of them with the same signature.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from stream.errors import StreamError
+
+__all__ = ["UpstreamChanged", "overrides", "require_attributes"]
+
+ClassT = TypeVar("ClassT", bound=type)
+
+
+class UpstreamChanged(StreamError):
+    """A library lacks a name that Weir relies on, or has it with another signature."""
+
+
+def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
+    """Return a class decorator that checks each of `names` against `base`.
+
+    Parameters
+    ----------
+    base
+        A class of the library, from which the decorated class inherits.
+    names
+        Methods, properties and class attributes that the decorated class replaces.
+
+    Raises
+    ------
+    UpstreamChanged
+        `base` has no such name, has it with other parameters, or as a coroutine function where the override is none (or the reverse).
+    TypeError
+        The decorated class does not define the name.
+    """
+
+    def check(cls: ClassT) -> ClassT:
+        for name in names:
+            if name not in vars(cls):
+                raise TypeError(f"{cls.__qualname__} lists {name} as an override and does not define it")
+            _compare(cls, base, name)
+        return cls
+
+    return check
+
+
+def require_attributes(owner: object, *names: str) -> None:
+    """Raise UpstreamChanged unless `owner` has every attribute of `names`."""
+    if missing := [name for name in names if not hasattr(owner, name)]:
+        raise UpstreamChanged(f"{_qualified(type(owner))} has no {', '.join(missing)}; {_REMEDY}")
+
+
+_REMEDY = "install the version that requirements.lock names, or adapt Weir (tests/contract/dependencies)"
+
+
+def _compare(cls: type, base: type, name: str) -> None:
+    ours = vars(cls)[name]
+    theirs = inspect.getattr_static(base, name, None)
+    if theirs is None:
+        raise UpstreamChanged(f"{_qualified(base)} has no {name}, which {_qualified(cls)} overrides; {_REMEDY}")
+    if not inspect.isfunction(ours):
+        return
+    if not inspect.isfunction(theirs) or inspect.iscoroutinefunction(ours) != inspect.iscoroutinefunction(theirs):
+        raise UpstreamChanged(
+            f"{_qualified(base)}.{name} is another kind of attribute than {_qualified(cls)}'s; {_REMEDY}"
+        )
+    if not _accepts(_parameters(ours), _parameters(theirs)):
+        raise UpstreamChanged(
+            f"{_qualified(base)}.{name} has the signature {inspect.signature(theirs)}, {_qualified(cls)}.{name} has "
+            f"{inspect.signature(ours)}; {_REMEDY}"
+        )
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())
+
+
+def _accepts(ours: list[inspect.Parameter], theirs: list[inspect.Parameter]) -> bool:
+    """Whether our named parameters are their first ones, and all others are passed through ``*args`` and ``**kwargs``."""
+    variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    named = [parameter for parameter in ours if parameter.kind not in variadic]
+    passed_through = variadic <= {parameter.kind for parameter in ours}
+    expected = theirs[: len(named)] if passed_through else theirs
+    mine = named if passed_through else ours
+    return [(one.name, one.kind) for one in mine] == [(one.name, one.kind) for one in expected]
+
+
+def _qualified(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

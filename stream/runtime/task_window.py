@@ -1,0 +1,44 @@
+"""A bound on events in flight."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+__all__ = ["TaskWindow"]
+
+
+class TaskWindow:
+    """At most `size` events in flight; a task of its own finishes each, so that waiting for acknowledgements costs no throughput.
+
+    Parameters
+    ----------
+    size
+        Upper bound of events in flight.
+    on_failure
+        Called with the exception of a task that failed.
+    """
+
+    def __init__(self, size: int, on_failure: Callable[[BaseException], None]) -> None:
+        self._slots = asyncio.Semaphore(size)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_failure = on_failure
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def run(self, finish: Coroutine[Any, Any, None]) -> None:
+        """Start `finish` as soon as a slot is free."""
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            finish.close()
+            raise
+        task = asyncio.get_running_loop().create_task(finish)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(error)

@@ -1,0 +1,52 @@
+"""Settings and health of an app, without a broker."""
+
+import doctest
+
+import pytest
+
+import stream.kafka.ack_tracker
+import stream.kafka.stall
+import stream.stages.score.features
+from stream.runtime.app import create_base_app
+from stream.settings import KafkaSettings
+
+
+@pytest.mark.parametrize("module", [stream.kafka.ack_tracker, stream.kafka.stall, stream.stages.score.features])
+def test_examples_run(module):
+    assert doctest.testmod(module).attempted > 0
+    assert doctest.testmod(module).failed == 0
+
+
+def app(tmp_path, **kafka):
+    return create_base_app("x", KafkaSettings(bootstrap_servers="127.0.0.1:1,127.0.0.1:2", **kafka), data_dir=tmp_path)
+
+
+def test_no_web_server_no_leader_topic_and_short_time_outs(tmp_path):
+    conf = app(tmp_path).conf
+    assert not conf.web_enabled
+    assert conf.topic_disable_leader
+    assert not conf.stream_wait_empty
+    assert (conf.broker_session_timeout, conf.broker_rebalance_timeout) == (10, 10)
+    assert str(conf.store) == "memory:"
+    assert [(url.host, url.port) for url in conf.broker] == [("127.0.0.1", 1), ("127.0.0.1", 2)]
+
+
+def test_credentials_come_from_the_settings(tmp_path):
+    secured = app(
+        tmp_path, security_protocol="SASL_PLAINTEXT", sasl_username="weir", sasl_password="secret"
+    ).conf.broker_credentials
+    assert (secured.username, secured.password, secured.mechanism.value) == ("weir", "secret", "SCRAM-SHA-512")
+    assert secured.protocol.value == "SASL_PLAINTEXT"
+    tls = app(tmp_path, security_protocol="SASL_SSL", sasl_username="weir", sasl_password="secret")
+    assert tls.conf.broker_credentials.protocol.value == "SASL_SSL"
+    assert app(tmp_path, security_protocol="SSL").conf.broker_credentials.protocol.value == "SSL"
+    assert app(tmp_path).conf.broker_credentials is None
+
+
+def test_health_has_the_reason_of_each_fault_until_it_ends(tmp_path):
+    one = app(tmp_path)
+    one.health_checks["models"] = lambda: "loading"
+    assert set(one.health()) == {"start", "models"}
+    one.beat()
+    one.health_checks["models"] = lambda: ""
+    assert set(one.health()) == {"consumer"}
