@@ -13,9 +13,12 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
+from stream.errors import TopicMismatch, TopicMissing
+from stream.kafka.clients import BROKER_ERRORS, discard_producer, new_producer
+from stream.kafka.topic_checks import check_topics
 from stream.wire import TopicNames
 
-__all__ = ["Delivery", "DeliveryLost", "Lease", "TopicsNotReady"]
+__all__ = ["Delivery", "DeliveryLost", "Lease"]
 
 _LOG = logging.getLogger(__name__)
 _START_SECONDS = 15.0
@@ -29,10 +32,6 @@ _MAX_REQUEST_BYTES = 1024 * 1024 + 32 * 1024
 
 class DeliveryLost(Exception):
     """What was sent with a lease may not have arrived: send it again with the next one."""
-
-
-class TopicsNotReady(Exception):
-    """The topics are not there, or not as the settings say; the message has the remedy."""
 
 
 class Lease:
@@ -156,7 +155,7 @@ class Delivery:
                 self._on_status(f"the producer was lost: {self._lease.reason}")
                 if asyncio.get_running_loop().time() - began > _LAST_BACKOFF_SECONDS:
                     backoff = _FIRST_BACKOFF_SECONDS
-            except (KafkaError, OSError, TimeoutError, TopicsNotReady) as error:
+            except (*BROKER_ERRORS, TopicMissing, TopicMismatch) as error:
                 self._on_status(f"{type(error).__name__}: {error}")
             finally:
                 self._ready.clear()
@@ -166,9 +165,8 @@ class Delivery:
             backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
 
     async def _start(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            **self._options,
-            acks="all",
+        producer = new_producer(
+            self._options,
             enable_idempotence=True,
             max_batch_size=_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
@@ -186,16 +184,10 @@ class Delivery:
         return producer
 
     async def _check_topics(self, producer: AIOKafkaProducer) -> None:
-        cluster = await producer.client.fetch_all_metadata()  # names no topic, so that none is made by asking
-        for topic in (self.names.inference, self.names.feedback):
-            count = len(cluster.partitions_for_topic(topic) or ())
-            if not count:
-                raise TopicsNotReady(f"topic {topic} does not exist; `weir topics create` makes it")
-            if count != self.partitions:
-                raise TopicsNotReady(
-                    f"topic {topic} has {count} partitions, kafka.partitions says {self.partitions}; "
-                    "set it to the topic's count, or make the topic anew"
-                )
+        cluster = await producer.client.fetch_all_metadata()  # names no topic, so that the request creates none
+        topics = (self.names.inference, self.names.feedback)
+        found = {topic: len(numbers) for topic in topics if (numbers := cluster.partitions_for_topic(topic))}
+        check_topics(dict.fromkeys(topics, self.partitions), found)
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:
@@ -203,26 +195,10 @@ async def _discard(producer: AIOKafkaProducer) -> None:
 
     In a task of its own, because aiokafka's tasks, ended in the middle, pass their own cancellation on to whoever waits for them.
     """
-    ending = asyncio.create_task(_end(producer), name="discard")
+    ending = asyncio.create_task(discard_producer(producer), name="discard")
     await asyncio.wait([ending], timeout=_STOP_SECONDS)
     if not ending.done():
         ending.cancel()
         _LOG.warning("a producer did not stop within %.0f s", _STOP_SECONDS)
     elif not ending.cancelled() and (error := ending.exception()) is not None:
         _LOG.warning("a producer did not stop cleanly: %r", error)
-
-
-async def _end(producer: AIOKafkaProducer) -> None:
-    """End aiokafka's parts one by one, as it has no way to abandon records.
-
-    First the sender, which must not meet a batch that has failed; then the connections, so that nothing in flight is waited for;
-    then the batches.
-    """
-    sender = producer._sender.sender_task  # noqa: SLF001 - it has no public way to abandon
-    if sender is not None:
-        sender.cancel()
-    try:
-        await producer.client.close()
-    finally:
-        producer._message_accumulator.fail_all(KafkaError("abandoned with its producer"))  # noqa: SLF001 - as above
-        await producer.stop()

@@ -10,10 +10,11 @@ from aiokafka import AIOKafkaProducer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link
 
-from stream.kafka.clients import BROKER_ERRORS
+from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.kafka.publisher import publish
 from stream.ledger.decisions import OutgoingAlert
 from stream.telemetry import link_to, traceparent_of
-from stream.wire import AlertRecord, Event, TopicNames, TraceParent, encode, partition_for, tenant_model_key
+from stream.wire import AlertRecord, Event, TopicNames, TraceParent, partition_for, tenant_model_key
 from stream.wire.semconv import SEVERITY_NUMBERS, WEIR_ALERT_ID, WEIR_DETECTOR, WEIR_TENANT
 
 __all__ = ["AlertPublisher", "alert_event", "traced"]
@@ -65,34 +66,18 @@ class AlertPublisher:
         self._options = dict(options)
         self._topic = names.alerts
         self._partitions = partitions
+        self._clients = contextlib.AsyncExitStack()
         self._producer: AIOKafkaProducer | None = None
 
     async def send(self, item: OutgoingAlert) -> None:
-        """Publish `item` and wait for every in-sync replica; raises a KafkaError where that fails."""
-        producer = await self._started()
-        record = encode(alert_event(item))
-        await producer.send_and_wait(
-            self._topic,
-            record.value,
-            key=record.key,
-            partition=partition_for(tenant_model_key(item.record.tenant, item.record.model), self._partitions),
-            headers=list(record.headers),
-        )
-
-    async def _started(self) -> AIOKafkaProducer:
+        """Publish `item`; raises a KafkaError if the broker does not acknowledge it."""
         if self._producer is None:
-            producer = AIOKafkaProducer(**self._options, acks="all", request_timeout_ms=10_000)
-            try:
-                await producer.start()
-            except BaseException:  # cancelled too: a producer that did not start leaves no connections
-                await producer.stop()
-                raise
-            self._producer = producer
-        return self._producer
+            self._producer = await self._clients.enter_async_context(producer_for(self._options))
+        partition = partition_for(tenant_model_key(item.record.tenant, item.record.model), self._partitions)
+        await publish(self._producer, self._topic, alert_event(item), partition=partition)
 
     async def close(self) -> None:
-        """Stop the producer, where one was started."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with contextlib.suppress(*BROKER_ERRORS):  # what it held stays in the outbox
-                await asyncio.wait_for(producer.stop(), _STOP_SECONDS)
+        """Stop the producer; unsent alerts stay in the outbox."""
+        self._producer = None
+        with contextlib.suppress(*BROKER_ERRORS):
+            await asyncio.wait_for(self._clients.aclose(), _STOP_SECONDS)

@@ -1,16 +1,17 @@
-"""One consumer over everything that the ledger reads, from the book's offsets to the log's end and on."""
+"""One consumer over everything that the ledger reads, from the stored offsets to the end of the log and on."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
+from stream.errors import TopicMismatch, TopicMissing
 from stream.kafka.clients import consumer_for
-from stream.kafka.topic_checks import partition_counts
-from stream.ledger.errors import LedgerError, LedgerStalled
+from stream.kafka.log_reader import LogReader, partitions_of
+from stream.kafka.topic_checks import check_topics, partition_counts
+from stream.ledger.errors import LedgerError
 from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.store import LedgerStore, topics_read
 from stream.settings import KafkaSettings
@@ -20,31 +21,29 @@ __all__ = ["LogReset", "Session"]
 _BATCH_RECORDS = 2000
 _POLL_MS = 200
 _PROBE_SECONDS = 1.0
-_PROBE_TIMEOUT_SECONDS = 5.0
-_STALLED_SECONDS = 30.0
 _TOPICS_SECONDS = 1.0
 _NO_TOPICS = "waiting for topics"
 
 
 class LogReset(LedgerError):
-    """The log ends before the offset that the book has read: it is another log."""
+    """The log ends before an offset that the ledger has read: it is another log."""
 
 
 class Session:
-    """Reads until it is told to end or Kafka fails it.
+    """Reads until a condition holds or Kafka fails.
 
     Parameters
     ----------
     kafka
         Settings with an address.
     metrics
-        Counters of what was read.
+        Counters of the records read.
     call
-        Runs a function of the book on the book's thread.
-    book
-        Where everything goes.
+        Runs a function of the store on the store's thread.
+    store
+        Applies the records.
     health
-        Told while topics are missing or have another partition count.
+        Gets the reason while topics are missing or have another partition count.
     """
 
     def __init__(
@@ -52,83 +51,69 @@ class Session:
         kafka: KafkaSettings,
         metrics: LedgerMetrics,
         call: Callable[..., Awaitable[Any]],
-        book: LedgerStore,
+        store: LedgerStore,
         health: dict[str, Any],
     ) -> None:
         self._kafka = kafka
         self._metrics = metrics
         self._call = call
-        self._book = book
+        self._store = store
         self._health = health
-        self._ends: dict[TopicPartition, int] = {}
-        self._moved_at = time.monotonic()
-        self._moved_from = -1
+        self._topics = topics_read(kafka.names, partitions=kafka.partitions, stream_partitions=kafka.stream_partitions)
         self.caught_up = False
         self.lag: dict[str, int] = {}
 
     async def run(self, *, until: Callable[[], bool], probed: Callable[[], Awaitable[None]]) -> None:
-        """Read until `until()`; call `probed` after each look at the log's end.
+        """Read until `until()`; call `probed` after each probe of the log's end.
 
         Raises
         ------
         LogReset
-            The log is another one than the book was read from.
-        LedgerStalled
-            The log grows and nothing arrives.
-        aiokafka.errors.KafkaError
+            The store was read from another log.
+        stream.errors.ReaderStalled, stream.errors.LogExpired
+            The log grows and nothing arrives, or records expired before they were read.
+        aiokafka.errors.KafkaError, OSError, TimeoutError
             Kafka does not answer.
         """
         options = self._kafka.client_options()
         if not await self._topics_exist(options, until):
             return
         async with consumer_for(options, fetch_max_wait_ms=_POLL_MS) as consumer:
-            await self._begin(consumer)
-            probe = asyncio.create_task(self._probes(consumer, probed))
+            offsets = await self._start_offsets(consumer)
+            reader = LogReader(consumer, offsets, max_records=_BATCH_RECORDS, poll_ms=_POLL_MS)
+            probe = asyncio.create_task(self._probes(reader, probed))
             try:
                 while not until():
-                    await self._read(consumer)
+                    batches = await reader.read()
+                    if batches:
+                        self._metrics.read.inc(await self._call(self._store.apply, list(batches.values())))
                     if probe.done():
                         probe.result()
             finally:
                 probe.cancel()
                 await asyncio.gather(probe, return_exceptions=True)
 
-    async def _topics_exist(self, options: dict[str, Any], until: Callable[[], bool]) -> bool:
-        kafka = self._kafka
-        needed = topics_read(kafka.names, partitions=kafka.partitions, stream_partitions=kafka.stream_partitions)
+    async def _topics_exist(self, options: Mapping[str, Any], until: Callable[[], bool]) -> bool:
         while not until():
-            reason = self._misfit(needed, await partition_counts(options, needed))
-            if not reason:
+            try:
+                check_topics(self._topics, await partition_counts(options, self._topics))
+            except (TopicMismatch, TopicMissing) as error:
+                self._health[_NO_TOPICS] = str(error)
+                await asyncio.sleep(_TOPICS_SECONDS)
+            else:
                 self._health.pop(_NO_TOPICS, None)
                 return True
-            self._health[_NO_TOPICS] = reason
-            await asyncio.sleep(_TOPICS_SECONDS)
         return False
 
-    def _misfit(self, needed: dict[str, int], counts: dict[str, int]) -> str:
-        missing = sorted(needed.keys() - counts.keys())
-        if missing:
-            return f"{', '.join(missing)} do not exist; run `weir topics create`"
-        wrong = [f"{topic} has {counts[topic]} partitions" for topic, n in needed.items() if counts[topic] != n]
-        if not wrong:
-            return ""
-        return (
-            f"{'; '.join(wrong)}, but the settings say {self._kafka.partitions} (WEIR_KAFKA__PARTITIONS) and "
-            f"{self._kafka.stream_partitions} (WEIR_KAFKA__STREAM_PARTITIONS); set them to what is there"
-        )
-
-    async def _begin(self, consumer: AIOKafkaConsumer) -> None:
-        kafka = self._kafka
-        needed = topics_read(kafka.names, partitions=kafka.partitions, stream_partitions=kafka.stream_partitions)
-        partitions = [TopicPartition(topic, index) for topic, count in needed.items() for index in range(count)]
-        consumer.assign(partitions)
+    async def _start_offsets(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+        partitions = partitions_of(self._topics)
         first = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
-        read = await self._call(self._book.offsets)
-        for partition in partitions:
-            position = read.get((partition.topic, partition.partition))
-            consumer.seek(partition, self._start(partition, position, first[partition], ends[partition]))
-        self._ends = ends
+        read = await self._call(self._store.offsets)
+        return {
+            partition: self._start(partition, read.get(tuple(partition)), first[partition], ends[partition])
+            for partition in partitions
+        }
 
     def _start(self, partition: TopicPartition, position: int | None, first: int, end: int) -> int:
         if position is None:
@@ -140,37 +125,18 @@ class Session:
         self._metrics.expired.inc(max(first - position, 0))
         return max(first, position)
 
-    async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
-        if batches:
-            self._metrics.read.inc(await self._call(self._book.apply, list(batches.values())))
-
-    async def _probes(self, consumer: AIOKafkaConsumer, probed: Callable[[], Awaitable[None]]) -> None:
+    async def _probes(self, reader: LogReader, probed: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self._look(consumer)
+            await reader.probe()
+            self._show(reader)
             await probed()
             await asyncio.sleep(_PROBE_SECONDS)
 
-    async def _look(self, consumer: AIOKafkaConsumer) -> None:
-        """Compare positions with where the log ended a moment ago, so that a log that grows can be caught up with."""
-        before = self._ends
-        self._ends = await asyncio.wait_for(consumer.end_offsets(list(before)), _PROBE_TIMEOUT_SECONDS)
-        positions = {partition: await consumer.position(partition) for partition in before}
-        self.caught_up = all(positions[partition] >= end for partition, end in before.items())
+    def _show(self, reader: LogReader) -> None:
+        self.caught_up = reader.caught_up
         lag: dict[str, int] = {}
-        for partition, end in self._ends.items():
-            lag[partition.topic] = lag.get(partition.topic, 0) + max(end - positions[partition], 0)
+        for partition, end in reader.ends.items():
+            lag[partition.topic] = lag.get(partition.topic, 0) + max(end - reader.positions[partition], 0)
         self.lag = lag
         for topic, records in lag.items():
             self._metrics.lag.labels(topic).set(records)
-        self._watch_progress(sum(positions.values()))
-
-    def _watch_progress(self, position: int) -> None:
-        now = time.monotonic()
-        if self.caught_up or position != self._moved_from:
-            self._moved_at, self._moved_from = now, position
-        elif now - self._moved_at > _STALLED_SECONDS:
-            raise LedgerStalled(
-                f"nothing was read for {now - self._moved_at:.0f} s while {sum(self.lag.values())} records wait; "
-                f"the bound is {_STALLED_SECONDS:.0f} s"
-            )

@@ -5,13 +5,12 @@
     StreamError
     └── LedgerError
         ├── LedgerAbsent       no ledger was ever written in the folder that was asked for
-        ├── LedgerBusy         another process holds the ledger's lock
-        └── LedgerStalled      the log has grown and nothing was read for too long
-"""
+        └── LedgerBusy         another process holds the ledger's lock
+    """
 
 from stream.errors import StreamError
 
-__all__ = ["LedgerAbsent", "LedgerBusy", "LedgerError", "LedgerStalled"]
+__all__ = ["LedgerAbsent", "LedgerBusy", "LedgerError"]
 
 
 class LedgerError(StreamError):
@@ -24,7 +23,3 @@ class LedgerAbsent(LedgerError):
 
 class LedgerBusy(LedgerError):
     """Another process holds the ledger's lock."""
-
-
-class LedgerStalled(LedgerError):
-    """The log has grown and nothing was read for too long; a fresh consumer helps."""

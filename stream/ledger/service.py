@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
+from stream.errors import LogExpired, ReaderStalled
 from stream.kafka.clients import BROKER_ERRORS
 from stream.ledger.alert_publisher import AlertPublisher, traced
 from stream.ledger.consumer_session import LogReset, Session
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
-from stream.ledger.errors import LedgerStalled
 from stream.ledger.metrics import LedgerMetrics
 from stream.ledger.store import LedgerStore
 from stream.settings import KafkaSettings, LedgerSettings
@@ -133,7 +133,7 @@ class _Service:
             await self._session.run(until=lambda: ended() or self._files.rebuild_asked(), probed=self._probed)
         except LogReset as reset:
             await self._rebuild(str(reset))
-        except LedgerStalled as stalled:
+        except (LogExpired, ReaderStalled) as stalled:
             _LOG.warning("%s; a fresh consumer goes on", stalled)
         except BROKER_ERRORS as error:
             self._wait_for_kafka(error)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from stream.kafka.clients import producer_for
 from stream.wire import Event, encode
 
 __all__ = ["NoShadow", "Shadow", "Sink", "shadow"]
@@ -74,11 +75,7 @@ class Shadow:
 @asynccontextmanager
 async def shadow(options: Mapping[str, Any], topic: str, identity: str, since: float) -> AsyncIterator[Shadow]:
     """Run a :class:`Shadow`; its last record is acknowledged when the body's end is reached."""
-    producer = AIOKafkaProducer(**options, acks="all", linger_ms=5)
-    try:
-        await producer.start()
+    async with producer_for(options, linger_ms=5) as producer:
         target = Shadow(producer, topic, identity, since)
         yield target
         await target.flush()
-    finally:
-        await producer.stop()

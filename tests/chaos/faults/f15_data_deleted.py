@@ -66,7 +66,7 @@ class VolumeDeleted(Fault):
         gone = world.format_broker()
         world.start_broker()
         strike.bit = f"{gone} bytes of the log were deleted" if gone else ""
-        refusal = f"topic {world.names.inference} does not exist; `weir topics create` makes it"
+        refusal = "run `weir topics create`"
         try:
             until("the shipper says what is missing", lambda: refusal in world.log_of("shipper"), 60)
         except TimeoutError as error:

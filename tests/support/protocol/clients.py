@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -10,9 +10,7 @@ from unittest import mock
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-import serving.capture.producer
 import stream.kafka.clients
-import stream.ledger.alert_publisher
 from support.protocol.network import Line, Network
 from support.protocol.virtual_time import CURRENT
 from support.simulated_kafka import Place
@@ -26,17 +24,10 @@ _NETWORKS: dict[str, Network] = {}
 @contextmanager
 def doubled(address: str, network: Network) -> Iterator[None]:
     """Put the doubles in the place of aiokafka's clients, and let `address` lead to `network`."""
-    places = {
-        serving.capture.producer: {"AIOKafkaProducer": Producer},
-        stream.kafka.clients: {"AIOKafkaConsumer": Consumer, "AIOKafkaAdminClient": Admin},
-        stream.ledger.alert_publisher: {"AIOKafkaProducer": Producer},
-    }
+    doubles = {"AIOKafkaConsumer": Consumer, "AIOKafkaProducer": Producer, "AIOKafkaAdminClient": Admin}
     _NETWORKS[address] = network
     try:
-        with ExitStack() as stack:
-            for module, names in places.items():
-                for name, double in names.items():
-                    stack.enter_context(mock.patch.object(module, name, double))
+        with mock.patch.multiple(stream.kafka.clients, **doubles):
             yield
     finally:
         del _NETWORKS[address]
