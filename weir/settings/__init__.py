@@ -1,15 +1,13 @@
-"""Settings: built-in defaults, then weir.toml, then the environment; built once in a process's main."""
+"""Settings: built-in defaults, then weir.toml, then the environment; loaded once in a process's main."""
 
-from weir.settings.load import (
+from weir.settings.load import Loaded, key_of, load_settings
+from weir.settings.settings import (
     ConsoleSection,
-    Loaded,
     MetricsSection,
     MlflowSection,
     SentinelSection,
     Settings,
     TraceSection,
-    key_of,
-    load_settings,
 )
 
 __all__ = [

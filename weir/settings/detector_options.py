@@ -1,8 +1,7 @@
-"""The options of detectors, looked at before anything runs with them.
+"""Check the options of detectors before a process uses them.
 
-Why this exists: settings hold these options as they are given, since only a detector knows its own. A bad one that a worker is the first
-to meet makes a dead letter of every event of its tenant, or a detector that is owed verdicts and gives none. Importing the detectors
-takes about a second, so only what runs them, or is asked whether it could, looks.
+The settings store these options unchecked, because only a detector knows its own. A wrong option found late would make a dead letter of
+every event of a tenant. Detectors take a second to import, so only commands and components that run or check detectors call this.
 """
 
 import contextlib
@@ -18,54 +17,61 @@ __all__ = ["check_detector_options"]
 
 
 def check_detector_options(loaded: Loaded) -> None:
-    """Build each detector with each option that it is given: ``[detectors.options.NAME]``, and every tenant's tables.
+    """Build each detector with each of its options: ``[detectors.options.NAME]``, and the tables of every tenant.
 
-    One by one: no option of a tenant depends on another, so what is merged from several patterns is right where each of them is. An
-    option that is wrong alone (``weights`` without its digest) is right where all of its detector's are right together. Where the
-    detectors' libraries are not installed, as in an image that only serves, nothing runs them, and nothing is looked at.
+    Options are checked one by one: those of a tenant do not depend on each other, so a merge of several patterns is valid if each
+    is. Without the detectors' libraries, as in an image that only serves, no detector runs and nothing is checked.
 
     Raises
     ------
     SettingsError
-        A detector that there is none of, an option that it does not know, a value out of its bounds, or a detector of answers whose
-        prompts are not recorded for it; a line for each.
+        A detector or an option is unknown, a value is out of its bounds, or a detector of answers needs prompts that are not recorded;
+        one line for each.
     """
-    given = list(_given(loaded.settings))
-    settings = loaded.settings.detectors
-    added = [name for name in settings.output if name not in DetectorSettings().output]
-    if not given and not added:
+    options = list(_options(loaded.settings))
+    added = [name for name in loaded.settings.detectors.output if name not in DetectorSettings().output]
+    if not options and not added:
         return
     try:
-        from detectors.registry import create_stream, create_text  # noqa: PLC0415 - about a second
+        import detectors.registry  # noqa: F401, PLC0415 - about a second, and its libraries are an extra
     except ModuleNotFoundError:
         return
-    wrong = []
-    for place, option, value in given:
-        create = create_text if place[0] == "detectors" else create_stream
+    if errors := [*_option_errors(loaded, options), *_context_errors(loaded, added)]:
+        raise SettingsError("\n".join(errors))
+
+
+def _option_errors(loaded: Loaded, options: list[tuple[tuple[str, ...], str, Any]]) -> Iterator[str]:
+    from detectors.registry import create_stream, create_text  # noqa: PLC0415 - see above
+
+    for table, option, value in options:
+        of_text, name = table[0] == "detectors", table[-1]
         try:
-            create(place[-1], {option: value} if option else {})
+            (create_text if of_text else create_stream)(name, {option: value} if option else {})
         except DetectorError as error:
-            if place[0] == "detectors" and _together(settings.options[place[-1]], place[-1]):
+            # An option that needs another one (`weights`, its digest) is valid together with all options of its detector.
+            if of_text and _accepts(name, loaded.settings.detectors.options[name]):
                 continue
-            key = (*place, option) if option else place
-            wrong.append(f"{key_of(key)} ({_source(loaded, key)}) is {value!r}: {error}; mend or unset it")
+            key = (*table, option) if option else table
+            yield f"{key_of(key)} ({_source(loaded, key)}) is {value!r}: {error}; change or unset it"
+
+
+def _context_errors(loaded: Loaded, added: list[str]) -> Iterator[str]:
+    """Yield an error for each detector in `added` that compares answers with more of their prompts than is recorded."""
+    from detectors.registry import create_text  # noqa: PLC0415 - see above
+
+    settings = loaded.settings.detectors
     for name in added:
-        with contextlib.suppress(
-            DetectorError
-        ):  # what is wrong with its options is told above, of its name where it runs
-            wanted = create_text(name, settings.options.get(name)).prompt_characters
-            if wanted > settings.context_characters:
-                wrong.append(
-                    f"detectors.output ({_source(loaded, ('detectors', 'output'))}) names {name}, which compares answers with up to"
-                    f" {wanted} characters of their prompts, and detectors.context_characters is {settings.context_characters}: raise it"
+        with contextlib.suppress(DetectorError):  # a wrong option is reported already, an unknown name when it runs
+            needed = create_text(name, settings.options.get(name)).prompt_characters
+            if needed > settings.context_characters:
+                yield (
+                    f"detectors.output ({_source(loaded, ('detectors', 'output'))}) has {name}, which compares answers with up to"
+                    f" {needed} characters of their prompts; detectors.context_characters is {settings.context_characters}: raise it"
                 )
-    if wrong:
-        raise SettingsError("\n".join(wrong))
 
 
-def _together(options: Mapping[str, Any], name: str) -> bool:
-    """Return whether a detector takes all of its options together."""
-    from detectors.registry import create_text  # noqa: PLC0415 - about a second, and loaded by now
+def _accepts(name: str, options: Mapping[str, Any]) -> bool:
+    from detectors.registry import create_text  # noqa: PLC0415 - see above
 
     try:
         create_text(name, options)
@@ -74,25 +80,25 @@ def _together(options: Mapping[str, Any], name: str) -> bool:
     return True
 
 
-def _given(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
-    """Yield where each option stands (the last part names its detector), its name and its value."""
+def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
+    """Yield (path of the table, whose last part is a detector; option; value); an empty table has the option ""."""
     tables: dict[tuple[str, ...], Mapping[str, Any]] = {
         ("detectors", "options", name): options for name, options in settings.detectors.options.items()
     }
-    for pattern, own in settings.tenants.items():
+    for pattern, tenant in settings.tenants.items():
         tables |= {
             ("tenants", pattern, name): options
-            for name, options in own.items()
+            for name, options in tenant.items()
             if name not in TenantSettings.model_fields
         }
-    for place, options in tables.items():
+    for table, options in tables.items():
         if not options:
-            yield place, "", {}
+            yield table, "", {}
         for option, value in options.items():
-            yield place, option, value
+            yield table, option, value
 
 
 def _source(loaded: Loaded, key: tuple[str, ...]) -> str:
-    """Return where an option was set; a variable may hold a whole table as JSON."""
+    """Return the source of an option; a variable may set a whole table as JSON."""
     prefixes = (".".join(key[:length]) for length in range(len(key), 0, -1))
     return next((loaded.sources[prefix] for prefix in prefixes if prefix in loaded.sources), "default")

@@ -1,8 +1,8 @@
-"""Weir's settings: built-in defaults, then ``weir.toml``, then the environment; built once in a process's main.
+"""Load the settings: built-in defaults, then ``weir.toml``, then the environment; once, in a process's ``main``.
 
-``WEIR_CONFIG`` names the file (default ``weir.toml`` in the current folder), ``WEIR_HOME`` the folder of everything that a
-running stack writes (default ``.weir`` beside the file, else in the current folder), ``WEIR_<SECTION>__<KEY>`` any key, and
-``WEIR_<SECTION>__<KEY>_FILE`` a file that holds its value.
+``WEIR_CONFIG`` names the file (default: ``weir.toml`` in the current folder), ``WEIR_HOME`` the folder that a running stack writes to
+(default: ``.weir`` beside the file, else in the current folder), ``WEIR_<SECTION>__<KEY>`` sets a key, and
+``WEIR_<SECTION>__<KEY>_FILE`` names a file with its value.
 """
 
 import os
@@ -12,137 +12,33 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
-from pydantic import (
-    BaseModel,
-    Field,
-    SecretStr,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
-from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
 from stream.address import redacted
-from stream.settings import (
-    BridgeSettings,
-    DetectorSettings,
-    KafkaSettings,
-    LedgerSettings,
-    ScoreSettings,
-    TenantSettings,
-    WatchSettings,
-    tenant_settings,
-)
-from stream.wire import OWN_TENANT
+from stream.settings import TenantSettings
 from weir.errors import SettingsError
 from weir.settings.secret_files import SUFFIX, files_of, read_files
-from weir.settings.sections import ConsoleSection, MetricsSection, MlflowSection, SentinelSection, TraceSection
+from weir.settings.settings import PREFIX, Settings
 
-__all__ = [
-    "ConsoleSection",
-    "Loaded",
-    "MetricsSection",
-    "MlflowSection",
-    "SentinelSection",
-    "Settings",
-    "TraceSection",
-    "key_of",
-    "load_settings",
-]
+__all__ = ["Loaded", "key_of", "load_settings"]
 
-_PREFIX = "WEIR_"
-_TENANTS = TypeAdapter(dict[str, TenantSettings])
+_MASK = "********"
 _CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHROMIUM"}
 
 
-class Settings(BaseSettings):
-    """Everything that can be set, frozen."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", case_sensitive=False
-    )
-
-    home: Path = Field(
-        Path(".weir"),
-        description="folder of everything that a running stack writes; beside weir.toml, else in the current folder",
-    )
-    kafka: KafkaSettings = KafkaSettings()
-    http: HttpSettings = HttpSettings()
-    model: ModelSettings = ModelSettings()
-    capture: CaptureSettings = CaptureSettings()
-    intake: IntakeSettings = IntakeSettings()
-    detectors: DetectorSettings = DetectorSettings()
-    score: ScoreSettings = ScoreSettings()
-    watch: WatchSettings = WatchSettings()
-    ledger: LedgerSettings = LedgerSettings()
-    bridge: BridgeSettings = BridgeSettings()
-    trace: TraceSection = TraceSection()
-    mlflow: MlflowSection = MlflowSection()
-    metrics: MetricsSection = MetricsSection()
-    console: ConsoleSection = ConsoleSection()
-    tenants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by tenant name or pattern")
-    sentinel: SentinelSection = SentinelSection()  # after what it is held against
-
-    @field_validator("tenants")
-    @classmethod
-    def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        _TENANTS.validate_python(value)
-        return value
-
-    @field_validator("sentinel")
-    @classmethod
-    def _can_alert(cls, value: SentinelSection, info: ValidationInfo) -> SentinelSection:
-        capture, tenants = info.data.get("capture"), info.data.get("tenants")
-        if not value.enabled or capture is None or tenants is None:
-            return value
-        if not capture.enabled:
-            raise ValueError("enabled is true and capture.enabled false, so that no answer would be seen")
-        bound = tenant_settings(tenants, OWN_TENANT).alerts.resolve_after_seconds / 2
-        if value.every_seconds > bound:
-            raise ValueError(
-                f"every_seconds is {value.every_seconds:g}, the bound is {bound:g}: half of resolve_after_seconds in"
-                f' [tenants."{OWN_TENANT}".alerts], so that an alert does not resolve between two answers'
-            )
-        return value
-
-    def tenant(self, name: str) -> TenantSettings:
-        """Return the settings of tenant `name`."""
-        return tenant_settings(self.tenants, name)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment, and the files that its variables name, win over the file, which arrives as init arguments."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        if isinstance(env_settings, EnvSettingsSource):
-            ending = SUFFIX.lower()  # the source's names are
-            own = {name: value for name, value in env_settings.env_vars.items() if not name.endswith(ending)}
-            files = read_files(os.environ, _PREFIX)
-            env_settings.env_vars = own | {name.lower(): value for name, value in files.items()}
-        return (env_settings, init_settings)
-
-
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings and where each came from.
+    """Settings with the source of each.
 
     Parameters
     ----------
     settings
         The effective settings; `home` is absolute.
     sources
-        Dotted key to ``environment NAME`` or ``file PATH``; a key that is absent has its default.
+        Dotted key to ``environment NAME`` or ``file PATH``; keys with their default are absent.
     config_path
-        The file that was read, or None.
+        The settings file, or None.
     """
 
     settings: Settings
@@ -158,23 +54,23 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings() -> Loaded:
-    """Read defaults, file and environment.
+    """Load defaults, file and environment.
 
     Raises
     ------
     SettingsError
-        An unknown key, a value out of its bounds, a file that is named and missing or no TOML; the message names it.
+        A key is unknown, a value is out of its bounds, or the file is missing or not TOML.
     """
     path = _config_path()
     values = _read(path) if path else {}
-    _refuse_unknown_environment()
+    _check_environment()
     try:
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError(_explain(error, path)) from None
     except SourceError as error:
         raise SettingsError(f"{error}: give it as JSON, or one key at a time as WEIR_<SECTION>__<KEY>") from None
-    named = os.environ.get("WEIR_HOME") or read_files(os.environ, _PREFIX).get("WEIR_HOME") or values.get("home")
+    named = os.environ.get("WEIR_HOME") or read_files(os.environ, PREFIX).get("WEIR_HOME") or values.get("home")
     home = Path(named or ".weir")
     beside = path.parent if path else Path.cwd()
     settings = settings.model_copy(update={"home": home if home.is_absolute() else (beside / home).resolve()})
@@ -187,7 +83,7 @@ def _config_path() -> Path | None:
     if path.is_file():
         return path
     if named:
-        raise SettingsError(f"WEIR_CONFIG names {path}, which is no file; create it or unset WEIR_CONFIG")
+        raise SettingsError(f"WEIR_CONFIG names {path}, which is not a file; create it or unset WEIR_CONFIG")
     return None
 
 
@@ -195,19 +91,19 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is no TOML: {error}") from None
+        raise SettingsError(f"{path} is not TOML: {error}") from None
 
 
 def _environment_keys() -> dict[str, str]:
-    """Return {dotted key: variable} of the variables that set something."""
-    names = [name for name in os.environ if name.startswith(_PREFIX) and name not in _CONTROL]
+    """Return {dotted key: variable} of the variables that set a key."""
+    names = [name for name in os.environ if name.startswith(PREFIX) and name not in _CONTROL]
     direct = [name for name in names if not name.endswith(SUFFIX)]
-    return {name.removeprefix(_PREFIX).lower().replace("__", "."): name for name in direct} | files_of(
-        os.environ, _PREFIX
+    return {name.removeprefix(PREFIX).lower().replace("__", "."): name for name in direct} | files_of(
+        os.environ, PREFIX
     )
 
 
-def _refuse_unknown_environment() -> None:
+def _check_environment() -> None:
     for key, name in _environment_keys().items():
         section = key.split(".")[0]
         if section not in Settings.model_fields:
@@ -222,28 +118,26 @@ def _explain(error: ValidationError, path: Path | None) -> str:
     lines = []
     for item in error.errors(include_url=False):
         parts = [str(part) for part in item["loc"]]
-        where = variables.get(".".join(parts)) or (str(path) if path else "the defaults")
-        lines.append(f"{redacted(key_of(parts))} ({where}){_what(parts, item)}")
+        source = variables.get(".".join(parts)) or (str(path) if path else "the defaults")
+        lines.append(f"{redacted(key_of(parts))} ({source}){_problem(parts, item)}")
     return "\n".join(lines)
 
 
 def key_of(parts: Sequence[str]) -> str:
-    """Return a dotted key as the file has it, the pattern of a tenant quoted: ``tenants."acme-*".bucket_seconds``."""
-    return ".".join(f'"{part}"' if place == 1 and parts[0] == "tenants" else part for place, part in enumerate(parts))
+    """Return a dotted key as in weir.toml, with a tenant pattern in quotes: ``tenants."acme-*".bucket_seconds``."""
+    return ".".join(f'"{part}"' if index == 1 and parts[0] == "tenants" else part for index, part in enumerate(parts))
 
 
-def _what(parts: Sequence[str], item: ErrorDetails) -> str:
-    """Say what is wrong with a key: its value, where that is one and no secret, its bound, and the remedy."""
+def _problem(parts: Sequence[str], item: ErrorDetails) -> str:
+    """Return what is wrong with a key: its value, masked if it is a secret, its bounds, and the fix."""
     section = _section(parts[:-1])
     if item["type"] == "extra_forbidden" or (section is TenantSettings and parts[-1] not in section.model_fields):
         tables = ", and a table of options for each stream detector" if section is TenantSettings else ""
         return f": unknown key; known here are {', '.join(section.model_fields)}{tables}. Rename or remove it"
     field = section.model_fields.get(parts[-1])
-    value = (
-        "********" if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))
-    )
+    value = _MASK if field is not None and field.annotation is SecretStr else repr(_without_credentials(item["input"]))
     is_value = isinstance(item["input"], str | int | float) and item["type"] != "model_type"
-    return f"{f' is {value}' if is_value else ''}: {item['msg']}; set it within that, or unset it"
+    return f"{f' is {value}' if is_value else ''}: {item['msg']}; change or unset it"
 
 
 def _without_credentials(value: Any) -> Any:
@@ -251,7 +145,7 @@ def _without_credentials(value: Any) -> Any:
 
 
 def _section(parts: Sequence[str]) -> type[BaseModel]:
-    """Return the innermost section that `parts` lead into."""
+    """Return the innermost section on the path `parts`."""
     section: type[BaseModel] = Settings
     if parts[:1] == ["tenants"]:
         section, parts = TenantSettings, parts[2:]
@@ -265,7 +159,7 @@ def _section(parts: Sequence[str]) -> type[BaseModel]:
 def _sources(values: Mapping[str, Any], path: Path | None) -> dict[str, str]:
     found = {key: f"file {path}" for key, _ in _flatten_mapping(values)}
     found |= {key: f"environment {name}" for key, name in _environment_keys().items()}
-    found |= {key: f"file {os.environ[name]} of {name}" for key, name in files_of(os.environ, _PREFIX).items()}
+    found |= {key: f"file {os.environ[name]} of {name}" for key, name in files_of(os.environ, PREFIX).items()}
     if "WEIR_HOME" in os.environ:
         found["home"] = "environment WEIR_HOME"
     return found
@@ -289,5 +183,5 @@ def _flatten_mapping(values: Mapping[str, Any], prefix: str = "") -> list[tuple[
 
 def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
-        return "********" if value.get_secret_value() else ""
+        return _MASK if value.get_secret_value() else ""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,8 +1,4 @@
-"""The reference of the settings as a page: every key with its default, its bounds, its variable and what it does.
-
-Why this exists: the settings say all that of themselves, so the page is generated (``weir config --reference``, docs/configuration.md) and a
-test fails where it is not the settings' own.
-"""
+"""Generate docs/configuration.md: every key with its default, bounds, variable and meaning (``weir config --reference``)."""
 
 import json
 import re
@@ -25,31 +21,31 @@ _HEAD = """\
 
 Generated from the settings by `make reference`; do not edit it.
 
-Built-in defaults, then `weir.toml` (or the file that `WEIR_CONFIG` names), then the environment: `WEIR_<SECTION>__<KEY>`, lists and tables as JSON,
-or `WEIR_<SECTION>__<KEY>_FILE`, a file that holds the value.
-`weir config` prints what is in force and where each value comes from. An unknown key or a value out of its bounds is an error that names it;
-settings are read once, at the start of each process.
+Sources, the last one wins: built-in defaults; `weir.toml`, or the file that `WEIR_CONFIG` names; the environment, as `WEIR_<SECTION>__<KEY>`
+(lists and tables as JSON) or `WEIR_<SECTION>__<KEY>_FILE`, a file with the value. `WEIR_HOME` names the folder that a running stack writes to
+(`home` in the file).
 
-Beside these: `WEIR_CONFIG` names the file, and `WEIR_HOME` the folder that a running stack writes to (`home` in the file)."""
+`weir config` prints the effective settings and the source of each. An unknown key, or a value out of its bounds, is an error. Each process
+reads the settings once, at its start."""
 
 _TENANTS = """\
 ## `[tenants."NAME"]`
 
-What may differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); all that match are laid over each other in their order, the last wins. Times are of
-the log. Keys of `alerts` and `retraining` stand in tables of their own: `[tenants."acme".alerts]`."""
+Settings that can differ by tenant. NAME may be a pattern (`"*"`, `"acme-*"`); matching tables are merged in their order, and the last one wins.
+Times are event time. `alerts` and `retraining` are tables: `[tenants."acme".alerts]`."""
 
 _OPTIONS = """\
 ## `[detectors.options.NAME]`
 
-Options of the detectors of texts, for every tenant."""
+Options of the text detectors, for every tenant."""
 
 _STREAM_OPTIONS = """\
-## Options of the detectors of streams
+## Options of stream detectors
 
 One table for each detector and tenant: `[tenants."acme".drift]`. `sentinel` reads the answers to Weir's fixed prompts, which have tenant
 `_weir`: `[tenants._weir.sentinel]`."""
 
-_COLUMNS = ("Key", "Default", "Allowed", "What")
+_COLUMNS = ("Key", "Default", "Allowed", "Meaning")
 _EXCLUSIVE = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
 
 
@@ -68,7 +64,7 @@ def _sections() -> Iterator[str]:
 
 
 def _about(section: type[BaseModel]) -> str:
-    """Return the first line of a section's docstring, less the name of its table."""
+    """Return the first line of a section's docstring, without the name of its table."""
     line = cleandoc(section.__doc__ or "").splitlines()[0]
     return re.sub(r"^``\[[a-z]+\]``: (.)", lambda found: found[1].upper(), line).replace("``", "`")
 
@@ -92,7 +88,7 @@ def _default(field: FieldInfo) -> str:
 
 def _value(default: Any) -> str:
     if default is msgspec.UNSET or default is msgspec.NODEFAULT:
-        return "must be given"
+        return "required"
     if isinstance(default, str) and not default:
         return "empty"
     return f"`{json.dumps(default, default=str)}`"
@@ -145,13 +141,13 @@ def _capabilities(detector: type[Detector[Any]]) -> str:
 
 
 def _options(struct: type[msgspec.Struct]) -> Iterator[tuple[str, ...]]:
-    """Yield a row an option; what each does is its entry under ``Attributes`` in the docstring."""
+    """Yield a row for each option; its text is the entry under ``Attributes`` in the docstring."""
     (_, schemas) = msgspec.json.schema_components([struct])
-    properties, told = schemas[struct.__name__]["properties"], _attributes(struct)
+    properties, texts = schemas[struct.__name__]["properties"], _attributes(struct)
     for field in msgspec.structs.fields(struct):
         default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory
         default = default() if callable(default) else default
-        yield f"`{field.name}`", _value(default), _allowed(properties[field.encode_name]), told.get(field.name, "")
+        yield f"`{field.name}`", _value(default), _allowed(properties[field.encode_name]), texts.get(field.name, "")
 
 
 def _attributes(struct: type[msgspec.Struct]) -> dict[str, str]:

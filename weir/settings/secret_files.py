@@ -1,6 +1,6 @@
-"""Settings from files: ``WEIR_<SECTION>__<KEY>_FILE`` names the file that holds the value, as containers are given their secrets.
+"""Settings from files: ``WEIR_<SECTION>__<KEY>_FILE`` names a file with the value, as containers provide secrets.
 
-What a variable holds is seen by whoever may list processes or inspect a container; a file has an owner.
+A variable is visible to everyone who may list processes or inspect a container; a file has an owner.
 """
 
 from collections.abc import Mapping
@@ -10,23 +10,23 @@ from weir.errors import SettingsError
 
 __all__ = ["SUFFIX", "files_of", "read_files"]
 
-#: No key of Weir's ends in it.
+#: No key ends in it.
 SUFFIX = "_FILE"
 
 
 def files_of(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Return {dotted key: variable} of the variables that name a file; a section and a key, as in ``kafka.sasl_password``."""
+    """Return {dotted key: variable} of the variables that name a file, as in ``kafka.sasl_password``."""
     names = [name for name in environment if name.startswith(prefix) and name.endswith(SUFFIX)]
     return {name.removeprefix(prefix).removesuffix(SUFFIX).lower().replace("__", "."): name for name in names}
 
 
 def read_files(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Return {variable that would hold it: value} of those files; a line's end at the end of a file is no part of its value.
+    """Return {variable without the suffix: value} of those files; a newline at the end of a file is not part of the value.
 
     Raises
     ------
     SettingsError
-        A file cannot be read, or the same key is set by a variable of its own too.
+        A file cannot be read, or a variable sets the same key.
     """
     values: dict[str, str] = {}
     for key, name in files_of(environment, prefix).items():
@@ -41,7 +41,7 @@ def _read(name: str, path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise SettingsError(
-            f"{name} names {path}, which cannot be read ({reason}); mend the path or its mode"
+            f"{name} names {path}, which cannot be read ({reason}); correct the path or its mode"
         ) from None

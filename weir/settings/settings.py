@@ -1,0 +1,166 @@
+"""All settings: the sections of stream and serving, and the sections that only ``weir`` reads, with their defaults."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from serving.settings import CaptureSettings, HttpSettings, IntakeSettings, ModelSettings
+from stream.address import Address, Link
+from stream.settings import (
+    BridgeSettings,
+    DetectorSettings,
+    KafkaSettings,
+    LedgerSettings,
+    ScoreSettings,
+    Section,
+    TenantSettings,
+    WatchSettings,
+    tenant_settings,
+)
+from stream.wire import OWN_TENANT
+from weir.settings.secret_files import SUFFIX, read_files
+
+__all__ = ["PREFIX", "ConsoleSection", "MetricsSection", "MlflowSection", "SentinelSection", "Settings", "TraceSection"]
+
+#: Prefix of the environment variables that set a key.
+PREFIX = "WEIR_"
+_TENANTS = TypeAdapter(dict[str, TenantSettings])
+
+
+class TraceSection(Section):
+    """``[trace]``: export of spans."""
+
+    endpoint: Address = Field(
+        Address(""),
+        description="OTLP/HTTP URL for traces; user:password@ in it is sent and never shown; empty: the local MLflow, if it runs",
+    )
+    ratio: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="share of new traces that are exported")
+    view: Link = Field(
+        "",
+        description="URL of a trace's page, with {trace_id} (http://127.0.0.1:16686/trace/{trace_id}); empty: the local MLflow's",
+        pattern=r"^$|^https?://\S*\{trace_id\}\S*$",
+    )
+
+
+class MlflowSection(Section):
+    """``[mlflow]``: the local trace view."""
+
+    enabled: bool = Field(True, description="start MLflow with the stack")
+    experiment: str = Field("0", description="experiment id of the traces")
+
+
+class ConsoleSection(Section):
+    """``[console]``: the web console, which the ledger's process serves."""
+
+    enabled: bool = Field(True, description="serve the console beside the ledger")
+    host: str = Field("127.0.0.1", description="address to listen on; plain HTTP, so loopback by default")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="0: a free port, kept in ports.json; a number, for a process in its own container"
+    )
+    names: tuple[str, ...] = Field(
+        (),
+        description="more names (or name:port) to accept as the host of a request, as behind a published port; links use the first",
+    )
+
+
+class MetricsSection(Section):
+    """``[metrics]``: the address of ``/metrics`` and ``/healthz`` of a process."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; loopback by default")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="0: a free port, kept in ports.json; a number, for a process in its own container"
+    )
+    serving_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0,
+        description="port at which gateways and model replicas also answer, with one of them in a container, as under KubeRay; 0: on loopback only",
+    )
+
+
+class SentinelSection(Section):
+    """``[sentinel]``: Weir's own fixed prompts; off by default, because they use the model's time."""
+
+    enabled: bool = Field(
+        False, description="send the fixed prompts, to tell a change of the model from a change of its inputs"
+    )
+    every_seconds: Annotated[float, Field(ge=1)] = Field(
+        60, description="time between two prompts; at most half of tenant _weir's alerts.resolve_after_seconds"
+    )
+    max_tokens: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="maximum tokens of an answer")
+
+
+class Settings(BaseSettings):
+    """All settings, frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", case_sensitive=False
+    )
+
+    home: Path = Field(
+        Path(".weir"),
+        description="folder that a running stack writes to; beside weir.toml, else in the current folder",
+    )
+    kafka: KafkaSettings = KafkaSettings()
+    http: HttpSettings = HttpSettings()
+    model: ModelSettings = ModelSettings()
+    capture: CaptureSettings = CaptureSettings()
+    intake: IntakeSettings = IntakeSettings()
+    detectors: DetectorSettings = DetectorSettings()
+    score: ScoreSettings = ScoreSettings()
+    watch: WatchSettings = WatchSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    bridge: BridgeSettings = BridgeSettings()
+    trace: TraceSection = TraceSection()
+    mlflow: MlflowSection = MlflowSection()
+    metrics: MetricsSection = MetricsSection()
+    console: ConsoleSection = ConsoleSection()
+    tenants: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by tenant name or pattern")
+    sentinel: SentinelSection = SentinelSection()  # its validator reads capture and tenants
+
+    @field_validator("tenants")
+    @classmethod
+    def _known_tenant_keys(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        _TENANTS.validate_python(value)
+        return value
+
+    @field_validator("sentinel")
+    @classmethod
+    def _can_alert(cls, value: SentinelSection, info: ValidationInfo) -> SentinelSection:
+        capture, tenants = info.data.get("capture"), info.data.get("tenants")
+        if not value.enabled or capture is None or tenants is None:
+            return value
+        if not capture.enabled:
+            raise ValueError(
+                "enabled is true and capture.enabled is false, so no answer would be recorded; set capture.enabled, or unset it"
+            )
+        bound = tenant_settings(tenants, OWN_TENANT).alerts.resolve_after_seconds / 2
+        if value.every_seconds > bound:
+            raise ValueError(
+                f"every_seconds is {value.every_seconds:g}, the limit is {bound:g}: half of resolve_after_seconds in"
+                f' [tenants."{OWN_TENANT}".alerts], so that an alert does not resolve between two answers'
+            )
+        return value
+
+    def tenant(self, name: str) -> TenantSettings:
+        """Return the settings of tenant `name`."""
+        return tenant_settings(self.tenants, name)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: the environment and the files that it names, then weir.toml, which arrives as init arguments."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        if isinstance(env_settings, EnvSettingsSource):
+            suffix = SUFFIX.lower()  # as the names of this source
+            direct = {name: value for name, value in env_settings.env_vars.items() if not name.endswith(suffix)}
+            files = read_files(os.environ, PREFIX)
+            env_settings.env_vars = direct | {name.lower(): value for name, value in files.items()}
+        return (env_settings, init_settings)
