@@ -1,10 +1,10 @@
-"""Which alerts a reader is told of while a silence holds, and after it."""
+"""Alerts that the client yields during and after a silence."""
 
 import msgspec
 
 from stream.silences import thing_of
 from stream.wire import AlertRecord, SilenceRecord
-from weir.client.client import _Changes
+from weir.client.client import _ChangeFilter
 
 ALERT = AlertRecord(
     alert_id="al_1",
@@ -33,46 +33,46 @@ def alert(**changes):
     return msgspec.structs.replace(ALERT, **changes)
 
 
-def told(*records, updates=False):
-    changes = _Changes(updates=updates)
+def yielded(*records, updates=False):
+    changes = _ChangeFilter(updates=updates)
     found = [item for item in map(changes.alert, records) if item is not None]
     return [(item.alert_id, item.state, item.silenced) for item in found]
 
 
-def test_an_alert_in_a_silence_is_marked_and_one_outside_is_not():
+def test_only_alerts_within_a_silence_are_marked():
     later = alert(alert_id="al_2", at=200.0)
     before = alert(alert_id="al_3", at=99.0)
-    assert told(SILENCE, ALERT, later, before) == [
+    assert yielded(SILENCE, ALERT, later, before) == [
         ("al_1", "firing", True),
         ("al_2", "firing", False),
         ("al_3", "firing", False),
     ]
 
 
-def test_what_fires_on_when_its_silence_is_over_is_told_again_once():
+def test_an_alert_that_fires_after_its_silence_is_yielded_once_more():
     goes_on = [alert(revision=number, at=150.0 + 30 * number) for number in range(5)]
-    assert told(SILENCE, *goes_on) == [("al_1", "firing", True), ("al_1", "firing", False)]
+    assert yielded(SILENCE, *goes_on) == [("al_1", "firing", True), ("al_1", "firing", False)]
 
 
-def test_what_was_told_is_not_told_again_for_coming_into_a_silence():
-    assert told(SILENCE, alert(at=90.0), alert(revision=1)) == [("al_1", "firing", False)]
+def test_a_silence_does_not_yield_a_known_alert_again():
+    assert yielded(SILENCE, alert(at=90.0), alert(revision=1)) == [("al_1", "firing", False)]
 
 
-def test_a_resolution_in_a_silence_is_marked():
+def test_a_resolution_within_a_silence_is_marked():
     resolved = alert(revision=1, state="resolved", resolved_at=150.0)
-    assert told(SILENCE, alert(at=90.0), resolved) == [("al_1", "firing", False), ("al_1", "resolved", True)]
+    assert yielded(SILENCE, alert(at=90.0), resolved) == [("al_1", "firing", False), ("al_1", "resolved", True)]
 
 
-def test_after_the_silence_was_ended_the_next_is_told():
+def test_after_the_silence_was_ended_the_next_is_yielded():
     ended = msgspec.structs.replace(SILENCE, at=160.0, until=160.0)
-    assert told(SILENCE, ALERT, ended, alert(alert_id="al_2", at=170.0)) == [
+    assert yielded(SILENCE, ALERT, ended, alert(alert_id="al_2", at=170.0)) == [
         ("al_1", "firing", True),
         ("al_2", "firing", False),
     ]
 
 
 def test_updates_are_marked_too():
-    assert told(SILENCE, ALERT, alert(revision=1, at=210.0), updates=True) == [
+    assert yielded(SILENCE, ALERT, alert(revision=1, at=210.0), updates=True) == [
         ("al_1", "firing", True),
         ("al_1", "firing", False),
     ]

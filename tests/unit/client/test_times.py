@@ -6,13 +6,14 @@ import pytest
 
 from weir.client import Client, parse_since
 from weir.errors import SettingsError, StackError
+from weir.client.times import format_duration
 from weir.settings import Loaded, Settings
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("since", "moment"),
+    ("since", "time"),
     [
         ("30s", NOW - timedelta(seconds=30)),
         ("10m", NOW - timedelta(minutes=10)),
@@ -24,18 +25,25 @@ NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
         (None, None),
     ],
 )
-def test_since_is_a_duration_before_now_or_a_moment(since, moment):
-    assert parse_since(since, NOW) == moment
+def test_since_is_a_duration_before_now_or_a_time(since, time):
+    assert parse_since(since, NOW) == time
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "10", "-5m", "10 minutes", "99999999999d"])
-def test_another_text_is_refused_with_examples(text):
-    with pytest.raises(SettingsError, match=r"give one as 30s, 10m"):
+def test_other_text_is_an_error_with_examples(text):
+    with pytest.raises(SettingsError, match=r"30s, 10m, 2h"):
         parse_since(text, NOW)
 
 
-def test_a_moment_without_a_zone_is_local_time():
+def test_a_time_without_a_zone_is_local():
     assert parse_since(datetime(2026, 1, 31, 12, 0), NOW).tzinfo is not None  # noqa: DTZ001 - that is what is tested
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (119, "119 s"), (150, "2 min"), (7300, "2 h"), (200_000, "2 d")]
+)
+def test_durations_are_short(seconds, text):
+    assert format_duration(seconds) == text
 
 
 def test_without_a_stack_or_an_address_the_error_names_the_home(tmp_path):

@@ -1,0 +1,95 @@
+"""Alerts and retraining events as the client returns them and ``--json`` prints them."""
+
+import msgspec
+
+__all__ = ["Alert", "DataRange", "Retraining"]
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of an alert; times are seconds since the epoch, UTC.
+
+    Parameters
+    ----------
+    state
+        ``firing`` or ``resolved``.
+    severity
+        ``info``, ``warning`` or ``critical``.
+    evidence, evidence_total
+        Request ids, at most 20, and their total number.
+    trace_id
+        The trace of the alert's span.
+    causation_ids
+        Findings of the alert.
+    silenced
+        Whether a silence (``weir alerts silence``) covered the alert when it changed to this state.
+    feature
+        Feature of a window, source or detector that the alert is about; "" if it has none.
+    runbook
+        What to do, in one sentence.
+    principals
+        Number of findings by API key.
+    sentinels
+        Of a drift alert: whether answers to the fixed prompts changed too (``moved``, ``still``); "" if unknown.
+    statistic, limit
+        Test statistic and alarm limit of a windowed alert; 0 for other alerts.
+    """
+
+    alert_id: str
+    state: str
+    detector: str
+    severity: str
+    tenant: str
+    model: str
+    side: str
+    opened_at: float
+    resolved_at: float | None
+    summary: str
+    evidence: tuple[str, ...]
+    evidence_total: int
+    trace_id: str
+    causation_ids: tuple[str, ...]
+    silenced: bool = False
+    feature: str = ""
+    runbook: str = ""
+    principals: dict[str, int] = {}
+    statistic: float = 0.0
+    limit: float = 0.0
+    sentinels: str = ""
+
+
+class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+    """Offsets of `topic` by partition, inclusive `first` and exclusive `last` (``from`` and ``to`` in JSON)."""
+
+    topic: str
+    first: dict[str, int]
+    last: dict[str, int]
+
+
+class Retraining(msgspec.Struct, frozen=True, kw_only=True):
+    """A retraining event.
+
+    Parameters
+    ----------
+    state
+        ``requested``, ``suppressed``, ``started``, ``completed``, ``promoted`` or ``rolled_back``.
+    reason
+        The agreeing detectors, or what the failing gates need.
+    alert_ids
+        Alerts that were firing.
+    data
+        Log range of the evidence.
+    at
+        Event time, seconds since the epoch.
+    gates
+        Whether each gate passed, by its name.
+    """
+
+    retraining_id: str
+    state: str
+    reason: str
+    alert_ids: tuple[str, ...]
+    data: DataRange | None
+    tenant: str
+    model: str
+    at: float
+    gates: dict[str, bool] = {}

@@ -1,0 +1,63 @@
+"""Times and durations as text: parse what users write, format what Weir prints."""
+
+import contextlib
+import re
+from datetime import UTC, datetime, timedelta
+
+from weir.errors import SettingsError
+
+__all__ = ["Since", "format_duration", "format_time", "parse_duration", "parse_since"]
+
+Since = timedelta | datetime | str | None
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"\A\s*(\d+(?:\.\d+)?)\s*([smhd])\s*\Z")
+_PRINTED_UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
+
+
+def parse_since(since: Since, now: datetime | None = None) -> datetime | None:
+    """Return the time that `since` means: a duration before `now` (``10m``, ``2h``, ``1d``, a timedelta) or a time.
+
+    Raises
+    ------
+    SettingsError
+        `since` is neither.
+    """
+    now = now or datetime.now(UTC)
+    if isinstance(since, str):
+        since = parse_duration(since) if _DURATION.match(since) else _parse_time(since)
+    if isinstance(since, timedelta):
+        return now - since
+    if since is not None and since.tzinfo is None:
+        return since.astimezone()
+    return since
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the duration that `text` means; raises SettingsError."""
+    if match := _DURATION.match(text):
+        with contextlib.suppress(OverflowError):
+            return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    raise SettingsError(f"{text!r} is not a duration, or too long; write 30s, 10m, 2h or 1d")
+
+
+def _parse_time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(
+            f"{text!r} is neither a duration nor a time; write 30s, 10m, 2h, 1d, or 2026-01-31T12:00:00Z"
+        ) from None
+
+
+def format_time(seconds: float) -> str:
+    """Return a time in local time, to the second."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its largest unit: ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
+    for size, unit in _PRINTED_UNITS:
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
