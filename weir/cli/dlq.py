@@ -8,33 +8,36 @@ import click
 
 from stream.dead_letters import DISPOSITIONS
 from stream.settings import KafkaSettings
-from weir.cli.render.output import json_option, print_json, print_table
-from weir.cli.render.status import clock
+from weir.cli.options import json_option
+from weir.cli.render.dead_letter import letter_lines
+from weir.cli.render.output import print_json, print_table
 from weir.client import effective_kafka, parse_since
+from weir.client.times import format_time
 from weir.dead_letters.letter import DeadLetter
 from weir.dead_letters.replay import FAILED, REPLAYED_NOW, SKIPPED, WOULD_REPLAY, Outcome, replay
-from weir.cli.render.dead_letter import ShownLetter, letter_lines, read_letter
-from weir.dead_letters.topic_reader import DeadLetterLog
+from weir.dead_letters.topic_reader import DeadLetterTopic
 from weir.home.access_log import log_access
 from weir.settings import load_settings
 
 __all__ = ["dlq"]
 
 _STAGES = ("score", "watch", "alert", "retrain")
-_stage_option = click.option("--stage", type=click.Choice(_STAGES), help="Only letters of this stage.")
+_stage_option = click.option("--stage", type=click.Choice(_STAGES), help="Select letters of this stage.")
 _disposition_option = click.option(
-    "--disposition", type=click.Choice(DISPOSITIONS), help="Only letters that failed in this way."
+    "--disposition", type=click.Choice(DISPOSITIONS), help="Select letters with this kind of failure."
 )
 _since_option = click.option(
-    "--since", metavar="WHEN", help="Only letters kept since (30s, 10m, 2h, 1d before now, or RFC 3339)."
+    "--since",
+    metavar="WHEN",
+    help="Select letters since a duration before now (30s, 10m, 2h, 1d) or a time (RFC 3339).",
 )
 
 
 @click.group()
 def dlq() -> None:
-    """Look at dead letters, records that a stage could not read or process, and put them back.
+    """List, show and replay dead letters: records that a stage could not decode or process.
 
-    A letter's name is its offset on weir.inference.dlq.
+    A letter is named by its offset on weir.inference.dlq.
 
     \b
     Examples:
@@ -50,7 +53,7 @@ def dlq() -> None:
 @_since_option
 @json_option
 def list_letters(*, stage: str | None, disposition: str | None, since: str | None, as_json: bool) -> None:
-    """List dead letters, oldest first: where each came from, which stage gave up on it and why; never its content.
+    """List dead letters, oldest first: source, stage and error; never the content.
 
     \b
     Examples:
@@ -62,19 +65,30 @@ def list_letters(*, stage: str | None, disposition: str | None, since: str | Non
     if as_json:
         print_json(found)
         return
-    columns = ["offset", "kept", "stage", "from", "disposition", "exception", "attempt", "bytes", "request", "put back"]
+    columns = [
+        "offset",
+        "time",
+        "stage",
+        "source",
+        "disposition",
+        "exception",
+        "attempt",
+        "bytes",
+        "request",
+        "replayed",
+    ]
     print_table(columns, [_row(letter) for letter in found], "no dead letters" + (f" since {since}" if since else ""))
 
 
 @dlq.command("show")
 @click.argument("offset", type=click.IntRange(min=0))
-@click.option("--text", "with_text", is_flag=True, help="Also print key, headers and value; who asked is logged.")
+@click.option("--text", "with_text", is_flag=True, help="Also print key, value and all headers; the access is logged.")
 @json_option
 def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
-    """Show one dead letter: its facts, and the headers that Weir writes.
+    """Show the metadata of one dead letter and the headers that Weir wrote.
 
-    Its content may be a person's words: --text prints key, value and every header (what is not UTF-8 as \\xff), and writes who
-    asked to logs/access.log under WEIR_HOME. A value that was too large to be kept is read where it came from.
+    --text also prints the content, which may be personal: key, value and every header (invalid UTF-8 as \\xff). The access is logged in
+    logs/access.log under WEIR_HOME. A value that was too large for the dead-letter topic is read from its source.
 
     \b
     Examples:
@@ -86,8 +100,8 @@ def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
     kafka = effective_kafka(settings)
     if with_text:
         log = log_access(settings.home, "weir dlq show --text", dead_letter=offset)
-        click.echo(f"this look at the text is written down in {log}", err=True)
-    shown: ShownLetter = asyncio.run(read_letter(kafka, offset, content=with_text))
+        click.echo(f"this access to the text is logged in {log}", err=True)
+    shown = asyncio.run(DeadLetterTopic(kafka).letter(offset, content=with_text))
     if as_json:
         print_json(shown)
         return
@@ -97,11 +111,11 @@ def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
 
 @dlq.command("replay")
 @click.argument("offsets", metavar="OFFSET...", type=click.IntRange(min=0), nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All that were not put back yet.")
+@click.option("--all", "every", is_flag=True, help="All letters that were not replayed before.")
 @_stage_option
 @_disposition_option
-@click.option("--again", is_flag=True, help="Also what was put back before.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--again", is_flag=True, help="Also letters that were replayed before.")
+@click.option("--dry-run", is_flag=True, help="Print what would be replayed; produce nothing.")
 @json_option
 def replay_letters(  # noqa: PLR0913 - one parameter an option
     *,
@@ -113,11 +127,11 @@ def replay_letters(  # noqa: PLR0913 - one parameter an option
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Put dead letters back on the topic and partition that they came from, once their cause is mended.
+    """Replay dead letters to the topic and partition of their source, after the cause is fixed.
 
-    Key, value and headers are the original ones, so that ids are the same, downstream drops or overwrites what it has, and a
-    verdict settles what its error verdict stood for. What fails again comes back as a new letter with the next attempt. Exit
-    status 1 where a letter could not be put back; the others are.
+    Key, value and headers are the original ones, so ids are the same and processing is idempotent; a verdict replaces its error
+    verdict. A record that fails again becomes a new letter with the next attempt. Exit status 1 if a letter could not be replayed;
+    the others are.
 
     \b
     Examples:
@@ -126,9 +140,9 @@ def replay_letters(  # noqa: PLR0913 - one parameter an option
       weir dlq replay --all --stage score --disposition timeout
     """  # noqa: D301 - click's \b keeps the lines as they are
     if bool(offsets) == every:
-        raise click.UsageError("name OFFSETs, or give --all; `weir dlq list` prints the offsets")
+        raise click.UsageError("give OFFSETs or --all; `weir dlq list` prints the offsets")
     if offsets and (stage or disposition):
-        raise click.UsageError("--stage and --disposition choose among --all; OFFSETs are chosen already")
+        raise click.UsageError("--stage and --disposition apply to --all, not to OFFSETs")
     kafka = _kafka()
     letters = _selected(_letters(kafka, None), stage, disposition)
     unknown: list[Outcome] = []
@@ -138,7 +152,7 @@ def replay_letters(  # noqa: PLR0913 - one parameter an option
     elif not again:
         letters = [letter for letter in letters if letter.replayed_at is None]
     done = sorted([*unknown, *_replay(kafka, letters, again=again, dry_run=dry_run)], key=lambda one: one.offset)
-    _tell(done, as_json=as_json)
+    _print(done, as_json=as_json)
 
 
 def _replay(kafka: KafkaSettings, letters: list[DeadLetter], *, again: bool, dry_run: bool) -> list[Outcome]:
@@ -148,7 +162,7 @@ def _replay(kafka: KafkaSettings, letters: list[DeadLetter], *, again: bool, dry
         return asyncio.run(replay(kafka, letters, dry_run=dry_run, again=again, progress=bar.update))
 
 
-def _tell(done: list[Outcome], *, as_json: bool) -> None:
+def _print(done: list[Outcome], *, as_json: bool) -> None:
     if as_json:
         print_json(done)
     else:
@@ -156,14 +170,14 @@ def _tell(done: list[Outcome], *, as_json: bool) -> None:
             click.echo(f"{one.offset}  {one.result}: {one.detail}")
     counts = Counter(one.result for one in done)
     words = [f"{counts[result]} {result}" for result in (REPLAYED_NOW, WOULD_REPLAY, SKIPPED, FAILED) if counts[result]]
-    click.echo(", ".join(words) or "no dead letters to put back", err=True)
+    click.echo(", ".join(words) or "no dead letters to replay", err=True)
     if counts[FAILED]:
         sys.exit(1)
 
 
 def _unknown(offsets: tuple[int, ...], letters: list[DeadLetter]) -> list[Outcome]:
     missing = sorted(set(offsets) - {letter.offset for letter in letters})
-    detail = "no dead letter at offset {}; `weir dlq list` prints those that are held"
+    detail = "no dead letter at offset {}; `weir dlq list` prints the offsets"
     return [Outcome(offset=offset, result=FAILED, detail=detail.format(offset)) for offset in missing]
 
 
@@ -172,8 +186,8 @@ def _kafka() -> KafkaSettings:
 
 
 def _letters(kafka: KafkaSettings, since: str | None) -> list[DeadLetter]:
-    moment = parse_since(since)
-    return asyncio.run(DeadLetterLog(kafka).letters(moment.timestamp() if moment else None))
+    start = parse_since(since)
+    return asyncio.run(DeadLetterTopic(kafka).letters(start.timestamp() if start else None))
 
 
 def _selected(letters: list[DeadLetter], stage: str | None, disposition: str | None) -> list[DeadLetter]:
@@ -181,8 +195,8 @@ def _selected(letters: list[DeadLetter], stage: str | None, disposition: str | N
 
 
 def _row(letter: DeadLetter) -> list[str]:
-    place = f"{letter.topic or '?'}-{letter.partition}@{letter.source_offset}"
+    source = f"{letter.topic or '?'}-{letter.partition}@{letter.source_offset}"
     size = str(letter.size_bytes) if letter.value_kept else "not kept"
-    back = clock(letter.replayed_at) if letter.replayed_at is not None else ""
-    facts = (letter.stage or "?", place, letter.disposition, letter.exception, str(letter.attempt), size)
-    return [str(letter.offset), clock(letter.time), *facts, letter.request_id or "", back]
+    replayed = format_time(letter.replayed_at) if letter.replayed_at is not None else ""
+    facts = (letter.stage or "?", source, letter.disposition, letter.exception, str(letter.attempt), size)
+    return [str(letter.offset), format_time(letter.time), *facts, letter.request_id or "", replayed]

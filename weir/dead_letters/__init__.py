@@ -1,6 +1,5 @@
-"""Dead letters, read and put back: what ``weir dlq`` does.
+"""Dead letters: records that a stage could not process (:mod:`stream.dead_letters`), read and replayed for ``weir dlq``.
 
-How they come about is :mod:`stream.dead_letters`. Which of them were put back stands on the same topic: a note after the letter, a
-record without content that names its offset. The topic is not compacted, so that the note outlives the letter, and no file
-beside the log can disagree with it.
+A replay is noted on the dead-letter topic itself: a record without content that names the letter's offset. The topic is not compacted,
+so the note outlives the letter, and no second store can disagree with it.
 """

@@ -1,4 +1,4 @@
-"""One dead letter as facts: where it came from, why it is here, its size; never its content."""
+"""Metadata of a dead letter: source, stage, error, size; its content only on request."""
 
 import re
 from collections.abc import Sequence
@@ -8,43 +8,43 @@ from aiokafka.structs import ConsumerRecord
 
 from stream.dead_letters import HEADER_PREFIX, REPLAYED
 
-__all__ = ["DeadLetter", "Header", "escaped", "letter_of", "note_of", "shown_headers"]
+__all__ = ["DeadLetter", "Header", "ShownLetter", "escaped", "letter_of", "replay_note_of", "shown_headers"]
 
-#: Ids are shown where they look like ids: in a record that is garbage, a header may hold anything.
+#: Values that are shown as ids: a header of a damaged record may contain anything.
 _ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
-#: Headers that Weir or a tracer writes; the values of others are content.
-_OURS = ("ce_", HEADER_PREFIX)
-_OURS_TOO = ("content-type", "traceparent", "tracestate")
+#: Headers that Weir or a tracer writes; the values of all others are content.
+_OWN_PREFIXES = ("ce_", HEADER_PREFIX)
+_OWN_NAMES = ("content-type", "traceparent", "tracestate")
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter, less its content.
+    """Metadata of a dead letter.
 
     Parameters
     ----------
     offset
-        Its offset on the dead-letter topic: its name for the commands.
+        Offset on the dead-letter topic, by which the commands name the letter.
     time
-        When it was kept, seconds since the epoch.
+        Time of the failure, seconds since the epoch.
     stage
-        The agent that gave up on it; "" where the record says nothing of where it is from.
+        Stage that could not process the record; "" if no header names it.
     topic, partition, source_offset
-        Where it was read; -1 where that is not said.
+        Source of the record; -1 if no header names it.
     disposition
         ``decode``, ``schema``, ``oversize``, ``timeout`` or ``bug``.
     place, exception
-        The class in which it failed, and the exception's.
+        Class that failed, and class of the exception.
     attempt
-        Which failure this was.
+        Number of the failure, from 1.
     size_bytes
-        Of the value; 0 where only its place was kept (:attr:`value_kept`).
+        Size of the value; 0 if the letter has only the source's offset (see `value_kept`).
     request_id, event_type
-        Where a header tells them.
+        From the headers, if they look like ids.
     value_kept
-        False where the value did not fit beside our headers: it is read at its place.
+        False if the value was too large for the dead-letter topic: it is read from the source.
     replayed_at, replayed_to
-        When it was last put back, and at which offset of its topic and partition.
+        Time of the last replay, and its offset on the source's topic and partition.
     """
 
     offset: int
@@ -66,15 +66,24 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """A header; `value` is None where it may be content and was not asked for."""
+    """A header; `value` is None if it may be content and content was not requested."""
 
     name: str
     value: str | None
     size_bytes: int
 
 
+class ShownLetter(DeadLetter, frozen=True, kw_only=True):
+    """A letter with headers and, on request (`content`), key and text; `text` is None if the value is lost."""
+
+    headers: list[Header]
+    content: bool = False
+    key: str | None = None
+    text: str | None = None
+
+
 def letter_of(record: ConsumerRecord) -> DeadLetter:
-    """Return the facts of the letter that `record` is."""
+    """Return the metadata of a record of the dead-letter topic."""
     headers = dict(record.headers)
 
     def fact(name: str) -> str:
@@ -100,8 +109,8 @@ def letter_of(record: ConsumerRecord) -> DeadLetter:
     )
 
 
-def note_of(record: ConsumerRecord) -> tuple[int, int] | None:
-    """Return (offset of the letter, offset where it stands again) where `record` is the note of a replay, else None."""
+def replay_note_of(record: ConsumerRecord) -> tuple[int, int] | None:
+    """Return (offset of the letter, offset of the replayed record) if `record` notes a replay, else None."""
     headers = dict(record.headers)
     if REPLAYED not in headers:
         return None
@@ -109,11 +118,11 @@ def note_of(record: ConsumerRecord) -> tuple[int, int] | None:
 
 
 def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> list[Header]:
-    """Return `headers` in their order; the values of those that Weir does not write only with `content`."""
+    """Return `headers` in order; values of headers that Weir does not write only with `content`."""
     return [
         Header(
             name=escaped(name.encode()),
-            value=escaped(value) if content or name.startswith(_OURS) or name in _OURS_TOO else None,
+            value=escaped(value) if content or name.startswith(_OWN_PREFIXES) or name in _OWN_NAMES else None,
             size_bytes=len(value),
         )
         for name, value in headers
@@ -121,7 +130,7 @@ def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> lis
 
 
 def escaped(raw: bytes) -> str:
-    r"""Return `raw` as text that a terminal prints and does not obey: what is not UTF-8, and control characters, as ``\x1b``."""
+    r"""Return `raw` as text that cannot control a terminal: control characters and invalid UTF-8 as ``\x1b``."""
     text = raw.decode("utf-8", "backslashreplace")
     return "".join(
         character if character.isprintable() or character in "\n\t" else _escape(character) for character in text

@@ -1,12 +1,12 @@
-"""Putting dead letters back where they came from: same key, value and headers, so that every effect has the same identity.
+"""Replay dead letters to the topic and partition of their source, with the same key, value and headers.
 
-Our own headers stay with the record: what fails again comes back as another letter whose attempt is one higher. A letter that was
-put back is noted on the dead-letter topic after the broker has acknowledged it; a kill in between puts it back twice, which
-changes nothing.
+So every event has the same id, and processing is idempotent. Weir's error headers stay on the record: if it fails again, the next letter
+has the next attempt. A replay is noted on the dead-letter topic after the broker's acknowledgement; after a kill in between, the
+letter is replayed twice.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -18,20 +18,20 @@ from stream.dead_letters import HEADER_PREFIX, REPLAYED
 from stream.errors import BrokerError
 from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
 from stream.kafka.log_reader import record_at
+from stream.kafka.tail import Tail
 from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
-from weir.dead_letters.latest_states import LatestStates
 from weir.dead_letters.letter import DeadLetter
-from weir.dead_letters.topic_reader import DeadLetterLog
+from weir.dead_letters.topic_reader import DeadLetterTopic
 
 __all__ = ["FAILED", "REPLAYED_NOW", "SKIPPED", "WOULD_REPLAY", "Outcome", "replay"]
 
 REPLAYED_NOW, WOULD_REPLAY, SKIPPED, FAILED = "replayed", "would replay", "skipped", "failed"
 _ATTEMPT = f"{HEADER_PREFIX}attempt"
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-#: The broker says what is too large, not this producer.
+#: The broker rejects records that are too large, not this producer.
 _MAX_REQUEST_BYTES = 64 * 1024 * 1024
-_EXPIRED = "it expired while this ran: [kafka] retention_hours keeps letters longer"
+_EXPIRED = "it expired during the replay; raise [kafka] retention_hours"
 _CHUNK_LETTERS = 200
 _CHUNK_BYTES = 8 * 1024 * 1024
 
@@ -39,16 +39,16 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one letter.
+    """Result of one letter.
 
     Parameters
     ----------
     offset
-        The letter's.
+        Offset of the letter.
     result
-        ``replayed``, ``would replay`` (a dry run), ``skipped`` (it must not, or need not, be put back) or ``failed``.
+        ``replayed``, ``would replay`` (dry run), ``skipped`` (replayed before, or outdated) or ``failed``.
     detail
-        Where it is put, or why not.
+        Target of the record, or the reason.
     """
 
     offset: int
@@ -57,21 +57,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Original(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as it was read, with its own headers and ours."""
+    """The source record: its own headers, and the error headers of its letter."""
 
     key: bytes | None
     value: bytes | None
     own: Headers
-    ours: Headers
+    errors: Headers
 
-    def tries(self) -> tuple[Headers, ...]:
-        """Return the headers to put it back with; fewer where it is too large with more: as it was, it did fit."""
-        attempt = tuple(pair for pair in self.ours if pair[0] == _ATTEMPT)
-        return (self.own + self.ours, self.own + attempt, self.own)
+    def header_choices(self) -> tuple[Headers, ...]:
+        """Return the headers to send, and fewer if the record is too large with them: without error headers it did fit."""
+        attempt = tuple(pair for pair in self.errors if pair[0] == _ATTEMPT)
+        return (self.own + self.errors, self.own + attempt, self.own)
 
 
-class _Withheld(Exception):
-    """A letter that is not put back; the argument is its result."""
+class _NotReplayed(Exception):
+    """A letter that is skipped or failed; the arguments are its result and detail."""
 
 
 async def replay(
@@ -82,25 +82,25 @@ async def replay(
     again: bool = False,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> list[Outcome]:
-    """Put `letters` back in the order of their offsets; return what became of each.
+    """Replay `letters` in the order of their offsets; return the result of each.
 
     Parameters
     ----------
     kafka
         Settings with an address.
     letters
-        From :meth:`~weir.dead_letters.topic_reader.DeadLetterLog.letters`.
+        From :meth:`~weir.dead_letters.topic_reader.DeadLetterTopic.letters`.
     dry_run
-        Look, and produce nothing.
+        Produce nothing.
     again
-        Also put back what was put back before.
+        Also replay letters that were replayed before.
     progress
-        Told how many more are done.
+        Called with the number of letters done since its last call.
 
     Raises
     ------
     BrokerError
-        Kafka does not answer; what was put back until then is noted.
+        Kafka does not answer; finished replays are noted.
     """
     waiting = {letter.offset: letter for letter in letters}
     total = len(waiting)
@@ -121,7 +121,7 @@ async def replay(
     except BROKER_ERRORS as error:
         raise BrokerError(
             f"Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__}); {len(done)} of {total} dead letters "
-            "are done, and those put back are noted: the same command goes on when Kafka is back"
+            "are done; repeat the command when Kafka is back, and it continues with the others"
         ) from error
     done += [Outcome(offset=offset, result=FAILED, detail=_EXPIRED) for offset in waiting]
     return sorted(done, key=lambda outcome: outcome.offset)
@@ -130,22 +130,22 @@ async def replay(
 async def _chunks(
     kafka: KafkaSettings, waiting: dict[int, DeadLetter]
 ) -> AsyncGenerator[list[tuple[DeadLetter, ConsumerRecord]], None]:
-    """Yield the records of `waiting`, bounded in number and bytes; what was found is taken from it."""
+    """Yield the records of `waiting`, bounded in number and bytes, and remove them from it."""
     chunk: list[tuple[DeadLetter, ConsumerRecord]] = []
-    held_bytes = 0
-    async with aclosing(DeadLetterLog(kafka).records(tuple(waiting))) as records:
+    chunk_bytes = 0
+    async with aclosing(DeadLetterTopic(kafka).records(tuple(waiting))) as records:
         async for record in records:
             chunk.append((waiting.pop(record.offset), record))
-            held_bytes += len(record.value or b"")
-            if len(chunk) >= _CHUNK_LETTERS or held_bytes >= _CHUNK_BYTES:
+            chunk_bytes += len(record.value or b"")
+            if len(chunk) >= _CHUNK_LETTERS or chunk_bytes >= _CHUNK_BYTES:
                 yield chunk
-                chunk, held_bytes = [], 0
+                chunk, chunk_bytes = [], 0
     if chunk:
         yield chunk
 
 
 class _Replayer:
-    """One run: `producer` is None where nothing is to be produced."""
+    """One replay; without a `producer`, a dry run."""
 
     def __init__(
         self,
@@ -161,11 +161,11 @@ class _Replayer:
         self._consumer = consumer
         self._producer = producer
         self._again = again
-        self._states = LatestStates(kafka)
+        self._latest = _LatestRecords(kafka)
         self._reading = asyncio.Lock()
 
     async def chunk(self, chunk: list[tuple[DeadLetter, ConsumerRecord]]) -> list[Outcome]:
-        """Put all of `chunk` back, overlapped: waiting for acknowledgements one by one would cost most of the time."""
+        """Replay a chunk concurrently: most of the time is spent waiting for acknowledgements."""
         found = await asyncio.gather(*(self._outcome(*item) for item in chunk), return_exceptions=True)
         for item in found:
             if isinstance(item, BaseException):
@@ -174,52 +174,56 @@ class _Replayer:
 
     async def _outcome(self, letter: DeadLetter, record: ConsumerRecord) -> Outcome:
         try:
-            result, detail = await self._put_back(letter, record)
-        except _Withheld as withheld:
-            result, detail = withheld.args
+            result, detail = await self._replay(letter, record)
+        except _NotReplayed as reason:
+            result, detail = reason.args
         return Outcome(offset=letter.offset, result=result, detail=detail)
 
-    async def _put_back(self, letter: DeadLetter, record: ConsumerRecord) -> tuple[str, str]:
-        place = f"{letter.topic}-{letter.partition}"
+    async def _replay(self, letter: DeadLetter, record: ConsumerRecord) -> tuple[str, str]:
+        target = f"{letter.topic}-{letter.partition}"
         if not 0 <= letter.partition < self._counts.get(letter.topic, 0):
-            raise _Withheld(FAILED, self._elsewhere(letter, place if letter.topic else "no topic"))
+            raise _NotReplayed(FAILED, self._unknown_source(letter, target if letter.topic else "no topic"))
         if letter.replayed_at is not None and not self._again:
-            raise _Withheld(SKIPPED, f"it was put back before, as {place} offset {letter.replayed_to}; see --again")
+            raise _NotReplayed(
+                SKIPPED, f"replayed before to {target} offset {letter.replayed_to}; --again replays it once more"
+            )
         original = await self._original(letter, record)
-        newer = await self._states.newer(
+        newer = await self._latest.newer(
             letter.topic, letter.partition, letter.source_offset, original.key, dict(original.own)
         )
         if newer is not None:
-            raise _Withheld(SKIPPED, f"{place} offset {newer} states the same thing as it is now")
+            raise _NotReplayed(SKIPPED, f"{target} offset {newer} has a newer state of the same object")
         if self._producer is None:
-            return WOULD_REPLAY, f"to {place}"
+            return WOULD_REPLAY, f"to {target}"
         offset = await self._produce(self._producer, letter, original)
         await self._note(self._producer, letter, offset)
-        return REPLAYED_NOW, f"{place} offset {offset}"
+        return REPLAYED_NOW, f"{target} offset {offset}"
 
-    def _elsewhere(self, letter: DeadLetter, place: str) -> str:
+    def _unknown_source(self, letter: DeadLetter, source: str) -> str:
         return (
-            f"its headers name {place}; Weir's topics here are {', '.join(sorted(self._counts))}: set "
-            f"WEIR_KAFKA__TOPIC_PREFIX, or write it yourself from `weir dlq show {letter.offset} --text`"
+            f"its headers name {source}, but the topics of this stack are {', '.join(sorted(self._counts))}; set "
+            f"WEIR_KAFKA__TOPIC_PREFIX, or send it yourself from `weir dlq show {letter.offset} --text`"
         )
 
     async def _original(self, letter: DeadLetter, record: ConsumerRecord) -> _Original:
-        """Return what is to be put back; where the letter has only its place, it is read there."""
-        ours = _ours(record.headers)
+        """Return the record to send; a value that the letter lacks is read from the source."""
+        errors = tuple(pair for pair in record.headers if pair[0].startswith(HEADER_PREFIX))
         if not letter.value_kept:
             source = TopicPartition(letter.topic, letter.partition)
-            async with self._reading:  # one consumer, one position
+            async with self._reading:  # the consumer has one position
                 found = await record_at(self._consumer, source, letter.source_offset)
             if found is None:
                 where = f"{letter.topic}-{letter.partition} offset {letter.source_offset}"
-                raise _Withheld(FAILED, f"it was too large to be kept, and {where} has expired: nothing is left of it")
+                raise _NotReplayed(
+                    FAILED, f"the value was too large for the dead-letter topic, and {where} has expired"
+                )
             record = found
         own = tuple(pair for pair in record.headers if not pair[0].startswith(HEADER_PREFIX))
-        return _Original(key=record.key, value=record.value, own=own, ours=ours)
+        return _Original(key=record.key, value=record.value, own=own, errors=errors)
 
     async def _produce(self, producer: AIOKafkaProducer, letter: DeadLetter, original: _Original) -> int:
-        """Return the offset at which the record now stands, acknowledged."""
-        for headers in original.tries():
+        """Send the record, wait for the acknowledgement, and return its offset."""
+        for headers in original.header_choices():
             try:
                 sent = await producer.send_and_wait(
                     letter.topic,
@@ -233,14 +237,14 @@ class _Replayer:
             except BrokerResponseError as error:
                 if error.retriable:
                     raise
-                raise _Withheld(
+                raise _NotReplayed(
                     FAILED,
-                    f"the broker refuses it: {type(error).__name__}; see the broker's log and this user's rights to write",
+                    f"the broker rejects it: {type(error).__name__}; check the broker's log and this user's write ACLs",
                 ) from error
             return int(sent.offset)
-        raise _Withheld(
+        raise _NotReplayed(
             FAILED,
-            f"{len(original.value or b'')} bytes are over max.message.bytes of {letter.topic}; raise it there, then replay again",
+            f"{len(original.value or b'')} bytes exceed max.message.bytes of {letter.topic}; raise it, then replay the letter again",
         )
 
     async def _note(self, producer: AIOKafkaProducer, letter: DeadLetter, offset: int) -> None:
@@ -250,5 +254,34 @@ class _Replayer:
         await producer.send_and_wait(self._dead_letters, b"", partition=0, headers=headers)
 
 
-def _ours(headers: Iterable[tuple[str, bytes]]) -> Headers:
-    return tuple(pair for pair in headers if pair[0].startswith(HEADER_PREFIX))
+class _LatestRecords:
+    """Offsets of the newest records on the topics of alerts and retraining, by object; read when first needed.
+
+    Readers take the newest record of an alert or a retraining run as its state, so an older one must not be appended after it.
+    """
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._options = kafka.client_options()
+        self._topics = {kafka.names.alerts, kafka.names.retraining}
+        self._latest: dict[str, dict[tuple[int, bytes | None, bytes], int]] = {}
+        self._lock = asyncio.Lock()
+
+    async def newer(
+        self, topic: str, partition: int, offset: int, key: bytes | None, headers: Mapping[str, bytes]
+    ) -> int | None:
+        """Return the offset of a newer record of the same object, or None."""
+        if topic not in self._topics:
+            return None
+        async with self._lock:
+            if topic not in self._latest:
+                self._latest[topic] = await self._read(topic)
+        latest = self._latest[topic].get((partition, key, headers.get("ce_subject", b"")), -1)
+        return latest if latest > offset else None
+
+    async def _read(self, topic: str) -> dict[tuple[int, bytes | None, bytes], int]:
+        latest: dict[tuple[int, bytes | None, bytes], int] = {}
+        async with aclosing(Tail(self._options, topic, follow=False).records()) as records:
+            async for record in records:
+                identity = (record.partition, record.key, dict(record.headers).get("ce_subject", b""))
+                latest[identity] = max(record.offset, latest.get(identity, -1))
+        return latest

@@ -1,4 +1,4 @@
-"""The dead-letter topic, read: every letter, one letter, and what was put back."""
+"""Read the dead-letter topic: all letters, one letter, one letter with its content."""
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
@@ -11,16 +11,16 @@ from stream.kafka.clients import BROKER_ERRORS, consumer_for
 from stream.kafka.log_reader import record_at
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from weir.dead_letters.letter import DeadLetter, letter_of, note_of
+from weir.dead_letters.letter import DeadLetter, ShownLetter, escaped, letter_of, replay_note_of, shown_headers
 from weir.errors import NotFoundError
 
-__all__ = ["DeadLetterLog"]
+__all__ = ["DeadLetterTopic"]
 
 
-class DeadLetterLog:
+class DeadLetterTopic:
     """The dead letters of a stack.
 
-    Every method raises BrokerError where no Kafka answers, and NotFoundError where there is no such topic.
+    Every method raises BrokerError if Kafka does not answer, and NotFoundError if the topic does not exist.
 
     Parameters
     ----------
@@ -30,16 +30,16 @@ class DeadLetterLog:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
+        self._options = kafka.client_options()
         self._topic = kafka.names.dead_letters
 
     async def letters(self, since: float | None = None) -> list[DeadLetter]:
-        """Return the letters that were kept from `since` (seconds since the epoch) on, oldest first."""
+        """Return the letters from `since` (seconds since the epoch) on, oldest first."""
         found: dict[int, DeadLetter] = {}
         notes: dict[int, tuple[float, int]] = {}
-        tail = Tail(self._kafka.client_options(), self._topic, since=since, follow=False)
-        async with aclosing(tail.records()) as records:
+        async with aclosing(Tail(self._options, self._topic, since=since, follow=False).records()) as records:
             async for record in records:
-                note = note_of(record)
+                note = replay_note_of(record)
                 if note is None:
                     found[record.offset] = letter_of(record)
                 else:
@@ -50,10 +50,9 @@ class DeadLetterLog:
         return [found[offset] for offset in sorted(found)]
 
     async def records(self, offsets: Collection[int]) -> AsyncGenerator[ConsumerRecord, None]:
-        """Yield the records at `offsets` that the log still holds, in one pass."""
+        """Yield the records at `offsets` that still exist, in one pass."""
         wanted = set(offsets)
-        tail = Tail(self._kafka.client_options(), self._topic, follow=False)
-        async with aclosing(tail.records()) as records:
+        async with aclosing(Tail(self._options, self._topic, follow=False).records()) as records:
             async for record in records:
                 if record.offset in wanted:
                     wanted.remove(record.offset)
@@ -61,23 +60,33 @@ class DeadLetterLog:
                 if not wanted:
                     return
 
-    async def one(self, offset: int) -> tuple[ConsumerRecord, DeadLetter]:
-        """Return the letter at `offset`, as it is and as facts.
+    async def letter(self, offset: int, *, content: bool) -> ShownLetter:
+        """Return the letter at `offset`; raises NotFoundError if there is none.
 
-        Raises
-        ------
-        NotFoundError
-            The log holds no letter there.
+        With `content`, a value that was too large for the topic is read from its source.
         """
-        try:
-            async with consumer_for(self._kafka.client_options()) as consumer:
-                record = await record_at(consumer, TopicPartition(self._topic, 0), offset)
-        except BROKER_ERRORS as error:
-            raise no_kafka(self._kafka.bootstrap_servers) from error
+        record = await self._record(TopicPartition(self._topic, 0), offset)
         letters = await self.letters(record.timestamp / 1000) if record is not None else []
         letter = next((letter for letter in letters if letter.offset == offset), None)
         if record is None or letter is None:
             raise NotFoundError(
-                f"no dead letter at offset {offset} of {self._topic}; `weir dlq list` prints the offsets that it holds"
+                f"no dead letter at offset {offset} of {self._topic}; `weir dlq list` prints the offsets"
             )
-        return record, letter
+        shown = ShownLetter(**msgspec.structs.asdict(letter), headers=shown_headers(record.headers, content=content))
+        if not content:
+            return shown
+        if not letter.value_kept:
+            record = await self._record(TopicPartition(letter.topic, letter.partition), letter.source_offset)
+        return msgspec.structs.replace(
+            shown,
+            content=True,
+            key=escaped(record.key) if record is not None and record.key is not None else None,
+            text=escaped(record.value or b"") if record is not None else None,
+        )
+
+    async def _record(self, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
+        try:
+            async with consumer_for(self._options) as consumer:
+                return await record_at(consumer, partition, offset)
+        except BROKER_ERRORS as error:
+            raise no_kafka(self._kafka.bootstrap_servers) from error

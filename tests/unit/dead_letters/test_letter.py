@@ -1,4 +1,4 @@
-"""What is told of a dead letter: facts, and nothing that could be content."""
+"""Metadata of dead letters: never anything that could be content."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from stream.dead_letters import REPLAYED, dead_letter_headers
-from weir.dead_letters.letter import escaped, letter_of, note_of, shown_headers
+from weir.dead_letters.letter import escaped, letter_of, replay_note_of, shown_headers
 
 OWN = (("ce_id", b"r1/request"), ("ce_correlationid", b"r1"), ("ce_type", b"weir.inference.request.v1"))
 
@@ -25,7 +25,7 @@ def kept(**changes):
     return dead_letter_headers(message(**changes), **why)
 
 
-def test_a_letter_is_told_by_its_headers():
+def test_the_metadata_of_a_letter_is_in_its_headers():
     letter = letter_of(record(kept()))
     assert msgspec.to_builtins(letter) == {
         "offset": 7,
@@ -47,19 +47,19 @@ def test_a_letter_is_told_by_its_headers():
     }
 
 
-def test_a_record_that_is_no_letter_of_weirs_has_no_place():
+def test_a_record_without_our_headers_has_no_source():
     letter = letter_of(record(()))
     assert (letter.topic, letter.partition, letter.source_offset, letter.attempt) == ("", -1, -1, 0)
 
 
 @pytest.mark.parametrize("number", [b"", b"x", b"-1", b"1" * 5_000, b"\xff", "\u0661".encode()])
-def test_a_number_that_is_none_is_told_as_none(number):
+def test_a_header_that_is_not_a_number_is_ignored(number):
     letter = letter_of(record((("__weir.errors.offset", number), ("__weir.errors.attempt", number))))
     assert (letter.source_offset, letter.attempt) == (-1, 0)
 
 
 @pytest.mark.parametrize("raw", [b"my name is Jo", b"\x1b[2J", b"x" * 129, b"jo@example.org", b"\xff"])
-def test_what_does_not_look_like_an_id_is_not_shown_as_one(raw):
+def test_a_header_that_does_not_look_like_an_id_is_hidden(raw):
     assert letter_of(record((("ce_correlationid", raw), ("ce_type", raw)))).request_id is None
     assert letter_of(record((("ce_correlationid", raw), ("ce_type", raw)))).event_type is None
 
@@ -74,23 +74,23 @@ def test_what_does_not_look_like_an_id_is_not_shown_as_one(raw):
         ("decode", b"k", None, True),
     ],
 )
-def test_only_an_oversize_letter_of_nothing_lacks_its_value(disposition, key, value, there):
+def test_only_an_empty_oversize_letter_lacks_its_value(disposition, key, value, there):
     headers = (("__weir.errors.disposition", disposition.encode()),)
     assert letter_of(record(headers, key=key, value=value)).value_kept is there
 
 
-def test_a_note_is_no_letter():
-    assert note_of(record(kept())) is None
-    assert note_of(record(((REPLAYED, b"17"), ("__weir.errors.offset", b"99")))) == (17, 99)
+def test_a_replay_note_is_not_a_letter():
+    assert replay_note_of(record(kept())) is None
+    assert replay_note_of(record(((REPLAYED, b"17"), ("__weir.errors.offset", b"99")))) == (17, 99)
 
 
-def test_headers_of_others_are_content():
+def test_headers_that_weir_does_not_write_are_content():
     headers = (*kept(), ("x-user", b"Jo"), ("traceparent", b"00-ab"))
     hidden = {one.name: one.value for one in shown_headers(headers, content=False)}
     assert hidden["x-user"] is None
     assert (hidden["ce_id"], hidden["traceparent"], hidden["__weir.errors.stage"]) == ("r1/request", "00-ab", "score")
-    told = {one.name: one.value for one in shown_headers(headers, content=True)}
-    assert told["x-user"] == "Jo"
+    shown = {one.name: one.value for one in shown_headers(headers, content=True)}
+    assert shown["x-user"] == "Jo"
     assert [one.size_bytes for one in shown_headers(headers, content=False) if one.name == "x-user"] == [2]
 
 
@@ -104,5 +104,5 @@ def test_headers_of_others_are_content():
         (b"\r", "\\r"),
     ],
 )
-def test_bytes_are_printed_and_never_obeyed(raw, text):
+def test_bytes_cannot_control_the_terminal(raw, text):
     assert escaped(raw) == text

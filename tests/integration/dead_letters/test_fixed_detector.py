@@ -1,4 +1,4 @@
-"""A dead letter from beginning to end: a detector fails, it is mended, its letter is put back, and the ledger is settled."""
+"""A dead letter from failure to replay: a detector fails, is fixed, its letter is replayed, and coverage is complete."""
 
 import asyncio
 import json
@@ -20,10 +20,10 @@ from stream.settings import LedgerSettings
 from stream.wire import FindingRecord, Signal, Verdict, inference_key, partition_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # two workers, one after the other
-MENDED = msgspec.structs.replace(DOUBLES, create=doubles.create_mended)
+FIXED = msgspec.structs.replace(DOUBLES, create=doubles.create_mended)
 POISON = "RAISE, call 5551234"
 GARBAGE = b"\xff\x00garbage"
-PLACE = partition_for(inference_key("acme", "r1"), P)
+PARTITION = partition_for(inference_key("acme", "r1"), P)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def ledger(lab):
 
 
 class Case:
-    """The commands over the lab, and what there is to compare."""
+    """The commands over the lab, and the results to compare."""
 
     def __init__(self, lab, reader):
         self.lab = lab
@@ -66,12 +66,12 @@ class Case:
         return json.loads((await self.dlq("list", "--json", *arguments)).stdout)
 
     async def replay(self, *arguments):
-        """Put letters back, and wait until score has settled what came of it."""
+        """Replay letters; `settled` of the lab then waits for score."""
         done = await self.dlq("replay", "--json", *arguments)
         outcomes = json.loads(done.stdout)
         for outcome in outcomes:
             if outcome["result"] == "replayed":
-                self.lab.appended[PLACE] += 1
+                self.lab.appended[PARTITION] += 1
         return done.returncode, [(outcome["offset"], outcome["result"]) for outcome in outcomes]
 
     async def totals(self, **wanted):
@@ -88,35 +88,35 @@ class Case:
         return {event.id for _, event in topics if isinstance(event.data, Verdict | FindingRecord | Signal)}
 
 
-async def test_a_letter_put_back_after_the_mending_settles_the_ledger_and_once_more_changes_nothing(lab):
+async def test_a_replay_after_the_fix_completes_coverage_and_a_second_replay_changes_nothing(lab):
     async with ledger(lab) as reader:
         case = Case(lab, reader)
         await lab.append(request("r1", POISON), request("r2", "hello"))
-        await lab.append(GARBAGE, partition=PLACE)
+        await lab.append(GARBAGE, partition=PARTITION)
         app = lab.score_app()
         async with lab.running(app):
             await lab.settled(app)
         broken = await case.totals(owed=6, settled=6, errors=3)
-        assert broken.total.ratio == 1.0, "an error verdict settles, and is counted"
-        bug = await check_told(case)
-        app = lab.score_app(spec=MENDED)
+        assert broken.total.ratio == 1.0, "an error verdict completes, and is counted"
+        bug = await check_commands(case)
+        app = lab.score_app(spec=FIXED)
         async with lab.running(app):
             assert await case.replay(str(bug["offset"])) == (0, [(bug["offset"], "replayed")])
             await lab.settled(app)
-            await check_mended(case)
+            await check_fixed(case)
             await check_again(case, app, bug["offset"])
             await check_garbage(case, app)
 
 
-async def check_told(case):
-    """What list and show tell of the two letters, and of whose content they tell nothing unasked."""
+async def check_commands(case):
+    """`list` and `show` print the metadata of both letters, and content only with --text."""
     letters = await case.letters()
     assert {(letter["disposition"], letter["attempt"], letter["replayed_at"]) for letter in letters} == {
         ("bug", 1, None),
         ("decode", 1, None),
     }
     (bug,) = await case.letters("--disposition", "bug", "--stage", "score", "--since", "10m")
-    assert (bug["topic"], bug["partition"], bug["request_id"]) == (case.lab.names.inference, PLACE, "r1")
+    assert (bug["topic"], bug["partition"], bug["request_id"]) == (case.lab.names.inference, PARTITION, "r1")
     assert (bug["exception"], bug["event_type"]) == ("ValueError", "weir.inference.request.v1")
     assert await case.letters("--stage", "watch") == []
     table = (await case.dlq("list")).stdout
@@ -136,17 +136,17 @@ async def check_told(case):
     return bug
 
 
-async def check_mended(case):
-    mended = await case.totals(owed=6, settled=6, errors=0)
-    assert (mended.total.ratio, mended.requests) == (1.0, 2)
+async def check_fixed(case):
+    fixed = await case.totals(owed=6, settled=6, errors=0)
+    assert (fixed.total.ratio, fixed.requests) == (1.0, 2)
     story = case.reader.request("r1")
     assert {note.verdict.label for note in story.events.verdicts} == {"found"}
     found = {event.data.detector for _, event in await case.lab.findings() if isinstance(event.data, FindingRecord)}
-    assert found == {"pii", "toxicity", "injection"}, "what the error had hidden is found now"
+    assert found == {"pii", "toxicity", "injection"}, "the fixed detector finds more"
 
 
 async def check_again(case, app, offset):
-    """It is not done again unasked; and done again, it gives the same ids and leaves the ledger as it was."""
+    """A second replay needs --again, gives the same ids, and leaves the ledger unchanged."""
     assert await case.replay(str(offset)) == (0, [(offset, "skipped")])
     before, effects = msgspec.to_builtins(case.reader.coverage()), await case.effects()
     count = len(await case.lab.verdicts())
@@ -165,12 +165,12 @@ async def check_again(case, app, offset):
 
 
 async def check_garbage(case, app):
-    """Garbage stays garbage: it comes back with the next attempt, and whoever stands beside it is processed."""
+    """A record that cannot be decoded fails again with the next attempt; other records are processed."""
     outlook = await case.dlq("replay", "--all", "--dry-run")
     assert (outlook.returncode, "1 would replay" in outlook.stderr) == (0, True)
     (first,) = await case.letters("--disposition", "decode")
     code, done = await case.replay("--all")
-    assert (code, done) == (0, [(first["offset"], "replayed")]), "of --all, only what was not put back yet"
+    assert (code, done) == (0, [(first["offset"], "replayed")]), "--all excludes letters that were replayed before"
     await case.lab.append(request("r3", "hello"))
     await case.lab.settled(app)
     old, new = await case.letters("--disposition", "decode")
