@@ -1,15 +1,17 @@
-"""``weir alerts``, and the silences of what they are about."""
+"""``weir alerts``, and the commands for silences."""
 
 import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
-from weir.cli.render.event_stream import follow_option, show_stream, since_option, stream_json_option
-from weir.cli.render.output import json_option, print_json, print_table
+from weir.cli.options import follow_option, json_lines_option, json_option, since_option
+from weir.cli.render.event_stream import print_stream
+from weir.cli.render.output import print_json, print_table, screen
 
 if TYPE_CHECKING:
     from stream.settings import KafkaSettings
+    from weir.client import Alert
     from weir.operate.silences import Silence
 
 __all__ = ["alerts"]
@@ -18,13 +20,13 @@ __all__ = ["alerts"]
 @click.group(invoke_without_command=True)
 @follow_option
 @since_option
-@stream_json_option
-@click.option("--silenced", is_flag=True, help="Also show what is silenced; JSON has it anyway, marked.")
+@json_lines_option
+@click.option("--silenced", is_flag=True, help="Also show silenced alerts; JSON always has them, with a mark.")
 @click.pass_context
 def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: bool, silenced: bool) -> None:
-    """Show alerts as they fired and resolved, oldest first; all that the topic holds unless --since or --follow says less.
+    """Show when alerts fired and resolved, oldest first; without --since and --follow, all that Kafka still has.
 
-    Alerts on Weir itself (a verdict that did not come, lag, a silent source) have tenant _weir.
+    Alerts about Weir itself (missing verdicts, lag, an inactive source) have tenant _weir.
 
     \b
     Examples:
@@ -35,38 +37,47 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
     """  # noqa: D301 - click's \b keeps the lines as they are
     if context.invoked_subcommand is not None:
         return
-    from weir.cli.render.status import alert_line
+    from weir.cli.render.alert import alert_line
     from weir.client import Client
 
-    left_out = show_stream(
-        Client().alerts(since=since, follow=follow),
-        alert_line,
-        as_json=as_json,
-        empty="" if follow else "no alerts" + (f" since {since}" if since else ""),
-        told=lambda alert: as_json or silenced or not alert.silenced,
-    )
-    if left_out:
-        click.echo(f"{left_out} silenced left out; --silenced shows them, `weir alerts silences` says why", err=True)
+    hidden = 0
+
+    def show(alert: "Alert") -> None:
+        nonlocal hidden
+        if alert.silenced and not silenced:
+            hidden += 1
+        else:
+            console.print(alert_line(alert), soft_wrap=True)
+
+    stream = Client().alerts(since=since, follow=follow)
+    if as_json:
+        print_stream(stream, print_json)
+        return
+    console = screen()
+    if not print_stream(stream, show) and not follow:
+        click.echo("no alerts" + (f" since {since}" if since else ""), err=True)
+    if hidden:
+        click.echo(f"{hidden} silenced alerts are hidden; --silenced shows them, `weir alerts silences` why", err=True)
 
 
 @alerts.command("silence")
 @click.argument("alert_id")
 @click.option("--for", "duration", metavar="DURATION", required=True, help="How long: 1m to 30d (30m, 2h, 7d).")
-@click.option("--reason", metavar="TEXT", required=True, help="Why, for whoever is on call next.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; the next person on call reads it.")
 @json_option
 def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None:
-    """Silence what alert ALERT_ID is about (its tenant, model, side, detector and feature), now and when it fires again.
+    """Silence the tenant, model, side, detector and feature of alert ALERT_ID, also when they fire again.
 
-    It is not told, and all else goes on: it opens, resolves, counts for retraining and for `weir status`. A resolved alert may be
-    named too. Silencing the same again replaces the silence.
+    Nobody is notified. Everything else continues: the alert opens, resolves, and counts for retraining and `weir status`. A
+    resolved alert can be silenced too. A second silence of the same replaces the first.
 
     \b
     Examples:
       weir alerts silence al_4f0c2d… --for 2h --reason 'load test until noon'
       weir alerts silence al_4f0c2d… --for 30m --reason 'node 3 restarts' --json
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.render.status import clock
     from weir.client import parse_duration
+    from weir.client.times import format_time
     from weir.home.access_log import user_name
     from weir.operate.silences import silence as make_silence
 
@@ -75,20 +86,20 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
     if as_json:
         print_json(made)
         return
-    click.echo(f"silenced {_thing(made)} until {clock(made.until)}; `weir alerts unsilence {alert_id}` ends it")
+    click.echo(f"silenced {_scope(made)} until {format_time(made.until)}; `weir alerts unsilence {alert_id}` ends it")
     if resolved:
-        click.echo("the alert is resolved already: what is silenced is its firing again", err=True)
+        click.echo("the alert is resolved; the silence applies if it fires again", err=True)
 
 
 @alerts.command("unsilence")
 @click.argument("name", metavar="ID")
 @json_option
 def unsilence(*, name: str, as_json: bool) -> None:
-    """End a silence; ID is that of an alert that it mutes, or its own (si_…). What it muted shows in `weir alerts` as it was.
+    """End a silence by its own id (si_…) or by the id of an alert that it covers.
 
     Example: weir alerts unsilence al_4f0c2d…
     """
-    from weir.cli.render.status import clock
+    from weir.client.times import format_time
     from weir.home.access_log import user_name
     from weir.operate.silences import unsilence as end_silence
 
@@ -97,28 +108,29 @@ def unsilence(*, name: str, as_json: bool) -> None:
         print_json(ended)
         return
     for one in ended:
-        click.echo(f"told again: {_thing(one)} (was silenced by {one.by} until {clock(one.until)}: {one.reason})")
+        until = format_time(one.until)
+        click.echo(f"silence ended: {_scope(one)} (by {one.by}, until {until}: {one.reason})")
 
 
 @alerts.command("silences")
 @json_option
 def silences(*, as_json: bool) -> None:
-    """List the silences that hold now, the one that ends first first.
+    """List the silences in force, ordered by expiry.
 
     \b
     Examples:
       weir alerts silences
       weir alerts silences --json | jq -r '.[] | [.silence_id, .by, .reason] | @tsv'
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.render.status import clock
+    from weir.client.times import format_time
     from weir.operate.silences import list_silences
 
     found = asyncio.run(list_silences(_kafka()))
     if as_json:
         print_json(found)
         return
-    rows = [[clock(one.until), _thing(one), one.by, one.reason, one.alert_id] for one in found]
-    print_table(["until", "what", "by", "reason", "made from"], rows, "nothing is silenced")
+    rows = [[format_time(one.until), _scope(one), one.by, one.reason, one.alert_id] for one in found]
+    print_table(["until", "scope", "by", "reason", "from alert"], rows, "nothing is silenced")
 
 
 def _kafka() -> "KafkaSettings":
@@ -128,6 +140,6 @@ def _kafka() -> "KafkaSettings":
     return effective_kafka(load_settings().settings)
 
 
-def _thing(one: "Silence") -> str:
+def _scope(one: "Silence") -> str:
     parts = (one.tenant, one.model, one.side, one.detector, one.feature)
     return "/".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""How this command was called, to print commands that are ready to paste."""
+"""The name of the command, for printed commands that can be pasted."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ __all__ = ["weir_command"]
 
 
 def weir_command() -> str:
-    """Return ``.venv/bin/weir`` where that is what runs here, else ``weir``."""
+    """Return ``.venv/bin/weir`` if that command runs here, else ``weir``."""
     script = Path(sys.executable).with_name("weir")
     try:
         return str(script.relative_to(Path.cwd()))

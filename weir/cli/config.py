@@ -10,7 +10,12 @@ __all__ = ["config"]
 
 @click.command()
 @click.option("--changed", is_flag=True, help="Print only settings that differ from their default.")
-@click.option("--reference", "page", is_flag=True, help="Print every setting with its default, bounds and environment variable, as Markdown.")
+@click.option(
+    "--reference",
+    "page",
+    is_flag=True,
+    help="Print every setting with its default, bounds and environment variable, as Markdown.",
+)
 @json_option
 def config(*, changed: bool, page: bool, as_json: bool) -> None:
     """Print the effective settings and the source of each; secrets are masked.

@@ -11,9 +11,11 @@ __all__ = ["contract"]
 
 @click.command()
 @click.argument("what", type=click.Choice(["asyncapi", "schemas"]), default="asyncapi")
-@click.option("--write", "folder", type=click.Path(path_type=Path), help="Write every file of the contract there.")
+@click.option(
+    "--write", "folder", type=click.Path(path_type=Path), help="Write all files of the contract to this folder."
+)
 def contract(what: str, folder: Path | None) -> None:
-    """Print the contract of the topics: an AsyncAPI 3.1 document, or the JSON Schemas of the events.
+    """Print the event contract: an AsyncAPI 3.1 document, or the JSON Schemas of the events.
 
     \b
     Examples:
@@ -33,5 +35,5 @@ def contract(what: str, folder: Path | None) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SettingsError(f"{folder} cannot be written: {error.strerror}; name another folder") from None
-    click.echo(f"{len(contract_files())} files in {folder}")
+        raise SettingsError(f"cannot write to {folder}: {error.strerror}; name another folder") from None
+    click.echo(f"{len(contract_files())} files written to {folder}")

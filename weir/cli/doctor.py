@@ -2,7 +2,8 @@
 
 import click
 
-from weir.cli.render.output import json_option, print_json
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json
 
 __all__ = ["doctor"]
 
@@ -10,7 +11,9 @@ __all__ = ["doctor"]
 @click.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
-    """Say what this machine lacks for Weir, and how to get it; exit status 1 where something required is missing.
+    """Check this machine for what Weir needs; print what is missing and how to install it.
+
+    Exit status 1 if something required is missing.
 
     Example: weir doctor --json
     """

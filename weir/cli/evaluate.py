@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from weir.cli.missing_extra import needing
-from weir.cli.render.progress import showing
+from weir.cli.render.progress import progress_on_stderr
 from weir.errors import SettingsError, WeirError
 from weir.settings import load_settings
 
@@ -94,7 +94,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
             cost=not no_cost,
             options=load_settings().settings.detectors.options,
         )
-        with showing() as progress:
+        with progress_on_stderr() as progress:
             report = run(asked, progress)
     print_report(report)
     drawn = [path for one in report.text for path in draw(one, plots)] if plots else []

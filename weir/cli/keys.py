@@ -2,14 +2,15 @@
 
 import click
 
-from weir.cli.render.output import json_option, print_json, print_table
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table
 
 __all__ = ["keys"]
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke API keys; a running gateway takes a change within a second.
+    """Create, list and revoke API keys; a running gateway applies a change within a second.
 
     \b
     Examples:
@@ -20,10 +21,12 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--tenant", required=True, help="Whose requests these are; its settings are [tenants.NAME].")
+@click.option(
+    "--tenant", required=True, help="Tenant of the requests made with the key; its settings are [tenants.NAME]."
+)
 @json_option
 def create(*, tenant: str, as_json: bool) -> None:
-    """Make a key for a tenant and print it; it is shown this once and stored nowhere.
+    """Create a key for a tenant and print it. It is shown only once: Weir stores a hash of it.
 
     Example: weir keys create --tenant support
     """
@@ -41,7 +44,7 @@ def create(*, tenant: str, as_json: bool) -> None:
 @keys.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """List the keys by id and tenant, revoked ones too; never the keys themselves.
+    """List keys by id and tenant, with revoked keys; the keys themselves are never shown.
 
     Example: weir keys list --json
     """
@@ -72,4 +75,4 @@ def revoke(*, key_id: str, as_json: bool) -> None:
     if as_json:
         print_json({"id": record.id, "tenant": record.tenant, "revoked": record.revoked})
     else:
-        click.echo(f"{record.id} (tenant {record.tenant}) is revoked since {record.revoked}")
+        click.echo(f"{record.id} (tenant {record.tenant}) was revoked at {record.revoked}")

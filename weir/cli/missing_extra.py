@@ -1,4 +1,4 @@
-"""Commands that need an optional extra: what is missing is one line that says how to install it."""
+"""Errors of commands that need an optional extra."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,16 +11,10 @@ __all__ = ["needing"]
 
 @contextlib.contextmanager
 def needing(command: str, extras: str) -> Iterator[None]:
-    """Run the body, which imports libraries of ``extras``; a missing one, or an error of a detector, is shown as one line.
-
-    Raises
-    ------
-    WeirError
-        A library is not installed, or the body raised a `DetectorError`.
-    """
+    """Run the body, which imports libraries of `extras`; raise WeirError for a missing library or a `DetectorError`."""
     try:
         yield
-    except DetectorError as error:  # first: one of them is an ImportError too
+    except DetectorError as error:  # first: some are ImportErrors too
         raise WeirError(str(error)) from error
     except ModuleNotFoundError as error:
         raise WeirError(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from weir.cli.render.output import json_option, print_json, print_table
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table
 
 __all__ = ["models"]
 
@@ -14,7 +15,7 @@ _MIB = 1024 * 1024
 @click.command()
 @json_option
 def models(*, as_json: bool) -> None:
-    """Print which models are installed, their digests, and where they came from.
+    """Print the installed models, their digests and their sources.
 
     Example: weir models --json
     """
@@ -30,5 +31,9 @@ def models(*, as_json: bool) -> None:
         [one.name, one.used_by, one.digest[:12], f"{one.size_bytes / _MIB:.0f} MiB", one.source, one.origin]
         for one in found
     ]
-    print_table(["model", "used by", "sha256", "size", "source", "origin"], rows, "none; `weir up` fetches them")
+    print_table(
+        ["model", "used by", "sha256", "size", "source", "origin"],
+        rows,
+        "no models are installed; `weir up` downloads them",
+    )
     click.echo(f"served: {settings.model.name} (WEIR_MODEL__NAME)")

@@ -2,7 +2,9 @@
 
 import click
 
-from weir.cli.render.event_stream import follow_option, show_stream, since_option, stream_json_option
+from weir.cli.options import follow_option, json_lines_option, since_option
+from weir.cli.render.event_stream import print_stream
+from weir.cli.render.output import print_json, screen
 
 __all__ = ["retraining"]
 
@@ -10,9 +12,12 @@ __all__ = ["retraining"]
 @click.command()
 @follow_option
 @since_option
-@stream_json_option
+@json_lines_option
 def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
-    """Show retraining events, oldest first: requested, or suppressed with the gate that said no, and what came after.
+    """Show retraining events, oldest first: requested, suppressed and what the failing gates need, started, completed.
+
+    Suppressions of one model with the same failing gates are one entry, with their number and the times of the first and the
+    newest. --json prints every event.
 
     \b
     Examples:
@@ -20,12 +25,14 @@ def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
       weir retraining --since 1d --json | jq -r '[.state, .reason] | @tsv'
       weir retraining --follow
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.render.status import retraining_line
+    from weir.cli.render.retraining import retraining_view
     from weir.client import Client
 
-    show_stream(
-        Client().retraining(since=since, follow=follow),
-        retraining_line,
-        as_json=as_json,
-        empty="" if follow else "no retraining events" + (f" since {since}" if since else ""),
-    )
+    stream = Client().retraining(since=since, follow=follow)
+    if as_json:
+        print_stream(stream, print_json)
+        return
+    with retraining_view(screen(), follow=follow) as view:
+        shown = print_stream(stream, view.show, view.refresh)
+    if not shown and not follow:
+        click.echo("no retraining events" + (f" since {since}" if since else ""), err=True)

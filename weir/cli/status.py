@@ -4,7 +4,8 @@ import asyncio
 
 import click
 
-from weir.cli.render.output import json_option, print_json
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json
 
 __all__ = ["status"]
 
@@ -12,10 +13,10 @@ __all__ = ["status"]
 @click.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """Show each component, its health and log, what capture accepted, lag, and the coverage of what is owed.
+    """Show components with health and logs, capture counts, consumer lag, and coverage (completed of expected verdicts).
 
-    Exit status 0 when everything is healthy, 1 when not. Not healthy: a component that does not run or answer, every
-    source silent, verdicts missing, a spool that is 80 % full, or an alert about Weir itself (gap, lag, silence, spool).
+    Exit status 0 if the stack is healthy, else 1. Unhealthy: a component does not run or answer, every source is inactive,
+    verdicts are missing, a spool is 80 % full, or an alert about Weir itself fires (gap, lag, silence, spool).
 
     \b
     Examples:
@@ -23,7 +24,8 @@ def status(*, as_json: bool) -> None:
       weir status --json | jq .coverage.ratio
       watch -c weir status
     """  # noqa: D301 - click's \b keeps the lines as they are
-    from weir.cli.render.status import screen, status_view
+    from weir.cli.render.output import screen
+    from weir.cli.render.status import status_view
     from weir.operate.status import gather_status
     from weir.settings import load_settings
 

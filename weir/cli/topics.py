@@ -4,7 +4,8 @@ import asyncio
 
 import click
 
-from weir.cli.render.output import json_option, print_json, print_table
+from weir.cli.options import json_option
+from weir.cli.render.output import print_json, print_table
 
 __all__ = ["topics"]
 
@@ -13,7 +14,7 @@ __all__ = ["topics"]
 @json_option
 @click.pass_context
 def topics(context: click.Context, *, as_json: bool) -> None:
-    """List the topics of Weir, or create them.
+    """List the Kafka topics of Weir, or create them.
 
     \b
     Examples:
@@ -40,7 +41,7 @@ def topics(context: click.Context, *, as_json: bool) -> None:
 @topics.command("create")
 @json_option
 def create(*, as_json: bool) -> None:
-    """Create the topics that are missing; one that exists with another partition count is refused.
+    """Create missing topics; a topic that exists with another partition count is an error.
 
     Example: weir topics create
     """
@@ -55,7 +56,7 @@ def create(*, as_json: bool) -> None:
     if as_json:
         print_json({"created": made})
     else:
-        click.echo(f"created {', '.join(made)}" if made else "all topics exist already")
+        click.echo(f"created {', '.join(made)}" if made else "all topics exist")
 
 
 def _age(milliseconds: int) -> str:

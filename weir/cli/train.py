@@ -8,7 +8,7 @@ import click
 
 from weir.cli.command_line import weir_command
 from weir.cli.missing_extra import needing
-from weir.cli.render.progress import showing
+from weir.cli.render.progress import progress_on_stderr
 
 __all__ = ["train_detector"]
 
@@ -61,7 +61,7 @@ def train_detector(  # noqa: PLR0913 - the options of the command
         asked = Training(
             name=name, data=data, out=folder, seed=seed, share=share, resume=resume, limit=limit, command=command
         )
-        with showing() as progress:
+        with progress_on_stderr() as progress:
             made = train(asked, lambda line: click.echo(f"weir: {line}", err=True), progress)
     click.echo(f"wrote {folder / CARD}")
     for detector, options in made.options.items():

@@ -24,9 +24,7 @@ _INTERRUPTED = 130
 
 @click.command()
 @click.option("--detach", "-d", is_flag=True, help="Return when the stack is ready; `weir down` stops it.")
-@click.option(
-    "--only", multiple=True, metavar="NAME", help="Start only this component; repeatable. For containers."
-)
+@click.option("--only", multiple=True, metavar="NAME", help="Start only this component; repeatable. For containers.")
 def up(*, detach: bool, only: tuple[str, ...]) -> None:
     """Start Kafka, the trace view, serving and the stream stages on this machine, and supervise them.
 

@@ -19,8 +19,9 @@ from weir.client import effective_kafka, parse_duration
 from weir.console.json_http import body_of, json_response
 from weir.errors import NotFoundError, StackError
 from weir.home.access_log import log_access, user_name
-from weir.operate.feedback import judge, judgement
-from weir.operate.request_story import read_story, read_text
+from weir.operate.reviews import publish_review, review_of
+from weir.operate.request_story import read_story
+from weir.operate.request_text import read_text
 from weir.operate.silences import silence, unsilence
 from weir.settings import Settings
 
@@ -90,9 +91,9 @@ class Writes:
         story = await asyncio.to_thread(self._pages.alert, asked.alert_id, 0.0)
         if story is None:
             raise NotFoundError(f"no alert {asked.alert_id!r} in the ledger; it may be of another stack, or on its way")
-        said = judgement(story.alert, asked.label, asked.request_id, f"console:{user_name()}")
-        await judge(effective_kafka(self._settings), self._pages.reader, said)
-        return json_response({"object": "feedback", "request_id": said.request_id, "accepted": True}, 202)
+        review = review_of(story.alert, asked.label, asked.request_id, f"console:{user_name()}")
+        await publish_review(effective_kafka(self._settings), self._pages.reader, review)
+        return json_response({"object": "feedback", "request_id": review.request_id, "accepted": True}, 202)
 
     async def text(self, request: Request) -> Response:
         """Answer prompt and answer of one request; who asked is written down first."""

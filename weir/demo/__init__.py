@@ -1,1 +1,1 @@
-"""``weir demo``: real traffic of its own tenant, and how it turns into verdicts, alerts and a retraining event."""
+"""``weir demo``: requests of a new tenant, and the verdicts, alerts and retraining event that follow."""

@@ -1,26 +1,33 @@
-"""Follows what Weir says of the demo's tenant, and knows when everything that the demo promises was seen."""
+"""Verdicts, alerts and retraining events of the demo's tenant."""
 
 import time
 
 import msgspec
 
 from stream.wire import AlertRecord, RetrainingRecord, Verdict
+from weir.operate.retraining import RetrainingHistory
 
-__all__ = ["PROMISED", "Seen"]
+__all__ = ["EXPECTED", "DemoResults"]
 
-#: What the demo must see for its own requests before it may exit with 0.
-PROMISED = ("pii", "toxicity", "drift", "retraining")
+#: Alerts, and the retraining event, without which the demo fails.
+EXPECTED = ("pii", "toxicity", "drift", "retraining")
 
 
-class Seen(msgspec.Struct, kw_only=True):
-    """Everything seen of one tenant so far.
+class DemoResults(msgspec.Struct, kw_only=True):
+    """What Weir published about one tenant since `started` (monotonic clock, seconds).
 
     Parameters
     ----------
-    tenant
-        The demo's own tenant: what others do is passed by.
-    started
-        Clock time of the first request (seconds).
+    verdicts
+        [verdicts, flagged verdicts] by detector.
+    alerts
+        Newest record of each alert.
+    requested, tipping_alert
+        The retraining event, and the alert that caused it.
+    suppressed
+        Suppressed retraining events.
+    seconds
+        Seconds until each of :data:`EXPECTED` was seen.
     """
 
     tenant: str
@@ -29,11 +36,11 @@ class Seen(msgspec.Struct, kw_only=True):
     alerts: dict[str, AlertRecord] = {}
     requested: RetrainingRecord | None = None
     tipping_alert: str = ""
-    suppressed: str = ""
+    suppressed: RetrainingHistory[RetrainingRecord] = msgspec.field(default_factory=RetrainingHistory)
     seconds: dict[str, float] = {}
 
-    def verdict(self, verdict: Verdict) -> bool:
-        """Count a verdict; True when it is one of ours and flagged."""
+    def add_verdict(self, verdict: Verdict) -> bool:
+        """Count a verdict; return whether it is the tenant's and flagged."""
         if verdict.tenant != self.tenant:
             return False
         counts = self.verdicts.setdefault(verdict.detector, [0, 0])
@@ -41,8 +48,8 @@ class Seen(msgspec.Struct, kw_only=True):
         counts[1] += verdict.flagged
         return verdict.flagged
 
-    def alert(self, alert: AlertRecord) -> bool:
-        """Keep an alert; True when it is one of ours and its state is new."""
+    def add_alert(self, alert: AlertRecord) -> bool:
+        """Keep an alert; return whether it is the tenant's and its state or severity is new."""
         if alert.tenant != self.tenant:
             return False
         known = self.alerts.get(alert.alert_id)
@@ -51,17 +58,18 @@ class Seen(msgspec.Struct, kw_only=True):
             self.seconds.setdefault(alert.detector, time.monotonic() - self.started)
         return known is None or (known.state, known.severity) != (alert.state, alert.severity)
 
-    def retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
-        """Keep a retraining event that `alert_id` tipped; True when it is one of ours."""
+    def add_retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
+        """Keep an event that `alert_id` caused; return whether it is the tenant's and not a repeated suppression."""
         if event.tenant != self.tenant:
             return False
+        if event.state == "suppressed":
+            key = self.suppressed.add(event)
+            return self.suppressed.entries[key].count == 1
         if event.state == "requested":
             self.requested, self.tipping_alert = event, alert_id
             self.seconds.setdefault("retraining", time.monotonic() - self.started)
-        else:
-            self.suppressed = event.reason
         return True
 
     def missing(self) -> list[str]:
-        """Return what was promised and not seen yet."""
-        return [name for name in PROMISED if name not in self.seconds]
+        """Return what of :data:`EXPECTED` was not seen yet."""
+        return [name for name in EXPECTED if name not in self.seconds]

@@ -1,4 +1,4 @@
-"""The demo: three phases of traffic, and everything that Weir says of it, as it says it."""
+"""The demo: three phases of requests, and what Weir publishes about them, as it is published."""
 
 import asyncio
 import secrets
@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Any
 
 import msgspec
+from aiokafka.structs import ConsumerRecord
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -22,11 +22,12 @@ from rich.progress import (
 )
 
 from stream.kafka.tail import Tail
+from stream.settings import KafkaSettings
 from stream.wire import AlertRecord, RetrainingRecord, Verdict, WireError, decode
 from weir.client import effective_kafka
-from weir.demo.backlog import BacklogView, follow_backlog, score_position
+from weir.demo.backlog import BacklogView, Deadline, follow_backlog, score_position
 from weir.demo.prompts import INJECTION, NEW_TOPIC, ORDINARY, PERSONAL, TOXIC
-from weir.demo.results import Seen
+from weir.demo.results import DemoResults
 from weir.demo.traffic import Answer, Traffic
 from weir.errors import StackError
 from weir.home.api_keys import create_key
@@ -35,63 +36,78 @@ from weir.settings import Loaded
 __all__ = ["Outcome", "run_demo"]
 
 _KEYS = 4
-_DEADLINE_SECONDS = 240.0
 _SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
+#: Name, prompts, and what Weir should do with them.
+_PHASES = (
+    ("1/3 ordinary prompts", ORDINARY, "household questions; Weir learns them as the reference for drift"),
+    (
+        "2/3 harmful prompts",
+        (*PERSONAL, *TOXIC, *INJECTION),
+        "personal data, insults, prompt injection; each should be flagged",
+    ),
+    ("3/3 another topic", NEW_TOPIC, "software questions; Weir should report drift, then request retraining"),
+)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How the demo ended.
+    """Results of the demo, requests with and without an answer, and score's backlog at the end, "" if there is none."""
 
-    Parameters
-    ----------
-    seen
-        Everything that Weir said of the demo's tenant.
-    answered, refused
-        Requests with an answer of the model, and without.
-    """
-
-    seen: Seen
+    results: DemoResults
     answered: int
     refused: int
+    backlog: str
 
 
 async def run_demo(loaded: Loaded, console: Console) -> Outcome:
-    """Send the demo's traffic to the running stack and follow what becomes of it.
+    """Send the demo's requests to the running stack, and print what Weir publishes about them.
 
     Raises
     ------
     StackError
-        The endpoint gave no answer at all.
+        The endpoint answered no request.
     """
     settings = loaded.settings
+    kafka = effective_kafka(settings)
     tenant = f"demo-{secrets.token_hex(3)}"
     keys = [create_key(settings.home, tenant)[1] for _ in range(_KEYS)]
-    console.print(f"tenant [bold]{tenant}[/] with {_KEYS} API keys asks [bold]{settings.model.name}[/]\n")
+    _print_plan(console, tenant, settings.model.name)
     base_url = f"http://{settings.http.host}:{settings.http.port}/v1"
     traffic = Traffic(base_url, settings.model.name, keys)
-    seen = Seen(tenant=tenant, started=time.monotonic())
+    results = DemoResults(tenant=tenant, started=time.monotonic())
     with _progress(console) as progress:
-        line = partial(_print_line, progress.console, seen)
-        backlog = BacklogView(progress, line)
-        watching = follow_backlog(partial(score_position, effective_kafka(settings)), backlog.show)
-        followers = [*_follow(loaded, seen, line), asyncio.create_task(watching)]
+        line = partial(_print_line, progress.console, results)
+        view = BacklogView(progress, line)
+        watching = asyncio.create_task(follow_backlog(partial(score_position, kafka), view.show))
+        followers = [*_follow(kafka, results, line), watching]
         try:
-            seen.started = time.monotonic()
-            await _phases(traffic, progress)
-            await _until_seen(seen, traffic, progress)
+            results.started = time.monotonic()
+            for name, prompts, _ in _PHASES:
+                await traffic.send(prompts, partial(_advance, progress, progress.add_task(name, total=len(prompts))))
+            await _until_seen(results, traffic, progress, view)
         finally:
             for follower in followers:
                 follower.cancel()
             await asyncio.gather(*followers, return_exceptions=True)
-            backlog.hide()
+            view.hide()
             await traffic.close()
     answered = sum(answer.status == 200 for answer in traffic.answers)
     if not answered:
         statuses = sorted({answer.status for answer in traffic.answers})
         raise StackError(
-            f"{base_url} answered none of {len(traffic.answers)} requests (status {statuses}); see `weir status`"
+            f"{base_url} answered none of {len(traffic.answers)} requests (HTTP status {statuses}; 0: no answer); see `weir status`"
         )
-    return Outcome(seen=seen, answered=answered, refused=len(traffic.answers) - answered)
+    backlog = str(view.newest) if view.newest is not None and view.newest.notable else ""
+    return Outcome(results=results, answered=answered, refused=len(traffic.answers) - answered, backlog=backlog)
+
+
+def _print_plan(console: Console, tenant: str, model: str) -> None:
+    console.print(f"The demo sends three kinds of prompts to [bold]{model}[/], as the new tenant [bold]{tenant}[/]:")
+    for name, prompts, purpose in _PHASES:
+        console.print(f"  {name:22} {len(prompts):3} prompts: {purpose}")
+    console.print(
+        "Below: each verdict that flags a prompt or an answer, each alert, each retraining decision, with the seconds since the "
+        "first request.\n"
+    )
 
 
 def _progress(console: Console) -> Progress:
@@ -105,80 +121,67 @@ def _progress(console: Console) -> Progress:
     )
 
 
-async def _phases(traffic: Traffic, progress: Progress) -> None:
-    odd = (*PERSONAL, *TOXIC, *INJECTION)
-    phases = (
-        ("1/3 ordinary prompts", ORDINARY),
-        ("2/3 personal, toxic, injection", odd),
-        ("3/3 another topic", NEW_TOPIC),
-    )
-    for name, prompts in phases:
-        task = progress.add_task(name, total=len(prompts))
-        await traffic.send(prompts, partial(_advance, progress, task))
-
-
 def _advance(progress: Progress, task: TaskID, _: Answer) -> None:
     progress.advance(task)
 
 
-async def _until_seen(seen: Seen, traffic: Traffic, progress: Progress) -> None:
-    """Go on with the new topic, gently, until all that was promised was seen or the deadline has come."""
+async def _until_seen(results: DemoResults, traffic: Traffic, progress: Progress, view: BacklogView) -> None:
+    """Send more of the new topic, slowly, until everything expected was seen or the deadline has passed."""
     task = progress.add_task("waiting", total=None)
-    while missing := seen.missing():
-        if time.monotonic() - seen.started > _DEADLINE_SECONDS:
+    deadline = Deadline(results.started)
+    while missing := results.missing():
+        if deadline.passed(time.monotonic(), view.newest):
             return
         progress.update(task, description=f"waiting for: {', '.join(missing)}")
-        await traffic.send((*NEW_TOPIC[:8], TOXIC[0]), partial(_advance, progress, task))
+        if view.newest is None or not view.newest.notable:  # more requests would only lengthen a backlog
+            await traffic.send((*NEW_TOPIC[:8], TOXIC[0]), partial(_advance, progress, task))
         await asyncio.sleep(0.5)
     progress.update(task, visible=False)
 
 
-def _print_line(console: Console, seen: Seen, text: str) -> None:
-    console.print(f"[dim]{time.monotonic() - seen.started:6.1f} s[/]  {text}", highlight=False)
+def _print_line(console: Console, results: DemoResults, text: str) -> None:
+    console.print(f"[dim]{time.monotonic() - results.started:6.1f} s[/]  {text}", highlight=False)
 
 
-def _follow(loaded: Loaded, seen: Seen, line: Callable[[str], None]) -> list[asyncio.Task[None]]:
-    """Follow verdicts, alerts and retraining events from now on, and print what is news."""
-    kafka = effective_kafka(loaded.settings)
+def _follow(kafka: KafkaSettings, results: DemoResults, line: Callable[[str], None]) -> list[asyncio.Task[None]]:
+    """Follow verdicts, alerts and retraining events from now on, and print those of the demo."""
 
     async def follow(topic: str) -> None:
         tail = Tail(kafka.client_options(), topic, since=time.time() - 1, follow=True)
         async with aclosing(tail.records()) as records:
             async for record in records:
-                if text := _line(seen, record):
+                if text := _line(results, record):
                     line(text)
 
     names = kafka.names
     return [asyncio.create_task(follow(topic)) for topic in (names.verdicts, names.alerts, names.retraining)]
 
 
-def _line(seen: Seen, record: Any) -> str:
-    """Return what a record says that is news, or ""."""
+def _line(results: DemoResults, record: ConsumerRecord) -> str:
+    """Return a line for a record that is of the demo's tenant and new, else ""."""
     try:
         event = decode(record.value, record.headers)
     except WireError:
         return ""
     match event.data:
-        case Verdict() as verdict if seen.verdict(verdict):
+        case Verdict() as verdict if results.add_verdict(verdict):
             return _verdict_line(verdict)
-        case AlertRecord() as alert if seen.alert(alert):
+        case AlertRecord() as alert if results.add_alert(alert):
             return _alert_line(alert)
-        case RetrainingRecord() as retraining if seen.retraining(retraining, event.causationid):
+        case RetrainingRecord() as retraining if results.add_retraining(retraining, event.causationid):
             return _retraining_line(retraining)
     return ""
 
 
 def _verdict_line(verdict: Verdict) -> str:
-    found = ", ".join(sorted({span.type for span in verdict.spans}))
-    return (
-        f"verdict     {verdict.detector:10} {verdict.side:6} score {verdict.score:.2f}"
-        f"  {found or verdict.label}  [dim]request {verdict.request_id}[/]"
-    )
+    text = "prompt" if verdict.side == "input" else "answer"
+    found = ", ".join(sorted({span.type for span in verdict.spans})) or verdict.label
+    return f"verdict     {verdict.detector} flagged the {text} [dim]of request {verdict.request_id}[/]: {found}, score {verdict.score:.2f}"
 
 
 def _alert_line(alert: AlertRecord) -> str:
     style = _SEVERITY_STYLE.get(alert.severity, "")
-    return f"[{style}]alert       {alert.detector:10} {alert.side:6} {alert.state}, {alert.severity}[/]  {escape(alert.summary)}"
+    return f"[{style}]alert       {alert.detector} {alert.state}, {alert.severity}[/]  {escape(alert.summary)}"
 
 
 def _retraining_line(event: RetrainingRecord) -> str:

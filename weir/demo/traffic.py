@@ -1,4 +1,4 @@
-"""Sends the demo's requests to the endpoint, a few at a time, as several API keys."""
+"""Send the demo's requests to the endpoint with several API keys, a few at a time."""
 
 import asyncio
 import itertools
@@ -15,29 +15,21 @@ _TIMEOUT_SECONDS = 120.0
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back for one request.
-
-    Parameters
-    ----------
-    request_id
-        Weir's id of it (``x-request-id``).
-    status
-        HTTP status; 0 where no answer came.
-    """
+    """Request id (``x-request-id``) and HTTP status of an answer; status 0 without an answer."""
 
     request_id: str
     status: int
 
 
 class Traffic:
-    """A client of the endpoint with several keys that take turns.
+    """A client of the endpoint that uses its keys in turn.
 
     Parameters
     ----------
     base_url
         ``http://host:port/v1``.
     model
-        Name of the model to ask.
+        Name of the model.
     keys
         API keys of one tenant.
     """
@@ -49,7 +41,7 @@ class Traffic:
         self.answers: list[Answer] = []
 
     async def send(self, prompts: Iterable[str], on_answer: Callable[[Answer], None]) -> None:
-        """Send `prompts`, at most six at a time, and report each answer as it comes."""
+        """Send `prompts`, at most six at a time, and call `on_answer` with each answer."""
         queue = iter(prompts)
 
         async def worker() -> None:

@@ -1,1 +1,1 @@
-"""Operator tasks: status, request story, silences, reviews, trace links."""
+"""Operator tasks: status, request story and text, cluster terms, retraining history, silences, reviews, trace links."""

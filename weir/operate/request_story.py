@@ -1,25 +1,23 @@
-"""What became of one request, in the shape that ``weir show`` prints, and its text where that is asked for."""
+"""One request in the shape that ``weir show --json`` prints."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiokafka.structs import TopicPartition
 
-from stream.errors import BrokerError
-from stream.kafka.clients import BROKER_ERRORS, consumer_for
-from stream.kafka.log_reader import record_at
 from stream.ledger.queries.ledger_reader import LedgerReader
-from stream.ledger.queries.request_story import ExplanationNote, GapNote, RecordLocation, RequestStory
-from stream.wire import Message, RequestRecord, ResponseRecord, Span, WireError, decode
+from stream.ledger.queries.request_story import ExplanationNote, GapNote, RequestStory
+from stream.wire import Span
 from weir.errors import NotFoundError
+from weir.operate.cluster_terms import ClusterTerms
+from weir.operate.request_text import RequestText
 
-__all__ = ["RequestText", "Shown", "read_story", "read_text", "shown"]
+__all__ = ["Shown", "read_story", "shown"]
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended; None of it is known while the answer is being made."""
+    """How the request ended."""
 
     status: str
     finish_reason: str | None
@@ -29,7 +27,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What one detector said."""
+    """One verdict."""
 
     detector: str
     version: str
@@ -42,16 +40,8 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
     explanation: ExplanationNote | None = None
 
 
-class RequestText(msgspec.Struct, frozen=True, kw_only=True):
-    """Prompt and answer as they stand on the log; None where the record is gone or cannot be read."""
-
-    messages: tuple[Message, ...] = ()
-    prompt: str | None = None
-    answer: str | None = None
-
-
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``weir show --json`` prints; `gap` where the request was counted instead of delivered."""
+    """A request: `gap` is set if it was not delivered, `text` and `cluster_terms` (by alert) if text was requested."""
 
     request_id: str
     trace_id: str
@@ -64,10 +54,11 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     pending: list[str] = []
     gap: GapNote | None = None
     text: RequestText | None = None
+    cluster_terms: dict[str, ClusterTerms] = {}
 
 
 def read_story(home: Path, request_id: str) -> RequestStory:
-    """Return the request's story from the ledger.
+    """Return what the ledger knows of the request.
 
     Raises
     ------
@@ -76,19 +67,19 @@ def read_story(home: Path, request_id: str) -> RequestStory:
     LedgerAbsent
         There is no ledger in this home.
     """
-    reader = LedgerReader(home / "ledger")
-    story = reader.request(request_id)
+    story = LedgerReader(home / "ledger").request(request_id)
     if story is None:
         raise NotFoundError(
-            f"no request {request_id!r} in the ledger of {home}; ids are the x-request-id of the answers. A request of "
-            f"the last seconds may be on its way, one older than the log's retention is gone, another stack has "
-            f"another WEIR_HOME"
+            f"no request {request_id!r} in the ledger of {home}; the id is the x-request-id of an answer. A request of the last "
+            "seconds may not be in the ledger yet, and an older one may have expired; another stack has another WEIR_HOME"
         )
     return story
 
 
-def shown(story: RequestStory, text: RequestText | None = None) -> Shown:
-    """Return `story` in the shape of interfaces.md."""
+def shown(
+    story: RequestStory, text: RequestText | None = None, cluster_terms: Mapping[str, ClusterTerms] | None = None
+) -> Shown:
+    """Return `story` in its printed shape."""
     events = story.events
     return Shown(
         request_id=story.request_id,
@@ -102,6 +93,7 @@ def shown(story: RequestStory, text: RequestText | None = None) -> Shown:
         pending=_pending(story),
         gap=story.gap,
         text=text,
+        cluster_terms=dict(cluster_terms or {}),
     )
 
 
@@ -124,75 +116,30 @@ def _end(story: RequestStory) -> End | None:
 
 
 def _verdicts(story: RequestStory) -> list[ShownVerdict]:
-    notes = story.events.verdicts if story.events else ()
+    copied = ("detector", "version", "side", "flagged", "label", "score", "covered")
     return [
         ShownVerdict(
-            detector=note.verdict.detector,
-            version=note.verdict.version,
-            side=note.verdict.side,
-            flagged=note.verdict.flagged,
-            label=note.verdict.label,
-            score=note.verdict.score,
-            covered=note.verdict.covered,
+            **{name: getattr(note.verdict, name) for name in copied},
             spans=tuple(map(_span, note.verdict.spans)),
             explanation=note.explanation,
         )
-        for note in notes
+        for note in (story.events.verdicts if story.events else ())
     ]
 
 
 def _span(span: Span) -> dict[str, Any]:
-    """Spell a span out: on the wire a score of 1 is left away."""
+    """Return all fields: on the wire, a score of 1 is omitted."""
     return {"start": span.start, "end": span.end, "type": span.type, "score": span.score}
 
 
 def _pending(story: RequestStory) -> list[str]:
-    """Return ``side/detector`` of every verdict that is owed and not there."""
+    """Return ``side/detector`` of every expected verdict that is not there yet."""
     if story.events is None:
         return []
-    settled = {(note.event_id, note.verdict.detector) for note in story.events.verdicts}
+    completed = {(note.event_id, note.verdict.detector) for note in story.events.verdicts}
     return [
-        f"{place.side}/{detector}"
-        for place in story.events.locations
-        for detector in place.owed
-        if (place.event_id, detector) not in settled
+        f"{location.side}/{detector}"
+        for location in story.events.locations
+        for detector in location.owed
+        if (location.event_id, detector) not in completed
     ]
-
-
-async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestText:
-    """Read the request's records at their offsets.
-
-    Raises
-    ------
-    BrokerError
-        Kafka does not answer, or does not hand the records out in time.
-    """
-    request: RequestRecord | None = None
-    response: ResponseRecord | None = None
-    try:
-        async with consumer_for(options) as consumer:
-            for place in story.events.locations if story.events else ():
-                data = await _record_at(consumer, place)
-                if isinstance(data, RequestRecord):
-                    request = data
-                elif isinstance(data, ResponseRecord):
-                    response = data
-    except BROKER_ERRORS as error:
-        raise BrokerError(
-            f"the text stays unread: Kafka at {options['bootstrap_servers']} does not answer ({type(error).__name__}); "
-            "see `weir status`"
-        ) from error
-    return RequestText(
-        messages=request.messages if request else (),
-        prompt=request.text() if request else None,
-        answer=response.text if response else None,
-    )
-
-
-async def _record_at(consumer: Any, place: RecordLocation) -> object:
-    """Return the data of the record at `place`, or None where the log no longer has it."""
-    record = await record_at(consumer, TopicPartition(place.topic, place.partition), place.offset)
-    try:
-        return decode(record.value, record.headers).data if record is not None else None
-    except WireError:
-        return None

@@ -1,7 +1,6 @@
-"""Silences: an operator mutes what an alert is about, for a while; kept on weir.alerts, so that every reader knows of it.
+"""Create, end and list silences, which are records on weir.alerts beside the alerts that they cover.
 
-The log alone is asked and written: the alert that is named, and the silences that hold, are read from the topic, which compaction
-keeps short. What a silence does to an alert is :mod:`stream.silences`.
+Alerts and silences are read from the topic itself, which compaction keeps short. :mod:`stream.silences` applies silences to alerts.
 """
 
 import time
@@ -30,13 +29,13 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     silence_id
-        Of what is muted: (tenant, model, side, detector, feature). A later silence of the same replaces this one.
+        Hash of the silenced (tenant, model, side, detector, feature); a later silence with the same id replaces this one.
     alert_id
-        The alert that it was made from; muted too where its feature changes.
+        Alert from which the silence was created; it stays silenced if its feature changes.
     by
-        The operating system's user who made it.
+        Operating system user who created it.
     at, until
-        What came about in between (`until` excluded) is not told; equal where the silence was ended.
+        Alerts that change from `at` until `until` (exclusive) are silenced; equal after the silence was ended.
     """
 
     silence_id: str
@@ -52,8 +51,8 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
     until: float
 
 
-class _Topic:
-    """What weir.alerts holds of one alert, and of silences."""
+class _AlertTopic:
+    """All silences on weir.alerts, and the newest record of one alert."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
@@ -61,7 +60,7 @@ class _Topic:
         self.alerts: dict[str, AlertRecord] = {}
         self.partitions: dict[str, int] = {}
 
-    async def read(self, alert_id: str = "") -> "_Topic":
+    async def read(self, alert_id: str = "") -> "_AlertTopic":
         """Read the topic to its end."""
         tail = Tail(self._kafka.client_options(), self._kafka.names.alerts, follow=False)
         async with aclosing(tail.records()) as records:
@@ -84,16 +83,15 @@ class _Topic:
             self.partitions[thing_of(alert)] = partition
 
     def alert(self, alert_id: str) -> AlertRecord:
-        """Return the alert that was looked for, or raise NotFoundError."""
+        """Return the alert; raises NotFoundError."""
         if alert_id not in self.alerts:
             raise NotFoundError(
-                f"no alert {alert_id!r} on {self._kafka.names.alerts} at {self._kafka.bootstrap_servers}; `weir alerts` prints "
-                "the ids"
+                f"no alert {alert_id!r} on {self._kafka.names.alerts} at {self._kafka.bootstrap_servers}; `weir alerts` prints ids"
             )
         return self.alerts[alert_id]
 
     async def write(self, *records: SilenceRecord) -> None:
-        """Publish beside the alerts that are muted: one partition, so that order is given."""
+        """Publish silences to the partitions of their alerts, in order, and wait for the acknowledgements."""
         try:
             async with producer_for(self._kafka.client_options()) as producer:
                 for data in records:
@@ -107,29 +105,27 @@ class _Topic:
                     )
         except TopicAuthorizationFailedError:
             raise BrokerError(
-                f"{self._kafka.sasl_username or 'this client'} may not write to {self._kafka.names.alerts}; come as who may (in"
-                " deploy/ the user `operator`), or silence it in the console"
+                f"{self._kafka.sasl_username or 'this client'} may not write to {self._kafka.names.alerts}; use a user with the right "
+                "to write (in deploy/: `operator`), or silence the alert in the console"
             ) from None
         except BROKER_ERRORS as error:
             raise no_kafka(self._kafka.bootstrap_servers) from error
 
 
 async def silence(kafka: KafkaSettings, alert_id: str, *, seconds: float, reason: str, by: str) -> tuple[Silence, bool]:
-    """Mute what alert `alert_id` is about for `seconds` from now; return the silence, and whether the alert is resolved.
-
-    A resolved one is accepted: what comes and goes is muted before it comes again.
+    """Silence an alert for `seconds` from now; return the silence, and whether the alert is resolved.
 
     Raises
     ------
     SettingsError
-        `seconds` is out of bounds, or `reason` is empty or too long.
+        `seconds` or the length of `reason` is out of bounds.
     NotFoundError
-        The log holds no such alert.
+        There is no such alert.
     BrokerError
-        No Kafka answers.
+        Kafka does not answer.
     """
     _check(seconds, reason)
-    topic = await _Topic(kafka).read(alert_id)
+    topic = await _AlertTopic(kafka).read(alert_id)
     alert = topic.alert(alert_id)
     at = _now(topic.silences.newest(thing_of(alert)))
     record = SilenceRecord(
@@ -150,48 +146,48 @@ async def silence(kafka: KafkaSettings, alert_id: str, *, seconds: float, reason
 
 
 async def unsilence(kafka: KafkaSettings, name: str, *, by: str) -> list[Silence]:
-    """End the silences that `name` stands for, an alert's id or a silence's, and return them as they were.
+    """End the silence with id `name`, or those that cover the alert with id `name`; return them as they were.
 
     Raises
     ------
     NotFoundError
-        The log holds no such alert, or nothing mutes it now.
+        There is no such alert, or no silence in force covers it.
     BrokerError
-        No Kafka answers.
+        Kafka does not answer.
     """
-    topic = await _Topic(kafka).read(name)
+    topic = await _AlertTopic(kafka).read(name)
     now = time.time()
     named = topic.silences.newest(name)
     held = [item for item in topic.silences.active(now) if item == named]
     if named is None:
         held = topic.silences.muting(topic.alert(name), now)
     if not held:
-        raise NotFoundError(f"nothing silences {name} now; `weir alerts silences` lists what is silenced")
+        raise NotFoundError(f"no silence in force covers {name}; `weir alerts silences` lists them")
     ended = [_ended(item, by) for item in held]
     await topic.write(*ended)
     return [_shown(item) for item in held]
 
 
 async def list_silences(kafka: KafkaSettings) -> list[Silence]:
-    """Return the silences that hold now, the one that ends first first; raises BrokerError where no Kafka answers."""
-    topic = await _Topic(kafka).read()
+    """Return the silences in force, ordered by expiry; raises BrokerError."""
+    topic = await _AlertTopic(kafka).read()
     return [_shown(record) for record in topic.silences.active(time.time())]
 
 
 def _check(seconds: float, reason: str) -> None:
     if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         raise SettingsError(
-            f"a silence of {seconds:g} s; it lasts from {SHORTEST_SECONDS / 60:g}m to {LONGEST_SECONDS / 86_400:g}d: give "
-            "--for as 30m, 2h, 7d, and silence again when it is over"
+            f"a silence of {seconds:g} s is out of bounds, {SHORTEST_SECONDS / 60:g}m to {LONGEST_SECONDS / 86_400:g}d; give --for as "
+            "30m, 2h or 7d, and silence the alert again later"
         )
     if not reason.strip() or len(reason) > _REASON_CHARACTERS:
         raise SettingsError(
-            f"a reason of {len(reason.strip())} characters; give one of 1 to {_REASON_CHARACTERS}: the next one on call reads it"
+            f"the reason has {len(reason.strip())} characters; give 1 to {_REASON_CHARACTERS}, for the next person on call"
         )
 
 
 def _now(before: SilenceRecord | None) -> float:
-    """Return the moment; never before that of the record which is replaced, whatever another machine's clock said."""
+    """Return the time, but not before the replaced record: another machine's clock may be ahead."""
     return canonical_time(max(time.time(), before.at if before is not None else 0.0))
 
 

@@ -1,4 +1,4 @@
-"""How a stack is: its components, capture's balance, lag, coverage; gathered at once from where each is written down."""
+"""Status of a stack: components, capture counts, consumer lag, coverage, and the problems that they show."""
 
 import asyncio
 import time
@@ -35,14 +35,14 @@ __all__ = [
     "gather_status",
 ]
 
-#: A ledger that said nothing for so long does not run, or stands still.
+#: Without a heartbeat for so long, the ledger does not run or is stuck.
 _HEARTBEAT_SECONDS = 15.0
 _PROBE_SECONDS = 2.0
 _LAG_SECONDS = 5.0
 
 
 class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of the stack; `detail` says in one line what is wrong with it, or, where it is healthy, what it waits for."""
+    """One process; `detail` is its problem or, if it is healthy, what it waits for."""
 
     name: str
     healthy: bool
@@ -55,7 +55,7 @@ class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Capture's balance: ``accepted = delivered + spooled + shed``; `fullest` is the source with the largest spool."""
+    """Counts of capture: ``accepted = delivered + spooled + shed``; `fullest` is the source with the largest spool."""
 
     accepted: int = 0
     delivered: int = 0
@@ -69,7 +69,7 @@ class CaptureStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PairCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Pairs of an event and a detector that it is owed."""
+    """Pairs of an event and an expected detector: `owed` is expected, `settled` is completed."""
 
     ratio: float
     owed: int
@@ -79,16 +79,10 @@ class PairCount(msgspec.Struct, frozen=True, kw_only=True):
     pending: int
 
 
-class CoverageStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Coverage as the ledger has it; `ratio` is settled of owed, 1 where nothing was owed."""
+class CoverageStatus(PairCount, frozen=True, kw_only=True):
+    """Coverage from the ledger; `ratio` is completed by expected pairs, 1 if none is expected."""
 
-    ratio: float
     requests: int
-    owed: int
-    settled: int
-    missing: int
-    errors: int
-    pending: int
     by_detector: dict[str, PairCount] = {}
     by_tenant: dict[str, PairCount] = {}
     by_model: dict[str, PairCount] = {}
@@ -99,7 +93,7 @@ class CoverageStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it; healthy where there are no `problems`."""
+    """Status of a stack; it is healthy if it has no `problems`."""
 
     healthy: bool
     components: list[ComponentStatus]
@@ -112,7 +106,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def gather_status(settings: Settings) -> Status:
-    """Ask everything at the same time; what does not answer within a few seconds becomes a problem, never an exception.
+    """Query all sources concurrently; one that does not answer within a few seconds becomes a problem, never an exception.
 
     Raises
     ------
@@ -122,7 +116,9 @@ async def gather_status(settings: Settings) -> Status:
     home = settings.home
     states = load_components(home)
     if not states and not (home / "ports.json").exists():
-        raise StackError(f"no stack has run in {home}; start it with `weir up`, or set WEIR_HOME to a stack's home")
+        raise StackError(
+            f"no stack has run in {home}; start it with `weir up`, or set WEIR_HOME to the home of a stack"
+        )
     reader = LedgerReader(home / "ledger")
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(len(states) + 2, thread_name_prefix="status") as pool:
@@ -145,7 +141,7 @@ async def gather_status(settings: Settings) -> Status:
         healthy=not problems,
         components=found,
         capture=capture,
-        lag=_in_order_of_flow(worst_lag(lags), settings),
+        lag=_in_topic_order(worst_lag(lags), settings),
         coverage=coverage_status(coverage, heartbeat),
         problems=problems,
         lag_by_consumer=lags,
@@ -153,9 +149,9 @@ async def gather_status(settings: Settings) -> Status:
     )
 
 
-def _in_order_of_flow(lag: dict[str, int], settings: Settings) -> dict[str, int]:
-    places = {topic.name: place for place, topic in enumerate(settings.kafka.topics())}
-    return dict(sorted(lag.items(), key=lambda item: places.get(item[0], len(places))))
+def _in_topic_order(lag: dict[str, int], settings: Settings) -> dict[str, int]:
+    order = {topic.name: number for number, topic in enumerate(settings.kafka.topics())}
+    return dict(sorted(lag.items(), key=lambda item: order.get(item[0], len(order))))
 
 
 def _component(state: ComponentState, home: Path) -> ComponentStatus:
@@ -177,11 +173,11 @@ def _component(state: ComponentState, home: Path) -> ComponentStatus:
 
 
 def _waits_for(state: ComponentState, home: Path) -> str:
-    """Return what a shipper has against Kafka: it waits, which is no failure of its own."""
-    said = read_shipper_status(home / "spool") if state.name == "shipper" else None
-    if said is None or said.pid != state.pid or not said.reason:
+    """Return why a shipper waits for Kafka; a waiting shipper is healthy."""
+    status = read_shipper_status(home / "spool") if state.name == "shipper" else None
+    if status is None or status.pid != state.pid or not status.reason:
         return ""
-    return f"Kafka takes no records: {said.reason}"
+    return f"Kafka accepts no records: {status.reason}"
 
 
 def _capture(balance: Balance, limit_bytes: int) -> CaptureStatus:
@@ -190,13 +186,15 @@ def _capture(balance: Balance, limit_bytes: int) -> CaptureStatus:
 
 
 def _spool_problems(capture: CaptureStatus) -> list[str]:
-    """Name a spool that fills up: with Kafka away no alert can travel, so this is where it is said."""
+    """Report a spool that is almost full; while Kafka is unreachable, no alert can."""
     if not capture.limit_bytes or capture.fullest_bytes < ALERT_SHARE * capture.limit_bytes:
         return []
-    share = (
-        f"{capture.fullest_bytes / capture.limit_bytes:.0%} of its {capture.limit_bytes} bytes (capture.limit_bytes)"
+    share = capture.fullest_bytes / capture.limit_bytes
+    problem = (
+        f"spool: the spool of {capture.fullest} uses {share:.0%} of capture.limit_bytes ({capture.limit_bytes}), the bound is "
+        f"{ALERT_SHARE:.0%}. {runbook_line('spool')}"
     )
-    return [f"spool: that of {capture.fullest} holds {share}, the bound is {ALERT_SHARE:.0%}. {runbook_line('spool')}"]
+    return [problem]
 
 
 def _ledger(reader: LedgerReader) -> tuple[Coverage, Heartbeat | None, list[AlertRecord], Silences]:
@@ -208,14 +206,14 @@ async def _lags(settings: Settings) -> tuple[dict[str, dict[str, int]], list[str
         kafka: KafkaSettings = effective_kafka(settings)
         return await consumer_lag(kafka.client_options(), groups_of(kafka.names), _LAG_SECONDS), []
     except StackError:
-        return {}, []  # no broker of its own and none named: the components say the rest
+        return {}, []  # no broker runs or is configured; the components show why
     except BROKER_ERRORS as error:
         return {}, [f"lag is unknown: Kafka at {kafka.bootstrap_servers} does not answer ({type(error).__name__})"]
 
 
 def _component_problems(found: list[ComponentStatus]) -> list[str]:
     if not found:
-        return ["nothing runs here; start it with `weir up`"]
+        return ["no component runs; start the stack with `weir up`"]
     return [f"{one.name}: {one.detail or 'not healthy'}; log {one.log}" for one in found if not one.healthy]
 
 
@@ -223,41 +221,41 @@ def _ledger_problems(
     heartbeat: Heartbeat | None, coverage: Coverage, alerts: list[AlertRecord], silences: Silences
 ) -> list[str]:
     if heartbeat is None:
-        return ["the ledger has written nothing yet, so that coverage is unknown"]
+        return ["coverage is unknown: the ledger has no heartbeat yet"]
     now = time.time()
-    problems = []
-    if now - heartbeat.wall_time > _HEARTBEAT_SECONDS:
-        problems.append(f"the ledger said nothing for {now - heartbeat.wall_time:.0f} s; these figures are that old")
-    elif (ahead := heartbeat.log_time - heartbeat.wall_time) > heartbeat.silence_seconds:
-        problems.append(
-            f"log time is {ahead:.0f} s ahead of the clock, the bound is {heartbeat.silence_seconds:.0f} s: the clock of a source leapt; "
-            "set it, and restart that source. If it was the only one, the windows of drift and anomaly go on when the clock is there"
-        )
-    elif (silent := heartbeat.wall_time - heartbeat.advanced_at) > heartbeat.silence_seconds:
-        problems.append(
-            f"every source is silent: log time stands still for {silent:.0f} s, the bound is "
-            f"{heartbeat.silence_seconds:.0f} s; see the logs of serve and shipper"
-        )
-    muted = {alert.alert_id: _muted(alert, silences, now) for alert in alerts}
+    problems = _clock_problems(heartbeat, now)
+    silenced = {alert.alert_id: _silenced(alert, silences, now) for alert in alerts}
     if coverage.total.missing:
-        words = "".join(muted[alert.alert_id] for alert in alerts if alert.detector == "coverage")
+        note = "".join(silenced[alert.alert_id] for alert in alerts if alert.detector == "coverage")
         problems.append(
-            f"{coverage.total.missing} owed verdicts are missing; see the coverage alert and score's log{words}"
+            f"{coverage.total.missing} verdicts are missing; see the coverage alert and the log of score{note}"
         )
-    problems += [
-        f"{alert.detector}: {alert.summary}{muted[alert.alert_id]}{_what_to_do(alert)}"
-        for alert in alerts
-        if alert.detector != "coverage"
-    ]
+    for alert in alerts:
+        if alert.detector != "coverage":
+            remedy = f". {alert.runbook}" if alert.runbook else ""
+            problems.append(f"{alert.detector}: {alert.summary}{silenced[alert.alert_id]}{remedy}")
     return problems
 
 
-def _what_to_do(alert: AlertRecord) -> str:
-    return f". {alert.runbook}" if alert.runbook else ""
+def _clock_problems(heartbeat: Heartbeat, now: float) -> list[str]:
+    bound = heartbeat.silence_seconds
+    if (age := now - heartbeat.wall_time) > _HEARTBEAT_SECONDS:
+        return [f"no heartbeat of the ledger for {age:.0f} s; coverage and lag are that old"]
+    if (ahead := heartbeat.log_time - heartbeat.wall_time) > bound:
+        problem = (
+            f"event time is {ahead:.0f} s ahead of the clock, the bound is {bound:.0f} s: the clock of a source is wrong; correct it "
+            "and restart the source. If it is the only source, drift and anomaly windows continue at that time"
+        )
+        return [problem]
+    if (inactive := heartbeat.wall_time - heartbeat.advanced_at) > bound:
+        return [
+            f"every source is inactive: no tick for {inactive:.0f} s, the bound is {bound:.0f} s; see the logs of serve and shipper"
+        ]
+    return []
 
 
-def _muted(alert: AlertRecord, silences: Silences, now: float) -> str:
-    """Say that `alert` is muted now, by whom and why; it is a problem all the same."""
+def _silenced(alert: AlertRecord, silences: Silences, now: float) -> str:
+    """Return who silenced `alert`, until when and why; it remains a problem."""
     return "".join(
         f" (silenced until {format_time(found.until)} by {found.by}: {found.reason})"
         for found in silences.muting(alert, now)
@@ -265,7 +263,7 @@ def _muted(alert: AlertRecord, silences: Silences, now: float) -> str:
 
 
 def coverage_status(coverage: Coverage, heartbeat: Heartbeat | None) -> CoverageStatus:
-    """Return coverage in the shape that is printed."""
+    """Return coverage in its printed shape."""
     oldest = coverage.oldest_pending_time
     now = heartbeat.log_time if heartbeat is not None else 0.0
     return CoverageStatus(
@@ -282,11 +280,4 @@ def coverage_status(coverage: Coverage, heartbeat: Heartbeat | None) -> Coverage
 
 
 def _pairs(count: Count) -> PairCount:
-    return PairCount(
-        ratio=count.ratio,
-        owed=count.owed,
-        settled=count.settled,
-        missing=count.missing,
-        errors=count.errors,
-        pending=count.pending,
-    )
+    return PairCount(**{name: getattr(count, name) for name in PairCount.__struct_fields__})

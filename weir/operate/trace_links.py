@@ -1,4 +1,4 @@
-"""Where a trace opens in a browser: one address, made in one place."""
+"""Links to traces in MLflow or another trace viewer."""
 
 from weir.errors import StackError
 from weir.local.plan import load_plan
@@ -6,22 +6,22 @@ from weir.settings import Settings
 
 __all__ = ["trace_page", "trace_template"]
 
-_PLACE = "{trace_id}"
+_TRACE_ID = "{trace_id}"
 
 
 def trace_page(settings: Settings, address: str, trace_id: str) -> str:
-    """Return the page of `trace_id`: the one of ``trace.view``, else of MLflow at `address`; "" without a trace or a place."""
+    """Return the page of a trace in ``trace.view``, else in MLflow at `address`; "" without a trace or a viewer."""
     if settings.trace.view and trace_id:
-        return settings.trace.view.replace(_PLACE, trace_id)
+        return settings.trace.view.replace(_TRACE_ID, trace_id)
     if not address or not trace_id:
         return ""
     return f"{address}/#/experiments/{settings.mlflow.experiment}/traces?selectedEvaluationId=tr-{trace_id}"
 
 
 def trace_template(settings: Settings) -> str:
-    """Return the page of a trace with ``{trace_id}`` in it, by the stack's own plan; "" where it has no trace view."""
+    """Return the page of a trace with ``{trace_id}`` as placeholder; "" if the stack has no trace viewer."""
     try:
         components = load_plan(settings.home).components
     except StackError:
         components = []
-    return trace_page(settings, next((one.address for one in components if one.name == "mlflow"), ""), _PLACE)
+    return trace_page(settings, next((one.address for one in components if one.name == "mlflow"), ""), _TRACE_ID)

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from detectors.base import TextDetector
-from detectors.text.explain import EXPLAINED, Method, explain
+from detectors.registry import EXPLAINED
+from detectors.text.explain import Method, explain
 from stream.ledger.queries.request_story import RecordLocation, RequestStory
 from stream.wire import Verdict
 from weir.errors import NotFoundError
-from weir.operate.request_story import RequestText
+from weir.operate.request_text import RequestText
 
 __all__ = ["Alerting", "Explanation", "Weight", "alerting", "explained", "request_of"]
 

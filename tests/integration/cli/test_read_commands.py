@@ -115,7 +115,7 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
 
     rebuilt = await commands.run("ledger", "rebuild")
     assert rebuilt.returncode == 0, rebuilt.stderr
-    assert "2 of 2 owed verdicts settled" in rebuilt.stderr
+    assert "2 of 2 expected verdicts completed" in rebuilt.stderr
 
 
 @pytest.mark.timeout(400)  # its process loads the encoder

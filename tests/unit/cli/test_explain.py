@@ -12,7 +12,7 @@ from stream.ledger.shard import Shard
 from weir.cli import main
 from weir.cli.render.explanation import explanation_lines
 from weir.errors import NotFoundError
-from weir.operate.request_story import RequestText
+from weir.operate.request_text import RequestText
 from weir.quality.explaining import Explanation, Weight, alerting, explained, request_of
 
 TEXT = "Thanks a lot, you worthless\x1b[31m idiot"

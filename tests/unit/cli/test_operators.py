@@ -41,12 +41,12 @@ def test_help_shows_examples(command):
 @pytest.mark.parametrize(
     ("duration", "reason", "told"),
     [
-        ("59s", "x", "from 1m to 30d"),
-        ("31d", "x", "from 1m to 30d"),
-        ("99999999999d", "x", "give one as 30s, 10m, 2h, 1d"),
-        ("long", "x", "give one as 30s, 10m, 2h, 1d"),
-        ("2h", "  ", "give one of 1 to 500"),
-        ("2h", "x" * 501, "give one of 1 to 500"),
+        ("59s", "x", "1m to 30d"),
+        ("31d", "x", "1m to 30d"),
+        ("99999999999d", "x", "30s, 10m, 2h or 1d"),
+        ("long", "x", "30s, 10m, 2h or 1d"),
+        ("2h", "  ", "give 1 to 500"),
+        ("2h", "x" * 501, "give 1 to 500"),
     ],
 )
 def test_a_silence_out_of_bounds_is_refused_with_the_bound(home, duration, reason, told):

@@ -155,7 +155,7 @@ def test_a_verdict_is_told_with_the_words_that_it_rests_on(home):
         "words": [{"start": 3, "end": 6, "weight": 2.5}, {"start": 7, "end": 9, "weight": -1.0}],
     }
     assert second["explanation"] is None
-    (line,) = [line for line in run("r1").stdout.splitlines() if "rests on" in line]
+    (line,) = [line for line in run("r1").stdout.splitlines() if "because of" in line]
     assert "3-6 +2.50" in line
     assert "7-9" not in line, "it speaks against the verdict"
 

@@ -1,4 +1,4 @@
-"""What ``weir alerts`` and ``weir retraining`` share: options, and printing a stream until it ends or Ctrl-C."""
+"""Print a stream of events until it ends or Ctrl-C."""
 
 import asyncio
 import contextlib
@@ -7,61 +7,25 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import click
-import msgspec
+__all__ = ["print_stream"]
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
-__all__ = ["follow_option", "show_stream", "since_option", "stream_json_option"]
-
-ItemT = TypeVar("ItemT", bound=msgspec.Struct)
-
-follow_option = click.option(
-    "--follow", is_flag=True, help="Go on as they come, until Ctrl-C; begins now without --since."
-)
-since_option = click.option(
-    "--since", metavar="WHEN", help="Begin at a duration before now (30s, 10m, 2h, 1d) or a moment (RFC 3339)."
-)
-stream_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value a line.")
+_REFRESH_SECONDS = 1.0
+ItemT = TypeVar("ItemT")
 
 
-def show_stream(
-    stream: AsyncGenerator[ItemT, None],
-    line: Callable[[ItemT], "Text"],
-    *,
-    as_json: bool,
-    empty: str,
-    told: Callable[[ItemT], bool] = lambda _item: True,
+def print_stream(
+    stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None], refresh: Callable[[], None] = lambda: None
 ) -> int:
-    """Print every item that is `told` at once as it comes, as JSON or by `line`; the text `empty` where there was none.
-
-    Returns how many were left out.
-    """
-    from weir.cli.render.status import screen
-
-    console = screen()
-    left_out = 0
-
-    def show(item: ItemT) -> None:
-        nonlocal left_out
-        if not told(item):
-            left_out += 1
-        elif as_json:
-            click.echo(msgspec.json.encode(item).decode())
-        else:
-            console.print(line(item), soft_wrap=True)
-
-    shown = asyncio.run(_drain(stream, show))
-    if not shown and not as_json and empty:
-        click.echo(empty, err=True)
-    return left_out
+    """Call `show` with each event, and `refresh` once per second; return the number of events."""
+    return asyncio.run(_drain(stream, show, refresh))
 
 
-async def _drain(stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None]) -> int:
-    """Print until the stream ends; Ctrl-C and SIGTERM close it in order, a closed pipe ends it."""
+async def _drain(
+    stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None], refresh: Callable[[], None]
+) -> int:
+    """Read until the stream ends, the reader of the pipe is gone, or SIGINT or SIGTERM."""
     shown = 0
     task = asyncio.current_task()
     assert task is not None
@@ -69,6 +33,7 @@ async def _drain(stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], No
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
             loop.add_signal_handler(number, task.cancel)
+    refreshing = asyncio.create_task(_repeat(refresh))
     async with aclosing(stream):
         try:
             async for item in stream:
@@ -77,6 +42,14 @@ async def _drain(stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], No
         except asyncio.CancelledError:
             task.uncancel()
         except BrokenPipeError:
-            # Nobody reads on: give the interpreter's last flush somewhere to go.
+            # The interpreter flushes standard output once more when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        finally:
+            refreshing.cancel()
     return shown
+
+
+async def _repeat(refresh: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(_REFRESH_SECONDS)
+        refresh()

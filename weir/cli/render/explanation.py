@@ -1,65 +1,60 @@
-"""An explanation for a person: the text with each word coloured by what it did to the score, and the words that did most.
+"""An explanation: the text with each word coloured by its weight, and the words with the largest weights.
 
-Where there is no terminal the words that did most stand in brackets, so that nothing depends on colour.
+Without a terminal, the words with the largest weights are in brackets instead.
 """
 
 from collections.abc import Iterator
 
 from rich.text import Text
 
+from weir.cli.render.output import printable
 from weir.quality.explaining import Explanation, Weight
 
 __all__ = ["explanation_lines"]
 
 _INDENT = "  "
-#: Characters that are shown around the stretch that was attributed.
-_AROUND = 80
+#: Characters of context around the part of the text that was attributed.
+_CONTEXT = 80
 _LISTED = 8
 _BAR = 20
-#: From the share of the strongest weight on: style towards the alert, and against it.
+#: From this share of the largest weight: style of a word that raises the score, and of one that lowers it.
 _STEPS = ((0.66, "bold white on red3", "bold white on blue3"), (0.33, "black on light_coral", "black on sky_blue2"))
 _FAINT = (0.1, "red", "blue")
 
 
-def explanation_lines(told: Explanation, *, colour: bool) -> Iterator[Text]:
-    """Yield the explanation line by line.
-
-    Parameters
-    ----------
-    told
-        With its text.
-    colour
-        Whether the words are coloured; else the strongest are put in brackets.
-    """
-    assert told.text is not None
-    head = Text.assemble((f"{told.detector} ", "bold red"), f"{told.score:.2f}  {told.side}  {told.event_id}")
-    head.append(f"  version {told.version}, {told.method}", style="dim")
+def explanation_lines(explanation: Explanation, *, colour: bool) -> Iterator[Text]:
+    """Yield the lines of an explanation that has its text; `colour` the words, else put the strongest in brackets."""
+    assert explanation.text is not None
+    head = Text.assemble(
+        (f"{explanation.detector} ", "bold red"), f"{explanation.score:.2f}  {explanation.side}  {explanation.event_id}"
+    )
+    head.append(f"  version {explanation.version}, {explanation.method}", style="dim")
     yield head
-    if told.explained_by != told.version:
+    if explanation.explained_by != explanation.version:
         yield Text(
-            f"{_INDENT}explained by the installed version {told.explained_by}, which scores it {told.explained_score:.2f}",
+            f"{_INDENT}explained by the installed version {explanation.explained_by}, whose score is {explanation.explained_score:.2f}",
             style="yellow",
         )
     yield Text("")
-    for line in _drawn(told, colour=colour).split("\n", allow_blank=True):
+    for line in _marked(explanation, colour=colour).split("\n", allow_blank=True):
         yield Text(f"{_INDENT}│ ") + line
     yield Text("")
-    yield from _listed(told)
+    yield from _strongest(explanation)
 
 
-def _drawn(told: Explanation, *, colour: bool) -> Text:
-    """Return the stretch of the text that was attributed, and a little around it, marked."""
-    text, weights = told.text or "", told.attributions
-    first = max(0, min((one.start for one in weights), default=0) - _AROUND)
-    last = min(len(text), max((one.end for one in weights), default=_AROUND) + _AROUND)
+def _marked(explanation: Explanation, *, colour: bool) -> Text:
+    """Return the attributed part of the text and its context, with marked words."""
+    text, weights = explanation.text or "", explanation.attributions
+    first = max(0, min((one.start for one in weights), default=0) - _CONTEXT)
+    last = min(len(text), max((one.end for one in weights), default=_CONTEXT) + _CONTEXT)
     strongest = max((abs(one.weight) for one in weights), default=0.0)
     drawn = Text("… " if first else "")
-    place = first
+    position = first
     for one in weights:
-        drawn.append(_printable(text[place : one.start]))
-        drawn.append(*_word(_printable(text[one.start : one.end]), one, strongest, colour=colour))
-        place = one.end
-    drawn.append(_printable(text[place:last]))
+        drawn.append(printable(text[position : one.start]))
+        drawn.append(*_word(printable(text[one.start : one.end]), one, strongest, colour=colour))
+        position = one.end
+    drawn.append(printable(text[position:last]))
     drawn.append(" …" if last < len(text) else "")
     return drawn
 
@@ -75,22 +70,16 @@ def _word(word: str, one: Weight, strongest: float, *, colour: bool) -> tuple[st
     return word, ""
 
 
-def _listed(told: Explanation) -> Iterator[Text]:
-    """Yield the words that did most, each with a bar."""
-    text = told.text or ""
-    ordered = sorted(told.attributions, key=lambda one: (-abs(one.weight), one.start))[:_LISTED]
+def _strongest(explanation: Explanation) -> Iterator[Text]:
+    """Yield the words with the largest weights, each with a bar."""
+    text = explanation.text or ""
+    ordered = sorted(explanation.attributions, key=lambda one: (-abs(one.weight), one.start))[:_LISTED]
     strongest = max((abs(one.weight) for one in ordered), default=0.0)
     for one in ordered:
         length = round(_BAR * abs(one.weight) / strongest) if strongest else 0
         line = Text(f"{_INDENT}{one.weight:+7.2f} ")
         line.append(f"{'█' * length:{_BAR}}", style="red" if one.weight > 0 else "blue")
-        line.append(f" {_printable(text[one.start : one.end], lines=False)}")
+        line.append(" " + printable(text[one.start : one.end], kept="\t"))
         line.append(f"  {one.start}-{one.end}", style="dim")
         yield line
-    yield Text(f"{_INDENT}log-odds of the score: + speaks for the alert, - against it", style="dim")
-
-
-def _printable(text: str, *, lines: bool = True) -> str:
-    """Keep a prompt from steering the terminal that it is shown on."""
-    kept = "\t\n" if lines else "\t"
-    return "".join(char if char.isprintable() or char in kept else "\ufffd" for char in text)
+    yield Text(f"{_INDENT}weights are log-odds of the score: + raises it, - lowers it", style="dim")

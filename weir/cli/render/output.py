@@ -1,36 +1,57 @@
-"""What the subcommands print: JSON for programs, tables for people."""
+"""JSON, tables and text for terminals and pipes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-__all__ = ["json_option", "print_json", "print_table"]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
+__all__ = ["print_json", "print_table", "printable", "screen", "table"]
+
+#: Long lines in a pipe: programs that read them need no line breaks.
 _PIPED_WIDTH = 240
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 
 
 def print_json(value: Any) -> None:
     """Print `value` as one JSON value on one line."""
+    import msgspec
+
     click.echo(msgspec.json.encode(value).decode())
 
 
+def screen() -> "Console":
+    """Return a console on standard output, which prints brackets literally."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    return console
+
+
+def table(*columns: str) -> "Table":
+    """Return an empty table without borders."""
+    from rich.table import Table
+
+    found = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        found.add_column(column, overflow="fold")
+    return found
+
+
 def print_table(columns: list[str], rows: list[list[str]], empty: str) -> None:
-    """Print a table, or the line `empty` where there are no rows."""
+    """Print a table, or the line `empty` if there are no rows."""
     if not rows:
         click.echo(empty)
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    found = table(*columns)
     for row in rows:
-        table.add_row(*row)
-    out = Console(highlight=False, markup=False)
-    if not out.is_terminal:
-        out.width = _PIPED_WIDTH
-    out.print(table)
+        found.add_row(*row)
+    screen().print(found)
+
+
+def printable(text: str, kept: str = "\t\n") -> str:
+    """Replace control characters except `kept`: a prompt must not control the terminal."""
+    return "".join(char if char.isprintable() or char in kept else "\ufffd" for char in text)

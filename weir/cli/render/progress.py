@@ -1,4 +1,4 @@
-"""How far long work is: a bar a step on a terminal, a line every ten seconds elsewhere; always on standard error."""
+"""Progress of long work on standard error: a bar per step on a terminal, a line every ten seconds elsewhere."""
 
 import contextlib
 import sys
@@ -8,57 +8,57 @@ from collections.abc import Iterator
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import Progress as Bars
 
 from detectors.evaluate.progress import Progress
 
-__all__ = ["showing"]
+__all__ = ["progress_on_stderr"]
 
 _LINE_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def showing() -> Iterator[Progress]:
+def progress_on_stderr() -> Iterator[Progress]:
     """Show progress while the body runs."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        yield _Bars(bar)
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        yield _Steps(bars)
 
 
-class _Bars:
-    """One bar a step; a step that follows ends the one before it."""
+class _Steps:
+    """One bar per step."""
 
-    def __init__(self, bar: Bar) -> None:
-        self._bar = bar
-        self._what: str | None = None
-        self._task = bar.add_task("", visible=False, total=None)
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._step: str | None = None
+        self._task = bars.add_task("", visible=False, total=None)
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        if what != self._what:
-            self._what = what
-            self._bar.stop_task(self._task)
-            self._task = self._bar.add_task(what, total=total or None)
-        self._bar.update(self._task, completed=done, total=total or None)
+        if what != self._step:
+            self._step = what
+            self._bars.stop_task(self._task)
+            self._task = self._bars.add_task(what, total=total or None)
+        self._bars.update(self._task, completed=done, total=total or None)
 
 
 class _Lines:
-    """Prints a line where a step begins, and then every ten seconds, with the time that is left."""
+    """Prints a line when a step begins and then every ten seconds, with the rate and the remaining time."""
 
     def __init__(self) -> None:
-        self._what: str | None = None
-        self._begun = self._said = 0.0
+        self._step: str | None = None
+        self._began = self._printed = 0.0
         self._first = 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if what != self._what:
-            self._what, self._begun, self._first = what, now, done
-        elif now - self._said < _LINE_SECONDS:
+        if what != self._step:
+            self._step, self._began, self._first = what, now, done
+        elif now - self._printed < _LINE_SECONDS:
             return
-        self._said = now
-        fresh = done - self._first
-        left = f", {(now - self._begun) / fresh * (total - done):.0f} s to go" if fresh and total else ""
+        self._printed = now
+        rate = (done - self._first) / (now - self._began) if now > self._began else 0.0
+        left = f", {rate:.3g}/s, {(total - done) / rate:.0f} s left" if rate and total else ""
         click.echo(f"weir: {what}{f' {done} of {total}' if total else ''}{left}", err=True)

@@ -1,15 +1,15 @@
-"""The diff of a replay as a person reads it: the sums first, then each alert that differs."""
+"""The diff of a replay: counts first, then each alert that differs."""
 
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from stream.replay.report import Report
 from stream.replay.timeline import ReplayedAlert
-from weir.cli.render.status import clock
+from weir.cli.render.output import table
+from weir.client.times import format_time
 
 __all__ = ["replay_view"]
 
@@ -18,18 +18,21 @@ _STYLES = {"appeared": "yellow", "vanished": "cyan", "moved": "magenta"}
 
 
 def replay_view(report: Report) -> RenderableType:
-    """Return the report: what was compared, sums by tenant and detector, the alerts that differ, and what to know."""
+    """Return what was compared, counts by tenant and detector, alerts that differ, and notes."""
     parts: list[RenderableType] = [*_head(report), ""]
     if report.diff.by:
         parts += [_sums(report), ""]
     if report.diff.empty:
-        parts.append(Text(f"no difference: {report.diff.unchanged} alerts in both", style="green"))
+        parts.append(Text(f"no difference: both have the same {report.diff.unchanged} alerts", style="green"))
     else:
         parts += _differences(report)
     parts += [Text(f"• {note}", style="yellow") for note in report.notes]
     if report.topic:
         parts.append(
-            Text(f"findings and alerts are on {report.topic} with source weir/replay/{report.replay_id}", style="dim")
+            Text(
+                f"findings and alerts are on topic {report.topic} with source weir/replay/{report.replay_id}",
+                style="dim",
+            )
         )
     return Group(*parts)
 
@@ -42,9 +45,9 @@ def _head(report: Report) -> Iterator[Text]:
         " against ",
         (report.against.name, "bold"),
         _version(report.against.version),
-        f", {clock(report.since)} to {clock(report.until)}",
+        f", {format_time(report.since)} to {format_time(report.until)}",
     )
-    ratio = "" if run.ratio is None else f", {run.ratio:.1f} times as fast as they came"
+    ratio = "" if run.ratio is None else f", {run.ratio:.1f} times their arrival rate"
     yield Text(
         f"{events.read} events read, {events.compared} compared; {run.events_per_second:.0f} events/s{ratio}",
         style="dim",
@@ -56,24 +59,21 @@ def _version(version: str) -> str:
 
 
 def _sums(report: Report) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("tenant", "detector", "appeared", "vanished", "moved", "unchanged"):
-        table.add_column(column, overflow="fold")
+    sums = table("tenant", "detector", "appeared", "vanished", "moved", "unchanged")
     for one in report.diff.by:
-        numbers = map(str, (one.appeared, one.vanished, one.moved, one.unchanged))
-        table.add_row(escape(one.tenant), one.detector, *numbers)
-    return table
+        sums.add_row(one.tenant, one.detector, *map(str, (one.appeared, one.vanished, one.moved, one.unchanged)))
+    return sums
 
 
 def _differences(report: Report) -> list[RenderableType]:
     lines = [_line(kind, alert) for kind in ("vanished", "appeared") for alert in getattr(report.diff, kind)]
     for one in report.diff.moved:
         line = _line("moved", one.after)
-        line.append(f"  {', '.join(one.changes)}: was {clock(one.before.opened_at)}, {one.before.severity}")
+        line.append(f"  {', '.join(one.changes)}: was {format_time(one.before.opened_at)}, {one.before.severity}")
         lines.append(line)
     shown: list[RenderableType] = list(lines[:_SHOWN])
     if len(lines) > _SHOWN:
-        shown.append(Text(f"and {len(lines) - _SHOWN} more; --json has all of them", style="dim"))
+        shown.append(Text(f"and {len(lines) - _SHOWN} more; --json has all", style="dim"))
     return [*shown, ""]
 
 
@@ -82,7 +82,7 @@ def _line(kind: str, alert: ReplayedAlert) -> Text:
     line = Text.assemble(
         (f"{kind:8}", _STYLES[kind]),
         "  ",
-        (clock(alert.opened_at), "dim"),
+        (format_time(alert.opened_at), "dim"),
         f"  {alert.severity:8}  ",
         (f"{alert.detector:9}", "bold"),
         f"  {stream}",

@@ -1,54 +1,62 @@
-"""One request's story for a person: what came in, what the detectors said of it, which alert, which retraining event."""
+"""One request as text: its events, verdicts, alerts and retraining events, in order of time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from rich.text import Text
 
 from stream.ledger.queries.request_story import ExplanationNote, RecordLocation, RequestStory, VerdictNote
 from stream.wire import AlertRecord, RetrainingRecord
-from weir.operate.request_story import RequestText
+from weir.cli.render.alert import SEVERITY_STYLE
+from weir.cli.render.output import printable
+from weir.operate.cluster_terms import ClusterTerms
+from weir.operate.request_text import RequestText
 
 __all__ = ["story_lines"]
 
-_SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 _INDENT = " " * 14
 _SPANS_SHOWN = 6
 _WORDS_SHOWN = 6
 
 
-def story_lines(story: RequestStory, *, trace_url: str = "", text: RequestText | None = None) -> Iterator[Text]:
-    """Yield the story line by line, in the order of cause and effect.
+def story_lines(
+    story: RequestStory,
+    *,
+    trace_url: str = "",
+    text: RequestText | None = None,
+    cluster_terms: Mapping[str, ClusterTerms] | None = None,
+) -> Iterator[Text]:
+    """Yield the lines of a request.
 
     Parameters
     ----------
     story
         From the ledger.
     trace_url
-        A link to its trace, or "".
-    text
-        Prompt and answer, where they were asked for.
+        Link to its trace, or "".
+    text, cluster_terms
+        Prompt and answer, and terms by drift alert, if they were requested.
     """
     yield from _head(story, trace_url)
     if story.gap is not None:
         gap = story.gap
-        numbers = f"{gap.first_number} to {gap.last_number} of source {gap.source}"
-        told = f"  numbers {numbers} are counted in a gap record: {gap.reason}"
-        yield _line(gap.time, ("NOT DELIVERED", "bold red"), told)
+        numbers = f"numbers {gap.first_number} to {gap.last_number} of source {gap.source}"
+        yield _line(gap.time, ("NOT DELIVERED", "bold red"), f"  counted in a gap record ({numbers}): {gap.reason}")
     if story.events is not None:
-        for place in story.events.locations:
-            yield _event(story, place)
-            content = _content(place, text)
-            yield from _text(place, text)
-            yield from _verdicts(story.events.verdicts, place, content)
+        for location in story.events.locations:
+            yield _event(story, location)
+            content = _content(location, text)
+            yield from _text(content, requested=text is not None)
+            yield from _verdicts(story.events.verdicts, location, content)
         if story.events.end is None:
             yield Text(f"{_INDENT}the end is not in the log yet", style="yellow")
     for alert in story.alerts:
         yield _alert(alert)
-    for record in story.retraining:
-        yield _retraining(record)
+        if alert.alert_id in (cluster_terms or {}):
+            yield _terms((cluster_terms or {})[alert.alert_id])
+    yield from map(_retraining, story.retraining)
     if story.events is not None and not story.alerts:
-        yield Text(f"{_INDENT}no alert holds it as evidence", style="dim")
+        yield Text(f"{_INDENT}no alert has this request as evidence", style="dim")
 
 
 def _head(story: RequestStory, trace_url: str) -> Iterator[Text]:
@@ -61,10 +69,10 @@ def _head(story: RequestStory, trace_url: str) -> Iterator[Text]:
     yield Text("")
 
 
-def _event(story: RequestStory, place: RecordLocation) -> Text:
-    where = (f"  {place.topic}/{place.partition} at {place.offset}", "dim")
-    if place.side == "input":
-        return _line(place.time, ("request", "bold"), "  accepted", where)
+def _event(story: RequestStory, location: RecordLocation) -> Text:
+    record = (f"  {location.topic}/{location.partition} at {location.offset}", "dim")
+    if location.side == "input":
+        return _line(location.time, ("request", "bold"), "  accepted", record)
     end = story.events.end if story.events else None
     assert end is not None
     style = "bold" if end.status == "complete" else "bold red"
@@ -73,77 +81,79 @@ def _event(story: RequestStory, place: RecordLocation) -> Text:
         parts.insert(0, end.finish_reason)
     if end.time_to_first_token_seconds is not None:
         parts.append(f"first token after {end.time_to_first_token_seconds:.2f} s")
-    return _line(place.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", where)
+    return _line(location.time, ("end    ", "bold"), "  ", (end.status, style), f": {', '.join(parts)}", record)
 
 
-def _content(place: RecordLocation, text: RequestText | None) -> str | None:
-    """Return the raw text of an event, where it was asked for and is there."""
+def _content(location: RecordLocation, text: RequestText | None) -> str | None:
     if text is None:
         return None
-    return text.prompt if place.side == "input" else text.answer
+    return text.prompt if location.side == "input" else text.answer
 
 
-def _text(place: RecordLocation, text: RequestText | None) -> Iterator[Text]:
-    if text is None:
-        return
-    content = _content(place, text)
-    if content is None:
-        yield Text(f"{_INDENT}the log no longer has this record", style="yellow")
-        return
-    for line in content.splitlines() or [""]:
-        yield Text(f"{_INDENT}│ {_printable(line)}", style="italic")
+def _text(content: str | None, *, requested: bool) -> Iterator[Text]:
+    if content is not None:
+        for line in content.splitlines() or [""]:
+            yield Text(f"{_INDENT}│ {printable(line)}", style="italic")
+    elif requested:
+        yield Text(f"{_INDENT}the record has expired", style="yellow")
 
 
-def _printable(line: str) -> str:
-    """Keep a prompt from steering the terminal that it is shown on."""
-    return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line)
-
-
-def _verdicts(notes: tuple[VerdictNote, ...], place: RecordLocation, content: str | None) -> Iterator[Text]:
-    settled = [note for note in notes if note.event_id == place.event_id]
-    for note in settled:
-        verdict = note.verdict
-        style = "bold red" if verdict.flagged else "yellow" if verdict.label == "error" else "green"
-        line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
-        line.append(f"{'FLAGGED' if verdict.flagged else verdict.label:12}", style=style)
-        line.append(f" {verdict.score:.2f}")
-        if verdict.covered < 1:
-            line.append(f", {verdict.covered:.0%} of the text was looked at", style="yellow")
-        spans = [f"{span.type} {span.start}-{span.end}" for span in verdict.spans]
-        if spans:
-            more = f" and {len(spans) - _SPANS_SHOWN} more" if len(spans) > _SPANS_SHOWN else ""
-            line.append(f"  {', '.join(spans[:_SPANS_SHOWN])}{more}")
-        line.append(f"  version {verdict.version}", style="dim")
-        yield line
+def _verdicts(notes: tuple[VerdictNote, ...], location: RecordLocation, content: str | None) -> Iterator[Text]:
+    completed = [note for note in notes if note.event_id == location.event_id]
+    for note in completed:
+        yield _verdict(note)
         if note.explanation is not None:
             yield _explanation(note.explanation, content)
-    for detector in place.owed:
-        if detector not in {note.verdict.detector for note in settled}:
-            yield Text.assemble(f"{_INDENT}{place.side:7} {detector:12} ", ("owed, no verdict yet", "yellow"))
+    for detector in location.owed:
+        if detector not in {note.verdict.detector for note in completed}:
+            yield Text.assemble(f"{_INDENT}{location.side:7} {detector:12} ", ("expected, no verdict yet", "yellow"))
 
 
-def _explanation(told: ExplanationNote, content: str | None) -> Text:
-    """Return the words that speak most for a verdict: their places, and the words where the text was asked for."""
-    ordered = sorted(told.words, key=lambda word: (-word.weight, word.start))
+def _verdict(note: VerdictNote) -> Text:
+    verdict = note.verdict
+    style = "bold red" if verdict.flagged else "yellow" if verdict.label == "error" else "green"
+    line = Text(f"{_INDENT}{verdict.side:7} {verdict.detector:12} ")
+    line.append(f"{'FLAGGED' if verdict.flagged else verdict.label:12}", style=style)
+    line.append(f" {verdict.score:.2f}")
+    if verdict.covered < 1:
+        line.append(f", {verdict.covered:.0%} of the text was scored", style="yellow")
+    spans = [f"{span.type} {span.start}-{span.end}" for span in verdict.spans]
+    if spans:
+        more = f" and {len(spans) - _SPANS_SHOWN} more" if len(spans) > _SPANS_SHOWN else ""
+        line.append(f"  {', '.join(spans[:_SPANS_SHOWN])}{more}")
+    line.append(f"  version {verdict.version}", style="dim")
+    return line
+
+
+def _explanation(explanation: ExplanationNote, content: str | None) -> Text:
+    """Return the words with the largest weights: offsets, and the words themselves if the text was requested."""
+    ordered = sorted(explanation.words, key=lambda word: (-word.weight, word.start))
     shown = [word for word in ordered if word.weight > 0][:_WORDS_SHOWN]
     parts = [
-        f"{_printable(content[word.start : word.end]) + ' ' if content else ''}{word.start}-{word.end} {word.weight:+.2f}"
+        f"{printable(content[word.start : word.end]) + ' ' if content else ''}{word.start}-{word.end} {word.weight:+.2f}"
         for word in shown
     ]
-    line = Text(f"{_INDENT}        rests on {', '.join(parts) or 'no single word'}")
-    line.append(f"  {told.method}, log-odds, of {told.attributed} words", style="dim")
+    line = Text(f"{_INDENT}        because of {', '.join(parts) or 'no single word'}")
+    line.append(f"  {explanation.method}, log-odds, {explanation.attributed} words", style="dim")
     return line
 
 
 def _alert(alert: AlertRecord) -> Text:
-    style = _SEVERITY_STYLE.get(alert.severity, "")
     state = alert.state if alert.resolved_at is None else f"resolved {_clock(alert.resolved_at)}"
     return _line(
         alert.opened_at,
-        ("ALERT  ", style or "bold"),
+        ("ALERT  ", SEVERITY_STYLE.get(alert.severity, "bold")),
         f"  {alert.detector} {alert.severity}, {state}: {alert.summary}",
         (f"  {alert.alert_id}", "dim"),
     )
+
+
+def _terms(found: ClusterTerms) -> Text:
+    """Return the typical terms of an alert's cluster, with the share of texts that contain each."""
+    terms = ", ".join(f"{printable(one.term)} {one.texts}/{found.texts}" for one in found.terms) or "none"
+    line = Text(f"{_INDENT}        typical terms: {terms}")
+    line.append(f"  in {found.texts} evidence texts, compared with {found.reference_texts} earlier texts", style="dim")
+    return line
 
 
 def _retraining(record: RetrainingRecord) -> Text:

@@ -1,0 +1,33 @@
+"""One alert as a line of text."""
+
+from rich.text import Text
+
+from weir.client import Alert
+from weir.client.times import format_time
+
+__all__ = ["SEVERITY_STYLE", "alert_line"]
+
+SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
+#: Width of a formatted time and two spaces: the runbook line is indented by it.
+_INDENT = " " * 21
+
+
+def alert_line(alert: Alert) -> Text:
+    """Return time, state, severity, stream, summary and id; below them, while it fires, what to do."""
+    firing = alert.state == "firing"
+    at = alert.opened_at if firing or alert.resolved_at is None else alert.resolved_at
+    style = SEVERITY_STYLE.get(alert.severity, "") if firing else "green"
+    stream = "/".join(part for part in (alert.tenant, alert.model, alert.side) if part)
+    line = Text.assemble(
+        (f"{format_time(at)}  ", "dim"),
+        (f"{alert.state:8}  {alert.severity:8}  ", style),
+        (f"{alert.detector:9}  ", "bold"),
+        f"{stream}  {alert.summary}",
+    )
+    if alert.silenced:
+        line.append("  silenced", style="dim")
+    evidence = f", {alert.evidence_total} requests, last {alert.evidence[-1]}" if alert.evidence else ""
+    line.append(f"  ({alert.alert_id}{evidence})", style="dim")
+    if firing and alert.runbook:
+        line.append(f"\n{_INDENT}do: {alert.runbook}", style="cyan")
+    return line

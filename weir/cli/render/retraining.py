@@ -1,0 +1,110 @@
+"""Retraining events as lines of text; suppressions for the same reason are one entry."""
+
+import contextlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from weir.client import Retraining
+from weir.client.times import format_time
+from weir.operate.retraining import RetrainingEntry, RetrainingHistory
+
+__all__ = ["entry_line", "retraining_view"]
+
+_STATE_STYLE = {"requested": "bold magenta", "promoted": "green", "rolled_back": "red"}
+#: Entries that a terminal redraws; an older one is printed for good.
+_REDRAWN = 8
+_PRINT_SECONDS = 60.0
+
+
+def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
+    """Return time, decision, model and reason; of a repeated suppression also its count and the time of the first."""
+    event = entry.event
+    count = f"{entry.count} times since {format_time(entry.first_at)}, newest " if entry.count > 1 else ""
+    return Text.assemble(
+        (f"{format_time(event.at)}  ", "dim"),
+        (f"{event.state:11}  ", _STATE_STYLE.get(event.state, "bold")),
+        f"{event.tenant}/{event.model}  {event.reason}",
+        (f"  ({count}{event.retraining_id}, {len(event.alert_ids)} alerts)", "dim"),
+    )
+
+
+class View(Protocol):
+    """Prints events as they arrive; `refresh` is called once per second."""
+
+    def show(self, event: Retraining) -> None: ...
+    def refresh(self) -> None: ...
+
+
+@contextlib.contextmanager
+def retraining_view(console: Console, *, follow: bool) -> Iterator[View]:
+    """Return a view on `console`: of all events at the end, or of each event as it arrives."""
+    if not follow:
+        collected = _Collected()
+        yield collected
+        for entry in collected.history.entries.values():
+            console.print(entry_line(entry), soft_wrap=True)
+    elif console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield _Redrawn(live)
+    else:
+        yield _Paced(console)
+
+
+class _Collected:
+    def __init__(self) -> None:
+        self.history: RetrainingHistory[Retraining] = RetrainingHistory()
+
+    def show(self, event: Retraining) -> None:
+        self.history.add(event)
+
+    def refresh(self) -> None:
+        pass
+
+
+class _Redrawn(_Collected):
+    """Redraws the newest suppressions below the other lines."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__()
+        self._live = live
+        self._drawn: OrderedDict[Hashable, Text] = OrderedDict()
+
+    def show(self, event: Retraining) -> None:
+        key = self.history.add(event)
+        line = entry_line(self.history.entries[key])
+        if event.state != "suppressed":
+            self._live.console.print(line)
+        else:
+            self._drawn[key] = line
+            self._drawn.move_to_end(key)
+            if len(self._drawn) > _REDRAWN:
+                self._live.console.print(self._drawn.popitem(last=False)[1])
+        self._live.update(Group(*self._drawn.values()), refresh=True)
+
+
+class _Paced(_Collected):
+    """Prints an entry when it appears, and its count at most once per minute."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._console = console
+        self._clock = clock
+        self._due: dict[Hashable, float] = {}
+        self._waiting: set[Hashable] = set()
+
+    def show(self, event: Retraining) -> None:
+        self._waiting.add(self.history.add(event))
+        self.refresh()
+
+    def refresh(self) -> None:
+        now = self._clock()
+        for key in [key for key in self._waiting if now >= self._due.get(key, now)]:
+            self._waiting.remove(key)
+            self._due[key] = now + _PRINT_SECONDS
+            self._console.print(entry_line(self.history.entries[key]), soft_wrap=True)

@@ -1,0 +1,155 @@
+"""Typical terms of the requests behind a drift alert, computed from their texts on request; no text and no term is stored."""
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from stream.ledger.queries.console_queries import AlertStory, LedgerPages
+from stream.ledger.queries.page_cursor import Cursor
+from stream.settings import KafkaSettings
+from weir.operate.request_text import RequestText, read_texts
+
+__all__ = ["DRIFT", "ClusterTerms", "Term", "cluster_terms", "typical_terms"]
+
+DRIFT = "drift"
+#: Requests before the change that the evidence is compared with, and how many of the tenant's are searched for the same model.
+_REFERENCE_TEXTS = 60
+_SEARCHED_REQUESTS = 300
+#: A term must occur in so many evidence texts: what a person wrote once describes no cluster.
+_MIN_TEXTS = 3
+#: Chi-squared with one degree of freedom, p < 0.01.
+_MIN_LIKELIHOOD_RATIO = 6.63
+_TERMS = 10
+_WORD = re.compile(r"[^\W\d_](?:[\w'\u2019-]*\w)?")
+_MIN_CHARACTERS = 3
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """A term, the number of evidence texts that contain it, and the number of reference texts."""
+
+    term: str
+    texts: int
+    reference_texts: int
+
+
+class ClusterTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Terms of an alert's evidence, the most typical first, and how many texts could be read.
+
+    Parameters
+    ----------
+    terms
+        At most 10; none if fewer than 3 evidence texts, or no reference texts, could be read.
+    texts
+        Evidence texts: at most 20 requests of the alert.
+    reference_texts
+        Texts of requests of the same tenant and model before the change.
+    """
+
+    terms: tuple[Term, ...]
+    texts: int
+    reference_texts: int
+
+
+async def cluster_terms(
+    kafka: KafkaSettings, pages: LedgerPages, story: AlertStory, log_access: Callable[[str], None]
+) -> ClusterTerms:
+    """Return the terms of a drift alert's evidence against requests of the same model before the change.
+
+    Parameters
+    ----------
+    kafka
+        Settings with an address.
+    pages, story
+        The ledger, and the alert from it.
+    log_access
+        Called with the id of each request before its text is read.
+
+    Raises
+    ------
+    BrokerError
+        Kafka does not answer.
+    """
+    alert = story.alert
+    reference = await asyncio.to_thread(_reference, pages, story)
+    evidence, before = [
+        await _texts(kafka, pages, request_ids, alert.side, log_access) for request_ids in (alert.evidence, reference)
+    ]
+    return ClusterTerms(terms=typical_terms(evidence, before), texts=len(evidence), reference_texts=len(before))
+
+
+def _reference(pages: LedgerPages, story: AlertStory) -> list[str]:
+    """Return the newest requests of the alert's tenant and model before the change."""
+    changed = story.series.changed if story.series is not None else None
+    changed_at = changed.details.get("changed_at", 0.0) if changed is not None else 0.0
+    before = min(changed_at or story.alert.opened_at, story.alert.opened_at)
+    page = pages.requests(before=Cursor(before, ""), limit=_SEARCHED_REQUESTS, tenant=story.alert.tenant)
+    evidence = set(story.alert.evidence)
+    found = [row.request_id for row in page.requests if row.model == story.alert.model]
+    return [request_id for request_id in found if request_id not in evidence][:_REFERENCE_TEXTS]
+
+
+async def _texts(
+    kafka: KafkaSettings, pages: LedgerPages, request_ids: Iterable[str], side: str, log_access: Callable[[str], None]
+) -> list[str]:
+    """Return the texts of one side that still exist."""
+    stories = [story for name in request_ids if (story := await asyncio.to_thread(pages.reader.request, name))]
+    for story in stories:
+        log_access(story.request_id)
+    texts = await read_texts(kafka.client_options(), stories)
+    return [text for text in (_side(one, side) for one in texts) if text]
+
+
+def _side(text: RequestText, side: str) -> str | None:
+    return text.prompt if side == "input" else text.answer
+
+
+def typical_terms(texts: Sequence[str], reference: Sequence[str]) -> tuple[Term, ...]:
+    """Return the words that occur in significantly more of `texts` than of `reference`, by Dunning's log-likelihood ratio.
+
+    Languages without spaces between words have no terms.
+
+    References
+    ----------
+    T. Dunning, "Accurate methods for the statistics of surprise and coincidence", Computational Linguistics 19(1), 1993.
+
+    Examples
+    --------
+    >>> texts = ["index a table", "a slow table", "join the table"]
+    >>> typical_terms(texts, ["boil an egg", "a soup", "bake a cake"])
+    (Term(term='table', texts=3, reference_texts=0),)
+    """
+    counts, before = _document_frequency(texts), _document_frequency(reference)
+    ranked = []
+    for word, count in counts.items():
+        ratio = _likelihood_ratio(count, len(texts), before[word], len(reference))
+        if count >= _MIN_TEXTS and ratio >= _MIN_LIKELIHOOD_RATIO:
+            ranked.append((-ratio, word))
+    return tuple(
+        Term(term=word, texts=counts[word], reference_texts=before[word]) for _ratio, word in sorted(ranked)[:_TERMS]
+    )
+
+
+def _document_frequency(texts: Iterable[str]) -> Counter[str]:
+    return Counter(
+        word
+        for text in texts
+        for word in {found.casefold() for found in _WORD.findall(text) if len(found) >= _MIN_CHARACTERS}
+    )
+
+
+def _likelihood_ratio(count: int, texts: int, before: int, reference: int) -> float:
+    """Return G-squared of the table (contains the word, does not) by (text, reference); 0 if the share did not grow."""
+    if not reference or count * reference <= before * texts:
+        return 0.0
+    share = (count + before) / (texts + reference)
+    cells = (
+        (count, texts * share),
+        (before, reference * share),
+        (texts - count, texts * (1 - share)),
+        (reference - before, reference * (1 - share)),
+    )
+    return 2.0 * sum(observed * math.log(observed / expected) for observed, expected in cells if observed)

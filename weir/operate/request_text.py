@@ -1,0 +1,68 @@
+"""Read prompts and answers from Kafka, at the offsets that the ledger knows; the caller logs the access first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import TopicPartition
+
+from stream.errors import BrokerError
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.log_reader import record_at
+from stream.ledger.queries.request_story import RecordLocation, RequestStory
+from stream.wire import Message, RequestRecord, ResponseRecord, WireError, decode
+
+__all__ = ["RequestText", "read_text", "read_texts"]
+
+
+class RequestText(msgspec.Struct, frozen=True, kw_only=True):
+    """Prompt and answer from Kafka; None if the record has expired or cannot be decoded."""
+
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    answer: str | None = None
+
+
+async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestText:
+    """Read the records of one request; raises BrokerError."""
+    (text,) = await read_texts(options, [story])
+    return text
+
+
+async def read_texts(options: Mapping[str, Any], stories: Sequence[RequestStory]) -> list[RequestText]:
+    """Read the records of each request at their offsets.
+
+    Raises
+    ------
+    BrokerError
+        Kafka does not answer, or not in time.
+    """
+    try:
+        async with consumer_for(options) as consumer:
+            return [await _text(consumer, story) for story in stories]
+    except BROKER_ERRORS as error:
+        raise BrokerError(
+            f"the text cannot be read: Kafka at {options['bootstrap_servers']} does not answer ({type(error).__name__}); "
+            "see `weir status`"
+        ) from error
+
+
+async def _text(consumer: AIOKafkaConsumer, story: RequestStory) -> RequestText:
+    text = RequestText()
+    for location in story.events.locations if story.events else ():
+        data = await _data_at(consumer, location)
+        if isinstance(data, RequestRecord):
+            text = msgspec.structs.replace(text, messages=data.messages, prompt=data.text())
+        elif isinstance(data, ResponseRecord):
+            text = msgspec.structs.replace(text, answer=data.text)
+    return text
+
+
+async def _data_at(consumer: AIOKafkaConsumer, location: RecordLocation) -> object:
+    """Return the event data of a record, or None if it has expired or cannot be decoded."""
+    record = await record_at(consumer, TopicPartition(location.topic, location.partition), location.offset)
+    try:
+        return decode(record.value, record.headers).data if record is not None else None
+    except WireError:
+        return None

@@ -1,0 +1,51 @@
+"""Suppressed retraining events, collapsed: one entry per (tenant, model) and set of failing gates.
+
+A suppression is published for each new set of alerts, so one cause may have dozens of events.
+"""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from stream.wire import RetrainingRecord
+from weir.client import Retraining
+
+__all__ = ["RetrainingEntry", "RetrainingHistory"]
+
+EventT = TypeVar("EventT", Retraining, RetrainingRecord)
+
+
+class RetrainingEntry(msgspec.Struct, Generic[EventT], frozen=True, kw_only=True):
+    """The newest event of an entry, the number of its events, and the time of the first (seconds since the epoch)."""
+
+    event: EventT
+    count: int
+    first_at: float
+
+
+class RetrainingHistory(Generic[EventT]):
+    """Entries by key; those with the newest events are last."""
+
+    def __init__(self) -> None:
+        self.entries: dict[Hashable, RetrainingEntry[EventT]] = {}
+
+    def add(self, event: EventT) -> Hashable:
+        """Add an event to its entry, and return the entry's key."""
+        key = _key(event)
+        before = self.entries.pop(key, None)
+        if before is None:
+            self.entries[key] = RetrainingEntry(event=event, count=1, first_at=event.at)
+        else:
+            newest = event if event.at >= before.event.at else before.event
+            first_at = min(before.first_at, event.at)
+            self.entries[key] = RetrainingEntry(event=newest, count=before.count + 1, first_at=first_at)
+        return key
+
+
+def _key(event: Retraining | RetrainingRecord) -> Hashable:
+    """Group suppressions by their failing gates; the numbers in the reason may change from event to event."""
+    if event.state != "suppressed":
+        return event.retraining_id, event.state
+    failing = tuple(sorted(name for name, passed in event.gates.items() if not passed))
+    return event.tenant, event.model, failing or event.reason

@@ -1,0 +1,95 @@
+"""Reviews of alerts (right or wrong), published on weir.feedback like the feedback of users (``POST /v1/feedback``)."""
+
+import secrets
+import time
+
+from aiokafka.structs import TopicPartition
+
+from stream.errors import no_kafka
+from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
+from stream.kafka.log_reader import record_at
+from stream.ledger.queries.ledger_reader import LedgerReader
+from stream.ledger.queries.reviews import REVIEW_LABELS
+from stream.settings import KafkaSettings
+from stream.wire import AlertRecord, Event, Feedback, canonical_time, encode, inference_key, partition_for
+from weir.errors import NotFoundError, SettingsError
+
+__all__ = ["publish_review", "review_of"]
+
+_SOURCE = "weir/console"
+
+
+def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedback:
+    """Return the review of an alert.
+
+    Parameters
+    ----------
+    label
+        One of :data:`stream.ledger.queries.reviews.REVIEW_LABELS`.
+    request_id
+        A request of the evidence; "" for the whole alert, whose first request is used.
+    by
+        Reviewer.
+
+    Raises
+    ------
+    SettingsError
+        The label is unknown, or the request is not in the evidence.
+    NotFoundError
+        The alert has no evidence: it is about Weir itself.
+    """
+    if label not in REVIEW_LABELS:
+        raise SettingsError(f"label {label!r} is not one of {', '.join(REVIEW_LABELS)}")
+    if not alert.evidence:
+        raise NotFoundError(f"alert {alert.alert_id} has no request to review; silence it instead")
+    if request_id and request_id not in alert.evidence:
+        raise SettingsError(
+            f"request {request_id!r} is not in the evidence of {alert.alert_id}; give a request that is, or none"
+        )
+    return Feedback(
+        request_id=request_id or alert.evidence[0],
+        tenant=alert.tenant,
+        principal=by,
+        label=label,
+        detector=alert.detector,
+        alert_id=alert.alert_id,
+    )
+
+
+async def publish_review(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> None:
+    """Publish a review with the key and partition of its request, and wait for the acknowledgement; raises BrokerError."""
+    try:
+        key, partition = await _key_and_partition(kafka, reader, data)
+        record = encode(_event(data, key))
+        async with producer_for(kafka.client_options()) as producer:
+            await producer.send_and_wait(
+                kafka.names.feedback, record.value, key=record.key, partition=partition, headers=list(record.headers)
+            )
+    except BROKER_ERRORS as error:
+        raise no_kafka(kafka.bootstrap_servers) from error
+
+
+def _event(data: Feedback, key: str) -> Event:
+    return Event(
+        id=f"{data.request_id}/feedback/{secrets.token_hex(8)}",
+        source=_SOURCE,
+        type=Feedback.event_type,
+        time=canonical_time(time.time()),
+        data=data,
+        subject=data.request_id,
+        correlationid=data.request_id,
+        causationid=data.alert_id,
+        partitionkey=key,
+    )
+
+
+async def _key_and_partition(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> tuple[str, int]:
+    """Return the key and partition of the request's events: the key hashes the conversation, which only Kafka has."""
+    story = reader.request(data.request_id)
+    for location in story.events.locations if story is not None and story.events is not None else ():
+        async with consumer_for(kafka.client_options()) as consumer:
+            record = await record_at(consumer, TopicPartition(location.topic, location.partition), location.offset)
+        if record is not None and record.key is not None:
+            return record.key.decode(), location.partition
+    key = inference_key(data.tenant, data.request_id)  # the record has expired
+    return key, partition_for(key, kafka.partitions)
