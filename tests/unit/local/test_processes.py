@@ -17,7 +17,7 @@ from weir.local.processes import (
 
 @pytest.fixture
 def marked(tmp_path):
-    """Start sleepers that carry the mark of a home and a component."""
+    """Start sleeping processes with the environment of a home and a component."""
     started = []
 
     def start(home, component, code="import time; time.sleep(300)"):
@@ -33,21 +33,21 @@ def marked(tmp_path):
         process.stdout.close()
 
 
-def test_a_process_is_known_by_pid_and_start_time():
-    mine = process_identity(os.getpid())
-    assert is_running(os.getpid(), mine)
-    assert not is_running(os.getpid(), mine + "0")
+def test_a_process_is_identified_by_pid_and_start_time():
+    identity = process_identity(os.getpid())
+    assert is_running(os.getpid(), identity)
+    assert not is_running(os.getpid(), identity + "0")
     assert not is_running(os.getpid(), "")
 
 
-def test_a_zombie_is_gone():
+def test_a_zombie_does_not_run():
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert process_identity(process.pid) is None
     process.wait()
 
 
-def test_only_the_homes_and_the_components_processes_are_ended(marked, tmp_path):
+def test_only_the_processes_of_the_home_and_the_component_are_ended(marked, tmp_path):
     mine, other = tmp_path / "mine", tmp_path / "other"
     score, ray, foreign = marked(mine, "score"), marked(mine, "ray"), marked(other, "score")
     assert {process.pid for process in owned_processes(mine)} == {score.pid, ray.pid}
@@ -58,17 +58,17 @@ def test_only_the_homes_and_the_components_processes_are_ended(marked, tmp_path)
     assert foreign.poll() is None
 
 
-def test_who_ignores_sigterm_is_killed(marked, tmp_path):
+def test_a_process_that_ignores_sigterm_is_killed(marked, tmp_path):
     code = (
-        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
+        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(300)"
     )
-    deaf = marked(tmp_path, "x", code)
-    assert deaf.stdout.readline() == b"deaf\n"
+    stubborn = marked(tmp_path, "x", code)
+    assert stubborn.stdout.readline() == b"ready\n"
     assert end_owned_processes(tmp_path, grace_seconds=0.2) == 1
-    assert process_identity(deaf.pid) is None
+    assert process_identity(stubborn.pid) is None
 
 
-def test_this_process_and_its_ancestors_are_spared(tmp_path):
+def test_this_process_and_its_ancestors_are_excluded(tmp_path):
     code = (
         "import os; from pathlib import Path; from weir.local.processes import owned_processes;"
         f"print(len(owned_processes(Path({str(tmp_path)!r}))))"

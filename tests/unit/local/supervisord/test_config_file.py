@@ -22,7 +22,7 @@ def make_plan(home: Path) -> Plan:
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "per%cent", "100%(home)s", 'quo"te'])
-def test_a_home_of_any_name_survives_the_ini_file(name):
+def test_the_ini_file_escapes_any_name_of_a_home(name):
     home = Path("/srv") / name
     text = supervisord_config(make_plan(home), Path("/tmp/weir-x/supervisor.sock"), "weir")
     parser = configparser.ConfigParser()
@@ -34,15 +34,15 @@ def test_a_home_of_any_name_survives_the_ini_file(name):
     assert "inet_http_server" not in parser
 
 
-def test_a_plan_is_read_as_it_was_written(tmp_path):
+def test_a_plan_round_trips(tmp_path):
     plan = make_plan(tmp_path)
     save_plan(plan)
     assert load_plan(tmp_path) == plan
     assert load_plan(tmp_path).component("score").name == "score"
-    with pytest.raises(StackError, match="no component 'x'; it has score"):
+    with pytest.raises(StackError, match="'x'.*score"):
         plan.component("x")
 
 
-def test_no_plan_names_the_home(tmp_path):
-    with pytest.raises(StackError, match=rf"no stack was started in {tmp_path}"):
+def test_without_a_plan_the_home_is_named(tmp_path):
+    with pytest.raises(StackError, match=str(tmp_path)):
         load_plan(tmp_path)
