@@ -71,7 +71,6 @@ class Consumer(driver.Consumer):
         require_attributes(
             self, "_buffered_partitions", "_committed_offset", "_paused_partitions", "_thread", "_unacked_messages"
         )
-        require_attributes(self._thread, "_consumer")
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
