@@ -1,4 +1,4 @@
-"""The ledger's own alerts on their way to weir.alerts: span, outbox, acknowledged send."""
+"""Publishes the ledger's own alerts."""
 
 import asyncio
 import contextlib
@@ -17,13 +17,13 @@ from stream.telemetry import link_to, traceparent_of
 from stream.wire import AlertRecord, Event, TopicNames, TraceParent, partition_for, tenant_model_key
 from stream.wire.semconv import SEVERITY_NUMBERS, WEIR_ALERT_ID, WEIR_DETECTOR, WEIR_TENANT
 
-__all__ = ["AlertPublisher", "alert_event", "traced"]
+__all__ = ["AlertPublisher", "alert_event", "with_span"]
 
 _STOP_SECONDS = 10.0
 
 
-def traced(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> OutgoingAlert:
-    """Give a new alert a span of its own, linked to the requests behind it."""
+def with_span(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> OutgoingAlert:
+    """Add a span to a new alert, linked to the trace contexts of its evidence."""
     links: list[Link] = [link for parent in evidence for link in link_to(parent)]
     span = provider.get_tracer("weir.ledger").start_span(f"alert {record.detector}", links=links)
     span.set_attributes({WEIR_ALERT_ID: record.alert_id, WEIR_DETECTOR: record.detector, WEIR_TENANT: record.tenant})
@@ -34,9 +34,9 @@ def traced(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, .
     return OutgoingAlert(record=msgspec.structs.replace(record, trace_id=trace_id), traceparent=traceparent)
 
 
-def alert_event(item: OutgoingAlert) -> Event:
-    """Return the event of one revision of an alert; the same item gives the same bytes."""
-    record = item.record
+def alert_event(alert: OutgoingAlert) -> Event:
+    """Return the event of one revision of an alert; equal revisions have equal bytes."""
+    record = alert.record
     return Event(
         id=f"{record.alert_id}/{record.revision}",
         source="weir/ledger",
@@ -44,7 +44,7 @@ def alert_event(item: OutgoingAlert) -> Event:
         time=record.at,
         data=record,
         subject=record.alert_id,
-        traceparent=item.traceparent,
+        traceparent=alert.traceparent,
         partitionkey=record.alert_id,
         severitynumber=str(SEVERITY_NUMBERS[record.severity]),
         severitytext=record.severity,
@@ -52,15 +52,7 @@ def alert_event(item: OutgoingAlert) -> Event:
 
 
 class AlertPublisher:
-    """A producer that is started when the first alert needs it.
-
-    Parameters
-    ----------
-    options
-        Connection arguments.
-    names, partitions
-        Topic names, and Q of design.md.
-    """
+    """Publishes alerts with a producer that starts with the first alert; `partitions` is the count of the topic."""
 
     def __init__(self, options: Mapping[str, Any], names: TopicNames, partitions: int) -> None:
         self._options = dict(options)
@@ -69,12 +61,12 @@ class AlertPublisher:
         self._clients = contextlib.AsyncExitStack()
         self._producer: AIOKafkaProducer | None = None
 
-    async def send(self, item: OutgoingAlert) -> None:
-        """Publish `item`; raises a KafkaError if the broker does not acknowledge it."""
+    async def send(self, alert: OutgoingAlert) -> None:
+        """Publish `alert`; raises a KafkaError if the broker does not acknowledge it."""
         if self._producer is None:
             self._producer = await self._clients.enter_async_context(producer_for(self._options))
-        partition = partition_for(tenant_model_key(item.record.tenant, item.record.model), self._partitions)
-        await publish(self._producer, self._topic, alert_event(item), partition=partition)
+        partition = partition_for(tenant_model_key(alert.record.tenant, alert.record.model), self._partitions)
+        await publish(self._producer, self._topic, alert_event(alert), partition=partition)
 
     async def close(self) -> None:
         """Stop the producer; unsent alerts stay in the outbox."""

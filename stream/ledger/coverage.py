@@ -1,7 +1,7 @@
-"""Coverage: of what is owed, how much is settled, pending, missing (design.md, decision 9), from the ledger's tables.
+"""Coverage: how many expected verdicts are completed, pending and missing.
 
-Pending becomes missing when score's tick on verdicts has passed the event's time for its source: everything older than the
-tick was published before it, so a verdict that is not there did not come. A late one settles it all the same.
+A pending pair of event and detector becomes missing when score's tick on verdicts passes the event's time for its source: score
+publishes the verdicts of older events before the tick. A late verdict still completes the pair.
 """
 
 import sqlite3
@@ -11,15 +11,17 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["PASSED", "Count", "Coverage", "Missing", "SourceTime", "coverage_of", "missing_of", "source_times"]
+__all__ = ["EVIDENCE", "PASSED", "Count", "Coverage", "MissingVerdicts", "coverage_of", "missing_verdicts"]
 
-_EVIDENCE = 20
-#: A pair is past its time when score's tick has passed its event; equality waits for the next tick.
+#: Request ids of an alert, at most.
+EVIDENCE = 20
+#: SQL: score's tick has passed the event of a pair. At equal times the pair waits for the next tick.
 PASSED = "(ifnull(s.score_closed, 0) OR u.time < ifnull(s.score_time, -1))"
+_PAIRS = "FROM unsettled u LEFT JOIN sources s ON s.source = u.source"
 
 
 class Count(msgspec.Struct, kw_only=True):
-    """Owed pairs of one detector, tenant or model (mutable: files are added up)."""
+    """Pairs of event and detector: expected (`owed`), completed (`settled`, errors included), missing, errors, pending."""
 
     owed: int = 0
     settled: int = 0
@@ -29,35 +31,30 @@ class Count(msgspec.Struct, kw_only=True):
 
     @property
     def ratio(self) -> float:
-        """Settled of owed, 1 where nothing was owed; errors are settled."""
+        """Completed pairs divided by expected pairs, 1 if none is expected."""
         return self.settled / self.owed if self.owed else 1.0
 
-    def add(self, *, owed: int = 0, settled: int = 0, errors: int = 0, missing: int = 0, pending: int = 0) -> None:
-        """Add counts."""
-        self.owed += owed
-        self.settled += settled
-        self.errors += errors
-        self.missing += missing
-        self.pending += pending
+    def add(self, **counts: int) -> None:
+        """Add counts by field."""
+        for name, count in counts.items():
+            setattr(self, name, getattr(self, name) + count)
 
 
 class Coverage(msgspec.Struct, kw_only=True):
-    """What the log holds and what is settled of it.
+    """Counts over all partitions.
 
     Parameters
     ----------
     requests, ends
-        Distinct accepted requests, and distinct ends of theirs.
+        Distinct accepted requests, and distinct ends of requests.
     gaps
         Records that capture counted instead of delivering them.
-    total
-        All owed pairs.
-    by_detector, by_tenant, by_model
-        The same pairs, split.
-    oldest_pending_time
-        Event time of the oldest pair that is still pending, or None.
     feedback
-        Judgements of users and reviewers.
+        Feedback of users and reviewers.
+    total, by_detector, by_tenant, by_model
+        All expected pairs, and the same pairs split.
+    oldest_pending_time
+        Event time of the oldest pending pair, or None.
     skipped
         {topic: records that could not be read or stored}.
     """
@@ -73,29 +70,26 @@ class Coverage(msgspec.Struct, kw_only=True):
     oldest_pending_time: float | None = None
     skipped: dict[str, int] = {}
 
-    def _add(self, detector: str, tenant: str, model: str, **counts: int) -> None:
+    def add(self, detector: str, tenant: str, model: str, **counts: int) -> None:
+        """Add counts of pairs to the total and to each split."""
         self.total.add(**counts)
         for split, name in ((self.by_detector, detector), (self.by_tenant, tenant), (self.by_model, model)):
             split.setdefault(name, Count()).add(**counts)
 
 
-class Missing(msgspec.Struct, frozen=True, kw_only=True):
-    """Owed pairs whose time has passed without a verdict.
+class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
+    """Pairs that score passed without a verdict.
 
     Parameters
     ----------
-    pairs
-        How many.
-    requests
-        The oldest request ids, 20 at most.
-    requests_total
-        How many requests they belong to.
+    requests, requests_total
+        Ids of the oldest requests, 20 at most, and the number of all.
     first
         Identity of the oldest pair, ``event id/detector``.
     detectors, tenants, models
-        {detector: pairs}, and the same by tenant and by model.
+        {name: pairs}.
     traceparents
-        Trace contexts of the requests.
+        Trace contexts of `requests`.
     """
 
     pairs: int = 0
@@ -108,25 +102,8 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
     traceparents: tuple[str, ...] = ()
 
 
-class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one source has come in one partition: by capture's ticks, and by score's.
-
-    `spool` is the share of its spool that was taken at its last tick, `spool_since` the time of the tick at which that passed
-    the bound; None while it has not (:mod:`stream.ledger.sources`).
-    """
-
-    source: str
-    first_time: float | None
-    capture_time: float | None
-    capture_closed: bool
-    score_time: float | None
-    score_closed: bool
-    spool: float = 0.0
-    spool_since: float | None = None
-
-
 def coverage_of(databases: Iterable[sqlite3.Connection]) -> Coverage:
-    """Add up the coverage of every shard; each is read as one snapshot."""
+    """Return the coverage over all partitions; each file is read as one snapshot."""
     coverage = Coverage()
     for database in databases:
         database.execute("BEGIN")
@@ -141,79 +118,58 @@ def coverage_of(databases: Iterable[sqlite3.Connection]) -> Coverage:
 def _add_counts(coverage: Coverage, database: sqlite3.Connection) -> None:
     query = "SELECT detector, tenant, model, sum(owed), sum(settled), sum(errors) FROM pairs GROUP BY 1, 2, 3"
     for detector, tenant, model, owed, settled, errors in database.execute(query):
-        coverage._add(detector, tenant, model, owed=owed, settled=settled, errors=errors)  # noqa: SLF001 - ours
-    for requests, ends in database.execute("SELECT sum(requests), sum(ends) FROM requests"):
-        coverage.requests += requests or 0
-        coverage.ends += ends or 0
-    coverage.gaps += _one(database, "SELECT CAST(total(count) AS INTEGER) FROM gaps")
-    coverage.feedback += _one(database, "SELECT count(*) FROM feedback")
+        coverage.add(detector, tenant, model, owed=owed, settled=settled, errors=errors)
+    coverage.requests += _value(database, "SELECT ifnull(sum(requests), 0) FROM requests")
+    coverage.ends += _value(database, "SELECT ifnull(sum(ends), 0) FROM requests")
+    coverage.gaps += _value(database, "SELECT CAST(total(count) AS INTEGER) FROM gaps")
+    coverage.feedback += _value(database, "SELECT count(*) FROM feedback")
     for topic, records in database.execute("SELECT topic, sum(records) FROM skipped GROUP BY 1"):
         coverage.skipped[topic] = coverage.skipped.get(topic, 0) + records
 
 
 def _add_unsettled(coverage: Coverage, database: sqlite3.Connection) -> None:
-    query = f"""
-        SELECT u.detector, u.tenant, u.model, {PASSED} AS passed, count(*), min(u.time)
-        FROM unsettled u LEFT JOIN sources s ON s.source = u.source GROUP BY 1, 2, 3, 4
-    """  # noqa: S608 - our own names
+    query = f"SELECT u.detector, u.tenant, u.model, {PASSED}, count(*), min(u.time) {_PAIRS} GROUP BY 1, 2, 3, 4"
     for detector, tenant, model, passed, pairs, oldest in database.execute(query):
-        coverage._add(detector, tenant, model, **{"missing" if passed else "pending": pairs})  # noqa: SLF001 - ours
+        coverage.add(detector, tenant, model, **{"missing" if passed else "pending": pairs})
         if not passed and (coverage.oldest_pending_time is None or oldest < coverage.oldest_pending_time):
             coverage.oldest_pending_time = oldest
 
 
-def missing_of(databases: Iterable[sqlite3.Connection]) -> Missing:
-    """Return what is missing over every shard, oldest first."""
+def missing_verdicts(databases: Iterable[sqlite3.Connection]) -> MissingVerdicts:
+    """Return the missing verdicts over all partitions, oldest first."""
     splits: tuple[Counter[str], ...] = (Counter(), Counter(), Counter())
     requests_total = 0
     oldest: list[tuple[float, str, str, str, str]] = []
+    where = f"{_PAIRS} WHERE {PASSED}"
+    counts = f"SELECT u.detector, u.tenant, u.model, count(*) {where} GROUP BY 1, 2, 3"
+    first = (
+        "SELECT u.time, u.event_id, min(u.detector), u.request_id,"  # noqa: S608 - constants
+        f" (SELECT e.traceparent FROM events e WHERE e.event_id = u.event_id) {where}"
+        f" GROUP BY u.event_id ORDER BY 1, 2 LIMIT {2 * EVIDENCE}"
+    )
     for database in databases:
-        rows = f"FROM unsettled u LEFT JOIN sources s ON s.source = u.source WHERE {PASSED}"
-        for *names, pairs in database.execute(
-            f"SELECT u.detector, u.tenant, u.model, count(*) {rows} GROUP BY 1, 2, 3"
-        ):
+        for *names, pairs in database.execute(counts):
             for split, name in zip(splits, names, strict=True):
                 split[name] += pairs
-        requests_total += _one(database, f"SELECT count(DISTINCT u.request_id) {rows}")
-        columns = "u.time, u.event_id, min(u.detector), u.request_id"
-        traced = "(SELECT e.traceparent FROM events e WHERE e.event_id = u.event_id)"
-        oldest += database.execute(
-            f"SELECT {columns}, {traced} {rows} GROUP BY u.event_id ORDER BY 1, 2 LIMIT {2 * _EVIDENCE}"
-        ).fetchall()
+        requests_total += _value(database, f"SELECT count(DISTINCT u.request_id) {where}")
+        oldest += database.execute(first).fetchall()
     if not oldest:
-        return Missing()
+        return MissingVerdicts()
     oldest.sort()
     traces = {request_id: parent or "" for _time, _event, _detector, request_id, parent in oldest}
-    requests = tuple(traces)[:_EVIDENCE]
-    return Missing(
-        pairs=splits[0].total(),
+    requests = tuple(traces)[:EVIDENCE]
+    detectors, tenants, models = (dict(sorted(split.items())) for split in splits)
+    return MissingVerdicts(
+        pairs=sum(detectors.values()),
         requests=requests,
         requests_total=requests_total,
         first=f"{oldest[0][1]}/{oldest[0][2]}",
-        detectors=dict(sorted(splits[0].items())),
-        tenants=dict(sorted(splits[1].items())),
-        models=dict(sorted(splits[2].items())),
+        detectors=detectors,
+        tenants=tenants,
+        models=models,
         traceparents=tuple(traces[request_id] for request_id in requests if traces[request_id]),
     )
 
 
-def source_times(database: sqlite3.Connection) -> list[SourceTime]:
-    """Return every source that one shard knows."""
-    query = "SELECT source, first_time, capture_time, capture_closed, score_time, score_closed, spool, spool_since FROM sources"
-    return [
-        SourceTime(
-            source=source,
-            first_time=first,
-            capture_time=captured,
-            capture_closed=bool(closed),
-            score_time=scored,
-            score_closed=bool(done),
-            spool=spool,
-            spool_since=since,
-        )
-        for source, first, captured, closed, scored, done, spool, since in database.execute(query)
-    ]
-
-
-def _one(database: sqlite3.Connection, query: str) -> Any:
+def _value(database: sqlite3.Connection, query: str) -> Any:
     return database.execute(query).fetchone()[0]

@@ -1,23 +1,27 @@
-"""Where the ledger's files lie, who may write them, and how a rebuild is asked for."""
+"""The files of the ledger: paths, the lock of the writer, rebuild requests, and read-only connections."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from stream.files import FileLock
 from stream.ledger.errors import LedgerBusy
 from stream.ledger.schema import SCHEMA_VERSION, schema_version
 
-__all__ = ["LedgerFiles"]
+__all__ = ["LedgerFiles", "retried"]
+
+_ATTEMPTS = 20
+_PAUSE_SECONDS = 0.1
+ResultT = TypeVar("ResultT")
 
 
 class LedgerFiles:
-    """The ledger's folder: ``partition-N.db``, ``decisions.db``, a lock, and perhaps a wish to be rebuilt.
+    """The folder ``$WEIR_HOME/ledger``: ``partition-N.db``, ``decisions.db``, a lock, and a file that requests a rebuild.
 
-    Parameters
-    ----------
-    directory
-        ``$WEIR_HOME/ledger``.
+    Readers open a connection for one query. SQLite's write-ahead log gives them a snapshot while the ledger writes.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -25,7 +29,7 @@ class LedgerFiles:
 
     @property
     def decisions(self) -> Path:
-        """The file of alerts and retraining events."""
+        """The file of alerts, windows and retraining events."""
         return self.directory / "decisions.db"
 
     def shard(self, partition: int) -> Path:
@@ -33,45 +37,66 @@ class LedgerFiles:
         return self.directory / f"partition-{partition}.db"
 
     def shards(self) -> list[Path]:
-        """Return the partitions' files that exist, in order."""
+        """Return the files of partitions that exist, in order."""
         return sorted(self.directory.glob("partition-*.db"), key=lambda path: int(path.stem.rpartition("-")[2]))
 
+    @contextmanager
+    def read_decisions(self) -> Iterator[sqlite3.Connection]:
+        """Open the file of alerts, windows and retraining events for reading."""
+        with closing(_connect(self.decisions)) as database:
+            yield database
+
+    @contextmanager
+    def read_shards(self) -> Iterator[list[sqlite3.Connection]]:
+        """Open the file of each inference partition for reading."""
+        with ExitStack() as stack:
+            yield [stack.enter_context(closing(_connect(path))) for path in self.shards()]
+
     def other_version(self) -> Path | None:
-        """Return a file that another version wrote or that is damaged, or None."""
+        """Return a file that is damaged or has another schema version, or None."""
         known = [path for path in (self.decisions, *self.shards()) if path.exists()]
         return next((path for path in known if schema_version(path) != SCHEMA_VERSION), None)
 
     def delete(self) -> None:
-        """Delete every database, and the wish to do so."""
-        for path in (*self.directory.glob("*.db"), *self.directory.glob("*.db-wal"), *self.directory.glob("*.db-shm")):
-            path.unlink(missing_ok=True)
-        self._wish.unlink(missing_ok=True)
+        """Delete every database, and the request to do so."""
+        for suffix in ("db", "db-wal", "db-shm"):
+            for path in self.directory.glob(f"*.{suffix}"):
+                path.unlink(missing_ok=True)
+        self._rebuild.unlink(missing_ok=True)
 
     @property
-    def _wish(self) -> Path:
+    def _rebuild(self) -> Path:
         return self.directory / "rebuild"
 
-    def ask_for_rebuild(self) -> None:
-        """Ask the ledger that runs to delete its files and read the log from zero."""
+    def request_rebuild(self) -> None:
+        """Request that the running ledger deletes its files and reads the log from the start."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._wish.touch()
+        self._rebuild.touch()
 
-    def rebuild_asked(self) -> bool:
-        """Tell whether a rebuild was asked for and has not begun."""
-        return self._wish.exists()
+    def rebuild_requested(self) -> bool:
+        """Return whether a rebuild is requested and has not started."""
+        return self._rebuild.exists()
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the right to write; the kernel releases it when this process dies.
-
-        Raises
-        ------
-        LedgerBusy
-            Another process holds it.
-        """
+    def lock(self) -> Iterator[None]:
+        """Hold the exclusive right to write; raises LedgerBusy if another process has it."""
         self.directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock.try_acquire(self.directory / "lock")
         if lock is None:
-            raise LedgerBusy(f"another process writes the ledger in {self.directory}; only one may, stop it first")
+            raise LedgerBusy(f"another process writes the ledger in {self.directory}; stop that process first")
         with lock:
             yield
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2, isolation_level=None)
+
+
+def retried(query: Callable[[], ResultT]) -> ResultT:
+    """Run `query`; retry for two seconds if a file is locked, or absent because of a rebuild."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return query()
+        except sqlite3.OperationalError:
+            time.sleep(_PAUSE_SECONDS)
+    return query()

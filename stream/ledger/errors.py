@@ -1,12 +1,4 @@
-"""Errors of the ledger; :mod:`stream.errors` draws the tree that they belong to.
-
-::
-
-    StreamError
-    └── LedgerError
-        ├── LedgerAbsent       no ledger was ever written in the folder that was asked for
-        └── LedgerBusy         another process holds the ledger's lock
-    """
+"""Errors of the ledger; :mod:`stream.errors` has the whole tree."""
 
 from stream.errors import StreamError
 
@@ -18,8 +10,8 @@ class LedgerError(StreamError):
 
 
 class LedgerAbsent(LedgerError):
-    """No ledger was ever written in the folder that was asked for."""
+    """The folder contains no ledger."""
 
 
 class LedgerBusy(LedgerError):
-    """Another process holds the ledger's lock."""
+    """Another process has the ledger's lock."""

@@ -1,74 +1,56 @@
-"""The ledger's metrics; labels are detectors, topics and stages alone, all of them few."""
+"""The ledger's metrics. Labels are detectors, topics and reasons, so their number is bounded."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.ledger.coverage import Coverage
-from stream.ledger.queries.reviews import TurnedAway
+from stream.ledger.queries.reviews import RejectedFeedback
 
 __all__ = ["LedgerMetrics"]
 
-_PAIRS = ("owed", "settled", "missing", "errors", "pending")
+_PAIRS = {
+    "owed": "Expected verdicts",
+    "settled": "Completed verdicts, errors included",
+    "missing": "Missing verdicts",
+    "errors": "Verdicts that are errors",
+    "pending": "Pending verdicts",
+}
 
 
 class LedgerMetrics:
-    """Gauges of coverage and lag, counters of what was read.
-
-    Parameters
-    ----------
-    registry
-        Where they are registered.
-    """
+    """Gauges of coverage and lag, counters of records."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._ratio = Gauge(
-            "weir_coverage_ratio", "Owed verdicts that are settled, of those owed", ["detector"], registry=registry
-        )
-        self._pairs = {
-            name: Gauge(
-                f"weir_coverage_{name}", f"Pairs of event and detector: {name}", ["detector"], registry=registry
-            )
-            for name in _PAIRS
-        }
-        self._requests = Gauge("weir_coverage_requests", "Accepted requests in the log", registry=registry)
-        self._ends = Gauge("weir_coverage_ends", "Ends of accepted requests in the log", registry=registry)
-        self._gaps = Gauge("weir_coverage_gap_records", "Records counted in gap records", registry=registry)
-        self._skipped = Gauge(
-            "weir_ledger_skipped_records",
-            "Records of the log that are no event or cannot be stored",
-            ["topic"],
-            registry=registry,
-        )
-        self.unstored = Counter(
-            "weir_ledger_unstored_records", "Events that the ledger cannot store and skips", registry=registry
-        )
-        self._oldest = Gauge(
-            "weir_ledger_oldest_pending_seconds", "Log time since the oldest pending event", registry=registry
-        )
-        self.lag = Gauge("weir_ledger_lag_records", "Records not yet read by the ledger", ["topic"], registry=registry)
-        self.verdict_lag = Gauge(
-            "weir_verdict_lag_seconds", "How far verdicts are behind inference, by log time", registry=registry
-        )
-        self.caught_up = Gauge("weir_ledger_caught_up", "1 when all of the log was read", registry=registry)
-        self.read = Counter("weir_ledger_records", "Events read", registry=registry)
-        self.expired = Counter(
-            "weir_ledger_expired_records", "Records that the log dropped before they were read", registry=registry
-        )
-        self.rebuilds = Counter(
-            "weir_ledger_rebuilds", "Times that the ledger was re-read from zero", registry=registry
-        )
-        self.alerts = Counter("weir_ledger_alerts", "Own alert records published", ["detector"], registry=registry)
+        def gauge(name: str, description: str, *labels: str) -> Gauge:
+            return Gauge(f"weir_{name}", description, labels, registry=registry)
 
-        self._turned_away = Gauge(
-            "weir_ledger_feedback_turned_away",
-            "Feedback that names an alert and is no review of it, by reason: tenant, label",
-            ["reason"],
-            registry=registry,
-        )
+        def counter(name: str, description: str, *labels: str) -> Counter:
+            return Counter(f"weir_ledger_{name}", description, labels, registry=registry)
 
-    def show_feedback(self, found: TurnedAway) -> None:
+        self._ratio = gauge("coverage_ratio", "Completed verdicts divided by expected verdicts", "detector")
+        self._pairs = {name: gauge(f"coverage_{name}", text, "detector") for name, text in _PAIRS.items()}
+        self._requests = gauge("coverage_requests", "Accepted requests in the log")
+        self._ends = gauge("coverage_ends", "Ends of accepted requests in the log")
+        self._gaps = gauge("coverage_gap_records", "Records that gap records count")
+        self._skipped = gauge("ledger_skipped_records", "Records that are no event or cannot be stored", "topic")
+        self._oldest = gauge("ledger_oldest_pending_seconds", "Event time since the oldest pending event")
+        self._rejected = gauge(
+            "ledger_feedback_turned_away",
+            "Feedback that names an alert and is no review: wrong tenant or label",
+            "reason",
+        )
+        self.lag = gauge("ledger_lag_records", "Records that the ledger has not read", "topic")
+        self.verdict_lag = gauge("verdict_lag_seconds", "Event time that verdicts are behind inference")
+        self.caught_up = gauge("ledger_caught_up", "1 when the whole log was read")
+        self.read = counter("records", "Events read")
+        self.unstored = counter("unstored_records", "Events that the ledger cannot store and skips")
+        self.expired = counter("expired_records", "Records that expired before the ledger read them")
+        self.rebuilds = counter("rebuilds", "Rebuilds of the ledger from the log")
+        self.alerts = counter("alerts", "Published records of the ledger's own alerts", "detector")
+
+    def show_feedback(self, rejected: RejectedFeedback) -> None:
         """Set the gauges of feedback."""
-        self._turned_away.labels("tenant").set(found.tenant)
-        self._turned_away.labels("label").set(found.label)
+        self._rejected.labels("tenant").set(rejected.tenant)
+        self._rejected.labels("label").set(rejected.label)
 
     def show(self, coverage: Coverage, log_time: float) -> None:
         """Set the gauges of coverage."""

@@ -1,17 +1,29 @@
 """The ledger's tables: ids, numbers and offsets, never text.
 
-One SQLite file per inference partition and one for decisions (alerts, windows, retraining), so that the ledger can be split as the
-topics are. Rows and the offsets that they came from are written in one transaction.
+There is one SQLite file for each inference partition and one for alerts, windows and retraining events. Rows and the offsets of
+their records are written in one transaction.
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
-__all__ = ["SCHEMA_VERSION", "open_decisions", "open_shard", "schema_version", "transaction"]
+import msgspec
 
-#: A file of another version is deleted and re-read from the log.
+__all__ = [
+    "SCHEMA_VERSION",
+    "named_rows",
+    "open_decisions",
+    "open_shard",
+    "schema_version",
+    "select",
+    "transaction",
+]
+
+StructT = TypeVar("StructT")
+#: A file of another version is deleted and read again from the log.
 SCHEMA_VERSION = 5
 
 _COMMON = """
@@ -22,7 +34,7 @@ CREATE TABLE IF NOT EXISTS skipped (
   topic TEXT, reason TEXT, records INTEGER NOT NULL, PRIMARY KEY (topic, reason)) WITHOUT ROWID;
 """
 
-# An event's id begins with its request's id and "/", so that a range of primary keys finds a request without an index more.
+# An event id starts with its request id and "/": a range of primary keys finds the events of a request without another index.
 _SHARD = """
 CREATE TABLE IF NOT EXISTS events (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
@@ -42,11 +54,11 @@ CREATE TABLE IF NOT EXISTS explanations (
   attributed INTEGER NOT NULL, words TEXT NOT NULL, time REAL NOT NULL,
   PRIMARY KEY (event_id, detector, version, method)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS explanations_time ON explanations (time);
--- What is owed and has no verdict yet; a row goes when it is settled, so that a healthy ledger keeps this table small.
+-- Expected verdicts that are not in the log. Their rows are deleted on arrival, so the table of a healthy stack is small.
 CREATE TABLE IF NOT EXISTS unsettled (
   event_id TEXT, detector TEXT, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
   source TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (event_id, detector)) WITHOUT ROWID;
--- By hour of the event's time, so that what expires in the log leaves the counts too.
+-- By hour of event time, so that expired events leave the counts.
 CREATE TABLE IF NOT EXISTS pairs (
   hour INTEGER, side TEXT, detector TEXT, tenant TEXT, model TEXT, owed INTEGER NOT NULL, settled INTEGER NOT NULL,
   errors INTEGER NOT NULL, PRIMARY KEY (hour, side, detector, tenant, model)) WITHOUT ROWID;
@@ -63,7 +75,7 @@ CREATE TABLE IF NOT EXISTS sources (
   source TEXT PRIMARY KEY, first_time REAL, capture_time REAL, capture_closed INTEGER NOT NULL DEFAULT 0,
   score_time REAL, score_closed INTEGER NOT NULL DEFAULT 0,
   spool REAL NOT NULL DEFAULT 0, spool_since REAL) WITHOUT ROWID;
--- The newest event that each detector answered, and the pairs after it that have errors alone; a detector that works has none.
+-- The newest event with a verdict of each detector, and the later pairs that only have error verdicts.
 CREATE TABLE IF NOT EXISTS heard (detector TEXT PRIMARY KEY, time REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS failed (
   event_id TEXT, detector TEXT, request_id TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (event_id, detector)) WITHOUT ROWID;
@@ -82,12 +94,12 @@ CREATE TABLE IF NOT EXISTS alerts (
 CREATE INDEX IF NOT EXISTS alerts_stream ON alerts (tenant, model, side, detector, opened_at);
 CREATE INDEX IF NOT EXISTS alerts_opened ON alerts (opened_at, alert_id);
 CREATE INDEX IF NOT EXISTS alerts_state ON alerts (state, severity);
--- Every record of an alert in the order of its arrival here; of a compacted log the newest alone.
+-- Every record of an alert in the order of arrival. A rebuild from a compacted topic has only the newest.
 CREATE TABLE IF NOT EXISTS alert_changes (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, alert_id TEXT NOT NULL, revision INTEGER NOT NULL, state TEXT NOT NULL,
   severity TEXT NOT NULL, at REAL NOT NULL, statistic REAL NOT NULL, bound REAL NOT NULL, score REAL NOT NULL,
   evidence_total INTEGER NOT NULL, UNIQUE (alert_id, revision));
--- What a stream detector found in each closed window, and in the newest one of each stream.
+-- The finding of a stream detector in each closed window, and in the newest window of each stream.
 CREATE TABLE IF NOT EXISTS windows (
   tenant TEXT, model TEXT, side TEXT, detector TEXT, time REAL, seconds REAL NOT NULL, statistic REAL NOT NULL,
   bound REAL NOT NULL, alarm INTEGER NOT NULL, feature TEXT NOT NULL, events INTEGER NOT NULL, details TEXT NOT NULL,
@@ -105,7 +117,7 @@ CREATE TABLE IF NOT EXISTS retraining (
   PRIMARY KEY (retraining_id, state)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS retraining_alerts (
   alert_id TEXT, retraining_id TEXT, PRIMARY KEY (alert_id, retraining_id)) WITHOUT ROWID;
--- The ledger's own alerts between decision and the broker's acknowledgement.
+-- The ledger's own alerts until the broker acknowledges them.
 CREATE TABLE IF NOT EXISTS outbox (
   alert_id TEXT, revision INTEGER, traceparent TEXT NOT NULL, record TEXT NOT NULL,
   PRIMARY KEY (alert_id, revision)) WITHOUT ROWID;
@@ -113,21 +125,21 @@ CREATE TABLE IF NOT EXISTS outbox (
 
 
 def open_shard(path: Path | str) -> sqlite3.Connection:
-    """Open (and make) the file of one inference partition for writing."""
+    """Open the file of one inference partition for writing; create it if it is absent."""
     return _open(path, _SHARD)
 
 
 def open_decisions(path: Path | str) -> sqlite3.Connection:
-    """Open (and make) the file of alerts, windows and retraining events for writing."""
+    """Open the file of alerts, windows and retraining events for writing; create it if it is absent."""
     database = _open(path, _DECISIONS)
-    # Numbers of changes begin anew with the file: who remembers one also remembers of which file.
+    # Change numbers restart with the file, so clients store the number together with this id of the file.
     database.execute("INSERT OR IGNORE INTO meta VALUES ('born', lower(hex(randomblob(8))))")
     return database
 
 
 def _open(path: Path | str, tables: str) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    # NORMAL: a power cut may take the last transactions, rows and offsets together, and they are read again.
+    # NORMAL: a power failure can lose the last transactions, rows and offsets together; they are read again.
     database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
     database.executescript(_COMMON + tables)
     database.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
@@ -135,13 +147,10 @@ def _open(path: Path | str, tables: str) -> sqlite3.Connection:
 
 
 def schema_version(path: Path) -> int | None:
-    """Return the version that wrote the file at `path`, or None where it is damaged or has none."""
+    """Return the schema version of the file at `path`; None if the file is damaged or has none."""
     try:
-        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
-        try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
             row = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        finally:
-            database.close()
     except sqlite3.DatabaseError:
         return None
     return int(row[0]) if row and row[0].isdigit() else None
@@ -149,7 +158,21 @@ def schema_version(path: Path) -> int | None:
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Run the body as one transaction: all of it, or nothing."""
+    """Run the body as one transaction."""
     database.execute("BEGIN IMMEDIATE")
-    with database:  # commits; rolls back what the body, or the commit itself, failed in
+    with database:  # commits; rolls back if the body or the commit fails
         yield database
+
+
+def named_rows(database: sqlite3.Connection, query: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    """Return the rows of `query`, with access by column name."""
+    cursor = database.cursor()
+    cursor.row_factory = sqlite3.Row
+    return cursor.execute(query, parameters).fetchall()
+
+
+def select(
+    database: sqlite3.Connection, struct: type[StructT], query: str, parameters: Sequence[Any] = ()
+) -> list[StructT]:
+    """Return the rows of `query` as instances of `struct`, whose fields have the names of the columns."""
+    return [msgspec.convert(row, struct, strict=False) for row in named_rows(database, query, parameters)]

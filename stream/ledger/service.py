@@ -1,7 +1,7 @@
-"""The ledger's process: read the log into the book, say once a second how things stand, raise its own alerts.
+"""The ledger's process: reads the log into the store, writes a heartbeat once a second, raises its own alerts.
 
-A session is one consumer over all partitions. It ends when Kafka is away for long, when nothing moves although the log grows,
-or when a rebuild is asked for; the next one goes on from the offsets in the book.
+A session is one consumer over all partitions. It ends when Kafka is unavailable, when nothing arrives although the log grows, or when
+a rebuild is requested. The next session starts at the stored offsets.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from stream.errors import LogExpired, ReaderStalled
 from stream.kafka.clients import BROKER_ERRORS
-from stream.ledger.alert_publisher import AlertPublisher, traced
+from stream.ledger.alert_publisher import AlertPublisher, with_span
 from stream.ledger.consumer_session import LogReset, Session
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Heartbeat
@@ -36,7 +36,7 @@ _WAITING = "waiting for kafka"
 ResultT = TypeVar("ResultT")
 
 
-async def run_ledger(  # noqa: PLR0913 - what a component is given (weir.component)
+async def run_ledger(  # noqa: PLR0913 - the arguments of every component
     *,
     directory: Path,
     kafka: KafkaSettings,
@@ -51,15 +51,15 @@ async def run_ledger(  # noqa: PLR0913 - what a component is given (weir.compone
     Parameters
     ----------
     directory
-        ``$WEIR_HOME/ledger``; made where it is missing, re-read from the log where another version wrote it.
+        ``$WEIR_HOME/ledger``; rebuilt from the log if another version wrote it.
     kafka, ledger
         Settings; `kafka` has an address.
     registry, tracer_provider
         For metrics, and for the spans of its own alerts.
     stop
-        Set to end; what was read is in the files by then.
+        Set to end the process.
     health
-        Filled with reasons while something is wrong; keys that begin with ``waiting`` need no restart.
+        {problem: reason}; a problem that starts with ``waiting`` needs no restart.
 
     Raises
     ------
@@ -67,7 +67,7 @@ async def run_ledger(  # noqa: PLR0913 - what a component is given (weir.compone
         Another process writes the same ledger.
     """
     files = LedgerFiles(directory)
-    with files.hold(), ThreadPoolExecutor(1, thread_name_prefix="ledger") as executor:
+    with files.lock(), ThreadPoolExecutor(1, thread_name_prefix="ledger") as executor:
         service = _Service(
             files=files,
             kafka=kafka,
@@ -82,7 +82,7 @@ async def run_ledger(  # noqa: PLR0913 - what a component is given (weir.compone
             while not stop.is_set():
                 await service.run_session(lambda: stop.is_set() or beats.done())
                 if beats.done():
-                    beats.result()  # the files cannot be written: end, and be started anew
+                    beats.result()  # raises: without writable files the process must restart
         finally:
             beats.cancel()
             await asyncio.gather(beats, return_exceptions=True)
@@ -90,7 +90,7 @@ async def run_ledger(  # noqa: PLR0913 - what a component is given (weir.compone
 
 
 class _Service:
-    def __init__(  # noqa: PLR0913 - the parts that run_ledger puts together
+    def __init__(  # noqa: PLR0913 - the parts that run_ledger joins
         self,
         *,
         files: LedgerFiles,
@@ -115,9 +115,9 @@ class _Service:
         self._expire_at = time.monotonic() + _EXPIRE_SECONDS
         self._feedback_at = time.monotonic()
         if stale := files.other_version():
-            _LOG.warning("%s was written by another version; the ledger is re-read from the log", stale)
+            _LOG.warning("%s is damaged or of another version; the ledger is rebuilt from the log", stale)
             files.delete()
-        self._book = self._open()
+        self._store = self._open()
 
     def _open(self) -> LedgerStore:
         retention = self._kafka.retention_hours * 3600
@@ -125,16 +125,16 @@ class _Service:
         return LedgerStore(self._files, kafka.names, kafka.partitions, retention, unstored=unstored)
 
     async def run_session(self, ended: Callable[[], bool]) -> None:
-        """Read until `ended()`, trouble, or a wish to rebuild."""
-        if self._files.rebuild_asked():
-            await self._rebuild("it was asked for")
-        self._session = Session(self._kafka, self._metrics, self._call, self._book, self._health)
+        """Read until `ended()`, an error of Kafka, or a request to rebuild."""
+        if self._files.rebuild_requested():
+            await self._rebuild("it was requested")
+        self._session = Session(self._kafka, self._metrics, self._call, self._store, self._health)
         try:
-            await self._session.run(until=lambda: ended() or self._files.rebuild_asked(), probed=self._probed)
+            await self._session.run(until=lambda: ended() or self._files.rebuild_requested(), probed=self._probed)
         except LogReset as reset:
             await self._rebuild(str(reset))
         except (LogExpired, ReaderStalled) as stalled:
-            _LOG.warning("%s; a fresh consumer goes on", stalled)
+            _LOG.warning("%s; a new consumer starts", stalled)
         except BROKER_ERRORS as error:
             self._wait_for_kafka(error)
             await self._publisher.close()
@@ -145,45 +145,48 @@ class _Service:
     def _wait_for_kafka(self, error: BaseException) -> None:
         reason = f"{self._kafka.bootstrap_servers} does not answer ({type(error).__name__})"
         if self._health.get(_WAITING) != reason:
-            _LOG.warning("kafka: %s; the ledger goes on when it is back", reason)
+            _LOG.warning("kafka: %s; the ledger waits for it", reason)
         self._health[_WAITING] = reason
 
-    async def _rebuild(self, why: str) -> None:
-        _LOG.warning("the ledger is rebuilt from the log: %s", why)
-        await self._call(self._begin_anew)
+    async def _rebuild(self, reason: str) -> None:
+        _LOG.warning("the ledger is rebuilt from the log: %s", reason)
+        await self._call(self._reopen)
         self._metrics.rebuilds.inc()
 
-    def _begin_anew(self) -> None:
-        """Close, delete and open in one go on the book's thread: a beat in between would find it closed."""
-        self._book.close()
+    def _reopen(self) -> None:
+        """Close, delete and open in one call on the store's thread, so that no heartbeat meets closed files."""
+        self._store.close()
         self._files.delete()
-        self._book = self._open()
+        self._store = self._open()
         self._log_time = 0.0
 
     async def _probed(self) -> None:
-        """After each look at the log's end: Kafka answers; raise or resolve alerts once all of it was read."""
+        """Decide about alerts after a look at the log's end that found all of it read, and publish the outbox."""
         self._health.pop(_WAITING, None)
         session = self._session
         if session is not None and session.caught_up:
             await self._call(self._decide)
-        for item in await self._call(self._book.decisions.outbox):
-            await self._publisher.send(item)
-            await self._call(self._book.decisions.acknowledged, item.record)
-            self._metrics.alerts.labels(item.record.detector).inc()
-            _LOG.warning("alert %s %s %s", item.record.detector, item.record.state, item.record.alert_id)
+        for alert in await self._call(self._store.decisions.outbox):
+            record = alert.record
+            await self._publisher.send(alert)
+            await self._call(self._store.decisions.acknowledged, record)
+            self._metrics.alerts.labels(record.detector).inc()
+            _LOG.warning("alert %s %s %s", record.detector, record.state, record.alert_id)
 
     def _decide(self) -> None:
-        seen = self._book.decide(self._settings, lambda record, evidence: traced(record, self._provider, evidence))
-        self._metrics.verdict_lag.set(seen.lag_seconds)
+        observation = self._store.decide(
+            self._settings, lambda record, evidence: with_span(record, self._provider, evidence)
+        )
+        self._metrics.verdict_lag.set(observation.lag_seconds)
 
     async def beats(self) -> None:
-        """Leave a heartbeat and set the metrics, whatever Kafka does."""
+        """Write heartbeats and set the metrics, independently of Kafka."""
         while True:
             await self._call(self._beat)
             await asyncio.sleep(_BEAT_SECONDS)
 
     def _beat(self) -> None:
-        now = self._book.log_time()
+        now = self._store.log_time()
         if now > self._log_time:
             self._log_time, self._advanced_at = now, time.time()
         session = self._session
@@ -195,21 +198,21 @@ class _Service:
             caught_up=session is not None and session.caught_up,
             lag=session.lag if session is not None else {},
         )
-        self._book.decisions.beat(heartbeat)
+        self._store.decisions.beat(heartbeat)
         self._metrics.caught_up.set(heartbeat.caught_up)
-        self._metrics.show(self._book.coverage(), now)
+        self._metrics.show(self._store.coverage(), now)
         if time.monotonic() > self._feedback_at:
             self._feedback_at = time.monotonic() + _FEEDBACK_SECONDS
-            self._metrics.show_feedback(self._book.turned_away())
+            self._metrics.show_feedback(self._store.rejected_feedback())
         if time.monotonic() > self._expire_at:
             self._expire_at = time.monotonic() + _EXPIRE_SECONDS
-            self._book.expire()
+            self._store.expire()
 
     async def _call(self, work: Callable[..., ResultT], *arguments: Any) -> ResultT:
-        """Run `work` on the one thread that may touch the book."""
+        """Run `work` on the one thread that uses the store."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     async def close(self) -> None:
         """Stop the producer and close the files."""
         await self._publisher.close()
-        await self._call(self._book.close)
+        await self._call(self._store.close)

@@ -1,21 +1,20 @@
-"""One inference partition in the ledger: its events joined with the verdicts that they are owed.
+"""One inference partition: its events joined with their verdicts.
 
-The state is a function of the set of records read, whatever their interleaving over topics and however often each came: a
-verdict may arrive before its event, late, twice, or from two versions of a detector. Order within a partition matters for
-ticks alone, and those only ever move on.
+The state is a function of the set of records, in any order of topics and with any duplicates: a verdict can arrive before its event,
+late, twice, or from two versions of a detector. The order within a partition matters for ticks only, whose times only increase.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from stream.ledger.detector_health import Hearing
-from stream.ledger.record_batches import LogRecord, Unstored, read_new, start_progress, store, write_progress
+from stream.ledger.detector_health import DetectorHealth
+from stream.ledger.ledger_file import LedgerFile, LogRecord, Unstored
 from stream.ledger.schema import open_shard, transaction
-from stream.ledger.sources import ALERT_SHARE, CLEAR_SHARE
+from stream.ledger.sources import advance_source, capture_tick
 from stream.wire import (
     ABORTED,
     Closed,
@@ -35,57 +34,32 @@ HOUR_SECONDS = 3600
 ERROR_LABEL = "error"
 _WORDS = 20
 
+#: Hour, side, detector, tenant, model.
 _PairKey = tuple[int, str, str, str, str]
 _INSERT_EVENT = "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-#: Of a repeat only that which turns an error into an answer changes anything.
+#: A duplicate changes a row only if it replaces an error.
 _INSERT_VERDICT = """
 INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
   flagged = excluded.flagged, label = excluded.label, score = excluded.score, covered = excluded.covered,
   spans = excluded.spans, offset = excluded.offset
 WHERE label = 'error' AND excluded.label <> 'error'
 """
-#: A tick of capture: times never go back, and the newest one has the word on the spool.
-_CAPTURE_TICK = """
-INSERT INTO sources (source, first_time, capture_time, spool, spool_since)
-VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= ?4 THEN ?2 END) ON CONFLICT DO UPDATE SET
-  first_time = min(ifnull(first_time, ?2), ?2),
-  capture_time = max(ifnull(capture_time, ?2), ?2),
-  spool = CASE WHEN ifnull(capture_time, ?2) <= ?2 THEN ?3 ELSE spool END,
-  spool_since = CASE WHEN ifnull(capture_time, ?2) > ?2 THEN spool_since WHEN ?3 >= ?4 THEN ifnull(spool_since, ?2)
-    WHEN ?3 < ?5 THEN NULL ELSE spool_since END
-"""
 _JSON = msgspec.json.Encoder(order="deterministic")
 
 
-class Shard:
-    """The file of one inference partition.
-
-    Parameters
-    ----------
-    path
-        The SQLite file; ``:memory:`` keeps it in memory.
-    retention_seconds
-        Rows older than the newest event by more are dropped, as they are in the log.
-    unstored
-        Called once for each record that cannot be stored.
-    """
+class Shard(LedgerFile):
+    """The file of one inference partition; `path` can be ``:memory:``. Other parameters as in :class:`LedgerFile`."""
 
     def __init__(
-        self,
-        path: Path | str,
-        *,
-        retention_seconds: float = float("inf"),
-        unstored: Unstored = lambda: None,
+        self, path: Path | str, *, retention_seconds: float = float("inf"), unstored: Unstored = lambda: None
     ) -> None:
-        self.database = open_shard(path)
-        self._retention_seconds = retention_seconds
-        self._unstored = unstored
-        self._hearing = Hearing(self.database)
+        super().__init__(open_shard(path), retention_seconds=retention_seconds, unstored=unstored)
+        self._health = DetectorHealth(self.database)
         self._pairs: Counter[tuple[_PairKey, str]] = Counter()
         self._requests: Counter[tuple[tuple[int, str, str], str]] = Counter()
         self._newest = 0.0
         self._floor = self._stored_floor()
-        self._handlers: dict[type, Callable[[LogRecord, Event, Any], None]] = {
+        self._handlers = {
             RequestRecord: self._request,
             ResponseRecord: self._end,
             Verdict: self._verdict,
@@ -96,35 +70,17 @@ class Shard:
             Feedback: self._feedback,
         }
 
-    def close(self) -> None:
-        """Close the file."""
-        self.database.close()
-
-    def apply(self, records: Sequence[LogRecord]) -> int:
-        """Take a batch in one transaction, rows and offsets together; return how many records were new, readable and storable."""
-        return store(self.database, records, self._apply, self._unstored)
-
     def _apply(self, records: Sequence[LogRecord]) -> int:
-        taken, newest = 0, self._newest
+        newest = self._newest
         try:
-            with transaction(self.database):
-                progress = start_progress(self.database)
-                for record, event in read_new(records, progress):
-                    handler = self._handlers.get(type(event.data))
-                    if handler is not None:
-                        handler(record, event, event.data)
-                        taken += 1
-                self._write_counts()
-                self._hearing.write()
-                write_progress(self.database, progress)
+            return super()._apply(records)
         except BaseException:
             self._newest = newest
             raise
         finally:
             self._pairs.clear()
             self._requests.clear()
-            self._hearing.clear()
-        return taken
+            self._health.clear()
 
     # -- events
 
@@ -142,14 +98,14 @@ class Shard:
             data.time_to_first_token_seconds,
         )
         if data.status != ABORTED and event.time >= self._floor:
-            self._displace_aborted(event.id)
+            self._delete_substitute(event.id)
         if self._insert_event(record, event, data, "output", details):
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
 
-    def _displace_aborted(self, event_id: str) -> None:
-        """Make room for the end that was told: one that was written for a source which died says nothing but that, and owes nothing.
+    def _delete_substitute(self, event_id: str) -> None:
+        """Delete the end that was written for a source that died: it contains no answer and expects no verdict.
 
-        Whoever sends an exchange again after such a death (intake) ends its request a second time; the other order needs nothing.
+        After such a death intake can receive the exchange again and end its request a second time.
         """
         query = "DELETE FROM events WHERE event_id = ? AND status = ? AND owed = '' RETURNING time, tenant, model"
         for time, tenant, model in self.database.execute(query, (event_id, ABORTED)).fetchall():
@@ -165,25 +121,24 @@ class Shard:
     ) -> bool:
         if event.time < self._floor:
             return False
-        owed = tuple(dict.fromkeys(data.owed))
+        expected = tuple(dict.fromkeys(data.owed))
         kind = event.type.removeprefix("weir.inference.").removesuffix(".v1")
         row = (event.id, data.request_id, side, data.tenant, data.model, kind, *details, event.traceparent, event.time)
-        row += (event.source, ",".join(owed), record.topic, record.partition, record.offset)
-        fresh = self.database.execute(_INSERT_EVENT, row).rowcount == 1
-        if fresh:
+        row += (event.source, ",".join(expected), record.topic, record.partition, record.offset)
+        is_new = self.database.execute(_INSERT_EVENT, row).rowcount == 1
+        if is_new:
             self._newest = max(self._newest, event.time)
-            self._owe(event, data, side, owed)
-        return fresh
+            self._expect(event, data, side, expected)
+        return is_new
 
-    def _owe(self, event: Event, data: RequestRecord | ResponseRecord, side: str, owed: tuple[str, ...]) -> None:
-        if not owed:
-            return
-        found = self._labels(event.id)
-        for detector in owed:
+    def _expect(self, event: Event, data: RequestRecord | ResponseRecord, side: str, expected: tuple[str, ...]) -> None:
+        """Store the pairs of an event that expects verdicts, and complete those whose verdict arrived first."""
+        known = self._labels(event.id) if expected else {}
+        for detector in expected:
             key = (_hour(event.time), side, detector, data.tenant, data.model)
             self._pairs[(key, "owed")] += 1
-            if labels := found.get(detector):
-                self._settle(key, event.id, data.request_id, event.time, error=labels == {ERROR_LABEL})
+            if labels := known.get(detector):
+                self._complete(key, event.id, data.request_id, event.time, error=labels == {ERROR_LABEL})
             else:
                 row = (event.id, detector, data.request_id, side, data.tenant, data.model, event.source, event.time)
                 self.database.execute("INSERT INTO unsettled VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
@@ -195,14 +150,14 @@ class Shard:
             labels.setdefault(detector, set()).add(label)
         return labels
 
-    def _settle(self, key: _PairKey, event_id: str, request_id: str, time: float, *, error: bool) -> None:
+    def _complete(self, key: _PairKey, event_id: str, request_id: str, time: float, *, error: bool) -> None:
         self._pairs[(key, "settled")] += 1
         detector = key[2]
         if error:
             self._pairs[(key, "errors")] += 1
-            self._hearing.failed(event_id, detector, request_id, time)
+            self._health.failed(event_id, detector, request_id, time)
         else:
-            self._hearing.answered(detector, time)
+            self._health.answered(detector, time)
 
     # -- verdicts
 
@@ -215,7 +170,7 @@ class Shard:
         if before is None:
             self._first_verdict(data)
         elif before == {ERROR_LABEL} and data.label != ERROR_LABEL:
-            self._mend(data)
+            self._replace_error(data)
 
     def _insert_verdict(self, record: LogRecord, event: Event, data: Verdict) -> bool:
         what = (data.event_id, data.detector, data.version, data.side)
@@ -230,60 +185,42 @@ class Shard:
         ).fetchone()
         if pair is not None:
             key, time = (_hour(pair[0]), *pair[1:]), pair[0]
-            self._settle(key, data.event_id, data.request_id, time, error=data.label == ERROR_LABEL)
+            self._complete(key, data.event_id, data.request_id, time, error=data.label == ERROR_LABEL)
 
-    def _mend(self, data: Verdict) -> None:
+    def _replace_error(self, data: Verdict) -> None:
         query = "SELECT time, side, tenant, model, owed FROM events WHERE event_id = ?"
         event = self.database.execute(query, (data.event_id,)).fetchone()
         if event is not None and data.detector in event[4].split(","):
             self._pairs[((_hour(event[0]), event[1], data.detector, event[2], event[3]), "errors")] -= 1
-            self._hearing.mended(data.event_id, data.detector, event[0])
+            self._health.recovered(data.event_id, data.detector, event[0])
 
-    def _explanation(self, record: LogRecord, event: Event, data: ExplanationRecord) -> None:
-        """Keep which words a verdict rests on; nothing else depends on it."""
-        del record
+    def _explanation(self, _record: LogRecord, event: Event, data: ExplanationRecord) -> None:
         if event.time < self._floor:
             return
         what = (data.event_id, data.detector, data.version, data.method, data.base, data.score, data.attributed)
         row = (*what, _JSON.encode(data.words[:_WORDS]).decode(), event.time)
         self.database.execute("INSERT OR IGNORE INTO explanations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    # -- sources and time
+    # -- sources, gaps, feedback
 
-    def _tick(self, record: LogRecord, event: Event, data: Tick) -> None:
-        del record, event
+    def _tick(self, _record: LogRecord, _event: Event, data: Tick) -> None:
         if data.stage == "score":
             for source, time in data.sources.items():
-                self._move(source, "score", time, closed=False)
+                advance_source(self.database, source, "score", time=time)
             for source in data.closed:
-                self._move(source, "score", None, closed=True)
+                advance_source(self.database, source, "score", closed=True)
         elif data.stage == "capture":
             for source, time in data.sources.items():
                 self._newest = max(self._newest, time)
-                self.database.execute(_CAPTURE_TICK, (source, time, data.spool, ALERT_SHARE, CLEAR_SHARE))
+                capture_tick(self.database, source, time, data.spool)
 
-    def _closed(self, record: LogRecord, event: Event, data: Closed) -> None:
-        del record, event
-        self._move(data.source, "capture", data.time, closed=True)
+    def _closed(self, _record: LogRecord, _event: Event, data: Closed) -> None:
+        advance_source(self.database, data.source, "capture", time=data.time, closed=True)
 
-    def _move(self, source: str, stage: str, time: float | None, *, closed: bool) -> None:
-        """Move a source's time on; a time of None moves nothing, and none goes back."""
-        first = time if stage == "capture" else None
-        self.database.execute(
-            f"INSERT INTO sources (source, first_time, {stage}_time, {stage}_closed) VALUES (?1, ?2, ?3, ?4)"  # noqa: S608 - stage is ours
-            " ON CONFLICT DO UPDATE SET first_time = ifnull(min(first_time, ?2), ifnull(first_time, ?2)),"
-            f" {stage}_time = ifnull(max({stage}_time, ?3), ifnull({stage}_time, ?3)),"
-            f" {stage}_closed = max({stage}_closed, ?4)",
-            (source, first, time, closed),
-        )
-
-    # -- the rest
-
-    def _gap(self, record: LogRecord, event: Event, data: GapRecord) -> None:
-        """Keep a gap record with the log time at which it stands in this partition: what comes later stands no earlier."""
-        del record
-        told = self.database.execute("SELECT max(capture_time) FROM sources").fetchone()[0]
-        logged = event.time if told is None else told
+    def _gap(self, _record: LogRecord, event: Event, data: GapRecord) -> None:
+        """Store a gap record with the partition's watermark: no later record of the partition has a smaller one."""
+        newest = self.database.execute("SELECT max(capture_time) FROM sources").fetchone()[0]
+        logged = event.time if newest is None else newest
         row = (event.id, data.source, data.first_number, data.last_number, data.count, data.reason, event.time, logged)
         self.database.execute("INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         links = [(request_id, event.id) for request_id in data.request_ids]
@@ -294,34 +231,37 @@ class Shard:
         row = (*what, event.time, record.partition, record.offset)
         self.database.execute("INSERT OR IGNORE INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def _write_counts(self) -> None:
-        for (key, column), count in self._pairs.items():
+    # -- counts and retention
+
+    def _flush(self) -> None:
+        for (pair, column), count in self._pairs.items():
             self.database.execute(
                 "INSERT INTO pairs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET"
                 " owed = owed + ?6, settled = settled + ?7, errors = errors + ?8",
-                (*key, *(count if column == name else 0 for name in ("owed", "settled", "errors"))),
+                (*pair, *(count if column == name else 0 for name in ("owed", "settled", "errors"))),
             )
-        for (place, column), count in self._requests.items():
+        for (key, column), count in self._requests.items():
             self.database.execute(
                 "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET"
                 " requests = requests + ?4, ends = ends + ?5",
-                (*place, *(count if column == name else 0 for name in ("requests", "ends"))),
+                (*key, *(count if column == name else 0 for name in ("requests", "ends"))),
             )
+        self._health.flush()
 
     def _stored_floor(self) -> float:
         row = self.database.execute("SELECT value FROM meta WHERE key = 'floor'").fetchone()
         return float(row[0]) if row else 0.0
 
     def expire(self) -> float:
-        """Drop whole hours that the log no longer keeps; return the time below which nothing is kept."""
+        """Delete whole hours that the log no longer has; return the time of the oldest hour that remains."""
         floor = (_hour(self._newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
         if floor <= self._floor:
             return self._floor
         with transaction(self.database) as database:
             for table in ("events", "verdicts", "explanations", "unsettled", "failed", "gaps", "feedback"):
-                database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - our own names
+                database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - constants
             for table in ("pairs", "requests"):
-                database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - as above
+                database.execute(f"DELETE FROM {table} WHERE hour < ?", (_hour(floor),))  # noqa: S608 - constants
             database.execute("DELETE FROM gap_requests WHERE event_id NOT IN (SELECT event_id FROM gaps)")
             database.execute("DELETE FROM sources WHERE ifnull(capture_time, score_time) < ?", (floor,))
             database.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (repr(floor),))

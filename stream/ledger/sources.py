@@ -1,44 +1,139 @@
-"""How full the spools of the sources are, from capture's ticks: design.md decision 2 wants to hear of it at 80 %.
+"""The progress of each capture source, by capture's and by score's ticks: watermark, lag of the verdicts, usage of the spool.
 
-While Kafka is away no tick arrives and nothing here can tell; then `weir status` does, from the disk. What is here is for a Kafka or a
-shipper that is too slow, and for the record afterwards.
+Without Kafka no tick arrives. `weir status` then reads the usage of spools from the disk.
 """
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from stream.ledger.coverage import SourceTime
+from stream.ledger.schema import select
 
-__all__ = ["ALERT_SHARE", "CLEAR_SHARE", "FullSpool", "full_spools"]
+__all__ = [
+    "ALERT_SHARE",
+    "CLEAR_SHARE",
+    "FullSpool",
+    "SourceTime",
+    "advance_source",
+    "capture_tick",
+    "full_spools",
+    "read_watermark",
+    "source_times",
+    "verdict_lag",
+    "watermark",
+]
 
-#: Share of a spool's bound that is an alert, and the one below which it is over.
+#: Used share of a spool that opens an alert, and the share below which the alert resolves.
 ALERT_SHARE = 0.8
 CLEAR_SHARE = 0.6
 
+#: Times only increase. The newest tick of a source decides about its spool.
+_CAPTURE_TICK = f"""
+INSERT INTO sources (source, first_time, capture_time, spool, spool_since)
+VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= {ALERT_SHARE} THEN ?2 END) ON CONFLICT DO UPDATE SET
+  first_time = min(ifnull(first_time, ?2), ?2),
+  capture_time = max(ifnull(capture_time, ?2), ?2),
+  spool = CASE WHEN ifnull(capture_time, ?2) <= ?2 THEN ?3 ELSE spool END,
+  spool_since = CASE WHEN ifnull(capture_time, ?2) > ?2 THEN spool_since WHEN ?3 >= {ALERT_SHARE} THEN ifnull(spool_since, ?2)
+    WHEN ?3 < {CLEAR_SHARE} THEN NULL ELSE spool_since END
+"""  # noqa: S608 - constants
+
+
+class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest tick times of one source in one partition.
+
+    `spool` is the used share of its spool at the last tick; `spool_since` is the time of the tick that reached :data:`ALERT_SHARE`.
+    """
+
+    source: str
+    first_time: float | None
+    capture_time: float | None
+    capture_closed: bool
+    score_time: float | None
+    score_closed: bool
+    spool: float = 0.0
+    spool_since: float | None = None
+
+
+#: {partition: its sources}
+Sources = Mapping[int, Sequence[SourceTime]]
+
 
 class FullSpool(msgspec.Struct, frozen=True, kw_only=True):
-    """A source whose spool has passed the bound at the tick of time `since`, and is taken to `share` now."""
+    """A source whose spool reached the bound at time `since`; `share` of the spool is used now."""
 
     source: str
     since: float
     share: float
 
 
-def full_spools(shards: Iterable[Sequence[SourceTime]]) -> tuple[FullSpool, ...]:
-    """Return the sources past the bound, as the partition that was read furthest has them; one that has closed is over."""
-    newest: dict[str, SourceTime] = {}
-    for sources in shards:
-        for one in sources:
-            known = newest.get(one.source)
-            if known is None or _place(one) > _place(known):
-                newest[one.source] = one
-    return tuple(
-        FullSpool(source=name, since=one.spool_since, share=one.spool)
-        for name, one in sorted(newest.items())
-        if one.spool_since is not None and not one.capture_closed
+def capture_tick(database: sqlite3.Connection, source: str, time: float, spool: float) -> None:
+    """Store capture's tick of `source` at `time`, with the used share of its spool."""
+    database.execute(_CAPTURE_TICK, (source, time, spool))
+
+
+def advance_source(
+    database: sqlite3.Connection, source: str, stage: str, *, time: float | None = None, closed: bool = False
+) -> None:
+    """Advance the time of `stage` (``capture``, ``score``) for a source; a smaller time or None changes nothing."""
+    first = time if stage == "capture" else None
+    database.execute(
+        f"INSERT INTO sources (source, first_time, {stage}_time, {stage}_closed) VALUES (?1, ?2, ?3, ?4)"  # noqa: S608 - two names
+        " ON CONFLICT DO UPDATE SET first_time = ifnull(min(first_time, ?2), ifnull(first_time, ?2)),"
+        f" {stage}_time = ifnull(max({stage}_time, ?3), ifnull({stage}_time, ?3)),"
+        f" {stage}_closed = max({stage}_closed, ?4)",
+        (source, first, time, closed),
     )
 
 
-def _place(one: SourceTime) -> tuple[bool, float]:
-    return one.capture_closed, one.capture_time or 0.0
+def source_times(database: sqlite3.Connection) -> list[SourceTime]:
+    """Return the sources of one partition."""
+    return select(database, SourceTime, "SELECT * FROM sources")
+
+
+def watermark(sources: Sources) -> float:
+    """Return the newest tick time of any source, 0 if there is none."""
+    return max((time for partition in sources.values() if (time := _newest(partition)) is not None), default=0.0)
+
+
+def read_watermark(sources: Sources) -> float | None:
+    """Return the event time up to which every partition was read; None until each partition has a tick."""
+    times = [_newest(partition) for partition in sources.values()]
+    known = [time for time in times if time is not None]
+    return min(known) if known and len(known) == len(times) else None
+
+
+def _newest(partition: Sequence[SourceTime]) -> float | None:
+    return max((source.capture_time for source in partition if source.capture_time is not None), default=None)
+
+
+def verdict_lag(sources: Sources) -> tuple[float, str]:
+    """Return how many seconds verdicts are behind inference in the worst partition and source, and the identity of that lag."""
+    worst, identity = 0.0, ""
+    for partition, entries in sorted(sources.items()):
+        for entry in entries:
+            scored = entry.score_time if entry.score_time is not None else entry.first_time
+            if entry.score_closed or entry.capture_time is None or scored is None:
+                continue
+            if entry.capture_time - scored > worst:
+                worst, identity = entry.capture_time - scored, f"{partition}/{entry.source}@{scored}"
+    return worst, identity
+
+
+def full_spools(sources: Sources) -> tuple[FullSpool, ...]:
+    """Return the open sources whose spool is above the bound, by the partition that was read furthest."""
+    newest: dict[str, SourceTime] = {}
+    for entry in (entry for partition in sources.values() for entry in partition):
+        known = newest.get(entry.source)
+        if known is None or _progress(entry) > _progress(known):
+            newest[entry.source] = entry
+    return tuple(
+        FullSpool(source=name, since=entry.spool_since, share=entry.spool)
+        for name, entry in sorted(newest.items())
+        if entry.spool_since is not None and not entry.capture_closed
+    )
+
+
+def _progress(entry: SourceTime) -> tuple[bool, float]:
+    return entry.capture_closed, entry.capture_time or 0.0

@@ -1,33 +1,34 @@
-"""All of the ledger's files together: a batch of the log goes to the file of its partition.
+"""All files of the ledger together: a batch of the log goes to the file of its partition.
 
-Not thread-safe; the service uses it from one worker thread, so that SQLite never holds up the event loop.
+The store is not thread-safe. The service calls it on one worker thread, so that SQLite never blocks the event loop.
 """
 
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from stream.ledger.alerts.gaps import gaps_of
-from stream.ledger.alerts.inactive_detectors import silence_id
+from stream.ledger.alerts.gaps import next_gap_episode
+from stream.ledger.alerts.inactive_detectors import inactive_alert_id
 from stream.ledger.alerts.ledger_alerts import decide
-from stream.ledger.alerts.observations import Observation, log_time, observe, read_to
-from stream.ledger.coverage import Coverage, SourceTime, coverage_of, missing_of, source_times
+from stream.ledger.alerts.observations import Observation
+from stream.ledger.coverage import Coverage, coverage_of, missing_verdicts
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions, OutgoingAlert
-from stream.ledger.detector_health import hearing_of, unanswered_of
-from stream.ledger.queries.reviews import TurnedAway, turned_away
-from stream.ledger.record_batches import LogRecord, TopicPartitionKey, Unstored, next_offsets
+from stream.ledger.detector_health import last_answers, unanswered_pairs
+from stream.ledger.ledger_file import LogRecord, Partition, Unstored
+from stream.ledger.queries.reviews import RejectedFeedback, rejected_feedback
 from stream.ledger.shard import Shard
+from stream.ledger.sources import SourceTime, full_spools, read_watermark, source_times, verdict_lag, watermark
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, TopicNames
 
-__all__ = ["LedgerStore", "Opener", "topics_read"]
+__all__ = ["LedgerStore", "SpanFactory", "topics_read"]
 
-#: Makes a new alert ready to be sent: (record, trace contexts of its evidence).
-Opener = Callable[[AlertRecord, tuple[str, ...]], OutgoingAlert]
+#: Adds a span to a new alert, linked to the trace contexts of its evidence.
+SpanFactory = Callable[[AlertRecord, tuple[str, ...]], OutgoingAlert]
 
 
 def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -> dict[str, int]:
-    """Return {topic: partitions} of everything that the ledger reads."""
+    """Return {topic: partitions} of the topics that the ledger reads."""
     by_event = dict.fromkeys((names.inference, names.verdicts, names.feedback), partitions)
     return by_event | dict.fromkeys((names.findings, names.alerts, names.retraining), stream_partitions)
 
@@ -37,12 +38,12 @@ class LedgerStore:
 
     Parameters
     ----------
-    files
-        Where it lies.
-    names, partitions
-        Topic names, and P of design.md.
+    files, names
+        Paths of the files, names of the topics.
+    partitions
+        Partitions of inference.
     retention_seconds
-        Rows older than the newest by more are dropped.
+        Rows that are older than the newest by more are deleted.
     unstored
         Called once for each record that cannot be stored.
     """
@@ -57,97 +58,97 @@ class LedgerStore:
         unstored: Unstored = lambda: None,
     ) -> None:
         files.directory.mkdir(parents=True, exist_ok=True)
-        self._decided = {names.findings, names.alerts, names.retraining}
+        self._decision_topics = {names.findings, names.alerts, names.retraining}
         self.decisions = Decisions(files.decisions, retention_seconds=retention_seconds, unstored=unstored)
         self.shards = {
             index: Shard(files.shard(index), retention_seconds=retention_seconds, unstored=unstored)
             for index in range(partitions)
         }
+        self._databases = [shard.database for shard in self.shards.values()]
 
     def close(self) -> None:
         """Close every file."""
-        self.decisions.close()
-        for shard in self.shards.values():
-            shard.close()
+        for file in (self.decisions, *self.shards.values()):
+            file.close()
 
-    def offsets(self) -> dict[TopicPartitionKey, int]:
-        """Return {(topic, partition): offset to read next} over all files."""
-        found = next_offsets(self.decisions.database)
+    def offsets(self) -> dict[Partition, int]:
+        """Return {(topic, partition): the next offset to read} over all files."""
+        offsets = self.decisions.offsets()
         for shard in self.shards.values():
-            found |= next_offsets(shard.database)
-        return found
+            offsets |= shard.offsets()
+        return offsets
 
     def apply(self, batches: Iterable[Iterable[LogRecord]]) -> int:
-        """Take batches, each of one partition; one transaction a file. Return how many records were new."""
-        grouped: dict[int, list[LogRecord]] = {}
+        """Store batches, in one transaction a file; return how many records were new."""
+        by_partition: dict[int, list[LogRecord]] = {}
         decided: list[LogRecord] = []
-        for batch in batches:
-            for record in batch:
-                target = decided if record.topic in self._decided else grouped.setdefault(record.partition, [])
-                target.append(record)
+        for record in (record for batch in batches for record in batch):
+            is_decision = record.topic in self._decision_topics
+            target = decided if is_decision else by_partition.setdefault(record.partition, [])
+            target.append(record)
         taken = self.decisions.apply(decided) if decided else 0
-        return taken + sum(self.shards[index].apply(records) for index, records in grouped.items())
+        return taken + sum(self.shards[index].apply(records) for index, records in by_partition.items())
 
     def log_time(self) -> float:
-        """Return the newest time that any source has told."""
-        return log_time(self._sources())
+        """Return the newest tick time of any source."""
+        return watermark(self._sources())
 
     def observe(self, settings: LedgerSettings) -> Observation:
-        """Return everything that the ledger's own alerts are decided from."""
-        databases = [shard.database for shard in self.shards.values()]
+        """Return what the ledger's own alerts are decided from."""
         sources = self._sources()
-        missing, heard = missing_of(databases), hearing_of(databases)
-        unanswered = unanswered_of(databases, heard, missing.detectors)
-        return observe(
-            sources,
-            missing,
-            gaps=gaps_of(
-                databases,
-                since=self.decisions.resolved_until("gap"),
-                until=read_to(sources),
-                resolve_seconds=settings.gap_resolve_seconds,
-            ),
-            heard=heard,
+        missing, answers = missing_verdicts(self._databases), last_answers(self._databases)
+        unanswered = unanswered_pairs(self._databases, answers, missing.detectors)
+        lag_seconds, lag_identity = verdict_lag(sources)
+        gaps = next_gap_episode(
+            self._databases,
+            since=self.decisions.resolved_until("gap"),
+            until=read_watermark(sources),
+            resolve_seconds=settings.gap_resolve_seconds,
+        )
+        return Observation(
+            log_time=watermark(sources),
+            missing=missing,
+            lag_seconds=lag_seconds,
+            lag_identity=lag_identity,
+            gaps=gaps,
+            last_answers=answers,
             unanswered=unanswered,
-            told={one.detector: self._told(one.detector, one.last_answer) for one in unanswered},
+            resolved={entry.detector: self._resolved(entry.detector, entry.last_answer) for entry in unanswered},
+            spools=full_spools(sources),
         )
 
-    def decide(self, settings: LedgerSettings, opened: Opener) -> Observation:
-        """Open, go on with and resolve the ledger's own alerts, into the outbox; call it once everything in the log was read.
-
-        Parameters
-        ----------
-        settings
-            The bounds.
-        opened
-            Makes the span of a new alert, linked to the trace contexts that it is given.
-        """
-        seen = self.observe(settings)
-        firing = {item.record.alert_id: item for item in self.decisions.own_firing()}
-        outgoing = []
-        for record in decide([item.record for item in firing.values()], seen, settings):
+    def decide(self, settings: LedgerSettings, with_span: SpanFactory) -> Observation:
+        """Open, update and resolve the ledger's own alerts, into the outbox; call it when the whole log was read."""
+        observation = self.observe(settings)
+        firing = {alert.record.alert_id: alert for alert in self.decisions.own_firing()}
+        alerts = []
+        for record in decide([alert.record for alert in firing.values()], observation, settings):
             if record.alert_id in firing:
-                outgoing.append(OutgoingAlert(record=record, traceparent=firing[record.alert_id].traceparent))
+                alerts.append(OutgoingAlert(record=record, traceparent=firing[record.alert_id].traceparent))
             elif not self.decisions.has_resolved(record.alert_id):
-                outgoing.append(opened(record, seen.missing.traceparents if record.detector == "coverage" else ()))
-        if outgoing:
-            self.decisions.decide(outgoing)
-        return seen
+                evidence = observation.missing.traceparents if record.detector == "coverage" else ()
+                alerts.append(with_span(record, evidence))
+        if alerts:
+            self.decisions.decide(alerts)
+        return observation
 
-    def _told(self, detector: str, last_answer: float | None) -> int:
-        """Return how many silences of `detector` since its last answer are over: it was not owed for long, then it was again."""
-        return next(n for n in count() if not self.decisions.has_resolved(silence_id(detector, last_answer, n)))
+    def _resolved(self, detector: str, last_answer: float | None) -> int:
+        """Return how many alerts about the inactivity of `detector` since its last answer have resolved.
+
+        An alert resolves without an answer if the detector is not expected for an hour; the next one needs another id.
+        """
+        return next(n for n in count() if not self.decisions.has_resolved(inactive_alert_id(detector, last_answer, n)))
 
     def coverage(self) -> Coverage:
         """Return the coverage over all partitions."""
-        return coverage_of(shard.database for shard in self.shards.values())
+        return coverage_of(self._databases)
 
-    def turned_away(self) -> TurnedAway:
+    def rejected_feedback(self) -> RejectedFeedback:
         """Return how much feedback names an alert and is no review of it."""
-        return turned_away(self.decisions.database, (shard.database for shard in self.shards.values()))
+        return rejected_feedback(self.decisions.database, self._databases)
 
     def expire(self) -> None:
-        """Drop what the log no longer keeps."""
+        """Delete what the log no longer has."""
         self.decisions.expire()
         for shard in self.shards.values():
             shard.expire()

@@ -1,6 +1,6 @@
-"""What stream detectors found in each closed window: the statistic beside its limit, over time, one row a window.
+"""The findings of stream detectors by closed window: statistic and limit over time.
 
-Findings about one event are not kept: their verdicts are. Neither are those about Weir's own sources, of which many share a window.
+Findings about one event are not stored (their verdicts are), nor those about Weir's own sources, of which many share a window.
 """
 
 import sqlite3
@@ -9,16 +9,17 @@ from typing import Any
 
 import msgspec
 
+from stream.ledger.schema import select
 from stream.wire import OWN_TENANT, FindingRecord
 
-__all__ = ["Series", "StreamName", "Window", "WindowStream", "expire_windows", "keep_window", "series", "streams"]
+__all__ = ["Series", "StreamName", "Window", "WindowStream", "expire_windows", "series", "store_window", "streams"]
 
-#: Windows that are kept, at most: the newest. 30 s windows of 170 streams for a day.
+#: The newest windows that are kept: a day of 30 s windows of 170 streams.
 _MOST = 500_000
 _STREAMS = 200
 _POINTS = 1_440
-_DETAILS = msgspec.json.Decoder(dict[str, float])
 _JSON = msgspec.json.Encoder(order="deterministic")
+_OF_STREAM = "tenant = ? AND model = ? AND side = ? AND detector = ? AND time BETWEEN ? AND ?"
 
 
 class StreamName(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,7 @@ class StreamName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WindowStream(StreamName, frozen=True, kw_only=True):
-    """Where a stream stands: its newest window."""
+    """The newest window of a stream."""
 
     time: float
     statistic: float
@@ -41,7 +42,7 @@ class WindowStream(StreamName, frozen=True, kw_only=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """A closed window that ended at `time`, and the numbers that say what changed."""
+    """A closed window that ended at `time`; `details` are the detector's numbers about the change."""
 
     time: float
     seconds: float
@@ -54,9 +55,9 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """Windows of a stream as columns, oldest first; where there are too many, the highest of each run speaks for it.
+    """Windows of a stream as columns, oldest first; thinned to the highest window of each run if there are too many.
 
-    `latest` is the newest window, `changed` the newest one in alarm, None where none is.
+    `latest` is the newest window, `changed` the newest window in alarm, each None if there is none.
     """
 
     time: list[float] = []
@@ -68,22 +69,16 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     changed: Window | None = None
 
 
-def keep_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
-    """Keep the finding of a closed window, in the caller's transaction; the first of two for one window stays."""
+def store_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
+    """Store the finding of a closed window, in the caller's transaction; a second finding of the window is ignored."""
     if finding.bucket is None or not finding.limit or (finding.tenant == OWN_TENANT and not finding.model):
         return
     name = (finding.tenant, finding.model, finding.side, finding.detector)
     numbers = (finding.statistic, finding.limit, finding.alarm, finding.feature)
+    details = _JSON.encode(finding.details).decode()
     database.execute(
         "INSERT OR IGNORE INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *name,
-            finding.time,
-            finding.bucket_seconds or 0.0,
-            *numbers,
-            finding.events,
-            _JSON.encode(finding.details).decode(),
-        ),
+        (*name, finding.time, finding.bucket_seconds or 0.0, *numbers, finding.events, details),
     )
     database.execute(
         "INSERT INTO window_streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET time = excluded.time,"
@@ -94,83 +89,58 @@ def keep_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
 
 
 def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> None:
-    """Drop windows older than the newest by more than `retention_seconds`, and the oldest of more than half a million."""
+    """Delete windows older than the newest by more than `retention_seconds`, and the oldest of more than half a million."""
     newest = database.execute("SELECT max(time) FROM windows").fetchone()[0]
     if newest is None:
         return
     beyond = database.execute("SELECT time FROM windows ORDER BY time DESC LIMIT 1 OFFSET ?", (_MOST,)).fetchone()
     floor = max(newest - retention_seconds, beyond[0] if beyond else 0.0)
     for table in ("windows", "window_streams"):
-        database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - our own names
+        database.execute(f"DELETE FROM {table} WHERE time < ?", (floor,))  # noqa: S608 - constants
 
 
 def streams(database: sqlite3.Connection, tenant: str = "") -> list[WindowStream]:
-    """Return the streams that stand highest against their limits, 200 at most; of `tenant`, where one is named."""
-    rows = database.execute(
-        "SELECT tenant, model, side, detector, time, statistic, bound, alarm, feature FROM window_streams"
-        " WHERE ?1 = '' OR tenant = ?1 ORDER BY alarm DESC, statistic / bound DESC, tenant, model, side, detector LIMIT ?2",
-        (tenant, _STREAMS),
+    """Return the streams with the highest statistics relative to their limits, 200 at most; of one tenant if it is named."""
+    query = (
+        'SELECT tenant, model, side, detector, time, statistic, bound AS "limit", alarm, feature FROM window_streams'
+        " WHERE ?1 = '' OR tenant = ?1 ORDER BY alarm DESC, statistic / bound DESC, tenant, model, side, detector LIMIT ?2"
     )
-    return [
-        WindowStream(
-            tenant=of,
-            model=model,
-            side=side,
-            detector=detector,
-            time=time,
-            statistic=statistic,
-            limit=bound,
-            alarm=bool(alarm),
-            feature=feature,
-        )
-        for of, model, side, detector, time, statistic, bound, alarm, feature in rows
-    ]
+    return select(database, WindowStream, query, (tenant, _STREAMS))
 
 
 def series(database: sqlite3.Connection, name: StreamName, since: float, until: float) -> Series:
     """Return the windows of a stream that ended in ``[since, until]``, as 1,440 points at most."""
+    bounds = (*msgspec.structs.astuple(name), since, until)
     rows = database.execute(
-        "SELECT time, statistic, bound, alarm, events FROM windows WHERE tenant = ? AND model = ? AND side = ?"
-        " AND detector = ? AND time BETWEEN ? AND ? ORDER BY time",
-        (*msgspec.structs.astuple(name), since, until),
+        f"SELECT time, statistic, bound, alarm, events FROM windows WHERE {_OF_STREAM} ORDER BY time",  # noqa: S608 - constants
+        bounds,
     ).fetchall()
-    thinned = _thinned(rows)
-    columns = [list(column) for column in zip(*thinned, strict=True)] or [[], [], [], [], []]
+    columns = [list(column) for column in zip(*_thinned(rows), strict=True)] or [[], [], [], [], []]
     return Series(
         time=columns[0],
         statistic=columns[1],
         limit=columns[2],
         alarm=[bool(value) for value in columns[3]],
         events=columns[4],
-        latest=_window(database, name, since, until),
-        changed=_window(database, name, since, until, "AND alarm"),
+        latest=_newest_window(database, bounds),
+        changed=_newest_window(database, bounds, "AND alarm"),
     )
 
 
 def _thinned(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Let one row speak for each run of them where there are too many: the one that stands highest."""
+    """Reduce each run of rows to its highest one if there are too many."""
     width = -(-len(rows) // _POINTS) or 1
     return [max(rows[first : first + width], key=lambda row: row[1]) for first in range(0, len(rows), width)]
 
 
-def _window(
-    database: sqlite3.Connection, name: StreamName, since: float, until: float, also: str = ""
-) -> Window | None:
+def _newest_window(database: sqlite3.Connection, bounds: Sequence[Any], condition: str = "") -> Window | None:
     row = database.execute(
-        "SELECT time, seconds, statistic, bound, alarm, feature, events, details FROM windows WHERE tenant = ?"  # noqa: S608 - ours
-        f" AND model = ? AND side = ? AND detector = ? AND time BETWEEN ? AND ? {also} ORDER BY time DESC LIMIT 1",
-        (*msgspec.structs.astuple(name), since, until),
+        "SELECT time, seconds, statistic, bound, alarm, feature, events, details"  # noqa: S608 - constants
+        f" FROM windows WHERE {_OF_STREAM} {condition} ORDER BY time DESC LIMIT 1",
+        bounds,
     ).fetchone()
     if row is None:
         return None
-    time, seconds, statistic, bound, alarm, feature, events, details = row
-    return Window(
-        time=time,
-        seconds=seconds,
-        statistic=statistic,
-        limit=bound,
-        alarm=bool(alarm),
-        feature=feature,
-        events=events,
-        details=_DETAILS.decode(details),
-    )
+    *numbers, details = row
+    window = dict(zip(Window.__struct_fields__, numbers, strict=False)) | {"details": msgspec.json.decode(details)}
+    return msgspec.convert(window, Window, strict=False)

@@ -52,18 +52,18 @@ class LedgerMaker:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.book = LedgerStore(LedgerFiles(directory), NAMES, PARTITIONS, float("inf"))
+        self.store = LedgerStore(LedgerFiles(directory), NAMES, PARTITIONS, float("inf"))
         self.log = Log()
         self._random = random.Random(1)
 
     def close(self):
-        self.book.close()
+        self.store.close()
 
     def beat(self, log_time):
         """Leave the heartbeat of a ledger that has read everything."""
         now = time.time()
         beat = Heartbeat(wall_time=now, log_time=log_time, advanced_at=now, caught_up=True, lag={NAMES.inference: 0})
-        self.book.decisions.beat(beat)
+        self.store.decisions.beat(beat)
 
     def side(self, request_id, side, at, *, tenant="acme", flagged=(), model=MODEL):
         """Take one event of a request and the verdicts that it is owed."""
@@ -76,7 +76,7 @@ class LedgerMaker:
         partition = partition_for(request_id, PARTITIONS)
         records = self.log.inference(event, partition=partition)
         verdicts = [self._verdict(event, side, detector, detector in flagged) for detector in OWED[side]]
-        self.book.apply([records + self.log.verdicts(*verdicts, partition=partition)])
+        self.store.apply([records + self.log.verdicts(*verdicts, partition=partition)])
 
     def _end(self, shared):
         usage = Usage(prompt_tokens=self._random.randint(8, 60), completion_tokens=self._random.randint(4, 64))
@@ -109,8 +109,8 @@ class LedgerMaker:
                 self.side(one.request_id, one.side, one.time, tenant=one.tenant, flagged=flagged, model=one.model)
         chain = Chain(tenants, stream_detectors).run(log)
         self.tick(start, start + seconds)
-        self.book.apply([self.log.records(NAMES.findings, *_untick(chain.findings))])
-        self.book.apply([self.log.records(NAMES.alerts, *map(_traced, chain.alerts))])
+        self.store.apply([self.log.records(NAMES.findings, *_untick(chain.findings))])
+        self.store.apply([self.log.records(NAMES.alerts, *map(_traced, chain.alerts))])
         self.retraining(*(one.record for one in chain.decisions))
         self.beat(start + seconds)
         return chain
@@ -123,25 +123,25 @@ class LedgerMaker:
                 event = Event(
                     id=f"{stage}/{partition}/{last}", source="gateway", type=data.event_type, time=first, data=data
                 )
-                self.book.apply([self.log.records(topic, event, partition=partition)])
+                self.store.apply([self.log.records(topic, event, partition=partition)])
 
     def alerts(self, count, *, newest=None, firing=0.02, evidence=("r1", "r2", "r3")):
         """Take `count` alerts of many tenants, one a minute, most of them resolved."""
         newest = time.time() - 60 if newest is None else newest
         events = [self._alert(number, newest - 60.0 * number, firing, evidence) for number in range(count)]
-        self.book.apply([self.log.records(NAMES.alerts, *events)])
+        self.store.apply([self.log.records(NAMES.alerts, *events)])
 
     def change(self, alert_id, at, **changes):
         """Take a new record of an alert that is known."""
-        known = alert_of(self.book.decisions.database, alert_id)
+        known = alert_of(self.store.decisions.database, alert_id)
         data = msgspec.structs.replace(known, revision=known.revision + 1, at=at, **changes)
         event = Event(id=f"{alert_id}/{data.revision}", source="weir/alert", type=data.event_type, time=at, data=data)
-        self.book.apply([self.log.records(NAMES.alerts, event)])
+        self.store.apply([self.log.records(NAMES.alerts, event)])
 
     def retraining(self, *records):
         """Take retraining events."""
         events = [Event(id=f"{one.retraining_id}/{one.state}", source="w", type=one.event_type, time=one.at, data=one) for one in records]  # fmt: skip
-        self.book.apply([self.log.records(NAMES.retraining, *events)])
+        self.store.apply([self.log.records(NAMES.retraining, *events)])
 
     def windows(self, at, *, tenant, model, count=6, side="input", detector="drift"):
         """Take windows of one stream up to `at`, the newest in alarm."""
@@ -152,7 +152,7 @@ class LedgerMaker:
                 bucket_seconds=30.0, alarm=number == count - 1, statistic=2.0 + number, limit=6.5, feature="embedding", events=9,
             )  # fmt: skip
             event = Event(id=f"{tenant}/{model}/{time}", source="w", type=data.event_type, time=time, data=data)
-            self.book.apply([self.log.records(NAMES.findings, event)])
+            self.store.apply([self.log.records(NAMES.findings, event)])
 
     def _alert(self, number, at, firing, evidence):
         fires = self._random.random() < firing

@@ -1,4 +1,4 @@
-"""Records of the log, made as the stages make them; `Log` keeps an offset for each topic and partition."""
+"""Records of the log, as capture and the stages write them; `Log` counts the offsets of each partition."""
 
 import itertools
 from collections import defaultdict
@@ -32,11 +32,15 @@ class Entry(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...]
 
 
+def event_of(data, identity, time, *, source="weir/score", kind=None, traceparent=""):
+    return Event(
+        id=identity, source=source, type=kind or data.event_type, time=time, data=data, traceparent=traceparent
+    )
+
+
 def request(request_id, time, *, source="s1", owed=("pii", "toxicity"), tenant="acme", model="m"):
     data = RequestRecord(request_id=request_id, tenant=tenant, model=model, owed=owed, prompt="canary-prompt")
-    return Event(
-        id=f"{request_id}/request", source=source, type=data.event_type, time=time, data=data, traceparent=TRACE
-    )
+    return event_of(data, f"{request_id}/request", time, source=source, traceparent=TRACE)
 
 
 def end(request_id, time, *, source="s1", owed=("pii",), tenant="acme", model="m", status="complete"):
@@ -52,42 +56,36 @@ def end(request_id, time, *, source="s1", owed=("pii",), tenant="acme", model="m
         latency_seconds=0.5,
         time_to_first_token_seconds=0.1,
     )
-    return Event(id=f"{request_id}/end", source=source, type=data.event_type, time=time, data=data, traceparent=TRACE)
+    return event_of(data, f"{request_id}/end", time, source=source, traceparent=TRACE)
 
 
 def aborted(request_id, time, *, source="s0"):
     """Return the end that is written for a request whose source died."""
-    shared = {"request_id": request_id, "tenant": "acme", "model": "m"}
-    data = ResponseRecord(status="aborted", **shared)
-    return Event(id=f"{request_id}/end", source=source, type=ABORTED_TYPE, time=time, data=data, traceparent=TRACE)
+    data = ResponseRecord(request_id=request_id, tenant="acme", model="m", status="aborted")
+    return event_of(data, f"{request_id}/end", time, source=source, kind=ABORTED_TYPE, traceparent=TRACE)
+
+
+def _about(event):
+    """Return the fields that every record about `event` has."""
+    return {
+        "request_id": event.data.request_id,
+        "event_id": event.id,
+        "tenant": event.data.tenant,
+        "model": event.data.model,
+        "side": "input" if event.id.endswith("/request") else "output",
+    }
 
 
 def verdict(event, detector, *, version="1", label="ok", flagged=False):
-    side = "input" if event.id.endswith("/request") else "output"
-    data = Verdict(
-        request_id=event.data.request_id,
-        event_id=event.id,
-        tenant=event.data.tenant,
-        model=event.data.model,
-        side=side,
-        detector=detector,
-        version=version,
-        flagged=flagged,
-        label=label,
-        score=0.9 if flagged else 0.1,
-    )
-    name = verdict_id(event.id, detector, version)
-    return Event(id=name, source="weir/score", type=data.event_type, time=event.time, data=data)
+    score = 0.9 if flagged else 0.1
+    data = Verdict(**_about(event), detector=detector, version=version, flagged=flagged, label=label, score=score)
+    return event_of(data, verdict_id(event.id, detector, version), event.time)
 
 
 def explanation(event, detector, *words, version="1"):
-    """Return one of `words`, which are (start, end, weight)."""
+    """Return an explanation; `words` are (start, end, weight)."""
     data = ExplanationRecord(
-        request_id=event.data.request_id,
-        event_id=event.id,
-        tenant=event.data.tenant,
-        model=event.data.model,
-        side="input" if event.id.endswith("/request") else "output",
+        **_about(event),
         detector=detector,
         version=version,
         method="shap",
@@ -96,44 +94,43 @@ def explanation(event, detector, *words, version="1"):
         attributed=7,
         words=tuple(WordWeight(start=start, end=end, weight=weight) for start, end, weight in words),
     )
-    name = explanation_id(event.id, detector, version, "shap")
-    return Event(id=name, source="weir/score", type=data.event_type, time=event.time, data=data)
+    return event_of(data, explanation_id(event.id, detector, version, "shap"), event.time)
 
 
 def tick(time, *, source="s1"):
-    data = Tick(sources={source: time})
-    return Event(id=f"{source}/tick/{time}", source=source, type=data.event_type, time=time, data=data)
+    return event_of(Tick(sources={source: time}), f"{source}/tick/{time}", time, source=source)
 
 
 def forwarded(sources, *, partition=0, closed=()):
+    """Return score's tick."""
     data = Tick(stage="score", partition=partition, sources=sources, closed=closed)
-    return Event(id=f"tick/{partition}/{sources}", source="weir/score", type=data.event_type, time=1.0, data=data)
+    return event_of(data, f"tick/{partition}/{sources}", 1.0)
 
 
 def closed(time, *, source="s1"):
-    data = Closed(source=source, time=time)
-    return Event(id=f"{source}/closed", source=source, type=data.event_type, time=time, data=data)
+    return event_of(Closed(source=source, time=time), f"{source}/closed", time, source=source)
 
 
 def gap(source, first, last, request_ids=(), *, time=5.0, reason="full"):
-    data = GapRecord(source=source, first_number=first, last_number=last, count=last - first + 1, reason=reason)
-    data = msgspec.structs.replace(data, request_ids=request_ids)
-    return Event(id=f"{source}/gap/{first}", source=source, type=data.event_type, time=time, data=data)
+    count = last - first + 1
+    data = GapRecord(
+        source=source, first_number=first, last_number=last, count=count, reason=reason, request_ids=request_ids
+    )
+    return event_of(data, f"{source}/gap/{first}", time, source=source)
 
 
 class Log:
-    """Appends events to topics and hands out their records."""
+    """Appends events to topics and returns their records."""
 
     def __init__(self):
         self._offsets = defaultdict(itertools.count)
 
     def records(self, topic, *events, partition=0):
-        entries = []
-        for event in events:
-            record = encode(event)
-            offset = next(self._offsets[topic, partition])
-            entries.append(Entry(topic, partition, offset, record.value, record.headers))
-        return entries
+        return [
+            entry
+            for record in map(encode, events)
+            for entry in self.raw(topic, record.value, record.headers, partition)
+        ]
 
     def raw(self, topic, value, headers=(), partition=0):
         return [Entry(topic, partition, next(self._offsets[topic, partition]), value, tuple(headers))]

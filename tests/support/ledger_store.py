@@ -1,4 +1,4 @@
-"""A ledger in memory that is told of a log batch by batch, and what its own alerts come to."""
+"""A ledger in memory that is filled batch by batch, and the alerts that it publishes."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from stream.wire import TopicNames
 
 
 class MemoryFiles:
-    """Where a ledger that is kept nowhere lies."""
+    """The paths of a ledger without files."""
 
     directory = Path()
     decisions = ":memory:"
@@ -20,34 +20,31 @@ class MemoryFiles:
         return ":memory:"
 
 
-class LedgerBook:
-    """A book and everything that it has published."""
+class MemoryLedger:
+    """A store and everything that it has published."""
 
     def __init__(self, partitions=1, **settings):
         self._settings = LedgerSettings(**settings)
-        self.book = LedgerStore(MemoryFiles(), TopicNames("weir."), partitions, float("inf"))
+        self.store = LedgerStore(MemoryFiles(), TopicNames("weir."), partitions, float("inf"))
         self.published = []
 
     def apply(self, records):
-        """Take records without a decision."""
-        self.book.apply([records])
+        """Store records without a decision."""
+        self.store.apply([records])
         return self
 
-    def look(self, times=1):
-        """Decide as the service does once it has caught up; return what was published."""
+    def decide(self, times=1):
+        """Decide as the service does when it has caught up; return what was published."""
         before = len(self.published)
         for _ in range(times):
-            self.book.decide(self._settings, lambda record, _evidence: OutgoingAlert(record=record))
-            for item in self.book.decisions.outbox():
-                self.published.append(item.record)
-                self.book.decisions.acknowledged(item.record)
+            self.store.decide(self._settings, lambda record, _evidence: OutgoingAlert(record=record))
+            for alert in self.store.decisions.outbox():
+                self.published.append(alert.record)
+                self.store.decisions.acknowledged(alert.record)
         return self.published[before:]
 
-    def close(self):
-        self.book.close()
-
     def alerts(self, detector=None):
-        """Return the newest record of each alert, in the order of their opening."""
+        """Return the newest record of each alert, by opening time."""
         newest = {record.alert_id: record for record in self.published}
         chosen = [record for record in newest.values() if detector in {None, record.detector}]
         return sorted(chosen, key=lambda record: (record.opened_at, record.alert_id))
@@ -56,14 +53,14 @@ class LedgerBook:
         return self
 
     def __exit__(self, *_error):
-        self.close()
+        self.store.close()
 
 
-def told(records):
-    """Return the short form of records: detector, feature, state."""
+def states(records):
+    """Return (detector, feature, state) of records."""
     return [(record.detector, record.feature, record.state) for record in records]
 
 
 def spooled(event, share):
-    """Return a tick with the share of its source's spool."""
+    """Return a tick with the used share of its source's spool."""
     return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, spool=share))

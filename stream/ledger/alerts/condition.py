@@ -1,4 +1,4 @@
-"""What is wrong now, before it is an alert."""
+"""A condition that an alert of the ledger is about."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _NAMED = 3
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is wrong now; `opening` is what its alert's id hashes, `opened_at` when it began where that is known."""
+    """A fault that exists now. The id of its alert is a hash of `opening`; `opened_at` is when it began, if that is known."""
 
     detector: str
     severity: str
@@ -33,7 +33,13 @@ def own_alert_id(detector: str, opening: str) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Return ``pii 12, toxicity 3``: three names at most, those with most first, and how many more there are."""
+    """Return ``pii 12, toxicity 3``: the three largest counts, and the number of others.
+
+    Examples
+    --------
+    >>> counted({"a": 1, "b": 5, "c": 2, "d": 1})
+    'b 5, c 2, a 1 and 1 more'
+    """
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     words = [f"{name or '(none)'} {number}" for name, number in ordered[:_NAMED]]
     return ", ".join(words) + (f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else "")

@@ -1,19 +1,21 @@
-"""The ledger's own alerts: coverage, gaps, lag, silent detectors, full spools.
+"""The ledger's own alerts: coverage, gaps, lag, inactive detectors, full spools.
 
-A pure function from what fires and what is seen to what is published. They carry tenant ``_weir``, no model and no side. Ids hash what opened the alert, as everybody's do. One source that falls
-silent among others is watch's to tell (stream/watch/silence.py); every source silent is told by the heartbeat alone, since
-log time stands still then.
+A pure function from the firing alerts and an observation to the records to publish. The alerts have tenant ``_weir``, no model and no
+side. An inactive source among active ones is watch's alert (stream/stages/watch/source_liveness.py). If every source is inactive,
+event time does not advance, and only the heartbeat of the ledger shows it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from stream.ledger.alerts.condition import Condition, counted, own_alert_id
-from stream.ledger.alerts.inactive_detectors import silences
+from stream.ledger.alerts.gaps import GapEpisode
+from stream.ledger.alerts.inactive_detectors import Firing, inactive_detectors
 from stream.ledger.alerts.observations import Observation
-from stream.ledger.sources import ALERT_SHARE
+from stream.ledger.coverage import MissingVerdicts
+from stream.ledger.sources import ALERT_SHARE, FullSpool
 from stream.runbook import runbook_line
 from stream.settings import LedgerSettings
 from stream.wire import OWN_TENANT, AlertRecord
@@ -21,56 +23,53 @@ from stream.wire import OWN_TENANT, AlertRecord
 __all__ = ["decide"]
 
 _UPDATE_SECONDS = 10.0
-#: Lag resolves at half of its bound, so that it does not flicker there.
+#: Lag resolves at half of its bound, so that the alert does not flap.
 _LAG_EXIT = 0.5
-#: An alert is told again when its figure has grown so much.
+#: Growth of the statistic that publishes a firing alert again.
 _GROWN = 2.0
 
-Firing = Mapping[tuple[str, str], AlertRecord]
 
-
-def decide(firing: Iterable[AlertRecord], seen: Observation, settings: LedgerSettings) -> list[AlertRecord]:
-    """Return the records to publish: alerts that open, go on with other evidence, or resolve.
+def decide(firing: Iterable[AlertRecord], observation: Observation, settings: LedgerSettings) -> list[AlertRecord]:
+    """Return the records to publish: alerts that open, change or resolve.
 
     Parameters
     ----------
     firing
         The ledger's own alerts that fire.
-    seen
-        What the log shows, once everything in it was read.
+    observation
+        Of the log, read to its end.
     settings
         The bounds.
     """
     open_alerts = {(alert.detector, alert.feature): alert for alert in firing}
-    conditions = {(item.detector, item.feature): item for item in _conditions(seen, settings, open_alerts)}
+    conditions = {(item.detector, item.feature): item for item in _conditions(observation, settings, open_alerts)}
     records = []
     for key, condition in conditions.items():
         alert = open_alerts.get(key)
-        records.append(_open(condition, seen) if alert is None else _go_on(alert, condition, seen))
-    records += [_resolve(alert, seen) for key, alert in open_alerts.items() if key not in conditions]
+        records.append(_open(condition, observation) if alert is None else _update(alert, condition, observation))
+    records += [_resolve(alert, observation) for key, alert in open_alerts.items() if key not in conditions]
     return [record for record in records if record is not None]
 
 
-def _conditions(seen: Observation, settings: LedgerSettings, firing: Firing) -> Iterable[Condition]:
-    if seen.missing.pairs:
-        yield _coverage(seen)
-    if seen.gaps.records and (seen.gaps.over is None or ("gap", "") not in firing):
-        yield _gap(seen)
+def _conditions(observation: Observation, settings: LedgerSettings, firing: Firing) -> Iterable[Condition]:
+    if observation.missing.pairs:
+        yield _coverage(observation.missing)
+    if observation.gaps.records and (observation.gaps.over is None or ("gap", "") not in firing):
+        yield _gap(observation.gaps)
     lag_bound = settings.lag_seconds * (_LAG_EXIT if ("lag", "") in firing else 1.0)
-    if seen.lag_seconds > lag_bound:
-        yield _lag(seen, settings.lag_seconds)
-    yield from silences(seen, settings, firing)
-    yield from _spools(seen)
+    if observation.lag_seconds > lag_bound:
+        yield _lag(observation, settings.lag_seconds)
+    yield from inactive_detectors(observation, settings, firing)
+    yield from map(_spool, observation.spools)
 
 
-def _coverage(seen: Observation) -> Condition:
-    missing = seen.missing
+def _coverage(missing: MissingVerdicts) -> Condition:
     return Condition(
         detector="coverage",
         severity="critical",
         summary=(
-            f"{missing.pairs} owed verdicts of {missing.requests_total} requests did not come ({counted(missing.detectors)};"
-            f" tenants {counted(missing.tenants)}; models {counted(missing.models)})"
+            f"{missing.pairs} expected verdicts on {missing.requests_total} requests are missing: {counted(missing.detectors)};"
+            f" tenants {counted(missing.tenants)}; models {counted(missing.models)}"
         ),
         opening=missing.first,
         evidence=missing.requests,
@@ -79,14 +78,13 @@ def _coverage(seen: Observation) -> Condition:
     )
 
 
-def _gap(seen: Observation) -> Condition:
-    gaps = seen.gaps
+def _gap(gaps: GapEpisode) -> Condition:
     return Condition(
         detector="gap",
         severity="critical",
         summary=(
-            f"{gaps.lost} requests and ends were accepted and could not be kept ({counted(gaps.reasons)};"
-            f" sources {counted(gaps.sources)})"
+            f"{gaps.lost} accepted requests and ends could not be delivered: {counted(gaps.reasons)};"
+            f" sources {counted(gaps.sources)}"
         ),
         opening=gaps.first,
         opened_at=gaps.began,
@@ -96,58 +94,61 @@ def _gap(seen: Observation) -> Condition:
     )
 
 
-def _lag(seen: Observation, bound: float) -> Condition:
+def _lag(observation: Observation, bound: float) -> Condition:
     return Condition(
         detector="lag",
         severity="warning",
-        summary=f"verdicts are {seen.lag_seconds:.0f} s behind inference, the bound is {bound:.0f} s; see score's log",
-        opening=seen.lag_at,
-        statistic=seen.lag_seconds,
+        summary=f"Verdicts are {observation.lag_seconds:.0f} s behind inference (limit {bound:.0f} s)",
+        opening=observation.lag_identity,
+        statistic=observation.lag_seconds,
         limit=bound,
     )
 
 
-def _spools(seen: Observation) -> Iterable[Condition]:
-    for spool in seen.spools:
-        yield Condition(
-            detector="spool",
-            feature=spool.source,
-            severity="critical",
-            summary=f"the spool of {spool.source} is taken to {spool.share:.0%}, the bound is {ALERT_SHARE:.0%}; when it is full it sheds or rejects",
-            opening=f"{spool.source}@{spool.since!r}",
-            opened_at=spool.since,
-            statistic=spool.share,
-            limit=ALERT_SHARE,
-        )
+def _spool(spool: FullSpool) -> Condition:
+    return Condition(
+        detector="spool",
+        feature=spool.source,
+        severity="critical",
+        summary=(
+            f"The spool of {spool.source} is {spool.share:.0%} full (limit {ALERT_SHARE:.0%}); a full spool sheds records or rejects"
+            " requests"
+        ),
+        opening=f"{spool.source}@{spool.since!r}",
+        opened_at=spool.since,
+        statistic=spool.share,
+        limit=ALERT_SHARE,
+    )
 
 
-def _open(condition: Condition, seen: Observation) -> AlertRecord:
+def _open(condition: Condition, observation: Observation) -> AlertRecord:
     return AlertRecord(
         alert_id=own_alert_id(condition.detector, condition.opening),
         state="firing",
         tenant=OWN_TENANT,
         model="",
         side="",
-        opened_at=seen.log_time if condition.opened_at is None else condition.opened_at,
-        at=seen.log_time,
+        opened_at=observation.log_time if condition.opened_at is None else condition.opened_at,
+        at=observation.log_time,
         runbook=runbook_line(condition.detector, condition.feature),
-        **_told(condition),
+        **_fields(condition),
     )
 
 
-def _go_on(alert: AlertRecord, condition: Condition, seen: Observation) -> AlertRecord | None:
+def _update(alert: AlertRecord, condition: Condition, observation: Observation) -> AlertRecord | None:
     changed = alert.evidence != condition.evidence or alert.evidence_total != condition.evidence_total
     grown = condition.statistic >= _GROWN * alert.statistic > 0
-    if not (changed or grown) or seen.log_time - alert.at < _UPDATE_SECONDS:
+    if not (changed or grown) or observation.log_time - alert.at < _UPDATE_SECONDS:
         return None
-    return _revise(alert, at=seen.log_time, **_told(condition))
+    return _revise(alert, at=observation.log_time, **_fields(condition))
 
 
-def _resolve(alert: AlertRecord, seen: Observation) -> AlertRecord:
-    """Resolve `alert`; a gap with all of its episode and when that was over, whenever the ledger looks."""
-    at = max(seen.log_time, alert.at)
-    if alert.detector == "gap" and seen.gaps.over is not None:
-        return _revise(alert, state="resolved", at=at, resolved_at=seen.gaps.over, **_told(_gap(seen)))
+def _resolve(alert: AlertRecord, observation: Observation) -> AlertRecord:
+    """Resolve `alert`; a gap alert with its whole episode and the end of that, whenever the ledger decides."""
+    at = max(observation.log_time, alert.at)
+    gaps = observation.gaps
+    if alert.detector == "gap" and gaps.over is not None:
+        return _revise(alert, state="resolved", at=at, resolved_at=gaps.over, **_fields(_gap(gaps)))
     return _revise(alert, state="resolved", at=at, resolved_at=at)
 
 
@@ -155,7 +156,7 @@ def _revise(alert: AlertRecord, **changes: Any) -> AlertRecord:
     return msgspec.structs.replace(alert, revision=alert.revision + 1, **changes)
 
 
-def _told(condition: Condition) -> dict[str, Any]:
-    told = msgspec.structs.asdict(condition)
-    del told["opening"], told["opened_at"]
-    return told
+def _fields(condition: Condition) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(condition)
+    del fields["opening"], fields["opened_at"]
+    return fields

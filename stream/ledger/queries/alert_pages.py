@@ -1,4 +1,4 @@
-"""Pages of alerts, newest first, and what changed of them since a reader looked last."""
+"""Pages of alerts and retraining events, newest first; the records of one alert; the alerts that changed."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
-from stream.ledger.queries.reviews import Review, judged, reviews_of
+from stream.ledger.queries.reviews import Review, reviewed_alerts, reviews_of
+from stream.ledger.schema import select
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, RetrainingRecord
 
@@ -17,11 +18,11 @@ __all__ = [
     "AlertQuery",
     "AlertRow",
     "RetrainingPage",
+    "alert_changes",
     "alert_of",
     "alert_page",
     "alert_row",
     "changed_since",
-    "changes_of",
     "firing_counts",
     "retraining_page",
 ]
@@ -33,7 +34,7 @@ _FILTERS = ("state", "severity", "detector", "tenant", "model", "side")
 
 
 class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert in a list; `silenced` where a silence mutes it now."""
+    """An alert in a list; `silenced` if a silence mutes it now."""
 
     alert_id: str
     state: str
@@ -54,18 +55,18 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which alerts; a filter that is "" passes all.
+    """Filters of a page; "" matches everything.
 
     Parameters
     ----------
     words
-        Looked for anywhere in the record.
+        Text to find in the record, in any case.
     unreviewed
-        Only those with evidence, of a user's tenant, that nobody has called right or wrong.
+        Only alerts of a user's tenant with evidence and without a review.
     before
-        Where the page before ended.
+        End of the previous page.
     limit
-        Rows of a page at most.
+        Rows of a page, at most.
     """
 
     state: str = ""
@@ -81,7 +82,7 @@ class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Alerts, newest first; `next` is the `before` of the page that follows, "" where there is none."""
+    """Alerts, newest first; `next` is the `before` of the next page, "" if there is none."""
 
     alerts: list[AlertRow]
     next: str = ""
@@ -95,7 +96,7 @@ class RetrainingPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One record of an alert, as it came."""
+    """One record of an alert."""
 
     revision: int
     state: str
@@ -114,28 +115,23 @@ def alert_page(
     query: AlertQuery,
     now: float,
 ) -> AlertPage:
-    """Return a page of alerts.
+    """Return a page of alerts; `now` decides which silences are active, in seconds since the epoch."""
+    rows = _rows(database, query, reviewed_alerts(shards) if query.unreviewed else [])
+    alerts = [_ALERT.decode(record) for *_position, record in rows[: query.limit]]
+    reviews = reviews_of(shards, alerts)
+    return AlertPage(
+        alerts=[alert_row(alert, silences, reviews, now) for alert in alerts], next=_next_page(rows, query.limit)
+    )
 
-    Parameters
-    ----------
-    database, shards
-        The file of decisions, and every partition's.
-    silences
-        The operators'.
-    now
-        For what is silenced: seconds since the epoch.
-    """
-    rows = _rows(database, query, judged(shards) if query.unreviewed else [])
-    shown = [_ALERT.decode(record) for *_place, record in rows[: query.limit]]
-    reviews = reviews_of(shards, shown)
-    follows = Cursor(*rows[query.limit - 1][:2]) if len(rows) > query.limit else ""
-    return AlertPage(alerts=[alert_row(one, silences, reviews, now) for one in shown], next=str(follows))
+
+def _next_page(rows: Sequence[tuple[Any, ...]], limit: int) -> str:
+    return str(Cursor(*rows[limit - 1][:2])) if len(rows) > limit else ""
 
 
 def _rows(
     database: sqlite3.Connection, query: AlertQuery, reviewed: list[tuple[str, str]]
 ) -> list[tuple[float, str, str]]:
-    """Return the place and the record of a page's alerts, and of one more, so that a next page is known of."""
+    """Return position and record of a page's alerts, and of one more, which shows that there is a next page."""
     conditions: list[str] = ["(opened_at, alert_id) < (?, ?)"]
     values: list[Any] = [*query.before]
     for column in _FILTERS:
@@ -152,17 +148,17 @@ def _rows(
         )
         values += [OWN_TENANT, msgspec.json.encode(reviewed).decode()]
     return database.execute(
-        f"SELECT opened_at, alert_id, record FROM alerts WHERE {' AND '.join(conditions)} ORDER BY opened_at DESC, alert_id DESC LIMIT ?",  # noqa: S608 - our own names
+        f"SELECT opened_at, alert_id, record FROM alerts WHERE {' AND '.join(conditions)} ORDER BY opened_at DESC, alert_id DESC LIMIT ?",  # noqa: S608 - constants
         (*values, query.limit + 1),
     ).fetchall()
 
 
 def alert_row(record: AlertRecord, silences: Silences, reviews: Mapping[str, Sequence[Review]], now: float) -> AlertRow:
-    """Return the short form of an alert."""
-    said = reviews.get(record.alert_id)
+    """Return the short form of an alert, with its newest review."""
+    entries = reviews.get(record.alert_id)
     return AlertRow(
         silenced=bool(silences.muting(record, now)),
-        review=said[-1].label if said else "",
+        review=entries[-1].label if entries else "",
         **{name: getattr(record, name) for name in AlertRow.__struct_fields__ if name not in ("silenced", "review")},
     )
 
@@ -173,15 +169,13 @@ def alert_of(database: sqlite3.Connection, alert_id: str) -> AlertRecord | None:
     return _ALERT.decode(row[0]) if row else None
 
 
-def changes_of(database: sqlite3.Connection, alert_id: str) -> list[AlertChange]:
-    """Return the records of an alert, oldest first; the newest 500."""
-    rows = database.execute(
-        "SELECT revision, state, severity, at, statistic, bound, score, evidence_total FROM alert_changes"
-        " WHERE alert_id = ? ORDER BY revision DESC LIMIT ?",
-        (alert_id, _CHANGES),
-    ).fetchall()
-    names = AlertChange.__struct_fields__
-    return [AlertChange(**dict(zip(names, row, strict=True))) for row in reversed(rows)]
+def alert_changes(database: sqlite3.Connection, alert_id: str) -> list[AlertChange]:
+    """Return the newest 500 records of an alert, oldest first."""
+    query = (
+        'SELECT revision, state, severity, at, statistic, bound AS "limit", score, evidence_total FROM alert_changes'
+        " WHERE alert_id = ? ORDER BY revision DESC LIMIT ?"
+    )
+    return select(database, AlertChange, query, (alert_id, _CHANGES))[::-1]
 
 
 def changed_since(database: sqlite3.Connection, seq: int, limit: int) -> tuple[int, list[AlertRecord]]:
@@ -196,18 +190,17 @@ def changed_since(database: sqlite3.Connection, seq: int, limit: int) -> tuple[i
 
 
 def firing_counts(database: sqlite3.Connection) -> dict[str, int]:
-    """Return {severity: alerts that fire}."""
+    """Return {severity: firing alerts}."""
     query = "SELECT severity, count(*) FROM alerts WHERE state = 'firing' GROUP BY 1"
     return dict(database.execute(query).fetchall())
 
 
 def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) -> RetrainingPage:
-    """Return retraining events, newest first; each state that a retraining came to is an event of its own."""
+    """Return retraining events, newest first; each state of a retraining is an event of its own."""
     rows = database.execute(
         "SELECT at, retraining_id || '/' || state AS id, record FROM retraining WHERE (at, id) < (?, ?)"
         " ORDER BY at DESC, id DESC LIMIT ?",
         (*before, limit + 1),
     ).fetchall()
-    shown = rows[:limit]
-    follows = Cursor(*shown[-1][:2]) if len(rows) > limit else ""
-    return RetrainingPage(retraining=[_RETRAINING.decode(record) for _at, _id, record in shown], next=str(follows))
+    records = [_RETRAINING.decode(record) for _at, _id, record in rows[:limit]]
+    return RetrainingPage(retraining=records, next=_next_page(rows, limit))

@@ -1,4 +1,4 @@
-"""What the console asks of the ledger's files: lists and details, one snapshot a question."""
+"""Queries of the console: lists and details, each from one snapshot of the files."""
 
 import sqlite3
 from collections.abc import Callable
@@ -7,58 +7,57 @@ from typing import TypeVar
 
 import msgspec
 
-from stream.ledger import window_history as windows
-from stream.ledger.connect import Databases, retried
+from stream.ledger import window_history
 from stream.ledger.coverage import PASSED
-from stream.ledger.database_files import LedgerFiles
-from stream.ledger.queries import alert_pages as alertpages
-from stream.ledger.queries import request_pages as requests
+from stream.ledger.database_files import LedgerFiles, retried
+from stream.ledger.queries import alert_pages, request_pages
 from stream.ledger.queries.alert_pages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
-from stream.ledger.queries.request_story import led_to
+from stream.ledger.queries.request_pages import RequestPage, RequestRow
+from stream.ledger.queries.request_story import retraining_of
 from stream.ledger.queries.reviews import Review, review_count, reviews_of
+from stream.ledger.window_history import Series, StreamName, WindowStream
 from stream.wire import AlertRecord, RetrainingRecord
 
 __all__ = ["AlertStory", "HourCount", "LedgerPages", "LiveUpdate"]
 
 _HOUR_SECONDS = 3600
 _HOURS = 72
-_NEWS = 100
+_CHANGED_ALERTS = 100
+_RATE_SECONDS = 60
 _AROUND_SECONDS = 3600.0
 ResultT = TypeVar("ResultT")
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of one alert.
+    """All that the ledger has of an alert.
 
     Parameters
     ----------
-    alert
-        Its newest record.
     changes
         Its records, oldest first.
     evidence
-        The requests that it names, in its order; those that the ledger still has.
-    reviews, silences
-        What was said of it, and what mutes it now, in words.
+        Its requests that the ledger still has, in its order.
+    silenced
+        Whether a silence mutes it now.
     retraining
         Events that it led to.
     series
-        The windows of its stream around it, where it is about windows.
+        Windows of its stream around it, for an alert of a stream detector.
     """
 
     alert: AlertRecord
     changes: list[AlertChange]
-    evidence: list[requests.RequestRow]
+    evidence: list[RequestRow]
     reviews: list[Review] = []
     silenced: bool = False
     retraining: list[RetrainingRecord] = []
-    series: windows.Series | None = None
+    series: Series | None = None
 
 
 class HourCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Owed pairs of one hour of event time; `time` is its beginning."""
+    """Expected, completed, failed and missing pairs of one hour of event time, which starts at `time`."""
 
     time: float
     owed: int
@@ -68,31 +67,31 @@ class HourCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page that is open wants to hear of.
+    """What an open page shows of the present.
 
     Parameters
     ----------
     born
-        Of the file that `seq` counts in; another one means: look at everything anew.
+        Id of the file that `seq` counts in; another id means that the page must load everything again.
     seq
         Number of the newest change of an alert.
     alerts
-        Alerts that changed, newest first; 100 at most, `left_out` where there are more.
+        Alerts that changed, newest first, 100 at most; `left_out` if there are more.
     requests
         The newest requests.
     rate, flagged
-        Requests and flagged verdicts in each of the last 60 s of log time.
+        Requests and flagged verdicts in each of the last 60 s.
     firing
-        {severity: alerts that fire}.
+        {severity: firing alerts}.
     reviews, silences
-        How often an alert was judged, and {silence id: its end} of what holds now: no change of an alert tells of these.
+        Number of reviews, and {silence id: its end} of active silences: neither changes an alert record.
     """
 
     born: str
     seq: int
     alerts: list[AlertRow]
     left_out: bool
-    requests: list[requests.RequestRow]
+    requests: list[RequestRow]
     rate: list[int]
     flagged: list[int]
     firing: dict[str, int]
@@ -101,135 +100,120 @@ class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerPages:
-    """Answers lists and details from the ledger's files; where there is no ledger yet, empty ones.
-
-    Parameters
-    ----------
-    directory
-        ``$WEIR_HOME/ledger``.
-    """
+    """Reads the files in `directory`, ``$WEIR_HOME/ledger``; results are empty if there is no ledger."""
 
     def __init__(self, directory: Path) -> None:
         self.reader = LedgerReader(directory)
-        self._databases = Databases(LedgerFiles(directory))
+        self._files = LedgerFiles(directory)
 
-    def _ask(
-        self, question: Callable[[sqlite3.Connection, list[sqlite3.Connection]], ResultT], empty: ResultT
+    def _query(
+        self, query: Callable[[sqlite3.Connection, list[sqlite3.Connection]], ResultT], empty: ResultT
     ) -> ResultT:
-        def ask() -> ResultT:
-            with self._databases.decisions() as decisions, self._databases.shards() as shards:
-                return question(decisions, shards)
+        def attempt() -> ResultT:
+            with self._files.read_decisions() as decisions, self._files.read_shards() as shards:
+                return query(decisions, shards)
 
-        return retried(ask) if self.reader.exists() else empty
+        return retried(attempt) if self.reader.exists() else empty
 
-    def requests(
-        self, *, limit: int, before: Cursor = NEWEST, tenant: str = "", flagged: bool = False
-    ) -> requests.RequestPage:
-        """Return a page of requests (:func:`stream.ledger.queries.request_pages.newest`)."""
-        return self._ask(
-            lambda _, shards: requests.newest(shards, before=before, limit=limit, tenant=tenant, flagged=flagged),
-            requests.RequestPage(requests=[]),
+    def requests(self, *, limit: int, before: Cursor = NEWEST, tenant: str = "", flagged: bool = False) -> RequestPage:
+        """Return :func:`stream.ledger.queries.request_pages.request_page`."""
+        return self._query(
+            lambda _, shards: request_pages.request_page(
+                shards, before=before, limit=limit, tenant=tenant, flagged=flagged
+            ),
+            RequestPage(requests=[]),
         )
 
     def alerts(self, query: AlertQuery, now: float) -> AlertPage:
-        """Return a page of alerts (:func:`stream.ledger.queries.alert_pages.alert_page`)."""
+        """Return :func:`stream.ledger.queries.alert_pages.alert_page`."""
         silences = self.reader.silences()
-        return self._ask(
-            lambda decisions, shards: alertpages.alert_page(decisions, shards, silences, query, now),
+        return self._query(
+            lambda decisions, shards: alert_pages.alert_page(decisions, shards, silences, query, now),
             AlertPage(alerts=[]),
         )
 
     def alert(self, alert_id: str, now: float) -> AlertStory | None:
-        """Return all that is known of an alert, or None."""
+        """Return all that the ledger has of an alert, or None."""
         silences = self.reader.silences()
 
-        def question(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> AlertStory | None:
-            alert = alertpages.alert_of(decisions, alert_id)
+        def query(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> AlertStory | None:
+            alert = alert_pages.alert_of(decisions, alert_id)
             if alert is None:
                 return None
-            rows = requests.found(shards, alert.evidence)
+            rows = request_pages.request_rows(shards, alert.evidence)
             return AlertStory(
                 alert=alert,
-                changes=alertpages.changes_of(decisions, alert_id),
+                changes=alert_pages.alert_changes(decisions, alert_id),
                 evidence=[rows[name] for name in alert.evidence if name in rows],
                 reviews=reviews_of(shards, [alert]).get(alert_id, []),
                 silenced=bool(silences.muting(alert, now)),
-                retraining=led_to(decisions, [alert_id]),
+                retraining=retraining_of(decisions, [alert_id]),
                 series=_around(decisions, alert) if alert.limit else None,
             )
 
-        return self._ask(question, None)
+        return self._query(query, None)
 
-    def streams(self, tenant: str = "") -> list[windows.WindowStream]:
-        """Return the streams of stream detectors (:func:`stream.ledger.window_history.streams`)."""
-        return self._ask(lambda decisions, _: windows.streams(decisions, tenant), [])
+    def streams(self, tenant: str = "") -> list[WindowStream]:
+        """Return :func:`stream.ledger.window_history.streams`."""
+        return self._query(lambda decisions, _: window_history.streams(decisions, tenant), [])
 
-    def series(self, name: windows.StreamName, since: float, until: float) -> windows.Series:
-        """Return the windows of one stream (:func:`stream.ledger.window_history.series`)."""
-        return self._ask(lambda decisions, _: windows.series(decisions, name, since, until), windows.Series())
+    def series(self, name: StreamName, since: float, until: float) -> Series:
+        """Return :func:`stream.ledger.window_history.series`."""
+        return self._query(lambda decisions, _: window_history.series(decisions, name, since, until), Series())
 
     def retraining(self, *, limit: int, before: Cursor = NEWEST) -> RetrainingPage:
-        """Return a page of retraining events (:func:`stream.ledger.queries.alert_pages.retraining_page`)."""
-        return self._ask(
-            lambda decisions, _: alertpages.retraining_page(decisions, before, limit), RetrainingPage(retraining=[])
+        """Return :func:`stream.ledger.queries.alert_pages.retraining_page`."""
+        return self._query(
+            lambda decisions, _: alert_pages.retraining_page(decisions, before, limit), RetrainingPage(retraining=[])
         )
 
     def hours(self) -> list[HourCount]:
-        """Return what was owed and settled in each of the newest 72 hours that had anything, oldest first."""
-        return self._ask(lambda _, shards: _hours(shards), [])
+        """Return the counts of the newest 72 hours with expected pairs, oldest first."""
+        return self._query(lambda _, shards: _hours(shards), [])
 
     def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:
-        """Return what changed after change `seq`, and how things stand; None where there is no ledger yet."""
+        """Return what changed after change `seq`, and the present state; None if there is no ledger."""
         silences = self.reader.silences()
 
-        def question(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> LiveUpdate:
-            newest, changed = alertpages.changed_since(decisions, seq, _NEWS + 1)
-            rate, flagged = requests.traffic(shards, log_time, 60)
-            reviews = reviews_of(shards, changed[:_NEWS])
+        def query(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> LiveUpdate:
+            newest, changed = alert_pages.changed_since(decisions, seq, _CHANGED_ALERTS + 1)
+            shown = changed[:_CHANGED_ALERTS]
+            rate, flagged = request_pages.traffic(shards, log_time, _RATE_SECONDS)
+            reviews = reviews_of(shards, shown)
             return LiveUpdate(
                 born=decisions.execute("SELECT value FROM meta WHERE key = 'born'").fetchone()[0],
                 seq=newest,
-                alerts=[alertpages.alert_row(one, silences, reviews, now) for one in changed[:_NEWS]],
-                left_out=len(changed) > _NEWS,
-                requests=requests.newest(shards, limit=limit).requests,
+                alerts=[alert_pages.alert_row(alert, silences, reviews, now) for alert in shown],
+                left_out=len(changed) > _CHANGED_ALERTS,
+                requests=request_pages.request_page(shards, limit=limit).requests,
                 rate=rate,
                 flagged=flagged,
-                firing=alertpages.firing_counts(decisions),
+                firing=alert_pages.firing_counts(decisions),
                 reviews=review_count(shards),
-                silences={one.silence_id: one.until for one in silences.active(now)},
+                silences={silence.silence_id: silence.until for silence in silences.active(now)},
             )
 
-        return self._ask(question, None)
+        return self._query(query, None)
 
 
-def _around(decisions: sqlite3.Connection, alert: AlertRecord) -> windows.Series:
-    """Return the windows from an hour before an alert opened to an hour after it resolved, or its newest record."""
-    name = windows.StreamName(tenant=alert.tenant, model=alert.model, side=alert.side, detector=alert.detector)
+def _around(decisions: sqlite3.Connection, alert: AlertRecord) -> Series:
+    """Return the windows from an hour before an alert opened to an hour after it resolved or changed last."""
+    name = StreamName(tenant=alert.tenant, model=alert.model, side=alert.side, detector=alert.detector)
     until = (alert.resolved_at or alert.at) + _AROUND_SECONDS
-    return windows.series(decisions, name, alert.opened_at - _AROUND_SECONDS, until)
+    return window_history.series(decisions, name, alert.opened_at - _AROUND_SECONDS, until)
 
 
 def _hours(shards: list[sqlite3.Connection]) -> list[HourCount]:
-    owed: dict[int, list[int]] = {}
-    missing: dict[int, int] = {}
+    completed = "SELECT hour, sum(owed), sum(settled), sum(errors), 0 FROM pairs GROUP BY 1"
+    missing = (
+        f"SELECT CAST(u.time / {_HOUR_SECONDS} AS INTEGER), 0, 0, 0, count(*) FROM unsettled u"  # noqa: S608 - constants
+        f" LEFT JOIN sources s ON s.source = u.source WHERE {PASSED} GROUP BY 1"
+    )
+    hours: dict[int, list[int]] = {}
     for database in shards:
-        for hour, *counts in database.execute(
-            "SELECT hour, sum(owed), sum(settled), sum(errors) FROM pairs GROUP BY 1"
-        ):
-            owed[hour] = [a + b for a, b in zip(owed.get(hour, [0, 0, 0]), counts, strict=True)]
-        query = (
-            f"SELECT CAST(u.time / {_HOUR_SECONDS} AS INTEGER), count(*) FROM unsettled u"  # noqa: S608 - our own names
-            f" LEFT JOIN sources s ON s.source = u.source WHERE {PASSED} GROUP BY 1"
-        )
-        for hour, pairs in database.execute(query):
-            missing[hour] = missing.get(hour, 0) + pairs
+        for hour, *counts in database.execute(f"{completed} UNION ALL {missing}"):
+            hours[hour] = [a + b for a, b in zip(hours.get(hour, [0] * 4), counts, strict=True)]
     return [
-        HourCount(
-            time=float(hour * _HOUR_SECONDS),
-            owed=owed[hour][0],
-            settled=owed[hour][1],
-            errors=owed[hour][2],
-            missing=missing.get(hour, 0),
-        )
-        for hour in sorted(owed)[-_HOURS:]
+        HourCount(time=float(hour * _HOUR_SECONDS), owed=owed, settled=settled, errors=errors, missing=absent)
+        for hour, (owed, settled, errors, absent) in sorted(hours.items())[-_HOURS:]
     ]

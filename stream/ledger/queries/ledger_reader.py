@@ -1,97 +1,72 @@
-"""Reading the ledger while it is written: coverage, one request's story, how the ledger itself is."""
+"""Queries of the command: coverage, one request, alerts about Weir, silences, the state of the ledger. They run while it writes."""
 
 from pathlib import Path
 
 import msgspec
 
-from stream.ledger.connect import Databases, retried
 from stream.ledger.coverage import Coverage, coverage_of
-from stream.ledger.database_files import LedgerFiles
+from stream.ledger.database_files import LedgerFiles, retried
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.errors import LedgerAbsent
-from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, told
+from stream.ledger.queries.request_story import RequestStory, gap_of, request_events, request_story
 from stream.silences import Silences
 from stream.wire import OWN_TENANT, AlertRecord, SilenceRecord
 
 __all__ = ["LedgerReader"]
 
-_ALERT = msgspec.json.Decoder(AlertRecord)
-_SILENCE = msgspec.json.Decoder(SilenceRecord)
-
 
 class LedgerReader:
-    """Answers from the ledger's files.
-
-    Parameters
-    ----------
-    directory
-        ``$WEIR_HOME/ledger``.
-    """
+    """Reads the files in `directory`, ``$WEIR_HOME/ledger``."""
 
     def __init__(self, directory: Path) -> None:
         self._files = LedgerFiles(directory)
-        self._databases = Databases(self._files)
 
     def exists(self) -> bool:
-        """Tell whether a ledger was ever written here."""
+        """Return whether the folder contains a ledger."""
         return self._files.decisions.exists()
 
     def heartbeat(self) -> Heartbeat | None:
-        """Return what the ledger last said of itself, or None where it never did."""
-        if not self.exists():
-            return None
-
-        def ask() -> Heartbeat | None:
-            with self._databases.decisions() as database:
-                row = database.execute("SELECT value FROM meta WHERE key = 'heartbeat'").fetchone()
-            return msgspec.json.decode(row[0], type=Heartbeat) if row else None
-
-        return retried(ask)
+        """Return the newest heartbeat, or None."""
+        values = self._decisions("SELECT value FROM meta WHERE key = 'heartbeat'")
+        return msgspec.json.decode(values[0], type=Heartbeat) if values else None
 
     def coverage(self) -> Coverage:
-        """Return the coverage over all partitions; zeros where there is no ledger yet."""
+        """Return the coverage over all partitions; zeros if there is no ledger."""
 
-        def ask() -> Coverage:
-            with self._databases.shards() as databases:
+        def query() -> Coverage:
+            with self._files.read_shards() as databases:
                 return coverage_of(databases)
 
-        return retried(ask)
+        return retried(query)
 
     def own_alerts(self) -> list[AlertRecord]:
-        """Return the alerts about Weir itself that fire, the ledger's and watch's, oldest first; a sentinel's is about a model."""
-        if not self.exists():
-            return []
-
-        def ask() -> list[AlertRecord]:
-            query = "SELECT record FROM alerts WHERE tenant = ? AND model = '' AND state = 'firing' ORDER BY opened_at"
-            with self._databases.decisions() as database:
-                rows = database.execute(query, (OWN_TENANT,)).fetchall()
-            return [_ALERT.decode(row[0]) for row in rows]
-
-        return retried(ask)
+        """Return the firing alerts about Weir itself, the ledger's and watch's, oldest first; a sentinel's is about a model."""
+        query = "SELECT record FROM alerts WHERE tenant = ? AND model = '' AND state = 'firing' ORDER BY opened_at"
+        return [msgspec.json.decode(record, type=AlertRecord) for record in self._decisions(query, OWN_TENANT)]
 
     def silences(self) -> Silences:
-        """Return the operators' silences, held and ended."""
-        found = Silences()
-        if not self.exists():
-            return found
+        """Return the silences of operators, active and expired."""
+        silences = Silences()
+        for record in self._decisions("SELECT record FROM silences ORDER BY at"):
+            silences.apply(msgspec.json.decode(record, type=SilenceRecord))
+        return silences
 
-        def ask() -> list[SilenceRecord]:
-            with self._databases.decisions() as database:
-                rows = database.execute("SELECT record FROM silences ORDER BY at").fetchall()
-            return [_SILENCE.decode(row[0]) for row in rows]
+    def _decisions(self, query: str, *parameters: str) -> list[str]:
+        """Return the first column of a query, empty if there is no ledger."""
 
-        for record in retried(ask):
-            found.apply(record)
-        return found
+        def rows() -> list[str]:
+            with self._files.read_decisions() as database:
+                return [row[0] for row in database.execute(query, parameters)]
+
+        return retried(rows) if self.exists() else []
 
     def request(self, request_id: str) -> RequestStory | None:
-        """Return what is known of a request, or None where the ledger has never seen it.
+        """Return what the ledger has of a request, None if nothing.
 
         Raises
         ------
         LedgerAbsent
-            No ledger was ever written here.
+            The folder contains no ledger.
         """
         if not self.exists():
             raise LedgerAbsent(
@@ -100,12 +75,12 @@ class LedgerReader:
         return retried(lambda: self._request(request_id))
 
     def _request(self, request_id: str) -> RequestStory | None:
-        with self._databases.shards() as databases:
+        with self._files.read_shards() as databases:
             for database in databases:
-                if found := request_events(database, request_id):
-                    with self._databases.decisions() as decisions:
-                        return told(request_id, found, decisions)
+                if events := request_events(database, request_id):
+                    with self._files.read_decisions() as decisions:
+                        return request_story(request_id, events, decisions)
             for database in databases:
-                if (gap := gap_of(database, request_id)) is not None:
+                if gap := gap_of(database, request_id):
                     return RequestStory(request_id=request_id, gap=gap)
         return None

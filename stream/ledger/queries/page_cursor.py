@@ -1,6 +1,6 @@
-"""Where a page of rows ends and the next one begins: by time, then by id, newest first.
+"""Cursors of pages that are ordered by time, then by id, newest first.
 
-Many rows share a time (a batch has one), so that a time alone would skip some of them at a page's edge, or show them twice.
+Rows of a batch share a time, so a cursor of the time alone would skip some of them or return them twice.
 """
 
 import math
@@ -10,23 +10,23 @@ __all__ = ["NEWEST", "Cursor"]
 
 
 class Cursor(NamedTuple):
-    """The place of a row among all of them; what follows is less. Written as ``TIME/ID``, "" before the newest."""
+    """The position of a row; the rows of the next page are smaller. Written as ``TIME/ID``, "" before the newest."""
 
     time: float
     id: str
 
     def __str__(self) -> str:
-        """Return what :meth:`parse` reads."""
+        """Return the text that :meth:`parse` reads."""
         return "" if self == NEWEST else f"{self.time!r}/{self.id}"
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Return the place that `text` names; a time alone is before every row of that time.
+        """Return the cursor in `text`; a time alone is before every row of that time.
 
         Raises
         ------
         ValueError
-            `text` is neither "" nor a time with or without an id.
+            `text` is neither "" nor a time with an optional id.
         """
         if not text:
             return NEWEST

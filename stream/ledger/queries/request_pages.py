@@ -1,4 +1,4 @@
-"""Pages of requests, newest first, each with what the detectors said of it: ids and numbers, never text."""
+"""Pages of requests, newest first, each with its verdicts in short: ids and numbers, never text."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -9,15 +9,15 @@ import msgspec
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
 from stream.wire import TraceParent
 
-__all__ = ["RequestPage", "RequestRow", "VerdictMark", "found", "newest", "traffic"]
+__all__ = ["RequestPage", "RequestRow", "VerdictMark", "request_page", "request_rows", "traffic"]
 
-#: Requests of each partition that are looked at for one page where only a tenant's are wanted.
-_LOOKED_AT = 2_000
+#: Requests of each partition that are scanned for one page if it is filtered by tenant.
+_SCANNED = 2_000
 _ACCEPTED = (
     "SELECT time, request_id, tenant FROM events WHERE side = 'input' AND (time, request_id) < (?, ?)"
     " ORDER BY time DESC, request_id DESC LIMIT ?"
 )
-# A request stands at its newest flagged verdict, and there alone.
+# The position of a request is the time of its newest flagged verdict, so it appears once.
 _FLAGGED = (
     "SELECT DISTINCT v.time, e.request_id, e.tenant FROM verdicts v JOIN events e ON e.event_id = v.event_id"
     " WHERE v.flagged AND v.time <= ?1 AND (v.time, e.request_id) < (?1, ?2) AND NOT EXISTS (SELECT 1 FROM verdicts n"
@@ -30,7 +30,7 @@ _COLUMNS = (
 
 
 class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
-    """What one detector said of one side, in short."""
+    """A verdict in short."""
 
     detector: str
     side: str
@@ -45,9 +45,9 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     status
-        ``complete``, ``error``, ``cancelled`` or ``aborted``; "" while its end is not in the log.
+        ``complete``, ``error``, ``cancelled`` or ``aborted``; "" while the log has no end.
     pending
-        ``side/detector`` that is owed and has given no verdict yet.
+        ``side/detector`` of each expected verdict that is not in the log.
     """
 
     request_id: str
@@ -63,23 +63,23 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests, newest first; `next` is the `before` of the page that follows, "" where there is none.
+    """Requests, newest first; `next` is the `before` of the next page, "" if there is none.
 
-    A page for which enough was looked at may be short, or empty, and have a `next`.
+    A filtered page can be short or empty and have a `next`, because the number of scanned rows is bounded.
     """
 
     requests: list[RequestRow]
     next: str = ""
 
 
-class _Look(msgspec.Struct, frozen=True):
-    """What one partition has for a page, and where the look ended before the partition did, None where it did not."""
+class _Scan(msgspec.Struct, frozen=True):
+    """The matches of one partition; `end` is the last scanned row, None if the whole partition was scanned."""
 
-    names: list[Cursor]
+    matches: list[Cursor]
     end: Cursor | None
 
 
-def newest(
+def request_page(
     databases: Sequence[sqlite3.Connection],
     *,
     limit: int,
@@ -87,45 +87,46 @@ def newest(
     tenant: str = "",
     flagged: bool = False,
 ) -> RequestPage:
-    """Return requests, newest first.
+    """Return a page of requests over all partitions.
 
     Parameters
     ----------
-    databases
-        Every partition's.
     limit
-        Rows at most.
+        Rows of a page, at most.
     before
-        Where the page before ended.
+        End of the previous page.
     tenant
-        Of this tenant alone, where it is named.
+        Only requests of this tenant, if it is not "".
     flagged
-        Those alone of which a verdict is flagged, by the time of their newest one.
+        Only requests with a flagged verdict, ordered by the time of the newest one.
     """
-    looks = [_look(database, before, tenant, limit, _FLAGGED if flagged else _ACCEPTED) for database in databases]
-    # Past the first end of a look, rows of that partition would be missing.
-    end = max((look.end for look in looks if look.end is not None), default=None)
-    places = [(name, place) for place, look in enumerate(looks) for name in look.names if end is None or name >= end]
-    places.sort(reverse=True)
-    page = places[:limit]
-    rows = [row for name, place in page if (row := _row(databases[place], name.id)) is not None]
-    following = page[-1][0] if len(places) > limit else end
+    scans = [_scan(database, before, tenant, limit, _FLAGGED if flagged else _ACCEPTED) for database in databases]
+    # Below the largest end, rows of that partition would be missing.
+    end = max((scan.end for scan in scans if scan.end is not None), default=None)
+    matches = [
+        (match, partition)
+        for partition, scan in enumerate(scans)
+        for match in scan.matches
+        if end is None or match >= end
+    ]
+    matches.sort(reverse=True)
+    page = matches[:limit]
+    rows = [row for match, partition in page if (row := _row(databases[partition], match.id)) is not None]
+    following = page[-1][0] if len(matches) > limit else end
     return RequestPage(requests=rows, next="" if following is None else str(following))
 
 
-def _look(database: sqlite3.Connection, before: Cursor, tenant: str, limit: int, query: str) -> _Look:
-    looked_at = max(_LOOKED_AT, limit) if tenant else limit
-    rows = database.execute(
-        query, (*before, looked_at + 1)
-    ).fetchall()  # one more, so that it is known whether any follow
-    return _Look(
-        [Cursor(time, request_id) for time, request_id, of in rows[:looked_at] if tenant in ("", of)],
-        Cursor(*rows[looked_at - 1][:2]) if len(rows) > looked_at else None,
+def _scan(database: sqlite3.Connection, before: Cursor, tenant: str, limit: int, query: str) -> _Scan:
+    most = max(_SCANNED, limit) if tenant else limit
+    rows = database.execute(query, (*before, most + 1)).fetchall()  # one more shows whether others follow
+    return _Scan(
+        [Cursor(time, request_id) for time, request_id, owner in rows[:most] if tenant in ("", owner)],
+        Cursor(*rows[most - 1][:2]) if len(rows) > most else None,
     )
 
 
-def found(databases: Iterable[sqlite3.Connection], request_ids: Iterable[str]) -> dict[str, RequestRow]:
-    """Return {request id: row} of those that the ledger knows."""
+def request_rows(databases: Iterable[sqlite3.Connection], request_ids: Iterable[str]) -> dict[str, RequestRow]:
+    """Return {request id: row} of the requests that the ledger has."""
     wanted = list(dict.fromkeys(request_ids))
     rows: dict[str, RequestRow] = {}
     for database in databases:
@@ -136,23 +137,23 @@ def found(databases: Iterable[sqlite3.Connection], request_ids: Iterable[str]) -
 
 
 def _row(database: sqlite3.Connection, request_id: str) -> RequestRow | None:
-    # An event's id begins with its request's id and "/": a range of primary keys.
-    query = f"SELECT {_COLUMNS} FROM events WHERE event_id > ?1 || '/' AND event_id < ?1 || '0' ORDER BY time, event_id"  # noqa: S608 - ours
+    # An event id starts with its request id and "/": a range of primary keys.
+    query = f"SELECT {_COLUMNS} FROM events WHERE event_id > ?1 || '/' AND event_id < ?1 || '0' ORDER BY time, event_id"  # noqa: S608 - constants
     events = database.execute(query, (request_id,)).fetchall()
     if not events:
         return None
-    marks = database.execute(
+    verdicts = database.execute(
         "SELECT event_id, detector, side, flagged, label, score FROM verdicts WHERE event_id > ?1 || '/' AND event_id < ?1 || '0'"
         " ORDER BY side, detector, version",
         (request_id,),
     ).fetchall()
-    return _told(events, marks)
+    return _joined(events, verdicts)
 
 
-def _told(events: list[tuple[Any, ...]], marks: list[tuple[Any, ...]]) -> RequestRow:
+def _joined(events: list[tuple[Any, ...]], verdicts: list[tuple[Any, ...]]) -> RequestRow:
     _event_id, request_id, _side, tenant, model, *_ = events[0]
     end = next((event for event in reversed(events) if event[5] is not None), None)
-    settled = {(event_id, detector) for event_id, detector, *_ in marks}
+    completed = {(event_id, detector) for event_id, detector, *_ in verdicts}
     parents = [parsed for event in events if (parsed := TraceParent.parse(event[9]))]
     return RequestRow(
         request_id=request_id,
@@ -165,13 +166,13 @@ def _told(events: list[tuple[Any, ...]], marks: list[tuple[Any, ...]]) -> Reques
         trace_id=parents[0].trace_id if parents else "",
         verdicts=[
             VerdictMark(detector=detector, side=side, flagged=bool(flagged), label=label, score=score)
-            for _event, detector, side, flagged, label, score in marks
+            for _event, detector, side, flagged, label, score in verdicts
         ],
         pending=[
             f"{event[2]}/{detector}"
             for event in events
             for detector in (event[10].split(",") if event[10] else ())
-            if (event[0], detector) not in settled
+            if (event[0], detector) not in completed
         ],
     )
 
@@ -179,15 +180,14 @@ def _told(events: list[tuple[Any, ...]], marks: list[tuple[Any, ...]]) -> Reques
 def traffic(databases: Iterable[sqlite3.Connection], until: float, seconds: int) -> tuple[list[int], list[int]]:
     """Return requests and flagged verdicts in each of the `seconds` before `until`, oldest first."""
     requests, flagged = [0] * seconds, [0] * seconds
-    counted = (
+    queries = (
         (requests, "SELECT time FROM events WHERE time >= ? AND side = 'input'"),
         (flagged, "SELECT time FROM verdicts WHERE time >= ? AND flagged"),
     )
     first = until - seconds
     for database in databases:
-        for counts, query in counted:
+        for counts, query in queries:
             for (time,) in database.execute(query, (first,)):
-                place = int(time - first)
-                if 0 <= place < seconds:
-                    counts[place] += 1
+                if 0 <= (second := int(time - first)) < seconds:
+                    counts[second] += 1
     return requests, flagged

@@ -1,10 +1,10 @@
-"""One request's story: its events, its verdicts, the alerts it was part of, the retraining events they led to."""
+"""One request: its events, its verdicts, its alerts, and the retraining events that those led to."""
 
 import sqlite3
-from typing import Any
 
 import msgspec
 
+from stream.ledger.schema import named_rows, select
 from stream.wire import AlertRecord, RetrainingRecord, Span, TraceParent, Usage, Verdict, WordWeight
 
 __all__ = [
@@ -13,20 +13,24 @@ __all__ = [
     "RecordLocation",
     "RequestEvents",
     "RequestStory",
+    "VerdictNote",
     "gap_of",
-    "led_to",
+    "locations_of",
     "request_events",
-    "told",
+    "request_story",
+    "retraining_of",
 ]
 
 _ALERT = msgspec.json.Decoder(AlertRecord)
 _RETRAINING = msgspec.json.Decoder(RetrainingRecord)
 _SPANS = msgspec.json.Decoder(tuple[Span, ...])
 _WORDS = msgspec.json.Decoder(tuple[WordWeight, ...])
+# An event id starts with its request id and "/": a range of primary keys.
+_OF_REQUEST = "WHERE event_id > ?1 || '/' AND event_id < ?1 || '0'"
 
 
 class RecordLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an event stands in the log: the only way to its text."""
+    """Where the log contains an event: the only way to its text. `owed` names the detectors of its expected verdicts."""
 
     event_id: str
     side: str
@@ -50,9 +54,9 @@ class EndNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
-    """Which words a verdict rests on: of `attributed`, those with the largest weights (log-odds), in the text's order.
+    """The words that a verdict depends on most, with their weights (log-odds), in the order of the text.
 
-    `base` and `score` are the scores of none and of all of the attributed words.
+    `attributed` words were measured; `base` and `score` are the scores without and with all of them.
     """
 
     method: str
@@ -63,7 +67,7 @@ class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerdictNote(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict, the time of the event that it is about, and, where score had the time, which words it rests on."""
+    """A verdict, the time of its event, and its explanation if there is one."""
 
     event_id: str
     time: float
@@ -72,7 +76,7 @@ class VerdictNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GapNote(msgspec.Struct, frozen=True, kw_only=True):
-    """The gap record that counts a request which could not be delivered."""
+    """The gap record that counts a request that could not be delivered."""
 
     source: str
     first_number: int
@@ -82,7 +86,7 @@ class GapNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """What one partition knows of a request."""
+    """The events and verdicts of a request in its partition."""
 
     tenant: str
     model: str
@@ -92,7 +96,7 @@ class RequestEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the ledger knows of a request; `gap` alone is set where it was counted instead of delivered."""
+    """All that the ledger has of a request; only `gap` is set if the request was counted instead of delivered."""
 
     request_id: str
     events: RequestEvents | None = None
@@ -109,94 +113,86 @@ class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
 
+def locations_of(database: sqlite3.Connection, request_id: str) -> tuple[RecordLocation, ...]:
+    """Return the locations of a request's events in one partition, by event time."""
+    return tuple(map(_location, _events(database, request_id)))
+
+
+def _events(database: sqlite3.Connection, request_id: str) -> list[sqlite3.Row]:
+    query = f"SELECT * FROM events {_OF_REQUEST} ORDER BY time, event_id"  # noqa: S608 - constants
+    return named_rows(database, query, (request_id,))
+
+
+def _location(row: sqlite3.Row) -> RecordLocation:
+    fields = {name: row[name] for name in RecordLocation.__struct_fields__}
+    return RecordLocation(**fields | {"owed": tuple(row["owed"].split(",")) if row["owed"] else ()})
+
+
 def request_events(database: sqlite3.Connection, request_id: str) -> RequestEvents | None:
-    """Return what a shard knows of `request_id`, or None."""
-    rows = database.execute(
-        "SELECT event_id, side, type, time, topic, partition, offset, owed, traceparent, tenant, model, status,"
-        " finish_reason, prompt_tokens, completion_tokens, latency_seconds, time_to_first_token_seconds"
-        " FROM events WHERE event_id > ? || '/' AND event_id < ? || '0' ORDER BY time, event_id",
-        (request_id, request_id),
-    ).fetchall()
+    """Return what one partition has of a request, or None."""
+    rows = _events(database, request_id)
     if not rows:
         return None
-    locations = tuple(_location(row) for row in rows)
-    ends = [row for row in rows if row[11] is not None]
-    times = {location.event_id: location.time for location in locations}
-    tenant, model = rows[0][9], rows[0][10]
+    locations = tuple(map(_location, rows))
+    ends = [row for row in rows if row["status"] is not None]
+    owner = {"tenant": rows[0]["tenant"], "model": rows[0]["model"]}
     return RequestEvents(
-        tenant=tenant,
-        model=model,
         locations=locations,
         end=_end(ends[-1]) if ends else None,
-        verdicts=_verdicts(database, request_id, times, (tenant, model)),
+        verdicts=_verdicts(database, request_id, locations, owner),
+        **owner,
     )
 
 
-def _location(row: tuple[Any, ...]) -> RecordLocation:
-    event_id, side, kind, time, topic, partition, offset, owed, traceparent, *_ = row
-    return RecordLocation(
-        event_id=event_id,
-        side=side,
-        type=kind,
-        time=time,
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        owed=tuple(owed.split(",")) if owed else (),
-        traceparent=traceparent,
-    )
-
-
-def _end(row: tuple[Any, ...]) -> EndNote:
-    status, finish_reason, prompt_tokens, completion_tokens, latency, first_token = row[11:]
+def _end(row: sqlite3.Row) -> EndNote:
     return EndNote(
-        status=status,
-        finish_reason=finish_reason,
-        usage=Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens),
-        latency_seconds=latency,
-        time_to_first_token_seconds=first_token,
+        status=row["status"],
+        finish_reason=row["finish_reason"],
+        usage=Usage(prompt_tokens=row["prompt_tokens"], completion_tokens=row["completion_tokens"]),
+        latency_seconds=row["latency_seconds"],
+        time_to_first_token_seconds=row["time_to_first_token_seconds"],
     )
 
 
 def _verdicts(
-    database: sqlite3.Connection, request_id: str, times: dict[str, float], whose: tuple[str, str]
+    database: sqlite3.Connection, request_id: str, locations: tuple[RecordLocation, ...], owner: dict[str, str]
 ) -> tuple[VerdictNote, ...]:
-    rows = database.execute(
-        "SELECT event_id, detector, version, side, flagged, label, score, covered, spans, time FROM verdicts"
-        " WHERE event_id > ? || '/' AND event_id < ? || '0' ORDER BY side, detector, version",
-        (request_id, request_id),
-    )
+    times = {location.event_id: location.time for location in locations}
     explanations = _explanations(database, request_id)
+    rows = named_rows(
+        database,
+        "SELECT event_id, detector, version, side, flagged, label, score, covered, spans, time"  # noqa: S608 - constants
+        f" FROM verdicts {_OF_REQUEST} ORDER BY side, detector, version",
+        (request_id,),
+    )
     return tuple(
         VerdictNote(
-            event_id=event_id,
-            time=times.get(event_id, time),
-            explanation=explanations.get((event_id, detector, version)),
-            verdict=Verdict(
-                request_id=request_id,
-                event_id=event_id,
-                tenant=whose[0],
-                model=whose[1],
-                side=side,
-                detector=detector,
-                version=version,
-                flagged=bool(flagged),
-                label=label,
-                score=score,
-                covered=covered,
-                spans=_SPANS.decode(spans),
-            ),
+            event_id=row["event_id"],
+            time=times.get(row["event_id"], row["time"]),
+            verdict=_verdict(row, request_id, owner),
+            explanation=explanations.get((row["event_id"], row["detector"], row["version"])),
         )
-        for event_id, detector, version, side, flagged, label, score, covered, spans, time in rows
+        for row in rows
+    )
+
+
+def _verdict(row: sqlite3.Row, request_id: str, owner: dict[str, str]) -> Verdict:
+    columns = ("event_id", "side", "detector", "version", "label", "score", "covered")
+    return Verdict(
+        request_id=request_id,
+        flagged=bool(row["flagged"]),
+        spans=_SPANS.decode(row["spans"]),
+        **owner,
+        **{name: row[name] for name in columns},
     )
 
 
 def _explanations(database: sqlite3.Connection, request_id: str) -> dict[tuple[str, str, str], ExplanationNote]:
-    """Return the explanation of each verdict, by event, detector and version."""
+    """Return {(event id, detector, version): explanation}."""
     rows = database.execute(
-        "SELECT event_id, detector, version, method, base, score, attributed, words FROM explanations"
-        " WHERE event_id > ? || '/' AND event_id < ? || '0' ORDER BY method",
-        (request_id, request_id),
+        "SELECT event_id, detector, version, method, base, score, attributed, words FROM explanations"  # noqa: S608 - constants
+        f" {_OF_REQUEST} ORDER BY method",
+        (request_id,),
     )
     return {
         (event_id, detector, version): ExplanationNote(
@@ -208,22 +204,18 @@ def _explanations(database: sqlite3.Connection, request_id: str) -> dict[tuple[s
 
 def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:
     """Return the gap record that names `request_id`, or None."""
-    row = database.execute(
+    query = (
         "SELECT g.source, g.first_number, g.last_number, g.reason, g.time FROM gap_requests r"
-        " JOIN gaps g ON g.event_id = r.event_id WHERE r.request_id = ? ORDER BY g.time LIMIT 1",
-        (request_id,),
-    ).fetchone()
-    if row is None:
-        return None
-    source, first, last, reason, time = row
-    return GapNote(source=source, first_number=first, last_number=last, reason=reason, time=time)
+        " JOIN gaps g ON g.event_id = r.event_id WHERE r.request_id = ? ORDER BY g.time LIMIT 1"
+    )
+    return next(iter(select(database, GapNote, query, (request_id,))), None)
 
 
-def told(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
-    """Join a request's events with the alerts that it was part of and the retraining events that they led to.
+def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
+    """Join a request's events with its alerts and their retraining events.
 
-    An alert is named where its evidence holds the request, and where it was firing for the stream and detector of a flagged
-    verdict of the request's, at the time of the event: evidence holds 20 ids at most.
+    An alert belongs to a request if it names it as evidence, or if it fired for the stream and the detector of a flagged verdict: its
+    evidence is 20 requests at most.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",
@@ -238,21 +230,20 @@ def told(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) 
             ).fetchall()
     alerts = {alert.alert_id: alert for alert in (_ALERT.decode(row[0]) for row in rows)}
     ordered = tuple(sorted(alerts.values(), key=lambda alert: (alert.opened_at, alert.alert_id)))
-    return RequestStory(
-        request_id=request_id, events=events, alerts=ordered, retraining=tuple(led_to(decisions, list(alerts)))
-    )
+    retraining = tuple(retraining_of(decisions, list(alerts)))
+    return RequestStory(request_id=request_id, events=events, alerts=ordered, retraining=retraining)
 
 
-def led_to(decisions: sqlite3.Connection, alert_ids: list[str]) -> list[RetrainingRecord]:
+def retraining_of(decisions: sqlite3.Connection, alert_ids: list[str]) -> list[RetrainingRecord]:
     """Return the retraining events that alerts led to, oldest first."""
-    found: dict[tuple[str, str], RetrainingRecord] = {}
+    records: dict[tuple[str, str], RetrainingRecord] = {}
     for alert_id in alert_ids:
         rows = decisions.execute(
             "SELECT r.record FROM retraining_alerts l JOIN retraining r ON r.retraining_id = l.retraining_id"
             " WHERE l.alert_id = ?",
             (alert_id,),
         )
-        for (record,) in rows:
-            decoded = _RETRAINING.decode(record)
-            found[decoded.retraining_id, decoded.state] = decoded
-    return sorted(found.values(), key=lambda record: (record.at, record.retraining_id))
+        for (encoded,) in rows:
+            record = _RETRAINING.decode(encoded)
+            records[record.retraining_id, record.state] = record
+    return sorted(records.values(), key=lambda record: (record.at, record.retraining_id))

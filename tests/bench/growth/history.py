@@ -72,25 +72,25 @@ async def _read_by_the_group(kafka):
 def ledger():
     """Apply events with one verdict each until so many are retained; time the last of them, and one look."""
     with tempfile.TemporaryDirectory() as folder:
-        book = LedgerStore(LedgerFiles(Path(folder)), TopicNames("weir."), PARTITIONS, float("inf"))
+        store = LedgerStore(LedgerFiles(Path(folder)), TopicNames("weir."), PARTITIONS, float("inf"))
         done, offsets = 0, [0] * (2 * PARTITIONS)
         for retained in RETAINED:
             while done < retained - _MEASURED:
                 count = min(_BATCH, retained - _MEASURED - done)
-                book.apply(_batches(done, count, offsets))
+                store.apply(_batches(done, count, offsets))
                 done += count
             last = _batches(done, _MEASURED, offsets)
             began = time.perf_counter()
-            book.apply(last)
+            store.apply(last)
             cost = (time.perf_counter() - began) / _MEASURED
             done += _MEASURED
             yield {
                 "retained": retained,
                 "µs an event and its verdict": 1e6 * cost,
-                **_look(book),
+                **_decide(store),
                 "MB on disk": sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6,
             }
-        book.close()
+        store.close()
 
 
 def _batches(first, count, offsets):
@@ -116,9 +116,9 @@ def _entry(topic, partition, place, event, offsets):
     return Entry(topic, partition, offsets[place], record.value, record.headers)
 
 
-def _look(book):
+def _decide(store):
     began = time.perf_counter()
-    book.decide(LedgerSettings(), lambda record, _evidence: OutgoingAlert(record=record))
+    store.decide(LedgerSettings(), lambda record, _evidence: OutgoingAlert(record=record))
     decided = time.perf_counter()
-    book.coverage()
+    store.coverage()
     return {"ms to decide": 1e3 * (decided - began), "ms for coverage": 1e3 * (time.perf_counter() - decided)}

@@ -3,7 +3,7 @@
 import time
 
 from support.ledger_log import Log, forwarded, tick
-from support.ledger_store import LedgerBook
+from support.ledger_store import MemoryLedger
 from support.silence_log import rules as silence_rules
 
 from stream.stages.score.ticks import merge_ticks
@@ -69,7 +69,7 @@ def _data(names, partition, second):
 
 def _ledger(names):
     log = Log()
-    with LedgerBook(partitions=1) as ledger:
+    with MemoryLedger(partitions=1) as ledger:
         records = [log.inference(*(tick(1e6 + second, source=name) for name in names)) for second in range(_SECONDS)]
         records += [log.verdicts(_scored(names, 0, float(second))) for second in range(_SECONDS)]
         began = time.perf_counter()

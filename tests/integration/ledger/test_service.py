@@ -224,7 +224,7 @@ async def test_it_goes_on_from_its_offsets_and_a_rebuild_gives_the_same(broker, 
             )
             await ledger.caught_up(time.time())
             asked_at = time.time()
-            LedgerFiles(tmp_path).ask_for_rebuild()
+            LedgerFiles(tmp_path).request_rebuild()
             await until("a rebuild", lambda: ledger.registry.get_sample_value("weir_ledger_rebuilds_total") == 1)
             await ledger.caught_up(asked_at)
             assert ledger.reader.coverage() == before
@@ -281,7 +281,7 @@ async def test_a_gap_and_a_lag_are_alerts_of_its_own_that_resolve_and_a_silence_
             name: item.alert_id for name, item in fired.items()
         }
         asked_at = time.time()
-        LedgerFiles(tmp_path).ask_for_rebuild()
+        LedgerFiles(tmp_path).request_rebuild()
         await until("a rebuild", lambda: ledger.registry.get_sample_value("weir_ledger_rebuilds_total") == 1)
         await ledger.caught_up(asked_at)
         told = {item.alert_id for item in await own_alerts(kafka)}
@@ -327,7 +327,7 @@ async def test_a_second_ledger_on_the_same_files_is_refused(broker, tmp_path):
     async with running(tmp_path, kafka) as ledger:
         await until("the files", ledger.reader.exists)
         second = running(tmp_path, kafka)
-        with pytest.raises(LedgerBusy, match="only one may"):
+        with pytest.raises(LedgerBusy, match="stop that process"):
             await second._work
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ledger_log import Log, forwarded, gap, request, tick, verdict
-from support.ledger_store import LedgerBook
+from support.ledger_store import MemoryLedger
 
 OWED = ("pii", "toxicity")
 QUIET = {"lag_seconds": 1e9, "silent_events": 4, "silent_seconds": 10.0, "gap_resolve_seconds": 30.0}
@@ -47,12 +47,12 @@ def firing_silences(ledger):
 
 
 def run(batches, looks):
-    with LedgerBook(partitions=2, **QUIET) as ledger:
+    with MemoryLedger(partitions=2, **QUIET) as ledger:
         for batch, look in zip(batches, looks, strict=True):
             ledger.apply(batch)
             if look:
-                ledger.look()
-        while ledger.look():
+                ledger.decide()
+        while ledger.decide():
             pass
         return gaps_of(ledger), firing_silences(ledger)
 

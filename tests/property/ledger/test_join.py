@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ledger_log import Entry, aborted, end, forwarded, request, verdict
 
-from stream.ledger.coverage import coverage_of, missing_of
+from stream.ledger.coverage import coverage_of, missing_verdicts
 from stream.ledger.shard import Shard
 from stream.wire import encode
 
@@ -42,7 +42,7 @@ def coverage_after(batches):
         for batch in batches:
             shard.apply(batch)
         statuses = shard.database.execute("SELECT event_id, status FROM events ORDER BY 1").fetchall()
-        return coverage_of([shard.database]), missing_of([shard.database]), statuses
+        return coverage_of([shard.database]), missing_verdicts([shard.database]), statuses
     finally:
         shard.close()
 

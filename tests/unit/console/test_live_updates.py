@@ -50,7 +50,7 @@ def test_a_listener_is_told_that_an_alert_was_judged_and_what_is_silenced(ledger
         ("weir.alerts", 0, SilenceRecord(**muted, until=now - 1)),
     ]:
         event = Event(id=str(data), source="s", type=data.event_type, time=now, data=data)
-        ledger.book.apply([ledger.log.records(name, event, partition=partition)])
+        ledger.store.apply([ledger.log.records(name, event, partition=partition)])
         said = told()["said"]
         assert said["reviews"] == 1
         assert said["silences"] == ({"si_1": now + 600} if getattr(data, "until", 0) > now else {})

@@ -1,12 +1,15 @@
+"""Lists of alerts and retraining events, records of one alert, and reviews."""
+
 import pytest
 from support.console_ledger import LedgerMaker
+from support.ledger_log import event_of
 
 from stream.ledger import decisions as module
-from stream.ledger.queries.alert_pages import AlertQuery, changed_since, changes_of, firing_counts
+from stream.ledger.queries.alert_pages import AlertQuery, alert_changes, changed_since, firing_counts
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
-from stream.ledger.queries.reviews import TurnedAway, review_count, reviews_of
-from stream.wire import AlertRecord, Event, Feedback, RetrainingRecord
+from stream.ledger.queries.reviews import RejectedFeedback, review_count, reviews_of
+from stream.wire import AlertRecord, Feedback, RetrainingRecord
 
 
 @pytest.fixture
@@ -16,34 +19,57 @@ def maker(tmp_path):
     maker.close()
 
 
+@pytest.fixture
+def pages(maker, tmp_path):
+    return LedgerPages(tmp_path)
+
+
 def alert(alert_id, revision=0, *, state="firing", severity="warning", at=10.0):
     data = AlertRecord(
         alert_id=alert_id, state=state, detector="pii", severity=severity, tenant="acme", model="m", side="input",
         opened_at=10.0, at=at, revision=revision, evidence=("r1",), evidence_total=1,
     )  # fmt: skip
-    return Event(id=f"{alert_id}/{revision}", source="w", type=data.event_type, time=at, data=data)
+    return event_of(data, f"{alert_id}/{revision}", at)
 
 
 def feedback(identity, alert_id, label, at, by="console:ann", *, tenant="acme"):
     data = Feedback(request_id="r1", tenant=tenant, principal=by, label=label, alert_id=alert_id)
-    return Event(id=identity, source="weir/console", type=data.event_type, time=at, data=data)
+    return event_of(data, identity, at)
 
 
-def take(maker, *events):
-    maker.book.apply([maker.log.records("weir.alerts", *events)])
+def retraining(identity, at, state="suppressed"):
+    data = RetrainingRecord(retraining_id=identity, state=state, reason="r", tenant="a", model="m", at=at)
+    return event_of(data, f"{identity}/{state}", at)
 
 
-def test_the_course_of_an_alert_is_kept_and_repeats_are_not(maker):
-    take(
-        maker,
-        alert("al_1"),
-        alert("al_1", 1, severity="critical", at=20.0),
-        alert("al_1", 1, severity="critical", at=20.0),
-    )
-    take(maker, alert("al_1", 2, state="resolved", severity="critical", at=30.0))
-    database = maker.book.decisions.database
-    course = [(one.revision, one.state, one.severity, one.at) for one in changes_of(database, "al_1")]
-    assert course == [
+def apply(maker, *events, topic="weir.alerts", partition=0):
+    maker.store.apply([maker.log.records(topic, *events, partition=partition)])
+
+
+def shards(maker):
+    return [shard.database for shard in maker.store.shards.values()]
+
+
+def paged(query, rows):
+    """Return the rows of each page of `query(before)`."""
+    found, before = [], NEWEST
+    while not found or before != NEWEST:
+        page = query(before)
+        found.append(getattr(page, rows))
+        before = Cursor.parse(page.next)
+    return found
+
+
+def unreviewed(pages):
+    return [row.alert_id for row in pages.alerts(AlertQuery(unreviewed=True), 1.0).alerts]
+
+
+def test_the_records_of_an_alert_are_kept_without_duplicates(maker):
+    critical = alert("al_1", 1, severity="critical", at=20.0)
+    apply(maker, alert("al_1"), critical, critical)
+    apply(maker, alert("al_1", 2, state="resolved", severity="critical", at=30.0))
+    database = maker.store.decisions.database
+    assert [(one.revision, one.state, one.severity, one.at) for one in alert_changes(database, "al_1")] == [
         (0, "firing", "warning", 10.0),
         (1, "firing", "critical", 20.0),
         (2, "resolved", "critical", 30.0),
@@ -51,19 +77,19 @@ def test_the_course_of_an_alert_is_kept_and_repeats_are_not(maker):
     assert firing_counts(database) == {}
 
 
-def test_who_asks_after_a_change_hears_of_the_later_ones_alone(maker):
-    database = maker.book.decisions.database
-    take(maker, alert("al_1"), alert("al_2"))
+def test_changes_since_a_number_are_the_later_ones(maker):
+    database = maker.store.decisions.database
+    apply(maker, alert("al_1"), alert("al_2"))
     seq, changed = changed_since(database, 0, 10)
     assert {one.alert_id for one in changed} == {"al_1", "al_2"}
     assert changed_since(database, seq, 10) == (seq, [])
-    take(maker, alert("al_1", 1, at=11.0), alert("al_1", 2, at=12.0))
+    apply(maker, alert("al_1", 1, at=11.0), alert("al_1", 2, at=12.0))
     later, changed = changed_since(database, seq, 10)
     assert [(one.alert_id, one.revision) for one in changed] == [("al_1", 2)]
     assert later > seq
 
 
-def test_a_rebuilt_file_is_known_as_another_one(maker, tmp_path):
+def test_a_rebuilt_file_has_another_id(maker, tmp_path):
     def born(directory):
         return LedgerPages(directory).live_update(seq=0, now=1.0, log_time=1.0, limit=1).born
 
@@ -76,79 +102,52 @@ def test_a_rebuilt_file_is_known_as_another_one(maker, tmp_path):
 
 def test_the_number_of_changes_is_bounded(maker, monkeypatch):
     monkeypatch.setattr(module, "_CHANGES", 50)
-    take(maker, *(alert("al_1", revision, at=float(revision)) for revision in range(200)))
-    maker.book.decisions.expire()
-    course = changes_of(maker.book.decisions.database, "al_1")
-    assert [one.revision for one in course] == list(range(150, 200))
+    apply(maker, *(alert("al_1", revision, at=float(revision)) for revision in range(200)))
+    maker.store.decisions.expire()
+    changes = alert_changes(maker.store.decisions.database, "al_1")
+    assert [one.revision for one in changes] == list(range(150, 200))
 
 
-def test_reviews_come_from_every_partition_and_the_last_word_counts(maker, tmp_path):
-    take(maker, alert("al_1"), alert("al_2"))
-    said = [feedback("f2", "al_1", "wrong", 9.0, "console:bob"), feedback("f3", "", "up", 9.0)]
-    maker.book.apply([maker.log.records("weir.feedback", feedback("f1", "al_1", "right", 5.0), partition=0)])
-    maker.book.apply([maker.log.records("weir.feedback", *said, partition=1)])
-    shards = [shard.database for shard in maker.book.shards.values()]
-    found = reviews_of(shards, [alert("al_1").data, alert("al_2").data])
+def test_reviews_of_all_partitions_count_and_the_newest_is_shown(maker, pages):
+    apply(maker, alert("al_1"), alert("al_2"))
+    apply(maker, feedback("f1", "al_1", "right", 5.0), topic="weir.feedback")
+    others = [feedback("f2", "al_1", "wrong", 9.0, "console:bob"), feedback("f3", "", "up", 9.0)]
+    apply(maker, *others, topic="weir.feedback", partition=1)
+    found = reviews_of(shards(maker), [alert("al_1").data, alert("al_2").data])
     assert [(one.label, one.by) for one in found.pop("al_1")] == [("right", "console:ann"), ("wrong", "console:bob")]
     assert found == {}
-    pages = LedgerPages(tmp_path)
-    queue = pages.alerts(AlertQuery(unreviewed=True), 1.0).alerts
-    assert [one.alert_id for one in queue] == ["al_2"]
+    assert unreviewed(pages) == ["al_2"]
     assert {one.alert_id: one.review for one in pages.alerts(AlertQuery(), 1.0).alerts} == {"al_1": "wrong", "al_2": ""}
 
 
-def test_a_review_comes_from_the_alert_s_own_tenant_and_says_right_or_wrong(maker, tmp_path):
-    strangers = [
+def test_a_review_is_right_or_wrong_and_of_the_alert_s_own_tenant(maker, pages):
+    rejected = [
         feedback("f1", "al_1", "right", 1.0, "key-9", tenant="globex"),
         feedback("f2", "al_1", "wrong", 2.0, "console:ann", tenant="globex"),
         feedback("f3", "al_1", "right", 3.0, "key-0", tenant=""),
-        feedback("f4", "al_nowhere", "right", 3.0, "key-9", tenant="globex"),
-    ]
-    others = [
+        feedback("f4", "al_unknown", "right", 3.0, "key-9", tenant="globex"),
         feedback("f5", "al_1", "spam", 4.0, "key-1"),
         feedback("f6", "al_1", "", 5.0),
         feedback("f7", "", "up", 5.0),
     ]
-    said = [*strangers, *others]
     for partition in range(2):  # before the alert is known, and after
-        maker.book.apply([maker.log.records("weir.feedback", *said[partition::2], partition=partition)])
-        take(maker, alert("al_1"))
-    shards = [shard.database for shard in maker.book.shards.values()]
-    pages = LedgerPages(tmp_path)
-    assert reviews_of(shards, [alert("al_1").data]) == {}
+        apply(maker, *rejected[partition::2], topic="weir.feedback", partition=partition)
+        apply(maker, alert("al_1"))
+    assert reviews_of(shards(maker), [alert("al_1").data]) == {}
     assert pages.alert("al_1", 9.0).reviews == []
-    assert [(one.alert_id, one.review) for one in pages.alerts(AlertQuery(unreviewed=True), 9.0).alerts] == [
-        ("al_1", "")
-    ]
-    assert maker.book.turned_away() == TurnedAway(tenant=3, label=2)
-    assert maker.book.coverage().feedback == 7
-    maker.book.apply([maker.log.records("weir.feedback", feedback("f8", "al_1", "right", 6.0, "key-1"), partition=0)])
+    assert unreviewed(pages) == ["al_1"]
+    assert maker.store.rejected_feedback() == RejectedFeedback(tenant=3, label=2)
+    assert maker.store.coverage().feedback == 7
+    apply(maker, feedback("f8", "al_1", "right", 6.0, "key-1"), topic="weir.feedback")
     (review,) = pages.alert("al_1", 9.0).reviews
     assert (review.label, review.by) == ("right", "key-1")
-    assert pages.alerts(AlertQuery(unreviewed=True), 9.0).alerts == []
-    assert review_count(shards) == 5
+    assert unreviewed(pages) == []
+    assert review_count(shards(maker)) == 5
 
 
-def retraining(identity, at, state="suppressed"):
-    data = RetrainingRecord(retraining_id=identity, state=state, reason="r", tenant="a", model="m", at=at)
-    return Event(id=f"{identity}/{state}", source="w", type=data.event_type, time=at, data=data)
-
-
-def paged(ask, rows):
-    """Return every page's rows that `ask(before)` gives, one page after the other."""
-    pages, before = [], NEWEST
-    while not pages or before != NEWEST:
-        page = ask(before)
-        pages.append(getattr(page, rows))
-        before = Cursor.parse(page.next)
-    return pages
-
-
-def test_retraining_events_are_paged_newest_first_those_of_one_moment_too(maker, tmp_path):
+def test_retraining_events_are_paged_also_those_of_one_time(maker, pages):
     events = [retraining(f"rt_{number}", float(number // 4)) for number in range(10)]
-    events.append(retraining("rt_9", 2.0, "requested"))
-    maker.book.apply([maker.log.records("weir.retraining", *events)])
-    pages = LedgerPages(tmp_path)
+    apply(maker, *events, retraining("rt_9", 2.0, "requested"), topic="weir.retraining")
     found = paged(lambda before: pages.retraining(before=before, limit=3), "retraining")
     assert [len(page) for page in found] == [3, 3, 3, 2]
     named = [(one.at, one.retraining_id, one.state) for page in found for one in page]
@@ -156,13 +155,11 @@ def test_retraining_events_are_paged_newest_first_those_of_one_moment_too(maker,
     assert len(set(named)) == 11
 
 
-def test_what_is_to_be_reviewed_is_found_behind_any_number_of_alerts_that_are_not(maker, tmp_path):
-    take(maker, alert("al_a"), alert("al_b"), alert("al_c"))
+def test_alerts_without_a_review_are_found_behind_many_others(maker, pages):
+    apply(maker, alert("al_a"), alert("al_b"), alert("al_c"))
     maker.alerts(6_000, newest=1e6, evidence=())
-    judged = ["al_b", *(f"al_{number}" for number in range(40))]
-    take(maker, *(alert(name) for name in judged))
-    said = [feedback(f"f_{name}", name, "right", 5.0) for name in judged]
-    maker.book.apply([maker.log.records("weir.feedback", *said, partition=1)])
-    pages = LedgerPages(tmp_path)
+    reviewed = ["al_b", *(f"al_{number}" for number in range(40))]
+    apply(maker, *(alert(name) for name in reviewed))
+    apply(maker, *(feedback(f"f_{name}", name, "right", 5.0) for name in reviewed), topic="weir.feedback", partition=1)
     found = paged(lambda before: pages.alerts(AlertQuery(unreviewed=True, limit=1, before=before), 1.0), "alerts")
     assert [[one.alert_id for one in page] for page in found] == [["al_c"], ["al_a"]]

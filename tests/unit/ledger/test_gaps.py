@@ -1,75 +1,71 @@
-"""Gap records become one alert an episode, whenever the ledger looks."""
+"""Gap records become one alert for each episode, at whatever times the ledger decides."""
 
 import pytest
 from support.ledger_log import Log, gap, tick
-from support.ledger_store import LedgerBook, told
+from support.ledger_store import MemoryLedger, states
 
 SETTINGS = {"gap_resolve_seconds": 300.0, "lag_seconds": 1e9}
+FIRING, RESOLVED = ("gap", "", "firing"), ("gap", "", "resolved")
 
 
 @pytest.fixture
 def ledger():
-    with LedgerBook(**SETTINGS) as book:
-        yield book
+    with MemoryLedger(**SETTINGS) as made:
+        yield made
 
 
-def test_a_gap_fires_with_sources_reasons_and_requests_and_resolves_after_log_time_without_another(ledger):
+def test_a_gap_fires_with_its_counts_and_requests_and_resolves_without_further_records(ledger):
     log = Log()
     ledger.apply(log.inference(tick(100.0), gap("s1", 7, 9, ("r7", "r8")), tick(101.0)))
-    (fired,) = ledger.look()
+    (fired,) = ledger.decide()
     assert (fired.detector, fired.tenant, fired.severity, fired.state) == ("gap", "_weir", "critical", "firing")
-    assert fired.summary == "3 requests and ends were accepted and could not be kept (full 3; sources s1 3)"
+    assert (fired.statistic, "full 3" in fired.summary, "s1 3" in fired.summary) == (3.0, True, True)
     assert (fired.evidence, fired.evidence_total, fired.opened_at) == (("r7", "r8"), 2, 100.0)
     assert "capture.limit_bytes" in fired.runbook
     ledger.apply(log.inference(tick(300.0), gap("s2", 1, 1, ("r1",), reason="oversize"), tick(399.0)))
-    (grown,) = ledger.look()
-    assert grown.summary.endswith("(full 3, oversize 1; sources s1 3, s2 1)")
-    ledger.apply(log.inference(tick(599.0)))
-    assert ledger.look() == []
-    ledger.apply(log.inference(tick(650.0)))
-    (resolved,) = ledger.look()
+    (grown,) = ledger.decide()
+    assert grown.statistic == 4.0
+    assert all(part in grown.summary for part in ("full 3, oversize 1", "s1 3, s2 1"))
+    assert ledger.apply(log.inference(tick(599.0))).decide() == []
+    (resolved,) = ledger.apply(log.inference(tick(650.0))).decide()
     assert (resolved.alert_id, resolved.state, resolved.resolved_at) == (fired.alert_id, "resolved", 600.0)
-    assert ledger.look(3) == []
+    assert ledger.decide(3) == []
 
 
-def test_a_gap_that_is_read_only_when_it_is_long_over_is_told_all_the_same(ledger):
+def test_a_gap_that_is_read_after_its_end_still_has_an_alert(ledger):
     ledger.apply(Log().inference(tick(100.0), gap("s1", 7, 9), tick(101.0), tick(9_000.0)))
-    assert told(ledger.look(3)) == [("gap", "", "firing"), ("gap", "", "resolved")]
+    assert states(ledger.decide(3)) == [FIRING, RESOLVED]
     (alert,) = ledger.alerts()
     assert (alert.opened_at, alert.resolved_at) == (100.0, 400.0)
 
 
-def test_two_episodes_are_two_alerts_one_after_the_other(ledger):
-    log = Log()
-    ledger.apply(log.inference(tick(100.0), gap("s1", 1, 1), tick(400.0), gap("s1", 9, 9), tick(401.0)))
-    assert told(ledger.look(4)) == [("gap", "", "firing"), ("gap", "", "resolved"), ("gap", "", "firing")]
+def test_two_episodes_are_two_alerts_in_order(ledger):
+    ledger.apply(Log().inference(tick(100.0), gap("s1", 1, 1), tick(400.0), gap("s1", 9, 9), tick(401.0)))
+    assert states(ledger.decide(4)) == [FIRING, RESOLVED, FIRING]
     first, second = ledger.alerts()
     assert (first.resolved_at, second.opened_at, second.state) == (400.0, 400.0, "firing")
 
 
-def test_a_gap_waits_until_every_partition_has_told_a_later_time():
+def test_a_gap_waits_until_every_partition_has_a_later_tick():
     log = Log()
-    with LedgerBook(partitions=2) as ledger:
+    with MemoryLedger(partitions=2) as ledger:
         ledger.apply(log.inference(tick(100.0), gap("s1", 1, 1), tick(105.0)))
         ledger.apply(log.inference(tick(100.0), partition=1))
-        assert ledger.look() == [], "partition 1 may still bring an earlier one"
+        assert ledger.decide() == [], "partition 1 can still contain an earlier gap"
         ledger.apply(log.inference(tick(101.0), partition=1))
-        assert told(ledger.look()) == [("gap", "", "firing")]
+        assert states(ledger.decide()) == [FIRING]
 
 
-def test_a_gap_record_that_came_twice_is_one(ledger):
-    log = Log()
-    ledger.apply(log.inference(tick(100.0), gap("s1", 7, 9), gap("s1", 7, 9), tick(101.0)))
-    assert ledger.look()[0].statistic == 3.0
+def test_a_duplicate_gap_record_counts_once(ledger):
+    ledger.apply(Log().inference(tick(100.0), gap("s1", 7, 9), gap("s1", 7, 9), tick(101.0)))
+    assert ledger.decide()[0].statistic == 3.0
 
 
-def test_a_ledger_that_reads_everything_anew_tells_nothing_again(ledger):
+def test_a_rebuilt_ledger_publishes_no_old_alert_again(ledger):
     log = Log()
     records = log.inference(tick(100.0), gap("s1", 7, 9), tick(101.0), tick(9_000.0))
-    ledger.apply(records).look(3)
-    with LedgerBook(**SETTINGS) as again:
-        again.book.decisions.decide([])
+    ledger.apply(records).decide(3)
+    with MemoryLedger(**SETTINGS) as rebuilt:
         for record in ledger.published:
-            again.book.decisions._alert(record, "")
-        again.apply(records)
-        assert again.look(3) == []
+            rebuilt.store.decisions._store_alert(record, "")
+        assert rebuilt.apply(records).decide(3) == []

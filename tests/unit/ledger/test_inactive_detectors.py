@@ -1,120 +1,114 @@
-"""Silent detectors: errors alone or nothing over a stretch, one alert for one cause."""
+"""Inactive detectors: only errors or no verdict over some time; one alert for one cause."""
 
 import pytest
 from support.ledger_log import Log, forwarded, request, tick, verdict
-from support.ledger_store import LedgerBook, told
+from support.ledger_store import MemoryLedger, states
 
-OWED = ("injection", "pii", "toxicity")
-BROKEN = "detector:pii"
+DETECTORS = ("injection", "pii", "toxicity")
+PII, ALL = "detector:pii", "detector:*"
 
 
-class Story:
-    """Requests five seconds apart, and what their detectors said."""
+class Traffic:
+    """Requests five seconds apart, and the verdicts on them."""
 
     def __init__(self, ledger):
         self.ledger, self.log, self.now, self.number = ledger, Log(), 0.0, 0
 
-    def go(self, count, labels, owed=OWED):
-        """Ask `count` requests; {detector: label} are the answers, who is not named gives none."""
+    def go(self, count, labels, expected=DETECTORS):
+        """Add `count` requests with verdicts {detector: label}."""
         for _ in range(count):
             self.now, self.number = self.now + 5.0, self.number + 1
-            event = request(f"r{self.number:04}", self.now, owed=owed)
-            answers = [verdict(event, name, label=label) for name, label in labels.items()]
+            event = request(f"r{self.number:04}", self.now, owed=expected)
+            verdicts = [verdict(event, name, label=label) for name, label in labels.items()]
             self.ledger.apply(self.log.inference(event, tick(self.now)))
-            self.ledger.apply(self.log.verdicts(*answers, forwarded({"s1": self.now + 1.0})))
+            self.ledger.apply(self.log.verdicts(*verdicts, forwarded({"s1": self.now + 1.0})))
         return self
 
-    def look(self, times=1):
-        return told(self.ledger.look(times))
+    def decide(self, times=1):
+        return states(self.ledger.decide(times))
 
 
 @pytest.fixture
-def story():
-    with LedgerBook() as ledger:
-        yield Story(ledger)
+def traffic():
+    with MemoryLedger() as ledger:
+        yield Traffic(ledger)
 
 
-def labels(**broken):
-    return {name: broken.get(name, "ok") for name in OWED if broken.get(name, "ok")}
+def labels(**changed):
+    return {name: label for name in DETECTORS if (label := changed.get(name, "ok"))}
 
 
-def test_errors_alone_over_20_events_are_a_silence_of_that_detector_until_it_answers(story):
-    story.go(3, labels()).go(19, labels(pii="error"))
-    assert story.look() == []
-    story.go(1, labels(pii="error"))
-    assert story.look() == [("silence", BROKEN, "firing")]
-    (fired,) = story.ledger.alerts()
-    assert (
-        fired.summary == "detector pii has answered none of the last 20 owed verdicts, over 95 s: 20 errors, 0 absent"
-    )
+def test_errors_on_20_events_open_an_alert_that_resolves_with_an_answer(traffic):
+    traffic.go(3, labels()).go(19, labels(pii="error"))
+    assert traffic.decide() == []
+    traffic.go(1, labels(pii="error"))
+    assert traffic.decide() == [("silence", PII, "firing")]
+    (fired,) = traffic.ledger.alerts()
+    assert all(part in fired.summary for part in ("detector pii", "last 20 ", "95 s", "20 errors, 0 missing"))
     assert (len(fired.evidence), fired.evidence[0], fired.severity) == (20, "r0004", "critical")
     assert "score's log" in fired.runbook
-    story.go(1, labels())
-    assert story.look() == [("silence", BROKEN, "resolved")]
+    traffic.go(1, labels())
+    assert traffic.decide() == [("silence", PII, "resolved")]
 
 
-def test_a_burst_of_errors_is_no_silence(story):
-    story.go(1, labels())
-    story.ledger.apply(
-        [
-            *story.log.inference(*(request(f"q{n:02}", 6.0 + n / 10) for n in range(40))),
-            *story.log.verdicts(*(verdict(request(f"q{n:02}", 6.0 + n / 10), "pii", label="error") for n in range(40))),
-        ]
-    )
-    assert story.look() == []
+def test_a_burst_of_errors_is_no_inactivity(traffic):
+    traffic.go(1, labels())
+    events = [request(f"q{n:02}", 6.0 + n / 10) for n in range(40)]
+    errors = [verdict(event, "pii", label="error") for event in events]
+    traffic.ledger.apply([*traffic.log.inference(*events), *traffic.log.verdicts(*errors)])
+    assert traffic.decide() == []
 
 
-def test_no_verdicts_at_all_while_others_answer_are_a_silence_beside_what_coverage_lacks(story):
-    story.go(25, labels(pii=None))
-    assert sorted(story.look()) == [("coverage", "", "firing"), ("silence", BROKEN, "firing")]
-    (silent,) = story.ledger.alerts("silence")
-    assert silent.summary.endswith("0 errors, 25 absent")
+def test_missing_verdicts_of_one_detector_are_inactivity_and_lower_coverage(traffic):
+    traffic.go(25, labels(pii=None))
+    assert sorted(traffic.decide()) == [("coverage", "", "firing"), ("silence", PII, "firing")]
+    (inactive,) = traffic.ledger.alerts("silence")
+    assert "0 errors, 25 missing" in inactive.summary
 
 
-def test_every_detector_failing_is_one_alert(story):
-    story.go(2, labels()).go(40, dict.fromkeys(OWED, "error"))
-    assert story.look(3) == [("silence", "detector:*", "firing")]
-    (fired,) = story.ledger.alerts()
-    assert fired.summary.startswith("detectors injection, pii, toxicity have answered none of the last 120")
-    story.go(1, labels(pii="error"))
-    assert sorted(story.look(3)) == [("silence", "detector:*", "resolved"), ("silence", BROKEN, "firing")]
+def test_all_detectors_failing_are_one_alert(traffic):
+    traffic.go(2, labels()).go(40, dict.fromkeys(DETECTORS, "error"))
+    assert traffic.decide(3) == [("silence", ALL, "firing")]
+    (fired,) = traffic.ledger.alerts()
+    assert all(part in fired.summary for part in ("detectors injection, pii, toxicity", "last 120 "))
+    traffic.go(1, labels(pii="error"))
+    assert sorted(traffic.decide(3)) == [("silence", ALL, "resolved"), ("silence", PII, "firing")]
 
 
-def test_a_silence_that_fires_alone_goes_on_when_the_others_fail_too(story):
-    story.go(2, labels()).go(30, labels(pii="error"))
-    assert story.look() == [("silence", BROKEN, "firing")]
-    story.go(30, dict.fromkeys(OWED, "error"))
-    assert told(story.ledger.alerts("silence")) == [("silence", BROKEN, "firing")]
-    assert ("silence", BROKEN, "resolved") not in story.look()
+def test_an_alert_about_one_detector_continues_when_the_others_fail_too(traffic):
+    traffic.go(2, labels()).go(30, labels(pii="error"))
+    assert traffic.decide() == [("silence", PII, "firing")]
+    traffic.go(30, dict.fromkeys(DETECTORS, "error"))
+    assert states(traffic.ledger.alerts("silence")) == [("silence", PII, "firing")]
+    assert ("silence", PII, "resolved") not in traffic.decide()
 
 
-def test_with_score_away_nothing_is_silent_and_the_lag_is_the_one_alert(story):
-    story.go(3, labels())
-    events = [request(f"q{n:03}", 20.0 + n, owed=OWED) for n in range(200)]
-    story.ledger.apply(story.log.inference(*events, tick(220.0)))
-    assert story.look(3) == [("lag", "", "firing")]
-    story.ledger.apply(story.log.verdicts(*(verdict(event, name) for event in events for name in OWED)))
-    assert story.look() == [], "verdicts alone are not what says that score went past"
-    story.ledger.apply(story.log.verdicts(forwarded({"s1": 220.0})))
-    assert story.look(3) == [("lag", "", "resolved")]
+def test_without_score_the_lag_is_the_only_alert(traffic):
+    traffic.go(3, labels())
+    events = [request(f"q{n:03}", 20.0 + n, owed=DETECTORS) for n in range(200)]
+    traffic.ledger.apply(traffic.log.inference(*events, tick(220.0)))
+    assert traffic.decide(3) == [("lag", "", "firing")]
+    traffic.ledger.apply(traffic.log.verdicts(*(verdict(event, name) for event in events for name in DETECTORS)))
+    assert traffic.decide() == [], "score's tick, not its verdicts, shows its progress"
+    traffic.ledger.apply(traffic.log.verdicts(forwarded({"s1": 220.0})))
+    assert traffic.decide(3) == [("lag", "", "resolved")]
 
 
-def test_a_detector_that_is_owed_no_more_is_silent_no_more_and_may_be_again(story):
-    story.go(2, labels()).go(30, labels(pii="error"))
-    assert story.look() == [("silence", BROKEN, "firing")]
-    others = ("injection", "toxicity")
-    story.go(721, labels(pii=None), owed=others)
-    assert story.look() == [("silence", BROKEN, "resolved")]
-    assert story.look(3) == []
-    story.go(1, labels(pii="error"))
-    assert story.look(3) == [("silence", BROKEN, "firing")]
-    first, second = story.ledger.alerts("silence")
+def test_a_disabled_detector_resolves_its_alert_and_a_later_alert_has_another_id(traffic):
+    traffic.go(2, labels()).go(30, labels(pii="error"))
+    assert traffic.decide() == [("silence", PII, "firing")]
+    traffic.go(721, labels(pii=None), expected=("injection", "toxicity"))
+    assert traffic.decide() == [("silence", PII, "resolved")]
+    assert traffic.decide(3) == []
+    traffic.go(1, labels(pii="error"))
+    assert traffic.decide(3) == [("silence", PII, "firing")]
+    first, second = traffic.ledger.alerts("silence")
     assert first.alert_id != second.alert_id
 
 
-def test_an_error_that_is_mended_was_no_silence(story):
-    story.go(2, labels()).go(30, labels(pii="error"))
-    assert story.look() == [("silence", BROKEN, "firing")]
-    last = request(f"r{story.number:04}", story.now, owed=OWED)
-    story.ledger.apply(story.log.verdicts(verdict(last, "pii", version="2")))
-    assert story.look() == [("silence", BROKEN, "resolved")]
+def test_a_verdict_that_replaces_an_error_resolves_the_alert(traffic):
+    traffic.go(2, labels()).go(30, labels(pii="error"))
+    assert traffic.decide() == [("silence", PII, "firing")]
+    last = request(f"r{traffic.number:04}", traffic.now, owed=DETECTORS)
+    traffic.ledger.apply(traffic.log.verdicts(verdict(last, "pii", version="2")))
+    assert traffic.decide() == [("silence", PII, "resolved")]

@@ -1,33 +1,35 @@
+"""The ledger's own alerts as a function of an observation, and the lag that ticks show."""
+
 import msgspec
 import pytest
-from support.ledger_log import Log, forwarded, request, tick
+from support.ledger_log import Log, event_of, forwarded, request, tick
 
 from stream.ledger.alerts.ledger_alerts import decide
-from stream.ledger.alerts.observations import Observation, observe
-from stream.ledger.coverage import Missing, source_times
+from stream.ledger.alerts.observations import Observation
+from stream.ledger.coverage import MissingVerdicts
 from stream.ledger.decisions import Decisions, OutgoingAlert, is_own
 from stream.ledger.detector_health import Unanswered
 from stream.ledger.shard import Shard
+from stream.ledger.sources import source_times, verdict_lag, watermark
 from stream.settings import LedgerSettings
 from stream.stages.watch.source_liveness import OWN_STREAM
-from stream.wire import AlertRecord, Event
+from stream.wire import AlertRecord
 from stream.wire.ids import alert_id, bucket_finding_id
 
 SETTINGS = LedgerSettings()
 
 
 def missing(pairs=2, requests=("r1",)):
-    return Missing(
-        pairs=pairs,
-        requests=requests,
-        requests_total=len(requests),
-        first=f"{requests[0]}/request/pii",
-        detectors={"pii": pairs},
-    )
+    first, total = f"{requests[0]}/request/pii", len(requests)
+    return MissingVerdicts(pairs=pairs, requests=requests, requests_total=total, first=first, detectors={"pii": pairs})
 
 
-def test_a_gap_in_coverage_fires_once_goes_on_with_more_and_resolves():
-    (opened,) = decide([], Observation(log_time=100.0, missing=missing()), SETTINGS)
+def decided(firing=(), **observation):
+    return decide(firing, Observation(**{"log_time": 100.0} | observation), SETTINGS)
+
+
+def test_missing_verdicts_open_one_alert_that_grows_and_resolves():
+    (opened,) = decided(missing=missing())
     assert (opened.tenant, opened.detector, opened.state, opened.severity) == (
         "_weir",
         "coverage",
@@ -35,107 +37,93 @@ def test_a_gap_in_coverage_fires_once_goes_on_with_more_and_resolves():
         "critical",
     )
     assert (opened.evidence, opened.evidence_total, opened.opened_at) == (("r1",), 1, 100.0)
-    assert decide([opened], Observation(log_time=120.0, missing=missing()), SETTINGS) == []
+    assert decided([opened], log_time=120.0, missing=missing()) == []
     more = missing(3, ("r1", "r2"))
-    assert decide([opened], Observation(log_time=105.0, missing=more), SETTINGS) == [], "at most once in 10 s"
-    (grown,) = decide([opened], Observation(log_time=111.0, missing=more), SETTINGS)
+    assert decided([opened], log_time=105.0, missing=more) == [], "at most once in 10 s"
+    (grown,) = decided([opened], log_time=111.0, missing=more)
     assert (grown.alert_id, grown.revision, grown.evidence_total) == (opened.alert_id, 1, 2)
-    (resolved,) = decide([grown], Observation(log_time=130.0), SETTINGS)
+    (resolved,) = decided([grown], log_time=130.0)
     assert (resolved.state, resolved.resolved_at, resolved.revision) == ("resolved", 130.0, 2)
 
 
-def test_the_same_log_gives_the_same_alert_id():
-    first = decide([], Observation(log_time=100.0, missing=missing()), SETTINGS)
-    later = decide([], Observation(log_time=900.0, missing=missing(5)), SETTINGS)
+def test_the_same_log_has_the_same_alert_id_at_any_time():
+    first, later = decided(missing=missing()), decided(log_time=900.0, missing=missing(5))
     assert first[0].alert_id == later[0].alert_id
 
 
-def test_lag_fires_above_its_bound_and_resolves_at_half_of_it():
-    assert decide([], Observation(log_time=100.0, lag_seconds=60.0), SETTINGS) == []
-    (fired,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0"), SETTINGS)
+def test_lag_fires_above_its_bound_is_published_again_when_it_doubles_and_resolves_at_half():
+    assert decided(lag_seconds=60.0) == []
+    (fired,) = decided(lag_seconds=61.0, lag_identity="0/s1@39.0")
     assert (fired.detector, fired.severity, fired.limit) == ("lag", "warning", 60.0)
-    assert decide([fired], Observation(log_time=110.0, lag_seconds=31.0), SETTINGS) == []
-    (resolved,) = decide([fired], Observation(log_time=120.0, lag_seconds=29.0), SETTINGS)
+    assert decided([fired], log_time=120.0, lag_seconds=81.0) == []
+    (grown,) = decided([fired], log_time=161.0, lag_seconds=122.0)
+    assert (grown.alert_id, grown.revision, grown.statistic) == (fired.alert_id, 1, 122.0)
+    assert decided([fired], log_time=110.0, lag_seconds=31.0) == []
+    (resolved,) = decided([fired], log_time=120.0, lag_seconds=29.0)
     assert resolved.state == "resolved"
 
 
-def test_a_lag_that_doubles_is_told_again():
-    (fired,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0"), SETTINGS)
-    assert decide([fired], Observation(log_time=120.0, lag_seconds=81.0), SETTINGS) == []
-    (grown,) = decide([fired], Observation(log_time=161.0, lag_seconds=122.0), SETTINGS)
-    assert (grown.alert_id, grown.revision, grown.statistic) == (fired.alert_id, 1, 122.0)
-
-
-def silence():
-    record = AlertRecord(
-        alert_id="al_silence",
-        state="firing",
-        detector="silence",
-        severity="warning",
-        tenant="_weir",
-        model="",
-        side="",
-        opened_at=100.0,
-        at=100.0,
-        feature="s1",
-    )
-    return Event(id="al_silence/0", source="weir/alert", type=record.event_type, time=100.0, data=record)
-
-
-def test_a_silence_that_watch_told_is_kept_and_not_taken_for_the_ledger_s_own():
+def test_watch_s_alert_about_a_source_is_stored_and_is_not_the_ledger_s():
     decisions, log = Decisions(":memory:"), Log()
-    decisions.apply(log.records("weir.alerts", silence()))
+    watch_alert = AlertRecord(
+        alert_id="al_1", state="firing", detector="silence", severity="warning", tenant="_weir", model="", side="",
+        opened_at=100.0, at=100.0, feature="s1",
+    )  # fmt: skip
+    decisions.apply(log.records("weir.alerts", event_of(watch_alert, "al_1/0", 100.0)))
     assert decisions.own_firing() == []
-    decisions.decide([OutgoingAlert(record=decide([], Observation(log_time=200.0, missing=missing()), SETTINGS)[0])])
-    assert [item.record.detector for item in decisions.own_firing()] == ["coverage"]
-    assert [item.record.detector for item in decisions.outbox()] == ["coverage"]
+    decisions.decide([OutgoingAlert(record=decided(log_time=200.0, missing=missing())[0])])
+    assert [alert.record.detector for alert in decisions.own_firing()] == ["coverage"]
+    assert [alert.record.detector for alert in decisions.outbox()] == ["coverage"]
     decisions.close()
 
 
-def test_a_silence_of_a_detector_is_the_ledger_s_and_shares_no_id_with_a_source_of_that_name():
+def test_an_alert_about_a_detector_is_the_ledger_s_and_has_another_id_than_one_about_a_source_of_that_name():
     unanswered = Unanswered(detector="pii", pairs=20, errors=20, newest=99.0)
-    seen = Observation(log_time=100.0, unanswered=(unanswered,), heard={"pii": None, "toxicity": 99.0})
-    (fired,) = decide([], seen, SETTINGS)
+    (fired,) = decided(unanswered=(unanswered,), last_answers={"pii": None, "toxicity": 99.0})
     assert is_own(fired)
-    source = msgspec.structs.replace(fired, feature="pii")
-    assert not is_own(source)
+    assert not is_own(msgspec.structs.replace(fired, feature="pii"))
     finding = bucket_finding_id(OWN_STREAM, "silence/detector:pii", 3)
     assert fired.alert_id != alert_id(OWN_STREAM, "silence", finding)
 
 
 @pytest.fixture
-def seen():
+def observed():
     shard, log = Shard(":memory:"), Log()
 
-    def observed(*, inference=(), verdicts=()):
+    def observe(*, inference=(), verdicts=()):
         shard.apply(log.inference(*inference) + log.verdicts(*verdicts))
-        return observe({0: source_times(shard.database)}, Missing())
+        sources = {0: source_times(shard.database)}
+        lag, identity = verdict_lag(sources)
+        return Observation(log_time=watermark(sources), lag_seconds=lag, lag_identity=identity)
 
-    yield observed
+    yield observe
     shard.close()
 
 
-def test_lag_is_the_distance_of_score_s_ticks_from_capture_s(seen):
-    assert seen(inference=[tick(100.0), tick(130.0)]).lag_seconds == 30.0
-    assert seen(verdicts=[forwarded({"s1": 125.0})]).lag_seconds == 5.0
-    at_rest = seen(inference=[tick(500.0)], verdicts=[forwarded({"s1": 500.0})])
-    assert (at_rest.lag_seconds, at_rest.log_time) == (0.0, 500.0)
+def test_lag_is_the_distance_of_score_s_ticks_from_capture_s(observed):
+    assert observed(inference=[tick(100.0), tick(130.0)]).lag_seconds == 30.0
+    assert observed(verdicts=[forwarded({"s1": 125.0})]).lag_seconds == 5.0
+    idle = observed(inference=[tick(500.0)], verdicts=[forwarded({"s1": 500.0})])
+    assert (idle.lag_seconds, idle.log_time) == (0.0, 500.0)
 
 
-def test_with_score_away_from_the_start_the_lag_counts_from_the_source_s_first_tick(seen):
-    assert decide([], seen(inference=[tick(100.0), tick(160.0)]), SETTINGS) == []
-    (fired,) = decide([], seen(inference=[tick(161.0)]), SETTINGS)
+def test_without_score_the_lag_counts_from_the_source_s_first_tick(observed):
+    assert decide([], observed(inference=[tick(100.0), tick(160.0)]), SETTINGS) == []
+    (fired,) = decide([], observed(inference=[tick(161.0)]), SETTINGS)
     assert (fired.detector, fired.statistic) == ("lag", 61.0)
-    (resolved,) = decide([fired], seen(verdicts=[forwarded({"s1": 161.0})]), SETTINGS)
+    (resolved,) = decide([fired], observed(verdicts=[forwarded({"s1": 161.0})]), SETTINGS)
     assert (resolved.state, resolved.resolved_at) == ("resolved", 161.0)
 
 
-def test_one_source_behind_the_others_is_no_matter_of_the_ledger(seen):
-    behind = seen(inference=[tick(100.0), tick(900.0, source="s2")], verdicts=[forwarded({"s1": 100.0, "s2": 900.0})])
-    assert decide([], behind, SETTINGS) == []
-
-
-def test_with_every_source_silent_log_time_stands_still(seen):
-    at_rest = seen(inference=[tick(100.0), request("r1", 100.0)], verdicts=[forwarded({"s1": 100.0})])
-    assert at_rest.log_time == 100.0
-    assert decide([], at_rest, SETTINGS) == []
+@pytest.mark.parametrize(
+    ("inference", "verdicts", "time"),
+    [
+        ([tick(100.0), tick(900.0, source="s2")], {"s1": 100.0, "s2": 900.0}, 900.0),
+        ([tick(100.0), request("r1", 100.0)], {"s1": 100.0}, 100.0),
+    ],
+    ids=["one source behind the others", "every source inactive"],
+)
+def test_an_inactive_source_is_no_alert_of_the_ledger(observed, inference, verdicts, time):
+    observation = observed(inference=inference, verdicts=[forwarded(verdicts)])
+    assert observation.log_time == time
+    assert decide([], observation, SETTINGS) == []

@@ -1,9 +1,8 @@
 import pytest
 from support.ledger_log import Log, aborted, closed, end, explanation, forwarded, gap, request, tick, verdict
 
-from stream.ledger.coverage import coverage_of, missing_of
+from stream.ledger.coverage import coverage_of, missing_verdicts
 from stream.ledger.queries.request_story import request_events
-from stream.ledger.record_batches import next_offsets
 from stream.ledger.shard import Shard
 from stream.wire import encode
 
@@ -107,11 +106,11 @@ def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_set
     assert counts(shard)["pending"] == 1, "a tick at the event's own time may lie on either side of it"
     shard.apply(log.verdicts(forwarded({"s1": 10.5})))
     assert counts(shard) == {"owed": 2, "settled": 1, "missing": 1, "errors": 0, "pending": 0}
-    missing = missing_of([shard.database])
+    missing = missing_verdicts([shard.database])
     assert (missing.first, missing.requests, missing.detectors) == ("r1/request/toxicity", ("r1",), {"toxicity": 1})
     shard.apply(log.verdicts(verdict(event, "toxicity")))
     assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
-    assert missing_of([shard.database]).pairs == 0
+    assert missing_verdicts([shard.database]).pairs == 0
 
 
 def test_the_tick_of_another_source_passes_nothing(shard, log):
@@ -181,7 +180,7 @@ def test_what_cannot_be_read_is_counted_and_its_neighbours_are_taken(shard, log)
     shard.apply(bad + log.inference(good) + log.raw("weir.verdicts", None))
     coverage = coverage_of([shard.database])
     assert (coverage.requests, coverage.skipped) == (1, {"weir.inference": 2, "weir.verdicts": 1})
-    assert next_offsets(shard.database) == {("weir.inference", 0): 3, ("weir.verdicts", 0): 1}
+    assert shard.offsets() == {("weir.inference", 0): 3, ("weir.verdicts", 0): 1}
 
 
 def test_gap_records_are_counted_once_with_their_requests(shard, log):
@@ -194,7 +193,7 @@ def test_a_batch_that_fails_leaves_neither_rows_nor_offsets(shard, log, monkeypa
     def broken(*_arguments):
         raise RuntimeError("disk")
 
-    monkeypatch.setattr("stream.ledger.shard.write_progress", broken)
+    monkeypatch.setattr("stream.ledger.shard.Shard._write_progress", broken)
     with pytest.raises(RuntimeError, match="disk"):
         shard.apply(records := log.inference(request("r1", 10.0)))
     assert counts(shard)["owed"] == 0

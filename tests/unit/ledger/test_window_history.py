@@ -4,9 +4,9 @@ from support.alert_log import bucket_finding
 from support.ledger_log import Log
 from support.signal_log import MODEL, finding_of
 
-from stream.ledger import window_history as windows
+from stream.ledger import window_history
 from stream.ledger.decisions import Decisions
-from stream.ledger.window_history import StreamName, series, streams
+from stream.ledger.window_history import Series, StreamName, series, streams
 from stream.wire import OWN_TENANT
 
 NAME = StreamName(tenant="acme", model=MODEL, side="input", detector="drift")
@@ -20,69 +20,60 @@ def decisions():
 
 
 @pytest.fixture
-def take(decisions):
+def apply(decisions):
     log = Log()
-
-    def take(*events):
-        decisions.apply(log.records("weir.findings", *events))
-
-    return take
+    return lambda *events: decisions.apply(log.records("weir.findings", *events))
 
 
-def kept(decisions):
+def stored(decisions):
     return decisions.database.execute("SELECT count(*) FROM windows").fetchone()[0]
 
 
-def test_windows_of_a_stream_in_their_order_whatever_the_order_of_the_log(decisions, take):
-    take(*(bucket_finding(number, alarm=number in (4, 5)) for number in (3, 1, 5, 2, 4)))
+def test_windows_are_ordered_by_time_and_duplicates_ignored(decisions, apply):
+    apply(*(bucket_finding(number, alarm=number in (4, 5)) for number in (3, 1, 5, 2, 4)))
     found = series(decisions.database, NAME, 0.0, 1e9)
     assert found.time == [10.0, 15.0, 20.0, 25.0, 30.0]
     assert found.alarm == [False, False, False, True, True]
     assert found.limit == [10.0] * 5
     assert (found.latest.time, found.changed.time) == (30.0, 30.0)
     assert series(decisions.database, NAME, 0.0, 20.0).changed is None
-    assert series(decisions.database, NAME, 100.0, 200.0) == windows.Series()
+    assert series(decisions.database, NAME, 100.0, 200.0) == Series()
+    apply(bucket_finding(1), bucket_finding(4, alarm=False))
+    assert series(decisions.database, NAME, 0.0, 1e9) == found
 
 
-def test_a_finding_read_again_changes_nothing(decisions, take):
-    take(bucket_finding(1), bucket_finding(2, alarm=False))
-    before = series(decisions.database, NAME, 0.0, 1e9)
-    take(bucket_finding(1, alarm=False), bucket_finding(2))
-    assert series(decisions.database, NAME, 0.0, 1e9) == before
-
-
-def test_findings_of_one_event_and_of_weirs_own_sources_are_no_windows(decisions, take):
+def test_findings_of_one_event_and_of_weirs_own_sources_are_not_windows(decisions, apply):
     own = bucket_finding(1)
-    take(finding_of("r1", 5.0, "pii"))
+    apply(finding_of("r1", 5.0, "pii"))
     for model, expected in (("", 0), ("m", 1)):
         data = msgspec.structs.replace(own.data, tenant=OWN_TENANT, model=model)
-        take(msgspec.structs.replace(own, id=model or "-", data=data))
-        assert kept(decisions) == expected, "a sentinel's is about a model"
+        apply(msgspec.structs.replace(own, id=model or "-", data=data))
+        assert stored(decisions) == expected, "a sentinel's finding is about a model"
 
 
-def test_streams_in_alarm_first_then_by_how_near_the_limit_is(decisions, take):
-    take(bucket_finding(1, alarm=False), bucket_finding(1, "anomaly", side="output"), bucket_finding(2, alarm=False))
+def test_streams_in_alarm_are_first_then_by_statistic_over_limit(decisions, apply):
+    apply(bucket_finding(1, alarm=False), bucket_finding(1, "anomaly", side="output"), bucket_finding(2, alarm=False))
     found = streams(decisions.database)
     assert [(one.detector, one.alarm, one.time) for one in found] == [("anomaly", True, 10.0), ("drift", False, 15.0)]
     assert streams(decisions.database, "nobody") == []
 
 
-def test_old_windows_go_with_the_log_and_the_oldest_of_too_many(decisions, take, monkeypatch):
-    take(*(bucket_finding(number) for number in range(1000)))
+def test_windows_expire_by_age_and_by_number(decisions, apply, monkeypatch):
+    apply(*(bucket_finding(number) for number in range(1000)))
     decisions.expire()
-    assert kept(decisions) == 721, "an hour of windows of 5 s, both ends"
-    monkeypatch.setattr(windows, "_MOST", 100)
+    assert stored(decisions) == 721, "an hour of windows of 5 s, both ends"
+    monkeypatch.setattr(window_history, "_MOST", 100)
     decisions.expire()
-    assert kept(decisions) == 101
+    assert stored(decisions) == 101
     assert series(decisions.database, NAME, 0.0, 1e9).time[-1] == 5000.0
 
 
-def test_a_long_series_is_thinned_and_its_peaks_stay(decisions, take, monkeypatch):
-    monkeypatch.setattr(windows, "_POINTS", 10)
+def test_a_long_series_is_thinned_and_keeps_its_peaks(decisions, apply, monkeypatch):
+    monkeypatch.setattr(window_history, "_POINTS", 10)
     events = [bucket_finding(number, alarm=False) for number in range(95)]
     peak = msgspec.structs.replace(events[47].data, statistic=777.0, alarm=True)
     events[47] = msgspec.structs.replace(events[47], data=peak)
-    take(*events)
+    apply(*events)
     found = series(decisions.database, NAME, 0.0, 1e9)
     assert len(found.time) <= 10
     assert found.statistic.count(777.0) == 1

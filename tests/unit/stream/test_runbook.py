@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detectors.registry import ALERTING, alert_text
-from stream.ledger.decisions import ITS_DETECTORS
+from stream.ledger.decisions import OWN_DETECTORS
 from stream.runbook import RUNBOOK, runbook_anchor, runbook_line
 
 ROOT = Path(__file__).parents[3]
@@ -23,7 +23,7 @@ LINES = {name: alert_text(name).runbook for name in ALERTING} | RUNBOOK
 
 
 def test_every_alert_of_weir_about_itself_has_a_line():
-    assert {name.partition(" ")[0] for name in RUNBOOK} == {*ITS_DETECTORS, "silence"}
+    assert {name.partition(" ")[0] for name in RUNBOOK} == {*OWN_DETECTORS, "silence"}
 
 
 def test_the_document_has_a_row_for_each_and_says_the_same():
