@@ -9,16 +9,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from detectors.registry import DETECTORS
+from stream.ledger.decisions import OWN_DETECTORS
 from stream.ledger.queries.console_queries import LedgerPages
+from stream.runbook import SILENCE
 from stream.wire.errors import StreamError
-from weir.console.sessions import Access
-from weir.console.assets import Asset, load_assets
-from weir.console.request_guard import Guard
-from weir.console.json_http import failed
+from weir.console.action_endpoints import Writes
 from weir.console.addresses import console_names
+from weir.console.assets import Asset, load_assets
+from weir.console.json_http import failed
 from weir.console.live_updates import Live
 from weir.console.query_endpoints import Reads
-from weir.console.action_endpoints import Writes
+from weir.console.request_guard import Guard
+from weir.console.sessions import Access
 from weir.errors import WeirError
 from weir.home.access_log import user_name
 from weir.operate.trace_links import trace_template
@@ -53,7 +56,17 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "user": user_name(),
         "trace": trace_template(settings),
         "detectors": sorted({*settings.detectors.input, *settings.detectors.output}),
+        "capabilities": _capabilities(),
         "retention_hours": settings.kafka.retention_hours,
+    }
+
+
+def _capabilities() -> dict[str, dict[str, Any]]:
+    """Return, by name, whether a detector opens alerts, explains verdicts by words, and which sides it reads."""
+    own = {name: {"alerts": True, "explains": False, "sides": ()} for name in (*OWN_DETECTORS, SILENCE)}
+    return own | {
+        name: {"alerts": detector.alert is not None, "explains": detector.explains, "sides": detector.sides}
+        for name, detector in DETECTORS.items()
     }
 
 

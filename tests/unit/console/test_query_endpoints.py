@@ -2,6 +2,9 @@ from urllib.parse import quote
 
 import pytest
 
+from detectors.registry import ALERTING, DETECTORS, EXPLAINED
+from stream.runbook import RUNBOOK
+
 NAMED = {"tenant": "a", "model": "m", "side": "input", "detector": "drift"}
 
 
@@ -111,6 +114,14 @@ async def test_the_stack_tells_the_page_where_traces_are(page):
     found = await page.get("/api/stack")
     assert found["trace"] == "http://127.0.0.1:16686/trace/{trace_id}"
     assert found["detectors"] == ["injection", "pii", "refusal", "toxicity"]
+
+
+async def test_the_stack_lists_every_detector_with_its_capabilities(page):
+    found = (await page.get("/api/stack"))["capabilities"]
+    assert set(found) == {*DETECTORS, *RUNBOOK} - {"silence of a detector"}
+    assert {name for name, one in found.items() if not one["alerts"]} == {*DETECTORS} - {*ALERTING}
+    assert {name for name, one in found.items() if one["explains"]} == {*EXPLAINED}
+    assert found["refusal"]["sides"] == ["output"]
 
 
 WRONG_PLACES = ["yesterday", "nan", "inf", "1e999", "..../al_1", "/al_1", "e+/x", "'; DROP TABLE alerts", "1" * 401]

@@ -9,7 +9,6 @@ import { Told, words } from "./marked_text.js";
 import { duration, Empty, Fact, html, Id, Looker, Mark, number, stream, Tag, Time, TraceLink, Trouble, Verdicts } from "./ui.js";
 
 const DURATIONS = ["30m", "2h", "8h", "1d", "7d"];
-const EXPLAINED = ["toxicity", "injection"];
 const SENTINELS = { moved: "answered differently too: look at the model first", still: "answered as before: the inputs changed" };
 
 export class AlertPane extends Looker {
@@ -127,7 +126,7 @@ class Evidence extends Component {
       <td><${Time} at=${row.time} /></td>
       <td><a href=${path} onClick=${follow}><${Id} id=${row.request_id} /></a></td>
       <td><${Verdicts} row=${row} /></td>
-      <td class="right">${EXPLAINED.includes(story.alert.detector) && html`<button class="small" disabled=${reading !== ""} title="Which words: reads the text, which is logged" onClick=${() => this._why(row.request_id)}>${reading === row.request_id ? "loading" : "why"}</button> `}<${TraceLink} template=${stack?.trace} id=${row.trace_id} label="trace" /></td>
+      <td class="right">${stack?.capabilities[story.alert.detector]?.explains && html`<button class="small" disabled=${reading !== ""} title="Which words: reads the text, which is logged" onClick=${() => this._why(row.request_id)}>${reading === row.request_id ? "loading" : "why"}</button> `}<${TraceLink} template=${stack?.trace} id=${row.trace_id} label="trace" /></td>
     </tr>`;
   }
 

@@ -14,7 +14,6 @@ const MOST = 500;
 const FILTERS = ["state", "severity", "detector", "tenant", "q"];
 const TYPING_MS = 200;
 const STATES = [["firing", "Firing"], ["resolved", "Resolved"], ["", "All"]];
-const DETECTORS = ["pii", "toxicity", "injection", "refusal", "hub", "language", "groundedness", "degeneration", "bias", "drift", "anomaly", "sentinel", "coverage", "gap", "lag", "silence", "spool"];
 
 export class AlertsView extends Component {
   constructor(props) {
@@ -177,7 +176,7 @@ export class AlertsView extends Component {
         <div class="filters">
           ${!this.review && html`<div class="choice" role="group" aria-label="State">${STATES.map(([value, name]) => html`<button aria-pressed=${filter.state === value ? "true" : "false"} onClick=${() => this._set({ state: value })}>${name}</button>`)}</div>`}
           ${named("severity", "severity", ["critical", "warning", "info"])}
-          ${named("detector", "detector", DETECTORS)}
+          ${named("detector", "detector", alerting(stack, alerts, filter.detector))}
           ${filter.tenant && html`<button onClick=${() => this._set({ tenant: "" })} aria-label=${`Any tenant, not ${filter.tenant} alone`}>${filter.tenant} ✕</button>`}
         </div>
         <${Trouble} error=${error} onRetry=${this._anew} />
@@ -205,6 +204,12 @@ export class AlertsView extends Component {
     if (filter.severity || filter.detector || filter.q || filter.tenant) return "No alert passes these filters.";
     return filter.state === "firing" ? "Nothing fires." : "No alert yet.";
   }
+}
+
+/** The detectors that can alert, and those of the alerts shown: an alert may come from a version that knows more detectors. */
+function alerting(stack, alerts, chosen) {
+  const known = Object.entries(stack?.capabilities ?? {}).flatMap(([name, { alerts: can }]) => (can ? [name] : []));
+  return [...new Set([...known, ...(alerts ?? []).map((row) => row.detector), chosen])].filter(Boolean).sort();
 }
 
 const AlertRow = (row) => html`<div class="alert-row">

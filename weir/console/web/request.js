@@ -4,7 +4,6 @@ import { get, send } from "./api.js";
 import { Marked, Told, words } from "./marked_text.js";
 import { duration, Fact, html, Id, Looker, Tag, Trouble } from "./ui.js";
 
-const EXPLAINED = ["toxicity", "injection"];
 const EVERY_MS = 2_000;
 
 export class RequestPane extends Looker {
@@ -42,7 +41,7 @@ export class RequestPane extends Looker {
   };
 
   render({ id, go, stack }, { found, error, text, told, reading, trouble }) {
-    const explained = found?.verdicts.some((one) => one.flagged && EXPLAINED.includes(one.detector));
+    const explained = found?.verdicts.some((one) => one.flagged && stack?.capabilities[one.detector]?.explains);
     return html`<aside class="pane" aria-label="Request">
       <div class="pane-head"><strong>Request</strong><code class="id">${id}</code>
         <button class="plain close" aria-label="Close the request" onClick=${() => go("/live")}>✕</button></div>
