@@ -6,16 +6,15 @@ what fired goes on firing; a log that was lost and begun anew gives a new board.
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.bridge.backoff import BackOff, pause
 from stream.bridge.firing_alerts import Board
 from stream.bridge.metrics import BridgeMetrics
-from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.clients import consumer_for
+from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
 from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
 from stream.wire import WireError, decode
@@ -23,23 +22,14 @@ from stream.wire import WireError, decode
 __all__ = ["BoardReader", "alert_partitions"]
 
 _LOG = logging.getLogger(__name__)
-_POLL_MS = 500
-_PROBE_SECONDS = 5.0
-_PROBE_TIMEOUT_SECONDS = 10.0
-_STALLED_SECONDS = 30.0
 _WAITING = "waiting for kafka"
 _NO_TOPIC = "waiting for topics"
-
-
-class _Stalled(Exception):
-    pass
 
 
 async def alert_partitions(kafka: KafkaSettings) -> list[TopicPartition]:
     """Return the partitions of the alerts topic, none while it does not exist."""
     topic = kafka.names.alerts
-    count = (await partition_counts(kafka.client_options(), [topic])).get(topic, 0)
-    return [TopicPartition(topic, index) for index in range(count)]
+    return partitions_of(await partition_counts(kafka.client_options(), [topic]))
 
 
 class BoardReader:
@@ -66,7 +56,7 @@ class BoardReader:
         while not stop.is_set():
             try:
                 await self._session(stop)
-            except (_Stalled, *BROKER_ERRORS) as error:
+            except READ_ERRORS as error:
                 self._wait_for_kafka(error)
                 await pause(stop, self._back_off.seconds())
 
@@ -85,31 +75,15 @@ class BoardReader:
             return
         self._health.pop(_NO_TOPIC, None)
         async with consumer_for(self._kafka.client_options()) as consumer:
-            consumer.assign(partitions)
-            for partition, offset in (await consumer.beginning_offsets(partitions)).items():
-                consumer.seek(partition, offset)
-            await self._follow(consumer, partitions, stop)
-
-    async def _follow(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], stop: asyncio.Event) -> None:
-        board = Board()
-        ends = await consumer.end_offsets(partitions)
-        probed = moved = time.monotonic()
-        while not stop.is_set():
-            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=1000)
-            apply(board, (record for records in batches.values() for record in records))
-            now = time.monotonic()
-            if batches:
-                moved = now
-            if self.board is not board and await _reached(consumer, ends):
-                self._begin(board)
-            self._show(board)
-            if now - probed > _PROBE_SECONDS:
-                probed = now
-                ends = await asyncio.wait_for(consumer.end_offsets(partitions), _PROBE_TIMEOUT_SECONDS)
-                if await _reached(consumer, ends):
-                    moved = now
-                elif now - moved > _STALLED_SECONDS:
-                    raise _Stalled
+            ends = await consumer.end_offsets(partitions)
+            reader = LogReader(consumer, await consumer.beginning_offsets(partitions))
+            board = Board()
+            while not stop.is_set():
+                for records in (await reader.read()).values():
+                    apply(board, records)
+                if self.board is not board and reader.reached(ends):
+                    self._begin(board)
+                self._show(board)
 
     def _begin(self, board: Board) -> None:
         """Take `board` for what fires: it has come to where the log ended."""
@@ -134,10 +108,3 @@ def apply(board: Board, records: Iterable[ConsumerRecord]) -> None:
             board.apply(decode(record.value, record.headers).data)
         except WireError as error:
             _LOG.warning("%s/%d at %d is skipped: %s", record.topic, record.partition, record.offset, error)
-
-
-async def _reached(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
-    for partition, end in ends.items():
-        if await consumer.position(partition) < end:
-            return False
-    return True

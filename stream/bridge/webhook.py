@@ -16,7 +16,8 @@ from stream.bridge.backoff import BackOff, pause
 from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.webhook_filter import News, message_id
 from stream.bridge.webhook_offsets import Offsets
-from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.clients import consumer_for
+from stream.kafka.log_reader import READ_ERRORS, LogReader
 from stream.settings import KafkaSettings, WebhookSettings
 from stream.webhook_signature import secret_bytes, sign
 from stream.wire import AlertRecord, WireError, decode
@@ -24,7 +25,7 @@ from stream.wire import AlertRecord, WireError, decode
 __all__ = ["Webhook", "group_of"]
 
 _LOG = logging.getLogger(__name__)
-_POLL_MS = 500
+_MAX_RECORDS = 100
 
 
 def group_of(kafka: KafkaSettings, name: str) -> str:
@@ -80,7 +81,7 @@ class Webhook:
                 continue
             try:
                 await self._session(reader, stop)
-            except BROKER_ERRORS as error:
+            except READ_ERRORS as error:
                 self._metrics.reading.labels(self._name).set(0)
                 self._health[self._kafka_away] = f"{type(error).__name__}; is it up, and may this user use the group?"
                 _LOG.info("webhook %s: Kafka does not answer (%s); trying on", self._name, type(error).__name__)
@@ -91,12 +92,11 @@ class Webhook:
         async with consumer_for(self._kafka.client_options(), group_id=group_of(self._kafka, self._name)) as consumer:
             consumer.assign(partitions)
             offsets = Offsets(self._name, consumer, partitions, self._metrics.missed.labels(self._name))
-            await offsets.begin()
+            log = LogReader(consumer, await offsets.begin(), max_records=_MAX_RECORDS)
             self._metrics.reading.labels(self._name).set(1)
             self._health.pop(self._kafka_away, None)
             while not stop.is_set():
-                batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=100)
-                for partition, records in batches.items():
+                for partition, records in (await log.read()).items():
                     if not await self._deliver(offsets, partition, records, reader, stop):
                         return
                 await offsets.keep()

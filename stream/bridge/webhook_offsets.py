@@ -42,8 +42,8 @@ class Offsets:
         self._next: dict[TopicPartition, int] = {}
         self._keep_at = time.monotonic() + _RECOMMIT_SECONDS
 
-    async def begin(self) -> None:
-        """Go to where the receiver took the last one; the first time to the log's end, which is committed at once."""
+    async def begin(self) -> dict[TopicPartition, int]:
+        """Return the offsets behind the last delivery; the first time the log's end, which is committed at once."""
         ends = await self._consumer.end_offsets(self._partitions)
         for partition, end in ends.items():
             committed = await self._consumer.committed(partition)
@@ -55,9 +55,9 @@ class Offsets:
                 )
             # Past the end, they are of a log that was deleted and begun anew.
             self._next[partition] = end if committed is None else committed if committed <= end else 0
-        for partition, first in (await self._consumer.beginning_offsets(self._partitions)).items():
-            self._consumer.seek(partition, max(self._next[partition], first))
         await self._commit()
+        first = await self._consumer.beginning_offsets(self._partitions)
+        return {partition: max(offset, first[partition]) for partition, offset in self._next.items()}
 
     async def told(self, partition: TopicPartition, offset: int) -> None:
         """Commit that all up to `offset` was told."""

@@ -69,13 +69,13 @@ class AckedTable(faust.Table[bytes, bytes]):
             value = self.data[key]
             await self._publish(key, value, partition)
         self.data[key] = value
-        self.data._key_partition[key] = partition  # noqa: SLF001 - by it the store drops other workers' keys
+        cast(Any, self.data)._key_partition[key] = partition  # noqa: SLF001 - by it the store drops other workers' keys
 
     async def remove(self, key: bytes, *, partition: int) -> None:
         """Write a tombstone to the changelog, then delete the key."""
         await self._publish(key, None, partition)
         self.data.pop(key, None)
-        self.data._key_partition.pop(key, None)  # noqa: SLF001 - as above
+        cast(Any, self.data)._key_partition.pop(key, None)  # noqa: SLF001 - as above
 
     def on_key_set(self, key: Any, value: Any) -> None:  # noqa: ARG002 - Faust's signature
         """Reject a write that cannot be awaited."""

@@ -60,6 +60,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 class Consumer(driver.Consumer):
     """A consumer whose committable offsets come from an :class:`~stream.kafka.ack_tracker.AckTracker`."""
 
+    _thread: ConsumerThread
+
     def __init__(
         self, transport: Any, callback: Any, on_partitions_revoked: Any, on_partitions_assigned: Any, **kwargs: Any
     ) -> None:
@@ -83,7 +85,7 @@ class Consumer(driver.Consumer):
     @property
     def member_id(self) -> str:
         """The consumer's id in its group; "" before it has joined."""
-        return str(self._thread.member_id)
+        return self._thread.member_id
 
     def settle(self, message: Any) -> bool:
         """Release `message`'s offset; False if its assignment has ended."""

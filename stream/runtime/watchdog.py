@@ -82,7 +82,8 @@ class Watchdog:
             return 1
         partitions = [tp for tp in consumer.tracker.partitions if self._app.topics.acks_enabled_for(tp.topic)]
         places = [TopicPartition(*tp) for tp in partitions]
-        first, ends = await client.beginning_offsets(places), await client.end_offsets(places)
+        first: dict[TopicPartition, int] = await client.beginning_offsets(places)
+        ends: dict[TopicPartition, int] = await client.end_offsets(places)
         done = {tp: consumer.tracker.delivered(tp) or consumer.committed(tp) or 0 for tp in partitions}
         self._look_for_cut({f"{tp.topic}-{tp.partition}": (done[tp], ends[TopicPartition(*tp)]) for tp in partitions})
         total = sum(consumer.tracker.open_count(tp) for tp in partitions) - self._app.held()
