@@ -8,10 +8,11 @@ from aiokafka.structs import TopicPartition
 from stream.errors import no_kafka
 from stream.kafka.clients import BROKER_ERRORS, consumer_for, producer_for
 from stream.kafka.log_reader import record_at
+from stream.kafka.publisher import publish
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.reviews import REVIEW_LABELS
 from stream.settings import KafkaSettings
-from stream.wire import AlertRecord, Event, Feedback, canonical_time, encode, inference_key, partition_for
+from stream.wire import AlertRecord, Event, Feedback, canonical_time, inference_key, partition_for
 from weir.errors import NotFoundError, SettingsError
 
 __all__ = ["publish_review", "review_of"]

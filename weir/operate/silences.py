@@ -11,10 +11,11 @@ from aiokafka.errors import TopicAuthorizationFailedError
 
 from stream.errors import BrokerError, no_kafka
 from stream.kafka.clients import BROKER_ERRORS, producer_for
+from stream.kafka.publisher import publish
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
 from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, thing_of
-from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, encode, format_time
+from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, format_time
 from weir.errors import NotFoundError, SettingsError
 
 __all__ = ["SILENCE_SOURCE", "Silence", "list_silences", "silence", "unsilence"]
@@ -95,14 +96,8 @@ class _AlertTopic:
         try:
             async with producer_for(self._kafka.client_options()) as producer:
                 for data in records:
-                    record = encode(_event(data))
-                    await producer.send_and_wait(
-                        self._kafka.names.alerts,
-                        record.value,
-                        key=record.key,
-                        partition=self.partitions[data.silence_id],
-                        headers=list(record.headers),
-                    )
+                    partition = self.partitions[data.silence_id]
+                    await publish(producer, self._kafka.names.alerts, _event(data), partition=partition)
         except TopicAuthorizationFailedError:
             raise BrokerError(
                 f"{self._kafka.sasl_username or 'this client'} may not write to {self._kafka.names.alerts}; use a user with the right "
