@@ -61,11 +61,8 @@ async def publish_review(kafka: KafkaSettings, reader: LedgerReader, data: Feedb
     """Publish a review with the key and partition of its request, and wait for the acknowledgement; raises BrokerError."""
     try:
         key, partition = await _key_and_partition(kafka, reader, data)
-        record = encode(_event(data, key))
         async with producer_for(kafka.client_options()) as producer:
-            await producer.send_and_wait(
-                kafka.names.feedback, record.value, key=record.key, partition=partition, headers=list(record.headers)
-            )
+            await publish(producer, kafka.names.feedback, _event(data, key), partition=partition)
     except BROKER_ERRORS as error:
         raise no_kafka(kafka.bootstrap_servers) from error
 
