@@ -7,6 +7,9 @@ from axe_playwright_python.sync_playwright import Axe
 from support.console_ledger import LedgerMaker
 from support.console_page import Look, served_console
 
+from detectors.registry import ALERTING
+from stream.ledger.decisions import OWN_DETECTORS
+
 pytestmark = pytest.mark.timeout(300)
 
 VIEWS = {
@@ -161,6 +164,12 @@ def test_what_came_of_an_alert_stands_in_the_order_of_time(look):
     times = page.locator(".course time").evaluate_all("all => all.map((one) => one.dateTime)")
     assert len(times) > 3
     assert times == sorted(times)
+
+
+def test_the_filter_offers_every_detector_that_can_alert(look):
+    page = look.go("/alerts?state=&detector=your-own", ".empty")
+    offered = page.locator(".pick", has_text="any detector").locator("option").all_inner_texts()[1:]
+    assert offered == sorted({*ALERTING, *OWN_DETECTORS, "silence", "your-own"})
 
 
 def test_streams_of_one_model_are_told_apart_in_the_list(look):
