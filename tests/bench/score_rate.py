@@ -1,6 +1,6 @@
 """Events a second of the score app against a bare aiokafka loop that runs the same detectors on the same records.
 
-``python -m bench.score_rate HOST:PORT [EVENTS]`` prints one JSON object. The bare loop reads, decodes and scores in its own
+``make bench PARTS=score_rate ARGS="HOST:PORT 400"`` prints one JSON object; without ARGS it starts a broker. The bare loop reads, decodes and scores in its own
 process and writes nothing; the app also publishes verdicts, findings and signals, awaits them, and commits.
 """
 

@@ -1,6 +1,6 @@
 """What an event costs the `drift` detector, its embedding apart.
 
-``PYTHONPATH=tests python -m bench.update [--rounds 9]``: 6,000 events in buckets of 30, a daily cycle, no alarm, one thread. The first 600
+``make bench PARTS=update``: 6,000 events in buckets of 30, a daily cycle, no alarm, one thread. The first 600
 are the reference and are not timed; processor time of the rest a round. The digest is of all findings and the state at the end:
 the same in every round, and in every version that decides alike.
 """

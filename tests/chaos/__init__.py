@@ -1,1 +1,1 @@
-"""Faults on a real Apache Kafka, again and again, from a seed: ``python -m chaos``; docs/reliability.md has the figures."""
+"""Faults on a real Apache Kafka, again and again, from a seed: ``make chaos``; docs/reliability.md has the figures."""

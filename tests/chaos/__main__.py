@@ -1,4 +1,4 @@
-"""Break everything, again and again: ``python -m chaos [--faults F1,F4] [--kills N] [--seed 7] [--minutes 30] [--state FILE]``.
+"""Inject faults repeatedly: ``make chaos CHAOS="--faults F1,F4 --kills N --seed 7 --minutes 30 --state FILE"``.
 
 A strike that the oracle has looked at is kept in the state file; a later call goes on to the number that is wanted. With
 ``--mutations`` each fault is struck on a product that is wrong in its own way, and must find that.
@@ -28,7 +28,7 @@ def say(line: str) -> None:
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(prog="make chaos CHAOS=…", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--faults", default="", help=f"some of {', '.join(FAULTS)}, or F1 for all of its kinds; all")
     parser.add_argument("--kills", type=int, default=0, help="strikes wanted of each; what each fault owes")
     parser.add_argument("--seed", type=int, default=7)

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from bench.growth import history, recovery, sources, tenants, workers
+from bench.growth import PIECES, history, recovery, sources, tenants, workers
 from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import start_broker
 
@@ -13,33 +13,32 @@ Say = Callable[[str], None]
 Row = dict[str, object]
 
 #: Pieces that need no broker, and those that do.
-_ALONE: dict[str, tuple[str, Callable[[], Iterable[Row]]]] = {
-    "ledger": ("ledger: cost per event and per look against retained events", history.ledger),
-    "tenants": ("tenants: watch and alert, one partition, two streams a tenant", tenants.rows),
-    "sources": ("sources: what a tick costs, P = 8", sources.rows),
+_ALONE: dict[str, Callable[[], Iterable[Row]]] = {
+    "ledger": history.ledger,
+    "tenants": tenants.rows,
+    "sources": sources.rows,
 }
-_WITH_BROKER: dict[str, tuple[str, Callable[[str, Path, Say], Awaitable[Iterable[Row]]]]] = {
-    "workers": ("workers and partitions: score with a detector of 5 ms an event", workers.rows),
-    "history": ("history: score against retained events", history.score),
-    "recovery": ("recovery: a watch worker that starts with the state of many tenants in its changelog", recovery.rows),
+_WITH_BROKER: dict[str, Callable[[str, Path, Say], Awaitable[Iterable[Row]]]] = {
+    "workers": workers.rows,
+    "history": history.score,
+    "recovery": recovery.rows,
 }
-PIECES = (*_ALONE, *_WITH_BROKER)
 
 
 def run(pieces: list[str], say: Say) -> None:
     """Run `pieces`, one after the other; those with a broker share one."""
     for name in pieces:
         if name in _ALONE:
-            title, rows = _ALONE[name]
-            _print(title, rows(), say)
+            _print(PIECES[name], _ALONE[name](), say)
     if wanted := [name for name in pieces if name in _WITH_BROKER]:
         kind = "apache" if apache_available() else "embedded"
         with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
             for name in wanted:
-                title, measure = _WITH_BROKER[name]
-                directory = Path(folder) / name
+                measure, directory = _WITH_BROKER[name], Path(folder) / name
                 directory.mkdir()
-                _print(f"{title} ({kind})", asyncio.run(_gathered(measure, broker.bootstrap, directory, say)), say)
+                _print(
+                    f"{PIECES[name]} ({kind})", asyncio.run(_gathered(measure, broker.bootstrap, directory, say)), say
+                )
 
 
 async def _gathered(

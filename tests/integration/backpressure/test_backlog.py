@@ -1,6 +1,6 @@
 """A backlog in front of a stage costs no memory of it: many times the backlog, the same peak.
 
-The slack is far below what is waiting, and far above what allocators differ by. Large figures: ``python -m bench backpressure``.
+The slack is far below what is waiting, and far above what allocators differ by. Large figures: ``make bench PARTS=backpressure``.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Live many worlds and say what was violated: ``PYTHONPATH=tests python -m support.protocol --seeds 5000``; a seed lives again."""
+"""Live many worlds and say what was violated: ``make protocol PROTOCOL="--seeds 5000"``; a seed lives again."""
 
 import argparse
 import json
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m support.protocol", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make protocol PROTOCOL=…", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many worlds to live")
     parser.add_argument("--first", type=int, default=0, help="the first seed; with --seeds 1, the world to live again")
     parser.add_argument("--steps", type=int, default=40, help="steps of one world")
