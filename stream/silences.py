@@ -8,14 +8,14 @@ This is no detector: detector ``silence``, a source that has fallen silent, is s
 from stream.wire import AlertRecord, SilenceRecord, stream_key
 from stream.wire.ids import silence_id
 
-__all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "Silences", "thing_of"]
+__all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "Silences", "silence_id_of"]
 
 SHORTEST_SECONDS = 60.0
 #: Bounded, so that a reader who goes back so far knows every silence that can still hold.
 LONGEST_SECONDS = 30 * 86_400.0
 
 
-def thing_of(alert: AlertRecord) -> str:
+def silence_id_of(alert: AlertRecord) -> str:
     """Return the id of the silence that mutes what `alert` is about."""
     return silence_id(stream_key(alert.tenant, alert.model, alert.side), alert.detector, alert.feature)
 
@@ -43,7 +43,7 @@ class Silences:
 
     def muting(self, alert: AlertRecord, moment: float) -> list[SilenceRecord]:
         """Return the silences that mute `alert` at `moment` of log time (seconds)."""
-        names = dict.fromkeys((thing_of(alert), self._made_from.get(alert.alert_id, "")))
+        names = dict.fromkeys((silence_id_of(alert), self._made_from.get(alert.alert_id, "")))
         found = [self._known[name] for name in names if name in self._known]
         return [record for record in found if _holds(record, moment)]
 

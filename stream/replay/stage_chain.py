@@ -7,7 +7,7 @@ part of it.
 from collections.abc import Iterator
 
 from stream.stages.alert.machine import Alerting, Opener
-from stream.stages.alert.partition_alerts import Place
+from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.alert.state import StreamAlerts
 from stream.stages.watch.machine import PartitionWatch, Tenants, WatchRules
 from stream.stages.watch.records import WATCH_SOURCE
@@ -86,7 +86,7 @@ class AlertChain:
     def __init__(self, tenants: Tenants, opener: Opener = no_span) -> None:
         self._tenants = tenants
         self._opener = opener
-        self._place = Place({}, lambda state: self._stage(state).due(state))
+        self._place = PartitionAlerts({}, lambda state: self._stage(state).due(state))
         self._offset = 0
 
     def feed(self, event: Event) -> list[Event]:

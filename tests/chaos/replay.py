@@ -17,7 +17,7 @@ from stream.stages.retrain.machine import Retraining
 from stream.stages.retrain.state import ModelState
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.machine import PartitionWatch, WatchRules
-from stream.stages.watch.source_liveness import OWN_STREAM, SilenceRules, SilenceWatch
+from stream.stages.watch.source_liveness import OWN_STREAM, LivenessRules, SourceLiveness
 from stream.stages.watch.state import StreamState
 from stream.stages.watch_app import stream_detectors
 from stream.wire import (
@@ -74,8 +74,8 @@ class WatchReplay:
             )
         )
         self._silence = (
-            SilenceWatch(
-                SilenceRules(
+            SourceLiveness(
+                LivenessRules(
                     partitions=inference,
                     silence_seconds=silence_seconds,
                     bucket_seconds=own.bucket_seconds,

@@ -5,7 +5,7 @@ from typing import Any
 
 from stream.settings import TenantSettings
 from stream.stages.alert.machine import Alerting
-from stream.stages.alert.partition_alerts import Place
+from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.alert.state import StreamAlerts, decode, encode
 from stream.wire import AlertRecord, Event, FindingRecord, Tick, stream_key
 from stream.wire.ids import bucket_finding_id
@@ -63,7 +63,7 @@ class Alerts:
     def __init__(self, tenant: TenantSettings | None = None) -> None:
         self.opened: list[tuple[str, str, str, tuple[str, ...]]] = []
         self.alerting = Alerting(tenant or settings(), self._open)
-        self.place = Place({}, self.alerting.due)
+        self.place = PartitionAlerts({}, self.alerting.due)
 
     @property
     def states(self) -> dict[str, StreamAlerts]:
@@ -71,7 +71,7 @@ class Alerts:
 
     @states.setter
     def states(self, states: dict[str, StreamAlerts]) -> None:
-        self.place = Place(states, self.alerting.due)
+        self.place = PartitionAlerts(states, self.alerting.due)
 
     def _open(self, alert_id: str, detector: str, tipping: str, others: tuple[str, ...]) -> str:
         self.opened.append((alert_id, detector, tipping, others))

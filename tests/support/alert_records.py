@@ -2,7 +2,7 @@
 
 import time
 
-from stream.silences import thing_of
+from stream.silences import silence_id_of
 from stream.wire import AlertRecord, Event, SilenceRecord
 from stream.wire.semconv import SEVERITY_NUMBERS
 
@@ -32,7 +32,7 @@ def resolved(alert_id="al_1", **fields) -> AlertRecord:
 
 def silence(of: AlertRecord, at: float, until: float) -> SilenceRecord:
     return SilenceRecord(
-        silence_id=thing_of(of),
+        silence_id=silence_id_of(of),
         alert_id=of.alert_id,
         tenant=of.tenant,
         model=of.model,

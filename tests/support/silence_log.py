@@ -1,6 +1,6 @@
 """Ticks of sources that fall silent, come back or close, as score forwards them; and who is silent by a plain pass."""
 
-from stream.stages.watch.source_liveness import SilenceRules, SilenceWatch
+from stream.stages.watch.source_liveness import LivenessRules, SourceLiveness
 from stream.wire import Event
 from support.signal_log import SILENCE, score_tick
 
@@ -13,8 +13,8 @@ DAY = 86_400.0
 Gaps = dict[str, list[tuple[int, int]]]
 
 
-def rules(partitions: int, *, forget_seconds: float = DAY) -> SilenceRules:
-    return SilenceRules(
+def rules(partitions: int, *, forget_seconds: float = DAY) -> LivenessRules:
+    return LivenessRules(
         partitions=partitions,
         silence_seconds=SILENCE,
         bucket_seconds=WIDTH,
@@ -42,7 +42,7 @@ def tick_lanes(
     return lanes
 
 
-def found(watch: SilenceWatch, log: list[Event], first: int = 0) -> list[Event]:
+def found(watch: SourceLiveness, log: list[Event], first: int = 0) -> list[Event]:
     return [event for offset, tick in enumerate(log, first) for event in watch.apply(tick.data, offset)]
 
 

@@ -10,7 +10,7 @@ from stream.settings import TenantSettings, tenant_settings
 from stream.stages.retrain.machine import Decision, Retraining
 from stream.stages.retrain.state import ModelState
 from stream.stages.watch.machine import WatchRules
-from stream.stages.watch.source_liveness import SilenceRules, SilenceWatch
+from stream.stages.watch.source_liveness import LivenessRules, SourceLiveness
 from stream.wire import OWN_TENANT, AlertRecord, Event, Tick, tenant_model_key
 
 
@@ -29,8 +29,8 @@ class Chain:
             WatchRules(partitions=partitions, source_silence_seconds=60.0, tenants=self._tenant, detectors=detectors)
         )
         own = self._tenant(OWN_TENANT)
-        self._silence = SilenceWatch(
-            SilenceRules(
+        self._silence = SourceLiveness(
+            LivenessRules(
                 partitions=partitions,
                 silence_seconds=60.0,
                 bucket_seconds=own.bucket_seconds,

@@ -14,7 +14,7 @@ from stream.kafka.clients import BROKER_ERRORS, producer_for
 from stream.kafka.publisher import publish
 from stream.kafka.tail import Tail
 from stream.settings import KafkaSettings
-from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, thing_of
+from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, silence_id_of
 from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, format_time
 from weir.errors import NotFoundError, SettingsError
 
@@ -81,7 +81,7 @@ class _AlertTopic:
         known = self.alerts.get(alert.alert_id)
         if known is None or alert.revision >= known.revision:
             self.alerts[alert.alert_id] = alert
-            self.partitions[thing_of(alert)] = partition
+            self.partitions[silence_id_of(alert)] = partition
 
     def alert(self, alert_id: str) -> AlertRecord:
         """Return the alert; raises NotFoundError."""
@@ -122,9 +122,9 @@ async def silence(kafka: KafkaSettings, alert_id: str, *, seconds: float, reason
     _check(seconds, reason)
     topic = await _AlertTopic(kafka).read(alert_id)
     alert = topic.alert(alert_id)
-    at = _now(topic.silences.newest(thing_of(alert)))
+    at = _now(topic.silences.newest(silence_id_of(alert)))
     record = SilenceRecord(
-        silence_id=thing_of(alert),
+        silence_id=silence_id_of(alert),
         alert_id=alert_id,
         tenant=alert.tenant,
         model=alert.model,

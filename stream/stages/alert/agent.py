@@ -7,7 +7,7 @@ from typing import Any
 from stream.kafka.range_reader import retained
 from stream.runtime.table import AckedTable
 from stream.stages.alert.machine import Alerting
-from stream.stages.alert.partition_alerts import Place
+from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.alert.state import StreamAlerts, decode, encode
 from stream.stages.shared.metrics import detector_label
 from stream.stages.shared.spans import mark
@@ -66,7 +66,9 @@ class AlertStage:
         for raw in current:
             self._app.settle(raw)
 
-    def _apply(self, place: Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]) -> list[Event]:
+    def _apply(
+        self, place: PartitionAlerts, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
+    ) -> list[Event]:
         if isinstance(event.data, FindingRecord):
             return self._finding(place, event, raw, touched)
         if isinstance(event.data, SentinelRecord):
@@ -76,7 +78,7 @@ class AlertStage:
         return []
 
     def _finding(
-        self, place: Place, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
+        self, place: PartitionAlerts, event: Event, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
     ) -> list[Event]:
         finding = event.data
         assert isinstance(finding, FindingRecord)
@@ -91,7 +93,7 @@ class AlertStage:
         return records
 
     def _tick(
-        self, place: Place, watermark: float, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
+        self, place: PartitionAlerts, watermark: float, raw: Any, touched: dict[str, tuple[StreamAlerts, Any]]
     ) -> list[Event]:
         records = []
         for key in place.due(watermark):
@@ -123,15 +125,15 @@ class AlertStage:
         self._context.metrics.alerts.labels(label, record.state, record.severity).inc()
         logger.info("alert %s %s revision %d", record.alert_id, record.state, record.revision)
 
-    async def _load(self, partition: int, offset: int) -> Place:
+    async def _load(self, partition: int, offset: int) -> PartitionAlerts:
         states, lost = self._table.read(partition, decode)
         if lost:
             states |= (await self._rebuilt(partition, offset, lost)).states
-        return Place(states, self._due)
+        return PartitionAlerts(states, self._due)
 
-    async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> Place:
+    async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> PartitionAlerts:
         """Replay the retained findings of the streams in `lost`; what they published then is not published again."""
-        place = Place({}, self._due)
+        place = PartitionAlerts({}, self._due)
         options = self._context.kafka.client_options()
         async for offset, event in retained(
             options, self._context.names.findings, partition, range(end), self._app.progress

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from stream.stages.alert.state import StreamAlerts
 from stream.wire import FindingRecord, SentinelRecord, stream_key
 
-__all__ = ["Place"]
+__all__ = ["PartitionAlerts"]
 
 _MODELS = 1024
 
 
-class Place:
+class PartitionAlerts:
     """States by stream.
 
     Parameters

@@ -18,8 +18,8 @@ from stream.stages.shared.stage import PartitionCache, StageContext, rows
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.machine import ClosedStream, PartitionWatch, WatchRules
 from stream.stages.watch.records import RESET, WATCH_SOURCE, sentinel_note
-from stream.stages.watch.source_liveness import SilenceWatch
-from stream.stages.watch.source_liveness_store import SilenceHome
+from stream.stages.watch.source_liveness import SourceLiveness
+from stream.stages.watch.source_liveness_store import SourceLivenessStore
 from stream.stages.watch.state import SourcesState, decode_sources, encode, sources_key
 from stream.wire import Event, FindingRecord, Signal, Tick, partition_for
 from stream.wire.semconv import (
@@ -46,7 +46,7 @@ _LOADED_AT_ONCE = 100
 class _Place:
     """One signals partition in one assignment; one of them keeps the silences."""
 
-    def __init__(self, number: int, machine: PartitionWatch, sources: set[str], silence: SilenceWatch | None) -> None:
+    def __init__(self, number: int, machine: PartitionWatch, sources: set[str], silence: SourceLiveness | None) -> None:
         self.number = number
         self.machine = machine
         self.silence = silence
@@ -76,7 +76,7 @@ class WatchStage:
         self._table = table
         self._settings = settings
         self._rules = rules
-        self._silences = SilenceHome(context, table, settings.source_silence_seconds)
+        self._silences = SourceLivenessStore(context, table, settings.source_silence_seconds)
         self._cache = PartitionCache(self._load)
 
     def held(self) -> int:
@@ -128,7 +128,7 @@ class WatchStage:
         self._observe(place)
         self._app.settle(raw)
 
-    async def _tell_silence(self, place: _Place, silence: SilenceWatch, tick: Tick, raw: Any) -> None:
+    async def _tell_silence(self, place: _Place, silence: SourceLiveness, tick: Tick, raw: Any) -> None:
         """Publish who is silent, then write it; the tick is acknowledged after both."""
         for event in silence.apply(tick, raw.message.offset):
             self._count(event)

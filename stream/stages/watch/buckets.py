@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from detectors.base import Observation
-from stream.stages.watch.agenda import OpenCounts
+from stream.stages.watch.bucket_schedule import OpenCounts
 from stream.wire import ABORTED, Event, Signal
 
 __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]

@@ -14,7 +14,7 @@ from detectors.base import StreamDetector
 from detectors.errors import StateMismatch
 from stream.errors import StateUnreadable
 from stream.settings import TenantSettings
-from stream.stages.watch.agenda import Agenda, OpenCounts
+from stream.stages.watch.bucket_schedule import BucketSchedule, OpenCounts
 from stream.stages.watch.buckets import Held, Offer, StreamBuckets
 from stream.stages.watch.records import StreamBucket, finding_event, reset_event
 from stream.stages.watch.state import SourcesState, StreamState, decode_stream, encode
@@ -139,7 +139,7 @@ class PartitionWatch:
         self._only = only
         self._stored = stored
         self._streams: dict[str, _Stream] = {}
-        self._agenda = Agenda()
+        self._agenda = BucketSchedule()
         self._retired: set[str] = set()
         self.open = OpenCounts()
         self.watermark = Watermark(rules.partitions, rules.source_silence_seconds, known)

@@ -9,12 +9,12 @@ import msgspec
 from stream.errors import StateUnreadable
 from stream.runbook import SILENCE
 from stream.stages.watch.records import WATCH_SOURCE
-from stream.stages.watch.state import SilenceLane, SilenceState, encode
+from stream.stages.watch.state import LivenessLane, LivenessState, encode
 from stream.stages.watch.watermark import SourceLane
 from stream.wire import OWN_TENANT, Event, FindingRecord, Tick, canonical_time, stream_key
 from stream.wire.ids import bucket_finding_id
 
-__all__ = ["OWN_STREAM", "SilenceRules", "SilenceWatch"]
+__all__ = ["OWN_STREAM", "LivenessRules", "SourceLiveness"]
 
 OWN_STREAM = stream_key(OWN_TENANT, "", "")
 _VERSION = "1"
@@ -22,7 +22,7 @@ _VERSION = "1"
 _LEAP_BUCKETS = 128
 
 
-class SilenceRules(msgspec.Struct, frozen=True, kw_only=True):
+class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
     """What silence is.
 
     Parameters
@@ -47,7 +47,7 @@ class SilenceRules(msgspec.Struct, frozen=True, kw_only=True):
     forget_seconds: float
 
 
-class SilenceWatch:
+class SourceLiveness:
     """Ticks of score in, findings out: one a bucket and silent source, and some clear ones when it is over.
 
     An inference partition judges a bucket when its own log time passes the bucket's end; a source is silent where every
@@ -71,10 +71,10 @@ class SilenceWatch:
     A tick costs O(sources); memory is O(P x (sources + silent sources x buckets that one partition is ahead of another)).
     """
 
-    def __init__(self, rules: SilenceRules, state: SilenceState | None = None) -> None:
+    def __init__(self, rules: LivenessRules, state: LivenessState | None = None) -> None:
         if state is None:
-            lanes = [SilenceLane(sources=SourceLane()) for _ in range(rules.partitions)]
-            state = SilenceState(seconds=rules.bucket_seconds, lanes=lanes)
+            lanes = [LivenessLane(sources=SourceLane()) for _ in range(rules.partitions)]
+            state = LivenessState(seconds=rules.bucket_seconds, lanes=lanes)
         if state.seconds != rules.bucket_seconds or len(state.lanes) != rules.partitions:
             raise StateUnreadable(
                 f"silences of {len(state.lanes)} partitions in buckets of {state.seconds:g} s, these are "
@@ -105,7 +105,7 @@ class SilenceWatch:
         self._judge(lane)
         return self._close()
 
-    def _judge(self, lane: SilenceLane) -> None:
+    def _judge(self, lane: LivenessLane) -> None:
         """Note who is silent at the ends of the buckets that the partition's log time has passed."""
         low, released, seconds = lane.sources.low, lane.sources.released, self._rules.bucket_seconds
         if low is None:

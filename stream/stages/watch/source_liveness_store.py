@@ -10,17 +10,17 @@ from stream.errors import StateUnreadable
 from stream.kafka.range_reader import retained
 from stream.runtime.table import AckedTable
 from stream.stages.shared.stage import StageContext
-from stream.stages.watch.source_liveness import OWN_STREAM, SilenceRules, SilenceWatch
-from stream.stages.watch.state import decode_silence, silence_key
+from stream.stages.watch.source_liveness import OWN_STREAM, LivenessRules, SourceLiveness
+from stream.stages.watch.state import decode_liveness, liveness_key
 from stream.wire import OWN_TENANT, Tick, partition_for
 
-__all__ = ["SilenceHome"]
+__all__ = ["SourceLivenessStore"]
 
 logger = logging.getLogger(__name__)
 _HOUR_SECONDS = 3600
 
 
-class SilenceHome:
+class SourceLivenessStore:
     """Loads and keeps the silence watch of the partition that has one.
 
     Parameters
@@ -30,7 +30,7 @@ class SilenceHome:
     table
         Partitioned like signals.
     silence_seconds
-        See :class:`~stream.stages.watch.source_liveness.SilenceRules`; the width of the buckets is that of tenant ``_weir``.
+        See :class:`~stream.stages.watch.source_liveness.LivenessRules`; the width of the buckets is that of tenant ``_weir``.
     """
 
     def __init__(self, context: StageContext, table: AckedTable, silence_seconds: float) -> None:
@@ -38,7 +38,7 @@ class SilenceHome:
         self._context = context
         self._table = table
         self._partition = partition_for(OWN_STREAM, context.kafka.stream_partitions)
-        self._rules = SilenceRules(
+        self._rules = LivenessRules(
             partitions=context.kafka.partitions,
             silence_seconds=silence_seconds,
             bucket_seconds=own.bucket_seconds,
@@ -46,26 +46,26 @@ class SilenceHome:
             forget_seconds=max(context.kafka.retention_hours * _HOUR_SECONDS, 2 * silence_seconds),
         )
 
-    async def load(self, partition: int, offset: int) -> SilenceWatch | None:
+    async def load(self, partition: int, offset: int) -> SourceLiveness | None:
         """Return the silence watch as it stood before `offset` of signals `partition`, None where it is another's to keep."""
         if partition != self._partition:
             return None
-        value = self._table.data.get(silence_key(partition).encode())
+        value = self._table.data.get(liveness_key(partition).encode())
         if value is None:  # written with the first tick, so there was none
-            return SilenceWatch(self._rules)
+            return SourceLiveness(self._rules)
         try:
-            watch = SilenceWatch(self._rules, decode_silence(value))
+            watch = SourceLiveness(self._rules, decode_liveness(value))
         except StateUnreadable as error:
             logger.warning("partition %d: %s", partition, error)
-            watch = SilenceWatch(self._rules)
+            watch = SourceLiveness(self._rules)
         await self._catch_up(watch, partition, offset)
         return watch
 
-    async def keep(self, partition: int, watch: SilenceWatch) -> None:
+    async def keep(self, partition: int, watch: SourceLiveness) -> None:
         """Write where `watch` stands."""
-        await self._table.put(silence_key(partition).encode(), watch.snapshot(), partition=partition)
+        await self._table.put(liveness_key(partition).encode(), watch.snapshot(), partition=partition)
 
-    async def _catch_up(self, watch: SilenceWatch, partition: int, end: int) -> None:
+    async def _catch_up(self, watch: SourceLiveness, partition: int, end: int) -> None:
         """Take the ticks between the stored state and `end`; what they told was told before they were acknowledged."""
         offsets = range(watch.offset + 1, end)
         if not offsets:

@@ -8,16 +8,16 @@ from stream.errors import StateUnreadable
 from stream.stages.watch.watermark import SourceLane
 
 __all__ = [
-    "SilenceLane",
-    "SilenceState",
+    "LivenessLane",
+    "LivenessState",
     "SourcesState",
     "StreamState",
-    "decode_silence",
+    "decode_liveness",
     "decode_sources",
     "decode_stream",
     "encode",
     "order",
-    "silence_key",
+    "liveness_key",
     "sources_key",
 ]
 
@@ -69,7 +69,7 @@ class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
 
 
-class SilenceLane(msgspec.Struct, kw_only=True):
+class LivenessLane(msgspec.Struct, kw_only=True):
     """What one inference partition says of silence.
 
     Parameters
@@ -88,7 +88,7 @@ class SilenceLane(msgspec.Struct, kw_only=True):
     silent: dict[int, dict[str, float]] = {}
 
 
-class SilenceState(msgspec.Struct, kw_only=True):
+class LivenessState(msgspec.Struct, kw_only=True):
     """Who is silent, after the tick at `offset` of the signals partition that this is kept on.
 
     Parameters
@@ -106,15 +106,15 @@ class SilenceState(msgspec.Struct, kw_only=True):
     version: int = _VERSION
     seconds: float
     offset: int = -1
-    lanes: list[SilenceLane]
+    lanes: list[LivenessLane]
     edge: int | None = None
     last: dict[str, int] = {}
 
 
-_StateT = TypeVar("_StateT", StreamState, SourcesState, SilenceState)
+_StateT = TypeVar("_StateT", StreamState, SourcesState, LivenessState)
 _STREAM = msgspec.msgpack.Decoder(StreamState)
 _SOURCES = msgspec.msgpack.Decoder(SourcesState)
-_SILENCE = msgspec.msgpack.Decoder(SilenceState)
+_SILENCE = msgspec.msgpack.Decoder(LivenessState)
 
 
 def sources_key(partition: int) -> str:
@@ -122,12 +122,12 @@ def sources_key(partition: int) -> str:
     return f"\0sources/{partition}"
 
 
-def silence_key(partition: int) -> str:
+def liveness_key(partition: int) -> str:
     """Return the table key of the silences kept on signals partition `partition`."""
     return f"\0silence/{partition}"
 
 
-def encode(state: StreamState | SourcesState | SilenceState) -> bytes:
+def encode(state: StreamState | SourcesState | LivenessState) -> bytes:
     """Return `state` as msgpack."""
     return msgspec.msgpack.encode(state)
 
@@ -142,7 +142,7 @@ def decode_sources(value: bytes) -> SourcesState:
     return _decoded(_SOURCES, value)
 
 
-def decode_silence(value: bytes) -> SilenceState:
+def decode_liveness(value: bytes) -> LivenessState:
     """Read the silences; raises StateUnreadable."""
     return _decoded(_SILENCE, value)
 

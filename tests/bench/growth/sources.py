@@ -7,7 +7,7 @@ from support.ledger_store import MemoryLedger
 from support.silence_log import rules as silence_rules
 
 from stream.stages.score.ticks import merge_ticks
-from stream.stages.watch.source_liveness import SilenceWatch
+from stream.stages.watch.source_liveness import SourceLiveness
 from stream.stages.watch.watermark import Watermark
 from stream.wire import Tick, encode
 
@@ -53,7 +53,7 @@ def _watermark(names):
 
 
 def _silence(names):
-    watch = SilenceWatch(silence_rules(PARTITIONS))
+    watch = SourceLiveness(silence_rules(PARTITIONS))
     ticks = [_data(names, partition, second) for second in range(_SECONDS) for partition in range(PARTITIONS)]
     began = time.perf_counter()
     for offset, one in enumerate(ticks):

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from support.commands import Commands
 from support.kafka_log import fresh_topics, sender
 
-from stream.silences import thing_of
+from stream.silences import silence_id_of
 from stream.wire import AlertRecord, Event, SilenceRecord, decode, partition_for, tenant_model_key
 from weir.client import Client
 
@@ -120,7 +120,7 @@ async def check_text(desk):
 async def check_log(desk):
     """One key a thing, beside the alerts of its tenant and model, ended by a record whose `until` is its `at`."""
     records = await desk.records()
-    assert {(place, key) for place, key, _ in records} == {(PLACE, thing_of(alert("x").data).encode())}
+    assert {(place, key) for place, key, _ in records} == {(PLACE, silence_id_of(alert("x").data).encode())}
     first, second = [data for _, _, data in records]
     assert first.until == pytest.approx(first.at + 7200)
     assert second.until == second.at > first.at

@@ -8,8 +8,8 @@ from support.signal_log import interleaved
 from support.silence_log import found, oracle, rules, tick_lanes, told
 from support.watch_chain import Chain, plain
 
-from stream.stages.watch.source_liveness import SilenceWatch
-from stream.stages.watch.state import decode_silence
+from stream.stages.watch.source_liveness import SourceLiveness
+from stream.stages.watch.state import decode_liveness
 
 SECONDS = 900
 SEEDS = st.integers(0, 2**32)
@@ -40,7 +40,7 @@ def by_id(events):
 def test_any_order_of_the_partitions_gives_what_a_plain_pass_gives(seed, partitions):
     lanes = make(seed, partitions)
     orders = [interleaved(lanes, random.Random(seed + order)) for order in range(2)]
-    first, second = (found(SilenceWatch(rules(partitions)), log) for log in orders)
+    first, second = (found(SourceLiveness(rules(partitions)), log) for log in orders)
     assert silent(first) == oracle(lanes[0])
     assert by_id(first) == by_id(second)
     assert len(by_id(first)) == len(first)
@@ -53,7 +53,7 @@ def test_crashes_at_any_point_change_no_finding(seed, crashes):
     random_, log = random.Random(seed), interleaved(make(seed, 3), random.Random(seed))
     table, published, position = None, [], 0
     for crash in [*sorted(crashes), 1.0]:
-        watch = SilenceWatch(rules(3), decode_silence(table) if table is not None else None)
+        watch = SourceLiveness(rules(3), decode_liveness(table) if table is not None else None)
         found(watch, log[watch.offset + 1 : position], watch.offset + 1)
         stop, begun = max(int(crash * len(log)), position), position
         for offset in range(begun, stop):
@@ -64,7 +64,7 @@ def test_crashes_at_any_point_change_no_finding(seed, crashes):
                 table = watch.snapshot()
             position = offset + 1
         position = max(0, position - random_.randint(0, 400)) if table is not None else 0
-    assert by_id(published) == by_id(found(SilenceWatch(rules(3)), log))
+    assert by_id(published) == by_id(found(SourceLiveness(rules(3)), log))
 
 
 @settings(max_examples=10, deadline=None)

@@ -10,7 +10,7 @@ from stream.stages.alert.machine import Alerting
 from stream.stages.alert.state import StreamAlerts
 from stream.stages.watch.buckets import Offer, observation_of
 from stream.stages.watch.machine import PartitionWatch, WatchRules
-from stream.stages.watch.source_liveness import OWN_STREAM, SilenceRules, SilenceWatch
+from stream.stages.watch.source_liveness import OWN_STREAM, LivenessRules, SourceLiveness
 from stream.wire import (
     Event,
     FindingRecord,
@@ -107,18 +107,18 @@ class Watched:
             self.findings[event.id] = event.data
 
 
-def _silences(number: int) -> SilenceWatch | None:
+def _silences(number: int) -> SourceLiveness | None:
     if number != partition_for(OWN_STREAM, KAFKA.stream_partitions):
         return None
     own = tenant_settings(TENANTS, "_weir")
-    rules = SilenceRules(
+    rules = LivenessRules(
         partitions=KAFKA.partitions,
         silence_seconds=WATCH.source_silence_seconds,
         bucket_seconds=own.bucket_seconds,
         clear_buckets=own.alerts.close_windows,
         forget_seconds=KAFKA.retention_hours * 3600,
     )
-    return SilenceWatch(rules)
+    return SourceLiveness(rules)
 
 
 def bucket_findings(

@@ -21,7 +21,7 @@ from stream.ledger.decisions import Decisions, Heartbeat, OutgoingAlert
 from stream.ledger.shard import Shard
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
-from stream.silences import thing_of
+from stream.silences import silence_id_of
 from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord, TopicNames
 from weir.cli import main
 from weir.cli.render.alert import alert_line
@@ -145,7 +145,7 @@ def own(detector, *, until=None):
     if until is not None:
         records.append(
             SilenceRecord(
-                silence_id=thing_of(alert),
+                silence_id=silence_id_of(alert),
                 alert_id=alert.alert_id,
                 tenant="_weir",
                 model="",

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stream.silences import thing_of
+from stream.silences import silence_id_of
 from stream.wire import AlertRecord, SilenceRecord
 from weir.client.client import _ChangeFilter
 
@@ -18,7 +18,7 @@ ALERT = AlertRecord(
     at=150.0,
 )
 SILENCE = SilenceRecord(
-    silence_id=thing_of(ALERT),
+    silence_id=silence_id_of(ALERT),
     alert_id="al_0",
     tenant="acme",
     model="m",

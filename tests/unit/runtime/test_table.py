@@ -16,7 +16,7 @@ from stream.stages.alert.state import order as alert_order
 from stream.stages.retrain.state import ModelState
 from stream.stages.retrain.state import encode as encode_model
 from stream.stages.retrain.state import order as retraining_order
-from stream.stages.watch.state import SilenceState, SourcesState, StreamState, encode, silence_key, sources_key
+from stream.stages.watch.state import LivenessState, SourcesState, StreamState, encode, liveness_key, sources_key
 from stream.stages.watch.state import order as watch_order
 
 KEY = b"acme\x1fm\x1finput"
@@ -109,8 +109,8 @@ async def test_a_tombstone_ends_a_state(table):
 
 def test_how_far_a_state_has_come():
     assert watch_order(KEY, state(3, 30.0)) == watch_order(KEY, state(23)) < watch_order(KEY, state(24))
-    silence = encode(SilenceState(seconds=5.0, offset=17, lanes=[]))
-    assert watch_order(silence_key(12).encode(), silence) == 17
+    silence = encode(LivenessState(seconds=5.0, offset=17, lanes=[]))
+    assert watch_order(liveness_key(12).encode(), silence) == 17
     sources = encode(SourcesState(sources=("a",), offset=5))
     assert watch_order(sources_key(12).encode(), sources) == 5
     assert alert_order(KEY, encode_alerts(StreamAlerts(tenant="a", model="m", side="input", offset=9))) == 9

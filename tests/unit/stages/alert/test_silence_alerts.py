@@ -4,13 +4,13 @@ from support.silence_log import START, found, rules, tick_lanes
 
 from stream.stages.alert.machine import Alerting
 from stream.stages.alert.state import decode, encode
-from stream.stages.watch.source_liveness import OWN_STREAM, SilenceWatch
+from stream.stages.watch.source_liveness import OWN_STREAM, SourceLiveness
 from stream.wire.ids import alert_id
 
 
 def findings(gaps, seconds=400, closes=None):
     (lane,) = tick_lanes(seconds, {"a": [], **gaps}, closes)
-    return found(SilenceWatch(rules(1)), lane)
+    return found(SourceLiveness(rules(1)), lane)
 
 
 def test_a_silence_fires_with_its_source_and_resolves_three_clear_buckets_after_it_is_heard():

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from stream.silences import Silences, thing_of
+from stream.silences import Silences, silence_id_of
 from stream.wire import AlertRecord, SilenceRecord
 
 ALERT = AlertRecord(
@@ -22,7 +22,7 @@ ALERT = AlertRecord(
 
 def silence(alert=ALERT, at=100.0, until=200.0, **changes):
     record = SilenceRecord(
-        silence_id=thing_of(alert),
+        silence_id=silence_id_of(alert),
         alert_id=alert.alert_id,
         tenant=alert.tenant,
         model=alert.model,
@@ -80,7 +80,7 @@ def test_a_later_silence_replaces_an_earlier_one_and_an_ended_one_holds_nothing(
 def test_one_that_is_read_again_changes_nothing():
     ended = silence(at=110.0, until=110.0)
     assert silences(silence(), ended, silence()).muting(ALERT, 150.0) == []
-    assert silences(silence(), ended, silence()).newest(thing_of(ALERT)) == ended
+    assert silences(silence(), ended, silence()).newest(silence_id_of(ALERT)) == ended
 
 
 def test_those_that_hold_are_told_by_their_end():

@@ -2,7 +2,7 @@ import itertools
 
 from support.signal_log import signal_event
 
-from stream.stages.watch.agenda import OpenCounts
+from stream.stages.watch.bucket_schedule import OpenCounts
 from stream.stages.watch.buckets import Offer, StreamBuckets
 from stream.stages.watch.state import StreamState
 

@@ -8,7 +8,7 @@ from support.signal_log import MODEL, rules, watch_tick
 from support.watch_chain import Chain
 
 from stream.stages.alert.machine import Alerting
-from stream.stages.alert.partition_alerts import Place
+from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.retrain.machine import Retraining
 from stream.stages.retrain.state import ModelState
 from stream.stages.watch.machine import PartitionWatch
@@ -106,7 +106,7 @@ def test_a_note_repeats_a_sentinels_finding_where_something_was_answered():
 
 
 def test_the_newest_note_of_a_model_counts():
-    place = Place({}, lambda _: None)
+    place = PartitionAlerts({}, lambda _: None)
     for said in (note(moved=False, at=10.0), note(moved=True, at=20.0), note(moved=False, at=15.0)):
         place.told(said)
     assert place.sentinels[MODEL].moved

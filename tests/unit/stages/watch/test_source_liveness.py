@@ -4,8 +4,8 @@ from support.signal_log import score_tick
 from support.silence_log import START, found, rules, tick_lanes, told
 
 from stream.errors import StateUnreadable
-from stream.stages.watch.source_liveness import SilenceWatch
-from stream.stages.watch.state import decode_silence
+from stream.stages.watch.source_liveness import SourceLiveness
+from stream.stages.watch.state import decode_liveness
 from stream.wire import FindingRecord, decode, encode
 from stream.wire.ids import bucket_finding_id
 
@@ -14,7 +14,7 @@ KEY = "_weir\x1f\x1f"
 
 def test_a_silent_source_is_a_finding_a_bucket_and_clear_ones_once_it_is_heard_again():
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 200)]})
-    events = found(SilenceWatch(rules(1)), lane)
+    events = found(SourceLiveness(rules(1)), lane)
     assert told(events) == [
         ("b", 180.0, True),
         ("b", 210.0, False),
@@ -34,34 +34,34 @@ def test_a_silent_source_is_a_finding_a_bucket_and_clear_ones_once_it_is_heard_a
 
 def test_it_is_told_with_the_tick_that_ends_a_bucket_sixty_seconds_after_its_last_word():
     (lane,) = tick_lanes(200, {"a": [], "b": [(121, 200)]})
-    watch = SilenceWatch(rules(1))
+    watch = SourceLiveness(rules(1))
     assert found(watch, lane[:179]) == []
     assert told(found(watch, lane[179:180], 179)) == [("b", 180.0, True)]
     (lane,) = tick_lanes(200, {"a": [], "b": [(122, 200)]})
-    assert found(SilenceWatch(rules(1)), lane) == [], "59 s at the end of the bucket"
+    assert found(SourceLiveness(rules(1)), lane) == [], "59 s at the end of the bucket"
 
 
 def test_a_source_that_closes_is_no_silence_and_one_that_closes_late_is_clear_again():
     (lane,) = tick_lanes(400, {"a": [], "b": []}, {"b": 100})
-    assert found(SilenceWatch(rules(1)), lane) == []
+    assert found(SourceLiveness(rules(1)), lane) == []
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 200)]}, {"b": 200})
-    assert [alarm for _, _, alarm in told(found(SilenceWatch(rules(1)), lane))] == [True, False, False, False]
+    assert [alarm for _, _, alarm in told(found(SourceLiveness(rules(1)), lane))] == [True, False, False, False]
 
 
 def test_with_every_source_silent_nothing_is_told():
     (lane,) = tick_lanes(1000, {"a": [(100, 900)], "b": [(100, 900)]})
-    assert found(SilenceWatch(rules(1)), lane) == []
+    assert found(SourceLiveness(rules(1)), lane) == []
 
 
 def test_a_source_that_is_heard_in_one_partition_is_not_silent():
     first, _ = tick_lanes(400, {"a": [], "b": [(100, 250)]}, partitions=2)
     _, second = tick_lanes(400, {"a": [], "b": []}, partitions=2)
     log = [event for pair in zip(first, second, strict=True) for event in pair]
-    assert found(SilenceWatch(rules(2)), log) == []
+    assert found(SourceLiveness(rules(2)), log) == []
 
 
 def test_a_clock_that_leaps_by_years_costs_no_more_than_a_few_buckets():
-    watch = SilenceWatch(rules(1))
+    watch = SourceLiveness(rules(1))
     (lane,) = tick_lanes(200, {"a": [], "b": [(50, 200)]})
     events = found(watch, lane)
     assert told(events)
@@ -71,11 +71,11 @@ def test_a_clock_that_leaps_by_years_costs_no_more_than_a_few_buckets():
 
 def test_a_source_that_is_gone_for_good_is_forgotten_with_what_it_wrote():
     (lane,) = tick_lanes(1000, {"a": [], "b": [(100, 1000)]})
-    watch = SilenceWatch(rules(1, forget_seconds=600))
+    watch = SourceLiveness(rules(1, forget_seconds=600))
     events = told(found(watch, lane))
     assert [end for _, end, alarm in events if alarm] == [180.0 + 30 * number for number in range(18)]
     assert [end for _, end, alarm in events if not alarm] == [720.0, 750.0, 780.0]
-    state = decode_silence(watch.snapshot())
+    state = decode_liveness(watch.snapshot())
     assert state.lanes[0].sources.released == {}
     assert state.last == {}
 
@@ -84,18 +84,18 @@ def test_a_source_that_is_gone_for_good_is_forgotten_with_what_it_wrote():
 def test_it_goes_on_from_its_state_and_a_tick_that_it_took_changes_nothing(cut):
     """All ticks are read again: at 165 s `b` is released and `c`, which fell silent later, still holds log time back."""
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 400)], "c": [(110, 200)]})
-    expected = found(SilenceWatch(rules(1)), lane)
+    expected = found(SourceLiveness(rules(1)), lane)
     assert ("c", 180.0, True) in told(expected)
-    watch = SilenceWatch(rules(1))
+    watch = SourceLiveness(rules(1))
     before = found(watch, lane[:cut])
-    again = SilenceWatch(rules(1), decode_silence(watch.snapshot()))
+    again = SourceLiveness(rules(1), decode_liveness(watch.snapshot()))
     assert again.offset == cut - 1
     assert before + found(again, lane) == expected
 
 
 def test_the_state_is_to_be_written_with_the_first_tick_and_whenever_a_bucket_has_ended():
     (lane,) = tick_lanes(100, {"a": []})
-    watch = SilenceWatch(rules(1))
+    watch = SourceLiveness(rules(1))
     written = []
     for offset, tick in enumerate(lane):
         watch.apply(tick.data, offset)
@@ -107,13 +107,13 @@ def test_the_state_is_to_be_written_with_the_first_tick_and_whenever_a_bucket_ha
 
 @pytest.mark.parametrize("other", [{"bucket_seconds": 5.0}, {"partitions": 2}])
 def test_a_state_of_other_buckets_or_partitions_is_refused(other):
-    state = decode_silence(SilenceWatch(rules(1)).snapshot())
+    state = decode_liveness(SourceLiveness(rules(1)).snapshot())
     with pytest.raises(StateUnreadable, match="rebuilt from the log"):
-        SilenceWatch(msgspec.structs.replace(rules(1), **other), state)
+        SourceLiveness(msgspec.structs.replace(rules(1), **other), state)
 
 
 def test_a_tick_of_a_partition_that_does_not_exist_changes_nothing():
-    watch = SilenceWatch(rules(1))
+    watch = SourceLiveness(rules(1))
     assert watch.apply(score_tick(7, {"a": START}).data, 0) == []
     assert watch.apply(score_tick(-1, {"a": START}).data, 1) == []
-    assert decode_silence(watch.snapshot()).lanes[0].sources.sources == {}
+    assert decode_liveness(watch.snapshot()).lanes[0].sources.sources == {}

@@ -6,7 +6,7 @@ something to close, and an event's cost none of them: with 10,000 streams, askin
 
 import heapq
 
-__all__ = ["Agenda", "OpenCounts"]
+__all__ = ["BucketSchedule", "OpenCounts"]
 
 
 class OpenCounts:
@@ -18,7 +18,7 @@ class OpenCounts:
         self.buckets = self.events = self.tokens = 0
 
 
-class Agenda:
+class BucketSchedule:
     """Streams by the bucket that they close next, and open buckets by their start.
 
     Notes
