@@ -6,6 +6,7 @@ import fails if a base no longer has one of them with the same signature.
 
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 from stream.errors import StreamError
@@ -32,7 +33,8 @@ def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
     Raises
     ------
     UpstreamChanged
-        `base` has no such name, has it with other parameters, or as a coroutine function where the override is none (or the reverse).
+        `base` has no such name, has it with other parameters, or as a coroutine function where the override is none (or the reverse);
+        or the class defines a name of `base` that is not listed: a later version may add one that Weir uses for something else.
     TypeError
         The decorated class does not define the name.
     """
@@ -42,6 +44,11 @@ def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
             if name not in vars(cls):
                 raise TypeError(f"{cls.__qualname__} lists {name} as an override and does not define it")
             _compare(cls, base, name)
+        own = {name for name, value in vars(cls).items() if isinstance(value, FunctionType | property)}
+        if unlisted := sorted(name for name in own - {"__init__", *names} if hasattr(base, name)):
+            raise UpstreamChanged(
+                f"{_qualified(base)} has {', '.join(unlisted)}, which {_qualified(cls)} replaces unlisted; {_REMEDY}"
+            )
         return cls
 
     return check

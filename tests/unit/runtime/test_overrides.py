@@ -63,6 +63,11 @@ def test_a_listed_override_that_the_class_lacks_is_an_error():
         overrides(Base, "seek")(Renamed)
 
 
+def test_a_name_that_the_base_has_and_the_class_does_not_list_is_an_error():
+    with pytest.raises(UpstreamChanged, match=r"Base has seek, which .*OtherParameters replaces unlisted"):
+        overrides(Base)(OtherParameters)
+
+
 def test_a_missing_attribute_is_an_error():
     require_attributes(Base(), "member")
     with pytest.raises(UpstreamChanged, match=r"Base has no _a, _b;"):
