@@ -1,4 +1,4 @@
-"""The command ``weir``: a group whose subcommands are imported when they are used, so that ``--help`` is quick."""
+"""The command ``weir``; it imports a subcommand only when that is used, so that ``--help`` is fast."""
 
 import importlib
 import sys
@@ -11,34 +11,34 @@ from weir.errors import WeirError
 
 __all__ = ["SUBCOMMANDS", "main"]
 
-#: Command → (module, attribute, one line of help); the line is repeated here so that help imports nothing.
+#: Command: (module, attribute, line of help); help is here so that it imports no subcommand.
 SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
-    "up": ("weir.cli.up", "up", "Start everything on this machine and watch over it."),
-    "down": ("weir.cli.down", "down", "Stop exactly what `weir up` started."),
-    "status": ("weir.cli.status", "status", "Each component, its health, lag and log; capture and coverage."),
-    "console": ("weir.cli.console", "console", "A link to the page where requests, alerts and drift are seen."),
-    "doctor": ("weir.cli.doctor", "doctor", "What this machine lacks, and how to get it."),
-    "demo": ("weir.cli.demo", "demo", "Real traffic through a running stack, until it alerts."),
-    "alerts": ("weir.cli.alerts", "alerts", "Alerts that fired and resolved."),
-    "retraining": ("weir.cli.retraining", "retraining", "Retraining events: requested, suppressed and why."),
-    "replay": ("weir.cli.replay", "replay_command", "What another version of a detector would have alerted on."),
-    "show": ("weir.cli.show", "show", "All that is known of one request."),
-    "explain": ("weir.cli.explain", "explain", "Which words made an event alert."),
-    "score": ("weir.cli.score", "score", "Run the detectors over lines of text; no broker, no server."),
-    "eval": ("weir.cli.evaluate", "evaluate", "Detectors measured on labelled data: quality, calibration, cost."),
-    "train-detector": ("weir.cli.train", "train_detector", "Train a detector's weights; writes a model card."),
-    "dlq": ("weir.cli.dlq", "dlq", "Dead letters: list, show, and put them back."),
-    "ledger": ("weir.cli.ledger", "ledger", "The ledger of what is owed and settled; rebuild it."),
-    "topics": ("weir.cli.topics", "topics", "The topics of Weir; create them."),
-    "models": ("weir.cli.models", "models", "The models that are installed, their digests and sources."),
-    "keys": ("weir.cli.keys", "keys", "API keys: create, list, revoke."),
-    "contract": ("weir.cli.contract", "contract", "The contract of the topics: AsyncAPI, JSON Schemas."),
-    "config": ("weir.cli.config", "config", "The effective settings and where each comes from."),
+    "up": ("weir.cli.up", "up", "Start everything on this machine and supervise it."),
+    "down": ("weir.cli.down", "down", "Stop everything that `weir up` started."),
+    "status": ("weir.cli.status", "status", "Show the health, lag and log of each component; capture and coverage."),
+    "console": ("weir.cli.console", "console", "Print a link to the web console."),
+    "doctor": ("weir.cli.doctor", "doctor", "Check this machine; each failed check has a remedy."),
+    "demo": ("weir.cli.demo", "demo", "Send real traffic until every promised alert fired."),
+    "alerts": ("weir.cli.alerts", "alerts", "Show alerts that fired and resolved; silence them."),
+    "retraining": ("weir.cli.retraining", "retraining", "Show retraining events, and why others were suppressed."),
+    "replay": ("weir.cli.replay", "replay_command", "Run another version of a detector over past events."),
+    "show": ("weir.cli.show", "show", "Show what is known of a request."),
+    "explain": ("weir.cli.explain", "explain", "Show the words that caused an alert."),
+    "score": ("weir.cli.score", "score", "Score lines of text; needs no broker and no server."),
+    "eval": ("weir.cli.evaluate", "evaluate", "Evaluate detectors on labelled data: quality, calibration, cost."),
+    "train-detector": ("weir.cli.train", "train_detector", "Train the weights of a detector; write a model card."),
+    "dlq": ("weir.cli.dlq", "dlq", "List, show and replay dead letters."),
+    "ledger": ("weir.cli.ledger", "ledger", "Rebuild the ledger of requests and verdicts."),
+    "topics": ("weir.cli.topics", "topics", "List or create the Kafka topics."),
+    "models": ("weir.cli.models", "models", "List installed models with their digests and sources."),
+    "keys": ("weir.cli.keys", "keys", "Create, list and revoke API keys."),
+    "contract": ("weir.cli.contract", "contract", "Print the contract of the topics: AsyncAPI, JSON Schemas."),
+    "config": ("weir.cli.config", "config", "Show the effective settings and the source of each."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a subcommand when it is invoked, and shows Weir's errors as one line."""
+    """A group that imports a subcommand when it is invoked, and prints expected errors without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of :data:`SUBCOMMANDS`."""
@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in SUBCOMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run, and turn an expected error into one line and exit status 1."""
+        """Run; print an expected error, and exit with status 1."""
         try:
             return super().invoke(ctx)
         except (WeirError, StreamError) as error:
@@ -80,11 +80,11 @@ class LazyGroup(click.Group):
 )
 @click.version_option(package_name="weir-llm", message="%(package)s %(version)s")
 def main() -> None:
-    """Serve language models and watch every prompt and response as a stream.
+    """Serve language models and monitor every prompt and response as a stream.
 
     \b
     Examples:
       weir up                  start everything; Ctrl-C stops it
-      weir status              is it healthy, is anything missing
+      weir status              health, lag, coverage
       weir alerts --follow     alerts as they fire
     """  # noqa: D301 - click's \b keeps the lines as they are

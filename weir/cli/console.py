@@ -2,15 +2,17 @@
 
 import socket
 import webbrowser
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
 from weir.cli.options import json_option
 from weir.cli.render.output import print_json
-from weir.console.addresses import console_address, console_link
 from weir.errors import StackError
-from weir.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from weir.settings import Settings
 
 __all__ = ["console"]
 
@@ -31,6 +33,9 @@ def console(*, open_browser: bool, as_json: bool) -> None:
       weir console
       weir console --open
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from weir.console.addresses import console_link
+    from weir.settings import load_settings
+
     settings = load_settings().settings
     _check_running(settings)
     link = console_link(settings)
@@ -42,10 +47,12 @@ def console(*, open_browser: bool, as_json: bool) -> None:
         raise StackError("no browser could be opened on this machine; open the printed link")
 
 
-def _check_running(settings: Settings) -> None:
+def _check_running(settings: "Settings") -> None:
     """Raise StackError if the console does not answer: a link is invalid after the console has restarted."""
     if not settings.console.enabled:
         raise StackError("console.enabled is false; set WEIR_CONSOLE__ENABLED=true and restart the stack")
+    from weir.console.addresses import console_address
+
     address = console_address(settings)
     parts = urlsplit(address)
     try:

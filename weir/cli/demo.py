@@ -1,25 +1,22 @@
 """``weir demo``."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
-from stream.wire import AlertRecord
 from weir.cli.command_line import weir_command
 from weir.cli.render.output import table
 from weir.cli.up import print_addresses
-from weir.client.times import format_duration
-from weir.demo.backlog import LIMIT_SECONDS, LONGEST_SECONDS
-from weir.demo.results import EXPECTED
-from weir.demo.run import Outcome, run_demo
-from weir.home.api_keys import first_key_path
-from weir.local.plan import Plan
-from weir.local.step_reporter import StepReporter
-from weir.local.up import bring_up
-from weir.operate.trace_links import trace_page
-from weir.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from stream.wire import AlertRecord
+    from weir.demo.run import Outcome
+    from weir.local.plan import Plan
+    from weir.local.step_reporter import StepReporter
+    from weir.settings import Settings
 
 __all__ = ["demo"]
 
@@ -38,6 +35,15 @@ def demo() -> None:
       weir demo
       weir demo && weir status
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from rich.console import Console
+
+    from weir.client.times import format_duration
+    from weir.demo.backlog import LIMIT_SECONDS, LONGEST_SECONDS
+    from weir.demo.run import run_demo
+    from weir.local.step_reporter import StepReporter
+    from weir.local.up import bring_up
+    from weir.settings import load_settings
+
     loaded = load_settings()
     console = Console(highlight=False, soft_wrap=True)
     reporter = StepReporter(console)
@@ -56,7 +62,11 @@ def demo() -> None:
         raise click.exceptions.Exit(1)
 
 
-def _summary(console: Console, outcome: Outcome) -> None:
+def _summary(console: "Console", outcome: "Outcome") -> None:
+    from rich.markup import escape
+
+    from weir.demo.results import EXPECTED
+
     results = outcome.results
     console.print(
         f"\n[bold]{outcome.answered}[/] requests answered, {outcome.refused} refused. Verdicts that flagged a text:"
@@ -75,13 +85,13 @@ def _summary(console: Console, outcome: Outcome) -> None:
     console.print(rows)
 
 
-def _found(outcome: Outcome, name: str) -> str:
+def _found(outcome: "Outcome", name: str) -> str:
     if name == "retraining":
         return outcome.results.requested.reason if outcome.results.requested else ""
     return next((alert.summary for alert in outcome.results.alerts.values() if alert.detector == name), "")
 
 
-def _evidence(outcome: Outcome) -> AlertRecord | None:
+def _evidence(outcome: "Outcome") -> "AlertRecord | None":
     """Return an alert with a trace: the one that caused the retraining event, else one of its alerts, else any."""
     results = outcome.results
     involved = results.requested.alert_ids if results.requested else ()
@@ -91,7 +101,14 @@ def _evidence(outcome: Outcome) -> AlertRecord | None:
     )
 
 
-def _next_steps(console: Console, reporter: StepReporter, settings: Settings, plan: Plan, outcome: Outcome) -> None:
+def _next_steps(
+    console: "Console", reporter: "StepReporter", settings: "Settings", plan: "Plan", outcome: "Outcome"
+) -> None:
+    from rich.markup import escape
+
+    from weir.home.api_keys import first_key_path
+    from weir.operate.trace_links import trace_page
+
     base, weir = f"http://{settings.http.host}:{settings.http.port}/v1", weir_command()
     console.print("\nThe stack continues to run:")
     print_addresses(settings, plan, reporter)
@@ -109,7 +126,7 @@ With the openai client:
     console.print(escape(snippet))
     alert = _evidence(outcome)
     if alert is not None:
-        address = next((one.address for one in plan.components if one.name == "mlflow"), "")
+        address = next((component.address for component in plan.components if component.name == "mlflow"), "")
         if trace := trace_page(settings, address, alert.trace_id):
             console.print(f"One trace, from a request to its alert and the retraining event:\n  {trace}")
         console.print(f"The same request in the terminal:  {weir} show {alert.evidence[-1]}")

@@ -8,7 +8,6 @@ import msgspec
 from weir.cli.missing_extra import needing
 from weir.cli.render.progress import progress_on_stderr
 from weir.errors import SettingsError, WeirError
-from weir.settings import load_settings
 
 __all__ = ["evaluate"]
 
@@ -74,6 +73,8 @@ def evaluate(  # noqa: PLR0913 - the options of the command
         raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; make it, or name another file")
     if file is not None and not columns:
         raise WeirError("--file wants --columns, for example --columns text=comment,label=toxic")
+    from weir.settings import load_settings
+
     with needing("weir eval", "stream,eval"):
         from detectors.evaluate.plots import draw, require_matplotlib
         from weir.cli.render.evaluation import print_report

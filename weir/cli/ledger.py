@@ -2,15 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from stream.ledger.database_files import LedgerFiles
-from stream.ledger.decisions import Heartbeat
-from stream.ledger.errors import LedgerBusy
-from stream.ledger.queries.ledger_reader import LedgerReader
 from weir.errors import StackError
-from weir.settings import load_settings
+
+if TYPE_CHECKING:
+    from stream.ledger.decisions import Heartbeat
 
 __all__ = ["ledger"]
 
@@ -38,6 +37,10 @@ def rebuild(*, no_wait: bool) -> None:
       weir ledger rebuild
       weir ledger rebuild --no-wait
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from stream.ledger.database_files import LedgerFiles
+    from stream.ledger.errors import LedgerBusy
+    from weir.settings import load_settings
+
     directory = load_settings().settings.home / "ledger"
     if not directory.exists():
         raise StackError(f"no ledger in {directory}; start it with `weir up`, or set WEIR_HOME to the home of a stack")
@@ -58,6 +61,9 @@ def rebuild(*, no_wait: bool) -> None:
 
 def _wait(directory: Path, requested_at: float) -> None:
     """Print the number of records to read until the ledger has read all of the log."""
+    from stream.ledger.database_files import LedgerFiles
+    from stream.ledger.queries.ledger_reader import LedgerReader
+
     files, reader = LedgerFiles(directory), LedgerReader(directory)
     newest_beat, beat_at = requested_at, time.monotonic()
     while True:
@@ -81,5 +87,5 @@ def _wait(directory: Path, requested_at: float) -> None:
     )
 
 
-def _progress(beat: Heartbeat) -> None:
+def _progress(beat: "Heartbeat") -> None:
     click.echo(f"reading the log: {sum(beat.lag.values())} records to read", err=True)

@@ -3,19 +3,16 @@
 import signal
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from weir.cli.command_line import weir_command
-from weir.console.addresses import console_link
-from weir.home.api_keys import first_key_path
-from weir.local.down import take_down
-from weir.local.plan import Plan
-from weir.local.preflight import stack_lock
-from weir.local.step_reporter import StepReporter
-from weir.local.up import bring_up, follow_log
-from weir.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from weir.local.plan import Plan
+    from weir.local.step_reporter import StepReporter
+    from weir.settings import Settings
 
 __all__ = ["print_addresses", "up"]
 
@@ -38,6 +35,12 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
       WEIR_HOME=/tmp/two WEIR_HTTP__PORT=8001 weir up     a second stack on this machine
       weir up --only ray --only serve                     only the endpoint; another shipper reads its spool
     """  # noqa: D301 - click's \b keeps the lines as they are
+    from rich.console import Console
+
+    from weir.local.step_reporter import StepReporter
+    from weir.local.up import bring_up
+    from weir.settings import load_settings
+
     settings = (loaded := load_settings()).settings
     reporter = StepReporter(Console(highlight=False, soft_wrap=True))
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -58,10 +61,12 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def print_addresses(settings: Settings, plan: Plan, reporter: StepReporter) -> None:
+def print_addresses(settings: "Settings", plan: "Plan", reporter: "StepReporter") -> None:
     """Print the addresses of the stack and the next commands."""
+    from weir.home.api_keys import first_key_path
+
     weir = weir_command()
-    address = {one.name: one.address for one in plan.components}
+    address = {component.name: component.address for component in plan.components}
     rows = [
         ("endpoint", f"{address['serve']}  (OpenAI-compatible)" if "serve" in address else "elsewhere"),
         ("API key", f"in {first_key_path(settings.home)}"),
@@ -75,13 +80,19 @@ def print_addresses(settings: Settings, plan: Plan, reporter: StepReporter) -> N
         reporter.say(f"  {name:<9} {value}")
 
 
-def _console(settings: Settings, address: dict[str, str]) -> str:
+def _console(settings: "Settings", address: dict[str, str]) -> str:
     if not settings.console.enabled:
         return "off"
+    from weir.console.addresses import console_link
+
     return console_link(settings) if "ledger" in address else "elsewhere"
 
 
-def _foreground(settings: Settings, plan: Plan, reporter: StepReporter) -> None:
+def _foreground(settings: "Settings", plan: "Plan", reporter: "StepReporter") -> None:
+    from weir.local.down import take_down
+    from weir.local.preflight import stack_lock
+    from weir.local.up import follow_log
+
     reporter.say("Ctrl-C stops the stack; events:")
     try:
         follow_log(plan, reporter)

@@ -30,7 +30,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make protocol PROTOCOL=…", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many worlds to live")
+    parser.add_argument("--seeds", type=int, default=5000, help="how many worlds to live")
     parser.add_argument("--first", type=int, default=0, help="the first seed; with --seeds 1, the world to live again")
     parser.add_argument("--steps", type=int, default=40, help="steps of one world")
     parser.add_argument("--json", type=Path, help="write the figures there too")
