@@ -40,7 +40,8 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("WEIR_CONFIG", raising=False)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     (tmp_path / "ports.json").write_text('{"broker": 1}')
-    (tmp_path / "ledger").mkdir()
+    for folder in ("ledger", "state"):
+        (tmp_path / folder).mkdir()
     return tmp_path
 
 
