@@ -1,6 +1,5 @@
-"""The ledger: joins every event with the verdicts that it is owed, and answers what became of a request.
+"""The ledger: joins every event with its expected verdicts, and answers queries about requests, alerts and coverage.
 
-Why this exists: it watches the watchers, so it shares nothing with them; no Faust, no consumer group, no table of theirs. One
-plain consumer reads inference, verdicts, findings, feedback, alerts and retraining into SQLite: ids, numbers and offsets, never text.
-It can be deleted and rebuilt from the log at will (``weir ledger rebuild``).
+It monitors the stages, so it shares nothing with them: no Faust, no consumer group, no table. One consumer reads the topics into SQLite:
+ids, numbers and offsets, never text. The files can be deleted and rebuilt from the log at any time (``weir ledger rebuild``).
 """

@@ -1,13 +1,12 @@
-"""How far the stack's consumers are behind the log: committed offsets of the groups, the ledger's own positions."""
+"""The lag of consumer groups: records between their committed offsets and the end of the log."""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.structs import TopicPartition
-
 from stream.kafka.admin import group_offsets
 from stream.kafka.clients import consumer_for
+from stream.kafka.log_reader import partitions_of
 from stream.kafka.topic_checks import partition_counts
 from stream.wire import TopicNames
 
@@ -15,7 +14,7 @@ __all__ = ["consumer_lag", "groups_of", "worst_lag"]
 
 
 def groups_of(names: TopicNames) -> dict[str, tuple[str, ...]]:
-    """Return {consumer group: the topics that its agents read}; a group is named as its Faust app, under the prefix."""
+    """Return {consumer group of a Faust app: the topics of its agents}."""
     return {
         f"{names.prefix}score": (names.inference,),
         f"{names.prefix}watch": (names.signals, names.findings, names.alerts),
@@ -29,18 +28,14 @@ async def consumer_lag(
 ) -> dict[str, dict[str, int]]:
     """Return {group: {topic: records between its committed offsets and the end}}.
 
-    A partition without a committed offset counts from its beginning. Topics that do not exist are left out.
-
-    Raises
-    ------
-    KafkaError, OSError, TimeoutError
-        Kafka does not answer within `timeout_seconds`.
+    A partition without a committed offset counts from its beginning; topics that do not exist are left out. Raises a KafkaError, OSError
+    or TimeoutError if Kafka does not answer in time.
     """
     async with asyncio.timeout(timeout_seconds):
         topics = {topic for read in groups.values() for topic in read}
         counts = await partition_counts(options, topics)
         committed = await group_offsets(options, groups)
-        partitions = [TopicPartition(topic, index) for topic, count in counts.items() for index in range(count)]
+        partitions = partitions_of(counts)
         if not partitions:
             return {group: {} for group in groups}
         async with consumer_for(options) as consumer:
@@ -57,7 +52,7 @@ async def consumer_lag(
 
 
 def worst_lag(lags: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return {topic: records that its slowest consumer has still to read}."""
+    """Return {topic: lag of its slowest consumer group}."""
     worst: dict[str, int] = {}
     for by_topic in lags.values():
         for topic, behind in by_topic.items():

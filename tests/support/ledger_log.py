@@ -32,10 +32,9 @@ class Entry(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...]
 
 
-def event_of(data, identity, time, *, source="weir/score", kind=None, traceparent=""):
-    return Event(
-        id=identity, source=source, type=kind or data.event_type, time=time, data=data, traceparent=traceparent
-    )
+def event_of(data, identity, time, *, source="weir/score", kind=None, traceparent="", key=""):
+    kind = kind or data.event_type
+    return Event(id=identity, source=source, type=kind, time=time, data=data, traceparent=traceparent, partitionkey=key)
 
 
 def request(request_id, time, *, source="s1", owed=("pii", "toxicity"), tenant="acme", model="m"):

@@ -24,8 +24,14 @@ _FLAGGED = (
     " WHERE n.event_id > e.request_id || '/' AND n.event_id < e.request_id || '0' AND n.flagged AND n.time > v.time)"
     " ORDER BY v.time DESC, e.request_id DESC LIMIT ?3"
 )
-_COLUMNS = (
-    "event_id, request_id, side, tenant, model, status, time, latency_seconds, completion_tokens, traceparent, owed"
+# An event id starts with its request id and "/": a range of primary keys.
+_EVENTS = (
+    "SELECT event_id, request_id, side, tenant, model, status, time, latency_seconds, completion_tokens, traceparent, owed"
+    " FROM events WHERE event_id > ?1 || '/' AND event_id < ?1 || '0' ORDER BY time, event_id"
+)
+_VERDICTS = (
+    "SELECT event_id, detector, side, flagged, label, score FROM verdicts WHERE event_id > ?1 || '/' AND event_id < ?1 || '0'"
+    " ORDER BY side, detector, version"
 )
 
 
@@ -137,17 +143,8 @@ def request_rows(databases: Iterable[sqlite3.Connection], request_ids: Iterable[
 
 
 def _row(database: sqlite3.Connection, request_id: str) -> RequestRow | None:
-    # An event id starts with its request id and "/": a range of primary keys.
-    query = f"SELECT {_COLUMNS} FROM events WHERE event_id > ?1 || '/' AND event_id < ?1 || '0' ORDER BY time, event_id"  # noqa: S608 - constants
-    events = database.execute(query, (request_id,)).fetchall()
-    if not events:
-        return None
-    verdicts = database.execute(
-        "SELECT event_id, detector, side, flagged, label, score FROM verdicts WHERE event_id > ?1 || '/' AND event_id < ?1 || '0'"
-        " ORDER BY side, detector, version",
-        (request_id,),
-    ).fetchall()
-    return _joined(events, verdicts)
+    events = database.execute(_EVENTS, (request_id,)).fetchall()
+    return _joined(events, database.execute(_VERDICTS, (request_id,)).fetchall()) if events else None
 
 
 def _joined(events: list[tuple[Any, ...]], verdicts: list[tuple[Any, ...]]) -> RequestRow:

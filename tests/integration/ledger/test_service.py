@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support.kafka_log import fresh_topics, sender, until
-from support.ledger_log import end, forwarded, gap, tick, verdict
+from support.ledger_log import end, event_of, forwarded, gap, tick, verdict
 from support.ledger_log import request as inference_request
 
 from stream.ledger.database_files import LedgerFiles
@@ -18,7 +18,7 @@ from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, Event, Feedback, LogRange, RetrainingRecord, Usage
+from stream.wire import AlertRecord, Feedback, LogRange, RetrainingRecord, Usage
 from weir.client import Client
 from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import start_broker
@@ -73,30 +73,10 @@ def running(directory, kafka, **settings):
     return Running(directory, kafka, LedgerSettings(**settings))
 
 
-def alert(alert_id="al_1", *, revision=0, state="firing", evidence=("r1",), opened_at=10.0, resolved_at=None):
-    data = AlertRecord(
-        alert_id=alert_id,
-        state=state,
-        detector="pii",
-        severity="warning",
-        tenant="acme",
-        model="m",
-        side="input",
-        opened_at=opened_at,
-        at=opened_at + revision,
-        resolved_at=resolved_at,
-        evidence=evidence,
-        evidence_total=len(evidence),
-        revision=revision,
-    )
-    return Event(
-        id=f"{alert_id}/{revision}",
-        source="weir/watch",
-        type=data.event_type,
-        time=data.at,
-        data=data,
-        partitionkey=alert_id,
-    )
+def alert(alert_id="al_1", *, at=10.0, evidence=("r1",), **more):
+    fields = {"detector": "pii", "severity": "warning", "tenant": "acme", "model": "m", "side": "input"} | more
+    fields |= {"opened_at": at, "at": at, "evidence": evidence, "evidence_total": len(evidence)}
+    return event_of(AlertRecord(alert_id=alert_id, state="firing", **fields), f"{alert_id}/0", at, key=alert_id)
 
 
 def retraining(*alert_ids):
@@ -110,14 +90,13 @@ def retraining(*alert_ids):
         alert_ids=alert_ids,
         data=LogRange(topic="weir.inference", first={"0": 0}, last={"0": 9}),
     )
-    return Event(id="rt_1", source="weir/watch", type=data.event_type, time=12.0, data=data)
+    return event_of(data, "rt_1", 12.0)
 
 
-def silence():
-    """Return what watch tells of a silent source."""
-    event = alert("al_silence", evidence=(), opened_at=190.0)
+def inactive_source():
+    """Return watch's alert about an inactive source."""
     own = {"tenant": "_weir", "detector": "silence", "model": "", "side": "", "feature": "s2"}
-    return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, **own))
+    return alert("al_silence", at=190.0, evidence=(), **own)
 
 
 async def own_alerts(kafka):
@@ -130,26 +109,24 @@ async def own_alerts(kafka):
     ]
 
 
-async def test_a_stranger_s_judgement_is_counted_and_is_no_review(apache_broker, tmp_path, monkeypatch):
+async def test_feedback_of_another_tenant_is_counted_and_is_no_review(apache_broker, tmp_path, monkeypatch):
     monkeypatch.setattr("stream.ledger.service._FEEDBACK_SECONDS", 0.1)
     kafka = await fresh_topics(apache_broker.bootstrap)
     async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
         await to.send(kafka.names.alerts, alert())
-        said = [("acme", "wrong"), ("acme", "useless"), ("globex", "right")]
-        for number, (tenant, label) in enumerate(said):
+        for number, (tenant, label) in enumerate([("acme", "wrong"), ("acme", "useless"), ("globex", "right")]):
             data = Feedback(request_id="r1", tenant=tenant, principal="key-1", label=label, alert_id="al_1")
-            event = Event(id=f"f{number}", source="gateway", type=data.event_type, time=20.0 + number, data=data)
-            await to.send(kafka.names.feedback, event)
+            await to.send(kafka.names.feedback, event_of(data, f"f{number}", 20.0 + number))
 
-        def turned_away(reason):
+        def rejected(reason):
             return ledger.registry.get_sample_value("weir_ledger_feedback_turned_away", {"reason": reason})
 
-        await until("both are counted", lambda: (turned_away("tenant"), turned_away("label")) == (1, 1))
+        await until("both are counted", lambda: (rejected("tenant"), rejected("label")) == (1, 1))
         (review,) = LedgerPages(tmp_path).alert("al_1", 0.0).reviews
     assert (review.label, review.at) == ("wrong", 20.0)
 
 
-async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tmp_path):
+async def test_events_verdicts_and_alerts_become_coverage_and_requests(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     names = kafka.names
     question, answer, quiet = inference_request("r1", 10.0), end("r1", 11.0), inference_request("r2", 10.5)
@@ -168,7 +145,7 @@ async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tm
         assert coverage.total.ratio == 1.0
         await until("the retraining event", lambda: (s := ledger.reader.request("r1")) and s.retraining)
         story = ledger.reader.request("r1")
-        assert [place.offset for place in story.events.locations] == [1, 2]
+        assert [location.offset for location in story.events.locations] == [1, 2]
         assert [note.verdict.detector for note in story.events.verdicts] == ["pii", "toxicity", "pii"]
         assert (story.events.end.status, story.events.end.usage.total_tokens) == ("complete", 8)
         assert [item.alert_id for item in story.alerts] == ["al_1"]
@@ -179,7 +156,7 @@ async def test_events_verdicts_and_alerts_become_coverage_and_a_story(broker, tm
         assert ledger.reader.request("r0") is None
 
 
-async def test_records_that_cannot_be_stored_stop_nothing_and_are_not_read_again(broker, tmp_path):
+async def test_records_that_cannot_be_stored_are_skipped_once(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     names = kafka.names
     answers = [end(f"r{number}", 11.0 + number) for number in range(5)]
@@ -190,8 +167,8 @@ async def test_records_that_cannot_be_stored_stop_nothing_and_are_not_read_again
     async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
         await ledger.caught_up(0.0)
         with contextlib.closing(sqlite3.connect(tmp_path / "partition-0.db", isolation_level=None)) as database:
-            refusal = "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-            database.execute(f"CREATE TRIGGER refused BEFORE INSERT ON events WHEN new.request_id = 'r3' {refusal}")
+            reject = "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+            database.execute(f"CREATE TRIGGER rejected BEFORE INSERT ON events WHEN new.request_id = 'r3' {reject}")
         await to.send(names.inference, *answers)
         await to.send(names.alerts, *alerts)
         coverage = await ledger.totals(owed=3)
@@ -208,7 +185,7 @@ async def test_records_that_cannot_be_stored_stop_nothing_and_are_not_read_again
         assert not ledger.task.done()
 
 
-async def test_it_goes_on_from_its_offsets_and_a_rebuild_gives_the_same(broker, tmp_path):
+async def test_it_continues_at_its_offsets_and_a_rebuild_has_the_same_coverage(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     events = [inference_request(f"r{index}", 10.0 + index) for index in range(50)]
     async with sender(kafka) as to:
@@ -230,7 +207,7 @@ async def test_it_goes_on_from_its_offsets_and_a_rebuild_gives_the_same(broker, 
             assert ledger.reader.coverage() == before
 
 
-async def test_another_schema_version_is_read_anew(broker, tmp_path):
+async def test_files_of_another_schema_version_are_rebuilt(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     async with sender(kafka) as to:
         await to.send(kafka.names.inference, inference_request("r1", 10.0))
@@ -243,7 +220,7 @@ async def test_another_schema_version_is_read_anew(broker, tmp_path):
             await ledger.totals(owed=2)
 
 
-async def test_a_gap_and_a_lag_are_alerts_of_its_own_that_resolve_and_a_silence_is_watch_s(broker, tmp_path):
+async def test_missing_verdicts_and_lag_fire_and_resolve_and_watch_s_alert_stays(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     names, event = kafka.names, inference_request("r1", 100.0, owed=("pii",))
     async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
@@ -268,12 +245,12 @@ async def test_a_gap_and_a_lag_are_alerts_of_its_own_that_resolve_and_a_silence_
             await to.send(names.inference, tick(200.0), tick(130.0, source="s2"), partition=partition)
         await to.send(names.verdicts, forwarded({"s1": 120.0, "s2": 120.0}))
         await to.send(names.verdicts, forwarded({"s1": 195.0, "s2": 130.0}, partition=1), partition=1)
-        await to.send(names.alerts, silence())
+        await to.send(names.alerts, inactive_source())
         fired = await states(coverage="firing", lag="firing", silence="firing")
         assert (fired["coverage"].evidence, fired["coverage"].severity) == (("r1",), "critical")
         assert fired["coverage"].trace_id
         assert fired["lag"].opened_at == 200.0
-        await until("what status shows", lambda: len(ledger.reader.own_alerts()) == 3)
+        await until("the alerts about Weir", lambda: len(ledger.reader.own_alerts()) == 3)
         await to.send(names.inference, tick(199.0, source="s2"))
         await to.send(names.verdicts, verdict(event, "pii"), forwarded({"s1": 200.0, "s2": 199.0}))
         resolved = await states(coverage="resolved", lag="resolved", silence="firing")
@@ -284,11 +261,11 @@ async def test_a_gap_and_a_lag_are_alerts_of_its_own_that_resolve_and_a_silence_
         LedgerFiles(tmp_path).request_rebuild()
         await until("a rebuild", lambda: ledger.registry.get_sample_value("weir_ledger_rebuilds_total") == 1)
         await ledger.caught_up(asked_at)
-        told = {item.alert_id for item in await own_alerts(kafka)}
-        assert told == {item.alert_id for item in resolved.values()}, "re-reading history raises nothing"
+        ids = {item.alert_id for item in await own_alerts(kafka)}
+        assert ids == {item.alert_id for item in resolved.values()}, "a rebuild raises nothing"
 
 
-async def test_a_gap_and_a_silent_detector_are_alerts_on_the_topic_with_their_runbook_line(broker, tmp_path):
+async def test_a_gap_and_an_inactive_detector_are_alerts_with_their_runbook_line(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     names = kafka.names
     events = [inference_request(f"r{index}", 100.0 + index, owed=("pii", "toxicity")) for index in range(25)]
@@ -311,10 +288,10 @@ async def test_a_gap_and_a_silent_detector_are_alerts_on_the_topic_with_their_ru
         await to.send(names.verdicts, verdict(events[-1], "pii", version="2"))
         for partition in (0, 1):
             await to.send(names.inference, tick(500.0), partition=partition)
-        await until("both are over", lambda: not ledger.reader.own_alerts())
+        await until("both have resolved", lambda: not ledger.reader.own_alerts())
 
 
-async def test_missing_topics_are_waited_for_with_the_remedy(broker, tmp_path):
+async def test_it_waits_for_missing_topics_and_names_the_command(broker, tmp_path):
     kafka = (await fresh_topics(broker.bootstrap)).model_copy(update={"topic_prefix": "absent."})
     async with running(tmp_path, kafka) as ledger:
         reason = await until("a reason", lambda: ledger.health.get("waiting for topics"))
@@ -322,7 +299,7 @@ async def test_missing_topics_are_waited_for_with_the_remedy(broker, tmp_path):
         assert "weir topics create" in reason
 
 
-async def test_a_second_ledger_on_the_same_files_is_refused(broker, tmp_path):
+async def test_a_second_ledger_on_the_same_files_is_rejected(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     async with running(tmp_path, kafka) as ledger:
         await until("the files", ledger.reader.exists)
@@ -333,7 +310,7 @@ async def test_a_second_ledger_on_the_same_files_is_refused(broker, tmp_path):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
-async def test_it_waits_for_a_broker_that_died_and_goes_on(kind, tmp_path, request):
+async def test_it_waits_for_a_stopped_broker_and_continues(kind, tmp_path, request):
     if kind == "apache" and not apache_available():
         request.getfixturevalue("apache_broker")
     (tmp_path / "broker").mkdir()
@@ -358,7 +335,7 @@ async def test_it_waits_for_a_broker_that_died_and_goes_on(kind, tmp_path, reque
             await until("health", lambda: not ledger.health)
 
 
-async def test_a_log_that_was_begun_anew_is_read_from_zero(broker, tmp_path):
+async def test_a_recreated_log_is_read_from_the_start(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     async with sender(kafka) as to:
         await to.send(kafka.names.inference, inference_request("r1", 10.0), inference_request("r2", 11.0))

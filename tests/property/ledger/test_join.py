@@ -1,4 +1,4 @@
-"""Any interleaving of the partitions, any repetition: the same coverage."""
+"""Coverage does not depend on the order of topics, on duplicates or on batches."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,18 +13,15 @@ LABELS = st.sampled_from(["ok", "flagged", "error"])
 
 @st.composite
 def histories(draw):
-    """Inference events, and verdicts of some of them with ticks in between: what two partitions hold, in order."""
+    """Return inference events, and the verdicts and ticks of one partition, in order."""
     events = []
     for index in range(draw(st.integers(1, 6))):
         source = draw(st.sampled_from(["s1", "s2"]))
         events.append(request(f"r{index}", 10.0 + index, source=source))
         if draw(st.booleans()):
             events.append(end(f"r{index}", 10.5 + index, source=source))
-            if draw(
-                st.booleans()
-            ):  # its first source died before that; the end of it may stand before the true one, or after
-                place = draw(st.integers(0, len(events)))
-                events.insert(place, aborted(f"r{index}", 10.0 + index))
+            if draw(st.booleans()):  # its first source died; that end is before or after the complete one
+                events.insert(draw(st.integers(0, len(events))), aborted(f"r{index}", 10.0 + index))
     answers = []
     for event in events:
         for detector in (*event.data.owed, "refusal"):
@@ -52,13 +49,13 @@ def entries(topic, events):
     return [Entry(topic, 0, offset, record.value, record.headers) for offset, record in enumerate(records)]
 
 
-def with_repeats(draw, events):
-    """Repeat some of the events somewhere after their first place, as a shipper or a worker that was killed does."""
-    repeated = list(events)
+def with_duplicates(draw, events):
+    """Duplicate some events at a later position, as a restarted shipper or worker does."""
+    copies = list(events)
     for index in draw(st.lists(st.integers(0, len(events) - 1), max_size=5)):
-        first = repeated.index(events[index])
-        repeated.insert(draw(st.integers(first + 1, len(repeated))), events[index])
-    return repeated
+        first = copies.index(events[index])
+        copies.insert(draw(st.integers(first + 1, len(copies))), events[index])
+    return copies
 
 
 def interleaved(draw, left, right):
@@ -70,7 +67,7 @@ def interleaved(draw, left, right):
 
 
 def oracle(events, answers):
-    """What the sets say, computed plainly."""
+    """Return the counts of the sets of events and verdicts."""
     passed, closed_sources = {}, set()
     labels = {}
     for answer in answers:
@@ -97,18 +94,18 @@ def oracle(events, answers):
 
 @settings(max_examples=150, deadline=None)
 @given(history=histories(), data=st.data())
-def test_interleaving_repetition_and_batching_do_not_change_coverage(history, data):
+def test_order_duplicates_and_batches_do_not_change_coverage(history, data):
     events, answers = history
     plain_coverage, plain_missing, plain_statuses = coverage_after(
         [entries("weir.inference", events) + entries("weir.verdicts", answers)]
     )
     assert {name: getattr(plain_coverage.total, name) for name in oracle(events, answers)} == oracle(events, answers)
-    told = {event.id: getattr(event.data, "status", None) for event in events if event.source != "s0"}
-    assert dict(plain_statuses) == told, "the end that was told is the one that counts"
-    assert plain_coverage.ends == sum(name.endswith("/end") for name in told)
+    expected = {event.id: getattr(event.data, "status", None) for event in events if event.source != "s0"}
+    assert dict(plain_statuses) == expected, "a complete end replaces an aborted one"
+    assert plain_coverage.ends == sum(name.endswith("/end") for name in expected)
 
-    left = entries("weir.inference", with_repeats(data.draw, events))
-    right = entries("weir.verdicts", with_repeats(data.draw, answers))
+    left = entries("weir.inference", with_duplicates(data.draw, events))
+    right = entries("weir.verdicts", with_duplicates(data.draw, answers))
     merged = interleaved(data.draw, left, right)
     size = data.draw(st.integers(1, 7))
     batches = [merged[start : start + size] for start in range(0, len(merged), size)]

@@ -24,7 +24,7 @@ def counts(shard):
     return {name: getattr(total, name) for name in ("owed", "settled", "missing", "errors", "pending")}
 
 
-def test_an_event_is_pending_until_every_owed_detector_has_a_verdict(shard, log):
+def test_an_event_is_pending_until_every_expected_verdict_arrives(shard, log):
     event = request("r1", 10.0)
     shard.apply(log.inference(event))
     assert counts(shard) == {"owed": 2, "settled": 0, "missing": 0, "errors": 0, "pending": 2}
@@ -37,9 +37,9 @@ def test_an_event_is_pending_until_every_owed_detector_has_a_verdict(shard, log)
 
 
 @pytest.mark.parametrize("batches", [1, 3])
-@pytest.mark.parametrize("first", ["aborted", "told"])
-def test_the_end_that_was_told_counts_whatever_was_written_for_the_source_that_died(shard, log, batches, first):
-    """An intake that is killed between a request and its end is told the exchange again: two ends, in hours of their own."""
+@pytest.mark.parametrize("first", ["aborted", "complete"])
+def test_a_complete_end_replaces_the_one_that_was_written_for_a_dead_source(shard, log, batches, first):
+    """An intake that is killed between request and end receives the exchange again: two ends, in different hours."""
     ends = [aborted("r1", 10.0), end("r1", 5000.0, source="s2")]
     events = [request("r1", 9.0), *(ends if first == "aborted" else reversed(ends))]
     records = [*log.inference(*events), *log.verdicts(verdict(ends[1], "pii"))]
@@ -54,16 +54,16 @@ def test_the_end_that_was_told_counts_whatever_was_written_for_the_source_that_d
     assert hours == [(0, 1, 0), (1, 0, 1)]
 
 
-def test_an_end_that_a_gateway_itself_calls_aborted_keeps_what_it_owes(shard, log):
+def test_an_end_that_a_gateway_itself_calls_aborted_keeps_its_expected_verdicts(shard, log):
     lost = end("r1", 11.0, status="aborted")
     shard.apply(log.inference(lost, end("r1", 12.0, source="s2")))
     assert (request_events(shard.database, "r1").end.status, counts(shard)["owed"]) == ("aborted", 1)
 
 
-def test_an_explanation_settles_nothing_and_may_come_twice_and_first(shard, log):
+def test_an_explanation_completes_nothing_and_can_arrive_twice_and_first(shard, log):
     event = request("r1", 10.0)
-    told = explanation(event, "toxicity", *((3 * place, 3 * place + 2, 1.0) for place in range(30)))
-    shard.apply(log.verdicts(told, told))
+    words = explanation(event, "toxicity", *((3 * n, 3 * n + 2, 1.0) for n in range(30)))
+    shard.apply(log.verdicts(words, words))
     shard.apply(log.inference(event) + log.verdicts(verdict(event, "toxicity", flagged=True, label="toxic")))
     assert counts(shard) == {"owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
     (note,) = request_events(shard.database, "r1").verdicts
@@ -73,7 +73,7 @@ def test_an_explanation_settles_nothing_and_may_come_twice_and_first(shard, log)
     assert [note.explanation is None for note in request_events(shard.database, "r1").verdicts] == [False, True]
 
 
-def test_an_explanation_leaves_with_its_hour(log):
+def test_an_explanation_expires_with_its_hour(log):
     shard = Shard(":memory:", retention_seconds=3600)
     old, new = request("r1", 10.0), request("r2", 10_000.0)
     shard.apply(log.inference(old, new) + log.verdicts(explanation(old, "pii"), explanation(new, "pii")))
@@ -83,7 +83,7 @@ def test_an_explanation_leaves_with_its_hour(log):
     shard.close()
 
 
-def test_a_type_of_a_later_release_is_passed_over_and_counted(shard, log):
+def test_an_unknown_event_type_is_skipped_and_counted(shard, log):
     event = request("r1", 10.0)
     (known,) = Log().verdicts(verdict(event, "pii"))
     later = [(name, b"weir.later.v1" if name == "ce_type" else value) for name, value in known.headers]
@@ -93,17 +93,17 @@ def test_a_type_of_a_later_release_is_passed_over_and_counted(shard, log):
     assert coverage_of([shard.database]).skipped == {"weir.verdicts": 1}
 
 
-def test_a_verdict_that_comes_before_its_event_settles_it(shard, log):
+def test_a_verdict_that_arrives_before_its_event_completes_it(shard, log):
     event = request("r1", 10.0)
     shard.apply(log.verdicts(verdict(event, "pii"), verdict(event, "toxicity"), forwarded({"s1": 20.0})))
     shard.apply(log.inference(event))
     assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
 
 
-def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_settles_it(shard, log):
+def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_completes_it(shard, log):
     event = request("r1", 10.0)
     shard.apply(log.inference(event) + log.verdicts(verdict(event, "pii"), forwarded({"s1": 10.0})))
-    assert counts(shard)["pending"] == 1, "a tick at the event's own time may lie on either side of it"
+    assert counts(shard)["pending"] == 1, "a tick at the event's own time does not pass it"
     shard.apply(log.verdicts(forwarded({"s1": 10.5})))
     assert counts(shard) == {"owed": 2, "settled": 1, "missing": 1, "errors": 0, "pending": 0}
     missing = missing_verdicts([shard.database])
@@ -113,7 +113,7 @@ def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_set
     assert missing_verdicts([shard.database]).pairs == 0
 
 
-def test_the_tick_of_another_source_passes_nothing(shard, log):
+def test_the_tick_of_another_source_passes_no_event(shard, log):
     shard.apply(log.inference(request("r1", 10.0)) + log.verdicts(forwarded({"s2": 99.0})))
     assert counts(shard)["pending"] == 2
 
@@ -123,13 +123,13 @@ def test_a_closed_source_passes_all_of_its_events(shard, log):
     assert counts(shard)["missing"] == 2
 
 
-def test_times_of_a_source_never_go_back(shard, log):
+def test_times_of_a_source_never_decrease(shard, log):
     shard.apply(log.inference(request("r1", 10.0)))
     shard.apply(log.verdicts(forwarded({"s1": 20.0}), forwarded({"s1": 5.0})))
     assert counts(shard)["missing"] == 2
 
 
-def test_repeats_of_events_verdicts_and_offsets_change_nothing(shard, log):
+def test_duplicate_events_verdicts_and_offsets_change_nothing(shard, log):
     event = request("r1", 10.0)
     records = log.inference(event, event) + log.verdicts(verdict(event, "pii"), verdict(event, "pii"))
     assert shard.apply(records) == 4
@@ -138,7 +138,7 @@ def test_repeats_of_events_verdicts_and_offsets_change_nothing(shard, log):
     assert counts(shard) == before == {"owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
 
 
-def test_an_error_settles_and_counts_until_a_version_answers(shard, log):
+def test_an_error_completes_its_pair_and_counts_until_another_version_answers(shard, log):
     event = request("r1", 10.0, owed=("pii",))
     shard.apply(log.inference(event) + log.verdicts(verdict(event, "pii", label="error")))
     assert counts(shard) == {"owed": 1, "settled": 1, "missing": 0, "errors": 1, "pending": 0}
@@ -148,7 +148,7 @@ def test_an_error_settles_and_counts_until_a_version_answers(shard, log):
     assert counts(shard)["errors"] == 0
 
 
-def test_an_answer_replaces_the_error_of_its_own_version_and_not_the_other_way(shard, log):
+def test_a_verdict_replaces_the_error_of_its_version_but_not_the_reverse(shard, log):
     event = request("r1", 10.0, owed=("pii",))
     shard.apply(log.inference(event))
     for label in ("error", "flagged", "error"):
@@ -157,7 +157,7 @@ def test_an_answer_replaces_the_error_of_its_own_version_and_not_the_other_way(s
     assert counts(shard)["errors"] == 0
 
 
-def test_a_verdict_that_nobody_is_owed_counts_nowhere(shard, log):
+def test_an_unexpected_verdict_is_not_counted(shard, log):
     event = request("r1", 10.0, owed=("pii",))
     shard.apply(log.inference(event) + log.verdicts(verdict(event, "refusal"), verdict(event, "pii")))
     assert counts(shard) == {"owed": 1, "settled": 1, "missing": 0, "errors": 0, "pending": 0}
@@ -173,7 +173,7 @@ def test_coverage_is_split_by_detector_tenant_and_model(shard, log):
     assert {name: count.pending for name, count in coverage.by_model.items()} == {"m": 1, "n": 0}
 
 
-def test_what_cannot_be_read_is_counted_and_its_neighbours_are_taken(shard, log):
+def test_unreadable_records_are_counted_and_the_others_stored(shard, log):
     good = request("r1", 10.0, owed=("pii",))
     headers = encode(good).headers
     bad = log.raw("weir.inference", b"\x00garbage") + log.raw("weir.inference", b'{"request_id": 7}', headers)
@@ -183,13 +183,13 @@ def test_what_cannot_be_read_is_counted_and_its_neighbours_are_taken(shard, log)
     assert shard.offsets() == {("weir.inference", 0): 3, ("weir.verdicts", 0): 1}
 
 
-def test_gap_records_are_counted_once_with_their_requests(shard, log):
+def test_gap_records_count_once_with_their_requests(shard, log):
     shard.apply(log.inference(gap("s1", 3, 5, ("r7",)), gap("s1", 3, 5, ("r7",)), gap("s1", 9, 9)))
     assert coverage_of([shard.database]).gaps == 4
     assert shard.database.execute("SELECT request_id FROM gap_requests").fetchall() == [("r7",)]
 
 
-def test_a_batch_that_fails_leaves_neither_rows_nor_offsets(shard, log, monkeypatch):
+def test_a_failed_batch_stores_neither_rows_nor_offsets(shard, log, monkeypatch):
     def broken(*_arguments):
         raise RuntimeError("disk")
 
@@ -202,7 +202,7 @@ def test_a_batch_that_fails_leaves_neither_rows_nor_offsets(shard, log, monkeypa
     assert counts(shard)["owed"] == 2
 
 
-def test_whole_hours_past_the_retention_leave_rows_and_counts(log):
+def test_hours_past_the_retention_are_deleted_from_rows_and_counts(log):
     shard = Shard(":memory:", retention_seconds=7200)
     old, new = request("r1", 3600.0), request("r2", 4 * 3600.0)
     shard.apply(log.inference(old, new) + log.verdicts(verdict(old, "pii")))
@@ -210,11 +210,11 @@ def test_whole_hours_past_the_retention_leave_rows_and_counts(log):
     coverage = coverage_of([shard.database])
     assert (coverage.requests, coverage.total.owed, coverage.total.settled) == (1, 2, 0)
     shard.apply(log.inference(old) + log.verdicts(verdict(old, "pii")))
-    assert coverage_of([shard.database]).requests == 1, "a repeat of what has expired stays out"
+    assert coverage_of([shard.database]).requests == 1, "an expired duplicate is not stored"
     shard.close()
 
 
-def test_no_table_holds_text(shard, log):
+def test_no_table_contains_text(shard, log):
     event, answer = request("r1", 10.0), end("r1", 11.0)
     shard.apply(log.inference(event, answer, tick(12.0)) + log.verdicts(verdict(event, "pii", flagged=True)))
     dump = "\n".join(shard.database.iterdump())

@@ -1,4 +1,4 @@
-"""The ledger keeps the newest silence of each thing, in any order of reading."""
+"""Of an operator's silences for one thing the ledger keeps the newest, in any order of reading."""
 
 import msgspec
 from support.ledger_log import Log, event_of
