@@ -1,4 +1,4 @@
-"""Lists of many pages in a real Chromium: nothing is skipped at a page's edge, shown twice, or lost where the page looks anew."""
+"""Lists of several pages in a real Chromium: no row is skipped, duplicated, or lost when the list reloads."""
 
 import time
 from urllib.parse import quote
@@ -45,7 +45,7 @@ def shown(page):
     return page.locator("header [role=status]").inner_text()
 
 
-def test_a_stream_whose_name_holds_slashes_has_its_pane_by_a_click_and_by_its_address(look, maker):
+def test_a_stream_with_slashes_in_its_name_opens_by_a_click_and_by_its_address(look, maker):
     tenant, model = "acme/eu", "org/model %2F?#"
     maker.windows(time.time(), tenant="other", model="m")
     maker.windows(time.time(), tenant=tenant, model=model)
@@ -62,15 +62,15 @@ def test_a_stream_whose_name_holds_slashes_has_its_pane_by_a_click_and_by_its_ad
     assert page.locator(".pane-head").inner_text().count(tenant) == 1
 
 
-def test_a_stream_that_is_not_kept_is_said_to_be_none(look, maker):
+def test_an_unknown_stream_is_reported(look, maker):
     maker.windows(time.time(), tenant="other", model="m")
     page = look.go("/drift/acme/m/input/drift", ".pane .empty")
-    assert "No window of acme / m / input / drift" in page.locator(".pane").inner_text()
+    assert "no window of acme / m / input / drift" in page.locator(".pane").inner_text()
 
 
-def test_older_retraining_events_stay_where_the_page_looks_anew(look, maker):
+def test_older_retraining_events_stay_when_the_list_reloads(look, maker):
     def decision(number, at, state="suppressed"):
-        return RetrainingRecord(retraining_id=f"rt_{number:03d}", state=state, reason=f"reason {number}", tenant="acme", model="m", at=at)  # fmt: skip
+        return RetrainingRecord(retraining_id=f"rt_{number:03d}", state=state, reason=f"reason {number}", tenant=f"tenant-{number}", model="m", at=at)  # fmt: skip
 
     now = time.time() - 1000
     maker.retraining(*(decision(number, now - number // 60) for number in range(250)))
@@ -80,7 +80,7 @@ def test_older_retraining_events_stay_where_the_page_looks_anew(look, maker):
         look.until(f"document.querySelectorAll('.timeline > li').length === {count}")
     assert page.get_by_role("button", name="Older").count() == 0
     maker.retraining(decision(0, now + 5, "requested"))
-    maker.alerts(1)  # a change of an alert: the page looks anew
+    maker.alerts(1)  # a change of an alert: the page reloads the list
     page.wait_for_selector(".timeline li.requested")
     ids = page.locator(".timeline > li .id").evaluate_all("all => all.map((one) => one.title)")
     assert len(ids) == 251
@@ -93,7 +93,30 @@ def test_older_retraining_events_stay_where_the_page_looks_anew(look, maker):
         look.until(f"document.querySelectorAll('.timeline > li').length === {count}")
 
 
-def test_an_alert_is_shown_once_whatever_page_it_is_on_and_stays_when_the_page_looks_anew(look, maker, tmp_path):
+def test_suppressions_with_the_same_failing_gates_are_one_entry(look, maker):
+    def suppressed(number, **gates):
+        return RetrainingRecord(
+            retraining_id=f"rt_{number}",
+            state="suppressed",
+            reason=f"{number} windows, needs 9",
+            tenant="acme",
+            model="m",
+            at=1_000.0 + number,
+            gates=gates,
+        )
+
+    few, both = {"windows": False, "agree": True}, {"windows": False, "agree": False}
+    maker.retraining(*(suppressed(number, **few) for number in range(5)), suppressed(5, **both), suppressed(6, **few))
+    page = look.go("/retraining", ".timeline li")
+    entries = page.locator(".timeline > li")
+    assert entries.count() == 2
+    assert "6 windows" in entries.first.inner_text()
+    assert "6 times since" in entries.first.inner_text()
+    assert "times" not in entries.last.inner_text()
+    assert page.locator("header [role=status]").inner_text() == "7 events"
+
+
+def test_an_alert_is_shown_once_and_stays_when_the_list_reloads(look, maker, tmp_path):
     maker.alerts(450)
     page = look.go("/alerts?state=", ".row")
     look.until("document.querySelector('header [role=status]').textContent === '200+ shown'")
@@ -112,7 +135,7 @@ def test_an_alert_is_shown_once_whatever_page_it_is_on_and_stays_when_the_page_l
     assert shown(page) == "450 shown"
 
 
-def test_what_is_found_by_words_of_its_record_stays_found_when_it_changes(look, maker):
+def test_a_search_result_stays_when_its_alert_changes(look, maker):
     maker.alerts(20, evidence=("r1", "r-sought"))
     page = look.go("/alerts?state=&q=r-sought", ".row")
     assert shown(page) == "20 shown"
@@ -135,7 +158,7 @@ TYPED = """async () => {
 }"""
 
 
-def test_what_is_typed_is_not_taken_back_by_what_comes_in(look, maker):
+def test_typed_text_is_kept_when_changes_arrive(look, maker):
     maker.alerts(20)
     page = look.go("/alerts?state=", ".row")
     assert page.evaluate(TYPED) == "number 7"
@@ -143,15 +166,15 @@ def test_what_is_typed_is_not_taken_back_by_what_comes_in(look, maker):
     look.until("document.querySelectorAll('.row').length === 1")
 
 
-def test_a_page_that_was_refused_listens_when_there_is_a_place(look, monkeypatch):
-    monkeypatch.setattr(live, "_LISTENERS", 1)
+def test_a_page_reconnects_when_another_page_has_closed(look, monkeypatch):
+    monkeypatch.setattr(live, "_MAX_CLIENTS", 1)
     page = look.page.context.new_page()
     page.goto(f"{look.served.address}/live")
     page.wait_for_selector(".side .state.warning:has-text('connecting')")
-    monkeypatch.setattr(live, "_LISTENERS", 16)
+    monkeypatch.setattr(live, "_MAX_CLIENTS", 16)
     page.wait_for_selector(".side .state.good")
 
 
-def test_an_address_that_nobody_can_read_is_no_blank_page(look):
+def test_an_invalid_address_does_not_give_a_blank_page(look):
     page = look.go("/drift/%zz/%", ".pane .empty, .list-box .empty")
     assert page.locator("h1").inner_text() == "Drift"

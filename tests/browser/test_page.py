@@ -152,7 +152,7 @@ def test_an_alert_of_drift_shows_its_windows_and_what_changed(look):
     assert page.locator(".pane canvas").count() == 1
     text = page.locator(".change").inner_text()
     assert "before" in text
-    assert "topic" in text
+    assert "cluster" in text
     assert "%" in text
     assert page.locator(".pane .do").inner_text().startswith("Do")
 

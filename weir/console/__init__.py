@@ -1,5 +1,5 @@
 """The console: a web page over the ledger, served beside it on loopback (docs/console.md).
 
-It reads the ledger's files as `weir show` does, writes what an operator could write with the command (silences, judgements of
-alerts), and shows the text of a request only where somebody asks for that one, which is logged.
+It reads the ledger's files, publishes what the command can publish (silences, reviews of alerts), and reads the text of a request only on
+request, after the access is logged.
 """

@@ -1,6 +1,6 @@
-"""What changes something, or shows a text: silences, judgements, one request's prompt and answer, the words that it alerted for.
+"""Endpoints that change something or read texts: silences, reviews, prompt and answer, explanations, cluster terms.
 
-All of it can be done with the command too; it is logged as the user whose process this is, with the session that asked.
+The commands can do the same. Every access to a text is logged first, with the user of this process and the session.
 """
 
 import asyncio
@@ -14,18 +14,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stream.ledger.queries.console_queries import LedgerPages
+from stream.ledger.queries.console_queries import AlertStory, LedgerPages
 from weir.client import effective_kafka, parse_duration
 from weir.console.json_http import body_of, json_response
 from weir.errors import NotFoundError, StackError
 from weir.home.access_log import log_access, user_name
-from weir.operate.reviews import publish_review, review_of
+from weir.operate.cluster_terms import DRIFT, cluster_terms
 from weir.operate.request_story import read_story
 from weir.operate.request_text import read_text
+from weir.operate.reviews import publish_review, review_of
 from weir.operate.silences import silence, unsilence
 from weir.settings import Settings
 
-__all__ = ["Writes"]
+__all__ = ["ActionEndpoints"]
 
 _EXPLAIN_SECONDS = 180.0
 
@@ -36,13 +37,13 @@ class _Silence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reason: str
 
 
-class _Judgement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Review(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alert_id: str
     label: Literal["right", "wrong"]
     request_id: str = ""
 
 
-class Writes:
+class ActionEndpoints:
     """The handlers.
 
     Parameters
@@ -59,69 +60,82 @@ class Writes:
         self._explaining = asyncio.Lock()
 
     def routes(self) -> list[Route]:
-        """Return the addresses."""
+        """Return the routes."""
         return [
             Route("/api/silences", self.silence, methods=["POST"]),
             Route("/api/silences/{name}", self.unsilence, methods=["DELETE"]),
             Route("/api/feedback", self.feedback, methods=["POST"]),
+            Route("/api/alerts/{alert_id}/terms", self.terms, methods=["POST"]),
             Route("/api/requests/{request_id}/text", self.text, methods=["POST"]),
             Route("/api/requests/{request_id}/explain", self.explain, methods=["POST"]),
         ]
 
     async def silence(self, request: Request) -> Response:
-        """Mute what an alert is about, as ``weir alerts silence`` does."""
-        asked = await body_of(request, _Silence)
+        """Silence an alert, as ``weir alerts silence`` does."""
+        body = await body_of(request, _Silence)
         made, resolved = await silence(
             effective_kafka(self._settings),
-            asked.alert_id,
-            seconds=parse_duration(asked.duration).total_seconds(),
-            reason=asked.reason,
+            body.alert_id,
+            seconds=parse_duration(body.duration).total_seconds(),
+            reason=body.reason,
             by=user_name(),
         )
         return json_response({"silence": made, "resolved": resolved}, 201)
 
     async def unsilence(self, request: Request) -> Response:
-        """End a silence; named by its own id or that of an alert that it mutes."""
+        """End a silence by its id or the id of an alert that it covers."""
         ended = await unsilence(effective_kafka(self._settings), request.path_params["name"], by=user_name())
         return json_response({"ended": ended})
 
     async def feedback(self, request: Request) -> Response:
-        """Keep whether an alert was right; 202 once the broker has it."""
-        asked = await body_of(request, _Judgement)
-        story = await asyncio.to_thread(self._pages.alert, asked.alert_id, 0.0)
-        if story is None:
-            raise NotFoundError(f"no alert {asked.alert_id!r} in the ledger; it may be of another stack, or on its way")
-        review = review_of(story.alert, asked.label, asked.request_id, f"console:{user_name()}")
+        """Publish a review of an alert; 202 after the broker's acknowledgement."""
+        body = await body_of(request, _Review)
+        story = await self._alert(body.alert_id)
+        review = review_of(story.alert, body.label, body.request_id, f"console:{user_name()}")
         await publish_review(effective_kafka(self._settings), self._pages.reader, review)
         return json_response({"object": "feedback", "request_id": review.request_id, "accepted": True}, 202)
 
+    async def terms(self, request: Request) -> Response:
+        """Return the typical terms of a drift alert's evidence, computed now from its texts."""
+        story = await self._alert(request.path_params["alert_id"])
+        if story.alert.detector != DRIFT:
+            raise NotFoundError(f"alert {story.alert.alert_id} is not a drift alert, so it has no cluster to describe")
+
+        def logged(request_id: str) -> None:
+            self._log_access(request, "console terms", request_id=request_id, alert_id=story.alert.alert_id)
+
+        return json_response(await cluster_terms(effective_kafka(self._settings), self._pages, story, logged))
+
     async def text(self, request: Request) -> Response:
-        """Answer prompt and answer of one request; who asked is written down first."""
+        """Return prompt and answer of one request."""
         request_id = request.path_params["request_id"]
-        home = self._settings.home
-        story = await asyncio.to_thread(read_story, home, request_id)
-        log = log_access(home, "console text", request_id=request_id, session=_session(request))
+        story = await asyncio.to_thread(read_story, self._settings.home, request_id)
+        log = self._log_access(request, "console text", request_id=request_id)
         text = await read_text(effective_kafka(self._settings).client_options(), story)
         return json_response({"text": text, "logged": str(log)})
 
     async def explain(self, request: Request) -> Response:
-        """Answer the words that an alerting request's verdicts rest on, and its text; `weir explain` computes and logs it.
+        """Return the text of a flagged request and the weights of its words, from ``weir explain``.
 
-        In a process of its own: models are loaded for it, and the ledger's memory is not for them.
+        The command is a separate process, because it loads models, which must not use the ledger's memory.
         """
         request_id = request.path_params["request_id"]
-        await asyncio.to_thread(
-            read_story, self._settings.home, request_id
-        )  # an id of ours, and no option of the command
+        # Only a known id becomes an argument of the command: another value could be an option.
+        await asyncio.to_thread(read_story, self._settings.home, request_id)
         if self._explaining.locked():
-            raise StackError("another explanation is being computed; try again when it is there")
+            raise StackError("another explanation is being computed; try again when it is done")
         async with self._explaining:
-            log_access(self._settings.home, "console explain", request_id=request_id, session=_session(request))
+            self._log_access(request, "console explain", request_id=request_id)
             return json_response({"explanations": msgspec.Raw(await _explained(request_id))})
 
+    def _log_access(self, request: Request, command: str, **what: str) -> Path:
+        return log_access(self._settings.home, command, session=str(request.scope["state"]["session"]), **what)
 
-def _session(request: Request) -> str:
-    return str(request.scope["state"]["session"])
+    async def _alert(self, alert_id: str) -> AlertStory:
+        story = await asyncio.to_thread(self._pages.alert, alert_id, 0.0)
+        if story is None:
+            raise NotFoundError(f"no alert {alert_id!r} in the ledger; it may be very new, or of another stack")
+        return story
 
 
 async def _explained(request_id: str) -> bytes:
@@ -133,7 +147,7 @@ async def _explained(request_id: str) -> bytes:
         out, err = await asyncio.wait_for(process.communicate(), _EXPLAIN_SECONDS)
     except TimeoutError:
         raise StackError(
-            f"no explanation within {_EXPLAIN_SECONDS:.0f} s, the bound; `weir explain {request_id}` waits longer"
+            f"no explanation within {_EXPLAIN_SECONDS:.0f} s; `weir explain {request_id}` has no time limit"
         ) from None
     finally:
         if process.returncode is None:

@@ -1,4 +1,4 @@
-"""The console as an ASGI application: the page, its files, the API, and the guard before them."""
+"""The console as an ASGI application: page, files, API, request guard."""
 
 from importlib.metadata import version
 from typing import Any
@@ -14,14 +14,14 @@ from stream.ledger.decisions import OWN_DETECTORS
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.runbook import SILENCE
 from stream.wire.errors import StreamError
-from weir.console.action_endpoints import Writes
+from weir.console.action_endpoints import ActionEndpoints
 from weir.console.addresses import console_names
 from weir.console.assets import Asset, load_assets
-from weir.console.json_http import failed
-from weir.console.live_updates import Live
-from weir.console.query_endpoints import Reads
-from weir.console.request_guard import Guard
-from weir.console.sessions import Access
+from weir.console.json_http import error_response
+from weir.console.live_updates import LiveEndpoint
+from weir.console.query_endpoints import QueryEndpoints
+from weir.console.request_guard import RequestGuard
+from weir.console.sessions import Sessions
 from weir.errors import WeirError
 from weir.home.access_log import user_name
 from weir.operate.trace_links import trace_template
@@ -29,24 +29,24 @@ from weir.settings import Settings
 
 __all__ = ["VIEWS", "console_app"]
 
-#: Addresses of the page's views; each answers with the page, which reads its own address.
+#: Paths of the page's views; each returns the page, which reads its own address.
 VIEWS = ("live", "alerts", "drift", "coverage", "retraining", "review", "silences", "requests")
 _NOT_MODIFIED = 304
-_FAILED = 500
+_SERVER_ERROR = 500
 
 
-def console_app(settings: Settings, access: Access, port: int) -> ASGIApp:
-    """Return the console of the stack of `settings`, as it is served at `port`."""
+def console_app(settings: Settings, sessions: Sessions, port: int) -> ASGIApp:
+    """Return the console of a stack, to be served at `port`."""
     pages = LedgerPages(settings.home / "ledger")
     assets = load_assets()
     routes = [
-        *Reads(settings, pages, _facts(settings)).routes(),
-        *Writes(settings, pages).routes(),
-        *Live(pages).routes(),
+        *QueryEndpoints(settings, pages, _facts(settings)).routes(),
+        *ActionEndpoints(settings, pages).routes(),
+        *LiveEndpoint(pages).routes(),
         *_pages(assets),
     ]
-    app = Starlette(routes=routes, exception_handlers={WeirError: failed, StreamError: failed})
-    return Guard(app, access, _hosts(settings, port), port)
+    app = Starlette(routes=routes, exception_handlers={WeirError: error_response, StreamError: error_response})
+    return RequestGuard(app, sessions, _hosts(settings, port), port)
 
 
 def _facts(settings: Settings) -> dict[str, Any]:
@@ -71,28 +71,28 @@ def _capabilities() -> dict[str, dict[str, Any]]:
 
 
 def _hosts(settings: Settings, port: int) -> frozenset[str]:
-    """Return the Host headers that are ours, against names that are rebound to this address."""
+    """Return the allowed Host headers: another name may have been rebound to this address."""
     own = {"127.0.0.1", "localhost", "[::1]", settings.console.host}
     return frozenset(name.lower() for name in (*(f"{name}:{port}" for name in own), *console_names(settings, port)))
 
 
 def _pages(assets: dict[str, Asset]) -> list[Route]:
-    faulty = next((one for one in assets.values() if one.fault), None)
+    broken = next((one for one in assets.values() if one.fault), None)
 
     async def file(request: Request) -> Response:
         asset = assets.get(request.path_params["name"])
-        return Response("no such file\n", 404) if asset is None else _sent(request, asset)
+        return Response("no such file\n", 404) if asset is None else _response(request, asset)
 
     async def page(request: Request) -> Response:
-        return _sent(request, faulty or assets["index.html"])  # with a part away it would stay blank
+        return _response(request, broken or assets["index.html"])  # without one of its files, the page would be blank
 
     views = [Route(f"/{view}", page) for view in VIEWS] + [Route(f"/{view}/{{name:path}}", page) for view in VIEWS]
     return [Route("/", page), *views, Route("/web/{name:path}", file)]
 
 
-def _sent(request: Request, asset: Asset) -> Response:
+def _response(request: Request, asset: Asset) -> Response:
     if asset.fault:
-        return PlainTextResponse(f"{asset.fault}\n", _FAILED, headers={"cache-control": "no-store"})
+        return PlainTextResponse(f"{asset.fault}\n", _SERVER_ERROR, headers={"cache-control": "no-store"})
     headers = {"etag": asset.etag, "cache-control": "no-cache"}
     if request.headers.get("if-none-match") == asset.etag:
         return Response(status_code=_NOT_MODIFIED, headers=headers)

@@ -1,7 +1,7 @@
-"""The page's files: ours from the folder ``web``, the libraries out of their npm packages as npm's lock has them.
+"""The page's files: Weir's own from the folder ``web``, libraries from their npm packages.
 
-The packages are kept as npm serves them, licence and all; each is held against the lock's hash before anything is read from it. A file that
-cannot be had is logged, and answered as what it is: the others, and the API, are none the worse.
+Packages are stored as npm serves them, with licence, and checked against the hash in npm's lock file before they are opened. A file
+that cannot be read is logged and served as an error; other files and the API work.
 """
 
 import base64
@@ -29,7 +29,7 @@ _TYPES = {
     "mjs": "text/javascript",
     "svg": "image/svg+xml",
 }
-#: Under /vendor: where in which package.
+#: File under /vendor: (package, path in the package).
 _VENDORED = {
     "preact.mjs": ("preact", "dist/preact.mjs"),
     "htm.mjs": ("htm", "dist/htm.mjs"),
@@ -39,7 +39,7 @@ _VENDORED = {
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the page, and the tag by which a browser knows that it has it; `fault` alone where it cannot be had."""
+    """A file of the page and its ETag, or only `fault` if it cannot be read."""
 
     content: bytes = b""
     media_type: str = ""
@@ -48,11 +48,11 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_assets() -> dict[str, Asset]:
-    """Return {path below /: file}; the page itself is ``index.html``."""
+    """Return {path below /web: file}; the page is ``index.html``."""
     web = files("weir.console") / "web"
     own = {"index.html", *(one.name for one in web.iterdir() if _kind(one.name))}
     readers: dict[str, Callable[[], bytes]] = {name: (web / name).read_bytes for name in own}
-    readers |= {f"vendor/{name}": partial(_member, web / "vendor", *place) for name, place in _VENDORED.items()}
+    readers |= {f"vendor/{name}": partial(_member, web / "vendor", *member) for name, member in _VENDORED.items()}
     return {name: _asset(name, read) for name, read in readers.items()}
 
 
@@ -64,7 +64,7 @@ def _asset(name: str, read: Callable[[], bytes]) -> Asset:
     try:
         content = read()
     except (OSError, LookupError, ValueError, tarfile.TarError, StackError) as error:
-        fault = f"the console's file {name} cannot be served ({type(error).__name__}: {error}); install weir anew"
+        fault = f"the console's file {name} cannot be read ({type(error).__name__}: {error}); reinstall weir"
         _LOG.error("%s", fault)
         return Asset(fault=fault)
     tag = hashlib.sha256(content).hexdigest()[:16]
@@ -78,10 +78,10 @@ def _member(folder: Traversable, package: str, path: str) -> bytes:
     algorithm, _dash, expected = entry["integrity"].partition("-")
     if base64.b64encode(hashlib.new(algorithm, archive).digest()).decode() != expected:
         raise StackError(
-            f"{name} is not what weir/console/web/vendor/package-lock.json names; get it with `npm pack {package}`"
+            f"{name} does not match the hash in weir/console/web/vendor/package-lock.json; get it with `npm pack {package}`"
         )
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         found = tar.extractfile(f"package/{path}")
         if found is None:
-            raise StackError(f"{name} holds no file package/{path}")
+            raise StackError(f"{name} has no file package/{path}")
         return found.read()

@@ -1,4 +1,4 @@
-"""Parameters in, JSON out, and what a fault is told as."""
+"""Query parsing, JSON responses and error mapping."""
 
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -10,16 +10,16 @@ from stream.errors import BrokerError
 from stream.wire.errors import StreamError
 from weir.errors import NotFoundError, SettingsError, WeirError
 
-__all__ = ["BadRequest", "bad_parameter", "body_of", "failed", "json_response", "query_of"]
+__all__ = ["BadRequest", "bad_parameter", "body_of", "error_response", "json_response", "query_of"]
 
 _BODY_BYTES = 16 * 1024
-#: Characters of a wrong parameter that its error repeats.
+#: Characters of an invalid parameter that its error contains.
 _SHOWN = 100
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
 class BadRequest(WeirError):
-    """A parameter or a body is not what the address takes."""
+    """A query parameter or a body is invalid."""
 
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -33,41 +33,41 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """Return `value` as JSON that nobody keeps."""
+    """Return `value` as JSON that is not cached."""
     return Response(
         msgspec.json.encode(value), status, media_type="application/json", headers={"cache-control": "no-store"}
     )
 
 
 def query_of(request: Request, kind: type[StructT]) -> StructT:
-    """Return the query's parameters as `kind`, whose fields say in their descriptions what is allowed.
+    """Return the query parameters as `kind`, whose fields describe the allowed values.
 
     Raises
     ------
     BadRequest
-        One is unknown, is missing, or is not what is allowed.
+        A parameter is unknown, missing or invalid.
     """
     given = dict(request.query_params)
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     if unknown := [name for name in given if name not in fields]:
-        raise BadRequest(f"parameter {unknown[0]!r} is unknown here; known are {', '.join(fields)}")
+        raise BadRequest(f"parameter {unknown[0]!r} is unknown; known are {', '.join(fields)}")
     if missing := [name for name, field in fields.items() if field.required and name not in given]:
         raise BadRequest(f"parameter {missing[0]!r} is missing; add {missing[0]}=…")
     return kind(**{name: _value(name, text, fields[name].type) for name, text in given.items()})
 
 
 def _value(name: str, text: str, kind: Any) -> Any:
-    stated = next(
+    annotated = next(
         one for one in (kind, *get_args(kind)) if get_origin(one) is Annotated
-    )  # what may be absent is `… | None`
+    )  # an optional parameter is `… | None`
     try:
-        return msgspec.convert(text, stated, strict=False)
+        return msgspec.convert(text, annotated, strict=False)
     except msgspec.ValidationError:
-        raise bad_parameter(name, text, stated.__metadata__[0].description) from None
+        raise bad_parameter(name, text, annotated.__metadata__[0].description) from None
 
 
 def bad_parameter(name: str, text: str, allowed: str) -> BadRequest:
-    """Return the error of a parameter that is not what is allowed."""
+    """Return the error of an invalid parameter."""
     return BadRequest(f"parameter {name!r} is {text[:_SHOWN]!r}; allowed is {allowed}")
 
 
@@ -77,14 +77,14 @@ async def body_of(request: Request, kind: type[StructT]) -> StructT:
     async for part in request.stream():
         body += part
         if len(body) > _BODY_BYTES:
-            raise BadRequest(f"the body has more than {_BODY_BYTES} bytes, the bound")
+            raise BadRequest(f"the body has more than {_BODY_BYTES} bytes")
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the body is not as it must be: {error}") from None
+        raise BadRequest(f"the body is invalid: {error}") from None
 
 
-async def failed(_request: Request, error: Exception) -> Response:
-    """Return what an expected error is told as: one sentence, with its remedy."""
+async def error_response(_request: Request, error: Exception) -> Response:
+    """Return the response for an expected error."""
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     return json_response({"error": str(error)}, status)

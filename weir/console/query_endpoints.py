@@ -1,4 +1,4 @@
-"""``GET /api/…``: lists and details out of the ledger's files. Ids and numbers; text never."""
+"""``GET /api/…``: lists and details from the ledger's files; ids and numbers, never text."""
 
 import asyncio
 import time
@@ -20,17 +20,17 @@ from weir.operate.request_story import read_story, shown
 from weir.operate.status import coverage_status
 from weir.settings import Settings
 
-__all__ = ["Reads"]
+__all__ = ["QueryEndpoints"]
 
 _DAY_SECONDS = 86_400.0
-#: To the end of the year 9999.
+#: The end of the year 9999.
 _LAST_SECOND = 253_402_300_799
-_PLACE = "the `next` of a page, or a time in seconds since the epoch"
+_CURSOR = "the `next` of a page, or a time in seconds since the epoch"
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500, description="a whole number from 1 to 500")]
 Name = Annotated[str, msgspec.Meta(max_length=200, description="200 characters at most")]
 Flag = Annotated[bool, msgspec.Meta(description="true or false")]
-Before = Annotated[str, msgspec.Meta(max_length=400, description=_PLACE)]
+Before = Annotated[str, msgspec.Meta(max_length=400, description=_CURSOR)]
 State = Annotated[Literal["", "firing", "resolved"], msgspec.Meta(description="firing or resolved")]
 Severity = Annotated[Literal["", "info", "warning", "critical"], msgspec.Meta(description="info, warning or critical")]
 Side = Annotated[Literal["", "input", "output"], msgspec.Meta(description="input or output")]
@@ -78,8 +78,8 @@ class _Retraining(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit = 100
 
 
-class Reads:
-    """The handlers of everything that changes nothing.
+class QueryEndpoints:
+    """The handlers.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Reads:
     pages
         The ledger's files.
     facts
-        What the page has to know of the stack (``GET /api/stack``).
+        Response of ``GET /api/stack``.
     """
 
     def __init__(self, settings: Settings, pages: LedgerPages, facts: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ class Reads:
         self._facts = facts
 
     def routes(self) -> list[Route]:
-        """Return the addresses."""
+        """Return the routes."""
         return [
             Route("/api/stack", self.stack),
             Route("/api/requests", self.requests),
@@ -112,78 +112,78 @@ class Reads:
         ]
 
     async def stack(self, _request: Request) -> Response:
-        """Answer what this stack is."""
+        """Return facts about the stack."""
         return json_response(self._facts | {"now": time.time()})
 
     async def requests(self, request: Request) -> Response:
-        """Answer a page of requests."""
-        asked = query_of(request, _Requests)
-        before = _place(asked.before)
+        """Return a page of requests."""
+        query = query_of(request, _Requests)
+        before = _cursor(query.before)
         return await _answer(
-            lambda: self._pages.requests(before=before, limit=asked.limit, tenant=asked.tenant, flagged=asked.flagged)
+            lambda: self._pages.requests(before=before, limit=query.limit, tenant=query.tenant, flagged=query.flagged)
         )
 
     async def request(self, request: Request) -> Response:
-        """Answer what became of one request, as ``weir show --json`` prints it."""
+        """Return one request, as ``weir show --json`` prints it."""
         request_id = request.path_params["request_id"]
         return await _answer(lambda: shown(read_story(self._settings.home, request_id)))
 
     async def alerts(self, request: Request) -> Response:
-        """Answer a page of alerts."""
-        asked = msgspec.structs.asdict(query_of(request, _Alerts))
-        query = AlertQuery(words=asked.pop("q"), before=_place(asked.pop("before")), **asked)
+        """Return a page of alerts."""
+        given = msgspec.structs.asdict(query_of(request, _Alerts))
+        query = AlertQuery(words=given.pop("q"), before=_cursor(given.pop("before")), **given)
         return await _answer(lambda: self._pages.alerts(query, time.time()))
 
     async def alert(self, request: Request) -> Response:
-        """Answer all that is known of one alert."""
+        """Return one alert with its changes, evidence, reviews, retraining events and windows."""
         alert_id = request.path_params["alert_id"]
         story = await asyncio.to_thread(self._pages.alert, alert_id, time.time())
         if story is None:
             raise NotFoundError(
-                f"no alert {alert_id!r} in the ledger; it may be of another stack, or on its way: `weir alerts` reads the log"
+                f"no alert {alert_id!r} in the ledger; it may be very new, or of another stack; `weir alerts` reads Kafka"
             )
         return json_response(story)
 
     async def drift(self, request: Request) -> Response:
-        """Answer the streams of stream detectors, highest against their limits first."""
-        asked = query_of(request, _Streams)
-        return await _answer(lambda: {"streams": self._pages.streams(asked.tenant)})
+        """Return the streams of stream detectors, ordered by statistic divided by limit."""
+        query = query_of(request, _Streams)
+        return await _answer(lambda: {"streams": self._pages.streams(query.tenant)})
 
     async def series(self, request: Request) -> Response:
-        """Answer one stream's windows; the newest day, where no time is given."""
-        asked = query_of(request, _Series)
-        name = StreamName(tenant=asked.tenant, model=asked.model, side=asked.side, detector=asked.detector)
-        until = time.time() if asked.until is None else asked.until
-        since = until - _DAY_SECONDS if asked.since is None else asked.since
+        """Return the windows of one stream; by default those of the newest day."""
+        query = query_of(request, _Series)
+        name = StreamName(tenant=query.tenant, model=query.model, side=query.side, detector=query.detector)
+        until = time.time() if query.until is None else query.until
+        since = until - _DAY_SECONDS if query.since is None else query.since
         return await _answer(lambda: self._pages.series(name, since, until))
 
     async def coverage(self, _request: Request) -> Response:
-        """Answer coverage as ``weir status --json`` has it, and by hour."""
+        """Return coverage as in ``weir status --json``, and by hour."""
 
-        def ask() -> dict[str, Any]:
+        def read() -> dict[str, Any]:
             reader = self._pages.reader
             return {"coverage": coverage_status(reader.coverage(), reader.heartbeat()), "hours": self._pages.hours()}
 
-        return await _answer(ask)
+        return await _answer(read)
 
     async def retraining(self, request: Request) -> Response:
-        """Answer retraining events, newest first."""
-        asked = query_of(request, _Retraining)
-        before = _place(asked.before)
-        return await _answer(lambda: self._pages.retraining(before=before, limit=asked.limit))
+        """Return retraining events, newest first."""
+        query = query_of(request, _Retraining)
+        before = _cursor(query.before)
+        return await _answer(lambda: self._pages.retraining(before=before, limit=query.limit))
 
     async def silences(self, _request: Request) -> Response:
-        """Answer the silences that hold now, the one that ends first first."""
+        """Return the silences in force, ordered by expiry."""
         return await _answer(lambda: {"silences": self._pages.reader.silences().active(time.time())})
 
 
-def _place(before: str) -> Cursor:
+def _cursor(before: str) -> Cursor:
     try:
         return Cursor.parse(before)
     except ValueError:
-        raise bad_parameter("before", before, _PLACE) from None
+        raise bad_parameter("before", before, _CURSOR) from None
 
 
-async def _answer(ask: Callable[[], Any]) -> Response:
-    """Ask in a thread: SQLite must not hold up whoever listens to the live page."""
-    return json_response(await asyncio.to_thread(ask))
+async def _answer(read: Callable[[], Any]) -> Response:
+    """Read in a thread: SQLite must not block the live updates."""
+    return json_response(await asyncio.to_thread(read))

@@ -1,4 +1,4 @@
-"""The console's server: a thread with an event loop of its own, so that no page can hold up the ledger."""
+"""The console's server: a thread with its own event loop, so that pages do not block the ledger."""
 
 import asyncio
 import logging
@@ -10,9 +10,9 @@ from typing import Any
 
 import uvicorn
 
-from weir.console.sessions import Access, ensure_token
-from weir.console.app import console_app
 from weir.console.addresses import console_port
+from weir.console.app import console_app
+from weir.console.sessions import Sessions, ensure_token
 from weir.errors import WeirError
 from weir.settings import Settings
 
@@ -21,39 +21,40 @@ __all__ = ["Console", "served"]
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
 _STOP_SECONDS = 5.0
-_MOST_REQUESTS = 64
+_MAX_REQUESTS = 64
+#: Key of the health report.
 _WAITING = "waiting for the console"
 
 
 class Console:
-    """Serves until :meth:`stop`; a port that is taken is waited for, what fails begins anew, and the ledger goes on meanwhile.
+    """Serves until :meth:`stop`. It waits for a port that is in use and restarts after a failure; the ledger continues.
 
     Parameters
     ----------
     settings
         The stack's.
     port
-        To listen on.
+        Port to listen on.
     health
-        Told while the console does not answer.
+        Has an entry while the console does not answer.
     """
 
     def __init__(self, settings: Settings, port: int, health: dict[str, Any]) -> None:
         self._settings = settings
         self._port = port
         self._health = health
-        self._access = Access(ensure_token(settings.home))
+        self._sessions = Sessions(ensure_token(settings.home))
         self._ended = threading.Event()
         self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=self._run, name="console", daemon=True)
 
     def start(self) -> "Console":
-        """Begin to serve."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Close the port, pages that listen too."""
+        """Close the port and all connections."""
         self._ended.set()
         if self._server is not None:
             self._server.should_exit = True
@@ -64,15 +65,15 @@ class Console:
             try:
                 with _listening(self._settings.console.host, self._port) as listener:
                     self._serve(listener)
-            except Exception as error:  # noqa: BLE001 - the thread's boundary: nobody else would hear of it
+            except Exception as error:  # noqa: BLE001 - the thread's boundary: nothing else would report it
                 self._wait(error)
 
     def _wait(self, error: Exception) -> None:
-        """Say why the console does not answer, once, and wait before the next try."""
-        where, what = f"{self._settings.console.host}:{self._port}", f"{type(error).__name__}: {error}"
+        """Log once why the console does not answer, and wait before the next try."""
+        problem = f"{type(error).__name__}: {error}"
         if isinstance(error, OSError):
-            what = f"{error.strerror or error}; free it, or set WEIR_CONSOLE__PORT"
-        reason = f"{where}: {what}"
+            problem = f"{error.strerror or error}; free it, or set WEIR_CONSOLE__PORT"
+        reason = f"{self._settings.console.host}:{self._port}: {problem}"
         if self._health.get(_WAITING) != reason:
             _LOG.warning("the console does not answer at %s", reason, exc_info=not isinstance(error, OSError))
         self._health[_WAITING] = reason
@@ -80,7 +81,7 @@ class Console:
 
     def _serve(self, listener: socket.socket) -> None:
         config = uvicorn.Config(
-            console_app(self._settings, self._access, self._port),
+            console_app(self._settings, self._sessions, self._port),
             loop="asyncio",
             http="h11",
             ws="none",
@@ -89,7 +90,7 @@ class Console:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=_MOST_REQUESTS,
+            limit_concurrency=_MAX_REQUESTS,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -113,13 +114,13 @@ def _listening(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def served(settings: Settings, health: dict[str, Any]) -> Iterator[None]:
-    """Serve the console while the body runs, where it is enabled; without it the body runs all the same."""
+    """Serve the console while the body runs, if it is enabled; the body runs in any case."""
     console = None
     if settings.console.enabled:
         try:
             console = Console(settings, console_port(settings), health).start()
         except (WeirError, OSError) as error:
-            _LOG.warning("no console: %s", error)
+            _LOG.warning("the console cannot be served: %s", error)
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""Who may use the console: a secret in ``$WEIR_HOME/console-token``, links that work once, sessions in a cookie.
+"""Authentication of the console: a secret in ``$WEIR_HOME/console-token``, one-time links, sessions in a cookie.
 
-Whoever can read the file may do everything: it is the bearer token of programs, and the key under which links and sessions are
-signed. A link carries no secret: it is worth one session, once, within a day, and nothing after the console was started anew.
+The secret is the bearer token of programs and the key that signs links and sessions: who can read the file can use the console. A link does
+not contain it. A link starts one session, within a day, and not after a restart of the console.
 """
 
 import contextlib
@@ -15,30 +15,30 @@ from pathlib import Path
 
 from weir.errors import StackError
 
-__all__ = ["SESSION_SECONDS", "Access", "ensure_token", "link_token", "token_path"]
+__all__ = ["SESSION_SECONDS", "Sessions", "ensure_token", "link_token", "token_path"]
 
 LINK_SECONDS = 86_400.0
 SESSION_SECONDS = 7 * 86_400
 _PRIVATE = 0o600
 _LINK, _SESSION = "link", "session"
-#: Links used that are remembered; more than anybody opens in a day.
-_MOST_USED = 10_000
-#: The command that made a link and this process may have clocks a little apart in file time: same machine, so hardly.
+#: Used links that are kept; nobody opens more in a day.
+_MAX_USED = 10_000
+#: Tolerated difference between the clocks of this process and the command that made a link.
 _SLACK_SECONDS = 2.0
 
 
 def token_path(home: Path) -> Path:
-    """Return where the secret is kept."""
+    """Return the path of the secret."""
     return home / "console-token"
 
 
 def ensure_token(home: Path) -> str:
-    """Return the console's secret, 256 random bits, making it the first time; for its owner alone (mode 0600).
+    """Return the console's secret, 256 random bits; create it if the file does not exist (mode 0600).
 
     Raises
     ------
     StackError
-        The file is there and holds none.
+        The file contains no secret.
     """
     path = token_path(home)
     with contextlib.suppress(FileExistsError):
@@ -47,7 +47,9 @@ def ensure_token(home: Path) -> str:
             file.write(secrets.token_urlsafe(32) + "\n")
     secret = path.read_text(encoding="utf-8").strip()
     if len(secret) < 32:
-        raise StackError(f"{path} holds {len(secret)} characters, a token has 43; delete it, and `weir up` makes one")
+        raise StackError(
+            f"{path} has {len(secret)} characters, a token has 43; delete it, and `weir up` creates a new one"
+        )
     return secret
 
 
@@ -57,7 +59,7 @@ def _signed(secret: str, kind: str, payload: str) -> str:
 
 
 def _payload(secret: str, kind: str, signed: str) -> tuple[float, str] | None:
-    """Return the (number, nonce) that was signed, None where the signature is not ours."""
+    """Return the signed (number, nonce), or None if the signature is invalid."""
     payload, _dot, _mac = signed.rpartition(".")
     if not hmac.compare_digest(_signed(secret, kind, payload).encode(), signed.encode()):
         return None
@@ -66,19 +68,19 @@ def _payload(secret: str, kind: str, signed: str) -> tuple[float, str] | None:
 
 
 def link_token(secret: str, now: float) -> str:
-    """Return the ``token`` of a link that works once."""
+    """Return the ``token`` of a one-time link."""
     return _signed(secret, _LINK, f"{now:.0f}-{secrets.token_hex(8)}")
 
 
-class Access:
-    """Judges tokens; used from one event loop.
+class Sessions:
+    """Checks links, sessions and bearer tokens; used from one event loop.
 
     Parameters
     ----------
     secret
         From :func:`ensure_token`.
     clock
-        The wall clock, seconds since the epoch.
+        Wall clock, seconds since the epoch.
     """
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
@@ -88,7 +90,7 @@ class Access:
         self._used: dict[str, float] = {}
 
     def redeem(self, token: str) -> str | None:
-        """Return the session that a link's token is worth; None where it is none, is used, or is too old."""
+        """Return a new session for a link's token; None if the token is invalid, used or expired."""
         found = _payload(self._secret, _LINK, token)
         now = self._clock()
         if found is None or found[1] in self._used:
@@ -97,16 +99,16 @@ class Access:
         if not self._started - _SLACK_SECONDS <= made <= now + _SLACK_SECONDS or now - made > LINK_SECONDS:
             return None
         self._used = {nonce: at for nonce, at in self._used.items() if now - at <= LINK_SECONDS}
-        if len(self._used) >= _MOST_USED:
+        if len(self._used) >= _MAX_USED:
             return None
         self._used[found[1]] = made
         return _signed(self._secret, _SESSION, f"{now + SESSION_SECONDS:.0f}-{secrets.token_hex(8)}")
 
     def session(self, cookie: str) -> str:
-        """Return the short name of a session that holds, "" where the cookie is none or has ended."""
+        """Return the short name of a valid session, "" for any other cookie."""
         found = _payload(self._secret, _SESSION, cookie)
         return found[1][:8] if found is not None and self._clock() < found[0] else ""
 
     def bearer(self, token: str) -> bool:
-        """Whether `token` is the secret itself, as programs send it."""
+        """Whether `token` is the secret itself."""
         return hmac.compare_digest(token.encode(), self._secret.encode())

@@ -160,7 +160,7 @@ def test_another_version_than_the_verdicts_says_so():
         **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__} | {"explained_by": "2"}
     )
     assert any(
-        "installed version 2, which scores it 0.93" in line.plain for line in explanation_lines(told, colour=False)
+        "installed version 2, whose score is 0.93" in line.plain for line in explanation_lines(told, colour=False)
     )
 
 

@@ -63,9 +63,9 @@ def test_a_silence_needs_a_duration_and_a_reason(home):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "name OFFSETs, or give --all"),
-        (("1", "--all"), "name OFFSETs, or give --all"),
-        (("1", "--stage", "score"), "choose among --all"),
+        ((), "give OFFSETs or --all"),
+        (("1", "--all"), "give OFFSETs or --all"),
+        (("1", "--stage", "score"), "apply to --all"),
         (("--all", "--disposition", "bad"), "'decode', 'schema', 'oversize', 'timeout', 'bug'"),
         (("-1",), "-1"),
     ],

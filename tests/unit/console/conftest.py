@@ -4,8 +4,8 @@ import httpx
 import pytest
 from support.console_ledger import LedgerMaker
 
-from weir.console.sessions import Access, ensure_token
 from weir.console.app import console_app
+from weir.console.sessions import Sessions, ensure_token
 from weir.settings import load_settings
 
 PORT = 18_080
@@ -33,8 +33,8 @@ class Page:
 
     def __init__(self, settings):
         self.secret = ensure_token(settings.home)
-        self.access = Access(self.secret, clock=time.time)
-        app = console_app(settings, self.access, PORT)
+        self.sessions = Sessions(self.secret, clock=time.time)
+        app = console_app(settings, self.sessions, PORT)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=True), base_url=f"http://127.0.0.1:{PORT}"
         )

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from weir.console.sessions import Access, ensure_token
-from weir.console.app import console_app
 from weir.console.addresses import console_address, console_link
+from weir.console.app import console_app
+from weir.console.sessions import Sessions, ensure_token
 from weir.settings import Settings
 
 PORT = 8900
@@ -28,6 +28,6 @@ async def test_a_link_leads_to_where_browsers_reach_it_and_signs_in_there(tmp_pa
     link = console_link(stack)
     assert link.startswith(f"{address}/?token=")
     assert console_address(stack) == "http://127.0.0.1:8900", "what this machine asks whether it answers"
-    app = console_app(stack, Access(ensure_token(tmp_path)), PORT)
+    app = console_app(stack, Sessions(ensure_token(tmp_path)), PORT)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
         assert "set-cookie" in (await client.get(link)).headers

@@ -8,14 +8,14 @@ from support.console_page import served_console
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.wire import Event, Feedback, SilenceRecord
 from weir.console import live_updates as live
+from weir.console.live_updates import LiveEndpoint
 from weir.console.sessions import ensure_token
-from weir.console.live_updates import Live
 
 
 @pytest.fixture
 def told(ledger):
     """Return what one listener is told, each time it is called."""
-    listener, pages = live._Told(), Live(LedgerPages(ledger.directory))
+    listener, pages = live._Client(), LiveEndpoint(LedgerPages(ledger.directory))
     return lambda: pages._state(listener)
 
 
@@ -73,12 +73,12 @@ def test_what_a_listener_is_told_at_once_is_bounded(ledger, told):
 
 
 def test_before_there_is_a_ledger_it_says_so(tmp_path):
-    pages = Live(LedgerPages(tmp_path / "none"))
-    assert pages._state(live._Told()) == {"ledger": None}
+    pages = LiveEndpoint(LedgerPages(tmp_path / "none"))
+    assert pages._state(live._Client()) == {"ledger": None}
 
 
 async def test_a_listener_hears_over_http_and_one_too_many_is_refused(ledger, monkeypatch):
-    monkeypatch.setattr(live, "_LISTENERS", 1)
+    monkeypatch.setattr(live, "_MAX_CLIENTS", 1)
     ledger.side("r1", "input", time.time())
     ledger.beat(time.time())
     home = ledger.directory.parent
@@ -96,4 +96,4 @@ async def test_a_listener_hears_over_http_and_one_too_many_is_refused(ledger, mo
             assert '"request_id":"r1"' in line
             refused = await client.get("/api/live")
             assert refused.status_code == 503
-            assert "1 pages listen already" in refused.json()["error"]
+            assert "1 pages are connected" in refused.json()["error"]

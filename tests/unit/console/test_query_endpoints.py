@@ -150,7 +150,7 @@ async def test_a_place_that_is_none_is_named_with_what_is_allowed(page, path, be
         ("/api/alerts", {"side": "left"}, "parameter 'side' is 'left'; allowed is input or output"),
         ("/api/alerts", {"unreviewed": "perhaps"}, "parameter 'unreviewed' is 'perhaps'; allowed is true or false"),
         ("/api/alerts", {"q": "x" * 201}, "allowed is 200 characters at most"),
-        ("/api/alerts", {"colour": "red"}, "parameter 'colour' is unknown here; known are state"),
+        ("/api/alerts", {"colour": "red"}, "parameter 'colour' is unknown; known are state"),
         ("/api/requests", {"flagged": "7"}, "parameter 'flagged' is '7'; allowed is true or false"),
         ("/api/requests", {"tenant": "x" * 201}, "parameter 'tenant' is"),
         ("/api/drift", {"tenant": "x" * 201}, "parameter 'tenant' is"),

@@ -56,7 +56,7 @@ async def test_a_link_that_was_used_says_how_to_get_another(page):
     page.client.cookies.clear()
     again = await page.client.get("/", params={"token": token})
     assert again.status_code == 401
-    assert "used, or too old" in again.text
+    assert "used or has expired" in again.text
     assert "set-cookie" not in again.headers
 
 

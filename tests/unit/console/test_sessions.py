@@ -2,7 +2,7 @@ import stat
 
 import pytest
 
-from weir.console.sessions import LINK_SECONDS, SESSION_SECONDS, Access, ensure_token, link_token, token_path
+from weir.console.sessions import LINK_SECONDS, SESSION_SECONDS, Sessions, ensure_token, link_token, token_path
 from weir.errors import StackError
 
 SECRET = "s" * 43
@@ -22,8 +22,8 @@ def clock():
 
 
 @pytest.fixture
-def access(clock):
-    return Access(SECRET, clock)
+def sessions(clock):
+    return Sessions(SECRET, clock)
 
 
 def test_the_secret_is_made_once_for_its_owner_alone(tmp_path):
@@ -35,49 +35,49 @@ def test_the_secret_is_made_once_for_its_owner_alone(tmp_path):
 
 def test_a_secret_that_is_too_short_is_refused_with_the_remedy(tmp_path):
     token_path(tmp_path).write_text("short\n")
-    with pytest.raises(StackError, match="holds 5 characters, a token has 43; delete it"):
+    with pytest.raises(StackError, match="has 5 characters, a token has 43; delete it"):
         ensure_token(tmp_path)
 
 
-def test_a_link_works_once(access, clock):
+def test_a_link_works_once(sessions, clock):
     token = link_token(SECRET, clock.now)
-    cookie = access.redeem(token)
-    assert access.session(cookie)
-    assert access.redeem(token) is None
-    assert access.redeem(link_token(SECRET, clock.now)) not in (None, cookie), "another link begins another session"
+    cookie = sessions.redeem(token)
+    assert sessions.session(cookie)
+    assert sessions.redeem(token) is None
+    assert sessions.redeem(link_token(SECRET, clock.now)) not in (None, cookie), "another link begins another session"
 
 
 def test_a_link_is_worth_nothing_after_a_day_or_after_a_restart(clock):
     token = link_token(SECRET, clock.now)
     clock.now += LINK_SECONDS + 1
-    assert Access(SECRET, Clock()).redeem(token), "in time it is"
-    assert Access(SECRET, clock).redeem(token) is None, "older than the process: it may have been used before"
-    old = Access(SECRET, clock)
+    assert Sessions(SECRET, Clock()).redeem(token), "in time it is"
+    assert Sessions(SECRET, clock).redeem(token) is None, "older than the process: it may have been used before"
+    old = Sessions(SECRET, clock)
     late = link_token(SECRET, clock.now)
     clock.now += LINK_SECONDS + 1
     assert old.redeem(late) is None
 
 
-def test_a_session_ends(access, clock):
-    cookie = access.redeem(link_token(SECRET, clock.now))
+def test_a_session_ends(sessions, clock):
+    cookie = sessions.redeem(link_token(SECRET, clock.now))
     clock.now += SESSION_SECONDS + 1
-    assert access.session(cookie) == ""
+    assert sessions.session(cookie) == ""
 
 
 @pytest.mark.parametrize("forged", ["", ".", "1-ab.", "9999999999-ab.0000", "a.b.c", "é"])
-def test_what_was_not_signed_here_is_nothing(access, forged):
-    assert access.redeem(forged) is None
-    assert access.session(forged) == ""
-    assert not access.bearer(forged)
+def test_what_was_not_signed_here_is_nothing(sessions, forged):
+    assert sessions.redeem(forged) is None
+    assert sessions.session(forged) == ""
+    assert not sessions.bearer(forged)
 
 
-def test_a_link_is_no_session_and_a_session_no_link(access, clock):
+def test_a_link_is_no_session_and_a_session_no_link(sessions, clock):
     token = link_token(SECRET, clock.now)
-    assert access.session(token) == ""
-    assert access.redeem(access.redeem(token)) is None
+    assert sessions.session(token) == ""
+    assert sessions.redeem(sessions.redeem(token)) is None
 
 
-def test_the_secret_of_another_stack_opens_nothing(access, clock):
-    assert access.redeem(link_token("t" * 43, clock.now)) is None
-    assert not access.bearer("t" * 43)
-    assert access.bearer(SECRET)
+def test_the_secret_of_another_stack_opens_nothing(sessions, clock):
+    assert sessions.redeem(link_token("t" * 43, clock.now)) is None
+    assert not sessions.bearer("t" * 43)
+    assert sessions.bearer(SECRET)

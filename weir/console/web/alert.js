@@ -1,51 +1,52 @@
-// One alert in full: what it says, what to do, its trace, its evidence, what changed, and what may be said or done about it.
+// One alert: summary, what to do, trace, evidence, what changed, and the operator's actions.
 
 import { Component } from "./vendor/preact.mjs";
 import { get, live, send } from "./api.js";
-import { Change } from "./before_after.js";
+import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
 import { Dialog } from "./dialogs.js";
-import { Told, words } from "./marked_text.js";
-import { duration, Empty, Fact, html, Id, Looker, Mark, number, stream, Tag, Time, TraceLink, Trouble, Verdicts } from "./ui.js";
+import { Explanation, explanations } from "./marked_text.js";
+import { collapsed } from "./suppressions.js";
+import { duration, Empty, ErrorBox, Fact, html, Id, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts } from "./ui.js";
 
 const DURATIONS = ["30m", "2h", "8h", "1d", "7d"];
-const SENTINELS = { moved: "answered differently too: look at the model first", still: "answered as before: the inputs changed" };
+const SENTINELS = { moved: "answers changed too: check the model first", still: "answers unchanged: the inputs changed" };
 
-export class AlertPane extends Looker {
+export class AlertPane extends Loader {
   constructor(props) {
     super(props);
-    Object.assign(this.state, { acting: false, trouble: null, silencing: false, said: "", heard: 0 });
+    Object.assign(this.state, { sending: false, failure: null, silencing: false, reviewed: "", reviewsBefore: 0 });
   }
 
   componentDidMount() {
-    live.addEventListener("alerts", this._news);
-    live.addEventListener("said", this._refresh);
+    live.addEventListener("alerts", this._onAlerts);
+    live.addEventListener("operator", this._refresh);
     this._refresh();
   }
 
   componentWillUnmount() {
-    live.removeEventListener("alerts", this._news);
-    live.removeEventListener("said", this._refresh);
+    live.removeEventListener("alerts", this._onAlerts);
+    live.removeEventListener("operator", this._refresh);
   }
 
-  _refresh = () => this.look(() => get(`/api/alerts/${encodeURIComponent(this.props.id)}`));
+  _refresh = () => this.load(() => get(`/api/alerts/${encodeURIComponent(this.props.id)}`));
 
-  _news = ({ detail }) => {
+  _onAlerts = ({ detail }) => {
     if (detail === null || detail.some((row) => row.alert_id === this.props.id)) this._refresh();
   };
 
-  _judge = async (label, request_id = "") => {
-    this.setState({ acting: true, trouble: null });
+  _review = async (label) => {
+    this.setState({ sending: true, failure: null });
     try {
-      await send("POST", "/api/feedback", { alert_id: this.props.id, label, ...(request_id && { request_id }) });
-      this.setState(({ found }) => ({ acting: false, said: label, heard: found.reviews.length }));
-      this.props.onJudged(this.props.id, label);
-    } catch (trouble) {
-      this.setState({ acting: false, trouble });
+      await send("POST", "/api/feedback", { alert_id: this.props.id, label });
+      this.setState(({ found }) => ({ sending: false, reviewed: label, reviewsBefore: found.reviews.length }));
+      this.props.onReviewed(this.props.id, label);
+    } catch (failure) {
+      this.setState({ sending: false, failure });
     }
   };
 
-  render({ id, go, stack, view }, { found, error, acting, trouble, silencing, said, heard }) {
+  render({ id, go, stack, view }, { found, error, sending, failure, silencing, reviewed, reviewsBefore }) {
     const close = () => go(`/${view}${location.search}`);
     return html`<aside class="pane" aria-label="Alert">
       <div class="pane-head">
@@ -53,30 +54,32 @@ export class AlertPane extends Looker {
         <code class="id">${id.slice(0, 14)}</code>
         <button class="plain close" aria-label="Close the alert" onClick=${close}>✕</button>
       </div>
-      <${Trouble} error=${error} onRetry=${this._refresh} />
-      <${Trouble} error=${trouble} />
+      <${ErrorBox} error=${error} onRetry=${this._refresh} />
+      <${ErrorBox} error=${failure} />
       ${found && html`<div class="pane-body">
         <h2>${found.alert.summary}</h2>
-        ${this._actions(found, stack, acting, found.reviews.length === heard ? said : "")}
+        ${this._actions(found, stack, sending, found.reviews.length === reviewsBefore ? reviewed : "")}
         ${found.alert.runbook && found.alert.state === "firing" && html`<div class="do"><strong>Do</strong> ${found.alert.runbook}</div>`}
         ${this._facts(found.alert)}
-        ${found.series?.time.length > 1 && html`<section><h3>Windows around it</h3>
-          <${SeriesChart} series=${found.series} height=${190} label=${`Statistic of ${found.alert.detector} beside its limit`} /></section>`}
-        ${found.series?.changed && html`<${Change} window=${found.series.changed} />`}
+        ${found.series?.time.length > 1 && html`<section><h3>Windows</h3>
+          <${SeriesChart} series=${found.series} height=${190} label=${`Statistic and limit of ${found.alert.detector}`} /></section>`}
+        ${found.series?.changed && html`<${BeforeAfter} window=${found.series.changed} />`}
+        ${found.alert.detector === "drift" && found.alert.evidence?.length > 0 && html`<${ClusterTerms} id=${id} />`}
         <${Evidence} story=${found} go=${go} stack=${stack} />
-        <${Course} story=${found} go=${go} />
+        <${History} story=${found} go=${go} />
       </div>`}
       ${silencing && html`<${SilenceForm} alert=${found.alert} onClose=${() => this.setState({ silencing: false })} onDone=${this._refresh} />`}
     </aside>`;
   }
 
-  _actions({ alert, reviews }, stack, acting, said) {
-    const judged = said || reviews.at(-1)?.label;
-    const judge = (label, name, key) => html`<button disabled=${acting} aria-pressed=${judged === label ? "true" : "false"} aria-keyshortcuts=${key} onClick=${() => this._judge(label)}>${name}<kbd aria-hidden="true">${key}</kbd></button>`;
+  /** `reviewed` is a review of this page that the ledger does not have yet. */
+  _actions({ alert, reviews }, stack, sending, reviewed) {
+    const newest = reviewed || reviews.at(-1)?.label;
+    const review = (label, name, key) => html`<button disabled=${sending} aria-pressed=${newest === label ? "true" : "false"} aria-keyshortcuts=${key} onClick=${() => this._review(label)}>${name}<kbd aria-hidden="true">${key}</kbd></button>`;
     const trace = alert.trace_id && stack?.trace;
     return html`<div class="actions">
       ${trace && html`<a class="button primary" aria-keyshortcuts="t" href=${stack.trace.replace("{trace_id}", alert.trace_id)} target="_blank" rel="noreferrer">Open trace ↗<kbd aria-hidden="true">t</kbd></a>`}
-      ${alert.evidence?.length > 0 && html`<span class="together" role="group" aria-label="Was this alert right?">${judge("right", "Right", "y")}${judge("wrong", "Wrong", "n")}</span>`}
+      ${alert.evidence?.length > 0 && html`<span class="together" role="group" aria-label="Was this alert right?">${review("right", "Right", "y")}${review("wrong", "Wrong", "n")}</span>`}
       <button aria-keyshortcuts="s" onClick=${() => this.setState({ silencing: true })}>Silence…<kbd aria-hidden="true">s</kbd></button>
     </div>`;
   }
@@ -88,7 +91,7 @@ export class AlertPane extends Looker {
       <${Fact} name="opened"><${Time} at=${alert.opened_at} /> (<${Time} at=${alert.opened_at} since />)</${Fact}>
       ${alert.resolved_at !== undefined && html`<${Fact} name="resolved"><${Time} at=${alert.resolved_at} />, after ${duration(alert.resolved_at - alert.opened_at)}</${Fact}>`}
       ${alert.feature && html`<${Fact} name="feature">${alert.feature}</${Fact}>`}
-      ${alert.limit > 0 && html`<${Fact} name="statistic"><b class="num">${number(alert.statistic)}</b>, the limit is ${number(alert.limit)}</${Fact}>`}
+      ${alert.limit > 0 && html`<${Fact} name="statistic"><b class="num">${number(alert.statistic)}</b>, limit ${number(alert.limit)}</${Fact}>`}
       ${alert.sentinels && html`<${Fact} name="fixed prompts">${SENTINELS[alert.sentinels] ?? alert.sentinels}</${Fact}>`}
       ${keys.length > 0 && html`<${Fact} name=${keys.length === 1 ? "API key" : `${keys.length} API keys`}>${keys.slice(0, 4).map(([key, events], at) => html`${at > 0 && ", "}<code>${key}</code> ${events}`)}${keys.length > 4 && ", …"}</${Fact}>`}
     </dl>`;
@@ -101,16 +104,36 @@ export class AlertPane extends Looker {
   };
 }
 
-class Evidence extends Component {
-  state = { told: null, reading: "", trouble: null };
+/** The terms that are typical of a drift alert's evidence, on request: texts are read for it, which is logged. */
+class ClusterTerms extends Loader {
+  constructor(props) {
+    super(props);
+    this.state.loading = false;
+  }
 
-  /** Show the words of one request: its text is read for it, which is written down. */
-  _why = async (request_id) => {
-    this.setState({ reading: request_id, told: null, trouble: null });
+  _describe = () => this.load(() => send("POST", `/api/alerts/${encodeURIComponent(this.props.id)}/terms`));
+
+  render(_, { found, error, loading }) {
+    return html`<section class="terms"><h3>Cluster</h3>
+      ${!found && html`<button disabled=${loading} onClick=${this._describe}>${loading ? "Reading texts" : "Typical terms"}</button>
+        <p class="quiet small">Reads the texts of the evidence and of up to 60 earlier requests of the model. Each access is logged with your name in logs/access.log.</p>`}
+      <${ErrorBox} error=${error} onRetry=${this._describe} />
+      ${found && html`<ul class="term-list">${found.terms.map((one) => html`<li class="tag" title=${`in ${one.texts} of ${found.texts} evidence texts, ${one.reference_texts} of ${found.reference_texts} earlier texts`}>${one.term} <small>${one.texts}</small></li>`)}</ul>
+        <p class="quiet small">${found.terms.length ? "Words in significantly more evidence texts than earlier texts, with the number of evidence texts." : "No word is in significantly more evidence texts than earlier texts."} Computed from ${found.texts} evidence texts and ${found.reference_texts} earlier texts of the model.</p>`}
+    </section>`;
+  }
+}
+
+class Evidence extends Component {
+  state = { found: null, reading: "", failure: null };
+
+  /** Show the words that a request was flagged for; its text is read for it, which is logged. */
+  _explain = async (request_id) => {
+    this.setState({ reading: request_id, found: null, failure: null });
     try {
-      this.setState({ told: await words(request_id), reading: "" });
-    } catch (trouble) {
-      this.setState({ reading: "", trouble });
+      this.setState({ found: await explanations(request_id), reading: "" });
+    } catch (failure) {
+      this.setState({ reading: "", failure });
     }
   };
 
@@ -126,57 +149,59 @@ class Evidence extends Component {
       <td><${Time} at=${row.time} /></td>
       <td><a href=${path} onClick=${follow}><${Id} id=${row.request_id} /></a></td>
       <td><${Verdicts} row=${row} /></td>
-      <td class="right">${stack?.capabilities[story.alert.detector]?.explains && html`<button class="small" disabled=${reading !== ""} title="Which words: reads the text, which is logged" onClick=${() => this._why(row.request_id)}>${reading === row.request_id ? "loading" : "why"}</button> `}<${TraceLink} template=${stack?.trace} id=${row.trace_id} label="trace" /></td>
+      <td class="right">${stack?.capabilities[story.alert.detector]?.explains && html`<button class="small" disabled=${reading !== ""} title="Which words: reads the text, which is logged" onClick=${() => this._explain(row.request_id)}>${reading === row.request_id ? "loading" : "why"}</button> `}<${TraceLink} template=${stack?.trace} id=${row.trace_id} label="trace" /></td>
     </tr>`;
   }
 
-  render({ story: { alert, evidence } }, { told, trouble }) {
+  render({ story: { alert, evidence } }, { found, failure }) {
     if (!alert.evidence?.length) return null;
-    const gone = alert.evidence.length - evidence.length;
+    const expired = alert.evidence.length - evidence.length;
     return html`<section>
       <h3>Evidence <small>${evidence.length} of ${alert.evidence_total} request${alert.evidence_total === 1 ? "" : "s"}</small></h3>
       <table class="grid">
         <thead><tr><th scope="col">time</th><th scope="col">request</th><th scope="col">verdicts</th><th scope="col"><span class="sr">more</span></th></tr></thead>
         <tbody>${evidence.map((row) => this._row(row))}</tbody>
       </table>
-      ${gone > 0 && html`<p class="quiet">${gone} more that the ledger does not have (any more).</p>`}
-      <${Trouble} error=${trouble} />
-      ${told?.map((one) => html`<${Told} told=${one} />`)}
+      ${expired > 0 && html`<p class="quiet">${expired} more are not in the ledger, or have expired.</p>`}
+      <${ErrorBox} error=${failure} />
+      ${found?.map((one) => html`<${Explanation} explanation=${one} />`)}
     </section>`;
   }
 }
 
-function Course({ story, go }) {
+/** Changes of the alert, retraining events and reviews in order of time; suppressions with the same failing gates are one line. */
+function History({ story, go }) {
   const { changes, reviews, retraining } = story;
   const follow = (event) => {
     event.preventDefault();
     go("/retraining");
   };
-  const told = [
-    ...turns(changes).map(([one, before]) => [one.at, coursed(one, before)]),
-    ...retraining.map((one) => [one.at, html`retraining <${Tag} kind=${one.state}>${one.state}</${Tag}> ${one.reason} <a href="/retraining" onClick=${follow}>timeline</a>`]),
-    ...reviews.map((one) => [one.at, html`called <${Tag} kind=${one.label}>${one.label}</${Tag}> by ${one.by || "a user"}`]),
+  const entries = [
+    ...notable(changes).map(([one, before]) => [one.at, changeText(one, before)]),
+    ...collapsed(retraining).map(({ newest: one, count, first }) => [one.at, html`retraining <${Tag} kind=${one.state}>${one.state}</${Tag}> ${one.reason}${count > 1 && html` <span class="quiet">(${count} times since <${Time} at=${first} />)</span>`} <a href="/retraining" onClick=${follow}>timeline</a>`]),
+    ...reviews.map((one) => [one.at, html`reviewed <${Tag} kind=${one.label}>${one.label}</${Tag}> by ${one.by || "a user"}`]),
   ].sort(([at], [other]) => at - other);
-  return html`<section><h3>What came of it</h3>
-    <ol class="course">${told.map(([at, what]) => html`<li><${Time} at=${at} /> <span>${what}</span></li>`)}</ol>
-    ${changes.length === 0 && html`<${Empty}>Its records are gone.</${Empty}>`}
+  return html`<section><h3>History</h3>
+    <ol class="course">${entries.map(([at, what]) => html`<li><${Time} at=${at} /> <span>${what}</span></li>`)}</ol>
+    ${changes.length === 0 && html`<${Empty}>The alert's changes have expired.</${Empty}>`}
   </section>`;
 }
 
-/** The records in which something turned: the first, the last, and those of another state or severity; each with the one before it. */
-function turns(changes) {
+/** The first and the last change, and those of state or severity, each with the one before it. */
+function notable(changes) {
   const pairs = changes.map((one, at) => [one, changes[at - 1]]);
   return pairs.filter(([one, before], at) => !before || at === pairs.length - 1 || one.state !== before.state || one.severity !== before.severity);
 }
 
-function coursed(one, before) {
+function changeText(one, before) {
   if (one.state === "resolved") return "resolved";
-  if (!before) return `${one.revision ? "known" : "opened"} as ${one.severity}${one.limit ? `, statistic ${number(one.statistic)}` : ""}`;
+  const statistic = one.limit ? `, statistic ${number(one.statistic)}` : "";
+  if (!before) return `${one.revision ? "first known as" : "opened as"} ${one.severity}${statistic}`;
   if (before.severity !== one.severity) return `now ${one.severity}, ${one.evidence_total} requests`;
-  return `${one.evidence_total} requests${one.limit ? `, statistic ${number(one.statistic)}` : ""}`;
+  return `${one.evidence_total} requests${statistic}`;
 }
 
-class SilenceForm extends Looker {
+class SilenceForm extends Loader {
   constructor(props) {
     super(props);
     Object.assign(this.state, { duration: "2h", reason: "", loading: false });
@@ -185,7 +210,7 @@ class SilenceForm extends Looker {
   _submit = (event) => {
     event.preventDefault();
     const { duration: lasts, reason } = this.state;
-    this.look(async () => {
+    this.load(async () => {
       await send("POST", "/api/silences", { alert_id: this.props.alert.alert_id, for: lasts, reason });
       this.props.onDone();
       this.props.onClose();
@@ -194,11 +219,11 @@ class SilenceForm extends Looker {
 
   render({ alert, onClose }, { duration: lasts, reason, loading, error }) {
     return html`<${Dialog} title="Silence" onClose=${onClose}>
-      <p>What fires of <strong>${[stream(alert), alert.detector, alert.feature].filter(Boolean).join(" / ")}</strong> is not told, now and when it fires again. All else goes on.</p>
+      <p>Nobody is notified about alerts of <strong>${[stream(alert), alert.detector, alert.feature].filter(Boolean).join(" / ")}</strong>, also if they fire again. Everything else continues.</p>
       <form onSubmit=${this._submit}>
         <div class="choice" role="group" aria-label="How long">${DURATIONS.map((one) => html`<button type="button" aria-pressed=${lasts === one ? "true" : "false"} onClick=${() => this.setState({ duration: one })}>${one}</button>`)}</div>
-        <label class="field">Why, for whoever is on call next<input required maxlength="500" autofocus value=${reason} onInput=${(event) => this.setState({ reason: event.target.value })} /></label>
-        <${Trouble} error=${error} />
+        <label class="field">Reason, for the next person on call<input required maxlength="500" autofocus value=${reason} onInput=${(event) => this.setState({ reason: event.target.value })} /></label>
+        <${ErrorBox} error=${error} />
         <div class="actions"><button class="primary" disabled=${loading || !reason.trim()}>${loading ? "Silencing" : `Silence for ${lasts}`}</button><button type="button" onClick=${onClose}>Cancel</button></div>
       </form>
     </${Dialog}>`;

@@ -1,16 +1,16 @@
-// Alerts, or those that nobody has reviewed: a list of any length, and the chosen one in full beside it.
+// The list of alerts, or of alerts without a review, with the details of one beside it.
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import { get, live } from "./api.js";
 import { AlertPane } from "./alert.js";
 import { List } from "./list.js";
-import { joined } from "./merge_pages.js";
-import { duration, Empty, html, iso, Mark, moment, stream, Tag, Trouble } from "./ui.js";
+import { merged } from "./merge_pages.js";
+import { dateTime, duration, Empty, ErrorBox, html, iso, Mark, stream, Tag } from "./ui.js";
 
 const ROW = 58;
 const PAGE = 200;
-/** Of one page, at most. */
-const MOST = 500;
+/** Rows of a page that the API returns at most. */
+const MAX_PAGE = 500;
 const FILTERS = ["state", "severity", "detector", "tenant", "q"];
 const TYPING_MS = 200;
 const STATES = [["firing", "Firing"], ["resolved", "Resolved"], ["", "All"]];
@@ -20,8 +20,8 @@ export class AlertsView extends Component {
     super(props);
     this.state = { alerts: null, next: "", error: null, chosen: props.id, typed: null };
     this._search = createRef();
-    this._asked = 0;
-    this._judgements = new Map();
+    this._calls = 0;
+    this._reviews = new Map();
   }
 
   get review() {
@@ -35,85 +35,85 @@ export class AlertsView extends Component {
   }
 
   componentDidMount() {
-    live.addEventListener("alerts", this._news);
-    live.addEventListener("said", this._anew); // what was judged or silenced is not told one by one
-    this._look();
+    live.addEventListener("alerts", this._onAlerts);
+    live.addEventListener("operator", this._reload); // reviews and silences do not name their alerts
+    this._loadRows();
   }
 
   componentWillUnmount() {
-    live.removeEventListener("alerts", this._news);
-    live.removeEventListener("said", this._anew);
+    live.removeEventListener("alerts", this._onAlerts);
+    live.removeEventListener("operator", this._reload);
     clearTimeout(this._typing);
   }
 
   componentDidUpdate(before) {
-    if (before.query.toString() !== this.props.query.toString()) this._look();
+    if (before.query.toString() !== this.props.query.toString()) this._loadRows();
     if (before.id !== this.props.id && this.props.id) this.setState({ chosen: this.props.id });
   }
 
-  /** Ask, and change the state as the answer says; a later question overtakes an earlier one, and what was told meanwhile is newer than the answer. */
-  _ask = async (work) => {
-    const asked = ++this._asked;
-    Object.assign(this, { _busy: true, _due: false, _missed: [] });
+  /** Load rows and apply them; a later call replaces an earlier one. Changes that arrive meanwhile are newer, and are applied after. */
+  _request = async (work) => {
+    const call = ++this._calls;
+    Object.assign(this, { _busy: true, _reloadDue: false, _missed: [] });
     try {
-      const change = await work(() => asked === this._asked);
-      if (asked === this._asked) this.setState((state) => ({ ...change(state), error: null }));
+      const change = await work(() => call === this._calls);
+      if (call === this._calls) this.setState((state) => ({ ...change(state), error: null }));
     } catch (error) {
-      if (asked === this._asked) this.setState({ error });
+      if (call === this._calls) this.setState({ error });
     }
-    if (asked !== this._asked) return;
+    if (call !== this._calls) return;
     this._busy = false;
-    if (this._missed.length) this._news({ detail: this._missed });
-    if (this._due) this._anew();
+    if (this._missed.length) this._onAlerts({ detail: this._missed });
+    if (this._reloadDue) this._reload();
   };
 
   _page = (before, limit) => get("/api/alerts", { ...this._filter(), unreviewed: this.review, before, limit });
 
-  /** Look at the list from its newest on, `rows` of it; `kept` stays in it, though it may pass no more. */
-  _look = (rows = PAGE, kept = "") =>
-    this._ask(async (current) => {
-      let page = await this._page("", Math.min(rows, MOST));
+  /** Load the newest `rows` rows; the alert `kept` stays in the list even if the filter excludes it now. */
+  _loadRows = (rows = PAGE, kept = "") =>
+    this._request(async (current) => {
+      let page = await this._page("", Math.min(rows, MAX_PAGE));
       let found = page.alerts;
       while (current() && page.next && found.length < rows) {
-        page = await this._page(page.next, Math.min(rows - found.length, MOST));
+        page = await this._page(page.next, Math.min(rows - found.length, MAX_PAGE));
         found = found.concat(page.alerts);
       }
-      return ({ alerts }) => ({ alerts: this._joined((alerts ?? []).filter((row) => row.alert_id === kept), found), next: page.next });
+      return ({ alerts }) => ({ alerts: this._merged((alerts ?? []).filter((row) => row.alert_id === kept), found), next: page.next });
     });
 
-  /** Look anew at what is shown, all of it: who has scrolled down stays where they are. */
-  _anew = () => {
-    if (this._busy) this._due = true;
-    else this._look(Math.max(this.state.alerts?.length ?? 0, PAGE), this.props.id);
+  /** Load as many rows as are shown again, so that the scroll position stays. */
+  _reload = () => {
+    if (this._busy) this._reloadDue = true;
+    else this._loadRows(Math.max(this.state.alerts?.length ?? 0, PAGE), this.props.id);
   };
 
   _more = () => {
     const { next, error } = this.state;
     if (!next || error || this._busy) return;
-    this._ask(async () => {
+    this._request(async () => {
       const page = await this._page(next, PAGE);
-      return ({ alerts }) => ({ alerts: this._joined(alerts, page.alerts), next: page.next });
+      return ({ alerts }) => ({ alerts: this._merged(alerts, page.alerts), next: page.next });
     });
   };
 
-  /** Take rows into the list, each once, with what was said of them here until the ledger has heard it, or a later word. */
-  _joined(known, rows) {
-    const heard = rows.map((row) => {
-      const mine = this._judgements.get(row.alert_id);
+  /** Add rows to the list, with reviews of this page until the ledger has them or a later one. */
+  _merged(known, rows) {
+    const reviewed = rows.map((row) => {
+      const mine = this._reviews.get(row.alert_id);
       if (!mine) return row;
       if (mine.before === (row.review ?? "")) return { ...row, review: mine.label };
-      this._judgements.delete(row.alert_id);
+      this._reviews.delete(row.alert_id);
       return row;
     });
-    const all = joined(known, heard, (row) => row.alert_id, (row) => row.opened_at);
+    const all = merged(known, reviewed, (row) => row.alert_id, (row) => row.opened_at);
     return this.review ? all.filter((row) => !row.review || row.alert_id === this.props.id) : all;
   }
 
-  /** Take what changed into the list where it stands; what is new goes to its place, if it passes the filter. Words are looked for in more than a row. */
-  _news = ({ detail }) => {
-    if (detail === null || this._filter().q) return void this._anew();
+  /** Update changed rows and insert new ones that pass the filter. A search matches whole records, so it reloads. */
+  _onAlerts = ({ detail }) => {
+    if (detail === null || this._filter().q) return void this._reload();
     if (this._busy) this._missed.push(...detail);
-    this.setState(({ alerts }) => alerts && { alerts: this._joined(alerts, detail).filter((row) => this._passes(row) || row.alert_id === this.props.id) });
+    this.setState(({ alerts }) => alerts && { alerts: this._merged(alerts, detail).filter((row) => this._passes(row) || row.alert_id === this.props.id) });
   };
 
   _passes(row) {
@@ -144,19 +144,19 @@ export class AlertsView extends Component {
     this.props.go(`/${this.props.view}/${row.alert_id}${location.search}`);
   };
 
-  /** A judged alert leaves the queue, and the next one takes its place. */
-  _judged = (alert_id, label) => {
+  /** In the review queue, a reviewed alert is removed and the next one opens. */
+  _reviewed = (alert_id, label) => {
     const { alerts } = this.state;
-    const place = alerts?.findIndex((row) => row.alert_id === alert_id) ?? -1;
-    const before = this._judgements.get(alert_id)?.before ?? alerts?.[place]?.review ?? "";
-    this._judgements.set(alert_id, { label, before });
-    if (place < 0) return;
+    const index = alerts?.findIndex((row) => row.alert_id === alert_id) ?? -1;
+    const before = this._reviews.get(alert_id)?.before ?? alerts?.[index]?.review ?? "";
+    this._reviews.set(alert_id, { label, before });
+    if (index < 0) return;
     if (!this.review) {
-      this.setState({ alerts: alerts.with(place, { ...alerts[place], review: label }) });
+      this.setState({ alerts: alerts.with(index, { ...alerts[index], review: label }) });
       return;
     }
-    const left = alerts.toSpliced(place, 1);
-    const following = left[Math.min(place, left.length - 1)];
+    const left = alerts.toSpliced(index, 1);
+    const following = left[Math.min(index, left.length - 1)];
     this.setState({ alerts: left });
     this.props.go(following ? `/review/${following.alert_id}` : "/review");
   };
@@ -170,16 +170,16 @@ export class AlertsView extends Component {
     return html`<section class=${`split ${id ? "open" : ""}`}>
       <div class="left">
         <header class="head"><h1 tabindex="-1">${this.review ? "Review" : "Alerts"}</h1>
-          <span class="quiet" role="status">${alerts ? `${alerts.length}${next ? "+" : ""} ${this.review ? "to review" : "shown"}` : error ? "" : "looking"}</span>
+          <span class="quiet" role="status">${alerts ? `${alerts.length}${next ? "+" : ""} ${this.review ? "to review" : "shown"}` : error ? "" : "loading"}</span>
           <input type="search" ref=${this._search} placeholder="Search   /" aria-label="Search alerts" value=${typed ?? filter.q} onInput=${this._typed} />
         </header>
         <div class="filters">
           ${!this.review && html`<div class="choice" role="group" aria-label="State">${STATES.map(([value, name]) => html`<button aria-pressed=${filter.state === value ? "true" : "false"} onClick=${() => this._set({ state: value })}>${name}</button>`)}</div>`}
           ${named("severity", "severity", ["critical", "warning", "info"])}
           ${named("detector", "detector", alerting(stack, alerts, filter.detector))}
-          ${filter.tenant && html`<button onClick=${() => this._set({ tenant: "" })} aria-label=${`Any tenant, not ${filter.tenant} alone`}>${filter.tenant} ✕</button>`}
+          ${filter.tenant && html`<button onClick=${() => this._set({ tenant: "" })} aria-label=${`Remove the filter tenant ${filter.tenant}`}>${filter.tenant} ✕</button>`}
         </div>
-        <${Trouble} error=${error} onRetry=${this._anew} />
+        <${ErrorBox} error=${error} onRetry=${this._reload} />
         <${List}
           name="alert"
           label=${this.review ? "Alerts to review" : "Alerts"}
@@ -195,14 +195,14 @@ export class AlertsView extends Component {
           empty=${alerts && html`<${Empty}>${this._nothing(filter)}</${Empty}>`}
         />
       </div>
-      ${id && html`<${AlertPane} key=${id} id=${id} go=${go} stack=${stack} view=${view} onJudged=${this._judged} />`}
+      ${id && html`<${AlertPane} key=${id} id=${id} go=${go} stack=${stack} view=${view} onReviewed=${this._reviewed} />`}
     </section>`;
   }
 
   _nothing(filter) {
-    if (this.review) return "Nothing to review: every alert with evidence was called right or wrong.";
-    if (filter.severity || filter.detector || filter.q || filter.tenant) return "No alert passes these filters.";
-    return filter.state === "firing" ? "Nothing fires." : "No alert yet.";
+    if (this.review) return "Nothing to review: every alert with evidence has a review.";
+    if (filter.severity || filter.detector || filter.q || filter.tenant) return "No alert matches these filters.";
+    return filter.state === "firing" ? "No alert is firing." : "No alert yet.";
   }
 }
 
@@ -218,7 +218,7 @@ const AlertRow = (row) => html`<div class="alert-row">
     <div class="first"><strong>${row.detector}</strong><span class="clip">${row.summary}</span></div>
     <div class="second">
       <span class="clip">${stream(row)}</span>
-      <time datetime=${iso(row.opened_at)} title=${iso(row.opened_at)}>${moment(row.opened_at)}</time>
+      <time datetime=${iso(row.opened_at)} title=${iso(row.opened_at)}>${dateTime(row.opened_at)}</time>
       ${row.resolved_at !== null && row.resolved_at !== undefined && html`<span>lasted ${duration(row.resolved_at - row.opened_at)}</span>`}
       ${row.evidence_total > 0 && html`<span>${row.evidence_total} request${row.evidence_total === 1 ? "" : "s"}</span>`}
       ${row.silenced && html`<${Tag}>silenced</${Tag}>`}

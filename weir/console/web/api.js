@@ -1,6 +1,6 @@
-// The API of this page (docs/console.md), and the live state that the server keeps telling.
+// The API of this page (docs/console.md), and the live state from the server.
 
-import { joined } from "./merge_pages.js";
+import { merged } from "./merge_pages.js";
 
 export class ApiError extends Error {
   constructor(status, message) {
@@ -9,24 +9,24 @@ export class ApiError extends Error {
   }
 }
 
-async function answered(response) {
+async function parsed(response) {
   if (response.ok) return response.json();
   const text = await response.text();
   let message = text.trim();
   try {
     message = JSON.parse(text).error ?? message;
   } catch {
-    // Not JSON: the guard's own words.
+    // Not JSON: a text of the request guard.
   }
-  throw new ApiError(response.status, message || `the console answered ${response.status}`);
+  throw new ApiError(response.status, message || `the console responded with status ${response.status}`);
 }
 
-/** Fetch; without an answer, say what may be done. */
-async function asked(path, options) {
+/** Fetch; without a response, the error names the remedy. */
+async function request(path, options) {
   try {
     return await fetch(path, options);
   } catch {
-    throw new ApiError(0, "the console does not answer; `weir status` says how the stack is");
+    throw new ApiError(0, "the console does not answer; see `weir status`");
   }
 }
 
@@ -34,20 +34,20 @@ async function asked(path, options) {
 export async function get(path, parameters = {}) {
   const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== undefined && value !== null && value !== false);
   const query = new URLSearchParams(given).toString();
-  return answered(await asked(query ? `${path}?${query}` : path, { headers: { accept: "application/json" } }));
+  return parsed(await request(query ? `${path}?${query}` : path, { headers: { accept: "application/json" } }));
 }
 
 export async function send(method, path, body = {}) {
   const headers = { "content-type": "application/json", accept: "application/json" };
-  return answered(await asked(path, { method, headers, body: JSON.stringify(body) }));
+  return parsed(await request(path, { method, headers, body: JSON.stringify(body) }));
 }
 
 const KEPT = 100;
-const AGAIN_MS = 3_000;
+const RECONNECT_MS = 3_000;
 
 /**
- * What the server tells of the stack. Listeners of "change" are called once a frame at most, whatever came in between; of "alerts" with those
- * that changed; of "said" when an alert was judged or a silence was made, ended or ran out, here or elsewhere, and the ledger has it.
+ * The live state. Events: "change", at most once per frame; "alerts", with the alerts that changed (null: reload the list); "operator", when the
+ * ledger has a new review, or a silence that was created, ended or expired.
  */
 class Live extends EventTarget {
   constructor() {
@@ -65,14 +65,14 @@ class Live extends EventTarget {
   start() {
     const source = new EventSource("/api/live");
     source.addEventListener("open", () => this._set({ connected: true, signedOut: false }));
-    source.addEventListener("state", (event) => this._told(JSON.parse(event.data)));
+    source.addEventListener("state", (event) => this._onState(JSON.parse(event.data)));
     source.addEventListener("error", () => this._lost(source));
   }
 
-  /** A browser tries again by itself where nobody answered, but not after a refusal (too many pages listen, the session has ended). */
+  /** A browser reconnects by itself, but not after an error status (too many pages are connected, the session has ended). */
   async _lost(source) {
     this._set({ connected: false });
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => this.start(), AGAIN_MS);
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => this.start(), RECONNECT_MS);
     try {
       await get("/api/stack");
     } catch (error) {
@@ -80,11 +80,11 @@ class Live extends EventTarget {
     }
   }
 
-  _told(state) {
-    if (state.requests) this.requests = joined(this.requests, state.requests, (row) => row.request_id, (row) => row.time).slice(0, KEPT);
+  _onState(state) {
+    if (state.requests) this.requests = merged(this.requests, state.requests, (row) => row.request_id, (row) => row.time).slice(0, KEPT);
     if (state.alerts?.length) this.dispatchEvent(new CustomEvent("alerts", { detail: state.alerts }));
     if (state.alerts_anew) this.dispatchEvent(new CustomEvent("alerts", { detail: null }));
-    if (state.said) this.dispatchEvent(new Event("said"));
+    if (state.said) this.dispatchEvent(new Event("operator"));
     for (const name of ["traffic", "firing", "coverage", "ledger"]) if (name in state) this[name] = state[name];
     this._set({});
   }

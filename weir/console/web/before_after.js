@@ -1,9 +1,9 @@
-// What changed, before and after: bars of shares, or a mean beside its reference; numbers of the finding, never a text.
+// What changed: shares or means before and after, from the numbers of the finding.
 
 import { html, number, percent, Time } from "./ui.js";
 
-/** Props: window, one that is in alarm. */
-export function Change({ window }) {
+/** Props: window, a window in alarm. */
+export function BeforeAfter({ window }) {
   const rows = compared(window.feature, window.details);
   if (!rows.length) return null;
   const { changed_at } = window.details;
@@ -24,8 +24,8 @@ function compared(feature, details) {
   const rows = [];
   const share = (what, before, after, note = "") => rows.push({ what, before, after, most: Math.max(before, after, 0.01), show: percent, note });
   if ("topic_since" in details) {
-    share(`topic ${number(details.topic_since)}, the one that grew`, details.topic_since_share_before, details.topic_since_share);
-    if (details.topic_before !== details.topic_since) share(`topic ${number(details.topic_before)}, the commonest before`, details.topic_before_share, details.topic_before_share_since);
+    share(`cluster ${number(details.topic_since)}, which grew most`, details.topic_since_share_before, details.topic_since_share);
+    if (details.topic_before !== details.topic_since) share(`cluster ${number(details.topic_before)}, the largest before`, details.topic_before_share, details.topic_before_share_since);
   }
   if ("recent_mean" in details && "reference_mean" in details) {
     const { recent_mean, reference_mean, reference_deviation } = details;
@@ -39,7 +39,7 @@ function compared(feature, details) {
     });
   }
   if ("share_since" in details) {
-    const side = feature === "embedding" ? "events further from the reference than usual" : `events in the ${details.direction < 0 ? "lower" : "upper"} ${percent(details.share_of_reference ?? 0)} of the reference`;
+    const side = feature === "embedding" ? "events outside the reference region" : `events in the ${details.direction < 0 ? "lowest" : "highest"} ${percent(details.share_of_reference ?? 0)} of the reference`;
     share(side, details.share_before, details.share_since);
   }
   return rows;

@@ -1,28 +1,28 @@
-// Charts: a small one of bars, and the statistic of a stream beside its limit.
+// Charts: a sparkline of bars, and a statistic with its limit over time.
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import uPlot from "./vendor/uplot.mjs";
 import { clock, html, number } from "./ui.js";
 
-const WIDE = 240;
-const HIGH = 26;
-/** A logarithm has no zero. */
+const WIDTH = 240;
+const HEIGHT = 26;
+/** Smallest value on the logarithmic axis. */
 const LEAST = 0.01;
 
-/** Bars of whole numbers, oldest first. */
+/** Bars of counts, oldest first. */
 export function Spark({ values, label, kind = "" }) {
   const most = Math.max(...values, 1);
-  const step = WIDE / (values.length || 1);
-  const path = values.map((value, at) => (value ? `M${(at + 0.5) * step} ${HIGH}v${-Math.max((value / most) * HIGH, 1.5)}` : "")).join("");
-  return html`<svg class=${`spark ${kind}`} viewBox=${`0 0 ${WIDE} ${HIGH}`} preserveAspectRatio="none" role="img" aria-label=${label}>
+  const step = WIDTH / (values.length || 1);
+  const path = values.map((value, at) => (value ? `M${(at + 0.5) * step} ${HEIGHT}v${-Math.max((value / most) * HEIGHT, 1.5)}` : "")).join("");
+  return html`<svg class=${`spark ${kind}`} viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label=${label}>
     <path d=${path} stroke-width=${step * 0.7} />
   </svg>`;
 }
 
 const HOUR = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-/** A time of the axis: to the second where its steps are shorter than a minute. */
-const told = (seconds, step) => (step < 60 ? clock(seconds) : HOUR.format(seconds * 1000));
+/** A time on the axis, with seconds if its steps are shorter than a minute. */
+const axisTime = (seconds, step) => (step < 60 ? clock(seconds) : HOUR.format(seconds * 1000));
 const day = (seconds) => DAY.format(seconds * 1000);
 
 /** Powers of ten in a range. */
@@ -32,7 +32,7 @@ function decades(low, high) {
   return Array.from({ length: last - first + 1 }, (_, at) => 10 ** (first + at));
 }
 
-/** What a colour of tokens.css comes to now. */
+/** The present value of a colour of tokens.css. */
 function colour(name) {
   const probe = document.createElement("i");
   probe.style.color = `var(--${name})`;
@@ -42,7 +42,7 @@ function colour(name) {
   return found;
 }
 
-/** Props: series ({time, statistic, limit, alarm}), height, label. Draws anew when the theme changes. */
+/** Props: series ({time, statistic, limit, alarm}), height, label. Redraws when the theme changes. */
 export class SeriesChart extends Component {
   _box = createRef();
 
@@ -51,7 +51,7 @@ export class SeriesChart extends Component {
     this._observer = new ResizeObserver(([entry]) => this._plot?.setSize({ width: entry.contentRect.width, height: this.props.height }));
     this._draw();
     this._observer.observe(this._box.current);
-    addEventListener("dressed", this._draw);
+    addEventListener("theme", this._draw);
     this._dark = matchMedia("(prefers-color-scheme: dark)");
     this._dark.addEventListener("change", this._draw);
   }
@@ -62,7 +62,7 @@ export class SeriesChart extends Component {
 
   componentWillUnmount() {
     this._observer.disconnect();
-    removeEventListener("dressed", this._draw);
+    removeEventListener("theme", this._draw);
     this._dark.removeEventListener("change", this._draw);
     this._plot?.destroy();
   }
@@ -83,11 +83,11 @@ export class SeriesChart extends Component {
       legend: { live: true, markers: { width: 2 } },
       scales: { x: { time: true }, y: { distr: 3, range: (_, low, high) => [Math.max(Math.min(low, 1) * 0.7, LEAST), Math.max(high, 2) * 1.6] } },
       axes: [
-        { ...axis, space: 70, values: (_, ticks) => ticks.map((value, at) => told(value, ticks[1] - ticks[0]) + (at && day(value) === day(ticks[at - 1]) ? "" : `\n${day(value)}`)) },
+        { ...axis, space: 70, values: (_, ticks) => ticks.map((value, at) => axisTime(value, ticks[1] - ticks[0]) + (at && day(value) === day(ticks[at - 1]) ? "" : `\n${day(value)}`)) },
         { ...axis, size: 52, splits: (_, __, low, high) => decades(low, high), values: (_, ticks) => ticks.map(number) },
       ],
       series: [
-        { label: "window ended" },
+        { label: "end of window" },
         { label: "statistic", stroke: line, width: 1.8, points: { show: this.props.series.time.length < 40, size: 5, fill: line }, value: (_, value) => number(value) || "--" },
         { label: "limit", stroke: limit, width: 1.4, dash: [6, 4], points: { show: false }, value: (_, value) => number(value) || "--" },
       ],
@@ -95,7 +95,7 @@ export class SeriesChart extends Component {
     };
   }
 
-  /** Shade the windows in alarm. */
+  /** Shade windows in alarm. */
   _shade(plot) {
     const { time, alarm } = this.props.series;
     const { left, top, width, height } = plot.bbox;

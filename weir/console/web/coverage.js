@@ -1,41 +1,41 @@
-// Of what is owed, how much was given: in all, by hour, by detector, tenant and model.
+// Coverage: completed and missing verdicts, in total, by hour, detector, tenant and model.
 
 import { get } from "./api.js";
-import { Empty, html, iso, Looker, number, percent, Trouble } from "./ui.js";
+import { Empty, ErrorBox, html, iso, Loader, number, percent } from "./ui.js";
 
-const EVERY_MS = 5_000;
+const POLL_MS = 5_000;
 const SPLITS = [["by_detector", "detector"], ["by_tenant", "tenant"], ["by_model", "model"]];
 const SHOWN = 50;
 
-export class CoverageView extends Looker {
+export class CoverageView extends Loader {
   componentDidMount() {
     this._refresh();
-    this._timer = setInterval(this._refresh, EVERY_MS);
+    this._timer = setInterval(this._refresh, POLL_MS);
   }
 
   componentWillUnmount() {
     clearInterval(this._timer);
   }
 
-  _refresh = () => this.look(() => get("/api/coverage"));
+  _refresh = () => this.load(() => get("/api/coverage"));
 
   render(_, { found, error }) {
     return html`<section class="page">
       <header class="head"><h1 tabindex="-1">Coverage</h1></header>
-      <${Trouble} error=${error} onRetry=${this._refresh} />
-      ${found && this._told(found)}
+      <${ErrorBox} error=${error} onRetry=${this._refresh} />
+      ${found && this._body(found)}
     </section>`;
   }
 
-  _told({ coverage, hours }) {
-    if (!coverage.owed) return html`<${Empty}>Nothing is owed yet: no request was accepted.</${Empty}>`;
+  _body({ coverage, hours }) {
+    if (!coverage.owed) return html`<${Empty}>No verdict is expected yet: no request was accepted.</${Empty}>`;
     return html`<div class="page-body">
       <div class="tiles">
-        ${tile("settled of what is owed", percent(coverage.ratio))}
+        ${tile("detector coverage", percent(coverage.ratio))}
         ${tile("requests", number(coverage.requests), `${number(coverage.ends)} ended`)}
-        ${tile("verdicts owed", number(coverage.owed), `${number(coverage.pending)} pending`)}
+        ${tile("expected verdicts", number(coverage.owed), `${number(coverage.pending)} pending`)}
         ${tile("missing", number(coverage.missing), coverage.missing ? "see the coverage alert" : "", coverage.missing ? "bad" : "")}
-        ${tile("errors", number(coverage.errors), "settled, without an answer", coverage.errors ? "warn" : "")}
+        ${tile("errors", number(coverage.errors), "completed without a result", coverage.errors ? "warn" : "")}
         ${tile("not delivered", number(coverage.gap_records), "counted in gap records", coverage.gap_records ? "bad" : "")}
       </div>
       <section><h2>By hour</h2><${Hours} hours=${hours} /></section>
@@ -48,8 +48,8 @@ const tile = (label, value, note = "", kind = "") => html`<div class="tile"><spa
 
 function Hours({ hours }) {
   const most = Math.max(...hours.map((one) => one.owed), 1);
-  return html`<div class="hours" role="img" aria-label=${`Verdicts owed in each of ${hours.length} hours, and how many were missing`}>
-    ${hours.map((one) => html`<div class="hour" title=${`${iso(one.time)}: ${one.owed} owed, ${one.settled} settled, ${one.errors} errors, ${one.missing} missing`}>
+  return html`<div class="hours" role="img" aria-label=${`Expected and missing verdicts in each of ${hours.length} hours`}>
+    ${hours.map((one) => html`<div class="hour" title=${`${iso(one.time)}: ${one.owed} expected, ${one.settled} completed, ${one.errors} errors, ${one.missing} missing`}>
       <i class="owed" style=${{ height: `${(one.owed / most) * 100}%` }}><i class="missing" style=${{ height: `${(one.missing / (one.owed || 1)) * 100}%` }}></i></i>
       <span>${new Date(one.time * 1000).getHours()}</span>
     </div>`)}
@@ -59,9 +59,9 @@ function Hours({ hours }) {
 function Split({ counts, name }) {
   const rows = Object.entries(counts ?? {}).sort((a, b) => a[1].ratio - b[1].ratio || b[1].owed - a[1].owed);
   return html`<table class="grid counts">
-    <thead><tr><th scope="col">${name}</th><th scope="col" class="right">settled</th><th scope="col"><span class="sr">share</span></th>${["owed", "pending", "missing", "errors"].map((one) => html`<th scope="col" class="right">${one}</th>`)}</tr></thead>
+    <thead><tr><th scope="col">${name}</th><th scope="col" class="right">coverage</th><th scope="col"><span class="sr">share</span></th>${["expected", "pending", "missing", "errors"].map((one) => html`<th scope="col" class="right">${one}</th>`)}</tr></thead>
     <tbody>${rows.slice(0, SHOWN).map(([key, one]) => html`<tr><th scope="row">${key}</th><td class="right num">${percent(one.ratio)}</td>
       <td class="share"><i style=${{ width: `${one.ratio * 100}%` }}></i></td>
       <td class="right num">${number(one.owed)}</td><td class="right num">${number(one.pending)}</td><td class=${`right num ${one.missing ? "bad" : ""}`}>${number(one.missing)}</td><td class=${`right num ${one.errors ? "warn" : ""}`}>${number(one.errors)}</td></tr>`)}</tbody>
-  </table>${rows.length > SHOWN && html`<p class="quiet">${rows.length - SHOWN} more, all covered better.</p>`}`;
+  </table>${rows.length > SHOWN && html`<p class="quiet">${rows.length - SHOWN} more, with higher coverage.</p>`}`;
 }

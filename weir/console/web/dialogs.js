@@ -1,10 +1,10 @@
-// The keys, in a dialog.
+// Dialogs: the frame of every dialog, and the list of keys.
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import { KEYS } from "./keys.js";
 import { html } from "./ui.js";
 
-/** A modal dialog; props: title, onClose, children. Esc and a click beside it close it. */
+/** A modal dialog; props: title, onClose, children. Esc or a click outside closes it. */
 export class Dialog extends Component {
   _box = createRef();
 
@@ -13,8 +13,8 @@ export class Dialog extends Component {
   }
 
   render({ title, onClose, children }) {
-    const beside = (event) => event.target === this._box.current && onClose();
-    return html`<dialog ref=${this._box} onClose=${onClose} onClick=${beside} aria-label=${title}>
+    const outside = (event) => event.target === this._box.current && onClose();
+    return html`<dialog ref=${this._box} onClose=${onClose} onClick=${outside} aria-label=${title}>
       <div class="dialog-body">
         <header><h2>${title}</h2><button class="plain" aria-label="Close" onClick=${onClose}>✕</button></header>
         ${children}

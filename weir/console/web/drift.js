@@ -1,27 +1,27 @@
-// The streams of drift and anomaly, each statistic beside its limit, over time; and what changed.
+// Streams of drift and anomaly: each statistic with its limit over time, and what changed.
 
 import { get } from "./api.js";
-import { Change } from "./before_after.js";
+import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
 import { List } from "./list.js";
-import { Empty, Fact, html, Looker, moment, number, stream, Tag, Time, Trouble } from "./ui.js";
+import { dateTime, Empty, ErrorBox, Fact, html, Loader, number, stream, Tag, Time } from "./ui.js";
 
 const ROW = 52;
-const EVERY_MS = 10_000;
+const POLL_MS = 10_000;
 const RANGES = [["1h", 3600], ["6h", 21600], ["1d", 86400], ["7d", 604800]];
 const name = (one) => [one.tenant, one.model, one.side, one.detector].map(encodeURIComponent).join("/");
 
-export class DriftView extends Looker {
+export class DriftView extends Loader {
   componentDidMount() {
     this._refresh();
-    this._timer = setInterval(this._refresh, EVERY_MS);
+    this._timer = setInterval(this._refresh, POLL_MS);
   }
 
   componentWillUnmount() {
     clearInterval(this._timer);
   }
 
-  _refresh = () => this.look(() => get("/api/drift"));
+  _refresh = () => this.load(() => get("/api/drift"));
 
   _choose = (one) => this.props.go(`/drift/${name(one)}${location.search}`);
 
@@ -32,10 +32,10 @@ export class DriftView extends Looker {
     return html`<section class="split open wide-right">
       <div class="left">
         <header class="head"><h1 tabindex="-1">Drift</h1><span class="quiet">${found ? `${streams.length} streams` : ""}</span></header>
-        <${Trouble} error=${error} onRetry=${this._refresh} />
+        <${ErrorBox} error=${error} onRetry=${this._refresh} />
         <${List}
           name="stream"
-          label="Streams, those in alarm first"
+          label="Streams, alarms first"
           items=${streams}
           rowHeight=${ROW}
           keyOf=${name}
@@ -43,16 +43,16 @@ export class DriftView extends Looker {
           total=${streams.length}
           onChoose=${this._choose}
           row=${StreamRow}
-          empty=${found && html`<${Empty}>No window has a statistic yet: the first ${"`reference_events`"} of a stream are its reference.</${Empty}>`}
+          empty=${found && html`<${Empty}>No window has a statistic yet: the first ${"`reference_events`"} events of a stream are its reference.</${Empty}>`}
         />
       </div>
       ${chosen && html`<${StreamPane} key=${name(chosen)} one=${chosen} path=${`/drift/${name(chosen)}`} go=${go} range=${query.get("range") ?? "1h"} />`}
-      ${found && id && !chosen && html`<div class="pane roomy"><${Empty}>No window of ${parts.join(" / ")} is kept, or ${streams.length} streams stand higher against their limits.</${Empty}></div>`}
+      ${found && id && !chosen && html`<div class="pane roomy"><${Empty}>There is no window of ${parts.join(" / ")}, or it is not among the ${streams.length} streams with the highest statistics.</${Empty}></div>`}
     </section>`;
   }
 }
 
-/** How far towards its limit, on a scale where the limit stands at two thirds: a statistic runs over powers of ten. */
+/** The statistic in percent of a logarithmic bar on which the limit is at two thirds. */
 const reach = ({ statistic, limit }) => Math.min(Math.max((Math.log10(Math.max(statistic, 0.1) * 10) / Math.log10(limit * 10)) * 66, 1), 100);
 
 const StreamRow = (one) => html`<div class="stream-row">
@@ -60,10 +60,10 @@ const StreamRow = (one) => html`<div class="stream-row">
   <div class="second"><span class=${`reach ${one.alarm ? "alarm" : ""}`} aria-hidden="true"><i style=${{ width: `${reach(one)}%` }}></i></span><span class="num">${number(one.statistic)} of ${number(one.limit)}</span><span class="clip" title=${one.feature}>${one.side}, ${one.feature}</span></div>
 </div>`;
 
-class StreamPane extends Looker {
+class StreamPane extends Loader {
   componentDidMount() {
     this._refresh();
-    this._timer = setInterval(this._refresh, EVERY_MS);
+    this._timer = setInterval(this._refresh, POLL_MS);
   }
 
   componentWillUnmount() {
@@ -78,7 +78,7 @@ class StreamPane extends Looker {
     const { one, range } = this.props;
     const seconds = Object.fromEntries(RANGES)[range] ?? 3600;
     const { tenant, model, side, detector } = one;
-    return this.look(async () => {
+    return this.load(async () => {
       const [series, alerts] = await Promise.all([
         get("/api/drift/series", { tenant, model, side, detector, since: one.time - seconds, until: one.time + seconds }),
         get("/api/alerts", { tenant, model, side, detector, limit: 50 }),
@@ -91,17 +91,17 @@ class StreamPane extends Looker {
     const series = found?.series;
     return html`<div class="pane roomy">
       <div class="pane-head"><strong>${one.detector}</strong> ${stream(one)} ${one.alarm && html`<${Tag} kind="flagged">alarm</${Tag}>`}
-        <span class="choice push" role="group" aria-label="How far back">${RANGES.map(([label]) => html`<button aria-pressed=${label === range ? "true" : "false"} onClick=${() => go(`${path}?range=${label}`, { replace: true })}>${label}</button>`)}</span></div>
-      <${Trouble} error=${error} onRetry=${this._refresh} />
+        <span class="choice push" role="group" aria-label="Time range">${RANGES.map(([label]) => html`<button aria-pressed=${label === range ? "true" : "false"} onClick=${() => go(`${path}?range=${label}`, { replace: true })}>${label}</button>`)}</span></div>
+      <${ErrorBox} error=${error} onRetry=${this._refresh} />
       ${series && html`<div class="pane-body">
-        ${series.time.length > 1 ? html`<${SeriesChart} series=${series} height=${280} label=${`Statistic of ${one.detector} beside its limit`} />` : html`<${Empty}>One window so far; a line needs two.</${Empty}>`}
+        ${series.time.length > 1 ? html`<${SeriesChart} series=${series} height=${280} label=${`Statistic and limit of ${one.detector}`} />` : html`<${Empty}>Only one window so far; a chart needs two.</${Empty}>`}
         ${series.latest && html`<dl class="facts">
           <${Fact} name="newest window"><${Time} at=${series.latest.time} />, ${number(series.latest.seconds)} s, ${series.latest.events} events</${Fact}>
           <${Fact} name="statistic"><b class="num">${number(series.latest.statistic)}</b> of ${number(series.latest.limit)}</${Fact}>
           <${Fact} name="leading feature">${series.latest.feature}</${Fact}>
         </dl>`}
-        ${series.changed ? html`<${Change} window=${series.changed} />` : html`<${Empty}>No alarm in this range, so nothing to compare.</${Empty}>`}
-        ${found.alerts.length > 0 && html`<section><h3>Its alerts</h3><ul class="plain-list">${found.alerts.map((alert) => html`<li><a href=${`/alerts/${alert.alert_id}?state=`} onClick=${(event) => { event.preventDefault(); go(`/alerts/${alert.alert_id}?state=`); }}>${moment(alert.opened_at)}</a> <${Tag} kind=${alert.state}>${alert.state}</${Tag}> <span class="quiet">${alert.summary}</span></li>`)}</ul></section>`}
+        ${series.changed ? html`<${BeforeAfter} window=${series.changed} />` : html`<${Empty}>No alarm in this range.</${Empty}>`}
+        ${found.alerts.length > 0 && html`<section><h3>Alerts</h3><ul class="plain-list">${found.alerts.map((alert) => html`<li><a href=${`/alerts/${alert.alert_id}?state=`} onClick=${(event) => { event.preventDefault(); go(`/alerts/${alert.alert_id}?state=`); }}>${dateTime(alert.opened_at)}</a> <${Tag} kind=${alert.state}>${alert.state}</${Tag}> <span class="quiet">${alert.summary}</span></li>`)}</ul></section>`}
       </div>`}
     </div>`;
   }

@@ -1,39 +1,39 @@
-// Keys: one table, which the help shows too.
+// Keyboard shortcuts; the help shows the same table.
 
 export const KEYS = [
   ["g l, g a, g d, g c, g t, g r, g s", "Live, Alerts, Drift, Coverage, Retraining, Review, Silences"],
-  ["j, k or ↓, ↑", "next, former row"],
+  ["j, k or ↓, ↑", "next, previous row"],
   ["Enter", "open the row"],
-  ["t", "open the trace of what is open"],
-  ["y, n", "the alert was right, was wrong"],
-  ["s", "silence what the alert is about"],
+  ["t", "open the trace"],
+  ["y, n", "review: the alert was right, wrong"],
+  ["s", "silence the alert"],
   ["/", "search"],
-  ["p", "hold the live list, let it go on"],
-  ["d", "dark or light"],
-  ["Esc", "close what is open"],
+  ["p", "pause or resume the live list"],
+  ["d", "theme: system, dark, light"],
+  ["Esc", "close"],
   ["?", "this help"],
 ];
 
 const GO = { l: "/live", a: "/alerts", d: "/drift", c: "/coverage", t: "/retraining", r: "/review", s: "/silences" };
-const WAIT_MS = 1500;
+const SEQUENCE_MS = 1500;
 
 const typing = (target) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 
-/** Call `actions[name]` for keys; `go(path)` for g and a letter. Returns what takes the listener away. */
+/** Call `actions[key]`, or `go(path)` for g and a letter. Returns a function that removes the listener. */
 export function listen({ go, actions }) {
-  let waiting = -Infinity;
+  let prefixAt = -Infinity;
   const onKey = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") return void actions.escape(event);
     if (typing(event.target) || document.querySelector("dialog[open]")) return;
-    const following = performance.now() - waiting < WAIT_MS;
-    waiting = -Infinity;
+    const following = performance.now() - prefixAt < SEQUENCE_MS;
+    prefixAt = -Infinity;
     if (following && GO[event.key]) {
       event.preventDefault();
       return void go(GO[event.key]);
     }
-    if (event.key === "g") return void (waiting = performance.now());
-    // A button or link that has the focus keeps its Enter.
+    if (event.key === "g") return void (prefixAt = performance.now());
+    // Enter on a focused button or link activates that.
     if (event.key === "Enter" && event.target.closest?.("a, button, summary")) return;
     const action = actions[{ ArrowDown: "j", ArrowUp: "k" }[event.key] ?? event.key];
     if (action) {

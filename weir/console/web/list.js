@@ -1,9 +1,10 @@
-// A list of any length of which only what is seen is drawn; one row is chosen, by mouse or key.
+// A virtual list: only visible rows are rendered; one row is selected by mouse or keys.
 
 import { Component, createRef } from "./vendor/preact.mjs";
 import { html } from "./ui.js";
 
-const AROUND = 6;
+/** Rows rendered above and below the visible ones. */
+const OVERSCAN = 6;
 
 /**
  * Props: items, rowHeight, keyOf(item), row(item), label, chosen (key), onChoose(item), onOpen(item), onEnd(), total, empty.
@@ -31,19 +32,19 @@ export class List extends Component {
   componentDidUpdate(before) {
     const { chosen, items } = this.props;
     const moved = chosen !== before.chosen || (items.length > 0 && before.items.length === 0);
-    if (moved && chosen) this._show(this._place());
-    this._wantsMore();
+    if (moved && chosen) this._scrollTo(this._index());
+    this._loadMore();
   }
 
-  _place() {
+  _index() {
     return this.props.items.findIndex((item) => this.props.keyOf(item) === this.props.chosen);
   }
 
-  _show(place) {
-    if (place < 0) return;
+  _scrollTo(index) {
+    if (index < 0) return;
     const box = this._box.current;
     const { rowHeight } = this.props;
-    const top = place * rowHeight;
+    const top = index * rowHeight;
     if (top < box.scrollTop) box.scrollTop = top;
     else if (top + rowHeight > box.scrollTop + box.clientHeight) box.scrollTop = top + rowHeight - box.clientHeight;
   }
@@ -56,30 +57,30 @@ export class List extends Component {
     });
   };
 
-  _wantsMore() {
+  _loadMore() {
     const { items, rowHeight, onEnd } = this.props;
     if (onEnd && this.state.top + 3 * this.state.height > items.length * rowHeight) onEnd();
   }
 
-  /** Move the choice by `step`, from nothing to the first. */
+  /** Move the selection by `step`; without a selection, select the first row. */
   move(step) {
     const { items, onChoose } = this.props;
     if (!items.length) return;
-    const place = this._place();
-    const next = place < 0 ? 0 : Math.min(Math.max(place + step, 0), items.length - 1);
+    const index = this._index();
+    const next = index < 0 ? 0 : Math.min(Math.max(index + step, 0), items.length - 1);
     onChoose(items[next]);
   }
 
   open() {
-    const item = this.props.items[this._place()];
+    const item = this.props.items[this._index()];
     if (item && this.props.onOpen) this.props.onOpen(item);
   }
 
   render({ items, rowHeight, keyOf, row, label, chosen, onChoose, onOpen, total, empty, name = "list" }, { top, height }) {
-    const first = Math.max(Math.floor(top / rowHeight) - AROUND, 0);
-    const last = Math.min(Math.ceil((top + height) / rowHeight) + AROUND, items.length);
-    const place = this._place();
-    const drawn = place >= first && place < last;
+    const first = Math.max(Math.floor(top / rowHeight) - OVERSCAN, 0);
+    const last = Math.min(Math.ceil((top + height) / rowHeight) + OVERSCAN, items.length);
+    const selected = this._index();
+    const rendered = selected >= first && selected < last;
     return html`<div class="list-box" ref=${this._box} onScroll=${this._scrolled}>
       ${items.length === 0 && empty}
       <div
@@ -87,7 +88,7 @@ export class List extends Component {
         role="listbox"
         tabindex="0"
         aria-label=${label}
-        aria-activedescendant=${drawn ? `${name}-${place}` : undefined}
+        aria-activedescendant=${rendered ? `${name}-${selected}` : undefined}
         hidden=${items.length === 0}
         style=${{ height: `${items.length * rowHeight}px` }}
       >
@@ -113,5 +114,5 @@ export class List extends Component {
   }
 }
 
-/** The list that j, k and Enter move in: the one that was mounted last. */
+/** The list that j, k and Enter control: the one that was mounted last. */
 List.current = null;

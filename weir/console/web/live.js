@@ -1,34 +1,34 @@
-// What comes in, as it comes; one request in full beside it.
+// The newest requests, live, with the details of one beside them.
 
 import { live } from "./api.js";
 import { Spark } from "./charts.js";
 import { List } from "./list.js";
 import { RequestPane } from "./request.js";
-import { clock, duration, Empty, html, Id, iso, Listening, Mark, number, percent, Verdicts } from "./ui.js";
+import { clock, duration, Empty, html, Id, iso, LiveComponent, Mark, number, percent, Verdicts } from "./ui.js";
 
 const ROW = 30;
 const RATE_SECONDS = 10;
 
-export class LiveView extends Listening {
+export class LiveView extends LiveComponent {
   constructor(props) {
     super(props, live);
-    this.state = { held: null, flagged: false, chosen: props.id };
+    this.state = { paused: null, flagged: false, chosen: props.id };
   }
 
-  _hold = () => this.setState({ held: this.state.held ? null : live.requests });
+  _pause = () => this.setState({ paused: this.state.paused ? null : live.requests });
 
   _open = (row) => {
     this.setState({ chosen: row.request_id });
     this.props.go(`/requests/${row.request_id}`);
   };
 
-  render({ id, go, stack }, { held, flagged, chosen }) {
-    const rows = (held ?? live.requests).filter((row) => !flagged || row.verdicts.some((one) => one.flagged));
+  render({ id, go, stack }, { paused, flagged, chosen }) {
+    const rows = (paused ?? live.requests).filter((row) => !flagged || row.verdicts.some((one) => one.flagged));
     return html`<section class=${`split ${id ? "open" : ""}`}>
       <div class="left">
         <header class="head"><h1 tabindex="-1">Live</h1>
           <label class="check"><input type="checkbox" checked=${flagged} onChange=${(event) => this.setState({ flagged: event.target.checked })} /> flagged only</label>
-          <button aria-keyshortcuts="p" aria-pressed=${held ? "true" : "false"} onClick=${this._hold}>${held ? "Go on" : "Hold"}<kbd aria-hidden="true">p</kbd></button>
+          <button aria-keyshortcuts="p" aria-pressed=${paused ? "true" : "false"} onClick=${this._pause}>${paused ? "Resume" : "Pause"}<kbd aria-hidden="true">p</kbd></button>
         </header>
         <${Tiles} />
         <div class="columns request-grid" aria-hidden="true"><span>time</span><span>tenant</span><span>status</span><span class="right">latency</span><span class="right">tokens</span><span>verdicts</span><span>request</span></div>
@@ -43,7 +43,7 @@ export class LiveView extends Listening {
           onChoose=${(row) => (id ? this._open(row) : this.setState({ chosen: row.request_id }))}
           onOpen=${this._open}
           row=${RequestRow}
-          empty=${html`<${Empty}>${(held ?? live.requests).length ? "None of the newest requests is flagged." : "No request yet. Send one to the endpoint that weir up printed."}</${Empty}>`}
+          empty=${html`<${Empty}>${(paused ?? live.requests).length ? "None of the newest requests is flagged." : "No request yet. Send one to the endpoint that weir up printed."}</${Empty}>`}
         />
       </div>
       ${id && html`<${RequestPane} key=${id} id=${id} go=${go} stack=${stack} />`}
@@ -61,7 +61,7 @@ const RequestRow = (row) => html`<div class="request-grid">
   <${Id} id=${row.request_id} />
 </div>`;
 
-class Tiles extends Listening {
+class Tiles extends LiveComponent {
   constructor(props) {
     super(props, live);
   }
@@ -75,9 +75,9 @@ class Tiles extends Listening {
       <div class="tile"><span class="label">flagged / s</span><b>${number(rate(traffic.flagged))}</b><${Spark} values=${traffic.flagged} kind="critical" label="flagged verdicts in each of the last 60 seconds" /></div>
       <div class="tile"><span class="label">alerts firing</span><b>${Object.values(firing).reduce((sum, one) => sum + one, 0)}</b>
         <span class="parts">${["critical", "warning", "info"].filter((name) => firing[name]).map((name) => html`<span><${Mark} severity=${name} state="firing" /> ${firing[name]} ${name}</span>`)}</span></div>
-      <div class="tile"><span class="label">verdicts owed and given</span><b>${coverage ? percent(coverage.ratio) : "–"}</b>
+      <div class="tile"><span class="label">detector coverage</span><b>${coverage ? percent(coverage.ratio) : "–"}</b>
         <span class="parts">${coverage && html`<span>${number(coverage.requests)} requests</span>${coverage.pending > 0 && html`<span>${coverage.pending} pending</span>`}${coverage.missing > 0 && html`<span class="bad">${coverage.missing} missing</span>`}`}</span></div>
-      <div class="tile"><span class="label">log time</span><b>${ledger?.log_time ? clock(ledger.log_time) : "–"}</b>
+      <div class="tile"><span class="label">event time</span><b>${ledger?.log_time ? clock(ledger.log_time) : "–"}</b>
         <span class="parts">${ledger && html`<span>${behind > 15 ? html`<span class="bad">${duration(behind)} ago</span>` : ledger.caught_up ? "all of the log is read" : `${ledger.lag} records to read`}</span>`}</span></div>
     </div>`;
   }

@@ -1,12 +1,12 @@
-// The page: what it shows is in its address; the live state comes by itself.
+// The page: routes, keys, theme. The address says what is shown.
 
 import { Component, createRef, render } from "./vendor/preact.mjs";
 import { get, live } from "./api.js";
 import { Help } from "./dialogs.js";
 import { listen } from "./keys.js";
 import { List } from "./list.js";
-import { Side } from "./navigation.js";
-import { html, Trouble } from "./ui.js";
+import { Navigation } from "./navigation.js";
+import { ErrorBox, html } from "./ui.js";
 import { AlertsView } from "./alerts.js";
 import { CoverageView } from "./coverage.js";
 import { DriftView } from "./drift.js";
@@ -26,7 +26,7 @@ const VIEWS = {
 };
 const THEMES = { "": "dark", dark: "light", light: "" };
 
-/** What the address says: the view, and the parts below it, each of which may hold any character. */
+/** The view of the address and the parts below it, which may contain any character. */
 function route() {
   const [view = "", ...parts] = location.pathname.split("/").slice(1).map(decoded);
   if (!Object.hasOwn(VIEWS, view)) return { view: "live", parts: [], id: "", query: new URLSearchParams() };
@@ -37,17 +37,16 @@ function decoded(part) {
   try {
     return decodeURIComponent(part);
   } catch {
-    return part; // not one of ours: an address that somebody typed
+    return part; // an invalid escape: an address that somebody typed
   }
 }
 
 class App extends Component {
   constructor(props) {
     super(props);
-    this.state = { ...route(), stack: null, error: null, theme: stored(), helps: false };
+    this.state = { ...route(), stack: null, error: null, theme: stored(), help: false };
     this._main = createRef();
-    this._held = { current: null };
-    dress(this.state.theme);
+    applyTheme(this.state.theme);
   }
 
   componentDidMount() {
@@ -59,17 +58,17 @@ class App extends Component {
         k: () => List.current?.move(-1),
         Enter: () => List.current?.open(),
         "/": () => this._main.current.querySelector("input[type=search]")?.focus(),
-        "?": () => this.setState({ helps: true }),
-        d: this.dress,
+        "?": () => this.setState({ help: true }),
+        d: this.nextTheme,
         escape: this._escape,
         ...Object.fromEntries([..."tynsp"].map((key) => [key, () => this._press(key)])),
       },
     });
-    this._look();
+    this._loadStack();
     live.start();
   }
 
-  _look = async () => {
+  _loadStack = async () => {
     try {
       this.setState({ stack: await get("/api/stack"), error: null });
     } catch (error) {
@@ -87,15 +86,15 @@ class App extends Component {
     this.setState(route());
   };
 
-  dress = () => {
+  nextTheme = () => {
     const theme = THEMES[this.state.theme];
     localStorage.setItem("weir-theme", theme);
-    dress(theme);
+    applyTheme(theme);
     this.setState({ theme });
-    dispatchEvent(new Event("dressed"));
+    dispatchEvent(new Event("theme"));
   };
 
-  /** A key presses the button that bears it (aria-keyshortcuts), so that keys do what can be seen. */
+  /** A key presses the visible button that has it in aria-keyshortcuts. */
   _press(key) {
     const found = [...document.querySelectorAll(`[aria-keyshortcuts="${key}"]`)].filter((one) => !one.disabled);
     found.at(-1)?.click();
@@ -103,26 +102,26 @@ class App extends Component {
 
   _escape = (event) => {
     if (event.target instanceof HTMLInputElement) return void event.target.blur();
-    if (this.state.helps) return void this.setState({ helps: false });
+    if (this.state.help) return void this.setState({ help: false });
     if (this.state.id && !document.querySelector("dialog[open]")) this.go(`/${this.state.view === "requests" ? "live" : this.state.view}${location.search}`);
   };
 
-  render(_, { view, parts, id, query, stack, error, theme, helps }) {
+  render(_, { view, parts, id, query, stack, error, theme, help }) {
     const [, View] = VIEWS[view];
     return html`<div class="app">
-      <${Side} view=${view} go=${this.go} stack=${stack} theme=${theme} onDress=${this.dress} onHelp=${() => this.setState({ helps: true })} />
+      <${Navigation} view=${view} go=${this.go} stack=${stack} theme=${theme} onTheme=${this.nextTheme} onHelp=${() => this.setState({ help: true })} />
       <main ref=${this._main}>
-        <${Trouble} error=${error} onRetry=${this._look} />
+        <${ErrorBox} error=${error} onRetry=${this._loadStack} />
         <${View} key=${view === "requests" ? "live" : view} view=${view} parts=${parts} id=${id} query=${query} go=${this.go} stack=${stack} />
       </main>
-      ${helps && html`<${Help} onClose=${() => this.setState({ helps: false })} />`}
+      ${help && html`<${Help} onClose=${() => this.setState({ help: false })} />`}
     </div>`;
   }
 }
 
 const stored = () => (localStorage.getItem("weir-theme") in THEMES ? localStorage.getItem("weir-theme") : "");
 
-function dress(theme) {
+function applyTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
 }

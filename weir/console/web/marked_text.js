@@ -1,21 +1,21 @@
-// A text with places marked in it, and the words that an alert rests on. Offsets count code points, as Python does, not the 16-bit units of a JavaScript string.
+// A text with marked spans, and the words that a verdict is explained by. Offsets count code points, as Python does; JavaScript strings count 16-bit units.
 
 import { get, send } from "./api.js";
 import { html } from "./ui.js";
 
-/** Props: text, spans ({start, end, title, weight}); of two that overlap the one that begins first is marked. */
+/** Props: text, spans ({start, end, title, weight}); of overlapping spans only the first is marked. */
 export function Marked({ text, spans }) {
   const points = Array.from(text);
   const parts = [];
-  let place = 0;
+  let position = 0;
   for (const span of [...spans].sort((a, b) => a.start - b.start || b.end - a.end)) {
-    if (span.start < place) continue;
-    parts.push(points.slice(place, span.start).join(""));
+    if (span.start < position) continue;
+    parts.push(points.slice(position, span.start).join(""));
     const marked = points.slice(span.start, span.end).join("");
     parts.push(html`<mark class=${strength(span.weight)} title=${span.title}>${marked}</mark>`);
-    place = span.end;
+    position = span.end;
   }
-  parts.push(points.slice(place).join(""));
+  parts.push(points.slice(position).join(""));
   return parts;
 }
 
@@ -28,10 +28,10 @@ function strength(weight) {
 }
 
 /**
- * The words that flagged verdicts of a request rest on. Score computes them in idle time and the ledger keeps their places: then the text is
- * all that is read; else `weir explain` computes them now. Either way it is written down who asked.
+ * Explanations of the flagged verdicts of a request. If the ledger has them (score computes them in idle time), only the text is read;
+ * else `weir explain` computes them. Either access is logged.
  */
-export async function words(request_id) {
+export async function explanations(request_id) {
   const request = await get(`/api/requests/${request_id}`);
   const known = request.verdicts.filter((one) => one.flagged && one.explanation);
   if (!known.length) return (await send("POST", `/api/requests/${request_id}/explain`)).explanations;
@@ -47,12 +47,12 @@ export async function words(request_id) {
   }));
 }
 
-/** The words of one explanation (`weir explain`), each as dark as what it did to the score. */
-export function Told({ told }) {
-  if (told.text === null || told.text === undefined) return html`<p class="quiet">The log no longer has the text of its ${told.side}.</p>`;
-  const most = Math.max(...told.attributions.map((one) => Math.abs(one.weight)), 1e-9);
-  const spans = told.attributions.map((one) => ({ start: one.start, end: one.end, weight: one.weight / most, title: `${one.weight > 0 ? "+" : ""}${one.weight.toFixed(2)} log-odds` }));
-  return html`<section><h3>Words of ${told.detector} <small>${told.side}, score ${told.score.toFixed(2)}, version ${told.version}</small></h3>
-    <p class="text"><${Marked} text=${told.text} spans=${spans} /></p>
-    <p class="quiet small">Darker words speak more for the alert; underlined ones against it.${told.explained_by !== told.version ? ` Explained by version ${told.explained_by}, which scores it ${told.explained_score.toFixed(2)}.` : ""}</p></section>`;
+/** One explanation: the text, with each word marked by its weight. */
+export function Explanation({ explanation: one }) {
+  if (one.text === null || one.text === undefined) return html`<p class="quiet">The ${one.side} text has expired.</p>`;
+  const most = Math.max(...one.attributions.map((word) => Math.abs(word.weight)), 1e-9);
+  const spans = one.attributions.map((word) => ({ start: word.start, end: word.end, weight: word.weight / most, title: `${word.weight > 0 ? "+" : ""}${word.weight.toFixed(2)} log-odds` }));
+  return html`<section><h3>Words of ${one.detector} <small>${one.side}, score ${one.score.toFixed(2)}, version ${one.version}</small></h3>
+    <p class="text"><${Marked} text=${one.text} spans=${spans} /></p>
+    <p class="quiet small">Darker words raise the score more; underlined words lower it.${one.explained_by !== one.version ? ` Explained by version ${one.explained_by}, whose score is ${one.explained_score.toFixed(2)}.` : ""}</p></section>`;
 }

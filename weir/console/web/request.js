@@ -1,75 +1,75 @@
-// One request in full: how it ended, every verdict, what it was part of; its text only where somebody asks for it.
+// One request: its end, all verdicts, its alerts and retraining events; its text on request.
 
 import { get, send } from "./api.js";
-import { Marked, Told, words } from "./marked_text.js";
-import { duration, Fact, html, Id, Looker, Tag, Trouble } from "./ui.js";
+import { Explanation, explanations, Marked } from "./marked_text.js";
+import { duration, ErrorBox, Fact, html, Id, Loader, Tag } from "./ui.js";
 
-const EVERY_MS = 2_000;
+const POLL_MS = 2_000;
 
-export class RequestPane extends Looker {
+export class RequestPane extends Loader {
   constructor(props) {
     super(props);
-    Object.assign(this.state, { text: null, told: null, reading: "", trouble: null });
+    Object.assign(this.state, { text: null, explained: null, reading: "", failure: null });
   }
 
   componentDidMount() {
     this._refresh();
-    this._timer = setInterval(this._wait, EVERY_MS);
+    this._timer = setInterval(this._poll, POLL_MS);
   }
 
   componentWillUnmount() {
     clearInterval(this._timer);
   }
 
-  _refresh = () => this.look(() => get(`/api/requests/${encodeURIComponent(this.props.id)}`));
+  _refresh = () => this.load(() => get(`/api/requests/${encodeURIComponent(this.props.id)}`));
 
-  /** Look again while verdicts or the end are on their way. */
-  _wait = () => {
+  /** Refresh while verdicts or the end are pending. */
+  _poll = () => {
     const { found } = this.state;
     if (found && !found.gap && (found.pending.length || !found.end)) this._refresh();
   };
 
   _read = async (what) => {
-    this.setState({ reading: what, trouble: null });
+    this.setState({ reading: what, failure: null });
     try {
       const id = encodeURIComponent(this.props.id);
       if (what === "text") this.setState({ text: await send("POST", `/api/requests/${id}/text`), reading: "" });
-      else this.setState({ told: await words(id), reading: "" });
-    } catch (trouble) {
-      this.setState({ trouble, reading: "" });
+      else this.setState({ explained: await explanations(id), reading: "" });
+    } catch (failure) {
+      this.setState({ failure, reading: "" });
     }
   };
 
-  render({ id, go, stack }, { found, error, text, told, reading, trouble }) {
-    const explained = found?.verdicts.some((one) => one.flagged && stack?.capabilities[one.detector]?.explains);
+  render({ id, go, stack }, { found, error, text, explained, reading, failure }) {
+    const explainable = found?.verdicts.some((one) => one.flagged && stack?.capabilities[one.detector]?.explains);
     return html`<aside class="pane" aria-label="Request">
       <div class="pane-head"><strong>Request</strong><code class="id">${id}</code>
         <button class="plain close" aria-label="Close the request" onClick=${() => go("/live")}>✕</button></div>
-      <${Trouble} error=${error} onRetry=${this._refresh} />
+      <${ErrorBox} error=${error} onRetry=${this._refresh} />
       ${found && html`<div class="pane-body">
         <div class="actions">
           ${stack?.trace && found.trace_id && html`<a class="button primary" aria-keyshortcuts="t" href=${stack.trace.replace("{trace_id}", found.trace_id)} target="_blank" rel="noreferrer">Open trace ↗<kbd aria-hidden="true">t</kbd></a>`}
           <button disabled=${reading !== ""} onClick=${() => this._read("text")}>${reading === "text" ? "Reading" : "Show text"}</button>
-          ${explained && html`<button disabled=${reading !== ""} onClick=${() => this._read("words")}>${reading === "words" ? "Looking, perhaps half a minute" : "Which words"}</button>`}
+          ${explainable && html`<button disabled=${reading !== ""} onClick=${() => this._read("words")}>${reading === "words" ? "Computing, up to 30 s" : "Which words"}</button>`}
         </div>
-        <p class="quiet small">Showing a text is written down with your name in logs/access.log.</p>
-        <${Trouble} error=${trouble} />
-        ${found.gap && html`<div class="trouble">Not delivered: counted in a gap record of source ${found.gap.source}, because ${found.gap.reason}.</div>`}
+        <p class="quiet small">Access to a text is logged with your name in logs/access.log.</p>
+        <${ErrorBox} error=${failure} />
+        ${found.gap && html`<div class="error-box">Not delivered: counted in a gap record of source ${found.gap.source}, reason ${found.gap.reason}.</div>`}
         <dl class="facts">
           ${found.tenant && html`<${Fact} name="stream">${found.tenant} / ${found.model}</${Fact}>`}
           ${ended(found.end)}
-          ${found.pending.length > 0 && html`<${Fact} name="owed, not given">${found.pending.join(", ")}</${Fact}>`}
+          ${found.pending.length > 0 && html`<${Fact} name="pending verdicts">${found.pending.join(", ")}</${Fact}>`}
         </dl>
         <section><h3>Verdicts</h3>
-          <table class="grid"><thead><tr><th scope="col">detector</th><th scope="col">side</th><th scope="col">says</th><th scope="col" class="right">score</th><th scope="col">where</th></tr></thead>
+          <table class="grid"><thead><tr><th scope="col">detector</th><th scope="col">side</th><th scope="col">result</th><th scope="col" class="right">score</th><th scope="col">spans</th></tr></thead>
             <tbody>${found.verdicts.map((one) => html`<tr><td>${one.detector} <small class="quiet">${one.version}</small></td><td>${one.side}</td>
-              <td>${one.flagged ? html`<${Tag} kind="flagged">${one.label}</${Tag}>` : one.label === "error" ? html`<${Tag} kind="error">error</${Tag}>` : html`<span class="quiet">${one.label}</span>`}${one.covered < 1 && html` <small class="quiet">saw ${Math.floor(one.covered * 100)} %</small>`}</td>
+              <td>${one.flagged ? html`<${Tag} kind="flagged">${one.label}</${Tag}>` : one.label === "error" ? html`<${Tag} kind="error">error</${Tag}>` : html`<span class="quiet">${one.label}</span>`}${one.covered < 1 && html` <small class="quiet">${Math.floor(one.covered * 100)} % of the text</small>`}</td>
               <td class="right num">${one.score.toFixed(3)}</td>
               <td class="spans">${one.spans.slice(0, 6).map((span) => html`<span title=${`score ${span.score.toFixed(2)}`}>${span.type} ${span.start}–${span.end}</span> `)}${one.spans.length > 6 && "…"}</td></tr>`)}</tbody></table>
         </section>
-        ${told && told.map((one) => html`<${Told} told=${one} />`)}
+        ${explained?.map((one) => html`<${Explanation} explanation=${one} />`)}
         ${text && html`<${Texts} text=${text.text} verdicts=${found.verdicts} />`}
-        <${Part} found=${found} go=${go} />
+        <${Related} found=${found} go=${go} />
       </div>`}
     </aside>`;
   }
@@ -84,18 +84,18 @@ function ended(end) {
 
 function Texts({ text, verdicts }) {
   const of = (side) => verdicts.filter((one) => one.side === side && one.flagged).flatMap((one) => one.spans.map((span) => ({ ...span, title: `${one.detector}: ${span.type}` })));
-  const gone = html`<p class="quiet">The log no longer has it.</p>`;
+  const gone = html`<p class="quiet">The text has expired.</p>`;
   return html`<section><h3>Prompt</h3>${text.prompt === null || text.prompt === undefined ? gone : html`<p class="text"><${Marked} text=${text.prompt} spans=${of("input")} /></p>`}
     <h3>Answer</h3>${text.answer === null || text.answer === undefined ? gone : html`<p class="text"><${Marked} text=${text.answer} spans=${of("output")} /></p>`}</section>`;
 }
 
-function Part({ found, go }) {
+function Related({ found, go }) {
   if (!found.alert_ids.length && !found.retraining_ids.length) return null;
   const follow = (path) => (event) => {
     event.preventDefault();
     go(path);
   };
-  return html`<section><h3>It was part of</h3><ul class="plain-list">
+  return html`<section><h3>Alerts and retraining</h3><ul class="plain-list">
     ${found.alert_ids.map((id) => html`<li>alert <a href=${`/alerts/${id}?state=`} onClick=${follow(`/alerts/${id}?state=`)}><${Id} id=${id} /></a></li>`)}
     ${found.retraining_ids.map((id) => html`<li>retraining <a href="/retraining" onClick=${follow("/retraining")}><${Id} id=${id} /></a></li>`)}
   </ul></section>`;

@@ -1,16 +1,18 @@
-// Retraining events in time: what was decided, why, by which alerts, on which data.
+// Retraining events: each decision with its reason, gates, alerts and data; suppressions for the same reason are one entry.
 
 import { get, live } from "./api.js";
-import { joined } from "./merge_pages.js";
-import { Empty, html, Id, Looker, number, Tag, Time, Trouble } from "./ui.js";
+import { merged } from "./merge_pages.js";
+import { collapsed } from "./suppressions.js";
+import { Empty, ErrorBox, html, Id, Loader, number, Tag, Time } from "./ui.js";
 
 const PAGE = 100;
+const POLL_MS = 15_000;
 const key = (one) => `${one.retraining_id}/${one.state}`;
 
-export class RetrainingView extends Looker {
+export class RetrainingView extends Loader {
   componentDidMount() {
-    live.addEventListener("alerts", this._refresh); // a decision follows an alert
-    this._timer = setInterval(this._refresh, 15_000);
+    live.addEventListener("alerts", this._refresh); // a change of an alert may cause a decision
+    this._timer = setInterval(this._refresh, POLL_MS);
     this._refresh();
   }
 
@@ -19,54 +21,54 @@ export class RetrainingView extends Looker {
     clearInterval(this._timer);
   }
 
-  _refresh = () => this.look(() => get("/api/retraining", { limit: PAGE }), refreshed);
+  _refresh = () => this.load(() => get("/api/retraining", { limit: PAGE }), refreshed);
 
   _older = async () => {
     const before = this.state.found.next;
-    this.setState({ reading: true, trouble: null });
+    this.setState({ reading: true, failure: null });
     try {
       const page = await get("/api/retraining", { limit: PAGE, before });
-      // Where the list began anew meanwhile, the page does not meet it.
-      this.setState(({ found }) => ({ found: found.next === before ? { retraining: merged(found, page), next: page.next } : found, reading: false }));
-    } catch (trouble) {
-      this.setState({ trouble, reading: false });
+      // If the list was reloaded meanwhile, the page does not follow its last row.
+      this.setState(({ found }) => ({ found: found.next === before ? { retraining: joined(found, page), next: page.next } : found, reading: false }));
+    } catch (failure) {
+      this.setState({ failure, reading: false });
     }
   };
 
-  render({ go }, { found, error, reading, trouble }) {
+  render({ go }, { found, error, reading, failure }) {
     const events = found?.retraining;
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet">${events ? `${events.length}${found.next ? "+" : ""} events` : ""}</span></header>
-      <${Trouble} error=${error} onRetry=${this._refresh} />
+      <header class="head"><h1 tabindex="-1">Retraining</h1><span class="quiet" role="status">${events ? `${events.length}${found.next ? "+" : ""} events` : ""}</span></header>
+      <${ErrorBox} error=${error} onRetry=${this._refresh} />
       <div class="page-body">
-        ${events?.length === 0 && html`<${Empty}>No retraining event yet. One is requested when alerts of different detectors agree and every gate is passed.</${Empty}>`}
-        <ol class="timeline">${events?.map((one) => html`<${Decision} key=${key(one)} one=${one} go=${go} />`)}</ol>
-        <${Trouble} error=${trouble} />
-        ${found?.next && html`<button disabled=${reading} onClick=${this._older}>${reading ? "Looking" : "Older"}</button>`}
+        ${events?.length === 0 && html`<${Empty}>No retraining event yet. Retraining is requested when alerts of several detectors agree and every gate passes.</${Empty}>`}
+        <ol class="timeline">${events && collapsed(events).map((one) => html`<${Decision} key=${one.key} entry=${one} go=${go} />`)}</ol>
+        <${ErrorBox} error=${failure} />
+        ${found?.next && html`<button disabled=${reading} onClick=${this._older}>${reading ? "Loading" : "Older"}</button>`}
       </div>
     </section>`;
   }
 }
 
-const merged = (found, page) => joined(found.retraining, page.retraining, key, (one) => one.at);
+const joined = (found, page) => merged(found.retraining, page.retraining, key, (one) => one.at);
 
-/** The newest page in front of what is shown; alone where it does not reach down to it, since what is between was never asked for. */
+/** The newest page and the older rows, if the two overlap; else the page alone, because rows between them were not loaded. */
 function refreshed(page, before) {
   const known = new Set(before?.retraining.map(key));
-  const meets = page.retraining.some((one) => known.has(key(one)));
-  return meets ? { retraining: merged(before, page), next: before.next } : page;
+  const overlaps = page.retraining.some((one) => known.has(key(one)));
+  return overlaps ? { retraining: joined(before, page), next: before.next } : page;
 }
 
-function Decision({ one, go }) {
+function Decision({ entry: { newest: one, count, first }, go }) {
   const follow = (id) => (event) => {
     event.preventDefault();
     go(`/alerts/${id}?state=`);
   };
   const gates = Object.entries(one.gates ?? {});
   return html`<li class=${one.state}>
-    <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> <${Id} id=${one.retraining_id} /></div>
+    <div class="first"><${Tag} kind=${one.state}>${one.state}</${Tag}> <strong>${one.tenant} / ${one.model}</strong> <${Time} at=${one.at} /> ${count > 1 && html`<span class="repeated">${count} times since <${Time} at=${first} /></span> `}<${Id} id=${one.retraining_id} /></div>
     <p>${one.reason}</p>
-    ${gates.length > 0 && html`<ul class="gates" aria-label="Gates">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "held"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " not passed"}</span></li>`)}</ul>`}
+    ${gates.length > 0 && html`<ul class="gates" aria-label="Gates">${gates.map(([gate, passed]) => html`<li class=${passed ? "passed" : "failed"}><span aria-hidden="true">${passed ? "✓" : "✕"}</span> ${gate.replaceAll("_", " ")}<span class="sr">${passed ? " passed" : " failed"}</span></li>`)}</ul>`}
     <div class="second">
       ${one.alert_ids?.length > 0 && html`<span>alerts ${one.alert_ids.map((id) => html`<a href=${`/alerts/${id}?state=`} onClick=${follow(id)}><${Id} id=${id} /></a> `)}</span>`}
       ${one.data && html`<span title=${JSON.stringify(one.data)}>data: ${number(records(one.data))} records of ${one.data.topic}</span>`}

@@ -1,46 +1,46 @@
-// Silences that hold: what is muted, until when, by whom and why; each can be ended here. One is made from an alert.
+// Silences in force: scope, reason, author, expiry; a button ends each. Silences are created on an alert.
 
 import { get, live, send } from "./api.js";
-import { duration, Empty, html, Id, Looker, Time, Trouble } from "./ui.js";
+import { duration, Empty, ErrorBox, html, Id, Loader, Time } from "./ui.js";
 
-export class SilencesView extends Looker {
+export class SilencesView extends Loader {
   componentDidMount() {
     this._refresh();
-    live.addEventListener("said", this._refresh);
+    live.addEventListener("operator", this._refresh);
     this._timer = setInterval(this._refresh, 5_000);
   }
 
   componentWillUnmount() {
     clearInterval(this._timer);
-    live.removeEventListener("said", this._refresh);
+    live.removeEventListener("operator", this._refresh);
   }
 
-  _refresh = () => this.look(async () => (await get("/api/silences")).silences);
+  _refresh = () => this.load(async () => (await get("/api/silences")).silences);
 
   _end = async (one) => {
-    this.setState({ ending: one.silence_id, trouble: null });
+    this.setState({ ending: one.silence_id, failure: null });
     try {
       await send("DELETE", `/api/silences/${one.silence_id}`);
       this.setState({ found: this.state.found.filter((other) => other.silence_id !== one.silence_id), ending: "" });
-    } catch (trouble) {
-      this.setState({ trouble, ending: "" });
+    } catch (failure) {
+      this.setState({ failure, ending: "" });
     }
   };
 
-  render({ go }, { found, error, ending, trouble }) {
+  render({ go }, { found, error, ending, failure }) {
     return html`<section class="page">
-      <header class="head"><h1 tabindex="-1">Silences</h1><span class="quiet">${found ? `${found.length} hold` : ""}</span></header>
-      <${Trouble} error=${error} onRetry=${this._refresh} />
-      <${Trouble} error=${trouble} />
+      <header class="head"><h1 tabindex="-1">Silences</h1><span class="quiet">${found ? `${found.length} in force` : ""}</span></header>
+      <${ErrorBox} error=${error} onRetry=${this._refresh} />
+      <${ErrorBox} error=${failure} />
       <div class="page-body">
-        ${found?.length === 0 && html`<${Empty}>Nothing is silenced. Open an alert and press <kbd>s</kbd> to silence what it is about.</${Empty}>`}
+        ${found?.length === 0 && html`<${Empty}>Nothing is silenced. Open an alert and press <kbd>s</kbd> to silence it.</${Empty}>`}
         ${found?.length > 0 && html`<table class="grid">
-          <thead><tr><th scope="col">what</th><th scope="col">why</th><th scope="col">by</th><th scope="col">until</th><th scope="col">from alert</th><th scope="col"><span class="sr">end it</span></th></tr></thead>
+          <thead><tr><th scope="col">scope</th><th scope="col">reason</th><th scope="col">by</th><th scope="col">until</th><th scope="col">from alert</th><th scope="col"><span class="sr">end</span></th></tr></thead>
           <tbody>${found.map((one) => html`<tr key=${one.silence_id}>
             <th scope="row">${[one.tenant, one.model, one.side, one.detector, one.feature].filter(Boolean).join(" / ")}</th>
             <td>${one.reason}</td><td>${one.by}</td><td><${Time} at=${one.until} /> <small class="quiet">${duration(one.until - Date.now() / 1000)} left</small></td>
             <td><a href=${`/alerts/${one.alert_id}?state=`} onClick=${(event) => { event.preventDefault(); go(`/alerts/${one.alert_id}?state=`); }}><${Id} id=${one.alert_id} /></a></td>
-            <td class="right"><button disabled=${ending === one.silence_id} onClick=${() => this._end(one)}>${ending === one.silence_id ? "Ending" : "End"}<span class="sr"> the silence of ${one.detector}</span></button></td>
+            <td class="right"><button disabled=${ending === one.silence_id} onClick=${() => this._end(one)}>${ending === one.silence_id ? "Ending" : "End"}<span class="sr"> the ${one.detector} silence</span></button></td>
           </tr>`)}</tbody></table>`}
       </div>
     </section>`;

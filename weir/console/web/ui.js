@@ -1,4 +1,4 @@
-// Small parts that every view is made of.
+// Small components and formats that all views use.
 
 import { Component, h } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
@@ -10,8 +10,8 @@ const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" 
 
 export const clock = (seconds) => CLOCK.format(seconds * 1000);
 
-/** Clock time, with the day where it is not today. */
-export function moment(seconds) {
+/** Clock time, with the day if it is not today. */
+export function dateTime(seconds) {
   const date = new Date(seconds * 1000);
   return date.toDateString() === new Date().toDateString() ? CLOCK.format(date) : `${DAY.format(date)} ${CLOCK.format(date)}`;
 }
@@ -39,13 +39,13 @@ export function number(value) {
 export const percent = (share) => (share === 1 ? "100 %" : `${(Math.floor(share * 1000) / 10).toFixed(1)} %`);
 
 export const Time = ({ at, since = false }) =>
-  html`<time datetime=${iso(at)} title=${iso(at)}>${since ? `${duration(Date.now() / 1000 - at)} ago` : moment(at)}</time>`;
+  html`<time datetime=${iso(at)} title=${iso(at)}>${since ? `${duration(Date.now() / 1000 - at)} ago` : dateTime(at)}</time>`;
 
 export const short = (id) => id.replace(/^(al|rt|si)_/, "").slice(0, 8);
 
 export const Id = ({ id }) => html`<code class="id" title=${id}>${short(id)}</code>`;
 
-/** Severity and state as a glyph with a name: colour alone says nothing. */
+/** Severity and state as a glyph with a name, because colour alone is not accessible. */
 export function Mark({ severity, state }) {
   const done = state === "resolved";
   const name = done ? "resolved" : severity;
@@ -57,7 +57,7 @@ export const Tag = ({ kind = "", children }) => html`<span class="tag ${kind}">$
 
 export const stream = (one) => [one.tenant, one.model, one.side].filter(Boolean).join(" / ");
 
-/** What the detectors said of a request: what is flagged by name, the rest as a count. */
+/** Verdicts of a request: flagged ones by name, the rest as a count. */
 export function Verdicts({ row }) {
   const flagged = row.verdicts.filter((one) => one.flagged);
   const errors = row.verdicts.filter((one) => !one.flagged && one.label === "error");
@@ -70,7 +70,7 @@ export function Verdicts({ row }) {
   </span>`;
 }
 
-/** A link to the page of a trace, where there is one. */
+/** A link to a trace, if there is a trace viewer. */
 export function TraceLink({ template, id, label = "Open trace", primary = false }) {
   if (!template || !id) return null;
   const address = template.replace("{trace_id}", id);
@@ -81,33 +81,33 @@ export const Fact = ({ name, children }) => html`<div class="fact"><dt>${name}</
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 
-export function Trouble({ error, onRetry }) {
+export function ErrorBox({ error, onRetry }) {
   if (!error) return null;
-  return html`<div class="trouble" role="alert">${error.message}${onRetry && html` <button onClick=${onRetry}>Try again</button>`}</div>`;
+  return html`<div class="error-box" role="alert">${error.message}${onRetry && html` <button onClick=${onRetry}>Try again</button>`}</div>`;
 }
 
-/** A view that looks something up: `load()` answers a promise, a later one overtakes an earlier; `taken(found, before)` is what is kept of it. */
-export class Looker extends Component {
+/** A view that loads data: `load(fetch)` keeps the result of its newest call, as `merge(found, before)`. */
+export class Loader extends Component {
   constructor(props) {
     super(props);
     this.state = { found: null, error: null, loading: true };
-    this._asked = 0;
+    this._calls = 0;
   }
 
-  look = async (load, taken = (found) => found) => {
-    const asked = ++this._asked;
+  load = async (fetch, merge = (found) => found) => {
+    const call = ++this._calls;
     this.setState({ loading: true });
     try {
-      const found = await load();
-      if (asked === this._asked) this.setState((state) => ({ found: taken(found, state.found), error: null, loading: false }));
+      const found = await fetch();
+      if (call === this._calls) this.setState((state) => ({ found: merge(found, state.found), error: null, loading: false }));
     } catch (error) {
-      if (asked === this._asked) this.setState({ error, loading: false });
+      if (call === this._calls) this.setState({ error, loading: false });
     }
   };
 }
 
-/** Draws anew when the live state changed. */
-export class Listening extends Component {
+/** Renders again when the live state changes. */
+export class LiveComponent extends Component {
   constructor(props, source) {
     super(props);
     this._source = source;
