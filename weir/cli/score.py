@@ -8,7 +8,7 @@ from typing import IO
 import click
 
 from detectors.errors import DetectorError
-from detectors.evaluate.progress import Progress, silent
+from detectors.evaluate.progress import Progress, no_progress, tracked
 from detectors.registry import TEXT
 from stream.settings import DetectorSettings
 from weir.cli.options import json_lines_option
@@ -52,12 +52,11 @@ def score(*, names: tuple[str, ...], side: str, as_json: bool, file: IO[bytes]) 
         raise WeirError(str(error)) from error
     bad, total = 0, _count_lines(file)
     with _progress() as show:
-        for done, (item, row) in enumerate(score_items(read_items(file), detectors), 1):
+        for item, row in tracked(show, "scoring", score_items(read_items(file), detectors), total):
             print_json(row)
             if isinstance(item, BadLine):
                 bad += 1
                 click.echo(f"weir: line {item.line}: {item.error}", err=True)
-            show("scoring", done, total)
     if bad:
         click.echo(f"weir: {bad} bad lines have no verdicts", err=True)
         raise click.exceptions.Exit(1)
@@ -72,7 +71,7 @@ def _progress() -> contextlib.AbstractContextManager[Progress]:
     """Show progress on standard error if that is a terminal and the results go elsewhere."""
     if sys.stderr.isatty() and not sys.stdout.isatty():
         return progress_on_stderr()
-    return contextlib.nullcontext(silent)
+    return contextlib.nullcontext(no_progress)
 
 
 def _count_lines(file: IO[bytes]) -> int:

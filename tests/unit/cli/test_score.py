@@ -33,7 +33,7 @@ def test_json_lines_keep_their_ids_and_order():
     ]
 
 
-def test_a_text_may_come_with_the_prompt_that_it_answers():
+def test_a_text_may_have_a_prompt():
     chat = b'{"text": "c", "prompt": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}'
     one, two, three = read_items([b'{"text": "b", "prompt": "a"}', b'{"text": "b", "prompt": null}', chat])
     assert one.prompt == (Turn(role="user", content="a"),)
@@ -41,7 +41,7 @@ def test_a_text_may_come_with_the_prompt_that_it_answers():
     assert three.prompt == (Turn(role="system", content="a"), Turn(role="user", content="b"))
 
 
-def test_what_compares_them_is_given_both():
+def test_a_detector_that_compares_them_gets_text_and_prompt():
     detector = create_text("language")
     detector.load()
     german = "Das Wetter war schön, deshalb sind wir lange am Fluss spazieren gegangen."
@@ -50,7 +50,7 @@ def test_what_compares_them_is_given_both():
     assert row["verdicts"][0]["label"] == "mismatch"
 
 
-def test_plain_lines_get_their_number_even_where_a_later_one_looks_like_json():
+def test_plain_lines_get_their_number_even_if_a_later_line_looks_like_json():
     assert [(item.id, item.text) for item in read_items([b"one\r\n", b'{"two": 2}\n'])] == [
         ("1", "one"),
         ("2", '{"two": 2}'),
@@ -79,7 +79,7 @@ def test_a_bad_line_is_answered_in_its_place(line, name, reason):
     assert (first.text, last.text) == ("a", "b")
 
 
-def test_verdicts_are_spelled_out_in_the_order_of_the_lines(pii):
+def test_verdicts_are_in_the_order_of_the_lines(pii):
     lines = [b'{"id": "a", "text": "hello"}', b"{", b'{"id": "b", "text": "mail jane.roe@example.org"}']
     rows = [row for _, row in score_items(read_items(lines), [pii])]
     assert [row["id"] for row in rows] == ["a", "2", "b"]
@@ -92,14 +92,15 @@ def test_verdicts_are_spelled_out_in_the_order_of_the_lines(pii):
     assert "jane" not in json.dumps(rows)
 
 
-def test_the_command_prints_one_object_a_line_and_says_which_line_was_bad():
-    run = CliRunner().invoke(main, ["score", "--detector", "pii", "-"], input='{"id": 1, "text": "hi"}\n{"id": 2}\n')
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_command_prints_one_object_per_line_and_reports_bad_lines(options):
+    run = CliRunner().invoke(main, ["score", "--detector", "pii", *options, "-"], input='{"id": 1, "text": "hi"}\n{"id": 2}\n')
     assert run.exit_code == 1
     assert [json.loads(line)["id"] for line in run.stdout.splitlines()] == [1, 2]
     assert "line 2" in run.stderr
 
 
-def test_an_unknown_detector_is_refused_with_those_there_are():
+def test_an_unknown_detector_is_an_error_that_names_the_known_ones():
     run = CliRunner().invoke(main, ["score", "--detector", "drift"], input="x\n")
     assert run.exit_code == 1
     assert "no text detector is named 'drift'" in run.stderr

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -91,10 +91,9 @@ class _Redrawn(_Collected):
 class _Paced(_Collected):
     """Prints an entry when it appears, and its count at most once per minute."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
-        self._clock = clock
         self._due: dict[Hashable, float] = {}
         self._waiting: set[Hashable] = set()
 
@@ -103,7 +102,7 @@ class _Paced(_Collected):
         self.refresh()
 
     def refresh(self) -> None:
-        now = self._clock()
+        now = time.monotonic()
         for key in [key for key in self._waiting if now >= self._due.get(key, now)]:
             self._waiting.remove(key)
             self._due[key] = now + _PRINT_SECONDS

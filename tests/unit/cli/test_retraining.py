@@ -1,0 +1,83 @@
+"""``weir retraining`` as text: suppressions with the same failing gates are one entry."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from weir.cli.render.retraining import retraining_view
+from weir.client import Retraining
+
+
+def event(number, state="suppressed", *, model="m", **gates):
+    return Retraining(
+        retraining_id=f"rt_{number}",
+        state=state,
+        reason=f"has {number} windows, needs 9",
+        alert_ids=("al_1",),
+        data=None,
+        tenant="acme",
+        model=model,
+        at=1_000.0 + number,
+        gates=gates,
+    )
+
+
+WINDOWS = {"windows": False, "agree": True}
+BOTH = {"windows": False, "agree": False}
+EVENTS = [
+    event(1, **WINDOWS),
+    event(2, **WINDOWS),
+    event(3, **BOTH),
+    event(4, "requested", windows=True, agree=True),
+    event(5, **WINDOWS),
+    event(6, model="other", **WINDOWS),
+]
+
+
+def shown(events, *, follow, terminal=False):
+    """Return the lines that remain on a console."""
+    out = io.StringIO()
+    console = Console(file=out, width=240, force_terminal=terminal, markup=False, legacy_windows=False)
+    with retraining_view(console, follow=follow) as view:
+        for one in events:
+            view.show(one)
+            view.refresh()
+    return out.getvalue().splitlines()
+
+
+def test_an_entry_has_its_newest_reason_its_count_and_stands_where_its_newest_event_was():
+    lines = shown(EVENTS, follow=False)
+    assert [re.search(r"rt_\d", line).group() for line in lines] == ["rt_3", "rt_4", "rt_5", "rt_6"]
+    assert "has 5 windows" in lines[2]
+    assert "3 times since" in lines[2]
+    assert not any("times" in line for line in (lines[0], lines[1], lines[3]))
+
+
+def test_events_without_gates_are_grouped_by_their_reason():
+    assert len(shown([event(1), event(1), event(2)], follow=False)) == 2
+
+
+def test_in_a_pipe_a_repeated_suppression_is_printed_at_most_once_per_minute(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("weir.cli.render.retraining.time.monotonic", lambda: now)
+    out = io.StringIO()
+    with retraining_view(Console(file=out, width=240), follow=True) as view:
+        for second in range(150):
+            now = float(second)
+            if second < 100:
+                view.show(event(second, **WINDOWS))
+            view.refresh()
+    lines = out.getvalue().splitlines()
+    assert [f"{count} times" in line for count, line in zip((61, 100), lines[1:], strict=True)] == [True, True]
+    assert "times" not in lines[0]
+
+
+@pytest.mark.parametrize("entries", [1, 12])
+def test_on_a_terminal_a_repeated_suppression_is_redrawn_and_none_is_lost(entries):
+    events = [event(number, model=f"m{number % entries}", **WINDOWS) for number in range(entries * 3)]
+    text = "\n".join(shown(events, follow=True, terminal=True))
+    assert "\x1b[2K" in text, "lines are redrawn"
+    assert all(f"acme/m{number}" in text for number in range(entries))
+    assert "3 times since" in text.rpartition("\x1b[2K")[2]

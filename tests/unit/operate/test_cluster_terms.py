@@ -1,0 +1,43 @@
+"""Typical terms: words of significantly more evidence texts than earlier texts, and nothing else."""
+
+import pytest
+
+from weir.demo.prompts import ORDINARY
+from weir.operate.cluster_terms import Term, typical_terms
+
+SQL = [
+    "Write a SQL query that joins orders and customers.",
+    "How do I add an index to a SQL table?",
+    "Why is this query slow on a large table?",
+    "Explain the plan of a SQL query.",
+    "Which index does the query use?",
+]
+
+
+def test_words_of_the_evidence_rank_by_how_unlikely_their_growth_is():
+    terms = typical_terms(SQL, ORDINARY[:60])
+    assert terms[0] == Term(term="query", texts=4, reference_texts=0)
+    assert [one.term for one in terms] == ["query", "sql"]
+
+
+def test_texts_like_the_reference_have_no_terms():
+    assert typical_terms(ORDINARY[::3], [text for number, text in enumerate(ORDINARY) if number % 3]) == ()
+
+
+def test_a_repeated_word_counts_once_per_text_whatever_its_case():
+    terms = typical_terms(["Deadlock deadlock DEADLOCK"] * 3, ORDINARY[:20])
+    assert terms == (Term(term="deadlock", texts=3, reference_texts=0),)
+
+
+@pytest.mark.parametrize(
+    ("texts", "reference"),
+    [
+        ([], ORDINARY),
+        (SQL, []),
+        ([], []),
+        (["the token of one person"] * 2, ORDINARY),  # fewer than three texts
+        (["\ud800\x00\u202e" * 1000, "", "7" * 10_000] * 3, ORDINARY),
+    ],
+)
+def test_too_few_texts_or_none_with_words_have_no_terms(texts, reference):
+    assert typical_terms(texts, reference) == ()
