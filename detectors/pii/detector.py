@@ -20,7 +20,7 @@ from detectors.normalise.emoji import without_pictures
 from detectors.normalise.unicode import Normalised, normalise, without_surrogates
 from detectors.pii.entities import Entity, EntityFinder, Found
 from detectors.pii.patterns import PatternScanner
-from detectors.pii.rules import ID_BEFORE, ID_WORDS, INDIRECT
+from detectors.pii.rules import HOUSE_NUMBER, ID_BEFORE, ID_WORDS, INDIRECT, NOT_ADDRESS, NOT_NAME
 
 __all__ = ["PiiConfig", "PiiDetector"]
 
@@ -29,6 +29,8 @@ NER_SCORE = 0.85
 ADDRESS_SCORE = 0.7
 #: Characters (spaces, commas, a line break) between two parts of one address, at most.
 ADDRESS_GAP = 3
+#: Characters between a full name and the address that it is flagged with, at most.
+NAME_TO_ADDRESS = 150
 #: A number that the head alone takes for somebody's: reported, not flagged.
 NUMBER_SCORE = 0.5
 #: Spans of one verdict, at most; a text that has more is flagged all the same.
@@ -74,7 +76,7 @@ class PiiDetector(TextDetector[PiiConfig]):
     """Patterns over all of the text and a token head beside them, both in linear time."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[str] = f"4+{PII_DIGEST[:8]}"
+    version: ClassVar[str] = f"5+{PII_DIGEST[:8]}"
     config_type: ClassVar[type[msgspec.Struct]] = PiiConfig
     alert: ClassVar[AlertText] = AlertText(
         subject="personal data",
@@ -88,7 +90,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         self._finder: EntityFinder | None = None
         if self.config.weights_sha256:
             # The ignore: other weights are another version of this detector, not of its class.
-            self.version = f"4+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
+            self.version = f"5+{self.config.weights_sha256[:8]}"  # type: ignore[misc]
 
     def load(self) -> None:
         """Compile the patterns and load the token head; see `TextDetector.load`."""
@@ -232,10 +234,26 @@ def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
 def _decide(text: str, spans: Sequence[Span]) -> float:
     """Return the score of a text from its spans."""
     direct = max((span.score for span in spans if span.type not in INDIRECT), default=0.0)
-    full_name = any(s.type == "PERSON" and len(text[s.start : s.end].split()) > 1 for s in spans)
+    names = [s for s in spans if s.type == "PERSON" and len(text[s.start : s.end].split()) > 1]
     # Only address patterns and streets with a number give a LOCATION another score than towns have.
-    addresses = [s.score for s in spans if s.type == "LOCATION" and s.score != NER_SCORE]
+    addresses = [s for s in spans if s.type == "LOCATION" and s.score != NER_SCORE]
     if addresses:
-        direct = max(direct, 0.8 if full_name or max(addresses) > NER_SCORE else 0.5)
-    indirect = 0.3 if full_name else 0.2 if any(s.type in INDIRECT for s in spans) else 0.0
+        known = any(s.score > NER_SCORE for s in addresses) or _lives_there(text, names, addresses)
+        direct = max(direct, 0.8 if known else 0.5)
+    indirect = 0.3 if names else 0.2 if any(s.type in INDIRECT for s in spans) else 0.0
     return max(direct, indirect)
+
+
+def _lives_there(text: str, names: Sequence[Span], addresses: Sequence[Span]) -> bool:
+    """Tell whether a full name is near an address that has a house number. Names in code have marks that people's have not."""
+    names = [s for s in names if not NOT_NAME.search(text[s.start : s.end])]
+    return any(
+        max(address.start - name.end, name.start - address.end) < NAME_TO_ADDRESS
+        for address in addresses
+        if _is_street(text[address.start : address.end])
+        for name in names
+    )
+
+
+def _is_street(value: str) -> bool:
+    return bool(HOUSE_NUMBER.search(value)) and sum(map(str.isalpha, value)) > 2 and not NOT_ADDRESS.search(value)

@@ -5,7 +5,6 @@ fails open. RE2 finds the candidates, Presidio's own validators judge them, and 
 bounded and told.
 """
 
-import ipaddress
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,17 +17,18 @@ import numpy as np
 import re2
 
 from detectors.base import Span
+from detectors.pii.ip_addresses import PUBLIC, ip_score
+from detectors.pii.phone_numbers import PHONE, phone_spans
 from detectors.pii.rules import (
     ADDRESS,
     ADDRESS_CONTEXT,
+    CARD_LENGTHS,
+    CONTEXT,
     FEWEST_DIGITS,
     INDIRECT,
     NEEDS_CONTEXT,
-    NOT_PHONE,
     OVERRIDES,
     OWN,
-    PHONE,
-    PHONE_CONTEXT,
     RECOGNIZERS,
     URL,
 )
@@ -38,15 +38,15 @@ __all__ = ["PatternScanner", "Scan", "without_transformers"]
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
 CONTEXT_GAIN = 0.35
 REPORTED_FROM = 0.4
-#: A public address of the net; a private one is not raised by its context.
-REPORTED_GLOBAL = 0.7
+#: What groups of digits are worth that only their context makes an official number.
+ROW = 0.3
 #: What a number of the right form is worth beside a word of its context ("my passport number is ...").
 IN_CONTEXT = 0.65
-NOT_ADDRESS = ("version", "release", "section", "chapter", "v")
 _WORD = re.compile(r"[^\W\d_]+")
 _DIGIT = re.compile(r"\d")
-_EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{1,5}$")
-_NOT_PHONE = re.compile(NOT_PHONE)
+#: A number of so many digits with one of these beside it is a part of a decimal, or of a row of groups of four.
+LONG = 7
+_PIECE_BEFORE, _PIECE_AFTER = re.compile(r"(?:\d\.|(?:^|\s)\d{4} )$"), re.compile(r"\.\d| \d{4}(?![\d/])")
 #: In longer texts digits are not counted.
 MOST_DIGITS = 20_000
 #: Characters without which a kind has no match.
@@ -54,7 +54,6 @@ MARKS = {"EMAIL_ADDRESS": "@"}
 #: Candidates of one pattern that are judged; validators are Python, and hostile text is all candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
-PHONE_REGIONS = ("US", "GB", "DE", "FR", "IN", "AU")
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,20 +138,20 @@ class PatternScanner:
         """Find every kind of span in a text."""
         view = _Text(text)
         spans: list[Span] = []
-        reached = len(view.data)
+        reached = len(text)
         digits = len(_DIGIT.findall(text, 0, MOST_DIGITS)) if len(text) <= MOST_DIGITS else 99
         for rule in self._rules:
             if digits < FEWEST_DIGITS.get(rule.kind, 0) or (rule.kind in MARKS and MARKS[rule.kind] not in text):
                 continue
             matches = list(islice(rule.pattern.finditer(view.data), JUDGED + 1))
             if len(matches) > JUDGED:
-                reached = min(reached, matches.pop().start())
+                reached = min(reached, view.characters(0, matches.pop().start())[1])
             spans += [span for match in matches if (span := self._judge(rule, view, match)) is not None]
         if digits >= FEWEST_DIGITS["PHONE_NUMBER"]:
-            phones = list(islice(self._phone.finditer(view.data), PHONES_JUDGED + 1))
-            if len(phones) > PHONES_JUDGED:
-                reached = min(reached, phones.pop().start())
-            spans += [span for match in phones if (span := _phone_span(view, match)) is not None]
+            ranges = (view.characters(*match.span()) for match in self._phone.finditer(view.data))
+            phones, beyond = phone_spans(text, view.lower, ranges, PHONES_JUDGED)
+            spans += phones
+            reached = reached if beyond is None else min(reached, beyond)
         if "www." in view.lower or "://" in text:
             spans += _plain(view, self._url, "URL", 0.6)
         if digits:
@@ -160,38 +159,50 @@ class PatternScanner:
         for kind, pattern, score in self._own:
             if digits >= FEWEST_DIGITS.get(kind, 0) or kind == "DATE_TIME":
                 spans += _plain(view, pattern, kind, score, 1)
-        return Scan(spans=spans, reached=view.characters(0, reached)[1] if reached < len(view.data) else len(text))
+        return Scan(spans=spans, reached=reached)
 
     def _judge(self, rule: _Rule, view: _Text, match: Any) -> Span | None:
         start, end = view.characters(match.start(), match.end())
-        found = view.text[start:end]
-        if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list (faults.md 15)
-            score = 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
-        elif rule.kind == "IP_ADDRESS":
-            score = 0.0 if view.near(start, end, NOT_ADDRESS) else _address_score(found)
-        else:
-            score = _validated(rule, found)
+        score = self._score(rule, view, start, end)
         if score <= 0.0:
             return None
         near = view.near(start, end, rule.context)
         if rule.kind in NEEDS_CONTEXT and not near:
             return None
-        if near and rule.kind not in INDIRECT and (rule.kind != "IP_ADDRESS" or score >= REPORTED_GLOBAL):
+        if near and rule.kind not in INDIRECT and (rule.kind != "IP_ADDRESS" or score >= PUBLIC):
             score = min(1.0, max(score + CONTEXT_GAIN, IN_CONTEXT))
         return Span(start=start, end=end, type=rule.kind, score=score) if score >= REPORTED_FROM else None
 
+    def _score(self, rule: _Rule, view: _Text, start: int, end: int) -> float:
+        """Return the score of a candidate without its context; 0 if it is none."""
+        found = view.text[start:end]
+        if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list (faults.md 15)
+            return 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
+        if rule.kind == "IP_ADDRESS":
+            return ip_score(view.text, view.lower, start, end)
+        if FEWEST_DIGITS.get(rule.kind, 0) >= LONG and (
+            _PIECE_BEFORE.search(view.text[max(0, start - 6) : start]) or _PIECE_AFTER.match(view.text, end)
+        ):
+            return 0.0
+        if rule.kind == "CREDIT_CARD" and not _is_card_length(found):
+            return 0.0
+        score = _validated(rule, found)
+        # Groups of digits with spaces or points between them are a row of numbers more often.
+        return min(score, ROW) if rule.kind == "US_SSN" and "-" not in found else score
+
 
 def _rules(recognizer: Any) -> Iterator[_Rule]:
+    kind = recognizer.supported_entities[0]
     for pattern in recognizer.patterns:
         expression = OVERRIDES.get(pattern.name, pattern.regex)
         if expression is None or (pattern.score < 0.05 and pattern.name not in OVERRIDES):
             continue
         yield _Rule(
-            kind=recognizer.supported_entities[0],
+            kind=kind,
             pattern=_compile(expression),
             score=pattern.score,
             recognizer=recognizer,
-            context=tuple(word.lower() for word in recognizer.context or ()),
+            context=CONTEXT.get(kind) or tuple(word.lower() for word in recognizer.context or ()),
         )
 
 
@@ -214,41 +225,9 @@ def _validated(rule: _Rule, found: str) -> float:
     return 1.0 if valid else rule.score
 
 
-def _address_score(found: str) -> float:
-    """Return a score for an IP address: one of a machine's own or of a private net is reported and not flagged."""
-    try:
-        address = ipaddress.ip_address(found)
-    except ValueError:
-        return 0.0
-    return 0.7 if address.is_global else 0.45
-
-
-def _phone_span(view: _Text, match: Any) -> Span | None:
-    import phonenumbers  # noqa: PLC0415 - used with Presidio
-
-    start, end = view.characters(match.start(), match.end())
-    found = view.text[start:end]
-    if "(" in found and ")" not in found:
-        start, found = start + 1, found[1:]
-    if _NOT_PHONE.match(found):
-        return None
-    digits = sum(map(str.isdigit, _EXTENSION.sub("", found)))
-    grouped = any(c in found for c in " -().") and not found.replace(".", "", 1).isdigit()
-    near = view.near(start, end, PHONE_CONTEXT)
-    valid = False
-    for region in (None,) if found.startswith("+") else PHONE_REGIONS:
-        try:
-            valid = valid or phonenumbers.is_valid_number(phonenumbers.parse(found, region))
-        except phonenumbers.NumberParseException:
-            continue
-    if found.startswith("+"):
-        score = 0.75 if valid else 0.45
-    elif valid:
-        score = 0.65 if grouped and digits >= 9 else 0.3
-    else:
-        score = 0.3 if grouped and 6 <= digits <= 14 else 0.0
-    score = min(1.0, score + CONTEXT_GAIN) if near and score else score
-    return Span(start=start, end=end, type="PHONE_NUMBER", score=score) if score >= REPORTED_FROM else None
+def _is_card_length(found: str) -> bool:
+    digits = "".join(filter(str.isdigit, found))
+    return len(digits) in (CARD_LENGTHS.get(digits[:2]) or CARD_LENGTHS[digits[0]])
 
 
 def _plain(view: _Text, pattern: Any, kind: str, score: float, group: int = 0) -> list[Span]:

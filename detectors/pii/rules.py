@@ -1,20 +1,36 @@
 """What the PII detector looks for, as data: Presidio's recognisers by class name, and what is said otherwise here."""
 
+import re
+
 __all__ = [
     "ADDRESS",
     "ADDRESS_CONTEXT",
+    "CARD_LENGTHS",
+    "CONTEXT",
     "FEWEST_DIGITS",
+    "HOUSE_NUMBER",
     "ID_BEFORE",
     "ID_WORDS",
     "INDIRECT",
+    "IP_WORDS",
     "NEEDS_CONTEXT",
-    "NOT_PHONE",
+    "NOT_ADDRESS",
+    "NOT_NAME",
     "OVERRIDES",
     "OWN",
-    "PHONE",
-    "PHONE_CONTEXT",
+    "PHONE_BRACKET_REGIONS",
+    "PHONE_FILLERS",
+    "PHONE_FILLERS_UNSPACED",
+    "PHONE_GROUPS",
+    "PHONE_LABELS",
+    "PHONE_LABELS_UNSPACED",
+    "PHONE_NOT_LABELS",
+    "PHONE_TRUNK_REGIONS",
+    "PHONE_UNITS",
+    "PHONE_WORDS",
     "RECOGNIZERS",
     "URL",
+    "VERSION_WORDS",
 ]
 
 #: Presidio recognisers whose patterns, checksums and context words are used.
@@ -88,6 +104,39 @@ NEEDS_CONTEXT = frozenset(
     }
 )
 
+#: Words of context instead of Presidio's, which name more than the number ("license", "us", "save", "check").
+CONTEXT = {
+    "US_DRIVER_LICENSE": (
+        "driver",
+        "drivers",
+        "driving",
+        "dl",
+        "license number",
+        "license no",
+        "licence number",
+        "licence no",
+    ),
+    "US_PASSPORT": ("passport", "passports", "travel document"),
+    "US_BANK_NUMBER": ("account", "acct", "bank", "debit", "deposit", "routing"),
+}
+
+#: Digits of a payment card by how it begins (ISO/IEC 7812); the longest prefix counts.
+CARD_LENGTHS = {
+    "4": (13, 16, 19), "5": (16,), "51": (16,), "52": (16,), "53": (16,), "54": (16,), "55": (16,), "6": range(16, 20), "34": (15,),
+    "37": (15,), "35": (16,), "3": (14, 16), "1": (15,),
+}  # fmt: skip
+
+#: Words near four numbers with points: an address of the net, or a version.
+IP_WORDS = (
+    "ips?", "ipv[46]", "addr(?:ess(?:es)?)?", "hosts?", "servers?", "ping", "dns", "clients?", "remote", "peers?", "gateway", "subnet", "network",
+    "firewall", "login", "logged", "ssh", "connect(?:ed|ion|ions|s)?", "inet", "forwarded", "nameservers?", "resolver", "traceroute", "proxy",
+    "src", "dst", "router", "visitors?",
+)  # fmt: skip
+VERSION_WORDS = (
+    "v", "versions?", "releases?d?", "upgraded?", "updated?", "downgraded?", "builds?", "firmware", "drivers?", "packages?", "librar(?:y|ies)",
+    "wheel", "sections?", "chapter", "clause", "oid", "objectidentifier", "changelog", "requires", "installed", "unpack(?:ed)?",
+)  # fmt: skip
+
 #: Types that alone identify nobody: they are reported, and are a reason to flag only together (a name with an address).
 INDIRECT = frozenset({"PERSON", "LOCATION", "NRP", "ORGANIZATION", "DATE_TIME", "URL", "TITLE", "AGE"})
 
@@ -127,13 +176,49 @@ OWN: tuple[tuple[str, str, float], ...] = (
     ("LOCATION", r"\b([A-Z]{2},? \d{5}(?:-\d{4})?)\b", 0.5),
 )
 
-PHONE = r"(?:\+|\b|\()\d(?:[ ().\-/]{0,2}\d){5,16}(?: ?(?:x|ext\.?) ?\d{1,5})?\b"
-#: A match that begins so is a point in time, four numbers with points an address of the net, 3-2-4 digits a social security number.
-NOT_PHONE = r"^(?:(?:1[89]|20)\d\d-(?:0[1-9]|1[0-2])-[0-3]\d(?:\D|$)|\d{1,3}(?:\.\d{1,3}){3}$|\d{3}-\d{2}-\d{4}$)"
-PHONE_CONTEXT = (
-    "phone", "phones", "telephone", "call", "tel", "mobile", "cell", "fax", "whatsapp", "text me", "reach", "contact", "dial", "sms",
-    "hotline", "ring", "office", "answering", "answer", "reached", "my number",
+#: Words that say that the number beside them is a phone number, in lower case; expressions, whole words.
+PHONE_LABELS = (
+    r"(?:mobile|cell|tele)?phones?(?: ?(?:no|number))?", "tel", "tél", "fax", "telefax", "mobile", "whatsapp", "sms", "hotline", "landline",
+    "dial", r"cell(?= ?[:#])", r"(?:call|text|ring|reach|contact) (?:me|us|him|her|them|back)", "my (?:cell|number)",
+    "telefon(?:e|o|nummer|nr|u)?", "telefoon(?:nummer)?", "teléfono", "téléphone", "telepon", "puhelin(?:numero)?", "matkapuhelin",
+    "rufnummer", "handy(?:nummer)?", "mobil(?:nummer)?", "mobiel", "m[oó]vil", "celular", "cellulare", "komórka", "điện thoại",
+    r"тел(?:ефон)?", r"моб(?:ильный)?", r"τηλ(?:έφωνο)?",
 )  # fmt: skip
+#: The same in scripts that write words without spaces or with marks.
+PHONE_LABELS_UNSPACED = ("电话", "電話", "手机", "手機", "传真", "热线", "携帯", "전화", "휴대폰", "핸드폰", "फोन", "फ़ोन", "मोबाइल", "هاتف", "جوال", "โทร")  # fmt: skip
+#: Words between a label and its number.
+PHONE_FILLERS = (
+    "number", "numbers", "no", "nr", "num", "nummer", "número", "numéro", "numero", "is", "are", "at", "on", "under", "to", "via", "or", "and",
+    "my", "your", "our", "his", "her", "their", "the", "me", "us", "work", "home", "office", "main", "direct", "ist", "est", "es", "è",
+)  # fmt: skip
+PHONE_FILLERS_UNSPACED = ("号码?", "是", "为", "番号", "は", "번호")
+#: Words that make a number with separators one on the same line.
+PHONE_WORDS = (
+    "call", "cell", "reach", "reached", "contact", "ring", "office", "answering", "text me", "anruf", "anrufen", "rückruf", "appeler",
+    "appelez", "appelle", "joindre", "llam(?:ar|a|e)", "llám[ae](?:me|nos)", "ligar", "ligue", "chiamare", "chiama", "bellen", "soita", "zadzwoń",
+)  # fmt: skip
+#: Words right before a number that say that it is another one.
+PHONE_NOT_LABELS = (
+    "order", "invoice", "ticket", "tracking", "shipment", "parcel", "receipt", "s/n", "serial", "batch", "lot",
+    "isbn", "issn", "ean", "upc", "gtin", "sku", "cas", "doi", "pmid", "rfc", "patent", "ref", "reference", "id", "contract", "part", "model",
+    "po", "key", "seq", "offset", "account", "acct", "iban", "vat", "version", "pages?", "pp", "rechnung", "auftrag", "bestellung", "vertrag",
+    "kundennummer", "factura", "pedido", "facture", "commande", "fattura", "ordine",
+)  # fmt: skip
+#: Units after a number.
+PHONE_UNITS = (
+    "eur", "usd", "gbp", "inr", "rupees", "dollars", "euros?", "bytes?", "[kmgt]i?b", "km", "kg", "mm", "cm", "ms", "ns", "sec",
+    "seconds", "minutes", "hours", "days", "years", "miles", "mhz", "ghz", "hz",
+)  # fmt: skip
+#: Regions whose numbers begin with 0 when dialled at home, and regions that print an area code in brackets.
+PHONE_TRUNK_REGIONS = ("GB", "DE", "FR", "IN", "AU")
+PHONE_BRACKET_REGIONS = ("US", "BR", "MX", "CO", "CL", "RU")
+#: Numbers of digits in the groups that a region prints its other numbers in.
+PHONE_GROUPS: dict[str, set[tuple[int, ...]]] = {
+    "US": {(3, 3, 4), (1, 3, 3, 4)},
+    "IN": {(5, 5)},
+    "ES": {(3, 2, 2, 2)},
+    "CN": {(3, 4, 4)},
+}
 
 URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,900}"
 
@@ -152,3 +237,8 @@ ADDRESS_CONTEXT = (
     "home address",
     "mail to",
 )
+
+#: A house number by itself; marks that an address and a name of a person do not have, but code and tables do.
+HOUSE_NUMBER = re.compile(r"(?<![\w.\-+#])\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?(?![\w%°]|[.\-]\d)")
+NOT_ADDRESS = re.compile(r"[_=<>(){}\[\]|\\+*~`@;$€£%:]|\d[.,]\d")
+NOT_NAME = re.compile(r"[_=<>(){}\[\]|\\+*~`@;$%:#\n\t,\d]|  ")
