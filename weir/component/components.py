@@ -157,8 +157,8 @@ def _sentinel(process: Process) -> int:
 
 
 def _intake(process: Process) -> int:
+    from serving.inference_records import ExpectedVerdicts
     from serving.intake import run_intake
-    from serving.intake.reported_exchange import ExpectedVerdicts
 
     settings = process.settings
     detectors = settings.detectors

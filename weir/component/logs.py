@@ -32,7 +32,7 @@ class JsonFormatter(logging.Formatter):
 class RepeatFilter(logging.Filter):
     """Passes each message of a library (its logger and those below) once in `seconds`, with the number of dropped repeats.
 
-    A repeat has the same logger, level and message template; its arguments may differ.
+    Repeats have the same logger, level and message template; their arguments may differ.
     """
 
     def __init__(self, library: str = _LIBRARY, seconds: float = _REPEAT_SECONDS) -> None:

@@ -106,7 +106,7 @@ def revoke_key(home: Path, key_id: str) -> ApiKey:
 
 
 def ensure_first_key(home: Path) -> bool:
-    """Make the first key, for tenant ``default``, where there is none; tell whether it was made now."""
+    """Create the first key, for tenant ``default``, if there is none; return whether it was created now."""
     path = first_key_path(home)
     if path.exists() and list_keys(home):
         return False

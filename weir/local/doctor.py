@@ -125,7 +125,7 @@ def _machine(_: Settings) -> Iterator[Check]:
 
 
 def _installed(name: str) -> bool:
-    """Tell whether a package can be imported; one that is imported already may lack a spec (Faust's module does)."""
+    """Return whether a package can be imported; an imported package may lack a spec (Faust's does)."""
     return name in sys.modules or find_spec(name) is not None
 
 

@@ -83,7 +83,7 @@ class SentinelSection(Section):
     """``[sentinel]``: Weir's own fixed prompts; off by default, because they use the model's time."""
 
     enabled: bool = Field(
-        False, description="send the fixed prompts, to tell a change of the model from a change of its inputs"
+        False, description="send the fixed prompts, to distinguish a change of the model from a change of its inputs"
     )
     every_seconds: Annotated[float, Field(ge=1)] = Field(
         60, description="time between two prompts; at most half of tenant _weir's alerts.resolve_after_seconds"
