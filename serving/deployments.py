@@ -1,8 +1,7 @@
-"""The Ray Serve application: a gateway that captures, in front of model replicas.
+"""The Ray Serve application: gateways that capture, in front of model replicas.
 
-``serving.deployments:build`` is its typed builder. A gateway is the ingress (an ASGI application, `http.gateways` of them), a model
-replica holds an engine and, where Ray has one, a GPU; text passes between them by the handle's generators. CPU requests
-are fractions, so that everything fits on two cores (faults.md 20); the engine's threads are a setting of their own.
+``serving.deployments:build`` is its typed builder. A gateway is an ingress (an ASGI application), a model replica has an engine and, if
+Ray has one, a GPU. The CPU requests are fractions, so that everything fits on two cores; `model.threads` sets the engine's threads.
 """
 
 import asyncio
@@ -25,47 +24,50 @@ from serving.engine.fetch_model import ensure
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway, lifespan
 from serving.gateway.inference import Wiring
-from serving.gateway.metrics import EngineCollector, Instruments
+from serving.gateway.metrics import GatewayMetrics
 from serving.http import Receive, Scope, Send
-from serving.metrics_port import OpenPort
+from serving.inference_records import ExpectedVerdicts
+from serving.metrics_port import MetricsPort
 from serving.metrics_targets import MetricsTarget, register_target
 from serving.ray_local.replica_port import keep_replica_on_loopback
 from serving.replica.generation import Generation, ModelInfo, ReplicaLost
+from serving.replica.metrics import EngineCollector
 from serving.replica.model_server import ModelServer
 from serving.replica.ray_backend import RayBackend
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
+from stream.wire import TopicNames
 
 __all__ = ["AppArgs", "build"]
 
 APP_NAME = "weir"
 _GATEWAY_CPUS = 0.1
 _MODEL_CPUS = 0.2
+#: More than a gateway accepts: it rejects further requests itself, in OpenAI's shape.
 _GATEWAY_ONGOING = 10_000
 _HEALTH_CHECK_SECONDS = 1.0
 _HEALTH_TIMEOUT_SECONDS = 15.0
 _STOP_SECONDS = 2.0
+_WARM_RETRY_SECONDS = 0.5
 
 
 class AppArgs(BaseModel):
-    """What the application is built from.
+    """The arguments of the application.
 
     Parameters
     ----------
     home
         ``WEIR_HOME``: the spool, the keys and the metrics files are under it.
     model_dir
-        The installed model (``serving.engine.fetch_model.ensure``); left out, each replica installs it on its own node.
-    owed_input, owed_output
-        Detectors that owe a verdict on prompts and on answers.
-    context_characters
-        Characters of its prompt that the record of an answer carries.
+        The installed model (``serving.engine.fetch_model.ensure``); if left out, each replica installs it on its own node.
+    expected_input, expected_output, context_characters
+        See :class:`serving.inference_records.ExpectedVerdicts`.
     edge_token_path
-        ``RayLayout.edge_token_path``; "" where no edge is in front.
+        ``RayLayout.edge_token_path``; "" if there is no HAProxy.
     metrics_host, metrics_port
-        Where one process of each container shows its metrics to others; port 0 is nowhere.
+        See :class:`serving.metrics_port.MetricsPort`.
     inference_topic
-        Where content is found; spans name it in the content's place.
+        The topic of the records, which spans name instead of the text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -74,14 +76,14 @@ class AppArgs(BaseModel):
     http: HttpSettings = HttpSettings()
     model: ModelSettings = ModelSettings()
     capture: CaptureSettings = CaptureSettings()
-    owed_input: tuple[str, ...] = ()
-    owed_output: tuple[str, ...] = ()
+    expected_input: tuple[str, ...] = ()
+    expected_output: tuple[str, ...] = ()
     context_characters: int = 0
     model_dir: Path = Path()
     edge_token_path: str = ""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
-    inference_topic: str = "weir.inference"
+    inference_topic: str = TopicNames().inference
     trace_endpoint: str = ""
     trace_headers: dict[str, str] = Field(default_factory=dict)
     trace_ratio: float = 1.0
@@ -93,28 +95,28 @@ class AppArgs(BaseModel):
 
     @property
     def metrics_dir(self) -> Path:
-        """Where replicas say which port their metrics have."""
+        """The folder of :mod:`serving.metrics_targets`."""
         return self.home / "run" / "metrics"
 
     @property
-    def most_held(self) -> int:
-        """Requests that a replica runs and queues, at most."""
+    def max_requests(self) -> int:
+        """The most requests that a replica runs and queues."""
         return self.model.slots + self.model.queue
 
     def trace_settings(self) -> TraceSettings:
-        """Return where spans go."""
+        """Return the trace settings."""
         return TraceSettings(endpoint=self.trace_endpoint, headers=self.trace_headers, ratio=self.trace_ratio)
 
 
 class _Metrics:
-    """The registry and port of one replica process, registered under its name."""
+    """The metrics of one Ray process: registry, ports, and the target file that names the loopback port."""
 
     def __init__(self, args: AppArgs, component: str) -> None:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._server = MetricsServer(self.registry, 0).start()
-        self._open = OpenPort(self.registry, args.metrics_host, args.metrics_port)
+        self._port = MetricsPort(self.registry, args.metrics_host, args.metrics_port)
         unique = serve.get_replica_context().replica_id.unique_id
         target = MetricsTarget(
             name=f"{component}-{unique}",
@@ -127,12 +129,12 @@ class _Metrics:
 
     def stop(self) -> None:
         self._path.unlink(missing_ok=True)
-        self._open.stop()
+        self._port.stop()
         self._server.stop()
 
 
 class Model:
-    """The model's deployment: a :class:`~serving.replica.model_server.ModelServer` in a process of Ray's."""
+    """The model's deployment: a :class:`~serving.replica.model_server.ModelServer` in a Ray process."""
 
     async def __init__(self, args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
         keep_replica_on_loopback()
@@ -148,23 +150,23 @@ class Model:
             max_length=settings.max_length,
             threads=settings.threads or None,
         )
-        self._server = ModelServer(engine, most_held=args.most_held, max_length=settings.max_length)
+        self._server = ModelServer(engine, max_requests=args.max_requests, max_length=settings.max_length)
         await self._server.load()
         self._metrics = _Metrics(args, "model")
         EngineCollector(engine.stats, self._metrics.registry)
 
     async def describe(self) -> ModelInfo:
-        """Return what is served, and how it is doing."""
+        """Return the model and its load."""
         return self._server.describe()
 
     async def generate(self, generation: Generation) -> Any:
         """Generate; see :meth:`serving.replica.model_server.ModelServer.generate`."""
-        async with contextlib.aclosing(self._server.generate(generation)) as pieces:
-            async for piece in pieces:
-                yield piece
+        async with contextlib.aclosing(self._server.generate(generation)) as items:
+            async for item in items:
+                yield item
 
     async def __del__(self) -> None:
-        """End what runs; Ray calls it before it stops the process."""
+        """End all generations; Ray calls it before it stops the process."""
         self._metrics.stop()
         await self._server.close()
 
@@ -183,7 +185,7 @@ def _ingress() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
 
 
 class GatewayIngress:
-    """The gateway's deployment: a :class:`~serving.gateway.gateway.Gateway` in a process of Ray's."""
+    """The gateway's deployment: a :class:`~serving.gateway.gateway.Gateway` in a Ray process."""
 
     async def __init__(self, model: Any, args: AppArgs) -> None:  # type: ignore[misc] # Ray awaits it
         keep_replica_on_loopback()
@@ -197,21 +199,21 @@ class GatewayIngress:
         backend = _backend(model, args)
         wiring = Wiring(
             backend=backend,
-            capture=self._recorder,
-            instruments=Instruments(self._metrics.registry),
+            recorder=self._recorder,
+            metrics=GatewayMetrics(self._metrics.registry),
             tracer=self._provider.get_tracer("weir.serving"),
-            owed_input=args.owed_input,
-            owed_output=args.owed_output,
-            context_characters=args.context_characters,
+            expected=ExpectedVerdicts(
+                input=args.expected_input, output=args.expected_output, context_characters=args.context_characters
+            ),
             topic=args.inference_topic,
         )
         settings = GatewaySettings(
             model=args.model.name,
             max_body_bytes=args.http.max_body_bytes,
             edge_token=_read_token(args.edge_token_path),
-            most_in_flight=backend.capacity(),
+            max_in_flight=backend.capacity(),
         )
-        self._gateway = Gateway(settings, wiring, KeyRing(keys_path(args.home)), self._recorder)
+        self._gateway = Gateway(settings, wiring, KeyRing(keys_path(args.home)))
         self._warming = asyncio.create_task(self._warm())
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -219,12 +221,12 @@ class GatewayIngress:
         await self._gateway(scope, receive, send)
 
     async def _warm(self) -> None:
-        """Learn what the replicas serve before the first request needs it."""
+        """Ask the replicas for their model before the first request needs it."""
         while True:
             try:
                 await self._gateway.refresh()
             except ReplicaLost:
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(_WARM_RETRY_SECONDS)
             else:
                 return
 
@@ -241,12 +243,12 @@ def build(args: AppArgs) -> serve.Application:
     """Return the application of `args`."""
     model = serve.deployment(
         name="Model",
-        max_ongoing_requests=args.most_held + args.model.queue,
+        max_ongoing_requests=args.max_requests + args.model.queue,
         max_queued_requests=args.model.queue,
         ray_actor_options={"num_cpus": _MODEL_CPUS, "num_gpus": _gpus(args.model)},
         autoscaling_config=AutoscalingConfig(
             min_replicas=args.model.min_replicas,
-            max_replicas=args.model.most_replicas,
+            max_replicas=args.model.replica_limit,
             target_ongoing_requests=args.model.target_ongoing_requests,
         ),
         health_check_period_s=_HEALTH_CHECK_SECONDS,
@@ -269,7 +271,7 @@ def build(args: AppArgs) -> serve.Application:
 
 
 def _gpus(settings: ModelSettings) -> float:
-    """Return how many GPUs a replica takes: one where Ray has one and the settings do not say otherwise."""
+    """Return the GPUs of a replica: one if Ray has a GPU and the settings allow it."""
     if settings.device == "cpu" or not is_initialized():
         return 0
     resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types for it
@@ -279,15 +281,15 @@ def _gpus(settings: ModelSettings) -> float:
 def _backend(model: Any, args: AppArgs) -> RayBackend:
     return RayBackend(
         model,
-        most_held=args.most_held,
-        most_queued=args.model.queue,
-        replicas=args.model.most_replicas,
+        max_requests=args.max_requests,
+        max_queued=args.model.queue,
+        replicas=args.model.replica_limit,
         gateways=args.http.gateways,
     )
 
 
 def _model_dir(args: AppArgs) -> Path:
-    """Return the model's directory, installing it here where nobody did."""
+    """Return the model's directory; installs the model here if nothing else did."""
     if args.model_dir != Path():
         return args.model_dir
     cache = Path(args.model.cache).expanduser() if args.model.cache else None
@@ -299,5 +301,5 @@ def _read_token(path: str) -> str:
 
 
 def _log_to_stderr() -> None:
-    """Log into Ray's file of this process's stderr; records hold ids, never text."""
+    """Log to stderr, which Ray writes to a file; log records contain ids, never text."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -1,16 +1,29 @@
-"""What serving raises on purpose.
+"""Errors of serving; those of engines are in :mod:`serving.engine.errors`, those of HTTP in :mod:`serving.openai_api.errors`.
 
 ::
 
     ServingError
-    └── CaptureError
-        ├── SpoolFull          no room for another request, and the policy is `reject`
-        └── SpoolUnavailable   the spool's directory cannot be made, locked or written at start
-
-The engines' own tree is in :mod:`serving.engine.errors`.
+    ├── CaptureError
+    │   ├── SpoolFull           no room for another request, and the policy is `reject`
+    │   └── SpoolUnavailable    the spool's directory cannot be made, locked or written at start
+    ├── IntakeError
+    │   ├── UnreadablePayload   a payload has none of the known shapes; the message names its fields, never its text
+    │   └── HalvesFull          no more unpaired halves of exchanges can be stored
+    ├── RayLocalError           Ray cannot be started here: a path is too long, a port or a program is missing
+    └── DriverError             Ray cannot be reached, or the application cannot be deployed
 """
 
-__all__ = ["CaptureError", "ServingError", "SpoolFull", "SpoolUnavailable"]
+__all__ = [
+    "CaptureError",
+    "DriverError",
+    "HalvesFull",
+    "IntakeError",
+    "RayLocalError",
+    "ServingError",
+    "SpoolFull",
+    "SpoolUnavailable",
+    "UnreadablePayload",
+]
 
 
 class ServingError(Exception):
@@ -22,15 +35,7 @@ class CaptureError(ServingError):
 
 
 class SpoolFull(CaptureError):
-    """A request was not accepted, because it could not be recorded; answer 503 with ``Retry-After``.
-
-    Parameters
-    ----------
-    message
-        What is full, its size and its bound.
-    retry_after_seconds
-        What to put in ``Retry-After``.
-    """
+    """A request was not accepted, because it could not be recorded; answer 503 with ``Retry-After``."""
 
     def __init__(self, message: str, *, retry_after_seconds: int = 5) -> None:
         super().__init__(message)
@@ -38,4 +43,24 @@ class SpoolFull(CaptureError):
 
 
 class SpoolUnavailable(CaptureError):
-    """The spool cannot be opened; the message names its path and the remedy."""
+    """The spool cannot be opened."""
+
+
+class IntakeError(ServingError):
+    """Base of the errors of intake."""
+
+
+class UnreadablePayload(IntakeError):
+    """A payload cannot be read; answer 4xx with the message."""
+
+
+class HalvesFull(IntakeError):
+    """No more unpaired halves can be stored; answer 503 with ``Retry-After``."""
+
+
+class RayLocalError(ServingError):
+    """Ray cannot be started here."""
+
+
+class DriverError(ServingError):
+    """Ray cannot be reached, or the application cannot be deployed; the supervisor should start the driver again."""

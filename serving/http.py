@@ -1,15 +1,32 @@
-"""HTTP over ASGI, as much of it as the gateway needs: who asks, a bounded body, JSON and server-sent events."""
+"""HTTP over ASGI, as much of it as Weir needs: API keys, a bounded body, JSON and server-sent events."""
 
+import asyncio
+import base64
+import binascii
 import hmac
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from serving.openai_api.errors import ApiError
+from serving.api_keys import KeyRing, Principal
+from serving.openai_api.errors import ApiError, unavailable
 from stream.wire.ids import new_request_id
 
-__all__ = ["Headers", "Reply", "Send", "read_body", "request_id_of"]
+__all__ = [
+    "BODY_SECONDS",
+    "Headers",
+    "Receive",
+    "Reply",
+    "Scope",
+    "Send",
+    "Slots",
+    "authenticate",
+    "headers_of",
+    "read_body",
+    "request_id_of",
+]
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -17,13 +34,16 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Mapping[str, str]
 
+#: A body that takes longer to arrive gets 408; ray_local/haproxy.py waits as long.
+BODY_SECONDS = 30.0
+
 _ENCODER = msgspec.json.Encoder()
 _JSON = b"application/json"
 _EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Return the request's headers by lower-case name; of repeated ones the first, so that the edge's stay in place."""
+    """Return the request's headers by lower-case name; of repeated ones the first, so that HAProxy's win."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
@@ -31,29 +51,94 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 def request_id_of(headers: Headers, edge_token: str) -> str:
-    """Return the edge's request id where the request came through it, else a new one; a client's is never taken."""
+    """Return HAProxy's request id if the request has its token, else a new one; a client's own id is ignored."""
     given = headers.get("x-request-id", "")
     if given and edge_token and hmac.compare_digest(headers.get("x-weir-edge", ""), edge_token):
         return given
     return new_request_id()
 
 
-async def read_body(receive: Receive, headers: Headers, most_bytes: int) -> bytes:
+def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) -> Principal:
+    """Return the principal of the request's API key; raises ApiError 401.
+
+    With `allow_basic`, the password of HTTP Basic is a key too: some clients can only put a key into the address.
+    """
+    authorization = headers.get("authorization", "")
+    principal = keys.identify(_as_bearer(authorization) if allow_basic else authorization)
+    if principal is not None:
+        return principal
+    problem = "is not valid" if "authorization" in headers else "is missing"
+    basic = ", or the key as the password of the address (http://weir:<key>@host/…)" if allow_basic else ""
+    raise ApiError(
+        401,
+        f"The API key {problem}; send `Authorization: Bearer <key>`{basic}. `weir keys create` makes a key.",
+        code="invalid_api_key",
+        headers={"www-authenticate": "Bearer"},
+    )
+
+
+def _as_bearer(authorization: str) -> str:
+    scheme, _, coded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return authorization
+    try:
+        _, _, key = base64.b64decode(coded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return f"Bearer {key}"
+
+
+class Slots:
+    """Bounds the requests that are in progress; a request takes a slot before its body is read.
+
+    A request beyond `limit` gets 503, OpenAI's status of an overloaded engine; 429 would mean that its key has used up a quota.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Occupy a slot; raises ApiError 503 if all are taken."""
+        if self._taken >= self._limit:
+            raise unavailable(
+                f"{self._taken} requests are in progress, the limit is {self._limit}; try again in a second.",
+                code="queue_full",
+            )
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
+async def read_body(receive: Receive, headers: Headers, max_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
     """Return the request's body.
 
     Raises
     ------
     ApiError
-        413 as soon as it is known to be larger than `most_bytes`; 415 where it is compressed, since what it unpacks to
-        has no bound.
+        408 after `seconds`; 413 as soon as the body is known to be larger than `max_bytes`; 415 if it is compressed, since
+        the size of what it unpacks to has no bound.
     """
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError(
             415, "content-encoding is not supported; send the body as it is.", code="unsupported_content_encoding"
         )
     declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > most_bytes:
-        raise _too_large(most_bytes)
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(seconds):
+            return await _received(receive, max_bytes)
+    except TimeoutError:
+        raise _closing(
+            408, f"The body did not arrive within {seconds:g} s, the limit; send it faster.", "request_timeout"
+        ) from None
+
+
+async def _received(receive: Receive, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -62,31 +147,32 @@ async def read_body(receive: Receive, headers: Headers, most_bytes: int) -> byte
             raise ApiError(400, "The connection was closed before the body had ended.", code="incomplete_body")
         part = message.get("body", b"")
         size += len(part)
-        if size > most_bytes:
-            raise _too_large(most_bytes)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
 
 
-def _too_large(most_bytes: int) -> ApiError:
-    return ApiError(
-        413,
-        f"The body is larger than {most_bytes} bytes, the most that Weir takes; send a shorter request.",
-        code="request_too_large",
-        headers={"connection": "close"},
+def _too_large(max_bytes: int) -> ApiError:
+    return _closing(
+        413, f"The body is larger than {max_bytes} bytes, the limit; send a shorter request.", "request_too_large"
     )
 
 
+def _closing(status: int, message: str, code: str) -> ApiError:
+    return ApiError(status, message, code=code, headers={"connection": "close"})
+
+
 class Reply:
-    """The answer to one request, which may be sent whole or as a stream of events.
+    """The response to one request, sent whole or as a stream of events.
 
     Parameters
     ----------
     send
         ASGI's.
     request_id
-        Sent as ``x-request-id``; the edge overwrites it with the same.
+        Sent as ``x-request-id``; HAProxy overwrites it with the same id.
     """
 
     def __init__(self, send: Send, request_id: str) -> None:
@@ -96,26 +182,23 @@ class Reply:
 
     @property
     def started(self) -> bool:
-        """Whether the status has been sent, so that an error can no longer be an answer of its own."""
+        """Whether the status has been sent: from then on an error is an event of the stream."""
         return self.status is not None
 
     async def json(self, body: Any, status: int = 200, headers: Headers | None = None) -> None:
         """Send `body` whole."""
-        await self.raw(_ENCODER.encode(body), _JSON, status, headers)
-
-    async def raw(self, body: bytes, content_type: bytes, status: int, headers: Headers | None = None) -> None:
-        """Send bytes whole."""
-        length = (b"content-length", str(len(body)).encode())
-        await self._start(status, [(b"content-type", content_type), length], headers)
-        await self._send({"type": "http.response.body", "body": body})
+        content = _ENCODER.encode(body)
+        length = (b"content-length", str(len(content)).encode())
+        await self._start(status, [(b"content-type", _JSON), length], headers)
+        await self._send_body(content)
 
     async def error(self, error: ApiError) -> None:
-        """Send an error: as an answer where none has begun, else as the stream's last event."""
+        """Send an error: as the response if none has begun, else as the stream's last event."""
         if not self.started:
             await self.json(error.body(), error.status, error.headers)
             return
         await self.event(error.body())
-        await self.end_events()
+        await self._send_body(b"")  # no [DONE]: the stream is not complete
 
     async def start_events(self) -> None:
         """Begin a stream of server-sent events."""
@@ -124,16 +207,14 @@ class Reply:
 
     async def event(self, *data: Any) -> None:
         """Send events, together."""
-        body = b"".join(b"data: " + _ENCODER.encode(item) + b"\n\n" for item in data)
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        await self._send_body(b"".join(b"data: " + _ENCODER.encode(item) + b"\n\n" for item in data), more=True)
 
     async def done(self) -> None:
-        """Send the last event, and end."""
-        await self._send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+        """Send the last event and end the stream."""
+        await self._send_body(b"data: [DONE]\n\n")
 
-    async def end_events(self) -> None:
-        """End without the last event: the stream is not complete."""
-        await self._send({"type": "http.response.body", "body": b""})
+    async def _send_body(self, body: bytes, *, more: bool = False) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def _start(self, status: int, headers: list[tuple[bytes, bytes]], extra: Headers | None) -> None:
         self.status = status

@@ -1,17 +1,17 @@
-"""What is written of an inference: its records, and the attributes of its span. Content is in the records alone."""
+"""The records of one inference, and the attributes of its span. Only records contain text."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from serving.replica.generation import Generation, ModelInfo, Piece
+from serving.engine.protocol import Chunk
+from serving.replica.generation import Generation, ModelInfo
 from stream.wire import OWN_TENANT, ErrorInfo, Message, RequestRecord, ResponseRecord, Usage, semconv
 
 __all__ = [
-    "Asked",
-    "Attributes",
-    "Caller",
     "EndStatus",
+    "ExpectedVerdicts",
+    "InferenceRequest",
     "context_of",
     "request_attributes",
     "request_record",
@@ -19,59 +19,55 @@ __all__ = [
 ]
 
 EndStatus = Literal["complete", "error", "cancelled", "aborted"]
-Attributes = dict[str, str | int | float | bool]
+
+#: Detectors for Weir's own prompts, the sentinels: the prompts never change, so only the answers can show something new.
+_OWN_DETECTORS = frozenset({"refusal"})
 
 
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and in what context."""
-
-    request_id: str
-    tenant: str
-    principal: str
-    conversation: str = ""
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One inference, as it was asked for.
+class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request for inference.
 
     Parameters
     ----------
     model
         The name that the client used.
     info
-        What answers, as it was last described.
+        The model that answers, as its replica last described it.
     operation
         ``chat`` or ``text_completion``.
     """
 
-    caller: Caller
+    request_id: str
+    tenant: str
+    principal: str
+    conversation: str = ""
     model: str
     info: ModelInfo
     operation: str
     generation: Generation
 
 
-#: What is owed for Weir's own requests, the sentinels: their prompts never change, so findings about their texts would tell nothing new.
-_OWN_OWED = frozenset({"refusal"})
+class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
+    """Which verdicts a record expects.
+
+    Parameters
+    ----------
+    input, output
+        Detectors of prompts and of answers.
+    context_characters
+        How much of the prompt the record of an answer contains, for detectors that compare the two.
+    """
+
+    input: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
+    context_characters: int = 0
 
 
-def _owed(caller: Caller, owed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the detectors that owe a verdict on a text of `caller`'s."""
-    return tuple(name for name in owed if name in _OWN_OWED) if caller.tenant == OWN_TENANT else owed
-
-
-def request_record(asked: Asked, owed: tuple[str, ...]) -> RequestRecord:
-    """Return the record of a request; detectors owe a verdict where there is text."""
-    caller, generation = asked.caller, asked.generation
+def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
+    """Return the record of a request; without text it expects no verdict."""
+    generation = request.generation
     record = RequestRecord(
-        request_id=caller.request_id,
-        tenant=caller.tenant,
-        principal=caller.principal,
-        conversation_id=caller.conversation,
-        model=asked.model,
-        model_version=asked.info.version,
-        operation=asked.operation,
-        stream=generation.stream,
+        **_common(request),
         messages=tuple(Message(role=role, content=content) for role, content in generation.messages),
         prompt=generation.prompt,
         parameters={
@@ -83,42 +79,50 @@ def request_record(asked: Asked, owed: tuple[str, ...]) -> RequestRecord:
             "presence_penalty": generation.presence_penalty,
         },
     )
-    return msgspec.structs.replace(record, owed=_owed(caller, owed)) if record.text() else record
+    return msgspec.structs.replace(record, owed=_detectors(request, expected.input) if record.text() else ())
 
 
-def response_record(  # noqa: PLR0913 - how it ended, each part of its own kind
-    asked: Asked,
+def response_record(  # noqa: PLR0913 - the fields of an end
+    request: InferenceRequest,
+    expected: ExpectedVerdicts,
     *,
     status: EndStatus,
     error: ErrorInfo | None,
     text: str,
-    last: Piece,
+    last: Chunk,
     latency_seconds: float,
     first_token_seconds: float | None,
-    owed: tuple[str, ...],
-    context_characters: int = 0,
 ) -> ResponseRecord:
-    """Return the record of an end; detectors owe a verdict where there is text, and may want so much of its prompt."""
-    caller = asked.caller
+    """Return the record of an end; without text it expects no verdict and contains no prompt."""
     return ResponseRecord(
-        request_id=caller.request_id,
-        tenant=caller.tenant,
-        principal=caller.principal,
-        conversation_id=caller.conversation,
-        model=asked.model,
-        model_version=asked.info.version,
-        operation=asked.operation,
-        stream=asked.generation.stream,
+        **_common(request),
         status=status,
         text=text,
-        context=context_of(_prompt(asked.generation), context_characters) if text else (),
+        context=context_of(_prompt(request.generation), expected.context_characters) if text else (),
         finish_reason=last.finish_reason,
         usage=Usage(prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens),
         latency_seconds=latency_seconds,
         time_to_first_token_seconds=first_token_seconds,
         error=error,
-        owed=_owed(caller, owed) if text else (),
+        owed=_detectors(request, expected.output) if text else (),
     )
+
+
+def _common(request: InferenceRequest) -> dict[str, Any]:
+    return {
+        "request_id": request.request_id,
+        "tenant": request.tenant,
+        "principal": request.principal,
+        "conversation_id": request.conversation,
+        "model": request.model,
+        "model_version": request.info.version,
+        "operation": request.operation,
+        "stream": request.generation.stream,
+    }
+
+
+def _detectors(request: InferenceRequest, expected: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in expected if request.tenant != OWN_TENANT or name in _OWN_DETECTORS)
 
 
 def _prompt(generation: Generation) -> tuple[Message, ...]:
@@ -127,33 +131,33 @@ def _prompt(generation: Generation) -> tuple[Message, ...]:
     )
 
 
-def context_of(messages: tuple[Message, ...], most: int) -> tuple[Message, ...]:
-    """Return the last of `messages`, oldest first: ``most`` characters, the oldest of them cut at its end."""
+def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
+    """Return the last `max_characters` of `messages` in whole messages; the oldest that is left is cut at its end."""
     kept: list[Message] = []
     for message in reversed(messages):
-        if most <= 0:
+        if max_characters <= 0:
             break
-        kept.append(msgspec.structs.replace(message, content=message.content[:most]))
-        most -= len(message.content)
+        kept.append(msgspec.structs.replace(message, content=message.content[:max_characters]))
+        max_characters -= len(message.content)
     return tuple(reversed(kept))
 
 
-def request_attributes(asked: Asked, topic: str) -> Attributes:
-    """Return the attributes of the inference's span; `topic` (or "") is where its content is."""
-    generation = asked.generation
+def request_attributes(request: InferenceRequest, topic: str) -> dict[str, str | int | float | bool]:
+    """Return the attributes of the inference's span; `topic` is where its text can be read, "" if nowhere."""
+    generation = request.generation
     found: dict[str, str | int | float | bool | None] = {
-        semconv.GEN_AI_OPERATION_NAME: asked.operation,
-        semconv.GEN_AI_PROVIDER_NAME: f"weir.{asked.info.engine}",
-        semconv.GEN_AI_REQUEST_MODEL: asked.model,
+        semconv.GEN_AI_OPERATION_NAME: request.operation,
+        semconv.GEN_AI_PROVIDER_NAME: f"weir.{request.info.engine}",
+        semconv.GEN_AI_REQUEST_MODEL: request.model,
         semconv.GEN_AI_REQUEST_STREAM: generation.stream,
         semconv.GEN_AI_REQUEST_TEMPERATURE: generation.temperature,
         semconv.GEN_AI_REQUEST_TOP_P: generation.top_p,
         semconv.GEN_AI_REQUEST_MAX_TOKENS: generation.max_tokens,
         semconv.GEN_AI_REQUEST_SEED: generation.seed,
-        semconv.GEN_AI_CONVERSATION_ID: asked.caller.conversation or None,
-        semconv.WEIR_REQUEST_ID: asked.caller.request_id,
-        semconv.WEIR_TENANT: asked.caller.tenant,
+        semconv.GEN_AI_CONVERSATION_ID: request.conversation or None,
+        semconv.WEIR_REQUEST_ID: request.request_id,
+        semconv.WEIR_TENANT: request.tenant,
         semconv.MESSAGING_DESTINATION_NAME: topic or None,
-        semconv.WEIR_EVENT_ID: f"{asked.caller.request_id}/request" if topic else None,
+        semconv.WEIR_EVENT_ID: f"{request.request_id}/request" if topic else None,
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -1,7 +1,7 @@
-"""The metrics of a serving process on a port that others can reach, beside the loopback port of its own.
+"""The metrics of a serving process on a fixed port that other machines can reach, beside the process's own loopback port.
 
-Why this exists: where Ray starts gateways and replicas in containers of their own (KubeRay), nobody can ask a loopback port, and a scraper
-wants a number that it knows. When a replica is exchanged, the new one starts before the old one has left: it takes the port when that is free.
+Why this exists: if Ray starts gateways and replicas in containers of their own (KubeRay), a scraper cannot reach a loopback port, and needs
+to know the number. A new replica starts before the old one has ended: it binds the port when the port is free.
 """
 
 import logging
@@ -11,28 +11,20 @@ from prometheus_client import CollectorRegistry
 
 from stream.telemetry import MetricsServer
 
-__all__ = ["OpenPort"]
+__all__ = ["MetricsPort"]
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 
 
-class OpenPort:
-    """Shows `registry` at `host` and `port` from when the port is free until :meth:`stop`; of several processes one has it.
-
-    Parameters
-    ----------
-    registry
-        What is shown.
-    host, port
-        Where; port 0 shows nothing.
-    """
+class MetricsPort:
+    """Serves `registry` at `host` and `port` as soon as the port is free, until :meth:`stop`; port 0 serves nothing."""
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
         self._registry = registry
-        self._where = (host, port)
+        self._address = (host, port)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="open-metrics", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="metrics-port", daemon=True)
         if port:
             self._thread.start()
 
@@ -43,15 +35,15 @@ class OpenPort:
             self._thread.join()
 
     def _serve(self) -> None:
-        host, port = self._where
-        said = None
+        host, port = self._address
+        logged = None
         while not self._stopped.is_set():
             try:
                 server = MetricsServer(self._registry, port, host=host).start()
             except OSError as error:
-                if error.errno != said:  # another process may have the port for as long as this one lives
+                if error.errno != logged:  # another process may have the port for as long as this one lives
                     _LOG.info("metrics wait for %s:%d (%s)", host, port, error.strerror)
-                said = error.errno
+                logged = error.errno
                 self._stopped.wait(_RETRY_SECONDS)
                 continue
             self._stopped.wait()

@@ -1,7 +1,7 @@
-"""Where the metrics of a serving process are found: a file a process, since a replica's port is known when it has bound it.
+"""The addresses of serving processes' metrics: one file a process, since a replica's port is known only once it is bound.
 
-``$WEIR_HOME/run/metrics/<name>.json`` holds ``{"name", "component", "address": "127.0.0.1:port", "pid"}``. Whoever writes one
-removes those whose process is gone; whoever reads them should skip those.
+``$WEIR_HOME/run/metrics/<name>.json`` contains ``{"name", "component", "address": "127.0.0.1:port", "pid"}``. Files of processes that
+have ended are skipped, and removed by the next process that registers.
 """
 
 import os
@@ -24,17 +24,17 @@ class MetricsTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register_target(directory: Path, target: MetricsTarget) -> None:
-    """Write `target`'s file, and remove those of processes that are gone."""
+    """Write `target`'s file, and remove those of processes that have ended."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path, known in _read(directory):
-        if not _alive(known.pid):
+        if not _runs(known.pid):
             path.unlink(missing_ok=True)
     replace_file(directory / f"{target.name}.json", msgspec.json.encode(target))
 
 
 def list_targets(directory: Path) -> list[MetricsTarget]:
-    """Return the targets whose processes live, by name."""
-    return sorted((known for _, known in _read(directory) if _alive(known.pid)), key=lambda target: target.name)
+    """Return the targets whose processes run, ordered by name."""
+    return sorted((known for _, known in _read(directory) if _runs(known.pid)), key=lambda target: target.name)
 
 
 def _read(directory: Path) -> list[tuple[Path, MetricsTarget]]:
@@ -47,11 +47,11 @@ def _read(directory: Path) -> list[tuple[Path, MetricsTarget]]:
     return found
 
 
-def _alive(pid: int) -> bool:
+def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # another user's
+        pass
     return True

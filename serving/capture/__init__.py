@@ -1,7 +1,7 @@
 """Capture: every request and its end, on disk before Kafka.
 
-Why this exists: the request path never talks to Kafka (design decision 1). A gateway appends to its spool, a shipper
-process sends the spool on; what was accepted is delivered, or in the spool, or counted in a gap record.
+The request path never uses Kafka (docs/design/decisions.md). A gateway appends to its spool, a shipper process sends it to Kafka; every
+accepted record is delivered, or in the spool, or counted in a gap record.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Ends the spool of a gateway that is gone: every request gets an end, and the source says that it is closed."""
+"""Ends the spool of a dead gateway: every request gets an end, and the source is closed."""
 
 import os
 from pathlib import Path
@@ -9,48 +9,35 @@ from serving.capture.clock import SourceClock
 from serving.capture.open_gap import read_gap
 from serving.capture.segment import Frame, Kind, OpenRequest, head_of, read_segment, record_of, segment_path, segments
 from serving.capture.spool_tail import gap_count
-from serving.capture.spool_writer import Bounds, Position, SpoolWriter
+from serving.capture.spool_writer import Position, SpoolWriter
+from serving.settings import CaptureSettings
 from stream.files import sync_directory
 from stream.wire import GapRecord
 
 __all__ = ["adopt"]
 
-#: What is kept of a request has the names of its record's fields, and its text is not even decoded.
+#: An OpenRequest has field names of the request record; the record's text is not decoded.
 _REQUEST = msgspec.json.Decoder(OpenRequest)
 _GAP = msgspec.json.Decoder(GapRecord)
-#: The adopter must be able to end what was accepted, whatever the limit; there is room, the gateway kept it.
-_UNBOUNDED = Bounds(limit_bytes=1 << 62)
+#: Requests must be ended whatever the limit is; the gateway reserved the space.
+_UNLIMITED = CaptureSettings(limit_bytes=1 << 62)
 
 
 def adopt(directory: Path, source: str, clock: SourceClock | None = None) -> int | None:
-    """End the spool in `directory`, whose lock the caller holds.
+    """End the spool of `source` in `directory`, which the caller has locked.
 
-    Cuts a torn tail off, turns the open gap into a gap record, writes ``aborted`` for each request without an end, then ``closed``.
-    Idempotent: may be killed at any moment and be called again.
-
-    Parameters
-    ----------
-    directory
-        The spool's.
-    source
-        Its name.
-    clock
-        Of what is written; by default the wall clock, never below the spool's last time.
+    Truncates a torn tail, turns the open gap into a gap record, writes ``aborted`` for each request without an end, then ``closed``.
+    Idempotent, also after a kill. Raises OSError.
 
     Returns
     -------
     int or None
-        How many requests were ``aborted``; None where its gateway had closed it.
-
-    Raises
-    ------
-    OSError
-        The disk is full or failed.
+        How many requests were ``aborted``; None if the gateway had closed the spool.
     """
     position, closed = _recover(directory)
     if closed:
         return None
-    writer = SpoolWriter(directory, source, bounds=_UNBOUNDED, clock=clock, position=position)
+    writer = SpoolWriter(directory, source, settings=_UNLIMITED, clock=clock, position=position)
     try:
         writer.finish()
     finally:
@@ -59,11 +46,11 @@ def adopt(directory: Path, source: str, clock: SourceClock | None = None) -> int
 
 
 def _recover(directory: Path) -> tuple[Position, bool]:
-    """Cut the torn tail off; return where the spool ends and whether it is closed."""
+    """Truncate the torn tail; return the end of the spool and whether it is closed."""
     for index in reversed(segments(directory)):
         path = segment_path(directory, index)
         frames, end = read_segment(path)
-        if not frames:  # killed while it began this segment
+        if not frames:  # killed while it wrote the head of this segment
             path.unlink()
             sync_directory(directory)
             continue

@@ -1,6 +1,6 @@
-"""The balance of capture, read from directories and cursors alone: ``accepted = delivered + spooled + shed``.
+"""The balance of capture: ``accepted = delivered + spooled + shed``.
 
-Nothing is counted as it happens; every figure is derived from what is on the disk, so that a restart loses nothing.
+Every figure is derived from the files of the spools, not counted at runtime, so a restart loses nothing.
 """
 
 import time
@@ -11,32 +11,33 @@ import msgspec
 from serving.capture.delivery_cursor import Cursor, load_cursor, load_totals
 from serving.capture.open_gap import read_gap
 from serving.capture.spool_layout import source_directories
-from serving.capture.spool_tail import Tail, oldest_time
+from serving.capture.spool_tail import SpoolTail, oldest_time
 
 __all__ = ["Balance", "BalanceReader", "SourceReader", "read_balance"]
 
+#: Retries when a spool is folded into the totals during a read.
 _ATTEMPTS = 5
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of every request and end that was numbered; ``accepted = delivered + spooled + shed``.
+    """The state of the requests and ends that were numbered; ``accepted = delivered + spooled + shed``.
 
     Parameters
     ----------
     accepted
         Requests and ends that were numbered.
     delivered
-        Acknowledged by Kafka, up to the cursor that was last written.
+        Acknowledged by Kafka, up to the last written cursor.
     spooled
-        On this disk, still to be sent.
+        On this disk, not yet sent.
     shed
         Counted in gap records.
     oldest_age_seconds
-        Age of the oldest one still to be sent; 0 where there is none.
+        Age of the oldest record not yet sent; 0 if there is none.
     bytes
         Size of the spools' segments.
     fullest_bytes, fullest
-        Size of the largest spool, each of which has a bound of its own, and its source.
+        Size of the largest spool, and its source; each spool has its own limit.
     """
 
     accepted: int = 0
@@ -50,21 +51,12 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_balance(root: Path) -> Balance:
-    """Return the balance of every spool under `root`, the removed ones included; an absent `root` is empty.
-
-    Cost: lists the directories and reads each spool's last segment (16 MiB at most by default).
-    """
+    """Return the balance of every spool under `root`, the removed ones included. Reads each spool's last segment."""
     return BalanceReader(root).read()
 
 
 class BalanceReader:
-    """Reads the balance again and again, each time only what was appended since.
-
-    Parameters
-    ----------
-    root
-        ``$WEIR_HOME/spool``.
-    """
+    """Reads the balance of ``$WEIR_HOME/spool`` repeatedly, each time only what was appended since."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -109,11 +101,11 @@ class SourceReader:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._tail = Tail(directory)
+        self._tail = SpoolTail(directory)
 
     def read(self) -> Balance:
-        """Return the balance now; raises FileNotFoundError where the spool is gone."""
-        cursor = load_cursor(self._directory)  # before the log: what is delivered was accepted
+        """Return the balance now; raises FileNotFoundError if the spool was removed."""
+        cursor = load_cursor(self._directory)  # before the segments: delivered must not exceed accepted
         self._tail.advance()
         gap = read_gap(self._directory, self._tail.number)
         accepted = max(gap.last, cursor.number)

@@ -1,4 +1,4 @@
-"""The time of a source: the wall clock, but never going back."""
+"""The event time of a source: the wall clock, but monotonic."""
 
 import time
 from collections.abc import Callable
@@ -6,26 +6,15 @@ from collections.abc import Callable
 __all__ = ["SourceClock"]
 
 _MICROSECONDS = 1_000_000
-#: While the wall clock is behind what was already stamped, time goes on at half speed, so that the two meet again.
-_CREEP = 0.5
+#: Speed of event time while the wall clock is behind it: less than 1, so that the wall clock catches up.
+_CATCH_UP_SPEED = 0.5
 
 
 class SourceClock:
-    """Event times in whole microseconds; each is at least the one before.
+    """Event times in whole microseconds, none less than the one before, the first at least `floor`.
 
-    When the wall clock steps back, times do not stand still (a standing clock would hold every watermark): they go on at half
-    speed until the wall clock has caught up.
-
-    Parameters
-    ----------
-    floor
-        No time is below it, in microseconds.
-    wall, monotonic
-        Clocks in seconds.
-
-    Notes
-    -----
-    Not thread safe; the spool's writer calls it under its lock.
+    After the wall clock steps back, event time goes on at half speed until the wall clock has caught up: a constant event time would
+    stop every watermark. Not thread safe.
     """
 
     def __init__(
@@ -45,6 +34,6 @@ class SourceClock:
         wall = round(self._wall() * _MICROSECONDS)
         at = self._monotonic()
         if wall < self._last:
-            wall = self._last + max(0, int((at - self._at) * _MICROSECONDS * _CREEP))
+            wall = self._last + max(0, int((at - self._at) * _MICROSECONDS * _CATCH_UP_SPEED))
         self._last, self._at = wall, at
         return wall

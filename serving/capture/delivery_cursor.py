@@ -1,13 +1,11 @@
-"""How far a spool has been delivered, and the sums of the spools that are gone.
+"""The position up to which a spool has been delivered, and the sums of removed spools.
 
-Order (faults.md, spool facts): produce with ``acks=all``, write the cursor, sync it, only then unlink what is behind it.
-
-The cursor's room is taken when the spool is made, and it is written in place, so that it needs none on a full disk: a shipper that
-cannot say how far it is may free nothing, and a spool that had filled its own disk would stay so for ever.
+The shipper sends with ``acks=all``, writes and syncs the cursor, and only then unlinks the segments before it. The cursor's space is
+allocated with the spool and the cursor is written in place: a shipper that could not write it on a full disk could free nothing.
 
 ::
 
-    slot    CRC-32 (4), sequence (8), length (2), JSON      two of 512 bytes, written in turn: a torn one leaves the other
+    slot    CRC-32 (4), sequence (8), length (2), JSON      two of 512 bytes, written in turn: if one is torn, the other is valid
 """
 
 import contextlib
@@ -32,7 +30,7 @@ __all__ = [
 ]
 
 CURSOR_FILE = "cursor"
-#: What the cursor was written to before it had room of its own.
+#: The file of earlier versions.
 _OLD_CURSOR_FILE = "cursor.json"
 _SLOT_BYTES = 512
 _SLOT = struct.Struct("<IQH")
@@ -41,20 +39,20 @@ _TOTALS_FILE = "totals.json"
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """A place in a spool: everything before it has been delivered.
+    """A position in a spool: everything before it has been delivered.
 
     Parameters
     ----------
     segment, offset
-        Of the next frame.
+        The next frame.
     number
         The last number before it.
     shed
         How many of the numbers before it are in gap records of the spool.
     moved
-        How many before it the shipper itself counted in gap records: too large for the broker, or damaged on the disk.
+        How many of them the shipper counted in gap records: too large for the broker, or damaged on disk.
     closed
-        Whether the source has ended before it: nothing follows.
+        Whether the source is closed before it: nothing follows.
     """
 
     segment: int = 0
@@ -71,7 +69,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over removed spools; a spool in `folded` is counted here and no longer by its directory."""
+    """Sums over removed spools; a spool in `folded` is counted here, even if its directory still exists."""
 
     accepted: int = 0
     delivered: int = 0
@@ -80,7 +78,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_cursor(directory: Path) -> Cursor:
-    """Return the cursor of the spool in `directory`; the start where none was written."""
+    """Return the cursor of the spool in `directory`; the start if none was written."""
     with contextlib.suppress(FileNotFoundError):
         _, found = _newest((directory / CURSOR_FILE).read_bytes())
         if found is not None:
@@ -92,12 +90,12 @@ def load_cursor(directory: Path) -> Cursor:
 
 
 def reserve_cursor(directory: Path) -> None:
-    """Take the room of the cursor of the spool in `directory`; raises OSError."""
+    """Allocate the space of the cursor of the spool in `directory`; raises OSError."""
     os.close(_open_cursor(directory))
 
 
 def save_cursor(directory: Path, cursor: Cursor) -> None:
-    """Write `cursor`, durably, whole or not at all; needs no room on the disk once it is reserved."""
+    """Write `cursor` durably and atomically; needs no free space after :func:`reserve_cursor`."""
     handle = _open_cursor(directory)
     try:
         sequence, _ = _newest(os.pread(handle, 2 * _SLOT_BYTES, 0))
@@ -125,7 +123,7 @@ def _open_cursor(directory: Path) -> int:
 
 
 def _newest(data: bytes) -> tuple[int, Cursor | None]:
-    """Return the sequence and the cursor of the newest whole slot; 0 and None where there is none."""
+    """Return the sequence and the cursor of the newest valid slot; 0 and None if there is none."""
     sequence, cursor = 0, None
     for at in range(0, len(data) - _SLOT.size, _SLOT_BYTES):
         crc, number, length = _SLOT.unpack_from(data, at)
@@ -136,7 +134,7 @@ def _newest(data: bytes) -> tuple[int, Cursor | None]:
 
 
 def load_totals(root: Path) -> Totals:
-    """Return the sums over the spools that are gone."""
+    """Return the sums over removed spools."""
     try:
         return msgspec.json.decode((root / _TOTALS_FILE).read_bytes(), type=Totals)
     except FileNotFoundError:
@@ -144,5 +142,5 @@ def load_totals(root: Path) -> Totals:
 
 
 def save_totals(root: Path, totals: Totals) -> None:
-    """Write `totals`, durably, whole or not at all."""
+    """Write `totals` durably and atomically."""
     replace_file(root / _TOTALS_FILE, msgspec.json.encode(totals), durable=True)

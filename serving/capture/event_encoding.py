@@ -1,4 +1,4 @@
-"""From what the gateway records to the Kafka records in the spool: ids, keys and attributes of capture's events."""
+"""Encodes capture's events as Kafka records: ids, keys, attributes."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ _MICROSECONDS = 1_000_000
 
 
 class Stamp(NamedTuple):
-    """What the writer adds to a record: who, which, when (microseconds), and the trace that it belongs to."""
+    """What the writer adds to a record: source, number, time in microseconds, trace."""
 
     source: str
     number: int
@@ -37,7 +37,7 @@ class Stamp(NamedTuple):
 
 
 def request(record: RequestRecord, stamp: Stamp) -> Record:
-    """Return the record of an accepted request."""
+    """Encode an accepted request."""
     data = msgspec.structs.replace(record, number=stamp.number)
     key = inference_key(record.tenant, record.conversation_id or record.request_id)
     name = record.request_id
@@ -45,7 +45,7 @@ def request(record: RequestRecord, stamp: Stamp) -> Record:
 
 
 def end(record: ResponseRecord, stamp: Stamp) -> Record:
-    """Return the record of a request's end; a status of ``aborted`` has a type of its own."""
+    """Encode a request's end; the status ``aborted`` has an event type of its own."""
     data = msgspec.structs.replace(record, number=stamp.number)
     key = inference_key(record.tenant, record.conversation_id or record.request_id)
     kind = ABORTED_TYPE if record.status == "aborted" else ResponseRecord.event_type
@@ -54,32 +54,32 @@ def end(record: ResponseRecord, stamp: Stamp) -> Record:
 
 
 def feedback(record: Feedback, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
-    """Return the record of a judgement, keyed like the request that it judges."""
+    """Encode feedback, keyed like its request."""
     key = inference_key(record.tenant, conversation_id or record.request_id)
     name = record.request_id
     return _encode(record, Feedback.event_type, f"{name}/feedback/{identity}", stamp, request_id=name, key=key)
 
 
 def gap(record: GapRecord, *, time: int) -> Record:
-    """Return the record of what was shed; it is keyed by its source."""
+    """Encode a gap, keyed by its source."""
     stamp = Stamp(record.source, record.last_number, time)
     return _encode(record, GapRecord.event_type, f"{record.source}/gap/{record.first_number}", stamp, key=record.source)
 
 
 def tick(source: str, time: int, spool: float = 0.0) -> Record:
-    """Return the promise that nothing older than `time` will come from `source`, whose spool is taken to the share `spool`."""
+    """Encode a tick: `source` will send no event older than `time`; `spool` is the used share of its spool."""
     data = Tick(sources={source: time / _MICROSECONDS}, spool=round(spool, 2))
     return _encode(data, Tick.event_type, f"{source}/tick/{time}", Stamp(source, 0, time))
 
 
 def closed(source: str, time: int) -> Record:
-    """Return the record that ends `source`."""
+    """Encode the end of `source`."""
     data = Closed(source=source, time=time / _MICROSECONDS)
     return _encode(data, Closed.event_type, f"{source}/closed", Stamp(source, 0, time))
 
 
 def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenRequest:
-    """Return what is kept of a request until its end."""
+    """Return the state of a request until its end."""
     return OpenRequest(
         request_id=record.request_id,
         tenant=record.tenant,
@@ -95,12 +95,12 @@ def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenR
 
 
 def bounded(request: OpenRequest) -> OpenRequest:
-    """Return `request` without a tracestate that is larger than every HEAD should repeat."""
+    """Return `request` with a valid tracestate of limited size, since every HEAD repeats it."""
     return msgspec.structs.replace(request, tracestate=bounded_tracestate(request.tracestate))
 
 
 def aborted_end(request: OpenRequest) -> ResponseRecord:
-    """Return the end of a request whose gateway ended first: no text, so nothing is owed."""
+    """Return the end of a request whose gateway died: without text, so no verdict is expected."""
     return ResponseRecord(
         request_id=request.request_id,
         tenant=request.tenant,

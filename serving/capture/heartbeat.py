@@ -1,4 +1,4 @@
-"""Health of a loop, watched from beside it."""
+"""Liveness of an event loop, checked by a thread."""
 
 import threading
 import time
@@ -6,21 +6,21 @@ import time
 __all__ = ["Heartbeat"]
 
 _STALLED_SECONDS = 30.0
+_CHECK_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Says that the loop hangs, from a thread: a loop that hangs cannot say so itself."""
+    """Reports in `health` that the shipper's loop hangs; a thread does it, since a hanging loop cannot."""
 
-    def __init__(self, health: dict[str, object], *, stalled_seconds: float = _STALLED_SECONDS) -> None:
+    def __init__(self, health: dict[str, object]) -> None:
         self._health = health
-        self._stalled_seconds = stalled_seconds
         self._at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
         self._thread.start()
 
     def beat(self) -> None:
-        """Say that the loop runs."""
+        """Call it from the loop, at least once a second."""
         self._at = time.monotonic()
 
     def stop(self) -> None:
@@ -29,11 +29,11 @@ class Heartbeat:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(min(1.0, self._stalled_seconds / 4)):
-            silent = time.monotonic() - self._at
-            if silent > self._stalled_seconds:
+        while not self._stop.wait(_CHECK_SECONDS):
+            idle = time.monotonic() - self._at
+            if idle > _STALLED_SECONDS:
                 self._health["shipper"] = (
-                    f"its loop has not run for {silent:.0f} s, of {self._stalled_seconds:.0f} at most"
+                    f"its loop has not run for {idle:.0f} s, the limit is {_STALLED_SECONDS:.0f} s"
                 )
             else:
                 self._health.pop("shipper", None)

@@ -1,4 +1,4 @@
-"""Capture's metrics: what a gateway observes, and the balance that the shipper exports for the whole node."""
+"""Capture's metrics: those of one gateway, those of the shipper, and the balance of the whole node."""
 
 from collections.abc import Iterable
 
@@ -17,15 +17,7 @@ _PRODUCE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class RecorderMetrics:
-    """What one gateway observes of its own spool.
-
-    Parameters
-    ----------
-    registry
-        Where they go.
-    limit_bytes
-        The spool's bound, shown beside its size.
-    """
+    """The metrics of one gateway's spool."""
 
     def __init__(self, registry: CollectorRegistry, limit_bytes: int) -> None:
         self.append_seconds = Histogram(
@@ -35,27 +27,21 @@ class RecorderMetrics:
             registry=registry,
         )
         self.refused = Counter(
-            "weir_capture_refused", "Requests answered 503, because they could not be recorded", registry=registry
+            "weir_capture_refused", "Requests rejected with 503 because they could not be recorded", registry=registry
         )
-        self._open = Gauge("weir_capture_open_requests", "Requests without an end so far", registry=registry)
+        self._open = Gauge("weir_capture_open_requests", "Requests without an end", registry=registry)
         self._size = Gauge("weir_capture_gateway_spool_bytes", "Size of this gateway's spool", registry=registry)
-        limit = Gauge("weir_capture_gateway_spool_limit_bytes", "Bound of this gateway's spool", registry=registry)
+        limit = Gauge("weir_capture_gateway_spool_limit_bytes", "Size limit of this gateway's spool", registry=registry)
         limit.set(limit_bytes)
 
     def observe(self, writer: SpoolWriter) -> None:
-        """Show `writer`'s figures from now on."""
+        """Export `writer`'s figures."""
         self._open.set_function(lambda: writer.open_requests)
         self._size.set_function(lambda: writer.size_bytes)
 
 
 class ShipperMetrics:
-    """What the shipper observes.
-
-    Parameters
-    ----------
-    registry
-        Where they go.
-    """
+    """The metrics of the shipper."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.produce_seconds = Histogram(
@@ -64,20 +50,18 @@ class ShipperMetrics:
             buckets=_PRODUCE_BUCKETS,
             registry=registry,
         )
-        self.producers = Counter("weir_capture_producers", "Producers made, the first one included", registry=registry)
-        self.adopted = Counter("weir_capture_adopted_spools", "Spools ended for a dead gateway", registry=registry)
+        self.producers = Counter("weir_capture_producers", "Kafka producers that were created", registry=registry)
+        self.adopted = Counter(
+            "weir_capture_adopted_spools", "Spools of dead gateways that were ended", registry=registry
+        )
         self.moved = Counter("weir_capture_moved_records", "Records that could not be sent or read", registry=registry)
-        self.reachable = Gauge("weir_capture_kafka_reachable", "Whether Kafka takes records: 1 or 0", registry=registry)
+        self.reachable = Gauge(
+            "weir_capture_kafka_reachable", "Whether Kafka accepts records: 1 or 0", registry=registry
+        )
 
 
 class BalanceCollector(Collector):
-    """Exports the node's balance, derived from the disk at each scrape.
-
-    Parameters
-    ----------
-    reader
-        Of the spool's root.
-    """
+    """Exports the node's balance, read from disk at each scrape."""
 
     def __init__(self, reader: BalanceReader) -> None:
         self._reader = reader
@@ -90,9 +74,9 @@ class BalanceCollector(Collector):
         )
         yield CounterMetricFamily("weir_capture_delivered", "Of those, acknowledged by Kafka", value=balance.delivered)
         yield CounterMetricFamily("weir_capture_shed", "Of those, counted in gap records", value=balance.shed)
-        yield GaugeMetricFamily("weir_capture_spooled_records", "Of those, still to be sent", value=balance.spooled)
+        yield GaugeMetricFamily("weir_capture_spooled_records", "Of those, not yet sent", value=balance.spooled)
         yield GaugeMetricFamily(
-            "weir_capture_oldest_age_seconds", "Age of the oldest to be sent", value=balance.oldest_age_seconds
+            "weir_capture_oldest_age_seconds", "Age of the oldest record not yet sent", value=balance.oldest_age_seconds
         )
         yield GaugeMetricFamily("weir_capture_spool_bytes", "Size of the spools on this node", value=balance.bytes)
         yield GaugeMetricFamily(

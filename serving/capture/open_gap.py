@@ -1,15 +1,15 @@
 """The open gap: numbers that were accepted and shed, kept on disk until a gap record can be appended.
 
-Why this exists: a gateway that dies while its disk is full must not take the count of what it shed with it. The file is allocated
-whole when the spool is made, and every shed number is written into it in place, so that it needs no room on a full disk.
+Why this exists: if a gateway dies while its disk is full, the count of shed records must survive. The file is allocated with the spool
+and every shed number is written in place, which needs no free space.
 
 ::
 
     entry   CRC-32 (4), number (8), length of the id (1), request id        one after the other from offset 0
     tail    CRC-32 (4), first number (8), last number (8)                   two slots at the end, written in turn
 
-Entries follow each other without a hole in their numbers; a stale one, left of an earlier gap, breaks the chain. When there is no
-room for another entry, the tail counts on, without ids. Numbers that the segments already cover are no part of the gap.
+Numbers of entries are consecutive; a stale entry of an earlier gap ends the sequence. If there is no space for another entry, the tail
+counts further numbers, without ids. Numbers that the segments already contain are no part of the gap.
 """
 
 import os
@@ -23,7 +23,7 @@ __all__ = ["GAP_FILE", "GapFile", "OpenGap", "read_gap"]
 
 GAP_FILE = "gap"
 SIZE_BYTES = 64 * 1024
-#: Room that a gap record with a full list of ids takes in a segment, at most.
+#: The most space that a gap record with a full list of ids needs in a segment.
 GAP_RECORD_BYTES = SIZE_BYTES + 4096
 MAX_ID_BYTES = 128
 
@@ -35,15 +35,7 @@ _TAILS_AT = SIZE_BYTES - 2 * _TAIL.size
 
 
 class OpenGap(msgspec.Struct):
-    """A run of consecutive numbers that were shed.
-
-    Parameters
-    ----------
-    first, last
-        The numbers, both inclusive; `last` < `first` where there is none.
-    request_ids
-        Of the first of them; as many as there was room for.
-    """
+    """Consecutive numbers that were shed, `first` to `last`, and the first of their request ids; empty if `last` < `first`."""
 
     first: int = 1
     last: int = 0
@@ -56,13 +48,7 @@ class OpenGap(msgspec.Struct):
 
 
 class GapFile:
-    """Writes the open gap of one spool.
-
-    Parameters
-    ----------
-    directory
-        The spool's; the file is made, and its room on the disk taken, here. Raises OSError.
-    """
+    """Writes the open gap of the spool in `directory`; the constructor allocates the file and raises OSError."""
 
     def __init__(self, directory: Path) -> None:
         self._handle = os.open(directory / GAP_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -73,16 +59,16 @@ class GapFile:
 
     @property
     def full(self) -> bool:
-        """Whether further ids may not be kept."""
+        """Whether there may be no space for another id."""
         return self._position + _CRC.size + _ENTRY.size + MAX_ID_BYTES > _TAILS_AT
 
     def add(self, number: int, request_id: str) -> None:
-        """Count `number`, which follows the one before it; raises OSError where even writing in place fails."""
+        """Add `number`, the next one; raises OSError if even writing in place fails."""
         if not self.gap.count:
             self.gap.first = number
         self.gap.last = number
         if self.full:
-            self._count_on()
+            self._write_tail()
             return
         name = request_id.encode()[:MAX_ID_BYTES]
         body = _ENTRY.pack(number, len(name)) + name
@@ -92,7 +78,7 @@ class GapFile:
         os.pwrite(self._handle, entry, offset)
 
     def clear(self) -> None:
-        """Forget the gap: a gap record that covers its numbers has been appended."""
+        """Empty the gap: a gap record with its numbers has been appended."""
         self.gap = OpenGap()
         self._position = 0
 
@@ -100,14 +86,14 @@ class GapFile:
         """Close the file."""
         os.close(self._handle)
 
-    def _count_on(self) -> None:
+    def _write_tail(self) -> None:
         body = _TAIL_BODY.pack(self.gap.first, self.gap.last)
         self._turn ^= 1
         os.pwrite(self._handle, _CRC.pack(zlib.crc32(body)) + body, _TAILS_AT + self._turn * _TAIL.size)
 
 
 def read_gap(directory: Path, after: int) -> OpenGap:
-    """Return the gap in `directory`'s file that follows number `after`, the last one that the segments cover."""
+    """Return the gap in `directory`'s file after number `after`, the last number in the segments."""
     try:
         data = (directory / GAP_FILE).read_bytes()
     except FileNotFoundError:

@@ -1,7 +1,6 @@
-"""Ships one spool in its order: read, send with many in flight, move the cursor over the completed prefix, free segments.
+"""Ships one spool in order: read, send with many in flight, move the cursor over the acknowledged prefix, free segments.
 
-Order of effects: sent and acknowledged → cursor written and synced → segment unlinked. A kill between any two of them sends
-again what is between them; consumers drop repeated ids.
+Acknowledged, then cursor written and synced, then segment unlinked: a kill in between sends records again; consumers deduplicate by id.
 """
 
 import asyncio
@@ -20,32 +19,33 @@ from serving.capture.metrics import ShipperMetrics
 from serving.capture.producer import Delivery, DeliveryLost, Lease, is_size_error
 from serving.capture.segment import Kind, record_of, segment_path, segments
 from serving.capture.sender import Sender, Sent
+from serving.capture.spool_layout import move_aside
 from serving.capture.spool_reader import Item, SpoolReader
-from serving.capture.unsendable import move_aside
 from stream.wire import GapRecord
 
 __all__ = ["Pace", "Pipeline"]
 
 _LOG = logging.getLogger(__name__)
 _DRAIN_SECONDS = 5.0
-
+_ROOM_SECONDS = 1.0
+#: Records between two turns of the event loop.
 _YIELD_EVERY = 32
 _NUMBERED = (Kind.REQUEST, Kind.END)
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How fast a pipeline goes.
+    """Limits and intervals of a pipeline.
 
     Parameters
     ----------
     window_frames, window_bytes
-        In flight, at most.
+        Limits of what is in flight.
     poll_seconds
-        How often an idle spool is looked at.
+        How often an idle spool is read.
     save_seconds
-        How often the cursor is written, at most; a kill sends again what came since.
+        How often the cursor is written; after a kill, records of this interval are sent again.
     stall_seconds
-        A producer that gets nothing acknowledged for so long is given up.
+        A producer without an acknowledgement for this time is replaced.
     """
 
     window_frames: int = 1024
@@ -56,7 +56,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Entry(NamedTuple):
-    """What is in flight for one frame."""
+    """One frame in flight."""
 
     cursor: Cursor
     size: int
@@ -65,19 +65,7 @@ class _Entry(NamedTuple):
 
 
 class Pipeline:
-    """Ships one spool.
-
-    Parameters
-    ----------
-    directory
-        The spool's.
-    delivery
-        Where producers come from.
-    tracer, metrics
-        Where it reports.
-    pace
-        Bounds and intervals.
-    """
+    """Ships the spool in `directory` with the producers of `delivery`."""
 
     def __init__(
         self,
@@ -97,30 +85,27 @@ class Pipeline:
         self._pace = pace or Pace()
         self._window: deque[_Entry] = deque()
         self._window_bytes = 0
-        self._refused: set[tuple[int, int]] = set()
+        self._rejected: set[tuple[int, int]] = set()
         self._careful = 0
         self._saved = self.cursor = load_cursor(directory)
         self._saved_at = self._progress_at = 0.0
 
     @property
     def closed(self) -> bool:
-        """Whether the source has ended and everything of it is delivered."""
+        """Whether the source is closed and delivered completely."""
         return self.cursor.closed
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Ship until the source is closed and everything of it delivered (then :attr:`closed` is True), or until `stop`.
-
-        What is in flight at `stop` is waited for for a few seconds, and the cursor is written.
-        """
+        """Ship until :attr:`closed`, or until `stop`; then wait a few seconds for records in flight, and write the cursor."""
         while not self.closed and not stop.is_set():
             lease = await self._lease(stop)
             if lease is None:
                 return
-            reader = SpoolReader(self._directory, self.cursor, frozenset(self._refused))
+            reader = SpoolReader(self._directory, self.cursor, frozenset(self._rejected))
             try:
                 await self._ship(lease, reader, stop)
             except DeliveryLost as error:
-                _LOG.warning("%s: sends again after number %d: %s", self._source, self.cursor.number, error)
+                _LOG.warning("%s: retries from number %d: %s", self._source, self.cursor.number, error)
                 lease.lose(str(error))
             finally:
                 reader.close()
@@ -144,7 +129,7 @@ class Pipeline:
                 await self._make_room(lease)
                 await self._send(lease, item)
                 if position % _YIELD_EVERY == 0:
-                    await asyncio.sleep(0)  # a send that needs no waiting would keep the sender from its turn
+                    await asyncio.sleep(0)  # a send that never blocks would starve the sender task
             self._advance(lease)
             if _now() - self._saved_at >= self._pace.save_seconds:
                 await self._save()
@@ -157,22 +142,22 @@ class Pipeline:
         await self._save()
 
     async def _make_room(self, lease: Lease) -> None:
-        """Wait until another frame may be in flight; a producer that gets nothing through for long is given up."""
+        """Wait until another frame may be in flight."""
         frames = 1 if self._careful else self._pace.window_frames
         while len(self._window) >= frames or self._window_bytes >= self._pace.window_bytes:
-            await self._wait(1.0)
+            await self._wait(_ROOM_SECONDS)
             self._advance(lease)
         self._careful = max(0, self._careful - 1)
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for the first frame in flight; the head of a segment is none, it goes with the next look."""
+        """Wait for the first frame in flight; a segment's head has no future to wait for."""
         if not self._window:
             await asyncio.sleep(seconds)
         elif self._window[0].futures:
             await asyncio.wait(self._window[0].futures, timeout=seconds)
 
     def _advance(self, lease: Lease) -> None:
-        """Move the cursor over the completed prefix; raises DeliveryLost."""
+        """Move the cursor over the acknowledged prefix; raises DeliveryLost."""
         while self._window and all(future.done() for future in self._window[0].futures):
             entry = self._window[0]
             self._check(entry)
@@ -189,14 +174,14 @@ class Pipeline:
         for future in entry.futures:
             error = asyncio.CancelledError() if future.cancelled() else future.exception()
             if is_size_error(error):
-                self._refuse(entry.cursor)
+                self._reject(entry.cursor)
             if error is not None:
                 raise DeliveryLost(repr(error)) from error
 
-    def _refuse(self, cursor: Cursor) -> None:
-        """Find the record that the broker refuses: a batch is refused whole, so what is in flight goes one by one first."""
+    def _reject(self, cursor: Cursor) -> None:
+        """Find the rejected record: the broker rejects a whole batch, so first everything in flight is sent one by one."""
         if len(self._window) == 1:
-            self._refused.add((cursor.segment, cursor.offset))
+            self._rejected.add((cursor.segment, cursor.offset))
         self._careful = len(self._window) + 1
 
     async def _send(self, lease: Lease, item: Item) -> None:
@@ -204,8 +189,8 @@ class Pipeline:
         size = len(item.frame.payload)
         if item.missing:
             futures.append(await self._send_gap(lease, item, item.first_missing, item.missing, "damaged"))
-        if item.refused:
-            futures += await self._send_refused(lease, item)
+        if item.rejected:
+            futures += await self._send_rejected(lease, item)
         elif item.frame.kind in {Kind.TICK, Kind.CLOSED}:
             record = record_of(item.frame)
             futures += [await self._sender.send(lease, record, partition) for partition in range(self._partitions)]
@@ -214,13 +199,13 @@ class Pipeline:
             try:
                 futures.append(await self._sender.send(lease, record, None, feedback=item.frame.kind == Kind.FEEDBACK))
             except MessageSizeTooLargeError as error:
-                self._refused.add((item.cursor.segment, item.cursor.offset))
+                self._rejected.add((item.cursor.segment, item.cursor.offset))
                 raise DeliveryLost(repr(error)) from error
         self._window.append(_Entry(item.cursor, size, futures, _now()))
         self._window_bytes += size
 
-    async def _send_refused(self, lease: Lease, item: Item) -> list[Sent]:
-        """Send a gap record in the place of what is too large, and keep that aside."""
+    async def _send_rejected(self, lease: Lease, item: Item) -> list[Sent]:
+        """Send a gap record instead of a record that is too large, and move that record aside."""
         frame = item.frame
         move_aside(self._directory.parent, self._source, frame.number, frame.payload)
         _LOG.error("%s: number %d is too large for the broker; moved aside", self._source, frame.number)
@@ -242,7 +227,7 @@ class Pipeline:
         return await self._sender.send(lease, encoding.gap(record, time=item.frame.time), None)
 
     async def _save(self) -> None:
-        """Write the cursor, then unlink what is behind it."""
+        """Write the cursor, then unlink the segments before it."""
         self._saved_at = _now()
         if self.cursor == self._saved:
             return
@@ -251,7 +236,7 @@ class Pipeline:
         try:
             await asyncio.shield(writing)
         finally:
-            await asyncio.wait([writing])  # cancelled: the next shipper may begin only when no thread writes any more
+            await asyncio.wait([writing])  # if cancelled, the thread must end before the next shipper starts
         self._saved = cursor
         for index in segments(self._directory):
             if index < cursor.segment:
@@ -259,12 +244,12 @@ class Pipeline:
 
 
 def _now() -> float:
-    """Return the loop's time: pace and patience follow the clock that waits."""
+    """Return the event loop's time."""
     return asyncio.get_running_loop().time()
 
 
 def _without_idle_ticks(items: list[Item]) -> list[Item]:
-    """Leave out ticks that another tick follows at once: the later one says more, and a backlog of an idle night drains fast."""
+    """Drop ticks that are directly followed by another tick, so that the backlog of an idle night drains fast."""
     following = [item.frame.kind for item in items[1:]]
     return [
         item

@@ -1,8 +1,8 @@
-"""The producer of a shipper: made lazily, made anew when it is lost, never waited for by anyone on the request path.
+"""The shipper's Kafka producer, which is replaced when it fails.
 
-Why this exists: aiokafka's idempotent producer can lose its sequence for good (faults.md 12), `start()` raises without a broker
-(11), and a client may not come back after an outage (8). A lease on a producer ends with the first error that it cannot mend by
-itself; whoever held it sends again from the spool with the next one.
+Why this exists: aiokafka's idempotent producer can lose its sequence for good, `start()` raises without a broker, and a client may not
+recover after an outage (docs/design/traps.md). A lease on a producer ends with the first error from which the producer cannot recover;
+the pipelines then send again from the spool with the next producer.
 """
 
 import asyncio
@@ -26,16 +26,17 @@ _STOP_SECONDS = 5.0
 _FIRST_BACKOFF_SECONDS = 0.2
 _LAST_BACKOFF_SECONDS = 3.0
 _REQUEST_TIMEOUT_MS = 30_000
+_LINGER_MS = 2
 _BATCH_BYTES = 256 * 1024
 _MAX_REQUEST_BYTES = 1024 * 1024 + 32 * 1024
 
 
 class DeliveryLost(Exception):
-    """What was sent with a lease may not have arrived: send it again with the next one."""
+    """Records that were sent with a lease may not have arrived: send them again with the next lease."""
 
 
 class Lease:
-    """A producer that works, until it is lost."""
+    """A working producer, until it is lost."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
@@ -45,22 +46,22 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it is of no more use."""
+        """Whether the producer can no longer be used."""
         return self._lost.is_set()
 
     async def send(
         self, topic: str, partition: int, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]
     ) -> "asyncio.Future[Any]":
-        """Hand a record to the producer; the future is done when every replica has it, in order within a partition.
+        """Send a record; the future is done when every replica has it, in order within a partition.
 
-        The broker stamps the record with its own clock: a source's time may be hours off, and Kafka refuses such records.
+        The record has no timestamp of its own: a source's clock may be hours off, and Kafka rejects such records.
 
         Raises
         ------
         DeliveryLost
             The producer is lost.
         MessageSizeTooLargeError
-            The record is larger than a producer may send.
+            The record is larger than the producer's limit.
         """
         if self.is_lost:
             raise DeliveryLost(self.reason)
@@ -83,7 +84,7 @@ class Lease:
         return future
 
     def lose(self, reason: str) -> None:
-        """End the lease, and whoever hands the producer a record: one that asks a closed client for a topic waits for ever."""
+        """End the lease and its pending sends: a send that asks a closed client for a topic would never return."""
         if not self.is_lost:
             self.reason = reason
             self._lost.set()
@@ -91,28 +92,28 @@ class Lease:
                 sending.reschedule(asyncio.get_running_loop().time())
 
     async def wait_lost(self) -> None:
-        """Return when it is lost."""
+        """Return when the lease is lost."""
         await self._lost.wait()
 
 
 def is_size_error(error: BaseException | None) -> bool:
-    """Whether the broker or the client refuses a record for its size."""
+    """Return whether the broker or the client rejected a record for its size."""
     return isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
 
 
 class Delivery:
-    """Keeps a producer.
+    """Keeps a working producer.
 
     Parameters
     ----------
     kafka_options
-        What every aiokafka client takes.
+        Options of every aiokafka client.
     names, partitions
-        Topics of inference and feedback, and how many partitions they must have.
+        Topics of inference and feedback, and their required number of partitions.
     on_status
-        Called with "" when Kafka takes records, else with what is wrong.
+        Called with "" when Kafka accepts records, else with the problem.
     on_producer
-        Called for each producer made.
+        Called for each producer.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Delivery:
         self._ready = asyncio.Event()
 
     async def lease(self) -> Lease:
-        """Return a producer that works, as soon as there is one."""
+        """Return a working producer, as soon as there is one."""
         while True:
             await self._ready.wait()
             if self._lease is not None and not self._lease.is_lost:
@@ -171,14 +172,14 @@ class Delivery:
             max_batch_size=_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
-            linger_ms=2,
+            linger_ms=_LINGER_MS,
         )
         self._on_producer()
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await producer.start()
                 await self._check_topics(producer)
-        except BaseException:  # cancelled too: a producer that did not start leaves no connections
+        except BaseException:  # on cancellation too: leave no connections
             await _discard(producer)
             raise
         return producer
@@ -191,9 +192,9 @@ class Delivery:
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:
-    """Stop `producer` at once: a plain `stop()` would first deliver what the next producer sends again.
+    """Stop `producer` at once: a plain `stop()` would first deliver records that the next producer sends again.
 
-    In a task of its own, because aiokafka's tasks, ended in the middle, pass their own cancellation on to whoever waits for them.
+    In a separate task, because aiokafka's tasks pass their own cancellation on to the task that waits for them.
     """
     ending = asyncio.create_task(discard_producer(producer), name="discard")
     await asyncio.wait([ending], timeout=_STOP_SECONDS)

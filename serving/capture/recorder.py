@@ -1,8 +1,7 @@
-"""The gateway's side of capture: record a request before inference, and its end before the last byte.
+"""The gateway's part of capture: records a request before inference, and its end before the last byte.
 
-Why this exists: accepted means that the request record's ``write()`` returned before inference began (design decision 1). The
-append is made where it is asked for, under the writer's lock, and a keeper thread syncs and ticks beside it
-(docs/adr/0001-append-inline.md has the figures).
+A request is accepted when the ``write()`` of its record has returned. The caller's thread appends, under the writer's lock; a keeper
+thread syncs and ticks (docs/adr/0001-append-inline.md has the measurements).
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from serving.capture.balance import Balance, SourceReader
 from serving.capture.clock import SourceClock
 from serving.capture.metrics import RecorderMetrics
 from serving.capture.spool_layout import create_source
-from serving.capture.spool_writer import Bounds, SpoolWriter
+from serving.capture.spool_writer import SpoolWriter
 from serving.errors import SpoolFull, SpoolUnavailable
 from serving.settings import CaptureSettings
 from stream.files import FileLock
@@ -29,20 +28,14 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Records what one gateway process serves, in a spool of its own.
+    """Records the requests of one process in a spool of its own.
 
     Parameters
     ----------
     root
-        ``$WEIR_HOME/spool``; made if it is not there.
-    settings
-        Limits and policy of the spool.
-    registry
-        Where its metrics go.
-    clock
-        Of event times; the wall clock, never going back, by default.
+        ``$WEIR_HOME/spool``; created if it is missing.
     kind
-        What its source is named after: ``gateway``, ``intake``.
+        Prefix of the source's name: ``gateway``, ``intake``.
 
     Examples
     --------
@@ -79,16 +72,10 @@ class Recorder:
         return self._source
 
     def start(self) -> None:
-        """Make the spool and begin to tick.
-
-        Raises
-        ------
-        SpoolUnavailable
-            The directory cannot be made or written; the message names it and the remedy.
-        """
+        """Create the spool and begin to tick; raises SpoolUnavailable."""
         self._source, directory, self._lock = create_source(self._root, self._kind)
         try:
-            self._writer = SpoolWriter(directory, self._source, bounds=_bounds(self._settings), clock=self._clock)
+            self._writer = SpoolWriter(directory, self._source, self._settings, clock=self._clock)
             self._writer.tick()
         except OSError as error:
             self._lock.release()
@@ -101,10 +88,7 @@ class Recorder:
         self._keeper.start()
 
     def close(self) -> None:
-        """End the source: ``aborted`` for what has no end, then ``closed``; idempotent.
-
-        On a full disk the shipper, which adopts the spool, does it later.
-        """
+        """End the source: ``aborted`` for requests without an end, then ``closed``. Idempotent; on a full disk the shipper does it."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -121,14 +105,7 @@ class Recorder:
     async def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> None:
         """Accept a request; call it before inference. When it returns, the record survives a kill of this process.
 
-        Under the policy ``shed`` it returns also when there is no room: the request is served and counted in a gap record.
-
-        Parameters
-        ----------
-        record
-            The request; `number` is set here.
-        traceparent, tracestate
-            Context of the request's ``chat`` span.
+        With the policy ``shed`` it also returns if the spool is full: the request is counted in a gap record.
 
         Raises
         ------
@@ -150,15 +127,8 @@ class Recorder:
     def end_nowait(self, record: ResponseRecord, *, traceparent: str = "") -> None:
         """Record how a request ended, synchronously: for a ``finally`` after ``CancelledError``.
 
-        The first end of a request counts, later ones do nothing, so a ``finally`` may always call it. It never raises for want of
-        room: what cannot be appended is counted in a gap record. After :meth:`close` it does nothing.
-
-        Parameters
-        ----------
-        record
-            The end; `number` is set here. A `status` of ``aborted`` goes out under its own event type.
-        traceparent
-            Context of the request's ``chat`` span; by default the one given with the request.
+        The first end of a request counts, later ones are ignored. It does not raise if the spool is full: the end is counted in a gap
+        record. After :meth:`close` it does nothing. `traceparent` is by default that of the request.
         """
         if self._writer is not None:
             began = time.perf_counter()
@@ -166,13 +136,7 @@ class Recorder:
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def feedback(self, record: Feedback, *, conversation_id: str = "", traceparent: str = "") -> None:
-        """Record a judgement, bound for ``weir.feedback``; it is keyed like the request when `conversation_id` is the request's.
-
-        Raises
-        ------
-        SpoolFull
-            There is no room, whatever the policy: answer 503, the client can send it again.
-        """
+        """Record feedback; it has the request's key if `conversation_id` is the request's. Raises SpoolFull, whatever the policy."""
         identity = secrets.token_hex(8)
         self._running.feedback(record, identity=identity, conversation_id=conversation_id, traceparent=traceparent)
 
@@ -196,11 +160,11 @@ class Recorder:
     @property
     def _running(self) -> SpoolWriter:
         if self._writer is None:
-            raise SpoolUnavailable("the recorder is not running; call start() first, and nothing after close()")
+            raise SpoolUnavailable("the recorder is not running; call it between start() and close()")
         return self._writer
 
     def _keep(self, writer: SpoolWriter) -> None:
-        """Sync what was appended, tick, and learn what was freed, until the recorder is closed."""
+        """Sync, tick, and check which segments were unlinked, until the recorder is closed."""
         due = time.monotonic() + self._settings.tick_seconds
         while not self._stop.wait(self._settings.sync_seconds):
             now = time.monotonic()
@@ -210,12 +174,3 @@ class Recorder:
                 writer.tick()
                 due = max(due + self._settings.tick_seconds, now)
             writer.sync()
-
-
-def _bounds(settings: CaptureSettings) -> Bounds:
-    return Bounds(
-        limit_bytes=settings.limit_bytes,
-        segment_bytes=settings.segment_bytes,
-        end_reserve_bytes=settings.end_reserve_bytes,
-        on_full=settings.on_full,
-    )

@@ -8,13 +8,13 @@ A segment is a file ``<index, 12 digits>.seg``, a sequence of frames and nothing
     6       1     kind (:class:`Kind`)
     7       4     length of the payload
     11      8     number: how many requests and ends the source has numbered up to and including this frame
-    19      8     time, microseconds since the epoch, never going back within a source
+    19      8     time, microseconds since the epoch, monotonic within a source
     27      n     payload, msgpack
 
-Integers are little endian. The first frame is a HEAD, whose payload is a :class:`Head`: what a reader must know of everything
-before it, so that one segment can be read without its predecessors. Every other payload is ``(key, value, headers)`` of a Kafka
-record; the key is the partition key. Frames are written by one ``write()`` each. A frame that is torn or damaged fails its CRC;
-where a whole frame follows it, a reader goes on there, and the numbers tell how many are missing.
+Integers are little endian. The first frame is a HEAD, whose payload is a :class:`Head`: the state before the segment, so that the
+segment can be read without its predecessors. Every other payload is ``(key, value, headers)`` of a Kafka record; the key is the
+partition key. Each frame is written by one ``write()``. A torn or damaged frame fails its CRC; reading goes on at the next whole frame,
+whose number shows how many are missing.
 """
 
 import enum
@@ -48,7 +48,7 @@ MAGIC = b"\xd7W"
 SUFFIX = ".seg"
 HEADER_BYTES = 27
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
-#: Size of one :class:`OpenRequest` in a HEAD, at most: every HEAD repeats it until the request ends.
+#: Size limit of one :class:`OpenRequest` in a HEAD: every HEAD repeats it until the request ends.
 MAX_OPEN_BYTES = 4096
 
 _PREFIX = struct.Struct("<2sI")
@@ -59,7 +59,7 @@ _RECORD = msgspec.msgpack.Decoder(tuple[bytes | None, bytes, tuple[tuple[str, by
 
 
 class Kind(enum.IntEnum):
-    """What a frame holds."""
+    """The content of a frame."""
 
     HEAD = 1
     REQUEST = 2
@@ -71,15 +71,7 @@ class Kind(enum.IntEnum):
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One frame as it was read.
-
-    Parameters
-    ----------
-    kind, number, time, payload
-        As in the module's table; `time` in microseconds.
-    end
-        Offset of the first byte after it in its segment.
-    """
+    """One frame; `end` is the offset of the first byte after it in its segment, the others are in the module's table."""
 
     kind: int
     number: int
@@ -89,10 +81,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a request until its end: enough to write an ``aborted`` end, and no text.
-
-    A request for which this is larger than :data:`MAX_OPEN_BYTES` is shed as ``oversize``.
-    """
+    """The state of a request until its end: enough to write an ``aborted`` end, and no text; at most :data:`MAX_OPEN_BYTES`."""
 
     request_id: str
     tenant: str
@@ -116,14 +105,12 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    source
-        Who writes.
     shed
         How many of the numbers up to the frame's own are in gap records.
     open
-        Requests without an end so far, each :data:`MAX_OPEN_BYTES` at most.
+        Requests without an end.
     version
-        Of this format.
+        Version of this format.
     """
 
     source: str
@@ -152,19 +139,9 @@ def head_of(frame: Frame) -> Head:
 
 
 def parse(data: bytes, base: int = 0) -> tuple[list[Frame], bool]:
-    """Return the whole frames at the start of `data`, and whether what follows them is damaged.
+    """Return the whole frames at the start of `data`, and whether damage follows them (False: `data` ends within a frame).
 
-    Parameters
-    ----------
-    data
-        Bytes of a segment.
-    base
-        Offset of ``data[0]`` in the segment.
-
-    Returns
-    -------
-    tuple
-        Frames in their order; True where the next bytes are no frame, False where `data` merely ends within one.
+    `base` is the offset of ``data[0]`` in the segment.
     """
     frames: list[Frame] = []
     position, size = 0, len(data)
@@ -183,7 +160,7 @@ def parse(data: bytes, base: int = 0) -> tuple[list[Frame], bool]:
 
 
 def resync(data: bytes, start: int = 1) -> int | None:
-    """Return where the first whole frame at or after `start` begins in `data`, or None."""
+    """Return the position of the first whole frame at or after `start` in `data`, or None."""
     position = data.find(MAGIC, start)
     while position >= 0:
         if _whole_at(data, position):
@@ -201,7 +178,7 @@ def _whole_at(data: bytes, position: int) -> bool:
 
 
 def read_segment(path: Path, offset: int = 0) -> tuple[list[Frame], int]:
-    """Return every whole frame of a segment from `offset` on, stepping over damage, and the offset where the good part ends."""
+    """Return every whole frame of a segment from `offset` on, skipping damage, and the offset after the last one."""
     data = path.read_bytes()[offset:]
     frames, _ = parse(data, offset)
     end = frames[-1].end if frames else offset

@@ -1,4 +1,4 @@
-"""Appends frames to the segments of one directory; knows files and errors of the disk, and no policy."""
+"""Appends frames to the segments of one spool: files and disk errors, no policy."""
 
 import contextlib
 import os
@@ -9,28 +9,27 @@ from pathlib import Path
 from serving.capture.segment import segment_path, segments
 from stream.files import sync_directory
 
-__all__ = ["Journal"]
+__all__ = ["SegmentWriter"]
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
-class Journal:
-    """The segments of one spool, the last of them open for appending.
+class SegmentWriter:
+    """The segments of one spool; frames are appended to the last one.
 
     Parameters
     ----------
     directory
         Exists; one process writes in it.
     segment_bytes
-        A segment that would grow beyond it is closed, and the next one begun, once its frames take as much as its HEAD.
+        Size at which a segment is closed, once its frames take at least as much as its HEAD: HEADs take at most half of the spool.
     head
         Returns the HEAD frame of a new segment.
 
     Notes
     -----
-    So HEADs take at most half of the closed segments, whatever they contain.
-    `append` never leaves a torn frame of its own: what a failed write left is cut off again, and where even that fails the
-    segment is given up. :meth:`sync` may run in another thread at the same time; everything else is serialised by the caller.
+    :meth:`append` leaves no torn frame: a failed write is truncated, and if that fails too, the next append begins another segment.
+    :meth:`sync` may run in another thread; the caller serialises everything else.
     """
 
     def __init__(self, directory: Path, *, segment_bytes: int, head: Callable[[], bytes]) -> None:
@@ -53,33 +52,27 @@ class Journal:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all segments; those that the shipper unlinked leave it with :meth:`recount`."""
+        """Bytes of all segments; :meth:`recount` subtracts those that the shipper unlinked."""
         return self._kept_bytes + self._size
 
     @property
     def has_frames(self) -> bool:
-        """Whether the last segment holds more than its HEAD."""
+        """Whether the last segment has more than its HEAD."""
         return self._size > self._head_bytes
 
     @property
     def only_segment(self) -> bool:
-        """Whether every segment but the last has been freed."""
+        """Whether the shipper has unlinked all segments but the last."""
         return self._kept_bytes == 0
 
     def append(self, frame: bytes) -> None:
-        """Write `frame` to the end; when this returns, it survives a kill of the process.
-
-        Raises
-        ------
-        OSError
-            The disk is full or failed; nothing of the frame is left.
-        """
+        """Append `frame`; when this returns, it survives a kill of the process. After an OSError nothing of it is left."""
         if self._broken or (self.has_frames and self._is_full(len(frame))):
             self.rotate()
         self._write(frame)
 
     def rotate(self) -> None:
-        """Begin the next segment; raises OSError and stays with the last one where there is no room for it."""
+        """Begin the next segment; after an OSError the last one stays in use."""
         head = self._head()
         path = segment_path(self._directory, self._index + 1)
         handle = os.open(path, _FLAGS | os.O_EXCL, 0o600)
@@ -97,7 +90,7 @@ class Journal:
         self._broken = False
 
     def sync(self) -> None:
-        """Make everything appended so far durable, and close the segments that are finished; raises OSError."""
+        """Make everything durable, and close finished segments; raises OSError."""
         rotated = bool(self._retired)
         while self._retired:
             old = self._retired.popleft()
@@ -113,7 +106,7 @@ class Journal:
             self._synced_size = size
 
     def recount(self) -> None:
-        """Learn which segments the shipper has unlinked."""
+        """Subtract the segments that the shipper has unlinked."""
         kept = 0
         for index in segments(self._directory):
             if index < self._index:
@@ -157,5 +150,5 @@ class Journal:
 
 def _write_whole(handle: int, data: bytes) -> None:
     written = os.write(handle, data)
-    while written < len(data):  # a disk that fills up takes a part, and refuses the rest
+    while written < len(data):  # a disk that fills up accepts only a part
         written += os.write(handle, data[written:])

@@ -1,4 +1,4 @@
-"""Hands one record of a spool to a producer: its topic and partition, the span of its hop, and how long it took."""
+"""Sends one record of a spool with a producer: topic, partition, span and duration."""
 
 import asyncio
 import time
@@ -19,15 +19,7 @@ Sent = asyncio.Future[Any]
 
 
 class Sender:
-    """Sends records, each with a span of its own where its event belongs to a trace.
-
-    Parameters
-    ----------
-    names, partitions
-        Topics of inference and feedback, and how many partitions they have.
-    tracer, metrics
-        Where it reports.
-    """
+    """Sends records; a record whose event belongs to a trace gets a span."""
 
     def __init__(self, names: TopicNames, partitions: int, tracer: Tracer, metrics: ShipperMetrics) -> None:
         self._names = names
@@ -36,15 +28,7 @@ class Sender:
         self._metrics = metrics
 
     async def send(self, lease: Lease, record: Record, partition: int | None, *, feedback: bool = False) -> Sent:
-        """Send `record`, to the partition of its key where none is given; the future is done when every replica has it.
-
-        Raises
-        ------
-        DeliveryLost
-            The producer is lost.
-        MessageSizeTooLargeError
-            The record is larger than a producer may send.
-        """
+        """Send `record`, by default to the partition of its key; returns and raises like :meth:`Lease.send`."""
         topic = self._names.feedback if feedback else self._names.inference
         if partition is None:
             partition = partition_for(record.key or b"", self._partitions)
@@ -62,7 +46,7 @@ class Sender:
         return future
 
     def _span(self, topic: str, partition: int, headers: dict[str, bytes]) -> Span | None:
-        """Begin the hop's span as a child of the trace that the event belongs to; ticks and gaps belong to none."""
+        """Begin a span as a child of the event's trace; ticks and gaps have none."""
         context = parent_context(headers.get("ce_traceparent", b"").decode())
         if context is None:
             return None

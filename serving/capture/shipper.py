@@ -1,7 +1,7 @@
 """The shipper: one supervised process a node that sends every spool to Kafka and ends those of dead gateways.
 
-Why this exists: the request path never talks to Kafka. While the broker is away the shipper waits; that is no reason to restart it, so
-Kafka's absence is a metric and a line in ``shipper.json``, and its health fails only when its own loop hangs.
+An outage of Kafka is a metric and a message in ``shipper.json``, not a failed health check: a restart would not help. The health check
+fails only if the shipper's own loop hangs.
 """
 
 import asyncio
@@ -39,17 +39,7 @@ _STATUS_FILE = "shipper.json"
 
 
 class ShipperStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the shipper last said.
-
-    Parameters
-    ----------
-    pid
-        Its process.
-    reason
-        "" while Kafka takes records, else what is wrong.
-    since
-        When that began, seconds since the epoch.
-    """
+    """The state of Kafka as the shipper sees it: `reason` is "" while Kafka accepts records, `since` in seconds since the epoch."""
 
     pid: int
     reason: str = ""
@@ -57,7 +47,7 @@ class ShipperStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_shipper_status(spool_root: Path) -> ShipperStatus | None:
-    """Return what the shipper last said of Kafka, or None where none has run (or a power loss took its words)."""
+    """Return the last status, or None if no shipper has run (or a power loss damaged the file)."""
     try:
         return msgspec.json.decode((spool_root / _STATUS_FILE).read_bytes(), type=ShipperStatus)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -75,22 +65,16 @@ async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
     stop: asyncio.Event,
     health: dict[str, object],
 ) -> None:
-    """Ship every spool under `spool_root` until `stop`.
+    """Ship every spool under `spool_root` until `stop`; then wait some seconds for records in flight, and write the cursors.
 
     Parameters
     ----------
     spool_root
-        ``$WEIR_HOME/spool``; made if it is not there.
+        ``$WEIR_HOME/spool``; created if it is missing.
     kafka_options
-        What every aiokafka client takes (:meth:`stream.settings.KafkaSettings.client_options`).
-    names, partitions
-        Topics, and P.
-    registry, tracer_provider
-        Where metrics and spans go.
-    stop
-        Set to end: what is in flight is waited for for some seconds, cursors are written.
+        :meth:`stream.settings.KafkaSettings.client_options`.
     health
-        Filled with a reason while this loop hangs.
+        Contains a reason while the loop hangs.
     """
     await asyncio.to_thread(spool_root.mkdir, mode=0o700, parents=True, exist_ok=True)
     lock = await _only_one(spool_root, stop)
@@ -113,15 +97,15 @@ async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
 
 
 async def _only_one(root: Path, stop: asyncio.Event) -> FileLock | None:
-    """Wait until no other shipper works on `root`: the one before may still be ending."""
-    told = False
+    """Wait for the lock of `root`: the previous shipper may still be stopping."""
+    logged = False
     while not stop.is_set():
         lock = FileLock.try_acquire(root / _LOCK_NAME)
         if lock is not None:
             return lock
-        if not told:
-            _LOG.warning("another shipper works on %s; waiting for it to end", root)
-            told = True
+        if not logged:
+            _LOG.warning("another shipper runs on %s; waiting for it to end", root)
+            logged = True
         await _sleep(stop, _SCAN_SECONDS)
     return None
 
@@ -155,15 +139,15 @@ class Shipper:
         registry.register(BalanceCollector(BalanceReader(root)))
         self._status: str | None = None
         self._delivery = Delivery(
-            kafka_options, names, partitions, on_status=self._say, on_producer=self._metrics.producers.inc
+            kafka_options, names, partitions, on_status=self._report, on_producer=self._metrics.producers.inc
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._locks: dict[str, FileLock] = {}
         self._adopted: set[str] = set()
-        self._folding = asyncio.Lock()  # the totals are read, added to and written: one spool at a time
+        self._folding = asyncio.Lock()  # the totals are read, changed and written
 
     async def run(self, stop: asyncio.Event, beat: Callable[[], object] = bool) -> None:
-        """Ship until `stop`; a bug in one spool's pipeline ends the process, and its supervisor starts it anew."""
+        """Ship until `stop`; an error in a pipeline ends the process, and its supervisor restarts it."""
         delivery = asyncio.create_task(self._delivery.run(), name="delivery")
         try:
             while not stop.is_set():
@@ -179,7 +163,7 @@ class Shipper:
 
     async def _scan(self, stop: asyncio.Event) -> None:
         for source, directory in source_directories(self._root).items():
-            if not directory.is_dir():  # shipped whole and removed, while another one was adopted
+            if not directory.is_dir():  # removed while another spool was adopted
                 continue
             if source in load_totals(self._root).folded:
                 await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
@@ -189,7 +173,7 @@ class Shipper:
                 self._tasks[source] = asyncio.create_task(self._ship(source, directory, stop), name=source)
 
     async def _adopt(self, source: str, directory: Path) -> None:
-        """End the spool of a gateway that is gone; a full disk is tried again at the next round."""
+        """End the spool if its gateway is dead; on a full disk, retry in the next round."""
         if source in self._adopted:
             return
         if source not in self._locks:
@@ -200,12 +184,12 @@ class Shipper:
         try:
             aborted = await asyncio.to_thread(adopt, directory, source)
         except OSError as error:
-            _LOG.warning("%s: cannot be ended yet: %s", source, error)
+            _LOG.warning("%s: cannot be ended yet, retrying: %s", source, error)
             return
         self._adopted.add(source)
         if aborted is not None:
             self._metrics.adopted.inc()
-            _LOG.info("%s: its gateway is gone; %d requests aborted", source, aborted)
+            _LOG.info("%s: its gateway is dead; %d requests aborted", source, aborted)
 
     async def _ship(self, source: str, directory: Path, stop: asyncio.Event) -> None:
         pipeline = Pipeline(
@@ -217,20 +201,20 @@ class Shipper:
         )
         await pipeline.run(stop)
         while pipeline.closed and source not in self._adopted and not stop.is_set():
-            await _sleep(stop, _SCAN_SECONDS)  # it said that it is closed, and holds its lock a little longer
+            await _sleep(stop, _SCAN_SECONDS)  # a closed gateway releases its lock a little later
         if pipeline.closed and source in self._adopted and await self._folded(directory, pipeline.cursor, stop):
             self._locks.pop(source).release()
             self._adopted.discard(source)
             del self._tasks[source]
 
     async def _folded(self, directory: Path, cursor: Cursor, stop: asyncio.Event) -> bool:
-        """Count a drained spool and remove it; a full disk is tried again, while the other spools go on, until `stop`."""
+        """Count a drained spool and remove it; on a full disk, retry until `stop`."""
         while not stop.is_set():
             try:
                 async with self._folding:
                     await asyncio.to_thread(fold, self._root, directory, cursor)
             except OSError as error:
-                _LOG.warning("%s: cannot be removed yet: %s", directory.name, error)
+                _LOG.warning("%s: cannot be removed yet, retrying: %s", directory.name, error)
                 await _sleep(stop, _SCAN_SECONDS)
             else:
                 return True
@@ -241,31 +225,28 @@ class Shipper:
             if task.done():
                 task.result()
 
-    def _say(self, reason: str) -> None:
-        """Tell of Kafka when what there is to say changes."""
+    def _report(self, reason: str) -> None:
+        """Report the state of Kafka when it changes."""
         self._metrics.reachable.set(0 if reason else 1)
         if reason == self._status:
             return
         self._status = reason
-        _LOG.log(logging.WARNING if reason else logging.INFO, "kafka: %s", reason or "takes records")
+        _LOG.log(logging.WARNING if reason else logging.INFO, "kafka: %s", reason or "accepts records")
         status = ShipperStatus(pid=os.getpid(), reason=reason, since=time.time())
-        with contextlib.suppress(OSError):  # a full disk: what it says is no reason to stop what it does
+        with contextlib.suppress(OSError):  # a full disk does not stop the shipper
             replace_file(self._root / _STATUS_FILE, msgspec.json.encode(status))
 
 
 def fold(root: Path, directory: Path, cursor: Cursor) -> None:
-    """Add a drained spool to the totals, then remove it; a kill in between leaves a directory that no longer counts.
-
-    The caller sees to it that no two run at once.
-    """
+    """Add a drained spool to the totals, then remove it; after a kill in between, the directory no longer counts. Not reentrant."""
     totals = load_totals(root)
-    there = source_directories(root)
+    existing = source_directories(root)
     if directory.name not in totals.folded:
         totals = Totals(
             accepted=totals.accepted + cursor.number,
             delivered=totals.delivered + cursor.delivered,
             shed=totals.shed + cursor.shed + cursor.moved,
-            folded=(*(source for source in totals.folded if source in there), directory.name),
+            folded=(*(source for source in totals.folded if source in existing), directory.name),
         )
         save_totals(root, totals)
     shutil.rmtree(directory, ignore_errors=True)

@@ -1,17 +1,17 @@
-"""The layout of the spool's root, and who may write in it.
+"""The layout of the spool's root.
 
 ::
 
     $WEIR_HOME/spool/
         <source>/            one gateway process
-            lock             flock held while its writer lives; whoever gets it may end the spool
-            gap              the open gap (serving/capture/gap.py)
-            cursor           how far the shipper is (serving/capture/cursor.py)
-            000000000000.seg segments
-        aside/               records that are too large to be sent, newest 100
+            lock             flock of its writer; a process that acquires it may end the spool
+            gap              the open gap (open_gap.py)
+            cursor           the shipper's position (delivery_cursor.py)
+            000000000000.seg segments (segment.py)
+        aside/               the newest 100 records that are too large for Kafka
         totals.json          sums of the spools that were delivered whole and removed
         shipper.lock         flock of the node's one shipper
-        shipper.json         what the shipper last said of Kafka
+        shipper.json         the shipper's last message about Kafka
 """
 
 import contextlib
@@ -22,22 +22,20 @@ from pathlib import Path
 from serving.errors import SpoolUnavailable
 from stream.files import FileLock, sync_directory
 
-__all__ = ["ASIDE", "LOCK_FILE", "create_source", "source_directories"]
+__all__ = ["LOCK_FILE", "MAX_RECORD_BYTES", "create_source", "move_aside", "source_directories"]
 
 LOCK_FILE = "lock"
-ASIDE = "aside"
+#: aiokafka and the broker reject about 1 MiB; the rest is for the shipper's headers and the framing.
+MAX_RECORD_BYTES = 1_000_000
+_ASIDE = "aside"
+_KEPT_ASIDE = 100
 _NEW = ".new-"
 
 
 def create_source(root: Path, prefix: str = "gateway") -> tuple[str, Path, FileLock]:
-    """Make a spool of a new source: its name, its directory, its lock.
+    """Make a spool of a new source; return its name, its directory, its lock.
 
-    The directory gets its name when the lock is already held, so that no shipper can take a new spool for an orphan.
-
-    Raises
-    ------
-    SpoolUnavailable
-        The directory cannot be made.
+    The directory is renamed once it is locked, so that no shipper takes a new spool for an orphan. Raises SpoolUnavailable.
     """
     source = f"{prefix}-{secrets.token_hex(8)}"
     made = root / f"{_NEW}{source}"
@@ -45,12 +43,12 @@ def create_source(root: Path, prefix: str = "gateway") -> tuple[str, Path, FileL
         made.mkdir(mode=0o700, parents=True)
         lock = FileLock.try_acquire(made / LOCK_FILE)
         if lock is None:
-            raise SpoolUnavailable(f"{made / LOCK_FILE} is held by another process; nobody else may use {root}")
+            raise SpoolUnavailable(f"another process has locked {made / LOCK_FILE}; only one stack may use {root}")
         made.rename(root / source)
         sync_directory(root)
     except OSError as error:
         raise SpoolUnavailable(
-            f"the spool {root} cannot be made: {error.strerror}; set WEIR_HOME to a folder that can be written"
+            f"the spool {root} cannot be made: {error.strerror}; set WEIR_HOME to a writable folder"
         ) from error
     return source, root / source, lock
 
@@ -60,6 +58,19 @@ def source_directories(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(root) as entries:
         for entry in entries:
-            if entry.is_dir() and entry.name != ASIDE and not entry.name.startswith("."):
+            if entry.is_dir() and entry.name != _ASIDE and not entry.name.startswith("."):
                 found[entry.name] = root / entry.name
     return found
+
+
+def move_aside(root: Path, source: str, number: int, frame: bytes) -> None:
+    """Keep a record that Kafka rejects, for an operator, as ``aside/<source>-<number>.frame``; a full disk keeps none."""
+    folder = root / _ASIDE
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{source}-{number}.frame"
+        path.touch(mode=0o600)
+        path.write_bytes(frame)
+        kept = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        for old in kept[:-_KEPT_ASIDE]:
+            old.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Reads a spool in its order from a cursor on, while its writer appends and rotates beside it."""
+"""Reads a spool in order from a cursor on, while its writer appends and rotates."""
 
 import os
 from pathlib import Path
@@ -17,54 +17,41 @@ _GROWTH = 8
 
 
 class Item(NamedTuple):
-    """A frame, and what is true once it is delivered.
+    """A frame.
 
     Parameters
     ----------
-    frame
-        The frame.
     cursor
-        The place after it.
+        The position after it.
     first_missing, missing
-        The numbers just before it that cannot be read, because they are damaged on the disk: the first, and how many.
-    refused
-        Whether the broker has refused it as too large: a gap record goes in its place.
+        The numbers just before it that are damaged on disk: the first, and how many.
+    rejected
+        Whether the broker rejects it as too large: a gap record is sent instead.
     """
 
     frame: Frame
     cursor: Cursor
     first_missing: int
     missing: int
-    refused: bool
+    rejected: bool
 
 
 class SpoolReader:
-    """Reads one spool.
+    """Reads one spool from `cursor` on; `rejected` are the positions ``(segment, offset after the frame)`` of rejected frames.
 
-    Parameters
-    ----------
-    directory
-        The spool's.
-    cursor
-        Where to begin.
-    refused
-        Places ``(segment, offset after the frame)`` of what the broker refuses.
-
-    Notes
-    -----
-    A frame that is not whole is not news while its segment is the last one: it may just be in the making. It is damage where a whole
-    frame follows it, in the same segment or as the head of the next one. Holds one chunk (1 MiB, more for a longer frame).
+    An incomplete frame at the end of the last segment is still being written. It is damage if a whole frame follows it, in the same
+    segment or as the head of the next one. Memory: one chunk (1 MiB, more for a longer frame).
     """
 
-    def __init__(self, directory: Path, cursor: Cursor, refused: frozenset[tuple[int, int]] = frozenset()) -> None:
+    def __init__(self, directory: Path, cursor: Cursor, rejected: frozenset[tuple[int, int]] = frozenset()) -> None:
         self._directory = directory
-        self._refused = refused
+        self._rejected = rejected
         self._chunk = _CHUNK_BYTES
         self._handle = -1
         self.cursor = cursor
 
     def read(self) -> list[Item]:
-        """Return the next frames, about a chunk of them; nothing where there is none yet."""
+        """Return the next frames, about a chunk of them; nothing if there is none yet."""
         while True:
             if self._handle < 0 and not self._open():
                 return []
@@ -74,7 +61,7 @@ class SpoolReader:
             following = self._following()
             if following is None:
                 return []
-            if frames := self._frames():  # appended between our look and the writer's rotation
+            if frames := self._frames():  # appended just before the writer's rotation
                 return [self._item(frame) for frame in frames]
             self._enter(following)
 
@@ -114,7 +101,7 @@ class SpoolReader:
         self.cursor = msgspec.structs.replace(self.cursor, segment=index, offset=0)
 
     def _following(self) -> int | None:
-        """Return the next segment, once it has a whole frame: its head carries what a successor must know of this one."""
+        """Return the next segment if it has a whole frame."""
         for index in segments(self._directory):
             if index > self.cursor.segment:
                 data = segment_path(self._directory, index).read_bytes()
@@ -133,9 +120,9 @@ class SpoolReader:
         missing = max(0, frame.number - before - own)
         moved += missing
         if frame.kind == Kind.HEAD and (unread := head_of(frame).shed - shed) > 0:
-            shed, moved = shed + unread, moved - unread  # a gap record was among what is missing
-        refused = (self.cursor.segment, frame.end) in self._refused
-        if refused and own:
+            shed, moved = shed + unread, moved - unread  # a gap record is among the missing frames
+        rejected = (self.cursor.segment, frame.end) in self._rejected
+        if rejected and own:
             moved += 1
         self.cursor = Cursor(
             segment=self.cursor.segment,
@@ -145,4 +132,4 @@ class SpoolReader:
             moved=moved,
             closed=frame.kind == Kind.CLOSED,
         )
-        return Item(frame, self.cursor, before + 1, missing, refused)
+        return Item(frame, self.cursor, before + 1, missing, rejected)

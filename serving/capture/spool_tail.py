@@ -1,4 +1,4 @@
-"""The end of a spool's log: its last number, time and count of shed numbers, learnt from the last segment alone."""
+"""The end of a spool: its last number, time and count of shed numbers, read from the last segment alone."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import msgspec
 from serving.capture.segment import Frame, Kind, head_of, parse, record_of, resync, segment_path, segments
 from stream.wire import GapRecord
 
-__all__ = ["Tail", "gap_count", "oldest_time"]
+__all__ = ["SpoolTail", "gap_count", "oldest_time"]
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 _GAP = msgspec.json.Decoder(GapRecord)
@@ -20,33 +20,27 @@ def gap_count(frame: Frame) -> int:
     return _GAP.decode(record_of(frame).value).count
 
 
-class Tail:
-    """Follows the end of one spool's log; each :meth:`advance` reads only what is new.
-
-    Parameters
-    ----------
-    directory
-        The spool's.
+class SpoolTail:
+    """Follows the end of one spool; each :meth:`advance` reads only what was appended.
 
     Attributes
     ----------
-    number, time, shed
-        Of the last whole frame, and of all gap records up to it.
-    closed
-        Whether the source has ended.
+    number
+        Of the last whole frame.
+    shed
+        Count of all gap records up to it.
     bytes
-        Size of the segments that are there.
+        Size of the existing segments.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._segment = -1
         self._offset = 0
-        self.number = self.time = self.shed = self.bytes = 0
-        self.closed = False
+        self.number = self.shed = self.bytes = 0
 
     def advance(self) -> None:
-        """Read on; raises FileNotFoundError where the spool is gone."""
+        """Read on; raises FileNotFoundError if the spool was removed."""
         indexes = segments(self._directory)
         if not indexes:
             raise FileNotFoundError(self._directory)
@@ -56,12 +50,12 @@ class Tail:
                 return
 
     def _follow(self, index: int) -> bool:
-        """Read on in segment `index`; False where it holds no whole frame: its writer begins it, or was killed as it did."""
+        """Read on in segment `index`; False if it has no whole frame yet."""
         before = self._segment, self._offset
         if index != self._segment:
             self._segment, self._offset = index, 0
         found = False
-        with contextlib.suppress(FileNotFoundError):  # freed since we looked
+        with contextlib.suppress(FileNotFoundError):  # freed in the meantime
             while self._read_chunk():
                 found = True
         if not found and index != before[0]:
@@ -73,23 +67,22 @@ class Tail:
         data = _read_at(segment_path(self._directory, self._segment), self._offset)
         frames, damaged = parse(data, self._offset)
         for frame in frames:
-            self._learn(frame)
+            self._apply(frame)
         if not frames and damaged and (found := resync(data)) is not None:
             self._offset += found
             return True
         return bool(frames)
 
-    def _learn(self, frame: Frame) -> None:
+    def _apply(self, frame: Frame) -> None:
         if frame.kind == Kind.HEAD:
             self.shed = head_of(frame).shed
         elif frame.kind == Kind.GAP:
             self.shed += gap_count(frame)
-        self.number, self.time, self._offset = frame.number, frame.time, frame.end
-        self.closed = frame.kind == Kind.CLOSED
+        self.number, self._offset = frame.number, frame.end
 
 
 def oldest_time(directory: Path, segment: int, offset: int) -> float | None:
-    """Return the time, in seconds, of the first frame with a number at or after a place in the spool, or None."""
+    """Return the time, in seconds, of the first numbered frame at or after a position in the spool, or None."""
     for index in segments(directory):
         if index < segment:
             continue

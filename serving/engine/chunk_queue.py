@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from serving.engine.errors import EngineError, PromptRejectedError
-from serving.engine.protocol import Chunk, Sampling
+from serving.engine.protocol import Chunk, Sampling, joined
 
 __all__ = ["Inbox", "check_prompt"]
 
@@ -47,7 +47,7 @@ class Inbox:
             await self._ready.wait()
         chunks = list(self._chunks)
         self._chunks.clear()
-        return chunks[0] if len(chunks) == 1 else _joined(chunks)
+        return joined(chunks)
 
 
 def check_prompt(prompt: Sequence[int], sampling: Sampling, context_length: int) -> None:
@@ -67,13 +67,3 @@ def check_prompt(prompt: Sequence[int], sampling: Sampling, context_length: int)
             f"{len(prompt)} prompt tokens and max_tokens {sampling.max_tokens} exceed the model's context of "
             f"{context_length} tokens: shorten the prompt or lower max_tokens"
         )
-
-
-def _joined(chunks: Sequence[Chunk]) -> Chunk:
-    last = chunks[-1]
-    return Chunk(
-        text="".join(chunk.text for chunk in chunks),
-        finish_reason=last.finish_reason,
-        prompt_tokens=last.prompt_tokens,
-        completion_tokens=last.completion_tokens,
-    )

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["Chunk", "Engine", "EngineStats", "FinishReason", "Sampling"]
+__all__ = ["Chunk", "Engine", "EngineStats", "FinishReason", "Sampling", "joined"]
 
 FinishReason = Literal["stop", "length"]
 
@@ -53,6 +53,11 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """Return consecutive chunks as one."""
+    return msgspec.structs.replace(chunks[-1], text="".join(chunk.text for chunk in chunks))
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What an engine may use of the machine."""
+"""The resources of an engine: device, types, threads."""
 
 import os
 
@@ -11,25 +11,25 @@ __all__ = ["Resources", "choose_device", "choose_dtype"]
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how much an engine computes.
+    """The device, the types and the sizes of an engine.
 
     Parameters
     ----------
     device, dtype
-        Where, and in which type; float32 gives the same tokens whatever shares the batch, bfloat16 does not.
+        float32 gives the same tokens whatever shares the batch, bfloat16 does not.
     slots
-        Most requests that are generated at once; others wait.
+        Requests that are generated at the same time; others wait.
     max_length
-        Longest prompt and answer together, in tokens; the model's own limit if `None`.
+        Limit of prompt and answer together, in tokens; the model's own limit if `None`.
     threads
         Processor threads of a step; as many as this process may use if `None`.
     pack
-        Whether to lay weights out for the processor where that is possible; off only to measure what it brings.
+        Whether to lay weights out for the processor if possible; off only in benchmarks.
     """
 
     device: torch.device
     dtype: torch.dtype
-    slots: int = 8
+    slots: int
     max_length: int | None = None
     threads: int | None = None
     pack: bool = True
@@ -40,7 +40,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
         return self.threads or len(os.sched_getaffinity(0))
 
     def limit(self, longest: int) -> int:
-        """Longest row, in tokens, of a model that itself allows `longest`."""
+        """Return the context length, in tokens, of a model whose own limit is `longest`."""
         return min(self.max_length or longest, longest)
 
 
@@ -50,10 +50,10 @@ def choose_device(device: str) -> torch.device:
     Raises
     ------
     EngineUnavailableError
-        A GPU was asked for and is not here.
+        `cuda`, and there is no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise EngineUnavailableError("device 'cuda' is not here (torch sees no GPU): choose 'cpu' or 'auto'")
+        raise EngineUnavailableError("device 'cuda' is not available (torch finds no GPU): choose 'cpu' or 'auto'")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)

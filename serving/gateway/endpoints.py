@@ -1,19 +1,16 @@
-"""What the gateway answers at each of its addresses."""
+"""The gateway's endpoints."""
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 from opentelemetry import trace
 
 from serving.api_keys import Principal
-from serving.capture.recorder import Recorder
 from serving.errors import CaptureError
-from serving.gateway.inference import Exchange, Wiring
-from serving.http import Headers, Receive, Reply, read_body
-from serving.inference_records import Asked, Caller
+from serving.gateway.inference import Inference, Wiring
+from serving.http import BODY_SECONDS, Headers, Receive, Reply, Slots, read_body
+from serving.inference_records import InferenceRequest
 from serving.openai_api.chat import ChatAnswer, ChatRequest
 from serving.openai_api.completions import CompletionAnswer, CompletionRequest
 from serving.openai_api.errors import ApiError, invalid, unavailable
@@ -28,36 +25,36 @@ __all__ = ["Call", "Endpoints", "GatewaySettings"]
 
 _CONVERSATION_CHARACTERS = 256
 _DESCRIBE_SECONDS = 2.0
-#: Feedback is ids and words; it takes none of the places of inference.
+#: Feedback is ids and single words.
 _FEEDBACK_BYTES = 16 * 1024
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway is told.
+    """What a gateway serves, and its limits.
 
     Parameters
     ----------
     model
-        The one model that is served.
+        The name of the one model.
     max_body_bytes
         Larger bodies get 413.
     edge_token
-        What the edge sends to prove itself; "" where there is no edge.
-    most_in_flight
-        Inferences under way in this gateway, those whose body is being read included; more get 503.
+        The secret by which HAProxy proves its request ids; "" if there is no HAProxy.
+    max_in_flight
+        Inferences in progress in this gateway, including those whose body is being read; further ones get 503.
     body_seconds
         A body that takes longer to arrive gets 408.
     """
 
     model: str
-    max_body_bytes: int = 512 * 1024
+    max_body_bytes: int
     edge_token: str = ""
-    most_in_flight: int = 1024
-    body_seconds: float = 30.0
+    max_in_flight: int
+    body_seconds: float = BODY_SECONDS
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request that was let in."""
+    """One HTTP request to an endpoint; `principal` is None if the endpoint needs no key."""
 
     request_id: str
     route: str
@@ -68,28 +65,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoints:
-    """The handlers of a gateway.
+    """The handlers of a gateway."""
 
-    Parameters
-    ----------
-    settings
-        What is served, and its bounds.
-    wiring
-        What the exchanges share.
-    recorder
-        Capture's; None where nothing is recorded.
-    """
-
-    def __init__(self, settings: GatewaySettings, wiring: Wiring, recorder: Recorder | None) -> None:
+    def __init__(self, settings: GatewaySettings, wiring: Wiring) -> None:
         self._settings = settings
         self._wiring = wiring
-        self._recorder = recorder
-        self._in_flight = 0
+        self._slots = Slots(settings.max_in_flight)
         self._info: ModelInfo | None = None
         self._created = int(time.time())
 
     async def refresh(self) -> ModelInfo:
-        """Ask a replica what it serves; raises ReplicaLost where none answers in two seconds."""
+        """Ask a replica for its model; raises ReplicaLost if none answers in two seconds."""
         try:
             self._info = await asyncio.wait_for(self._wiring.backend.describe(), _DESCRIBE_SECONDS)
         except TimeoutError:
@@ -98,44 +84,18 @@ class Endpoints:
 
     async def chat(self, call: Call) -> None:
         """Answer ``POST /v1/chat/completions``."""
-        with self._place():
-            request = parse(ChatRequest, await self._body(call))
+        with self._slots.take():
+            request = parse(ChatRequest, await self._body(call, self._settings.max_body_bytes))
             await self._infer(call, "chat", request, ChatAnswer)
 
     async def completion(self, call: Call) -> None:
         """Answer ``POST /v1/completions``."""
-        with self._place():
-            request = parse(CompletionRequest, await self._body(call))
+        with self._slots.take():
+            request = parse(CompletionRequest, await self._body(call, self._settings.max_body_bytes))
             await self._infer(call, "text_completion", request, CompletionAnswer)
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Hold one of the gateway's places; taken before the body is read, so that who waits for one costs no memory.
-
-        Full is 503, OpenAI's word for an overloaded engine; 429 would say that this key has used up a quota of its own.
-        """
-        if self._in_flight >= self._settings.most_in_flight:
-            raise unavailable(
-                f"{self._in_flight} requests are under way, the most that this gateway holds; try again in a second.",
-                code="queue_full",
-            )
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-
-    async def _body(self, call: Call, most_bytes: int | None = None) -> bytes:
-        try:
-            async with asyncio.timeout(self._settings.body_seconds):
-                return await read_body(call.receive, call.headers, most_bytes or self._settings.max_body_bytes)
-        except TimeoutError:
-            raise ApiError(
-                408,
-                f"The body did not arrive within {self._settings.body_seconds:g} s, the most that Weir waits; send it faster.",
-                code="request_timeout",
-                headers={"connection": "close"},
-            ) from None
+    async def _body(self, call: Call, max_bytes: int) -> bytes:
+        return await read_body(call.receive, call.headers, max_bytes, self._settings.body_seconds)
 
     async def _infer(
         self, call: Call, operation: str, request: ChatRequest | CompletionRequest, answer_type: type[Answer]
@@ -146,12 +106,6 @@ class Endpoints:
         generation = request.generation()
         _check_length(generation, info)
         assert call.principal is not None
-        caller = Caller(
-            request_id=call.request_id,
-            tenant=call.principal.tenant,
-            principal=call.principal.id,
-            conversation=request.conversation or _conversation(call.headers),
-        )
         answer = answer_type(
             call.request_id,
             self._settings.model,
@@ -159,15 +113,24 @@ class Endpoints:
             int(time.time()),
             include_usage=request.include_usage,
         )
-        asked = Asked(caller=caller, model=self._settings.model, info=info, operation=operation, generation=generation)
-        await Exchange(self._wiring, asked, answer).run(call.reply)
+        inference = InferenceRequest(
+            request_id=call.request_id,
+            tenant=call.principal.tenant,
+            principal=call.principal.id,
+            conversation=request.conversation or _conversation(call.headers),
+            model=self._settings.model,
+            info=info,
+            operation=operation,
+            generation=generation,
+        )
+        await Inference(self._wiring, inference, answer).run(call.reply)
 
     async def _first_info(self) -> ModelInfo:
         try:
             return await self.refresh()
         except ReplicaLost:
             raise unavailable(
-                "The model is not loaded yet; GET /readyz says when it is.",
+                "The model is not loaded yet; GET /readyz returns 200 when it is.",
                 code="model_not_ready",
                 retry_after_seconds=2,
             ) from None
@@ -175,7 +138,7 @@ class Endpoints:
     def _no_such_model(self) -> ApiError:
         return ApiError(
             404,
-            f"The model asked for is not served here; ask for {self._settings.model!r}. GET /v1/models lists what is.",
+            f"This model is not served here; use {self._settings.model!r}, which GET /v1/models lists.",
             code="model_not_found",
             param="model",
         )
@@ -184,8 +147,8 @@ class Endpoints:
         """Answer ``POST /v1/feedback``."""
         body = await self._body(call, min(_FEEDBACK_BYTES, self._settings.max_body_bytes))
         request = parse(FeedbackRequest, body)
-        if self._recorder is None:
-            raise unavailable("capture.enabled is false, so feedback cannot be kept; enable it.", code="capture_off")
+        if self._wiring.recorder is None:
+            raise unavailable("capture.enabled is false, so feedback is not recorded; enable it.", code="capture_off")
         assert call.principal is not None
         record = Feedback(
             request_id=request.request_id,
@@ -197,14 +160,14 @@ class Endpoints:
             alert_id=request.alert_id or "",
         )
         try:
-            await self._recorder.feedback(
+            await self._wiring.recorder.feedback(
                 record,
                 conversation_id=request.conversation_id or _conversation(call.headers),
                 traceparent=traceparent_of(trace.get_current_span()),
             )
         except CaptureError as error:
             raise unavailable(
-                f"Feedback cannot be kept now: {error}", code="spool_full", retry_after_seconds=5
+                f"The feedback cannot be recorded now: {error}", code="spool_full", retry_after_seconds=5
             ) from None
         await call.reply.json({"object": "feedback", "request_id": request.request_id, "accepted": True}, 202)
 
@@ -213,11 +176,11 @@ class Endpoints:
         await call.reply.json({"object": "list", "data": [self._model_card()]})
 
     async def model(self, call: Call) -> None:
-        """Answer ``GET /v1/models/{id}`` of the one that is served."""
+        """Answer ``GET /v1/models/{id}`` of the served model."""
         await call.reply.json(self._model_card())
 
     async def unknown_model(self, call: Call) -> None:
-        """Answer ``GET /v1/models/{id}`` of any other."""
+        """Answer ``GET /v1/models/{id}`` of any other model."""
         del call
         raise self._no_such_model()
 
@@ -237,17 +200,17 @@ class Endpoints:
         return card
 
     async def healthz(self, call: Call) -> None:
-        """Answer ``GET /healthz``: this process answers."""
+        """Answer ``GET /healthz``: this process is alive."""
         await call.reply.json({"status": "ok"})
 
     async def readyz(self, call: Call) -> None:
-        """Answer ``GET /readyz``: the model is loaded, and the next request can be recorded. Kafka plays no part."""
+        """Answer ``GET /readyz``: the model is loaded and the next request can be recorded. Kafka is irrelevant."""
         reasons = {}
         try:
             await self.refresh()
         except ReplicaLost as lost:
             reasons["model"] = f"no replica answers ({lost.kind})"
-        if self._recorder is not None and not self._recorder.writable():
+        if self._wiring.recorder is not None and not self._wiring.recorder.writable():
             reasons["spool"] = "full or not writable"
         if reasons:
             await call.reply.json({"status": "unready", "reasons": reasons}, 503, {"retry-after": "2"})
@@ -256,11 +219,11 @@ class Endpoints:
 
 
 def _check_length(generation: Generation, info: ModelInfo) -> None:
-    """Refuse at the edge what cannot fit whatever the prompt; the replica, which counts tokens, refuses the rest."""
+    """Reject what cannot fit whatever the prompt is; the replica, which counts tokens, rejects the rest."""
     if generation.max_tokens is not None and generation.max_tokens >= info.context_length:
         raise invalid(
-            f"max_tokens is {generation.max_tokens}; with the prompt it must fit into {info.context_length} tokens."
-            " Ask for fewer.",
+            f"max_tokens is {generation.max_tokens}; with the prompt the limit is {info.context_length} tokens."
+            " Reduce max_tokens.",
             code="context_length_exceeded",
             param="max_tokens",
         )
@@ -270,7 +233,7 @@ def _conversation(headers: Headers) -> str:
     named = headers.get("x-weir-conversation-id", "")
     if len(named) > _CONVERSATION_CHARACTERS:
         raise invalid(
-            f"x-weir-conversation-id has {len(named)} characters; at most {_CONVERSATION_CHARACTERS} are taken.",
+            f"x-weir-conversation-id has {len(named)} characters, the limit is {_CONVERSATION_CHARACTERS}; shorten it.",
             param="x-weir-conversation-id",
         )
     return named

@@ -1,7 +1,6 @@
 """The gateway: OpenAI's HTTP API as an ASGI application, in front of the model replicas.
 
-It knows nothing of Ray: the replicas are a :class:`~serving.replica.generation.Backend`, so that tests run it in process before a
-real engine.
+Independent of Ray: the replicas are a :class:`~serving.replica.generation.Backend`, so tests run it in process with a real engine.
 """
 
 import logging
@@ -10,11 +9,10 @@ from collections.abc import Awaitable, Callable
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from serving.api_keys import KeyRing, Principal
-from serving.capture.recorder import Recorder
+from serving.api_keys import KeyRing
 from serving.gateway.endpoints import Call, Endpoints, GatewaySettings
 from serving.gateway.inference import Wiring
-from serving.http import Headers, Receive, Reply, Scope, Send, headers_of, request_id_of
+from serving.http import Receive, Reply, Scope, Send, authenticate, headers_of, request_id_of
 from serving.openai_api.errors import ApiError
 from serving.replica.generation import ModelInfo
 from stream.telemetry import incoming_context
@@ -24,28 +22,18 @@ __all__ = ["Gateway", "lifespan"]
 
 _LOG = logging.getLogger(__name__)
 _Handler = Callable[[Call], Awaitable[None]]
+#: The status under which a request is counted whose client disconnected before a response began.
+_NO_RESPONSE = 499
 
 
 class Gateway:
-    """An ASGI application.
+    """An ASGI application."""
 
-    Parameters
-    ----------
-    settings
-        What it serves, and its bounds.
-    wiring
-        What its exchanges share.
-    keys
-        Who may ask.
-    recorder
-        Capture's, for readiness and feedback; None where nothing is recorded.
-    """
-
-    def __init__(self, settings: GatewaySettings, wiring: Wiring, keys: KeyRing, recorder: Recorder | None) -> None:
+    def __init__(self, settings: GatewaySettings, wiring: Wiring, keys: KeyRing) -> None:
         self._settings = settings
         self._wiring = wiring
         self._keys = keys
-        self._endpoints = endpoints = Endpoints(settings, wiring, recorder)
+        self._endpoints = endpoints = Endpoints(settings, wiring)
         # Path to method, handler, whether a key is needed.
         self._routes: dict[str, tuple[str, _Handler, bool]] = {
             "/v1/chat/completions": ("POST", endpoints.chat, True),
@@ -58,41 +46,42 @@ class Gateway:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; ASGI's other protocols are refused."""
+        """Answer one request, or ASGI's lifespan events."""
         if scope["type"] == "lifespan":
             await lifespan(receive, send)
             return
         if scope["type"] != "http":
-            raise NotImplementedError(f"ASGI scope {scope['type']} is not served; Weir speaks HTTP")
+            raise NotImplementedError(f"ASGI scope {scope['type']} is not supported; Weir serves HTTP")
         headers = headers_of(scope)
         request_id = request_id_of(headers, self._settings.edge_token)
         reply = Reply(send, request_id)
-        instruments = self._wiring.instruments
+        metrics = self._wiring.metrics
         route = "unknown"
-        with instruments.in_flight.track_inprogress():
+        with metrics.in_flight.track_inprogress():
             try:
                 route, handler, method, needs_key = self._find(scope["path"])
                 self._check_method(scope["method"], method, route)
-                principal = self._authenticate(headers) if needs_key else None
                 call = Call(
                     request_id=request_id,
                     route=route,
                     headers=headers,
                     receive=receive,
                     reply=reply,
-                    principal=principal,
+                    principal=authenticate(self._keys, headers) if needs_key else None,
                 )
                 await self._traced(call, method, handler)
             except ApiError as error:
                 await reply.error(error)
-            except Exception as error:  # noqa: BLE001 - the boundary: a fault of ours is an answer, and keeps the process
-                _log_fault(request_id, error)
-                await reply.error(ApiError(500, "Weir failed; the log names the fault.", code="internal_error"))
+            except Exception as error:  # noqa: BLE001 - the boundary: an internal error gets a response, and the process goes on
+                _log_internal(request_id, error)
+                await reply.error(
+                    ApiError(500, "Internal error of Weir; the log has its cause.", code="internal_error")
+                )
             finally:
-                instruments.requests.labels(route, str(reply.status or 499)).inc()
+                metrics.requests.labels(route, str(reply.status or _NO_RESPONSE)).inc()
 
     async def refresh(self) -> ModelInfo:
-        """Ask a replica what it serves; raises ReplicaLost where none answers in two seconds."""
+        """See :meth:`serving.gateway.endpoints.Endpoints.refresh`."""
         return await self._endpoints.refresh()
 
     def _find(self, path: str) -> tuple[str, _Handler, str, bool]:
@@ -104,30 +93,16 @@ class Gateway:
         if path.startswith("/v1/models/"):
             return "/v1/models/{model}", self._endpoints.unknown_model, "GET", True
         known = ", ".join(path for path in self._routes if "/models/" not in path)
-        raise ApiError(404, f"There is no such address; Weir answers at {known}.", code="unknown_url")
+        raise ApiError(404, f"This path does not exist; Weir serves {known}.", code="unknown_url")
 
     @staticmethod
     def _check_method(method: str, allowed: str, route: str) -> None:
         if method == allowed or (method == "HEAD" and allowed == "GET"):
             return
-        raise ApiError(
-            405, f"{route} takes {allowed}; send that.", code="method_not_allowed", headers={"allow": allowed}
-        )
-
-    def _authenticate(self, headers: Headers) -> Principal:
-        principal = self._keys.identify(headers.get("authorization"))
-        if principal is not None:
-            return principal
-        what = "is not valid" if "authorization" in headers else "is missing"
-        raise ApiError(
-            401,
-            f"The API key {what}; send `Authorization: Bearer <key>`. `weir keys create` makes one.",
-            code="invalid_api_key",
-            headers={"www-authenticate": "Bearer"},
-        )
+        raise ApiError(405, f"Use {allowed} for {route}.", code="method_not_allowed", headers={"allow": allowed})
 
     async def _traced(self, call: Call, method: str, handler: _Handler) -> None:
-        """Run `handler`, a POST in a span of its own that continues the client's trace."""
+        """Run `handler`; a POST in a span that continues the client's trace."""
         if method != "POST":
             await handler(call)
             return
@@ -154,7 +129,7 @@ class Gateway:
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
-    """Answer ASGI's lifespan protocol: there is nothing to start or stop here."""
+    """Answer ASGI's lifespan events: there is nothing to start or stop here."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -162,7 +137,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-def _log_fault(request_id: str, error: Exception) -> None:
-    """Log where a fault happened, without its message, which may hold text of the request."""
+def _log_internal(request_id: str, error: Exception) -> None:
+    """Log where an error was raised, without its message, which may contain text of the request."""
     where = "".join(traceback.format_tb(error.__traceback__))
     _LOG.error("request %s failed: %s\n%s", request_id, type(error).__name__, where)

@@ -1,194 +1,172 @@
-"""One inference from its acceptance to its end: captured before, captured after, measured, traced, answered.
+"""One inference from its acceptance to its end: recorded, measured, traced, answered.
 
-The order is the promise (design decision 1): the request record is written before inference begins, the end record before
-the last byte or ``[DONE]``. Whatever happens between them, an end is handed over: a client that went away, a replica
-that died, a fault of our own.
+The request record is written before inference begins, the end record before the last byte or ``[DONE]``
+(docs/design/decisions.md). Every accepted request gets an end record: after a disconnect, a lost replica, an internal error too.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, aclosing
+from typing import NoReturn
 
 import msgspec
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
-from serving.errors import CaptureError
-from serving.gateway.metrics import Instruments, Outcome
+from serving.capture.recorder import Recorder
+from serving.engine.protocol import Chunk
+from serving.errors import CaptureError, SpoolFull
+from serving.gateway.metrics import GatewayMetrics, Outcome
 from serving.http import Reply
-from serving.inference_records import Asked, EndStatus, request_attributes, request_record, response_record
+from serving.inference_records import (
+    EndStatus,
+    ExpectedVerdicts,
+    InferenceRequest,
+    request_attributes,
+    request_record,
+    response_record,
+)
 from serving.openai_api.errors import ApiError, unavailable
 from serving.openai_api.responses import Answer
-from serving.replica.generation import Backend, Piece, Refusal, ReplicaLost, counted
+from serving.replica.generation import Backend, RejectedRequest, ReplicaLost, with_valid_counts
 from stream.telemetry import traceparent_of, tracestate_of
-from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, RequestRecord, ResponseRecord, semconv
+from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, ResponseRecord, semconv
 
-__all__ = ["Capture", "Exchange", "Wiring"]
+__all__ = ["Inference", "Wiring"]
 
 _LOG = logging.getLogger(__name__)
-
-
-class Capture(Protocol):
-    """What the gateway asks of the recorder (serving.capture)."""
-
-    async def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> object:
-        """Write the request's record; raises SpoolFull where it was not accepted."""
-
-    async def end(self, record: ResponseRecord, *, traceparent: str = "") -> object:
-        """Write how the request ended."""
-
-    def end_nowait(self, record: ResponseRecord, *, traceparent: str = "") -> object:
-        """Hand over how the request ended, where nothing can be awaited any more."""
+#: The statuses by which HTTP servers log a request whose client disconnected, and an error of their own.
+_CLIENT_CLOSED_REQUEST = 499
+_INTERNAL_ERROR = 500
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """What every exchange of a gateway shares.
+    """What every inference of a gateway shares.
 
     Parameters
     ----------
-    capture
-        None where nothing is recorded.
-    owed_input, owed_output
-        Detectors that owe a verdict on prompts and on answers.
-    context_characters
-        Characters of its prompt that the record of an answer carries.
+    recorder
+        None if nothing is recorded.
     topic
-        Where the content of a request is found, which its span names in the content's place.
+        The Kafka topic of the records; spans name it instead of the text.
     """
 
     backend: Backend
-    capture: Capture | None
-    instruments: Instruments
+    recorder: Recorder | None
+    metrics: GatewayMetrics
     tracer: Tracer
-    owed_input: tuple[str, ...] = ()
-    owed_output: tuple[str, ...] = ()
-    context_characters: int = 0
-    topic: str = "weir.inference"
+    expected: ExpectedVerdicts
+    topic: str
 
 
-class Exchange:
-    """One inference.
+class Inference:
+    """One inference; `answer` is the shape of its response."""
 
-    Parameters
-    ----------
-    wiring
-        What the gateway's exchanges share.
-    asked
-        What is asked, by whom.
-    answer
-        How the answer is written.
-    """
-
-    def __init__(self, wiring: Wiring, asked: Asked, answer: Answer) -> None:
+    def __init__(self, wiring: Wiring, request: InferenceRequest, answer: Answer) -> None:
         self._wiring = wiring
-        self._asked = asked
-        self._generation = asked.generation
+        self._request = request
         self._answer = answer
         self._started = time.perf_counter()
         self._first_token: float | None = None
         self._texts: list[str] = []
-        self._last = Piece(text="")
+        self._last = Chunk(text="")
         self._ended = False
         self._span: trace.Span = trace.INVALID_SPAN
 
     async def run(self, reply: Reply) -> None:
-        """Answer; an error that the client is to see is raised as ApiError.
+        """Generate and reply.
 
         Raises
         ------
         ApiError
-            The request was not accepted, was refused by the model, or its replica died.
+            The request was not accepted, was rejected by the model, or its replica was lost.
         """
-        topic = self._wiring.topic if self._wiring.capture else ""
+        topic = self._wiring.topic if self._wiring.recorder else ""
         with self._wiring.tracer.start_as_current_span(
-            f"{self._asked.operation} {self._asked.model}",
+            f"{self._request.operation} {self._request.model}",
             kind=SpanKind.CLIENT,
-            attributes=request_attributes(self._asked, topic),
+            attributes=request_attributes(self._request, topic),
             record_exception=False,
         ) as self._span:
             try:
                 await self._accept()
                 await self._generate(reply)
             except (asyncio.CancelledError, GeneratorExit):
-                self._end_nowait("cancelled", ErrorInfo(kind="client_disconnected", status=499))
+                self._end("cancelled", ErrorInfo(kind="client_disconnected", status=_CLIENT_CLOSED_REQUEST))
                 raise
             except ApiError:
                 raise
-            except Exception as error:  # a fault of ours, of any kind: the request still gets its end
-                self._end_nowait("error", ErrorInfo(kind=type(error).__name__, status=500))
+            except Exception as error:  # an internal error of any kind: the request still gets its end
+                self._end("error", ErrorInfo(kind=type(error).__name__, status=_INTERNAL_ERROR))
                 raise
 
     async def _accept(self) -> None:
-        """Write the request's record; only then is the request accepted."""
-        if self._wiring.capture is None:
+        """Write the request record; only then is the request accepted."""
+        if self._wiring.recorder is None:
             return
         try:
             with self._capture_span("capture request"):
-                await self._wiring.capture.request(
-                    request_record(self._asked, self._wiring.owed_input),
+                await self._wiring.recorder.request(
+                    request_record(self._request, self._wiring.expected),
                     traceparent=traceparent_of(self._span),
                     tracestate=tracestate_of(self._span),
                 )
-        except CaptureError as full:
+        except CaptureError as error:
             self._ended = True
             self._fail("spool_full")
             raise unavailable(
-                "The spool takes no more, and Weir is set to serve nothing that it cannot record"
-                " (capture.on_full=reject); try again later.",
+                "The spool is full, and capture.on_full is reject: Weir serves nothing that it cannot record. Try again later.",
                 code="spool_full",
-                retry_after_seconds=getattr(full, "retry_after_seconds", 5),
+                retry_after_seconds=error.retry_after_seconds if isinstance(error, SpoolFull) else 5,
             ) from None
 
     async def _generate(self, reply: Reply) -> None:
-        streaming = self._generation.stream
+        streaming = self._request.generation.stream
         try:
-            async with aclosing(self._wiring.backend.generate(self._generation)) as items:
+            async with aclosing(self._wiring.backend.generate(self._request.generation)) as items:
                 async for item in items:
-                    if isinstance(item, Refusal):
-                        await self._refused(item)
-                    else:
-                        piece = self._take(item)
-                        if streaming:
-                            await self._send_piece(reply, piece)
+                    if isinstance(item, RejectedRequest):
+                        self._reject(item)
+                    chunk = self._take(item)
+                    if streaming:
+                        await self._send_chunk(reply, chunk)
         except ReplicaLost as lost:
-            await self._aborted(lost.kind)
+            self._abort(lost.kind)
         if self._last.finish_reason is None:
-            await self._aborted("StreamEnded")
-        await self._end("complete", None)
+            self._abort("StreamEnded")
+        self._end("complete")
         if streaming:
             await reply.done()
         else:
             await reply.json(self._whole())
 
-    def _take(self, item: Piece) -> Piece:
-        piece = counted(item)
-        if piece is not item and piece.finish_reason is not None:
+    def _take(self, item: Chunk) -> Chunk:
+        chunk = with_valid_counts(item)
+        if chunk is not item and chunk.finish_reason is not None:
             _LOG.warning(
-                "request %s: the engine's token counts are not all from 0 to %d; the others are taken as 0",
-                self._asked.caller.request_id,
+                "request %s: the engine's token counts are not all from 0 to %d; the others are recorded as 0",
+                self._request.request_id,
                 MAX_COUNT,
             )
         if self._first_token is None:
             self._first_token = time.perf_counter() - self._started
-        if piece.text:
-            self._texts.append(piece.text)
-        self._last = piece
-        return piece
+        if chunk.text:
+            self._texts.append(chunk.text)
+        self._last = chunk
+        return chunk
 
-    async def _send_piece(self, reply: Reply, piece: Piece) -> None:
+    async def _send_chunk(self, reply: Reply, chunk: Chunk) -> None:
         answer = self._answer
         events = []
         if not reply.started:
             await reply.start_events()
             events.append(answer.first_chunk())
-        if piece.text:
-            events.append(answer.text_chunk(piece.text))
-        if piece.finish_reason is not None:
-            events.append(answer.finish_chunk(piece.finish_reason))
-            events.append(answer.usage_chunk(piece.prompt_tokens, piece.completion_tokens))
+        if chunk.text:
+            events.append(answer.text_chunk(chunk.text))
+        if chunk.finish_reason is not None:
+            events.append(answer.finish_chunk(chunk.finish_reason))
+            events.append(answer.usage_chunk(chunk.prompt_tokens, chunk.completion_tokens))
         if present := [event for event in events if event is not None]:
             await reply.event(*present)
 
@@ -198,70 +176,63 @@ class Exchange:
             "".join(self._texts), str(last.finish_reason), last.prompt_tokens, last.completion_tokens
         )
 
-    async def _refused(self, refusal: Refusal) -> None:
-        await self._end("error", ErrorInfo(kind=refusal.code, status=refusal.status))
-        if refusal.status >= 500:
-            raise unavailable(refusal.message, code=refusal.code)
-        param = "messages" if self._generation.messages else "prompt"
-        raise ApiError(refusal.status, refusal.message, code=refusal.code, param=param)
+    def _reject(self, rejected: RejectedRequest) -> NoReturn:
+        self._end("error", ErrorInfo(kind=rejected.code, status=rejected.status))
+        if rejected.status >= _INTERNAL_ERROR:
+            raise unavailable(rejected.message, code=rejected.code)
+        param = "messages" if self._request.generation.messages else "prompt"
+        raise ApiError(rejected.status, rejected.message, code=rejected.code, param=param)
 
-    async def _aborted(self, kind: str) -> None:
-        _LOG.warning("request %s was aborted: its model replica was lost (%s)", self._asked.caller.request_id, kind)
-        await self._end("aborted", ErrorInfo(kind="model_replica_lost", status=503))
-        raise unavailable(
-            "The model replica that held this request was lost; another is being started. Send the request again.",
+    def _abort(self, kind: str) -> NoReturn:
+        _LOG.warning("request %s was aborted: its model replica was lost (%s)", self._request.request_id, kind)
+        error = unavailable(
+            "The model replica that generated this answer was lost; another is being started. Send the request again.",
             code="model_replica_lost",
         )
+        self._end("aborted", ErrorInfo(kind=error.code, status=error.status))
+        raise error
 
-    async def _end(self, status: EndStatus, error: ErrorInfo | None) -> None:
+    def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
+        """Record how the inference ended; the first end counts. Synchronous, since a cancelled task can await nothing."""
+        if self._ended:
+            return
+        self._ended = True
         record = self._conclude(status, error)
-        if record is None or self._wiring.capture is None:
+        if self._wiring.recorder is None:
             return
         with self._capture_span("capture end"):
-            await self._wiring.capture.end(record, traceparent=traceparent_of(self._span))
+            self._wiring.recorder.end_nowait(record, traceparent=traceparent_of(self._span))
 
-    def _end_nowait(self, status: EndStatus, error: ErrorInfo) -> None:
-        record = self._conclude(status, error)
-        if record is not None and self._wiring.capture is not None:
-            self._wiring.capture.end_nowait(record, traceparent=traceparent_of(self._span))
-
-    def _conclude(self, status: EndStatus, error: ErrorInfo | None) -> ResponseRecord | None:
-        """Close the books of this exchange, once; return what is to be recorded."""
-        if self._ended:
-            return None
-        self._ended = True
+    def _conclude(self, status: EndStatus, error: ErrorInfo | None) -> ResponseRecord:
         seconds = time.perf_counter() - self._started
-        last = self._last
         outcome = Outcome(
-            operation=self._asked.operation,
-            model=self._asked.model,
+            operation=self._request.operation,
+            model=self._request.model,
             status=status,
             error_type=error.kind if error else "",
             seconds=seconds,
             first_token_seconds=self._first_token,
-            prompt_tokens=last.prompt_tokens,
-            completion_tokens=last.completion_tokens,
+            prompt_tokens=self._last.prompt_tokens,
+            completion_tokens=self._last.completion_tokens,
         )
-        # Sentinels are no user's traffic, tokens or latency: they count their own.
-        if self._asked.caller.tenant != OWN_TENANT:
-            self._wiring.instruments.ended(outcome)
+        if self._request.tenant != OWN_TENANT:  # sentinels are no user's traffic
+            self._wiring.metrics.ended(outcome)
         self._describe_end(outcome)
         return response_record(
-            self._asked,
+            self._request,
+            self._wiring.expected,
             status=status,
             error=error,
             text="".join(self._texts),
-            last=last,
+            last=self._last,
             latency_seconds=seconds,
             first_token_seconds=self._first_token,
-            owed=self._wiring.owed_output,
-            context_characters=self._wiring.context_characters,
         )
 
     def _describe_end(self, outcome: Outcome) -> None:
         span = self._span
         span.set_attribute(semconv.GEN_AI_RESPONSE_ID, self._answer.id)
-        span.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, f"{self._asked.model}@{self._asked.info.version}")
+        span.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, f"{self._request.model}@{self._request.info.version}")
         span.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, outcome.prompt_tokens)
         span.set_attribute(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, outcome.completion_tokens)
         if self._last.finish_reason is not None:
@@ -275,7 +246,5 @@ class Exchange:
         self._span.set_attribute(semconv.ERROR_TYPE, kind)
         self._span.set_status(Status(StatusCode.ERROR, kind))
 
-    @contextmanager
-    def _capture_span(self, name: str) -> Iterator[None]:
-        with self._wiring.tracer.start_as_current_span(name, kind=SpanKind.INTERNAL, record_exception=False):
-            yield
+    def _capture_span(self, name: str) -> AbstractContextManager[trace.Span]:
+        return self._wiring.tracer.start_as_current_span(name, kind=SpanKind.INTERNAL, record_exception=False)

@@ -1,16 +1,11 @@
-"""The gateway's metrics, under the GenAI conventions' names as Prometheus writes them; no label holds an id or text."""
-
-from collections.abc import Callable, Iterable
+"""The gateway's metrics, named by the GenAI conventions as Prometheus writes them; no label contains an id or text."""
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from serving.engine.protocol import EngineStats
 from stream.wire.semconv import DURATION_BUCKETS, TOKEN_BUCKETS
 
-__all__ = ["EngineCollector", "Instruments", "Outcome"]
+__all__ = ["GatewayMetrics", "Outcome"]
 
 _OPERATION = "gen_ai_operation_name"
 _MODEL = "gen_ai_request_model"
@@ -29,14 +24,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int
 
 
-class Instruments:
-    """What a gateway counts and measures.
-
-    Parameters
-    ----------
-    registry
-        Where the metrics are registered.
-    """
+class GatewayMetrics:
+    """The metrics of one gateway."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = (_OPERATION, _MODEL)
@@ -91,30 +80,3 @@ class Instruments:
         if outcome.completion_tokens > 1:
             rest = outcome.seconds - outcome.first_token_seconds
             self.per_token.labels(*labels).observe(rest / (outcome.completion_tokens - 1))
-
-
-class EngineCollector(Collector):
-    """An engine's slots and totals, read when they are asked for.
-
-    Parameters
-    ----------
-    stats
-        The engine's `stats`.
-    registry
-        Where to register.
-    """
-
-    def __init__(self, stats: Callable[[], EngineStats], registry: CollectorRegistry) -> None:
-        self._stats = stats
-        registry.register(self)
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the metrics as they are now."""
-        now = self._stats()
-        yield GaugeMetricFamily("weir_engine_slots", "Requests that are generated together, at most", now.slots)
-        yield GaugeMetricFamily("weir_engine_running", "Requests being generated", now.running)
-        yield GaugeMetricFamily("weir_engine_waiting", "Requests waiting for a slot", now.waiting)
-        tokens = CounterMetricFamily("weir_engine_tokens", "Tokens read and written", labels=("gen_ai_token_type",))
-        tokens.add_metric(("input",), now.prompt_tokens_total)
-        tokens.add_metric(("output",), now.completion_tokens_total)
-        yield tokens

@@ -1,7 +1,7 @@
-"""Connections to intake: how many one address may open, and how long a request's headers may take.
+"""Limits on intake's connections: how many one address may open, and how long a request's headers may take.
 
-Why this exists: uvicorn bounds requests (``limit_concurrency``) and idle connections (``timeout_keep_alive``), but waits without
-end for the headers of a request, and counts no connections by address.
+Why this exists: uvicorn limits requests (``limit_concurrency``) and idle connections (``timeout_keep_alive``), but waits without limit
+for the headers of a request, and counts no connections by address (docs/design/traps.md).
 """
 
 import asyncio
@@ -30,17 +30,17 @@ class _BoundedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
-        """Count the connection; refuse one beyond a limit, whether or not it has sent a request."""
+        """Count the connection; reject it if it is beyond a limit, whether or not it has sent a request."""
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         self.open[self._address] += 1
         if (error := self._excess()) is not None:
-            self._refuse(error)
+            self._reject(error)
         else:
             self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give the connection's place back."""
+        """Stop counting the connection."""
         self._stop_waiting()
         self.open[self._address] -= 1
         if not self.open[self._address]:
@@ -48,7 +48,7 @@ class _BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; while no request is in progress, its headers have a deadline, which no further byte extends."""
+        """Read on; while no request is in progress, the next headers have a deadline, which no further byte extends."""
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete:
             self._wait_for_headers()
@@ -56,19 +56,18 @@ class _BoundedProtocol(H11Protocol):
             self._stop_waiting()
 
     def _excess(self) -> ApiError | None:
-        most, allowed = self.settings.connections, self.settings.connections_per_address
-        if self.open[self._address] > allowed:
+        limit, per_address = self.settings.connections, self.settings.connections_per_address
+        if self.open[self._address] > per_address:
             return ApiError(
                 429,
-                f"Your address has more than {allowed} connections open, the most that intake allows"
-                f" (intake.connections_per_address); close some and try again in {_RETRY_AFTER_SECONDS} second.",
+                f"Your address has more than {per_address} connections open, the limit (intake.connections_per_address);"
+                f" close some and try again in {_RETRY_AFTER_SECONDS} second.",
                 code="too_many_connections",
                 headers={"retry-after": str(_RETRY_AFTER_SECONDS)},
             )
-        if self.open.total() > most:
+        if self.open.total() > limit:
             return unavailable(
-                f"{most} connections are open, the most that intake allows (intake.connections); try again in"
-                f" {_RETRY_AFTER_SECONDS} second.",
+                f"{limit} connections are open, the limit (intake.connections); try again in {_RETRY_AFTER_SECONDS} second.",
                 code="too_many_connections",
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )
@@ -91,10 +90,10 @@ class _BoundedProtocol(H11Protocol):
             self.transport.close()
             return
         bound = self.settings.header_seconds
-        message = f"The headers did not arrive within {bound:g} s, the most that intake waits; send them faster."
-        self._refuse(ApiError(408, message, code="request_timeout"))
+        message = f"The headers did not arrive within {bound:g} s, the limit; send them faster."
+        self._reject(ApiError(408, message, code="request_timeout"))
 
-    def _refuse(self, error: ApiError) -> None:
+    def _reject(self, error: ApiError) -> None:
         body = msgspec.json.encode(error.body())
         headers = {
             "content-type": "application/json",
@@ -109,7 +108,7 @@ class _BoundedProtocol(H11Protocol):
 
 
 def bounded_protocol(settings: IntakeSettings) -> type[asyncio.Protocol]:
-    """Return uvicorn's HTTP protocol for one server with the limits of `settings`; its connections are counted together."""
+    """Return uvicorn's HTTP protocol with the limits of `settings`, for one server."""
 
     class Protocol(_BoundedProtocol):
         open: ClassVar[Counter[str]] = Counter()

@@ -10,22 +10,32 @@ from typing import Any
 import msgspec
 
 from serving.api_keys import Principal
-from serving.intake.body_text import answer_of, document, messages_of
-from serving.intake.errors import Unreadable
-from serving.intake.reported_exchange import Answered, Asked, Sender, Told, identity_of, moment, parameters_of
+from serving.errors import UnreadablePayload
+from serving.intake.body_text import count_of, document, messages_of, response_from, word_of
+from serving.intake.reported_exchange import (
+    Origin,
+    ReportedExchange,
+    ReportedRequest,
+    ReportedResponse,
+    identity_of,
+    parameters_of,
+    valid_time,
+)
 from stream.wire import ErrorInfo, Usage
 
-__all__ = ["payloads", "told_by_litellm"]
+__all__ = ["exchange_from_litellm", "payloads"]
 
 Payload = Mapping[str, Any]
-#: What LiteLLM puts in the place of a text that it is set not to log (`turn_off_message_logging`).
+#: LiteLLM's replacement of a text that it is set not to log (`turn_off_message_logging`).
 _REDACTED = "redacted-by-litellm"
 _HASH_CHARACTERS = 12
 _CONVERSATION_HEADER = "x-weir-conversation-id"
+_CONVERSATION_CHARACTERS = 256
+_UNKNOWN_STATUS = 500
 
 
 def payloads(raw: bytes) -> Iterator[Any]:
-    """Yield the payloads of a body: a JSON array, one object, or one object a line (`log_format`); raises Unreadable."""
+    """Yield the payloads of a body: a JSON array, one object, or one object a line (`log_format`); raises UnreadablePayload."""
     lines = raw.strip().splitlines()
     if len(lines) > 1 and raw.lstrip().startswith(b"{"):
         try:
@@ -37,69 +47,69 @@ def payloads(raw: bytes) -> Iterator[Any]:
     yield from body if isinstance(body, list) else [body]
 
 
-def told_by_litellm(payload: Any, principal: Principal) -> Told:
-    """Return the exchange that `payload` tells of, sent with the key of `principal`.
+def exchange_from_litellm(payload: Any, principal: Principal) -> ReportedExchange:
+    """Return the exchange in `payload`, which was sent with the key of `principal`.
 
     Raises
     ------
-    Unreadable
+    UnreadablePayload
         It is no standard logging payload; the message names what is missing.
     """
     if not isinstance(payload, Mapping) or not isinstance(payload.get("id"), str):
-        raise Unreadable("no id; send LiteLLM's StandardLoggingPayload (generic_api_use_v1 must be off)")
+        raise UnreadablePayload("no id; send LiteLLM's StandardLoggingPayload (generic_api_use_v1 must be off)")
     if payload.get("status") not in {"success", "failure"}:
-        raise Unreadable("status is neither success nor failure; send LiteLLM's StandardLoggingPayload")
+        raise UnreadablePayload("status is neither success nor failure; send LiteLLM's StandardLoggingPayload")
     started = _seconds(payload.get("startTime"))
-    return Told(
+    return ReportedExchange(
         identity=identity_of(principal.tenant, "litellm", payload["id"], repr(started)),
-        sender=_sender(payload, principal),
-        asked=_asked(payload, started),
-        answered=_answered(payload),
+        origin=_origin(payload, principal),
+        request=_request(payload, started),
+        response=_response(payload),
     )
 
 
-def _sender(payload: Payload, principal: Principal) -> Sender:
-    """Return who sent it: the retraining gates count principals, so LiteLLM's virtual keys are told apart."""
+def _origin(payload: Payload, principal: Principal) -> Origin:
+    """Return the origin; LiteLLM's virtual keys are principals of their own, since the retraining gates count principals."""
     metadata = _table(payload.get("metadata"))
-    key = _word(metadata.get("user_api_key_hash"))[:_HASH_CHARACTERS]
+    key = word_of(metadata.get("user_api_key_hash"))[:_HASH_CHARACTERS]
     headers = {str(name).lower(): value for name, value in _table(metadata.get("requester_custom_headers")).items()}
     conversation = (
-        _word(headers.get(_CONVERSATION_HEADER))
-        or _word(_table(metadata.get("requester_metadata")).get("conversation_id"))
-        or _word(payload.get("session_id"))
+        word_of(headers.get(_CONVERSATION_HEADER))
+        or word_of(_table(metadata.get("requester_metadata")).get("conversation_id"))
+        or word_of(payload.get("session_id"))
     )
-    return Sender(
+    return Origin(
         tenant=principal.tenant,
         principal=f"{principal.id}/{key}" if key else principal.id,
-        conversation=conversation[:256],
+        conversation=conversation[:_CONVERSATION_CHARACTERS],
     )
 
 
-def _asked(payload: Payload, started: float) -> Asked:
-    kind = _word(payload.get("call_type"))
+def _request(payload: Payload, started: float) -> ReportedRequest:
+    kind = word_of(payload.get("call_type"))
     raw = payload.get("messages")
     messages = messages_of(raw["messages"] if isinstance(raw, Mapping) and "messages" in raw else raw)
-    return Asked(
-        model=_word(payload.get("model_group")) or _word(payload.get("model")),
-        model_version=_word(payload.get("model")),
+    return ReportedRequest(
+        model=word_of(payload.get("model_group")) or word_of(payload.get("model")),
+        model_version=word_of(payload.get("model")),
         operation="text_completion" if "text_completion" in kind else "chat",
         stream=payload.get("stream") is True,
-        messages=() if any(one.content == _REDACTED for one in messages) else messages,
+        messages=() if any(message.content == _REDACTED for message in messages) else messages,
         parameters=parameters_of(dict(_table(payload.get("model_parameters")))),
         at=started,
     )
 
 
-def _answered(payload: Payload) -> Answered:
-    told = _answer(payload.get("response"))
+def _response(payload: Payload) -> ReportedResponse:
+    response = _answer(payload.get("response"))
     failed = payload["status"] == "failure"
     return msgspec.structs.replace(
-        told,
+        response,
         status="error" if failed else "complete",
-        text="" if told.text == _REDACTED else told.text,
+        text="" if response.text == _REDACTED else response.text,
         usage=Usage(
-            prompt_tokens=_number(payload.get("prompt_tokens")),
-            completion_tokens=_number(payload.get("completion_tokens")),
+            prompt_tokens=count_of(payload.get("prompt_tokens")),
+            completion_tokens=count_of(payload.get("completion_tokens")),
         ),
         error=_error(payload) if failed else None,
         at=_seconds(payload.get("endTime")),
@@ -107,39 +117,31 @@ def _answered(payload: Payload) -> Answered:
     )
 
 
-def _answer(response: Any) -> Answered:
-    """Return the answer's text; LiteLLM logs many kinds of calls, and what has no text is no fault."""
+def _answer(response: Any) -> ReportedResponse:
+    """Return the answer's text; LiteLLM logs many kinds of calls, and a response without text is valid."""
     if isinstance(response, str):
-        return Answered(text=response)
+        return ReportedResponse(text=response)
     if not isinstance(response, Mapping):
-        return Answered()
+        return ReportedResponse()
     if isinstance(response.get("text"), str):
-        return Answered(text=response["text"])
+        return ReportedResponse(text=response["text"])
     try:
-        return answer_of(response)
-    except Unreadable:
-        return Answered()
+        return response_from(response)
+    except UnreadablePayload:
+        return ReportedResponse()
 
 
 def _error(payload: Payload) -> ErrorInfo:
-    """Return why it failed: a class and a status; LiteLLM's message may quote the prompt."""
-    told = _table(payload.get("error_information"))
-    code = str(told.get("error_code") or "")
-    status = int(code) if re.fullmatch("[1-9][0-9]{2}", code) else 500
-    return ErrorInfo(kind=_word(told.get("error_class")) or "unknown", status=status)
+    """Return the class and status of a failure; LiteLLM's message is left out, since it may quote the prompt."""
+    information = _table(payload.get("error_information"))
+    code = str(information.get("error_code") or "")
+    status = int(code) if re.fullmatch("[1-9][0-9]{2}", code) else _UNKNOWN_STATUS
+    return ErrorInfo(kind=word_of(information.get("error_class")) or "unknown", status=status)
 
 
 def _table(value: Any) -> Payload:
     return value if isinstance(value, Mapping) else {}
 
 
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
-
-
 def _seconds(value: Any) -> float:
-    return moment(value) if isinstance(value, int | float) else 0.0
+    return valid_time(value) if isinstance(value, int | float) else 0.0

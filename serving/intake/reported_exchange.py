@@ -1,4 +1,4 @@
-"""One inference that another gateway served, as it was told: what was asked, and what came of it."""
+"""One inference that another gateway reported: its request and its response, and the records that follow from them."""
 
 import uuid
 from hashlib import blake2b
@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from serving.inference_records import context_of
-from serving.intake.errors import Unreadable
+from serving.errors import UnreadablePayload
+from serving.inference_records import ExpectedVerdicts, context_of
 from stream.wire import (
     MAX_COUNT,
     MAX_INT64,
@@ -21,17 +21,16 @@ from stream.wire import (
 
 __all__ = [
     "LATEST_SECONDS",
-    "Answered",
-    "Asked",
-    "Owed",
-    "Sender",
-    "Told",
-    "checked",
+    "Origin",
+    "ReportedExchange",
+    "ReportedRequest",
+    "ReportedResponse",
     "identity_of",
-    "moment",
     "parameters_of",
     "records_of",
     "request_id_of",
+    "valid_time",
+    "without_invalid_numbers",
 ]
 
 Parameters = dict[str, float | int | str | list[str] | None]
@@ -39,14 +38,14 @@ _PARAMETERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "s
 _ID_BYTES = 16
 #: As at the gateway; every segment of the spool repeats the names of a request until its end.
 _NAME_CHARACTERS = 256
-#: Digits of a number that a message repeats.
-_DIGITS = 24
-#: The year 2096: OTLP holds a span's nanoseconds in 64 bits, and one that does not fit costs its whole batch.
+#: Longer numbers are not repeated in messages.
+_SHOWN_DIGITS = 24
+#: The year 2096: OTLP stores a span's nanoseconds in 64 bits, and a time that does not fit makes the collector drop the batch.
 LATEST_SECONDS = 4e9
 
 
-class Sender(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sent it: the key's tenant, the key's id (and whom its gateway named), the conversation, the trace."""
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The tenant and id of the API key (and the user that the other gateway named), the conversation, the trace."""
 
     tenant: str
     principal: str
@@ -54,8 +53,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked of which model. `at` is when, in seconds since the epoch, or 0 where nobody said."""
+class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The request; `at` is its time in seconds since the epoch, 0 if unknown."""
 
     model: str = ""
     model_version: str = ""
@@ -67,8 +66,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. `at` is when it ended, `first_at` when the first token came; 0 where nobody said."""
+class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The response; `at` is the time of its end, `first_at` that of the first token, 0 if unknown."""
 
     model: str = ""
     status: Literal["complete", "error"] = "complete"
@@ -80,93 +79,88 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     first_at: float = 0.0
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """One exchange, whole or the half that came: `identity` is its own, whoever repeats it."""
+class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One exchange, or one half of it; `identity` is the same in both halves and in every retry.
+
+    Halves are stored in the file of :class:`serving.intake.exchange_pairer.ExchangePairer`, under the field names of earlier versions.
+    """
 
     identity: str
-    sender: Sender
-    asked: Asked | None = None
-    answered: Answered | None = None
+    origin: Origin = msgspec.field(name="sender")
+    request: ReportedRequest | None = msgspec.field(name="asked", default=None)
+    response: ReportedResponse | None = msgspec.field(name="answered", default=None)
 
     @property
     def whole(self) -> bool:
-        """Whether both halves are here."""
-        return self.asked is not None and self.answered is not None
+        """Whether it has both halves."""
+        return self.request is not None and self.response is not None
 
     @property
     def seconds(self) -> float:
-        """How long it took, as far as it was told."""
-        if self.asked is None or self.answered is None or not self.asked.at:
+        """Duration, 0 if unknown."""
+        if self.request is None or self.response is None or not self.request.at:
             return 0.0
-        return max(0.0, self.answered.at - self.asked.at)
+        return max(0.0, self.response.at - self.request.at)
 
 
-def checked(told: Told) -> tuple[Told, list[str]]:
-    """Return `told` without the numbers that a record cannot contain, and a message for each.
+def without_invalid_numbers(exchange: ReportedExchange) -> tuple[ReportedExchange, list[str]]:
+    """Return `exchange` without the numbers that a record cannot contain, and a message for each of them.
 
-    A number says little and a text much, so one that is out of its range costs the exchange nothing else.
+    Only the number is lost: the text of the exchange matters more.
 
     Raises
     ------
-    Unreadable
+    UnreadablePayload
         A name is longer than 256 characters.
     """
-    asked, answered, left_out = told.asked, told.answered, list[str]()
-    _check_names(asked, answered)
-    if asked is not None:
-        asked = msgspec.structs.replace(asked, parameters=_kept(asked.parameters, MIN_INT64, MAX_INT64, left_out))
-    if answered is not None:
-        usage = Usage(**_kept(msgspec.structs.asdict(answered.usage), 0, MAX_COUNT, left_out))
-        answered = msgspec.structs.replace(answered, usage=usage)
-    return msgspec.structs.replace(told, asked=asked, answered=answered), left_out
+    request, response, left_out = exchange.request, exchange.response, list[str]()
+    _check_names(request, response)
+    if request is not None:
+        request = msgspec.structs.replace(request, parameters=_kept(request.parameters, MIN_INT64, MAX_INT64, left_out))
+    if response is not None:
+        usage = Usage(**_kept(msgspec.structs.asdict(response.usage), 0, MAX_COUNT, left_out))
+        response = msgspec.structs.replace(response, usage=usage)
+    return msgspec.structs.replace(exchange, request=request, response=response), left_out
 
 
-def _check_names(*halves: Asked | Answered | None) -> None:
+def _check_names(*halves: ReportedRequest | ReportedResponse | None) -> None:
     for half in halves:
         for field in ("model", "model_version"):
             size = len(getattr(half, field, ""))
             if size > _NAME_CHARACTERS:
-                raise Unreadable(f"{field} has {size} characters; at most {_NAME_CHARACTERS} are taken")
+                raise UnreadablePayload(f"{field} has {size} characters, the limit is {_NAME_CHARACTERS}; shorten it")
 
 
 def _kept(values: dict[str, Any], least: int, most: int, left_out: list[str]) -> dict[str, Any]:
     """Return `values` without the integers that are out of range; add a message for each to `left_out`."""
-    strange = [name for name, value in values.items() if isinstance(value, int) and not least <= value <= most]
+    wrong = [name for name, value in values.items() if isinstance(value, int) and not least <= value <= most]
     left_out += [
-        f"{name} is {_shown(values[name])}; from {least} to {most} is taken, so it is left out" for name in strange
+        f"{name} is {_shown(values[name])} and is left out; it must be from {least} to {most}" for name in wrong
     ]
-    return {name: value for name, value in values.items() if name not in strange}
+    return {name: value for name, value in values.items() if name not in wrong}
 
 
 def _shown(number: int) -> str:
     digits = len(str(abs(number)))
-    return str(number) if digits <= _DIGITS else f"a number of {digits} digits"
+    return str(number) if digits <= _SHOWN_DIGITS else f"a number of {digits} digits"
 
 
-def moment(seconds: float) -> float:
-    """Return a time that a clock may show, else 0.0, as if nobody had said when."""
+def valid_time(seconds: float) -> float:
+    """Return `seconds` if a clock can show that time, else 0.0, as for an unknown time."""
     return float(seconds) if 0 < seconds < LATEST_SECONDS else 0.0
 
 
-#: The end of what no answer was told of: KServe's logger tells of none that is not 200.
-_UNANSWERED = Answered(status="error", error=ErrorInfo(kind="no_answer_told", status=502))
-
-
-class Owed(msgspec.Struct, frozen=True, kw_only=True):
-    """What is owed of a text, as the gateway sets it: detectors of prompts and of answers, and the context that answers carry."""
-
-    input: tuple[str, ...] = ()
-    output: tuple[str, ...] = ()
-    context_characters: int = 0
+#: Stands in for a missing response: KServe's logger reports responses of status 200 only.
+_NO_RESPONSE = ReportedResponse(status="error", error=ErrorInfo(kind="no_answer_told", status=502))
 
 
 def identity_of(tenant: str, *parts: str) -> str:
-    """Return the identity of an exchange: a hash of the tenant and of how its gateway names it."""
+    """Return the identity of an exchange: a hash of the tenant and of the other gateway's name for it."""
     return blake2b("\x1f".join((tenant, *parts)).encode(), digest_size=_ID_BYTES).hexdigest()
 
 
 def request_id_of(identity: str) -> str:
-    """Return the request id of an exchange: the same whenever it is told again, so that a repeat changes nothing."""
+    """Return the request id of an exchange; a retry has the same id, so it is deduplicated."""
     return str(uuid.UUID(hex=identity))
 
 
@@ -176,35 +170,35 @@ def parameters_of(body: dict[str, object]) -> Parameters:
     return {name: value for name, value in found.items() if isinstance(value, int | float) or value is None}
 
 
-def records_of(told: Told, owed: Owed) -> tuple[RequestRecord, ResponseRecord]:
-    """Return the two records of an exchange; what was not told is empty, and nothing is owed where there is no text."""
-    asked, answered = told.asked or Asked(), told.answered or _UNANSWERED
+def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[RequestRecord, ResponseRecord]:
+    """Return the two records of an exchange; a missing half is empty, and a record without text expects no verdict."""
+    request, response = exchange.request or ReportedRequest(), exchange.response or _NO_RESPONSE
     common: dict[str, Any] = {
-        "request_id": request_id_of(told.identity),
-        "tenant": told.sender.tenant,
-        "principal": told.sender.principal,
-        "conversation_id": told.sender.conversation,
-        "model": asked.model or answered.model or "unknown",
-        "model_version": asked.model_version,
-        "operation": asked.operation,
-        "stream": asked.stream,
+        "request_id": request_id_of(exchange.identity),
+        "tenant": exchange.origin.tenant,
+        "principal": exchange.origin.principal,
+        "conversation_id": exchange.origin.conversation,
+        "model": request.model or response.model or "unknown",
+        "model_version": request.model_version,
+        "operation": request.operation,
+        "stream": request.stream,
     }
-    request = RequestRecord(**common, messages=asked.messages, prompt=asked.prompt, parameters=asked.parameters)
-    context = context_of(asked.messages or (Message(role="user", content=asked.prompt),), owed.context_characters)
-    response = ResponseRecord(
+    begin = RequestRecord(**common, messages=request.messages, prompt=request.prompt, parameters=request.parameters)
+    prompt = request.messages or (Message(role="user", content=request.prompt),)
+    end = ResponseRecord(
         **common,
-        status=answered.status,
-        text=answered.text,
-        context=context if answered.text else (),
-        finish_reason=answered.finish_reason,
-        usage=answered.usage,
-        latency_seconds=told.seconds,
-        time_to_first_token_seconds=_first_token(asked, answered),
-        error=answered.error,
-        owed=owed.output if answered.text else (),
+        status=response.status,
+        text=response.text,
+        context=context_of(prompt, expected.context_characters) if response.text else (),
+        finish_reason=response.finish_reason,
+        usage=response.usage,
+        latency_seconds=exchange.seconds,
+        time_to_first_token_seconds=_first_token_seconds(request, response),
+        error=response.error,
+        owed=expected.output if response.text else (),
     )
-    return msgspec.structs.replace(request, owed=owed.input if request.text() else ()), response
+    return msgspec.structs.replace(begin, owed=expected.input if begin.text() else ()), end
 
 
-def _first_token(asked: Asked, answered: Answered) -> float | None:
-    return max(0.0, answered.first_at - asked.at) if asked.at and answered.first_at else None
+def _first_token_seconds(request: ReportedRequest, response: ReportedResponse) -> float | None:
+    return max(0.0, response.first_at - request.at) if request.at and response.first_at else None

@@ -1,4 +1,4 @@
-"""The intake's process: its recorder, its desk, its HTTP port, from start to stop."""
+"""The intake's process: its recorder, its pairer, its HTTP port, from start to stop."""
 
 import asyncio
 import contextlib
@@ -14,19 +14,21 @@ from prometheus_client import CollectorRegistry
 from serving.api_keys import KeyRing, keys_path
 from serving.capture.recorder import Recorder
 from serving.errors import ServingError
+from serving.inference_records import ExpectedVerdicts
 from serving.intake.app import Intake
 from serving.intake.connections import bounded_protocol
-from serving.intake.exchange_pairer import Desk
-from serving.intake.reported_exchange import Owed
+from serving.intake.exchange_pairer import ExchangePairer
 from serving.settings import CaptureSettings, IntakeSettings
 
 __all__ = ["run_intake"]
 
-_LOOK_SECONDS = 0.5
+_HEALTH_SECONDS = 0.5
+_SHUTDOWN_SECONDS = 5
+_BACKLOG = 512
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to who started it."""
+    """A server that leaves the signals to the process that runs it."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,30 +41,22 @@ async def run_intake(  # noqa: PLR0913 - what a process's main hands over
     home: Path,
     settings: IntakeSettings,
     capture: CaptureSettings,
-    owed: Owed,
+    expected: ExpectedVerdicts,
     registry: CollectorRegistry,
     tracer_provider: TracerProvider,
     stop: asyncio.Event,
     health: dict[str, object],
 ) -> None:
-    """Take what other gateways served until `stop`; what was answered for by then is in the spool or held for the next start.
+    """Serve intake's HTTP API until `stop`.
 
     Parameters
     ----------
     home
-        ``WEIR_HOME``: keys, spool and the desk's file are under it.
-    settings
-        Where to listen, and bounds.
+        ``WEIR_HOME``: the keys, the spool and the pairer's file are under it.
     capture
-        The spool's; a full one refuses, whatever ``on_full`` says, since a sender can send again.
-    owed
-        What is owed of texts, as at the gateway.
-    registry, tracer_provider
-        Where it reports.
-    stop
-        Ends it.
+        Settings of the spool; a full one rejects whatever ``on_full`` is, since a client can send again.
     health
-        Told while the spool takes nothing.
+        Contains a reason while the spool cannot be written.
 
     Raises
     ------
@@ -70,28 +64,21 @@ async def run_intake(  # noqa: PLR0913 - what a process's main hands over
         The port is taken, or the spool cannot be written.
     """
     listener = _listener(settings)
-    refusing = capture.model_copy(update={"on_full": "reject"})
-    with listener, Recorder(root=home / "spool", settings=refusing, registry=registry, kind="intake") as recorder:
-        desk = Desk(
-            home / "intake" / "desk.sqlite",
-            recorder,
-            owed,
-            tracer=tracer_provider.get_tracer("weir.intake"),
-            registry=registry,
-            pair_seconds=settings.pair_seconds,
-            remember_seconds=settings.remember_hours * 3600,
-            held_limit=settings.held_limit,
-        )
-        with closing(desk):
-            app = Intake(settings, desk, KeyRing(keys_path(home)), registry)
+    rejecting = capture.model_copy(update={"on_full": "reject"})
+    with listener, Recorder(root=home / "spool", settings=rejecting, registry=registry, kind="intake") as recorder:
+        tracer = tracer_provider.get_tracer("weir.intake")
+        path = home / "intake" / "desk.sqlite"  # the name of earlier versions
+        pairer = ExchangePairer(path, recorder, expected, settings, tracer=tracer, registry=registry)
+        with closing(pairer):
+            app = Intake(settings, pairer, KeyRing(keys_path(home)), registry)
             config = uvicorn.Config(
                 app,
                 http=bounded_protocol(settings),
-                ws="none",  # an upgrade would replace the protocol, and its connection would never be counted as closed
+                ws="none",  # an upgrade would replace the protocol, which then would not count the connection as closed
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                timeout_graceful_shutdown=5,
+                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
             server = _Server(config)
             async with asyncio.TaskGroup() as tasks:
@@ -105,16 +92,16 @@ async def _watch(recorder: Recorder, stop: asyncio.Event, health: dict[str, obje
     while not stop.is_set():
         health.pop("spool", None)
         if not recorder.writable():
-            health["spool"] = "full or not writable; what is sent gets 503"
+            health["spool"] = "full or not writable; clients get 503"
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
+            await asyncio.wait_for(stop.wait(), _HEALTH_SECONDS)
 
 
 def _listener(settings: IntakeSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=512)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise ServingError(
-            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}; set intake.host and intake.port"
+            f"intake cannot listen on {settings.host}:{settings.port}: {error.strerror}; set intake.host and intake.port"
         ) from error

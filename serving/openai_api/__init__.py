@@ -1,1 +1,1 @@
-"""OpenAI's HTTP API: its requests validated, its answers and errors in its own shape."""
+"""OpenAI's HTTP API: request models, response shapes, errors."""

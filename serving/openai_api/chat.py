@@ -1,11 +1,11 @@
-"""``POST /v1/chat/completions``: the request's model, and the answer's shapes."""
+"""``POST /v1/chat/completions``: request model and response shapes."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from serving.openai_api.errors import invalid
-from serving.openai_api.request_model import MOST_TOKENS, Name, RequestModel, SamplingRequest
+from serving.openai_api.request_model import MAX_TOKENS, RequestModel, SamplingRequest
 from serving.openai_api.responses import Answer, choice, usage_of
 from serving.replica.generation import Generation
 
@@ -15,7 +15,7 @@ _DEFAULT_MAX_TOKENS = 1024
 
 
 class TextPart(RequestModel):
-    """A part of a message's content; text alone is understood."""
+    """A part of a message's content; only text is supported."""
 
     type: Literal["text"]
     text: str
@@ -60,16 +60,16 @@ class ChatRequest(SamplingRequest):
     }
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)]
-    max_completion_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not any(message.text for message in self.messages):
-            raise invalid("messages hold no text; send at least one character.", param="messages")
+            raise invalid("messages have no text; send at least one character.", param="messages")
         return self
 
     def generation(self) -> Generation:
-        """Return what the model is given; the role `developer` is the newer name of `system`."""
+        """Return the model's input; the role `developer` is the newer name of `system`."""
         roles = {"developer": "system"}
         return Generation(
             messages=tuple((roles.get(message.role, message.role), message.text) for message in self.messages),
@@ -77,11 +77,6 @@ class ChatRequest(SamplingRequest):
             default_max_tokens=_DEFAULT_MAX_TOKENS,
             **self.sampling(),
         )
-
-    @property
-    def conversation(self) -> Name:
-        """The conversation named in the metadata, or ""."""
-        return (self.metadata or {}).get("conversation_id", "")
 
 
 class ChatAnswer(Answer):
@@ -92,7 +87,7 @@ class ChatAnswer(Answer):
     chunk_object = "chat.completion.chunk"
 
     def whole(self, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-        """Return the body of an answer in one piece."""
+        """Return the body of a whole response."""
         message = {"role": "assistant", "content": text, "refusal": None}
         return self.envelope(self.whole_object) | {
             "choices": [choice(finish_reason, message=message)],
@@ -100,7 +95,7 @@ class ChatAnswer(Answer):
         }
 
     def first_chunk(self) -> dict[str, Any] | None:
-        """Return the chunk that says who speaks."""
+        """Return the chunk with the role."""
         return self.chunk([choice(None, delta={"role": "assistant", "content": ""})])
 
     def text_chunk(self, text: str) -> dict[str, Any]:
@@ -108,5 +103,5 @@ class ChatAnswer(Answer):
         return self.chunk([choice(None, delta={"content": text})])
 
     def finish_chunk(self, finish_reason: str) -> dict[str, Any]:
-        """Return the chunk that says why the text ends."""
+        """Return the chunk with the finish reason."""
         return self.chunk([choice(finish_reason, delta={})])

@@ -1,9 +1,4 @@
-"""Errors of the API, in OpenAI's shape.
-
-::
-
-    ApiError        status, message, type, code, param; a message never holds text of the request
-"""
+"""Errors of the API, in OpenAI's shape; a message never contains text of the request."""
 
 from typing import Any
 
@@ -13,20 +8,20 @@ _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_
 
 
 class ApiError(Exception):
-    """An answer that is an error.
+    """An error response.
 
     Parameters
     ----------
     status
         HTTP status.
     message
-        The value (never text of the request), the bound, the remedy.
+        What is wrong, the value (never text of the request), the bound, the fix.
     code
-        A word for programs.
+        A stable identifier for programs.
     param
-        The field at fault.
+        The wrong field.
     headers
-        Added to the answer.
+        Added to the response.
     """
 
     def __init__(
@@ -52,7 +47,7 @@ class ApiError(Exception):
         return _TYPES.get(self.status, default)
 
     def body(self) -> dict[str, Any]:
-        """Return the answer's body."""
+        """Return the response's body."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
@@ -62,5 +57,5 @@ def invalid(message: str, *, code: str = "invalid_value", param: str | None = No
 
 
 def unavailable(message: str, *, code: str, retry_after_seconds: int = 1) -> ApiError:
-    """Return a 503 that says when to try again."""
+    """Return a 503 with ``Retry-After``."""
     return ApiError(503, message, code=code, headers={"retry-after": str(retry_after_seconds)})

@@ -1,4 +1,4 @@
-"""``POST /v1/feedback``: a judgement of a request or an alert, by reference; no free text is taken."""
+"""``POST /v1/feedback``: a rating or label of a request or an alert, by its id; free text is rejected."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,13 +9,13 @@ from serving.openai_api.request_model import Name, RequestModel
 
 __all__ = ["FeedbackRequest"]
 
-#: A word of an agreed vocabulary; a pattern keeps sentences, and so personal data, out.
+#: One word of a vocabulary; the pattern excludes sentences, and so personal data.
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 
 
 class FeedbackRequest(RequestModel):
-    """The body of feedback: at least one of `rating` and `label`."""
+    """The body; at least one of `rating` and `label` is required."""
 
     request_id: Identifier
     rating: Literal["up", "down"] | Annotated[int, Field(ge=1, le=5)] | None = None

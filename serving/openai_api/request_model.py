@@ -1,4 +1,4 @@
-"""What every request model shares: strict types, and errors that name the field, the bound and the remedy, never text."""
+"""Base of the request models: strict types, and errors that name the field, the bound and the fix, never text of the request."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -13,14 +13,17 @@ __all__ = ["Name", "RequestModel", "SamplingRequest", "parse"]
 Name = Annotated[str, Field(max_length=256)]
 ModelT = TypeVar("ModelT", bound="RequestModel")
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-MOST_TOKENS = 1_048_576
+MAX_TOKENS = 1_048_576
+_MAX_STOPS = 4
+_SHOWN_CHARACTERS = 60
+_PARAM_CHARACTERS = 200
 
 
 class RequestModel(BaseModel):
     """A request body.
 
-    A field that is not declared is refused, so that nobody believes an option works that does not: `ignored` lists those
-    that change nothing here, `harmless` those that are refused unless they have the value that changes nothing.
+    An unknown field is an error, so that no client relies on an option that has no effect. `ignored` are fields without effect here;
+    `harmless` are fields that are accepted only with the values that have no effect.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
@@ -47,7 +50,7 @@ class RequestModel(BaseModel):
 
 def _unsupported(name: str, allowed: tuple[Any, ...]) -> str:
     shown = ", ".join("null" if value is None else str(value) for value in allowed)
-    return f"{name} is not supported beyond {shown}: this model generates one plain text per request. Leave it out."
+    return f"{name} is only supported as {shown}: a request generates one plain text. Leave it out."
 
 
 class StreamOptions(RequestModel):
@@ -59,14 +62,14 @@ class StreamOptions(RequestModel):
 
 
 class SamplingRequest(RequestModel):
-    """The fields that chat and plain completions share."""
+    """The fields of chat and plain completions."""
 
     ignored = frozenset({"user", "service_tier", "store", "prompt_cache_key", "safety_identifier"})
 
     model: Name
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
@@ -77,11 +80,11 @@ class SamplingRequest(RequestModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if isinstance(self.stop, list) and len(self.stop) > 4:
-            raise invalid(f"stop has {len(self.stop)} strings; at most 4 are taken.", param="stop")
+        if isinstance(self.stop, list) and len(self.stop) > _MAX_STOPS:
+            raise invalid(f"stop has {len(self.stop)} strings, the limit is {_MAX_STOPS}; send fewer.", param="stop")
         if self.stream_options is not None and not self.stream:
             raise invalid(
-                "stream_options needs stream: true; set it, or leave stream_options out.", param="stream_options"
+                "stream_options requires stream: true; set it, or leave stream_options out.", param="stream_options"
             )
         return self
 
@@ -93,12 +96,17 @@ class SamplingRequest(RequestModel):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
     @property
+    def conversation(self) -> Name:
+        """The conversation in the metadata, or ""."""
+        return (self.metadata or {}).get("conversation_id", "")
+
+    @property
     def include_usage(self) -> bool:
-        """Whether the stream ends with a chunk that holds the usage."""
+        """Whether the stream ends with a chunk that has the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
     def sampling(self) -> dict[str, Any]:
-        """Return the fields of a Generation that say how to sample."""
+        """Return the sampling fields of a Generation."""
         return {
             "temperature": 1.0 if self.temperature is None else self.temperature,
             "top_p": 1.0 if self.top_p is None else self.top_p,
@@ -116,7 +124,7 @@ def parse(model: type[ModelT], body: bytes) -> ModelT:
     Raises
     ------
     ApiError
-        400: no JSON, nested too deep, a field unknown, of the wrong type or out of bounds.
+        400: invalid JSON, too deep, an unknown field, a wrong type or a value out of bounds.
     """
     try:
         return model.model_validate_json(body)
@@ -125,11 +133,11 @@ def parse(model: type[ModelT], body: bytes) -> ModelT:
 
 
 def _explained(error: ValidationError) -> ApiError:
-    # Of the alternatives that were tried, the one that fitted furthest says most.
+    # Of a union's alternatives, the error of the deepest match is the most precise.
     first = max(error.errors(include_url=False, include_context=True), key=lambda problem: len(problem["loc"]))
     kind = first["type"]
     if kind == "json_invalid":
-        return invalid(f"The body is no JSON that can be read: {_json_problem(first)}.", code="invalid_json")
+        return invalid(f"The body is not valid JSON: {_json_problem(first)}.", code="invalid_json")
     param = _param(first["loc"])
     if kind == "extra_forbidden":
         return invalid(
@@ -142,21 +150,21 @@ def _explained(error: ValidationError) -> ApiError:
 
 
 def _json_problem(problem: Mapping[str, Any]) -> str:
-    """Return the parser's words, which name a position and never text."""
+    """Return the parser's message, which names a position and never text."""
     return str(problem.get("ctx", {}).get("error", "it is malformed"))
 
 
 def _param(location: tuple[int | str, ...]) -> str:
-    """Return where in the body the problem is, without the names of the alternatives that pydantic tried."""
+    """Return the path of the wrong field, without the names of the alternatives that pydantic tried."""
     parts = [str(part) for part in location if isinstance(part, int) or (part.isidentifier() and part not in _TYPES)]
-    return ".".join(parts)[:200]
+    return ".".join(parts)[:_PARAM_CHARACTERS]
 
 
 _TYPES = frozenset({"str", "int", "float", "bool", "list", "dict", "constrained"})
 
 
 def _got(value: Any) -> str:
-    """Return the value at fault where it is a number, and its type alone where it may be text."""
+    """Return the wrong value if it is a number; only its type if it may be text."""
     if isinstance(value, bool | int | float):
-        return f"; got {value!r}"[:60]
+        return f"; got {value!r}"[:_SHOWN_CHARACTERS]
     return f"; got {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""The shapes of answers that chat and plain completions share."""
+"""The response shapes that chat and plain completions share."""
 
 import abc
 from typing import Any, ClassVar
@@ -16,23 +16,21 @@ def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 
 
 def choice(finish_reason: str | None, **content: Any) -> dict[str, Any]:
-    """Return the one choice of an answer."""
+    """Return the only choice of a response."""
     return {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}
 
 
 class Answer(abc.ABC):
-    """How one answer is written: the same id and creation time in every chunk.
+    """The shapes of one response; every chunk has the same id and creation time.
 
     Parameters
     ----------
     request_id
-        The request's; the answer's id is made of it.
-    model, model_version
-        What answered.
+        The response's id is derived from it.
     created
         Seconds since the epoch.
     include_usage
-        Whether a stream ends with a chunk that holds the usage, and says ``usage: null`` before it.
+        Whether a stream ends with a chunk that has the usage, and has ``usage: null`` before it.
     """
 
     prefix: ClassVar[str]
@@ -54,18 +52,18 @@ class Answer(abc.ABC):
         return self.envelope(self.chunk_object) | {"choices": choices} | extra
 
     def usage_chunk(self, prompt_tokens: int, completion_tokens: int) -> dict[str, Any] | None:
-        """Return the chunk that holds the usage, or None where it was not asked for."""
+        """Return the chunk with the usage, or None if the client did not request it."""
         if not self._include_usage:
             return None
         return self.chunk([]) | {"usage": usage_of(prompt_tokens, completion_tokens)}
 
     @abc.abstractmethod
     def whole(self, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-        """Return the body of an answer in one piece."""
+        """Return the body of a whole response."""
 
     @abc.abstractmethod
     def first_chunk(self) -> dict[str, Any] | None:
-        """Return the chunk before any text, where there is one."""
+        """Return the chunk before any text, or None."""
 
     @abc.abstractmethod
     def text_chunk(self, text: str) -> dict[str, Any]:
@@ -73,4 +71,4 @@ class Answer(abc.ABC):
 
     @abc.abstractmethod
     def finish_chunk(self, finish_reason: str) -> dict[str, Any]:
-        """Return the chunk that says why the text ends."""
+        """Return the chunk with the finish reason."""

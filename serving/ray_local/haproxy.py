@@ -1,12 +1,12 @@
-"""What runs in HAProxy's place: it makes Ray's configuration safe, then becomes HAProxy.
+"""The script that Ray runs as HAProxy: it makes Ray's configuration safe, then becomes HAProxy.
 
 Why this exists: Ray's template binds metrics and statistics on every interface, echoes a client's ``x-request-id``, and
-answers 500 in plain text while a gateway restarts, with no setting for any of it (ray-local.md, faults.md 18 and 19). Ray
+answers 500 in plain text while a gateway restarts, with no setting for any of it (docs/design/ray-local.md). Ray
 finds its workers by the exact configuration path in their arguments, so the file is edited in place, at the start and at
 every reload.
 
-A script of its own: it runs as ``python -I -S edge.py SETTINGS.json <HAProxy's arguments>``, before every reload, and so
-imports the standard library alone and little of it.
+It runs as ``python -I -S haproxy.py SETTINGS.json <HAProxy's arguments>`` before every reload, so it imports little, and only from the
+standard library.
 """
 
 import json
@@ -16,30 +16,30 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Limits", "Refused", "error_page", "main", "rewrite", "timeout_page"]
+__all__ = ["Limits", "UnsafeConfig", "error_page", "main", "rewrite", "timeout_page"]
 
-#: Written into a configuration that was made safe; an edit of an edited file changes nothing.
+#: The first line of an edited configuration, which is not edited again.
 MARK = "# weir edge: loopback only, one request id of ours on every answer"
 _BIND = re.compile(r"^(\s*bind\s+)(\S+)(.*)$")
 FRONTEND = "frontend http_frontend"
 STATISTICS = "listen stats"
-#: Headers by which a client could tell Serve to end its request early, or to go on with it after a disconnect.
-_SERVES_OWN = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
-#: As long as a gateway waits, which hears of the request only when this is over.
+#: Headers by which a client could make Serve end its request early, or continue it after a disconnect.
+_SERVE_HEADERS = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
+#: As long as serving.http.BODY_SECONDS; the gateway receives the request only when its body is complete.
 _BODY_SECONDS = 30
 #: Connections beyond an address's limit that are still accepted, so that their requests are answered 429.
-_REFUSED_POLITELY = 64
+_ANSWERED_EXCESS = 64
 #: Connections to a listener other than the endpoint's: metrics and statistics, which must not use up `maxconn`.
 _OTHER_CONNECTIONS = 16
 _ERROR_FILE = re.compile(r"^\s*errorfile\s+50[234]\s+(\S+)\s*$", re.MULTILINE)
 
 
-class Refused(Exception):
-    """The configuration is not one that can be made safe."""
+class UnsafeConfig(Exception):
+    """The configuration cannot be made safe."""
 
 
 class Limits(NamedTuple):
-    """What one client may use: the settings of ``[http]`` with these names."""
+    """The limits of one client: settings of ``[http]``."""
 
     max_body_bytes: int
     connections_per_address: int
@@ -47,26 +47,26 @@ class Limits(NamedTuple):
 
 
 def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_path: Path) -> str:
-    """Return HAProxy's configuration `text` with every listener on loopback and the edge's rules in the HTTP frontend.
+    """Return Ray's configuration `text` with every listener on loopback and Weir's rules in the HTTP frontend.
 
     Parameters
     ----------
     text
-        What Ray wrote.
+        Ray's configuration.
     host
         The address that the HTTP frontend may listen on; every other listener is put on 127.0.0.1.
     edge_token
-        Sent to the gateway as ``x-weir-edge``, so that it believes this ``x-request-id`` and no other.
+        Sent to the gateway as ``x-weir-edge``, so that it accepts this ``x-request-id`` and no other.
     limits
         A larger ``content-length`` is answered 413 before anything is uploaded. A request whose headers are late is
         answered 408 and closed. An address with more connections is answered 429; far more are closed at once.
     timeout_path
-        Where HAProxy finds `timeout_page`.
+        The file of :func:`timeout_page`.
 
     Raises
     ------
-    Refused
-        A listener beyond loopback is left, or there is no HTTP frontend.
+    UnsafeConfig
+        A listener is beyond loopback, or there is no HTTP frontend.
     """
     if MARK in text:
         return text
@@ -88,60 +88,62 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
             continue
         lines += [f"    maxconn {_OTHER_CONNECTIONS}", *_header_rules(limits)]
         if section == STATISTICS:
-            lines.append("  http-request deny")  # Ray asks the admin socket; the page would answer anybody
+            lines.append("  http-request deny")  # Ray uses the admin socket; the page would be public
     if not found:
-        raise Refused("no frontend http_frontend with a bind in HAProxy's configuration; this Ray has another template")
+        raise UnsafeConfig(
+            "HAProxy's configuration has no bind in frontend http_frontend; this Ray version has another template"
+        )
     return "\n".join([MARK, *lines, ""])
 
 
 def _loopback(address: str, host: str) -> str:
-    """Return `address` on 127.0.0.1; raises Refused where it names another interface than loopback or `host`."""
+    """Return `address` on 127.0.0.1; raises UnsafeConfig if it names another interface than loopback or `host`."""
     name, _, port = address.rpartition(":")
     if not port.isdigit():
-        raise Refused(f"bind {address} has no port number; Weir allows 127.0.0.1:PORT")
+        raise UnsafeConfig(f"bind {address} has no port number; Weir allows 127.0.0.1:PORT")
     if name in {"", "*"}:
         return f"127.0.0.1:{port}"
     if name not in {"127.0.0.1", host}:
-        raise Refused(f"bind {address} would listen beyond loopback; http.host is {host}")
+        raise UnsafeConfig(f"bind {address} would listen beyond loopback; http.host is {host}")
     return address
 
 
 def _header_rules(limits: Limits) -> list[str]:
     return [
         f"    timeout http-request {round(limits.header_seconds * 1000)}ms",
-        # A connection that was opened in advance is closed without a 408, which its next request would take for its own.
+        # An idle connection is closed without a 408: its next request would take the 408 for its own response.
         "    option http-ignore-probes",
     ]
 
 
 def _connection_rules(limits: Limits) -> list[str]:
-    """Return the rules that keep half-sent requests of one address from using every connection of `maxconn`."""
+    """Return the rules that prevent half-sent requests of one address from using every connection of `maxconn`."""
     allowed = limits.connections_per_address
     return [
         *_header_rules(limits),
         "    stick-table type ipv6 size 4k expire 1m store conn_cur",
         "    tcp-request connection track-sc0 src",
-        # HAProxy can only answer a request whose headers it has: a half-sent one would wait for its 429 in a connection.
-        f"    tcp-request connection reject if {{ sc0_conn_cur gt {allowed + _REFUSED_POLITELY} }}",
+        # HAProxy can answer 429 only when the headers are complete: a half-sent request would occupy its connection until then.
+        f"    tcp-request connection reject if {{ sc0_conn_cur gt {allowed + _ANSWERED_EXCESS} }}",
         f"    tcp-request connection set-var(sess.weir_over) bool(true) if {{ sc0_conn_cur gt {allowed} }}",
     ]
 
 
 def _rules(edge_token: str, limits: Limits, timeout_path: Path) -> list[str]:
     too_large = _error_body(
-        f"The body is larger than {limits.max_body_bytes} bytes, the most that Weir takes; send a shorter request.",
+        f"The body is larger than {limits.max_body_bytes} bytes, the limit; send a shorter request.",
         "invalid_request_error",
         "request_too_large",
     )
     too_many = _error_body(
-        f"Your address has more than {limits.connections_per_address} connections open, the most that Weir allows"
+        f"Your address has more than {limits.connections_per_address} connections open, the limit"
         " (http.connections_per_address); close some and try again in 1 second.",
         "rate_limit_error",
         "too_many_connections",
     )
     return [
         f"    errorfile 408 {timeout_path}",
-        *(f"    http-request del-header {name}" for name in _SERVES_OWN),
+        *(f"    http-request del-header {name}" for name in _SERVE_HEADERS),
         "    unique-id-format %[uuid]",
         "    http-request set-header x-request-id %[unique-id]",
         f"    http-request set-header x-weir-edge {edge_token}",
@@ -156,8 +158,8 @@ def _rules(edge_token: str, limits: Limits, timeout_path: Path) -> list[str]:
             f"    http-request return status 413 content-type application/json string '{too_large}'"
             f" if {{ req.hdr_val(content-length) gt {limits.max_body_bytes} }}"
         ),
-        # Without it, a client that sends a small body in a packet of its own, as most do, and then goes away before the
-        # answer begins is not noticed (HAProxy 2.8 with abortonclose; tried).
+        # Without this rule HAProxy 2.8 does not detect that a client disconnects before the response begins, if its body was
+        # sent in a packet of its own.
         f"    http-request wait-for-body time {_BODY_SECONDS}s if METH_POST",
     ]
 
@@ -167,7 +169,7 @@ def _error_body(message: str, kind: str, code: str) -> str:
 
 
 def error_page() -> str:
-    """Return the answer of HAProxy while no gateway can be reached: OpenAI's shape, and when to try again."""
+    """Return HAProxy's response while no gateway can be reached, in OpenAI's shape."""
     body = _error_body(
         "No gateway can be reached; it is starting or restarting. Try again in 2 seconds.",
         "server_error",
@@ -177,9 +179,9 @@ def error_page() -> str:
 
 
 def timeout_page() -> str:
-    """Return the answer of HAProxy to who does not send a body in time: what a gateway says of it, too."""
+    """Return HAProxy's response to a request whose body is late: the same as the gateway's."""
     body = _error_body(
-        f"The body did not arrive within {_BODY_SECONDS} s, the most that Weir waits; send it faster.",
+        f"The body did not arrive within {_BODY_SECONDS} s, the limit; send it faster.",
         "invalid_request_error",
         "request_timeout",
     )
@@ -202,7 +204,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def prepare(arguments: list[str], settings: dict[str, Any]) -> None:
-    """Make the file after ``-f`` in HAProxy's `arguments` safe, and the error pages that it names ours."""
+    """Make the file after ``-f`` in HAProxy's `arguments` safe, and replace the error pages that it names."""
     if "-f" not in arguments:
         return
     path = Path(arguments[arguments.index("-f") + 1])
@@ -222,12 +224,12 @@ def prepare(arguments: list[str], settings: dict[str, Any]) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Make HAProxy's configuration safe, then become HAProxy, which dies with its parent."""
+    """Make HAProxy's configuration safe, then become HAProxy, which ends with its parent."""
     settings_path, *arguments = argv
     settings = json.loads(Path(settings_path).read_text(encoding="utf-8"))
     try:
         prepare(arguments, settings)
-    except (Refused, OSError, ValueError, LookupError) as error:
+    except (UnsafeConfig, OSError, ValueError, LookupError) as error:
         sys.exit(f"HAProxy is not started: {error}")
     os.umask(0o077)
     command = [settings["setpriv"], "--pdeathsig", "KILL", "--", settings["haproxy"], *arguments]

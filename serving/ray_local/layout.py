@@ -1,8 +1,7 @@
-"""Where Ray's files and ports are, and the command that starts it: loopback only, several stacks side by side.
+"""Ray's files, ports, environment and command: loopback only, several stacks side by side (docs/design/ray-local.md).
 
-The recipe is ray-local.md's. Two facts shape it: a socket path may have 97 characters and Ray inserts a 56-character node
-id, so everything lies in a short, private run directory; and Ray's defaults are shared between stacks (ports with
-SO_REUSEPORT, ``/tmp/haproxy-serve``), so every port and path is given.
+A socket path may have 97 characters and Ray inserts a 56-character node id, so everything is in a short, private run directory. Stacks
+would share Ray's default ports (SO_REUSEPORT) and paths (``/tmp/haproxy-serve``), so every port and path is set.
 """
 
 import hashlib
@@ -17,14 +16,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from serving.ray_local.errors import RayLocalError
+from serving.errors import RayLocalError
 from serving.ray_local.haproxy import Limits
 from serving.settings import MAX_CONNECTIONS, HttpSettings
 from stream.files import replace_file
 
 __all__ = ["RayLayout", "short_run_dir"]
 
-#: Names of the ports that a stack allocates for Ray. The two named ``…_base`` begin a range of `RANGE_WIDTH` ports.
+#: Names of the ports that a stack allocates for Ray. Those named ``…_base`` begin a range of `RANGE_WIDTH` ports.
 PORT_NAMES = (
     "ray_gcs",
     "ray_client",
@@ -44,46 +43,43 @@ PORT_NAMES = (
 RANGE_WIDTH = 64
 _LAST_PORT = 65535
 _SOCKET_DIR_CHARACTERS = 29
+_PARENT_CHARACTERS = 8
 _PRIVATE = 0o700
 _DIGEST_CHARACTERS = 8
+_TOKEN_BYTES = 32
+_OBJECT_STORE_BYTES = 100_000_000
+#: Enough for the deployments, whose CPU requests are fractions; Ray schedules by it and limits nothing.
+_CPUS = 2
 
 
 def short_run_dir(home: Path) -> Path:
-    """Return the short, private run directory that belongs to `home` (a WEIR_HOME), creating it.
-
-    Raises
-    ------
-    RayLocalError
-        It exists and is not a directory of this user's alone.
-    """
+    """Return the short, private run directory of `home` (a WEIR_HOME); creates it. Raises RayLocalError if another user has it."""
     name = hashlib.sha256(f"{os.getuid()}:{home.resolve()}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
     parent = Path(tempfile.gettempdir())
-    if len(str(parent)) > len("/tmp") + 4:  # noqa: S108 - a name in it is made private and checked below
-        parent = Path("/tmp")  # noqa: S108 - as above
+    if len(str(parent)) > _PARENT_CHARACTERS:
+        parent = Path("/tmp")  # noqa: S108 - the folder in it is made private, and its owner is checked
     path = parent / f"weir-{name}"
     path.mkdir(mode=_PRIVATE, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise RayLocalError(f"{path} belongs to uid {found.st_uid} or is no directory; remove it, Weir makes its own")
+        raise RayLocalError(f"{path} belongs to uid {found.st_uid} or is no directory; remove it, Weir creates its own")
     path.chmod(_PRIVATE)
     return path
 
 
 class RayLayout:
-    """One Ray head on this machine: its directory, its ports, its environment, its command.
+    """One Ray head on this machine: its directory, ports, environment and command.
 
-    For a supervisor: allocate a port for each of :meth:`port_names`, call :meth:`prepare` before every start, run
-    :meth:`head_command` with :meth:`environment` added to the process's own, and end it with SIGTERM (half a second) or
-    SIGKILL; everything that it started ends with it. Never run ``ray stop``: it kills every stack of the machine.
+    End the head with SIGTERM or SIGKILL; its children end with it. Never run ``ray stop``: it kills every stack of the machine.
 
     Parameters
     ----------
     run_dir
-        A short directory (at most 26 characters) of this user's alone, see :func:`short_run_dir`.
+        A short, private directory (at most 26 characters), see :func:`short_run_dir`.
     ports
-        By name, as :meth:`port_names` lists them; other names are ignored.
+        By the names in :meth:`port_names`; others are ignored.
     http
-        ``[http]``, whose limits the edge enforces.
+        ``[http]``, whose limits HAProxy enforces.
 
     Raises
     ------
@@ -103,7 +99,7 @@ class RayLayout:
         if len(str(self._proxy_dir)) > _SOCKET_DIR_CHARACTERS:
             raise RayLocalError(
                 f"run directory {run_dir} has {len(str(run_dir))} characters; Ray's sockets allow"
-                f" {_SOCKET_DIR_CHARACTERS - len('/ha')}. Use short_run_dir(home)"
+                f" {_SOCKET_DIR_CHARACTERS - len('/ha')}; use short_run_dir(home)"
             )
         if missing := [name for name in PORT_NAMES if name not in ports]:
             raise RayLocalError(f"no port for {', '.join(missing)}; allocate one for each of RayLayout.port_names()")
@@ -121,23 +117,23 @@ class RayLayout:
 
     @property
     def edge_token_path(self) -> Path:
-        """What tells the gateway that a request came through the edge."""
+        """The secret by which the gateway recognises requests that came through HAProxy."""
         return self.run_dir / "edge-token"
 
     @property
     def address(self) -> str:
-        """Where a driver connects."""
+        """The address that a driver connects to."""
         return f"127.0.0.1:{self._ports['ray_gcs']}"
 
     def session(self) -> str:
-        """Return the name of the head's session, another at each start; "" where none was started."""
+        """Return the name of the head's session, which changes with each start; "" if there was none."""
         try:
             return (self.run_dir / "ray" / "session_latest").readlink().name
         except OSError:
             return ""
 
     def environment(self) -> dict[str, str]:
-        """Return what the head's process needs in its environment; its workers inherit it."""
+        """Return the environment of the head and its workers."""
         proxy = self._proxy_dir
         first, last = self._range("ray_ingress_base")
         return {
@@ -159,7 +155,7 @@ class RayLayout:
             "RAY_SERVE_HAPROXY_STATS_PORT": str(self._ports["ray_haproxy_stats"]),
             "RAY_SERVE_HAPROXY_NBTHREAD": "1",
             "RAY_SERVE_HAPROXY_MAXCONN": str(MAX_CONNECTIONS),
-            # A body that fits is read whole before it is passed on, and then a client's going away is noticed (edge.py).
+            # A body that fits is read whole before it is forwarded; then a disconnect of the client is detected (haproxy.py).
             "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "131072",
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(self._ports["ray_fallback_http"]),
             "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(self._ports["ray_fallback_grpc"]),
@@ -167,21 +163,21 @@ class RayLayout:
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(last),
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-            # Ray's default of 15 is for batch work; a gateway that waits behind everything else answers late.
+            # Ray's default of 15 is for batch work, and would delay the gateways.
             "RAY_worker_niceness": "0",
-            # A proxy that a busy machine starts slowly is killed after three checks, and the deployment fails with it.
+            # On a busy machine a proxy starts slowly; after three failed checks the deployment would fail.
             "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
             "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
-            # A dead gateway's port may be taken again soon: one application, so no other's traffic can reach it.
+            # There is one application, so a dead gateway's port can be reused soon.
             "RAY_SERVE_PORT_QUARANTINE_S": "10",
         }
 
     def driver_environment(self) -> dict[str, str]:
-        """Return the environment of a driver: the head's, and where to connect."""
+        """Return the environment of a driver."""
         return self.environment() | {"RAY_ADDRESS": self.address}
 
     def head_command(self) -> list[str]:
-        """Return the command that runs the head in the foreground until it is ended."""
+        """Return the command that runs the head in the foreground."""
         first, last = self._range("ray_workers_base")
         ports = self._ports
         return [
@@ -193,8 +189,8 @@ class RayLayout:
             f"--port={ports['ray_gcs']}",
             "--include-dashboard=false",
             "--disable-usage-stats",
-            "--num-cpus=2",
-            "--object-store-memory=100000000",
+            f"--num-cpus={_CPUS}",
+            f"--object-store-memory={_OBJECT_STORE_BYTES}",
             f"--temp-dir={self.run_dir / 'ray'}",
             "--no-monitor",
             "--include-log-monitor=false",
@@ -210,10 +206,7 @@ class RayLayout:
         ]
 
     def prepare(self) -> None:
-        """Make the run directory ready for a start: tokens, the edge, and nothing left of the last run.
-
-        Call it while no head of this layout runs.
-        """
+        """Write tokens and HAProxy's files, and remove the files of the last run; call it while the head does not run."""
         self.run_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         self.run_dir.chmod(_PRIVATE)
         for leftover in (self.run_dir / "ray").glob("session_*"):
@@ -226,16 +219,16 @@ class RayLayout:
             directory.mkdir(mode=_PRIVATE, exist_ok=True)
         _make_token(self.token_path)
         _make_token(self.edge_token_path)
-        self._write_edge()
+        self._write_haproxy()
 
     def _range(self, name: str) -> tuple[int, int]:
         first = min(self._ports[name], _LAST_PORT - RANGE_WIDTH + 1)
         return first, first + RANGE_WIDTH - 1
 
-    def _write_edge(self) -> None:
-        """Write the file that Ray runs as HAProxy, and the settings that it reads."""
+    def _write_haproxy(self) -> None:
+        """Write the script that Ray runs as HAProxy, and its settings."""
         settings = {
-            "setpriv": _found("setpriv", "install util-linux"),
+            "setpriv": _program("setpriv", "install util-linux"),
             "haproxy": _haproxy(),
             "host": self._http.host,
             "edge_token_path": str(self.edge_token_path),
@@ -248,7 +241,7 @@ class RayLayout:
         replace_file(self.run_dir / "haproxy-edge", f'#!/bin/sh\nexec {arguments} "$@"\n', mode=_PRIVATE)
 
 
-def _found(program: str, remedy: str) -> str:
+def _program(program: str, remedy: str) -> str:
     path = shutil.which(program)
     if path is None:
         raise RayLocalError(f"{program} is not on PATH; {remedy}")
@@ -264,4 +257,4 @@ def _haproxy() -> str:
 
 def _make_token(path: Path) -> None:
     if not path.exists():
-        replace_file(path, secrets.token_hex(32))
+        replace_file(path, secrets.token_hex(_TOKEN_BYTES))

@@ -1,12 +1,12 @@
 """Keeps a Serve replica's own gRPC port on loopback.
 
-Ray binds it on ``[::]`` after the deployment's ``__init__`` and offers no setting. The name that is wrapped is private, so
-a test pins it (tests/contract/serving); without a token the port refuses in any case.
+Ray binds the port to ``[::]`` after the deployment's ``__init__`` and has no setting for it. The wrapped function is private, so
+tests/contract/serving checks its name.
 """
 
 from typing import Any
 
-from serving.ray_local.errors import RayLocalError
+from serving.errors import RayLocalError
 
 __all__ = ["keep_replica_on_loopback"]
 
@@ -19,13 +19,13 @@ def keep_replica_on_loopback() -> None:
     Raises
     ------
     RayLocalError
-        This Ray binds the port in another way; Weir does not listen beyond loopback, so the replica must not start.
+        This Ray version binds the port in another way; the replica must not start, since it would listen beyond loopback.
     """
     from ray.serve._private import replica  # noqa: PLC0415 - only a replica needs Ray
 
     bind = getattr(replica, _NAME, None)
     if bind is None:
-        raise RayLocalError(f"ray.serve._private.replica has no {_NAME}; use the Ray that requirements.lock names")
+        raise RayLocalError(f"ray.serve._private.replica has no {_NAME}; install the Ray version of requirements.lock")
     if getattr(bind, "loopback", False):
         return
 
@@ -33,5 +33,5 @@ def keep_replica_on_loopback() -> None:
         port: int = bind(server, address.replace("[::]", "127.0.0.1").replace("0.0.0.0", "127.0.0.1"))  # noqa: S104 - replaced
         return port
 
-    bind_on_loopback.loopback = True  # type: ignore[attr-defined] # a mark, read above
+    bind_on_loopback.loopback = True  # type: ignore[attr-defined] # read above
     setattr(replica, _NAME, bind_on_loopback)

@@ -1,27 +1,27 @@
-"""What passes between a gateway and a model replica: one generation, and the pieces of its answer."""
+"""What a gateway and a model replica exchange: a generation, the chunks of its answer, and why there is none."""
 
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import msgspec
 
-from serving.engine.protocol import EngineStats, FinishReason
+from serving.engine.protocol import Chunk, EngineStats
 from stream.wire import MAX_COUNT
 
-__all__ = ["Backend", "Generation", "ModelInfo", "Piece", "Refusal", "ReplicaLost", "counted"]
+__all__ = ["Backend", "Generation", "ModelInfo", "RejectedRequest", "ReplicaLost", "with_valid_counts"]
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as the model is given it; exactly one of `messages` and `prompt` is there.
+    """The model's input; exactly one of `messages` and `prompt` is not empty.
 
     Parameters
     ----------
     messages
         (role, content) of each message.
     max_tokens
-        None: what is left of the context, at most `default_max_tokens`.
+        None: as many as fit into the context, up to `default_max_tokens`.
     stream
-        Whether the client reads while the model writes; if not, pieces are larger and fewer.
+        Whether the client reads while the model writes; if not, chunks are larger and fewer.
     """
 
     messages: tuple[tuple[str, str], ...] = ()
@@ -38,33 +38,23 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def characters(self) -> int:
-        """Length of what the model is given, to judge how long it takes to tokenise."""
+        """Length of the input, from which the time to tokenise it is estimated."""
         return len(self.prompt) + sum(len(content) for _, content in self.messages)
 
 
-class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """Text since the last piece, and the tokens so far; the last piece, and only it, has a `finish_reason`."""
-
-    text: str
-    finish_reason: FinishReason | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-def counted(piece: Piece) -> Piece:
-    """Return `piece` with 0 for a token count that no record can contain, whatever an engine, or the server behind it, counts."""
-    counts = {"prompt_tokens": piece.prompt_tokens, "completion_tokens": piece.completion_tokens}
-    if all(_is_count(number) for number in counts.values()):
-        return piece
-    return msgspec.structs.replace(piece, **{name: n if _is_count(n) else 0 for name, n in counts.items()})
+def with_valid_counts(chunk: Chunk) -> Chunk:
+    """Return `chunk` with 0 for a token count that no record can contain: an engine, or a server behind it, may count wrongly."""
+    counts = {"prompt_tokens": chunk.prompt_tokens, "completion_tokens": chunk.completion_tokens}
+    wrong = {name: 0 for name, number in counts.items() if not _is_count(number)}
+    return msgspec.structs.replace(chunk, **wrong) if wrong else chunk
 
 
 def _is_count(number: object) -> bool:
     return type(number) is int and 0 <= number <= MAX_COUNT
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The replica will not, or could not, finish: `code` is a word of the API's errors, `message` never holds text."""
+class RejectedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The replica did not finish a request: `code` and `status` of the API's error, and a message without text of the request."""
 
     code: str
     status: int
@@ -72,7 +62,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replica serves, and how it is doing."""
+    """A replica's model, and its load."""
 
     engine: str
     version: str
@@ -81,7 +71,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplicaLost(Exception):
-    """The replica died, or cannot be reached, while it held the request; `kind` is the class of what was seen."""
+    """The replica died or cannot be reached; `kind` is the class of the error that was seen."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -89,13 +79,13 @@ class ReplicaLost(Exception):
 
 
 class Backend(Protocol):
-    """Where a gateway's generations run."""
+    """The model replicas, as a gateway uses them."""
 
     async def describe(self) -> ModelInfo:
-        """Return what is served; raises ReplicaLost where no replica answers."""
+        """Return the model; raises ReplicaLost if no replica answers."""
 
-    def generate(self, generation: Generation) -> AsyncGenerator[Piece | Refusal, None]:
-        """Generate; closing the iterator frees the replica's slot. A `Refusal` is the last item. Raises ReplicaLost."""
+    def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
+        """Generate; a `RejectedRequest` is the last item. Closing the iterator frees the replica's slot. Raises ReplicaLost."""
 
     def capacity(self) -> int:
-        """Return how many requests the replicas hold together, running and waiting."""
+        """Return how many requests the replicas accept together, running and waiting."""

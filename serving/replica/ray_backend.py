@@ -7,42 +7,43 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from serving.replica.generation import Generation, ModelInfo, Piece, Refusal, ReplicaLost
+from serving.engine.protocol import Chunk
+from serving.replica.generation import Generation, ModelInfo, RejectedRequest, ReplicaLost
 
 __all__ = ["RayBackend"]
 
 
 class RayBackend:
-    """Calls replicas through `handle`; Ray chooses which.
+    """Calls replicas through `handle`; Ray chooses the replica.
 
     Parameters
     ----------
     handle
-        Of the model's deployment.
-    most_held
-        Requests that a replica holds.
-    most_queued
-        Requests that wait in this handle, at most, while every replica is full.
+        The handle of the model's deployment.
+    max_requests
+        Requests that one replica runs and queues.
+    max_queued
+        Requests that wait in this handle while every replica is full.
     replicas, gateways
-        Most replicas, and the gateways that share them.
+        The most replicas, and the gateways that share them.
     """
 
-    def __init__(self, handle: Any, *, most_held: int, most_queued: int, replicas: int, gateways: int) -> None:
+    def __init__(self, handle: Any, *, max_requests: int, max_queued: int, replicas: int, gateways: int) -> None:
         self._describe = handle.describe
         self._generate = handle.options(stream=True).generate
-        self._most_queued = most_queued
-        self._capacity = math.ceil(most_held * replicas / gateways)
+        self._max_queued = max_queued
+        self._capacity = math.ceil(max_requests * replicas / gateways)
 
     async def describe(self) -> ModelInfo:
-        """Return what a replica says of itself; raises ReplicaLost."""
+        """Return the model of a replica; raises ReplicaLost."""
         try:
             info: ModelInfo = await self._describe.remote()
         except (RayError, RayServeException) as error:
             raise ReplicaLost(type(error).__name__) from None
         return info
 
-    async def generate(self, generation: Generation) -> AsyncGenerator[Piece | Refusal, None]:
-        """Generate on one replica; closing it cancels there. Raises ReplicaLost."""
+    async def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
+        """Generate on one replica; closing it cancels the generation. Raises ReplicaLost."""
         response = self._generate.remote(generation)
         finished = False
         try:
@@ -51,13 +52,10 @@ class RayBackend:
             finished = True
         except BackPressureError:
             finished = True
-            yield Refusal(
+            yield RejectedRequest(
                 code="queue_full",
                 status=503,
-                message=(
-                    f"Every replica is full and {self._most_queued} requests wait for one, the most that may;"
-                    " try again in a second, as Retry-After says."
-                ),
+                message=f"Every replica is full and {self._max_queued} requests wait, the limit; try again in a second.",
             )
         except (RayError, RayServeException) as error:
             finished = True
@@ -67,5 +65,5 @@ class RayBackend:
                 response.cancel()
 
     def capacity(self) -> int:
-        """Return how many requests this gateway may have under way."""
+        """Return how many requests this gateway accepts at the same time."""
         return self._capacity

@@ -56,10 +56,8 @@ def _state_not_awaited() -> None:
 
 def _state_not_read() -> None:
     from stream.runtime.table import AckedTable  # noqa: PLC0415 - as above
-    from stream.stages.watch import agent  # noqa: PLC0415 - as above
 
-    AckedTable.read = lambda *_: ({}, set())  # type: ignore[method-assign]
-    agent.rows = lambda _table: []
+    AckedTable.rows = lambda *_: []  # type: ignore[method-assign]
 
 
 def _sends_forgotten() -> None:
@@ -120,9 +118,9 @@ def _producer_kept() -> None:
 
 def _accepted_in_memory() -> None:
     """What is accepted is written at every tenth sync, half a second later, not at once."""
-    from serving.capture.segment_writer import Journal  # noqa: PLC0415 - as above
+    from serving.capture.segment_writer import SegmentWriter  # noqa: PLC0415 - as above
 
-    append, sync = Journal.append, Journal.sync
+    append, sync = SegmentWriter.append, SegmentWriter.sync
     waiting: dict[int, list[bytes]] = {}
     syncs = itertools.count(1)
 
@@ -135,7 +133,7 @@ def _accepted_in_memory() -> None:
                 append(self, frame)
         sync(self)
 
-    Journal.append, Journal.sync = later, flush  # type: ignore[method-assign]
+    SegmentWriter.append, SegmentWriter.sync = later, flush  # type: ignore[method-assign]
 
 
 def _accept_asks_kafka() -> None:

@@ -31,7 +31,7 @@ def _needs_a_disk_of_its_own(folder):
         SmallDisk(folder, megabytes=1).unmount()
     except PermissionError:
         pytest.skip(
-            "this machine lets nobody mount a tmpfs; tests/unit/capture/test_writer.py has the kernel refuse writes"
+            "this machine lets nobody mount a tmpfs; tests/unit/capture/test_spool_writer.py has the kernel refuse writes"
         )
 
 

@@ -1,7 +1,7 @@
 """A gateway's backend without Ray, and a gateway in a process of its own: ``python -m support.gateway HOME``.
 
-The process serves the real gateway and the echo engine under uvicorn, says its port in ``HOME/port``, and holds few requests, so that a
-test can ask for more.
+The process serves the real gateway and the echo engine under uvicorn, writes its port to ``HOME/port``, and accepts few requests, so that
+a test can send more.
 """
 
 import asyncio
@@ -17,23 +17,27 @@ import uvicorn
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from serving.api_keys import KeyRing
+from serving.api_keys import KeyRing, keys_path
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
+from serving.engine.protocol import Chunk
 from serving.gateway.endpoints import GatewaySettings
 from serving.gateway.gateway import Gateway
 from serving.gateway.inference import Wiring
-from serving.gateway.metrics import Instruments
-from serving.replica.generation import Generation, ModelInfo, Piece, Refusal, ReplicaLost
+from serving.gateway.metrics import GatewayMetrics
+from serving.inference_records import ExpectedVerdicts
+from serving.replica.generation import Generation, ModelInfo, RejectedRequest, ReplicaLost
 from serving.replica.model_server import ModelServer
-from serving.settings import CaptureSettings
+from serving.settings import CaptureSettings, HttpSettings
+from stream.files import replace_file
+from stream.wire import TopicNames
 
 KEY = "weir-test-key"
 CAPACITY = 16
 
 
 class InProcess:
-    """A backend without Ray; `lose_after` pieces the replica is gone, as after a kill."""
+    """A backend without Ray; after `lose_after` chunks the replica is lost, as after a kill."""
 
     def __init__(self, server: ModelServer) -> None:
         self.server = server
@@ -45,7 +49,7 @@ class InProcess:
             raise ReplicaLost("ActorDiedError")
         return self.server.describe()
 
-    async def generate(self, generation: Generation) -> AsyncGenerator[Piece | Refusal, None]:
+    async def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
         seen = 0
         async with aclosing(self.server.generate(generation)) as items:
             async for item in items:
@@ -67,23 +71,30 @@ def write_keys(path: Path, *keys) -> None:
     path.write_text(json.dumps({"keys": listed}))
 
 
+def make_gateway(
+    home: Path, backend: InProcess, recorder: Recorder | None, registry: CollectorRegistry, **options
+) -> Gateway:
+    """Return a gateway whose keys are in `home`; `options` are `expected`, `tracer` and those of GatewaySettings."""
+    wiring = Wiring(
+        backend=backend,
+        recorder=recorder,
+        metrics=GatewayMetrics(registry),
+        tracer=options.pop("tracer", None) or TracerProvider().get_tracer("test"),
+        expected=options.pop("expected", ExpectedVerdicts(input=("pii",), output=("pii",))),
+        topic=TopicNames().inference,
+    )
+    settings = GatewaySettings(model="echo", **({"max_body_bytes": HttpSettings().max_body_bytes} | options))
+    return Gateway(settings, wiring, KeyRing(keys_path(home)))
+
+
 async def serve(home: Path) -> None:
     registry = CollectorRegistry()
-    write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
+    write_keys(keys_path(home), ("k_1", "acme", KEY, None))
     with Recorder(root=home / "spool", settings=CaptureSettings(), registry=registry) as recorder:
-        wiring = Wiring(
-            backend=InProcess(ModelServer(EchoEngine(), most_held=CAPACITY, max_length=8192)),
-            capture=recorder,
-            instruments=Instruments(registry),
-            tracer=TracerProvider().get_tracer("test"),
-            owed_input=("pii",),
-            owed_output=("pii",),
-        )
-        settings = GatewaySettings(model="echo", most_in_flight=CAPACITY)
-        gateway = Gateway(settings, wiring, KeyRing(home / "keys.json"), recorder)
+        backend = InProcess(ModelServer(EchoEngine(), max_requests=CAPACITY, max_length=8192))
+        gateway = make_gateway(home, backend, recorder, registry, max_in_flight=CAPACITY)
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
-            (home / "port.new").write_text(str(listener.getsockname()[1]))
-            (home / "port.new").rename(home / "port")
+            replace_file(home / "port", str(listener.getsockname()[1]))
             config = uvicorn.Config(gateway, log_level="warning", access_log=False, backlog=4096)
             await uvicorn.Server(config).serve([listener])
 

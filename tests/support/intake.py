@@ -1,7 +1,7 @@
 """Payloads as LiteLLM 1.110 and KServe's logger send them, and an intake in process over a real spool."""
 
 import base64
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
@@ -10,21 +10,21 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from serving.api_keys import KeyRing
+from serving.api_keys import KeyRing, keys_path
 from serving.capture.recorder import Recorder
-from serving.intake import Desk, Intake
-from serving.intake.reported_exchange import Owed
+from serving.inference_records import ExpectedVerdicts
+from serving.intake import ExchangePairer, Intake
 from serving.settings import CaptureSettings, IntakeSettings
 from stream.wire import RequestRecord, ResponseRecord
 from support.gateway import KEY, write_keys
 from support.spool import events_of
 
-OWED = Owed(input=("pii", "toxicity"), output=("pii",), context_characters=20)
+EXPECTED = ExpectedVerdicts(input=("pii", "toxicity"), output=("pii",), context_characters=20)
 SOURCE = "http://localhost:9081/"
 
 
 def litellm_payload(**changes):
-    """Return a StandardLoggingPayload of a chat that succeeded; what no reader needs is left in, as LiteLLM sends it."""
+    """Return a StandardLoggingPayload of a chat that succeeded; fields that Weir does not read are left in, as LiteLLM sends them."""
     payload = {
         "id": "chatcmpl-CxQ1",
         "litellm_call_id": "b980db26-9512-45cc-b1da-c511a363b83f",
@@ -135,8 +135,8 @@ def kserve_structured(half, data, *, coded=False, **changes):
 class RunningIntake:
     """An intake in process; `sent` posts to it, `events` reads the spool."""
 
-    def __init__(self, home, recorder, desk, app, *, registry, exporter):
-        self.home, self.recorder, self.desk, self.app = home, recorder, desk, app
+    def __init__(self, home, recorder, pairer, app, *, registry, exporter):
+        self.home, self.recorder, self.pairer, self.app = home, recorder, pairer, app
         self.registry, self.exporter = registry, exporter
 
     async def sent(self, path, *, key=KEY, **options):
@@ -166,18 +166,17 @@ class RunningIntake:
 
 
 @asynccontextmanager
-async def intake(home: Path, *, capture=None, settings=None, **desk):
+async def intake(home: Path, *, capture=None, **settings):
     """Run an intake over `home`."""
     home.mkdir(exist_ok=True)
-    write_keys(home / "keys.json", ("k_1", "acme", KEY, None), ("k_2", "other", "weir-other-key", None))
+    write_keys(keys_path(home), ("k_1", "acme", KEY, None), ("k_2", "other", "weir-other-key", None))
     registry, exporter, provider = CollectorRegistry(), InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    refusing = (capture or CaptureSettings()).model_copy(update={"on_full": "reject"})
-    with Recorder(root=home / "spool", settings=refusing, registry=registry, kind="intake") as recorder:
+    limits = IntakeSettings(**settings)
+    rejecting = (capture or CaptureSettings()).model_copy(update={"on_full": "reject"})
+    with Recorder(root=home / "spool", settings=rejecting, registry=registry, kind="intake") as recorder:
         tracer = provider.get_tracer("test")
-        table = Desk(home / "intake" / "desk.sqlite", recorder, OWED, tracer=tracer, registry=registry, **desk)
-        app = Intake(settings or IntakeSettings(), table, KeyRing(home / "keys.json"), registry)
-        try:
-            yield RunningIntake(home, recorder, table, app, registry=registry, exporter=exporter)
-        finally:
-            table.close()
+        path = home / "intake" / "desk.sqlite"
+        with closing(ExchangePairer(path, recorder, EXPECTED, limits, tracer=tracer, registry=registry)) as pairer:
+            app = Intake(limits, pairer, KeyRing(keys_path(home)), registry)
+            yield RunningIntake(home, recorder, pairer, app, registry=registry, exporter=exporter)

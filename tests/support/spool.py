@@ -5,7 +5,8 @@ from pathlib import Path
 from serving.capture.clock import SourceClock
 from serving.capture.segment import Frame, Kind, read_segment, record_of, segment_path, segments
 from serving.capture.spool_layout import create_source
-from serving.capture.spool_writer import Bounds, SpoolWriter
+from serving.capture.spool_writer import SpoolWriter
+from serving.settings import CaptureSettings
 from stream.files import FileLock
 from stream.wire import Event, Message, RequestRecord, ResponseRecord, decode
 
@@ -26,10 +27,10 @@ def an_end(name: str, text: str = "world", status: str = "complete", **fields) -
 class Spool:
     """A spool that is written here, lock held; `kill()` leaves it as a kill -9 would."""
 
-    def __init__(self, root: Path, bounds: Bounds | None = None, clock: SourceClock | None = None) -> None:
+    def __init__(self, root: Path, settings: CaptureSettings | None = None, clock: SourceClock | None = None) -> None:
         self.root = root
         self.source, self.directory, self.lock = create_source(root)
-        self.writer = SpoolWriter(self.directory, self.source, bounds=bounds or Bounds(), clock=clock)
+        self.writer = SpoolWriter(self.directory, self.source, settings or CaptureSettings(), clock=clock)
 
     def request(self, name: str, text: str = "hello") -> int:
         return self.writer.request(a_request(name, text), traceparent=TRACE)
@@ -58,6 +59,6 @@ def without_heads(frames: list[Frame]) -> list[Frame]:
     return [frame for frame in frames if frame.kind != Kind.HEAD]
 
 
-def small_bounds(**fields) -> Bounds:
-    """Bounds whose reserve for an end is small enough for spools of a few segments."""
-    return Bounds(**({"end_reserve_bytes": 4096, "segment_bytes": 16_384} | fields))
+def small_settings(**fields) -> CaptureSettings:
+    """Settings whose reserve for an end is small enough for spools of a few segments."""
+    return CaptureSettings(**({"end_reserve_bytes": 4096, "segment_bytes": 16_384} | fields))

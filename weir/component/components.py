@@ -141,10 +141,10 @@ def _run_app(process: Process, app: "BaseApp") -> int:
 
 def _sentinel(process: Process) -> int:
     from weir.home.api_keys import ensure_own_key
-    from weir.sentinel import PROMPTS, Sentinel, endpoint
+    from weir.sentinel import PROMPTS, SentinelClient, endpoint
 
     settings = process.settings
-    sentinel = Sentinel(
+    sentinel = SentinelClient(
         endpoint(settings.http.host, settings.http.port),
         settings.model.name,
         ensure_own_key(process.home),

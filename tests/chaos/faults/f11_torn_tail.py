@@ -12,7 +12,8 @@ from serving.capture.delivery_cursor import Cursor
 from serving.capture.segment import Kind, segment_path
 from serving.capture.spool_layout import create_source
 from serving.capture.spool_reader import SpoolReader
-from serving.capture.spool_writer import Bounds, SpoolWriter
+from serving.capture.spool_writer import SpoolWriter
+from serving.settings import CaptureSettings
 from stream.wire import Message, RequestRecord
 
 __all__ = ["TornTail", "strike"]
@@ -61,7 +62,7 @@ def strike(seed: str) -> dict[str, Any]:
 
 def _spool(root: Path, chance: random.Random) -> tuple[Path, list[str], int]:
     source, directory, lock = create_source(root)
-    writer = SpoolWriter(directory, source, bounds=Bounds())
+    writer = SpoolWriter(directory, source, CaptureSettings())
     names, start = [f"r{number}" for number in range(_WHOLE + 1)], 0
     for name in names:
         start = segment_path(directory, 0).stat().st_size

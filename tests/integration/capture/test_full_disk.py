@@ -31,7 +31,7 @@ def small_disk(tmp_path):
     )
     if mounted.returncode:
         pytest.skip(
-            "this machine lets nobody mount a tmpfs; tests/unit/capture/test_writer.py has the kernel refuse writes"
+            "this machine lets nobody mount a tmpfs; tests/unit/capture/test_spool_writer.py has the kernel refuse writes"
         )
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -129,12 +129,12 @@ async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_d
                 await asyncio.sleep(0.01)
 
 
-def test_what_the_shipper_says_of_kafka_may_find_no_room(small_disk):
+def test_the_shipper_reports_kafka_on_a_full_disk_too(small_disk):
     names, registry = TopicNames("weir."), CollectorRegistry()
     shipper = Shipper(small_disk, {}, names=names, partitions=1, registry=registry, tracer_provider=TracerProvider())
     others = fill(small_disk)
-    shipper._say("KafkaConnectionError: gone")
+    shipper._report("KafkaConnectionError: gone")
     assert registry.get_sample_value("weir_capture_kafka_reachable") == 0
     others.unlink()
-    shipper._say("KafkaConnectionError: still gone")
+    shipper._report("KafkaConnectionError: still gone")
     assert read_shipper_status(small_disk).reason == "KafkaConnectionError: still gone"

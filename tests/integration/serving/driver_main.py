@@ -26,8 +26,8 @@ def main(home: Path) -> None:
         home=home,
         http=http,
         model=ModelSettings(name="echo", max_length=8192),
-        owed_input=("pii",),
-        owed_output=("pii",),
+        expected_input=("pii",),
+        expected_output=("pii",),
         edge_token_path=str(layout.edge_token_path),
     )
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.trace import NoOpTracer
 from prometheus_client import CollectorRegistry
 from support.simulated_kafka import SteppedDelivery
-from support.spool import Spool, small_bounds
+from support.spool import Spool, small_settings
 
 from serving.capture.adopt_spool import adopt
 from serving.capture.balance import read_balance
@@ -18,7 +18,7 @@ from serving.capture.pipeline import Pace, Pipeline
 from serving.capture.shipper import fold
 from stream.wire import GapRecord, RequestRecord, ResponseRecord
 
-BOUNDS = small_bounds(limit_bytes=150_000, segment_bytes=12_000)
+SETTINGS = small_settings(limit_bytes=150_000, segment_bytes=12_000)
 PACE = Pace(poll_seconds=0.0005, save_seconds=0.0, window_frames=8)
 
 STEPS = st.one_of(
@@ -43,7 +43,7 @@ class World:
         self.accepted = 0
         self.names: list[str] = []
         self.open: list[str] = []
-        self.gateway = Spool(root, bounds=BOUNDS)
+        self.gateway = Spool(root, settings=SETTINGS)
         self.old: list[Spool] = []
         self.pipelines: dict[str, tuple[Pipeline, asyncio.Task]] = {}
 
@@ -111,7 +111,7 @@ class World:
         self.accepted += aborted
         self.open = []
         if again:
-            self.gateway = Spool(self.root, bounds=BOUNDS)
+            self.gateway = Spool(self.root, settings=SETTINGS)
 
     async def _turn(self) -> None:
         for spool in (*self.old, self.gateway):

@@ -14,7 +14,7 @@ import serving.capture.segment_writer
 import serving.capture.spool_layout
 import serving.capture.spool_writer
 from serving.capture.clock import SourceClock
-from serving.capture.spool_writer import Bounds
+from serving.settings import CaptureSettings
 from support.protocol.virtual_time import CURRENT, Process, ProcessKilled, VirtualLoop
 from support.spool import TRACE, Spool, a_request, an_end
 
@@ -27,12 +27,12 @@ class Gateway:
     """Accepts requests as one process; `open` are those without an end."""
 
     def __init__(
-        self, process: Process, root: Path, bounds: Bounds, skew: float, on_end: Callable[["Gateway"], None]
+        self, process: Process, root: Path, settings: CaptureSettings, skew: float, on_end: Callable[["Gateway"], None]
     ) -> None:
         loop = process.loop
         self.process = process
         clock = SourceClock(wall=lambda: loop.time() + skew, monotonic=loop.time)
-        self._spool = Spool(root, bounds=bounds, clock=clock)
+        self._spool = Spool(root, settings, clock=clock)
         self.source = self._spool.source
         self.open: list[str] = []
         self._on_end = on_end

@@ -14,7 +14,7 @@ import msgspec
 
 import stream.ledger.service
 from serving.capture.balance import BalanceReader
-from serving.capture.spool_writer import Bounds
+from serving.settings import CaptureSettings
 from support.protocol.clients import doubled
 from support.protocol.coordinator import Coordinator
 from support.protocol.faust_worker import FaustWorker
@@ -135,9 +135,9 @@ class World:
 
     def open_gateway(self, limit_bytes: int = 1_000_000) -> None:
         """Start a gateway."""
-        bounds = Bounds(limit_bytes=limit_bytes, segment_bytes=4_000, end_reserve_bytes=2_048)
+        settings = CaptureSettings(limit_bytes=limit_bytes, segment_bytes=4_000, end_reserve_bytes=2_048)
         process = Process(self.loop, f"gateway-{len(self.gateways)}")
-        self.gateways.append(Gateway(process, self.parts.spool, bounds, self.random.uniform(-1.5, 1.5), self._ended))
+        self.gateways.append(Gateway(process, self.parts.spool, settings, self.random.uniform(-1.5, 1.5), self._ended))
 
     def _ended(self, gateway: Gateway) -> None:
         """Note that a gateway is gone: whoever ends its spool may write an end for each open request."""

@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from support.spool import TRACE, Spool, a_request, events_of, frames_of, lock_of, small_bounds, without_heads
+from support.spool import TRACE, Spool, a_request, events_of, frames_of, lock_of, small_settings, without_heads
 
 from serving.capture import event_encoding as encoding
 from serving.capture.adopt_spool import adopt
@@ -21,7 +21,7 @@ from stream.wire import ABORTED_TYPE, Closed, GapRecord, RequestRecord, Response
 @pytest.fixture
 def orphan(tmp_path):
     """Two requests with an end, three without, in several segments; one was shed at the end."""
-    spool = Spool(tmp_path, bounds=small_bounds(segment_bytes=2000))
+    spool = Spool(tmp_path, settings=small_settings(segment_bytes=2000))
     for name in "abcde":
         spool.request(name, "x" * 600)
     spool.end("b")
@@ -139,7 +139,7 @@ def test_open_requests_are_known_when_their_segment_has_been_shipped_and_unlinke
 
 
 def test_an_open_gap_becomes_a_gap_record_and_what_it_names_is_not_aborted(tmp_path):
-    spool = Spool(tmp_path, bounds=small_bounds(limit_bytes=150_000))
+    spool = Spool(tmp_path, settings=small_settings(limit_bytes=150_000))
     for number in range(60):
         spool.request(f"r{number}", "x" * 2000)
     open_gap = SourceReader(spool.directory).read()

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
 from support.conventions import departures, exported
 from support.simulated_kafka import SteppedDelivery
-from support.spool import TRACE, Spool, small_bounds
+from support.spool import TRACE, Spool, small_settings
 
 from serving.capture.balance import SourceReader
 from serving.capture.delivery_cursor import load_cursor
@@ -24,7 +24,7 @@ PACE = Pace(poll_seconds=0.001, save_seconds=0.0, stall_seconds=30)
 
 @pytest.fixture
 def spool(tmp_path, request):
-    made = Spool(tmp_path, bounds=small_bounds(segment_bytes=getattr(request, "param", 4000)))
+    made = Spool(tmp_path, settings=small_settings(segment_bytes=getattr(request, "param", 4000)))
     yield made
     made.kill()
 

@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from support.spool import NUMBERED, Spool, frames_of, small_bounds
+from support.spool import NUMBERED, Spool, frames_of, small_settings
 
 from serving.capture.adopt_spool import adopt
 from serving.capture.delivery_cursor import Cursor
@@ -14,7 +14,7 @@ from serving.capture.spool_reader import SpoolReader
 
 @pytest.fixture
 def spool(tmp_path):
-    made = Spool(tmp_path, bounds=small_bounds(segment_bytes=3000))
+    made = Spool(tmp_path, settings=small_settings(segment_bytes=3000))
     yield made
     made.kill()
 
@@ -107,7 +107,7 @@ def test_a_segment_that_is_gone_is_reported_whole(spool):
 
 
 def test_a_damaged_gap_record_is_counted_once(tmp_path):
-    spool = Spool(tmp_path, bounds=small_bounds(limit_bytes=160_000))
+    spool = Spool(tmp_path, settings=small_settings(limit_bytes=160_000))
     for number in range(60):
         spool.request(f"r{number}", "x" * 2000)
     spool.kill()
@@ -134,5 +134,5 @@ def test_a_refused_record_counts_as_moved(spool):
     reader = SpoolReader(spool.directory, Cursor(), frozenset({(refused.cursor.segment, refused.cursor.offset)}))
     again = reader.read()
     reader.close()
-    assert [item.frame.number for item in again if item.refused] == [2]
+    assert [item.frame.number for item in again if item.rejected] == [2]
     assert again[-1].cursor.moved == 1

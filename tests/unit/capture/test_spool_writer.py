@@ -5,17 +5,17 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
-from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_of, small_bounds
+from support.spool import NUMBERED, TRACE, Spool, a_request, events_of, frames_of, small_settings
 
 from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
 from serving.capture.segment import HEADER_BYTES, MAX_OPEN_BYTES, Kind, head_of, segments
-from serving.capture.spool_writer import Bounds
 from serving.errors import SpoolFull
+from serving.settings import CaptureSettings
 from stream.telemetry import MAX_TRACESTATE_BYTES
 from stream.wire import ABORTED_TYPE, Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick
 
-SMALL = small_bounds(limit_bytes=200_000)
+SMALL = small_settings(limit_bytes=200_000)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def test_times_never_go_back_and_a_tick_is_no_older_than_what_comes_before_it(ma
 
 
 def test_segments_are_closed_at_their_size_and_each_begins_with_the_state_before_it(make):
-    spool = make(bounds=Bounds(segment_bytes=4000))
+    spool = make(settings=CaptureSettings(segment_bytes=4000))
     for number in range(30):
         spool.request(f"r{number}")
     assert len(segments(spool.directory)) > 3
@@ -101,7 +101,7 @@ def test_segments_are_closed_at_their_size_and_each_begins_with_the_state_before
 
 
 def test_a_full_spool_sheds_requests_counts_them_and_keeps_room_for_the_ends_of_the_others(make):
-    spool = make(bounds=SMALL)
+    spool = make(settings=SMALL)
     names = [f"r{number}" for number in range(40)]
     for name in names:
         spool.request(name, "x" * 2000)
@@ -122,7 +122,7 @@ def test_a_full_spool_sheds_requests_counts_them_and_keeps_room_for_the_ends_of_
 
 
 def test_gap_records_stand_where_their_numbers_belong(make):
-    spool = make(bounds=SMALL)
+    spool = make(settings=SMALL)
     for number in range(40):
         spool.request(f"r{number}", "x" * 2000)
     for number in range(40):
@@ -140,7 +140,9 @@ def test_gap_records_stand_where_their_numbers_belong(make):
 
 def test_a_full_spool_that_rejects_accepts_nothing_and_says_why(make):
     spool = make(
-        bounds=Bounds(limit_bytes=SMALL.limit_bytes, end_reserve_bytes=SMALL.end_reserve_bytes, on_full="reject")
+        settings=CaptureSettings(
+            limit_bytes=SMALL.limit_bytes, end_reserve_bytes=SMALL.end_reserve_bytes, on_full="reject"
+        )
     )
     accepted = []
     with pytest.raises(SpoolFull, match=r"capture\.limit_bytes") as refusal:  # noqa: PT012 - which one is refused is for the spool to say
@@ -158,7 +160,7 @@ def test_a_full_spool_that_rejects_accepts_nothing_and_says_why(make):
 
 @pytest.mark.parametrize("on_full", ["shed", "reject"])
 def test_room_that_the_shipper_frees_is_used_again(make, on_full):
-    spool = make(bounds=small_bounds(limit_bytes=SMALL.limit_bytes, on_full=on_full, segment_bytes=20_000))
+    spool = make(settings=small_settings(limit_bytes=SMALL.limit_bytes, on_full=on_full, segment_bytes=20_000))
     for number in range(1000):
         try:
             spool.request(f"r{number}", "x" * 2000)
@@ -178,7 +180,7 @@ def test_room_that_the_shipper_frees_is_used_again(make, on_full):
 
 
 def test_a_spool_whose_only_segment_fills_it_begins_another_so_that_it_can_be_freed(make):
-    spool = make(bounds=small_bounds(limit_bytes=120_000, segment_bytes=10**9))
+    spool = make(settings=small_settings(limit_bytes=120_000, segment_bytes=10**9))
     for number in range(100):
         spool.request(f"r{number}", "x" * 2000)
         spool.end(f"r{number}")
@@ -190,7 +192,7 @@ def test_a_spool_whose_only_segment_fills_it_begins_another_so_that_it_can_be_fr
 
 
 def test_feedback_is_refused_rather_than_shed(make):
-    spool = make(bounds=small_bounds(limit_bytes=120_000))
+    spool = make(settings=small_settings(limit_bytes=120_000))
     for number in range(100):
         spool.request(f"r{number}", "x" * 2000)
     with pytest.raises(SpoolFull):
@@ -226,7 +228,7 @@ def test_a_disk_that_fills_up_mid_frame_leaves_no_torn_frame_and_sheds(make):
 
 
 def test_a_disk_that_fills_up_rejects_where_the_policy_says_so_and_recovers(make):
-    spool = make(bounds=Bounds(on_full="reject"))
+    spool = make(settings=CaptureSettings(on_full="reject"))
     spool.request("a")
     with no_file_beyond(spool.writer.size_bytes + 100), pytest.raises(SpoolFull, match="free the disk"):
         spool.request("b", "x" * 5000)
@@ -283,7 +285,7 @@ def test_a_tracestate_of_512_bytes_is_kept(make):
 
 
 def test_heads_take_at_most_half_of_the_spool_however_many_requests_are_open(make):
-    spool = make(bounds=Bounds(segment_bytes=4000, end_reserve_bytes=4096))
+    spool = make(settings=CaptureSettings(segment_bytes=4000, end_reserve_bytes=4096))
     for number in range(300):
         spool.request(f"r{number}")
     assert len(segments(spool.directory)) > 4
@@ -295,7 +297,7 @@ def test_heads_take_at_most_half_of_the_spool_however_many_requests_are_open(mak
 
 @pytest.mark.parametrize("field", ["model", "model_version", "principal", "conversation_id", "operation"])
 def test_a_request_whose_names_are_too_large_for_a_head_is_moved_aside_and_counted(make, field):
-    spool = make(bounds=Bounds(segment_bytes=1))
+    spool = make(settings=CaptureSettings(segment_bytes=1))
     spool.writer.request(a_request("named", **{field: "n" * MAX_OPEN_BYTES}), traceparent=TRACE)
     spool.request("next")
     spool.request("last")

@@ -208,10 +208,10 @@ def test_a_shipper_that_waits_for_kafka_is_well_and_says_why_it_waits(home, ledg
         return one["healthy"], one["detail"]
 
     assert told() == (True, "")
-    saying._say("KafkaConnectionError: gone")
+    saying._report("KafkaConnectionError: gone")
     assert told() == (True, "Kafka accepts no records: KafkaConnectionError: gone")
     assert "  shipper: Kafka accepts no records: KafkaConnectionError: gone" in run().stdout.splitlines()
-    saying._say("")
+    saying._report("")
     assert told() == (True, "")
     for words in (b"", b'{"pid": 1, "reason": "of an earlier shipper"}'):
         (home / "spool" / "shipper.json").write_bytes(words)

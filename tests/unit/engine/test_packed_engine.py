@@ -131,7 +131,9 @@ async def test_a_reader_whose_event_loop_is_gone_frees_its_slot(tiny):
 
 @pytest.mark.parametrize(("dtype", "expected"), [("auto", torch.float32), ("bfloat16", torch.bfloat16)])
 async def test_the_dtype_is_the_settings(tiny_dir, dtype, expected):
-    engine = create_engine(kind="packed", model_dir=tiny_dir, name="tiny", device="cpu", dtype=dtype, threads=1)
+    engine = create_engine(
+        kind="packed", model_dir=tiny_dir, name="tiny", device="cpu", dtype=dtype, slots=1, threads=1
+    )
     engine.load()
     assert engine._loop._model.dtype == expected
     assert (await _collect(engine, "hello"))[1].completion_tokens == _TOKENS
@@ -143,35 +145,35 @@ def test_its_name_says_whether_weights_are_packed(tiny):
 
 
 def test_max_length_bounds_the_context(tiny_dir):
-    assert create_engine(model_dir=tiny_dir, name="tiny", device="cpu", max_length=100).context_length == 100
-    assert create_engine(model_dir=tiny_dir, name="tiny", device="cpu", max_length=10**6).context_length == 512
+    assert create_engine(model_dir=tiny_dir, name="tiny", device="cpu", slots=1, max_length=100).context_length == 100
+    assert create_engine(model_dir=tiny_dir, name="tiny", device="cpu", slots=1, max_length=10**6).context_length == 512
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "tgi"}, "engine 'tgi' is unknown: choose one of auto, packed"),
-        ({"dtype": "int4"}, "dtype 'int4' is unknown"),
-        ({"device": "tpu"}, "device 'tpu' is unknown"),
+        ({"kind": "tgi"}, "engine 'tgi' is not supported: choose one of auto, packed"),
+        ({"dtype": "int4"}, "dtype 'int4' is not supported"),
+        ({"device": "tpu"}, "device 'tpu' is not supported"),
         ({"slots": 0}, "slots is 0: give at least 1"),
-        ({"kind": "vllm"}, "needs the package vllm"),
+        ({"kind": "vllm"}, "engine 'vllm' is not supported"),
     ],
 )
 def test_what_is_not_here_is_refused_with_the_choices(tiny_dir, arguments, message):
     with pytest.raises(EngineUnavailableError, match=message):
-        create_engine(**{"model_dir": tiny_dir, "name": "tiny", **arguments})
+        create_engine(**{"model_dir": tiny_dir, "name": "tiny", "slots": 1, **arguments})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_here_is_refused(tiny_dir):
-    with pytest.raises(EngineUnavailableError, match="torch sees no GPU"):
-        create_engine(model_dir=tiny_dir, name="tiny", device="cuda")
+    with pytest.raises(EngineUnavailableError, match="torch finds no GPU"):
+        create_engine(model_dir=tiny_dir, name="tiny", device="cuda", slots=1)
 
 
 def test_auto_chooses_by_model(tiny_dir, tmp_path):
     other = save_tiny_llama(tmp_path, rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0})
-    assert create_engine(model_dir=tiny_dir, name="tiny", device="cpu").name == "packed"
-    assert create_engine(model_dir=other, name="other", device="cpu").name == "transformers"
-    assert create_engine(model_dir=Path(), name="echo").name == "echo"
+    assert create_engine(model_dir=tiny_dir, name="tiny", device="cpu", slots=1).name == "packed"
+    assert create_engine(model_dir=other, name="other", device="cpu", slots=1).name == "transformers"
+    assert create_engine(model_dir=Path(), name="echo", slots=1).name == "echo"
     with pytest.raises(EngineUnavailableError, match=r"rotary embedding 'dynamic'.*choose the engine 'transformers'"):
-        create_engine(kind="packed", model_dir=other, name="other", device="cpu")
+        create_engine(kind="packed", model_dir=other, name="other", device="cpu", slots=1)

@@ -6,23 +6,22 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
-from support.gateway import KEY, InProcess, write_keys
+from support.gateway import KEY, InProcess, make_gateway, write_keys
+from support.spool import events_of
 
-from serving.api_keys import KeyRing
+from serving.api_keys import keys_path
 from serving.capture.recorder import Recorder
 from serving.engine.echo_engine import EchoEngine
-from serving.gateway.endpoints import GatewaySettings
-from serving.gateway.gateway import Gateway
-from serving.gateway.inference import Wiring
-from serving.gateway.metrics import Instruments
+from serving.inference_records import ExpectedVerdicts
 from serving.replica.model_server import ModelServer
 from serving.settings import CaptureSettings
+from stream.wire import RequestRecord, ResponseRecord
 
 EDGE = "e" * 64
 
 
 class Stack:
-    """A gateway and everything that a test asks about it."""
+    """A gateway and everything that a test checks of it."""
 
     def __init__(
         self,
@@ -32,34 +31,32 @@ class Stack:
         limit_bytes=64 * 1024**2,
         capture=True,
         context_characters=0,
-        most_held=64,
+        max_requests=64,
         **bounds,
     ) -> None:
         self.home = tmp_path
         self.registry = CollectorRegistry()
         self.engine = EchoEngine()
-        self.server = ModelServer(self.engine, most_held=most_held, max_length=8192)
-        self.backend = InProcess(self.server)
+        self.backend = InProcess(ModelServer(self.engine, max_requests=max_requests, max_length=8192))
         settings = CaptureSettings(on_full=on_full, limit_bytes=limit_bytes)
         self.recorder = Recorder(root=tmp_path / "spool", settings=settings, registry=self.registry)
         self.recorder.start()
         self.spans = InMemorySpanExporter()
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(self.spans))
-        self.keys_path = tmp_path / "keys.json"
+        self.keys_path = keys_path(tmp_path)
         self.write_keys(("k_1", "acme", KEY, None))
-        wiring = Wiring(
-            backend=self.backend,
-            capture=self.recorder if capture else None,
-            instruments=Instruments(self.registry),
+        self.gateway = make_gateway(
+            tmp_path,
+            self.backend,
+            self.recorder if capture else None,
+            self.registry,
             tracer=provider.get_tracer("test"),
-            owed_input=("pii", "injection"),
-            owed_output=("pii", "refusal"),
-            context_characters=context_characters,
+            expected=ExpectedVerdicts(
+                input=("pii", "injection"), output=("pii", "refusal"), context_characters=context_characters
+            ),
+            **({"edge_token": EDGE, "max_in_flight": 64} | bounds),
         )
-        recorder = self.recorder if capture else None
-        gateway_settings = GatewaySettings(model="echo", edge_token=EDGE, **({"most_in_flight": 64} | bounds))
-        self.gateway = Gateway(gateway_settings, wiring, KeyRing(self.keys_path), recorder)
         transport = httpx.ASGITransport(app=self.gateway)
         self.client = httpx.AsyncClient(
             transport=transport, base_url="http://gateway", headers={"authorization": f"Bearer {KEY}"}
@@ -71,6 +68,12 @@ class Stack:
     def chat(self, text="one two three", **fields):
         body = {"model": "echo", "messages": [{"role": "user", "content": text}]} | fields
         return self.client.post("/v1/chat/completions", json=body)
+
+    def records(self):
+        """Close the spool and return the events of its requests and ends."""
+        self.recorder.close()
+        events = events_of(self.home / "spool" / self.recorder.source)
+        return [event for event in events if isinstance(event.data, RequestRecord | ResponseRecord)]
 
 
 @pytest.fixture

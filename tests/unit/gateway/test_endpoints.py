@@ -1,4 +1,4 @@
-"""Who may ask, what is refused, and that nothing of a request comes back or stays where it should not."""
+"""Authentication, validation, errors; and no text of a request in errors, metrics, spans or logs."""
 
 import asyncio
 

@@ -2,16 +2,9 @@ import asyncio
 import json
 
 import pytest
-from support.spool import events_of
 
 from serving.ray_local.haproxy import timeout_page
 from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord
-
-
-def records(stack):
-    stack.recorder.close()
-    directory = stack.home / "spool" / stack.recorder.source
-    return [event for event in events_of(directory) if isinstance(event.data, RequestRecord | ResponseRecord)]
 
 
 def chunks(body: bytes) -> list:
@@ -30,7 +23,7 @@ async def test_an_answer_has_the_text_the_usage_and_one_id(stack):
     assert answer.headers.get_list("x-request-id") == [answer.headers["x-request-id"]]
 
 
-async def test_a_stream_has_one_id_ends_with_done_and_holds_usage_where_asked(stack):
+async def test_a_stream_has_one_id_ends_with_done_and_has_the_usage_if_requested(stack):
     answer = await stack.chat("a b c d", stream=True, stream_options={"include_usage": True})
     *events, done = chunks(answer.content)
     assert done == "[DONE]"
@@ -45,7 +38,7 @@ async def test_a_stream_has_one_id_ends_with_done_and_holds_usage_where_asked(st
     assert events[-1]["usage"]["total_tokens"] == 8
 
 
-async def test_a_stream_says_nothing_of_usage_where_nobody_asks(stack):
+async def test_a_stream_has_no_usage_by_default(stack):
     answer = await stack.chat("a b", stream=True)
     assert all("usage" not in event for event in chunks(answer.content)[:-1])
 
@@ -80,7 +73,7 @@ async def test_a_request_and_its_end_are_recorded_in_that_order(stack):
     answer = await stack.chat(
         "my name is Ada", metadata={"conversation_id": "c1"}, temperature=0.5, seed=7, max_tokens=50
     )
-    request, end = records(stack)
+    request, end = stack.records()
     name = answer.headers["x-request-id"]
     assert request.id == f"{name}/request"
     assert end.id == f"{name}/end"
@@ -103,7 +96,7 @@ async def test_a_request_and_its_end_are_recorded_in_that_order(stack):
 async def test_the_conversation_may_come_as_a_header(stack):
     body = {"model": "echo", "messages": [{"role": "user", "content": "x"}]}
     await stack.client.post("/v1/chat/completions", json=body, headers={"x-weir-conversation-id": "c9"})
-    assert records(stack)[0].data.conversation_id == "c9"
+    assert stack.records()[0].data.conversation_id == "c9"
 
 
 async def test_the_end_is_recorded_before_the_last_event(stack):
@@ -135,7 +128,7 @@ async def test_a_whole_answer_starts_after_its_end_is_recorded(stack):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_that_goes_away_leaves_a_cancelled_end_with_what_was_said(stack, stream):
+async def test_a_disconnect_leaves_a_cancelled_end_with_the_text_so_far(stack, stream):
     text = "word " * 4_000
     body = json.dumps(
         {"model": "echo", "messages": [{"role": "user", "content": text}], "stream": stream, "max_tokens": 4_000}
@@ -159,7 +152,7 @@ async def test_a_client_that_goes_away_leaves_a_cancelled_end_with_what_was_said
     with pytest.raises(asyncio.CancelledError):
         await task
     assert stack.engine.stats().running == 0
-    request, end = records(stack)
+    request, end = stack.records()
     assert end.data.request_id == request.data.request_id
     assert end.data.status == "cancelled"
     assert end.data.text.startswith("word")
@@ -172,7 +165,7 @@ async def test_a_lost_replica_is_an_aborted_end_and_503(stack):
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["error"]["code"] == "model_replica_lost"
-    _, end = records(stack)
+    _, end = stack.records()
     assert end.type == ABORTED_TYPE
     assert (end.data.status, end.data.text, end.data.owed) == ("aborted", "", ())
 
@@ -182,7 +175,7 @@ async def test_a_replica_lost_in_a_stream_is_an_error_event_without_done(stack):
     answer = await stack.chat("one two three four", stream=True)
     events = chunks(answer.content)
     assert events[-1]["error"]["code"] == "model_replica_lost"
-    _, end = records(stack)
+    _, end = stack.records()
     assert end.data.status == "aborted"
     assert end.data.text == "one"
     assert end.data.owed == ("pii", "refusal")
@@ -192,11 +185,11 @@ async def test_a_prompt_too_long_is_recorded_as_an_error(stack):
     answer = await stack.chat("w " * 8_192)
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "context_length_exceeded"
-    _, end = records(stack)
+    _, end = stack.records()
     assert (end.data.status, end.data.error.kind, end.data.error.status) == ("error", "context_length_exceeded", 400)
 
 
-async def test_a_fault_of_ours_is_a_500_and_an_error_end(stack, caplog):
+async def test_an_internal_error_is_a_500_and_an_error_end(stack, caplog):
     async def broken(generation):
         raise ZeroDivisionError(generation.messages[0][1])
         yield
@@ -206,20 +199,20 @@ async def test_a_fault_of_ours_is_a_500_and_an_error_end(stack, caplog):
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal_error"
     assert "canary" not in answer.text + caplog.text
-    _, end = records(stack)
+    _, end = stack.records()
     assert (end.data.status, end.data.error.kind) == ("error", "ZeroDivisionError")
 
 
 async def test_a_full_replica_is_503_with_retry_after(make_stack):
-    stack = make_stack(most_held=0)
+    stack = make_stack(max_requests=0)
     answer = await stack.chat("x")
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "queue_full"
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_full_gateway_refuses_before_it_reads_the_body(make_stack):
-    stack = make_stack(most_in_flight=0)
+async def test_a_full_gateway_rejects_before_it_reads_the_body(make_stack):
+    stack = make_stack(max_in_flight=0)
     sent = []
 
     async def receive():
@@ -234,11 +227,11 @@ async def test_a_full_gateway_refuses_before_it_reads_the_body(make_stack):
     error = json.loads(body["body"])["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert (error["code"], error["type"]) == ("queue_full", "server_error")
-    assert records(stack) == [], "what is not accepted is not recorded"
+    assert stack.records() == [], "a rejected request is not recorded"
 
 
-async def test_a_body_that_does_not_arrive_is_408_and_frees_its_place(make_stack):
-    stack = make_stack(most_in_flight=1, body_seconds=0.05)
+async def test_a_body_that_does_not_arrive_is_408_and_frees_its_slot(make_stack):
+    stack = make_stack(max_in_flight=1, body_seconds=0.05)
     sent = []
 
     async def send(message):
@@ -247,12 +240,12 @@ async def test_a_body_that_does_not_arrive_is_408_and_frees_its_place(make_stack
     await stack.gateway(post(stack), asyncio.Event().wait, send)
     assert (sent[0]["status"], json.loads(sent[1]["body"])["error"]["code"]) == (408, "request_timeout")
     _, page = timeout_page().split("\r\n\r\n")
-    assert json.loads(sent[1]["body"]) == json.loads(page.replace("30 s", "0.05 s")), "the edge says the same"
+    assert json.loads(sent[1]["body"]) == json.loads(page.replace("30 s", "0.05 s")), "HAProxy's page is the same"
     assert (await stack.chat("x")).status_code == 200
 
 
 async def test_a_flood_is_answered_and_what_was_accepted_has_its_end(make_stack):
-    stack = make_stack(most_in_flight=8, most_held=4)
+    stack = make_stack(max_in_flight=8, max_requests=4)
     answers = await asyncio.gather(*(stack.chat(f"number {n}" + " word" * 200) for n in range(200)))
     by_status = {status: [a for a in answers if a.status_code == status] for status in (200, 503)}
     assert len(by_status[200]) + len(by_status[503]) == 200
@@ -260,7 +253,7 @@ async def test_a_flood_is_answered_and_what_was_accepted_has_its_end(make_stack)
     for answer in by_status[503]:
         assert answer.json()["error"]["code"] == "queue_full"
         assert int(answer.headers["retry-after"]) >= 1
-    found = records(stack)
+    found = stack.records()
     begun = {event.correlationid for event in found if isinstance(event.data, RequestRecord)}
     ended = {event.correlationid: event.data.status for event in found if isinstance(event.data, ResponseRecord)}
     assert begun == set(ended)
@@ -269,8 +262,8 @@ async def test_a_flood_is_answered_and_what_was_accepted_has_its_end(make_stack)
     }
 
 
-async def test_feedback_is_taken_while_every_place_is(make_stack):
-    stack = make_stack(most_in_flight=0)
+async def test_feedback_is_accepted_while_every_slot_is_taken(make_stack):
+    stack = make_stack(max_in_flight=0)
     answer = await stack.client.post("/v1/feedback", json={"request_id": "r1", "rating": "up"})
     assert answer.status_code == 202
     large = await stack.client.post("/v1/feedback", content=b"x" * 20_000)
@@ -295,19 +288,19 @@ async def test_a_full_spool_that_sheds_serves_on(make_stack):
 @pytest.mark.parametrize(
     ("most", "kept"), [(0, []), (6, ["three "]), (13, ["three four", "two"]), (12, ["three four", "tw"])]
 )
-async def test_the_record_of_an_answer_carries_the_end_of_its_prompt(make_stack, most, kept):
+async def test_the_record_of_an_answer_contains_the_end_of_its_prompt(make_stack, most, kept):
     stack = make_stack(context_characters=most)
     roles = zip(("system", "assistant", "user"), ("one", "two", "three four"), strict=True)
     answer = await stack.chat(messages=[{"role": role, "content": text} for role, text in roles])
     assert answer.status_code == 200
-    _, end = records(stack)
+    _, end = stack.records()
     assert [message.content for message in reversed(end.data.context)] == kept
 
 
 async def test_without_capture_nothing_is_recorded(make_stack):
     stack = make_stack(capture=False)
     assert (await stack.chat("x")).status_code == 200
-    assert records(stack) == []
+    assert stack.records() == []
 
 
 def post(stack) -> dict:

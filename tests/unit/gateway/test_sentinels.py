@@ -1,6 +1,4 @@
-"""Requests of Weir's own tenant: captured like all others, owed a refusal verdict alone, and in no user's metrics."""
-
-from support.spool import events_of
+"""Requests of Weir's own tenant: recorded like all others, with a refusal verdict expected, and in no user's metrics."""
 
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
 
@@ -12,7 +10,7 @@ def counted(stack):
     return sum(s.value for metric in stack.registry.collect() for s in metric.samples if s.name == _LATENCY)
 
 
-async def test_a_sentinel_is_captured_and_in_no_users_books(stack):
+async def test_a_sentinel_is_recorded_and_in_no_users_metrics(stack):
     stack.write_keys(("k_w", OWN_TENANT, KEY, None), ("k_1", "acme", "weir-test-key", None))
     headers = {"authorization": f"Bearer {KEY}", "x-weir-conversation-id": "sentinel/1/fact"}
     body = {"model": "echo", "messages": [{"role": "user", "content": "one two"}]}
@@ -20,12 +18,11 @@ async def test_a_sentinel_is_captured_and_in_no_users_books(stack):
     assert counted(stack) == 0
     assert (await stack.chat("three")).status_code == 200
     assert counted(stack) == 1
-    stack.recorder.close()
-    records = [event.data for event in events_of(stack.home / "spool" / stack.recorder.source)]
-    request, end = [data for data in records if getattr(data, "tenant", "") == OWN_TENANT]
+    records = [event.data for event in stack.records()]
+    request, end = [data for data in records if data.tenant == OWN_TENANT]
     assert isinstance(request, RequestRecord)
     assert isinstance(end, ResponseRecord)
     assert (request.owed, end.owed) == ((), ("refusal",))
     assert request.conversation_id == end.conversation_id == "sentinel/1/fact"
-    users = [data.owed for data in records if getattr(data, "tenant", "") == "acme"]
+    users = [data.owed for data in records if data.tenant == "acme"]
     assert users == [("pii", "injection"), ("pii", "refusal")]

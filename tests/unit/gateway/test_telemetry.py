@@ -2,7 +2,6 @@ import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import generate_latest
 from support.conventions import departures, exported
-from support.spool import events_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -25,8 +24,7 @@ async def test_the_clients_trace_goes_on_to_the_records(stack):
     assert chat.attributes["gen_ai.response.finish_reasons"] == ("stop",)
     assert chat.attributes["gen_ai.response.id"] == answer.json()["id"]
     assert root.attributes["http.response.status_code"] == 200
-    stack.recorder.close()
-    events = [event for event in events_of(stack.home / "spool" / stack.recorder.source) if event.traceparent]
+    events = stack.records()
     assert {event.traceparent for event in events} == {f"00-{TRACE}-{chat.context.span_id:016x}-01"}
     assert {event.tracestate for event in events} == {"vendor=1"}
 
@@ -67,8 +65,7 @@ async def test_a_tracestate_is_kept_up_to_512_valid_bytes(stack, caplog, sent, k
     headers = {"traceparent": traceparent, "tracestate": sent}
     encoded = {name: value.encode("latin-1") for name, value in headers.items()}
     assert (await stack.client.post("/v1/chat/completions", json=CHAT, headers=encoded)).status_code == 200
-    stack.recorder.close()
-    events = [event for event in events_of(stack.home / "spool" / stack.recorder.source) if event.traceparent]
+    events = stack.records()
     assert [(event.traceparent[3:35], event.traceparent[-2:]) for event in events] == [(TRACE, traceparent[-2:])] * 2
     assert {event.tracestate for event in events} == {kept}
     assert {span.context.trace_state.to_header() for span in stack.spans.get_finished_spans()} <= {kept}
@@ -79,8 +76,7 @@ async def test_a_tracestate_is_kept_up_to_512_valid_bytes(stack, caplog, sent, k
 async def test_a_tracestate_without_a_valid_traceparent_is_dropped(stack):
     headers = {"traceparent": f"{PARENT}-more", "tracestate": "vendor=1"}
     await stack.client.post("/v1/chat/completions", json=CHAT, headers=headers)
-    stack.recorder.close()
-    events = [event for event in events_of(stack.home / "spool" / stack.recorder.source) if event.traceparent]
+    events = stack.records()
     assert {event.tracestate for event in events} == {""}
     assert TRACE not in {event.traceparent[3:35] for event in events}
 

@@ -1,4 +1,4 @@
-"""An engine, or the server behind it, that counts tokens as no record can contain them."""
+"""An engine, or a server behind it, whose token counts no record can contain."""
 
 import json
 from contextlib import aclosing
@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from prometheus_client import generate_latest
 from support.ledger_log import Log
-from support.spool import events_of
 
 from serving.engine.echo_engine import EchoEngine
 from serving.replica.model_server import ModelServer
@@ -17,7 +16,7 @@ from stream.wire import MAX_COUNT, Usage
 
 
 class Miscounting(EchoEngine):
-    """Echoes, and says that it read and wrote `number` tokens."""
+    """Echoes, and counts `number` tokens of input and output."""
 
     def __init__(self, number):
         super().__init__()
@@ -43,16 +42,15 @@ class Miscounting(EchoEngine):
         (None, 0),
     ],
 )
-async def test_a_count_that_no_record_can_contain_is_taken_as_0(stack, caplog, number, recorded, stream):
-    stack.backend.server = ModelServer(Miscounting(number), most_held=4, max_length=8192)
+async def test_a_count_that_no_record_can_contain_is_recorded_as_0(stack, caplog, number, recorded, stream):
+    stack.backend.server = ModelServer(Miscounting(number), max_requests=4, max_length=8192)
     answer = await stack.chat(
         "one two", stream=stream, **({"stream_options": {"include_usage": True}} if stream else {})
     )
     assert answer.status_code == 200
-    told = json.loads(answer.text.split("data: ")[-2]) if stream else answer.json()
-    assert told["usage"] == {"prompt_tokens": recorded, "completion_tokens": recorded, "total_tokens": 2 * recorded}
-    stack.recorder.close()
-    events = [event for event in events_of(stack.home / "spool" / stack.recorder.source) if event.correlationid]
+    body = json.loads(answer.text.split("data: ")[-2]) if stream else answer.json()
+    assert body["usage"] == {"prompt_tokens": recorded, "completion_tokens": recorded, "total_tokens": 2 * recorded}
+    events = stack.records()
     assert [event.data.text if event.id.endswith("/end") else "" for event in events] == ["", "one two"]
     shard = Shard(":memory:")
     assert shard.apply(Log().inference(*events)) == 2

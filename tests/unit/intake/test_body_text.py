@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from serving.intake.body_text import answered_of, asked_of
-from serving.intake.errors import Unreadable
+from serving.errors import UnreadablePayload
+from serving.intake.body_text import request_from, response_from_bytes
 from stream.wire import Message, Usage
 
 HI = (Message(role="user", content="hi"),)
@@ -38,15 +38,15 @@ HI = (Message(role="user", content="hi"),)
     ],
 )
 def test_requests(body, messages, prompt):
-    asked = asked_of(body)
-    assert (asked.messages, asked.prompt) == (messages, prompt)
+    request = request_from(body)
+    assert (request.messages, request.prompt) == (messages, prompt)
 
 
-def test_a_request_says_which_model_how_and_whether_as_a_stream():
+def test_a_request_has_its_model_parameters_and_stream():
     body = {"model": "m", "stream": True, "temperature": 0.5, "max_tokens": 9, "seed": None, "tools": [], "prompt": "x"}
-    asked = asked_of(body)
-    assert (asked.model, asked.stream, asked.operation) == ("m", True, "text_completion")
-    assert asked.parameters == {"temperature": 0.5, "max_tokens": 9, "seed": None}
+    request = request_from(body)
+    assert (request.model, request.stream, request.operation) == ("m", True, "text_completion")
+    assert request.parameters == {"temperature": 0.5, "max_tokens": 9, "seed": None}
 
 
 CHUNKS = [
@@ -88,27 +88,27 @@ STREAM = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in CHUNKS) + "data: 
         (STREAM, "Grüße", "stop", Usage(prompt_tokens=3, completion_tokens=2)),
     ],
 )
-def test_answers(body, text, finish, usage):
+def test_responses(body, text, finish, usage):
     raw = body if isinstance(body, str) else json.dumps(body)
-    answered = answered_of(raw.encode())
-    assert (answered.text, answered.finish_reason, answered.usage, answered.status) == (text, finish, usage, "complete")
+    response = response_from_bytes(raw.encode())
+    assert (response.text, response.finish_reason, response.usage, response.status) == (text, finish, usage, "complete")
 
 
 @pytest.mark.parametrize(
-    ("read", "body", "told"),
+    ("read", "body", "message"),
     [
-        (asked_of, [], "the body is a list; a request is a JSON object"),
-        (asked_of, {}, "the body has no fields; a request has messages"),
-        (asked_of, {"secret question": "x"}, "the fields secret question; a request has messages, prompt or input"),
-        (answered_of, b"<html>", "6 bytes are no JSON text"),
-        (answered_of, b"3", "the body is a number"),
-        (answered_of, b'{"detail": "x"}', "the fields detail; an answer has choices or output"),
-        (answered_of, b"data: 3\n\n", "an event of the stream is a number"),
-        (answered_of, b'data: {"choices"\n\n', "no JSON text"),
-        (answered_of, b"[" * 100_000, "no JSON text"),
+        (request_from, [], "the body is a list; a request is a JSON object"),
+        (request_from, {}, "the body has no fields; a request has messages"),
+        (request_from, {"secret question": "x"}, "the fields secret question; a request has messages, prompt or input"),
+        (response_from_bytes, b"<html>", "6 bytes are not JSON"),
+        (response_from_bytes, b"3", "the body is a number"),
+        (response_from_bytes, b'{"detail": "x"}', "the fields detail; a response has choices or output"),
+        (response_from_bytes, b"data: 3\n\n", "an event of the stream is a number"),
+        (response_from_bytes, b'data: {"choices"\n\n', "not JSON"),
+        (response_from_bytes, b"[" * 100_000, "not JSON"),
     ],
 )
-def test_what_cannot_be_read_says_what_it_has_and_what_it_may_have(read, body, told):
-    with pytest.raises(Unreadable) as error:
+def test_the_error_names_the_fields_and_the_supported_shapes(read, body, message):
+    with pytest.raises(UnreadablePayload) as error:
         read(body)
-    assert told in str(error.value)
+    assert message in str(error.value)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support.gateway import KEY, write_keys
-from support.intake import OWED, litellm_payload
+from support.intake import EXPECTED, litellm_payload
 
 from serving.intake import run_intake
 from serving.settings import CaptureSettings, IntakeSettings
@@ -61,7 +61,7 @@ async def running(tmp_path, **settings):
             home=tmp_path,
             settings=IntakeSettings(port=port, **settings),
             capture=CaptureSettings(),
-            owed=OWED,
+            expected=EXPECTED,
             registry=CollectorRegistry(),
             tracer_provider=TracerProvider(),
             stop=stop,
@@ -107,8 +107,8 @@ async def test_a_request_whose_headers_are_late_is_408_and_its_connection_is_clo
         assert (await server.asked("127.0.0.2"))[0] == 200
 
 
-async def test_a_body_that_nobody_reads_does_not_keep_its_connection(tmp_path):
-    """An answer that comes before the end of the body, as 401 does, must not let the body go on without end."""
+async def test_an_unread_body_does_not_keep_its_connection(tmp_path):
+    """A response before the end of the body, such as 401, must not let the body continue without limit."""
     async with running(tmp_path, header_seconds=0.3) as server:
         head = b"POST /intake/litellm HTTP/1.1\r\nhost: weir\r\ncontent-length: 1000000\r\n\r\n"
         reader, writer = await server.connected("127.0.0.2", head)

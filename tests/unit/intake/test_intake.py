@@ -1,4 +1,4 @@
-"""From HTTP to the spool: what is taken, known again, held, refused; and what a kill leaves."""
+"""From HTTP to the spool: new items, duplicates, halves, errors, and kills."""
 
 import asyncio
 import base64
@@ -11,14 +11,14 @@ from support.intake import intake, kserve_headers, litellm_failure, litellm_payl
 from support.ledger_log import Log
 
 from serving.capture.balance import read_balance
-from serving.settings import CaptureSettings, IntakeSettings
+from serving.settings import CaptureSettings
 from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
 from stream.wire import ErrorInfo, Usage
 from stream.wire.trace import TraceParent
 
-ASKED = {"model": "qwen-2", "messages": [{"role": "user", "content": "Mail me at ann.lee@example.org"}]}
-ANSWERED = {"choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}]}
+REQUEST = {"model": "qwen-2", "messages": [{"role": "user", "content": "Mail me at ann.lee@example.org"}]}
+RESPONSE = {"choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}]}
 
 
 async def kserve(running, half, body, **changes):
@@ -39,7 +39,7 @@ async def test_a_batch_of_logs_is_in_the_spool_when_it_is_answered(tmp_path):
         assert len({span.context.trace_id for span in spans.values()}) == 2
 
 
-async def test_a_log_that_is_sent_again_is_known_again_after_a_restart_too(tmp_path):
+async def test_a_log_that_is_sent_twice_is_recorded_once_after_a_restart_too(tmp_path):
     async with intake(tmp_path / "home") as running:
         await running.sent("/intake/litellm", json=[litellm_payload()])
         answer = await running.sent("/intake/litellm", json=[litellm_payload(), litellm_payload(id="another")])
@@ -52,7 +52,7 @@ async def test_a_log_that_is_sent_again_is_known_again_after_a_restart_too(tmp_p
 
 @pytest.mark.parametrize("order", [("request", "response"), ("response", "request")])
 async def test_two_halves_make_one_exchange_in_either_order(tmp_path, order):
-    bodies = {"request": ASKED, "response": ANSWERED}
+    bodies = {"request": REQUEST, "response": RESPONSE}
     async with intake(tmp_path / "home") as running:
         for half in order:
             assert running.events() == []
@@ -60,26 +60,26 @@ async def test_two_halves_make_one_exchange_in_either_order(tmp_path, order):
         request, end = running.only()
         assert (request.text(), request.owed) == ("Mail me at ann.lee@example.org", ("pii", "toxicity"))
         assert (end.text, end.status, end.owed) == ("ho", "complete", ("pii",))
-        assert running.desk.held == 0
-        assert (await kserve(running, "response", ANSWERED)).json()["repeated"] == 1
+        assert running.pairer.waiting == 0
+        assert (await kserve(running, "response", RESPONSE)).json()["repeated"] == 1
 
 
-async def test_a_held_half_outlives_the_process_and_its_text_leaves_the_disk_when_it_is_recorded(tmp_path):
+async def test_a_stored_half_survives_a_restart_and_its_text_leaves_the_disk_when_it_is_recorded(tmp_path):
     home = tmp_path / "home"
     async with intake(home) as running:
-        assert (await kserve(running, "request", ASKED)).status_code == 200
-        assert (await kserve(running, "request", ASKED)).json()["repeated"] == 1
+        assert (await kserve(running, "request", REQUEST)).status_code == 200
+        assert (await kserve(running, "request", REQUEST)).json()["repeated"] == 1
     async with intake(home) as running:
         assert running.count("weir_intake_held_halves") == 1
-        await kserve(running, "response", ANSWERED)
+        await kserve(running, "response", RESPONSE)
         assert running.only()[0].text() == "Mail me at ann.lee@example.org"
-        await running.desk.settle()
+        await running.pairer.record_overdue()
         files = list((home / "intake").iterdir())
         assert {path.name for path in files} >= {"desk.sqlite", "desk.sqlite-wal"}
         assert [path.name for path in files if b"ann.lee" in path.read_bytes()] == []
 
 
-async def test_a_kill_between_a_request_and_its_end_leaves_the_true_end_when_it_is_sent_again(tmp_path, monkeypatch):
+async def test_after_a_kill_between_request_and_end_a_retry_records_the_true_end(tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
@@ -92,7 +92,9 @@ async def test_a_kill_between_a_request_and_its_end_leaves_the_true_end_when_it_
             context.setattr(running.recorder, "end", killed)
             with pytest.raises(Killed):
                 await running.sent("/intake/litellm", json=litellm_payload())
-    async with intake(home) as running:  # what had no end has one now, as the adopter of its spool would have written
+    async with intake(
+        home
+    ) as running:  # the request has an aborted end now, as the adopter of its spool would write it
         assert (await running.sent("/intake/litellm", json=litellm_payload())).json()["accepted"] == 1
         events = running.events()
     ends = [event for event in events if event.id.endswith("/end")]
@@ -107,32 +109,32 @@ async def test_a_kill_between_a_request_and_its_end_leaves_the_true_end_when_it_
 
 
 async def test_a_half_that_stays_alone_is_recorded_alone(tmp_path):
-    async with intake(tmp_path / "home", pair_seconds=0) as running:
-        await kserve(running, "request", ASKED, identity="asked")
-        await kserve(running, "response", ANSWERED, identity="answered")
-        assert await running.desk.settle() == 2
+    async with intake(tmp_path / "home", pair_seconds=1e-9) as running:
+        await kserve(running, "request", REQUEST, identity="request")
+        await kserve(running, "response", RESPONSE, identity="response")
+        assert await running.pairer.record_overdue() == 2
         ends = {request.text(): end for request, end in running.exchanges().values()}
         unanswered, unasked = ends["Mail me at ann.lee@example.org"], ends[""]
         assert (unanswered.status, unanswered.error) == ("error", ErrorInfo(kind="no_answer_told", status=502))
         assert (unasked.status, unasked.text, unasked.model) == ("complete", "ho", "qwen")
-        late = await kserve(running, "response", ANSWERED, identity="asked")
+        late = await kserve(running, "response", RESPONSE, identity="request")
         assert late.json()["repeated"] == 1, "its exchange has ended"
 
 
 async def test_a_half_waits_while_it_may(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=60) as running:
-        await kserve(running, "request", ASKED)
-        assert await running.desk.settle() == 0
-        assert running.desk.held == 1
+        await kserve(running, "request", REQUEST)
+        assert await running.pairer.record_overdue() == 0
+        assert running.pairer.waiting == 1
 
 
-async def test_what_can_be_read_is_taken_whatever_its_neighbours_are(tmp_path):
+async def test_readable_items_are_recorded_whatever_the_others_are(tmp_path):
     async with intake(tmp_path / "home") as running:
         answer = await running.sent("/intake/litellm", json=[{"id": "x"}, litellm_payload(), 7])
         body = answer.json()
         assert (answer.status_code, body["accepted"], body["refused"]) == (422, 1, 2)
         assert [one["index"] for one in body["refusals"]] == [0, 2]
-        assert "2 of the items cannot be read, the first at index 0: status is neither" in body["error"]["message"]
+        assert "2 items are unreadable, the first at index 0: status is neither" in body["error"]["message"]
         assert running.count("weir_intake_items_total", format="litellm", outcome="refused") == 2
         running.only()
 
@@ -152,7 +154,7 @@ def deep(levels):
     ],
     ids=["nested", "a superscript", "5,000 digits", "a time beyond floats", "a time beyond clocks"],
 )
-async def test_a_strange_item_takes_no_other_along(tmp_path, bad):
+async def test_an_item_with_strange_values_does_not_affect_the_others(tmp_path, bad):
     async with intake(tmp_path / "home") as running:
         batch = [litellm_payload(id="before"), litellm_payload(id="strange", **bad), litellm_payload(id="after")]
         answer = await running.sent("/intake/litellm", json=batch)
@@ -165,12 +167,12 @@ async def test_a_strange_item_takes_no_other_along(tmp_path, bad):
 
 
 @pytest.mark.parametrize("field", ["model_group", "model"])
-async def test_a_name_longer_than_256_characters_is_refused(tmp_path, field):
+async def test_a_name_longer_than_256_characters_is_rejected(tmp_path, field):
     async with intake(tmp_path / "home") as running:
         batch = [litellm_payload(id="long", **{field: "m" * 257}), litellm_payload(id="short", **{field: "m" * 256})]
         answer = await running.sent("/intake/litellm", json=batch)
         assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (422, 1, 1)
-        assert "has 257 characters; at most 256 are taken" in answer.json()["refusals"][0]["message"]
+        assert "has 257 characters, the limit is 256" in answer.json()["refusals"][0]["message"]
         running.only()
 
 
@@ -180,15 +182,18 @@ HUGE = 2**63
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prompt_tokens": HUGE}, "prompt_tokens is 9223372036854775808; from 0 to 9007199254740991 is taken"),
-        ({"completion_tokens": 10**400}, "completion_tokens is a number of 401 digits; from 0 to 9007199254740991"),
+        (
+            {"prompt_tokens": HUGE},
+            "prompt_tokens is 9223372036854775808 and is left out; it must be from 0 to 9007199254740991",
+        ),
+        ({"completion_tokens": 10**400}, "completion_tokens is a number of 401 digits and is left out"),
         (
             {"model_parameters": {"seed": HUGE, "temperature": 0.5}},
-            "seed is 9223372036854775808; from -9223372036854775808",
+            "it must be from -9223372036854775808 to 9223372036854775807",
         ),
         (
             {"model_parameters": {"max_tokens": -(10**30)}},
-            "max_tokens is a number of 31 digits; from -9223372036854775808",
+            "max_tokens is a number of 31 digits and is left out",
         ),
     ],
     ids=["tokens", "digits", "seed", "negative"],
@@ -206,40 +211,40 @@ async def test_a_number_that_no_record_can_contain_is_left_out_and_named(tmp_pat
         assert len(taken) == 3
         assert sum(end.usage.prompt_tokens for _, end in taken) in (42, 28)
         assert {end.text for _, end in taken} == {"I cannot send mail."}
-        assert is_in_the_ledger(running) == 6
+        assert stored_in_the_ledger(running) == 6
 
 
-async def test_a_huge_count_of_kserve_is_left_out_and_named(tmp_path):
-    counted = ANSWERED | {"usage": {"prompt_tokens": HUGE, "completion_tokens": 2}}
+async def test_a_huge_count_from_kserve_is_left_out_and_named(tmp_path):
+    counted = RESPONSE | {"usage": {"prompt_tokens": HUGE, "completion_tokens": 2}}
     async with intake(tmp_path / "home") as running:
-        await kserve(running, "request", ASKED)
+        await kserve(running, "request", REQUEST)
         answer = await kserve(running, "response", counted)
         assert (answer.status_code, answer.json()["warnings"][0]["index"]) == (200, 0)
         _, end = running.only()
         assert (end.text, end.usage) == ("ho", Usage(prompt_tokens=0, completion_tokens=2))
-        assert is_in_the_ledger(running) == 2
+        assert stored_in_the_ledger(running) == 2
 
 
 @pytest.mark.parametrize("code", ["99999999999999999999", "-1", "4", "\u00b2", "9" * 5_000])
-async def test_a_status_that_http_has_not_is_500(tmp_path, code):
+async def test_a_status_that_http_does_not_have_is_500(tmp_path, code):
     async with intake(tmp_path / "home") as running:
         strange = litellm_failure(error_information={"error_class": "Strange", "error_code": code})
         assert (await running.sent("/intake/litellm", json=[strange])).json()["accepted"] == 1
         assert running.only()[1].error == ErrorInfo(kind="Strange", status=500)
-        assert is_in_the_ledger(running) == 2
+        assert stored_in_the_ledger(running) == 2
 
 
 @pytest.mark.parametrize("time", [1e303, -1.0, 10**400, 4e9])
-async def test_a_time_that_no_clock_shows_is_no_time(tmp_path, time):
+async def test_a_time_that_no_clock_shows_is_unknown(tmp_path, time):
     async with intake(tmp_path / "home") as running:
         times = {"startTime": 1767225600.0, "endTime": time, "completionStartTime": time}
         assert (await running.sent("/intake/litellm", json=litellm_payload(**times))).json()["accepted"] == 1
         _, end = running.only()
         assert (end.latency_seconds, end.time_to_first_token_seconds) == (0.0, None)
-        assert is_in_the_ledger(running) == 2
+        assert stored_in_the_ledger(running) == 2
 
 
-def is_in_the_ledger(running):
+def stored_in_the_ledger(running):
     """Return how many of the intake's events the ledger stores, read from their bytes."""
     shard = Shard(":memory:")
     stored = shard.apply(Log().inference(*running.events()))
@@ -247,23 +252,23 @@ def is_in_the_ledger(running):
     return stored
 
 
-async def test_a_disk_that_fails_under_the_desk_is_503_and_the_next_try_goes_through(tmp_path, monkeypatch):
+async def test_a_disk_that_fails_is_503_and_a_retry_is_recorded(tmp_path, monkeypatch):
     async with intake(tmp_path / "home") as running:
-        rows = running.desk._rows
+        rows = running.pairer._rows
 
         def full(query, values=()):
             if query.startswith("INSERT OR IGNORE INTO done"):
                 raise sqlite3.OperationalError("database or disk is full")
             return rows(query, values)
 
-        monkeypatch.setattr(running.desk, "_rows", full)
+        monkeypatch.setattr(running.pairer, "_rows", full)
         answer = await running.sent("/intake/litellm", json=[litellm_payload()])
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        monkeypatch.setattr(running.desk, "_rows", rows)
+        monkeypatch.setattr(running.pairer, "_rows", rows)
         assert (await running.sent("/intake/litellm", json=[litellm_payload()])).json()["accepted"] == 1
 
 
-async def test_bodies_that_wait_for_their_turn_are_bounded_too(tmp_path):
+async def test_waiting_bodies_are_bounded(tmp_path):
     async with intake(tmp_path / "home") as running:
         async with running.app._turn:
             sent = [
@@ -276,7 +281,7 @@ async def test_bodies_that_wait_for_their_turn_are_bounded_too(tmp_path):
         assert sorted(answer.status_code for answer in await asyncio.gather(*sent)) == [200] * 8 + [503] * 4
 
 
-async def test_a_full_spool_refuses_and_takes_the_rest_when_it_is_sent_again(tmp_path):
+async def test_a_full_spool_is_503_and_a_retry_records_the_rest(tmp_path):
     tight = CaptureSettings(limit_bytes=160_000, end_reserve_bytes=30_000, segment_bytes=20_000)
     batch = [litellm_payload(id=f"l{number}", response="x" * 20_000) for number in range(8)]
     async with intake(tmp_path / "home", capture=tight) as running:
@@ -294,11 +299,11 @@ async def test_a_full_spool_refuses_and_takes_the_rest_when_it_is_sent_again(tmp
 
 async def test_halves_are_bounded(tmp_path):
     async with intake(tmp_path / "home", held_limit=1) as running:
-        await kserve(running, "request", ASKED, identity="a")
-        answer = await kserve(running, "request", ASKED, identity="b")
+        await kserve(running, "request", REQUEST, identity="a")
+        answer = await kserve(running, "request", REQUEST, identity="b")
         assert answer.status_code == 503
-        assert "1 halves of exchanges wait for the other, the most that are held (intake.held_limit)" in answer.text
-        assert (await kserve(running, "response", ANSWERED, identity="a")).status_code == 200
+        assert "the limit is 1 (intake.held_limit)" in answer.text
+        assert (await kserve(running, "response", RESPONSE, identity="a")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -320,7 +325,7 @@ async def test_the_tenant_is_the_keys(tmp_path, authorization, tenant):
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer nobody", "Basic ?", "Basic " + base64.b64encode(b"\xff").decode()]
 )
-async def test_who_has_no_key_is_refused(tmp_path, authorization):
+async def test_a_request_without_a_valid_key_is_401(tmp_path, authorization):
     async with intake(tmp_path / "home") as running:
         headers = {"authorization": authorization}
         answer = await running.sent("/intake/litellm", json=litellm_payload(), headers=headers)
@@ -329,26 +334,26 @@ async def test_who_has_no_key_is_refused(tmp_path, authorization):
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "told"),
+    ("path", "body", "status", "message"),
     [
-        ("/intake/other", b"{}", 404, "send to /intake/litellm or /intake/kserve"),
-        ("/intake/litellm", b"<html>", 400, "6 bytes are no JSON text"),
+        ("/intake/other", b"{}", 404, "use /intake/litellm or /intake/kserve"),
+        ("/intake/litellm", b"<html>", 400, "6 bytes are not JSON"),
         ("/intake/litellm", b"x" * 2_000, 413, "larger than 1000 bytes"),
         ("/intake/kserve", b"{}", 422, "the CloudEvent has no id, source, type"),
     ],
 )
-async def test_what_is_refused_says_why_and_what_to_do(tmp_path, path, body, status, told):
-    async with intake(tmp_path / "home", settings=IntakeSettings(max_body_bytes=1_000)) as running:
+async def test_errors_have_a_reason_and_a_fix(tmp_path, path, body, status, message):
+    async with intake(tmp_path / "home", max_body_bytes=1_000) as running:
         answer = await running.sent(path, content=body)
-        assert (answer.status_code, told in answer.json()["error"]["message"]) == (status, True)
+        assert (answer.status_code, message in answer.json()["error"]["message"]) == (status, True)
         assert running.events() == []
 
 
-async def test_it_settles_by_itself_until_it_is_stopped(tmp_path):
+async def test_overdue_halves_are_recorded_until_it_is_stopped(tmp_path):
     async with intake(tmp_path / "home", pair_seconds=0.01) as running:
         stop = asyncio.Event()
         task = asyncio.create_task(running.app.run(stop))
-        await kserve(running, "request", ASKED)
+        await kserve(running, "request", REQUEST)
         async with asyncio.timeout(10):
             while not running.events():  # noqa: ASYNC110 - the spool has no event
                 await asyncio.sleep(0.02)
@@ -356,7 +361,7 @@ async def test_it_settles_by_itself_until_it_is_stopped(tmp_path):
         await task
 
 
-async def test_no_text_is_in_a_span_or_an_answer(tmp_path):
+async def test_no_text_is_in_a_span_or_a_response(tmp_path):
     async with intake(tmp_path / "home") as running:
         body = json.dumps([litellm_payload(), litellm_failure(status="ann.lee@example.org")]).encode()
         answer = await running.sent("/intake/litellm", content=body)

@@ -1,4 +1,3 @@
-import base64
 import json
 
 import msgspec
@@ -6,73 +5,77 @@ import pytest
 from support.intake import kserve_headers, kserve_structured
 
 from serving.api_keys import Principal
-from serving.intake.errors import Unreadable
-from serving.intake.kserve import events_of, told_by_kserve
-from serving.intake.reported_exchange import Owed, records_of
+from serving.errors import UnreadablePayload
+from serving.inference_records import ExpectedVerdicts
+from serving.intake.kserve import events_of, exchange_from_kserve
+from serving.intake.reported_exchange import ReportedExchange, records_of
 from stream.wire import Message
 
-WHO = Principal(id="k_1", tenant="acme")
-ASKED = {"model": "qwen-2", "messages": [{"role": "user", "content": "hi"}]}
-ANSWERED = {"choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}]}
+PRINCIPAL = Principal(id="k_1", tenant="acme")
+REQUEST = {"model": "qwen-2", "messages": [{"role": "user", "content": "hi"}]}
+RESPONSE = {"choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}]}
 
 
-def told(headers, body):
-    return [told_by_kserve(event, WHO) for event in events_of(headers, body)]
+def exchanges(headers, body):
+    return [exchange_from_kserve(event, PRINCIPAL) for event in events_of(headers, body)]
 
 
-def one(half, body, **changes):
-    (found,) = told(kserve_headers(half, **changes), json.dumps(body).encode())
+def exchange(half, body, **changes):
+    (found,) = exchanges(kserve_headers(half, **changes), json.dumps(body).encode())
     return found
 
 
 def test_both_halves_of_an_exchange_have_one_identity_and_make_its_records():
-    asked, answered = one("request", ASKED), one("response", ANSWERED)
-    assert asked.identity == answered.identity
-    assert (asked.answered, answered.asked) == (None, None)
-    request, end = records_of(msgspec.structs.replace(asked, answered=answered.answered), Owed(input=("pii",)))
+    first, second = exchange("request", REQUEST), exchange("response", RESPONSE)
+    assert first.identity == second.identity
+    assert (first.response, second.request) == (None, None)
+    whole = msgspec.structs.replace(first, response=second.response)
+    request, end = records_of(whole, ExpectedVerdicts(input=("pii",)))
     assert (request.model, request.model_version) == ("qwen-2", "chat/predictor/default")
     assert (request.conversation_id, request.principal) == ("c-9", "k_1")
     assert request.messages == (Message(role="user", content="hi"),)
     assert (end.text, end.latency_seconds) == ("ho", 1.5)
 
 
-def test_without_a_name_in_the_body_the_model_is_the_service():
-    assert one("request", {"instances": ["hi"]}).asked.model == "qwen"
-    assert one("response", {"predictions": ["hi"]}).answered.model == "qwen"
+def test_without_a_model_in_the_body_the_model_is_the_service():
+    assert exchange("request", {"instances": ["hi"]}).request.model == "qwen"
+    assert exchange("response", {"predictions": ["hi"]}).response.model == "qwen"
 
 
-def test_an_answer_that_was_streamed():
+def test_a_streamed_response():
     chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "ho"}}]})
-    (found,) = told(kserve_headers("response"), f"data: {chunk}\n\ndata: [DONE]\n\n".encode())
-    assert found.answered.text == "ho"
+    (found,) = exchanges(kserve_headers("response"), f"data: {chunk}\n\ndata: [DONE]\n\n".encode())
+    assert found.response.text == "ho"
 
 
 @pytest.mark.parametrize("coded", [False, True])
 def test_structured_and_batched(coded):
-    data = json.dumps(ASKED).encode() if coded else ASKED
+    data = json.dumps(REQUEST).encode() if coded else REQUEST
     event = kserve_structured("request", data, coded=coded)
-    expected = one("request", ASKED)
-    assert told({"content-type": "application/cloudevents+json; charset=utf-8"}, json.dumps(event).encode()) == [
+    expected = exchange("request", REQUEST)
+    assert exchanges({"content-type": "application/cloudevents+json; charset=utf-8"}, json.dumps(event).encode()) == [
         expected
     ]
     batch = json.dumps([event, event]).encode()
-    assert told({"content-type": "application/cloudevents-batch+json"}, batch) == [expected, expected]
+    assert exchanges({"content-type": "application/cloudevents-batch+json"}, batch) == [expected, expected]
 
 
 def test_a_binary_events_attributes_are_percent_encoded():
-    found = one("request", ASKED, **{"ce-metadata": "%7B%22X-Weir-Conversation-Id%22%3A%5B%22Gr%C3%BC%C3%9Fe%22%5D%7D"})
-    assert found.sender.conversation == "Grüße"
+    found = exchange(
+        "request", REQUEST, **{"ce-metadata": "%7B%22X-Weir-Conversation-Id%22%3A%5B%22Gr%C3%BC%C3%9Fe%22%5D%7D"}
+    )
+    assert found.origin.conversation == "Grüße"
 
 
 def test_the_trace_is_the_events_own_or_the_requests():
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    assert one("request", ASKED, traceparent=trace).sender.traceparent == trace
-    assert one("request", ASKED, **{"ce-traceparent": trace, "traceparent": "x"}).sender.traceparent == trace
+    assert exchange("request", REQUEST, traceparent=trace).origin.traceparent == trace
+    assert exchange("request", REQUEST, **{"ce-traceparent": trace, "traceparent": "x"}).origin.traceparent == trace
 
 
 @pytest.mark.parametrize("metadata", ["", "[]", "{", '{"A": "b"}', '{"X-Weir-Conversation-Id": []}'])
 def test_metadata_that_names_no_conversation(metadata):
-    assert one("request", ASKED, **{"ce-metadata": metadata}).sender.conversation == ""
+    assert exchange("request", REQUEST, **{"ce-metadata": metadata}).origin.conversation == ""
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,7 @@ def test_metadata_that_names_no_conversation(metadata):
         ({"content-type": "application/json"}, b"{}", "the CloudEvent has no id, source, type"),
         (kserve_headers("feedback"), b"{}", "it must be org.kubeflow.serving.inference.request or"),
         (kserve_headers("request"), b"{}", "the body has no fields"),
-        (kserve_headers("request"), b"\x80", "1 bytes are no JSON text"),
+        (kserve_headers("request"), b"\x80", "1 bytes are not JSON"),
         (kserve_headers("request", **{"content-type": "application/octet-stream"}), b"x", "V2's binary tensors"),
         ({"content-type": "application/cloudevents+json"}, b"[]", "the event is no JSON object"),
         ({"content-type": "application/cloudevents-batch+json"}, b"{}", "the batch is no list"),
@@ -94,10 +97,13 @@ def test_metadata_that_names_no_conversation(metadata):
     ],
 )
 def test_what_is_no_event_of_the_logger_is_refused(headers, body, message):
-    with pytest.raises(Unreadable) as error:
-        told(headers, body)
+    with pytest.raises(UnreadablePayload) as error:
+        exchanges(headers, body)
     assert message in str(error.value)
 
 
-def test_base64_is_what_cloudevents_says():
-    assert base64.b64decode(kserve_structured("request", b"x", coded=True)["data_base64"]) == b"x"
+def test_a_stored_half_has_the_field_names_of_earlier_versions():
+    half = exchange("request", REQUEST)
+    stored = msgspec.json.encode(half)
+    assert msgspec.json.decode(stored).keys() == {"identity", "sender", "asked", "answered"}
+    assert msgspec.json.decode(stored, type=ReportedExchange) == half

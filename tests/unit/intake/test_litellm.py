@@ -4,17 +4,18 @@ import pytest
 from support.intake import litellm_failure, litellm_payload
 
 from serving.api_keys import Principal
-from serving.intake.errors import Unreadable
-from serving.intake.litellm import payloads, told_by_litellm
-from serving.intake.reported_exchange import Owed, records_of
+from serving.errors import UnreadablePayload
+from serving.inference_records import ExpectedVerdicts
+from serving.intake.litellm import exchange_from_litellm, payloads
+from serving.intake.reported_exchange import records_of
 from stream.wire import ErrorInfo, Message, Usage
 
-WHO = Principal(id="k_1", tenant="acme")
-OWED = Owed(input=("pii", "toxicity"), output=("pii", "refusal"), context_characters=20)
+PRINCIPAL = Principal(id="k_1", tenant="acme")
+EXPECTED = ExpectedVerdicts(input=("pii", "toxicity"), output=("pii", "refusal"), context_characters=20)
 
 
 def records(payload):
-    return records_of(told_by_litellm(payload, WHO), OWED)
+    return records_of(exchange_from_litellm(payload, PRINCIPAL), EXPECTED)
 
 
 def test_a_chat_becomes_a_request_and_its_end():
@@ -69,8 +70,8 @@ def test_the_same_log_is_the_same_request_and_another_call_is_another():
     first = records(litellm_payload())[0].request_id
     assert records(litellm_payload())[0].request_id == first
     assert records(litellm_payload(startTime=1767225700.0))[0].request_id != first
-    elsewhere = told_by_litellm(litellm_payload(), Principal(id="k_2", tenant="other"))
-    assert records_of(elsewhere, OWED)[0].request_id != first
+    elsewhere = exchange_from_litellm(litellm_payload(), Principal(id="k_2", tenant="other"))
+    assert records_of(elsewhere, EXPECTED)[0].request_id != first
 
 
 @pytest.mark.parametrize(
@@ -102,13 +103,13 @@ def test_one_log_over_several_lines():
 
 
 @pytest.mark.parametrize(
-    ("payload", "told"),
+    ("payload", "message"),
     [
         (3, "no id"),
         ({"id": 3, "status": "success"}, "no id"),
         ({"id": "a"}, "status is neither success nor failure"),
     ],
 )
-def test_what_is_no_standard_payload_is_refused(payload, told):
-    with pytest.raises(Unreadable, match=told):
-        told_by_litellm(payload, WHO)
+def test_what_is_no_standard_payload_is_refused(payload, message):
+    with pytest.raises(UnreadablePayload, match=message):
+        exchange_from_litellm(payload, PRINCIPAL)

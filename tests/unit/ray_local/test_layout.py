@@ -58,19 +58,19 @@ def test_an_edited_file_stays_as_it_is():
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8000", "[::]:8000", "10.0.0.1:8000", "/tmp/sock"])
 def test_a_listener_beyond_loopback_is_refused(address):
-    with pytest.raises(edge.Refused, match="bind"):
+    with pytest.raises(edge.UnsafeConfig, match="bind"):
         edge.rewrite(CONFIG.replace("127.0.0.1:8000", address), **OPTIONS)
 
 
 def test_a_host_that_was_asked_for_is_kept_for_the_endpoint_alone():
     text = CONFIG.replace("127.0.0.1:8000", "10.0.0.1:8000")
     assert "bind 10.0.0.1:8000" in edge.rewrite(text, **OPTIONS | {"host": "10.0.0.1"})
-    with pytest.raises(edge.Refused):
+    with pytest.raises(edge.UnsafeConfig):
         edge.rewrite(text.replace("bind :9101", "bind 10.0.0.2:9101"), **OPTIONS | {"host": "10.0.0.1"})
 
 
 def test_a_template_without_the_frontend_is_refused():
-    with pytest.raises(edge.Refused, match="http_frontend"):
+    with pytest.raises(edge.UnsafeConfig, match="http_frontend"):
         edge.rewrite("frontend other\n    bind :1\n", **OPTIONS)
 
 

@@ -1,4 +1,4 @@
-"""How many model replicas there may be, and what a gateway says while every one of them is full."""
+"""The number of model replicas, and the error while all of them are full."""
 
 from types import SimpleNamespace
 
@@ -24,11 +24,11 @@ class Full:
         yield
 
 
-async def test_a_full_queue_is_refused_with_its_bound_and_when_to_try_again():
-    backend = RayBackend(Full(), most_held=8, most_queued=3, replicas=1, gateways=1)
-    (refusal,) = [item async for item in backend.generate(Generation(prompt="x"))]
-    assert (refusal.code, refusal.status) == ("queue_full", 503)
-    assert "3 requests wait for one, the most that may; try again in a second, as Retry-After says" in refusal.message
+async def test_a_full_queue_is_rejected_with_its_limit():
+    backend = RayBackend(Full(), max_requests=8, max_queued=3, replicas=1, gateways=1)
+    (rejected,) = [item async for item in backend.generate(Generation(prompt="x"))]
+    assert (rejected.code, rejected.status) == ("queue_full", 503)
+    assert "3 requests wait, the limit" in rejected.message
 
 
 @pytest.mark.parametrize(("least", "most", "replicas"), [(1, 1, 1), (4, 1, 4), (1, 3, 3)])
@@ -36,4 +36,4 @@ def test_a_minimum_that_alone_was_raised_is_the_maximum_too(least, most, replica
     args = AppArgs(home=tmp_path, model=ModelSettings(min_replicas=least, max_replicas=most, slots=5, queue=5))
     (model, _) = build(args)._bound_deployment.init_args
     assert model._bound_deployment._deployment_config.autoscaling_config.max_replicas == replicas
-    assert _backend(Full(), args).capacity() == 10 * replicas, "a gateway has places for all of them"
+    assert _backend(Full(), args).capacity() == 10 * replicas, "a gateway accepts as many as all of them"

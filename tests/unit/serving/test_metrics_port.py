@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from support.stack import free_port
 
-from serving.metrics_port import OpenPort
+from serving.metrics_port import MetricsPort
 
 
 def shown(port):
@@ -39,9 +39,9 @@ def test_the_port_passes_to_the_next_when_the_first_leaves(registries, monkeypat
     caplog.set_level(logging.INFO, "serving.metrics_port")
     monkeypatch.setattr("serving.metrics_port._RETRY_SECONDS", 0.05)
     port = free_port()
-    first = OpenPort(registries[0], "127.0.0.1", port)
+    first = MetricsPort(registries[0], "127.0.0.1", port)
     eventually(port, "which 1.0")
-    second = OpenPort(registries[1], "127.0.0.1", port)
+    second = MetricsPort(registries[1], "127.0.0.1", port)
     try:
         for _ in range(20):
             assert "which 1.0" in shown(port)
@@ -56,4 +56,4 @@ def test_the_port_passes_to_the_next_when_the_first_leaves(registries, monkeypat
 
 
 def test_no_port_is_no_port(registries):
-    OpenPort(registries[0], "127.0.0.1", 0).stop()
+    MetricsPort(registries[0], "127.0.0.1", 0).stop()

@@ -52,6 +52,11 @@ def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
         ("[bridge]\nresend_seconds = 10\n", "bridge.resend_seconds", " is 10: .*30"),
         ('[bridge]\nalertmanagers = ["alertmanager:9093"]\n', "bridge.alertmanagers", "alertmanager:9093"),
         ("[kafka]\nsasl_password = 271828\n", "kafka.sasl_password", r" is \*{8}: "),
+        (
+            '[model]\nengine = "vllm"\n',
+            "model.engine",
+            "is 'vllm': vllm is not supported yet; .*'auto' or 'packed' or 'transformers'",
+        ),
     ],
 )
 def test_a_bad_file_is_an_error_with_the_key_the_file_and_the_bounds(write, tmp_path, text, key, detail):
