@@ -69,7 +69,7 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
     """Silence the tenant, model, side, detector and feature of alert ALERT_ID, also when they fire again.
 
     Nobody is notified. Everything else continues: the alert opens, resolves, and counts for retraining and `weir status`. A
-    resolved alert can be silenced too. A second silence of the same replaces the first.
+    resolved alert can be silenced too. A new silence with the same scope replaces the old one.
 
     \b
     Examples:

@@ -19,7 +19,7 @@ from weir.errors import WeirError
 from weir.home.access_log import log_access
 from weir.operate.request_story import read_story
 from weir.operate.request_text import read_text
-from weir.quality.explaining import Explanation, alerting, explained, request_of
+from weir.quality.explaining import Explanation, explained, flagged_verdicts, request_of
 from weir.quality.scoring import load_detectors
 from weir.settings import Settings, load_settings
 
@@ -60,7 +60,7 @@ def explain(*, event: str, detector: str | None, method: Method, with_text: bool
 def _explained(settings: Settings, event: str, detectors: tuple[str, ...], method: Method) -> list[Explanation]:
     request_id = request_of(event)
     story = read_story(settings.home, request_id)
-    found = alerting(story, event, detectors)
+    found = flagged_verdicts(story, event, detectors)
     kafka = effective_kafka(settings)
     log = log_access(settings.home, "weir explain", request_id=request_id)
     text = asyncio.run(read_text(kafka.client_options(), story))

@@ -172,7 +172,7 @@ async def list_silences(kafka: KafkaSettings) -> list[Silence]:
 def _check(seconds: float, reason: str) -> None:
     if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         raise SettingsError(
-            f"a silence of {seconds:g} s is out of bounds, {SHORTEST_SECONDS / 60:g}m to {LONGEST_SECONDS / 86_400:g}d; give --for as "
+            f"a duration of {seconds:g} s is out of bounds, {SHORTEST_SECONDS / 60:g}m to {LONGEST_SECONDS / 86_400:g}d; give --for as "
             "30m, 2h or 7d, and silence the alert again later"
         )
     if not reason.strip() or len(reason) > _REASON_CHARACTERS:

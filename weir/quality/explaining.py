@@ -1,7 +1,6 @@
-"""``weir explain``'s work: which words an alerting event's verdicts rest on, computed here and now, never in the stream.
+"""Explain flagged verdicts by the weights of words, for ``weir explain``.
 
-The ledger says which verdicts alerted and where the text stands; the text is read from the log, and the installed detectors say what
-each word did to the score.
+The ledger has the verdicts and the offsets of the texts; the installed detectors compute the weights.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +16,11 @@ from stream.wire import Verdict
 from weir.errors import NotFoundError
 from weir.operate.request_text import RequestText
 
-__all__ = ["Alerting", "Explanation", "Weight", "alerting", "explained", "request_of"]
+__all__ = ["Explanation", "FlaggedVerdict", "Weight", "explained", "flagged_verdicts", "request_of"]
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """What one word did: character offsets into the raw text, end exclusive, and log-odds of the score, positive towards the alert."""
+    """Weight of one word: character offsets in the raw text, end exclusive, and log-odds; positive if it raises the score."""
 
     start: int
     end: int
@@ -29,18 +28,18 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One verdict and the words that it rests on.
+    """One verdict and the weights of its words.
 
     Parameters
     ----------
     version, score
-        Of the verdict, as the stream gave it.
+        Of the verdict.
     explained_by, explained_score
-        The version that is installed here, and its score: where they differ from the verdict's, so may the words.
+        Installed version and its score; if they differ from the verdict's, its words may differ too.
     attributions
-        In the text's order; a long text's highest-scoring stretch alone.
+        In the order of the text; of a long text, only its highest-scoring part.
     text
-        The raw text, where it was asked for.
+        The raw text, or None.
     """
 
     event_id: str
@@ -55,99 +54,100 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     text: str | None = None
 
 
-class Alerting(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict that alerted, and where the text that it is about stands."""
+class FlaggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A flagged verdict and the location of its text."""
 
     verdict: Verdict
-    place: RecordLocation
+    location: RecordLocation
 
 
 def request_of(name: str) -> str:
-    """Return the request that `name`, an event's id (``REQUEST_ID/request``, ``REQUEST_ID/end``) or a request's, is about.
+    """Return the request id of `name`, a request id or an event id (``REQUEST_ID/request``, ``REQUEST_ID/end``).
 
     Raises
     ------
     NotFoundError
-        It is the id of an alert.
+        `name` is the id of an alert.
     """
     if name.startswith("al_"):
         raise NotFoundError(
-            f"{name} is an alert, which has many events: give one of its evidence, which `weir alerts --json` lists under `evidence`"
+            f"{name} is an alert; give one of its requests, which `weir alerts --json` lists under `evidence`"
         )
     return name.partition("/")[0]
 
 
-def alerting(story: RequestStory, name: str, detectors: Sequence[str] = EXPLAINED) -> list[Alerting]:
+def flagged_verdicts(story: RequestStory, name: str, detectors: Sequence[str] = EXPLAINED) -> list[FlaggedVerdict]:
     """Return the flagged verdicts of `detectors` on the event `name`, or on both events of the request `name`.
 
     Raises
     ------
     NotFoundError
-        The ledger knows no such event of the request, or none of its verdicts alerted.
+        The request has no such event, or none of its verdicts is flagged.
     """
     events = story.events
     if events is None:
         raise NotFoundError(
-            f"request {story.request_id} was counted in a gap instead of delivered, so nothing judged it; `weir show "
-            f"{story.request_id}` tells why"
+            f"request {story.request_id} was not delivered, so it has no verdicts; `weir show {story.request_id}` has the reason"
         )
-    places = {place.event_id: place for place in events.locations if name in (place.event_id, story.request_id)}
-    if not places:
-        known = ", ".join(place.event_id for place in events.locations)
-        raise NotFoundError(f"no event {name!r} in the ledger; request {story.request_id} has {known}")
-    said = [note.verdict for note in events.verdicts if note.event_id in places]
+    locations = {one.event_id: one for one in events.locations if name in (one.event_id, story.request_id)}
+    if not locations:
+        known = ", ".join(one.event_id for one in events.locations)
+        raise NotFoundError(f"no event {name!r}; request {story.request_id} has the events {known}")
+    verdicts = [note.verdict for note in events.verdicts if note.event_id in locations]
     found = [
-        Alerting(verdict=verdict, place=places[verdict.event_id])
-        for verdict in said
+        FlaggedVerdict(verdict=verdict, location=locations[verdict.event_id])
+        for verdict in verdicts
         if verdict.flagged and verdict.detector in detectors
     ]
     if not found:
-        scores = ", ".join(f"{one.side} {one.detector} {one.score:.2f}" for one in said if one.detector in detectors)
+        scores = ", ".join(
+            f"{one.side} {one.detector} {one.score:.2f}" for one in verdicts if one.detector in detectors
+        )
         raise NotFoundError(
-            f"no alert of {' or '.join(detectors)} on {name}, so there is nothing to explain (its scores: "
-            f"{scores or 'none yet'}); `weir show {story.request_id}` shows every verdict, `weir alerts --json` the events that alerted"
+            f"{name} was not flagged by {' or '.join(detectors)} (scores: {scores or 'none yet'}); `weir show {story.request_id}` "
+            "shows all verdicts, `weir alerts --json` lists flagged requests"
         )
     return found
 
 
 def explained(
-    found: Alerting,
+    found: FlaggedVerdict,
     text: RequestText,
     load: Callable[[str], TextDetector[Any]],
     *,
     method: Method = "auto",
     retention_hours: float,
 ) -> Explanation:
-    """Compute which words a verdict rests on.
+    """Compute the weights of the words of a verdict's text.
 
     Parameters
     ----------
     found
         The verdict.
     text
-        Of its request.
+        Text of its request.
     load
-        Returns the installed detector of a name, loaded.
+        Returns the loaded detector with a name.
     method
         See :func:`detectors.text.explain.explain`.
     retention_hours
-        How long the log keeps texts, which is told where this one is gone.
+        Retention of texts, for the error message.
 
     Raises
     ------
     NotFoundError
-        The log no longer has the text.
+        The text has expired.
     """
-    verdict, place = found.verdict, found.place
+    verdict, location = found.verdict, found.location
     raw = text.prompt if verdict.side == "input" else text.answer
     if raw is None:
         raise NotFoundError(
-            f"the log no longer has the text of {verdict.event_id} ({place.topic}/{place.partition} at {place.offset}): it was "
-            f"purged, or is older than the {retention_hours:g} h of kafka.retention_hours, which you may raise for what comes; its "
-            f"verdicts remain in `weir show {verdict.request_id}`"
+            f"the text of {verdict.event_id} ({location.topic}/{location.partition} at {location.offset}) was deleted or is older than "
+            f"kafka.retention_hours ({retention_hours:g} h), which can be raised for new texts; its verdicts remain in `weir show "
+            f"{verdict.request_id}`"
         )
     detector = load(verdict.detector)
-    told = explain(detector, raw, method=method)
+    explanation = explain(detector, raw, method=method)
     return Explanation(
         event_id=verdict.event_id,
         side=verdict.side,
@@ -156,7 +156,7 @@ def explained(
         score=verdict.score,
         explained_by=detector.version,
         explained_score=detector.score_many([raw])[0].score,
-        method=told.method,
-        attributions=tuple(Weight(start=w.start, end=w.end, weight=w.weight) for w in told.words),
+        method=explanation.method,
+        attributions=tuple(Weight(start=w.start, end=w.end, weight=w.weight) for w in explanation.words),
         text=raw,
     )

@@ -1,4 +1,4 @@
-"""List the models that Weir serves and that its detectors run: where they lie, their digests, where they came from."""
+"""List served models and detector models: path, digest, source."""
 
 import hashlib
 from collections.abc import Iterator
@@ -28,11 +28,11 @@ class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     digest
-        SHA-256: of the weights as published for a served model, over all model files for a detector's.
+        SHA-256 of the published weights of a served model, or of all model files of a detector.
     source
         ``hub``, ``wheel``, ``local`` or ``package`` (part of Weir).
     origin
-        The repository and revision, or the distribution and version.
+        Repository and revision, or distribution and version.
     """
 
     name: str
@@ -45,7 +45,7 @@ class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inventory(cache: Path | None = None) -> list[InstalledModel]:
-    """Return what is installed; reads every detector file once (about a second)."""
+    """Return installed models; reads every detector file once (about a second)."""
     return [*_served(cache or default_cache_dir()), *_detector_wheels(), *_own_weights()]
 
 

@@ -1,4 +1,4 @@
-"""``weir score``'s work: lines in, verdicts out, in order; detectors in this process, no broker, no server."""
+"""Run detectors over lines of text in this process, for ``weir score``."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _BATCH = 32
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to score, and the prompt that it answers where one was given; `line` counts from 1."""
+    """A text to score and, if given, the prompt that it answers; `line` counts from 1."""
 
     line: int
     id: str | int
@@ -25,7 +25,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that is no input; it is answered in its place, with the reason."""
+    """A line that cannot be read; its result has the reason."""
 
     line: int
     id: str | int
@@ -33,13 +33,7 @@ class BadLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_detectors(names: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> list[TextDetector[Any]]:
-    """Build the detectors and load their weights.
-
-    Raises
-    ------
-    detectors.errors.DetectorError
-        An unknown name or option, or weights that are missing.
-    """
+    """Build the detectors and load their weights; raises DetectorError."""
     found = [create_text(name, options.get(name)) for name in names]
     for detector in found:
         detector.load()
@@ -47,10 +41,9 @@ def load_detectors(names: Sequence[str], options: Mapping[str, Mapping[str, Any]
 
 
 def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
-    """Read JSON lines ``{"id", "text"}`` or plain lines; the first line that is not blank decides which (``{``: JSON).
+    """Read JSON lines ``{"id", "text", "prompt"}`` or plain lines; the first line that is not blank decides (``{``: JSON).
 
-    A line without an id gets its number. Blank lines are passed over. ``prompt`` is what the text answers: a string, or a list of
-    ``{"role", "content"}``.
+    A line without an id gets its number. Blank lines are skipped. ``prompt`` is a string or a list of ``{"role", "content"}``.
     """
     as_json: bool | None = None
     for number, raw in enumerate(lines, 1):
@@ -71,12 +64,12 @@ def _from_json(number: int, line: str) -> Item | BadLine:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
-        return BadLine(line=number, id=str(number), error=f"no JSON: {reason}")
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be parsed"
+        return BadLine(line=number, id=str(number), error=f"invalid JSON: {reason}")
     name = value.get("id", str(number)) if isinstance(value, dict) else str(number)
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
         name = name if isinstance(name, str | int) else str(number)
-        return BadLine(line=number, id=name, error='expected an object {"id": …, "text": "…"}; text is no string')
+        return BadLine(line=number, id=name, error='expected an object {"id": …, "text": "…"} whose text is a string')
     if isinstance(name, bool) or not isinstance(name, str | int):
         return BadLine(line=number, id=str(number), error="id is neither a string nor an integer")
     try:
@@ -96,7 +89,7 @@ def _prompt(value: object) -> tuple[Turn, ...]:
 def score_items(
     items: Iterable[Item | BadLine], detectors: Sequence[TextDetector[Any]]
 ) -> Iterator[tuple[Item | BadLine, dict[str, Any]]]:
-    """Yield each item with what is to be printed for it, in order."""
+    """Yield each item with its result, in order."""
     iterator = iter(items)
     while batch := list(islice(iterator, _BATCH)):
         given = [item for item in batch if isinstance(item, Item)]
@@ -107,8 +100,8 @@ def score_items(
             if isinstance(item, BadLine):
                 yield item, {"id": item.id, "verdicts": [], "line": item.line, "error": item.error}
             else:
-                said = zip(detectors, next(rows), strict=True)
-                yield item, {"id": item.id, "verdicts": [_verdict(detector, score) for detector, score in said]}
+                scored = zip(detectors, next(rows), strict=True)
+                yield item, {"id": item.id, "verdicts": [_verdict(detector, score) for detector, score in scored]}
 
 
 def _verdict(detector: TextDetector[Any], score: Score) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Sentinels: the same few prompts, asked again and again, whose answers tell a change of the model from one of its inputs."""
+"""Sentinels: fixed prompts, sent repeatedly; changed answers show a change of the model, not of its inputs."""
 
+from weir.sentinel.client import SentinelClient, endpoint
 from weir.sentinel.prompts import PROMPTS, VERSION, SentinelPrompt
-from weir.sentinel.client import Sentinel, endpoint
 
-__all__ = ["PROMPTS", "VERSION", "Sentinel", "SentinelPrompt", "endpoint"]
+__all__ = ["PROMPTS", "VERSION", "SentinelClient", "SentinelPrompt", "endpoint"]

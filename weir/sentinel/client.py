@@ -1,7 +1,7 @@
-"""Asks the fixed prompts through the endpoint that users ask, one at a time, at a fixed pace, as Weir's own tenant.
+"""Send the fixed prompts to the users' endpoint, one at a time, at a fixed interval, as tenant ``_weir``.
 
-Decoding is greedy with a fixed seed, so that an unchanged model on unchanged serving gives an unchanged answer. What becomes of the
-answers is the stream's: capture, score and watch treat them as any others, under tenant ``_weir``.
+Decoding is greedy with a fixed seed, so an unchanged model gives an unchanged answer. Capture, score and watch process the answers like all
+others.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from weir.home.ports import reachable
 from weir.sentinel.prompts import SentinelPrompt
 
-__all__ = ["Sentinel", "endpoint"]
+__all__ = ["SentinelClient", "endpoint"]
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 120.0
 
 
 def endpoint(host: str, port: int) -> str:
-    """Return the base URL of the endpoint that listens on `host` and `port`, as this machine reaches it."""
+    """Return the base URL of the endpoint on `host` and `port` for programs on this machine."""
     return f"http://{reachable(host)}:{port}/v1"
 
 
-class Sentinel:
+class SentinelClient:
     """A client of the endpoint with a fixed set of prompts.
 
     Parameters
@@ -34,20 +34,20 @@ class Sentinel:
     base_url
         ``http://host:port/v1``.
     model
-        Name of the model to ask.
+        Name of the model.
     key
-        API key of Weir's own tenant.
+        API key of tenant ``_weir``.
     prompts
-        Asked in turn.
+        Sent in turn.
     every_seconds
-        Between two prompts.
+        Interval between two prompts.
     max_tokens
-        Of an answer, at most.
+        Maximum length of an answer.
     registry
-        Where the metrics are shown; users' metrics leave the sentinels out.
+        Registry of the metrics; the metrics of users' requests exclude sentinels.
     """
 
-    def __init__(  # noqa: PLR0913 - what it asks, of whom, and how often
+    def __init__(  # noqa: PLR0913 - endpoint, prompts and pace
         self,
         base_url: str,
         model: str,
@@ -66,26 +66,30 @@ class Sentinel:
         self._every = every_seconds
         self._max_tokens = max_tokens
         self._requests = Counter(
-            "weir_sentinel_requests", "Sentinel prompts, by what became of them", ["outcome"], registry=registry
+            "weir_sentinel_requests", "Sentinel prompts by outcome", ["outcome"], registry=registry
         )
-        self._tokens = Counter("weir_sentinel_tokens", "Tokens of sentinels, by kind", ["kind"], registry=registry)
-        self._seconds = Histogram("weir_sentinel_seconds", "Time to a sentinel's whole answer", registry=registry)
+        self._tokens = Counter(
+            "weir_sentinel_tokens", "Tokens of sentinel requests by kind", ["kind"], registry=registry
+        )
+        self._seconds = Histogram(
+            "weir_sentinel_seconds", "Time to the complete answer of a sentinel prompt", registry=registry
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Ask until `stop` is set."""
+        """Send prompts until `stop` is set."""
         number = 0
         async with self._client:
             while not stop.is_set():
                 due = time.monotonic() + self._every
-                outcome = await self.ask(self._prompts[number % len(self._prompts)])
-                number += outcome == "answered"  # a prompt that got no answer is asked again
+                outcome = await self.send(self._prompts[number % len(self._prompts)])
+                number += outcome == "answered"  # a prompt without an answer is sent again
                 try:
                     await asyncio.wait_for(stop.wait(), max(0.0, due - time.monotonic()))
                 except TimeoutError:
                     continue
 
-    async def ask(self, prompt: SentinelPrompt) -> str:
-        """Ask one prompt; return ``answered``, ``refused`` (by status) or ``unreachable``, which is counted too."""
+    async def send(self, prompt: SentinelPrompt) -> str:
+        """Send one prompt; return and count ``answered``, ``refused`` (an error status) or ``unreachable``."""
         body = {
             "model": self._model,
             "messages": [{"role": "user", "content": prompt.text}],
@@ -99,13 +103,13 @@ class Sentinel:
                 "/chat/completions", json=body, headers={"x-weir-conversation-id": prompt.id}
             )
         except httpx.HTTPError as error:
-            _LOG.warning("sentinel %s got no answer: %s", prompt.id, type(error).__name__)
+            _LOG.warning("no answer to sentinel prompt %s: %s", prompt.id, type(error).__name__)
         else:
             outcome = "answered" if response.is_success else "refused"
             if response.is_success:
                 self._count(response.json(), time.monotonic() - began)
             else:
-                _LOG.warning("sentinel %s was refused with status %d", prompt.id, response.status_code)
+                _LOG.warning("sentinel prompt %s: status %d", prompt.id, response.status_code)
         self._requests.labels(outcome).inc()
         return outcome
 

@@ -1,7 +1,7 @@
-"""The fixed prompts, of our own. They are never edited: another text needs another version, whose answers begin a history anew.
+"""The fixed prompts, written for Weir. A changed text needs a new version, whose answers start a new history.
 
-Each asks for another faculty, so that a change that spares one shows in another: facts, sums, lists, rewriting, code, another
-language, a tone, and something that a model may refuse.
+Each prompt needs a different ability (facts, arithmetic, lists, rewriting, code, another language, tone, refusal), so that a change of the model
+shows in at least one.
 """
 
 import msgspec
@@ -19,7 +19,7 @@ class SentinelPrompt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The conversation that it is asked in, by which its answers are known: ``sentinel/VERSION/NAME``."""
+        """Conversation id, which identifies its answers: ``sentinel/VERSION/NAME``."""
         return f"sentinel/{VERSION}/{self.name}"
 
 

@@ -1,4 +1,4 @@
-"""The sender before the real gateway, over HTTP: what it asks is captured as Weir's own, each prompt in turn."""
+"""The sentinel client with a real gateway: each prompt in turn, captured for Weir's own tenant."""
 
 import asyncio
 from itertools import islice
@@ -9,14 +9,14 @@ from support.spool import events_of
 
 from stream.wire import OWN_TENANT, RequestRecord, ResponseRecord
 from weir.home.api_keys import ensure_own_key, list_keys
-from weir.sentinel import PROMPTS, Sentinel
+from weir.sentinel import PROMPTS, SentinelClient
 
 
 def sentinel(url, key, registry, every_seconds=0.05):
-    return Sentinel(f"{url}/v1", "echo", key, PROMPTS, every_seconds=every_seconds, max_tokens=8, registry=registry)
+    return SentinelClient(f"{url}/v1", "echo", key, PROMPTS, every_seconds=every_seconds, max_tokens=8, registry=registry)
 
 
-async def test_the_prompts_are_asked_in_turn_as_weirs_own_tenant(tmp_path):
+async def test_prompts_are_sent_in_turn_as_weirs_own_tenant(tmp_path):
     registry, stop = CollectorRegistry(), asyncio.Event()
 
     def answered():
@@ -42,10 +42,10 @@ async def test_the_prompts_are_asked_in_turn_as_weirs_own_tenant(tmp_path):
     assert {data.principal for data in asked} == {k.id for k in list_keys(tmp_path) if k.tenant == OWN_TENANT}
 
 
-async def test_a_refusal_and_silence_are_counted_and_the_prompt_is_asked_again(tmp_path):
+async def test_refused_and_unreachable_are_counted(tmp_path):
     registry = CollectorRegistry()
     with gateway(tmp_path) as (_, url):
         refused = sentinel(url, "weir-of-nobody", registry)
-        assert await refused.ask(PROMPTS[0]) == "refused"
-    assert await refused.ask(PROMPTS[0]) == "unreachable"
+        assert await refused.send(PROMPTS[0]) == "refused"
+    assert await refused.send(PROMPTS[0]) == "unreachable"
     assert registry.get_sample_value("weir_sentinel_requests_total", {"outcome": "refused"}) == 1

@@ -1,4 +1,4 @@
-"""``weir explain``: which verdicts it takes, what it draws, and what it says where it cannot."""
+"""``weir explain``: the verdicts that it explains, its text output, and its errors."""
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +13,7 @@ from weir.cli import main
 from weir.cli.render.explanation import explanation_lines
 from weir.errors import NotFoundError
 from weir.operate.request_text import RequestText
-from weir.quality.explaining import Explanation, Weight, alerting, explained, request_of
+from weir.quality.explaining import Explanation, Weight, explained, flagged_verdicts, request_of
 
 TEXT = "Thanks a lot, you worthless\x1b[31m idiot"
 EXPLAINED = Explanation(
@@ -67,8 +67,8 @@ def story(home, name="r1"):
 
 
 @pytest.mark.parametrize("name", ["r1", "r1/request"])
-def test_the_flagged_verdicts_that_rest_on_words_are_explained(home, name):
-    assert [(one.verdict.detector, one.place.event_id) for one in alerting(story(home), name)] == [
+def test_flagged_verdicts_of_detectors_that_explain_are_found(home, name):
+    assert [(one.verdict.detector, one.location.event_id) for one in flagged_verdicts(story(home), name)] == [
         ("toxicity", "r1/request")
     ]
 
@@ -76,36 +76,36 @@ def test_the_flagged_verdicts_that_rest_on_words_are_explained(home, name):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("r1/end", r"no alert of toxicity or injection on r1/end.*output toxicity 0\.10.*`weir show r1`.*`weir alerts"),
-        ("r1/answer", "no event 'r1/answer' in the ledger; request r1 has r1/request, r1/end"),
-        ("r2", r"its scores: none yet"),
-        ("r5", "counted in a gap.*`weir show r5`"),
+        ("r1/end", r"r1/end .*output toxicity 0\.10.*`weir show r1`.*`weir alerts"),
+        ("r1/answer", "no event 'r1/answer'.*r1/request, r1/end"),
+        ("r2", r"scores: none yet"),
+        ("r5", "not delivered.*`weir show r5`"),
     ],
 )
-def test_an_event_without_an_alert_says_where_to_look(home, name, said):
+def test_an_event_without_a_flagged_verdict_is_an_error_with_a_remedy(home, name, said):
     with pytest.raises(NotFoundError, match=said):
-        alerting(story(home, request_of(name)), name)
+        flagged_verdicts(story(home, request_of(name)), name)
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("r9", "no request 'r9' in the ledger"), ("al_1", "`weir alerts --json`"), ("r1/end", "nothing to explain")],
+    [("r9", "no request 'r9' in the ledger"), ("al_1", "`weir alerts --json`"), ("r1/end", "was not flagged")],
 )
-def test_the_command_answers_with_one_line_and_the_remedy(home, name, said):
+def test_the_command_prints_the_error_in_one_line(home, name, said):
     result = CliRunner().invoke(main, ["explain", name])
     assert result.exit_code == 1
     assert said in result.stderr
     assert not (home / "logs" / "access.log").exists()  # no text was asked for
 
 
-def test_a_text_that_is_gone_is_named_with_its_place_and_what_remains(home):
-    (found,) = alerting(story(home), "r1")
+def test_an_expired_text_is_named_with_its_offset(home):
+    (found,) = flagged_verdicts(story(home), "r1")
     with pytest.raises(NotFoundError, match=r"weir\.inference/0 at 0.*kafka\.retention_hours.*`weir show r1`"):
         explained(found, RequestText(), create, retention_hours=168)
 
 
-def test_offsets_are_of_the_raw_text_and_the_worst_word_weighs_most(home):
-    (found,) = alerting(story(home), "r1")
+def test_offsets_are_of_the_raw_text(home):
+    (found,) = flagged_verdicts(story(home), "r1")
 
     def load(name):
         detector = create(name, None)
@@ -119,7 +119,7 @@ def test_offsets_are_of_the_raw_text_and_the_worst_word_weighs_most(home):
     assert (told.version, told.detector, told.side) == ("1", "toxicity", "input")
 
 
-def test_without_a_terminal_the_strongest_words_stand_in_brackets():
+def test_without_a_terminal_the_strongest_words_are_in_brackets():
     lines = drawn(colour=False)
     assert "  │ Thanks a lot, you [worthless\ufffd[31m] [idiot]" in lines
     assert not any("\x1b" in line for line in lines)
@@ -137,13 +137,13 @@ def test_on_a_terminal_words_are_coloured_by_weight():
     assert "a" not in styles
 
 
-def test_the_words_that_did_most_are_listed_in_order():
+def test_words_are_listed_by_weight():
     rows = [line.split() for line in drawn(colour=False) if "█" in line]
     assert [(row[0], row[-1]) for row in rows][:2] == [("+3.00", "33-38"), ("+2.00", "18-32")]
     assert ["-0.80", "0-6"] in [[row[0], row[-1]] for row in rows]
 
 
-def test_a_long_text_shows_the_stretch_that_was_attributed():
+def test_a_long_text_shows_its_attributed_part():
     text = "x " * 400 + "idiot" + " y" * 400
     told = Explanation(
         **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__}
@@ -155,7 +155,7 @@ def test_a_long_text_shows_the_stretch_that_was_attributed():
     assert len(line) < 200
 
 
-def test_another_version_than_the_verdicts_says_so():
+def test_another_version_than_the_verdicts_is_noted():
     told = Explanation(
         **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__} | {"explained_by": "2"}
     )

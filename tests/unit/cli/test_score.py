@@ -60,15 +60,15 @@ def test_plain_lines_get_their_number_even_if_a_later_line_looks_like_json():
 @pytest.mark.parametrize(
     ("line", "name", "reason"),
     [
-        (b'{"id": "x", "text": 5}\n', "x", "text is no string"),
-        (b'{"id": "x"}\n', "x", "text is no string"),
+        (b'{"id": "x", "text": 5}\n', "x", "whose text is a string"),
+        (b'{"id": "x"}\n', "x", "whose text is a string"),
         (b'{"id": "x", "text": "a", "prompt": 5}\n', "x", "prompt is neither a string nor a list"),
         (b'{"id": "x", "text": "a", "prompt": [{"role": "user"}]}\n', "x", "prompt is neither a string nor a list"),
         (b'{"id": null, "text": "a"}\n', "2", "neither a string nor an integer"),
-        (b'{"id": "x", "text": "a"\n', "2", "no JSON"),
+        (b'{"id": "x", "text": "a"\n', "2", "invalid JSON"),
         (b"[1]\n", "2", "expected an object"),
         (b'{"text": "\xff"}\n', "2", "byte 10 is not UTF-8"),
-        (b"[" * 100_000 + b"\n", "2", "no JSON"),
+        (b"[" * 100_000 + b"\n", "2", "invalid JSON"),
     ],
 )
 def test_a_bad_line_is_answered_in_its_place(line, name, reason):

@@ -25,7 +25,7 @@ def print_stream(
 async def _drain(
     stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None], refresh: Callable[[], None]
 ) -> int:
-    """Read until the stream ends, the reader of the pipe is gone, or SIGINT or SIGTERM."""
+    """Read until the stream ends, standard output is closed, or SIGINT or SIGTERM arrives."""
     shown = 0
     task = asyncio.current_task()
     assert task is not None
