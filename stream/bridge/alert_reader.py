@@ -1,7 +1,7 @@
-"""Reads ``weir.alerts`` from its beginning into a board, and follows it.
+"""Reads ``weir.alerts`` from its beginning, and follows it.
 
-The topic is compacted, so that its beginning is the state: nothing is kept on disk. While Kafka is away the last board stands, since
-what fired goes on firing; a log that was lost and begun anew gives a new board.
+The topic is compacted, so its beginning is the state and the bridge stores nothing on disk. While Kafka is unavailable the known alerts
+continue to fire. If the topic is created again, the alerts are read again.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from stream.bridge.backoff import BackOff, pause
-from stream.bridge.firing_alerts import Board
+from stream.bridge.firing_alerts import FiringAlerts
 from stream.bridge.metrics import BridgeMetrics
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader, partitions_of
@@ -19,7 +19,7 @@ from stream.kafka.topic_checks import partition_counts
 from stream.settings import KafkaSettings
 from stream.wire import WireError, decode
 
-__all__ = ["BoardReader", "alert_partitions"]
+__all__ = ["AlertReader", "alert_partitions"]
 
 _LOG = logging.getLogger(__name__)
 _WAITING = "waiting for kafka"
@@ -27,32 +27,23 @@ _NO_TOPIC = "waiting for topics"
 
 
 async def alert_partitions(kafka: KafkaSettings) -> list[TopicPartition]:
-    """Return the partitions of the alerts topic, none while it does not exist."""
+    """Return the partitions of the alerts topic, none if it does not exist."""
     topic = kafka.names.alerts
     return partitions_of(await partition_counts(kafka.client_options(), [topic]))
 
 
-class BoardReader:
-    """The one reader of what fires.
-
-    Parameters
-    ----------
-    kafka
-        Settings with an address.
-    metrics, health
-        What is shown of it; `health` is told what it waits for.
-    """
+class AlertReader:
+    """Keeps `alerts` up to date; None until the topic was read once."""
 
     def __init__(self, kafka: KafkaSettings, metrics: BridgeMetrics, health: dict[str, object]) -> None:
         self._kafka = kafka
         self._metrics = metrics
         self._health = health
         self._back_off = BackOff(0.5, 10.0)
-        self.board: Board | None = None
-        self.ready = asyncio.Event()
+        self.alerts: FiringAlerts | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the log until `stop` is set; Kafka's absence is waited for."""
+        """Follow the topic until `stop` is set; wait for Kafka if it is unavailable."""
         while not stop.is_set():
             try:
                 await self._session(stop)
@@ -61,7 +52,9 @@ class BoardReader:
                 await pause(stop, self._back_off.seconds())
 
     def _wait_for_kafka(self, error: BaseException) -> None:
-        reason = f"{self._kafka.bootstrap_servers} does not answer ({type(error).__name__}); what fired is told on"
+        reason = (
+            f"{self._kafka.bootstrap_servers} does not answer ({type(error).__name__}); known alerts continue to fire"
+        )
         if self._health.get(_WAITING) != reason:
             _LOG.warning("kafka: %s", reason)
         self._health[_WAITING] = reason
@@ -77,34 +70,32 @@ class BoardReader:
         async with consumer_for(self._kafka.client_options()) as consumer:
             ends = await consumer.end_offsets(partitions)
             reader = LogReader(consumer, await consumer.beginning_offsets(partitions))
-            board = Board()
+            alerts = FiringAlerts()
             while not stop.is_set():
                 for records in (await reader.read()).values():
-                    apply(board, records)
-                if self.board is not board and reader.reached(ends):
-                    self._begin(board)
-                self._show(board)
+                    apply(alerts, records)
+                if self.alerts is not alerts and reader.reached(ends):
+                    self._caught_up(alerts)
+                self._show(alerts)
 
-    def _begin(self, board: Board) -> None:
-        """Take `board` for what fires: it has come to where the log ended."""
-        self.board = board
-        self.ready.set()
+    def _caught_up(self, alerts: FiringAlerts) -> None:
+        self.alerts = alerts
         self._back_off.reset()
         self._health.pop(_WAITING, None)
         self._metrics.caught_up.set(1)
 
-    def _show(self, board: Board) -> None:
-        if self.board is board:
-            self._metrics.firing.set(len(list(board.firing())))
-            self._metrics.dropped.set(board.dropped)
+    def _show(self, alerts: FiringAlerts) -> None:
+        if self.alerts is alerts:
+            self._metrics.firing.set(len(list(alerts.firing())))
+            self._metrics.dropped.set(alerts.dropped)
 
 
-def apply(board: Board, records: Iterable[ConsumerRecord]) -> None:
-    """Apply what can be read; a tombstone, or what is no event, says nothing of an alert."""
+def apply(alerts: FiringAlerts, records: Iterable[ConsumerRecord]) -> None:
+    """Apply the readable records; a tombstone changes nothing."""
     for record in records:
         if record.value is None:
             continue
         try:
-            board.apply(decode(record.value, record.headers).data)
+            alerts.apply(decode(record.value, record.headers).data)
         except WireError as error:
             _LOG.warning("%s/%d at %d is skipped: %s", record.topic, record.partition, record.offset, error)

@@ -1,4 +1,4 @@
-"""Waiting that ends when the process is asked to stop, and waits that grow while something is away."""
+"""Pauses that end when the process stops, and exponential backoff."""
 
 import asyncio
 import random
@@ -15,14 +15,14 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 class BackOff:
-    """Waits that double from `first` to `longest` seconds, each shortened by up to a half so that senders part ways."""
+    """Waits that double from `first` to `longest` seconds, with jitter of up to a half."""
 
     def __init__(self, first: float, longest: float) -> None:
         self._first = self._next = first
         self._longest = longest
 
     def reset(self) -> None:
-        """Begin anew: it worked."""
+        """Start again at `first`."""
         self._next = self._first
 
     def seconds(self) -> float:

@@ -1,7 +1,7 @@
-"""What fires now by the log: the alerts and silences of ``weir.alerts``, folded; no clock, no network.
+"""The firing alerts and active silences of ``weir.alerts``; no clock, no network.
 
-Alertmanager knows an alert by its labels alone, and no label may carry what has no bound (a source, a request). So several alerts of
-Weir can be one there: it fires as long as one of them does and nobody silenced it.
+Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (a source, a request). So several of
+Weir's alerts can be one there: it fires while one of them fires and is not silenced.
 """
 
 from collections import OrderedDict
@@ -12,17 +12,17 @@ import msgspec
 from stream.silences import Silences
 from stream.wire import AlertRecord, EventData, SilenceRecord
 
-__all__ = ["HELD", "Board", "Labels", "labels_of"]
+__all__ = ["MAX_ALERTS", "FiringAlerts", "Labels", "labels_of"]
 
-#: Alerts of each kind that are held, at most: those that fire, and those that ended.
-HELD = 10_000
+#: Firing alerts, and resolved alerts, that are kept at most.
+MAX_ALERTS = 10_000
 _FIRING = "firing"
 
 Labels = tuple[tuple[str, str], ...]
 
 
 def labels_of(alert: AlertRecord, service: str) -> Labels:
-    """Return the identity of `alert` at an Alertmanager, sorted by name; empty labels are left out, as Alertmanager would.
+    """Return the identity of `alert` at an Alertmanager, sorted by name, without empty labels.
 
     Examples
     --------
@@ -43,48 +43,44 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
     return tuple((name, value) for name, value in sorted(labels.items()) if value)
 
 
-class Board:
-    """The newest record of every alert, as far as it matters now.
+class FiringAlerts:
+    """The newest record of each alert, in any order of partitions and with any duplicates: the highest revision counts.
 
-    Records are applied in any order between partitions, and as often as they are read: the highest revision counts.
-
-    Parameters
-    ----------
-    held
-        Bound on the alerts of each kind; beyond it the one that was heard of longest ago is let go, and counted in `dropped`.
+    More than `limit` alerts of a kind drop the one that changed longest ago; dropped firing alerts are counted in `dropped`.
     """
 
-    def __init__(self, held: int = HELD) -> None:
-        self._held = held
+    def __init__(self, limit: int = MAX_ALERTS) -> None:
+        self._limit = limit
         self._firing: OrderedDict[str, AlertRecord] = OrderedDict()
-        self._ended: OrderedDict[str, AlertRecord] = OrderedDict()
+        self._resolved: OrderedDict[str, AlertRecord] = OrderedDict()
         self.silences = Silences()
         self.dropped = 0
 
     def apply(self, data: EventData) -> None:
-        """Take a record of the log."""
+        """Apply a record of the topic."""
         if isinstance(data, SilenceRecord):
             self.silences.apply(data)
         elif isinstance(data, AlertRecord) and not self._is_older(data):
-            self._take(msgspec.structs.replace(data, evidence=(), causation_ids=(), principals={}))
+            self._store(msgspec.structs.replace(data, evidence=(), causation_ids=(), principals={}))
 
     def _is_older(self, alert: AlertRecord) -> bool:
-        known = self._firing.get(alert.alert_id) or self._ended.get(alert.alert_id)
+        known = self._firing.get(alert.alert_id) or self._resolved.get(alert.alert_id)
         return known is not None and alert.revision < known.revision
 
-    def _take(self, alert: AlertRecord) -> None:
-        into, other = (self._firing, self._ended) if alert.state == _FIRING else (self._ended, self._firing)
+    def _store(self, alert: AlertRecord) -> None:
+        is_firing = alert.state == _FIRING
+        target, other = (self._firing, self._resolved) if is_firing else (self._resolved, self._firing)
         other.pop(alert.alert_id, None)
-        into[alert.alert_id] = alert
-        into.move_to_end(alert.alert_id)
-        if len(into) > self._held:
-            into.popitem(last=False)
-            self.dropped += into is self._firing
+        target[alert.alert_id] = alert
+        target.move_to_end(alert.alert_id)
+        if len(target) > self._limit:
+            target.popitem(last=False)
+            self.dropped += is_firing
 
     def firing(self) -> Iterable[AlertRecord]:
-        """Return the alerts that fire, silenced ones too."""
+        """Return the firing alerts, silenced ones too."""
         return self._firing.values()
 
-    def ended(self, since: float) -> list[AlertRecord]:
-        """Return the alerts that were resolved at log time `since` or later."""
-        return [alert for alert in self._ended.values() if alert.at >= since]
+    def resolved(self, since: float) -> list[AlertRecord]:
+        """Return the alerts that resolved at event time `since` or later."""
+        return [alert for alert in self._resolved.values() if alert.at >= since]

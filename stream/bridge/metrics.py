@@ -1,4 +1,4 @@
-"""What the bridge shows of itself."""
+"""The bridge's metrics. The label `target` is the URL of an Alertmanager or the name of a webhook."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -6,45 +6,31 @@ __all__ = ["BridgeMetrics"]
 
 
 class BridgeMetrics:
-    """Counters and gauges; `target` is an Alertmanager's URL or a webhook's name, so their number is that of the settings."""
+    """Counters and gauges of the bridge."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.posts = Counter(
-            "weir_bridge_posts", "Requests to Alertmanagers and webhooks", ["target", "outcome"], registry=registry
-        )
-        self.firing = Gauge(
-            "weir_bridge_firing_alerts", "Alerts that fire, by the log, silenced ones too", registry=registry
-        )
-        self.dropped = Gauge("weir_bridge_dropped_alerts", "Firing alerts let go to bound memory", registry=registry)
-        self.caught_up = Gauge("weir_bridge_caught_up", "1 when all of the log was read", registry=registry)
-        self.reading = Gauge(
-            "weir_bridge_webhook_reading",
-            "Whether the alerts of a webhook are read: 1 or 0",
-            ["target"],
-            registry=registry,
-        )
-        self.missed = Counter(
-            "weir_bridge_webhook_missed_records",
-            "Records of alerts that left the log before a webhook could be told; the newest of each alert stays",
-            ["target"],
-            registry=registry,
-        )
-        self.reachable = Gauge(
-            "weir_bridge_target_reachable",
-            "Whether a target took what it was sent last: 1 or 0",
-            ["target"],
-            registry=registry,
-        )
-        self.last_success = Gauge(
-            "weir_bridge_last_success_timestamp_seconds",
-            "When a target last took what it was sent",
-            ["target"],
-            registry=registry,
-        )
+        def gauge(name: str, description: str, *labels: str) -> Gauge:
+            return Gauge(f"weir_bridge_{name}", description, labels, registry=registry)
 
-    def sent(self, target: str, *, moment: float | None) -> None:
-        """Count a request to `target`: taken at `moment`, or, where that is None, failed."""
-        self.posts.labels(target, "failed" if moment is None else "taken").inc()
-        self.reachable.labels(target).set(moment is not None)
-        if moment is not None:
-            self.last_success.labels(target).set(moment)
+        def counter(name: str, description: str, *labels: str) -> Counter:
+            return Counter(f"weir_bridge_{name}", description, labels, registry=registry)
+
+        self.posts = counter("posts", "Requests to Alertmanagers and webhooks", "target", "outcome")
+        self.firing = gauge("firing_alerts", "Firing alerts in the log, silenced ones too")
+        self.dropped = gauge("dropped_alerts", "Firing alerts that were dropped to bound memory")
+        self.caught_up = gauge("caught_up", "1 when the whole log was read")
+        self.reading = gauge("webhook_reading", "Whether alerts are read for a webhook: 1 or 0", "target")
+        self.missed = counter(
+            "webhook_missed_records",
+            "Alert records that left the log before a webhook received them; the newest of each alert stays",
+            "target",
+        )
+        self.reachable = gauge("target_reachable", "Whether a target accepted the last request: 1 or 0", "target")
+        self.last_success = gauge("last_success_timestamp_seconds", "When a target last accepted a request", "target")
+
+    def posted(self, target: str, *, accepted_at: float | None) -> None:
+        """Count a request to `target`; `accepted_at` is None if it failed."""
+        self.posts.labels(target, "failed" if accepted_at is None else "taken").inc()
+        self.reachable.labels(target).set(accepted_at is not None)
+        if accepted_at is not None:
+            self.last_success.labels(target).set(accepted_at)

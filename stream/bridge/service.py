@@ -1,21 +1,24 @@
-"""The bridge's process: one reader of what fires, a poster for each Alertmanager, a delivery for each webhook."""
+"""The bridge's process: one reader of alerts, and a notifier for each Alertmanager and webhook."""
 
 import asyncio
 
 import httpx
 from prometheus_client import CollectorRegistry
 
-from stream.bridge.alert_reader import BoardReader
-from stream.bridge.alertmanager import Poster
+from stream.bridge.alert_reader import AlertReader
+from stream.bridge.alertmanager import AlertmanagerNotifier
 from stream.bridge.metrics import BridgeMetrics
-from stream.bridge.notification import Links, Telling
-from stream.bridge.webhook import Webhook
-from stream.bridge.webhook_filter import News
+from stream.bridge.notification import AlertLinks, Notifications
+from stream.bridge.notification_target import NotificationTarget
+from stream.bridge.webhook import WebhookNotifier
 from stream.settings import BridgeSettings, KafkaSettings
 
 __all__ = ["run_bridge"]
 
 _TIMEOUT_SECONDS = 15.0
+#: The longest pauses before an Alertmanager and a webhook are tried again.
+_ALERTMANAGER_SECONDS = 30.0
+_WEBHOOK_SECONDS = 60.0
 
 
 async def run_bridge(
@@ -26,28 +29,32 @@ async def run_bridge(
     stop: asyncio.Event,
     health: dict[str, object],
 ) -> None:
-    """Tell alerts until `stop` is set.
+    """Send notifications until `stop` is set; the next bridge sends what was not accepted.
 
     Parameters
     ----------
     kafka, bridge
         Settings; `kafka` has an address.
-    registry
-        For metrics.
-    stop
-        Set to end. What was not taken by then is told by the next bridge.
     health
-        Filled with reasons while Kafka or a target is away; all begin with ``waiting``, since no restart helps.
+        {problem: reason} while Kafka or a target is unavailable; each starts with ``waiting``, because a restart does not help.
     """
     metrics = BridgeMetrics(registry)
-    reader = BoardReader(kafka, metrics, health)
-    links = Links(runbook=bridge.runbook_url, trace=bridge.trace_url)
+    reader = AlertReader(kafka, metrics, health)
+    links = AlertLinks(runbook=bridge.runbook_url, trace=bridge.trace_url)
     async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client, asyncio.TaskGroup() as tasks:
+
+        def target(kind: str, name: str, longest_seconds: float) -> NotificationTarget:
+            return NotificationTarget(
+                kind, name, client, longest_seconds=longest_seconds, metrics=metrics, health=health
+            )
+
         tasks.create_task(reader.run(stop))
         for url in bridge.alertmanagers:
-            telling = Telling(bridge.service, links, bridge.resend_seconds)
-            poster = Poster(url, client, telling, resend_seconds=bridge.resend_seconds, metrics=metrics, health=health)
-            tasks.create_task(poster.run(reader, stop))
+            manager = target("alertmanager", url.rstrip("/"), _ALERTMANAGER_SECONDS)
+            notifications = Notifications(bridge.service, links, bridge.resend_seconds)
+            notifier = AlertmanagerNotifier(url, manager, notifications, resend_seconds=bridge.resend_seconds)
+            tasks.create_task(notifier.run(reader, stop))
         for name, settings in bridge.webhooks.items():
-            webhook = Webhook(name, settings, kafka, client, News(settings, links), metrics=metrics, health=health)
+            hook = target("webhook", name, _WEBHOOK_SECONDS)
+            webhook = WebhookNotifier(name, settings, kafka, hook, links, metrics=metrics, health=health)
             tasks.create_task(webhook.run(reader, stop))

@@ -1,62 +1,49 @@
-"""Delivers alerts to one webhook: at least once, in the order of each partition, with the offset committed after the receiver took it.
+"""Delivers alerts to one webhook: at least once, in the order of each partition, committed after the receiver accepted them.
 
-A receiver that is away, or answers anything but 2xx, is asked again for ever, later and later: its alerts wait in the log. Each webhook
-has a consumer group of its own, which keeps nothing but offsets, so that none waits for another.
+The bridge retries a receiver that is unavailable or answers anything but 2xx without end, at growing intervals, while its alerts wait in
+the log. Each webhook has its own consumer group, for its offsets only, so none waits for another.
 """
 
 import asyncio
 import logging
 import time
 
-import httpx
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream.bridge.alert_reader import BoardReader, alert_partitions
-from stream.bridge.backoff import BackOff, pause
+from stream.bridge.alert_reader import AlertReader, alert_partitions
+from stream.bridge.backoff import pause
 from stream.bridge.metrics import BridgeMetrics
-from stream.bridge.webhook_filter import News, message_id
-from stream.bridge.webhook_offsets import Offsets
+from stream.bridge.notification import AlertLinks
+from stream.bridge.notification_target import NotificationTarget
+from stream.bridge.webhook_filter import WebhookFilter, message_id, payload
+from stream.bridge.webhook_offsets import WebhookOffsets
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
 from stream.settings import KafkaSettings, WebhookSettings
 from stream.webhook_signature import secret_bytes, sign
 from stream.wire import AlertRecord, WireError, decode
 
-__all__ = ["Webhook", "group_of"]
+__all__ = ["WebhookNotifier", "group_of"]
 
 _LOG = logging.getLogger(__name__)
 _MAX_RECORDS = 100
 
 
 def group_of(kafka: KafkaSettings, name: str) -> str:
-    """Return the consumer group that keeps the offsets of webhook `name`."""
+    """Return the consumer group with the offsets of webhook `name`."""
     return f"{kafka.names.prefix}bridge.webhook.{name}"
 
 
-class Webhook:
-    """The bridge's side of one webhook.
+class WebhookNotifier:
+    """Sends alerts to the webhook ``[bridge.webhooks.NAME]``."""
 
-    Parameters
-    ----------
-    name, settings
-        As ``[bridge.webhooks.NAME]`` has them.
-    kafka
-        Settings with an address.
-    client
-        Sends.
-    news
-        Decides what is told.
-    metrics, health
-        What is shown of it.
-    """
-
-    def __init__(  # noqa: PLR0913 - what it delivers, from where, to whom, and who hears of it
+    def __init__(  # noqa: PLR0913 - the log, the webhook, and where the state is shown
         self,
         name: str,
         settings: WebhookSettings,
         kafka: KafkaSettings,
-        client: httpx.AsyncClient,
-        news: News,
+        target: NotificationTarget,
+        links: AlertLinks,
         *,
         metrics: BridgeMetrics,
         health: dict[str, object],
@@ -65,36 +52,38 @@ class Webhook:
         self._url = settings.url
         self._key = secret_bytes(settings.secret.get_secret_value())
         self._kafka = kafka
-        self._client = client
-        self._news = news
+        self._target = target
+        self._links = links
+        self._filter = WebhookFilter(settings)
         self._metrics = metrics
         self._health = health
-        self._waiting = f"waiting for webhook {name}"
-        self._kafka_away = f"waiting for Kafka, to tell webhook {name}"
-        self._back_off = BackOff(0.5, 60.0)
+        self._waiting = f"waiting for kafka (webhook {name})"
 
-    async def run(self, reader: BoardReader, stop: asyncio.Event) -> None:
-        """Deliver until `stop` is set. Begins when `reader` knows the silences; the first time, with what comes from then on."""
+    async def run(self, reader: AlertReader, stop: asyncio.Event) -> None:
+        """Deliver until `stop` is set. Starts when `reader` has the silences; a new webhook receives later alerts only."""
         while not stop.is_set():
-            if reader.board is None:
+            if reader.alerts is None:
                 await pause(stop, 0.2)
                 continue
             try:
                 await self._session(reader, stop)
             except READ_ERRORS as error:
                 self._metrics.reading.labels(self._name).set(0)
-                self._health[self._kafka_away] = f"{type(error).__name__}; is it up, and may this user use the group?"
-                _LOG.info("webhook %s: Kafka does not answer (%s); trying on", self._name, type(error).__name__)
+                kind = type(error).__name__
+                self._health[self._waiting] = (
+                    f"{kind}: check that Kafka runs and that this user may use the consumer group"
+                )
+                _LOG.info("webhook %s: Kafka does not answer (%s); the bridge retries", self._name, kind)
                 await pause(stop, 1.0)
 
-    async def _session(self, reader: BoardReader, stop: asyncio.Event) -> None:
+    async def _session(self, reader: AlertReader, stop: asyncio.Event) -> None:
         partitions = await alert_partitions(self._kafka)
         async with consumer_for(self._kafka.client_options(), group_id=group_of(self._kafka, self._name)) as consumer:
             consumer.assign(partitions)
-            offsets = Offsets(self._name, consumer, partitions, self._metrics.missed.labels(self._name))
-            log = LogReader(consumer, await offsets.begin(), max_records=_MAX_RECORDS)
+            offsets = WebhookOffsets(self._name, consumer, partitions, self._metrics.missed.labels(self._name))
+            log = LogReader(consumer, await offsets.start(), max_records=_MAX_RECORDS)
             self._metrics.reading.labels(self._name).set(1)
-            self._health.pop(self._kafka_away, None)
+            self._health.pop(self._waiting, None)
             while not stop.is_set():
                 for partition, records in (await log.read()).items():
                     if not await self._deliver(offsets, partition, records, reader, stop):
@@ -103,55 +92,42 @@ class Webhook:
 
     async def _deliver(
         self,
-        offsets: Offsets,
+        offsets: WebhookOffsets,
         partition: TopicPartition,
         records: list[ConsumerRecord],
-        reader: BoardReader,
+        reader: AlertReader,
         stop: asyncio.Event,
     ) -> bool:
-        """Deliver a batch and commit behind each message that was taken; return False where `stop` came before its end."""
+        """Deliver a batch and commit after each accepted message; return False if `stop` interrupted it."""
         for record in records:
             alert = _alert(record)
-            assert reader.board is not None
-            if alert is None or not self._news.is_news(alert, reader.board.silences):
-                offsets.passed(partition, record.offset)
+            assert reader.alerts is not None
+            if alert is None or not self._filter.selects(alert, reader.alerts.silences):
+                offsets.skipped(partition, record.offset)
                 continue
-            if not await self._tell(alert, offsets, stop):
+            if not await self._notify(alert, offsets, stop):
                 return False
-            self._news.told(alert)
-            await offsets.told(partition, record.offset)
-        await offsets.told(partition, records[-1].offset)
+            self._filter.delivered(alert)
+            await offsets.delivered(partition, record.offset)
+        await offsets.delivered(partition, records[-1].offset)
         return True
 
-    async def _tell(self, alert: AlertRecord, offsets: Offsets, stop: asyncio.Event) -> bool:
-        """Send until it is taken, or `stop` is set; tell whether it was taken."""
-        body, identity = self._news.body(alert), message_id(alert)
+    async def _notify(self, alert: AlertRecord, offsets: WebhookOffsets, stop: asyncio.Event) -> bool:
+        """Send until the receiver accepts the alert or `stop` is set; return whether it was accepted."""
+        body, identity = payload(alert, self._links), message_id(alert)
         while not stop.is_set():
-            reason = await self._send(identity, body)
-            self._metrics.sent(self._name, moment=None if reason else time.time())
-            if not reason:
-                self._health.pop(self._waiting, None)
-                self._back_off.reset()
+            signature = sign(self._key, identity, int(time.time()), body)
+            headers = {"content-type": "application/json"} | self._url.headers | signature
+            if await self._target.post(self._url, identity, content=body, headers=headers):
+                self._target.back_off.reset()
                 return True
-            if self._waiting not in self._health:
-                _LOG.warning("webhook %s did not take %s: %s; trying on", self._name, identity, reason)
-            self._health[self._waiting] = reason
             await offsets.keep()
-            await pause(stop, self._back_off.seconds())
+            await pause(stop, self._target.back_off.seconds())
         return False
-
-    async def _send(self, identity: str, body: bytes) -> str:
-        signed = sign(self._key, identity, int(time.time()), body)
-        headers = {"content-type": "application/json"} | self._url.headers | signed
-        try:
-            response = await self._client.post(self._url, content=body, headers=headers)
-        except httpx.HTTPError as error:
-            return f"it does not answer ({type(error).__name__})"
-        return "" if response.is_success else f"it answers {response.status_code}"
 
 
 def _alert(record: ConsumerRecord) -> AlertRecord | None:
-    """Return the alert of `record`, None where it is something else; what cannot be read was told by the reader."""
+    """Return the alert of `record`, None if it is something else; :class:`AlertReader` logs what is unreadable."""
     if record.value is None:
         return None
     try:

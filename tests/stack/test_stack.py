@@ -182,7 +182,7 @@ def test_the_operator_silences_an_alert_and_the_reader_may_not(stack, traffic, p
 
 
 def personal(pager):
-    return [one for one in pager.taken if one.message["data"]["detector"] == "pii"]
+    return [one for one in pager.accepted if one.message["data"]["detector"] == "pii"]
 
 
 def whole(spans, name):

@@ -1,4 +1,4 @@
-"""A real Alertmanager on loopback, which tells a webhook of everything at once."""
+"""A real Alertmanager on loopback that notifies a webhook at once."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ receivers:
 
 
 class Alertmanager:
-    """A process on a port of its own; `start` after `kill` begins with nothing remembered."""
+    """A process on its own port; `start` after `kill` starts with an empty store."""
 
     def __init__(self, folder: Path, port: int, hook: str) -> None:
         self._folder = folder
@@ -69,13 +69,13 @@ class Alertmanager:
             self._process = None
 
     def alerts(self, **labels: str) -> list[dict[str, Any]]:
-        """Return what fires there, as its API has it."""
+        """Return its firing alerts in the form of its API."""
         wanted = [("filter", f"{name}={json.dumps(value)}") for name, value in labels.items()]
         found = httpx.get(f"{self.url}/api/v2/alerts", params=wanted, timeout=10)
         found.raise_for_status()
         return found.json()
 
 
-def told(requests: list[Any], want: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
-    """Return the alerts of an Alertmanager's notifications that `want` accepts."""
-    return [one for request in requests for one in request.message["alerts"] if want(one)]
+def notified(requests: list[Any], wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Return the alerts of an Alertmanager's notifications that `wanted` accepts."""
+    return [alert for request in requests for alert in request.message["alerts"] if wanted(alert)]

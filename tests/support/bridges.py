@@ -1,4 +1,4 @@
-"""A bridge in this process, with a pace that a test can wait for; and what it tells."""
+"""A bridge in this process, with an interval that a test can wait for."""
 
 import asyncio
 import contextlib
@@ -18,8 +18,8 @@ class Bridge:
         self.health = {}
 
     @property
-    def begun(self):
-        """The webhooks that follow the log."""
+    def started(self):
+        """The webhooks whose alerts are read."""
         samples = [one for metric in self.registry.collect() for one in metric.samples]
         return {one.labels["target"] for one in samples if one.name == "weir_bridge_webhook_reading" and one.value}
 
@@ -29,7 +29,7 @@ class Bridge:
 
 @contextlib.asynccontextmanager
 async def bridge(kafka, resend_seconds=0.5, **settings):
-    """Run a bridge; returns when it has read the log."""
+    """Run a bridge; the block starts when the bridge has read the log."""
     made, stop = Bridge(), asyncio.Event()
     given = BridgeSettings(**settings).model_copy(update={"resend_seconds": resend_seconds})
     running = asyncio.create_task(

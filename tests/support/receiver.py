@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback, which takes what it is sent, or answers as it is told to."""
+"""A receiver of webhooks on loopback that accepts requests, or answers with given statuses."""
 
 import base64
 import contextlib
@@ -25,7 +25,7 @@ class Request(msgspec.Struct, kw_only=True):
 
 
 def is_signed(request: Request, secret: str) -> bool:
-    """Verify as Standard Webhooks says, with nothing of the bridge's own."""
+    """Verify a signature by the Standard Webhooks specification, without the bridge's code."""
     headers = request.headers
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + request.body
     key = base64.b64decode(secret.removeprefix("whsec_"))
@@ -35,7 +35,7 @@ def is_signed(request: Request, secret: str) -> bool:
 
 
 class Receiver:
-    """Every request in `seen`; answers the statuses of `answers` in turn, then 204."""
+    """Keeps every request in `seen`; answers the statuses of `answers` in turn, then 204."""
 
     def __init__(self) -> None:
         self.seen: list[Request] = []
@@ -43,7 +43,7 @@ class Receiver:
         self.url = ""
 
     @property
-    def taken(self) -> list[Request]:
+    def accepted(self) -> list[Request]:
         return [request for request in self.seen if request.status < 300]
 
 

@@ -1,11 +1,11 @@
-"""Weir's alerts at a real Alertmanager, from a real Kafka: they fire, are told again, end; and a restart of either loses none."""
+"""Weir's alerts at a real Alertmanager, from a real Kafka: they fire, are sent again, end; a restart of either loses none."""
 
 import asyncio
 import time
 
 import pytest
 from support.alert_records import alert, event, now, resolved, silence
-from support.alertmanagers import told
+from support.alertmanagers import notified
 from support.bridges import bridge
 from support.kafka_log import fresh_topics, sender, until
 
@@ -25,7 +25,7 @@ async def seen(what, check, seconds=60):
     return result
 
 
-async def test_an_alert_fires_is_told_again_and_resolves(broker, manager, hook):
+async def test_an_alert_fires_is_sent_again_and_resolves(broker, manager, hook):
     kafka = await fresh_topics(broker.bootstrap)
     links = {
         "runbook_url": "https://docs.example/runbook.md",
@@ -48,21 +48,21 @@ async def test_an_alert_fires_is_told_again_and_resolves(broker, manager, hook):
             (again,) = await at(manager, detector="pii")
             return again["endsAt"] > first["endsAt"] and again["startsAt"] == first["startsAt"]
 
-        await seen("it is told again", later)
-        moment = now()["at"]
-        await to.send(kafka.names.alerts, event(resolved(opened_at=moment, at=moment, resolved_at=moment)))
+        await seen("it is sent again", later)
+        at_ = now()["at"]
+        await to.send(kafka.names.alerts, event(resolved(opened_at=at_, at=at_, resolved_at=at_)))
 
         async def ended():
             return not await at(manager, detector="pii")
 
         await seen("it ends", ended)
-        await until("its end is notified", lambda: told(hook.seen, lambda one: one["status"] == "resolved"))
+        await until("its end is notified", lambda: notified(hook.seen, lambda one: one["status"] == "resolved"))
         assert run.value("weir_bridge_posts_total", target=manager.url, outcome="taken") >= 3
         assert run.value("weir_bridge_firing_alerts") == 0
         assert run.health == {}
 
 
-async def test_a_silenced_alert_ends_there_and_fires_on_after_it(broker, manager, hook):
+async def test_a_silenced_alert_ends_and_fires_again_after_the_silence(broker, manager, hook):
     kafka = await fresh_topics(broker.bootstrap)
     one = alert(**now())
     async with sender(kafka) as to, bridge(kafka, alertmanagers=[manager.url]):
@@ -71,23 +71,23 @@ async def test_a_silenced_alert_ends_there_and_fires_on_after_it(broker, manager
         await to.send(kafka.names.alerts, event(silence(one, time.time(), time.time() + 600)))
 
         def muted():
-            return told(
+            return notified(
                 hook.seen, lambda it: it["status"] == "resolved" and "load test" in it["annotations"]["silenced"]
             )
 
-        await until("it ends and says why", muted)
+        await until("it ends with the reason", muted)
         ended = time.time() + 0.001
         await to.send(kafka.names.alerts, event(silence(one, ended, ended)))
-        await seen("it fires on", lambda: at(manager, detector="pii"))
+        await seen("it fires again", lambda: at(manager, detector="pii"))
 
 
-async def test_an_alertmanager_that_was_away_and_forgot_is_told_again(apache_broker, manager):
+async def test_a_restarted_alertmanager_receives_the_alerts_again(apache_broker, manager):
     kafka = await fresh_topics(apache_broker.bootstrap)
     async with sender(kafka) as to, bridge(kafka, alertmanagers=[manager.url]) as run:
         await to.send(kafka.names.alerts, event(alert(**now())))
         await seen("the alert fires", lambda: at(manager, detector="pii"))
         await asyncio.to_thread(manager.kill)
-        await until("the bridge says so", lambda: f"waiting for alertmanager {manager.url}" in run.health)
+        await until("the bridge shows it", lambda: f"waiting for alertmanager {manager.url}" in run.health)
         await to.send(kafka.names.alerts, event(alert("al_2", detector="toxicity", **now())))
         await asyncio.to_thread(manager.start)
 
@@ -95,11 +95,11 @@ async def test_an_alertmanager_that_was_away_and_forgot_is_told_again(apache_bro
             return {one["labels"]["detector"] for one in await at(manager)} == {"pii", "toxicity"}
 
         await seen("both fire", both)
-        await until("the bridge is well", lambda: not run.health)
+        await until("the bridge is healthy", lambda: not run.health)
         assert run.value("weir_bridge_posts_total", target=manager.url, outcome="failed") >= 1
 
 
-async def test_a_new_bridge_knows_what_fires_and_what_ended_meanwhile(apache_broker, manager):
+async def test_a_restarted_bridge_sends_what_fires_and_what_resolved_meanwhile(apache_broker, manager):
     kafka = await fresh_topics(apache_broker.bootstrap)
     async with sender(kafka) as to:
         async with bridge(kafka, resend_seconds=60.0, alertmanagers=[manager.url]):
@@ -117,4 +117,4 @@ async def test_a_new_bridge_knows_what_fires_and_what_ended_meanwhile(apache_bro
             async def one():
                 return [it["labels"]["detector"] for it in await at(manager)] == ["toxicity"]
 
-            await seen("the one that ended is ended there", one)
+            await seen("the resolved alert ends", one)

@@ -1,4 +1,4 @@
-"""How far a webhook was told outlives what Kafka forgets; what left the log meanwhile is counted."""
+"""The offsets of a webhook outlive Kafka's offset retention; records that left the log are counted."""
 
 import asyncio
 import subprocess
@@ -26,11 +26,11 @@ def hook(url):
 
 
 def ids(made):
-    return [request.headers["webhook-id"].split(".")[0] for request in made.taken]
+    return [request.headers["webhook-id"].split(".")[0] for request in made.accepted]
 
 
 async def forget(kafka, folder):
-    """Delete the webhook's group, as Kafka does when nobody has committed for a week."""
+    """Delete the webhook's group, as Kafka does after a week without a commit."""
     folder.mkdir()
     write_scripts(folder)
     command = [folder / "kafka-consumer-groups.sh", "--bootstrap-server", kafka.bootstrap_servers]
@@ -42,7 +42,7 @@ async def forget(kafka, folder):
     assert "successful" in done.stdout
 
 
-async def test_a_receiver_that_is_away_for_longer_than_offsets_live_loses_no_alert(
+async def test_a_receiver_that_is_unavailable_for_longer_than_the_offset_retention_loses_no_alert(
     apache_broker, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("stream.bridge.webhook_offsets._RECOMMIT_SECONDS", 0.2)
@@ -52,34 +52,34 @@ async def test_a_receiver_that_is_away_for_longer_than_offsets_live_loses_no_ale
 
     async def known():
         found = await group_offsets(kafka.client_options(), [group])
-        return {place.partition: offset for place, offset in found[group].items()}
+        return {partition.partition: offset for partition, offset in found[group].items()}
 
     async with sender(kafka) as to:
         async with bridge(kafka, **away) as run:
-            await until("it has begun", lambda: run.begun == {"hook"})
+            await until("it reads", lambda: run.started == {"hook"})
             await to.send(kafka.names.alerts, event(alert("al_1")), event(alert("al_2")))
-            await until("the receiver is waited for", lambda: "waiting for webhook hook" in run.health)
+            await until("the bridge waits for the receiver", lambda: "waiting for webhook hook" in run.health)
             await forget(kafka, tmp_path / "bin")
             for _ in range(200):
                 if await known() == {0: 0, 1: 0}:
                     break
                 await asyncio.sleep(0.1)
             else:
-                pytest.fail(f"offsets are {await known()}, and were to be committed again")
+                pytest.fail(f"offsets are {await known()}, expected another commit")
         await to.send(kafka.names.alerts, event(alert("al_3")), partition=1)
         with receiver(port) as back:
             async with bridge(kafka, **away) as run:
-                await until("it hears of all", lambda: set(ids(back)) == {"al_1", "al_2", "al_3"})
+                await until("it receives all", lambda: set(ids(back)) == {"al_1", "al_2", "al_3"})
                 assert run.value("weir_bridge_webhook_missed_records_total", target="hook") == 0
 
 
-async def test_what_left_the_log_is_counted_and_the_rest_is_told(apache_broker):
+async def test_records_that_left_the_log_are_counted_and_the_others_delivered(apache_broker):
     kafka = await fresh_topics(apache_broker.bootstrap)
     topic = kafka.names.alerts
     with receiver() as made:
         async with sender(kafka) as to:
             async with bridge(kafka, **hook(made.url)) as run:
-                await until("it has begun", lambda: run.begun == {"hook"})
+                await until("it reads", lambda: run.started == {"hook"})
             await to.send(topic, *(event(alert(f"al_{number}")) for number in range(5)))
             admin = AIOKafkaAdminClient(**kafka.client_options())
             await admin.start()
@@ -90,20 +90,20 @@ async def test_what_left_the_log_is_counted_and_the_rest_is_told(apache_broker):
             finally:
                 await admin.close()
             async with bridge(kafka, **hook(made.url)) as run:
-                await until("the rest is told", lambda: ids(made) == ["al_3", "al_4"])
+                await until("the others are delivered", lambda: ids(made) == ["al_3", "al_4"])
                 await to.send(topic, event(alert("al_5")))
-                await until("it goes on", lambda: ids(made) == ["al_3", "al_4", "al_5"])
+                await until("it continues", lambda: ids(made) == ["al_3", "al_4", "al_5"])
                 assert run.value("weir_bridge_webhook_missed_records_total", target="hook") == 3
 
 
-async def test_a_log_that_was_begun_anew_is_told_from_its_beginning(apache_broker):
+async def test_a_recreated_log_is_delivered_from_its_beginning(apache_broker):
     kafka = await fresh_topics(apache_broker.bootstrap)
-    places = {TopicPartition(kafka.names.alerts, index): 500 for index in range(2)}
+    offsets = {TopicPartition(kafka.names.alerts, index): 500 for index in range(2)}
     async with consumer_for(kafka.client_options(), group_id=group_of(kafka, "hook")) as consumer:
-        consumer.assign(list(places))
-        await consumer.commit(places)
+        consumer.assign(list(offsets))
+        await consumer.commit(offsets)
     with receiver() as made:
         async with sender(kafka) as to:
             await to.send(kafka.names.alerts, event(alert("al_1")))
             async with bridge(kafka, **hook(made.url)):
-                await until("it is told", lambda: ids(made) == ["al_1"])
+                await until("it is delivered", lambda: ids(made) == ["al_1"])

@@ -1,4 +1,4 @@
-"""Webhooks: signed, in order, each alert at least once whatever the receiver and the bridge do, each repetition under its own id."""
+"""Webhooks: signed, in order, each alert at least once over failures of receiver and bridge, retries with the same id."""
 
 import itertools
 import json
@@ -24,34 +24,34 @@ def ids(requests):
     return [request.headers["webhook-id"] for request in requests]
 
 
-async def test_alerts_are_told_signed_to_whom_they_concern(broker):
+async def test_each_webhook_receives_its_alerts_signed(broker):
     kafka = await fresh_topics(broker.bootstrap)
     with receiver() as every, receiver() as pager:
         named = hooks(every={"url": every.url}, pager={"url": pager.url, "tenants": "acme-*", "severity": "critical"})
         async with sender(kafka) as to:
             await to.send(kafka.names.alerts, event(alert("al_before")))
             async with bridge(kafka, webhooks=named) as run:
-                await until("both have begun", lambda: run.begun == {"every", "pager"})
+                await until("both read", lambda: run.started == {"every", "pager"})
                 await to.send(kafka.names.alerts, event(alert("al_1", tenant="acme-1")))
                 await to.send(kafka.names.alerts, event(alert("al_2")))
                 await to.send(
                     kafka.names.alerts, event(alert("al_1", tenant="acme-1", revision=1, severity="critical"))
                 )
                 await to.send(kafka.names.alerts, event(resolved("al_1", tenant="acme-1", severity="critical")))
-                await until("all are told", lambda: len(every.taken) >= 4 and len(pager.taken) >= 2)
+                await until("all are delivered", lambda: len(every.accepted) >= 4 and len(pager.accepted) >= 2)
                 assert run.health == {}
-        assert ids(every.taken) == [
+        assert ids(every.accepted) == [
             "al_1.firing.warning",
             "al_2.firing.warning",
             "al_1.firing.critical",
             "al_1.resolved.critical",
         ]
-        assert ids(pager.taken) == ["al_1.firing.critical", "al_1.resolved.critical"]
-        assert all(is_signed(one, SECRET) for one in every.taken + pager.taken)
-        assert every.taken[0].message["data"]["tenant"] == "acme-1"
+        assert ids(pager.accepted) == ["al_1.firing.critical", "al_1.resolved.critical"]
+        assert all(is_signed(one, SECRET) for one in every.accepted + pager.accepted)
+        assert every.accepted[0].message["data"]["tenant"] == "acme-1"
 
 
-async def test_a_receiver_that_is_away_holds_up_nobody_else_and_misses_nothing(apache_broker):
+async def test_an_unavailable_receiver_delays_no_other_and_misses_nothing(apache_broker):
     kafka = await fresh_topics(apache_broker.bootstrap)
     port = free_port()
     away = f"http://127.0.0.1:{port}/hook"
@@ -60,40 +60,40 @@ async def test_a_receiver_that_is_away_holds_up_nobody_else_and_misses_nothing(a
             sender(kafka) as to,
             bridge(kafka, webhooks=hooks(well={"url": well.url}, away={"url": away})) as run,
         ):
-            await until("both have begun", lambda: run.begun == {"well", "away"})
+            await until("both read", lambda: run.started == {"well", "away"})
             for number in range(5):
                 await to.send(kafka.names.alerts, event(alert(f"al_{number}")), partition=number % 2)
-            await until("the one that is there has all", lambda: len(well.taken) == 5)
-            await until("the other is waited for", lambda: "waiting for webhook away" in run.health)
+            await until("the available one has all", lambda: len(well.accepted) == 5)
+            await until("the bridge waits for the other", lambda: "waiting for webhook away" in run.health)
             with receiver(port) as back:
-                await until("it gets all", lambda: len(back.taken) == 5)
-                assert set(ids(back.taken)) == set(ids(well.taken))
-                await until("the bridge is well", lambda: not run.health)
+                await until("it gets all", lambda: len(back.accepted) == 5)
+                assert set(ids(back.accepted)) == set(ids(well.accepted))
+                await until("the bridge is healthy", lambda: not run.health)
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_no_alert_is_lost_while_receivers_fail_and_bridges_end(apache_broker, seed, monkeypatch):
-    """Receivers fail at random, and the bridge is stopped half-way three times: each message is taken, in its partition's order."""
-    monkeypatch.setattr("stream.bridge.webhook.BackOff", lambda *_seconds: BackOff(0.01, 0.1))
+async def test_no_alert_is_lost_while_receivers_fail_and_bridges_stop(apache_broker, seed, monkeypatch):
+    """Receivers fail at random and the bridge stops three times: each message is accepted, in the order of its partition."""
+    monkeypatch.setattr("stream.bridge.notification_target.BackOff", lambda *_seconds: BackOff(0.01, 0.1))
     kafka = await fresh_topics(apache_broker.bootstrap)
-    chance = random.Random(seed)
+    random_ = random.Random(seed)
     wanted = {part: [f"al_{seed}_{part}_{number}.firing.warning" for number in range(20)] for part in range(2)}
     with receiver() as hook:
         named = hooks(hook={"url": hook.url})
         async with sender(kafka) as to:
             async with bridge(kafka, webhooks=named) as run:
-                await until("it has begun", lambda: run.begun == {"hook"})
+                await until("it reads", lambda: run.started == {"hook"})
             for part, number in itertools.product(range(2), range(20)):
                 await to.send(kafka.names.alerts, event(alert(f"al_{seed}_{part}_{number}")), partition=part)
             for round_ in range(1, 4):
-                hook.answers = [chance.choice((204, 204, 204, 500, 429, 400, 302)) for _ in range(12)]
+                hook.answers = [random_.choice((204, 204, 204, 500, 429, 400, 302)) for _ in range(12)]
                 async with bridge(kafka, webhooks=named):
-                    await until("some are taken", lambda r=round_: len(hook.taken) >= 9 * r)
+                    await until("some are accepted", lambda r=round_: len(hook.accepted) >= 9 * r)
             hook.answers = []
             async with bridge(kafka, webhooks=named):
-                await until("all are taken", lambda: len(set(ids(hook.taken))) == 40)
-    taken = list(dict.fromkeys(ids(hook.taken)))
+                await until("all are accepted", lambda: len(set(ids(hook.accepted))) == 40)
+    accepted = list(dict.fromkeys(ids(hook.accepted)))
     for expected in wanted.values():
-        assert [one for one in taken if one in set(expected)] == expected
+        assert [one for one in accepted if one in set(expected)] == expected
     assert all(is_signed(one, SECRET) for one in hook.seen)
     assert len({(request.headers["webhook-id"], json.dumps(request.message)) for request in hook.seen}) == 40

@@ -1,12 +1,12 @@
 import pytest
+from support.bridges import SECRET
 
 from stream.webhook_signature import secret_bytes, sign
 
 
-def test_the_vector_of_the_specifications_own_libraries():
-    # standard-webhooks/libraries, every language's "sign" test.
-    key = secret_bytes("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    headers = sign(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+def test_the_vector_of_the_specification_s_own_libraries():
+    # standard-webhooks/libraries, the "sign" test of every language
+    headers = sign(secret_bytes(SECRET), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert headers == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
@@ -14,13 +14,8 @@ def test_the_vector_of_the_specifications_own_libraries():
     }
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2hvcnQ=", "whsec_!!!"])
-def test_what_is_no_secret_is_refused(secret):
-    with pytest.raises(ValueError, match="is no whsec_ and base64 of 24 to 64 bytes; make one"):
-        secret_bytes(secret)
-
-
-def test_a_refused_secret_is_not_told():
+@pytest.mark.parametrize("secret", ["", "whsec_", SECRET.removeprefix("whsec_"), "whsec_c2hvcnQ=", "whsec_!!!"])
+def test_a_bad_secret_is_rejected_and_not_shown(secret):
     with pytest.raises(ValueError, match="make one") as raised:
-        secret_bytes("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        secret_bytes(secret)
     assert "MfKQ9r8" not in str(raised.value)

@@ -1,0 +1,72 @@
+"""A target of notifications: posts, and shows in health, log and metrics whether the target accepts them."""
+
+import logging
+import time
+from typing import Any
+
+import httpx
+
+from stream.bridge.backoff import BackOff
+from stream.bridge.metrics import BridgeMetrics
+
+__all__ = ["NotificationTarget"]
+
+_LOG = logging.getLogger(__name__)
+_FIRST_SECONDS = 0.5
+
+
+class NotificationTarget:
+    """One Alertmanager or webhook.
+
+    Parameters
+    ----------
+    kind, name
+        What it is, and its name in metrics, log and health.
+    longest_seconds
+        The longest pause of `back_off`.
+    metrics, health
+        `health` has a reason while the target accepts nothing.
+    """
+
+    def __init__(  # noqa: PLR0913 - the target, and where its state is shown
+        self,
+        kind: str,
+        name: str,
+        client: httpx.AsyncClient,
+        *,
+        longest_seconds: float,
+        metrics: BridgeMetrics,
+        health: dict[str, object],
+    ) -> None:
+        self._kind = kind
+        self._name = name
+        self._client = client
+        self._metrics = metrics
+        self._health = health
+        self._waiting = f"waiting for {kind} {name}"
+        self.back_off = BackOff(_FIRST_SECONDS, longest_seconds)
+
+    async def post(self, url: str, what: str, *, show_answer: bool = False, **request: Any) -> bool:
+        """Post `request` and return whether the target accepted it. `what` names it in the log.
+
+        `show_answer` includes the start of a rejecting answer in the reason.
+        """
+        reason = await self._post(url, request, show_answer=show_answer)
+        self._metrics.posted(self._name, accepted_at=None if reason else time.time())
+        if not reason:
+            self._health.pop(self._waiting, None)
+            return True
+        if self._waiting not in self._health:
+            _LOG.warning("%s %s did not accept %s: %s; the bridge retries", self._kind, self._name, what, reason)
+        self._health[self._waiting] = reason
+        return False
+
+    async def _post(self, url: str, request: dict[str, Any], *, show_answer: bool) -> str:
+        """Return why the target did not accept a request, "" if it did."""
+        try:
+            response = await self._client.post(url, **request)
+        except httpx.HTTPError as error:
+            return f"it does not answer ({type(error).__name__})"
+        if response.is_success:
+            return ""
+        return f"it answers {response.status_code}" + (f": {response.text[:200]}" if show_answer else "")
