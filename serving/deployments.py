@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from ray import cluster_resources, is_initialized, serve
 from ray.serve.config import AutoscalingConfig
 
@@ -36,7 +36,6 @@ from serving.replica.model_server import ModelServer
 from serving.replica.ray_backend import RayBackend
 from serving.settings import CaptureSettings, HttpSettings, ModelSettings
 from stream.telemetry import MetricsServer, TraceSettings, tracer_provider
-from stream.wire import TopicNames
 
 __all__ = ["AppArgs", "build"]
 
@@ -73,20 +72,20 @@ class AppArgs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     home: Path
-    http: HttpSettings = HttpSettings()
-    model: ModelSettings = ModelSettings()
-    capture: CaptureSettings = CaptureSettings()
-    expected_input: tuple[str, ...] = ()
-    expected_output: tuple[str, ...] = ()
-    context_characters: int = 0
+    http: HttpSettings
+    model: ModelSettings
+    capture: CaptureSettings
+    expected_input: tuple[str, ...]
+    expected_output: tuple[str, ...]
+    context_characters: int
+    metrics_host: str
+    metrics_port: int
+    inference_topic: str
+    trace_endpoint: str
+    trace_headers: dict[str, str]
+    trace_ratio: float
     model_dir: Path = Path()
     edge_token_path: str = ""
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = 0
-    inference_topic: str = TopicNames().inference
-    trace_endpoint: str = ""
-    trace_headers: dict[str, str] = Field(default_factory=dict)
-    trace_ratio: float = 1.0
 
     @property
     def spool_root(self) -> Path:

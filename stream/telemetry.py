@@ -76,9 +76,9 @@ class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Share of new traces that are kept, in [0, 1]; a sampled parent is always followed.
     """
 
-    endpoint: str = ""
-    headers: dict[str, str] = {}
-    ratio: float = 1.0
+    endpoint: str
+    headers: dict[str, str]
+    ratio: float
 
 
 def tracer_provider(service: str, settings: TraceSettings) -> TracerProvider:

@@ -42,15 +42,12 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     patterns
         Settings by tenant name or pattern.
-    workers
-        Model processes.
     """
 
     kafka: KafkaSettings
     watch: WatchSettings
     score: ScoreSettings
     patterns: Mapping[str, Mapping[str, Any]]
-    workers: int = 1
 
 
 async def replay(asked: ReplayRequest, settings: ReplaySettings, observe: Observe = lambda _: None) -> Report:
@@ -175,10 +172,10 @@ async def _models(asked: ReplayRequest, settings: ReplaySettings) -> AsyncIterat
         create=create_version,
         embedder=None,
     )
-    pool = ModelPool(spec, workers=settings.workers, deadline_seconds=settings.score.deadline_seconds)
+    pool = ModelPool(spec, workers=settings.score.workers, deadline_seconds=settings.score.deadline_seconds)
     try:
         await pool.start()
-        yield Scoring(pool, settings.score.batch_events, settings.workers)
+        yield Scoring(pool, settings.score.batch_events, settings.score.workers)
     finally:
         await asyncio.shield(pool.stop())
 

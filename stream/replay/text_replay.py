@@ -45,8 +45,8 @@ class Scoring(msgspec.Struct, frozen=True):
     """What scores, how many texts at once, and how many batches at a time."""
 
     scores: Scores
-    batch_events: int = 32
-    workers: int = 1
+    batch_events: int
+    workers: int
 
 
 class _Owed(msgspec.Struct, frozen=True):

@@ -145,9 +145,8 @@ def _settings(settings: Settings, workers: int | None) -> ReplaySettings:
     return ReplaySettings(
         kafka=effective_kafka(settings),
         watch=settings.watch,
-        score=settings.score,
+        score=settings.score.model_copy(update={"workers": workers}) if workers else settings.score,
         patterns=settings.tenants,
-        workers=workers or settings.score.workers,
     )
 
 

@@ -60,9 +60,9 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
     spans: ScoreSpans
     metrics: ScoreMetrics
     version_of: Callable[[str], str]
+    embedding_sample: float
+    outstanding: int
     explain: Callable[[int, Event, Sequence[Verdict]], None] = lambda _partition, _event, _verdicts: None
-    embedding_sample: float = 1.0
-    outstanding: int = 256
 
 
 class ScoreAgent:

@@ -11,6 +11,9 @@ from pathlib import Path
 from serving.driver import DriverError, end_without_ray, run_driver
 from serving.ray_local import RayLayout, short_run_dir
 from serving.settings import HttpSettings, ModelSettings
+from stream.settings import DetectorSettings
+from stream.telemetry import TraceSettings
+from weir.settings import Settings
 
 
 def main(home: Path) -> None:
@@ -19,17 +22,17 @@ def main(home: Path) -> None:
     layout = RayLayout(short_run_dir(home), ports)
     os.environ.update(layout.driver_environment())
 
-    from serving.deployments import AppArgs  # noqa: PLC0415 - imports Ray, which reads the environment then
+    from weir.application import application_args  # noqa: PLC0415 - imports Ray, which reads the environment then
 
     http = HttpSettings(port=ports["http"])
-    args = AppArgs(
+    settings = Settings(
         home=home,
         http=http,
         model=ModelSettings(name="echo", max_length=8192),
-        expected_input=("pii",),
-        expected_output=("pii",),
-        edge_token_path=str(layout.edge_token_path),
+        detectors=DetectorSettings(input=("pii",), output=("pii",)),
     )
+    traces = TraceSettings(endpoint="", headers={}, ratio=1.0)
+    args = application_args(settings, traces, edge_token_path=str(layout.edge_token_path))
 
     async def run() -> None:
         stop = asyncio.Event()

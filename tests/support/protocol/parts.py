@@ -160,6 +160,7 @@ class Parts:
             spans=spans,
             metrics=metrics,
             version_of=lambda _: "unknown",
+            embedding_sample=1.0,
             outstanding=8,
         )
         agent = ScoreAgent(app, parts)

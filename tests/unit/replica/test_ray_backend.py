@@ -5,10 +5,13 @@ from types import SimpleNamespace
 import pytest
 from ray.serve.exceptions import BackPressureError
 
-from serving.deployments import AppArgs, _backend, build
+from serving.deployments import _backend, build
 from serving.replica.generation import Generation
 from serving.replica.ray_backend import RayBackend
 from serving.settings import ModelSettings
+from stream.telemetry import TraceSettings
+from weir.application import application_args
+from weir.settings import Settings
 
 
 class Full:
@@ -33,7 +36,9 @@ async def test_a_full_queue_is_rejected_with_its_limit():
 
 @pytest.mark.parametrize(("least", "most", "replicas"), [(1, 1, 1), (4, 1, 4), (1, 3, 3)])
 def test_a_minimum_that_alone_was_raised_is_the_maximum_too(least, most, replicas, tmp_path):
-    args = AppArgs(home=tmp_path, model=ModelSettings(min_replicas=least, max_replicas=most, slots=5, queue=5))
+    model = ModelSettings(min_replicas=least, max_replicas=most, slots=5, queue=5)
+    traces = TraceSettings(endpoint="", headers={}, ratio=1.0)
+    args = application_args(Settings(home=tmp_path, model=model), traces)
     (model, _) = build(args)._bound_deployment.init_args
     assert model._bound_deployment._deployment_config.autoscaling_config.max_replicas == replicas
     assert _backend(Full(), args).capacity() == 10 * replicas, "a gateway accepts as many as all of them"
