@@ -1,7 +1,7 @@
 """Keeps a Serve replica's own gRPC port on loopback.
 
 Ray binds the port to ``[::]`` after the deployment's ``__init__`` and has no setting for it. The wrapped function is private, so
-tests/contract/serving checks its name.
+tests/contract/dependencies/test_ray.py checks its name.
 """
 
 from typing import Any

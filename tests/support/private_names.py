@@ -1,0 +1,84 @@
+"""Private names of libraries that Weir relies on: whether they exist, with the parameters that Weir was written for."""
+
+import importlib
+import importlib.machinery
+import importlib.metadata
+import inspect
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_MARKS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
+
+class PrivateName(NamedTuple):
+    """A name `module:attribute.attribute`, the file of Weir that uses it, and its parameters if it is a function."""
+
+    name: str
+    file: str
+    parameters: str = ""
+
+
+def names(file: str, owner: str, **members: str) -> list[PrivateName]:
+    """Return the names `owner.member` that `file` uses, each with its parameters."""
+    return [PrivateName(f"{owner}.{member}", file, parameters) for member, parameters in members.items()]
+
+
+def check(private: PrivateName) -> None:
+    """Fail with the file to look at unless the name exists with these parameters."""
+    module, _, path = private.name.partition(":")
+    first, *rest = path.split(".")
+    found = getattr(importlib.import_module(module), first, None)
+    for part in rest:
+        found = inspect.getattr_static(found, part, None)
+        if isinstance(found, staticmethod | classmethod):
+            found = found.__func__
+    if found is None:
+        pytest.fail(f"{private.name} does not exist; look at {private.file}")
+    if private.parameters and (now := parameters_of(found)) != private.parameters:
+        pytest.fail(f"{private.name} takes ({now}), expected ({private.parameters}); look at {private.file}")
+    assert (ROOT / private.file).is_file(), f"{private.file} does not exist; correct the list"
+
+
+def parameters_of(function: object) -> str:
+    """Return the parameters as in a definition, without defaults and annotations."""
+    parts, keyword_only = [], False
+    for parameter in inspect.signature(function).parameters.values():  # type: ignore[arg-type]
+        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
+            parts.append("*")
+        keyword_only |= parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
+        parts.append(_MARKS.get(parameter.kind, "") + parameter.name)
+    return ", ".join(parts)
+
+
+def check_pin(distribution: str) -> None:
+    """Fail unless pyproject.toml pins exactly the installed version of a distribution."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [
+        *project["dependencies"],
+        *(item for items in project["optional-dependencies"].values() for item in items),
+    ]
+    found = {item for item in listed if re.split(r"[\[=<>~!]", item)[0] == distribution}
+    version = importlib.metadata.version(distribution)
+    assert {item.split("==")[-1] for item in found} == {version}, f"{found}, installed is {version}"
+
+
+@cache
+def sources(package: str) -> str:
+    """Return the Python source of a whole package, which is not imported."""
+    paths = sorted(folder_of(package).rglob("*.py"))
+    return "\n".join(path.read_text(errors="replace") for path in paths)
+
+
+def folder_of(package: str) -> Path:
+    """Return the folder of a package, which is not imported."""
+    root, *rest = package.split(".")
+    spec = importlib.machinery.PathFinder.find_spec(root)
+    assert spec is not None
+    (folder,) = spec.submodule_search_locations or ()
+    return Path(folder, *rest)
