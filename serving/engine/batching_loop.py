@@ -1,7 +1,4 @@
-"""Continuous batching: which rows take part in a step, who joins, who leaves.
-
-No threads and no asyncio here: `step()` does one step and returns what each request got from it.
-"""
+"""Continuous batching: which rows take part in a step, which join and which leave. No threads and no asyncio."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -30,7 +27,7 @@ class Request:
 
 
 class _Row:
-    """A request that holds a slot; its place in the loop's list is its slot."""
+    """A request with a slot; its index in the loop's list is its slot."""
 
     def __init__(self, request: Request, codec: Codec) -> None:
         self.request = request
@@ -53,8 +50,7 @@ class _Totals(msgspec.Struct):
 class Loop:
     """Generates for up to `slots` requests at once; the rest wait in order.
 
-    The first `_decoding` rows decode and are slots `[0, _decoding)`, so that attention reads the cache as one slice;
-    the rows after them take in their prompts, first come first served.
+    The first `_decoding` rows decode, so that attention reads the cache as one slice; the rows after them process their prompts in order.
     """
 
     def __init__(self, model: LlamaModel, codec: Codec, ends: frozenset[int], slots: int) -> None:
@@ -94,7 +90,7 @@ class Loop:
         return dropped
 
     def step(self) -> list[tuple[Request, Chunk]]:
-        """Run one step; returns what each request got, in no order."""
+        """Run one step; return the chunks, in no order."""
         self._drop_cancelled()
         self._admit()
         if not self._rows:
@@ -141,7 +137,7 @@ class Loop:
         self._model.cache.reserve(max(decoding, taking_in), len(self._rows))
 
     def _take_in(self, segments: Sequence[Segment]) -> list[_Row]:
-        """Note what the cache holds now; rows whose prompt is complete move among those that decode."""
+        """Count the tokens in the cache; rows with a complete prompt join the decoding rows."""
         complete = []
         for row, segment in zip(list(self._joining), segments, strict=False):
             row.held += len(segment.tokens)
@@ -177,7 +173,7 @@ class Loop:
         return row.chunk(text + row.text.flush(), "length")
 
     def _leave(self, row: _Row) -> None:
-        """Free a row's slot: the last decoding row takes a decoding one's place, and the last row of all that one's."""
+        """Free a row's slot: the last decoding row moves into a decoding row's slot, and the last row of all into the free slot."""
         at = self._rows.index(row)
         if at < self._decoding:
             self._decoding -= 1

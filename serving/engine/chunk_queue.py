@@ -1,4 +1,4 @@
-"""Chunks on their way from an engine's thread to the coroutine that reads them."""
+"""Passes chunks from an engine's thread to the coroutine that reads them."""
 
 import asyncio
 from collections import deque
@@ -11,10 +11,7 @@ __all__ = ["Inbox", "check_prompt"]
 
 
 class Inbox:
-    """Belongs to the event loop that makes it; `send` may be called from any thread.
-
-    A reader that falls behind gets what has gathered as one chunk.
-    """
+    """Belongs to the event loop that creates it; `send` may be called from any thread. A slow reader gets joined chunks."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -23,15 +20,15 @@ class Inbox:
         self._ready = asyncio.Event()
 
     def send(self, item: Chunk | EngineError) -> bool:
-        """Hand over a chunk, or the error that ends the answer; `False` when the reader's event loop is gone."""
+        """Pass a chunk, or the error that ends the answer; False if the reader's event loop is closed."""
         try:
             self._loop.call_soon_threadsafe(self.put, item)
-        except RuntimeError:  # the loop is closed, and with it whoever would have read this
+        except RuntimeError:  # the loop is closed
             return False
         return True
 
     def put(self, item: Chunk | EngineError) -> None:
-        """Hand over from the event loop's own thread."""
+        """Pass a chunk from the event loop's own thread."""
         if isinstance(item, Chunk):
             self._chunks.append(item)
         elif self._error is None:  # the first one is the cause
@@ -51,13 +48,7 @@ class Inbox:
 
 
 def check_prompt(prompt: Sequence[int], sampling: Sampling, context_length: int) -> None:
-    """Refuse what cannot be run.
-
-    Raises
-    ------
-    PromptRejectedError
-        No prompt, `max_tokens` below 1, or both together longer than `context_length`.
-    """
+    """Raise PromptRejectedError if the prompt is empty, `max_tokens` below 1, or both together longer than `context_length`."""
     if not prompt:
         raise PromptRejectedError("the prompt is empty: send at least one token")
     if sampling.max_tokens < 1:

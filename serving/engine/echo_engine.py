@@ -1,7 +1,6 @@
-"""An engine without a model: the answer is the prompt, word by word, at no cost.
+"""An engine without a model, for benchmarks of everything around generation: the answer is the prompt, word by word.
 
-It exists for benchmarks, where the cost of everything around generation is measured, and is chosen by the model name
-`echo`. Its tokens are words; a word's token is the number that its bytes spell, so there is no vocabulary to keep.
+The model name `echo` selects it. Its tokens are words: a word's token is the number that its bytes encode.
 """
 
 import asyncio
@@ -35,18 +34,18 @@ class EchoEngine:
         self._completion_total = 0
 
     def load(self) -> None:
-        """Nothing to load."""
+        """Do nothing."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Words of all messages."""
+        """Return the words of all messages."""
         return self.encode("\n".join(message["content"] for message in messages))
 
     def encode(self, text: str) -> list[int]:
-        """Words of a text, each with the space before it."""
+        """Return the words of a text, each with the space before it."""
         return [int.from_bytes(b"\1" + word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(text)]
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """Give the prompt back, a word a chunk; between words others run."""
+        """Yield the prompt, a word a chunk; other tasks run between words."""
         check_prompt(prompt, sampling, self.context_length)
         if self._closed:
             raise EngineClosedError(_CLOSED)
@@ -75,11 +74,11 @@ class EchoEngine:
             self._running -= 1
 
     async def close(self) -> None:
-        """End what runs."""
+        """End all generations."""
         self._closed = True
 
     def stats(self) -> EngineStats:
-        """Return what runs now, and the totals."""
+        """Return the load and the totals."""
         return EngineStats(
             running=self._running,
             prompt_tokens_total=self._prompt_total,

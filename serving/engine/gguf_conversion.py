@@ -1,8 +1,7 @@
-"""Turn a GGUF file into a plain Hugging Face directory, once.
+"""Converts a GGUF file to a Hugging Face directory, once.
 
-transformers reads a GGUF but refuses to save what it read, and takes twenty seconds each time. So its weights are copied
-into a safetensors file in float32, which loses nothing of the dequantised values, beside tokenizer, configuration and
-chat template.
+transformers reads a GGUF in twenty seconds and cannot save it. So the weights are copied into a safetensors file in float32, which keeps
+the dequantised values exactly, beside tokenizer, configuration and chat template.
 """
 
 import contextlib
@@ -28,18 +27,9 @@ _SHARES = {
 
 
 def materialise(source_gguf: Path, target: Path, progress: Progress) -> None:
-    """Write the model in `source_gguf` into the empty directory `target`.
+    """Write the model in `source_gguf`, whose digest the caller has checked, into the empty directory `target`.
 
-    Needs `transformers`, `gguf` and `accelerate`; takes about 30 s and 1.5 GB of memory for 135 million parameters.
-
-    Parameters
-    ----------
-    source_gguf
-        The file; trust it first, by its digest.
-    target
-        An existing directory; whoever calls renames it into place once this returns.
-    progress
-        Hears what is being done and the share of all that is behind it.
+    Requires `transformers`, `gguf` and `accelerate`; takes about 30 s and 1.5 GB of memory for 135 million parameters.
     """
 
     def at(stage: str) -> None:
@@ -71,7 +61,7 @@ def _convert(source: Path, target: Path, at: Any) -> None:
     config = {key: value for key, value in model.config.to_dict().items() if key not in _MODEL_KEYS_OF_THE_FILE}
     config["architectures"] = [type(model).__name__]
     _write_json(target / "config.json", config)
-    # The end of a turn is the configuration's token; the tokenizer in the file names another one.
+    # The end of a turn is the configuration's token; the tokenizer in the file has another one.
     ends = {key: config.get(key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     _write_json(target / "generation_config.json", {key: value for key, value in ends.items() if value is not None})
 
@@ -82,7 +72,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' bars and notices, some of them plain tqdm, off the terminal: the caller shows progress."""
+    """Hide transformers' progress bars and notices: the caller shows progress."""
     from transformers.utils import logging as hf  # noqa: PLC0415 - as in its caller
 
     level = hf.get_verbosity()

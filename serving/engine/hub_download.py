@@ -21,7 +21,7 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
     ModelNotFoundError
         The hub cannot be reached, or does not have this revision.
     ModelInvalidError
-        What came has another digest than the one pinned.
+        The digest differs from the pinned one.
     """
     import httpx  # noqa: PLC0415 - as below
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only a download needs it
@@ -38,8 +38,8 @@ def from_hub(source: HubSource, target: Path, progress: Progress) -> str:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
         raise ModelNotFoundError(
-            f"{source.repository}@{source.revision} did not come from the hub ({type(error).__name__}): "
-            "check the name and the network, or give a local directory"
+            f"{source.repository}@{source.revision} cannot be downloaded from the hub ({type(error).__name__}): "
+            "check the name and the network, or set a local directory"
         ) from error
     return _checked(source, target)
 
@@ -56,29 +56,27 @@ def _checked(source: HubSource, target: Path) -> str:
 
 
 def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
-    """Look up the commit that a repository's main branch points to now, so that a download is of one revision."""
+    """Return the current commit of a repository's main branch, so that a download is of one revision."""
     import httpx  # noqa: PLC0415 - as below
-    from huggingface_hub import HfApi  # noqa: PLC0415 - only a question to the hub needs it
+    from huggingface_hub import HfApi  # noqa: PLC0415 - only a request to the hub needs it
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 - as above
 
     try:
         sha: str | None = HfApi().model_info(repository, timeout=timeout_seconds).sha
     except HfHubHTTPError as error:
-        raise ModelNotFoundError(
-            f"the hub does not give {repository} ({type(error).__name__}): check the name"
-        ) from error
+        raise ModelNotFoundError(f"the hub rejects {repository} ({type(error).__name__}): check the name") from error
     except (HFValidationError, httpx.HTTPError, OSError) as error:
         raise ModelNotFoundError(
-            f"{repository} is no known model, no directory, and the hub cannot be asked ({type(error).__name__}): "
-            "check the name, or give a local directory"
+            f"{repository} is no known model and no directory, and the hub cannot be reached ({type(error).__name__}): "
+            "check the name, or set a local directory"
         ) from error
     if sha is None:
-        raise ModelNotFoundError(f"the hub names no revision of {repository}")
+        raise ModelNotFoundError(f"the hub has no revision of {repository}: check the name")
     return sha
 
 
 def _reporting(progress: Progress, what: str) -> type[Any]:
-    """Make a progress bar class, as the hub's client wants one, that draws nothing and reports bytes."""
+    """Return a progress bar class for the hub's client that draws nothing and reports bytes."""
     from tqdm.auto import tqdm  # noqa: PLC0415 - only a download needs it
 
     class Reporting(tqdm):  # type: ignore[misc] # it has no types
@@ -97,7 +95,7 @@ def _reporting(progress: Progress, what: str) -> type[Any]:
 
 
 class _Nowhere:
-    """A terminal that shows nothing."""
+    """A file that discards its content."""
 
     def write(self, _text: str) -> int:
         return 0

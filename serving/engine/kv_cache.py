@@ -21,11 +21,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KVCache:
-    """`[layers, slots, kv_heads, length, head_dim]`, twice.
-
-    The length starts small and doubles when a row needs more, so that memory follows the longest conversation being
-    generated rather than the longest one possible (8 slots of 8192 tokens of the default model would be 3 GB).
-    """
+    """`[layers, slots, kv_heads, length, head_dim]`, twice; the length doubles when a row needs more."""
 
     def __init__(self, config: LlamaConfig, room: Room) -> None:
         self._config, self._room = config, room

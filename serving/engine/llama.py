@@ -1,8 +1,7 @@
-"""The forward pass of Llama-family models, over one flat batch of rows that decode and prompts that come in.
+"""The forward pass of Llama-family models, over one flat batch of decoding rows and of prompts.
 
-Why not transformers' own: it pads, it does not pack, and one of its passes holds either a prompt or a decode step. Here
-a step is one pass over the next token of every decoding row and a piece of the prompts that are joining. The arithmetic
-follows transformers' Llama operation by operation, so that in float32 the tokens are the same.
+transformers' own pads, does not pack weights, and a pass has either a prompt or a decode step. The arithmetic follows transformers' Llama
+operation by operation, so that in float32 the tokens are the same.
 """
 
 from collections.abc import Sequence

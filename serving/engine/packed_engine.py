@@ -1,4 +1,4 @@
-"""The engine of our own: the loop in a thread, and asyncio around it."""
+"""Weir's own engine: the batching loop in a thread, and asyncio around it."""
 
 import asyncio
 import logging
@@ -28,15 +28,7 @@ _CLOSED = "the engine is closed: send the request again when the model is back"
 
 
 class PackedEngine:
-    """Generates with the forward pass of our own, for Llama-family models.
-
-    Parameters
-    ----------
-    model_dir
-        A model directory in Hugging Face's form.
-    resources
-        What of the machine to use.
-    """
+    """Generates with Weir's own forward pass, for models of the Llama family."""
 
     def __init__(self, model_dir: Path, resources: Resources) -> None:
         config = read_config(model_dir)
@@ -69,7 +61,7 @@ class PackedEngine:
 
     @property
     def model_version(self) -> str:
-        """Version of the weights; for a directory without a manifest, the first call reads all of them."""
+        """Version of the weights; without a manifest, the first call reads all of them."""
         self._version = self._version or model_version(self._dir)
         return self._version
 
@@ -92,11 +84,11 @@ class PackedEngine:
             )
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Tokens of a conversation up to where the assistant speaks."""
+        """Return the tokens of a conversation up to the assistant's turn."""
         return self._loaded_codec().encode_chat(messages)
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a plain prompt."""
+        """Return the tokens of a plain prompt."""
         return self._loaded_codec().encode(text)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
@@ -119,14 +111,14 @@ class PackedEngine:
             del self._inboxes[request]
 
     async def close(self) -> None:
-        """Stop after the step that runs."""
+        """Stop after the current step."""
         self._closed = True
         self._arrivals.put(None)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
     def stats(self) -> EngineStats:
-        """Return what runs and waits now, and the totals."""
+        """Return the load and the totals."""
         loop = self._loop
         if loop is None:
             return EngineStats(slots=self._room.slots)
@@ -163,7 +155,7 @@ class PackedEngine:
         self._fail(loop.abandon(), EngineClosedError(_CLOSED))
 
     def _receive(self, loop: Loop) -> None:
-        """Take in what has arrived; with nothing to do, wait for it."""
+        """Add the requests that have arrived; wait for one if there is nothing to do."""
         block = loop.idle and not self._closed
         while True:
             try:

@@ -1,8 +1,4 @@
-"""What an engine is: prompt tokens in, pieces of text out, many requests at once.
-
-The model replica talks to this protocol and to nothing below it, so that the loop of our own, transformers' continuous
-batching, the echo engine of the benchmarks and, later, vLLM are interchangeable.
-"""
+"""The protocol of engines: prompt tokens in, chunks of text out, many requests at once."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
@@ -45,8 +41,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of the answer.
 
-    `text` is always whole characters and may be empty; the token counts are those so far, so that a cancelled request's
-    usage is known too. The last chunk, and only it, has a `finish_reason`.
+    `text` has whole characters only and may be empty; the token counts are cumulative, so that a cancelled request's usage is known too.
+    The last chunk, and only it, has a `finish_reason`.
     """
 
     text: str
@@ -61,7 +57,7 @@ def joined(chunks: Sequence[Chunk]) -> Chunk:
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine is doing; the totals only grow."""
+    """The load of an engine; the totals only grow."""
 
     running: int = 0
     waiting: int = 0
@@ -76,7 +72,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Which implementation this is: `packed`, `llama`, `transformers`, `echo`."""
+        """The implementation: `packed`, `llama`, `transformers`, `echo`."""
 
     @property
     def model_version(self) -> str:
@@ -87,13 +83,13 @@ class Engine(Protocol):
         """Most tokens of prompt and answer together."""
 
     def load(self) -> None:
-        """Load weights and tokenizer; takes seconds, and does nothing the second time."""
+        """Load weights and tokenizer; takes seconds. Idempotent."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Tokens of a conversation (each message with `role` and `content`), up to where the assistant speaks."""
+        """Return the tokens of a conversation (messages with `role` and `content`) up to the assistant's turn."""
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a plain prompt."""
+        """Return the tokens of a plain prompt."""
 
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
         """Generate; closing or cancelling the iterator frees its slot.
@@ -110,4 +106,4 @@ class Engine(Protocol):
         """Stop; requests still running raise `EngineClosedError`."""
 
     def stats(self) -> EngineStats:
-        """Return what runs and waits now, and the totals."""
+        """Return the load and the totals."""

@@ -1,4 +1,4 @@
-"""From tokens to text as they come: never half a character, never a piece of a stop string."""
+"""Decodes tokens to text as they arrive: never half a character, never a part of a stop string."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,25 +13,24 @@ _LONGEST = 12
 class Detokeniser:
     """Decodes token by token.
 
-    A token's text can depend on the ones before it (spaces, characters split over tokens), so a short window of them is
-    decoded each time, and what it adds is the new text. An unfinished character decodes to one U+FFFD at the end, which
-    is held back; what stands before it can no longer change.
+    A token's text can depend on the tokens before it, so a short window is decoded each time. An unfinished character decodes to one
+    U+FFFD at the end, which is held back; the text before it can no longer change.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
         self._window: list[int] = []
-        self._given = 0  # characters of the window's text that were given out
+        self._returned = 0  # characters of the window's text
 
     def push(self, token: int) -> str:
-        """Text that `token` completes, or nothing while a character is unfinished."""
+        """Return the text that `token` completes; "" while a character is unfinished."""
         self._window.append(token)
         text = self._finished()
-        new = text[self._given :]
-        self._given = len(text)
+        new = text[self._returned :]
+        self._returned = len(text)
         if len(self._window) >= _LONGEST:
             self._window = self._window[-_KEPT:]
-            self._given = len(self._finished())
+            self._returned = len(self._finished())
         return new
 
     def _finished(self) -> str:
@@ -39,7 +38,7 @@ class Detokeniser:
 
 
 class StopStrings:
-    """Holds text back while it may be the beginning of a stop string."""
+    """Holds text back while it may begin a stop string."""
 
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = tuple(text for text in stop if text)
@@ -47,7 +46,7 @@ class StopStrings:
         self.stopped = False
 
     def push(self, text: str) -> str:
-        """Text that is safe to give out; after `stopped` is set, there is no more."""
+        """Return the text that is no part of a stop string; after `stopped` is set, there is no more."""
         if not self._stop:
             return text
         held = self._held + text
@@ -60,7 +59,7 @@ class StopStrings:
         return held[: len(held) - keep]
 
     def flush(self) -> str:
-        """Give out what was held back: nothing follows that could complete it."""
+        """Return the text that was held back, at the end of the answer."""
         held, self._held = self._held, ""
         return held
 
@@ -74,20 +73,20 @@ class TextStream:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop string has come."""
+        """Whether a stop string was found."""
         return self._stop.stopped
 
     def push(self, token: int) -> str:
-        """Text that may be given out now that `token` has come."""
+        """Return the text that `token` releases."""
         return self._stop.push(self._tokens.push(token))
 
     def flush(self) -> str:
-        """Text that was held back and may be given out when the answer ends; a character cut off is left out."""
+        """Return the text that was held back, at the end of the answer; an unfinished character is dropped."""
         return self._stop.flush()
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that begins `stop`, which is itself not in `text`.
+    """Return the length of the longest end of `text` that begins `stop`, which is not in `text`.
 
     Examples
     --------

@@ -1,7 +1,6 @@
-"""Between text and tokens: a model directory's tokenizer and chat template, without importing transformers.
+"""A model directory's tokenizer and chat template, without transformers, whose import takes seconds.
 
-transformers takes seconds to import and this needs none of it: `tokenizers` reads the same file, and the template is
-rendered in the same kind of sandbox with the same globals, so the tokens are the same (a test compares them).
+`tokenizers` reads the same file, and the template is rendered in the same kind of sandbox; a test compares the tokens.
 """
 
 import datetime as dt

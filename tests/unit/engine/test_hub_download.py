@@ -114,16 +114,16 @@ def test_any_repository_is_fetched_at_the_revision_it_has_now(hub, tmp_path):
     assert files == weights.ensure("owner/model", tmp_path)
 
 
-def test_a_repository_that_is_not_there_is_said_so(hub, tmp_path):
+def test_a_repository_that_is_not_there_is_an_error(hub, tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"owner/other .*check the name"):
         weights.ensure("owner/other", tmp_path)
     with pytest.raises(ModelNotFoundError, match="check the name and the network"):
         from_hub(_source(repository="owner/other"), tmp_path, weights.no_progress)
 
 
-def test_a_hub_that_cannot_be_reached_is_said_so(tmp_path, monkeypatch):
+def test_a_hub_that_cannot_be_reached_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(ModelNotFoundError, match=r"did not come from the hub .*give a local directory"):
+    with pytest.raises(ModelNotFoundError, match=r"cannot be downloaded from the hub .*set a local directory"):
         from_hub(_source(), tmp_path, weights.no_progress)
-    with pytest.raises(ModelNotFoundError, match=r"cannot be asked .*give a local directory"):
+    with pytest.raises(ModelNotFoundError, match=r"the hub cannot be reached .*set a local directory"):
         weights.ensure("owner/model", tmp_path / "cache")
