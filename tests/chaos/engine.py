@@ -111,4 +111,4 @@ def make_embedding(threads: int) -> Embedding:
     return Embedding()
 
 
-SPEC = EngineSpec(detectors=DETECTORS, create=create, embedder=make_embedding)
+SPEC = EngineSpec(threads=1, detectors=DETECTORS, create=create, embedder=make_embedding)

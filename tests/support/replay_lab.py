@@ -40,7 +40,7 @@ alerts = { resolve_after_seconds = 30 }
 """
 #: Which requests hold what is certain, and what the strict variant does not flag.
 CERTAIN, WEAK = (10, 70, 71), (40, 105)
-PII = EngineSpec(detectors=("pii",), options={"pii": {"entities": False}}, embedder=None)
+PII = EngineSpec(threads=1, detectors=("pii",), options={"pii": {"entities": False}}, embedder=None)
 
 
 class ReplayLab(ScoreLab):

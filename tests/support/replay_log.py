@@ -71,6 +71,7 @@ class LocalScores:
 
     def __init__(self, versions):
         spec = EngineSpec(
+            threads=1,
             detectors=tuple(version.name for version in versions),
             options={version.name: version.options for version in versions},
             create=create,

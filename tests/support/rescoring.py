@@ -120,6 +120,7 @@ def load_engine() -> Engine:
     """Return the engine that :func:`score` runs, loaded; the PII detector takes seconds to import."""
     engine = Engine(
         EngineSpec(
+            threads=1,
             detectors=("pii", "toxicity"),
             options={"pii": {"entities": False}},
             create=create,

@@ -30,7 +30,9 @@ from support.lab import Lab
 
 P, Q = 2, 2
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-DOUBLES = EngineSpec(detectors=("pii", "toxicity", "injection", "refusal"), create=doubles.create, embedder=None)
+DOUBLES = EngineSpec(
+    threads=1, detectors=("pii", "toxicity", "injection", "refusal"), create=doubles.create, embedder=None
+)
 
 
 def request(request_id, text, *, at=100.0, owed=("pii", "toxicity", "injection"), tenant="acme", model="m"):

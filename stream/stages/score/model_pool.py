@@ -60,8 +60,8 @@ class ModelPool:
         self,
         spec: EngineSpec,
         *,
-        workers: int = 1,
-        deadline_seconds: float = 30.0,
+        workers: int,
+        deadline_seconds: float,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.workers = workers

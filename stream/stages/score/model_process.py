@@ -60,7 +60,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     detectors: tuple[str, ...]
     options: dict[str, dict[str, Any]] = {}
-    threads: int = 1
+    threads: int
     create: DetectorFactory = create_text
     embedder: Callable[[int], _Embeds] | None = make_embedder
 

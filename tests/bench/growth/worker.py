@@ -19,7 +19,11 @@ def main(text: str) -> int:
     logging.basicConfig(level=logging.WARNING)
     given = json.loads(text)
     spec = EngineSpec(
-        detectors=("pii",), create=doubles.create, embedder=None, options={"pii": {"seconds_each": given["delay"]}}
+        threads=1,
+        detectors=("pii",),
+        create=doubles.create,
+        embedder=None,
+        options={"pii": {"seconds_each": given["delay"]}},
     )
     app = create_app(
         KafkaSettings(**given["kafka"]),

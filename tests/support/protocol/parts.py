@@ -33,7 +33,7 @@ __all__ = ["DETECTORS", "KAFKA", "PACE", "TENANTS", "WATCH", "LengthDetector", "
 P, Q = 2, 2
 KAFKA = KafkaSettings(bootstrap_servers="simulated:9092", partitions=P, stream_partitions=Q)
 DETECTORS = ("pii", "toxicity")
-ENGINE = EngineSpec(detectors=DETECTORS, create=doubles.create, embedder=None)
+ENGINE = EngineSpec(threads=1, detectors=DETECTORS, create=doubles.create, embedder=None)
 PACE = Pace(poll_seconds=0.2, save_seconds=0.3, window_frames=6, stall_seconds=20.0)
 WATCH = WatchSettings(source_silence_seconds=12, outstanding_events=200)
 BUCKET_SECONDS = 2.0

@@ -12,12 +12,13 @@ from stream.errors import ModelsLost
 from stream.stages.score.model_pool import Failed, ModelPool
 from stream.stages.score.model_process import EngineSpec, Item, Scored
 
-SPEC = EngineSpec(detectors=("pii", "toxicity"), create=doubles.create, embedder=None)
+SPEC = EngineSpec(detectors=("pii", "toxicity"), threads=1, create=doubles.create, embedder=None)
+POOL = {"workers": 1, "deadline_seconds": 30.0}
 
 
 @asynccontextmanager
 async def running(spec=SPEC, **options):
-    pool = ModelPool(spec, **options)
+    pool = ModelPool(spec, **(POOL | options))
     await pool.start()
     try:
         yield pool
@@ -70,8 +71,8 @@ async def test_a_pool_whose_idle_process_is_killed_scores_on():
 
 
 async def test_models_that_do_not_load_are_an_error():
-    spec = EngineSpec(detectors=("pii",), create=doubles.create_broken, embedder=None)
-    pool = ModelPool(spec)
+    spec = EngineSpec(detectors=("pii",), threads=1, create=doubles.create_broken, embedder=None)
+    pool = ModelPool(spec, **POOL)
     with pytest.raises(ModelsLost):
         await pool.start()
     assert not pool.loaded
