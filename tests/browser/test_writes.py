@@ -1,4 +1,4 @@
-"""What the page writes, and the texts that it reads: buttons in a real Chromium, over a real ledger on a real broker."""
+"""Buttons of the page that publish records or read texts, in a real Chromium with a real ledger and broker."""
 
 import json
 import time
@@ -8,25 +8,26 @@ import msgspec
 import pytest
 from anyio.from_thread import start_blocking_portal
 from support.console_page import Look, Served
-from support.console_server import alert, running_desk, send
+from support.console_server import alert, running_console, send, send_drift
 from support.kafka_log import sender
 from support.ledger_log import end, explanation, request, verdict
 
 from stream.wire import Event, Feedback, SilenceRecord
+from weir.demo.prompts import ORDINARY
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
-#: The grin is one character to Python and two to JavaScript: places must count as score counts them.
+#: The emoji is one character in Python and two in JavaScript; offsets count Python's characters.
 PROMPT = "😀 you are an idiot"
 KEY = b"of-its-conversation"
 WORDS = ((2, 5, -1.0), (13, 18, 2.0))
 
 
 class Operator:
-    """Somebody at the page, and the log that the page writes to."""
+    """An operator at the page, and the topics that the page writes to."""
 
-    def __init__(self, portal, desk, look):
-        self._portal, self._desk, self._look = portal, desk, look
+    def __init__(self, portal, console, look):
+        self._portal, self._console, self._look = portal, console, look
         self.page = look.page
         self.asked: list[str] = []
         self.page.on(
@@ -37,42 +38,52 @@ class Operator:
         return self._look.go(path, wait)
 
     def read(self, topic, kind) -> list[tuple[int, bytes, object]]:
-        """Return what stands on a topic, as (partition, key, data)."""
-        found = self._portal.call(self._desk.topic, getattr(self._desk.kafka.names, topic))
+        """Return the records of one kind on a topic, as (partition, key, data)."""
+        found = self._portal.call(self._console.topic, getattr(self._console.kafka.names, topic))
         return [one for one in found if isinstance(one[2], kind)]
 
-    def somebody_says(self, label) -> None:
-        """Put a later judgement of al_2 on the log, by a key of its tenant."""
-        said = Feedback(request_id="r2", tenant="acme", principal="k_bob", label=label, alert_id="al_2")
-        event = Event(id="r2/feedback/bob", source="g", type=Feedback.event_type, time=time.time(), data=said)
+    def review_elsewhere(self, label) -> None:
+        """Publish a later review of al_2, by a key of its tenant."""
+        review = Feedback(request_id="r2", tenant="acme", principal="k_bob", label=label, alert_id="al_2")
+        event = Event(id="r2/feedback/bob", source="g", type=Feedback.event_type, time=time.time(), data=review)
         self._portal.call(self._send, event)
 
+    def send_drift(self, earlier, recent) -> None:
+        """Publish requests and a drift alert, and wait for the ledger to have them."""
+        self._portal.call(send_drift, self._console.kafka, earlier, recent)
+        self._portal.call(
+            self._console.until,
+            "the alert",
+            "/api/alerts/al_drift",
+            lambda found: len(found["evidence"]) == len(recent),
+        )
+
     async def _send(self, event) -> None:
-        async with sender(self._desk.kafka) as to:
-            await to.send(self._desk.kafka.names.feedback, event)
+        async with sender(self._console.kafka) as to:
+            await to.send(self._console.kafka.names.feedback, event)
 
     def accesses(self):
-        log = self._desk.home / "logs" / "access.log"
+        log = self._console.home / "logs" / "access.log"
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return [(one["command"], one["request_id"]) for one in lines]
 
 
-async def _explained(desk) -> None:
+async def _explained(console) -> None:
     """Send a request whose toxicity verdict score had the time to explain, and an alert of it; then all that `send` sends."""
-    now, names = time.time(), desk.kafka.names
+    now, names = time.time(), console.kafka.names
     asked, ended = request("r2", now), end("r2", now + 0.5)
     prompted = msgspec.structs.replace(asked.data, prompt=PROMPT)
     asked = msgspec.structs.replace(asked, data=prompted, partitionkey=KEY.decode())
     flagged = verdict(asked, "toxicity", flagged=True, label="toxic")
-    async with sender(desk.kafka) as to:
+    async with sender(console.kafka) as to:
         await to.send(names.inference, asked, ended)
         await to.send(names.verdicts, verdict(asked, "pii"), flagged, verdict(ended, "pii"))
         await to.send(names.verdicts, explanation(asked, "toxicity", *WORDS))
         await to.send(names.alerts, alert("al_2", evidence=("r2",)))
-    await send(desk)
-    await desk.until("the explanation", "/api/requests/r2", _has_explanation)
-    await desk.until("verdicts", "/api/requests", lambda found: all(not row["pending"] for row in found["requests"]))
-    await desk.until("alerts", "/api/alerts", lambda found: len(found["alerts"]) == 2)
+    await send(console)
+    await console.until("the explanation", "/api/requests/r2", _has_explanation)
+    await console.until("verdicts", "/api/requests", lambda found: all(not row["pending"] for row in found["requests"]))
+    await console.until("alerts", "/api/alerts", lambda found: len(found["alerts"]) == 2)
 
 
 def _has_explanation(found):
@@ -83,18 +94,18 @@ def _has_explanation(found):
 def operator(browser, embedded_broker, tmp_path) -> Iterator[Operator]:
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(running_desk(embedded_broker.bootstrap, tmp_path)) as desk,
+        portal.wrap_async_context_manager(running_console(embedded_broker.bootstrap, tmp_path)) as console,
     ):
-        portal.call(_explained, desk)
-        with Look(browser, Served(desk.settings, desk.settings.console.port, None)) as look:
-            yield Operator(portal, desk, look)
+        portal.call(_explained, console)
+        with Look(browser, Served(console.settings, console.settings.console.port, None)) as look:
+            yield Operator(portal, console, look)
 
 
 def button(page, name):
     return page.get_by_role("button", name=name)
 
 
-def test_right_is_on_the_log_under_the_key_of_its_request_and_the_page_says_so(operator):
+def test_a_review_is_published_with_the_key_of_its_request_and_shown(operator):
     page = operator.go("/alerts/al_2", ".pane h2")
     button(page, "Right").click()
     page.wait_for_selector(".pane button[aria-pressed=true]:has-text('Right')")
@@ -107,16 +118,16 @@ def test_right_is_on_the_log_under_the_key_of_its_request_and_the_page_says_so(o
     page.wait_for_selector(".pane button[aria-pressed=true]:has-text('Right')")
 
 
-def test_the_last_word_counts_though_another_was_said_here(operator):
+def test_a_later_review_elsewhere_replaces_the_one_made_here(operator):
     page = operator.go("/alerts/al_2", ".pane h2")
     button(page, "Right").click()
     page.wait_for_selector(".course .tag.right")
-    operator.somebody_says("wrong")
+    operator.review_elsewhere("wrong")
     page.wait_for_selector(".pane button[aria-pressed=true]:has-text('Wrong')")
     page.wait_for_selector(".row[aria-selected=true] .tag.wrong")
 
 
-def test_wrong_in_review_takes_the_alert_out_of_the_queue_and_opens_the_next(operator):
+def test_a_review_in_the_queue_opens_the_next_alert(operator):
     page = operator.go("/review/al_1", ".pane h2")
     page.wait_for_selector(".row[aria-posinset='2']")
     button(page, "Wrong").click()
@@ -130,7 +141,7 @@ def test_wrong_in_review_takes_the_alert_out_of_the_queue_and_opens_the_next(ope
     assert sorted(said) == [("al_1", "wrong"), ("al_2", "wrong")]
 
 
-def test_a_silence_is_filled_in_sent_shown_and_ended(operator):
+def test_a_silence_is_created_shown_and_ended(operator):
     page = operator.go("/alerts/al_1", ".pane h2")
     button(page, "Silence…").click()
     page.wait_for_selector("dialog[open]")
@@ -154,7 +165,7 @@ def test_a_silence_is_filled_in_sent_shown_and_ended(operator):
     page.wait_for_selector(":text-is('silenced')", state="detached")
 
 
-def test_a_text_is_drawn_and_its_reading_is_written_down(operator):
+def test_a_text_is_shown_and_its_access_is_logged(operator):
     page = operator.go("/requests/r2", ".pane table")
     assert operator.accesses() == []
     button(page, "Show text").click()
@@ -164,7 +175,7 @@ def test_a_text_is_drawn_and_its_reading_is_written_down(operator):
 
 
 @pytest.mark.parametrize(("path", "name"), [("/requests/r2", "Which words"), ("/alerts/al_2", "why")])
-def test_words_that_score_explained_are_drawn_from_the_ledger_and_nothing_is_computed(operator, path, name):
+def test_explanations_of_score_are_shown_from_the_ledger_without_a_computation(operator, path, name):
     page = operator.go(path, ".pane table")
     button(page, name).click()
     page.wait_for_selector(".text mark")
@@ -175,3 +186,17 @@ def test_words_that_score_explained_are_drawn_from_the_ledger_and_nothing_is_com
     assert page.locator(".text").inner_text() == PROMPT
     assert operator.asked == ["text"], "`explain` would start a process"
     assert operator.accesses() == [("console text", "r2")]
+
+
+def test_the_typical_terms_of_a_drift_alert_are_computed_on_request_and_every_access_is_logged(operator):
+    prompts = [f"Why does my SQL query number {number} lock the table?" for number in range(4)]
+    operator.send_drift(ORDINARY[:20], prompts)
+    page = operator.go("/alerts/al_drift", ".pane .terms")
+    assert operator.accesses() == []
+    button(page, "Typical terms").click()
+    page.wait_for_selector(".term-list li")
+    terms = page.locator(".term-list li").all_inner_texts()
+    assert {"sql 4", "query 4", "table 4"} <= {" ".join(term.split()) for term in terms}
+    assert "4 evidence texts and 23 earlier texts" in page.locator(".terms").inner_text()
+    assert len(operator.accesses()) == 4 + 23
+    assert {command for command, _request in operator.accesses()} == {"console terms"}

@@ -1,4 +1,4 @@
-"""The console beside a real ledger on a real broker, and what is sent for them to read."""
+"""The console with a real ledger on a real broker, and the records that they read."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import socket
 import time
 
 import httpx
+import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
@@ -22,12 +23,12 @@ from weir.console.sessions import ensure_token
 from weir.settings import Settings
 
 
-def alert(alert_id="al_1", *, evidence=("r1",), state="firing", revision=0):
+def alert(alert_id="al_1", *, evidence=("r1",), state="firing", revision=0, detector="toxicity"):
     now = time.time()
     data = AlertRecord(
         alert_id=alert_id,
         state=state,
-        detector="toxicity",
+        detector=detector,
         severity="critical",
         tenant="acme",
         model="m",
@@ -64,8 +65,8 @@ def retraining():
     return Event(id="rt_1", source="weir/watch", type=data.event_type, time=data.at, data=data)
 
 
-class Desk:
-    """The console, called as a program with the token would."""
+class ConsoleClient:
+    """A program that calls the console with its token."""
 
     def __init__(self, settings, client):
         self.settings = settings
@@ -89,14 +90,14 @@ class Desk:
             await asyncio.sleep(0.05)
 
     async def topic(self, name):
-        """Return everything on a topic, as (partition, key, data)."""
+        """Return all records of a topic, as (partition, key, data)."""
         async with contextlib.aclosing(Tail(self.kafka.client_options(), name, follow=False).records()) as records:
             return [(one.partition, one.key, decode(one.value, one.headers).data) async for one in records]
 
 
 @contextlib.asynccontextmanager
-async def running_desk(bootstrap, home):
-    """Run the ledger of `home` and its console over topics of their own."""
+async def running_console(bootstrap, home):
+    """Run the ledger of `home` and its console on new topics."""
     kafka = await fresh_topics(bootstrap)
     port, stop, health = free_port(), asyncio.Event(), {}
     settings = Settings(kafka=kafka.model_dump(), console={"port": port}).model_copy(
@@ -118,7 +119,7 @@ async def running_desk(bootstrap, home):
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
         try:
             await until("the console answers", lambda: connects(port))
-            yield Desk(settings, client)
+            yield ConsoleClient(settings, client)
         finally:
             await asyncio.to_thread(console.stop)
             stop.set()
@@ -132,19 +133,40 @@ def connects(port):
     return False
 
 
-async def send(desk):
-    """Send one request of each partition with its verdicts, an alert, a window, a retraining event."""
-    now, names = time.time(), desk.kafka.names
-    async with sender(desk.kafka) as to:
-        for place, name in enumerate(("r0", "r1")):
+async def send(console):
+    """Send one request per partition with its verdicts, an alert, windows, and a retraining event."""
+    now, names = time.time(), console.kafka.names
+    async with sender(console.kafka) as to:
+        for partition, name in enumerate(("r0", "r1")):
             asked, ended = request(name, now), end(name, now + 0.5)
-            await to.send(names.inference, asked, ended, tick(now + 1), partition=place)
-            said = [
+            await to.send(names.inference, asked, ended, tick(now + 1), partition=partition)
+            verdicts = [
                 verdict(asked, "pii"),
                 verdict(asked, "toxicity", flagged=True, label="toxic"),
                 verdict(ended, "pii"),
             ]
-            await to.send(names.verdicts, *said, forwarded({"s1": now + 1}, partition=place), partition=place)
+            await to.send(
+                names.verdicts, *verdicts, forwarded({"s1": now + 1}, partition=partition), partition=partition
+            )
         await to.send(names.alerts, alert())
         await to.send(names.findings, *(bucket_finding(number, alarm=number > 3) for number in range(6)))
         await to.send(names.retraining, retraining())
+
+
+async def send_drift(kafka, earlier, recent, alert_id="al_drift"):
+    """Send requests with the prompts `earlier`, then with `recent`, and a drift alert whose evidence is the recent ones."""
+    now, names = time.time(), kafka.names
+    requests = [
+        _prompted(f"{name}{number}", at, prompt)
+        for name, at, prompts in (("earlier", now - 60, earlier), ("recent", now - 1, recent))
+        for number, prompt in enumerate(prompts)
+    ]
+    evidence = tuple(event.data.request_id for event in requests[len(earlier) :])
+    async with sender(kafka) as to:
+        await to.send(names.inference, *requests)
+        await to.send(names.alerts, alert(alert_id, evidence=evidence, detector="drift"))
+
+
+def _prompted(name, at, prompt):
+    event = request(name, at, owed=())
+    return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, prompt=prompt))

@@ -5,7 +5,7 @@ import json
 import socket
 
 import pytest
-from support.console_server import connects, running_desk, send
+from support.console_server import connects, running_console, send
 from support.kafka_log import until
 
 from stream.wire import Feedback, SilenceRecord
@@ -16,67 +16,71 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
-async def desk(broker, tmp_path):
-    async with running_desk(broker.bootstrap, tmp_path) as desk:
-        yield desk
+async def console(broker, tmp_path):
+    async with running_console(broker.bootstrap, tmp_path) as console:
+        yield console
 
 
-async def test_what_stands_on_the_log_is_what_the_console_shows(desk):
-    await send(desk)
-    found = await desk.until(
+async def test_what_stands_on_the_log_is_what_the_console_shows(console):
+    await send(console)
+    found = await console.until(
         "verdicts", "/api/requests", lambda found: [len(row["verdicts"]) for row in found["requests"]] == [3, 3]
     )
     assert {row["request_id"] for row in found["requests"]} == {"r0", "r1"}
     assert "canary" not in json.dumps(found)
-    story = await desk.until("the alert", "/api/alerts/al_1", lambda found: found["retraining"])
+    story = await console.until("the alert", "/api/alerts/al_1", lambda found: found["retraining"])
     assert [row["request_id"] for row in story["evidence"]] == ["r1"]
     assert story["evidence"][0]["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
-    streams = await desk.until("windows", "/api/drift", lambda found: found["streams"] and found["streams"][0]["alarm"])
+    streams = await console.until(
+        "windows", "/api/drift", lambda found: found["streams"] and found["streams"][0]["alarm"]
+    )
     name = {key: streams["streams"][0][key] for key in ("tenant", "model", "side", "detector")}
-    series = await desk.get("/api/drift/series", since=0, until=1e9, **name)
+    series = await console.get("/api/drift/series", since=0, until=1e9, **name)
     assert series["alarm"] == [False] * 4 + [True] * 2
-    coverage = await desk.get("/api/coverage")
+    coverage = await console.get("/api/coverage")
     assert coverage["coverage"]["owed"] == coverage["coverage"]["settled"] == 6
 
 
-async def test_a_judgement_goes_to_the_partition_of_its_request_and_comes_back_as_a_review(desk):
-    await send(desk)
-    await desk.until("the alert", "/api/alerts", lambda found: found["alerts"])
-    await desk.until("its request", "/api/requests", lambda found: len(found["requests"]) == 2)
-    queue = await desk.get("/api/alerts", unreviewed=True)
+async def test_a_judgement_goes_to_the_partition_of_its_request_and_comes_back_as_a_review(console):
+    await send(console)
+    await console.until("the alert", "/api/alerts", lambda found: found["alerts"])
+    await console.until("its request", "/api/requests", lambda found: len(found["requests"]) == 2)
+    queue = await console.get("/api/alerts", unreviewed=True)
     assert [row["alert_id"] for row in queue["alerts"]] == ["al_1"]
-    answer = await desk.client.post("/api/feedback", json={"alert_id": "al_1", "label": "wrong"})
+    answer = await console.client.post("/api/feedback", json={"alert_id": "al_1", "label": "wrong"})
     assert (answer.status_code, answer.json()) == (202, {"object": "feedback", "request_id": "r1", "accepted": True})
-    ((partition, _key, data),) = await desk.topic(desk.kafka.names.feedback)
+    ((partition, _key, data),) = await console.topic(console.kafka.names.feedback)
     assert partition == 1, "where the events of r1 stand"
     assert isinstance(data, Feedback)
     assert (data.label, data.alert_id, data.detector, data.tenant) == ("wrong", "al_1", "toxicity", "acme")
     assert data.principal.startswith("console:")
-    story = await desk.until("the review", "/api/alerts/al_1", lambda found: found["reviews"])
+    story = await console.until("the review", "/api/alerts/al_1", lambda found: found["reviews"])
     assert story["reviews"][0]["label"] == "wrong"
-    assert (await desk.get("/api/alerts", unreviewed=True))["alerts"] == []
+    assert (await console.get("/api/alerts", unreviewed=True))["alerts"] == []
     for body, status in [
         ({"alert_id": "al_1", "label": "maybe"}, 400),
         ({"alert_id": "al_1", "label": "right", "request_id": "r0"}, 422),
         ({"alert_id": "al_none", "label": "right"}, 404),
         ({"alert_id": "al_1", "label": "right", "text": "they said"}, 400),
     ]:
-        assert (await desk.client.post("/api/feedback", json=body)).status_code == status, body
-    assert len(await desk.topic(desk.kafka.names.feedback)) == 1
+        assert (await console.client.post("/api/feedback", json=body)).status_code == status, body
+    assert len(await console.topic(console.kafka.names.feedback)) == 1
 
 
-async def test_a_silence_made_and_ended_in_the_console_is_on_the_log_as_the_commands_are(desk):
-    await send(desk)
-    await desk.until("the alert", "/api/alerts", lambda found: found["alerts"])
-    made = await desk.client.post("/api/silences", json={"alert_id": "al_1", "for": "2h", "reason": "load test"})
+async def test_a_silence_made_and_ended_in_the_console_is_on_the_log_as_the_commands_are(console):
+    await send(console)
+    await console.until("the alert", "/api/alerts", lambda found: found["alerts"])
+    made = await console.client.post("/api/silences", json={"alert_id": "al_1", "for": "2h", "reason": "load test"})
     assert made.status_code == 201
-    await desk.until("silenced", "/api/alerts", lambda found: found["alerts"][0]["silenced"])
-    (held,) = (await desk.get("/api/silences"))["silences"]
+    await console.until("silenced", "/api/alerts", lambda found: found["alerts"][0]["silenced"])
+    (held,) = (await console.get("/api/silences"))["silences"]
     assert (held["reason"], held["alert_id"]) == ("load test", "al_1")
-    assert (await desk.client.delete(f"/api/silences/{held['silence_id']}")).status_code == 200
-    await desk.until("told again", "/api/alerts", lambda found: not found["alerts"][0]["silenced"])
+    assert (await console.client.delete(f"/api/silences/{held['silence_id']}")).status_code == 200
+    await console.until("told again", "/api/alerts", lambda found: not found["alerts"][0]["silenced"])
     said = [
-        data for _partition, _key, data in await desk.topic(desk.kafka.names.alerts) if isinstance(data, SilenceRecord)
+        data
+        for _partition, _key, data in await console.topic(console.kafka.names.alerts)
+        if isinstance(data, SilenceRecord)
     ]
     assert [one.until > one.at for one in said][-1] is False
     for body, status, told in [
@@ -84,25 +88,25 @@ async def test_a_silence_made_and_ended_in_the_console_is_on_the_log_as_the_comm
         ({"alert_id": "al_1", "for": "2h", "reason": " "}, 422, "the reason has 0 characters"),
         ({"alert_id": "al_none", "for": "2h", "reason": "x"}, 404, "no alert 'al_none'"),
     ]:
-        answer = await desk.client.post("/api/silences", json=body)
+        answer = await console.client.post("/api/silences", json=body)
         assert answer.status_code == status
         assert told in answer.json()["error"]
 
 
-async def test_a_text_is_shown_where_it_is_asked_for_and_that_is_written_down(desk):
-    await send(desk)
-    await desk.until("requests", "/api/requests", lambda found: len(found["requests"]) == 2)
-    answer = await desk.client.post("/api/requests/r1/text")
+async def test_a_text_is_shown_where_it_is_asked_for_and_that_is_written_down(console):
+    await send(console)
+    await console.until("requests", "/api/requests", lambda found: len(found["requests"]) == 2)
+    answer = await console.client.post("/api/requests/r1/text")
     assert answer.json()["text"]["prompt"] == "canary-prompt"
     assert answer.json()["text"]["answer"] == "canary-answer"
-    (line,) = (desk.home / "logs" / "access.log").read_text().splitlines()
+    (line,) = (console.home / "logs" / "access.log").read_text().splitlines()
     logged = json.loads(line)
     assert (logged["command"], logged["request_id"], logged["session"]) == ("console text", "r1", "token")
-    assert (await desk.client.post("/api/requests/r9/text")).status_code == 404
-    assert len((desk.home / "logs" / "access.log").read_text().splitlines()) == 1
+    assert (await console.client.post("/api/requests/r9/text")).status_code == 404
+    assert len((console.home / "logs" / "access.log").read_text().splitlines()) == 1
     await until(
         "no text in the ledger",
-        lambda: b"canary" not in b"".join(one.read_bytes() for one in (desk.home / "ledger").glob("*.db*")),
+        lambda: b"canary" not in b"".join(one.read_bytes() for one in (console.home / "ledger").glob("*.db*")),
     )
 
 

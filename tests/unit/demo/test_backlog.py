@@ -1,4 +1,4 @@
-"""What the demo says of score's backlog: numbers and estimate, on a terminal and in a pipe."""
+"""Score's backlog in the demo: numbers, estimate, display, and the deadline."""
 
 import asyncio
 import io
@@ -8,12 +8,13 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from rich.console import Console
 
-from weir.demo.backlog import Backlog, BacklogView, Position, follow_backlog
+from weir.demo.backlog import LIMIT_SECONDS, LONGEST_SECONDS, Backlog, BacklogView, Deadline, Position, follow_backlog
 from weir.demo.run import _progress
 
 
-def backlog(read, unread, *, seconds, first=0):
-    return Backlog(first=Position(first, 0), began=100.0, last=Position(read, unread), now=100.0 + seconds)
+def backlog(read, unread, *, seconds, first=0, advanced=100.0):
+    last = Position(read, unread)
+    return Backlog(first=Position(first, 0), began=100.0, last=last, advanced=advanced, now=100.0 + seconds)
 
 
 def numbers(text):
@@ -24,20 +25,20 @@ def numbers(text):
     ("known", "seconds"),
     [
         (backlog(300, 1_200, seconds=10), 40),
-        (backlog(5_300, 1_200, seconds=10, first=5_000), 40),  # what was read before the demo is no part of the rate
+        (backlog(5_300, 1_200, seconds=10, first=5_000), 40),  # records read before the demo do not count
         (backlog(300, 0, seconds=10), 0),
         (backlog(0, 1_200, seconds=10), None),  # nothing is committed yet
         (backlog(300, 1_200, seconds=0), None),
-        (backlog(10, 1_200, seconds=10, first=40), None),  # the group's offsets were set back
+        (backlog(10, 1_200, seconds=10, first=40), None),  # the group's offsets were reset
     ],
 )
-def test_the_time_left_is_at_the_rate_since_the_demo_began_to_watch(known, seconds):
+def test_the_remaining_time_is_at_the_rate_since_the_start(known, seconds):
     assert known.seconds_left == seconds
     assert numbers(str(known)) == [known.last.unread] + ([] if seconds is None else [seconds])
 
 
 class Clock:
-    """A clock that only sleeping moves; the last sleep is cancelled."""
+    """A clock that advances by sleeping; the last sleep is cancelled."""
 
     def __init__(self, sleeps: int) -> None:
         self.now = 0.0
@@ -51,7 +52,7 @@ class Clock:
 
 
 async def followed(*found):
-    """Return the (time, backlog) pairs shown while Kafka answers `found`, one at each look."""
+    """Return the (time, backlog) pairs shown for the answers `found` of Kafka."""
     answers, clock, shown = iter(found), Clock(len(found)), []
 
     async def position():
@@ -67,7 +68,7 @@ async def followed(*found):
     return shown
 
 
-async def test_a_backlog_is_followed_at_the_same_interval_and_kafkas_absence_is_waited_out():
+async def test_a_backlog_is_polled_at_an_interval_and_an_unreachable_kafka_is_waited_for():
     shown = await followed((1_000, 600), (1_100, 550), KafkaConnectionError(), TimeoutError(), (1_400, 400))
     (_, first), (second_at, second), (third_at, third) = shown
     assert third_at == 4 * second_at > 0
@@ -75,9 +76,10 @@ async def test_a_backlog_is_followed_at_the_same_interval_and_kafkas_absence_is_
     assert second.seconds_left == 550 / 100 * second_at
     assert third.seconds_left == 400 / 400 * third_at
     assert {one.first for _, one in shown} == {Position(1_000, 600)}
+    assert [one.advanced for _, one in shown] == [0.0, second_at, third_at]
 
 
-async def test_the_estimate_counts_what_score_reads_where_the_log_grows_as_fast():
+async def test_the_estimate_ignores_the_growth_of_the_log():
     *_, (at, last) = await followed((0, 500), (100, 500), (200, 500))
     assert last.seconds_left == 500 / 200 * at
 
@@ -111,7 +113,7 @@ def test_on_a_terminal_the_row_has_the_newest_numbers_and_disappears(terminal):
     assert not lines
 
 
-def test_in_a_pipe_each_look_at_a_backlog_is_a_plain_line(pipe):
+def test_in_a_pipe_each_backlog_is_a_line(pipe):
     lines = []
     with _progress(pipe) as progress:
         view = BacklogView(progress, lines.append)
@@ -121,3 +123,33 @@ def test_in_a_pipe_each_look_at_a_backlog_is_a_plain_line(pipe):
     assert [numbers(line) for line in lines] == [[1_200], [900, 30]]
     assert not progress.tasks
     assert "\x1b" not in "".join(lines) + pipe.file.getvalue()
+
+
+def waited(limit, *, read):
+    """Return the seconds until a deadline passes, checked once per second; `read(second)` is score's position."""
+    deadline, advanced, before = Deadline(0.0), 0.0, read(0)
+    for second in range(1, int(limit) + 2):
+        if read(second) > before:
+            advanced, before = float(second), read(second)
+        if deadline.passed(float(second), backlog(before, 1_000, seconds=second, advanced=advanced)):
+            return second
+    return None
+
+
+@pytest.mark.parametrize(
+    ("read", "least", "most"),
+    [
+        (lambda _second: 0, LIMIT_SECONDS, LIMIT_SECONDS + 61),  # stalled: counts after 60 s without a commit
+        (lambda second: second // 10, LONGEST_SECONDS, LONGEST_SECONDS + 1),  # progress all the time
+        (lambda second: min(second, 300), 300 + LIMIT_SECONDS, 300 + LIMIT_SECONDS + 61),
+    ],
+    ids=["stalled", "progress", "stalled after 300 s"],
+)
+def test_the_deadline_does_not_count_progress_on_a_backlog_up_to_a_limit(read, least, most):
+    assert least < waited(2 * LONGEST_SECONDS, read=read) <= most
+
+
+def test_without_a_backlog_the_deadline_is_the_limit():
+    deadline = Deadline(0.0)
+    assert not deadline.passed(LIMIT_SECONDS, None)
+    assert deadline.passed(LIMIT_SECONDS + 1, backlog(5, 3, seconds=1, advanced=LIMIT_SECONDS))
