@@ -1,6 +1,6 @@
 """Encodes capture's events as Kafka records: ids, keys, attributes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,17 @@ from stream.wire import (
 __all__ = ["Stamp", "aborted_end", "bounded", "closed", "end", "feedback", "gap", "opened", "request", "tick"]
 
 _MICROSECONDS = 1_000_000
+#: The fields that a request, its end and an :class:`OpenRequest` share.
+_NAMES = (
+    "request_id",
+    "tenant",
+    "model",
+    "model_version",
+    "principal",
+    "conversation_id",
+    "operation",
+    "stream",
+)
 
 
 class Stamp(NamedTuple):
@@ -80,18 +91,7 @@ def closed(source: str, time: int) -> Record:
 
 def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenRequest:
     """Return the state of a request until its end."""
-    return OpenRequest(
-        request_id=record.request_id,
-        tenant=record.tenant,
-        model=record.model,
-        model_version=record.model_version,
-        principal=record.principal,
-        conversation_id=record.conversation_id,
-        operation=record.operation,
-        stream=record.stream,
-        traceparent=traceparent,
-        tracestate=tracestate,
-    )
+    return OpenRequest(**_names(record), traceparent=traceparent, tracestate=tracestate)
 
 
 def bounded(request: OpenRequest) -> OpenRequest:
@@ -101,17 +101,11 @@ def bounded(request: OpenRequest) -> OpenRequest:
 
 def aborted_end(request: OpenRequest) -> ResponseRecord:
     """Return the end of a request whose gateway died: without text, so no verdict is expected."""
-    return ResponseRecord(
-        request_id=request.request_id,
-        tenant=request.tenant,
-        model=request.model,
-        model_version=request.model_version,
-        principal=request.principal,
-        conversation_id=request.conversation_id,
-        operation=request.operation,
-        stream=request.stream,
-        status="aborted",
-    )
+    return ResponseRecord(**_names(request), status="aborted")
+
+
+def _names(record: RequestRecord | OpenRequest) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _NAMES}
 
 
 def _encode(  # noqa: PLR0913 - the attributes of an event

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from serving.openai_api.errors import invalid
 from serving.openai_api.request_model import MAX_TOKENS, RequestModel, SamplingRequest
-from serving.openai_api.responses import Answer, choice, usage_of
+from serving.openai_api.responses import Answer
 from serving.replica.generation import Generation
 
 __all__ = ["ChatAnswer", "ChatRequest"]
@@ -86,22 +86,11 @@ class ChatAnswer(Answer):
     whole_object = "chat.completion"
     chunk_object = "chat.completion.chunk"
 
-    def whole(self, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-        """Return the body of a whole response."""
-        message = {"role": "assistant", "content": text, "refusal": None}
-        return self.envelope(self.whole_object) | {
-            "choices": [choice(finish_reason, message=message)],
-            "usage": usage_of(prompt_tokens, completion_tokens),
-        }
+    def _content(self, text: str) -> dict[str, Any]:
+        return {"message": {"role": "assistant", "content": text, "refusal": None}}
 
-    def first_chunk(self) -> dict[str, Any] | None:
-        """Return the chunk with the role."""
-        return self.chunk([choice(None, delta={"role": "assistant", "content": ""})])
+    def _first(self) -> dict[str, Any]:
+        return {"delta": {"role": "assistant", "content": ""}}
 
-    def text_chunk(self, text: str) -> dict[str, Any]:
-        """Return a chunk of text."""
-        return self.chunk([choice(None, delta={"content": text})])
-
-    def finish_chunk(self, finish_reason: str) -> dict[str, Any]:
-        """Return the chunk with the finish reason."""
-        return self.chunk([choice(finish_reason, delta={})])
+    def _delta(self, text: str) -> dict[str, Any]:
+        return {"delta": {"content": text} if text else {}}

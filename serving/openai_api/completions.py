@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from serving.openai_api.request_model import SamplingRequest
-from serving.openai_api.responses import Answer, choice, usage_of
+from serving.openai_api.responses import Answer
 from serving.replica.generation import Generation
 
 __all__ = ["CompletionAnswer", "CompletionRequest"]
@@ -42,21 +42,10 @@ class CompletionAnswer(Answer):
     prefix = "cmpl"
     whole_object = chunk_object = "text_completion"
 
-    def whole(self, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-        """Return the body of a whole response."""
-        return self.envelope(self.whole_object) | {
-            "choices": [choice(finish_reason, text=text)],
-            "usage": usage_of(prompt_tokens, completion_tokens),
-        }
+    def _content(self, text: str) -> dict[str, Any]:
+        return {"text": text}
 
-    def first_chunk(self) -> dict[str, Any] | None:
-        """Return None: a plain completion begins with its text."""
+    def _first(self) -> None:
         return None
 
-    def text_chunk(self, text: str) -> dict[str, Any]:
-        """Return a chunk of text."""
-        return self.chunk([choice(None, text=text)])
-
-    def finish_chunk(self, finish_reason: str) -> dict[str, Any]:
-        """Return the chunk with the finish reason."""
-        return self.chunk([choice(finish_reason, text="")])
+    _delta = _content

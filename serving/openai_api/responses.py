@@ -3,11 +3,10 @@
 import abc
 from typing import Any, ClassVar
 
-__all__ = ["Answer", "choice", "usage_of"]
+__all__ = ["Answer"]
 
 
-def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    """Return OpenAI's usage."""
+def _usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
@@ -15,8 +14,7 @@ def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     }
 
 
-def choice(finish_reason: str | None, **content: Any) -> dict[str, Any]:
-    """Return the only choice of a response."""
+def _choice(finish_reason: str | None, content: dict[str, Any]) -> dict[str, Any]:
     return {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason}
 
 
@@ -42,33 +40,44 @@ class Answer(abc.ABC):
         self._head = {"created": created, "model": model, "system_fingerprint": f"fp_{model_version}"}
         self._include_usage = include_usage
 
-    def envelope(self, kind: str) -> dict[str, Any]:
-        """Return the fields around the choices."""
+    def _envelope(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, **self._head}
 
-    def chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return one event of a stream."""
+    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         extra = {"usage": None} if self._include_usage else {}
-        return self.envelope(self.chunk_object) | {"choices": choices} | extra
+        return self._envelope(self.chunk_object) | {"choices": choices} | extra
 
     def usage_chunk(self, prompt_tokens: int, completion_tokens: int) -> dict[str, Any] | None:
         """Return the chunk with the usage, or None if the client did not request it."""
         if not self._include_usage:
             return None
-        return self.chunk([]) | {"usage": usage_of(prompt_tokens, completion_tokens)}
+        return self._chunk([]) | {"usage": _usage(prompt_tokens, completion_tokens)}
 
-    @abc.abstractmethod
     def whole(self, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
         """Return the body of a whole response."""
+        return self._envelope(self.whole_object) | {
+            "choices": [_choice(finish_reason, self._content(text))],
+            "usage": _usage(prompt_tokens, completion_tokens),
+        }
 
-    @abc.abstractmethod
     def first_chunk(self) -> dict[str, Any] | None:
         """Return the chunk before any text, or None."""
+        first = self._first()
+        return None if first is None else self._chunk([_choice(None, first)])
 
-    @abc.abstractmethod
     def text_chunk(self, text: str) -> dict[str, Any]:
         """Return a chunk of text."""
+        return self._chunk([_choice(None, self._delta(text))])
 
-    @abc.abstractmethod
     def finish_chunk(self, finish_reason: str) -> dict[str, Any]:
         """Return the chunk with the finish reason."""
+        return self._chunk([_choice(finish_reason, self._delta(""))])
+
+    @abc.abstractmethod
+    def _content(self, text: str) -> dict[str, Any]: ...
+
+    @abc.abstractmethod
+    def _first(self) -> dict[str, Any] | None: ...
+
+    @abc.abstractmethod
+    def _delta(self, text: str) -> dict[str, Any]: ...

@@ -5,8 +5,10 @@ import time
 
 import pytest
 
-from serving.engine import Engine, EngineClosedError, PromptRejectedError, Sampling, create_engine
+from serving.engine.errors import EngineClosedError, PromptRejectedError
+from serving.engine.factory import create_engine
 from serving.engine.model_files import model_version
+from serving.engine.protocol import Engine, Sampling
 from tests.support.tiny_llama import save_tiny_llama
 
 _KINDS = ("echo", "packed", "transformers")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.engine import ModelInvalidError, ModelNotFoundError
 from serving.engine import fetch_model as weights
 from serving.engine.catalogue import CATALOGUE, DEFAULT_MODEL, HubSource, KnownModel, WheelSource
+from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
 from serving.engine.model_files import MANIFEST, directory_digest, file_digest, model_version, read_manifest
 
 _HOLD = """
@@ -193,7 +193,7 @@ def test_the_echo_engine_needs_no_files():
 
 def test_a_cache_that_cannot_be_made_says_so(fake_wheel, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(weights.EngineError, match=r"models cannot be written to .*set another folder"):
+    with pytest.raises(EngineError, match=r"models cannot be written to .*set another folder"):
         weights.ensure("fake", tmp_path / "file" / "cache", "wheel")
 
 

@@ -9,9 +9,9 @@ import threading
 import huggingface_hub.constants
 import pytest
 
-from serving.engine import ModelInvalidError, ModelNotFoundError
 from serving.engine import fetch_model as weights
 from serving.engine.catalogue import CATALOGUE, HubSource, KnownModel
+from serving.engine.errors import ModelInvalidError, ModelNotFoundError
 from serving.engine.hub_download import from_hub, hub_revision
 
 _REVISION = "a" * 40

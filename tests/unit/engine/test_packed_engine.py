@@ -6,8 +6,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from serving.engine import EngineUnavailableError, GenerationFailedError, Sampling, create_engine
+from serving.engine.errors import EngineUnavailableError, GenerationFailedError
+from serving.engine.factory import create_engine
 from serving.engine.linear import can_pack
+from serving.engine.protocol import Sampling
 from tests.support.tiny_llama import greedy, save_tiny_llama
 
 _PROMPTS = [

@@ -3,7 +3,9 @@ import time
 
 import pytest
 
-from serving.engine import GenerationFailedError, Sampling, create_engine
+from serving.engine.errors import GenerationFailedError
+from serving.engine.factory import create_engine
+from serving.engine.protocol import Sampling
 from serving.engine.transformers_engine import _TokenizerCodec
 from tests.support.tiny_llama import greedy
 
