@@ -10,7 +10,8 @@ from stream.contract.attributes import DEAD_LETTER_HEADERS, EVENT_HEADERS
 from stream.contract.examples import example
 from stream.contract.flow import CHANNELS, DEAD_LETTER, FLOW, KEYS, Step, channel_messages
 from stream.contract.schemas import Schema, components
-from stream.wire import EVENT_TYPES, Topic, TopicNames, topic_specs
+from stream.settings import KafkaSettings
+from stream.wire import EVENT_TYPES, Topic
 
 __all__ = ["asyncapi_document"]
 
@@ -29,9 +30,8 @@ Topic names and partition counts are settings (`[kafka] topic_prefix`, `partitio
 `retention_bytes`); here are the defaults. What is joined shares key bytes, partition count and Kafka's default partitioner."""
 
 
-def asyncapi_document(names: TopicNames | None = None) -> dict[str, Any]:
-    """Return the document for topics of the default counts and retention, under `names`."""
-    topics = TopicNames() if names is None else names
+def asyncapi_document() -> dict[str, Any]:
+    """Return the document for topics with the default names, counts and retention."""
     return {
         "asyncapi": "3.1.0",
         "id": "urn:weir:events",
@@ -43,7 +43,7 @@ def asyncapi_document(names: TopicNames | None = None) -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": {_SERVER: _server()},
-        "channels": _channels(topics),
+        "channels": _channels(KafkaSettings()),
         "operations": {_operation_id(step): _operation(step) for step in FLOW},
         "components": {
             "schemas": components(_SCHEMAS) | {"EventHeaders": EVENT_HEADERS, "DeadLetterHeaders": DEAD_LETTER_HEADERS},
@@ -61,8 +61,9 @@ def _server() -> dict[str, Any]:
     }
 
 
-def _channels(names: TopicNames) -> dict[str, Any]:
-    specs = {topic.name: topic for topic in topic_specs(names)}
+def _channels(kafka: KafkaSettings) -> dict[str, Any]:
+    names = kafka.names
+    specs = {topic.name: topic for topic in kafka.topics()}
     return {
         channel.name: {
             "address": getattr(names, channel.name),

@@ -13,9 +13,9 @@ _COPIES = 3
 
 
 class TopicNames(msgspec.Struct, frozen=True):
-    """Topic names under one prefix (``weir.`` by default)."""
+    """Topic names under one prefix."""
 
-    prefix: str = "weir."
+    prefix: str
 
     @property
     def inference(self) -> str:
@@ -69,8 +69,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     partitions: int
     cleanup_policy: str = "delete"
-    retention_ms: int = 7 * _DAY_MS
-    retention_bytes: int = 1024 * _MIB
+    retention_ms: int = -1
+    retention_bytes: int = -1
     max_message_bytes: int = 1024 * _MIB // 1024 + 64 * 1024
 
     def config(self) -> dict[str, str]:
@@ -86,10 +86,10 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 def topic_specs(
     names: TopicNames,
     *,
-    inference_partitions: int = 8,
-    stream_partitions: int = 4,
-    retention_ms: int = 7 * _DAY_MS,
-    retention_bytes: int = 1024 * _MIB,
+    inference_partitions: int,
+    stream_partitions: int,
+    retention_ms: int,
+    retention_bytes: int,
 ) -> list[Topic]:
     """Return every topic of Weir, in the order of the flow.
 

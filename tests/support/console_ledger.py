@@ -13,6 +13,7 @@ from stream.ledger.decisions import Heartbeat
 from stream.ledger.queries.alert_pages import alert_of
 from stream.ledger.store import LedgerStore
 from stream.runbook import runbook_line
+from stream.settings import KafkaSettings
 from stream.stages.watch_app import stream_detectors
 from stream.wire import (
     AlertRecord,
@@ -23,7 +24,6 @@ from stream.wire import (
     Signal,
     Span,
     Tick,
-    TopicNames,
     Usage,
     Verdict,
     partition_for,
@@ -34,7 +34,7 @@ from support.ledger_log import Log
 from support.watch_chain import Chain
 
 PARTITIONS = 2
-NAMES = TopicNames()
+NAMES = KafkaSettings().names
 OWED = {"input": ("pii", "toxicity", "injection"), "output": ("pii", "toxicity", "refusal")}
 MODEL = "smollm2-135m-instruct"
 SPANS = {"pii": (Span(start=11, end=21, type="PERSON"), Span(start=30, end=47, type="EMAIL_ADDRESS"))}

@@ -30,7 +30,7 @@ from serving.replica.generation import Generation, ModelInfo, RejectedRequest, R
 from serving.replica.model_server import ModelServer
 from serving.settings import CaptureSettings, HttpSettings
 from stream.files import replace_file
-from stream.wire import TopicNames
+from stream.settings import KafkaSettings
 
 KEY = "weir-test-key"
 CAPACITY = 16
@@ -81,7 +81,7 @@ def make_gateway(
         metrics=GatewayMetrics(registry),
         tracer=options.pop("tracer", None) or TracerProvider().get_tracer("test"),
         expected=options.pop("expected", ExpectedVerdicts(input=("pii",), output=("pii",))),
-        topic=TopicNames().inference,
+        topic=KafkaSettings().names.inference,
     )
     settings = GatewaySettings(model="echo", **({"max_body_bytes": HttpSettings().max_body_bytes} | options))
     return Gateway(settings, wiring, KeyRing(keys_path(home)))

@@ -13,13 +13,13 @@ from stream.replay.stream_replay import StreamReplay
 from stream.replay.text_replay import Scoring as Scored
 from stream.replay.text_replay import TextReplay
 from stream.replay.versions import Version, Versions
-from stream.settings import DetectorSettings, WatchSettings, tenant_settings
+from stream.settings import DetectorSettings, KafkaSettings, WatchSettings, tenant_settings
 from stream.stages.score.model_process import Engine, EngineSpec
-from stream.wire import Event, LogRange, TopicNames, encode
+from stream.wire import Event, LogRange, encode
 from support.rescoring import SECONDS, START, P, create, gateway_tick
 
 TENANTS = tomllib.loads((Path(__file__).parents[2] / "weir.toml").read_text())["tenants"]
-NAMES = TopicNames()
+NAMES = KafkaSettings().names
 END = START + SECONDS + 60
 
 

@@ -10,7 +10,8 @@ import msgspec
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from serving.capture.producer import DeliveryLost
-from stream.wire import TopicNames, decode
+from stream.settings import KafkaSettings
+from stream.wire import decode
 
 __all__ = ["Group", "Place", "SimulatedKafka", "SteppedDelivery", "Stored"]
 
@@ -117,7 +118,7 @@ class SteppedDelivery:
     """Stands where a Delivery does: what is sent waits until it is taken, or lost, by hand."""
 
     def __init__(self, partitions: int = 4) -> None:
-        self.names = TopicNames()
+        self.names = KafkaSettings().names
         self.partitions = partitions
         self.kafka = SimulatedKafka({self.names.inference: partitions, self.names.feedback: partitions})
         self.pending: list[tuple[Any, ...]] = []

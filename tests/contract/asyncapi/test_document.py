@@ -8,7 +8,8 @@ import pytest
 
 from stream.contract import asyncapi_document, contract_files
 from stream.contract.flow import CHANNELS, FLOW, channel_messages
-from stream.wire import EVENT_TYPES, TopicNames, topic_specs
+from stream.settings import KafkaSettings
+from stream.wire import EVENT_TYPES
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = ROOT / "docs" / "contract"
@@ -68,8 +69,8 @@ def test_every_reference_leads_somewhere(name):
 
 
 def test_every_topic_and_every_event_is_in_the_flow():
-    names = TopicNames()
-    assert {getattr(names, channel.name) for channel in CHANNELS} == {topic.name for topic in topic_specs(names)}
+    names = KafkaSettings().names
+    assert {getattr(names, channel.name) for channel in CHANNELS} == {topic.name for topic in KafkaSettings().topics()}
     assert set(EVENT_TYPES) <= {kind for channel in CHANNELS for kind in channel_messages(channel.name)}
     assert all(DOCUMENT["channels"][channel.name]["messages"] for channel in CHANNELS)
     assert len(DOCUMENT["operations"]) == len(FLOW)

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from support.manifests import FOLDER, documents, pod_specs, problems
 
-from stream.wire import TopicNames, topic_specs
+from stream.settings import KafkaSettings
 from weir.component.components import COMPONENTS
 from weir.settings import Settings
 
@@ -108,7 +108,7 @@ def test_the_settings_are_settings_and_agree_with_the_topics(path, monkeypatch):
 def test_every_topic_is_declared_in_three_copies_the_changelogs_of_watch_too():
     declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
     changelogs = {f"weir.watch-{table}-changelog" for table in ("streams", "alerts", "retraining")}
-    assert declared.keys() == {topic.name for topic in topic_specs(TopicNames())} | changelogs
+    assert declared.keys() == {topic.name for topic in KafkaSettings().topics()} | changelogs
     assert {spec["replicas"] for spec in declared.values()} == {3}
     assert {declared[name]["partitions"] for name in changelogs} == {4}
 

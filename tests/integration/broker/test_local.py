@@ -13,7 +13,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from stream.errors import TopicMismatch
 from stream.kafka.admin import create_topics, list_topics
 from stream.kafka.probe import broker_answers
-from stream.wire.topics import Topic, TopicNames, topic_specs
+from stream.settings import KafkaSettings
+from stream.wire.topics import Topic
 from weir.local.broker.kafka_jars import apache_available
 from weir.local.broker.running_broker import RunningBroker, start_broker
 
@@ -30,7 +31,7 @@ def options(broker: RunningBroker) -> dict:
 
 async def test_topics_are_created_once_with_their_settings(broker):
     prefix = fresh_prefix()
-    specs = topic_specs(TopicNames(prefix), retention_ms=3_600_000, retention_bytes=1_000_000)
+    specs = KafkaSettings(topic_prefix=prefix, retention_hours=1, retention_bytes=1_000_000).topics()
     assert sorted(await create_topics(options(broker), specs)) == sorted(spec.name for spec in specs)
     assert await create_topics(options(broker), specs) == []
     listed = {info.topic: info for info in await list_topics(options(broker), prefix)}

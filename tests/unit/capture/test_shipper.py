@@ -12,7 +12,7 @@ from support.spool import Spool
 import serving.capture.shipper
 from serving.capture.delivery_cursor import Cursor, load_totals
 from serving.capture.shipper import Shipper, fold
-from stream.wire import TopicNames
+from stream.settings import KafkaSettings
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def shipper(tmp_path):
     return Shipper(
         tmp_path,
         {"bootstrap_servers": "127.0.0.1:1"},
-        names=TopicNames(),
+        names=KafkaSettings().names,
         partitions=1,
         registry=CollectorRegistry(),
         tracer_provider=NoOpTracerProvider(),

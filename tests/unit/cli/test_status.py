@@ -20,9 +20,9 @@ from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions, Heartbeat, OutgoingAlert
 from stream.ledger.shard import Shard
 from stream.runbook import RUNBOOK
-from stream.settings import LedgerSettings
+from stream.settings import KafkaSettings, LedgerSettings
 from stream.silences import silence_id_of
-from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord, TopicNames
+from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord
 from weir.cli import main
 from weir.cli.render.alert import alert_line
 from weir.cli.render.status import status_view
@@ -194,7 +194,7 @@ def test_a_spool_that_fills_up_is_a_problem_with_its_remedy_while_kafka_is_away(
 def shipper(home):
     """A shipper of this process, which has yet to say something of Kafka."""
     (home / "spool").mkdir(exist_ok=True)
-    parts = {"names": TopicNames(), "partitions": 1, "registry": CollectorRegistry()}
+    parts = {"names": KafkaSettings().names, "partitions": 1, "registry": CollectorRegistry()}
     return Shipper(home / "spool", {}, **parts, tracer_provider=NoOpTracerProvider())
 
 
