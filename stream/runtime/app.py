@@ -68,11 +68,11 @@ class BaseApp(faust.App):
         self.progress_count = 0
         self._beat: float | None = None
 
-    def raw_topic(self, name: str, partitions: int) -> Any:
-        """Return an existing topic of raw bytes; Faust never creates it."""
-        self.sources[name] = partitions
+    def raw_topic(self, *names: str, partitions: int) -> Any:
+        """Return a channel of existing topics of raw bytes, of the same number of partitions; Faust never creates them."""
+        self.sources |= dict.fromkeys(names, partitions)
         return self.topic(
-            name,
+            *names,
             key_type=bytes,
             value_type=bytes,
             key_serializer="raw",

@@ -44,14 +44,16 @@ class AckedTable(faust.Table[bytes, bytes]):
         self._stale: dict[bytes, int] = {}
         require_attributes(self.data, "_key_partition")
 
+    def rows(self, partition: int) -> list[tuple[bytes, bytes]]:
+        """Return the keys and values of `partition` in memory."""
+        assert self.partitions is not None  # app.raw_table names it
+        return [row for row in list(self.data.items()) if partition_for(row[0], self.partitions) == partition]
+
     def read(self, partition: int, decode: Callable[[bytes], _StateT]) -> tuple[dict[str, _StateT], set[str]]:
         """Return the states of `partition` by key, and the keys of those for which `decode` raises StateUnreadable."""
-        assert self.partitions is not None  # app.raw_table names it
         states: dict[str, _StateT] = {}
         lost: set[str] = set()
-        for key, value in list(self.data.items()):
-            if partition_for(key, self.partitions) != partition:
-                continue
+        for key, value in self.rows(partition):
             try:
                 states[key.decode()] = decode(value)
             except StateUnreadable as error:

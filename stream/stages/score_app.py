@@ -97,7 +97,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and what a process
         outstanding=score.outstanding_events,
     )
     agent = ScoreAgent(app, parts)
-    app.agent(app.raw_topic(names.inference, settings.partitions), name="score")(_body(agent))
+    app.agent(app.raw_topic(names.inference, partitions=settings.partitions), name="score")(_body(agent))
     app.sources |= {
         names.verdicts: settings.partitions,
         names.signals: settings.stream_partitions,

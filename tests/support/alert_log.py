@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stream.settings import TenantSettings
-from stream.stages.alert.machine import Alerting
 from stream.stages.alert.partition_alerts import PartitionAlerts
-from stream.stages.alert.state import StreamAlerts, decode, encode
-from stream.wire import AlertRecord, Event, FindingRecord, Tick, stream_key
+from stream.stages.alert.state import decode, encode
+from stream.wire import AlertRecord, Event, FindingRecord, stream_key
 from stream.wire.ids import bucket_finding_id
 from support.signal_log import MODEL, trace_of
 
@@ -57,51 +56,31 @@ def bucket_finding(
     )
 
 
-class Alerts:
-    """Runs the alert stage over findings and ticks of one partition, in order; offsets count from 0."""
+class Alerts(PartitionAlerts):
+    """The alert stage over findings and ticks of one partition, in order; offsets count from 0.
+
+    Attributes
+    ----------
+    opened
+        (alert id, detector, cause, other contexts) of each alert that opened.
+    """
 
     def __init__(self, tenant: TenantSettings | None = None) -> None:
         self.opened: list[tuple[str, str, str, tuple[str, ...]]] = []
-        self.alerting = Alerting(tenant or settings(), self._open)
-        self.place = PartitionAlerts({}, self.alerting.due)
+        self._tenant = tenant or settings()
+        super().__init__(lambda _name: self._tenant, opener=self._record)
 
-    @property
-    def states(self) -> dict[str, StreamAlerts]:
-        return self.place.states
-
-    @states.setter
-    def states(self, states: dict[str, StreamAlerts]) -> None:
-        self.place = PartitionAlerts(states, self.alerting.due)
-
-    def _open(self, alert_id: str, detector: str, tipping: str, others: tuple[str, ...]) -> str:
-        self.opened.append((alert_id, detector, tipping, others))
-        return tipping
-
-    def apply(self, event: Event, offset: int) -> list[Event]:
-        if isinstance(event.data, Tick):
-            assert event.data.watermark is not None
-            return [
-                record for key in self.place.due(event.data.watermark) for record in self._passed(key, event, offset)
-            ]
-        finding = event.data
-        assert isinstance(finding, FindingRecord)
-        records = self.alerting.finding(self.place.state_of(finding), event, offset)
-        self.place.changed(stream_key(finding.tenant, finding.model, finding.side))
-        return records
-
-    def _passed(self, key: str, event: Event, offset: int) -> list[Event]:
-        assert isinstance(event.data, Tick)
-        assert event.data.watermark is not None
-        records = self.alerting.watermark(self.states[key], event.data.watermark, offset)
-        self.place.changed(key)
-        return records
+    def _record(self, alert_id: str, detector: str, cause: str, others: tuple[str, ...]) -> str:
+        self.opened.append((alert_id, detector, cause, others))
+        return cause
 
     def run(self, log: Iterable[Event], first: int = 0) -> list[Event]:
         return [record for offset, event in enumerate(log, first) for record in self.apply(event, offset)]
 
     def restart(self) -> None:
-        """Go on from what the table holds."""
-        self.states = {key: decode(encode(state)) for key, state in self.states.items()}
+        """Continue from the table's values."""
+        states = {key: decode(encode(state)) for key, state in self.states.items()}
+        super().__init__(lambda _name: self._tenant, states, self._record)
 
 
 def told(records: Sequence[Event]) -> list[tuple[str, str, int, float]]:

@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
-from stream.replay.stage_chain import AlertChain, WatchChain
+from stream.replay.stage_chain import WatchChain
 from stream.settings import TenantSettings, tenant_settings
-from stream.stages.retrain.machine import Decision, Retraining
+from stream.stages.alert.partition_alerts import PartitionAlerts
+from stream.stages.retrain.machine import Retraining
+from stream.stages.retrain.records import Decision
 from stream.stages.retrain.state import ModelState
 from stream.stages.watch.machine import WatchRules
 from stream.stages.watch.source_liveness import LivenessRules, SourceLiveness
@@ -38,7 +40,7 @@ class Chain:
                 forget_seconds=86_400.0,
             )
         )
-        self._alerts = AlertChain(self._tenant)
+        self._alerts = PartitionAlerts(self._tenant)
         self._models: dict[str, ModelState] = {}
         self.findings: list[Event] = []
         self.alerts: list[Event] = []
@@ -58,7 +60,7 @@ class Chain:
 
     def _found(self, event: Event) -> None:
         self.findings.append(event)
-        for record in self._alerts.feed(event):
+        for record in self._alerts.apply(event):
             self._alerted(record)
 
     def _alerted(self, event: Event) -> None:

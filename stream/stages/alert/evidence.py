@@ -1,17 +1,17 @@
-"""Adding a finding to what is behind an alert, within bounds."""
+"""Adding a finding to the evidence of an alert, within bounds."""
 
 from stream.stages.alert.state import Evidence
 from stream.wire import FindingRecord
 
-__all__ = ["REFERENCES", "add", "merge_counts"]
+__all__ = ["add"]
 
-REFERENCES = 20
+_REFERENCES = 20
 _PRINCIPALS = 32
 _RECENT_WINDOWS = 64
 
 
 def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str) -> None:
-    """Add `finding` to `evidence`; `trace` is the context that speaks for it."""
+    """Add `finding`, with its trace context `trace`, to `evidence`."""
     _count_window(evidence, _window(evidence, finding))
     evidence.count += 1
     evidence.events += finding.events
@@ -22,7 +22,7 @@ def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str)
     for context in (trace, *finding.traces):
         if context:
             _keep(evidence.traces, context)
-    evidence.principals = merge_counts(evidence.principals, finding.principals)
+    evidence.principals = _merged(evidence.principals, finding.principals)
     evidence.last_time = max(evidence.last_time, finding.time)
     evidence.statistic, evidence.limit, evidence.feature = finding.statistic, finding.limit, finding.feature
     if finding.bucket is not None and finding.alarm:
@@ -30,7 +30,7 @@ def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str)
     evidence.score = finding.score if finding.bucket is not None else max(evidence.score, finding.score)
 
 
-def merge_counts(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
+def _merged(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
     """Return the sums by key, the largest 32 of them."""
     sums = dict(first)
     for key, count in second.items():
@@ -41,12 +41,12 @@ def merge_counts(first: dict[str, int], second: dict[str, int]) -> dict[str, int
 
 
 def _keep(references: list[str], reference: str) -> None:
-    """Keep the first half for ever and the latest of the rest: how it began, and how it goes."""
+    """Keep the first ten and the latest ten references."""
     if reference in references:
         return
     references.append(reference)
-    if len(references) > REFERENCES:
-        del references[REFERENCES // 2]
+    if len(references) > _REFERENCES:
+        del references[_REFERENCES // 2]
 
 
 def _window(evidence: Evidence, finding: FindingRecord) -> int:

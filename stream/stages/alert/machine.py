@@ -1,9 +1,8 @@
-"""The alert stage without Kafka: findings and log time in, alert records out.
+"""The alert stage without Kafka: findings and watermarks in, alert records out.
 
-Single-event findings (PII, toxicity, injection) open an alert at once and keep it open until log time has passed without one.
-Findings of closed buckets (drift, anomaly) open it after some alarms in a row and close it after some clear buckets in a
-row: the entry is not the exit, so that an alert does not flap. What watch finds about Weir itself (a silent source) goes
-the same way, with one alert a source.
+A finding about one event opens an alert at once; the alert resolves when event time has passed without another finding.
+Findings about closed buckets open an alert after some alarms in a row and resolve it after some clear buckets in a row
+(hysteresis). Findings about inactive sources do the same, with one alert a source.
 """
 
 from collections.abc import Callable
@@ -16,19 +15,24 @@ from stream.stages.watch.records import RESET
 from stream.wire import OWN_TENANT, Event, FindingRecord, SentinelRecord, stream_key
 from stream.wire.ids import alert_id
 
-__all__ = ["Alerting", "Opener"]
+__all__ = ["Alerting", "Opener", "no_span"]
 
-#: Makes the span of an alert that opens: (alert id, detector, the tipping context, the others) to its traceparent.
+#: Makes the span of an alert that opens: (alert id, detector, context of its cause, other contexts) to its traceparent.
 Opener = Callable[[str, str, str, tuple[str, ...]], str]
 _CRITICAL, _WARNING = "critical", "warning"
-#: Finding ids are held for so much log time at least: a repetition comes within minutes, from a scorer that was restarted.
+#: Finding ids are kept for at least so much event time: a restarted scorer publishes duplicates within minutes.
 _HOLD_SECONDS = 600.0
 
 
-class Alerting:
-    """What findings and log time do to the alerts of one stream, under the settings of its tenant.
+def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
+    """Open an alert without a span: its records have the context of its cause."""
+    return cause
 
-    Methods change the state that they are given and return the records to publish before it is written.
+
+class Alerting:
+    """Changes the alerts of one stream under the settings of its tenant.
+
+    Methods change the given state and return the records to publish before it is written.
 
     Parameters
     ----------
@@ -37,7 +41,7 @@ class Alerting:
     opener
         Makes an alert's span.
     sentinel
-        What the sentinels said last of the stream's model, which an alert of drift repeats.
+        The newest note on the fixed prompts of the stream's model, which alerts of drift state.
     """
 
     def __init__(self, settings: TenantSettings, opener: Opener, sentinel: SentinelRecord | None = None) -> None:
@@ -50,7 +54,7 @@ class Alerting:
     def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
         """Apply the finding at `offset` of the findings partition.
 
-        A record at or below the state's offset, a finding id that is held, and a bucket that was seen change nothing.
+        A record at or below the state's offset, a known finding id and a known bucket change nothing.
         """
         finding = event.data
         assert isinstance(finding, FindingRecord)
@@ -60,9 +64,9 @@ class Alerting:
         return self._single(state, event, finding) if finding.bucket is None else self._bucket(state, event, finding)
 
     def watermark(self, state: StreamAlerts, watermark: float, offset: int) -> list[Event]:
-        """Let log time come to `watermark`: resolve what is due, and publish what was found since an alert's last record.
+        """Resolve the alerts that are due at `watermark`, and publish new findings of the others.
 
-        Records carry the time at which they were due, so that it does not matter in which steps log time came.
+        Records have the event time at which they were due, so the steps of the watermark do not matter.
         """
         if offset <= state.offset:
             return []
@@ -77,7 +81,7 @@ class Alerting:
         return records
 
     def due(self, state: StreamAlerts) -> float | None:
-        """Return the log time before which :meth:`watermark` changes nothing, None where it never does."""
+        """Return the watermark from which on :meth:`watermark` changes something; None if it never does."""
         times = [state.held[0][0] + self._hold_seconds] if state.held else []
         for name, detector in state.detectors.items():
             if detector.alert is not None and detector.evidence is not None:
@@ -111,7 +115,7 @@ class Alerting:
         return self._changed(state, finding.detector, detector, finding.time)
 
     def _bucket(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
-        own = finding.tenant == OWN_TENANT and not finding.model  # about Weir itself; a sentinel's is about a model
+        own = finding.tenant == OWN_TENANT and not finding.model  # about a source; a sentinel's is about a model
         name = slot(finding.detector, finding.feature if own else "")
         detector = state.detectors.setdefault(name, DetectorState())
         if detector.last_bucket_end is not None and finding.time <= detector.last_bucket_end:
@@ -120,7 +124,7 @@ class Alerting:
         if not finding.alarm:
             return self._clear(state, finding, detector)
         if not finding.events and not own:
-            return []  # nothing came: a detector that still stands at its alarm has seen no new sign of it
+            return []  # a statistic that stays past its limit without events is no new evidence
         detector.alarms, detector.clears = detector.alarms + 1, 0
         width = finding.bucket_seconds or self._bucket_seconds
         detector.evidence = detector.evidence or Evidence(window_seconds=width)
@@ -200,4 +204,4 @@ class Alerting:
             state.held = [pair for pair in state.held if pair[0] >= horizon]
         for name, detector in list(state.detectors.items()):
             if SLOT in name and detector.alert is None and (detector.last_bucket_end or 0.0) < horizon:
-                del state.detectors[name]  # sources come and go, detectors do not
+                del state.detectors[name]  # sources are unbounded, detectors are not

@@ -1,9 +1,11 @@
-"""The alerts of one partition of findings, and when log time next does something to each."""
+"""The alerts of one partition of findings, and when the watermark next changes each."""
 
 from collections.abc import Callable, Mapping
 
+from stream.settings import TenantSettings
+from stream.stages.alert.machine import Alerting, Opener, no_span
 from stream.stages.alert.state import StreamAlerts
-from stream.wire import FindingRecord, SentinelRecord, stream_key
+from stream.wire import Event, FindingRecord, SentinelRecord, Tick, stream_key
 
 __all__ = ["PartitionAlerts"]
 
@@ -11,44 +13,89 @@ _MODELS = 1024
 
 
 class PartitionAlerts:
-    """States by stream.
+    """Applies the records of one partition of findings, in order.
 
     Parameters
     ----------
+    tenants
+        Settings by tenant.
     states
-        As they are in the table.
-    due
-        Returns the log time before which nothing is due in a state, None where nothing is
-        (:meth:`stream.stages.alert.machine.Alerting.due`).
+        By stream, as in the table.
+    opener
+        Makes an alert's span.
+    only
+        Streams to apply findings of; all if it is None.
 
     Attributes
     ----------
     sentinels
-        The newest word of the sentinels, by model. In memory alone: it colours a sentence, and comes again within minutes.
+        The newest note on the fixed prompts, by model; in memory alone, since a new one arrives within minutes.
 
     Notes
     -----
-    A tick costs a comparison for each stream that something is pending for, and work for those alone where it is due.
+    A tick costs a comparison for each stream with a change to come, and work for the streams that are due.
     """
 
-    def __init__(self, states: Mapping[str, StreamAlerts], due: Callable[[StreamAlerts], float | None]) -> None:
-        self.states = dict(states)
-        self._due = due
-        self._times: dict[str, float] = {}
+    def __init__(
+        self,
+        tenants: Callable[[str], TenantSettings],
+        states: Mapping[str, StreamAlerts] | None = None,
+        opener: Opener = no_span,
+        only: set[str] | None = None,
+    ) -> None:
+        self.states = dict(states or {})
         self.sentinels: dict[str, SentinelRecord] = {}
+        self._tenants = tenants
+        self._opener = opener
+        self._only = only
+        self._due: dict[str, float] = {}
+        self._changed: set[str] = set()
+        self._offset = -1
         for key in self.states:
-            self.changed(key)
+            self._schedule(key)
 
-    def state_of(self, finding: FindingRecord) -> StreamAlerts:
-        """Return the state of the stream that `finding` is about, a new one where there is none."""
+    def apply(self, event: Event, offset: int | None = None) -> list[Event]:
+        """Apply the record at `offset` (by default the next); return the alert records to publish before the states are written."""
+        offset = self._offset = self._offset + 1 if offset is None else offset
+        if isinstance(event.data, FindingRecord):
+            return self._finding(event, event.data, offset)
+        if isinstance(event.data, SentinelRecord):
+            self._note(event.data)
+        elif isinstance(event.data, Tick) and event.data.watermark is not None:
+            return self._tick(event.data.watermark, offset)
+        return []
+
+    def changed(self) -> dict[str, StreamAlerts]:
+        """Return the states that changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return {key: self.states[key] for key in changed}
+
+    def _finding(self, event: Event, finding: FindingRecord, offset: int) -> list[Event]:
         key = stream_key(finding.tenant, finding.model, finding.side)
+        if self._only is not None and key not in self._only:
+            return []
         state = self.states.get(key)
         if state is None:
             state = self.states[key] = StreamAlerts(tenant=finding.tenant, model=finding.model, side=finding.side)
-        return state
+        records = self._alerting(state).finding(state, event, offset)
+        self._schedule(key)
+        if state.offset == offset:
+            self._changed.add(key)
+        return records
 
-    def told(self, note: SentinelRecord) -> None:
-        """Keep what the sentinels say of a model, where it is newer; of the 1,024 models told of last."""
+    def _tick(self, watermark: float, offset: int) -> list[Event]:
+        records = []
+        for key in [key for key, time in self._due.items() if time <= watermark]:
+            state = self.states[key]
+            found = self._alerting(state).watermark(state, watermark, offset)
+            self._schedule(key)
+            if found:
+                self._changed.add(key)
+                records += found
+        return records
+
+    def _note(self, note: SentinelRecord) -> None:
+        """Keep the newest note of a model, of the 1,024 models with the latest notes."""
         known = self.sentinels.get(note.model)
         if known is not None and known.at > note.at:
             return
@@ -57,14 +104,12 @@ class PartitionAlerts:
         if len(self.sentinels) > _MODELS:
             del self.sentinels[next(iter(self.sentinels))]
 
-    def changed(self, key: str) -> None:
-        """Look anew when something is due in the state of `key`."""
-        time = self._due(self.states[key])
+    def _schedule(self, key: str) -> None:
+        time = self._alerting(self.states[key]).due(self.states[key])
         if time is None:
-            self._times.pop(key, None)
+            self._due.pop(key, None)
         else:
-            self._times[key] = time
+            self._due[key] = time
 
-    def due(self, watermark: float) -> list[str]:
-        """Return the streams for which something is due by `watermark`."""
-        return [key for key, time in self._times.items() if time <= watermark]
+    def _alerting(self, state: StreamAlerts) -> Alerting:
+        return Alerting(self._tenants(state.tenant), self._opener, self.sentinels.get(state.model))

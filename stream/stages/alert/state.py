@@ -1,10 +1,10 @@
-"""What the alert stage keeps: one table value a stream, with the alerts of all its detectors."""
+"""The alert stage's table: one value a stream, with the alerts of all its detectors."""
 
 import hashlib
 
 import msgspec
 
-from stream.errors import StateUnreadable
+from stream.stages.shared.state_codec import decoder, encode
 
 __all__ = [
     "HELD",
@@ -23,12 +23,12 @@ __all__ = [
 _VERSION = 1
 #: Between the detector and the source in the key of a state.
 SLOT = "\x1f"
-#: Finding ids that are held against repetition, at most: more than score may have outstanding over all partitions.
+#: Finding ids kept against duplicates: more than score may have outstanding over all partitions.
 HELD = 4096
 
 
 class Evidence(msgspec.Struct, kw_only=True):
-    """What is behind an alert, by reference and bounded: at most 20 requests and findings, 32 principals.
+    """The evidence of an alert, by reference and bounded: at most 20 requests and findings, 32 principals.
 
     Parameters
     ----------
@@ -37,17 +37,17 @@ class Evidence(msgspec.Struct, kw_only=True):
     windows, recent_windows
         How many distinct windows had findings, and the numbers of the newest of them.
     events, count
-        Events behind the findings, and how many findings there were.
+        Events behind the findings, and the number of findings.
     requests, requests_total
-        Request ids: the first ten and the latest; and how many there were.
+        Request ids: the first ten and the latest; and their number.
     findings, traces
-        Ids of the findings and traceparents of their evidence; the one that tipped it first.
+        Ids of the findings and traceparents of their evidence; the cause of the alert first.
     principals
         Events by principal, the most frequent ones.
     last_time
         Event time of the newest finding.
     details
-        Numbers of the newest alarm that say what changed.
+        Numbers of the newest alarm that state the change.
     """
 
     window_seconds: float
@@ -76,13 +76,13 @@ class OpenAlert(msgspec.Struct, kw_only=True):
     cause
         The finding that opened it.
     at
-        Log time of its last record.
+        Event time of its last record.
     dirty
-        Whether something was found since.
+        Whether there are findings that no record states yet.
     traceparent
         The context of its span.
     resolves_after
-        Log time after the newest finding that resolves it.
+        Event time after the newest finding that resolves it, in seconds.
     """
 
     alert_id: str
@@ -97,7 +97,7 @@ class OpenAlert(msgspec.Struct, kw_only=True):
 
 
 class DetectorState(msgspec.Struct, kw_only=True):
-    """One detector of one stream: how its last buckets went, what was found, and the alert, where one is firing."""
+    """One detector of one stream: alarms and clear buckets in a row, the evidence, and the firing alert."""
 
     last_bucket_end: float | None = None
     alarms: int = 0
@@ -112,11 +112,11 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
     Parameters
     ----------
     offset
-        The newest record of the findings partition that changed this value: what is read again is not applied again.
+        The newest record of the findings partition that changed this value; duplicates below it are ignored.
     watermark
-        Log time when it was written.
+        The watermark when it was written.
     held
-        (event time, short id) of single-event findings, against repetition under another offset.
+        (event time, short id) of single-event findings, against duplicates under another offset.
     detectors
         By :func:`slot`.
     """
@@ -132,46 +132,23 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
 
 
 def slot(detector: str, source: str = "") -> str:
-    """Return the key of a :class:`DetectorState`: Weir's own stream has one a source, under the name of the detector."""
+    """Return the key of a :class:`DetectorState`: one a detector, and on Weir's own stream one a source."""
     return f"{detector}{SLOT}{source}" if source else detector
 
 
 def short_id(identity: str) -> int:
-    """Return 63 bits of a hash of an id: enough to know it again among a few thousand."""
+    """Return 63 bits of a hash of an id, enough to distinguish a few thousand."""
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest()) >> 1
-
-
-_DECODER = msgspec.msgpack.Decoder(StreamAlerts)
-
-
-def encode(state: StreamAlerts) -> bytes:
-    """Return `state` as msgpack."""
-    return msgspec.msgpack.encode(state)
-
-
-def decode(value: bytes) -> StreamAlerts:
-    """Read a stream's value; raises StateUnreadable."""
-    try:
-        state = _DECODER.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StateUnreadable(
-            f"alert state of {len(value)} bytes cannot be read; it is rebuilt from the log"
-        ) from error
-    if state.version != _VERSION:
-        raise StateUnreadable(f"alert state of version {state.version}, this is {_VERSION}; it is rebuilt from the log")
-    return state
 
 
 class _Order(msgspec.Struct, kw_only=True):
     offset: int
 
 
-_ORDER = msgspec.msgpack.Decoder(_Order)
+decode = decoder(StreamAlerts)
+_order = decoder(_Order)
 
 
 def order(_key: bytes, value: bytes) -> float:
-    """Return how far a stream's value has come: the offset of what changed it last; raises StateUnreadable."""
-    try:
-        return _ORDER.decode(value).offset
-    except msgspec.MsgspecError as error:
-        raise StateUnreadable(f"alert state of {len(value)} bytes cannot be read") from error
+    """Return how far a stream's value has read the log: the offset of its last change; raises StateUnreadable."""
+    return _order(value).offset

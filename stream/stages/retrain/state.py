@@ -1,8 +1,8 @@
-"""What the retraining stage keeps: one table value a (tenant, model)."""
+"""The retraining stage's table: one value a (tenant, model)."""
 
 import msgspec
 
-from stream.errors import StateUnreadable
+from stream.stages.shared.state_codec import decoder, encode
 
 __all__ = ["FiringAlert", "ModelState", "decode", "encode", "order", "remember"]
 
@@ -11,9 +11,9 @@ _REMEMBERED = 64
 
 
 class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gates need of an alert that is firing; `at` is the log time of its last record.
+    """The part of a firing alert that the gates read; `at` is the event time of its last record.
 
-    `sentinels` is the last word that its records had on the fixed prompts: ``moved``, ``still`` or "".
+    `sentinels` is the newest note on the fixed prompts in its records: ``moved``, ``still`` or "".
     """
 
     alert_id: str
@@ -32,20 +32,20 @@ class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
 class ModelState(msgspec.Struct, kw_only=True):
     """The retraining state of one (tenant, model).
 
-    Parameters
+    Attributes
     ----------
     offsets
-        By topic, the newest record that was applied: what is read again is not applied again.
+        By topic, the newest record that was applied; duplicates below it are ignored.
     firing
         The alerts that are firing, by id.
     resolved
-        The latest resolved alerts, so that a repeated record does not wake them.
+        The latest resolved alerts, so that a duplicate record does not add them again.
     suppressed
-        The latest (alert set, gates that said no) that were told, as decision ids.
+        Ids of the latest suppressions: each is of a set of alerts and of failed gates.
     requested_id, requested_at, requested_alerts
         The last request.
     in_flight
-        Whether that request was taken up and has not ended; one that nobody takes up lapses with its cool-down.
+        Whether that request was started and has not ended; a request that nobody starts expires with its cool-down.
     """
 
     version: int = _VERSION
@@ -62,40 +62,19 @@ class ModelState(msgspec.Struct, kw_only=True):
 
 
 def remember(items: list[str], item: str) -> None:
-    """Append `item`, and forget the oldest beyond 64."""
+    """Append `item`, and keep the last 64."""
     items.append(item)
     del items[:-_REMEMBERED]
-
-
-_DECODER = msgspec.msgpack.Decoder(ModelState)
-
-
-def encode(state: ModelState) -> bytes:
-    """Return `state` as msgpack."""
-    return msgspec.msgpack.encode(state)
-
-
-def decode(value: bytes) -> ModelState:
-    """Read a model's value; raises StateUnreadable."""
-    try:
-        state = _DECODER.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StateUnreadable(f"retraining state of {len(value)} bytes cannot be read; rebuilt from the log") from error
-    if state.version != _VERSION:
-        raise StateUnreadable(f"retraining state of version {state.version}, this is {_VERSION}; rebuilt from the log")
-    return state
 
 
 class _Order(msgspec.Struct, kw_only=True):
     offsets: dict[str, int]
 
 
-_ORDER = msgspec.msgpack.Decoder(_Order)
+decode = decoder(ModelState)
+_order = decoder(_Order)
 
 
 def order(_key: bytes, value: bytes) -> float:
-    """Return how far a model's value has come: the offsets of what changed it, which only grow; raises StateUnreadable."""
-    try:
-        return sum(_ORDER.decode(value).offsets.values())
-    except msgspec.MsgspecError as error:
-        raise StateUnreadable(f"retraining state of {len(value)} bytes cannot be read") from error
+    """Return how far a model's value has read the log: the sum of its offsets, which only grow; raises StateUnreadable."""
+    return sum(_order(value).offsets.values())

@@ -1,20 +1,23 @@
-"""What the three agents of the watch app share: the app, its topics, its boundary to bytes, its way to publish and to settle."""
+"""The base of the watch app's three stages: read raw events, publish, write the state, acknowledge; each awaited before the next."""
 
+import abc
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from opentelemetry.trace import Tracer
 
 from stream.dead_letters import DeadLetters
+from stream.kafka.range_reader import retained
 from stream.runtime.app import BaseApp
 from stream.runtime.table import AckedTable
 from stream.settings import KafkaSettings, TenantSettings
 from stream.stages.shared.metrics import WatchMetrics
-from stream.wire import Event, TopicNames, WireError, decode
+from stream.stages.shared.state_codec import encode
+from stream.wire import Event, Tick, TopicNames, WireError, decode
 
-__all__ = ["PartitionCache", "StageContext", "drain", "rows"]
+__all__ = ["PartitionCache", "Stage", "StageContext", "TableStage", "drain"]
 
 logger = logging.getLogger(__name__)
 _BATCH = 256
@@ -22,7 +25,7 @@ _ResultT = TypeVar("_ResultT")
 
 
 class StageContext:
-    """An app and what its stages need of it.
+    """An app and what its stages share.
 
     Parameters
     ----------
@@ -63,7 +66,7 @@ class StageContext:
         return self.kafka.names
 
     async def read(self, raw: Any, stage: str) -> Event | None:
-        """Decode a raw Faust event; what cannot be read goes to the dead letters, and a tombstone is no event."""
+        """Decode a raw Faust event; None for a tombstone, and for bytes that cannot be read, which become a dead letter."""
         if raw.message.value is None:
             return None
         try:
@@ -75,7 +78,7 @@ class StageContext:
             return None
 
     async def guarded(self, raw: Any, stage: str, apply: Callable[[], _ResultT], otherwise: _ResultT) -> _ResultT:
-        """Return what `apply` returns; an event on which it raises is a dead letter, and its neighbours go on."""
+        """Return the result of `apply`; if it raises, send the event to the dead letters and return `otherwise`."""
         try:
             return apply()
         except Exception as error:
@@ -85,13 +88,24 @@ class StageContext:
             await self._dead_letters[stage].send(raw.message, disposition="bug", error=type(error).__name__)
             return otherwise
 
+    def retained(self, topic: str, partition: int, offsets: range) -> AsyncIterator[tuple[int, Event]]:
+        """Yield (offset, event) of the retained records of `offsets`; see :func:`stream.kafka.range_reader.retained`."""
+        return retained(self.kafka.client_options(), topic, partition, offsets, self.app.progress)
+
+    async def ticks(self, partition: int, offsets: range) -> AsyncIterator[tuple[int, Tick]]:
+        """Yield (offset, tick) of score's retained ticks in `offsets` of a signals partition."""
+        if offsets:
+            async for offset, event in self.retained(self.names.signals, partition, offsets):
+                if isinstance(event.data, Tick):
+                    yield offset, event.data
+
     async def publish(self, topic: str, event: Event, partition: int) -> None:
-        """Publish `event`, acknowledged by every replica when this returns."""
+        """Publish `event` and wait until every replica has acknowledged it."""
         await self.app.publisher.publish(topic, event, partition=partition, traceparent=event.traceparent)
 
 
 class PartitionCache:
-    """State of a partition in memory, for as long as one assignment lasts: then it is read from its table anew.
+    """States of partitions in memory, each for one assignment: a new one reads its table again.
 
     Parameters
     ----------
@@ -101,27 +115,78 @@ class PartitionCache:
 
     def __init__(self, load: Callable[[int, int], Awaitable[Any]]) -> None:
         self._load = load
-        self._held: dict[int, tuple[int, Any]] = {}
+        self._states: dict[int, tuple[int, Any]] = {}
 
     async def get(self, raw: Any) -> Any:
-        """Return the state of the partition that `raw` came from."""
+        """Return the state of the partition of `raw`."""
         message = raw.message
-        generation, state = self._held.get(message.partition, (None, None))
+        generation, state = self._states.get(message.partition, (None, None))
         if generation != message.generation_id:
             state = await self._load(message.partition, message.offset)
-            self._held = {number: held for number, held in self._held.items() if held[0] == message.generation_id}
-            self._held[message.partition] = (message.generation_id, state)
+            self._states = {number: one for number, one in self._states.items() if one[0] == message.generation_id}
+            self._states[message.partition] = (message.generation_id, state)
         return state
 
     def values(self) -> list[Any]:
-        """Return the states that are held."""
-        return [state for _, state in self._held.values()]
+        """Return the states in memory."""
+        return [state for _, state in self._states.values()]
+
+
+class Stage(abc.ABC):
+    """A stage with a table that is partitioned like the topic that it reads.
+
+    Parameters
+    ----------
+    context
+        The app and what its stages share.
+    table
+        The stage's table.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, context: StageContext, table: AckedTable) -> None:
+        self._context = context
+        self._app = context.app
+        self._table = table
+        self._cache = PartitionCache(self._load)
+
+    @abc.abstractmethod
+    async def handle(self, batch: list[Any]) -> None:
+        """Process raw events, in order."""
+
+    @abc.abstractmethod
+    async def _load(self, partition: int, offset: int) -> Any:
+        """Return the state of a partition as it was before `offset`."""
+
+
+class TableStage(Stage):
+    """A stage that publishes all records of a batch, then writes each state that changed, then acknowledges."""
+
+    async def handle(self, batch: list[Any]) -> None:
+        """Process raw events, in order."""
+        current = [raw for raw in batch if self._app.is_current(raw)]
+        changed: dict[str, tuple[Any, Any]] = {}
+        for raw in current:
+            partition = await self._cache.get(raw)
+            event = await self._context.read(raw, self.name)
+            if event is not None:
+                changed |= {key: (state, raw) for key, state in (await self._apply(partition, event, raw)).items()}
+        for key, (state, raw) in changed.items():
+            if self._app.is_current(raw):
+                await self._table.put(key.encode(), encode(state), partition=raw.message.partition)
+        for raw in current:
+            self._app.settle(raw)
+
+    @abc.abstractmethod
+    async def _apply(self, partition: Any, event: Event, raw: Any) -> dict[str, Any]:
+        """Apply `event` and publish what follows; return the states to write, by key."""
 
 
 async def drain(stream: Any, handle: Callable[[list[Any]], Awaitable[None]]) -> None:
-    """Hand `stream`'s raw events to `handle` in order, as many at once as are waiting, 256 at most.
+    """Pass `stream`'s raw events to `handle` in order, as many at once as are waiting, 256 at most.
 
-    So a flood costs one state write a batch, and a lone event waits for nothing. Ends with what `handle` raises.
+    So a burst costs one state write a batch, and a single event does not wait. Ends with the exception of `handle`.
     """
     waiting: asyncio.Queue[Any] = asyncio.Queue(_BATCH)
     async with asyncio.TaskGroup() as tasks:
@@ -137,8 +202,3 @@ async def _work(waiting: "asyncio.Queue[Any]", handle: Callable[[list[Any]], Awa
         while not waiting.empty():
             batch.append(waiting.get_nowait())
         await handle(batch)
-
-
-def rows(table: AckedTable) -> list[tuple[bytes, bytes]]:
-    """Return a table's rows as they are in memory."""
-    return list(table.data.items())

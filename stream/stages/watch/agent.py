@@ -1,4 +1,4 @@
-"""The watch agent: what the machine asks for, in the order that loses nothing: publish, write the state, acknowledge."""
+"""The watch agent: signals and ticks to findings; publish, write the state, acknowledge."""
 
 import asyncio
 import logging
@@ -8,20 +8,20 @@ from typing import Any
 import msgspec
 
 from stream.errors import StateUnreadable
-from stream.kafka.range_reader import retained
 from stream.runbook import SILENCE
 from stream.runtime.table import AckedTable
 from stream.settings import WatchSettings
 from stream.stages.shared.metrics import detector_label
 from stream.stages.shared.spans import mark
-from stream.stages.shared.stage import PartitionCache, StageContext, rows
+from stream.stages.shared.stage import Stage, StageContext
+from stream.stages.shared.state_codec import encode
 from stream.stages.watch.buckets import Offer
 from stream.stages.watch.machine import ClosedStream, PartitionWatch, WatchRules
-from stream.stages.watch.records import RESET, WATCH_SOURCE, sentinel_note
+from stream.stages.watch.records import RESET, sentinel_note, watermark_tick
 from stream.stages.watch.source_liveness import SourceLiveness
 from stream.stages.watch.source_liveness_store import SourceLivenessStore
-from stream.stages.watch.state import SourcesState, decode_sources, encode, sources_key
-from stream.wire import Event, FindingRecord, Signal, Tick, partition_for
+from stream.stages.watch.state import SourcesState, decode_sources, sources_key
+from stream.wire import Event, FindingRecord, Signal, Tick
 from stream.wire.semconv import (
     GEN_AI_EVALUATION_NAME,
     GEN_AI_EVALUATION_SCORE_LABEL,
@@ -34,154 +34,149 @@ from stream.wire.semconv import (
 __all__ = ["WatchStage"]
 
 logger = logging.getLogger(__name__)
-_STAGE = "watch"
-#: Log time between two ticks to findings.
+#: Event time between two ticks to findings.
 _TICK_SECONDS = 1.0
-#: Log time between two writes of the watermark, while its sources stay the same; a restart reads the ticks since.
+#: Event time between two writes of the watermark while its sources stay the same; a restart reads the ticks since.
 _KEEP_SECONDS = 30.0
-#: States read in one go.
+#: States loaded before other tasks run.
 _LOADED_AT_ONCE = 100
 
 
-class _Place:
-    """One signals partition in one assignment; one of them keeps the silences."""
+class _Partition:
+    """One signals partition in one assignment; one of them has the source liveness."""
 
-    def __init__(self, number: int, machine: PartitionWatch, sources: set[str], silence: SourceLiveness | None) -> None:
+    def __init__(
+        self, number: int, machine: PartitionWatch, sources: set[str], liveness: SourceLiveness | None
+    ) -> None:
         self.number = number
         self.machine = machine
-        self.silence = silence
+        self.liveness = liveness
         self.sources = sources
         self.kept = machine.watermark.value
         self.forwarded: float | None = None
 
 
-class WatchStage:
-    """Signals to findings.
+class WatchStage(Stage):
+    """Signals to findings; its table is partitioned like signals.
 
     Parameters
     ----------
-    context
-        The app and what belongs to it.
-    table
-        Partitioned like signals.
+    context, table
+        See :class:`~stream.stages.shared.stage.Stage`.
     settings
         The stage's settings.
     rules
-        What the machine goes by.
+        The machine's rules.
     """
 
+    name = "watch"
+
     def __init__(self, context: StageContext, table: AckedTable, settings: WatchSettings, rules: WatchRules) -> None:
-        self._context = context
-        self._app = context.app
-        self._table = table
+        super().__init__(context, table)
         self._settings = settings
         self._rules = rules
-        self._silences = SourceLivenessStore(context, table, settings.source_silence_seconds)
-        self._cache = PartitionCache(self._load)
+        self._liveness = SourceLivenessStore(context, table, settings.source_silence_seconds)
 
     def held(self) -> int:
-        """Return how many events are kept open on purpose."""
-        return sum(place.machine.open.tokens for place in self._cache.values())
+        """Return how many events of open buckets are not acknowledged."""
+        return sum(partition.machine.open.tokens for partition in self._cache.values())
 
     async def handle(self, batch: list[Any]) -> None:
-        """Take raw events of signals, in order."""
+        """Process raw events of signals, in order."""
         for raw in batch:
             if not self._app.is_current(raw):
                 continue
-            place = await self._cache.get(raw)
-            event = await self._context.read(raw, _STAGE)
+            partition = await self._cache.get(raw)
+            event = await self._context.read(raw, self.name)
             if event is not None and isinstance(event.data, Signal):
-                await self._signal(place, event, raw)
+                await self._signal(partition, event, raw)
             elif event is not None and isinstance(event.data, Tick):
-                await self._tick(place, event.data, raw)
+                await self._tick(partition, event.data, raw)
             else:
                 self._app.settle(raw)
 
-    async def _signal(self, place: _Place, event: Event, raw: Any) -> None:
-        offer = await self._context.guarded(raw, _STAGE, partial(place.machine.offer, event, raw), None)
+    async def _signal(self, partition: _Partition, event: Event, raw: Any) -> None:
+        machine = partition.machine
+        offer = await self._context.guarded(raw, self.name, partial(machine.offer, event, raw), None)
         if offer is Offer.HELD:
-            while self.held() > self._settings.outstanding_events and (closed := place.machine.relieve()) is not None:
+            while self.held() > self._settings.outstanding_events and (closed := machine.relieve()) is not None:
                 self._context.metrics.relieved.inc()
                 logger.warning(
-                    "more than watch.outstanding_events = %d events are held; a bucket was closed early",
+                    "open buckets have more than watch.outstanding_events = %d events; the oldest is closed early",
                     self._settings.outstanding_events,
                 )
-                await self._finish(place, closed, raw)
+                await self._finish(partition, closed, raw)
             return
         if offer is not None:
-            late = offer is Offer.LATE and raw.message.offset > place.machine.offset
+            late = offer is Offer.LATE and raw.message.offset > machine.offset
             (self._context.metrics.late if late else self._context.metrics.repeated).inc()
         self._app.settle(raw)
 
-    async def _tick(self, place: _Place, tick: Tick, raw: Any) -> None:
-        moved = place.machine.tick(tick, raw.message.offset)
-        if place.silence is not None:
-            await self._tell_silence(place, place.silence, tick, raw)
+    async def _tick(self, partition: _Partition, tick: Tick, raw: Any) -> None:
+        moved = partition.machine.tick(tick, raw.message.offset)
+        if partition.liveness is not None:
+            await self._check_liveness(partition, partition.liveness, tick, raw)
         if moved:
             closed = []
-            for stream in place.machine.closed():
+            for stream in partition.machine.closed():
                 closed.append(stream)
                 await asyncio.sleep(0)
-            await asyncio.gather(*(self._finish(place, stream, raw) for stream in closed))
-            await self._forward(place)
-        await self._keep_sources(place, raw)
-        self._observe(place)
+            await asyncio.gather(*(self._finish(partition, stream, raw) for stream in closed))
+            await self._forward(partition)
+        await self._keep_sources(partition, raw)
+        self._observe(partition)
         self._app.settle(raw)
 
-    async def _tell_silence(self, place: _Place, silence: SourceLiveness, tick: Tick, raw: Any) -> None:
-        """Publish who is silent, then write it; the tick is acknowledged after both."""
-        for event in silence.apply(tick, raw.message.offset):
-            self._count(event)
-            await self._context.publish(self._context.names.findings, self._traced(event), place.number)
-        if silence.dirty and self._app.is_current(raw):
-            await self._silences.keep(place.number, silence)
+    async def _check_liveness(self, partition: _Partition, liveness: SourceLiveness, tick: Tick, raw: Any) -> None:
+        """Publish findings about inactive sources, then write the state; the tick is acknowledged after both."""
+        for event in liveness.apply(tick, raw.message.offset):
+            await self._publish(event, partition.number)
+        if liveness.dirty and self._app.is_current(raw):
+            await self._liveness.keep(partition.number, liveness)
 
-    async def _finish(self, place: _Place, closed: ClosedStream, raw: Any) -> None:
+    async def _finish(self, partition: _Partition, closed: ClosedStream, raw: Any) -> None:
         """Publish, write the state, acknowledge; each awaited before the next."""
         for event in closed.findings:
-            self._count(event)
-            await self._context.publish(self._context.names.findings, self._traced(event), place.number)
+            await self._publish(event, partition.number)
             if (note := sentinel_note(event)) is not None:
                 for number in range(self._context.kafka.stream_partitions):
                     await self._context.publish(self._context.names.findings, note, number)
         if not self._app.is_current(raw):
             return
-        await self._table.put(closed.key.encode(), closed.state, partition=place.number)
+        await self._table.put(closed.key.encode(), closed.state, partition=partition.number)
         for token in closed.tokens:
             self._app.settle(token)
         self._app.progress()
 
-    async def _forward(self, place: _Place) -> None:
-        """Tell the alert stage how far log time has come, once a second of it."""
-        watermark = place.machine.watermark.value
-        assert watermark is not None
-        if place.forwarded is not None and watermark < place.forwarded + _TICK_SECONDS:
-            return
-        place.forwarded = watermark
-        tick = Tick(stage=_STAGE, partition=place.number, watermark=watermark)
-        event = Event(
-            id=f"watch/{place.number}/{watermark:.6f}",
-            source=WATCH_SOURCE,
-            type=Tick.event_type,
-            time=watermark,
-            data=tick,
-        )
-        await self._context.publish(self._context.names.findings, event, place.number)
+    async def _publish(self, event: Event, number: int) -> None:
+        self._count(event)
+        await self._context.publish(self._context.names.findings, self._traced(event), number)
 
-    async def _keep_sources(self, place: _Place, raw: Any) -> None:
-        """Remember which sources live and how far log time has come, so that a restarted stage goes on there."""
-        watermark = place.machine.watermark
+    async def _forward(self, partition: _Partition) -> None:
+        """Publish the watermark for the alert stage, once a second of event time."""
+        watermark = partition.machine.watermark.value
+        assert watermark is not None
+        if partition.forwarded is not None and watermark < partition.forwarded + _TICK_SECONDS:
+            return
+        partition.forwarded = watermark
+        tick = watermark_tick(partition.number, watermark)
+        await self._context.publish(self._context.names.findings, tick, partition.number)
+
+    async def _keep_sources(self, partition: _Partition, raw: Any) -> None:
+        """Write the live sources and the watermark, from which a restarted stage continues."""
+        watermark = partition.machine.watermark
         live, value = watermark.live(), watermark.value
-        due = value is not None and (place.kept is None or value >= place.kept + _KEEP_SECONDS)
-        if (live != place.sources or due) and self._app.is_current(raw):
+        due = value is not None and (partition.kept is None or value >= partition.kept + _KEEP_SECONDS)
+        if (live != partition.sources or due) and self._app.is_current(raw):
             state = SourcesState(
-                sources=tuple(sorted(live)), offset=place.machine.offset, lanes=watermark.lanes, value=value
+                sources=tuple(sorted(live)), offset=partition.machine.offset, lanes=watermark.lanes, value=value
             )
-            await self._table.put(sources_key(place.number).encode(), encode(state), partition=place.number)
-            place.sources, place.kept = live, value
+            key = sources_key(partition.number).encode()
+            await self._table.put(key, encode(state), partition=partition.number)
+            partition.sources, partition.kept = live, value
 
     def _traced(self, event: Event) -> Event:
-        """Give an alarm a span of its own, child of the event that speaks most, linked to the others."""
+        """Give an alarm its own span: a child of the strongest evidence, linked to the others."""
         finding = event.data
         assert isinstance(finding, FindingRecord)
         if not finding.alarm:
@@ -207,37 +202,38 @@ class WatchStage:
         label = detector_label(finding.detector)
         if finding.feature == RESET:
             self._context.metrics.resets.labels(label).inc()
-        else:
-            self._context.metrics.findings.labels(label, str(finding.alarm).lower()).inc()
-            if finding.detector != SILENCE:  # that of a source is no stream's
-                stream = (finding.tenant, finding.model, finding.side, label)
-                self._context.metrics.streams.show(stream, finding.statistic, finding.limit)
+            return
+        self._context.metrics.findings.labels(label, str(finding.alarm).lower()).inc()
+        if finding.detector != SILENCE:  # a source is no stream
+            stream = (finding.tenant, finding.model, finding.side, label)
+            self._context.metrics.streams.show(stream, finding.statistic, finding.limit)
 
-    def _observe(self, place: _Place) -> None:
-        metrics, number, watermark = self._context.metrics, str(place.number), place.machine.watermark
+    def _observe(self, partition: _Partition) -> None:
+        metrics, number, watermark = self._context.metrics, str(partition.number), partition.machine.watermark
         metrics.watermark.labels(number).set(watermark.value or 0)
         metrics.lag.labels(number).set(watermark.lag_seconds)
-        metrics.open_buckets.labels(number).set(place.machine.open.buckets)
-        metrics.open_events.labels(number).set(place.machine.open.events)
+        metrics.open_buckets.labels(number).set(partition.machine.open.buckets)
+        metrics.open_events.labels(number).set(partition.machine.open.events)
         metrics.released.labels(number).set(len(watermark.released()))
 
-    async def _load(self, partition: int, offset: int) -> _Place:
+    async def _load(self, partition: int, offset: int) -> _Partition:
         known = self._known(partition)
         machine = PartitionWatch(self._rules, known.sources, stored=lambda key: self._table.data.get(key.encode()))
-        count = self._context.kafka.stream_partitions
-        for number, (key, value) in enumerate(rows(self._table)):
-            if not key.startswith(b"\0") and partition_for(key, count) == partition:
+        for number, (key, value) in enumerate(self._table.rows(partition)):
+            if not key.startswith(b"\0"):  # no stream's state
                 machine.load(key.decode(), value)
-            if number % _LOADED_AT_ONCE == 0:  # thousands of tenants take seconds: others go on meanwhile
+            if number % _LOADED_AT_ONCE == 0:  # thousands of tenants take seconds, and heartbeats are due meanwhile
                 self._app.progress()
                 await asyncio.sleep(0)
         if lost := machine.lost():
             logger.warning("partition %d: the state of %d streams is rebuilt from the log", partition, len(lost))
             await self._rebuild(machine, partition, offset)
         elif machine.resume(known):
-            await self._catch_up(machine, partition, offset)
-        silence = await self._silences.load(partition, offset)
-        return _Place(partition, machine, set(known.sources), silence)
+            # The ticks since closed nothing that was not closed before they were acknowledged.
+            async for position, tick in self._context.ticks(partition, range(machine.offset + 1, offset)):
+                machine.tick(tick, position)
+        liveness = await self._liveness.load(partition, offset)
+        return _Partition(partition, machine, set(known.sources), liveness)
 
     def _known(self, partition: int) -> SourcesState:
         value = self._table.data.get(sources_key(partition).encode())
@@ -249,21 +245,8 @@ class WatchStage:
             logger.warning("partition %d: %s", partition, error)
             return SourcesState()
 
-    async def _catch_up(self, machine: PartitionWatch, partition: int, end: int) -> None:
-        """Take the ticks between the stored watermark and `end`; what they closed was closed before they were acknowledged."""
-        offsets = range(machine.offset + 1, end)
-        if not offsets:
-            return
-        options, topic = self._context.kafka.client_options(), self._context.names.signals
-        async for offset, event in retained(options, topic, partition, offsets, self._app.progress):
-            if isinstance(event.data, Tick):
-                machine.tick(event.data, offset)
-
     async def _rebuild(self, machine: PartitionWatch, partition: int, offset: int) -> None:
         replayed = machine.replayer()
-        options = self._context.kafka.client_options()
-        async for _, event in retained(
-            options, self._context.names.signals, partition, range(offset), self._app.progress
-        ):
+        async for _, event in self._context.retained(self._context.names.signals, partition, range(offset)):
             replayed.replay(event)
         machine.adopt(replayed)

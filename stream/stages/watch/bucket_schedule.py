@@ -1,7 +1,7 @@
-"""What is open in a partition, and which streams have a bucket to close next.
+"""The open buckets of a partition, and the streams that close a bucket next.
 
-Why this exists: a tick comes once a second from every partition, and most tenants are idle. Its cost must follow the streams that have
-something to close, and an event's cost none of them: with 10,000 streams, asking each took 36 ms a tick and 17 ms an event.
+Why this exists: a tick arrives once a second from every partition, and most tenants are idle. A tick must cost only the streams that
+close a bucket, and an event none of the others: with 10,000 streams, a scan took 36 ms a tick and 17 ms an event.
 """
 
 import heapq
@@ -23,8 +23,8 @@ class BucketSchedule:
 
     Notes
     -----
-    A tick that closes nothing costs one comparison a width of buckets; one that closes something also a look at every stream
-    of that width which has something open. An event costs O(log open buckets).
+    A tick costs one comparison for each width of buckets, and, if it closes a bucket, a scan of the streams of that width that have
+    open buckets. An event costs O(log open buckets).
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class BucketSchedule:
         self._starts: list[tuple[float, str]] = []
 
     def note(self, key: str, seconds: float, number: int | None) -> None:
-        """Expect stream `key` to close bucket `number` of `seconds` next; nothing where it is None."""
+        """Schedule bucket `number` of width `seconds` as the next of stream `key`; None removes the stream."""
         group = self._groups.setdefault(seconds, {})
         if number is None:
             group.pop(key, None)
@@ -53,13 +53,13 @@ class BucketSchedule:
         return sorted(found)
 
     def opened(self, key: str, start: float) -> None:
-        """Note that stream `key` has an open bucket from `start` on."""
+        """Add an open bucket of stream `key` with its start."""
         heapq.heappush(self._starts, (start, key))
 
     def oldest(self) -> tuple[float, str] | None:
-        """Return the start of the oldest bucket that was noted, and its stream; it may be closed by now."""
+        """Return the start and the stream of the oldest bucket that was added; it may be closed by now."""
         return self._starts[0] if self._starts else None
 
     def drop_oldest(self) -> None:
-        """Forget the oldest one."""
+        """Remove the oldest bucket."""
         heapq.heappop(self._starts)

@@ -1,4 +1,4 @@
-"""The open buckets of one stream, and which of them a watermark closes."""
+"""The open buckets of one stream, which a watermark closes."""
 
 import enum
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
 
 
 class Offer(enum.Enum):
-    """What became of an event that was offered to a stream."""
+    """The result of an offered event: kept until its bucket closes, late, or a duplicate of a closed bucket's event."""
 
     HELD = "held"
     LATE = "late"
@@ -22,9 +22,9 @@ class Offer(enum.Enum):
 
 
 class Held(msgspec.Struct):
-    """One event of an open bucket, and the tokens to acknowledge when it closes (more than one where it came again).
+    """One event of an open bucket, and the tokens to acknowledge when it closes: one for each duplicate.
 
-    Of what came again under one id, the end that was told counts before one that was written for a source which died, then the earlier.
+    Of duplicates under one id, an end record counts before one that was written for a source that died, then the earlier one.
     """
 
     aborted: bool
@@ -35,12 +35,12 @@ class Held(msgspec.Struct):
     tokens: list[Any]
 
     def outranks(self, other: "Held") -> bool:
-        """Tell whether this is the one of the two that counts, whichever came first."""
+        """Return whether this duplicate counts, in whatever order the two arrived."""
         return (self.aborted, self.observation.time) < (other.aborted, other.observation.time)
 
 
 def observation_of(signal: Signal) -> Observation:
-    """Return what a stream detector may see of `signal`."""
+    """Return the part of `signal` that stream detectors read."""
     return Observation(
         id=signal.event_id,
         time=signal.time,
@@ -54,19 +54,19 @@ def observation_of(signal: Signal) -> Observation:
 
 
 class StreamBuckets:
-    """Buckets of one (tenant, model, side) by event time: bucket b holds times in [b * seconds, (b + 1) * seconds).
+    """Buckets of one (tenant, model, side) by event time: bucket b has the times in [b * seconds, (b + 1) * seconds).
 
     Parameters
     ----------
     seconds
         Width of a bucket.
     empty_limit
-        How many empty buckets after the last one with events are closed too, as empty: enough for an alert to resolve, and
-        a bound on what an idle stream costs. Which ones they are depends on the events alone, not on the watermark's steps.
+        Empty buckets that are closed after the last bucket with events: enough for an alert to resolve, and a bound on the cost of
+        an idle stream. They depend on the events alone, not on the steps of the watermark.
     last_closed, last_event
         Numbers of the last closed bucket and of the last closed bucket with events, from the stored state.
     counts
-        What is open here is counted there too; a count of its own where it is None.
+        Counts of the partition, which include these buckets; None for separate counts.
 
     Notes
     -----
@@ -89,11 +89,11 @@ class StreamBuckets:
         self._counts = counts or OpenCounts()
 
     def number(self, time: float) -> int:
-        """Return the bucket that `time` falls into."""
+        """Return the number of the bucket of `time`."""
         return int(time // self.seconds)
 
     def offer(self, event: Event, signal: Signal, token: Any, watermark: float | None) -> Offer:
-        """Hold `signal` until its bucket closes, unless that has happened."""
+        """Keep `signal` until its bucket closes, unless the bucket is closed."""
         number = self.number(signal.time)
         if watermark is not None and number < self.number(watermark):
             return Offer.LATE
@@ -119,7 +119,7 @@ class StreamBuckets:
 
     @property
     def next_due(self) -> int | None:
-        """The number of the next bucket to close, an empty one that counts included; None where there is none."""
+        """The number of the next bucket to close, empty ones included; None if there is none."""
         numbers = list(self._open)
         if self.last_event is not None and self.last_closed is not None:
             numbers += [self.last_closed + 1] * (self.last_closed < self.last_event + self.empty_limit)
@@ -127,11 +127,11 @@ class StreamBuckets:
 
     @property
     def idle(self) -> bool:
-        """Whether no event is held and every empty bucket that counts is closed."""
+        """Whether no bucket is open and every empty bucket is closed."""
         return self.next_due is None
 
     def join(self, counts: OpenCounts) -> None:
-        """Count what is open in `counts` from now on, and forget what to acknowledge: the events came from a replay."""
+        """Count these buckets in `counts`, and drop the tokens: the events were replayed."""
         for bucket in self._open.values():
             for held in bucket.values():
                 held.tokens.clear()
@@ -144,7 +144,7 @@ class StreamBuckets:
         return [number * self.seconds for number in self._open]
 
     def oldest_start(self) -> float | None:
-        """Return the start of the oldest open bucket, or None."""
+        """Return the start of the oldest open bucket; None if no bucket is open."""
         return min(self._open) * self.seconds if self._open else None
 
     def due(self, watermark: float) -> Iterator[tuple[int, list[Held]]]:

@@ -1,7 +1,7 @@
 """The watch stage on one partition of signals, without Kafka: signals and ticks in; closed buckets, findings and states out.
 
-Why this exists: what the stage does must be a function of the log, so that a crash, a repetition or another interleaving
-of the partitions changes nothing. So it is a plain object that tests can drive.
+Why this exists: the stage must be a function of the log, whatever crashes, duplicates and interleavings of partitions there are.
+So it is a plain object that tests can drive.
 """
 
 import logging
@@ -30,18 +30,18 @@ Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]
 
 
 class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
-    """What closing a stream's due buckets asks for, in this order: publish, write the state, acknowledge.
+    """The result of closing a stream's due buckets; publish, then write the state, then acknowledge.
 
     Parameters
     ----------
     key
         The stream's key, under which `state` is written.
     findings
-        To be published, in the order of their buckets.
+        Events to publish, in the order of their buckets.
     state
-        The one table value.
+        The table value.
     tokens
-        Of the events to acknowledge.
+        Tokens of the events to acknowledge.
     """
 
     key: str
@@ -51,7 +51,7 @@ class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Stream:
-    """One stream: its open buckets, its detectors, and those of them whose state was lost."""
+    """One stream: its open buckets, its detectors, and the names of detectors whose state was lost."""
 
     def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
         self.key = key
@@ -68,10 +68,8 @@ class _Stream:
         for name, detector in sorted(self.detectors.items()):
             try:
                 finding = detector.update_many([item.observation for item in held])
-            except Exception:  # the boundary to a detector: one that fails is started anew, and says so
-                logger.exception(
-                    "detector %s failed on bucket %d with %d events; started anew", name, number, len(held)
-                )
+            except Exception:  # the boundary to a detector: a failure resets it
+                logger.exception("detector %s failed on bucket %d with %d events; reset", name, number, len(held))
                 self.detectors[name] = fresh(name)
                 events.append(reset_event(bucket, name, detector.version))
                 continue
@@ -91,7 +89,7 @@ class _Stream:
 
 
 class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What the watch stage goes by.
+    """The rules of the watch stage.
 
     Parameters
     ----------
@@ -102,7 +100,7 @@ class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
     tenants
         Settings by tenant.
     detectors
-        Makes fresh stream detectors for a tenant, by name.
+        Returns new stream detectors for a tenant, by name.
     """
 
     partitions: int
@@ -117,14 +115,13 @@ class PartitionWatch:
     Parameters
     ----------
     rules
-        What the stage goes by.
+        The rules of the stage.
     known
-        Sources that a former instance knew (see :class:`~stream.stages.watch.watermark.Watermark`).
+        Sources that were live before a restart (see :class:`~stream.stages.watch.watermark.Watermark`).
     only
-        Streams to take; all where it is None.
+        Streams to apply events of; all if it is None.
     stored
-        Returns the table value of a stream, None where it has none. With it, a stream that is idle is kept in its table alone,
-        and memory follows the streams that are not; without it every stream stays in memory.
+        Returns the table value of a stream, or None. With it, idle streams are in the table alone, not in memory.
     """
 
     def __init__(
@@ -139,18 +136,17 @@ class PartitionWatch:
         self._only = only
         self._stored = stored
         self._streams: dict[str, _Stream] = {}
-        self._agenda = BucketSchedule()
+        self._schedule = BucketSchedule()
         self._retired: set[str] = set()
         self.open = OpenCounts()
         self.watermark = Watermark(rules.partitions, rules.source_silence_seconds, known)
         self.offset = -1
 
     def resume(self, stored: SourcesState) -> bool:
-        """Go on with the watermark that was stored, after its tick; False where a state of an earlier Weir has none.
+        """Continue from the stored watermark; return False if a state of an earlier Weir has none.
 
-        What is late is decided by the watermark: it must be the same after a restart, or an event that came too late before it would be
-        held after it. Every bucket that it has passed is closed in the stored states, so ticks up to its own say nothing new. Where
-        a state was lost that is not so: then the stage waits for its sources instead.
+        The watermark decides which events are late, so it must be the same after a restart. The stored states have closed every bucket
+        before it. Without one of these states, the stage waits for its sources instead.
         """
         if not self.watermark.restore(stored.lanes, stored.value):
             return False
@@ -158,7 +154,7 @@ class PartitionWatch:
         return True
 
     def load(self, key: str, value: bytes) -> None:
-        """Continue a stream from its table value; what cannot be read is noted in :meth:`lost`."""
+        """Continue a stream from its table value; :meth:`lost` has what cannot be read."""
         stream = self._loaded(key, value)
         if self._stored is None or stream.lost or not stream.buckets.idle:
             self._keep(stream)
@@ -176,7 +172,7 @@ class PartitionWatch:
 
     def _keep(self, stream: _Stream) -> None:
         self._streams[stream.key] = stream
-        self._agenda.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
+        self._schedule.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
 
     def _stream(self, key: str) -> _Stream:
         """Return a stream: from memory, from its table value, or a new one."""
@@ -184,20 +180,20 @@ class PartitionWatch:
         if stream is None:
             value = self._stored(key) if self._stored is not None else None
             stream = self._new(key, None) if value is None else self._loaded(key, value)
-            stream.announce, stream.lost = stream.lost, set()  # it could be read when the partition was taken
+            stream.announce, stream.lost = stream.lost, set()  # it was readable when the partition was assigned
             self._streams[key] = stream
         return stream
 
     def lost(self) -> dict[str, set[str]]:
-        """Return the streams whose state, or part of it, could not be read, and the detectors that it concerns."""
+        """Return the streams whose state could not be read, with the detectors concerned."""
         return {key: set(stream.lost) for key, stream in self._streams.items() if stream.lost}
 
     def replayer(self) -> "PartitionWatch":
-        """Return a fresh machine for the streams that were lost; feed it with :meth:`replay`, then :meth:`adopt` it."""
+        """Return a new machine for the lost streams: :meth:`replay` the log into it, then :meth:`adopt` it."""
         return PartitionWatch(self._rules, only=frozenset(self.lost()))
 
     def replay(self, event: Event) -> None:
-        """Take an event of the retained log for its effect on the state alone."""
+        """Apply an event of the retained log for its effect on the state alone."""
         if isinstance(event.data, Tick):
             if self.tick(event.data):
                 for _ in self.closed(snapshot=False):
@@ -206,7 +202,7 @@ class PartitionWatch:
             self.offer(event, None)
 
     def adopt(self, replay: "PartitionWatch") -> None:
-        """Take over from `replay` what was lost here; each detector concerned announces its reset with its next bucket."""
+        """Take the lost states from `replay`; each detector concerned reports its reset with its next bucket."""
         for key, names in self.lost().items():
             stream, rebuilt = self._streams[key], replay._streams.get(key)  # noqa: SLF001 - the same class
             if rebuilt is not None and stream.buckets.last_closed is None:
@@ -219,10 +215,10 @@ class PartitionWatch:
             stream.announce, stream.lost = names, set()
             self._keep(stream)
             for start in stream.buckets.starts():
-                self._agenda.opened(key, start)
+                self._schedule.opened(key, start)
 
     def offer(self, event: Event, token: Any) -> Offer:
-        """Take a signal; :attr:`Offer.HELD` keeps `token` until its bucket closes."""
+        """Offer a signal to its stream; with :attr:`Offer.HELD`, `token` is kept until its bucket closes."""
         signal = event.data
         assert isinstance(signal, Signal)
         key = stream_key(signal.tenant, signal.model, signal.side)
@@ -231,16 +227,16 @@ class PartitionWatch:
         stream, before = self._stream(key), self.open.buckets
         offer = stream.buckets.offer(event, signal, token, self.watermark.value)
         if self.open.buckets != before:
-            self._agenda.note(key, stream.buckets.seconds, stream.buckets.next_due)
-            self._agenda.opened(key, stream.buckets.number(signal.time) * stream.buckets.seconds)
+            self._schedule.note(key, stream.buckets.seconds, stream.buckets.next_due)
+            self._schedule.opened(key, stream.buckets.number(signal.time) * stream.buckets.seconds)
         elif stream.buckets.idle:
             self._retired.add(key)
         return offer
 
     def tick(self, tick: Tick, offset: int | None = None) -> bool:
-        """Take one of score's ticks; return whether the watermark moved, and :meth:`closed` may have something.
+        """Apply one of score's ticks, unless its `offset` is a duplicate; return whether the watermark moved.
 
-        One whose `offset` was taken before changes nothing.
+        If it moved, call :meth:`closed`.
         """
         if offset is not None:
             if offset <= self.offset:
@@ -249,18 +245,18 @@ class PartitionWatch:
         return self.watermark.apply(tick)
 
     def closed(self, *, snapshot: bool = True) -> Iterator[ClosedStream]:
-        """Close what the watermark closes, stream by stream."""
+        """Close the buckets before the watermark, stream by stream."""
         if self.watermark.value is None:
             return
         self._forget_retired()
-        for key in self._agenda.due(self.watermark.value):
+        for key in self._schedule.due(self.watermark.value):
             closed = self._close(self._streams[key], self.watermark.value, snapshot=snapshot)
             if closed is not None:
                 yield closed
         self._oldest_open()
 
     def _forget_retired(self) -> None:
-        """Leave to the table what was idle after the last tick, whose state is written by now."""
+        """Drop from memory the streams that were idle after the last tick: their states are written by now."""
         for key in self._retired if self._stored is not None else ():
             stream = self._streams.get(key)
             if stream is not None and stream.buckets.idle and not stream.announce:
@@ -268,17 +264,17 @@ class PartitionWatch:
         self._retired.clear()
 
     def _oldest_open(self) -> tuple[float, _Stream] | None:
-        """Return the oldest open bucket's start and its stream; drop what was closed since it was noted."""
-        while (oldest := self._agenda.oldest()) is not None:
+        """Return the oldest open bucket's start and its stream; drop closed buckets from the schedule."""
+        while (oldest := self._schedule.oldest()) is not None:
             start, key = oldest
             stream = self._streams.get(key)
             if stream is not None and stream.buckets.oldest_start() == start:
                 return start, stream
-            self._agenda.drop_oldest()
+            self._schedule.drop_oldest()
         return None
 
     def relieve(self) -> ClosedStream | None:
-        """Close the oldest open bucket early: the last resort against unbounded memory, at the price of late events."""
+        """Close the oldest open bucket early, to bound memory; its further events are then late."""
         oldest = self._oldest_open()
         if oldest is None:
             return None
@@ -287,7 +283,7 @@ class PartitionWatch:
 
     @property
     def streams_in_memory(self) -> int:
-        """Streams that are not left to their table."""
+        """The number of streams in memory."""
         return len(self._streams)
 
     def _close(self, stream: _Stream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
@@ -298,7 +294,7 @@ class PartitionWatch:
             count += 1
             findings += stream.run(number, held, lambda name: self._fresh(stream.key)[name])
             tokens += [token for item in held for token in item.tokens]
-        self._agenda.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
+        self._schedule.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
         if stream.buckets.idle:
             self._retired.add(stream.key)
         if not count:
@@ -334,12 +330,12 @@ def _restored(detector: StreamDetector[Any], stored: StreamState) -> bool:
     try:
         detector.restore(snapshot)
     except StateMismatch as error:
-        logger.warning("state of detector %s is not continued: %s", detector.name, error)
+        logger.warning("state of detector %s is lost: %s", detector.name, error)
         return False
     return True
 
 
 def _catch_up(rebuilt: _Stream, last_closed: int | None, replay: PartitionWatch) -> None:
-    """Close in `rebuilt` what was closed when the state was written: its ticks may come later in the log."""
+    """Close in `rebuilt` the buckets that were closed when the state was written: their ticks may be later in the log."""
     assert last_closed is not None
     replay._close(rebuilt, (last_closed + 1.5) * rebuilt.buckets.seconds, snapshot=False)  # noqa: SLF001 - the same module

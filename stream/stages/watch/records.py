@@ -1,4 +1,4 @@
-"""What the watch stage publishes: one finding a stream detector and closed bucket, with its evidence by reference."""
+"""The findings of closed buckets, with their evidence by reference; notes on the fixed prompts; the watermark."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import msgspec
 from detectors.base import Finding
 from detectors.streams.sentinel import SENTINEL
 from stream.stages.watch.buckets import Held
-from stream.wire import Event, FindingRecord, SentinelRecord, canonical_time
+from stream.wire import Event, FindingRecord, SentinelRecord, Tick, canonical_time
 from stream.wire.ids import bucket_finding_id
 
 __all__ = [
@@ -21,17 +21,18 @@ __all__ = [
     "finding_event",
     "reset_event",
     "sentinel_note",
+    "watermark_tick",
 ]
 
 WATCH_SOURCE = "weir/watch"
-#: ``feature`` of the finding that says that a detector's state was lost and rebuilt.
+#: ``feature`` of the finding that reports that a detector's state was lost and rebuilt.
 RESET = "detector reset"
 EVIDENCE = 20
 PRINCIPALS = 32
 
 
 class StreamBucket:
-    """One closed bucket of one stream, as findings describe it.
+    """One closed bucket of one stream.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class StreamBucket:
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:PRINCIPALS])
 
     def evidence(self, feature: str) -> list[Held]:
-        """Return the events that speak most: furthest from the bucket's median in `feature`, or else the latest."""
+        """Return the strongest evidence: the events furthest from the bucket's median of `feature`, or the latest events."""
         latest = list(reversed(self.held))
         values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
         if not values:
@@ -80,7 +81,7 @@ def _distinct(held: Sequence[Held]) -> list[Held]:
 
 
 def finding_event(bucket: StreamBucket, detector: str, version: str, finding: Finding) -> Event:
-    """Return the event that says what `detector` found in `bucket`; its id is a function of stream, detector and bucket."""
+    """Return the event of a detector's finding in `bucket`; its id is a function of stream, detector and bucket."""
     evidence = bucket.evidence(finding.feature)
     record = msgspec.structs.replace(
         _blank(bucket, detector, version),
@@ -99,13 +100,13 @@ def finding_event(bucket: StreamBucket, detector: str, version: str, finding: Fi
 
 
 def reset_event(bucket: StreamBucket, detector: str, version: str) -> Event:
-    """Return the finding that says that `detector` lost its state before `bucket`; it is no alarm."""
+    """Return the finding, no alarm, that reports that `detector` lost its state before `bucket`."""
     identity = bucket_finding_id(bucket.key, f"{detector}/reset", bucket.number)
     return _event(bucket, identity, _blank(bucket, detector, version), [])
 
 
 def sentinel_note(event: Event) -> Event | None:
-    """Return what every partition of findings is told of a sentinel's finding; None for any other, and where nothing was answered."""
+    """Return the note on a sentinel's finding for every partition of findings; None for other findings, and without answers."""
     finding = event.data
     if not isinstance(finding, FindingRecord) or finding.detector != SENTINEL:
         return None
@@ -129,6 +130,13 @@ def sentinel_note(event: Event) -> Event | None:
     )
 
 
+def watermark_tick(partition: int, watermark: float) -> Event:
+    """Return the tick that states the watermark of signals `partition` to the alert stage."""
+    tick = Tick(stage="watch", partition=partition, watermark=watermark)
+    identity = f"watch/{partition}/{watermark:.6f}"
+    return Event(id=identity, source=WATCH_SOURCE, type=Tick.event_type, time=watermark, data=tick)
+
+
 def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
     tenant, model, side = bucket.key.split("\x1f", 2)
     return FindingRecord(
@@ -148,16 +156,16 @@ def _blank(bucket: StreamBucket, detector: str, version: str) -> FindingRecord:
 
 
 def _event(bucket: StreamBucket, identity: str, record: FindingRecord, evidence: Sequence[Held]) -> Event:
-    tipping = evidence[0] if evidence else None
+    first = evidence[0] if evidence else None
     return Event(
         id=identity,
         source=WATCH_SOURCE,
         type=FindingRecord.event_type,
         time=bucket.end,
         data=record,
-        subject=tipping.request_id if tipping else "",
-        correlationid=tipping.request_id if tipping else "",
-        causationid=tipping.cause if tipping else "",
-        traceparent=tipping.traceparent if tipping else "",
+        subject=first.request_id if first else "",
+        correlationid=first.request_id if first else "",
+        causationid=first.cause if first else "",
+        traceparent=first.traceparent if first else "",
         partitionkey=bucket.key,
     )

@@ -1,7 +1,7 @@
-"""Silence of one source among several: who holds the watermark no longer, told once a bucket of log time.
+"""Liveness of the sources: one finding for each bucket in which a source is inactive while others are active.
 
-Why this exists: a dead node must not stop the windows of the others, and must not go unnoticed either. With every source
-silent log time stands still, and nothing here can tell: that is the ledger's to say, by the wall clock.
+Why this exists: a dead node must not stop the windows of the others, and must not go unnoticed. If every source is inactive, event
+time stops, and the ledger reports that by the wall clock.
 """
 
 import msgspec
@@ -18,26 +18,26 @@ __all__ = ["OWN_STREAM", "LivenessRules", "SourceLiveness"]
 
 OWN_STREAM = stream_key(OWN_TENANT, "", "")
 _VERSION = "1"
-#: A leap of log time over more buckets than these is looked at in its last ones alone: a clock may leap by years.
+#: Buckets checked after a leap of event time, the last of it: a clock may leap by years.
 _LEAP_BUCKETS = 128
 
 
 class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What silence is.
+    """When a source is inactive.
 
     Parameters
     ----------
     partitions
         P, the partitions of inference.
     silence_seconds
-        Behind the others by so much log time a source is silent, once it is released (see
-        :class:`~stream.stages.watch.watermark.Watermark`).
+        A released source (see :class:`~stream.stages.watch.watermark.Watermark`) that is behind the others by so much event
+        time is inactive.
     bucket_seconds
-        Width of the buckets that findings are about.
+        Width of the buckets of the findings.
     clear_buckets
-        Buckets after a silence that are told as clear: as many as resolve an alert.
+        Buckets after an inactive one that get a clear finding: as many as resolve an alert.
     forget_seconds
-        A source that is behind by so much is forgotten: what it wrote is no longer retained.
+        A source that is behind by so much is removed: its records are no longer retained.
     """
 
     partitions: int
@@ -48,27 +48,26 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceLiveness:
-    """Ticks of score in, findings out: one a bucket and silent source, and some clear ones when it is over.
+    """Ticks of score in, findings out: one for each bucket and inactive source, then some clear ones.
 
-    An inference partition judges a bucket when its own log time passes the bucket's end; a source is silent where every
-    partition says so. So the order between partitions changes nothing, and a source that closed, which no partition then
-    knows, is not silent.
+    An inference partition evaluates a bucket when its own event time passes the bucket's end; a source is inactive if it is so on
+    every partition. So the order between partitions has no effect, and a closed source, which no partition has, is not inactive.
 
     Parameters
     ----------
     rules
-        What silence is.
+        When a source is inactive.
     state
-        Where a former instance stood; it goes on with the tick after its offset.
+        The stored state, which continues with the tick after its offset.
 
     Raises
     ------
     StateUnreadable
-        The state was made for another number of partitions or another width of buckets.
+        The state is of another number of partitions or another width of buckets.
 
     Notes
     -----
-    A tick costs O(sources); memory is O(P x (sources + silent sources x buckets that one partition is ahead of another)).
+    A tick costs O(sources); memory is O(P x (sources + inactive sources x buckets that one partition is ahead of another)).
     """
 
     def __init__(self, rules: LivenessRules, state: LivenessState | None = None) -> None:
@@ -77,8 +76,8 @@ class SourceLiveness:
             state = LivenessState(seconds=rules.bucket_seconds, lanes=lanes)
         if state.seconds != rules.bucket_seconds or len(state.lanes) != rules.partitions:
             raise StateUnreadable(
-                f"silences of {len(state.lanes)} partitions in buckets of {state.seconds:g} s, these are "
-                f"{rules.partitions} and {rules.bucket_seconds:g} s; they are rebuilt from the log"
+                f"source liveness of {len(state.lanes)} partitions in buckets of {state.seconds:g} s, expected "
+                f"{rules.partitions} partitions and {rules.bucket_seconds:g} s; it is rebuilt from the log"
             )
         self._rules = rules
         self._state = state
@@ -86,27 +85,27 @@ class SourceLiveness:
 
     @property
     def offset(self) -> int:
-        """The offset of the last tick that was taken, -1 before there is one."""
+        """The offset of the last applied tick, -1 before the first."""
         return self._state.offset
 
     def snapshot(self) -> bytes:
-        """Return the state to store: due when :attr:`dirty` is true, before the tick is acknowledged."""
+        """Return the state to store, which is due if :attr:`dirty`, before the tick is acknowledged."""
         self.dirty = False
         return encode(self._state)
 
     def apply(self, tick: Tick, offset: int) -> list[Event]:
-        """Take the tick at `offset`; return the findings of the buckets that end with it. One taken before changes nothing."""
+        """Apply the tick at `offset`, unless it is a duplicate; return the findings of the buckets that end with it."""
         state = self._state
         if offset <= state.offset or not 0 <= tick.partition < len(state.lanes):
             return []
         state.offset = offset
         lane = state.lanes[tick.partition]
         lane.sources.apply(tick, self._rules.silence_seconds)
-        self._judge(lane)
+        self._evaluate(lane)
         return self._close()
 
-    def _judge(self, lane: LivenessLane) -> None:
-        """Note who is silent at the ends of the buckets that the partition's log time has passed."""
+    def _evaluate(self, lane: LivenessLane) -> None:
+        """Record the inactive sources at the end of each bucket that the partition's event time has passed."""
         low, released, seconds = lane.sources.low, lane.sources.released, self._rules.bucket_seconds
         if low is None:
             return
@@ -123,7 +122,7 @@ class SourceLiveness:
         lane.reached = number
 
     def _close(self) -> list[Event]:
-        """Tell of the buckets that have ended in every partition."""
+        """Return the findings of the buckets that have ended on every partition."""
         state, lanes = self._state, self._state.lanes
         reached = [lane.reached for lane in lanes if lane.reached is not None]
         if len(reached) < len(lanes):
@@ -134,35 +133,35 @@ class SourceLiveness:
         if end <= start:
             return []
         state.edge, self.dirty = end, True
-        findings = [event for bucket in self._buckets(start, end) for event in self._tell(bucket)]
+        findings = [event for bucket in self._buckets(start, end) for event in self._found(bucket)]
         for lane in lanes:
             lane.silent = {bucket: silent for bucket, silent in lane.silent.items() if bucket >= end}
         state.last = {name: last for name, last in state.last.items() if end <= last + self._rules.clear_buckets}
         return findings
 
     def _buckets(self, start: int, end: int) -> list[int]:
-        """Return the buckets in [`start`, `end`) that there may be something to tell of, in order."""
+        """Return the buckets in [`start`, `end`) that may have findings, in order."""
         silent = set.intersection(*(set(lane.silent) for lane in self._state.lanes))
         ends = {*silent, *self._state.last.values()}
         clear = {last + step for last in ends for step in range(1, self._rules.clear_buckets + 1)}
         return sorted(bucket for bucket in silent | clear if start <= bucket < end)
 
-    def _tell(self, bucket: int) -> list[Event]:
-        said = [lane.silent.get(bucket, {}) for lane in self._state.lanes]
-        silent = {name: max(one[name] for one in said) for name in set.intersection(*(set(one) for one in said))}
-        over = [
+    def _found(self, bucket: int) -> list[Event]:
+        lanes = [lane.silent.get(bucket, {}) for lane in self._state.lanes]
+        silent = {name: max(lane[name] for lane in lanes) for name in set.intersection(*map(set, lanes))}
+        clear = [
             name
             for name, last in self._state.last.items()
             if name not in silent and bucket <= last + self._rules.clear_buckets
         ]
         self._state.last |= dict.fromkeys(silent, bucket)
-        return [self._finding(name, bucket, silent.get(name)) for name in sorted({*silent, *over})]
+        return [self._finding(name, bucket, silent.get(name)) for name in sorted({*silent, *clear})]
 
-    def _finding(self, source: str, bucket: int, told: float | None) -> Event:
-        """Return the finding about `source`; `told` is the newest time that it told, None where it is not silent."""
+    def _finding(self, source: str, bucket: int, newest: float | None) -> Event:
+        """Return the finding about `source`; `newest` is its newest time, None if it is not inactive."""
         seconds = self._rules.bucket_seconds
         end = canonical_time((bucket + 1) * seconds)
-        behind = 0.0 if told is None else end - told
+        behind = 0.0 if newest is None else end - newest
         record = FindingRecord(
             tenant=OWN_TENANT,
             model="",
@@ -170,15 +169,15 @@ class SourceLiveness:
             detector=SILENCE,
             version=_VERSION,
             time=end,
-            alarm=told is not None,
-            score=0.0 if told is None else 1.0,
+            alarm=newest is not None,
+            score=0.0 if newest is None else 1.0,
             bucket=bucket,
             bucket_seconds=seconds,
             statistic=behind,
             limit=self._rules.silence_seconds,
             feature=source,
             events=0,
-            details={} if told is None else {"told": told, "log_time": end},
+            details={} if newest is None else {"told": newest, "log_time": end},
         )
         return Event(
             id=bucket_finding_id(OWN_STREAM, f"{SILENCE}/{source}", bucket),

@@ -1,18 +1,17 @@
-"""Where the silences are kept: on the one signals partition that Weir's own stream belongs to.
+"""Loads and writes the state of source liveness, on the one signals partition of Weir's own stream.
 
-Every signals partition hears of every source, so each could tell of a silence; one does, or there would be an alert a
-partition. Ticks are acknowledged at once, the state is written once a bucket: what lies between is read again at the start.
+Every signals partition receives the ticks of all sources; one of them publishes, or each inactive source would have an alert a
+partition. Ticks are acknowledged at once and the state is written once a bucket: a restart reads the ticks in between.
 """
 
 import logging
 
 from stream.errors import StateUnreadable
-from stream.kafka.range_reader import retained
 from stream.runtime.table import AckedTable
 from stream.stages.shared.stage import StageContext
 from stream.stages.watch.source_liveness import OWN_STREAM, LivenessRules, SourceLiveness
 from stream.stages.watch.state import decode_liveness, liveness_key
-from stream.wire import OWN_TENANT, Tick, partition_for
+from stream.wire import OWN_TENANT, partition_for
 
 __all__ = ["SourceLivenessStore"]
 
@@ -21,16 +20,16 @@ _HOUR_SECONDS = 3600
 
 
 class SourceLivenessStore:
-    """Loads and keeps the silence watch of the partition that has one.
+    """Loads and writes source liveness.
 
     Parameters
     ----------
     context
-        The app and what belongs to it.
+        The app and what its stages share.
     table
         Partitioned like signals.
     silence_seconds
-        See :class:`~stream.stages.watch.source_liveness.LivenessRules`; the width of the buckets is that of tenant ``_weir``.
+        See :class:`~stream.stages.watch.source_liveness.LivenessRules`; buckets have the width of tenant ``_weir``.
     """
 
     def __init__(self, context: StageContext, table: AckedTable, silence_seconds: float) -> None:
@@ -47,31 +46,22 @@ class SourceLivenessStore:
         )
 
     async def load(self, partition: int, offset: int) -> SourceLiveness | None:
-        """Return the silence watch as it stood before `offset` of signals `partition`, None where it is another's to keep."""
+        """Return source liveness as it was before `offset` of signals `partition`; None if another partition has it."""
         if partition != self._partition:
             return None
         value = self._table.data.get(liveness_key(partition).encode())
-        if value is None:  # written with the first tick, so there was none
+        if value is None:  # the first tick writes the state, so there was no tick
             return SourceLiveness(self._rules)
         try:
-            watch = SourceLiveness(self._rules, decode_liveness(value))
+            liveness = SourceLiveness(self._rules, decode_liveness(value))
         except StateUnreadable as error:
             logger.warning("partition %d: %s", partition, error)
-            watch = SourceLiveness(self._rules)
-        await self._catch_up(watch, partition, offset)
-        return watch
+            liveness = SourceLiveness(self._rules)
+        # The findings of these ticks were published before the ticks were acknowledged.
+        async for position, tick in self._context.ticks(partition, range(liveness.offset + 1, offset)):
+            liveness.apply(tick, position)
+        return liveness
 
-    async def keep(self, partition: int, watch: SourceLiveness) -> None:
-        """Write where `watch` stands."""
-        await self._table.put(liveness_key(partition).encode(), watch.snapshot(), partition=partition)
-
-    async def _catch_up(self, watch: SourceLiveness, partition: int, end: int) -> None:
-        """Take the ticks between the stored state and `end`; what they told was told before they were acknowledged."""
-        offsets = range(watch.offset + 1, end)
-        if not offsets:
-            return
-        options = self._context.kafka.client_options()
-        topic, progress = self._context.names.signals, self._context.app.progress
-        async for offset, event in retained(options, topic, partition, offsets, progress):
-            if isinstance(event.data, Tick):
-                watch.apply(event.data, offset)
+    async def keep(self, partition: int, liveness: SourceLiveness) -> None:
+        """Write the state of `liveness`."""
+        await self._table.put(liveness_key(partition).encode(), liveness.snapshot(), partition=partition)

@@ -1,10 +1,8 @@
-"""What the watch stage keeps in its table: one value a stream, one for the sources of a partition, and one for silences."""
-
-from typing import TypeVar
+"""The watch stage's table: one value a stream, one for the sources of a partition, and one for source liveness."""
 
 import msgspec
 
-from stream.errors import StateUnreadable
+from stream.stages.shared.state_codec import decoder, encode
 from stream.stages.watch.watermark import SourceLane
 
 __all__ = [
@@ -16,8 +14,8 @@ __all__ = [
     "decode_sources",
     "decode_stream",
     "encode",
-    "order",
     "liveness_key",
+    "order",
     "sources_key",
 ]
 
@@ -30,7 +28,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     seconds
-        Width of the buckets that the numbers count.
+        Width of the numbered buckets.
     last_closed, last_event
         The last closed bucket, and the last one with events.
     snapshots
@@ -44,7 +42,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: dict[str, bytes] = {}
 
     def resized(self, seconds: float) -> "StreamState":
-        """Return the state with its numbers counted in buckets of `seconds`, as far as whole buckets were closed."""
+        """Return the state with its numbers converted to buckets of `seconds`; only whole closed buckets count."""
         if seconds == self.seconds:
             return self
         last = int((self.last_closed + 1) * self.seconds // seconds) - 1
@@ -52,14 +50,14 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a partition has heard of its sources, after the tick at `offset` and all that it closed.
+    """The sources and the watermark of a partition, after the tick at `offset`.
 
     Parameters
     ----------
     sources
-        The live ones.
+        The live sources.
     lanes, value
-        By inference partition, and the watermark that follows; none in a row of an earlier Weir.
+        Sources by inference partition, and the watermark; empty in a value of an earlier Weir.
     """
 
     version: int = _VERSION
@@ -70,16 +68,16 @@ class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LivenessLane(msgspec.Struct, kw_only=True):
-    """What one inference partition says of silence.
+    """The liveness of the sources on one inference partition.
 
     Parameters
     ----------
     sources
         Its sources.
     first, reached
-        The bucket that its log time was first in, and the one that it is in now; None before there is one.
+        The first and the present bucket of its event time; None before its first tick.
     silent
-        By bucket that ended here and not yet everywhere: the silent sources, with the newest time that each told here.
+        By bucket that ended here and not yet on every partition: the inactive sources, with the newest time of each here.
     """
 
     sources: SourceLane
@@ -89,18 +87,18 @@ class LivenessLane(msgspec.Struct, kw_only=True):
 
 
 class LivenessState(msgspec.Struct, kw_only=True):
-    """Who is silent, after the tick at `offset` of the signals partition that this is kept on.
+    """The liveness of all sources, after the tick at `offset` of its signals partition.
 
     Parameters
     ----------
     seconds
-        Width of the buckets that the numbers count.
+        Width of the numbered buckets.
     lanes
         By inference partition.
     edge
-        The first bucket that has not ended everywhere; None before every partition was heard.
+        The first bucket that has not ended on every partition; None before every partition had a tick.
     last
-        By source that is or was silent: the last bucket in which it was.
+        By source that is or was inactive: the last bucket in which it was inactive.
     """
 
     version: int = _VERSION
@@ -111,68 +109,32 @@ class LivenessState(msgspec.Struct, kw_only=True):
     last: dict[str, int] = {}
 
 
-_StateT = TypeVar("_StateT", StreamState, SourcesState, LivenessState)
-_STREAM = msgspec.msgpack.Decoder(StreamState)
-_SOURCES = msgspec.msgpack.Decoder(SourcesState)
-_SILENCE = msgspec.msgpack.Decoder(LivenessState)
+decode_stream = decoder(StreamState)
+decode_sources = decoder(SourcesState)
+decode_liveness = decoder(LivenessState)
 
 
 def sources_key(partition: int) -> str:
-    """Return the table key of the sources heard on signals partition `partition`; no stream key begins with NUL."""
+    """Return the table key of the sources of signals partition `partition`; no stream key begins with NUL."""
     return f"\0sources/{partition}"
 
 
 def liveness_key(partition: int) -> str:
-    """Return the table key of the silences kept on signals partition `partition`."""
+    """Return the table key of source liveness on signals partition `partition`."""
     return f"\0silence/{partition}"
 
 
-def encode(state: StreamState | SourcesState | LivenessState) -> bytes:
-    """Return `state` as msgpack."""
-    return msgspec.msgpack.encode(state)
-
-
-def decode_stream(value: bytes) -> StreamState:
-    """Read a stream's value; raises StateUnreadable."""
-    return _decoded(_STREAM, value)
-
-
-def decode_sources(value: bytes) -> SourcesState:
-    """Read a partition's sources; raises StateUnreadable."""
-    return _decoded(_SOURCES, value)
-
-
-def decode_liveness(value: bytes) -> LivenessState:
-    """Read the silences; raises StateUnreadable."""
-    return _decoded(_SILENCE, value)
-
-
 class _Order(msgspec.Struct, kw_only=True):
-    """As much of a state as says how far it has come."""
-
     seconds: float = 0.0
     last_closed: int = 0
     offset: int = -1
 
 
-_ORDER = msgspec.msgpack.Decoder(_Order)
+_order = decoder(_Order)
 _OWN_PREFIX = b"\0"
 
 
 def order(key: bytes, value: bytes) -> float:
-    """Return how far a row's state has come: log time of a stream, offset of the others; raises StateUnreadable."""
-    try:
-        state = _ORDER.decode(value)
-    except msgspec.MsgspecError as error:
-        raise StateUnreadable(f"a state of {len(value)} bytes cannot be read") from error
+    """Return how far a value has read the log: event time of a stream, offset of the others; raises StateUnreadable."""
+    state = _order(value)
     return state.offset if key.startswith(_OWN_PREFIX) else (state.last_closed + 1) * state.seconds
-
-
-def _decoded(decoder: "msgspec.msgpack.Decoder[_StateT]", value: bytes) -> _StateT:
-    try:
-        state = decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StateUnreadable(f"a state of {len(value)} bytes cannot be read; it is rebuilt from the log") from error
-    if state.version != _VERSION:
-        raise StateUnreadable(f"a state of version {state.version}, this is {_VERSION}; it is rebuilt from the log")
-    return state

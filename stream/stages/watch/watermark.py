@@ -1,7 +1,7 @@
-"""How far log time has come: one number, out of what every source says on every inference partition.
+"""The watermark: one event time, from the times of every source on every inference partition.
 
-Why this exists: windows, resolves and cool-downs must be a function of the log. A stage on one partition of signals hears
-score's ticks of all P inference partitions; once it has, nothing older than the watermark can come from a live source.
+Why this exists: windows, resolves and cool-downs must be a function of the log. A stage on one partition of signals receives
+score's ticks of all P inference partitions; then no event older than the watermark can arrive from a live source.
 """
 
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from stream.wire import Tick
 
 __all__ = ["SourceLane", "SourceTime", "Watermark"]
 
-#: A step of one source counts for at most this share of the silence: a clock that jumps must not make the others look silent.
+#: A step of one source counts for at most this share of the limit: a clock that jumps must not make the others inactive.
 _LARGEST_STEP = 0.25
-#: Closed sources that are remembered on a partition: what one of them told may come again after its closing.
+#: Closed sources that are kept on a partition, against duplicate ticks after the closing.
 _ENDED = 128
 
 
@@ -28,23 +28,23 @@ class SourceTime(msgspec.Struct):
 
 
 class SourceLane(msgspec.Struct, kw_only=True):
-    """The sources of one inference partition; a plain value, so that it can be stored.
+    """The sources of one inference partition, as a storable value.
 
     Parameters
     ----------
     heard
-        Whether a tick of it was read.
+        Whether a tick of it was applied.
     sources
-        The live ones, and those that are expected.
+        The live sources, and the expected ones.
     released
-        Those that hold the watermark no longer, with the newest time that each told here.
+        Sources that no longer hold back the watermark, with the newest time of each here.
     ended
-        The last that closed, in that order, with the newest time that each told: a repeat of a tick brings none of them back. As the
-        last live one it would take log time to where its clock was, and keep it there.
+        The last closed sources, in order, with the newest time of each: a duplicate tick must not revive one, which would then hold
+        the watermark at its time.
     progress
         The capped progress of the fastest source.
     low
-        Nothing older comes from a live source here; None before that is known. It never goes back.
+        The lowest time of a live source here, which never decreases; None before there is one.
     """
 
     heard: bool = False
@@ -55,11 +55,11 @@ class SourceLane(msgspec.Struct, kw_only=True):
     low: float | None = None
 
     def expect(self, source: str) -> None:
-        """Wait for `source`, which was live in an earlier life and may be heard late."""
+        """Wait for `source`, which was live before a restart."""
         self.sources[source] = SourceTime(-inf, self.progress, self.progress)
 
     def apply(self, tick: Tick, silence_seconds: float) -> None:
-        """Take what a tick of this partition says."""
+        """Apply a tick of this partition."""
         self.heard = True
         moved = [name for name, time in tick.sources.items() if self._advance(name, time, silence_seconds)]
         for name in tick.closed:
@@ -107,19 +107,18 @@ class SourceLane(msgspec.Struct, kw_only=True):
 
 
 class Watermark:
-    """The minimum over live sources and all inference partitions; it never goes back.
+    """The minimum over live sources and all inference partitions; it never decreases.
 
     Parameters
     ----------
     partitions
-        P, the number of inference partitions; there is no watermark before a tick of each was heard.
+        P, the number of inference partitions; there is no watermark before each had a tick.
     silence_seconds
-        A source that did not move while another moved so far (log time, on the same partition) is released: it holds the
-        watermark no longer, until it comes within so much of it again; so does one that is further behind when it is first
-        heard. A closed source leaves. When all are gone, the watermark stays.
+        A source whose time stays the same while another source on the partition advances by so much event time is released: it
+        no longer holds back the watermark, until it is within so much of it. A new source that is further behind is released at
+        once. A closed source is removed. Without sources the watermark stays.
     known
-        Sources that a former instance knew: the watermark waits for each of them too, so that a restart does not run ahead
-        of a source that is slow to be heard again.
+        Sources that were live before a restart: the watermark waits for each of them.
 
     Notes
     -----
@@ -138,18 +137,18 @@ class Watermark:
 
     @property
     def lanes(self) -> list[SourceLane]:
-        """What each inference partition says, to be stored with :attr:`value`."""
+        """The sources by inference partition, to be stored with :attr:`value`."""
         return self._partitions
 
     def restore(self, lanes: list[SourceLane], value: float | None) -> bool:
-        """Go on where a former instance stood, instead of waiting; False where its number of partitions was another."""
+        """Continue from a stored watermark; return False if it is of another number of partitions."""
         if len(lanes) != len(self._partitions):
             return False
         self._partitions, self.value = lanes, value
         return True
 
     def apply(self, tick: Tick) -> bool:
-        """Take one of score's ticks; return whether the watermark moved. A tick of an unknown partition changes nothing."""
+        """Apply one of score's ticks; return whether the watermark moved. A tick of an unknown partition is ignored."""
         if not 0 <= tick.partition < len(self._partitions):
             return False
         self._partitions[tick.partition].apply(tick, self._silence_seconds)
@@ -165,11 +164,11 @@ class Watermark:
 
     @property
     def lag_seconds(self) -> float:
-        """How far the watermark is behind the newest time heard; 0 before there is one."""
+        """Seconds between the watermark and the newest time of a source; 0 before there is one."""
         return self.newest - self.value if self.newest is not None and self.value is not None else 0.0
 
     def live(self) -> set[str]:
-        """Return the sources that are live on some partition, or expected there."""
+        """Return the sources that are live or expected on some partition."""
         return {name for partition in self._partitions for name in partition.sources}
 
     def released(self) -> set[str]:

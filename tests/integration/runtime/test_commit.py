@@ -17,7 +17,7 @@ def slow_head(app, topic, head: int, release: asyncio.Event, done: list[int]):
         done.append(event.message.offset)
         app.settle(event)
 
-    @app.agent(app.raw_topic(topic, 1))
+    @app.agent(app.raw_topic(topic, partitions=1))
     async def agent(stream) -> None:
         tasks = set()
         async for event in stream.noack().events():
@@ -88,7 +88,7 @@ async def test_a_tombstone_reaches_the_agent(lab):
     topic = await lab.topic()
     app, seen = lab.app(), []
 
-    @app.agent(app.raw_topic(topic, 1))
+    @app.agent(app.raw_topic(topic, partitions=1))
     async def agent(stream) -> None:
         async for event in stream.noack().events():
             seen.append(event.message.value)

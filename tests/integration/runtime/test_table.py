@@ -13,7 +13,7 @@ def counting(lab, topic, app_id=None, partitions=2):
     table = app.raw_table("counts", partitions)
     order: list[str] = []
 
-    @app.agent(app.raw_topic(topic, partitions))
+    @app.agent(app.raw_topic(topic, partitions=partitions))
     async def agent(stream) -> None:
         async for event in stream.noack().events():
             key = event.message.key

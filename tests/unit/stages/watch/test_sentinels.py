@@ -7,14 +7,12 @@ from support.sentinel_log import answers
 from support.signal_log import MODEL, rules, watch_tick
 from support.watch_chain import Chain
 
-from stream.stages.alert.machine import Alerting
-from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.retrain.machine import Retraining
 from stream.stages.retrain.state import ModelState
 from stream.stages.watch.machine import PartitionWatch
 from stream.stages.watch.records import sentinel_note
 from stream.stages.watch_app import stream_detectors
-from stream.wire import OWN_TENANT, SentinelRecord, stream_key
+from stream.wire import OWN_TENANT, Event, SentinelRecord, stream_key
 
 OPTIONS = {"alarm_every_events": 1000, "reference_events": 24}
 PATTERNS = {"*": {"bucket_seconds": 5, "drift": OPTIONS}, OWN_TENANT: {"sentinel": OPTIONS}}
@@ -48,7 +46,8 @@ def test_users_have_every_other_detector_and_the_sentinels_theirs_alone():
 
 
 def note(*, moved, at=15.0, model=MODEL):
-    return SentinelRecord(model=model, at=at, moved=moved, statistic=1.0, limit=10.0)
+    record = SentinelRecord(model=model, at=at, moved=moved, statistic=1.0, limit=10.0)
+    return Event(id="note", source="weir/watch", type=record.event_type, time=at, data=record)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +61,7 @@ def note(*, moved, at=15.0, model=MODEL):
 )
 def test_an_alert_of_drift_says_whether_the_sentinels_moved_too(said, word, sentence):
     alerts = Alerts()
-    alerts.alerting = Alerting(settings(), alerts._open, said)
-    (opened,) = alerts.run([bucket_finding(1)])
+    *_, opened = alerts.run([*([said] if said else []), bucket_finding(1)])
     assert opened.data.sentinels == word
     assert sentence in opened.data.summary
     assert ("fixed prompts" in opened.data.summary) == bool(word)
@@ -71,7 +69,7 @@ def test_an_alert_of_drift_says_whether_the_sentinels_moved_too(said, word, sent
 
 def test_other_alerts_do_not_speak_of_sentinels():
     alerts = Alerts()
-    alerts.alerting = Alerting(settings(), alerts._open, note(moved=True))
+    alerts.apply(note(moved=True))
     (opened,) = alerts.run([bucket_finding(1, "anomaly")])
     assert (opened.data.sentinels, "fixed prompts" in opened.data.summary) == ("", False)
 
@@ -79,7 +77,7 @@ def test_other_alerts_do_not_speak_of_sentinels():
 def test_an_alert_that_fires_on_tells_what_the_sentinels_say_by_then():
     alerts = Alerts()
     alerts.run([bucket_finding(1), bucket_finding(2)])
-    alerts.alerting = Alerting(settings(), alerts._open, note(moved=True))
+    alerts.apply(note(moved=True))
     (update,) = alerts.run([watch_tick(40.0)], 2)
     assert (update.data.state, update.data.sentinels) == ("firing", "moved")
 
@@ -87,12 +85,10 @@ def test_an_alert_that_fires_on_tells_what_the_sentinels_say_by_then():
 def test_an_alert_of_drift_with_moved_sentinels_asks_for_no_retraining():
     tenant = settings(retraining={"agreeing_alerts": 1, "windows": 1, "events": 1, "principals": 1})
     for said, state in ((None, "requested"), (note(moved=False), "requested"), (note(moved=True), "suppressed")):
-        alerts = Alerts()
-        alerts.alerting = Alerting(tenant, alerts._open, said)
-        (opened,) = alerts.run([bucket_finding(1)])
+        (opened,) = Alerts(tenant).run([*([said] if said else []), bucket_finding(1)])
         decision = Retraining(tenant).alert(ModelState(tenant="acme", model=MODEL), opened, "weir.alerts", 0)
         assert decision.record.state == state
-        assert ("look at the model first" in decision.record.reason) == (state == "suppressed")
+        assert ("fixed prompts" in decision.record.reason) == (state == "suppressed")
 
 
 def test_a_note_repeats_a_sentinels_finding_where_something_was_answered():
@@ -106,10 +102,10 @@ def test_a_note_repeats_a_sentinels_finding_where_something_was_answered():
 
 
 def test_the_newest_note_of_a_model_counts():
-    place = PartitionAlerts({}, lambda _: None)
+    alerts = Alerts()
     for said in (note(moved=False, at=10.0), note(moved=True, at=20.0), note(moved=False, at=15.0)):
-        place.told(said)
-    assert place.sentinels[MODEL].moved
+        alerts.apply(said)
+    assert alerts.sentinels[MODEL].moved
     for number in range(2000):
-        place.told(note(moved=False, model=f"m{number}"))
-    assert len(place.sentinels) == 1024
+        alerts.apply(note(moved=False, model=f"m{number}"))
+    assert len(alerts.sentinels) == 1024

@@ -1,0 +1,83 @@
+"""The records of retraining: a request with the offsets of its data, or a suppression with the gates that failed."""
+
+import msgspec
+
+from stream.stages.retrain.gates import Gate
+from stream.stages.retrain.state import ModelState
+from stream.wire import AlertRecord, Event, RetrainingRecord, tenant_model_key
+
+__all__ = ["RETRAIN_SOURCE", "Decision", "decision_of", "retraining_event"]
+
+RETRAIN_SOURCE = "weir/retrain"
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A retraining decision, without the offsets of its data.
+
+    Attributes
+    ----------
+    record
+        The record to publish.
+    cause, request_id
+        Ids of the alert that caused it, and of that alert's first request.
+    traceparent, links
+        The contexts of that alert and of the others.
+    since, until
+        Event times between which the evidence lies; None for a suppression.
+    """
+
+    record: RetrainingRecord
+    cause: str
+    request_id: str
+    traceparent: str
+    links: tuple[str, ...]
+    since: float | None = None
+    until: float | None = None
+
+
+def decision_of(state: ModelState, event: Event, identity: str, gates: list[Gate]) -> Decision:
+    """Return the decision that the alert of `event` caused: a request if every gate passed, else a suppression."""
+    alert = event.data
+    assert isinstance(alert, AlertRecord)
+    failed = [gate.reason for gate in gates if not gate.passed]
+    contexts = [firing.traceparent for firing in state.firing.values()]
+    return Decision(
+        record=RetrainingRecord(
+            retraining_id=identity,
+            state="suppressed" if failed else "requested",
+            reason="; ".join(failed) or _agreement(state),
+            tenant=state.tenant,
+            model=state.model,
+            at=alert.at,
+            alert_ids=tuple(sorted(state.firing)),
+            gates={gate.name: gate.passed for gate in gates},
+        ),
+        cause=alert.alert_id,
+        request_id=event.correlationid,
+        traceparent=event.traceparent,
+        links=tuple(context for context in contexts if context and context != event.traceparent),
+    )
+
+
+def _agreement(state: ModelState) -> str:
+    alerts = state.firing.values()
+    detectors = " and ".join(sorted({alert.detector for alert in alerts}))
+    windows, events = max(alert.windows for alert in alerts), sum(alert.events for alert in alerts)
+    keys = len({name for alert in alerts for name in alert.principals})
+    return f"{detectors} agree: {windows} windows, {events} events, {keys} API keys"
+
+
+def retraining_event(decision: Decision, record: RetrainingRecord, traceparent: str) -> Event:
+    """Return the event that publishes `record`, the decision's with the offsets of its data."""
+    return Event(
+        id=record.retraining_id,
+        source=RETRAIN_SOURCE,
+        type=RetrainingRecord.event_type,
+        time=record.at,
+        data=record,
+        subject=record.retraining_id,
+        correlationid=decision.request_id,
+        causationid=decision.cause,
+        traceparent=traceparent,
+        partitionkey=tenant_model_key(record.tenant, record.model),
+    )
