@@ -98,11 +98,11 @@ class BaseApp(faust.App):
         """The consumer, or None before the app has made one."""
         return cast(Consumer | None, self._consumer)
 
-    def settle(self, event: Any) -> bool:
+    def acknowledge(self, event: Any) -> bool:
         """Release `event`'s offset: all its outputs are acknowledged, its state is stored."""
         event.ack()
         self.progress()
-        return bool(self.acked_consumer.settle(event.message))
+        return bool(self.acked_consumer.acknowledge(event.message))
 
     def is_current(self, event: Any) -> bool:
         """Whether `event` belongs to the current assignment; if not, it is delivered again and must be dropped."""
@@ -110,7 +110,7 @@ class BaseApp(faust.App):
         return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
 
     def progress(self) -> None:
-        """Count a piece of work for the watchdog (an event settled, a bucket closed)."""
+        """Count a piece of work for the watchdog (an event acknowledged, a bucket closed)."""
         self.progress_count += 1
 
     def lag(self) -> dict[TP, int]:

@@ -1,7 +1,7 @@
 """Faust's aiokafka transport, with commits that never pass an unfinished record and recoveries that skip none.
 
 Commits: `Consumer._new_offset` of faust-streaming 0.15 commits past records in flight, and Faust acknowledges records that no agent has
-processed (of an older generation, undecodable, or whose agent raised). Here only :meth:`Consumer.settle`, called by an agent that has finished,
+processed (of an older generation, undecodable, or whose agent raised). Here only :meth:`Consumer.acknowledge`, called by an agent that has finished,
 releases an offset.
 
 Recoveries: Faust resumes partitions, seeks them and clears every queue while a fetch in progress adds records and moves positions
@@ -87,7 +87,7 @@ class Consumer(driver.Consumer):
         """The consumer's id in its group; "" before it has joined."""
         return self._thread.member_id
 
-    def settle(self, message: Any) -> bool:
+    def acknowledge(self, message: Any) -> bool:
         """Release `message`'s offset; False if its assignment has ended."""
         return self.tracker.ack(TP(message.topic, message.partition), message.offset, message.generation_id)
 

@@ -246,13 +246,13 @@ async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
 
 async def _settled(app: BaseApp, events: int) -> Stopwatch:
     """Time the app from the first event that is settled to the last."""
-    settled, settle, watch = [0], app.settle, Stopwatch()
+    settled, acknowledge, watch = [0], app.acknowledge, Stopwatch()
 
     def counting(event: object) -> bool:
         settled[0] += 1
         return settle(event)
 
-    app.settle = counting  # type: ignore[method-assign] # what is timed is settled through it
+    app.acknowledge = counting  # type: ignore[method-assign] # what is timed is settled through it
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while settled[0] < events:
         if time.monotonic() > deadline:

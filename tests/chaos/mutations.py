@@ -225,13 +225,13 @@ def _repeats_counted() -> None:
 def _leak() -> None:
     from stream.runtime.app import BaseApp  # noqa: PLC0415 - as above
 
-    settle, kept = BaseApp.settle, []
+    acknowledge, kept = BaseApp.acknowledge, []
 
     def keep(self: Any, event: Any) -> bool:
         kept.append(bytearray(20_000))
-        return settle(self, event)
+        return acknowledge(self, event)
 
-    BaseApp.settle = keep  # type: ignore[method-assign]
+    BaseApp.acknowledge = keep  # type: ignore[method-assign]
 
 
 def _raw_text_alone() -> None:

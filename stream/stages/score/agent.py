@@ -192,7 +192,7 @@ class ScoreAgent:
         await self._app.publisher.publish(topic, output, partition=target, traceparent=output.traceparent)
 
     def _settle(self, raw: Any, kind: str) -> None:
-        self._app.settle(raw)
+        self._app.acknowledge(raw)
         self.ticks.settled(raw.message)
         self._parts.metrics.events.labels(kind).inc()
 
@@ -208,5 +208,5 @@ class ScoreAgent:
             ),
         )
         for token in forward.tokens:
-            self._app.settle(token)
+            self._app.acknowledge(token)
         self._parts.metrics.ticks.inc()

@@ -176,7 +176,7 @@ class TableStage(Stage):
             if self._app.is_current(raw):
                 await self._table.put(key.encode(), encode(state), partition=raw.message.partition)
         for raw in current:
-            self._app.settle(raw)
+            self._app.acknowledge(raw)
 
     @abc.abstractmethod
     async def _apply(self, partition: Any, event: Event, raw: Any) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class WatchStage(Stage):
             elif event is not None and isinstance(event.data, Tick):
                 await self._tick(partition, event.data, raw)
             else:
-                self._app.settle(raw)
+                self._app.acknowledge(raw)
 
     async def _signal(self, partition: _Partition, event: Event, raw: Any) -> None:
         machine = partition.machine
@@ -110,7 +110,7 @@ class WatchStage(Stage):
         if offer is not None:
             late = offer is Offer.LATE and raw.message.offset > machine.offset
             (self._context.metrics.late if late else self._context.metrics.repeated).inc()
-        self._app.settle(raw)
+        self._app.acknowledge(raw)
 
     async def _tick(self, partition: _Partition, tick: Tick, raw: Any) -> None:
         moved = partition.machine.tick(tick, raw.message.offset)
@@ -125,7 +125,7 @@ class WatchStage(Stage):
             await self._forward(partition)
         await self._keep_sources(partition, raw)
         self._observe(partition)
-        self._app.settle(raw)
+        self._app.acknowledge(raw)
 
     async def _check_liveness(self, partition: _Partition, liveness: SourceLiveness, tick: Tick, raw: Any) -> None:
         """Publish findings about inactive sources, then write the state; the tick is acknowledged after both."""
@@ -145,7 +145,7 @@ class WatchStage(Stage):
             return
         await self._table.put(closed.key.encode(), closed.state, partition=partition.number)
         for token in closed.tokens:
-            self._app.settle(token)
+            self._app.acknowledge(token)
         self._app.progress()
 
     async def _publish(self, event: Event, number: int) -> None:

@@ -15,7 +15,7 @@ def slow_head(app, topic, head: int, release: asyncio.Event, done: list[int]):
         if event.message.offset == head:
             await release.wait()
         done.append(event.message.offset)
-        app.settle(event)
+        app.acknowledge(event)
 
     @app.agent(app.raw_topic(topic, partitions=1))
     async def agent(stream) -> None:
@@ -92,7 +92,7 @@ async def test_a_tombstone_reaches_the_agent(lab):
     async def agent(stream) -> None:
         async for event in stream.noack().events():
             seen.append(event.message.value)
-            app.settle(event)
+            app.acknowledge(event)
 
     await lab.produce(topic, [b"a", None, b"b"])
     async with lab.running(app):

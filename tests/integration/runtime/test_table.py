@@ -20,7 +20,7 @@ def counting(lab, topic, app_id=None, partitions=2):
             count = int(table.get(key) or b"0") + 1
             await table.put(key, b"%d" % count, partition=event.message.partition)
             order.append("put")
-            app.settle(event)
+            app.acknowledge(event)
 
     return app, table, order
 

@@ -34,7 +34,7 @@ def _publish_after_ack() -> _Patches:
     finish = ScoreAgent._finish
 
     async def settled_first(self: Any, raw: Any, event: Any) -> None:
-        self._app.settle(raw)
+        self._app.acknowledge(raw)
         await finish(self, raw, event)
 
     return [mock.patch.object(ScoreAgent, "_finish", settled_first)]
