@@ -146,5 +146,5 @@ def test_a_taken_port_is_named_with_the_setting(tmp_path):
             [sys.executable, "-m", "weir.component", "intake"], env=clean | settings, capture_output=True, check=False
         )
     assert ended.returncode == 2
-    assert f"127.0.0.1:{port} cannot be listened on" in ended.stderr.decode()
+    assert f"intake cannot listen on 127.0.0.1:{port}" in ended.stderr.decode()
     assert "set intake.host and intake.port" in ended.stderr.decode()
