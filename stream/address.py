@@ -1,7 +1,7 @@
-"""Addresses in settings: what is shown of one never holds the user and password that were written into it.
+"""Addresses in settings, whose user and password are never shown.
 
-Why this exists: ``http://user:password@host`` is how a proxy's credentials are commonly given, and an address goes into metric labels, logs,
-health and ``weir config``. So an :class:`Address` *is* the address without them; they are in its `headers` alone.
+``http://user:password@host`` is common for a proxy's credentials, and an address is written to metric labels, logs, health and ``weir config``.
+So an :class:`Address` is the address without its credentials, which only `headers` contains.
 """
 
 import base64
@@ -19,22 +19,14 @@ _MASK = "********@"
 
 
 class Address(str):
-    """An address to send to, ``http(s)://[user:password@]host[:port][/path]``, as it is without the part in brackets; "" is none.
+    """The address in ``http(s)://[user:password@]host[:port][/path]`` without its credentials; "" is none.
 
-    Parameters
-    ----------
-    text
-        As it is written in the settings; what is special in a user or a password is percent-encoded.
+    Special characters in user and password are percent-encoded. Raises ValueError, without the text, for another form.
 
     Attributes
     ----------
     headers
-        ``{"authorization": "Basic …"}``, or {} where no user was given.
-
-    Raises
-    ------
-    ValueError
-        It is no such address; the text is not told.
+        ``{"authorization": "Basic …"}``, or {} without a user.
 
     Examples
     --------
@@ -49,7 +41,7 @@ class Address(str):
     headers: dict[str, str]
 
     def __new__(cls, text: str) -> Self:
-        """Part `text` into address and credentials."""
+        """Split `text` into address and credentials."""
         parts = urlsplit(_checked(text))
         user, at, host = parts.netloc.rpartition("@")
         self = super().__new__(cls, parts._replace(netloc=host).geturl() if at else text)
@@ -58,7 +50,7 @@ class Address(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Take a string, or an address as it is."""
+        """Accept a string or an Address."""
         return core_schema.no_info_wrap_validator_function(
             lambda value, string: value if isinstance(value, cls) else cls(string(value)), core_schema.str_schema()
         )
@@ -67,7 +59,7 @@ class Address(str):
 def _checked(text: str) -> str:
     if text and not _is_address(text):
         raise ValueError(
-            "it is no http(s)://[user:password@]host[:port][/path] (within user, password and path @ is %40, / is %2F, : is %3A)"
+            "it is not http(s)://[user:password@]host[:port][/path] (in user, password and path write @ as %40, / as %2F, : as %3A)"
         )
     return text
 
@@ -88,7 +80,7 @@ def _basic(user: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return `text`, which may be no address at all, without what could be a user and a password.
+    """Return any `text` without what could be a user and a password.
 
     Examples
     --------
@@ -106,19 +98,19 @@ def _given(address: Address) -> Address:
 
 def _without_user(text: str) -> str:
     if "@" in urlsplit(text).netloc:
-        raise ValueError("it is shown to people, so that it takes no user and password; let its page ask for them")
+        raise ValueError("it is shown to people and must not contain a user and password; the page can ask for them")
     return text
 
 
 def _without_sasl(text: str) -> str:
     if "@" in text:
-        raise ValueError("it takes no user and password; set kafka.sasl_username and kafka.sasl_password")
+        raise ValueError("it must not contain a user and password; set kafka.sasl_username and kafka.sasl_password")
     return text
 
 
-#: An address that must be given.
+#: A required address.
 Target = Annotated[Address, AfterValidator(_given)]
-#: An address that people are shown.
+#: An address that is shown to people.
 Link = Annotated[str, AfterValidator(_without_user)]
 #: ``host:port[,host:port]`` of Kafka.
 Servers = Annotated[str, AfterValidator(_without_sasl)]

@@ -1,7 +1,6 @@
-"""Dead letters: a record that cannot be read or processed, kept as it was, with where it came from and why.
+"""Dead letters: records that cannot be read or processed, unchanged, with their origin and the reason.
 
-Headers follow Kafka Connect's under the prefix ``__weir.errors.``. None holds a message's text: that may be personal data.
-Importing this never imports Faust.
+Headers follow Kafka Connect's under the prefix ``__weir.errors.``; none contains a message's text, which may be personal data.
 """
 
 import logging
@@ -13,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 __all__ = ["DISPOSITIONS", "HEADER_PREFIX", "REPLAYED", "DeadLetters", "dead_letter_headers"]
 
 HEADER_PREFIX = "__weir.errors."
-#: On a record of the dead-letter topic that is no letter but a note: the letter at this offset was put back (`weir dlq replay`).
+#: Header of a note on the dead-letter topic: the letter at this offset was replayed (`weir dlq replay`).
 REPLAYED = f"{HEADER_PREFIX}replayed"
 DISPOSITIONS = ("decode", "schema", "oversize", "timeout", "bug")
 
@@ -29,16 +28,14 @@ class _Produces(Protocol):
 
 
 def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, disposition: str) -> Headers:
-    """Return the headers of `message`'s dead letter: its own, then ours; the attempt counts up where it was one before.
+    """Return the headers of `message`'s dead letter: its own, then Weir's, with the attempt counted up.
 
     Parameters
     ----------
     message
-        A Kafka record: `topic`, `partition`, `offset`, `headers`.
-    stage
-        The agent that gave up.
-    place
-        The class in which it did.
+        A Kafka record.
+    stage, place
+        The agent that failed, and the class in which it did.
     error
         The exception's class name, never its message.
     disposition
@@ -66,13 +63,13 @@ class DeadLetters:
     Parameters
     ----------
     publisher
-        :class:`stream.kafka.publisher.Publisher`, or what produces like it.
+        A :class:`stream.kafka.publisher.Publisher`.
     topic
         The dead-letter topic; it has one partition.
     stage
-        The agent that gives up on records.
+        The agent that fails on records.
     registry
-        Gets ``weir_dead_letters_total``; None where several stages of a process share `counter`.
+        Gets ``weir_dead_letters_total``; None if the stages of a process share `counter`.
     counter
         A counter with the labels ``stage`` and ``disposition``.
     """
@@ -95,13 +92,13 @@ class DeadLetters:
             ["stage", "disposition"],
             registry=registry,
         )
-        for disposition in DISPOSITIONS:  # from zero on, so that the first letter is an increase
+        for disposition in DISPOSITIONS:  # starts at zero, so that the first letter is an increase
             self.counter.labels(stage, disposition)
 
     async def send(self, message: Any, *, disposition: str, error: str, place: str = "") -> None:
-        """Keep `message`; returns when every replica has it.
+        """Publish `message`'s dead letter and wait for the acknowledgement.
 
-        A record that is too large to carry our headers too is kept without its value: its topic and offset find it.
+        A record that would be too large with Weir's headers is published without its value: its topic and offset find it.
         """
         headers = dead_letter_headers(
             message, stage=self._stage, place=place or self._stage, error=error, disposition=disposition

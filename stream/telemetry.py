@@ -1,7 +1,6 @@
 """Traces and metrics of one process: an OTLP exporter, a Prometheus port, a health answer.
 
-Why this exists: every process of a stack, a Ray replica too, sets itself up the same way. Importing this never imports
-Faust. Content never enters spans or labels; that is the callers' duty and a test's (tests/e2e, the canary).
+Every process of a stack uses it, Ray replicas too. Callers put no content into spans and labels; tests/e2e searches for it.
 """
 
 import json
@@ -40,7 +39,7 @@ __all__ = [
     "tracestate_of",
 ]
 
-#: A trace store on a busy machine takes its time; a batch that is given up is lost.
+#: A trace store on a busy machine is slow, and a batch that times out is lost.
 _EXPORT_SECONDS = 60
 #: A larger ``tracestate`` is dropped; W3C Trace Context asks for at least 512 characters to be propagated.
 MAX_TRACESTATE_BYTES = 512
@@ -52,19 +51,19 @@ Health = Callable[[], dict[str, object] | None]
 
 
 class Page(msgspec.Struct, frozen=True):
-    """An answer of a metrics port."""
+    """A response of a metrics port."""
 
     status: int
     content_type: str
     body: bytes
 
 
-#: Given a path and the request's ``Host``, the answer, or None where there is none.
+#: Returns the response to a path and the request's ``Host``, or None.
 Pages = Callable[[str, str], Page | None]
 
 
 class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where spans go.
+    """The export of spans.
 
     Parameters
     ----------
@@ -73,7 +72,7 @@ class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
     headers
         Sent with each export (MLflow wants ``x-mlflow-experiment-id``).
     ratio
-        Share of new traces that are kept, in [0, 1]; a sampled parent is always followed.
+        Share of new traces to sample, in [0, 1]; a sampled parent's traces always are.
     """
 
     endpoint: str
@@ -84,7 +83,7 @@ class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
 def tracer_provider(service: str, settings: TraceSettings) -> TracerProvider:
     """Return a provider that exports `service`'s spans in the background; the caller shuts it down.
 
-    A full queue drops spans, never requests: the export queue holds 16,384 spans.
+    A full queue (16,384 spans) drops spans, never requests.
     """
     sampler = ParentBased(TraceIdRatioBased(settings.ratio))
     resource = Resource.create({"service.name": f"weir-{service}", "service.namespace": "weir"})
@@ -150,15 +149,13 @@ class MetricsServer:
     Parameters
     ----------
     registry
-        What ``/metrics`` shows.
+        The metrics of ``/metrics``.
     port
         0 picks a free one (see :attr:`port`).
     health
         Called for ``/healthz``: None or {} answers 200; a dict of reasons answers 503 with it as JSON.
-    host
-        Listened on; loopback unless somebody says so.
     pages
-        Asked for every other path.
+        Called for every other path.
     """
 
     def __init__(
@@ -177,11 +174,11 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port."""
         return int(self._server.server_address[1])
 
     def start(self) -> "MetricsServer":
-        """Begin to answer."""
+        """Start the thread."""
         self._thread.start()
         return self
 
@@ -215,11 +212,11 @@ class _Handler(BaseHTTPRequestHandler):
             return Page(200, CONTENT_TYPE_LATEST, generate_latest(self.registry))
         if self.path == "/healthz":
             reasons = type(self).health() or {}
-            said = json.dumps(reasons or {"status": "ok"}).encode()
-            return Page(503 if reasons else 200, "application/json", said)
+            body = json.dumps(reasons or {"status": "ok"}).encode()
+            return Page(503 if reasons else 200, "application/json", body)
         found = type(self).pages(self.path, self.headers.get("Host", ""))
         return found or Page(404, "text/plain", b"see /metrics and /healthz\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-        """Stay silent: a scrape a second is no news."""
+        """Log nothing: there is a scrape every second."""
         del format, args

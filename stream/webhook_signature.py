@@ -10,32 +10,26 @@ import hmac
 
 __all__ = ["SECRET_PREFIX", "secret_bytes", "sign"]
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the mark of a secret, none itself
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of a secret
 _SHORTEST, _LONGEST = 24, 64
 
 
 def secret_bytes(secret: str) -> bytes:
-    """Return the key that `secret` (``whsec_`` and base64) stands for.
-
-    Raises
-    ------
-    ValueError
-        It is no such secret, or its key is not of 24 to 64 bytes; the secret is not told.
-    """
+    """Return the key in `secret` (``whsec_`` and base64); raises ValueError, without the secret, unless it has 24 to 64 bytes."""
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith(SECRET_PREFIX) or not _SHORTEST <= len(key) <= _LONGEST:
         raise ValueError(
-            f"is no {SECRET_PREFIX} and base64 of {_SHORTEST} to {_LONGEST} bytes; make one: "
+            f"is not {SECRET_PREFIX} and base64 of {_SHORTEST} to {_LONGEST} bytes; create one: "
             f'echo "{SECRET_PREFIX}$(head -c 32 /dev/urandom | base64)"'
         )
     return key
 
 
 def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the headers that go with `body`; `timestamp` is seconds since the epoch, of this attempt."""
+    """Return the headers of `body`; `timestamp` is the time of this attempt, seconds since the epoch."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     digest = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
     return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{digest}"}

@@ -1,7 +1,7 @@
-"""Which offset may be committed: the smallest that is not finished.
+"""The offset that may be committed: the smallest one in flight.
 
-Why this exists: Faust's own bookkeeping can commit past a message in flight (faust#606, faust#707), because it keeps only
-what was acknowledged. This one keeps what was delivered and is not finished, so the answer needs no guess about gaps.
+Faust keeps the acknowledged offsets and can commit past a message in flight (faust#606, faust#707). The tracker keeps the delivered ones that are
+not acknowledged, so that gaps in the log need no guess.
 """
 
 from collections import OrderedDict
@@ -14,9 +14,7 @@ PartitionT = TypeVar("PartitionT", bound=Hashable)
 
 
 class AckTracker(Generic[PartitionT]):
-    """Open offsets of each assigned partition, in one assignment generation.
-
-    Every operation costs amortised O(1); the state is the open offsets alone. Not thread-safe: the event loop owns it.
+    """Open offsets of each assigned partition, in one assignment generation; O(1) amortised, not thread-safe.
 
     Examples
     --------
@@ -38,26 +36,26 @@ class AckTracker(Generic[PartitionT]):
 
     @property
     def generation(self) -> int | None:
-        """The current assignment generation, None before the first."""
+        """The current assignment generation; None before the first."""
         return self._generation
 
     @property
     def partitions(self) -> list[PartitionT]:
-        """The partitions that are assigned."""
+        """The assigned partitions."""
         return list(self._partitions)
 
     def assign(self, partitions: Iterable[PartitionT], generation: int) -> None:
-        """Begin a generation: what was delivered in an earlier one is forgotten, and will be delivered again."""
+        """Begin a generation; offsets delivered in an earlier one are delivered again."""
         self._generation = generation
         self._partitions = {partition: _Partition() for partition in partitions}
 
     def revoke(self, partitions: Iterable[PartitionT]) -> None:
-        """Forget `partitions`: their offsets are another worker's now."""
+        """Forget `partitions`, which another worker has now."""
         for partition in partitions:
             self._partitions.pop(partition, None)
 
     def deliver(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Open `offset`; False where it is of another generation, not assigned, or was delivered before."""
+        """Open `offset`; False if it is of another generation, not assigned, or was delivered before."""
         state = self._state(partition, generation)
         if state is None or (state.last is not None and offset <= state.last):
             return False
@@ -66,7 +64,7 @@ class AckTracker(Generic[PartitionT]):
         return True
 
     def ack(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Finish `offset`; False where it is of another generation, not assigned, or not open."""
+        """Close `offset`; False if it is of another generation, not assigned, or not open."""
         state = self._state(partition, generation)
         if state is None or offset not in state.open:
             return False
@@ -74,23 +72,23 @@ class AckTracker(Generic[PartitionT]):
         return True
 
     def owns(self, partition: PartitionT, generation: int) -> bool:
-        """Whether `partition` is assigned, in that generation."""
+        """Whether `partition` is assigned in `generation`."""
         return self._state(partition, generation) is not None
 
     def position(self, partition: PartitionT) -> int | None:
-        """Return the offset to commit: the smallest open one, else one past the last delivered; None before the first."""
+        """Return the offset to commit: the smallest open one, or else one past the last delivered; None before the first."""
         state = self._partitions.get(partition)
         if state is None or state.last is None:
             return None
         return next(iter(state.open), state.last + 1)
 
     def delivered(self, partition: PartitionT) -> int | None:
-        """Return one past the last offset that was delivered, or None."""
+        """Return one past the last delivered offset, or None."""
         state = self._partitions.get(partition)
         return None if state is None or state.last is None else state.last + 1
 
     def open_count(self, partition: PartitionT | None = None) -> int:
-        """Return how many offsets are open, in `partition` or in all."""
+        """Return the number of open offsets, of `partition` or of all."""
         if partition is None:
             return sum(len(state.open) for state in self._partitions.values())
         state = self._partitions.get(partition)
@@ -101,7 +99,7 @@ class AckTracker(Generic[PartitionT]):
 
 
 class _Partition:
-    """Open offsets in their order of delivery; a plain dict would scan the deleted head of a long window."""
+    """Open offsets in their order of delivery; a plain dict would scan its deleted head."""
 
     __slots__ = ("last", "open")
 

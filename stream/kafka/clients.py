@@ -121,7 +121,7 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 async def discard_producer(producer: AIOKafkaProducer) -> None:
     """Stop `producer` without delivering the records that it still contains; ``stop()`` delivers them first.
 
-    In this order: the sender, which must not meet a failed batch; the connections, so that nothing in flight is awaited; the batches.
+    In this order: the sending task, which must not meet a failed batch; the connections, so that nothing in flight is awaited; the batches.
     """
     sender = producer._sender.sender_task  # noqa: SLF001 - aiokafka has no public way to abandon records
     if sender is not None:

@@ -1,4 +1,4 @@
-"""Ask a broker whether it lives: one Metadata request over a plain socket, no client library, 1 ms."""
+"""Health check of a broker: one Metadata request over a plain socket, without a client library; takes 1 ms."""
 
 import socket
 import struct
@@ -12,10 +12,7 @@ _LARGEST_ANSWER = 1_000_000
 
 
 def broker_answers(bootstrap: str, timeout_seconds: float = 2.0) -> bool:
-    """Tell whether the first address of `bootstrap` answers a Metadata request with at least one broker.
-
-    A hung broker still accepts connections (the kernel does), hence the request.
-    """
+    """Whether the first address of `bootstrap` answers a Metadata request with at least one broker; a hung one still accepts connections."""
     host, _, port = bootstrap.split(",", maxsplit=1)[0].rpartition(":")
     request = _HEADER + _NO_TOPICS
     try:

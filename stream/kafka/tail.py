@@ -40,7 +40,7 @@ class Tail:
     follow
         Whether to wait at the log's end for more.
     lookback_seconds
-        Also yield the records of so long before the beginning; :meth:`is_lookback` tells them apart.
+        Also yield the records of so long before the beginning, for which :meth:`is_lookback` is true.
     """
 
     def __init__(

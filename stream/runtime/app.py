@@ -138,7 +138,7 @@ class BaseApp(faust.App):
         return reasons
 
     def beat(self) -> None:
-        """Record that the event loop runs."""
+        """Record that the event loop runs, for :meth:`health`."""
         self._beat = time.monotonic()
 
     async def on_start(self) -> None:

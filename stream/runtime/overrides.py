@@ -1,7 +1,6 @@
-"""Checks that Weir's subclasses still override what they mean to override.
+"""Checks at import that subclasses of a library's classes still override its methods.
 
-A library that renames a method keeps working without the override, and loses records. So each subclass lists its overrides, and an
-import fails if a base no longer has one of them with the same signature.
+If a library renames a method, the override silently does nothing, and records are lost.
 """
 
 import inspect
@@ -21,22 +20,15 @@ class UpstreamChanged(StreamError):
 
 
 def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
-    """Return a class decorator that checks each of `names` against `base`.
-
-    Parameters
-    ----------
-    base
-        A class of the library, from which the decorated class inherits.
-    names
-        Methods, properties and class attributes that the decorated class replaces.
+    """Return a class decorator that checks the overrides `names` of `base`, a class of the library.
 
     Raises
     ------
     UpstreamChanged
-        `base` has no such name, has it with other parameters, or as a coroutine function where the override is none (or the reverse);
-        or the class defines a name of `base` that is not listed: a later version may add one that Weir uses for something else.
+        `base` lacks a name, or has it with other parameters or as another kind of function; or the class replaces a name of `base` that is
+        not listed, since a later version may add one that Weir uses for something else.
     TypeError
-        The decorated class does not define the name.
+        The decorated class does not define a name.
     """
 
     def check(cls: ClassT) -> ClassT:

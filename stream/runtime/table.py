@@ -5,7 +5,7 @@ stored, and takes the partition from the current event. Here a write names its p
 memory never runs ahead of the changelog.
 
 The last record of a key is not always its newest state: a worker that was stopped past its session, or that retries, writes beside the
-worker that owns the partition by then. States are functions of the log, so the state that has read furthest is right, whoever wrote it;
+worker that owns the partition by then. States are functions of the log, so the state that has read furthest is right, whichever worker wrote it;
 recovery keeps it and writes it again behind the older one, before compaction drops it (docs/adr/0002-furthest-state.md).
 """
 

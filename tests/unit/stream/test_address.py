@@ -79,7 +79,7 @@ def test_a_webhook_wants_an_address():
 
 @pytest.mark.parametrize("key", ["runbook_url", "trace_url"])
 def test_what_people_are_shown_takes_no_user(key):
-    with pytest.raises(ValidationError, match="takes no user and password"):
+    with pytest.raises(ValidationError, match="must not contain a user and password"):
         BridgeSettings(**{key: "https://ann:secret@docs.example/{trace_id}"})
 
 
