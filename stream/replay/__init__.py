@@ -1,1 +1,1 @@
-"""Replay: what another version of a detector would have alerted on over past offsets; nothing of the running stack is touched."""
+"""Replay: runs another version of a detector over past offsets and compares its alerts; the running stack is not changed."""

@@ -1,19 +1,19 @@
-"""The diff of alerts between two versions: what appeared, what vanished, what moved.
+"""The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same where they have one id, or opened in one window of one stream and detector (design.md, decision 8). What
-is left over is paired with the nearest of the same stream and detector within some windows: that one moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Each of the others is
+paired with the nearest alert of its stream and detector within some windows: that alert moved.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from stream.replay.timeline import ReplayedAlert
 from stream.wire import stream_key
 
-__all__ = ["Counts", "AlertDiff", "MovedAlert", "compare"]
+__all__ = ["AlertDiff", "Counts", "MovedAlert", "compare"]
 
 
 class MovedAlert(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class MovedAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, kw_only=True):
-    """How many alerts of one tenant and detector differ, and how many do not (mutable: they are counted up)."""
+    """Alerts of one tenant and detector."""
 
     tenant: str
     detector: str
@@ -36,7 +36,7 @@ class Counts(msgspec.Struct, kw_only=True):
 
 
 class AlertDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """Alerts that differ, in the order of their opening; `by` counts them by tenant and detector."""
+    """Alerts that differ, by opening time; `by` counts them by tenant and detector."""
 
     appeared: list[ReplayedAlert] = []
     vanished: list[ReplayedAlert] = []
@@ -50,7 +50,8 @@ class AlertDiff(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.appeared or self.vanished or self.moved)
 
 
-_Pair = tuple[ReplayedAlert, ReplayedAlert]
+Pair = tuple[ReplayedAlert, ReplayedAlert]
+Alerts = list[ReplayedAlert]
 
 
 def compare(
@@ -60,106 +61,94 @@ def compare(
     windows: int,
     counts: Callable[[ReplayedAlert], bool],
 ) -> AlertDiff:
-    """Return how `after` differs from `before`.
+    """Return how the alerts `after` differ from those `before`.
 
     Parameters
     ----------
     before, after
-        Alerts of the version that is compared against, and of the other.
+        Alerts of the version to compare with, and of the version that ran.
     windows
-        How many windows apart two alerts may open and still be one that moved.
+        Windows between the openings of two alerts that still count as one alert that moved.
     counts
-        Whether an alert is to be compared. One that is not (it opened before the range) can still be what another moved from.
+        Whether an alert is compared. Others (opened before the range) can still be the origin of an alert that moved.
     """
-    pairs: list[_Pair] = []
-    lone: tuple[list[ReplayedAlert], list[ReplayedAlert]] = ([], [])
+    pairs: list[Pair] = []
+    vanished: Alerts = []
+    appeared: Alerts = []
     first, second = _by_stream(before), _by_stream(after)
     for key in sorted(first.keys() | second.keys()):
-        matched, left, right = _matched(first[key], second[key], windows)
-        pairs += matched
-        lone[0].extend(left)
-        lone[1].extend(right)
-    return _diff(
-        [pair for pair in pairs if counts(pair[0]) or counts(pair[1])], *(_kept(side, counts) for side in lone)
-    )
+        matched, only_before, only_after = _matched(first[key], second[key], windows)
+        pairs += [pair for pair in matched if counts(pair[0]) or counts(pair[1])]
+        vanished += filter(counts, only_before)
+        appeared += filter(counts, only_after)
+    return _diff(pairs, sorted(vanished, key=_opening), sorted(appeared, key=_opening))
 
 
-def _kept(side: list[ReplayedAlert], counts: Callable[[ReplayedAlert], bool]) -> list[ReplayedAlert]:
-    return sorted((alert for alert in side if counts(alert)), key=_place)
-
-
-def _place(alert: ReplayedAlert) -> tuple[float, str]:
+def _opening(alert: ReplayedAlert) -> tuple[float, str]:
     return alert.opened_at, alert.alert_id
 
 
-def _by_stream(alerts: Iterable[ReplayedAlert]) -> defaultdict[str, list[ReplayedAlert]]:
-    found: defaultdict[str, list[ReplayedAlert]] = defaultdict(list)
-    for alert in sorted(alerts, key=_place):
-        found[f"{stream_key(alert.tenant, alert.model, alert.side)}\x1f{alert.detector}"].append(alert)
-    return found
+def _by_stream(alerts: Iterable[ReplayedAlert]) -> defaultdict[str, Alerts]:
+    streams: defaultdict[str, Alerts] = defaultdict(list)
+    for alert in sorted(alerts, key=_opening):
+        streams[f"{stream_key(alert.tenant, alert.model, alert.side)}\x1f{alert.detector}"].append(alert)
+    return streams
 
 
-def _matched(
-    before: list[ReplayedAlert], after: list[ReplayedAlert], windows: int
-) -> tuple[list[_Pair], list[ReplayedAlert], list[ReplayedAlert]]:
+def _matched(before: Alerts, after: Alerts, windows: int) -> tuple[list[Pair], Alerts, Alerts]:
     """Pair the alerts of one stream and detector: by id, by window and feature, by window, then the nearest ones."""
-    pairs: list[_Pair] = []
-    for identity in (_id, _window_and_feature, _window):
-        found, before, after = _equal(before, after, identity)
-        pairs += found
-    opened = [alert.opened_at for alert in after]
-    near = [
-        (abs(one.opened_at - opened[target]), place, target)
-        for place, one in enumerate(before)
-        for target in _around(opened, one, windows)
-        if abs(one.bucket - after[target].bucket) <= windows
-    ]
+    pairs: list[Pair] = []
+    identities: tuple[Callable[[ReplayedAlert], object], ...] = (
+        lambda alert: alert.alert_id,
+        lambda alert: (alert.bucket, alert.feature),
+        lambda alert: alert.bucket,
+    )
+    for identity in identities:
+        equal, before, after = _equal(before, after, identity)
+        pairs += equal
     used: tuple[set[int], set[int]] = (set(), set())
-    for _, place, target in sorted(near):
-        if place not in used[0] and target not in used[1]:
-            used[0].add(place)
-            used[1].add(target)
-            pairs.append((before[place], after[target]))
+    for left, right in _nearest_first(before, after, windows):
+        if left not in used[0] and right not in used[1]:
+            used[0].add(left)
+            used[1].add(right)
+            pairs.append((before[left], after[right]))
     return pairs, _without(before, used[0]), _without(after, used[1])
 
 
-def _around(opened: list[float], alert: ReplayedAlert, windows: int) -> range:
-    """Return the places in `opened`, which is sorted, that can be so many windows from `alert`."""
-    reach = (windows + 1) * alert.bucket_seconds
-    return range(bisect_left(opened, alert.opened_at - reach), bisect_right(opened, alert.opened_at + reach))
+def _nearest_first(before: Alerts, after: Alerts, windows: int) -> Iterable[tuple[int, int]]:
+    """Return the indexes of pairs that are at most so many windows apart, by distance."""
+    opened = [alert.opened_at for alert in after]
+    near = []
+    for left, alert in enumerate(before):
+        reach = (windows + 1) * alert.bucket_seconds
+        candidates = range(bisect_left(opened, alert.opened_at - reach), bisect_right(opened, alert.opened_at + reach))
+        near += [
+            (abs(alert.opened_at - opened[right]), left, right)
+            for right in candidates
+            if abs(alert.bucket - after[right].bucket) <= windows
+        ]
+    return ((left, right) for _, left, right in sorted(near))
 
 
 def _equal(
-    before: list[ReplayedAlert], after: list[ReplayedAlert], identity: Callable[[ReplayedAlert], object]
-) -> tuple[list[_Pair], list[ReplayedAlert], list[ReplayedAlert]]:
-    waiting: defaultdict[object, list[ReplayedAlert]] = defaultdict(list)
+    before: Alerts, after: Alerts, identity: Callable[[ReplayedAlert], object]
+) -> tuple[list[Pair], Alerts, Alerts]:
+    waiting: defaultdict[object, Alerts] = defaultdict(list)
     for alert in after:
         waiting[identity(alert)].append(alert)
-    pairs, left = [], []
+    pairs, rest = [], []
     for alert in before:
         same = waiting[identity(alert)]
         if same:
             pairs.append((alert, same.pop(0)))
         else:
-            left.append(alert)
-    taken = {other.alert_id for _, other in pairs}
-    return pairs, left, [alert for alert in after if alert.alert_id not in taken]
+            rest.append(alert)
+    paired = {other.alert_id for _, other in pairs}
+    return pairs, rest, [alert for alert in after if alert.alert_id not in paired]
 
 
-def _id(alert: ReplayedAlert) -> object:
-    return alert.alert_id
-
-
-def _window_and_feature(alert: ReplayedAlert) -> object:
-    return alert.bucket, alert.feature
-
-
-def _window(alert: ReplayedAlert) -> object:
-    return alert.bucket
-
-
-def _without(alerts: Sequence[ReplayedAlert], places: set[int]) -> list[ReplayedAlert]:
-    return [alert for place, alert in enumerate(alerts) if place not in places]
+def _without(alerts: Alerts, indexes: set[int]) -> Alerts:
+    return [alert for index, alert in enumerate(alerts) if index not in indexes]
 
 
 def _changes(before: ReplayedAlert, after: ReplayedAlert) -> tuple[str, ...]:
@@ -171,29 +160,29 @@ def _changes(before: ReplayedAlert, after: ReplayedAlert) -> tuple[str, ...]:
     return tuple(name for name, differs in differ.items() if differs)
 
 
-def _diff(pairs: list[_Pair], vanished: list[ReplayedAlert], appeared: list[ReplayedAlert]) -> AlertDiff:
+def _diff(pairs: list[Pair], vanished: Alerts, appeared: Alerts) -> AlertDiff:
     moved = [
-        MovedAlert(changes=changes, before=one, after=other) for one, other in pairs if (changes := _changes(one, other))
+        MovedAlert(changes=changes, before=before, after=after)
+        for before, after in pairs
+        if (changes := _changes(before, after))
     ]
+    unchanged = [before for before, after in pairs if not _changes(before, after)]
+    groups = {
+        "appeared": appeared,
+        "vanished": vanished,
+        "moved": [item.before for item in moved],
+        "unchanged": unchanged,
+    }
     counted: dict[tuple[str, str], Counts] = {}
-
-    def of(alert: ReplayedAlert) -> Counts:
-        key = (alert.tenant, alert.detector)
-        return counted.setdefault(key, Counts(tenant=alert.tenant, detector=alert.detector))
-
-    for alert in appeared:
-        of(alert).appeared += 1
-    for alert in vanished:
-        of(alert).vanished += 1
-    for before, after in pairs:
-        if _changes(before, after):
-            of(before).moved += 1
-        else:
-            of(before).unchanged += 1
+    for field, alerts in groups.items():
+        for alert in alerts:
+            key = (alert.tenant, alert.detector)
+            counts = counted.setdefault(key, Counts(tenant=alert.tenant, detector=alert.detector))
+            setattr(counts, field, getattr(counts, field) + 1)
     return AlertDiff(
         appeared=appeared,
         vanished=vanished,
-        moved=sorted(moved, key=lambda item: _place(item.after)),
-        unchanged=len(pairs) - len(moved),
+        moved=sorted(moved, key=lambda item: _opening(item.after)),
+        unchanged=len(unchanged),
         by=[counted[key] for key in sorted(counted)],
     )

@@ -1,20 +1,23 @@
-"""What a person has to know to read a diff: what was not there, not compared, or not comparable."""
+"""Notes of a report: what is missing from the log, not compared, or not comparable."""
 
 from math import isinf
 
 import msgspec
 
-from stream.replay.offset_ranges import Left
+from stream.replay.offset_ranges import RetainedLog
 from stream.replay.plan import ReplayRequest
 from stream.replay.report import EventCounts, Flips
 from stream.replay.timeline import ReplayedAlert
 from stream.wire import format_time
 
-__all__ = ["Found", "notes"]
+__all__ = ["ReplayResults", "notes"]
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What both versions found; the one that is compared against first."""
+class ReplayResults(msgspec.Struct, frozen=True, kw_only=True):
+    """The alerts and findings of both versions, the version to compare with first.
+
+    `behind` is {partition: event time up to which watch had published findings} for partitions that did not reach the end of the range.
+    """
 
     alerts: tuple[list[ReplayedAlert], list[ReplayedAlert]]
     findings: tuple[int, int]
@@ -22,50 +25,47 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     behind: dict[int, float] = {}
 
 
-def notes(asked: ReplayRequest, left: Left, found: Found, events: EventCounts) -> list[str]:
-    """Return one sentence for each thing that bears on the diff."""
-    told: list[str] = []
+def notes(request: ReplayRequest, log: RetainedLog, results: ReplayResults, events: EventCounts) -> list[str]:
+    """Return one sentence for each limit of the comparison."""
+    detector = request.detector.detector
+    lines: list[str] = []
     if not events.read:
-        told.append(f"no events of tenant {asked.tenant} from {_moment(asked.start)} to {format_time(asked.until)}")
-    if left.expired and (asked.start is None or (left.since or 0.0) > asked.start):
-        told.append(_expired(asked, left))
+        start = "the beginning of the log" if request.start is None else format_time(request.start)
+        lines.append(f"no events of tenant {request.tenant} from {start} to {format_time(request.until)}")
+    if log.expired and (request.start is None or (log.since or 0.0) > request.start):
+        lines.append(_expired(request, log))
     if events.read and not events.compared and not events.pending:
-        told.append(f"no event of the range owes a verdict of {asked.detector.detector}: it was not enabled then")
+        lines.append(f"no event of the range expects a verdict of {detector}: the detector was not enabled then")
     if events.pending:
-        told.append(f"{events.pending} events are not compared: score had not come to them")
+        lines.append(f"{events.pending} events are not compared: score had not reached them")
     if events.missing:
-        told.append(f"{events.missing} events have no recorded verdict of {asked.detector.detector}; see `weir status`")
+        lines.append(f"{events.missing} events have no recorded verdict of {detector}; see `weir status`")
     if events.failed:
-        told.append(f"{events.failed} texts could not be scored and find nothing, as an error verdict of score would")
-    told += [_behind(number, reached) for number, reached in sorted(found.behind.items())]
-    if found.flips.total:
-        told.append(
-            f"{found.flips.total} decisions at the threshold flip with the last bits of a score; they are listed apart and "
-            "count as they were recorded"
+        lines.append(
+            f"{events.failed} texts could not be scored; they have no finding, as after an error verdict of score"
         )
-    return told
-
-
-def _moment(time: float | None) -> str:
-    return "the log's beginning" if time is None else format_time(time)
-
-
-def _expired(asked: ReplayRequest, left: Left) -> str:
-    partitions = ", ".join(map(str, left.expired))
-    since = "nowhere" if left.since is None else format_time(left.since)
-    told = (
-        f"part of the log has expired (partitions {partitions}): it is whole from {since} on, by when it was produced"
-    )
-    if asked.detector.over_streams and any(version.recorded for version in asked.versions):
-        told += (
-            "; the recorded findings rest on a reference from before, the replay on one of its own, so they may differ for "
-            "that alone: give --against a version that is run too"
+    lines += [_behind(number, reached) for number, reached in sorted(results.behind.items())]
+    if results.flips.total:
+        lines.append(
+            f"{results.flips.total} decisions at the threshold differ by rounding of the score; they are listed separately, and the "
+            "recorded decision counts"
         )
-    return told
+    return lines
+
+
+def _expired(request: ReplayRequest, log: RetainedLog) -> str:
+    partitions = ", ".join(map(str, log.expired))
+    since = "no time" if log.since is None else format_time(log.since)
+    note = f"part of the log has expired (partitions {partitions}): it is complete from {since} on, by production time"
+    if request.detector.over_streams and any(version.recorded for version in request.versions):
+        note += (
+            "; the recorded findings used an earlier reference than the replay, which alone can change alerts: compare with a version "
+            "that is run too (--against)"
+        )
+    return note
 
 
 def _behind(number: int, reached: float) -> str:
-    where = f"partition {number}: watch had"
-    return (
-        f"{where} found nothing yet" if isinf(reached) else f"{where} come to {format_time(reached)}, compared so far"
-    )
+    if isinf(reached):
+        return f"partition {number}: watch had published no finding"
+    return f"partition {number}: watch had reached {format_time(reached)}; alerts are compared up to then"

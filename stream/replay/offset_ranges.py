@@ -1,80 +1,78 @@
-"""Which offsets a replay reads, fixed before it begins, and whether the log still has all of them."""
+"""The offsets that a replay reads, which are fixed before it starts, and whether the log still contains them."""
 
 from collections.abc import Mapping
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
+from stream.kafka.log_reader import partitions_of
 from stream.kafka.time_ranges import log_range
 from stream.replay.plan import ReplayRequest
 from stream.wire import LogRange, TopicNames
 
-__all__ = ["Left", "ranges_of", "topics_of", "what_is_left"]
+__all__ = ["RetainedLog", "offset_ranges", "retained_log", "topics_of"]
 
-#: What was said about the range's last events stands a little behind them; clocks of producers differ by less.
+#: Verdicts and findings follow their events by less than this, and the clocks of producers differ by less.
 _MARGIN_SECONDS = 60.0
 
 
-class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """What a topic still holds.
+class RetainedLog(msgspec.Struct, frozen=True, kw_only=True):
+    """What a topic still contains.
 
     Parameters
     ----------
     expired
-        Partitions whose beginning is gone.
+        Partitions whose first records have expired.
     since
-        From then on nothing is gone, by the times at which records were produced; None where no record is left.
+        Production time from which on nothing has expired; None if the topic contains no record.
     """
 
     expired: tuple[int, ...]
     since: float | None
 
 
-def topics_of(names: TopicNames, asked: ReplayRequest) -> tuple[str, str]:
-    """Return the topic that is replayed, and the one with what was said about it at the time."""
-    return (names.signals, names.findings) if asked.detector.over_streams else (names.inference, names.verdicts)
+def topics_of(names: TopicNames, request: ReplayRequest) -> tuple[str, str]:
+    """Return the topic that is replayed, and the topic with its recorded results."""
+    return (names.signals, names.findings) if request.detector.over_streams else (names.inference, names.verdicts)
 
 
-async def ranges_of(
-    consumer: AIOKafkaConsumer, names: TopicNames, counts: Mapping[str, int], asked: ReplayRequest, now: float
+async def offset_ranges(
+    consumer: AIOKafkaConsumer, names: TopicNames, counts: Mapping[str, int], request: ReplayRequest, now: float
 ) -> tuple[LogRange, ...]:
-    """Return the offsets to be read of each topic; of a range that ends in the past they are always the same.
+    """Return the offsets of each topic to read; those of a past range are always the same.
 
     Parameters
     ----------
     consumer
-        Started, of no group.
-    names, counts
-        Topic names, and the partitions of each topic.
-    asked
-        What is asked for.
+        Started, without a group.
+    counts
+        Partitions of each topic.
     now
-        Where the log ends, by the clock: a range that reaches so far ends where the log ends.
+        Clock time: a range that reaches it ends at the end of the log.
     """
-    main, beside = topics_of(names, asked)
-    found = []
-    for topic in (main, beside):
-        recorded = topic == beside
-        if recorded and not any(version.recorded for version in asked.versions):
+    main, results = topics_of(names, request)
+    ranges = []
+    for topic in (main, results):
+        is_results = topic == results
+        if is_results and not any(version.recorded for version in request.versions):
             continue
-        early = _MARGIN_SECONDS if recorded else 0.0
-        late = _MARGIN_SECONDS if recorded or asked.detector.over_streams else 0.0
-        since = None if asked.start is None else asked.start - early
-        until = None if asked.until >= now else asked.until + late
-        found.append(await log_range(consumer, topic, counts[topic], since, until))
-    return tuple(found)
+        early = _MARGIN_SECONDS if is_results else 0.0
+        late = _MARGIN_SECONDS if is_results or request.detector.over_streams else 0.0
+        since = None if request.start is None else request.start - early
+        until = None if request.until >= now else request.until + late
+        ranges.append(await log_range(consumer, topic, counts[topic], since, until))
+    return tuple(ranges)
 
 
-async def what_is_left(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> Left:
-    """Return what `topic` still holds."""
-    places = [TopicPartition(topic, number) for number in range(partitions)]
-    begins = await consumer.beginning_offsets(places)
-    oldest = await consumer.offsets_for_times(dict.fromkeys(places, 0))
-    expired = [place for place in places if begins[place] > 0]
-    times = [oldest[place].timestamp / 1000 for place in places if oldest.get(place) is not None]
-    gone = [oldest[place].timestamp / 1000 for place in expired if oldest.get(place) is not None]
-    return Left(
-        expired=tuple(place.partition for place in expired),
-        since=max(gone) if gone else min(times, default=None),
+async def retained_log(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> RetainedLog:
+    """Return what `topic` still contains."""
+    every = partitions_of({topic: partitions})
+    first = await consumer.beginning_offsets(every)
+    oldest = await consumer.offsets_for_times(dict.fromkeys(every, 0))
+    times = {partition: found.timestamp / 1000 for partition in every if (found := oldest.get(partition)) is not None}
+    expired = [partition for partition in every if first[partition] > 0]
+    since = [times[partition] for partition in expired if partition in times]
+    return RetainedLog(
+        expired=tuple(partition.partition for partition in expired),
+        since=max(since) if since else min(times.values(), default=None),
     )

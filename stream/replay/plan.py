@@ -1,4 +1,4 @@
-"""What a replay is to do, and the id that follows from it."""
+"""The request of a replay, its plan, and the id that follows from both."""
 
 from fnmatch import fnmatchcase
 
@@ -6,30 +6,30 @@ import msgspec
 
 from stream.replay.versions import Version
 from stream.settings import TenantSettings, WatchSettings
-from stream.stages.watch.machine import Tenants
+from stream.stages.watch.machine import Detectors, Tenants, WatchRules
 from stream.wire import LogRange, TopicNames
 from stream.wire.ids import replay_id
 
-__all__ = ["ReplayRequest", "Plan"]
+__all__ = ["ReplayPlan", "ReplayRequest"]
 
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person asks for.
+    """The options of `weir replay`.
 
     Parameters
     ----------
     detector, against
-        The version to run, and the one that its alerts are compared with.
+        The version to run, and the version to compare its alerts with.
     since, until
-        Alerts that opened in [`since`, `until`) are compared; seconds since the epoch, log time.
+        Alerts that opened in [`since`, `until`) are compared; event times, seconds since the epoch.
     warm_up_seconds
-        So much before `since` is read for the state alone; None: all that is retained.
+        Time before `since` that is read for the state of the detectors; None: all that the log has.
     tenant
-        Tenants that match this pattern.
+        Pattern of tenants.
     windows
-        How many windows apart two alerts may open and still be one that moved.
+        Windows between the openings of two alerts that still count as one alert that moved.
     publish
         Whether findings and alerts go to the shadow topic.
     """
@@ -45,43 +45,41 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def start(self) -> float | None:
-        """The first event time that is read."""
+        """The first event time to read."""
         return None if self.warm_up_seconds is None else self.since - self.warm_up_seconds
 
     @property
     def versions(self) -> tuple[Version, Version]:
-        """What is compared against, and the version to run."""
+        """The version to compare with, and the version to run."""
         return self.against, self.detector
 
     def covers(self, tenant: str, time: float) -> bool:
-        """Whether an event is to be read, for what it is or for the state."""
+        """Return whether an event is read, in the range or its warm-up."""
         return time < self.until and self.after_start(tenant, time)
 
     def after_start(self, tenant: str, time: float) -> bool:
-        """Whether what is of `time` belongs to this replay, wherever it ends."""
+        """Return whether `time` is not before the first event time, for a tenant of the request."""
         return (self.start is None or time >= self.start) and fnmatchcase(tenant, self.tenant)
 
     def compares(self, opened_at: float) -> bool:
-        """Whether an alert that opened then is compared."""
+        """Return whether an alert that opened then is compared."""
         return self.since <= opened_at < self.until
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked, and what is there.
+class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A request with what the broker and the settings add.
 
     Parameters
     ----------
-    names
-        Topic names.
     ranges
-        What is read of each topic.
+        Offsets to read of each topic.
     partitions, stream_partitions
-        P and Q, as they are in the broker.
+        Partitions of inference and of signals in the broker.
     tenants, watch
-        Settings that the stages go by.
+        Settings of the stages.
     """
 
-    asked: ReplayRequest
+    request: ReplayRequest
     names: TopicNames
     ranges: tuple[LogRange, ...]
     partitions: int
@@ -89,23 +87,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tenants: Tenants
     watch: WatchSettings
 
-    def identity(self, patterns: dict[str, TenantSettings]) -> str:
-        """Return the replay's id: the same offsets, versions and rules give the same one, and the same results.
+    def watch_rules(self, detectors: Detectors) -> WatchRules:
+        """Return the rules of the watch stage with other detectors."""
+        return WatchRules(
+            partitions=self.partitions,
+            source_silence_seconds=self.watch.source_silence_seconds,
+            tenants=self.tenants,
+            detectors=detectors,
+        )
 
-        Parameters
-        ----------
-        patterns
-            Settings by tenant pattern: what the watch and the alert stage go by.
+    def identity(self, patterns: dict[str, TenantSettings]) -> str:
+        """Return the id of the replay: equal offsets, versions and settings have the same id and the same results.
+
+        `patterns` are the settings of the watch and alert stages by tenant pattern.
         """
-        asked = self.asked
+        request = self.request
         rule = {
-            "since": asked.since,
-            "until": asked.until,
-            "start": asked.start,
-            "tenant": asked.tenant,
-            "windows": asked.windows,
+            "since": request.since,
+            "until": request.until,
+            "start": request.start,
+            "tenant": request.tenant,
+            "windows": request.windows,
             "silence": self.watch.source_silence_seconds,
             "tenants": {pattern: settings.model_dump(mode="json") for pattern, settings in patterns.items()},
         }
-        texts = (_CANONICAL.encode(part).decode() for part in (self.ranges, asked.versions, rule))
+        texts = (_CANONICAL.encode(part).decode() for part in (self.ranges, request.versions, rule))
         return replay_id(*texts)

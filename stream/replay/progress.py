@@ -1,61 +1,50 @@
-"""Counts what is read, and tells how far it is a few times a second."""
+"""Counts records and reports the progress a few times a second."""
 
 import time
 
 from stream.replay.report import EventCounts, Observe, Progress, RunStatistics
 
-__all__ = ["Meter"]
+__all__ = ["ProgressMeter"]
 
-_EVERY_SECONDS = 0.25
+_INTERVAL_SECONDS = 0.25
 
 
-class Meter:
-    """Counts of one replay.
-
-    Parameters
-    ----------
-    total
-        Records to be read of the topic that is replayed.
-    observe
-        VersionSummary how far it is.
-
-    Attributes
-    ----------
-    events
-        What was read.
-    """
+class ProgressMeter:
+    """The counts of one replay; `total` is the number of records of the replayed topic."""
 
     def __init__(self, total: int, observe: Observe = lambda _: None) -> None:
         self.events = EventCounts()
         self._total = total
         self._observe = observe
         self._records = 0
-        self._began = self._told = time.monotonic()
+        self._started = self._reported = time.monotonic()
 
     def record(self) -> None:
-        """Count a record, of whatever kind."""
+        """Count a record of any type."""
         self._records += 1
-        if time.monotonic() - self._told >= _EVERY_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._reported >= _INTERVAL_SECONDS:
+            self._reported = time.monotonic()
             self._observe(self._progress())
 
-    def run(self) -> RunStatistics:
-        """Return how it went, and tell that it is done."""
+    def statistics(self) -> RunStatistics:
+        """Return the statistics of the run, and report its end."""
         self._observe(self._progress())
-        seconds = max(time.monotonic() - self._began, 1e-6)
         events = self.events
         span = 0.0 if events.first is None or events.last is None else events.last - events.first
-        rate, recorded = events.read / seconds, events.read / span if span > 0 else None
+        rate, recorded = events.read / self._seconds(), events.read / span if span > 0 else None
         return RunStatistics(
-            seconds=seconds,
+            seconds=self._seconds(),
             records=self._records,
             events_per_second=rate,
             recorded_events_per_second=recorded,
             ratio=rate / recorded if recorded else None,
         )
 
+    def _seconds(self) -> float:
+        return max(time.monotonic() - self._started, 1e-6)
+
     def _progress(self) -> Progress:
-        seconds = max(time.monotonic() - self._began, 1e-6)
+        seconds = self._seconds()
         return Progress(
             done=self._records,
             total=self._total,

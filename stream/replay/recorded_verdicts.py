@@ -1,33 +1,33 @@
-"""What score said at the time: the recorded verdict of an event, found without holding the log of verdicts."""
+"""The recorded verdicts of one detector, read along with their events, so that the log of verdicts is not kept in memory."""
 
 import enum
 from collections import OrderedDict
 from math import inf
 
-from stream.replay.merged_log import Reads
+from stream.replay.merged_partitions import RecordReader
 from stream.wire import Event, Tick, Verdict, WireError, decode
 
 __all__ = ["Absent", "RecordedVerdicts"]
 
-#: Verdicts read ahead of their events, at most. Score has fewer events outstanding; what is left over belongs to no event here.
+#: Verdicts read before their events, at most. Score has fewer outstanding events; older ones belong to no event of the range.
 _AHEAD = 20_000
 
 
 class Absent(enum.Enum):
-    """Why there is no verdict: score went past without one, or has not come so far."""
+    """Why there is no verdict: score passed the event without one, or has not reached it."""
 
     MISSING = "missing"
     PENDING = "pending"
 
 
-class _Lane:
-    """One partition of verdicts: what was read ahead, and how far score had come."""
+class _Partition:
+    """Verdicts of one partition that were read before their events, and the progress of score."""
 
     def __init__(self) -> None:
         self.ahead: OrderedDict[str, Verdict] = OrderedDict()
         self.sources: dict[str, float] = {}
 
-    def take(self, event: Event, detector: str) -> None:
+    def apply(self, event: Event, detector: str) -> None:
         data = event.data
         if isinstance(data, Tick):
             self.sources |= {name: max(time, self.sources.get(name, -inf)) for name, time in data.sources.items()}
@@ -37,43 +37,33 @@ class _Lane:
             if len(self.ahead) > _AHEAD:
                 self.ahead.popitem(last=False)
 
-    def passed(self, event: Event) -> bool:
-        """Whether score's ticks have passed `event`: its verdict stands before them (design.md, decision 9)."""
+    def has_passed(self, event: Event) -> bool:
+        """Return whether score's ticks have passed `event`: its verdict would be before them."""
         return self.sources.get(event.source, -inf) > event.time
 
 
 class RecordedVerdicts:
-    """Verdicts of one detector, read along with the events that they are about.
+    """Verdicts of `detector` on `topic`, which is partitioned as inference is."""
 
-    Parameters
-    ----------
-    reader
-        Gives the records of `topic`.
-    topic, partitions
-        Verdicts; partitioned as inference is, and in its order but for what score has outstanding.
-    detector
-        Its name.
-    """
-
-    def __init__(self, reader: Reads, topic: str, partitions: int, detector: str) -> None:
+    def __init__(self, reader: RecordReader, topic: str, partitions: int, detector: str) -> None:
         self._reader = reader
         self._topic = topic
         self._detector = detector
-        self._lanes = [_Lane() for _ in range(partitions)]
+        self._partitions = [_Partition() for _ in range(partitions)]
 
     async def find(self, partition: int, event: Event) -> Verdict | Absent:
-        """Return the first verdict on `event`, which stands on `partition` of inference."""
-        lane = self._lanes[partition]
+        """Return the first verdict on `event` of `partition` of inference."""
+        state = self._partitions[partition]
         while True:
-            found = lane.ahead.pop(event.id, None)
-            if found is not None:
-                return found
-            if lane.passed(event):
+            verdict = state.ahead.pop(event.id, None)
+            if verdict is not None:
+                return verdict
+            if state.has_passed(event):
                 return Absent.MISSING
             record = await self._reader.next(self._topic, partition)
             if record is None:
                 return Absent.PENDING
             try:
-                lane.take(decode(record.value, record.headers), self._detector)
+                state.apply(decode(record.value, record.headers), self._detector)
             except WireError:
                 continue

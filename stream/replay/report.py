@@ -1,4 +1,4 @@
-"""What a replay says when it is done, and while it is on its way."""
+"""The report of a replay, and its progress."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,24 @@ import msgspec
 from stream.replay.alert_diff import AlertDiff
 from stream.wire import LogRange
 
-__all__ = ["LISTED_FLIPS", "EventCounts", "Flip", "Flips", "Observe", "Progress", "Report", "RunStatistics", "VersionSummary"]
+__all__ = [
+    "LISTED_FLIPS",
+    "EventCounts",
+    "Flip",
+    "Flips",
+    "Observe",
+    "Progress",
+    "Report",
+    "RunStatistics",
+    "VersionSummary",
+]
 
-#: Flips that are listed; more are counted.
+#: Flips that are listed; all are counted.
 LISTED_FLIPS = 1000
 
 
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event at the threshold that two scorings of one version decide differently; it is counted as it was recorded."""
+    """An event whose score is at the threshold, so that two scorings of one version decide differently; the recorded one counts."""
 
     request_id: str
     tenant: str
@@ -26,35 +36,35 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flips(msgspec.Struct, kw_only=True):
-    """How many flips there were, and the first thousand (mutable: they are counted up)."""
+    """The number of flips, and the first thousand."""
 
     total: int = 0
     events: list[Flip] = []
 
     def add(self, flip: Flip) -> None:
-        """Count one."""
+        """Count a flip."""
         self.total += 1
         if len(self.events) < LISTED_FLIPS:
             self.events.append(flip)
 
 
 class EventCounts(msgspec.Struct, kw_only=True):
-    """What was read (mutable: it is counted up).
+    """Events of the requested tenants.
 
     Attributes
     ----------
     read
-        Events of the tenants asked for, in the range and its warm-up.
+        Events in the range and its warm-up.
     compared
-        Those on which both versions decided.
+        Events that both versions decided.
     failed
         Texts that could not be scored; their verdict is an error, as score's would be.
     pending
-        Events that score had not come to: they are not compared.
+        Events that score had not reached; they are not compared.
     missing
-        Events that score went past without a verdict of this detector.
+        Events that score passed without a verdict of the detector.
     skipped
-        Records that cannot be read, or that came before.
+        Unreadable records and duplicates.
     first, last
         Event times of the first and the last event.
     """
@@ -76,7 +86,7 @@ class EventCounts(msgspec.Struct, kw_only=True):
 
 
 class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A version, as the report names it; `findings` counts its alarms, `alerts` what opened in the range."""
+    """A version in the report; `findings` counts its alarms, `alerts` the alerts that opened in the range."""
 
     name: str
     version: str
@@ -85,14 +95,14 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """How this run went: the one part of a report that another run of the same replay need not repeat.
+    """Speed of this run: the only part of a report that differs between two runs of the same replay.
 
     Attributes
     ----------
     records
-        Of the topic that is replayed, ticks included.
+        Records of the replayed topic, ticks included.
     events_per_second, recorded_events_per_second, ratio
-        How fast events were read, how fast they had arrived (in log time), and how many times as fast that is.
+        Events read a second, events of the log a second of event time, and their quotient.
     """
 
     seconds: float
@@ -103,7 +113,7 @@ class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
-    """The result of a replay; `topic` is the shadow topic, None where nothing was published."""
+    """The result of a replay; `topic` is the shadow topic, None if nothing was published."""
 
     replay_id: str
     detector: VersionSummary
@@ -122,16 +132,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from",
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a replay is.
+    """The progress of a replay.
 
     Attributes
     ----------
     done, total
-        Records of the topic that is replayed.
-    events_per_second
-        Events read a second so far.
+        Records of the replayed topic.
     left_seconds
-        What is left at the pace so far; None before there is one.
+        Estimate of the time left; None before the first record.
     """
 
     done: int

@@ -1,4 +1,4 @@
-"""The shadow topic: what a version found in a replay, marked with the replay's id, on a topic that no stage reads."""
+"""The shadow topic: the findings and alerts of a replay, with the replay's id, on a topic that no stage reads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -11,39 +11,30 @@ from aiokafka import AIOKafkaProducer
 from stream.kafka.clients import producer_for
 from stream.wire import Event, encode
 
-__all__ = ["NoShadow", "Shadow", "Sink", "shadow"]
+__all__ = ["DiscardSink", "ShadowTopic", "Sink", "shadow_topic"]
 
 _OUTSTANDING = 1000
 
 
 class Sink(Protocol):
-    """Takes what a version found."""
+    """Receives the findings and alerts of a version."""
 
     async def publish(self, events: Iterable[Event]) -> None:
         """Publish `events`, in order."""
         ...
 
 
-class NoShadow:
-    """Keeps nothing: the diff alone is asked for."""
+class DiscardSink:
+    """Discards everything, for a replay that only compares."""
 
     async def publish(self, events: Iterable[Event]) -> None:
-        """Drop `events`."""
+        """Discard `events`."""
 
 
-class Shadow:
-    """Publishes findings and alerts under the source ``weir/replay/<replay id>``; all that is sent is acknowledged in the end.
+class ShadowTopic:
+    """Publishes to the shadow topic, which has one partition, with source ``weir/replay/<replay id>``.
 
-    Parameters
-    ----------
-    producer
-        Started.
-    topic
-        The shadow topic; it has one partition.
-    identity
-        The replay's id.
-    since
-        What happened before is the warm-up's, and stays out.
+    Events before `since` belong to the warm-up and are not published.
     """
 
     def __init__(self, producer: AIOKafkaProducer, topic: str, identity: str, since: float) -> None:
@@ -54,7 +45,7 @@ class Shadow:
         self._sent: list[asyncio.Future[Any]] = []
 
     async def publish(self, events: Iterable[Event]) -> None:
-        """Send `events` of the range, in order."""
+        """Send the events of the range, in order."""
         for event in events:
             if event.time < self._since:
                 continue
@@ -67,15 +58,17 @@ class Shadow:
                 await self.flush()
 
     async def flush(self) -> None:
-        """Wait until everything is acknowledged; raises what the broker refused."""
+        """Wait until everything is acknowledged; raises the errors of the broker."""
         sent, self._sent = self._sent, []
         await asyncio.gather(*sent)
 
 
 @asynccontextmanager
-async def shadow(options: Mapping[str, Any], topic: str, identity: str, since: float) -> AsyncIterator[Shadow]:
-    """Run a :class:`Shadow`; its last record is acknowledged when the body's end is reached."""
+async def shadow_topic(
+    options: Mapping[str, Any], topic: str, identity: str, since: float
+) -> AsyncIterator[ShadowTopic]:
+    """Open the shadow topic; all its records are acknowledged at the end of the body."""
     async with producer_for(options, linger_ms=5) as producer:
-        target = Shadow(producer, topic, identity, since)
-        yield target
-        await target.flush()
+        shadow = ShadowTopic(producer, topic, identity, since)
+        yield shadow
+        await shadow.flush()

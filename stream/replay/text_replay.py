@@ -1,6 +1,6 @@
-"""A text detector over past inference: its verdicts, or the recorded ones, become findings and alerts as they would have live.
+"""Replays a text detector over past inference: new or recorded verdicts become findings and alerts as in the stages.
 
-Both versions decide on the same events in the same order, under the same log time, so that nothing but their verdicts differs.
+Both versions decide the same events in the same order with the same watermarks, so that only their verdicts differ.
 """
 
 import asyncio
@@ -10,53 +10,53 @@ from typing import Protocol
 
 import msgspec
 
-from stream.replay.merged_log import Merged, Reads, merged
-from stream.replay.plan import Plan
-from stream.replay.progress import Meter
+from stream.replay.merged_partitions import MergedRecord, RecordReader, merged_partitions
+from stream.replay.plan import ReplayPlan
+from stream.replay.progress import ProgressMeter
 from stream.replay.recorded_verdicts import Absent, RecordedVerdicts
 from stream.replay.report import Flips
 from stream.replay.shadow_topic import Sink
 from stream.replay.stage_chain import WatchChain
-from stream.replay.timeline import Timeline
-from stream.replay.verdict_flips import flip, said
+from stream.replay.timeline import AlertTimeline
+from stream.replay.verdict_flips import flip, version_verdict
+from stream.replay.versions import Version
 from stream.stages.score.model_pool import Deliver, Failed, Outcome
 from stream.stages.score.model_process import Item
 from stream.stages.score.records import finding_event, item_of, owed
 from stream.stages.score.ticks import merge_ticks
-from stream.stages.watch.machine import WatchRules
 from stream.wire import Closed, Event, FindingRecord, RequestRecord, ResponseRecord, Tick, Verdict
 
-__all__ = ["Scores", "Scoring", "TextReplay"]
+__all__ = ["Scorer", "TextReplay", "TextScoring"]
 
 _SOURCE = "weir/replay"
-#: Ticks and events that are applied at once, at most.
+#: Ticks and events of one chunk, at most.
 _CHUNK = 4096
 
 
-class Scores(Protocol):
-    """What scores a batch: :class:`stream.stages.score.model_pool.ModelPool`."""
+class Scorer(Protocol):
+    """Scores a batch, as :class:`stream.stages.score.model_pool.ModelPool` does."""
 
     async def score(self, items: Sequence[Item], deliver: Deliver) -> None:
-        """Score `items`; `deliver(index, outcome)` is called for each."""
+        """Score `items`; call `deliver(index, outcome)` for each."""
         ...
 
 
-class Scoring(msgspec.Struct, frozen=True):
-    """What scores, how many texts at once, and how many batches at a time."""
+class TextScoring(msgspec.Struct, frozen=True):
+    """A scorer, the texts of a batch, and the batches that are scored at a time."""
 
-    scores: Scores
+    scorer: Scorer
     batch_events: int
     workers: int
 
 
-class _Owed(msgspec.Struct, frozen=True):
-    """An event on which the detector owes a verdict, and the one that was recorded, where it is asked for."""
+class _Expected(msgspec.Struct, frozen=True):
+    """An event that expects a verdict of the detector, and its recorded verdict if that is needed."""
 
     event: Event
     recorded: Verdict | None
 
 
-_Step = Event | _Owed
+_Step = Event | _Expected
 
 
 class TextReplay:
@@ -64,47 +64,36 @@ class TextReplay:
 
     Parameters
     ----------
-    plan
-        What is to be done.
-    reader
-        Gives the records of inference and verdicts.
     scoring
-        Scores texts by the versions' names; None where nothing is to be scored.
+        Scores texts with detectors named as the versions; None if no version runs.
     sink
-        Takes what the version to run finds.
-    meter
-        Counts.
+        Receives the results of the version to run.
 
     Attributes
     ----------
     timelines
-        The alerts of the version that is compared against, and of the version to run.
+        The alerts of the version to compare with, and of the version to run.
     flips
-        Decisions at a threshold; they are counted as they were recorded.
+        Decisions that differ by rounding; the recorded ones count.
     """
 
-    def __init__(self, plan: Plan, reader: Reads, scoring: Scoring | None, sink: Sink, meter: Meter) -> None:
+    def __init__(
+        self, plan: ReplayPlan, reader: RecordReader, scoring: TextScoring | None, sink: Sink, meter: ProgressMeter
+    ) -> None:
         self._plan = plan
-        self._versions = plan.asked.versions
+        self._versions = plan.request.versions
         self._reader = reader
         self._scoring = scoring
-        self._events = scoring.batch_events * scoring.workers if scoring is not None else _CHUNK
+        self._chunk_events = scoring.batch_events * scoring.workers if scoring is not None else _CHUNK
         self._sink = sink
         self._meter = meter
         self._run = tuple(dict.fromkeys(version.name for version in self._versions if not version.recorded))
-        detector = plan.asked.detector.detector
+        detector = plan.request.detector.detector
         self._recorded = None
         if any(version.recorded for version in self._versions):
             self._recorded = RecordedVerdicts(reader, plan.names.verdicts, plan.partitions, detector)
-        self._time = WatchChain(
-            WatchRules(
-                partitions=plan.partitions,
-                source_silence_seconds=plan.watch.source_silence_seconds,
-                tenants=plan.tenants,
-                detectors=lambda _: {},
-            )
-        )
-        self.timelines = (Timeline(plan.tenants), Timeline(plan.tenants))
+        self._watch = WatchChain(plan.watch_rules(lambda _: {}))
+        self.timelines = (AlertTimeline(plan.tenants), AlertTimeline(plan.tenants))
         self.flips = Flips()
 
     async def run(self) -> None:
@@ -125,24 +114,25 @@ class TextReplay:
                 await asyncio.gather(scoring, return_exceptions=True)
 
     async def _chunks(self) -> AsyncGenerator[list[_Step], None]:
-        """Yield steps in order, as many at once as the model processes take."""
+        """Yield steps in order, in chunks that the model processes can score at once."""
         chunk: list[_Step] = []
         events = 0
-        async with aclosing(merged(self._reader, self._plan.names.inference, self._plan.partitions)) as records:
+        merged = merged_partitions(self._reader, self._plan.names.inference, self._plan.partitions)
+        async with aclosing(merged) as records:
             async for record in records:
                 self._meter.record()
                 step = await self._step(record)
                 if step is None:
                     continue
                 chunk.append(step)
-                events += isinstance(step, _Owed)
-                if events == self._events or len(chunk) == _CHUNK:
+                events += isinstance(step, _Expected)
+                if events == self._chunk_events or len(chunk) == _CHUNK:
                     yield chunk
                     chunk, events = [], 0
         if chunk:
             yield chunk
 
-    async def _step(self, record: Merged) -> _Step | None:
+    async def _step(self, record: MergedRecord) -> _Step | None:
         event = record.event
         if event is None:
             self._meter.events.skipped += 1
@@ -151,84 +141,81 @@ class TextReplay:
             return merge_ticks(record.partition, record.offset, [event], _SOURCE)
         if not isinstance(event.data, RequestRecord | ResponseRecord):
             return None
-        if not self._plan.asked.covers(event.data.tenant, event.time):
+        if not self._plan.request.covers(event.data.tenant, event.time):
             return None
         self._meter.events.event(event.time)
-        if self._plan.asked.detector.detector not in owed(event.data):
+        if self._plan.request.detector.detector not in owed(event.data):
             return None
         return await self._with_recorded(record.partition, event)
 
-    async def _with_recorded(self, partition: int, event: Event) -> _Owed | None:
-        """Return the event with its recorded verdict; None where score had not come to it."""
+    async def _with_recorded(self, partition: int, event: Event) -> _Expected | None:
+        """Return the event with its recorded verdict; None if score had not reached it."""
         if self._recorded is None:
-            return _Owed(event, None)
-        found = await self._recorded.find(partition, event)
-        if found is Absent.PENDING:
+            return _Expected(event, None)
+        verdict = await self._recorded.find(partition, event)
+        if verdict is Absent.PENDING:
             self._meter.events.pending += 1
             return None
-        if found is Absent.MISSING:
+        if verdict is Absent.MISSING:
             self._meter.events.missing += 1
-            return _Owed(event, None)
-        assert isinstance(found, Verdict)
-        return _Owed(event, found)
+            return _Expected(event, None)
+        assert isinstance(verdict, Verdict)
+        return _Expected(event, verdict)
 
     async def _score(self, chunk: list[_Step]) -> list[Outcome | None]:
-        """Return what came of each step's text, in their order; None for a tick, and where nothing is to be scored."""
-        rows = [row for row, step in enumerate(chunk) if isinstance(step, _Owed)]
+        """Return the outcome of each step; None for a tick, and if no version runs."""
+        rows = [row for row, step in enumerate(chunk) if isinstance(step, _Expected)]
         outcomes: list[Outcome | None] = [None] * len(chunk)
         if self._scoring is not None:
             size = max(1, -(-len(rows) // self._scoring.workers))
-            pieces = [rows[start : start + size] for start in range(0, len(rows), size)]
-            await asyncio.gather(*(self._piece(self._scoring.scores, chunk, piece, outcomes) for piece in pieces))
+            batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+            await asyncio.gather(*(self._batch(self._scoring.scorer, chunk, batch, outcomes) for batch in batches))
         return outcomes
 
-    async def _piece(self, scores: Scores, chunk: list[_Step], rows: list[int], outcomes: list[Outcome | None]) -> None:
+    async def _batch(self, scorer: Scorer, chunk: list[_Step], rows: list[int], outcomes: list[Outcome | None]) -> None:
         def deliver(index: int, outcome: Outcome) -> None:
             outcomes[rows[index]] = outcome
 
-        await scores.score([self._item(chunk[row]) for row in rows], deliver)
+        await scorer.score([self._item(chunk[row]) for row in rows], deliver)
 
     def _item(self, step: _Step) -> Item:
-        assert isinstance(step, _Owed)
+        assert isinstance(step, _Expected)
         data = step.event.data
         assert isinstance(data, RequestRecord | ResponseRecord)
         return item_of(data, self._run)
 
     async def _apply(self, chunk: list[_Step], outcomes: list[Outcome | None]) -> None:
-        """Let both versions find what they find, in the order of the log."""
-        told: list[Event] = []
+        """Apply the decisions of both versions, in the order of the log."""
+        results: list[Event] = []
         for step, outcome in zip(chunk, outcomes, strict=True):
-            if isinstance(step, _Owed):
-                told += self._decide(step, outcome)
+            if isinstance(step, _Expected):
+                results += self._decide(step, outcome)
             else:
-                for tick in self._time.feed(step):
-                    told += self._feed((tick, tick))
-        await self._sink.publish(told)
+                for tick in self._watch.feed(step):
+                    results += self._feed((tick, tick))
+        await self._sink.publish(results)
 
-    def _decide(self, step: _Owed, outcome: Outcome | None) -> list[Event]:
+    def _decide(self, step: _Expected, outcome: Outcome | None) -> list[Event]:
         self._meter.events.compared += 1
         self._meter.events.failed += isinstance(outcome, Failed)
-        before, after = (said(version, step.event, step.recorded, outcome) for version in self._versions)
-        if step.recorded is not None:
-            before, after = self._steadied(step.recorded, before, after)
+        before, after = (
+            self._without_flip(version, step.recorded, version_verdict(version, step.event, step.recorded, outcome))
+            for version in self._versions
+        )
         return self._feed((_finding(step.event, before), _finding(step.event, after)))
 
-    def _steadied(
-        self, recorded: Verdict, before: Verdict | None, after: Verdict | None
-    ) -> tuple[Verdict | None, Verdict | None]:
-        """Return both verdicts, with the recorded decision where the scored one flipped at its threshold."""
-        steadied: list[Verdict | None] = []
-        for version, one in zip(self._versions, (before, after), strict=True):
-            flipped = flip(version, recorded, one) if one is not None and not version.recorded else None
-            if flipped is None or one is None:
-                steadied.append(one)
-            else:
-                self.flips.add(flipped)
-                steadied.append(msgspec.structs.replace(one, flagged=recorded.flagged))
-        return steadied[0], steadied[1]
+    def _without_flip(self, version: Version, recorded: Verdict | None, verdict: Verdict | None) -> Verdict | None:
+        """Return `verdict`, with the recorded decision if it flipped at the threshold."""
+        if version.recorded or recorded is None or verdict is None:
+            return verdict
+        flipped = flip(version, recorded, verdict)
+        if flipped is None:
+            return verdict
+        self.flips.add(flipped)
+        return msgspec.structs.replace(verdict, flagged=recorded.flagged)
 
     def _feed(self, events: tuple[Event | None, Event | None]) -> list[Event]:
-        """Hand each timeline its event; return what the version to run says: its findings and its alerts."""
+        """Feed each timeline its event; return the finding and the alert records of the version to run."""
         before, after = events
         if before is not None:
             self.timelines[0].feed(before)
@@ -239,5 +226,5 @@ class TextReplay:
 
 
 def _finding(event: Event, verdict: Verdict | None) -> Event | None:
-    """Return the finding of a flagged verdict; it stands in the trace of the request."""
+    """Return the finding of a flagged verdict, in the trace of the request."""
     return None if verdict is None else finding_event(event, verdict, event.traceparent)

@@ -1,31 +1,31 @@
-"""The alerts of one side of a replay, each as it opened, worsened and resolved: one small value an alert, not one a record."""
+"""The alerts of one version in a replay: opening, escalation and resolution of each, one small value an alert."""
 
 from collections.abc import Iterable
 
 import msgspec
 
-from stream.replay.stage_chain import AlertChain
+from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.watch.machine import Tenants
 from stream.wire import AlertRecord, Event, FindingRecord
 
-__all__ = ["ReplayedAlert", "Timeline"]
+__all__ = ["AlertTimeline", "ReplayedAlert"]
 
 _CRITICAL = "critical"
 
 
 class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert of a replay; times are seconds since the epoch, log time.
+    """One alert of a replay; times are event times, seconds since the epoch.
 
     Parameters
     ----------
     bucket, bucket_seconds
-        The window that it opened in, and its width.
+        Number and width of the window in which it opened.
     feature
-        What tipped it, where its detector names one.
+        The feature that opened it, if its detector has features.
     critical_at
-        When it became critical, if it did.
-    evidence
-        Ids of requests behind it, 20 at most; `evidence_total` says how many there are.
+        When it became critical.
+    evidence, evidence_total
+        Ids of its requests, 20 at most, and the number of all.
     """
 
     alert_id: str
@@ -43,10 +43,10 @@ class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     evidence_total: int = 0
 
-    def until(self, horizon: float) -> "ReplayedAlert":
-        """Return the alert as it stood at `horizon`."""
-        critical = self.critical_at if self.critical_at is not None and self.critical_at <= horizon else None
-        resolved = self.resolved_at if self.resolved_at is not None and self.resolved_at <= horizon else None
+    def until(self, time: float) -> "ReplayedAlert":
+        """Return the alert in its state at `time`."""
+        critical = self.critical_at if self.critical_at is not None and self.critical_at <= time else None
+        resolved = self.resolved_at if self.resolved_at is not None and self.resolved_at <= time else None
         return msgspec.structs.replace(
             self,
             critical_at=critical,
@@ -55,18 +55,12 @@ class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Timeline:
-    """Runs the alert stage over what one side finds, and keeps its alerts.
-
-    Parameters
-    ----------
-    tenants
-        Settings by tenant.
-    """
+class AlertTimeline:
+    """Runs the alert stage over the findings of one version, and keeps the alerts; `findings` counts alarms."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
-        self._chain = AlertChain(tenants)
+        self._machine = PartitionAlerts(tenants)
         self._alerts: dict[str, ReplayedAlert] = {}
         self.findings = 0
 
@@ -76,8 +70,8 @@ class Timeline:
         return self._alerts.values()
 
     def feed(self, event: Event) -> list[Event]:
-        """Take a finding or a tick of watch; return the alert records."""
-        records = self._chain.feed(event)
+        """Apply a finding or a tick of watch; return the alert records."""
+        records = self._machine.apply(event)
         finding = event.data if isinstance(event.data, FindingRecord) else None
         self.findings += finding is not None and finding.alarm
         for record in records:
@@ -86,7 +80,7 @@ class Timeline:
             if known is None:
                 assert finding is not None
                 known = self._opened(record.data, finding)
-            self._alerts[record.data.alert_id] = _changed(known, record.data)
+            self._alerts[record.data.alert_id] = _updated(known, record.data)
         return records
 
     def _opened(self, record: AlertRecord, finding: FindingRecord) -> ReplayedAlert:
@@ -104,7 +98,7 @@ class Timeline:
         )
 
 
-def _changed(alert: ReplayedAlert, record: AlertRecord) -> ReplayedAlert:
+def _updated(alert: ReplayedAlert, record: AlertRecord) -> ReplayedAlert:
     critical = record.at if record.severity == _CRITICAL and alert.critical_at is None else alert.critical_at
     return msgspec.structs.replace(
         alert,

@@ -1,4 +1,4 @@
-"""What two versions say of one event: the recorded verdict, a fresh one, or one of each at a threshold."""
+"""The verdict of a version on one event, recorded or new, and flips of decisions at the threshold."""
 
 from stream.replay.report import Flip
 from stream.replay.versions import Version
@@ -7,33 +7,33 @@ from stream.stages.score.model_process import Scored
 from stream.stages.score.records import verdict
 from stream.wire import Event, Verdict
 
-__all__ = ["NEAR", "flip", "said"]
+__all__ = ["ROUNDING", "flip", "version_verdict"]
 
-#: Two scorings of one text may differ with the batch; so near to the threshold its decision may flip (design.md, decision 8).
-NEAR = 0.001
+#: Two scorings of one text can differ by rounding, which depends on the batch: so near the threshold a decision can flip.
+ROUNDING = 0.001
 
 
-def said(version: Version, event: Event, recorded: Verdict | None, outcome: Outcome | None) -> Verdict | None:
-    """Return the verdict of `version` on `event`; None where it is the log's and the log has none."""
+def version_verdict(
+    version: Version, event: Event, recorded: Verdict | None, outcome: Outcome | None
+) -> Verdict | None:
+    """Return the verdict of `version` on `event`; None if it is the recorded one and the log has none."""
     if version.recorded:
         return recorded
     scored = outcome if isinstance(outcome, Scored) else Scored()
     return verdict(event, version.detector, version.version, scored.scores.get(version.name))
 
 
-def flip(version: Version, recorded: Verdict, fresh: Verdict) -> Flip | None:
-    """Return the flip where `version` decides otherwise than was recorded, and the last bits of a score are why.
+def flip(version: Version, recorded: Verdict, scored: Verdict) -> Flip | None:
+    """Return the flip if `version` decides differently than recorded because of rounding.
 
-    They are where both scores are within .001 of its threshold and it would have decided on the recorded score as was recorded:
-    a variant with another threshold decides otherwise because of that, and that is no flip.
+    Both scores are then within 0.001 of its threshold, and the recorded decision follows from the recorded score and that threshold:
+    a variant with another threshold decides differently for that reason, which is no flip.
     """
     limit = version.threshold
-    if limit is None or recorded.flagged == fresh.flagged or "error" in (recorded.label, fresh.label):
+    if limit is None or recorded.flagged == scored.flagged or "error" in (recorded.label, scored.label):
         return None
-    if (
-        max(abs(recorded.score - limit), abs(fresh.score - limit)) > NEAR
-        or (recorded.score >= limit) != recorded.flagged
-    ):
+    is_near = max(abs(recorded.score - limit), abs(scored.score - limit)) <= ROUNDING
+    if not is_near or (recorded.score >= limit) != recorded.flagged:
         return None
     return Flip(
         request_id=recorded.request_id,
@@ -41,6 +41,6 @@ def flip(version: Version, recorded: Verdict, fresh: Verdict) -> Flip | None:
         model=recorded.model,
         side=recorded.side,
         recorded=recorded.score,
-        scored=fresh.score,
+        scored=scored.score,
         threshold=limit,
     )

@@ -1,7 +1,7 @@
-"""Which versions of a detector can be run over the log: what is installed, variants in the settings, and what the log itself holds.
+"""The versions of a detector that a replay can run or compare with: installed, variants in the settings, recorded.
 
-A detector's own version says its code and weights; its options are settings. So a variant is named in the settings, and findings
-of it carry both: ``2+819e5f3e.1eca322b/strict``.
+The version of a detector identifies its code and weights; its options are settings. So a variant has a name in the settings, and its
+findings have both: ``2+819e5f3e.1eca322b/strict``.
 """
 
 from collections.abc import Mapping
@@ -26,16 +26,14 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    detector
-        Its name.
     label
-        ``installed``, ``recorded``, or a variant's name.
+        ``installed``, ``recorded``, or the name of a variant.
     version
-        What its verdicts and findings say; empty where they are the log's.
+        The version in its verdicts and findings; "" if it is recorded.
     options
-        Of a text detector: all of them. Of a stream detector: those that are laid over each tenant's.
+        All options of a text detector; for a stream detector those that override each tenant's.
     threshold
-        The score from which on it flags, where it has one.
+        The lowest score that it flags, if it has a threshold.
     """
 
     detector: str
@@ -46,56 +44,48 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The name that a person gives: ``toxicity@strict``."""
+        """Its name on the command line: ``toxicity@strict``."""
         return f"{self.detector}@{self.label}"
 
     @property
     def recorded(self) -> bool:
-        """Whether it is what the log holds, and not run."""
+        """Whether it is the content of the log, which is not run."""
         return self.label == RECORDED
 
     @property
     def over_streams(self) -> bool:
-        """Whether it reads signals, a bucket at a time, and not texts."""
+        """Whether it reads signals by bucket instead of texts."""
         return self.detector in STREAM
 
 
 def create_version(name: str, options: Mapping[str, Any] | None) -> TextDetector[Any]:
-    """Build the detector of a version by the version's name; what a model process is given."""
+    """Create a text detector by the name of its version, for a model process."""
     return create_text(name.partition("@")[0], options)
 
 
 def stream_version(version: Version, settings: TenantSettings) -> StreamDetector[Any]:
-    """Build a stream detector under a tenant's options, with the version's laid over them."""
+    """Create a stream detector with a tenant's options, overridden by the version's."""
     return create_stream(version.detector, {**settings.detector_options(version.detector), **version.options})
 
 
 class Versions:
-    """What can be run under these settings.
-
-    Parameters
-    ----------
-    settings
-        Options of text detectors, and variants.
-    create
-        Builds a text detector by name.
-    """
+    """The versions under given settings; `create` creates a text detector by name."""
 
     def __init__(self, settings: DetectorSettings, create: DetectorFactory = create_text) -> None:
         self._settings = settings
         self._create = create
 
-    def resolve(self, asked: str) -> Version:
-        """Return the version that ``NAME@VERSION`` names; a name alone is what is installed.
+    def resolve(self, name: str) -> Version:
+        """Return the version ``DETECTOR@VERSION``; a detector alone means the installed version.
 
         Raises
         ------
         ReplayError
-            There is no such detector, version or option; the message lists what can be run.
+            There is no such detector, version or option; the message lists the alternatives.
         """
-        detector, _, label = asked.partition("@")
-        if asked in RESERVED_VARIANTS:
-            raise ReplayError(f"{asked!r} is a version, not a detector: give NAME@{asked}, such as toxicity@{asked}")
+        detector, _, label = name.partition("@")
+        if name in RESERVED_VARIANTS:
+            raise ReplayError(f"{name!r} is a version, not a detector: write DETECTOR@{name}, such as toxicity@{name}")
         if detector not in ALERTING:
             raise ReplayError(
                 f"no detector that alerts is named {detector!r}: choose one of {', '.join(ALERTING)}"
@@ -108,18 +98,18 @@ class Versions:
             installed = self._build(detector, {})
             if label in (INSTALLED, installed.version):
                 return self._version(detector, INSTALLED, {})
-            if asked in self._settings.variants:
-                return self._version(detector, label, self._settings.variants[asked])
+            if name in self._settings.variants:
+                return self._version(detector, label, self._settings.variants[name])
         except DetectorError as error:
-            raise ReplayError(f"{asked}: {error}") from error
-        raise ReplayError(f"{asked} cannot be run here: choose one of {', '.join(self._known(detector, installed))}")
+            raise ReplayError(f"{name}: {error}") from error
+        raise ReplayError(f"{name} cannot be run here: choose one of {', '.join(self._known(detector, installed))}")
 
     def _known(self, detector: str, installed: Any) -> list[str]:
         variants = [name for name in self._settings.variants if name.partition("@")[0] == detector]
         return [
             f"{detector}@{INSTALLED} ({installed.version})",
             *variants,
-            f'{detector}@{RECORDED}; another is made in weir.toml under [detectors.variants."{detector}@NAME"]',
+            f'{detector}@{RECORDED}; add a variant to weir.toml under [detectors.variants."{detector}@NAME"]',
         ]
 
     def _version(self, detector: str, label: str, over: Mapping[str, Any]) -> Version:
@@ -140,6 +130,6 @@ class Versions:
 
 
 def _threshold(detector: Any) -> float | None:
-    """Return where a text detector flags: its setting, or the shipped one where that is left at 0."""
-    found = getattr(detector.config, "threshold", 0.0) or getattr(detector, "threshold", 0.0)
-    return float(found) if found else None
+    """Return the threshold of a text detector: its option, or the shipped one if that is 0."""
+    threshold = getattr(detector.config, "threshold", 0.0) or getattr(detector, "threshold", 0.0)
+    return float(threshold) if threshold else None

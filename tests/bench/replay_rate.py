@@ -1,4 +1,4 @@
-"""How fast a replay is against the rate at which its log arrived, with the detectors that ship.
+"""The speed of a replay relative to the arrival rate of its log, with the shipped detectors.
 
 ``make bench PARTS=replay_rate ARGS="HOST:PORT 400 0"`` prints a JSON object for each detector; without ARGS it starts a broker. First the score app's capacity is
 measured (all detectors, outputs acknowledged). Then a log whose event times are a tenth of that apart, with a tick a second on

@@ -1,4 +1,4 @@
-"""A log in memory that a replay can read, recorded by a real scoring; and replays of it in this process."""
+"""A log in memory, recorded by a real scoring, and replays of it in this process."""
 
 import asyncio
 import tomllib
@@ -7,11 +7,10 @@ from pathlib import Path
 import msgspec
 
 from stream.replay.alert_diff import compare
-from stream.replay.plan import Plan, ReplayRequest
-from stream.replay.progress import Meter
+from stream.replay.plan import ReplayPlan, ReplayRequest
+from stream.replay.progress import ProgressMeter
 from stream.replay.stream_replay import StreamReplay
-from stream.replay.text_replay import Scoring as Scored
-from stream.replay.text_replay import TextReplay
+from stream.replay.text_replay import TextReplay, TextScoring
 from stream.replay.versions import Version, Versions
 from stream.settings import DetectorSettings, KafkaSettings, WatchSettings, tenant_settings
 from stream.stages.score.model_process import Engine, EngineSpec
@@ -32,32 +31,32 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class MemoryLog:
-    """Records by topic and partition; `reader` gives them one by one."""
+    """Records by topic and partition; `reader` returns them one by one."""
 
     def __init__(self, topics: dict[str, list[list[Event]]]) -> None:
-        self.lanes: dict[tuple[str, int], list[Record]] = {}
+        self.records: dict[tuple[str, int], list[Record]] = {}
         for topic, partitions in topics.items():
             for number, events in enumerate(partitions):
                 records = [
                     Record(topic, number, offset, one.value, one.headers)
                     for offset, one in enumerate(map(encode, events))
                 ]
-                self.lanes[topic, number] = records
+                self.records[topic, number] = records
 
     def reader(self):
-        return _Reader(self.lanes)
+        return _Reader(self.records)
 
 
 class _Reader:
-    def __init__(self, lanes):
-        self._left = {place: iter(records) for place, records in lanes.items()}
+    def __init__(self, partitions):
+        self._left = {key: iter(records) for key, records in partitions.items()}
 
     async def next(self, topic, partition):
         return next(self._left[topic, partition], None)
 
 
-class Kept:
-    """A sink that keeps what it is given."""
+class ListSink:
+    """A sink that keeps the events."""
 
     def __init__(self):
         self.events = []
@@ -66,7 +65,7 @@ class Kept:
         self.events += events
 
 
-class LocalScores:
+class LocalScorer:
     """Scores in this process, as a model process does."""
 
     def __init__(self, versions):
@@ -85,14 +84,14 @@ class LocalScores:
             deliver(row, scored)
 
 
-def ticked(lanes: list[list[Event]]) -> list[list[Event]]:
-    """Return lanes of inference in the order of time, with a tick of the source each second."""
+def ticked(partitions: list[list[Event]]) -> list[list[Event]]:
+    """Return partitions of inference by event time, with a tick of the source each second."""
     ticks = [gateway_tick(START + second) for second in range(1, SECONDS + 61)]
-    return [sorted([*lane, *ticks], key=lambda event: event.time) for lane in lanes]
+    return [sorted([*events, *ticks], key=lambda event: event.time) for events in partitions]
 
 
-def text_log(lanes: list[list[Event]], verdicts: list[list[Event]]) -> MemoryLog:
-    return MemoryLog({NAMES.inference: ticked(lanes), NAMES.verdicts: verdicts})
+def text_log(inference: list[list[Event]], verdicts: list[list[Event]]) -> MemoryLog:
+    return MemoryLog({NAMES.inference: ticked(inference), NAMES.verdicts: verdicts})
 
 
 def stream_log(signals: list[Event], findings: list[Event]) -> MemoryLog:
@@ -104,14 +103,14 @@ def versions(**settings) -> Versions:
     return Versions(DetectorSettings(**settings), create)
 
 
-def asked(detector: Version, against: Version, **more) -> ReplayRequest:
+def request_of(detector: Version, against: Version, **more) -> ReplayRequest:
     return ReplayRequest(**{"since": START, "until": END, "detector": detector, "against": against, **more})
 
 
-def plan_of(asked_: ReplayRequest, patterns=TENANTS) -> Plan:
+def plan_of(request: ReplayRequest, patterns=TENANTS) -> ReplayPlan:
     ranges = (LogRange(topic=NAMES.inference, first={"0": 0}, last={"0": 1}),)
-    return Plan(
-        asked=asked_,
+    return ReplayPlan(
+        request=request,
         names=NAMES,
         ranges=ranges,
         partitions=P,
@@ -122,26 +121,27 @@ def plan_of(asked_: ReplayRequest, patterns=TENANTS) -> Plan:
 
 
 class Replayed:
-    """One replay in this process, and what came of it."""
+    """One replay in this process, and its results."""
 
-    def __init__(self, log: MemoryLog, asked_: ReplayRequest, *, batch_events: int = 32, patterns=TENANTS) -> None:
-        self.asked, self.sink, self.meter = asked_, Kept(), Meter(0)
-        plan = plan_of(asked_, patterns)
-        if asked_.detector.over_streams:
+    def __init__(self, log: MemoryLog, request: ReplayRequest, *, batch_events: int = 32, patterns=TENANTS) -> None:
+        self.request, self.sink, self.meter = request, ListSink(), ProgressMeter(0)
+        plan = plan_of(request, patterns)
+        if request.detector.over_streams:
             self.work = StreamReplay(plan, log.reader(), self.sink, self.meter)
         else:
-            run = [version for version in asked_.versions if not version.recorded]
-            scoring = Scored(LocalScores(run), batch_events, 2) if run else None
+            run = [version for version in request.versions if not version.recorded]
+            scoring = TextScoring(LocalScorer(run), batch_events, 2) if run else None
             self.work = TextReplay(plan, log.reader(), scoring, self.sink, self.meter)
         asyncio.run(self.work.run())
 
     @property
     def alerts(self):
-        if self.asked.detector.over_streams:
+        if self.request.detector.over_streams:
             return self.work.alerts
         return tuple(list(timeline.alerts) for timeline in self.work.timelines)
 
     @property
     def diff(self):
-        counts = lambda alert: self.asked.compares(alert.opened_at)  # noqa: E731 - said once
-        return compare(*self.alerts, windows=self.asked.windows, counts=counts)
+        return compare(
+            *self.alerts, windows=self.request.windows, counts=lambda alert: self.request.compares(alert.opened_at)
+        )

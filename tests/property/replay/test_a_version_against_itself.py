@@ -1,4 +1,4 @@
-"""A version replayed over a log that it scored itself gives no diff; another threshold gives the diff that a plain pass finds."""
+"""A version replayed over its own log has no diff; another threshold has the diff that a plain pass computes."""
 
 import functools
 
@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.replay_log import TENANTS, Replayed, asked, stream_log, text_log, versions
+from support.replay_log import TENANTS, Replayed, request_of, stream_log, text_log, versions
 from support.rescoring import START, THRESHOLD, P, Scoring, inference_log, load_engine
 from support.watch_chain import Chain
 
@@ -35,9 +35,9 @@ def recorded(seed, *, edge=False):
 
 
 def opened(lanes, scores, threshold):
-    """Return {(tenant, side, bucket)} of the alerts of toxicity by a plain pass over the events in the order of time.
+    """Return {(tenant, side, bucket)} of the toxicity alerts, computed from the events by time.
 
-    Log time is at the last full second when an event is read.
+    The watermark is the last full second when an event is read.
     """
     last, found = {}, set()
     for event in sorted((event for lane in lanes for event in lane), key=lambda event: event.time):
@@ -52,44 +52,44 @@ def opened(lanes, scores, threshold):
     return found
 
 
-def places(alerts):
+def openings(alerts):
     return {(alert.tenant, alert.side, alert.bucket) for alert in alerts}
 
 
 @settings(max_examples=6, deadline=None)
 @given(seed=SEEDS, batch_events=st.integers(1, 64), detector=st.sampled_from(["toxicity", "pii"]))
-def test_what_is_installed_against_what_was_recorded_is_an_empty_diff(seed, batch_events, detector):
+def test_the_installed_version_against_the_recorded_one_has_no_diff(seed, batch_events, detector):
     _, _, log = recorded(seed)
     known = versions(options={"pii": {"entities": False}})
-    which = asked(known.resolve(f"{detector}@installed"), known.resolve(f"{detector}@recorded"))
+    which = request_of(known.resolve(f"{detector}@installed"), known.resolve(f"{detector}@recorded"))
     replayed = Replayed(log, which, batch_events=batch_events)
     assert replayed.diff.empty
-    assert replayed.diff.unchanged == len(places(replayed.alerts[0])) > 0
+    assert replayed.diff.unchanged == len(openings(replayed.alerts[0])) > 0
     assert replayed.meter.events.pending == replayed.meter.events.missing == 0
 
 
 @settings(max_examples=6, deadline=None)
 @given(seed=SEEDS)
-def test_a_higher_threshold_loses_exactly_the_alerts_that_a_plain_pass_loses(seed):
+def test_a_higher_threshold_loses_the_alerts_that_a_plain_pass_loses(seed):
     lanes, scoring, log = recorded(seed)
     known = versions(variants={"toxicity@strict": {"threshold": STRICT}})
-    which = asked(known.resolve("toxicity@strict"), known.resolve("toxicity@recorded"), windows=0)
+    which = request_of(known.resolve("toxicity@strict"), known.resolve("toxicity@recorded"), windows=0)
     replayed = Replayed(log, which)
     before, after = (opened(lanes, scoring.scores, threshold) for threshold in (THRESHOLD, STRICT))
-    assert places(replayed.alerts[0]) == before
-    assert places(replayed.alerts[1]) == after
-    assert places(replayed.diff.vanished) == before - after
-    assert places(replayed.diff.appeared) == after - before
+    assert openings(replayed.alerts[0]) == before
+    assert openings(replayed.alerts[1]) == after
+    assert openings(replayed.diff.vanished) == before - after
+    assert openings(replayed.diff.appeared) == after - before
     assert not replayed.work.flips.total
 
 
 def test_some_thresholds_do_lose_alerts():
-    """The property above is about something: over these seeds alerts vanish, and some move when windows allow it."""
+    """Control for the property above: over these seeds alerts vanish, and some move if windows allow it."""
     lost = moved = 0
     known = versions(variants={"toxicity@strict": {"threshold": STRICT}})
     for seed in range(6):
         _, _, log = recorded(seed)
-        which = asked(known.resolve("toxicity@strict"), known.resolve("toxicity@recorded"), windows=0)
+        which = request_of(known.resolve("toxicity@strict"), known.resolve("toxicity@recorded"), windows=0)
         lost += len(Replayed(log, which).diff.vanished)
         moved += len(Replayed(log, msgspec.structs.replace(which, windows=6)).diff.moved)
     assert lost
@@ -98,10 +98,10 @@ def test_some_thresholds_do_lose_alerts():
 
 @pytest.mark.parametrize("seed", [7, 8])
 def test_flips_at_the_threshold_are_listed_and_change_no_alert(seed):
-    """Scores at the threshold were planted, and each batch rounds them its own way."""
+    """The log has scores at the threshold, and each batch rounds them differently."""
     _, _, log = recorded(seed, edge=True)
     known = versions()
-    which = asked(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded"))
+    which = request_of(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded"))
     flips = []
     for batch_events in (1, 3, 17, 32):
         replayed = Replayed(log, which, batch_events=batch_events)
@@ -114,42 +114,42 @@ def test_flips_at_the_threshold_are_listed_and_change_no_alert(seed):
 
 @settings(max_examples=6, deadline=None)
 @given(seed=SEEDS, shares=st.lists(st.floats(0.3, 1), min_size=P, max_size=P))
-def test_events_that_score_had_not_come_to_are_not_compared(seed, shares):
-    """Verdicts end somewhere else in each partition, as when score is behind."""
+def test_events_that_score_had_not_reached_are_not_compared(seed, shares):
+    """Verdicts end at another offset in each partition, as when score is behind."""
     lanes, scoring, _ = recorded(seed)
-    cut = [told[: int(len(told) * share)] for told, share in zip(scoring.verdicts, shares, strict=True)]
+    cut = [events[: int(len(events) * share)] for events, share in zip(scoring.verdicts, shares, strict=True)]
     known = versions()
-    which = asked(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded"))
+    which = request_of(known.resolve("toxicity@installed"), known.resolve("toxicity@recorded"))
     replayed = Replayed(text_log(lanes, cut), which)
     assert replayed.diff.empty
-    told = {event.data.event_id for lane in cut for event in lane if isinstance(event.data, Verdict)}
-    owed = {event.id for lane in lanes for event in lane}
-    assert replayed.meter.events.pending >= len(owed - told) - 2 * P
-    assert replayed.meter.events.pending + replayed.meter.events.compared == len(owed)
+    scored = {event.data.event_id for lane in cut for event in lane if isinstance(event.data, Verdict)}
+    expected = {event.id for lane in lanes for event in lane}
+    assert replayed.meter.events.pending >= len(expected - scored) - 2 * P
+    assert replayed.meter.events.pending + replayed.meter.events.compared == len(expected)
 
 
 @settings(max_examples=4, deadline=None)
 @given(seed=SEEDS, detector=st.sampled_from(["drift", "anomaly"]))
-def test_a_stream_detector_gives_the_recorded_alerts_ids_included(seed, detector):
+def test_a_stream_detector_has_the_recorded_alerts_ids_included(seed, detector):
     _, scoring, _ = recorded(seed)
     signals = [event for event in scoring.log if not isinstance(event.data, FindingRecord)]
     chain = Chain(TENANTS, stream_detectors, P).run(scoring.log)
     log = stream_log(signals, chain.findings)
     known = versions()
-    replayed = Replayed(log, asked(known.resolve(f"{detector}@installed"), known.resolve(f"{detector}@recorded")))
+    replayed = Replayed(log, request_of(known.resolve(f"{detector}@installed"), known.resolve(f"{detector}@recorded")))
     assert replayed.diff.empty
     ids = {event.data.alert_id for event in chain.alerts if event.data.detector == detector}
     assert {alert.alert_id for alert in replayed.alerts[1]} == ids
     assert not replayed.work.behind
 
 
-def test_a_variant_of_drift_gives_the_alerts_of_a_chain_under_its_options():
+def test_a_variant_of_drift_has_the_alerts_of_the_stages_with_its_options():
     _, scoring, _ = recorded(3)
     signals = [event for event in scoring.log if not isinstance(event.data, FindingRecord)]
     chain = Chain(TENANTS, stream_detectors, P).run(scoring.log)
     known = versions(variants={"drift@eager": {"alarm_every_events": 12, "reference_events": 20}})
     eager = known.resolve("drift@eager")
-    replayed = Replayed(stream_log(signals, chain.findings), asked(eager, known.resolve("drift@recorded")))
+    replayed = Replayed(stream_log(signals, chain.findings), request_of(eager, known.resolve("drift@recorded")))
     other = Chain(TENANTS, lambda tenant: {"drift": stream_version(eager, tenant)}, P).run(signals)
     expected = {event.data.alert_id for event in other.alerts}
     assert {alert.alert_id for alert in replayed.alerts[1]} == expected

@@ -38,7 +38,7 @@ def _elsewhere(tmp_path, monkeypatch):
             "'2999-01-01' is in the future; give 10m, 1h, or `all`",
         ),
         (["--from", "1h", "--detector", "pii", "--warm-up", "al"], "'al' is not a duration; give 10m, 1h, or `all`"),
-        (["--from", "1h", "--detector", "pii", "--against", "installed"], "give NAME@installed, such as toxicity@inst"),
+        (["--from", "1h", "--detector", "pii", "--against", "installed"], "@installed, such as toxicity@installed"),
         (
             ["--from", "1h", "--detector", "pii", "--output", "no/such/diff.json"],
             "--output no/such/diff.json: the folder no/such does not exist",

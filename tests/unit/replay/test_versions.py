@@ -1,4 +1,4 @@
-"""Which versions can be run, by the names that a person gives them."""
+"""The versions that can be run, by their names on the command line."""
 
 import re
 
@@ -19,21 +19,21 @@ SETTINGS = DetectorSettings(
 KNOWN = Versions(SETTINGS)
 
 
-@pytest.mark.parametrize("asked", ["pii", "pii@installed", f"pii@{PiiDetector.version}"])
-def test_what_is_installed_has_three_names(asked):
-    found = KNOWN.resolve(asked)
+@pytest.mark.parametrize("name", ["pii", "pii@installed", f"pii@{PiiDetector.version}"])
+def test_the_installed_version_has_three_names(name):
+    found = KNOWN.resolve(name)
     assert (found.detector, found.label, found.version) == ("pii", "installed", PiiDetector.version)
     assert (found.options, found.threshold) == ({"entities": False}, KNOWN.resolve("pii").threshold)
 
 
-def test_a_variant_lies_over_the_current_options_and_says_so_in_its_version():
+def test_a_variant_overrides_options_and_its_version_names_it():
     found = KNOWN.resolve("pii@strict")
     assert (found.name, found.version, found.threshold) == ("pii@strict", f"{PiiDetector.version}/strict", 0.8)
     assert found.options == {"entities": False, "threshold": 0.8}
     assert create_version(found.name, found.options).config.threshold == 0.8
 
 
-def test_a_variant_of_a_stream_detector_lies_over_each_tenants_options():
+def test_a_variant_of_a_stream_detector_overrides_each_tenants_options():
     found = KNOWN.resolve("drift@eager")
     tenant = TenantSettings.model_validate({"drift": {"reference_events": 30, "alarm_every_events": 1000}})
     assert found.options == {"alarm_every_events": 50}
@@ -41,18 +41,18 @@ def test_a_variant_of_a_stream_detector_lies_over_each_tenants_options():
     assert (config.reference_events, config.alarm_every_events) == (30, 50)
 
 
-def test_a_threshold_that_is_left_at_zero_is_the_shipped_one():
+def test_a_threshold_of_zero_is_the_shipped_one():
     assert KNOWN.resolve("toxicity").threshold == ToxicityDetector.threshold
 
 
-def test_recorded_is_what_the_log_holds_and_is_never_built():
+def test_the_recorded_version_is_not_created():
     found = KNOWN.resolve("toxicity@recorded")
     assert found.recorded
     assert found.version == ""
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("name", "error"),
     [
         (
             "pii@none",
@@ -62,26 +62,26 @@ def test_recorded_is_what_the_log_holds_and_is_never_built():
             "profanity",
             "no detector that alerts is named 'profanity': choose one of anomaly, .*drift, .*injection, .*pii, .*sentinel, .*toxicity",
         ),
-        ("installed", "'installed' is a version, not a detector: give NAME@installed, such as toxicity@installed"),
+        ("installed", "'installed' is a version, not a detector: write DETECTOR@installed, such as toxicity@installed"),
         ("refusal", "the scores of refusal are features"),
         ("pii@bad", "has no option 'treshold': its options are .*threshold"),
         ("drift@eagre", r"drift@eager"),
     ],
 )
-def test_what_cannot_be_run_is_refused_with_what_can(asked, told):
-    with pytest.raises(ReplayError, match=told):
-        KNOWN.resolve(asked)
+def test_an_error_lists_the_versions_that_can_be_run(name, error):
+    with pytest.raises(ReplayError, match=error):
+        KNOWN.resolve(name)
 
 
 @pytest.mark.parametrize("name", ["strict", "pii@", "pii@installed", "pii@recorded", "@x", "pii@a b"])
-def test_a_variant_without_a_proper_name_is_an_error_that_names_it(name, tmp_path, monkeypatch):
+def test_a_variant_with_a_bad_name_is_an_error(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weir.toml").write_text(f'[detectors.variants."{name}"]\nthreshold = 0.9\n')
     with pytest.raises(SettingsError, match=r"detectors\.variants .*is no NAME@VARIANT"):
         load_settings()
 
 
-def test_a_variant_of_the_file_is_read(tmp_path, monkeypatch):
+def test_a_variant_in_weir_toml_is_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weir.toml").write_text('[detectors.variants."toxicity@strict"]\nthreshold = 0.9\n')
     settings = load_settings().settings.detectors

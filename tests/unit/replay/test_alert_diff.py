@@ -1,4 +1,4 @@
-"""Alerts of two versions, side by side."""
+"""The alerts of two versions, compared."""
 
 import msgspec
 import pytest
@@ -8,7 +8,7 @@ from stream.replay.timeline import ReplayedAlert
 
 
 def alert(opened, *, detector="pii", tenant="acme", **more):
-    given = {
+    fields = {
         "alert_id": f"{tenant}/{detector}/{opened}/{sorted(more.items())}",
         "tenant": tenant,
         "model": "m",
@@ -19,14 +19,14 @@ def alert(opened, *, detector="pii", tenant="acme", **more):
         "bucket_seconds": 10.0,
         "opened_at": float(opened),
     }
-    return ReplayedAlert(**(given | more))
+    return ReplayedAlert(**(fields | more))
 
 
 def diff(before, after, *, windows=3, since=0.0):
     return compare(before, after, windows=windows, counts=lambda one: one.opened_at >= since)
 
 
-def test_the_same_alerts_are_no_difference():
+def test_equal_alerts_do_not_differ():
     alerts = [alert(5), alert(65), alert(65, detector="drift")]
     found = diff(alerts, list(reversed(alerts)))
     assert found.empty
@@ -37,7 +37,7 @@ def test_another_id_in_the_same_window_is_the_same_alert():
     assert diff([alert(61)], [alert(69)]).empty
 
 
-def test_what_only_one_side_has_appeared_or_vanished():
+def test_an_alert_of_one_version_appeared_or_vanished():
     found = diff([alert(5), alert(200)], [alert(5), alert(500), alert(5, tenant="other")])
     assert [one.opened_at for one in found.vanished] == [200]
     assert [(one.tenant, one.opened_at) for one in found.appeared] == [("other", 5), ("acme", 500)]
@@ -53,32 +53,33 @@ def test_an_alert_within_the_windows_moved_and_beyond_them_is_two(windows, moved
     assert [one.changes for one in found.moved] == [("opened",)] * moved
 
 
-def test_the_nearest_pair_goes_first_and_each_alert_is_used_once():
+def test_the_nearest_pair_is_first_and_each_alert_is_used_once():
     found = diff([alert(5), alert(25)], [alert(35), alert(75)], windows=8)
     assert {(one.before.opened_at, one.after.opened_at) for one in found.moved} == {(25, 35), (5, 75)}
 
 
-def test_another_severity_or_feature_in_the_same_window_moved():
-    worse = diff([alert(5)], [alert(5, severity="critical")])
-    assert [one.changes for one in worse.moved] == [("severity",)]
-    other = diff([alert(5, detector="drift", feature="words")], [alert(5, detector="drift", feature="embedding")])
-    assert [one.changes for one in other.moved] == [("feature",)]
+@pytest.mark.parametrize(
+    ("change", "feature"), [({"severity": "critical"}, "severity"), ({"feature": "embedding"}, "feature")]
+)
+def test_another_severity_or_feature_in_the_same_window_moved(change, feature):
+    found = diff([alert(5, detector="drift")], [alert(5, detector="drift", **change)])
+    assert [one.changes for one in found.moved] == [(feature,)]
 
 
-def test_one_that_opened_before_the_range_can_be_what_another_moved_from_and_is_else_left_out():
+def test_an_alert_before_the_range_can_only_be_the_origin_of_one_that_moved():
     found = diff([alert(95), alert(15)], [alert(105)], since=100.0)
     assert [(one.before.opened_at, one.after.opened_at) for one in found.moved] == [(95, 105)]
     assert not found.vanished
     assert found.unchanged == 0
 
 
-def test_other_detectors_streams_and_tenants_are_never_paired():
+def test_alerts_of_other_detectors_and_streams_are_not_paired():
     found = diff([alert(5)], [alert(5, side="output"), alert(5, detector="toxicity")])
     assert len(found.vanished) == 1
     assert len(found.appeared) == 2
 
 
-def test_an_alert_as_it_stood_at_a_horizon():
+def test_the_state_of_an_alert_at_a_time():
     late = alert(5, severity="critical", critical_at=50.0, resolved_at=90.0)
     assert late.until(100.0) == late
     assert msgspec.structs.replace(late, resolved_at=None) == late.until(60.0)

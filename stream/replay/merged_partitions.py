@@ -1,0 +1,76 @@
+"""The partitions of inference in one order, which is a function of the log: the partition that is furthest behind goes first."""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+import msgspec
+from aiokafka.structs import ConsumerRecord
+
+from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, WireError, decode
+
+__all__ = ["MergedRecord", "RecordReader", "merged_partitions"]
+
+#: Event ids that are kept to find duplicates: a restarted shipper sends its duplicates soon.
+_KEPT_IDS = 50_000
+
+
+class RecordReader(Protocol):
+    """Reads partitions record by record."""
+
+    async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
+        """Return the next record of a partition, None at its end."""
+        ...
+
+
+class MergedRecord(msgspec.Struct, frozen=True):
+    """A record and its event, which is None if the record is unreadable or a duplicate."""
+
+    partition: int
+    offset: int
+    event: Event | None
+
+
+async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -> AsyncGenerator[MergedRecord, None]:
+    """Yield the records of `topic`, in order within a partition, always from the partition that is furthest behind.
+
+    The time of a partition is the newest event time read from it, ticks included. So the order does not depend on the arrival of the
+    records, and partitions are never further apart than a tick.
+    """
+    clocks = [(float("-inf"), number) for number in range(partitions)]
+    seen: OrderedDict[str, None] = OrderedDict()
+    while clocks:
+        time, number = clocks[0]
+        record = await reader.next(topic, number)
+        if record is None:
+            heapq.heappop(clocks)
+            continue
+        event = _decoded(record)
+        heapq.heapreplace(clocks, (time if event is None else max(time, event.time), number))
+        yield MergedRecord(number, record.offset, None if event is None or _is_duplicate(seen, event) else event)
+
+
+def _decoded(record: ConsumerRecord) -> Event | None:
+    """Return the event, or None if the record became a dead letter."""
+    try:
+        return decode(record.value, record.headers)
+    except WireError:
+        return None
+
+
+def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:
+    """Return whether a request or an end is a duplicate. A tick has the same id on every partition.
+
+    An end that was written for a dead source does not make a later end of the request a duplicate.
+    """
+    data = event.data
+    if not isinstance(data, RequestRecord | ResponseRecord):
+        return False
+    is_substitute = isinstance(data, ResponseRecord) and data.status == ABORTED and not data.owed
+    if is_substitute or event.id in seen:
+        return event.id in seen
+    seen[event.id] = None
+    if len(seen) > _KEPT_IDS:
+        seen.popitem(last=False)
+    return False
