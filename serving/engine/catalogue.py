@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["CATALOGUE", "DEFAULT_MODEL", "ECHO_MODEL", "HubSource", "KnownModel", "WheelSource"]
+__all__ = ["CATALOGUE", "ECHO_MODEL", "HubSource", "KnownModel", "WheelSource"]
 
 
 class HubSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,11 +36,10 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     wheel: WheelSource | None = None
 
 
-DEFAULT_MODEL = "smollm2-135m-instruct"
 ECHO_MODEL = "echo"
 
 CATALOGUE: dict[str, KnownModel] = {
-    DEFAULT_MODEL: KnownModel(
+    "smollm2-135m-instruct": KnownModel(
         hub=HubSource(
             repository="HuggingFaceTB/SmolLM2-135M-Instruct",
             revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",

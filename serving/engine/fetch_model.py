@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serving.engine.catalogue import CATALOGUE, DEFAULT_MODEL, ECHO_MODEL, HubSource, WheelSource
+from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, HubSource, WheelSource
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
 from serving.engine.gguf_conversion import materialise
 from serving.engine.hub_download import from_hub, hub_revision
@@ -30,7 +30,6 @@ from serving.engine.model_files import (
 from stream.files import FileLock
 
 __all__ = [
-    "DEFAULT_MODEL",
     "ECHO_MODEL",
     "ModelFiles",
     "default_cache_dir",

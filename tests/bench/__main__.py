@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 
 from bench.growth import PIECES
+from serving.settings import ModelSettings
 
-MODEL = "smollm2-135m-instruct"
+MODEL = ModelSettings().name
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ import psutil
 from support.stack import Stack, running
 
 from bench.rounds import Figure, in_turn
-from weir.local.supervisord.held_components import stop_component
 from weir.local.processes import COMPONENT_MARK, owned_processes
+from weir.local.supervisord.held_components import stop_component
 
 SECONDS = 8.0
 CLIENTS = 8

@@ -15,11 +15,12 @@ from typing import Any
 import msgspec
 import torch
 
-from serving.engine.fetch_model import DEFAULT_MODEL, ensure
+from serving.engine.fetch_model import ensure
 from serving.engine.model_files import ModelFiles
 from serving.engine.packed_engine import PackedEngine
 from serving.engine.protocol import Engine, Sampling
 from serving.engine.resources import Resources, choose_dtype
+from serving.settings import ModelSettings
 
 __all__ = ["main"]
 
@@ -45,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="make bench PARTS=engines ARGS=…", description="Measure the engines in one process."
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a known name or a model directory of the Llama family")
+    parser.add_argument(
+        "--model", default=ModelSettings().name, help="a known name or a model directory of the Llama family"
+    )
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--tokens", type=int, default=64, help="tokens generated for each prompt")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts")

@@ -5,11 +5,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from serving.engine.batching_loop import Loop
-from serving.engine.fetch_model import DEFAULT_MODEL, ensure
+from serving.engine.fetch_model import ensure
 from serving.engine.kv_cache import Room
 from serving.engine.llama import LlamaModel
 from serving.engine.llama_config import LlamaConfig, end_tokens, read_config
 from serving.engine.tokenizer import DirectoryCodec
+from serving.settings import ModelSettings
 from tests.support.tiny_llama import save_tiny_llama
 
 
@@ -54,4 +55,4 @@ def make_loop(tiny_dir, load_llama):
 
 @pytest.fixture(scope="session")
 def smollm_files():
-    return ensure(DEFAULT_MODEL)
+    return ensure(ModelSettings().name)

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from serving.engine import fetch_model as weights
-from serving.engine.catalogue import CATALOGUE, DEFAULT_MODEL, HubSource, KnownModel, WheelSource
+from serving.engine.catalogue import CATALOGUE, HubSource, KnownModel, WheelSource
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
 from serving.engine.model_files import MANIFEST, directory_digest, file_digest, model_version, read_manifest
+from serving.settings import ModelSettings
+
+DEFAULT_MODEL = ModelSettings().name
 
 _HOLD = """
 import fcntl, os, sys
