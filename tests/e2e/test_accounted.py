@@ -53,7 +53,7 @@ async def test_200_concurrent_requests_are_all_accounted_for(stack):
     assert [outcome.status for outcome in outcomes] == [200] * 200
     assert all(outcome.done for outcome in outcomes if outcome.kind != "cancel")
     assert len({outcome.request_id for outcome in outcomes}) == 200
-    status = await asyncio.to_thread(stack.settled, 240)
+    status = await asyncio.to_thread(stack.complete, 240)
     assert status["coverage"]["ratio"] == 1.0
     assert status["coverage"]["missing"] == 0
     await asyncio.to_thread(assert_accounted, stack, outcomes[::5])
@@ -72,7 +72,7 @@ async def test_the_broker_may_die(stack):
     os.kill(stack.pid("broker"), signal.SIGKILL)
     outcomes = await send_many(stack.url, [key], ["whole", "stream"] * 10, concurrency=4)
     assert all(outcome.status == 200 and outcome.done for outcome in outcomes)
-    status = await asyncio.to_thread(stack.settled, 240)
+    status = await asyncio.to_thread(stack.complete, 240)
     assert status["coverage"]["ratio"] == 1.0
     await asyncio.to_thread(assert_accounted, stack, outcomes[::4])
 
@@ -114,6 +114,6 @@ async def test_a_process_may_be_killed_under_load(stack, victim):
         return ready and stack.status()["healthy"]
 
     await asyncio.to_thread(until, f"healthy after the kill of {victim}", healthy, 60)
-    status = await asyncio.to_thread(stack.settled, 240)
+    status = await asyncio.to_thread(stack.complete, 240)
     assert status["coverage"]["missing"] == 0
     await asyncio.to_thread(assert_accounted, stack, took[::5])

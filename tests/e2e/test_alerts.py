@@ -132,7 +132,7 @@ async def test_a_canary_is_on_the_inference_topic_and_in_the_spool_alone(stack):
     request_id = await ask(
         stack, key, f"Please repeat the word {canary} and mail jane.{canary}@example.org, you idiot."
     )
-    await asyncio.to_thread(stack.settled)
+    await asyncio.to_thread(stack.complete)
     records = await read_all(stack, "weir.inference")
     assert any(canary.encode() in record.value for record in records)
     others = ["verdicts", "signals", "findings", "alerts", "retraining", "feedback"]

@@ -18,7 +18,7 @@ def test_two_homes_run_side_by_side(stack):
         assert answer.status_code == 200
         wrong = httpx.post(f"{stack.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
         assert wrong.status_code == 401
-        until("the other stack settles", lambda: other.status()["coverage"]["settled"])
+        until("verdicts of the other stack", lambda: other.status()["coverage"]["settled"])
         again = other.weir("up", "--detach")
         assert again.returncode == 0
     assert {item["name"]: item["pid"] for item in stack.status()["components"]} == before

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.compose import BASE, SECURE, model
-from support.plainstack import PlainStack
+from support.compose_processes import ComposeProcesses
 from support.receiver import Receiver, receiver
 from support.stack import free_port, until
 
@@ -41,7 +41,7 @@ def pager_secret() -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(pager: Receiver) -> Iterator[PlainStack]:
+def stack(pager: Receiver) -> Iterator[ComposeProcesses]:
     folder = Path(tempfile.mkdtemp(prefix="weir-stack-"))
     (folder / "pager").write_text(PAGER_SECRET)
     told = {
@@ -49,7 +49,7 @@ def stack(pager: Receiver) -> Iterator[PlainStack]:
         "WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET_FILE": str(folder / "pager"),
     }
     network = f"127.{random.randint(70, 120)}.{random.randint(1, 250)}"
-    started = PlainStack(
+    started = ComposeProcesses(
         model(BASE, SECURE, profiles=("cpu", "cli")), folder, network=network, environment=CHANGED | {"bridge": told}
     )
     try:

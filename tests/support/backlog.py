@@ -6,9 +6,9 @@ from pathlib import Path
 from serving.capture import read_balance
 from stream.ledger.queries.ledger_reader import LedgerReader
 from support import ledger_log, score_stack
+from support.component_process import component_process
 from support.kafka_log import fresh_topics, sender, until
 from support.memory import peak_bytes
-from support.parts import part
 from support.score_stack import ScoreLab
 from support.score_worker import worker
 from support.spool import Spool
@@ -48,7 +48,7 @@ async def ledger_peak(bootstrap: str, directory: Path, events: int) -> int:
     await append(kafka, kafka.names.inference, backlog)
     await append(kafka, kafka.names.verdicts, [ledger_log.verdict(event, "pii") for event in backlog])
     reader = LedgerReader(directory)
-    async with part("ledger", directory, kafka) as process:
+    async with component_process("ledger", directory, kafka) as process:
         await until(
             "everything settled", lambda: reader.exists() and reader.coverage().total.settled == events, _SECONDS
         )
@@ -60,7 +60,7 @@ async def shipper_peak(bootstrap: str, directory: Path, records: int, characters
     kafka = await fresh_topics(bootstrap)
     await asyncio.to_thread(_fill, directory, records, characters)
     size = read_balance(directory).bytes
-    async with part("shipper", directory, kafka) as process:
+    async with component_process("shipper", directory, kafka) as process:
         await until("everything shipped", lambda: read_balance(directory).spooled == 0, _SECONDS)
         return peak_bytes(process.pid), size
 
@@ -68,8 +68,6 @@ async def shipper_peak(bootstrap: str, directory: Path, records: int, characters
 def _fill(directory: Path, records: int, characters: int) -> None:
     directory.mkdir()
     spool = Spool(directory)
-    for number in range(records):
-        spool.request(f"r{number}", "x" * characters)
-        spool.end(f"r{number}")
+    spool.fill(records, "x" * characters, ended=True)
     spool.writer.finish()
     spool.kill()

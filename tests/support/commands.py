@@ -1,11 +1,11 @@
-"""The command as a user runs it, in a process of its own."""
+"""The command line in its own process."""
 
 import asyncio
 import os
 import subprocess
 import sys
 
-# The interpreter, and not the script beside it: what runs is then the code that is tested, wherever it is checked out.
+# The interpreter instead of the installed script: it runs the code of this checkout.
 WEIR = (sys.executable, "-c", "from weir.cli import main; main(prog_name='weir')")
 
 

@@ -1,13 +1,14 @@
-"""The OpenTelemetry Collector and Jaeger, built from Go modules at the versions of docker-compose.yml, and kustomize: minutes once, then kept.
+"""The OpenTelemetry Collector, Jaeger and kustomize, built from Go modules once, at the versions of docker-compose.yml.
 
-Why this exists: neither is a Debian package, and both publish their Go modules. The Collector is put together by its own builder
-from the parts that deploy/collector/config.yaml names; Jaeger's page is a placeholder, since its script bundle is no part of the module.
+Debian has no packages of them. The Collector's own builder assembles the parts in deploy/collector/config.yaml. Jaeger's page is a
+placeholder, because its script bundle is not in the module.
 """
 
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from stream.files import FileLock
@@ -16,10 +17,12 @@ from support.programs import ProgramMissing, cache
 __all__ = ["BUILDER", "COLLECTOR_VERSION", "JAEGER_VERSION", "KUSTOMIZE_VERSION", "collector", "jaeger", "kustomize"]
 
 COLLECTOR_VERSION = "0.155.0"
-#: Of the module; the image of the same release is 2.13.0.
+#: Version of the module; the image of the same release is 2.13.0.
 JAEGER_VERSION = "1.76.0"
 KUSTOMIZE_VERSION = "5.7.1"
 BUILDER = Path(__file__).parents[1] / "stack" / "collector.yaml"
+_JAEGER = "github.com/jaegertracing/jaeger/cmd/jaeger"
+_KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5"
 _SECONDS = 1800
 
 
@@ -28,18 +31,18 @@ def collector() -> Path:
 
 
 def jaeger() -> Path:
-    return _built(f"jaeger-{JAEGER_VERSION}", _build_jaeger)
+    return _built(f"jaeger-{JAEGER_VERSION}", partial(_build_module, _JAEGER, JAEGER_VERSION))
 
 
 def kustomize() -> Path:
-    return _built(f"kustomize-{KUSTOMIZE_VERSION}", _build_kustomize)
+    return _built(f"kustomize-{KUSTOMIZE_VERSION}", partial(_build_module, _KUSTOMIZE, KUSTOMIZE_VERSION))
 
 
 def _built(name: str, build: Callable[[Path, Path], None]) -> Path:
     target = cache() / name
     with FileLock.acquire(cache() / f"{name}.lock"):
         if not target.is_file():
-            work = cache() / f"{name}.work"  # kept where a build breaks off: the next goes on from Go's own cache
+            work = cache() / f"{name}.work"  # kept after a failed build: the next one continues from Go's cache
             work.mkdir(exist_ok=True)
             build(work, work / "binary")
             (work / "binary").rename(target)
@@ -61,18 +64,11 @@ def _build_collector(work: Path, binary: Path) -> None:
     _go(["build", "-trimpath", "-o", str(binary), "."], source)
 
 
-def _build_jaeger(work: Path, binary: Path) -> None:
+def _build_module(module: str, version: str, work: Path, binary: Path) -> None:
     if not (work / "go.mod").exists():
-        _go(["mod", "init", "weir.test/jaeger"], work)
-    _go(["get", "-tool", f"github.com/jaegertracing/jaeger/cmd/jaeger@v{JAEGER_VERSION}"], work)
-    _go(["build", "-trimpath", "-o", str(binary), "github.com/jaegertracing/jaeger/cmd/jaeger"], work)
-
-
-def _build_kustomize(work: Path, binary: Path) -> None:
-    if not (work / "go.mod").exists():
-        _go(["mod", "init", "weir.test/kustomize"], work)
-    _go(["get", "-tool", f"sigs.k8s.io/kustomize/kustomize/v5@v{KUSTOMIZE_VERSION}"], work)
-    _go(["build", "-trimpath", "-o", str(binary), "sigs.k8s.io/kustomize/kustomize/v5"], work)
+        _go(["mod", "init", "weir.test/build"], work)
+    _go(["get", "-tool", f"{module}@v{version}"], work)
+    _go(["build", "-trimpath", "-o", str(binary), module], work)
 
 
 def _go(arguments: list[str], folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Programs that Weir's deploy files are for, as plain binaries: Prometheus and Alertmanager, for tests without containers.
+"""Prometheus and Alertmanager as plain binaries, for tests without containers.
 
-One on PATH is taken as it is. Else Debian's package is fetched and unpacked, without root and once for every checkout that shares
-the environment; apt's signatures say that it is Debian's.
+A program on PATH is used. Otherwise Debian's package is downloaded, checked by apt's signatures, and unpacked without root, once for
+all checkouts that share the environment.
 """
 
 import shutil
@@ -19,7 +19,7 @@ _TEMPLATES = b"/usr/share/prometheus/alertmanager"
 
 
 class ProgramMissing(Exception):
-    """A program is neither on PATH nor to be had from apt; the message says what to do."""
+    """A program is neither on PATH nor available from apt."""
 
 
 def prometheus() -> Path:
@@ -31,7 +31,7 @@ def promtool() -> Path:
 
 
 def alertmanager() -> Path:
-    # Debian gives the program the package's name; upstream's archive does not.
+    # In Debian the program has the package's name.
     found = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
     return Path(found) if found else _relocated(_unpacked("prometheus-alertmanager"))
 
@@ -41,7 +41,7 @@ def amtool() -> Path:
 
 
 def cache() -> Path:
-    """Return the folder of what is fetched or built for tests, shared by every checkout of this environment."""
+    """Return the folder of downloaded and built programs, shared by all checkouts of this environment."""
     path = Path(sys.prefix) / "share" / "weir-programs"
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -53,9 +53,9 @@ def _program(name: str, package: str) -> Path:
 
 
 def _relocated(tree: Path) -> Path:
-    """Return Debian's Alertmanager as it runs from `tree`: it reads its templates from a fixed path, which only root can make.
+    """Return Debian's Alertmanager, patched to run from `tree`: it reads templates from an absolute path that only root can create.
 
-    The fixed path is made relative to the working directory, at the same length, and a script goes there first.
+    The path is made relative, with the same length, and a script changes the working directory first.
     """
     program = tree / "usr" / "bin" / "alertmanager"
     with FileLock.acquire(cache() / "prometheus-alertmanager.lock"):
@@ -63,7 +63,7 @@ def _relocated(tree: Path) -> Path:
             patched = program.with_name("alertmanager.relocated")
             whole = program.with_name("prometheus-alertmanager").read_bytes()
             assert _TEMPLATES in whole, (
-                f"{_TEMPLATES!r} is not in Debian's Alertmanager; see how it finds its templates now"
+                f"{_TEMPLATES!r} is not in Debian's Alertmanager; find out where it reads its templates"
             )
             patched.write_bytes(whole.replace(_TEMPLATES, _TEMPLATES.removeprefix(b"/") + b"/"))
             patched.chmod(0o755)
@@ -83,10 +83,10 @@ def _unpacked(package: str) -> Path:
 
 
 def _unpack(package: str, target: Path) -> None:
-    """Unpack into a scratch folder and rename it, so that a folder that exists is whole."""
+    """Unpack into a scratch folder and rename it, so that `target` is complete if it exists."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise ProgramMissing(
-            f"{package} is not on PATH, and there is no apt-get here to fetch it with; put its programs on PATH"
+            f"{package} is not on PATH, and apt-get, which would download it, is missing; put its programs on PATH"
         )
     with tempfile.TemporaryDirectory(prefix=f".{package}-", dir=target.parent) as scratch:
         _download(package, Path(scratch))
@@ -96,7 +96,7 @@ def _unpack(package: str, target: Path) -> None:
 
 
 def _download(package: str, folder: Path) -> None:
-    """Try with the lists of packages that this machine has, then with fresh ones of our own: neither needs root."""
+    """Download with this machine's package lists, else with new lists in `folder`; neither needs root."""
     try:
         _run(["apt-get", "--quiet", "download", package], package, folder)
     except ProgramMissing:

@@ -1,10 +1,9 @@
-"""A whole stack as a user runs it: ``weir up --detach`` in a home and on a port of its own."""
+"""A whole stack as a user runs it: ``weir up --detach`` with its own home and port."""
 
 import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from weir.local.broker.running_broker import free_ports
 
 WEIR = Path(sys.executable).with_name("weir")
 UP_SECONDS = 600
@@ -30,13 +31,11 @@ reference_events = 8
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def until(what: str, check: Callable[[], Any], seconds: float = 60, every: float = 0.25) -> Any:
-    """Poll `check` until it returns something true; fail naming `what` at the deadline."""
+    """Poll `check` until its result is true; fail with `what` at the deadline."""
     deadline = time.monotonic() + seconds
     while True:
         if result := check():
@@ -46,7 +45,7 @@ def until(what: str, check: Callable[[], Any], seconds: float = 60, every: float
 
 
 class Stack:
-    """A running stack, driven by the same command that a user types."""
+    """A stack that is driven by the command line."""
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
@@ -97,16 +96,16 @@ class Stack:
     def pid(self, component: str) -> int:
         return next(item["pid"] for item in self.status()["components"] if item["name"] == component)
 
-    def settled(self, seconds: float = 120) -> Any:
-        """Wait until everything accepted was delivered and every verdict owed has come; return the status."""
+    def complete(self, seconds: float = 120) -> Any:
+        """Wait until every record is delivered and no verdict is pending; return the status."""
 
         def check() -> Any:
             status = self.status()
             coverage, capture = status["coverage"], status["capture"]
-            quiet = not coverage["pending"] and capture["accepted"] == capture["delivered"] + capture["shed"]
-            return status if quiet and coverage["owed"] else None
+            done = not coverage["pending"] and capture["accepted"] == capture["delivered"] + capture["shed"]
+            return status if done and coverage["owed"] else None
 
-        return until("everything delivered and settled", check, seconds)
+        return until("every record delivered, no verdict pending", check, seconds)
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import jsonschema
 import pytest
+from support.component_process import component_process
 from support.gateway import KEY, write_keys
 from support.intake import kserve_headers, litellm_failure, litellm_payload
-from support.parts import part
 from support.score_stack import P, Q, ScoreLab
 
 from serving.capture.balance import read_balance
@@ -106,7 +106,7 @@ async def test_what_others_served_gets_its_verdicts_and_nothing_is_lost_over_a_k
         DetectorSettings(input=("pii",), output=("pii",), options={"pii": {"entities": False}}), ScoreSettings()
     )
     app = lab.score_app(spec=spec, deadline_seconds=60)
-    async with part("shipper", home / "spool", lab.kafka), lab.running(app):
+    async with component_process("shipper", home / "spool", lab.kafka), lab.running(app):
 
         async def scored():
             return len({event.data.event_id for _, event in await lab.verdicts() if hasattr(event.data, "label")}) == 5

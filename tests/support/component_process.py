@@ -1,4 +1,4 @@
-"""The shipper or the ledger as a process of its own, so that its memory is its own: ``python -m support.parts PART '{…}'``."""
+"""The shipper or the ledger in its own process, to measure its memory: ``python -m support.component_process NAME '{…}'``."""
 
 import asyncio
 import contextlib
@@ -19,16 +19,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextlib.asynccontextmanager
-async def part(name: str, directory: Path, kafka: KafkaSettings):
-    """Run part `name` over `directory`; its log lies beside that."""
-    given = {"directory": str(directory), "kafka": kafka.model_dump(mode="json", exclude={"sasl_password"})}
+async def component_process(name: str, directory: Path, kafka: KafkaSettings):
+    """Run the shipper or the ledger over `directory`; its log is beside the directory."""
+    arguments = {"directory": str(directory), "kafka": kafka.model_dump(mode="json", exclude={"sasl_password"})}
     with directory.with_name(f"{directory.name}.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "support.parts",
+            "support.component_process",
             name,
-            json.dumps(given),
+            json.dumps(arguments),
             env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"},
             stdout=log,
             stderr=log,

@@ -1,8 +1,8 @@
-"""docker-compose.yml without containers: each service a plain process, from the model that docker-compose renders.
+"""docker-compose.yml without containers: each service is a process, from the model that docker-compose renders.
 
-Commands, environments, mounted files, secrets, health checks and the order of starts are the compose file's. Three things differ, and
-they are replaced as text: a service's name is a loopback address of its own (so that every port stays), a path inside a container is one
-below a scratch folder, and a program of an image is the one that this machine has.
+Commands, environments, mounted files, secrets, health checks and start order are those of the compose file. Three things are replaced as
+text: the name of a service by a loopback address (so that every port stays), a path in a container by a path below a scratch folder, and
+a program of an image by the one of this machine.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from support.gobuilds import collector, jaeger
 from support.kafkascripts import write_scripts
 from support.programs import alertmanager, prometheus
 
-__all__ = ["PlainStack"]
+__all__ = ["ComposeProcesses"]
 
 _NC = """import socket, sys
 socket.create_connection((sys.argv[2], int(sys.argv[3])), 3).close()
@@ -29,19 +29,19 @@ socket.create_connection((sys.argv[2], int(sys.argv[3])), 3).close()
 _TEXT = {".properties", ".yml", ".yaml", ".toml", ".txt", ".sh"}
 
 
-class PlainStack:
-    """The services of a compose model, as processes of this machine.
+class ComposeProcesses:
+    """The services of a compose model as processes of this machine.
 
     Parameters
     ----------
     model
-        As docker-compose renders it.
+        Output of ``docker compose config``.
     folder
-        Everything is written below it.
+        Folder of all files.
     network
         The first three numbers of the loopback addresses.
     environment
-        More of it, by service.
+        Additional variables by service.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class PlainStack:
     ) -> None:
         self.services = model["services"]
         self.folder = folder
-        self.address = {name: f"{network}.{place}" for place, name in enumerate(sorted(self.services), 1)}
+        self.address = {name: f"{network}.{number}" for number, name in enumerate(sorted(self.services), 1)}
         self._secrets = {name: Path(secret["file"]).name for name, secret in model.get("secrets", {}).items()}
-        self._more = environment
+        self._environments = environment
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._images = {
             "collector": [str(collector())],
@@ -63,25 +63,27 @@ class PlainStack:
         self._make_secrets()
 
     def up(self, *names: str, seconds: float = 1500) -> None:
-        """Start services and what they depend on, each when that is healthy or has ended well; return when all are."""
+        """Start services after their dependencies are healthy or have succeeded; return when all are."""
         deadline = time.monotonic() + seconds
         for name in names:
-            waits = self.services[name].get("depends_on", {})
-            self.up(*(one for one in waits if one not in self._running), seconds=deadline - time.monotonic())
+            dependencies = self.services[name].get("depends_on", {})
+            self.up(
+                *(other for other in dependencies if other not in self._running), seconds=deadline - time.monotonic()
+            )
             if name not in self._running:
                 self._start(name)
                 self._wait(name, deadline)
 
     def run(self, name: str, *command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """Run a command in place of a service's own, to its end (``docker compose run``)."""
+        """Run a command instead of the service's own, until it ends (``docker compose run``)."""
         self._copy_mounts(name)
         argv = [self.translate(name, part) for part in self._argv(name, list(command))]
         environment = self._environment(name)
         return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
 
     def down(self) -> None:
-        """End what was started, last first; SIGKILL after the grace period."""
-        for name, process in reversed(self._running.items()):
+        """End the services in reverse order; SIGKILL after the grace period."""
+        for process in reversed(self._running.values()):
             if process.poll() is None:
                 process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -89,7 +91,6 @@ class PlainStack:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            del name
 
     def url(self, name: str, port: int) -> str:
         return f"http://{self.address[name]}:{port}"
@@ -99,11 +100,11 @@ class PlainStack:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def path(self, name: str, inside: str) -> Path:
-        """Return where a path inside a service's container is here."""
+        """Return the local path of a path in a service's container."""
         return Path(self.translate(name, inside))
 
     def translate(self, name: str, text: str) -> str:
-        """Return `text` of service `name` with addresses and paths as they are here."""
+        """Return `text` of service `name` with local addresses and paths."""
         for inside, here in sorted(self._paths(name).items(), reverse=True):
             text = re.sub(rf"(?<![\w.-]){re.escape(inside)}(?=[/\s\"':,;)]|$)", str(here), text)
         text = re.sub(r"\b(?:0\.0\.0\.0|127\.0\.0\.1)\b", self.address[name], text)
@@ -127,12 +128,12 @@ class PlainStack:
         if name in self._images:
             return [*self._images[name], *command]
         program, rest = command[0], command[1:]
-        ours = {
+        local = {
             "python": [sys.executable],
             "weir": [sys.executable, "-c", "from weir.cli import main; main(prog_name='weir')"],
             "mlflow": [sys.executable, "-m", "mlflow"],
         }
-        return [*ours.get(program, [program]), *rest]
+        return [*local.get(program, [program]), *rest]
 
     def _environment(self, name: str) -> dict[str, str]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("WEIR_")}
@@ -146,15 +147,15 @@ class PlainStack:
             | {"PATH": f"{programs}:{os.environ['PATH']}", "KAFKA_BIN": programs, "KAFKA_SECRETS": secrets}
             | ({"WEIR_HOME": str(home)} if home else {})  # which the image sets
             | own
-            | self._more.get(name, {})
+            | self._environments.get(name, {})
         )
 
     def _paths(self, name: str) -> dict[str, Path]:
-        """Return {path inside the container: path here}."""
+        """Return {path in the container: local path}."""
         service = self.services[name]
         found = {"/run/secrets": self.folder / "secrets-of" / name}
-        for place in service.get("tmpfs", []):
-            inside = place.split(":")[0]
+        for mount in service.get("tmpfs", []):
+            inside = mount.split(":")[0]
             if inside != "/tmp":
                 found[inside] = self.folder / "own" / name / inside.strip("/")
         for mount in service.get("volumes", []):
@@ -195,7 +196,7 @@ class PlainStack:
             if process.poll() is not None:
                 raise AssertionError(f"{name} ended with {process.poll()}: {self.log(name)[-3000:]}")
             if not check and "on-failure" not in self.services[name]["restart"]:
-                return  # nothing can be asked
+                return  # it has no health check
             if check and self._healthy(name, check):
                 return
             assert time.monotonic() < deadline, f"{name} was not healthy in time: {self.log(name)[-3000:]}"
@@ -204,12 +205,12 @@ class PlainStack:
     def _healthy(self, name: str, check: list[str]) -> bool:
         kind, *command = check
         argv = ["sh", "-c", *command] if kind == "CMD-SHELL" else self._argv("", command)
-        asked = [self.translate(name, part) for part in argv]
-        done = subprocess.run(asked, env=self._environment(name), capture_output=True, timeout=60, check=False)
+        check = [self.translate(name, part) for part in argv]
+        done = subprocess.run(check, env=self._environment(name), capture_output=True, timeout=60, check=False)
         return done.returncode == 0
 
     def _write_programs(self) -> None:
-        """Write what Kafka's image has and this machine has not: its scripts, over the jars of Maven, and nc."""
+        """Write programs of Kafka's image that this machine lacks: Kafka's scripts, for Maven's jars, and nc."""
         programs = self.folder / "bin"
         programs.mkdir()
         write_scripts(programs)
@@ -228,7 +229,7 @@ class PlainStack:
 
 
 def _nest(paths: dict[str, Path]) -> None:
-    """Let a mount inside another one be found there: the spool in a component's home."""
+    """Link a mount inside another one there: the spool in a component's home."""
     for outer, there in paths.items():
         for inner, here in paths.items():
             if inner.startswith(f"{outer}/") and not (there / inner.removeprefix(f"{outer}/")).exists():
