@@ -38,6 +38,13 @@ class Spool:
     def end(self, name: str, text: str = "world") -> bool:
         return self.writer.end(an_end(name, text))
 
+    def fill(self, count: int, text: str = "hello", *, ended: bool = False) -> None:
+        """Append the requests r0, r1, …, each with its end if `ended`."""
+        for number in range(count):
+            self.request(f"r{number}", text)
+            if ended:
+                self.end(f"r{number}")
+
     def kill(self) -> None:
         self.writer.close()
         self.lock.release()

@@ -140,8 +140,7 @@ def test_open_requests_are_known_when_their_segment_has_been_shipped_and_unlinke
 
 def test_an_open_gap_becomes_a_gap_record_and_what_it_names_is_not_aborted(tmp_path):
     spool = Spool(tmp_path, settings=small_settings(limit_bytes=150_000))
-    for number in range(60):
-        spool.request(f"r{number}", "x" * 2000)
+    spool.fill(60, "x" * 2000)
     open_gap = SourceReader(spool.directory).read()
     spool.kill()
     adopt(spool.directory, spool.source)

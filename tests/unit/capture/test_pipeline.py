@@ -36,7 +36,7 @@ def spans():
 
 @pytest.fixture
 def ship(spool, spans):
-    """Runs pipelines over the spool, one at a time; each call is a shipper that starts from the disk."""
+    """Run pipelines over the spool, one at a time; each call is a shipper that starts from the files."""
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
 
@@ -47,6 +47,19 @@ def ship(spool, spans):
         return pipeline, stop, asyncio.create_task(pipeline.run(stop))
 
     return begin
+
+
+@pytest.fixture
+def deliver(ship):
+    """Ship until `count` records are in flight, acknowledge them, and stop."""
+
+    async def run(kafka, count, pace=PACE):
+        _, stop, task = ship(kafka, pace)
+        await until(lambda: len(kafka.pending) == count)
+        kafka.take()
+        await finish(stop, task)
+
+    return run
 
 
 async def until(condition, seconds=10.0):
@@ -62,9 +75,7 @@ async def finish(stop, task):
 
 async def test_a_closed_spool_is_delivered_whole_and_in_order(spool, ship):
     kafka = SteppedDelivery()
-    for number in range(30):
-        spool.request(f"r{number}")
-        spool.end(f"r{number}")
+    spool.fill(30, ended=True)
     spool.writer.tick()
     spool.writer.finish()
     pipeline, _, task = ship(kafka)
@@ -85,16 +96,12 @@ async def test_a_closed_spool_is_delivered_whole_and_in_order(spool, ship):
     assert len(segments(spool.directory)) == 1
 
 
-async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(spool, ship):
+async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(spool, deliver):
     kafka = SteppedDelivery(partitions=8)
+    spool.fill(20, ended=True)
     for number in range(20):
-        spool.request(f"r{number}")
-        spool.end(f"r{number}")
         spool.writer.feedback(Feedback(request_id=f"r{number}", tenant="acme", rating="up"), identity="1")
-    _, stop, task = ship(kafka)
-    await until(lambda: len(kafka.pending) == 60)
-    kafka.take()
-    await finish(stop, task)
+    await deliver(kafka, 60)
     where = {}
     for topic, partition, event in kafka.log:
         where.setdefault(event.correlationid, set()).add(partition)
@@ -105,8 +112,7 @@ async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(sp
 
 async def test_the_cursor_never_passes_what_is_not_acknowledged(spool, ship):
     kafka = SteppedDelivery()
-    for number in range(10):
-        spool.request(f"r{number}")
+    spool.fill(10)
     pipeline, stop, task = ship(kafka)
     await until(lambda: len(kafka.pending) == 10)
     held = kafka.pending.pop(3)
@@ -121,8 +127,7 @@ async def test_the_cursor_never_passes_what_is_not_acknowledged(spool, ship):
 
 async def test_after_a_lost_producer_everything_unacknowledged_is_sent_again_in_order(spool, ship):
     kafka = SteppedDelivery(partitions=1)
-    for number in range(10):
-        spool.request(f"r{number}")
+    spool.fill(10)
     _, stop, task = ship(kafka)
     await until(lambda: len(kafka.pending) == 10)
     kafka.take(4)
@@ -133,52 +138,40 @@ async def test_after_a_lost_producer_everything_unacknowledged_is_sent_again_in_
     assert [event.data.number for _, _, event in kafka.log] == [1, 2, 3, 4, 5, 6, 5, 6, 7, 8, 9, 10]
 
 
-async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, ship, monkeypatch):
+async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, deliver, monkeypatch):
     kafka = SteppedDelivery()
-    for number in range(40):
-        spool.request(f"r{number}")
+    spool.fill(40)
     first = segments(spool.directory)
     kept = {index: segment_path(spool.directory, index).read_bytes() for index in first}
-    _, stop, task = ship(kafka)
-    await until(lambda: len(kafka.pending) == 40)
-    kafka.take()
-    await finish(stop, task)
+    await deliver(kafka, 40)
     assert len(first) > 2
     assert segments(spool.directory) == first[-1:]
     for index, data in kept.items():  # as if the unlinks had not happened
         segment_path(spool.directory, index).write_bytes(data)
     spool.request("after")
-    _, stop, task = ship(kafka)
-    await until(lambda: len(kafka.pending) == 1)
-    kafka.take()
-    await finish(stop, task)
+    await deliver(kafka, 1)
     assert [event.correlationid for _, _, event in kafka.log][-1] == "after"
     assert segments(spool.directory) == segments(spool.directory)[-1:]
     assert SourceReader(spool.directory).read().delivered == 41
 
 
-async def test_a_shipper_killed_before_its_cursor_sends_again_and_loses_nothing(spool, ship):
+async def test_a_shipper_killed_before_its_cursor_sends_again_and_loses_nothing(spool, ship, deliver):
     kafka = SteppedDelivery()
-    for number in range(10):
-        spool.request(f"r{number}")
+    spool.fill(10)
     _, _, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=3600))
     await until(lambda: len(kafka.pending) == 10)
     kafka.take()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert load_cursor(spool.directory).number == 0
-    _, stop, task = ship(kafka)
-    await until(lambda: len(kafka.pending) == 10)
-    kafka.take()
-    await finish(stop, task)
+    await deliver(kafka, 10)
     assert [event.data.number for _, _, event in kafka.log].count(1) == 2
     assert SourceReader(spool.directory).read().delivered == 10
 
 
 async def test_in_flight_records_are_bounded(spool, ship):
     kafka = SteppedDelivery()
-    for number in range(200):
-        spool.request(f"r{number}")
+    spool.fill(200)
     _, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, window_frames=16))
     seen = 0
     while seen < 200:
@@ -203,8 +196,7 @@ async def test_a_producer_that_gets_nothing_through_is_given_up(spool, ship):
 
 async def test_a_record_that_the_broker_refuses_is_found_in_its_batch_and_moved_aside(spool, ship):
     kafka = SteppedDelivery(partitions=2)
-    for number in range(12):
-        spool.request(f"r{number}")
+    spool.fill(12)
     kafka.refuses = lambda event: event.correlationid == "r5" and isinstance(event.data, RequestRecord)
     _, stop, task = ship(kafka)
     while load_cursor(spool.directory).number < 12:
@@ -220,8 +212,7 @@ async def test_a_record_that_the_broker_refuses_is_found_in_its_batch_and_moved_
 
 async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
     kafka = SteppedDelivery()
-    for number in range(12):
-        spool.request(f"r{number}")
+    spool.fill(12)
     path = segment_path(spool.directory, 0)
     data = bytearray(path.read_bytes())
     data[600] ^= 1
@@ -238,28 +229,22 @@ async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
 
 
 @pytest.mark.parametrize("spool", [1_000_000], indirect=True)
-async def test_ticks_of_an_idle_night_are_sent_as_one(spool, ship):
+async def test_ticks_of_an_idle_night_are_sent_as_one(spool, deliver):
     kafka = SteppedDelivery(partitions=3)
     for _ in range(50):
         spool.writer.tick()
     spool.request("a")
     spool.writer.tick()
-    _, stop, task = ship(kafka)
-    await until(lambda: len(kafka.pending) == 7)
-    kafka.take()
-    await finish(stop, task)
+    await deliver(kafka, 7)
     assert [event.correlationid for _, _, event in kafka.log] == ["", "", "", "a", "", "", ""]
 
 
-async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, ship, spans):
+async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, deliver, spans):
     kafka = SteppedDelivery()
     spool.request("a")
     spool.end("a")
     spool.writer.tick()
-    _, stop, task = ship(kafka)
-    await until(lambda: len(kafka.pending) == 2 + kafka.partitions)
-    kafka.take()
-    await finish(stop, task)
+    await deliver(kafka, 2 + kafka.partitions)
     finished = {span.context.span_id: span for span in spans.get_finished_spans()}
     assert len(finished) == 2
     assert departures(exported(finished.values())) == []
@@ -306,8 +291,7 @@ async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_
 async def test_the_head_of_a_segment_is_nothing_to_wait_for(spool, ship):
     """It goes out as no record: with the window full behind it, or when it was the first in flight at a stop."""
     kafka = SteppedDelivery()
-    for number in range(12):
-        spool.request(f"r{number}")
+    spool.fill(12)
     assert len(segments(spool.directory)) > 2
     pipeline, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, window_frames=1))
     while pipeline.cursor.number < 12:

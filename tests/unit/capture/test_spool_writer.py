@@ -90,8 +90,7 @@ def test_times_never_go_back_and_a_tick_is_no_older_than_what_comes_before_it(ma
 
 def test_segments_are_closed_at_their_size_and_each_begins_with_the_state_before_it(make):
     spool = make(settings=CaptureSettings(segment_bytes=4000))
-    for number in range(30):
-        spool.request(f"r{number}")
+    spool.fill(30)
     assert len(segments(spool.directory)) > 3
     frames = frames_of(spool.directory)
     before = 0
@@ -123,8 +122,7 @@ def test_a_full_spool_sheds_requests_counts_them_and_keeps_room_for_the_ends_of_
 
 def test_gap_records_stand_where_their_numbers_belong(make):
     spool = make(settings=SMALL)
-    for number in range(40):
-        spool.request(f"r{number}", "x" * 2000)
+    spool.fill(40, "x" * 2000)
     for number in range(40):
         spool.end(f"r{number}")
     covered = 0
@@ -181,9 +179,7 @@ def test_room_that_the_shipper_frees_is_used_again(make, on_full):
 
 def test_a_spool_whose_only_segment_fills_it_begins_another_so_that_it_can_be_freed(make):
     spool = make(settings=small_settings(limit_bytes=120_000, segment_bytes=10**9))
-    for number in range(100):
-        spool.request(f"r{number}", "x" * 2000)
-        spool.end(f"r{number}")
+    spool.fill(100, "x" * 2000, ended=True)
     for index in segments(spool.directory)[:-1]:
         (spool.directory / f"{index:012d}.seg").unlink()
     (last,) = segments(spool.directory)
@@ -193,8 +189,7 @@ def test_a_spool_whose_only_segment_fills_it_begins_another_so_that_it_can_be_fr
 
 def test_feedback_is_refused_rather_than_shed(make):
     spool = make(settings=small_settings(limit_bytes=120_000))
-    for number in range(100):
-        spool.request(f"r{number}", "x" * 2000)
+    spool.fill(100, "x" * 2000)
     with pytest.raises(SpoolFull):
         spool.writer.feedback(Feedback(request_id="a", tenant="acme", rating="z" * 120_000), identity="1")
 
@@ -286,8 +281,7 @@ def test_a_tracestate_of_512_bytes_is_kept(make):
 
 def test_heads_take_at_most_half_of_the_spool_however_many_requests_are_open(make):
     spool = make(settings=CaptureSettings(segment_bytes=4000, end_reserve_bytes=4096))
-    for number in range(300):
-        spool.request(f"r{number}")
+    spool.fill(300)
     assert len(segments(spool.directory)) > 4
     assert (
         2 * sum(len(frame.payload) + HEADER_BYTES for frame in heads_of(spool.directory)[:-1]) < spool.writer.size_bytes
