@@ -1,1 +1,1 @@
-"""A whole stack, as a user runs it."""
+"""End-to-end tests of a whole stack, started by ``weir up``."""

@@ -1,4 +1,4 @@
-"""One whole stack for the end-to-end tests; it is stopped after the last of them."""
+"""One stack for all end-to-end tests."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from weir.local.broker.kafka_jars import apache_available
 
 @pytest.fixture(scope="package")
 def broker_kind() -> str:
-    """Apache Kafka where it can be had (in CI it must), else the embedded broker."""
+    """Apache Kafka if Maven can download it (in CI it must), else the embedded broker."""
     if apache_available():
         return "apache"
     required = os.environ.get("CI", "").lower() in {"1", "true"} or os.environ.get("WEIR_REQUIRE_APACHE") == "1"
@@ -23,10 +23,10 @@ def broker_kind() -> str:
 
 @pytest.fixture(scope="package")
 def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
-    """A real Alertmanager that the stack's bridge tells; it tells nobody."""
-    made = Alertmanager(tmp_path_factory.mktemp("alertmanager"), free_port(), "http://127.0.0.1:1/").start()
-    yield made
-    made.kill()
+    """A real Alertmanager that the stack's bridge notifies; it has no receiver."""
+    manager = Alertmanager(tmp_path_factory.mktemp("alertmanager"), free_port(), "http://127.0.0.1:1/").start()
+    yield manager
+    manager.kill()
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""Nothing unaccounted for: 200 concurrent requests, a dead broker, killed processes."""
+"""Every request has its records and verdicts: with 200 concurrent requests, a killed broker, and killed processes."""
 
 import asyncio
 import os
@@ -14,9 +14,9 @@ from support.traces import connected, spans_when
 from serving.capture.balance import BalanceReader
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(1200)]
-OWED = {"input": {"pii", "toxicity", "injection"}, "output": {"pii", "toxicity", "refusal"}}
+EXPECTED = {"input": {"pii", "toxicity", "injection"}, "output": {"pii", "toxicity", "refusal"}}
 
-EXPECTED_SPANS = {
+SPANS = {
     "POST /v1/chat/completions",
     "chat smollm2-135m-instruct",
     "send weir.inference",
@@ -32,14 +32,14 @@ def shown(stack, request_id):
 
 
 def assert_accounted(stack, outcomes):
-    """Every accepted request has its request and end, and a verdict of every detector that it is owed."""
+    """Every accepted request has a request record, an end record, and a verdict of every expected detector."""
     for outcome in outcomes:
         story = shown(stack, outcome.request_id)
         assert story["end"]["status"] in {"complete", "cancelled", "aborted", "error"}, outcome
-        sides = {side: {v["detector"] for v in story["verdicts"] if v["side"] == side} for side in OWED}
-        assert sides["input"] == OWED["input"], outcome
+        sides = {side: {v["detector"] for v in story["verdicts"] if v["side"] == side} for side in EXPECTED}
+        assert sides["input"] == EXPECTED["input"], outcome
         if story["end"]["status"] == "complete" and story["end"]["usage"]["completion_tokens"] > 1:
-            assert sides["output"] in (OWED["output"], set()), outcome
+            assert sides["output"] in (EXPECTED["output"], set()), outcome
 
 
 def accepted(outcomes):
@@ -63,11 +63,11 @@ async def test_200_concurrent_requests_are_all_accounted_for(stack):
 def assert_connected_traces(stack, outcomes):
     for outcome in outcomes[:200:20]:
         story = shown(stack, outcome.request_id)
-        spans = spans_when(stack, story["trace_id"], EXPECTED_SPANS)
+        spans = spans_when(stack, story["trace_id"], SPANS)
         assert connected(spans), [span.name for span in spans]
 
 
-async def test_the_broker_may_die(stack):
+async def test_a_killed_broker_loses_no_request(stack):
     key = stack.new_key("e2e-broker")
     os.kill(stack.pid("broker"), signal.SIGKILL)
     outcomes = await send_many(stack.url, [key], ["whole", "stream"] * 10, concurrency=4)
@@ -83,7 +83,7 @@ def replica_pids(stack, deployment):
 
 
 @pytest.mark.parametrize("victim", ["shipper", "score", "watch", "model"])
-async def test_a_process_may_be_killed_under_load(stack, victim):
+async def test_a_process_killed_under_load_loses_no_request(stack, victim):
     key = stack.new_key("e2e-kill")
     pids = replica_pids(stack, ":Model") if victim == "model" else [stack.pid(victim)]
     assert pids
@@ -92,19 +92,19 @@ async def test_a_process_may_be_killed_under_load(stack, victim):
     load = asyncio.create_task(
         send_many(stack.url, [key], ["whole", "stream"] * 15, concurrency=6, flight=flight, max_tokens=12)
     )
-    # More records than the first six requests have at their beginning: some of them have ended, others are under way.
+    # More than six records: of the first six requests, some have ended.
     await asyncio.to_thread(until, "accepted requests", lambda: spool.read().accepted > before + 6, 60, 0.02)
     outstanding = flight.open
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    assert outstanding, "every request had ended before the kill: it hit nothing"
+    assert outstanding, "every request had ended before the kill"
     outcomes = await load
-    took = accepted(outcomes)
-    assert took
+    answered = accepted(outcomes)
+    assert answered
     if victim == "model":
         assert not all(outcome.done for outcome in outcomes), "no request was on the replica that was killed"
     else:
-        assert len(took) == len(outcomes)
+        assert len(answered) == len(outcomes)
 
     def healthy():
         try:
@@ -116,4 +116,4 @@ async def test_a_process_may_be_killed_under_load(stack, victim):
     await asyncio.to_thread(until, f"healthy after the kill of {victim}", healthy, 60)
     status = await asyncio.to_thread(stack.complete, 240)
     assert status["coverage"]["missing"] == 0
-    await asyncio.to_thread(assert_accounted, stack, took[::5])
+    await asyncio.to_thread(assert_accounted, stack, answered[::5])

@@ -1,4 +1,4 @@
-"""A prompt becomes a verdict, an alert and a trace; a message that cannot be read takes nobody along; text stays where it belongs."""
+"""Verdicts, alerts and traces of a request; unreadable messages become dead letters; text is only on weir.inference."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def ask(stack, key, prompt):
     return outcome.request_id
 
 
-async def test_a_prompt_becomes_a_verdict_an_alert_and_one_trace(stack):
+async def test_a_prompt_has_a_verdict_an_alert_and_one_trace(stack):
     key = stack.new_key("e2e-alert")
     personal = await ask(stack, key, SECRET)
     toxic = await ask(stack, key, TOXIC)
@@ -58,7 +58,7 @@ async def test_a_prompt_becomes_a_verdict_an_alert_and_one_trace(stack):
     assert {"CREDIT_CARD", "EMAIL_ADDRESS"} <= types
 
 
-async def test_the_client_yields_alerts_as_they_come(stack):
+async def test_the_client_yields_new_alerts(stack):
     key = stack.new_key("e2e-client")
 
     async def first():
@@ -74,19 +74,19 @@ async def test_the_client_yields_alerts_as_they_come(stack):
     assert (alert.detector, alert.state) == ("toxicity", "firing")
 
 
-async def test_an_alert_resolves_when_log_time_passes_without_findings(stack):
+async def test_an_alert_resolves_without_findings_in_event_time(stack):
     key = stack.new_key("e2e-resolve")
     await ask(stack, key, TOXIC)
 
     def resolved():
-        found = alerts_of(stack, "e2e-resolve", "toxicity")  # the answer's side may have one too
+        found = alerts_of(stack, "e2e-resolve", "toxicity")  # the output side may have one too
         return [a for a in found if a["state"] == "resolved" and a["side"] == "input"]
 
     (alert,) = await asyncio.to_thread(until, "resolved alert", resolved, 120)
     assert alert["resolved_at"] > alert["opened_at"]
 
 
-async def test_garbage_lands_in_the_dead_letters_and_its_neighbours_are_processed(stack):
+async def test_unreadable_messages_become_dead_letters_and_others_are_processed(stack):
     key = stack.new_key("e2e-garbage")
     canary = f"garbage-{uuid.uuid4().hex}"
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap(stack))
@@ -98,7 +98,9 @@ async def test_garbage_lands_in_the_dead_letters_and_its_neighbours_are_processe
         await producer.stop()
     request_id = await ask(stack, key, "What is a good soup?")
     story = await asyncio.to_thread(
-        until, "verdicts beside garbage", lambda: len((s := stack.json("show", request_id))["verdicts"]) >= 6 and s
+        until,
+        "verdicts beside unreadable messages",
+        lambda: len((s := stack.json("show", request_id))["verdicts"]) >= 6 and s,
     )
     assert story["end"]["status"] == "complete"
     letters = await asyncio.wait_for(read_all(stack, "weir.inference.dlq", lambda found: len(found) >= 8), 60)
@@ -110,7 +112,7 @@ async def test_garbage_lands_in_the_dead_letters_and_its_neighbours_are_processe
 
 
 async def read_all(stack, topic, enough=None):
-    """Read `topic` from its beginning to its present end (or until `enough`)."""
+    """Read `topic` from its start to its present end, or until `enough`."""
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap(stack), auto_offset_reset="earliest")
     await consumer.start()
     found = []
@@ -126,7 +128,7 @@ async def read_all(stack, topic, enough=None):
     return found
 
 
-async def test_a_canary_is_on_the_inference_topic_and_in_the_spool_alone(stack):
+async def test_text_is_only_on_the_inference_topic_and_in_the_spool(stack):
     canary = f"canary{uuid.uuid4().hex}"
     key = stack.new_key("e2e-canary")
     request_id = await ask(
@@ -149,7 +151,7 @@ async def test_a_canary_is_on_the_inference_topic_and_in_the_spool_alone(stack):
 
 
 def files(stack):
-    """Everything that the stack wrote, but the spool and the broker's own logs of the topics."""
+    """Yield every file of the stack except the spool and the broker's logs."""
     run = {path.resolve() for path in stack.home.iterdir() if path.is_symlink()}
     for root in (stack.home, *run):
         for path in Path(root).rglob("*"):
@@ -163,12 +165,12 @@ def files(stack):
 
 
 def test_nothing_listens_beyond_loopback(stack):
-    ours = set()
+    pids = set()
     for component in stack.status()["components"]:
         if component["pid"]:
             process = psutil.Process(component["pid"])
-            ours |= {process.pid, *(child.pid for child in process.children(recursive=True))}
-    bound = [c for c in psutil.net_connections("inet") if c.pid in ours and c.status in {"LISTEN", "NONE"}]
+            pids |= {process.pid, *(child.pid for child in process.children(recursive=True))}
+    bound = [c for c in psutil.net_connections("inet") if c.pid in pids and c.status in {"LISTEN", "NONE"}]
     assert len(bound) > 10
     beyond = [
         c for c in bound if c.laddr and not (c.laddr.ip.startswith("127.") or c.laddr.ip in {"::1", "::ffff:127.0.0.1"})
@@ -176,7 +178,7 @@ def test_nothing_listens_beyond_loopback(stack):
     assert beyond == []
 
 
-def test_every_process_shows_its_metrics(stack):
+def test_every_process_exports_its_metrics(stack):
     targets = json.loads((stack.home / "prometheus-targets.json").read_text())
     addresses = [address for target in targets for address in target["targets"]]
     texts = [httpx.get(f"http://{address}/metrics", timeout=10).text for address in addresses]

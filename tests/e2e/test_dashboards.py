@@ -1,4 +1,4 @@
-"""Every panel of every dashboard has data over a running stack, by a real Prometheus with the real rules; and Alertmanager hears of it."""
+"""Every dashboard panel has data in a real Prometheus with the real rules, and Alertmanager receives the alerts."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ SECONDS = 240
 
 
 async def traffic(stack, key):
-    """Some of every kind: whole, streamed and given up."""
+    """Send requests of every kind: whole, streamed and cancelled."""
     await send_many(stack.url, [key], ["whole", "stream", "whole", "stream", "cancel", "whole"], concurrency=3)
 
 
@@ -37,7 +37,7 @@ async def test_every_panel_has_data_and_no_rule_fails(stack, manager, tmp_path):
         assert firing.isdisjoint(
             {"WeirKafkaUnreachable", "WeirShipperAbsent", "WeirRecordsShed", "WeirVerdictsMissing"}
         )
-    told = await asyncio.to_thread(manager.alerts, tenant="e2e-panels", alertname="WeirToxicity")
-    assert told
-    assert told[0]["annotations"]["runbook_url"].endswith("#toxicity")
-    assert told[0]["annotations"]["trace"] == told[0]["generatorURL"]
+    received = await asyncio.to_thread(manager.alerts, tenant="e2e-panels", alertname="WeirToxicity")
+    assert received
+    assert received[0]["annotations"]["runbook_url"].endswith("#toxicity")
+    assert received[0]["annotations"]["trace"] == received[0]["generatorURL"]

@@ -1,4 +1,4 @@
-"""The official client, whole and streaming, and everything that a client can get wrong."""
+"""The official OpenAI client, whole and streaming, and wrong requests."""
 
 import json
 
@@ -17,7 +17,7 @@ def client(stack):
         yield made
 
 
-def test_a_whole_answer_comes_from_the_model(client):
+def test_a_whole_answer(client):
     answer = client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "What is the capital of France? Answer in one word."}],
@@ -30,7 +30,7 @@ def test_a_whole_answer_comes_from_the_model(client):
     assert answer.choices[0].finish_reason in {"stop", "length"}
 
 
-def test_a_stream_gives_the_same_text_and_its_usage(client):
+def test_a_stream_has_the_same_text_and_usage(client):
     ask = {
         "model": MODEL,
         "messages": [{"role": "user", "content": "Count to five."}],
@@ -87,7 +87,7 @@ def test_bad_input_is_an_openai_shaped_4xx(stack, body, status, code):
     assert len(answer.headers.get_list("x-request-id")) == 1
 
 
-def test_a_large_body_in_chunks_is_refused_too(stack):
+def test_a_large_body_in_chunks_is_rejected(stack):
     def pieces():
         for _ in range(100):
             yield b" " * 100_000
@@ -96,30 +96,30 @@ def test_a_large_body_in_chunks_is_refused_too(stack):
         headers = {"Authorization": f"Bearer {stack.key}"}
         answer = httpx.post(f"{stack.url}/v1/chat/completions", content=pieces(), headers=headers, timeout=60)
     except httpx.WriteError:
-        return  # refused before everything was sent
+        return  # rejected before all was sent
     assert answer.status_code == 413
 
 
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eDp5"}])
-def test_without_a_valid_key_nothing_is_answered(stack, header):
+def test_an_invalid_key_is_rejected(stack, header):
     answer = httpx.post(f"{stack.url}/v1/chat/completions", json=GOOD, headers=header, timeout=60)
     assert answer.status_code == 401
     assert answer.json()["error"]["type"]
 
 
-def test_health_needs_no_key_and_the_request_id_is_ours(stack):
+def test_health_needs_no_key_and_the_request_id_is_made_by_weir(stack):
     assert httpx.get(f"{stack.url}/healthz").status_code == 200
     assert httpx.get(f"{stack.url}/readyz").status_code == 200
-    mine = "11111111-1111-1111-1111-111111111111"
-    headers = {"Authorization": f"Bearer {stack.key}", "x-request-id": mine}
+    sent = "11111111-1111-1111-1111-111111111111"
+    headers = {"Authorization": f"Bearer {stack.key}", "x-request-id": sent}
     answer = httpx.post(f"{stack.url}/v1/chat/completions", json=GOOD, headers=headers, timeout=60)
     assert answer.status_code == 200
-    assert answer.headers.get_list("x-request-id") != [mine]
+    assert answer.headers.get_list("x-request-id") != [sent]
     assert len(answer.headers.get_list("x-request-id")) == 1
 
 
-def test_feedback_is_taken(stack):
+def test_feedback_is_accepted(stack):
     headers = {"Authorization": f"Bearer {stack.key}"}
-    asked = httpx.post(f"{stack.url}/v1/chat/completions", json=GOOD, headers=headers, timeout=60)
-    body = {"request_id": asked.headers["x-request-id"], "rating": "down", "detector": "toxicity"}
+    answer = httpx.post(f"{stack.url}/v1/chat/completions", json=GOOD, headers=headers, timeout=60)
+    body = {"request_id": answer.headers["x-request-id"], "rating": "down", "detector": "toxicity"}
     assert httpx.post(f"{stack.url}/v1/feedback", json=body, headers=headers, timeout=60).status_code in {200, 201, 202}

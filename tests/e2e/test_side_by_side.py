@@ -1,4 +1,4 @@
-"""Two stacks with two homes run side by side, and each stops exactly what it started."""
+"""Two stacks with two homes on one machine; each stops only its own processes."""
 
 import subprocess
 

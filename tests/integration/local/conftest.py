@@ -1,4 +1,4 @@
-"""A real supervisord and watcher over small components, in a home and a run directory of their own."""
+"""A real supervisord and watcher with small components, in their own home and run directory."""
 
 import sys
 import time
@@ -41,7 +41,7 @@ def server(home: Path, name: str, port: int, *flags: str, after=(), niceness: in
     script.write_text(SERVER)
     return Component(
         name=name,
-        argv=[sys.executable, str(script), str(port), str(home / f"{name}.unwell"), *flags],
+        argv=[sys.executable, str(script), str(port), str(home / f"{name}.unhealthy"), *flags],
         address=f"http://127.0.0.1:{port}",
         health_url=f"http://127.0.0.1:{port}/healthz",
         after=list(after),
@@ -64,7 +64,7 @@ def plan(home):
     ports = ensure_ports(home, ["one", "two"])[0]
     first = server(home, "one", ports["one"], "--child")
     second = server(home, "two", ports["two"], after=["one", "topics"], niceness=3)
-    made = Plan(
+    plan = Plan(
         home=str(home),
         run_dir=str(short_run_dir(home)),
         components=[first, second],
@@ -72,5 +72,5 @@ def plan(home):
         bootstrap="127.0.0.1:1",
         ports=ports,
     )
-    save_plan(made)
-    return made
+    save_plan(plan)
+    return plan

@@ -47,7 +47,7 @@ def stack(plan, home):
     assert owned_processes(home) == []
 
 
-def story(home: Path) -> str:
+def log(home: Path) -> str:
     path = log_path(home, WATCHER)
     return path.read_text() if path.exists() else ""
 
@@ -56,15 +56,15 @@ def pid_of(home: Path, name: str) -> int:
     return next((one.pid for one in load_components(home) if one.name == name and one.running), 0)
 
 
-def test_a_start_waits_for_health_in_order_and_says_so(plan, home):
+def test_components_start_in_order_once_the_others_are_healthy(plan, home):
     report = reporter()
     try:
         start(plan, report)
-        said = report.console.file.getvalue()
+        output = report.console.file.getvalue()
         assert unhealthy_components(plan) == []
-        order = [said.index(text) for text in ("one: waiting for", "one: ready", "two: waiting for", "two: ready")]
+        order = [output.index(text) for text in ("one: waiting for", "one: ready", "two: waiting for", "two: ready")]
         assert order == sorted(order)
-        assert "(3 of 3)" in said
+        assert "(3 of 3)" in output
         socket = Path(load_supervisor(home).socket)
         assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
@@ -72,7 +72,7 @@ def test_a_start_waits_for_health_in_order_and_says_so(plan, home):
         take_down(home, reporter())
 
 
-def test_down_leaves_nothing_behind_not_even_a_daemonised_child(stack, home):
+def test_down_ends_every_process_even_a_daemonised_child(stack, home):
     assert len(owned_processes(home)) >= 5  # supervisord, watcher, two servers, and the child in a session of its own
     assert take_down(home, reporter())
     assert owned_processes(home) == []
@@ -82,12 +82,12 @@ def test_down_leaves_nothing_behind_not_even_a_daemonised_child(stack, home):
     assert not take_down(home, reporter())
 
 
-def test_what_watches_is_nicer_than_what_serves(stack, home):
+def test_monitoring_has_a_lower_priority_than_serving(stack, home):
     serving, watching = (psutil.Process(pid_of(home, name)) for name in ("one", "two"))
     assert watching.nice() == min(19, serving.nice() + 3)
 
 
-def test_what_is_killed_comes_back_and_the_story_says_so(stack, home):
+def test_a_killed_component_is_restarted_and_logged(stack, home):
     before = poll(lambda: pid_of(home, "one"))
     children = psutil.Process(before).children(recursive=True)
     os.kill(before, signal.SIGKILL)
@@ -95,45 +95,45 @@ def test_what_is_killed_comes_back_and_the_story_says_so(stack, home):
     poll(lambda: unhealthy_components(stack) == [])
     state = next(one for one in load_components(home) if one.name == "one")
     assert (state.pid, state.restarts) == (after, 1)
-    assert "one died (terminated by SIGKILL)" in story(home)
-    assert f"one was started again (pid {after}, restart 1)" in story(home)
-    poll(lambda: not any(child.is_running() for child in children))  # the dead one's child was cleared away
+    assert "one died (terminated by SIGKILL)" in log(home)
+    assert f"one was started again (pid {after}, restart 1)" in log(home)
+    poll(lambda: not any(child.is_running() for child in children))  # the child of the killed process was ended
 
 
-def test_a_hung_process_is_found_by_its_health_and_restarted(stack, home):
+def test_a_hung_component_is_restarted(stack, home):
     before = poll(lambda: pid_of(home, "two"))
     os.kill(before, signal.SIGSTOP)
     after = poll(lambda: (pid := pid_of(home, "two")) not in {0, before} and pid, 90)
     poll(lambda: unhealthy_components(stack) == [])
     assert identity(before) is None
-    assert f"two (pid {before}) hangs" in story(home)
-    assert f"two was started again (pid {after}" in story(home)
+    assert f"two (pid {before}) hangs" in log(home)
+    assert f"two was started again (pid {after}" in log(home)
 
 
-def test_a_component_that_waits_for_something_is_left_alone(stack, home):
+def test_a_waiting_component_is_not_restarted(stack, home):
     before = poll(lambda: pid_of(home, "two"))
-    (home / "two.unwell").write_text('{"waiting for kafka": "127.0.0.1:1 does not answer"}')
-    poll(lambda: "two is not healthy: waiting for kafka" in story(home))
-    (home / "two.unwell").unlink()
-    poll(lambda: "two is healthy again" in story(home))
+    (home / "two.unhealthy").write_text('{"waiting for kafka": "127.0.0.1:1 does not answer"}')
+    poll(lambda: "two is not healthy: waiting for kafka" in log(home))
+    (home / "two.unhealthy").unlink()
+    poll(lambda: "two is healthy again" in log(home))
     assert pid_of(home, "two") == before
 
 
-def test_a_held_component_stays_down_until_it_is_started(stack, home):
+def test_a_held_component_is_not_restarted(stack, home):
     stop_component(home, "two")
-    rounds = story(home)
+    before = log(home)
     poll(lambda: pid_of(home, "two") == 0)
     os.kill(poll(lambda: pid_of(home, "one")), signal.SIGKILL)
-    poll(lambda: "one was started again" in story(home))
+    poll(lambda: "one was started again" in log(home))
     assert pid_of(home, "two") == 0
-    assert "two" not in story(home).removeprefix(rounds)
+    assert "two" not in log(home).removeprefix(before)
     start_component(home, "two")
     poll(lambda: unhealthy_components(stack) == [])
     with pytest.raises(StackError, match="no component 'three'; it has one, two"):
         stop_component(home, "three")
 
 
-def test_everything_dies_with_a_killed_supervisor_and_the_next_start_clears_the_rest(stack, home):
+def test_components_die_with_supervisord_and_the_next_start_ends_the_rest(stack, home):
     record = load_supervisor(home)
     mains = [poll(lambda name=name: pid_of(home, name)) for name in ("one", "two")]
     os.kill(record.pid, signal.SIGKILL)
@@ -149,12 +149,12 @@ def test_everything_dies_with_a_killed_supervisor_and_the_next_start_clears_the_
     assert unhealthy_components(stack) == []
 
 
-def test_another_homes_processes_are_not_touched(stack, home, tmp_path):
+def test_processes_of_another_home_are_not_ended(stack, home, tmp_path):
     clear_leftovers(tmp_path / "other")
     assert unhealthy_components(stack) == []
 
 
-def test_a_component_that_cannot_start_is_refused_with_the_end_of_its_log(plan, home):
+def test_a_component_that_cannot_start_is_an_error_with_the_end_of_its_log(plan, home):
     broken = [*plan.components[0].argv[:1], "-c", "raise SystemExit('the reason')"]
     bad = msgspec.structs.replace(
         plan, components=[msgspec.structs.replace(plan.components[0], argv=broken), plan.components[1]]
@@ -167,10 +167,10 @@ def test_a_component_that_cannot_start_is_refused_with_the_end_of_its_log(plan, 
         take_down(home, reporter())
 
 
-def test_a_failing_component_is_tried_again_for_ever_with_a_bounded_delay(stack, home):
+def test_a_failing_component_is_restarted_for_ever_with_a_bounded_delay(stack, home):
     (home / "server.py").write_text("raise SystemExit('broken for a while')")
     os.kill(poll(lambda: pid_of(home, "two")), signal.SIGKILL)
     poll(lambda: connect(home).processes()["two"].statename == "FATAL", 90)
     (home / "server.py").write_text(SERVER)
     poll(lambda: unhealthy_components(stack) == [], 30)
-    poll(lambda: "two keeps failing at its start; trying again" in story(home))
+    poll(lambda: "two keeps failing at its start; trying again" in log(home))

@@ -15,7 +15,7 @@ from .conftest import poll
 
 
 @pytest.mark.timeout(300)
-def test_one_process_on_loopback_takes_spans_and_joins_those_of_one_trace(tmp_path, home):
+def test_one_process_on_loopback_stores_the_spans_of_a_trace(tmp_path, home):
     port = ensure_ports(home, ["mlflow"])[0]["mlflow"]
     base = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "weir.local.mlflow_server", str(tmp_path / "mlflow"), str(port)]
@@ -34,9 +34,11 @@ def test_one_process_on_loopback_takes_spans_and_joins_those_of_one_trace(tmp_pa
         provider.shutdown()
         answer = httpx.get(f"{base}/api/3.0/mlflow/traces/get", params={"trace_id": trace_id})
         assert {one["name"] for one in answer.json()["trace"]["spans"]} == {"first", "second"}
-        mine = psutil.Process(process.pid)
-        assert mine.children(recursive=True) == []
-        assert {c.laddr.ip for c in mine.net_connections("inet") if c.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+        process_info = psutil.Process(process.pid)
+        assert process_info.children(recursive=True) == []
+        assert {c.laddr.ip for c in process_info.net_connections("inet") if c.status == psutil.CONN_LISTEN} == {
+            "127.0.0.1"
+        }
     finally:
         process.terminate()
         process.wait(30)
