@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support.commands import Commands
+from support.console_server import send_drift
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, request, verdict
 
@@ -18,6 +19,7 @@ from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Event
+from weir.demo.prompts import ORDINARY
 
 pytestmark = pytest.mark.kafka
 
@@ -144,6 +146,19 @@ async def test_explain_reads_the_text_and_says_which_words_alerted(embedded_stag
     assert "`weir show r1`" in refused.stderr
 
 
+async def test_show_describes_the_cluster_of_a_drift_alert_from_the_texts(embedded_stage, tmp_path):
+    kafka, commands, reader = embedded_stage
+    await send_drift(kafka, ORDINARY[:20], [f"Why does my SQL query number {n} lock the table?" for n in range(4)])
+    await until("the alert", lambda: reader.exists() and (story := reader.request("recent0")) and story.alerts)
+    (found,) = json.loads((await commands.run("show", "recent0", "--text", "--json")).stdout)["cluster_terms"].values()
+    assert (found["texts"], found["reference_texts"]) == (4, 20)
+    assert {"sql", "query", "table"} <= {one["term"] for one in found["terms"]}
+    assert "typical terms: " in (await commands.run("show", "recent0", "--text")).stdout
+    entries = [json.loads(line) for line in (tmp_path / "logs" / "access.log").read_text().splitlines()]
+    assert len({entry["request_id"] for entry in entries}) == 24
+    assert json.loads((await commands.run("show", "recent0", "--json")).stdout)["cluster_terms"] == {}
+
+
 async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
     kafka, commands, _ = embedded_stage
     async with sender(kafka) as to:
@@ -197,4 +212,4 @@ async def test_retraining_without_events_says_so(embedded_stage):
     assert "no retraining events since 1h" in result.stderr
     bad = await commands.run("retraining", "--since", "soon")
     assert bad.returncode == 1
-    assert "give one as 30s, 10m" in bad.stderr
+    assert "30s, 10m, 2h" in bad.stderr
