@@ -30,7 +30,11 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
     since = clock(evidence.details.get("changed_at") or alert.opened_at, alert.at)
     keys = _count(len(evidence.principals), "API key")
     if evidence.feature:
-        what = change(evidence.feature, state.side, evidence.details) or text.meaning or f"{evidence.feature} changed"
+        what = (
+            change(evidence.feature, state.side, evidence.details)
+            or text.meaning
+            or f"{evidence.feature} differs from the reference"
+        )
         subject = f"{_TEXTS[state.side][:-1]} {text.subject}" if state.side in _TEXTS else text.subject
         yield f"{subject[:1].upper()}{subject[1:]} on {state.model}: {what}"
         yield f"Since {since}, {_count(evidence.events, 'event')}, {keys}"

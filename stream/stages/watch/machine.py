@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 
 from detectors.base import StreamDetector
-from detectors.errors import StateMismatch
 from stream.errors import StateUnreadable
 from stream.settings import TenantSettings
 from stream.stages.watch.bucket_schedule import BucketSchedule, OpenCounts
-from stream.stages.watch.buckets import Held, Offer, StreamBuckets
-from stream.stages.watch.records import StreamBucket, finding_event, reset_event
+from stream.stages.watch.buckets import Offer, StreamBuckets
 from stream.stages.watch.state import SourcesState, StreamState, decode_stream, encode
+from stream.stages.watch.watched_stream import WatchedStream
 from stream.stages.watch.watermark import Watermark
 from stream.wire import OWN_TENANT, Event, Signal, Tick, stream_key
 
@@ -48,44 +47,6 @@ class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Event]
     state: bytes
     tokens: list[Any]
-
-
-class _Stream:
-    """One stream: its open buckets, its detectors, and the names of detectors whose state was lost."""
-
-    def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
-        self.key = key
-        self.buckets = buckets
-        self.detectors = detectors
-        self.lost: set[str] = set()
-        self.announce: set[str] = set()
-
-    def run(self, number: int, held: list[Held], fresh: Callable[[str], StreamDetector[Any]]) -> list[Event]:
-        """Feed one closed bucket to every detector."""
-        bucket = StreamBucket(self.key, number, self.buckets.seconds, held)
-        events = [reset_event(bucket, name, self.detectors[name].version) for name in sorted(self.announce)]
-        self.announce.clear()
-        for name, detector in sorted(self.detectors.items()):
-            try:
-                finding = detector.update_many([item.observation for item in held])
-            except Exception:  # the boundary to a detector: a failure resets it
-                logger.exception("detector %s failed on bucket %d with %d events; reset", name, number, len(held))
-                self.detectors[name] = fresh(name)
-                events.append(reset_event(bucket, name, detector.version))
-                continue
-            if finding is not None:
-                events.append(finding_event(bucket, name, detector.version, finding))
-        return events
-
-    def state(self) -> StreamState:
-        assert self.buckets.last_closed is not None
-        assert self.buckets.last_event is not None
-        return StreamState(
-            seconds=self.buckets.seconds,
-            last_closed=self.buckets.last_closed,
-            last_event=self.buckets.last_event,
-            snapshots={name: detector.snapshot() for name, detector in self.detectors.items()},
-        )
 
 
 class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +96,7 @@ class PartitionWatch:
         self._rules = rules
         self._only = only
         self._stored = stored
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, WatchedStream] = {}
         self._schedule = BucketSchedule()
         self._retired: set[str] = set()
         self.open = OpenCounts()
@@ -159,7 +120,7 @@ class PartitionWatch:
         if self._stored is None or stream.lost or not stream.buckets.idle:
             self._keep(stream)
 
-    def _loaded(self, key: str, value: bytes) -> _Stream:
+    def _loaded(self, key: str, value: bytes) -> WatchedStream:
         try:
             stored = decode_stream(value)
         except StateUnreadable:
@@ -167,14 +128,14 @@ class PartitionWatch:
             stream.lost = set(stream.detectors)
         else:
             stream = self._new(key, stored)
-            stream.lost = {name for name, detector in stream.detectors.items() if not _restored(detector, stored)}
+            stream.restore(stored)
         return stream
 
-    def _keep(self, stream: _Stream) -> None:
+    def _keep(self, stream: WatchedStream) -> None:
         self._streams[stream.key] = stream
         self._schedule.note(stream.key, stream.buckets.seconds, stream.buckets.next_due)
 
-    def _stream(self, key: str) -> _Stream:
+    def _stream(self, key: str) -> WatchedStream:
         """Return a stream: from memory, from its table value, or a new one."""
         stream = self._streams.get(key)
         if stream is None:
@@ -263,7 +224,7 @@ class PartitionWatch:
                 del self._streams[key]
         self._retired.clear()
 
-    def _oldest_open(self) -> tuple[float, _Stream] | None:
+    def _oldest_open(self) -> tuple[float, WatchedStream] | None:
         """Return the oldest open bucket's start and its stream; drop closed buckets from the schedule."""
         while (oldest := self._schedule.oldest()) is not None:
             start, key = oldest
@@ -286,7 +247,7 @@ class PartitionWatch:
         """The number of streams in memory."""
         return len(self._streams)
 
-    def _close(self, stream: _Stream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
+    def _close(self, stream: WatchedStream, watermark: float, *, snapshot: bool) -> ClosedStream | None:
         findings: list[Event] = []
         tokens: list[Any] = []
         count = 0
@@ -308,7 +269,7 @@ class PartitionWatch:
         made = self._rules.detectors(self._rules.tenants(tenant))
         return {name: detector for name, detector in made.items() if detector.own_tenant == (tenant == OWN_TENANT)}
 
-    def _new(self, key: str, stored: StreamState | None) -> _Stream:
+    def _new(self, key: str, stored: StreamState | None) -> WatchedStream:
         settings = self._rules.tenants(_tenant(key))
         seconds, empty_limit = settings.bucket_seconds, settings.alerts.close_windows
         if stored is None:
@@ -316,26 +277,14 @@ class PartitionWatch:
         else:
             stored = stored.resized(seconds)
             buckets = StreamBuckets(seconds, empty_limit, stored.last_closed, stored.last_event, self.open)
-        return _Stream(key, buckets, self._fresh(key))
+        return WatchedStream(key, buckets, self._fresh(key))
 
 
 def _tenant(key: str) -> str:
     return key.split("\x1f", 1)[0]
 
 
-def _restored(detector: StreamDetector[Any], stored: StreamState) -> bool:
-    snapshot = stored.snapshots.get(detector.name)
-    if snapshot is None:
-        return False
-    try:
-        detector.restore(snapshot)
-    except StateMismatch as error:
-        logger.warning("state of detector %s is lost: %s", detector.name, error)
-        return False
-    return True
-
-
-def _catch_up(rebuilt: _Stream, last_closed: int | None, replay: PartitionWatch) -> None:
+def _catch_up(rebuilt: WatchedStream, last_closed: int | None, replay: PartitionWatch) -> None:
     """Close in `rebuilt` the buckets that were closed when the state was written: their ticks may be later in the log."""
     assert last_closed is not None
     replay._close(rebuilt, (last_closed + 1.5) * rebuilt.buckets.seconds, snapshot=False)  # noqa: SLF001 - the same module

@@ -50,5 +50,5 @@ async def test_a_changed_model_alerts_and_drift_on_every_partition_says_so(embed
     for alert in alerts:
         if alert.detector == "drift":
             assert alert.sentinels == "moved"
-            assert "look at the model and its serving first" in alert.summary
+            assert "fixed prompts changed too" in alert.summary
     assert await lab.decisions() == [] or all(one.tenant != OWN_TENANT for one in await lab.decisions())

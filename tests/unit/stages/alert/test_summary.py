@@ -48,7 +48,7 @@ def summary_of(event, **changes):
             ("Answer anomaly on m: latency_seconds fell to 380", "Since 00:00:10 UTC", "Statistic 20, limit 10."),
         ),
         (summary_of(bucket_finding(1, "sentinel", side="output")), ("Answer change on m: ", "fixed prompts")),
-        (summary_of(bucket_finding(1, "of your own")), ("Prompt of your own on m: embedding changed.", "10 events")),
+        (summary_of(bucket_finding(1, "of your own")), ("Prompt of your own on m: embedding differs", "10 events")),
         (
             summary_of(finding_of("r1", 100.0, "pii")),
             ("Personal data in prompts to m: 1 finding, highest score 0.90.", "Since 00:01:40 UTC, 1 API key."),

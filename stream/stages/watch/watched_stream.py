@@ -1,0 +1,70 @@
+"""One stream that the watch stage follows: its open buckets and its detectors."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from detectors.base import StreamDetector
+from detectors.errors import StateMismatch
+from stream.stages.watch.buckets import Held, StreamBuckets
+from stream.stages.watch.records import StreamBucket, finding_event, reset_event
+from stream.stages.watch.state import StreamState
+from stream.wire import Event
+
+__all__ = ["WatchedStream"]
+
+logger = logging.getLogger(__name__)
+
+
+class WatchedStream:
+    """A stream's open buckets and detectors.
+
+    Attributes
+    ----------
+    lost, announce
+        Names of detectors whose state was lost, and whose reset the next bucket reports.
+    """
+
+    def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
+        self.key = key
+        self.buckets = buckets
+        self.detectors = detectors
+        self.lost: set[str] = set()
+        self.announce: set[str] = set()
+
+    def restore(self, stored: StreamState) -> None:
+        """Continue every detector from its snapshot; :attr:`lost` has those without a snapshot that fits."""
+        for name, detector in self.detectors.items():
+            try:
+                detector.restore(stored.snapshots.get(name, b""))
+            except StateMismatch as error:
+                logger.warning("state of detector %s is lost: %s", name, error)
+                self.lost.add(name)
+
+    def run(self, number: int, held: list[Held], fresh: Callable[[str], StreamDetector[Any]]) -> list[Event]:
+        """Update every detector with a closed bucket; return the findings."""
+        bucket = StreamBucket(self.key, number, self.buckets.seconds, held)
+        events = [reset_event(bucket, name, self.detectors[name].version) for name in sorted(self.announce)]
+        self.announce.clear()
+        for name, detector in sorted(self.detectors.items()):
+            try:
+                finding = detector.update_many([item.observation for item in held])
+            except Exception:  # the boundary to a detector: a failure resets it
+                logger.exception("detector %s failed on bucket %d with %d events; reset", name, number, len(held))
+                self.detectors[name] = fresh(name)
+                events.append(reset_event(bucket, name, detector.version))
+                continue
+            if finding is not None:
+                events.append(finding_event(bucket, name, detector.version, finding))
+        return events
+
+    def state(self) -> StreamState:
+        """Return the state to store after a bucket was closed."""
+        assert self.buckets.last_closed is not None
+        assert self.buckets.last_event is not None
+        return StreamState(
+            seconds=self.buckets.seconds,
+            last_closed=self.buckets.last_closed,
+            last_event=self.buckets.last_event,
+            snapshots={name: detector.snapshot() for name, detector in self.detectors.items()},
+        )
