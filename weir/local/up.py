@@ -42,7 +42,7 @@ def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ())
     """
     check_detector_options(loaded)
     home = loaded.settings.home
-    preflight.make_home(home)
+    preflight.create_home(home)
     with preflight.stack_lock(home):
         if supervisor_runs(home):
             return _already_up(home, reporter), False
@@ -86,7 +86,7 @@ def _prepare(settings: Settings, reporter: StepReporter, only: Collection[str]) 
     home = settings.home
     serves = not only or "serve" in only
     if serves:
-        preflight.refuse_busy_http_port(settings)
+        preflight.check_http_port(settings)
         if ensure_first_key(home):
             reporter.say(f"created the first API key, for tenant default: {first_key_path(home)}")
     ports, moved = preflight.stack_ports(home)
