@@ -28,6 +28,8 @@ _SESSION_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 3.0
 _REQUEST_SECONDS = 30.0
 _LOOP_STALL_SECONDS = 5.0
+#: Bound of events that wait in memory for an agent.
+_BUFFER_EVENTS = 256
 _MEBIBYTE = 1024 * 1024
 
 
@@ -160,63 +162,45 @@ class BaseApp(faust.App):
         return Transport(self.conf.broker_producer, self)
 
 
-def create_base_app(
-    app_id: str,
-    kafka: KafkaSettings,
-    *,
-    data_dir: Path,
-    buffer_events: int = 256,
-    **options: Any,
-) -> BaseApp:
-    """Return an app without agents.
-
-    Parameters
-    ----------
-    app_id
-        Also the consumer group and the prefix of changelog topics.
-    data_dir
-        A directory of this worker alone.
-    buffer_events
-        Bound of events that wait in memory for an agent.
-    options
-        Faust settings that differ from ours.
-    """
-    app = BaseApp(app_id, **{**_faust_settings(kafka, data_dir, buffer_events), **options})
+def create_base_app(app_id: str, kafka: KafkaSettings, *, data_dir: Path) -> BaseApp:
+    """Return an app without agents; `app_id` is also its consumer group, and `data_dir` a directory of this worker alone."""
+    app = BaseApp(app_id, **(_FAUST_SETTINGS | _connection(kafka) | {"datadir": data_dir}))
     app.kafka = kafka
     return app
 
 
-def _faust_settings(kafka: KafkaSettings, data_dir: Path, buffer_events: int) -> dict[str, Any]:
-    return {
-        "broker": [URL(f"kafka://{server.strip()}") for server in kafka.bootstrap_servers.split(",")],
-        "broker_credentials": _credentials(kafka.client_options()),
-        "broker_session_timeout": _SESSION_SECONDS,
-        "broker_rebalance_timeout": _SESSION_SECONDS,
-        "broker_heartbeat_interval": _HEARTBEAT_SECONDS,
-        "broker_request_timeout": _REQUEST_SECONDS,
-        "broker_commit_interval": 1.0,
-        "producer_request_timeout": _REQUEST_SECONDS,
-        "producer_acks": -1,
-        "producer_linger": 0.002,
-        "producer_max_request_size": 2 * _MEBIBYTE,
-        "consumer_max_fetch_size": 4 * _MEBIBYTE,
-        "consumer_auto_offset_reset": "earliest",
-        "consumer_metadata_max_age_ms": _METADATA_MS,
-        "stream_wait_empty": False,
-        "stream_buffer_maxsize": buffer_events,
-        "stream_recovery_delay": 0.0,
-        "agent_supervisor": "mode.CrashingSupervisor",
-        "topic_disable_leader": True,
-        "topic_replication_factor": 1,
-        "key_serializer": "raw",
-        "value_serializer": "raw",
-        "store": "memory://",
-        "Table": AckedTable,
-        "datadir": data_dir,
-        "web_enabled": False,
-        "autodiscover": False,
-        "worker_redirect_stdouts": False,
-    }
+_FAUST_SETTINGS: dict[str, Any] = {
+    "broker_session_timeout": _SESSION_SECONDS,
+    "broker_rebalance_timeout": _SESSION_SECONDS,
+    "broker_heartbeat_interval": _HEARTBEAT_SECONDS,
+    "broker_request_timeout": _REQUEST_SECONDS,
+    "broker_commit_interval": 1.0,
+    "producer_request_timeout": _REQUEST_SECONDS,
+    "producer_acks": -1,
+    "producer_linger": 0.002,
+    "producer_max_request_size": 2 * _MEBIBYTE,
+    "consumer_max_fetch_size": 4 * _MEBIBYTE,
+    "consumer_auto_offset_reset": "earliest",
+    "consumer_metadata_max_age_ms": _METADATA_MS,
+    "stream_wait_empty": False,
+    "stream_buffer_maxsize": _BUFFER_EVENTS,
+    "stream_recovery_delay": 0.0,
+    "agent_supervisor": "mode.CrashingSupervisor",
+    "topic_disable_leader": True,
+    "topic_replication_factor": 1,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+    "store": "memory://",
+    "Table": AckedTable,
+    "web_enabled": False,
+    "autodiscover": False,
+    "worker_redirect_stdouts": False,
+}
+
+
+def _connection(kafka: KafkaSettings) -> dict[str, Any]:
+    servers = [URL(f"kafka://{server.strip()}") for server in kafka.bootstrap_servers.split(",")]
+    return {"broker": servers, "broker_credentials": _credentials(kafka.client_options())}
 
 
 def _credentials(options: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from stream.kafka.admin import create_topics
+from stream.kafka.clients import producer_for
 from stream.settings import KafkaSettings
 from stream.wire import Event, encode
 
@@ -51,9 +52,5 @@ class Sender:
 
 @contextlib.asynccontextmanager
 async def sender(kafka: KafkaSettings):
-    producer = AIOKafkaProducer(**kafka.client_options(), linger_ms=5)
-    await producer.start()
-    try:
+    async with producer_for(kafka.client_options(), linger_ms=5) as producer:
         yield Sender(producer)
-    finally:
-        await producer.stop()

@@ -1,22 +1,30 @@
 """Topics of a test's own and a Faust app that runs inside the test's event loop."""
 
 import asyncio
+import inspect
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import NewTopic
 
+from stream.kafka.admin import group_offsets
+from stream.kafka.clients import admin_for, consumer_for, producer_for
+from stream.kafka.log_reader import LogReader, partitions_of
 from stream.runtime.app import BaseApp, create_base_app
 from stream.settings import KafkaSettings
 
 
-async def eventually(check: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
-    """Poll until `check` is true; its last answer is in the failure."""
+async def eventually(check: Callable[[], object], seconds: float = 30.0) -> None:
+    """Poll until `check`, a function or a coroutine function, is true; its last answer is in the failure."""
     deadline = time.monotonic() + seconds
-    while not (answer := await check()):
+    while True:
+        answer = check()
+        answer = await answer if inspect.isawaitable(answer) else answer
+        if answer:
+            return
         assert time.monotonic() < deadline, f"not within {seconds} s: {answer!r}"
         await asyncio.sleep(0.05)
 
@@ -33,12 +41,8 @@ class Lab:
 
     async def topic(self, partitions: int = 1, **config: str) -> str:
         name = f"{self.name}-{uuid.uuid4().hex[:6]}"
-        admin = AIOKafkaAdminClient(**self.kafka.client_options())
-        await admin.start()
-        try:
+        async with admin_for(self.kafka.client_options()) as admin:
             await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=config)])
-        finally:
-            await admin.close()
         return name
 
     async def produce(self, topic: str, values, partition: int = 0, key: bytes = b"k") -> None:
@@ -46,22 +50,12 @@ class Lab:
             futures = [await producer.send(topic, value, key=key, partition=partition) for value in values]
             await asyncio.gather(*futures)
 
-    @asynccontextmanager
-    async def producer(self) -> AsyncIterator[AIOKafkaProducer]:
-        producer = AIOKafkaProducer(**self.kafka.client_options())
-        await producer.start()
-        try:
-            yield producer
-        finally:
-            await producer.stop()
+    def producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
+        return producer_for(self.kafka.client_options())
 
     async def committed(self, group: str, topic: str, partition: int = 0) -> int | None:
-        consumer = AIOKafkaConsumer(**self.kafka.client_options(), group_id=group, enable_auto_commit=False)
-        await consumer.start()
-        try:
-            return await consumer.committed(TopicPartition(topic, partition))
-        finally:
-            await consumer.stop()
+        found = await group_offsets(self.kafka.client_options(), [group])
+        return found[group].get(TopicPartition(topic, partition))
 
     async def commit(self, app: BaseApp, topic: str, offsets: dict[int, int]) -> None:
         """Commit until the broker has `offsets`: a commit that finds another one under way does nothing."""
@@ -75,25 +69,19 @@ class Lab:
 
     async def read(self, topic: str, partitions: int = 1) -> list:
         """Everything that is in the topic now, in order within a partition."""
-        consumer = AIOKafkaConsumer(**self.kafka.client_options(), auto_offset_reset="earliest")
-        await consumer.start()
-        try:
-            tps = [TopicPartition(topic, number) for number in range(partitions)]
-            consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
-            records: list = []
-            while any([await consumer.position(tp) < ends[tp] for tp in tps]):
-                for batch in (await consumer.getmany(timeout_ms=200)).values():
+        places = partitions_of({topic: partitions})
+        records: list = []
+        async with consumer_for(self.kafka.client_options()) as consumer:
+            ends = await consumer.end_offsets(places)
+            reader = LogReader(consumer, await consumer.beginning_offsets(places), poll_ms=200)
+            while not reader.reached(ends):
+                for batch in (await reader.read()).values():
                     records += batch
-            return records
-        finally:
-            await consumer.stop()
+        return records
 
-    def app(self, **options) -> BaseApp:
-        return self.app_named(f"{self.name}-{uuid.uuid4().hex[:6]}", **options)
-
-    def app_named(self, app_id: str, **options) -> BaseApp:
-        return create_base_app(app_id, self.kafka, data_dir=self.directory / app_id, **options)
+    def app(self, app_id: str = "") -> BaseApp:
+        app_id = app_id or f"{self.name}-{uuid.uuid4().hex[:6]}"
+        return create_base_app(app_id, self.kafka, data_dir=self.directory / app_id)
 
     @asynccontextmanager
     async def running(self, app: BaseApp) -> AsyncIterator[BaseApp]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from support.lab import Lab
 
 from stream.errors import TopicMismatch
 from stream.kafka.admin import create_topics, list_topics
@@ -52,7 +52,7 @@ async def test_another_partition_count_is_refused_with_the_remedy(broker):
 async def test_messages_count_what_the_topic_holds(broker):
     name = f"{fresh_prefix()}x"
     await create_topics(options(broker), [Topic(name=name, partitions=2)])
-    await produce(broker, name, 5)
+    await Lab(broker.bootstrap, None).produce(name, [b"x"] * 5)
     (info,) = await list_topics(options(broker), name)
     assert info.messages == 5
 
@@ -64,7 +64,7 @@ async def test_records_survive_kill_9_and_a_restart_on_the_same_port(kind, tmp_p
     name = f"{fresh_prefix()}kept"
     with start_broker(kind, tmp_path) as broker:
         await create_topics(options(broker), [Topic(name=name, partitions=2)])
-        await produce(broker, name, 50)
+        await Lab(broker.bootstrap, None).produce(name, [b"x"] * 50, partition=1)
         if kind == "embedded":
             saved(tmp_path / "embedded" / "kafka.json", after=time.time())
         address, pid = broker.bootstrap, broker.pid
@@ -73,7 +73,7 @@ async def test_records_survive_kill_9_and_a_restart_on_the_same_port(kind, tmp_p
         assert not broker_answers(address, 1.0)
         broker.start()
         assert broker.bootstrap == address
-        assert await count(broker, name, 2) == 50
+        assert len(await Lab(broker.bootstrap, None).read(name, 2)) == 50
 
 
 def test_every_listener_is_on_loopback(broker):
@@ -111,25 +111,3 @@ def saved(snapshot: Path, after: float) -> None:
     while not snapshot.exists() or snapshot.stat().st_mtime < after:
         assert time.monotonic() < deadline, f"{snapshot} was not saved within 20 s"
         time.sleep(0.05)
-
-
-async def produce(broker: RunningBroker, topic: str, count: int) -> None:
-    async with AIOKafkaProducer(**options(broker), acks="all") as producer:
-        for number in range(count):
-            await producer.send_and_wait(topic, str(number).encode(), partition=number % 2)
-
-
-async def count(broker: RunningBroker, topic: str, partitions: int) -> int:
-    consumer = AIOKafkaConsumer(**options(broker), auto_offset_reset="earliest", enable_auto_commit=False)
-    await consumer.start()
-    try:
-        where = [TopicPartition(topic, number) for number in range(partitions)]
-        ends = await consumer.end_offsets(where)
-        consumer.assign(where)
-        seen = 0
-        while seen < sum(ends.values()):
-            records = await consumer.getmany(timeout_ms=1000)
-            seen += sum(map(len, records.values()))
-        return seen
-    finally:
-        await consumer.stop()

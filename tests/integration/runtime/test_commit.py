@@ -34,11 +34,7 @@ async def test_a_commit_never_passes_a_message_in_flight(lab):
     slow_head(app, topic, 2, release, done)
     await lab.produce(topic, [b"%d" % n for n in range(8)])
     async with lab.running(app):
-
-        async def tail_is_done() -> bool:
-            return len(done) == 7
-
-        await lab.eventually(tail_is_done)
+        await lab.eventually(lambda: len(done) == 7)
         await app.consumer.commit()
         assert await lab.committed(app.conf.id, topic) == 2
         release.set()
@@ -55,7 +51,7 @@ async def test_the_same_without_our_transport_commits_past_it(lab, monkeypatch):
     topic = await lab.topic()
     app, release, done = lab.app(), asyncio.Event(), []
     monkeypatch.setattr(type(app), "_new_transport", lambda self: driver.Transport(self.conf.broker_consumer, self))
-    monkeypatch.setattr(type(app), "settle", lambda self, event: event.ack())
+    monkeypatch.setattr(type(app), "acknowledge", lambda self, event: event.ack())
     slow_head(app, topic, 2, release, done)
     await lab.produce(topic, [b"%d" % n for n in range(8)])
     async with lab.running(app):
@@ -75,11 +71,7 @@ async def test_stopping_with_messages_in_flight_commits_none_of_them(lab):
     slow_head(app, topic, 0, release, done)
     await lab.produce(topic, [b"%d" % n for n in range(8)])
     async with lab.running(app):
-
-        async def tail_is_done() -> bool:
-            return len(done) == 7
-
-        await lab.eventually(tail_is_done)
+        await lab.eventually(lambda: len(done) == 7)
     assert await lab.committed(app.conf.id, topic) in (None, 0)
     release.set()
 
@@ -96,9 +88,5 @@ async def test_a_tombstone_reaches_the_agent(lab):
 
     await lab.produce(topic, [b"a", None, b"b"])
     async with lab.running(app):
-
-        async def three() -> bool:
-            return len(seen) == 3
-
-        await lab.eventually(three)
+        await lab.eventually(lambda: len(seen) == 3)
     assert seen == [b"a", None, b"b"]

@@ -8,8 +8,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 pytestmark = pytest.mark.kafka
 
 
-def counting(lab, topic, app_id=None, partitions=2):
-    app = lab.app() if app_id is None else lab.app_named(app_id)
+def counting(lab, topic, app_id="", partitions=2):
+    app = lab.app(app_id)
     table = app.raw_table("counts", partitions)
     order: list[str] = []
 
@@ -31,11 +31,7 @@ async def test_a_second_worker_continues_from_the_changelog(lab):
     await lab.produce(topic, [b"x"] * 3, partition=0, key=b"a")
     await lab.produce(topic, [b"x"] * 5, partition=1, key=b"b")
     async with lab.running(app):
-
-        async def eight() -> bool:
-            return len(done) == 8
-
-        await lab.eventually(eight)
+        await lab.eventually(lambda: len(done) == 8)
         await lab.commit(app, topic, {0: 3, 1: 5})
         changelog = table.changelog_topic_name
     records = await lab.read(changelog, 2)
@@ -44,11 +40,7 @@ async def test_a_second_worker_continues_from_the_changelog(lab):
     again, table, done = counting(lab, topic, app.conf.id)
     await lab.produce(topic, [b"x"], partition=1, key=b"b")
     async with lab.running(again):
-
-        async def one() -> bool:
-            return len(done) == 1
-
-        await lab.eventually(one)
+        await lab.eventually(lambda: len(done) == 1)
         assert dict(table.items()) == {b"a": b"3", b"b": b"6"}
 
 
@@ -57,12 +49,8 @@ async def test_nothing_is_delivered_between_the_seek_and_the_clearing_of_the_que
     topic = await lab.topic(partitions=2)
     app, table, done = counting(lab, topic)
     await lab.produce(topic, [b"x"], partition=1, key=b"b")
-
-    async def settled() -> bool:
-        return len(done) == 1
-
     async with lab.running(app):
-        await lab.eventually(settled)
+        await lab.eventually(lambda: len(done) == 1)
         await lab.commit(app, topic, {1: 1})
 
     again, table, done = counting(lab, topic, app.conf.id)
@@ -82,16 +70,12 @@ async def test_nothing_is_delivered_between_the_seek_and_the_clearing_of_the_que
     async def dawdling_seek() -> None:
         await seek()
         before = rounds
-
-        async def fetched_twice() -> bool:
-            return rounds >= before + 2
-
-        await lab.eventually(fetched_twice)
+        await lab.eventually(lambda: rounds >= before + 2)
         early.append(len(done))
 
     consumer.perform_seek, consumer._wait_next_records = dawdling_seek, counted
     async with lab.running(again):
-        await lab.eventually(settled)
+        await lab.eventually(lambda: len(done) == 1)
     assert early == [0]
     assert dict(table.items()) == {b"b": b"2"}
 
@@ -101,11 +85,7 @@ async def test_a_write_that_the_broker_refuses_changes_nothing(lab):
     app, table, done = counting(lab, topic)
     await lab.produce(topic, [b"x"], key=b"a")
     async with lab.running(app):
-
-        async def one() -> bool:
-            return len(done) == 1
-
-        await lab.eventually(one)
+        await lab.eventually(lambda: len(done) == 1)
         with pytest.raises(MessageSizeTooLargeError):
             await table.put(b"a", b"y" * 3_000_000, partition=0)
         assert table[b"a"] == b"1"
@@ -123,11 +103,7 @@ async def test_a_removed_key_stays_removed(lab):
     app, table, done = counting(lab, topic)
     await lab.produce(topic, [b"x"], key=b"a")
     async with lab.running(app):
-
-        async def one() -> bool:
-            return len(done) == 1
-
-        await lab.eventually(one)
+        await lab.eventually(lambda: len(done) == 1)
         await lab.commit(app, topic, {0: 1})
         await table.remove(b"a", partition=0)
         assert b"a" not in table
