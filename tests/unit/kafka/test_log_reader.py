@@ -1,0 +1,130 @@
+"""The log reader and the tail over a scripted consumer, without a broker."""
+
+from contextlib import aclosing, asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
+from aiokafka.structs import TopicPartition
+
+from stream.errors import LogExpired, ReaderStalled
+from stream.kafka import tail
+from stream.kafka.log_reader import LogReader
+
+PARTITION = TopicPartition("t", 0)
+
+
+class Consumer:
+    """One partition of `end` records, in the pieces of `script`: numbers of records, or errors to raise."""
+
+    def __init__(self, end, *script):
+        self.end, self.script, self.offset = end, list(script), 0
+
+    def assign(self, partitions):
+        assert partitions == [PARTITION]
+
+    def seek(self, partition, offset):
+        self.offset = offset
+
+    async def position(self, partition):
+        return self.offset
+
+    async def beginning_offsets(self, partitions):
+        return {PARTITION: 0}
+
+    async def end_offsets(self, partitions):
+        if isinstance(self.end, Exception):
+            raise self.end
+        return {PARTITION: self.end}
+
+    async def getmany(self, **_):
+        step = self.script.pop(0) if self.script else 0
+        if isinstance(step, Exception):
+            raise step
+        first, self.offset = self.offset, self.offset + step
+        records = [
+            SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=0, serialized_value_size=1)
+            for offset in range(first, self.offset)
+        ]
+        return {PARTITION: records} if records else {}
+
+
+@pytest.fixture
+def now():
+    return SimpleNamespace(seconds=0.0)
+
+
+def reader_of(consumer, now):
+    reader = LogReader(consumer, {PARTITION: 0})
+    reader._clock = lambda: now.seconds
+    reader._probed_at = 0.0
+    return reader
+
+
+async def read_for(reader, now, seconds):
+    for _ in range(seconds):
+        now.seconds += 1
+        await reader.read()
+
+
+async def test_a_reader_that_gets_nothing_while_the_log_has_more_is_stalled_after_30_s(now):
+    reader = reader_of(Consumer(5), now)
+    await read_for(reader, now, 31)
+    with pytest.raises(ReaderStalled, match="5 records are waiting"):
+        await read_for(reader, now, 2)
+
+
+async def test_a_reader_at_the_end_of_the_log_is_never_stalled(now):
+    reader = reader_of(Consumer(5, 5), now)
+    await read_for(reader, now, 100)
+    assert reader.caught_up
+    reader._consumer.end = 6
+    await read_for(reader, now, 20)
+    assert not reader.caught_up
+
+
+async def test_a_broker_that_is_away_is_an_error_of_its_own(now):
+    reader = reader_of(Consumer(TimeoutError()), now)
+    with pytest.raises(TimeoutError):
+        await read_for(reader, now, 2)
+
+
+async def test_an_offset_that_was_deleted_is_an_expired_log(now):
+    with pytest.raises(LogExpired):
+        await reader_of(Consumer(5, OffsetOutOfRangeError({PARTITION: 0})), now).read()
+
+
+async def test_offsets_without_a_record_are_passed(now):
+    reader = reader_of(Consumer(5, 3), now)
+    await reader.read()
+    reader._consumer.offset = 5
+    assert not reader.reached({PARTITION: 5})
+    await reader.read()
+    assert reader.reached({PARTITION: 5})
+
+
+async def test_a_tail_that_loses_the_broker_within_its_backlog_loses_no_record(monkeypatch):
+    consumers = [Consumer(4, 2, KafkaConnectionError()), Consumer(4, 4, 1)]
+
+    @asynccontextmanager
+    async def consumer_for(_options):
+        yield consumers.pop(0)
+
+    async def partition_counts(_options, topics):
+        return dict.fromkeys(topics, 1)
+
+    monkeypatch.setattr(tail, "consumer_for", consumer_for)
+    monkeypatch.setattr(tail, "partition_counts", partition_counts)
+    monkeypatch.setattr(tail, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(tail.Tail, "_beginning", _from_the_start)
+    found = []
+    async with aclosing(tail.Tail({}, "t").records()) as records:
+        async for record in records:
+            found.append(record.offset)
+            if len(found) == 5:
+                break
+    assert found == [0, 1, 2, 3, 4]
+
+
+async def _from_the_start(_tail, _consumer, first, _ends):
+    return dict(first)
