@@ -27,7 +27,7 @@ BODY = {
 
 
 def name_of(process: psutil.Process) -> str:
-    """Say which part of the stack a process is; Ray's replicas and HAProxy are told apart."""
+    """Return the part of the stack that a process is; Ray's replicas and HAProxy are parts of their own."""
     title = " ".join(process.cmdline())
     for part in ("Gateway", "Model", "haproxy"):
         if part in title:

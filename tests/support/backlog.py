@@ -50,7 +50,7 @@ async def ledger_peak(bootstrap: str, directory: Path, events: int) -> int:
     reader = LedgerReader(directory)
     async with component_process("ledger", directory, kafka) as process:
         await until(
-            "everything settled", lambda: reader.exists() and reader.coverage().total.settled == events, _SECONDS
+            "every verdict is stored", lambda: reader.exists() and reader.coverage().total.settled == events, _SECONDS
         )
         return peak_bytes(process.pid)
 

@@ -129,7 +129,7 @@ async def test_a_seed_repeats_alone_and_in_a_batch(engine):
 
 async def test_a_penalty_changes_what_is_said(engine):
     if engine.name == "echo":
-        pytest.skip("it chooses nothing")
+        pytest.skip("it samples nothing")
     assert await _text(engine, max_tokens=40) != await _text(engine, max_tokens=40, presence_penalty=2.0)
 
 
@@ -172,7 +172,7 @@ async def test_what_cannot_be_run_is_refused_with_the_bound(engine, prompt, max_
 
 async def test_a_prompt_that_just_fits_is_run(engine):
     if engine.name == "echo":
-        pytest.skip("its context is nobody's memory")
+        pytest.skip("its context uses no memory")
     prompt = (engine.encode("weir ") * engine.context_length)[: engine.context_length - 3]
     chunks = [chunk async for chunk in engine.generate(prompt, _sampling(max_tokens=3))]
     assert (chunks[-1].prompt_tokens, chunks[-1].completion_tokens) == (len(prompt), 3)

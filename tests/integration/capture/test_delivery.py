@@ -1,4 +1,4 @@
-"""A lease on a real producer: whoever waits in it is let go when it is lost."""
+"""A lease on a real producer: pending sends end when it is lost."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from serving.capture.producer import DeliveryLost, Lease
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 
-async def test_a_record_that_waits_for_its_topic_is_let_go_when_the_producer_is_lost(
+async def test_a_send_that_waits_for_its_topic_ends_when_the_producer_is_lost(
     apache_broker,
 ):  # the embedded one makes what is asked for
     producer = AIOKafkaProducer(bootstrap_servers=apache_broker.bootstrap)

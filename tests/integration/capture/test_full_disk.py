@@ -31,7 +31,7 @@ def small_disk(tmp_path):
     )
     if mounted.returncode:
         pytest.skip(
-            "this machine lets nobody mount a tmpfs; tests/unit/capture/test_spool_writer.py has the kernel refuse writes"
+            "a tmpfs cannot be mounted on this machine; in tests/unit/capture/test_spool_writer.py the kernel rejects writes"
         )
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)

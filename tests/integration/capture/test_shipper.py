@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from support.running_broker import start_broker
 from support.spool import TRACE, Spool, a_request, an_end
 
 from serving.capture import Recorder, read_balance
 from serving.capture.shipper import Shipper, read_shipper_status, run_shipper
 from serving.settings import CaptureSettings
 from stream.wire import Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick, TopicNames, decode
-from weir.local.broker.running_broker import start_broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 PARTITIONS = 3
@@ -113,8 +113,8 @@ def check_complete(found, names):
     latest, promised = {}, {}
     for partition, event, _ in found:
         if isinstance(event.data, Tick):
-            for source, moment in event.data.sources.items():
-                promised[partition, source] = max(moment, promised.get((partition, source), 0.0))
+            for source, time_ in event.data.sources.items():
+                promised[partition, source] = max(time_, promised.get((partition, source), 0.0))
         elif isinstance(event.data, RequestRecord | ResponseRecord):
             if (event.source, event.id) in seen:
                 repeated += 1

@@ -193,13 +193,13 @@ WRITER = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("told", [1, 40, 700])
-def test_kill_9_of_a_writer_loses_nothing_that_it_accepted(tmp_path, told):
+@pytest.mark.parametrize("lines_read", [1, 40, 700])
+def test_kill_9_of_a_writer_loses_nothing_that_it_accepted(tmp_path, lines_read):
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ) as writer:
-        lines = [writer.stdout.readline() for _ in range(told)]
+        lines = [writer.stdout.readline() for _ in range(lines_read)]
         writer.kill()
         lines += writer.stdout.readlines()
     accepted = {line.decode().strip() for line in lines if line.endswith(b"\n")}
@@ -209,7 +209,7 @@ def test_kill_9_of_a_writer_loses_nothing_that_it_accepted(tmp_path, told):
     adopt(directory, directory.name)
     events = events_of(directory)
     requests = {event.correlationid for event in events if isinstance(event.data, RequestRecord)}
-    assert len(accepted) >= told
+    assert len(accepted) >= lines_read
     assert accepted <= requests
     assert len(requests) <= len(accepted) + 1
     assert ends(events).keys() == requests
