@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import asdict
 
 from weir.cli.options import follow_option, json_lines_option, json_option, since_option
 from weir.cli.render.event_stream import print_stream
@@ -11,8 +12,8 @@ from weir.cli.render.output import print_json, print_table, screen
 
 if TYPE_CHECKING:
     from stream.settings import KafkaSettings
+    from stream.wire import SilenceRecord
     from weir.client import Alert
-    from weir.operate.silences import Silence
 
 __all__ = ["alerts"]
 
@@ -84,7 +85,7 @@ def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None
     seconds = parse_duration(duration).total_seconds()
     made, resolved = asyncio.run(make_silence(_kafka(), alert_id, seconds=seconds, reason=reason, by=user_name()))
     if as_json:
-        print_json(made)
+        print_json(asdict(made))
         return
     click.echo(f"silenced {_scope(made)} until {format_time(made.until)}; `weir alerts unsilence {alert_id}` ends it")
     if resolved:
@@ -105,7 +106,7 @@ def unsilence(*, name: str, as_json: bool) -> None:
 
     ended = asyncio.run(end_silence(_kafka(), name, by=user_name()))
     if as_json:
-        print_json(ended)
+        print_json([asdict(one) for one in ended])
         return
     for one in ended:
         until = format_time(one.until)
@@ -127,7 +128,7 @@ def silences(*, as_json: bool) -> None:
 
     found = asyncio.run(list_silences(_kafka()))
     if as_json:
-        print_json(found)
+        print_json([asdict(one) for one in found])
         return
     rows = [[format_time(one.until), _scope(one), one.by, one.reason, one.alert_id] for one in found]
     print_table(["until", "scope", "by", "reason", "from alert"], rows, "nothing is silenced")
@@ -140,6 +141,6 @@ def _kafka() -> "KafkaSettings":
     return effective_kafka(load_settings().settings)
 
 
-def _scope(one: "Silence") -> str:
+def _scope(one: "SilenceRecord") -> str:
     parts = (one.tenant, one.model, one.side, one.detector, one.feature)
     return "/".join(part for part in parts if part)

@@ -44,15 +44,7 @@ class _Review(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ActionEndpoints:
-    """The handlers.
-
-    Parameters
-    ----------
-    settings
-        The stack's.
-    pages
-        The ledger's files.
-    """
+    """The handlers."""
 
     def __init__(self, settings: Settings, pages: LedgerPages) -> None:
         self._settings = settings
@@ -80,12 +72,12 @@ class ActionEndpoints:
             reason=body.reason,
             by=user_name(),
         )
-        return json_response({"silence": made, "resolved": resolved}, 201)
+        return json_response({"silence": msgspec.structs.asdict(made), "resolved": resolved}, 201)
 
     async def unsilence(self, request: Request) -> Response:
         """End a silence by its id or the id of an alert that it covers."""
         ended = await unsilence(effective_kafka(self._settings), request.path_params["name"], by=user_name())
-        return json_response({"ended": ended})
+        return json_response({"ended": [msgspec.structs.asdict(one) for one in ended]})
 
     async def feedback(self, request: Request) -> Response:
         """Publish a review of an alert; 202 after the broker's acknowledgement."""

@@ -43,13 +43,7 @@ class _Client:
 
 
 class LiveEndpoint:
-    """The endpoint and its connected clients.
-
-    Parameters
-    ----------
-    pages
-        The ledger's files.
-    """
+    """The endpoint and its connected clients."""
 
     def __init__(self, pages: LedgerPages) -> None:
         self._pages = pages

@@ -79,17 +79,7 @@ class _Retraining(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryEndpoints:
-    """The handlers.
-
-    Parameters
-    ----------
-    settings
-        The stack's.
-    pages
-        The ledger's files.
-    facts
-        Response of ``GET /api/stack``.
-    """
+    """The handlers."""
 
     def __init__(self, settings: Settings, pages: LedgerPages, facts: dict[str, Any]) -> None:
         self._settings = settings

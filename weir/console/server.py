@@ -27,17 +27,7 @@ _WAITING = "waiting for the console"
 
 
 class Console:
-    """Serves until :meth:`stop`. It waits for a port that is in use and restarts after a failure; the ledger continues.
-
-    Parameters
-    ----------
-    settings
-        The stack's.
-    port
-        Port to listen on.
-    health
-        Has an entry while the console does not answer.
-    """
+    """Serves until :meth:`stop`. It waits for a port that is in use and restarts after a failure; the ledger continues."""
 
     def __init__(self, settings: Settings, port: int, health: dict[str, Any]) -> None:
         self._settings = settings

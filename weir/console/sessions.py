@@ -73,15 +73,7 @@ def link_token(secret: str, now: float) -> str:
 
 
 class Sessions:
-    """Checks links, sessions and bearer tokens; used from one event loop.
-
-    Parameters
-    ----------
-    secret
-        From :func:`ensure_token`.
-    clock
-        Wall clock, seconds since the epoch.
-    """
+    """Checks links, sessions and bearer tokens; used from one event loop."""
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
         self._secret = secret

@@ -84,19 +84,6 @@ async def replay(
 ) -> list[Outcome]:
     """Replay `letters` in the order of their offsets; return the result of each.
 
-    Parameters
-    ----------
-    kafka
-        Settings with an address.
-    letters
-        From :meth:`~weir.dead_letters.topic_reader.DeadLetterTopic.letters`.
-    dry_run
-        Produce nothing.
-    again
-        Also replay letters that were replayed before.
-    progress
-        Called with the number of letters done since its last call.
-
     Raises
     ------
     BrokerError

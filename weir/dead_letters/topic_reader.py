@@ -21,11 +21,6 @@ class DeadLetterTopic:
     """The dead letters of a stack.
 
     Every method raises BrokerError if Kafka does not answer, and NotFoundError if the topic does not exist.
-
-    Parameters
-    ----------
-    kafka
-        Settings with an address.
     """
 
     def __init__(self, kafka: KafkaSettings) -> None:

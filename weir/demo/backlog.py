@@ -111,15 +111,7 @@ async def follow_backlog(
 
 
 class BacklogView:
-    """Shows the newest backlog: on a terminal as a row of `progress`, else as a line each time.
-
-    Parameters
-    ----------
-    progress
-        The demo's.
-    line
-        Prints one line of plain output.
-    """
+    """Shows the newest backlog: on a terminal as a row of `progress`, else as a line each time."""
 
     def __init__(self, progress: Progress, line: Callable[[str], None]) -> None:
         self._progress = progress
@@ -147,13 +139,7 @@ class BacklogView:
 
 
 class Deadline:
-    """The demo's time limits.
-
-    Parameters
-    ----------
-    now
-        Time of the first request, of a monotonic clock in seconds.
-    """
+    """The demo's time limits."""
 
     def __init__(self, now: float) -> None:
         self._began = self._checked = now

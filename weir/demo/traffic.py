@@ -22,17 +22,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic:
-    """A client of the endpoint that uses its keys in turn.
-
-    Parameters
-    ----------
-    base_url
-        ``http://host:port/v1``.
-    model
-        Name of the model.
-    keys
-        API keys of one tenant.
-    """
+    """A client of the endpoint that uses its keys in turn."""
 
     def __init__(self, base_url: str, model: str, keys: Sequence[str]) -> None:
         self._client = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_SECONDS)

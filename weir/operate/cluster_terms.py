@@ -59,15 +59,6 @@ async def cluster_terms(
 ) -> ClusterTerms:
     """Return the terms of a drift alert's evidence against requests of the same model before the change.
 
-    Parameters
-    ----------
-    kafka
-        Settings with an address.
-    pages, story
-        The ledger, and the alert from it.
-    log_access
-        Called with the id of each request before its text is read.
-
     Raises
     ------
     BrokerError

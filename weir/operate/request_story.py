@@ -16,16 +16,6 @@ from weir.operate.request_text import RequestText
 __all__ = ["Shown", "read_story", "shown"]
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True):
-    """How the request ended."""
-
-    status: str
-    finish_reason: str | None
-    usage: dict[str, int]
-    latency_seconds: float
-    time_to_first_token_seconds: float | None
-
-
 class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One verdict."""
 
@@ -47,7 +37,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     tenant: str
     model: str
-    end: End | None
+    end: dict[str, Any] | None
     verdicts: list[ShownVerdict]
     alert_ids: list[str]
     retraining_ids: list[str]
@@ -97,22 +87,14 @@ def shown(
     )
 
 
-def _end(story: RequestStory) -> End | None:
+def _end(story: RequestStory) -> dict[str, Any] | None:
     end = story.events.end if story.events else None
     if end is None:
         return None
-    usage = {
-        "prompt_tokens": end.usage.prompt_tokens,
-        "completion_tokens": end.usage.completion_tokens,
-        "total_tokens": end.usage.total_tokens,
-    }
-    return End(
-        status=end.status,
-        finish_reason=end.finish_reason,
-        usage=usage,
-        latency_seconds=end.latency_seconds,
-        time_to_first_token_seconds=end.time_to_first_token_seconds,
-    )
+    usage = end.usage
+    total = usage.total_tokens
+    tokens = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total}
+    return msgspec.structs.asdict(end) | {"usage": tokens}
 
 
 def _verdicts(story: RequestStory) -> list[ShownVerdict]:

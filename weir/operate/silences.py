@@ -18,38 +18,10 @@ from stream.silences import LONGEST_SECONDS, SHORTEST_SECONDS, Silences, silence
 from stream.wire import AlertRecord, Event, SilenceRecord, WireError, canonical_time, decode, format_time
 from weir.errors import NotFoundError, SettingsError
 
-__all__ = ["SILENCE_SOURCE", "Silence", "list_silences", "silence", "unsilence"]
+__all__ = ["SILENCE_SOURCE", "list_silences", "silence", "unsilence"]
 
 SILENCE_SOURCE = "weir/cli"
 _REASON_CHARACTERS = 500
-
-
-class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """A silence; times are seconds since the epoch, UTC.
-
-    Parameters
-    ----------
-    silence_id
-        Hash of the silenced (tenant, model, side, detector, feature); a later silence with the same id replaces this one.
-    alert_id
-        Alert from which the silence was created; it stays silenced if its feature changes.
-    by
-        Operating system user who created it.
-    at, until
-        Alerts that change from `at` until `until` (exclusive) are silenced; equal after the silence was ended.
-    """
-
-    silence_id: str
-    alert_id: str
-    tenant: str
-    model: str
-    side: str
-    detector: str
-    feature: str
-    reason: str
-    by: str
-    at: float
-    until: float
 
 
 class _AlertTopic:
@@ -107,7 +79,9 @@ class _AlertTopic:
             raise no_kafka(self._kafka.bootstrap_servers) from error
 
 
-async def silence(kafka: KafkaSettings, alert_id: str, *, seconds: float, reason: str, by: str) -> tuple[Silence, bool]:
+async def silence(
+    kafka: KafkaSettings, alert_id: str, *, seconds: float, reason: str, by: str
+) -> tuple[SilenceRecord, bool]:
     """Silence an alert for `seconds` from now; return the silence, and whether the alert is resolved.
 
     Raises
@@ -137,10 +111,10 @@ async def silence(kafka: KafkaSettings, alert_id: str, *, seconds: float, reason
         until=canonical_time(at + seconds),
     )
     await topic.write(record)
-    return _shown(record), alert.state == "resolved"
+    return record, alert.state == "resolved"
 
 
-async def unsilence(kafka: KafkaSettings, name: str, *, by: str) -> list[Silence]:
+async def unsilence(kafka: KafkaSettings, name: str, *, by: str) -> list[SilenceRecord]:
     """End the silence with id `name`, or those that cover the alert with id `name`; return them as they were.
 
     Raises
@@ -160,13 +134,13 @@ async def unsilence(kafka: KafkaSettings, name: str, *, by: str) -> list[Silence
         raise NotFoundError(f"no silence in force covers {name}; `weir alerts silences` lists them")
     ended = [_ended(item, by) for item in held]
     await topic.write(*ended)
-    return [_shown(item) for item in held]
+    return held
 
 
-async def list_silences(kafka: KafkaSettings) -> list[Silence]:
+async def list_silences(kafka: KafkaSettings) -> list[SilenceRecord]:
     """Return the silences in force, ordered by expiry; raises BrokerError."""
     topic = await _AlertTopic(kafka).read()
-    return [_shown(record) for record in topic.silences.active(time.time())]
+    return topic.silences.active(time.time())
 
 
 def _check(seconds: float, reason: str) -> None:
@@ -202,7 +176,3 @@ def _event(data: SilenceRecord) -> Event:
         causationid=data.alert_id,
         partitionkey=data.silence_id,
     )
-
-
-def _shown(record: SilenceRecord) -> Silence:
-    return msgspec.convert(record, Silence, from_attributes=True)

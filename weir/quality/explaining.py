@@ -120,19 +120,6 @@ def explained(
 ) -> Explanation:
     """Compute the weights of the words of a verdict's text.
 
-    Parameters
-    ----------
-    found
-        The verdict.
-    text
-        Text of its request.
-    load
-        Returns the loaded detector with a name.
-    method
-        See :func:`detectors.text.explain.explain`.
-    retention_hours
-        Retention of texts, for the error message.
-
     Raises
     ------
     NotFoundError

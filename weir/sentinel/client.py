@@ -27,25 +27,7 @@ def endpoint(host: str, port: int) -> str:
 
 
 class SentinelClient:
-    """A client of the endpoint with a fixed set of prompts.
-
-    Parameters
-    ----------
-    base_url
-        ``http://host:port/v1``.
-    model
-        Name of the model.
-    key
-        API key of tenant ``_weir``.
-    prompts
-        Sent in turn.
-    every_seconds
-        Interval between two prompts.
-    max_tokens
-        Maximum length of an answer.
-    registry
-        Registry of the metrics; the metrics of users' requests exclude sentinels.
-    """
+    """A client of the endpoint with a fixed set of prompts."""
 
     def __init__(  # noqa: PLR0913 - endpoint, prompts and pace
         self,

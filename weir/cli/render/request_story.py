@@ -26,17 +26,7 @@ def story_lines(
     text: RequestText | None = None,
     cluster_terms: Mapping[str, ClusterTerms] | None = None,
 ) -> Iterator[Text]:
-    """Yield the lines of a request.
-
-    Parameters
-    ----------
-    story
-        From the ledger.
-    trace_url
-        Link to its trace, or "".
-    text, cluster_terms
-        Prompt and answer, and terms by drift alert, if they were requested.
-    """
+    """Yield the lines of a request."""
     yield from _head(story, trace_url)
     if story.gap is not None:
         gap = story.gap
