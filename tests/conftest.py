@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.running_broker import RunningBroker, start_broker
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from weir.local.broker.kafka_jars import apache_available
-from weir.local.broker.running_broker import RunningBroker, start_broker
 
 _NO_MAVEN = "Apache Kafka needs Maven (Debian package `maven`), which is not on PATH"
 _NO_CHROMIUM = "the console's page needs Chromium (Debian package `chromium`), which is not on PATH"

@@ -58,7 +58,7 @@ def on_a_broker(name: str, arguments: list[str]) -> int:
     """Run a program whose first argument is a broker: the one in `arguments`, else a new one."""
     if arguments:
         return program(name, arguments)
-    broker = import_module("weir.local.broker.running_broker")
+    broker = import_module("support.running_broker")
     kind = "apache" if import_module("weir.local.broker.kafka_jars").apache_available() else "embedded"
     with tempfile.TemporaryDirectory() as folder, broker.start_broker(kind, Path(folder) / "broker") as started:
         return program(name, [started.bootstrap])

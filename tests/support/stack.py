@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from weir.local.broker.running_broker import free_ports
+from support.running_broker import free_ports
 
 WEIR = Path(sys.executable).with_name("weir")
 UP_SECONDS = 600

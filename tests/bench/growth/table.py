@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+from support.running_broker import start_broker
+
 from bench.growth import PIECES, history, recovery, sources, tenants, workers
 from weir.local.broker.kafka_jars import apache_available
-from weir.local.broker.running_broker import start_broker
 
 Say = Callable[[str], None]
 Row = dict[str, object]

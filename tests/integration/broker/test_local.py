@@ -1,5 +1,6 @@
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.lab import Lab
+from support.running_broker import RunningBroker, start_broker
 
 from stream.errors import TopicMismatch
 from stream.kafka.admin import create_topics, list_topics
@@ -16,9 +18,9 @@ from stream.kafka.probe import broker_answers
 from stream.settings import KafkaSettings
 from stream.wire.topics import Topic
 from weir.local.broker.kafka_jars import apache_available
-from weir.local.broker.running_broker import RunningBroker, start_broker
 
 pytestmark = pytest.mark.kafka
+ROOT = Path(__file__).parents[3]
 
 
 def fresh_prefix() -> str:
@@ -92,13 +94,19 @@ def test_a_stopped_process_is_no_answering_broker(tmp_path):
         assert broker_answers(broker.bootstrap, 2.0)
 
 
-def test_the_broker_dies_with_whoever_started_it(tmp_path):
+def test_the_broker_dies_with_its_parent(tmp_path):
     script = (
-        "import json,os,signal,sys; from pathlib import Path; from weir.local.broker.running_broker import start_broker;"
+        "import json,os,signal,sys; from pathlib import Path; from support.running_broker import start_broker;"
         "b = start_broker('embedded', Path(sys.argv[1])); print(json.dumps([b.pid, b.bootstrap]), flush=True);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path],
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     pid, address = json.loads(done.stdout)
     with contextlib.suppress(psutil.NoSuchProcess):
         psutil.Process(pid).wait(10)
@@ -106,7 +114,7 @@ def test_the_broker_dies_with_whoever_started_it(tmp_path):
 
 
 def saved(snapshot: Path, after: float) -> None:
-    """Wait for the embedded broker's next save: it acknowledges before it writes (EMBEDDED_LACKS)."""
+    """Wait for the embedded broker's next save: it acknowledges before it writes (EMBEDDED_NOTICE)."""
     deadline = time.monotonic() + 20
     while not snapshot.exists() or snapshot.stat().st_mtime < after:
         assert time.monotonic() < deadline, f"{snapshot} was not saved within 20 s"

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.kafka_log import fresh_topics, sender, until
+from support.running_broker import start_broker
 
 from stream.errors import BrokerError, TopicMissing
 from stream.wire import AlertRecord, Event, RetrainingRecord
 from weir.client import Alert, Client, Retraining
 from weir.local.broker.kafka_jars import apache_available
-from weir.local.broker.running_broker import start_broker
 
 pytestmark = pytest.mark.kafka
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, event_of, forwarded, gap, tick, verdict
 from support.ledger_log import request as inference_request
+from support.running_broker import start_broker
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.errors import LedgerBusy
@@ -21,7 +22,6 @@ from stream.settings import LedgerSettings
 from stream.wire import AlertRecord, Feedback, LogRange, RetrainingRecord, Usage
 from weir.client import Client
 from weir.local.broker.kafka_jars import apache_available
-from weir.local.broker.running_broker import start_broker
 
 pytestmark = pytest.mark.kafka
 

@@ -1,11 +1,11 @@
 """The broker dies under the worker and comes back: the same worker goes on, and nothing is missing."""
 
 import pytest
+from support.running_broker import start_broker
 from support.score_stack import ScoreLab, request
 from support.score_worker import worker
 
 from stream.wire import Signal
-from weir.local.broker.running_broker import start_broker
 
 pytestmark = pytest.mark.kafka
 

@@ -9,7 +9,10 @@ from stream.errors import BrokerError
 from weir.local.broker.find_java import find_java
 from weir.local.broker.kafka_jars import ensure_jars
 
-__all__ = ["apache_command", "server_properties"]
+__all__ = ["MAX_MESSAGE_BYTES", "apache_command", "server_properties"]
+
+#: The largest batch that the broker accepts.
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 
 _HEAP = "-Xmx384m"
 _FORMAT_SECONDS = 120
@@ -51,29 +54,22 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
-def server_properties(
-    data: Path, port: int, controller_port: int, max_message_bytes: int, advertised_port: int | None = None
-) -> str:
-    """Return the text of ``server.properties``; every listener is on 127.0.0.1.
-
-    `advertised_port` is the port of a proxy in front of the broker, if there is one.
-    """
+def server_properties(data: Path, port: int, controller_port: int) -> str:
+    """Return the text of ``server.properties``; every listener is on 127.0.0.1."""
     return f"""process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=BROKER://127.0.0.1:{advertised_port or port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 log.dirs={data}
-message.max.bytes={max_message_bytes}
+message.max.bytes={MAX_MESSAGE_BYTES}
 {_SMALL}"""
 
 
-def apache_command(
-    directory: Path, port: int, controller_port: int, *, max_message_bytes: int, advertised_port: int | None = None
-) -> list[str]:
+def apache_command(directory: Path, port: int, controller_port: int) -> list[str]:
     """Write the properties, format `directory` at first use, and return the broker's argv.
 
     Raises
@@ -84,8 +80,7 @@ def apache_command(
     java, jars = find_java(), ensure_jars()
     data, properties = directory / "data", directory / "server.properties"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = server_properties(data, port, controller_port, max_message_bytes, advertised_port)
-    properties.write_text(text, encoding="utf-8")
+    properties.write_text(server_properties(data, port, controller_port), encoding="utf-8")
     if not (data / "meta.properties").exists():
         _format(java, jars, properties)
     return [java, *_JVM, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)]

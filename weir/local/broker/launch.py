@@ -10,10 +10,9 @@ from weir.local.broker.apache import apache_command
 from weir.local.broker.embedded import EMBEDDED_NOTICE, EMBEDDED_RETENTION_BYTES, embedded_command
 from weir.local.broker.kafka_jars import apache_available
 
-__all__ = ["DEFAULT_MAX_MESSAGE_BYTES", "BrokerKind", "BrokerLaunch", "BrokerPlan", "launch_broker", "plan_broker"]
+__all__ = ["BrokerKind", "BrokerLaunch", "BrokerPlan", "launch_broker", "plan_broker"]
 
 BrokerKind = Literal["apache", "embedded"]
-DEFAULT_MAX_MESSAGE_BYTES = 2 * 1024 * 1024
 
 
 class BrokerPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,18 +40,8 @@ def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
     return BrokerPlan(kind="embedded", notice=missing + EMBEDDED_NOTICE)
 
 
-def launch_broker(  # noqa: PLR0913 - the options of one node, by name
-    kind: BrokerKind,
-    directory: Path,
-    port: int,
-    controller_port: int,
-    *,
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    advertised_port: int | None = None,
-) -> BrokerLaunch:
+def launch_broker(kind: BrokerKind, directory: Path, port: int, controller_port: int) -> BrokerLaunch:
     """Prepare a local broker (jars, properties, format) below `directory` and return its command.
-
-    `max_message_bytes`, the largest batch, and `advertised_port`, that of a proxy in front of the broker, are for Apache Kafka only.
 
     Raises
     ------
@@ -60,12 +49,7 @@ def launch_broker(  # noqa: PLR0913 - the options of one node, by name
         A requirement of this kind is missing.
     """
     data = directory / kind
-    if kind == "apache":
-        argv = apache_command(
-            data, port, controller_port, max_message_bytes=max_message_bytes, advertised_port=advertised_port
-        )
-    else:
-        argv = embedded_command(data, port)
+    argv = apache_command(data, port, controller_port) if kind == "apache" else embedded_command(data, port)
     return BrokerLaunch(kind=kind, argv=argv, bootstrap=f"127.0.0.1:{port}")
 
 

@@ -1,17 +1,17 @@
-"""A local broker as a child of this process, with its own ports, to kill and restart on the same data: for tests and benchmarks."""
+"""A local broker as a child of this process, with its own ports, to kill and restart on the same data."""
 
 import os
 import signal
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
-from weir.local.broker.launch import DEFAULT_MAX_MESSAGE_BYTES, BrokerKind, BrokerLaunch, launch_broker
+from weir.local.broker.launch import BrokerKind, BrokerLaunch, launch_broker
 
 __all__ = ["RunningBroker", "free_ports", "start_broker"]
 
@@ -23,28 +23,17 @@ _OUTPUT_CHARACTERS = 1500
 
 
 class RunningBroker:
-    """A broker that this process starts; a context manager that stops it; its output is appended to `log`."""
+    """A broker that this process starts, at the same address after a restart; its output is appended to `log`."""
 
     def __init__(self, launch: BrokerLaunch, log: Path) -> None:
         self._launch = launch
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def bootstrap(self) -> str:
-        """``127.0.0.1:port``, the same after a restart."""
-        return self._launch.bootstrap
-
-    @property
-    def kind(self) -> BrokerKind:
-        """``apache`` or ``embedded``."""
-        return self._launch.kind
+        self.bootstrap = launch.bootstrap
+        self.kind: BrokerKind = launch.kind
 
     @property
     def pid(self) -> int:
-        """Process id; raises BrokerError if the broker does not run."""
-        if self._process is None:
-            raise BrokerError(f"the {self.kind} broker at {self.bootstrap} does not run; call start() first")
         return self._process.pid
 
     def start(self) -> Self:
@@ -92,41 +81,26 @@ class RunningBroker:
             process.wait()
 
     def __enter__(self) -> Self:
-        return self if self._process is not None else self.start()
+        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
-def start_broker(
-    kind: BrokerKind,
-    data_dir: Path,
-    port: int | None = None,
-    *,
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-) -> RunningBroker:
+def start_broker(kind: BrokerKind, data_dir: Path, port: int | None = None) -> RunningBroker:
     """Start a broker with its data in `data_dir` on `port` (None: a free one) and wait until it answers.
 
     The broker dies with the thread that started it (PR_SET_PDEATHSIG): start it from the main thread.
-
-    Examples
-    --------
-    >>> with start_broker("embedded", tmp_path) as broker:  # doctest: +SKIP
-    ...     broker.kill()
-    ...     broker.restart()
     """
     free, controller_port = free_ports(2)
-    launch = launch_broker(kind, data_dir, port or free, controller_port, max_message_bytes=max_message_bytes)
+    launch = launch_broker(kind, data_dir, port or free, controller_port)
     return RunningBroker(launch, data_dir / f"{kind}.log").start()
 
 
 def free_ports(count: int) -> list[int]:
     """Return `count` ports that are free now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
