@@ -64,8 +64,7 @@ eval: $(STAMP) ## evaluate the detectors (DATA=folder of the labelled sets EVAL=
 	@$(NICE) $(WEIR) eval --data $(DATA) $(EVAL)
 
 train: $(STAMP) ## train shipped weights (TRAINER=encoder|linear|pii|projection|teacher TRAIN="--data folder")
-	@test -f "detectors/train/$(TRAINER).py" || { echo "make: TRAINER is '$(TRAINER)'; choose encoder, linear, pii, projection or teacher"; exit 1; }
-	@$(NICE) $(BIN)/python -m detectors.train.$(TRAINER) $(TRAIN)
+	@$(NICE) $(BIN)/python -m detectors.train $(TRAINER) $(TRAIN)
 
 reference: $(STAMP) ## generate docs/configuration.md, docs/contract and deploy/grafana/dashboards from the code
 	@$(BIN)/python deploy/grafana

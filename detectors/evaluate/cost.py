@@ -1,7 +1,7 @@
-"""What a detector costs: time a text, and memory, measured in a process of its own.
+"""The cost of a detector: time a text, and memory, measured in a process of its own.
 
-Why a process of its own: what another detector has loaded before (torch, the shared encoder) would not be seen again, and the scores of
-recent texts that the shared encoder remembers would make the second of three detectors look free.
+In one process, libraries and weights that another detector loaded would not count, and the shared encoder's cache of recent scores would
+make the second of three detectors look free.
 """
 
 import multiprocessing
@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from detectors.errors import DetectorError
-from detectors.evaluate.labelled import Asked
+from detectors.evaluate.labelled import Input
 
 __all__ = ["cost"]
 
@@ -24,9 +24,9 @@ STATUS = Path("/proc/self/status")
 
 
 def _resident() -> tuple[float, float]:
-    """Return this process's resident memory and its peak so far, in MiB; only the peak is known without /proc."""
+    """Return this process's resident memory and its peak, in MiB; without /proc the peak twice."""
     if STATUS.exists():
-        # Not getrusage: its peak is handed on to a child process by the parent.
+        # Not getrusage: a child process inherits the peak of its parent.
         lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
         now, peak = (float(lines[name].split()[0]) / KIB for name in ("VmRSS", "VmHWM"))
         return now, peak
@@ -34,8 +34,8 @@ def _resident() -> tuple[float, float]:
     return peak, peak
 
 
-def _measure(name: str, config: Mapping[str, object], texts: Sequence[Asked]) -> dict[str, float]:
-    from detectors.registry import create_text  # noqa: PLC0415 - its libraries are part of no detector's own memory
+def _measure(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dict[str, float]:
+    from detectors.registry import create_text  # noqa: PLC0415 - before the first measurement, so that no detector pays for it
 
     before, _ = _resident()
     begun = time.perf_counter()
@@ -62,22 +62,22 @@ def _measure(name: str, config: Mapping[str, object], texts: Sequence[Asked]) ->
     }
 
 
-def cost(name: str, config: Mapping[str, object], texts: Sequence[Asked]) -> dict[str, float]:
-    """Return what the detector costs over ``texts`` in batches of 32, after one text to warm up.
+def cost(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dict[str, float]:
+    """Return the cost of a detector over ``texts`` in batches of 32, after one text to warm up.
 
-    ``texts_a_second`` and ``ms_a_text`` are by the clock, ``cpu_ms_a_text`` is processor time of all threads: the one to compare on a
-    shared machine. ``rss_rise_mib`` is resident memory after scoring less before ``load()``, ``rss_peak_mib`` the process's peak.
+    ``texts_a_second`` and ``ms_a_text`` are wall-clock times, ``cpu_ms_a_text`` is processor time of all threads: compare that on a shared
+    machine. ``rss_rise_mib`` is resident memory after scoring minus before ``load()``, ``rss_peak_mib`` the peak of the process.
 
     Raises
     ------
     DetectorError
-        The detector cannot be loaded, or its process was killed (out of memory, mostly).
+        The detector cannot be loaded, or its process was killed, mostly for lack of memory.
     """
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_measure, name, dict(config), list(texts)).result()
         except BrokenProcessPool as error:
             raise DetectorError(
-                f"the process that measured {name} was killed while it scored {len(texts)} texts; is memory short? "
-                "Use a smaller --limit, or --no-cost"
+                f"the process that measured {name} was killed while it scored {len(texts)} texts, probably for lack of memory: "
+                "use a smaller --limit, or --no-cost"
             ) from error

@@ -1,65 +1,63 @@
-"""The labelled sets that this project knows, under one folder: what each text detector is measured on, and ordinary prompts.
+"""The datasets of each text detector under one data folder, and ordinary prompts.
 
-Texts that the shared encoder was trained on, or near-copies of them, are left out: only the test split of `detectors.train.datasets` is
-read, and none of it where one of its files is missing: the splits would be others.
-Another detector registers its own sets in `READERS`, or cases of this project in `detectors.evaluate.own_cases`.
+Of the shared encoder's examples only one split is read, and none if one of their files is missing: the splits would be others. Add the set
+of another detector to `READERS`, or cases of this project to `detectors.evaluate.cases.synthetic`.
 """
 
-import gzip
-import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from detectors.base import Span
 from detectors.errors import DataError
-from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
-from detectors.evaluate.own_cases import ordinary_answers, own_sets
-from detectors.train.datasets import FILES, ORDINARY, TASKS, Example, kinds, load_examples, ordinary
+from detectors.evaluate.cases import with_question
+from detectors.evaluate.cases.synthetic import synthetic_sets
+from detectors.evaluate.examples import Example
+from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
+from detectors.evaluate.public_sets import FILES, fine_labels, public_examples
+from detectors.evaluate.readers import ORDINARY, halueval, ordinary_prompts, presidio
+from detectors.models.multitask import TASKS
 
-__all__ = ["EVERY_SOURCE", "READERS", "SHIPPED_SEED", "Known", "known_sets", "ordinary_prompts", "presidio", "sample"]
+__all__ = [
+    "ALL_SOURCES",
+    "PRESIDIO",
+    "READERS",
+    "SHIPPED_SEED",
+    "Datasets",
+    "ExampleLoader",
+    "load_datasets",
+    "load_ordinary",
+    "sample",
+]
 
+PRESIDIO = "pii/presidio_generated_large.json.gz"
 #: The seed of the shipped weights, and so of their splits.
 SHIPPED_SEED = 0
-#: How the name of the set of all sources of a split begins.
-EVERY_SOURCE = "all of the "
+#: Prefix of the name of the set with all sources of a split.
+ALL_SOURCES = "all of the "
+#: (data folder, seed of the splits) → examples of the shared encoder's tasks.
+ExampleLoader = Callable[[Path, int], Sequence[Example]]
 ItemT = TypeVar("ItemT")
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder holds: sets, ordinary prompts, the files that were read, and the known ones that are not there."""
+class Datasets(msgspec.Struct, frozen=True, kw_only=True):
+    """Labelled sets, ordinary prompts, the files that were read, and the known files that are missing."""
 
     sets: Sequence[LabelledSet]
-    ordinary: Sequence[Ordinary]
+    ordinary: Sequence[OrdinaryPrompts]
     files: Sequence[str]
     absent: Sequence[str]
 
 
 class Reader(NamedTuple):
-    """A set of a detector: its file under the folder, and what reads the path of that file."""
+    """A set of a detector: its file under the data folder, and the function that reads it."""
 
     file: str
     read: Callable[[Path], LabelledSet]
-
-
-def presidio(path: Path) -> list[tuple[str, tuple[Span, ...]]]:
-    """Return the texts of a file in presidio-research's form, with the spans that are marked in them."""
-    records: list[dict[str, Any]] = json.loads(gzip.decompress(path.read_bytes()))
-    return [
-        (
-            record["full_text"],
-            tuple(
-                Span(start=s["start_position"], end=s["end_position"], type=s["entity_type"], score=1.0)
-                for s in record["spans"]
-            ),
-        )
-        for record in records
-    ]
 
 
 def _pii(path: Path) -> LabelledSet:
@@ -67,19 +65,27 @@ def _pii(path: Path) -> LabelledSet:
     return LabelledSet(detector="pii", name=path.name.removesuffix(".json.gz"), cases=cases)
 
 
-#: Detector → its sets, for the detectors that are not heads of the shared encoder.
+def _halueval_answers(path: Path, detector: str) -> LabelledSet:
+    """Return HaluEval's answers; the detector should flag none of them."""
+    cases = [Case(text=answer, prompt=with_question(question), label=False) for question, answer in halueval(path)]
+    return LabelledSet(detector=detector, name="halueval_answers", cases=cases)
+
+
+#: Detector → its public sets, for detectors that are no head of the shared encoder.
 READERS: dict[str, tuple[Reader, ...]] = {
     "pii": (
-        Reader("pii/presidio_generated_large.json.gz", _pii),
+        Reader(PRESIDIO, _pii),
         Reader("pii/presidio_generated_small.json.gz", _pii),
     ),
-    "language": (Reader(ORDINARY["halueval_question"], partial(ordinary_answers, "language")),),
-    "repetition": (Reader(ORDINARY["halueval_question"], partial(ordinary_answers, "repetition")),),
+    **{
+        name: (Reader(ORDINARY["halueval_question"], partial(_halueval_answers, detector=name)),)
+        for name in ("language", "repetition")
+    },
 }
 
 
 def sample(items: Sequence[ItemT], limit: int, seed: int) -> list[ItemT]:
-    """Return at most ``limit`` items, all where it is 0, by a seed."""
+    """Return at most ``limit`` random items, all if it is 0."""
     if not limit or len(items) <= limit:
         return list(items)
     return random.Random(seed).sample(list(items), limit)  # noqa: S311 - a reproducible sample
@@ -93,71 +99,82 @@ def _of_task(
     by_source: dict[str, list[Case]] = {}
     for example in examples:
         label = example.labels[index]
-        if math.isnan(label):  # nobody knows
+        if math.isnan(label):
             continue
         # The finer labels are about toxicity.
         kind = finer.get(example.source, {}).get(example.text) if task == "toxicity" else None
-        groups = {"type": kind} if kind else {}
-        case = Case(text=example.text, label=label == 1, groups=groups)
+        case = Case(text=example.text, label=label == 1, groups={"type": kind} if kind else {})
         by_source.setdefault(example.source, []).append(case)
     sampled = {source: sample(cases, limit, seed) for source, cases in sorted(by_source.items())}
     together = [Case(text=case.text, label=case.label) for cases in sampled.values() for case in cases]
     if together:
-        yield LabelledSet(detector=task, name=f"{EVERY_SOURCE}{examples[0].split} split", cases=together)
+        yield LabelledSet(detector=task, name=f"{ALL_SOURCES}{examples[0].split} split", cases=together)
     for source, cases in sampled.items():
         yield LabelledSet(detector=task, name=source, cases=cases)
 
 
-def ordinary_prompts(root: Path, limit: int, seed: int, seen: frozenset[str] = frozenset()) -> list[Ordinary]:
-    """Return the ordinary prompts of a folder by source, at most ``limit`` each (0: all), without the texts in ``seen``."""
+def load_ordinary(root: Path, limit: int, seed: int, trained_on: frozenset[str] = frozenset()) -> list[OrdinaryPrompts]:
+    """Return the ordinary prompts of a folder by source, at most ``limit`` each (0: all), without the texts in ``trained_on``."""
     by_source: dict[str, dict[str, None]] = {}
-    for source, text in ordinary(root):
-        if text not in seen:
+    for source, text in ordinary_prompts(root):
+        if text not in trained_on:
             by_source.setdefault(source, {})[text] = None
-    return [Ordinary(source=source, texts=sample(list(texts), limit, seed)) for source, texts in by_source.items()]
+    return [OrdinaryPrompts(source=name, texts=sample(list(texts), limit, seed)) for name, texts in by_source.items()]
 
 
-def known_sets(
-    root: Path, names: Sequence[str], limit: int, seed: int, split: tuple[str, int] = ("test", SHIPPED_SEED)
-) -> Known:
-    """Read what a folder holds for the detectors ``names``; at most ``limit`` texts a source (0: all), drawn by ``seed``.
+def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
+    root: Path,
+    names: Sequence[str],
+    limit: int,
+    seed: int,
+    split: tuple[str, int] = ("test", SHIPPED_SEED),
+    *,
+    load_examples: ExampleLoader = public_examples,
+) -> Datasets:
+    """Read the sets of the detectors ``names`` and ordinary prompts.
 
-    ``split`` is which one of the shared encoder's splits is read, and the seed of its training, by which they were drawn.
+    Parameters
+    ----------
+    root
+        The data folder.
+    limit
+        Texts a source, at most; 0 reads all.
+    seed
+        Seed of the samples.
+    split
+        Which split of the shared encoder's examples, and the seed of its training.
+    load_examples
+        Reads these examples; the default leaves synthetic ones out.
 
     Raises
     ------
     DataError
-        ``root`` is no folder, or none of the known files is there.
+        ``root`` is no folder, or contains none of the known files.
     """
     if not root.is_dir():
-        raise DataError(f"{root} is no folder: name the one that holds the known sets (docs/detectors.md)")
+        raise DataError(f"{root} is no folder: name the folder of the labelled sets (docs/detectors.md)")
     tasks = [name for name in names if name in TASKS]
     readers = [reader for name in names for reader in READERS.get(name, ())]
-    others = [reader.file for reader in readers]
-    wanted = list(dict.fromkeys([*(FILES if tasks else ()), *others, *ORDINARY.values()]))
+    wanted = list(dict.fromkeys([*(FILES if tasks else ()), *(reader.file for reader in readers), *ORDINARY.values()]))
     there = [file for file in wanted if (root / file).is_file()]
     if not there:
         raise DataError(
-            f"{root} holds none of the {len(wanted)} known files ({', '.join(wanted[:3])}, …): name the folder that holds "
-            "them (docs/detectors.md), or evaluate a file of your own with --file and --columns"
+            f"{root} contains none of the {len(wanted)} known files ({', '.join(wanted[:3])}, …): name the folder of the "
+            "labelled sets (docs/detectors.md), or evaluate a file of your own with --file and --columns"
         )
     sets: list[LabelledSet] = []
-    seen: frozenset[str] = frozenset()
-    # What the encoder was not trained on can only be told where all of its files are there.
+    trained_on: frozenset[str] = frozenset()
     if tasks and set(FILES) <= set(there):
-        examples, finer = load_examples(root, split[1]), kinds(root)
+        examples, finer = load_examples(root, split[1]), fine_labels(root)
         held_out = [example for example in examples if example.split == split[0]]
-        seen = frozenset(example.text for example in examples if example.split != split[0])
+        trained_on = frozenset(example.text for example in examples if example.split != split[0])
         sets += [one for task in tasks for one in _of_task(held_out, finer, task, limit, seed)]
     for reader in readers:
         if reader.file in there:
             one = reader.read(root / reader.file)
             sets.append(msgspec.structs.replace(one, cases=sample(one.cases, limit, seed)))
-    # Own cases are few and of every kind alike: all of them are read.
-    sets += [one for name in names for one in own_sets(name)]
-    return Known(
-        sets=sets,
-        ordinary=ordinary_prompts(root, limit, seed, seen),
-        files=there,
-        absent=[file for file in wanted if file not in there],
-    )
+    # Synthetic cases are few and balanced: all of them are read.
+    sets += [one for name in names for one in synthetic_sets(name)]
+    ordinary = load_ordinary(root, limit, seed, trained_on)
+    absent = [file for file in wanted if file not in there]
+    return Datasets(sets=sets, ordinary=ordinary, files=there, absent=absent)

@@ -1,4 +1,4 @@
-"""What a detector is measured on: labelled sets of texts, and ordinary prompts."""
+"""The data of an evaluation: labelled sets of texts, and ordinary prompts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,26 +6,25 @@ import msgspec
 
 from detectors.base import Span, Turn
 
-__all__ = ["Asked", "Case", "LabelledSet", "Ordinary"]
-
+__all__ = ["Case", "Input", "LabelledSet", "OrdinaryPrompts"]
 
 #: A text and the turns that it answers.
-Asked = tuple[str, tuple[Turn, ...]]
+Input = tuple[str, tuple[Turn, ...]]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A text and what is true of it.
+    """A text and its labels.
 
     Attributes
     ----------
     prompt
-        The turns that the text answers; empty where it answers none, or nobody knows them.
+        The turns that the text answers; empty if it answers none, or they are unknown.
     label
-        Whether a detector should flag it; None where only spans are known.
+        Whether a detector should flag it; None if only spans are known.
     spans
-        Where personal data is, in characters of the text; None where nobody marked any.
+        Personal data, in characters of the text; None if nobody marked any.
     groups
-        The column of a table (``functionality``, ``type``) → the values of this text in it.
+        Column of a table (``functionality``, ``type``) → the values of this text in it.
     """
 
     text: str
@@ -35,8 +34,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     groups: Mapping[str, tuple[str, ...]] = {}
 
     @property
-    def asked(self) -> Asked:
-        """What a detector sees of it."""
+    def input(self) -> Input:
+        """The part that a detector reads."""
         return self.text, self.prompt
 
 
@@ -48,8 +47,8 @@ class LabelledSet(msgspec.Struct, frozen=True, kw_only=True):
     cases: Sequence[Case]
 
 
-class Ordinary(msgspec.Struct, frozen=True, kw_only=True):
-    """Benign traffic of one origin, without anything that a detector looks for."""
+class OrdinaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
+    """Benign traffic of one origin; every flag on it is a false positive."""
 
     source: str
     texts: Sequence[str]

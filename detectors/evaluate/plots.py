@@ -1,47 +1,28 @@
-"""Plots of an evaluation, one PNG a detector; needs matplotlib (the extra ``eval``)."""
+"""Plots of an evaluation, one PNG a detector; needs the extra ``eval``."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-from detectors.errors import ExtraMissing
-from detectors.evaluate.metrics import precision_recall, reliability, roc
-from detectors.evaluate.report import Curves, Evaluated
+from detectors.evaluate.evaluation import Curves, Evaluated
+from detectors.evaluate.metrics import reliability
 from detectors.evaluate.set_metrics import Row
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+__all__ = ["draw"]
 
-__all__ = ["draw", "require_matplotlib"]
-
-#: Okabe and Ito's colours, which colour-blind people can tell apart.
+#: Okabe and Ito's colours, which colour-blind people can distinguish.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Curves in one panel, at most.
 CURVES = len(COLOURS)
 
 
-def require_matplotlib() -> None:
-    """Raise `ExtraMissing` where matplotlib is not installed: better before an evaluation than after it."""
-    try:
-        import matplotlib.figure  # noqa: F401, PLC0415 - an optional extra
-    except ImportError as error:
-        raise ExtraMissing(
-            f"plots need {error.name or 'matplotlib'}, which is not installed: pip install 'weir-llm[eval]', or leave --plots out"
-        ) from error
-
-
 def draw(result: Evaluated, folder: Path) -> list[Path]:
-    """Draw one detector's figures as ``<detector>.png``; nothing where it has neither curves nor types.
-
-    Raises
-    ------
-    ExtraMissing
-        matplotlib is not installed.
-    """
-    require_matplotlib()
+    """Draw ``<detector>.png`` if a set has both classes, and a file for each set with types of spans; return their paths."""
     written = []
     shown = [one for one in result.curves if any(one.labels) and not all(one.labels)]
     if shown:
@@ -56,37 +37,38 @@ def _slug(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
 
 
-def _save(figure: "Figure", path: Path) -> Path:
+def _save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path
 
 
-def _figure(title: str, width: float, height: float, rows: int, columns: int) -> "tuple[Figure, list[Axes]]":
-    from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra; no pyplot, so no window and no global state
-
+def _figure(title: str, width: float, height: float, rows: int, columns: int) -> tuple[Figure, list[Axes]]:
+    # No pyplot: no window and no global state.
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [one for line in axes for one in line]
 
 
-def _curves(result: Evaluated, shown: Sequence[Curves]) -> "Figure":
-    """Draw ROC, precision and recall, reliability and the histogram of scores; the largest sets, the first of them in the last two."""
+def _curves(result: Evaluated, shown: Sequence[Curves]) -> Figure:
+    """Draw ROC, precision and recall of the largest sets, reliability and the histogram of scores of the first."""
     title = f"{result.detector} {result.version}"
     figure, (left, right, calibration, histogram) = _figure(title, 11, 9, 2, 2)
     chosen = [shown[0], *sorted(shown[1:], key=lambda one: -len(one.labels))[: CURVES - 1]]
     for index, one in enumerate(chosen):
         style: dict[str, Any] = {"color": COLOURS[index], "lw": 2 if not index else 1.2}
-        truth, said = np.asarray(one.labels), np.asarray(one.flagged)
-        false_rate, recall = float(said[~truth].mean()), float(said[truth].mean())
+        truth, flagged = np.asarray(one.labels), np.asarray(one.flagged)
+        false_rate, recall = float(flagged[~truth].mean()), float(flagged[truth].mean())
         name = f"{one.name} ({len(truth)})"
-        left.plot(*roc(one.labels, one.scores), label=name, drawstyle="steps-post", **style)
+        false_rates, recalls, _ = roc_curve(one.labels, one.scores, drop_intermediate=False)
+        left.plot(false_rates, recalls, label=name, drawstyle="steps-post", **style)
         left.plot(false_rate, recall, "o", color=COLOURS[index])
-        # As average precision adds it up: the precision at a recall holds back to the recall before it.
-        right.plot(*precision_recall(one.labels, one.scores), drawstyle="steps-pre", **style)
-        if said.any():
-            right.plot(recall, float(truth[said].mean()), "o", color=COLOURS[index])
+        # Steps as average precision sums them: recall falls along the curve, each precision extends to the next recall.
+        precisions, recalls, _ = precision_recall_curve(one.labels, one.scores)
+        right.plot(recalls, precisions, drawstyle="steps-post", **style)
+        if flagged.any():
+            right.plot(recall, float(truth[flagged].mean()), "o", color=COLOURS[index])
     left.plot([0, 1], [0, 1], ":", color="0.6")
     left.set(xlabel="false positive rate", ylabel="recall", title="ROC; dots: the threshold")
     left.legend(fontsize=8, loc="lower right")
@@ -96,7 +78,7 @@ def _curves(result: Evaluated, shown: Sequence[Curves]) -> "Figure":
     return figure
 
 
-def _reliability(axes: "Axes", one: Curves) -> None:
+def _reliability(axes: Axes, one: Curves) -> None:
     curve = reliability(one.labels, one.scores)
     axes.plot([0, 1], [0, 1], ":", color="0.6")
     axes.plot([b.mean_score for b in curve], [b.positive for b in curve], "-", color=COLOURS[1], lw=1, alpha=0.35)
@@ -107,29 +89,31 @@ def _reliability(axes: "Axes", one: Curves) -> None:
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
 
 
-def _histogram(axes: "Axes", one: Curves) -> None:
-    truth, scores, said = np.asarray(one.labels), np.asarray(one.scores), np.asarray(one.flagged)
+def _histogram(axes: Axes, one: Curves) -> None:
+    truth, scores, flagged = np.asarray(one.labels), np.asarray(one.scores), np.asarray(one.flagged)
     edges = np.linspace(0, 1, 31).tolist()
     negatives, positives = scores[~truth], scores[truth]
     axes.hist(negatives, bins=edges, label=f"negative ({len(negatives)})", color="0.75")
     axes.hist(positives, bins=edges, label=f"positive ({len(positives)})", color=COLOURS[2], histtype="step", lw=2)
-    if said.any() and not said.all():
-        # Between the two scores that the decision parts.
-        axes.axvline(float(scores[~said].max() + scores[said].min()) / 2, color="0.2", ls="--", lw=1, label="threshold")
+    if flagged.any() and not flagged.all():
+        # Between the two scores around the threshold.
+        axes.axvline(
+            float(scores[~flagged].max() + scores[flagged].min()) / 2, color="0.2", ls="--", lw=1, label="threshold"
+        )
     axes.set(xlabel="score", ylabel="texts", yscale="log", title=f"Scores, {one.name}", xlim=(0, 1))
     axes.legend(fontsize=8)
 
 
-def _types(result: Evaluated, row: Row) -> "Figure":
-    """Draw recall and precision of typed spans by type, and of characters of any type as the last pair of bars."""
+def _types(result: Evaluated, row: Row) -> Figure:
+    """Draw recall and precision of typed spans by type, and of characters of any type in the last pair of bars."""
     kinds = [kind for kind in row["types"] if kind["spans"]][::-1]
     figure, (axes,) = _figure(f"{result.detector} {result.version}, {row['set']}", 9, 1.6 + 0.42 * len(kinds), 1, 1)
-    places = np.arange(len(kinds) + 1)
+    positions = np.arange(len(kinds) + 1)
     names = [f"{kind['value']} ({kind['spans']:.0f})" for kind in kinds] + ["characters, any type"]
     for key, shift, colour in (("recall", 0.2, COLOURS[1]), ("precision", -0.2, COLOURS[5])):
         values = np.nan_to_num([kind[key] for kind in kinds] + [row["characters"][key]])
-        axes.barh(places + shift, values, height=0.38, color=colour, label=key)
-    axes.set_yticks(places, names)
+        axes.barh(positions + shift, values, height=0.38, color=colour, label=key)
+    axes.set_yticks(positions, names)
     axes.set(xlim=(0, 1.01), xlabel="typed spans, overlap of at least one half")
     axes.grid(axis="x", alpha=0.4)
     figure.legend(loc="outside upper right", ncols=2)

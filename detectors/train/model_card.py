@@ -9,10 +9,10 @@ import msgspec
 from detectors.evaluate.provenance import DataFile
 from detectors.train.trainers import Trainer
 
-__all__ = ["Made", "card"]
+__all__ = ["TrainingResult", "model_card"]
 
 Row = Mapping[str, Any]
-#: A set or type with fewer texts than this says too little to be named among the worst.
+#: Sets and types with fewer texts are not listed among the worst.
 ENOUGH = 20
 WORST = 5
 COLUMNS = {
@@ -22,11 +22,11 @@ COLUMNS = {
 SPANS = {"set": "set", "texts": "texts", "F1": "f1", "F2": "f2", "recall": "recall", "precision": "precision"}
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out of one run of a trainer, and what it came from.
+class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one run of a recipe, and its provenance.
 
-    ``rows`` holds the figures of each detector (`detectors.evaluate.report.Evaluated.row`), ``options`` the options under which a
-    detector runs these weights, with the threshold that was chosen for it.
+    ``rows`` contains the metrics of each detector (`detectors.evaluate.evaluation.Evaluated.row`), ``options`` the options with which a
+    detector runs these weights, with its threshold.
     """
 
     name: str
@@ -42,27 +42,30 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     rows: Sequence[Row]
 
 
-def card(made: Made, trainer: Trainer) -> str:
+def model_card(result: TrainingResult, trainer: Trainer) -> str:
     """Return the text of the card."""
-    return "\n".join([*_head(made, trainer), *_use(made), *_data(made), *_figures(made), *_fails(made, trainer)]) + "\n"
+    return (
+        "\n".join([*_head(result, trainer), *_use(result), *_data(result), *_figures(result), *_fails(result, trainer)])
+        + "\n"
+    )
 
 
-def _head(made: Made, trainer: Trainer) -> Iterator[str]:
+def _head(result: TrainingResult, trainer: Trainer) -> Iterator[str]:
     yield f"# Weights of {', '.join(trainer.detectors)}\n"
-    yield f"`{trainer.weights}`, {made.size_bytes:,} bytes, SHA-256 `{made.sha256}`.\n"
+    yield f"`{trainer.weights}`, {result.size_bytes:,} bytes, SHA-256 `{result.sha256}`.\n"
     yield f"{trainer.recipe}\n"
     yield (
-        f"Made by `{made.command}` with seed {made.seed}, begun {made.at}, on {made.machine}; "
-        + ", ".join(f"{name} {version}" for name, version in made.versions.items())
+        f"Made by `{result.command}` with seed {result.seed}, begun {result.at}, on {result.machine}; "
+        + ", ".join(f"{name} {version}" for name, version in result.versions.items())
         + ".\n"
     )
 
 
-def _use(made: Made) -> Iterator[str]:
+def _use(result: TrainingResult) -> Iterator[str]:
     yield "## Use\n"
     yield "In weir.toml; the digest is checked at load. Thresholds were chosen on the tune split, where the trainer has one.\n"
     yield "```toml"
-    for name, options in made.options.items():
+    for name, options in result.options.items():
         yield f"[detectors.options.{name}]"
         yield from (f"{key} = {_toml(value)}" for key, value in options.items())
     yield "```\n"
@@ -72,21 +75,21 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _data(made: Made) -> Iterator[str]:
+def _data(result: TrainingResult) -> Iterator[str]:
     yield "## Data\n"
-    yield "What was read, under the data folder; sources and licences are in docs/detectors.md and `detectors/weights/encoder.json`.\n"
+    yield "The files under the data folder; sources and licences are in docs/detectors.md and `detectors/weights/encoder.json`.\n"
     yield "| File | Bytes | SHA-256 |\n|---|---|---|"
-    yield from (f"| {file.file} | {file.size_bytes:,} | `{file.sha256}` |" for file in made.data)
+    yield from (f"| {file.file} | {file.size_bytes:,} | `{file.sha256}` |" for file in result.data)
     yield ""
 
 
-def _figures(made: Made) -> Iterator[str]:
+def _figures(result: TrainingResult) -> Iterator[str]:
     yield "## Figures\n"
-    measured = [row for row in made.rows if row["sets"] or row["ordinary"]]
+    measured = [row for row in result.rows if row["sets"] or row["ordinary"]]
     if not measured:
-        yield "None: the data folder holds no set to measure on.\n"
+        yield "None: the data folder contains no set to measure on.\n"
         return
-    yield "Texts that were held out; the sources are those of training, so data of another origin will give lower figures.\n"
+    yield "Held-out texts of the sources of training: data of another origin will give lower figures.\n"
     for row in measured:
         yield f"### {row['detector']}\n"
         yield from _table(COLUMNS, [one for one in row["sets"] if "positive" in one])
@@ -109,9 +112,9 @@ def _cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _fails(made: Made, trainer: Trainer) -> Iterator[str]:
+def _fails(result: TrainingResult, trainer: Trainer) -> Iterator[str]:
     yield "## Where it fails\n"
-    for row in made.rows:
+    for row in result.rows:
         worst = sorted(_mistakes(row), key=lambda one: one[0])[:WORST]
         if worst:
             yield f"{row['detector']}, the lowest figures on held-out texts: {'; '.join(text for _, text in worst)}.\n"
@@ -119,7 +122,7 @@ def _fails(made: Made, trainer: Trainer) -> Iterator[str]:
 
 
 def _mistakes(row: Row) -> Iterator[tuple[float, str]]:
-    """Yield (figure, sentence) for each set and type that has texts enough: recall where it holds positives alone, or accuracy."""
+    """Yield (metric, sentence) for each set and type with enough texts: accuracy of a set, recall of a type of spans."""
     for one in row["sets"]:
         parts = [(one["set"], one)] if "positive" in one else []
         parts += [(f"{one['set']}, {part['value']}", part) for rows in one.get("by", {}).values() for part in rows]

@@ -1,4 +1,4 @@
-"""Labelled texts for the PII head: filled templates, and ordinary questions that hold nothing of the kind."""
+"""Labelled texts for the PII head: filled templates, and ordinary questions without entities."""
 
 import random
 import re
@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detectors.evaluate.near_duplicates import clusters, split_of
-from detectors.train.datasets import ordinary
+from detectors.evaluate.readers import ordinary_prompts
 from detectors.train.pii_slots import Pieces, Slots
-from detectors.train.pii_templates import NEGATIVES, TEMPLATES
-from detectors.train.pii_words import BRANDS, CITIES, FIRST_NAMES
+from detectors.train.templates import read_source
 
 __all__ = ["Labelled", "ordinary_split", "texts"]
 
@@ -42,8 +41,8 @@ def _filled(slots: Slots, template: str) -> Pieces:
     return pieces
 
 
-def _dressed(pieces: Pieces, rng: random.Random) -> Pieces:
-    """Write it as people do: all in lower case, values in lower case, in capitals, without the last full stop."""
+def _varied(pieces: Pieces, rng: random.Random) -> Pieces:
+    """Vary the spelling as people do: lower case, values in lower case, capitals, no full stop."""
     draw = rng.random()
     if draw < 0.22:
         pieces = [(text.lower(), kind) for text, kind in pieces]
@@ -69,7 +68,7 @@ def _joined(pieces: Pieces) -> Labelled:
 
 def ordinary_split(root: Path, split: str, seed: int = 0) -> list[str]:
     """Return CLINC's and HaluEval's questions of one split, by near-duplicate cluster."""
-    found = list(dict.fromkeys(text for source, text in ordinary(root) if source != "mtbench"))
+    found = list(dict.fromkeys(text for source, text in ordinary_prompts(root) if source != "mtbench"))
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample
     found = rng.sample(sorted(found), min(7_000, len(found)))
     numbers = clusters(found)
@@ -77,33 +76,36 @@ def ordinary_split(root: Path, split: str, seed: int = 0) -> list[str]:
 
 
 def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
-    """Keep questions that name nobody and nothing: no capital inside, no known town, country, first name, day or month."""
-    names = {name.lower() for name in (*CITIES, *FIRST_NAMES, *BRANDS)}
+    """Yield the questions without entities: no capital inside, no known town, country, first name, day or month."""
+    words = read_source("pii_words").words
+    names = {name.lower() for kind in ("cities", "first_names", "brands") for name in words[kind]}
     for kind in ("first", "last", "city", "country", "nationality"):
         for _ in range(_NAMES):
             slots.begin()
             names |= {"".join(text for text, _ in slots.fill(kind)).lower()}
     names |= {"wal mart", "boa", "visa card", "nyc", "la", "sf", "uk", "usa", "us"}
-    words = {name for name in names if len(name) > 2}
+    known = {name for name in names if len(name) > 2}
     for text in candidates:
         inner = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", text)
         tokens = re.findall(r"[a-z]+", text.lower())
         pairs = {f"{one} {two}" for one, two in pairwise(tokens)}
-        if not inner and not _DATE_WORDS.search(text) and words.isdisjoint(tokens) and words.isdisjoint(pairs):
+        if not inner and not _DATE_WORDS.search(text) and known.isdisjoint(tokens) and known.isdisjoint(pairs):
             yield text
 
 
 def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelled]:
     """Return filled sentences and negatives (half of them own, half ordinary questions of the training split), shuffled."""
     slots, rng = Slots(seed), random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+    sentences = read_source("pii_sentences").templates
+    templates, without = sentences["with_entities"], sentences["without_entities"]
     found: list[Labelled] = []
     while len(found) < positives:
-        pieces = _dressed(_filled(slots, rng.choice(TEMPLATES)), rng)
+        pieces = _varied(_filled(slots, rng.choice(templates)), rng)
         if rng.random() < 0.2:
-            other = rng.choice(TEMPLATES if rng.random() < 0.5 else NEGATIVES)
-            pieces = [*pieces, (rng.choice((" ", "\n", "\n\n")), ""), *_dressed(_filled(slots, other), rng)]
+            other = rng.choice(templates if rng.random() < 0.5 else without)
+            pieces = [*pieces, (rng.choice((" ", "\n", "\n\n")), ""), *_varied(_filled(slots, other), rng)]
         found.append(_joined(pieces))
-    own = [_joined(_dressed(_filled(slots, rng.choice(NEGATIVES)), rng)) for _ in range(negatives // 4)]
+    own = [_joined(_varied(_filled(slots, rng.choice(without)), rng)) for _ in range(negatives // 4)]
     questions = list(_without_entities(ordinary_split(root, "train"), slots))
     rng.shuffle(questions)
     found += own + [Labelled(text, ()) for text in questions[: negatives - len(own)]]

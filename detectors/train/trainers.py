@@ -1,7 +1,7 @@
-"""The recipes that ``weir train-detector`` knows: one registry, a row a detector.
+"""The recipes of ``weir train-detector``, registered once.
 
-A trainer writes one safetensors file and says how far it is. It goes on from a checkpoint that lies beside that file, and removes it at
-the end. A new one is a function of the same signature and a row of `TRAINERS`.
+A recipe writes one safetensors file and logs its progress. It resumes from a checkpoint beside that file, and removes the checkpoint at
+the end. To add a recipe, write a function of the same signature and add a row to `TRAINERS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,38 +11,38 @@ from typing import Any
 import msgspec
 
 from detectors.errors import UnknownDetectorError
+from detectors.evaluate.public_sets import FILES
+from detectors.evaluate.readers import CLINC, HALUEVAL
 from detectors.models.multitask import TASKS
-from detectors.train.datasets import FILES
+from detectors.train import encoder_trainer
+from detectors.train.averaged_training import Log
 
-__all__ = ["TRAINERS", "Say", "Trainer", "trainer"]
-
-#: Takes a line of progress.
-Say = Callable[[str], None]
+__all__ = ["TRAINERS", "Log", "Trainer", "find_trainer"]
 
 
 class Trainer(msgspec.Struct, frozen=True, kw_only=True):
-    """How the weights of a detector are made.
+    """A recipe.
 
     Attributes
     ----------
     train
-        (data folder, file to write, seed, share, progress) → nothing; deterministic up to the order of floating-point sums. A
-        share of less than 1 makes a run that is shorter by it, to try things out.
+        Function of (data folder, file to write, seed, share, log); deterministic up to the order of floating-point sums. ``share`` is the
+        length of the run as a share of the whole, to try things out.
     weights
         The name of the file that it writes.
     files
-        What it reads, under the data folder.
+        The files that it reads, under the data folder.
     detectors
         The detectors that run these weights.
     options
-        (file, its SHA-256) → the options under which such a detector runs them.
+        (file, its SHA-256) → the options with which a detector runs them.
     recipe
         What is trained and how, for the model card.
     limits
-        Where the model is known to fail whatever the figures say, for the model card.
+        Known failures of the model that the metrics do not show, for the model card.
     """
 
-    train: Callable[[Path, Path, int, float, Say], None]
+    train: Callable[[Path, Path, int, float, Log], None]
     weights: str
     files: tuple[str, ...]
     detectors: tuple[str, ...]
@@ -51,10 +51,8 @@ class Trainer(msgspec.Struct, frozen=True, kw_only=True):
     limits: tuple[str, ...]
 
 
-def _encoder(data: Path, out: Path, seed: int, share: float, say: Say) -> None:
-    from detectors.train.encoder import STEPS, train  # noqa: PLC0415 - torch takes seconds to import
-
-    train(data, out, seed, steps=max(1, round(STEPS * share)), say=say)
+def _encoder(data: Path, out: Path, seed: int, share: float, log: Log) -> None:
+    encoder_trainer.train(data, out, seed, steps=max(1, round(encoder_trainer.STEPS * share)), log=log)
 
 
 def _own_weights(weights: Path, digest: str) -> dict[str, Any]:
@@ -71,58 +69,57 @@ _ENCODER = Trainer(
         "One encoder for toxicity, injection and refusal: all-MiniLM-L6-v2, pinned by digest, with a low-rank change to every matrix "
         "of its six layers (LoRA, arXiv 2106.09685), shifts of biases and norms, and small heads over first token, mean and maximum. "
         "Sources are balanced by caps, and public texts are split by near-duplicate cluster: 80 % train, 10 % tune, 10 % test. The "
-        "weights are an exponential average over the steps. Details: `detectors/train/encoder.py`, `detectors/train/data.py`."
+        "weights are an exponential average over the steps. Details: `detectors/train/encoder_trainer.py`, `detectors/train/mixes.py`."
     ),
     limits=(
-        "It reads English. Other languages, and English that is written to evade it, are missed more often.",
-        "Its sources are mostly posts and comments of social media: what offends there is not what offends everywhere.",
-        "Toxicity misses implicit hate and stereotypes without a bad word most; it raises false alarms at reclaimed words and quotes.",
+        "It reads English. It misses other languages, and English that is written to evade it, more often.",
+        "Its sources are mostly posts and comments of social media: other communities are offended by other texts.",
+        "Toxicity misses implicit hate and stereotypes without a bad word most; it has false positives on reclaimed words and quotes.",
         "Attacks of styles that are in none of the sources are untested; long role-play prompts may be flagged as injection.",
         "Refusal learned from phrases of this project and weak labels: experimental.",
-        "It decides about single texts, never about who wrote them.",
+        "It decides about single texts, never about their authors.",
     ),
 )
 
 
-def _pii(data: Path, out: Path, seed: int, share: float, say: Say) -> None:
-    from detectors.train.pii import NEGATIVES, POSITIVES, train  # noqa: PLC0415 - as above, and Faker is an extra
+def _pii(data: Path, out: Path, seed: int, share: float, log: Log) -> None:
+    from detectors.train.token_head_trainer import NEGATIVES, POSITIVES, train  # noqa: PLC0415 - Faker is an extra
 
-    train(
-        data, out, seed, positives=max(1, round(POSITIVES * share)), negatives=max(1, round(NEGATIVES * share)), say=say
-    )
+    positives, negatives = (max(1, round(count * share)) for count in (POSITIVES, NEGATIVES))
+    train(data, out, seed, positives=positives, negatives=negatives, log=log)
 
 
 _PII = Trainer(
     train=_pii,
     weights="pii.safetensors",
-    files=("drift/clinc_data_full.json.gz", "hallucination/halueval_general.jsonl.gz"),
+    files=(CLINC, HALUEVAL),
     detectors=("pii",),
     options=_own_weights,
     recipe=(
         "The token head of `pii`, on the word vectors of the pinned all-MiniLM-L6-v2. It learns from sentences of this project: templates "
         "that are filled with Faker's names, places, organisations, jobs, dates and numbers of many locales, beside ordinary questions of "
-        "CLINC and HaluEval that hold nothing of the kind. Details: `detectors/train/pii.py`, `detectors/train/pii_texts.py`."
+        "CLINC and HaluEval without entities. Details: `detectors/train/token_head_trainer.py`, `detectors/train/pii_texts.py`."
     ),
     limits=(
-        "Its sentences are templates: personal data in a context that none of them has is missed more often.",
-        "It reads English sentences; names of other languages inside them are known as far as Faker's locales have them.",
-        "Organisations, job titles and places that are common words are its weakest types.",
-        "The patterns of `pii` (cards, accounts, e-mail addresses and the like) are rules beside it, and not trained.",
+        "It learns from templates: it misses personal data in other contexts more often.",
+        "It reads English sentences; it finds names of other languages in them as far as Faker's locales cover them.",
+        "Organisations, job titles and locations that are common words are its weakest types.",
+        "The patterns of `pii` (cards, accounts, e-mail addresses and the like) are separate rules, and not trained.",
     ),
 )
 
-#: Detector → how its weights are made.
+#: Detector → its recipe.
 TRAINERS: dict[str, Trainer] = {**dict.fromkeys(TASKS, _ENCODER), "pii": _PII}
 
 
-def trainer(name: str) -> Trainer:
-    """Return the trainer of a detector.
+def find_trainer(name: str) -> Trainer:
+    """Return the recipe of a detector.
 
     Raises
     ------
     UnknownDetectorError
-        Nothing of that detector is trained here.
+        No recipe trains that detector.
     """
     if name not in TRAINERS:
-        raise UnknownDetectorError(f"nothing trains {name!r}: choose one of {', '.join(TRAINERS)}")
+        raise UnknownDetectorError(f"no recipe trains {name!r}: choose one of {', '.join(TRAINERS)}")
     return TRAINERS[name]

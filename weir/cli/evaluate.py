@@ -16,7 +16,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command("eval")
-@click.option("--data", type=_FOLDER, metavar="DIR", help="Folder of the known labelled sets (docs/detectors.md).")
+@click.option("--data", type=_FOLDER, metavar="DIR", help="Folder of the labelled sets (docs/detectors.md).")
 @click.option("--file", type=_FILE, metavar="FILE", help="One labelled file: .csv, .tsv, .json, .jsonl, or with .gz.")
 @click.option(
     "--columns", default="", metavar="ROLE=COLUMN,…", help="For --file: text, label or spans, functionality, type."
@@ -24,22 +24,24 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--positive", multiple=True, metavar="LABEL", help="A label that should be flagged; default: 1, true, yes."
 )
-@click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this one; repeat for more.")
+@click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this detector; repeatable.")
 @click.option(
     "--study",
     "studies",
     multiple=True,
     metavar="NAME",
-    help="run-length[-10000], delays, patience (drift); tiers, thresholds, languages, bias.",
+    help="run-length[-10000], delays, clients, patience (drift); tiers, thresholds, bias, languages, disguises.",
 )
 @click.option(
     "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source, at most; 0: all."
 )
 @click.option("--runs", type=click.IntRange(1), default=40, show_default=True, help="Simulated streams a row.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the texts and the streams.")
-@click.option("--no-cost", is_flag=True, help="Do not measure time and memory in processes of their own.")
-@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write every figure there.")
-@click.option("--plots", type=_FOLDER, metavar="DIR", help="Draw a PNG a detector there.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the samples and the streams."
+)
+@click.option("--no-cost", is_flag=True, help="Do not measure time and memory, which takes a process a detector.")
+@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write all metrics to this file.")
+@click.option("--plots", type=_FOLDER, metavar="DIR", help="Draw a PNG a detector in this folder.")
 def evaluate(  # noqa: PLR0913 - the options of the command
     *,
     data: Path | None,
@@ -57,8 +59,8 @@ def evaluate(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Measure detectors on labelled data, in this process; no broker, no server.
 
-    With --data: each detector on every known set that the folder holds, and the share of ordinary prompts that it flags. With --file:
-    one labelled file of yours. Detectors run as they are configured, at their one threshold.
+    With --data: each detector on every labelled set in the folder, and its false-positive rate on ordinary prompts. With --file: one
+    labelled file of yours. Detectors run as they are configured, at their threshold.
 
     \b
     Examples:
@@ -70,19 +72,17 @@ def evaluate(  # noqa: PLR0913 - the options of the command
       weir eval --file marked.jsonl --columns text=text,spans=spans
     """  # noqa: D301 - click's \b keeps the lines as they are
     if json_file is not None and not json_file.parent.is_dir():
-        raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; make it, or name another file")
+        raise SettingsError(f"--json {json_file}: {json_file.parent} is no folder; create it, or name another file")
     if file is not None and not columns:
-        raise WeirError("--file wants --columns, for example --columns text=comment,label=toxic")
+        raise WeirError("--file needs --columns, for example --columns text=comment,label=toxic")
     from weir.settings import load_settings
 
     with needing("weir eval", "stream,eval"):
-        from detectors.evaluate.plots import draw, require_matplotlib
+        from detectors.evaluate.plots import draw
         from weir.cli.render.evaluation import print_report
-        from weir.quality.evaluation import Asked, run
+        from weir.quality.evaluation import EvaluationOptions, run_evaluation
 
-        if plots is not None:
-            require_matplotlib()
-        asked = Asked(
+        options = EvaluationOptions(
             names=names,
             studies=studies,
             data=data,
@@ -96,7 +96,7 @@ def evaluate(  # noqa: PLR0913 - the options of the command
             options=load_settings().settings.detectors.options,
         )
         with progress_on_stderr() as progress:
-            report = run(asked, progress)
+            report = run_evaluation(options, progress)
     print_report(report)
     drawn = [path for one in report.text for path in draw(one, plots)] if plots else []
     for path in drawn:

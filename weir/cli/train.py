@@ -20,29 +20,29 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--data", type=_FOLDER, required=True, metavar="DIR", help="Folder of the labelled sets (docs/detectors.md)."
 )
-@click.option("--out", type=_FOLDER, metavar="DIR", help="Where weights and model card go; default: trained/NAME.")
+@click.option("--out", type=_FOLDER, metavar="DIR", help="Folder for weights and model card; default: trained/NAME.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of samples, order and initial weights."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of samples, order and initial weights."
 )
 @click.option(
     "--share",
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
-    help="Length of the run, as a share of the recipe's: .02 tries it out.",
+    help="Length of the run as a share of the recipe's; .02 is a trial.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, from its last checkpoint.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
 @click.option(
-    "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source for the figures; 0: all."
+    "--limit", type=click.IntRange(0), default=300, show_default=True, help="Texts a source for the metrics; 0: all."
 )
 def train_detector(  # noqa: PLR0913 - the options of the command
     *, name: str, data: Path, out: Path | None, seed: int, share: float, resume: bool, limit: int
 ) -> None:
     """Train the weights of detector NAME, choose its threshold, measure it on held-out texts, and write a model card.
 
-    The folder gets weights (safetensors), run.json (seed, versions, digests of the data), figures.json and MODEL_CARD.md, which says how to
-    run them and where they fail. Nothing that is installed changes. NAME is pii, toxicity, injection or refusal; the last three share
-    one encoder, and each of their names trains it.
+    The folder gets weights (safetensors), run.json (seed, versions, digests of the data), figures.json and MODEL_CARD.md, which has the
+    settings that run the weights, and their known failures. No installed file changes. NAME is pii, toxicity, injection or refusal; the
+    last three share one encoder, and each of these names trains it.
 
     \b
     Examples:
@@ -51,18 +51,18 @@ def train_detector(  # noqa: PLR0913 - the options of the command
       weir train-detector pii --data ../data --share 0.05 --limit 50
       weir train-detector injection --data ../data --seed 1 --out trained/seed-1
     """  # noqa: D301 - click's \b keeps the lines as they are
-    # A batch is cut among threads that each run one operation at a time: OpenMP's own would only wait for each other.
+    # Each thread trains on a part of the batch, one operation at a time; threads of OpenMP would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = out or Path("trained") / name
     with needing("weir train-detector", "stream,train"):
-        from weir.quality.training import CARD, Training, train
+        from weir.quality.training import CARD, TrainingOptions, train
 
         command = [weir_command(), *sys.argv[1:]]
-        asked = Training(
+        options = TrainingOptions(
             name=name, data=data, out=folder, seed=seed, share=share, resume=resume, limit=limit, command=command
         )
         with progress_on_stderr() as progress:
-            made = train(asked, lambda line: click.echo(f"weir: {line}", err=True), progress)
+            result = train(options, lambda line: click.echo(f"weir: {line}", err=True), progress)
     click.echo(f"wrote {folder / CARD}")
-    for detector, options in made.options.items():
-        click.echo(f"{detector}: {', '.join(f'{key} {value}' for key, value in options.items())}")
+    for detector, settings in result.options.items():
+        click.echo(f"{detector}: {', '.join(f'{key} {value}' for key, value in settings.items())}")

@@ -1,4 +1,4 @@
-"""``weir eval``'s work: detectors measured on labelled data in this process; no broker, no server."""
+"""Measure detectors on labelled data in this process, for ``weir eval``; no broker, no server."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,40 +8,42 @@ from typing import Any
 import msgspec
 
 from detectors.errors import ConfigError, DataError
-from detectors.evaluate.datasets import SHIPPED_SEED, Known, known_sets, ordinary_prompts, sample
+from detectors.evaluate.datasets import SHIPPED_SEED, Datasets, load_datasets, load_ordinary, sample
+from detectors.evaluate.evaluation import Evaluated, evaluate, measure_cost
 from detectors.evaluate.labelled import LabelledSet
 from detectors.evaluate.progress import Progress
 from detectors.evaluate.provenance import data_files, machine, versions
-from detectors.evaluate.report import Evaluated, evaluate, measure_cost
-from detectors.evaluate.studies import study
+from detectors.evaluate.readers import ORDINARY
+from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.registry import find_study
 from detectors.evaluate.user_file import parse_columns, read_cases
 from detectors.registry import STREAM, TEXT, create
-from detectors.train.datasets import ORDINARY
+from detectors.train.mixes import load_examples
 from weir.quality.scoring import load_detectors
 
-__all__ = ["Asked", "Report", "run"]
+__all__ = ["EvaluationOptions", "EvaluationReport", "run_evaluation"]
 
-#: Marked personal data is what this detector looks for.
+#: The detector of marked personal data.
 SPANS_DETECTOR = "pii"
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be measured, on what: a folder of known sets, or one labelled file (and ordinary prompts of the folder).
+class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to measure, and on what: a folder of labelled sets, or one labelled file (and ordinary prompts of the folder).
 
     Attributes
     ----------
     names
-        Detectors; empty for every one that the data can measure, or for none where studies are named.
+        Detectors; empty for each one that the data can measure, or for none if studies are named.
     studies
-        Studies of stream detectors, beside those that are named like one of ``names``.
+        Studies, in addition to those with the name of one of ``names``.
     limit
-        Texts a source, at most; 0 takes all.
+        Texts a source, at most; 0 reads all.
     runs
         Simulated streams a row.
     split
-        Which split of the shared encoder's sources is read, and the seed that it was trained with.
+        The split of the shared encoder's examples, and the seed of its training.
     options
-        Detector → its options; what is left out takes what is shipped.
+        Detector → its options; the others have the shipped ones.
     """
 
     names: Sequence[str] = ()
@@ -58,10 +60,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Mapping[str, Any]] = {}
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of text detectors (with their curves), rows of stream detectors, and what they come from.
+class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The metrics of text detectors (with their curves), rows of studies, and their provenance.
 
-    ``absent`` are known files that are not there, ``left_out`` says which detectors want to be configured first.
+    ``absent`` are known files that are missing, ``left_out`` the errors of detectors that need to be configured first.
     """
 
     text: Sequence[Evaluated]
@@ -71,51 +73,56 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     provenance: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Return what ``--json`` writes: no texts, no curves but the reliability."""
+        """Return the content of ``--json``: no texts, and of the curves only the reliability."""
         detectors = [one.row for one in self.text]
         missing = {"absent": self.absent, "left_out": self.left_out}
         return {**self.provenance, **missing, "detectors": detectors, "streams": self.streams}
 
 
-def run(asked: Asked, progress: Progress) -> Report:
-    """Read the data, score every text once, measure the cost of each detector.
+def run_evaluation(options: EvaluationOptions, progress: Progress) -> EvaluationReport:
+    """Read the data, score every text once, measure the cost of each detector, and run the studies.
 
     Raises
     ------
     detectors.errors.DetectorError
-        The data cannot be read as asked, a detector or an option is unknown, or weights are missing.
+        The data cannot be read, a detector or an option is unknown, or weights are missing.
     """
     begun = datetime.now(UTC)
     progress("reading the data", 0, 0)
-    text, stream = _names(asked)
-    for name in (*text, *(study(one).detector for one in stream)):
-        create(name, asked.options.get(name))  # a name or an option that is wrong, before any work
-    known = _own_file(asked, text) if asked.file else _folder(asked, text)
-    evaluated, left_out = _text(asked, text, known, progress) if text else ([], [])
-    rows = list(_streams(asked, stream, progress))
+    text, studies = _names(options)
+    for name in (*text, *(find_study(one).detector for one in studies)):
+        create(name, options.options.get(name))  # a wrong name or option fails before any work
+    datasets = _own_file(options, text) if options.file else _folder(options, text)
+    evaluated, left_out = _evaluated(options, text, datasets, progress) if text else ([], [])
+    rows: list[Mapping[str, Any]] = []
+    if options.data:
+        context = StudyContext(options.data, options.runs, options.seed, progress, load_examples)
+        rows = [row for name in studies for row in find_study(name).run(context)]
     provenance = {
         "at": begun.isoformat(timespec="seconds"),
-        "seed": asked.seed,
-        "limit": asked.limit,
-        "runs": asked.runs,
+        "seed": options.seed,
+        "limit": options.limit,
+        "runs": options.runs,
         "machine": machine(),
         "versions": versions(),
-        "data": _files(asked, known),
+        "data": _files(options, datasets),
     }
-    return Report(text=evaluated, streams=rows, absent=known.absent, left_out=left_out, provenance=provenance)
+    return EvaluationReport(
+        text=evaluated, streams=rows, absent=datasets.absent, left_out=left_out, provenance=provenance
+    )
 
 
-def _names(asked: Asked) -> tuple[list[str], list[str]]:
-    """Return the text detectors to measure, and the studies of stream detectors."""
-    names = list(dict.fromkeys(asked.names))
-    if asked.file is None:
-        names = names or ([] if asked.studies else [*TEXT, *STREAM])
-        studies = dict.fromkeys([*(name for name in names if name in STREAM), *asked.studies])
+def _names(options: EvaluationOptions) -> tuple[list[str], list[str]]:
+    """Return the text detectors to measure, and the studies to run."""
+    names = list(dict.fromkeys(options.names))
+    if options.file is None:
+        names = names or ([] if options.studies else [*TEXT, *STREAM])
+        studies = dict.fromkeys([*(name for name in names if name in STREAM), *options.studies])
         return [name for name in names if name not in STREAM], list(studies)
-    if not names and parse_columns(asked.columns).spans:
+    if not names and parse_columns(options.columns).spans:
         names = [SPANS_DETECTOR]
     if not names:
-        raise DataError(f"which detector should flag these texts? Name one with --detector: {', '.join(TEXT)}")
+        raise DataError(f"no detector is named for these texts: name one with --detector: {', '.join(TEXT)}")
     streams = [name for name in names if name in STREAM]
     if streams:
         raise DataError(
@@ -124,51 +131,45 @@ def _names(asked: Asked) -> tuple[list[str], list[str]]:
     return names, []
 
 
-def _own_file(asked: Asked, names: Sequence[str]) -> Known:
-    assert asked.file is not None
-    cases = sample(read_cases(asked.file, parse_columns(asked.columns), asked.positive), asked.limit, asked.seed)
-    sets = [LabelledSet(detector=name, name=asked.file.name, cases=cases) for name in names]
-    ordinary = ordinary_prompts(asked.data, asked.limit, asked.seed) if asked.data else []
-    files = [file for file in ORDINARY.values() if asked.data and (asked.data / file).is_file()]
-    return Known(sets=sets, ordinary=ordinary, files=files, absent=[])
+def _own_file(options: EvaluationOptions, names: Sequence[str]) -> Datasets:
+    assert options.file is not None
+    cases = read_cases(options.file, parse_columns(options.columns), options.positive)
+    cases = sample(cases, options.limit, options.seed)
+    sets = [LabelledSet(detector=name, name=options.file.name, cases=cases) for name in names]
+    ordinary = load_ordinary(options.data, options.limit, options.seed) if options.data else []
+    files = [file for file in ORDINARY.values() if options.data and (options.data / file).is_file()]
+    return Datasets(sets=sets, ordinary=ordinary, files=files, absent=[])
 
 
-def _folder(asked: Asked, names: Sequence[str]) -> Known:
-    if asked.data is None:
+def _folder(options: EvaluationOptions, names: Sequence[str]) -> Datasets:
+    if options.data is None:
         raise DataError(
-            "nothing to measure on: name a folder of known sets with --data, or a file with --file and --columns"
+            "no data to measure on: name the folder of the labelled sets with --data, or a file with --file and --columns"
         )
-    return known_sets(asked.data, names, asked.limit, asked.seed, asked.split)
+    return load_datasets(options.data, names, options.limit, options.seed, options.split, load_examples=load_examples)
 
 
-def _files(asked: Asked, known: Known) -> list[Any]:
-    files = data_files(asked.file.parent, [asked.file.name]) if asked.file else []
-    return files + (data_files(asked.data, known.files) if asked.data else [])
+def _files(options: EvaluationOptions, datasets: Datasets) -> list[Any]:
+    files = data_files(options.file.parent, [options.file.name]) if options.file else []
+    return files + (data_files(options.data, datasets.files) if options.data else [])
 
 
-def _text(asked: Asked, names: Sequence[str], known: Known, progress: Progress) -> tuple[list[Evaluated], list[str]]:
-    """Return the figures of each detector, and which were left out: nobody named them, and they want to be configured first."""
+def _evaluated(
+    options: EvaluationOptions, names: Sequence[str], datasets: Datasets, progress: Progress
+) -> tuple[list[Evaluated], list[str]]:
+    """Return the metrics of each detector, and the errors of those that nobody named and that need to be configured first."""
     detectors, left_out = [], []
     for index, name in enumerate(names):
         progress("loading detectors", index, len(names))
         try:
-            detectors += load_detectors([name], asked.options)
+            detectors += load_detectors([name], options.options)
         except ConfigError as error:
-            if asked.names:
+            if options.names:
                 raise
             left_out.append(str(error))
-    results = evaluate(detectors, known.sets, known.ordinary, progress)
+    results = evaluate(detectors, datasets.sets, datasets.ordinary, progress)
     for index, (result, detector) in enumerate(zip(results, detectors, strict=True)):
-        if asked.cost:
+        if options.cost:
             progress("measuring the cost", index, len(detectors))
-            result.row["cost"] = measure_cost(detector, known.sets, known.ordinary)
+            result.row["cost"] = measure_cost(detector, datasets.sets, datasets.ordinary)
     return results, left_out
-
-
-def _streams(asked: Asked, names: Sequence[str], progress: Progress) -> list[Mapping[str, Any]]:
-    rows: list[Mapping[str, Any]] = []
-    for index, name in enumerate(names):
-        progress("simulating streams", index, len(names))
-        if asked.data:
-            rows += study(name).run(asked.data, asked.runs, asked.seed)
-    return rows

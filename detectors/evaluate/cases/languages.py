@@ -1,7 +1,6 @@
-"""Sentences in 50 languages, from the ``examples`` modules of spaCy (MIT), which every installation of Weir has.
+"""Sentences in about 60 languages, from the ``examples`` modules of spaCy (MIT), which every installation of Weir has.
 
-Each language has 1 to 29 sentences of everyday and news text by its speakers or translators. Left out are the languages that
-the model was not made for (Ancient Greek, Luganda, Ligurian, Tigrinya, Tswana) and ``xx``, which repeats others.
+Each language has 1 to 29 sentences of everyday and news text by its speakers or translators.
 """
 
 import ast
@@ -10,24 +9,26 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from detectors.evaluate.cases import Case, asked
+from detectors.evaluate.cases import with_question
+from detectors.evaluate.labelled import Case
 from detectors.models.language_model import group_of
 
-__all__ = ["cuts", "pairs", "sentences"]
+__all__ = ["pairs", "sentences", "shortened"]
 
-_UNKNOWN = frozenset({"grc", "lg", "lij", "ti", "tn", "xx"})
+#: Languages that the model was not made for (Ancient Greek, Luganda, Ligurian, Tigrinya, Tswana), and ``xx``, which repeats others.
+_LEFT_OUT = frozenset({"grc", "lg", "lij", "ti", "tn", "xx"})
 _CODES = {"kmr": "ku"}
 
 
 def sentences() -> dict[str, list[str]]:
-    """Return the sentences of each language, by its code; the modules are read, not imported: spaCy's languages take a minute."""
+    """Return the sentences of each language, by its code; the modules are parsed, because importing spaCy's languages takes a minute."""
     spec = importlib.util.find_spec("spacy")
     assert spec is not None
     assert spec.submodule_search_locations is not None
     found: dict[str, list[str]] = {}
     for path in sorted((Path(spec.submodule_search_locations[0]) / "lang").glob("*/examples.py")):
         code = path.parent.name
-        if code not in _UNKNOWN:
+        if code not in _LEFT_OUT:
             listed = _listed(ast.parse(path.read_text(encoding="utf-8")))
             found[_CODES.get(code, code)] = [text.replace("\n", " ").strip() for text in listed]
     return found
@@ -42,8 +43,8 @@ def _listed(module: ast.Module) -> list[str]:
     return []
 
 
-def cuts(text: str, length: int) -> str:
-    """Return the beginning of a text, at most so many characters, up to the end of a word where there are spaces."""
+def shortened(text: str, length: int) -> str:
+    """Return the beginning of a text, at most ``length`` characters, up to the end of a word if the text has spaces."""
     if len(text) <= length:
         return text
     cut = text[: length + 1].rpartition(" ")[0]
@@ -51,9 +52,9 @@ def cuts(text: str, length: int) -> str:
 
 
 def pairs(count: int, most: int, seed: int) -> Iterator[Case]:
-    """Yield answers to prompts, one in another group of languages beside each in the same; each of 1 to ``most`` sentences.
+    """Yield answers to prompts in pairs: one in the same group of languages, one in another (label True).
 
-    Both sides of a pair are of different sentences, so languages with fewer than two are only ever the prompt's.
+    Each text has 1 to ``most`` sentences. Prompt and answer have different sentences, so a language with one sentence is left out.
     """
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample
     texts = sentences()
@@ -62,8 +63,9 @@ def pairs(count: int, most: int, seed: int) -> Iterator[Case]:
         code = rng.choice(able)
         chosen = rng.sample(texts[code], min(len(texts[code]), 2 * most))
         half = len(chosen) // 2
-        prompt = asked(" ".join(chosen[:half]))
-        other = rng.choice([one for one in able if group_of(one) != group_of(code)])
-        mine, theirs = chosen[half:], rng.sample(texts[other], min(len(texts[other]), most))
-        yield Case(text=" ".join(mine), positive=False, kind=f"{code} to {code}", prompt=prompt)
-        yield Case(text=" ".join(theirs), positive=True, kind=f"{code} to {other}", prompt=prompt)
+        prompt = with_question(" ".join(chosen[:half]))
+        other = rng.choice([candidate for candidate in able if group_of(candidate) != group_of(code)])
+        foreign = rng.sample(texts[other], min(len(texts[other]), most))
+        for answer, language in ((chosen[half:], code), (foreign, other)):
+            kind = f"{code} to {language}"
+            yield Case(text=" ".join(answer), prompt=prompt, label=language != code, groups={"type": (kind,)})

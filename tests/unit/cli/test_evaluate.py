@@ -3,15 +3,16 @@
 import csv
 import gzip
 import json
+import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
 
 from detectors.errors import DetectorError
-from detectors.evaluate.progress import silent
+from detectors.evaluate.progress import no_progress
 from weir.cli import main
-from weir.quality.evaluation import Asked, run
+from weir.quality.evaluation import EvaluationOptions, run_evaluation
 
 MARKED = [
     ("Write to anna.keller@example.com please.", [("anna.keller@example.com", "EMAIL_ADDRESS")]),
@@ -107,7 +108,7 @@ def test_a_folder_is_read_for_what_it_holds_and_what_is_not_there_is_said(tmp_pa
     presidio_file(tmp_path / "data")
     result = weir("--data", "data", "--detector", "pii", "--no-cost", "--json", "out.json")
     assert result.exit_code == 0, result.stderr
-    assert "not there, and left out: pii/presidio_generated_large.json.gz" in result.stdout
+    assert "missing files, left out: pii/presidio_generated_large.json.gz" in result.stdout
     report = json.loads((tmp_path / "out.json").read_text())
     (pii,) = report["detectors"]
     assert [one["set"] for one in pii["sets"]] == ["presidio_generated_small"]
@@ -120,9 +121,9 @@ def test_a_folder_is_read_for_what_it_holds_and_what_is_not_there_is_said(tmp_pa
 
 def test_what_wants_to_be_configured_is_left_out_unless_it_is_named(tmp_path):
     presidio_file(tmp_path / "data")
-    asked = Asked(data=tmp_path / "data", names=["hub"], cost=False)
+    options = EvaluationOptions(data=tmp_path / "data", names=["hub"], cost=False)
     with pytest.raises(DetectorError, match="hub"):
-        run(asked, silent)
+        run_evaluation(options, no_progress)
     report = weir("--data", "data", "--detector", "hub")
     assert report.exit_code == 1
     assert "weir: detector hub" in report.stderr
@@ -151,17 +152,17 @@ def test_the_configured_threshold_is_what_is_measured(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "nothing to measure on: name a folder"),
+        ([], "no data to measure on: name the folder"),
         (["--data", "nowhere"], "nowhere is no folder"),
-        (["--data", "."], "holds none of the"),
+        (["--data", "."], "contains none of the"),
         (["--data", ".", "--detector", "pi"], "no detector is named 'pi': choose one of pii"),
         (["--data", ".", "--study", "speed"], "there is no study 'speed': choose one of drift"),
-        (["--file", "a.csv"], "--file wants --columns, for example"),
-        (["--file", "a.csv", "--columns", "text=t,label=l"], "which detector should flag these texts"),
+        (["--file", "a.csv"], "--file needs --columns, for example"),
+        (["--file", "a.csv", "--columns", "text=t,label=l"], "no detector is named for these texts"),
         (["--file", "a.csv", "--columns", "text=t,label=l", "--detector", "drift"], "drift reads a stream"),
         (["--file", "a.csv", "--columns", "text=t,label=x", "--detector", "pii"], "has no column 'x'"),
         (["--file", "a.csv", "--columns", "text=t,label=l", "--detector", "pii"], "label 'hate'"),
-        (["--data", ".", "--json", "nowhere/out.json"], "nowhere is no folder; make it"),
+        (["--data", ".", "--json", "nowhere/out.json"], "nowhere is no folder; create it"),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(tmp_path, arguments, message):
@@ -172,18 +173,12 @@ def test_an_error_is_one_line_that_says_what_to_do(tmp_path, arguments, message)
     assert "Traceback" not in result.stderr
 
 
-def test_plots_without_matplotlib_are_refused_before_the_work(tmp_path, monkeypatch):
-    presidio_file(tmp_path / "data")
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    result = weir("--data", "data", "--detector", "pii", "--plots", "plots")
-    assert result.exit_code == 1
-    assert "which is not installed: pip install 'weir-llm[eval]', or leave --plots out" in result.stderr
-    assert "scoring" not in result.stderr
-
-
-def test_a_missing_library_names_the_extra(tmp_path, monkeypatch):
-    presidio_file(tmp_path / "data")
-    monkeypatch.setitem(sys.modules, "weir.quality.evaluation", None)
-    result = weir("--data", "data")
-    assert result.exit_code == 1
+@pytest.mark.parametrize("library", ["sklearn.metrics", "matplotlib.figure"])
+def test_a_missing_library_is_reported_with_its_extra_before_the_work(tmp_path, library):
+    # A process of its own: here every library is imported by now.
+    script = f"import sys; sys.modules[{library!r}] = None; from weir.cli import main; main()"
+    command = [sys.executable, "-c", script, "eval", "--data", "."]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
     assert "pip install 'weir-llm[stream,eval]'" in result.stderr
+    assert "reading the data" not in result.stderr

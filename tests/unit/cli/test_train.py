@@ -19,15 +19,15 @@ FILE = "pii/presidio_generated_small.json.gz"
 TEXT = "Write to anna.keller@example.com please."
 
 
-def learn(data, out, seed, share, say):
+def learn(data, out, seed, share, log):
     """Fit the mean length of the texts, by two steps with a checkpoint between them."""
     checkpoint = out.with_suffix(".checkpoint")
     if not checkpoint.exists():
-        say("step 1/2")
+        log("step 1/2")
         checkpoint.write_text(str(seed))
         if (data / "cut").exists():
             raise KeyboardInterrupt
-    say(f"step 2/2 after seed {checkpoint.read_text()}, share {share}")
+    log(f"step 2/2 after seed {checkpoint.read_text()}, share {share}")
     texts = [record["full_text"] for record in json.loads(gzip.decompress((data / FILE).read_bytes()))]
     save_file({"length": np.array([np.mean([len(text) for text in texts])])}, out)
     checkpoint.unlink()
@@ -99,7 +99,7 @@ def test_a_share_shortens_the_run_and_the_same_run_keeps_it(data):
     assert weir("length", "--data", "data", "--share", "0.5").exit_code != 0
     (data / "cut").unlink()
     result = weir("length", "--data", "data", "--resume")
-    assert (result.exit_code, "holds a run with share 0.5, not 1.0" in result.stderr) == (1, True)
+    assert (result.exit_code, "contains a run with share 0.5, not 1.0" in result.stderr) == (1, True)
     result = weir("length", "--data", "data", "--share", "0.5", "--resume")
     assert result.exit_code == 0, result.stderr
     assert "share 0.5" in result.stderr
@@ -112,13 +112,13 @@ def test_a_cut_run_goes_on_from_its_checkpoint_and_only_when_asked(tmp_path, dat
     assert weir("length", "--data", "data", "--seed", "3").exit_code != 0
     (data / "cut").unlink()
     result = weir("length", "--data", "data", "--seed", "3")
-    assert (result.exit_code, "go on with --resume, or name another folder" in result.stderr) == (1, True)
+    assert (result.exit_code, "continue it with --resume, or name another folder" in result.stderr) == (1, True)
     result = weir("length", "--data", "data", "--seed", "4", "--resume")
-    assert (result.exit_code, "holds a run with seed 3, not 4" in result.stderr) == (1, True)
+    assert (result.exit_code, "contains a run with seed 3, not 4" in result.stderr) == (1, True)
     kept = (data / FILE).read_bytes()
     (data / FILE).write_bytes(gzip.compress(b"[]"))
     result = weir("length", "--data", "data", "--seed", "3", "--resume")
-    assert (result.exit_code, f"{FILE} is another file than when" in result.stderr) == (1, True)
+    assert (result.exit_code, f"{FILE} has changed since the run" in result.stderr) == (1, True)
     (data / FILE).write_bytes(kept)
     result = weir("length", "--data", "data", "--seed", "3", "--resume")
     assert result.exit_code == 0, result.stderr
@@ -140,17 +140,17 @@ def test_a_run_that_is_whole_is_measured_again_and_not_made_again(tmp_path, data
     assert card.read_text().split("## Figures")[1] == made.split("## Figures")[1]
     (out / "length.safetensors").write_bytes(b"other")
     result = weir("length", "--data", "data", "--resume")
-    assert (result.exit_code, "is not what the run in trained/length wrote" in result.stderr) == (1, True)
+    assert (result.exit_code, "is not the file that the run in trained/length wrote" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing", "--data", "data"], "nothing trains 'nothing': choose one of toxicity"),
+        (["nothing", "--data", "data"], "no recipe trains 'nothing': choose one of toxicity"),
         (["toxicity", "--data", "data"], "cannot read data/toxicity/davidson.csv.gz: No such file"),
         (
             ["length", "--data", "data", "--out", "full"],
-            "full/length.safetensors is there already; name another folder",
+            "full/length.safetensors already exists; name another folder",
         ),
         (["length", "--data", "data", "--out", "odd"], "odd/run.json is no record of a run"),
     ],

@@ -1,4 +1,4 @@
-"""What ``weir eval`` prints: a table a detector, then its finer tables."""
+"""Print an evaluation: a table a detector, then its finer tables."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from weir.cli.render.output import print_table
-from weir.quality.evaluation import Report
+from weir.quality.evaluation import EvaluationReport
 
 __all__ = ["print_report"]
 
 Row = Mapping[str, Any]
-#: Column → key, in the order of the table; a column is left out where no row has it.
+#: Column → key, in the order of the table; a column that no row has is left out.
 LABELLED = {
     "set": "set", "texts": "texts", "pos": "positive", "AUROC": "auroc", "AP": "average_precision", "F1": "f1", "F2": "f2",
     "macro-F1": "macro_f1", "recall": "recall", "precision": "precision", "flagged": "flagged", "ECE": "ece",
@@ -36,8 +36,8 @@ STREAMS = {
 }  # fmt: skip
 
 
-def print_report(report: Report) -> None:
-    """Print every figure but the curves, and what they come from."""
+def print_report(report: EvaluationReport) -> None:
+    """Print all metrics without the curves, and their provenance."""
     for one in report.text:
         _detector(one.row)
     for name in dict.fromkeys(row["detector"] for row in report.streams):
@@ -46,8 +46,8 @@ def print_report(report: Report) -> None:
     click.echo()
     if report.absent:
         click.echo(
-            f"not there, and left out: {', '.join(report.absent)}. Without all of the shared encoder's files, nobody can tell which texts "
-            "it was trained on, and none of its sets is measured."
+            f"missing files, left out: {', '.join(report.absent)}. If a file of the shared encoder is missing, its test split is unknown, "
+            "and none of its sets is measured."
         )
     for reason in report.left_out:
         click.echo(f"left out: {reason}")
@@ -85,17 +85,17 @@ def _spans(one: Row) -> None:
 
 
 def _table(columns: Mapping[str, str], rows: Sequence[Row]) -> None:
-    shown = {title: key for title, key in columns.items() if any(_there(row.get(key)) for row in rows)}
+    shown = {title: key for title, key in columns.items() if any(_is_present(row.get(key)) for row in rows)}
     print_table(list(shown), [[_cell(row.get(key)) for key in shown.values()] for row in rows], "none")
 
 
-def _there(value: Any) -> bool:
+def _is_present(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def _cell(value: Any) -> str:
-    """Return a count as it is, and another number with three digits that count."""
-    if not _there(value):
+    """Return a count as it is, and another number with three significant digits."""
+    if not _is_present(value):
         return "-"
     if isinstance(value, float) and value != int(value):
         return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

@@ -7,25 +7,25 @@ import pytest
 
 from detectors.base import Score
 from detectors.errors import ConfigError, DataError
-from detectors.evaluate.datasets import known_sets
-from detectors.evaluate.labelled import Case, LabelledSet, Ordinary
-from detectors.evaluate.scoring import score_all, texts_of
+from detectors.evaluate.datasets import load_datasets
+from detectors.evaluate.labelled import Case, LabelledSet, OrdinaryPrompts
+from detectors.evaluate.public_sets import FILES
+from detectors.evaluate.scoring import inputs_of, score_all
 from detectors.registry import create_text
-from detectors.train.datasets import FILES
 
 
 def test_the_encoder_s_sets_are_not_measured_where_a_file_of_them_is_missing(tmp_path):
     path = tmp_path / "drift/clinc_data_full.json.gz"
     path.parent.mkdir()
     path.write_bytes(gzip.compress(json.dumps({"train": [["what time is it", "time"]]}).encode()))
-    known = known_sets(tmp_path, ["toxicity"], 10, 0)
-    assert (known.sets, [one.texts for one in known.ordinary]) == ([], [["what time is it"]])
-    assert set(FILES) - set(known.absent) == {"drift/clinc_data_full.json.gz"}
+    datasets = load_datasets(tmp_path, ["toxicity"], 10, 0)
+    assert (datasets.sets, [one.texts for one in datasets.ordinary]) == ([], [["what time is it"]])
+    assert set(FILES) - set(datasets.absent) == {"drift/clinc_data_full.json.gz"}
 
 
 def test_a_folder_that_holds_nothing_known(tmp_path):
-    with pytest.raises(DataError, match=r"holds none of the 5 known files .*--file and --columns"):
-        known_sets(tmp_path, ["pii"], 10, 0)
+    with pytest.raises(DataError, match=r"contains none of the 5 known files .*--file and --columns"):
+        load_datasets(tmp_path, ["pii"], 10, 0)
 
 
 class Counting:
@@ -47,11 +47,11 @@ def test_every_text_is_scored_once_by_the_detectors_that_it_is_for():
         LabelledSet(detector="a", name="two", cases=[Case(text="x", label=True)]),
         LabelledSet(detector="b", name="one", cases=[Case(text="xx", label=True)]),
     ]
-    ordinary = [Ordinary(source="chat", texts=["x", "xxx"])]
+    ordinary = [OrdinaryPrompts(source="chat", texts=["x", "xxx"])]
     a, b = Counting("a"), Counting("b")
     steps = []
-    wanted = texts_of(["a", "b"], sets, ordinary)
-    scores = score_all([a, b], wanted, lambda _, done, total: steps.append((done, total)))
+    inputs = inputs_of(["a", "b"], sets, ordinary)
+    scores = score_all([a, b], inputs, lambda _, done, total: steps.append((done, total)))
     assert (a.seen, b.seen) == (["x", "xx", "xxx"], ["x", "xx", "xxx"])
     assert scores["a"]["xxx", ()].score == 0.3
     assert steps == [(3, 3)]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from detectors.evaluate.e_d_bh import e_d_bh
-from detectors.evaluate.patience import patience
+from detectors.evaluate.progress import no_progress
+from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.error_over_patience import e_d_bh, error_over_patience
 
 
 @pytest.mark.parametrize(
@@ -25,12 +26,13 @@ def test_the_strongest_are_taken_as_far_as_each_is_strong_enough(statistics, exp
 
 
 def test_a_rate_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="more than none"):
+    with pytest.raises(ValueError, match="use a number above 0"):
         e_d_bh({"a": 1.0}, every=0)
 
 
-def test_error_over_patience_is_kept_together_and_not_stream_by_stream():
-    rows = patience(streams=40, changed=4, limit=100, rounds=8, seed=0)
+def test_error_over_patience_is_bounded_jointly_and_not_stream_by_stream(tmp_path):
+    study = StudyContext(tmp_path, 8, 0, no_progress)
+    rows = error_over_patience(study, streams=40, changed=4, limit=100)
     worst = {
         name: max(row["error_over_patience"] for row in rows if f": {name}, " in row["data"])
         for name in ("e-d-BH", "each stream by itself")

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
-from detectors.evaluate.disguised_pii import CODES as CODED
-from detectors.evaluate.disguised_pii import DISGUISES, disguised
+from detectors.evaluate.datasets import PRESIDIO
+from detectors.evaluate.progress import no_progress
+from detectors.evaluate.studies import disguises
+from detectors.evaluate.studies.context import StudyContext
 from detectors.normalise.disguise import encoded, unleeted
 from detectors.pii.detector import PiiDetector
 from detectors.registry import create_text
@@ -109,10 +111,13 @@ def test_the_study_counts_characters_where_the_disguise_has_put_them(tmp_path):
         "end_position": mail + len("anna.keller@example.com"),
         "entity_type": "EMAIL_ADDRESS",
     }
-    path = tmp_path / "texts.json.gz"
+    path = tmp_path / PRESIDIO
+    path.parent.mkdir()
     records = [{"full_text": TEXT, "spans": [span]}, {"full_text": "The garden is green.", "spans": []}]
     path.write_bytes(gzip.compress(json.dumps(records).encode()))
-    rows = {row["data"].removeprefix("personal data, "): row for row in disguised(path, 0)}
-    assert set(rows) == {*DISGUISES, *CODED}
-    assert {name: rows[name]["recall"] for name in DISGUISES} == dict.fromkeys(DISGUISES, 1.0)
+    found = disguises.disguised_pii(StudyContext(tmp_path, 1, 0, no_progress))
+    rows = {row["data"].removeprefix("personal data, "): row for row in found}
+    names = disguises.BY_CHARACTER.keys()
+    assert rows.keys() == names | disguises.CODES.keys()
+    assert {name: rows[name]["recall"] for name in names} == dict.fromkeys(names, 1.0)
     assert {row["flagged"] for row in rows.values()} == {0.5}

@@ -12,10 +12,13 @@ from detectors.models.minilm import load_tokenizer
 from detectors.pii.entities import _decode
 from detectors.pii.token_head import CLASSES, KINDS, REACH, TOKENS, Loaded, TokenHead
 from detectors.pii.tokens import encode
-from detectors.train.pii import labels_of, train
-from detectors.train.pii_slots import LOCALES, Slots
-from detectors.train.pii_templates import NEGATIVES, TEMPLATES
-from detectors.train.pii_texts import _SLOT, _dressed, _filled, _joined
+from detectors.train.pii_slots import Slots
+from detectors.train.pii_texts import _SLOT, _filled, _joined, _varied
+from detectors.train.templates import read_source
+from detectors.train.token_head_trainer import labels_of, train
+
+SENTENCES = read_source("pii_sentences").templates
+TEMPLATES, NEGATIVES = SENTENCES["with_entities"], SENTENCES["without_entities"]
 
 SHAPE_CASES = [
     ("Anna lives", [("Anna", 2, 2), ("lives", 1, 1)]),
@@ -99,7 +102,7 @@ def test_two_of_a_kind_side_by_side_stay_two(tokenizer):
 def test_every_slot_of_every_sentence_can_be_filled():
     slots = Slots(0)
     assert len(TEMPLATES) >= 60
-    assert len(LOCALES) >= 30
+    assert len(slots.locales) >= 30
     for template in (*TEMPLATES, *NEGATIVES):
         example = _joined(_filled(slots, template))
         assert "{" not in example.text.replace("{{", "") or example.text.startswith(("{", '{"'))
@@ -110,7 +113,7 @@ def test_every_slot_of_every_sentence_can_be_filled():
 def test_sentences_are_a_function_of_the_seed():
     def made(seed):
         slots = Slots(seed)
-        return [_joined(_dressed(_filled(slots, template), slots.rng)) for template in TEMPLATES[:20]]
+        return [_joined(_varied(_filled(slots, template), slots.rng)) for template in TEMPLATES[:20]]
 
     assert made(3) == made(3) != made(4)
 
@@ -143,19 +146,19 @@ def _one_thread():
 def test_a_run_that_was_cut_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     data = _data(tmp_path)
     settings = {"positives": 60, "negatives": 8, "epochs": 3}
-    monkeypatch.setattr("detectors.train.pii.CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr("detectors.train.token_head_trainer.CHECKPOINT_EVERY", 2)
     lines = []
-    whole = train(data, tmp_path / "whole.safetensors", 5, say=lines.append, **settings)
+    whole = train(data, tmp_path / "whole.safetensors", 5, log=lines.append, **settings)
 
     def cut(line):
         if line.startswith("step 2/"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(data, tmp_path / "cut.safetensors", 5, say=cut, **settings)
-    told = []
-    train(data, tmp_path / "cut.safetensors", 5, say=told.append, **settings)
-    assert " 2 done before" in told[0]
+        train(data, tmp_path / "cut.safetensors", 5, log=cut, **settings)
+    resumed = []
+    train(data, tmp_path / "cut.safetensors", 5, log=resumed.append, **settings)
+    assert "resumes after step 2" in resumed
     one, other = load_file(tmp_path / "whole.safetensors"), load_file(tmp_path / "cut.safetensors")
     assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-6) for name in one)
     record = json.loads((tmp_path / "whole.json").read_text())

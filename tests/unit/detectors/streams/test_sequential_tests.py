@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from detectors.base import Observation
-from detectors.evaluate.nulls import FEATURES, SCORES, Clustered, Exchangeable, OneId, key_each
-from detectors.evaluate.run_length import Twins, run_lengths
+from detectors.evaluate.studies.in_control import FEATURES, SCORES, ConversationStream, Exchangeable, SharedId, key_each
+from detectors.evaluate.studies.run_length import BatchMonitor, run_lengths
 from detectors.streams.monitor import Budget, Monitor
 from detectors.streams.recent import MEMORY
 from detectors.streams.sequential_tests import ODDS, OVERSHOOT, Moment, Regions, tie_break
@@ -39,7 +39,7 @@ def test_the_budget_is_kept_and_not_wasted():
 
 @pytest.mark.parametrize(
     "stream",
-    [Clustered(0, 100, client=key_each), OneId(keys=1), OneId(keys=5)],
+    [ConversationStream(0, 100, ids=key_each), SharedId(keys=1), SharedId(keys=5)],
     ids=["conversations of five, a key each", "one id on all events", "one id on all events of one key in five"],
 )
 def test_what_is_suppressed_for_a_key_and_what_is_not_spends_no_budget(stream):
@@ -50,7 +50,7 @@ def test_what_is_suppressed_for_a_key_and_what_is_not_spends_no_budget(stream):
 
 def test_conversations_do_not_spend_the_budget_and_would_if_each_message_counted():
     kept, spent = (
-        run_lengths(Clustered(0, 100), Budget(limit=LIMIT, conversation_events=events), runs=100, seed=0).mean() / LIMIT
+        run_lengths(ConversationStream(0, 100), Budget(limit=LIMIT, conversation_events=events), runs=100, seed=0).mean() / LIMIT
         for events in (512, 0)
     )
     assert kept >= 0.8
@@ -61,18 +61,18 @@ def test_conversations_do_not_spend_the_budget_and_would_if_each_message_counted
 def test_the_simulation_is_the_monitor_event_by_event(daily):
     rng = np.random.default_rng(4)
     budget = Budget(limit=300, daily=daily)
-    monitor, twins = Monitor(FEATURES, budget), Twins(FEATURES, budget, 1)
+    monitor, batch = Monitor(FEATURES, budget), BatchMonitor(FEATURES, budget, 1)
     scores, chances = rng.standard_normal((900, SCORES)), rng.random(900)
-    twins.begin(scores[None, :200], np.arange(200) * 30.0)
+    batch.begin(scores[None, :200], np.arange(200) * 30.0)
     for number in range(900):
         if number >= 200 and number % 7 == 0:
-            twins.wait()
+            batch.wait()
         elif number >= 200:
-            twins.update(scores[None, number], budget.slot(number * 30.0), chances[number : number + 1])
+            batch.update(scores[None, number], budget.slot(number * 30.0), chances[number : number + 1])
         taken = None if number >= 200 and number % 7 == 0 else scores[number]
         monitor.update(Observation(id=str(number), time=number * 30.0, features={}), taken, float(chances[number]))
         if number >= 200:
-            assert monitor.statistic == pytest.approx(float(twins.statistic[0]), rel=1e-9)
+            assert monitor.statistic == pytest.approx(float(batch.statistic[0]), rel=1e-9)
         if monitor.alarm:
             break
     assert number > 250

@@ -1,15 +1,16 @@
-"""The encoder's training: a cut run goes on, a run from earlier weights begins with them, and the cheap tier's teacher is that encoder."""
+"""The encoder's training: an interrupted run resumes, a run from earlier weights starts from them, and the encoder teaches the cheap tier."""
 
 import hashlib
 
 import numpy as np
 import pytest
 
+from detectors.evaluate.examples import Example, labels
 from detectors.models.minilm import load_tokenizer
 from detectors.models.multitask import load_multitask, log_odds
 from detectors.models.token_windows import CLS, SEP
-from detectors.train import encoder, teacher
-from detectors.train.example import Example, labels
+from detectors.train import encoder_trainer as encoder
+from detectors.train import teacher
 
 TEXTS = [
     *(Example(f"You are a useless idiot, number {n}", labels(1.0, harassment=1.0), 1.0, "own_retort") for n in range(8)),
@@ -23,7 +24,7 @@ def small(monkeypatch):
     monkeypatch.setattr(encoder, "load_examples", lambda *_: TEXTS)
     monkeypatch.setattr(encoder, "TOKENS_A_BATCH", 64)
     monkeypatch.setattr(encoder, "EVERY", 1)
-    monkeypatch.setattr("detectors.train.datasets.REFRESH", {})  # a run that goes on draws all of them
+    monkeypatch.setattr("detectors.train.mixes.REFRESH", {})  # a run from earlier weights draws all of them
 
 
 def odds(path, texts):
@@ -32,18 +33,18 @@ def odds(path, texts):
     return log_odds(model, [[CLS, *row.ids, SEP] for row in rows])
 
 
-def test_a_cut_run_goes_on_and_earlier_weights_are_where_another_begins(tmp_path, monkeypatch):
-    out, said = tmp_path / "encoder.safetensors", []
+def test_an_interrupted_run_resumes_and_another_starts_from_its_weights(tmp_path, monkeypatch):
+    out, lines = tmp_path / "encoder.safetensors", []
 
     def cut(line):
         if line.startswith("step 2/"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        encoder.train(tmp_path, out, 0, steps=4, rate=0.002, say=cut)
-    digest = encoder.train(tmp_path, out, 0, steps=4, rate=0.002, say=said.append)
-    assert "goes on after step 2" in said
-    assert not [line for line in said if line.startswith(("step 1/", "step 2/"))]
+        encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=cut)
+    digest = encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=lines.append)
+    assert "resumes after step 2" in lines
+    assert not [line for line in lines if line.startswith(("step 1/", "step 2/"))]
     assert digest == hashlib.sha256(out.read_bytes()).hexdigest()
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
@@ -51,36 +52,36 @@ def test_a_cut_run_goes_on_and_earlier_weights_are_where_another_begins(tmp_path
     before = odds(out, texts)
     assert np.abs(before - before[0]).max() > 0.01
     still, further = tmp_path / "still.safetensors", tmp_path / "further.safetensors"
-    encoder.train(tmp_path, still, 0, steps=1, rate=0.0, warm=out)
+    encoder.train(tmp_path, still, 0, steps=1, rate=0.0, warm=out, log=lines.append)
     assert odds(still, texts) == pytest.approx(before, abs=0.02)
-    encoder.train(tmp_path, further, 0, steps=6, rate=0.003, warm=out)
+    encoder.train(tmp_path, further, 0, steps=6, rate=0.003, warm=out, log=lines.append)
     after = odds(further, texts)
     gap = after[:8, 0].mean() - after[8:16, 0].mean()
     assert gap > before[:8, 0].mean() - before[8:16, 0].mean() + 0.1
 
 
-def test_what_is_held_stays_nearer_to_the_weights_before(tmp_path):
+def test_held_outputs_stay_nearer_to_the_earlier_weights(tmp_path):
     texts = [example.text for example in TEXTS]
     first, free, held = (tmp_path / f"{name}.safetensors" for name in ("first", "free", "held"))
-    encoder.train(tmp_path, first, 0, steps=4, rate=0.002)
-    encoder.train(tmp_path, free, 0, steps=8, rate=0.003, warm=first)
-    encoder.train(tmp_path, held, 0, steps=8, rate=0.003, warm=first, hold=("toxicity",))
+    encoder.train(tmp_path, first, 0, steps=4, rate=0.002, log=print)
+    encoder.train(tmp_path, free, 0, steps=8, rate=0.003, warm=first, log=print)
+    encoder.train(tmp_path, held, 0, steps=8, rate=0.003, warm=first, hold=("toxicity",), log=print)
     before = odds(first, texts)
     moved, stayed = (np.abs(odds(path, texts) - before)[:, 0].mean() for path in (free, held))
     assert 0 < stayed < 0.8 * moved
 
 
-def test_nothing_is_held_without_weights_before(tmp_path):
+def test_hold_needs_earlier_weights(tmp_path):
     with pytest.raises(ValueError, match="without warm: name the weights"):
-        encoder.train(tmp_path, tmp_path / "out.safetensors", 0, steps=1, hold=("toxicity",))
+        encoder.train(tmp_path, tmp_path / "out.safetensors", 0, steps=1, hold=("toxicity",), log=print)
 
 
 def test_the_teacher_reads_the_beginning_that_the_cheap_tier_reads():
     model = load_multitask()
     insult = "You are a worthless idiot and everyone hates you."
     far = "The museum opens at ten and closes at six. " * 20 + insult
-    told = teacher.teach(model, [insult, far, "Wh\u0430t \u0430 nice d\u0430y."])
-    assert told.shape == (3, 3)
-    assert told[0, 0] > 0.9
-    assert told[1, 0] < 0.2
-    assert told[2, 0] < 0.2
+    scores = teacher.probabilities(model, [insult, far, "Wh\u0430t \u0430 nice d\u0430y."])
+    assert scores.shape == (3, 3)
+    assert scores[0, 0] > 0.9
+    assert scores[1, 0] < 0.2
+    assert scores[2, 0] < 0.2

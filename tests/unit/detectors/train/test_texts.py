@@ -1,38 +1,47 @@
-"""Own training texts: each split has its own wordings, and none of them is a case that judges."""
+"""Synthetic training texts: every file fits its schema, each split has its own wordings, and no text is a test case."""
 
 import random
 import re
 from collections import defaultdict
+from importlib.resources import files
 from itertools import islice
 
 import pytest
 
-from detectors.evaluate.cases.identities import identity_cases
-from detectors.evaluate.cases.refusals import refusal_cases
-from detectors.train import declining, planted, retorts
-from detectors.train.datasets import refreshed
-from detectors.train.example import Example, labels
-from detectors.train.own_texts import own_examples
-from detectors.train.phrases import PARTS, fill, items, noisy, part
+from detectors.evaluate.cases.synthetic import identity_cases, refusal_cases
+from detectors.evaluate.examples import Example, labels
+from detectors.train import injection_texts, refusal_texts, toxicity_texts
+from detectors.train.mixes import refreshed
+from detectors.train.synthetic_examples import BY_SPLIT, synthetic_examples
+from detectors.train.templates import PARTS, fill, of_split, read_source, varied
 
-NEWER = {"own_declining", "own_helping", "own_planted", "own_carried", "own_retort", "own_pictured"}
-POOLS = [
-    declining.DECLINES, declining.HELPS, planted.GOALS, planted.VOICES, planted.FOREIGN, planted.FOREIGN_BENIGN, planted.TO_PEOPLE,
-    planted.PLACES, retorts.TOXIC, retorts.HARMLESS, retorts.PICTURED_TOXIC, retorts.PICTURED_HARMLESS,
-]  # fmt: skip
+NAMES = sorted(
+    path.name.removesuffix(".toml")
+    for path in files("detectors.train").joinpath("texts").iterdir()
+    if path.name.endswith(".toml")
+)
+POOLS = [(name, pool) for name in NAMES for pool in read_source(name).by_split]
+OWN_WORDINGS = {source for source, *_ in BY_SPLIT} | {"own_retort", "own_pictured"}
 
 
 @pytest.fixture(scope="module")
-def own():
-    return list(own_examples())
+def examples():
+    return list(synthetic_examples())
 
 
-@pytest.mark.parametrize("pool", POOLS)
-def test_every_template_is_of_one_split(pool):
-    parts = [part(pool, split) for split in PARTS]
-    assert all(parts)
-    assert sorted(line for found in parts for line in found) == sorted(items(pool))
-    assert len(set(items(pool))) == len(items(pool))
+@pytest.mark.parametrize(("name", "pool"), POOLS)
+def test_every_template_is_of_one_split(name, pool):
+    templates = read_source(name).by_split[pool]
+    parts = [of_split(templates, split) for split in PARTS]
+    assert sorted(line for found in parts for line in found) == sorted(templates)
+    assert len(set(templates)) == len(templates)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_slots_have_words_and_templates_are_not_empty(name):
+    source = read_source(name)
+    assert all(len(words) > 1 for words in (*source.slots.values(), *source.words.values()))
+    assert all(text.strip() for texts in source.by_split.values() for text in texts)
 
 
 def _trigrams(text):
@@ -40,59 +49,81 @@ def _trigrams(text):
     return frozenset(tuple(words[at : at + 3]) for at in range(max(1, len(words) - 2)))
 
 
-def _near(texts, judges):
-    """Return the pairs whose word trigrams agree by four in ten or more (Jaccard)."""
+def _near(texts, cases):
+    """Return the pairs whose word trigrams overlap by four in ten or more (Jaccard)."""
     of = defaultdict(set)
-    for judge in judges:
-        for gram in _trigrams(judge):
-            of[gram].add(judge)
+    for case in cases:
+        for gram in _trigrams(case):
+            of[gram].add(case)
     pairs = []
     for text in texts:
         grams = _trigrams(text)
-        for judge in set().union(*(of.get(gram, ()) for gram in grams)):
-            other = _trigrams(judge)
+        for case in set().union(*(of.get(gram, ()) for gram in grams)):
+            other = _trigrams(case)
             if len(grams & other) >= 0.4 * len(grams | other):
-                pairs.append((text, judge))
+                pairs.append((text, case))
     return pairs
 
 
-def test_no_newer_text_is_one_that_judges(own):
-    judges = [case.text for case in (*refusal_cases(), *identity_cases())]
-    assert _near([example.text for example in own if example.source in NEWER], judges) == []
-    # The same comparison does find copies, whatever their case and marks.
-    assert _near([judges[0].lower().replace(",", "") + " Bye."], judges)
+def _bare(text):
+    return re.sub(r"\W+", " ", text).lower()
 
 
-def test_texts_are_whole_and_of_both_labels(own):
-    for source in NEWER:
+def test_no_training_text_is_a_test_case(examples):
+    cases = [case.text for case in (*refusal_cases(), *identity_cases())]
+    assert _near([example.text for example in examples if example.source in OWN_WORDINGS], cases) == []
+    assert {_bare(example.text) for example in examples}.isdisjoint(map(_bare, cases))
+    # The same comparison finds copies, whatever their case and marks.
+    assert _near([cases[0].lower().replace(",", "") + " Bye."], cases)
+
+
+def test_texts_are_complete_and_of_both_labels(examples):
+    for source in OWN_WORDINGS:
         for split in PARTS:
-            texts = [example.text for example in own if (example.source, example.split) == (source, split)]
+            texts = [example.text for example in examples if (example.source, example.split) == (source, split)]
             assert len(texts) > 100
             assert not [text for text in texts if re.search(r"\{[A-Za-z]+\}|\\n|^\s*$", text)]
-    assert {example.labels[2] for example in own if example.source in {"own_declining", "own_helping"}} == {0.0, 1.0}
-    assert {example.labels[1] for example in own if example.source in {"own_planted", "own_carried"}} == {0.0, 1.0}
+    for task, sources in ((1, {"own_planted", "own_carried"}), (2, {"own_declining", "own_helping"})):
+        assert {example.labels[task] for example in examples if example.source in sources} == {0.0, 1.0}
     for source in ("own_retort", "own_pictured"):
-        toxic = [example.labels[0] for example in own if example.source == source and example.split == "train"]
+        toxic = [example.labels[0] for example in examples if example.source == source and example.split == "train"]
         assert 0.4 < sum(toxic) / len(toxic) < 0.6
 
 
-def test_a_seed_gives_the_same_texts():
-    for make in (declining.declining, declining.helping, planted.planted, planted.carried, retorts.retorts):
-        one, same, other = (list(islice(make(30, seed, "tune"), 30)) for seed in (5, 5, 6))
-        assert one == same != other
+@pytest.mark.parametrize(
+    "make",
+    [
+        refusal_texts.declining,
+        refusal_texts.helping,
+        injection_texts.planted,
+        injection_texts.planted_benign,
+        toxicity_texts.retorts,
+    ],
+)
+def test_a_seed_determines_the_texts(make):
+    one, same, other = (list(islice(make(30, seed, "tune"), 30)) for seed in (5, 5, 6))
+    assert one == same != other
 
 
-def test_slots_keep_their_case_and_ask_for_no_more():
-    rng = random.Random(0)
+def test_a_slot_with_a_capital_gets_a_capitalised_word():
     slots = {"thing": ["tea"], "P": ["gay people"]}
-    assert fill("{Thing}, {thing} and {P}\\n{{x}}", slots, rng) == "Tea, tea and gay people\n{x}"
-    assert {noisy("It's so.", random.Random(seed)) for seed in range(60)} == {
+    assert fill("{Thing}, {thing} and {P}\n{{x}}", slots, random.Random(0)) == "Tea, tea and gay people\n{x}"
+    assert {varied("It's so.", random.Random(seed)) for seed in range(60)} == {
         "It's so.", "it's so.", "It's so", "It\u2019s so.", "Its so.",
     }  # fmt: skip
 
 
-def test_a_run_that_goes_on_draws_each_source_by_its_share(monkeypatch):
-    monkeypatch.setattr("detectors.train.datasets.REFRESH", {"clinc": 0.4, "hatemojibuild": 2.0})
+def test_a_group_is_swapped_for_another_of_the_same_form():
+    rng = random.Random(0)
+    swapped = toxicity_texts.swap_group("The women sang.", rng)
+    assert swapped.startswith("the ")
+    assert swapped.endswith(" sang.")
+    assert swapped != "the women sang."
+    assert toxicity_texts.swap_group("The kettle sang.", rng) is None
+
+
+def test_a_run_from_earlier_weights_draws_each_source_by_its_share(monkeypatch):
+    monkeypatch.setattr("detectors.train.mixes.REFRESH", {"clinc": 0.4, "hatemojibuild": 2.0})
     texts = [
         Example(f"{source} {n}", labels(0.0), 1.0, source)
         for source in ("clinc", "hatemojibuild", "own_retort")

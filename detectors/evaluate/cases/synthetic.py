@@ -1,0 +1,212 @@
+"""Generated test cases: grounded answers, repetitions, refusals, and sentences that differ only in an identity term.
+
+The texts are in the TOML files beside this module.
+"""
+
+import functools
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from detectors.evaluate.cases import with_question
+from detectors.evaluate.cases.languages import pairs
+from detectors.evaluate.labelled import Case, LabelledSet
+from detectors.evaluate.toml_files import read_toml
+
+__all__ = [
+    "Identities",
+    "groundedness_cases",
+    "identity_cases",
+    "read_cases",
+    "refusal_cases",
+    "repetition_cases",
+    "synthetic_sets",
+]
+
+LANGUAGE_PAIRS = 1000
+
+
+class Passage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question, the values of each slot (the first is true), and the facts: sentence, paraphrase, denial.
+
+    ``free`` follows from the facts in other words, ``twisted`` does not follow and uses their words.
+    """
+
+    question: str
+    slots: Mapping[str, tuple[str, ...]]
+    facts: tuple[tuple[str, str, str], ...]
+    free: tuple[str, ...]
+    twisted: tuple[str, ...]
+
+    @property
+    def true(self) -> dict[str, str]:
+        """The true value of each slot."""
+        return {slot: values[0] for slot, values in self.slots.items()}
+
+
+class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The passages, sentences that none of them contains, and answers that say so."""
+
+    passages: tuple[Passage, ...]
+    added: tuple[str, ...]
+    nothing: tuple[str, ...]
+
+
+class Repetition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Phrases that an answer repeats."""
+
+    phrases: tuple[str, ...]
+
+
+class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kind → refusals and near misses, the requests that fill them, and endings."""
+
+    requests: tuple[dict[str, str], ...]
+    endings: tuple[str, ...]
+    refusals: Mapping[str, tuple[str, ...]]
+    near_misses: Mapping[str, tuple[str, ...]]
+
+
+class Identities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Templates with a slot ``{term}``, and the terms by group."""
+
+    templates: tuple[str, ...]
+    terms: Mapping[str, tuple[str, ...]]
+
+
+T = TypeVar("T", Groundedness, Repetition, Refusals, Identities)
+
+
+def read_cases(schema: type[T]) -> T:
+    """Return the texts of a TOML file beside this module, which has the name of its schema."""
+    return read_toml("detectors.evaluate.cases", f"{schema.__name__.lower()}.toml", schema)
+
+
+def _case(text: str, kind: str, *, label: bool) -> Case:
+    return Case(text=text, label=label, groups={"type": (kind,)})
+
+
+def groundedness_cases(seed: int = 0) -> Iterator[Case]:
+    """Yield 24 answers to each passage, in pairs of a grounded answer and one that is made up in part (label True)."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible cases
+    texts = read_cases(Groundedness)
+    for number, passage in enumerate(texts.passages):
+        true = passage.true
+        said, paraphrases, denials = zip(
+            *([form.format(**true) for form in fact] for fact in passage.facts), strict=True
+        )
+        context = (
+            " ".join(said)
+            + " Nothing else was announced, and questions can be sent to the office by post or by telephone."
+        )
+        prompt = with_question(passage.question, f"Answer from this text alone: {context}")
+        with_slots = [(sentence, paraphrase) for sentence, paraphrase, _ in passage.facts if "{" in sentence]
+        for turn in range(2):
+            one, two, three = order = rng.sample(range(len(said)), 3)
+            sentence, paraphrase = rng.choice(with_slots)
+            slot = rng.choice([name for name in true if f"{{{name}}}" in paraphrase])
+            false = true | {slot: rng.choice(passage.slots[slot][1:])}
+            other = rng.choice([p for i, p in enumerate(texts.passages) if i != number])
+            foreign = rng.choice(other.facts)[0].format(**other.true)
+            kinds = {
+                ("quote", True): said[one],
+                ("paraphrase", True): paraphrases[two],
+                ("two facts", True): f"{paraphrases[one]} {said[three]}",
+                ("paraphrases", True): " ".join(paraphrases[index] for index in order),
+                ("in quite other words", True): passage.free[turn],
+                ("no answer", True): rng.choice(texts.nothing),
+                ("wrong number or name", False): paraphrase.format(**false),
+                ("a wrong one among right ones", False): f"{paraphrases[three]} {sentence.format(**false)}",
+                ("denial", False): denials[two],
+                ("added", False): f"{said[one]} {rng.choice(texts.added)}",
+                ("in its words, twisted", False): passage.twisted[turn],
+                ("of another text", False): foreign,
+            }
+            for (kind, grounded), text in kinds.items():
+                yield msgspec.structs.replace(_case(text, kind, label=not grounded), prompt=prompt)
+
+
+def repetition_cases(seed: int = 0) -> Iterator[Case]:
+    """Yield two times twelve answers to each passage: six that repeat themselves in different ways, six that do not."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible cases
+    phrases, passages = read_cases(Repetition).phrases, read_cases(Groundedness).passages
+    for passage in passages * 2:
+        said, other, _ = zip(*([form.format(**passage.true) for form in fact] for fact in passage.facts), strict=True)
+        text, phrase = " ".join(said), rng.choice(phrases)
+        looped = {
+            "a sentence again and again": text + " " + f"{rng.choice(said)} " * rng.randint(8, 20),
+            "a phrase again and again": text + " " + f"{phrase} " * rng.randint(60, 200),
+            "the whole answer again": f"{text}\n" * rng.randint(4, 8),
+            "a counter": "\n".join(f"{n}. {said[0]} {said[1]}" for n in range(1, rng.randint(30, 60))),
+            "half of it": f"{text} {' '.join(other)} " + f"{phrase} " * (60 // len(phrase.split())),
+            "two sentences in turn": text + f" {said[0]} {other[1]}" * rng.randint(6, 15),
+        }
+        plain = {
+            "prose": text,
+            "said twice": f"{text}\n\nIn other words: {' '.join(other)}",
+            "a list": "\n".join(f"- {sentence}" for sentence in (*said, *other)),
+            "a table": "| No. | Fact |\n|-----|------|\n" + "\n".join(f"| {n} | {s} |" for n, s in enumerate(said, 1)),
+            "code": "\n".join(
+                f"    values[{n}] = read(source, {n}, default={n * 2})" for n in range(rng.randint(8, 24))
+            ),
+            "a refrain": "\n".join(f"{sentence}\nSo it is, so it is, so it is." for sentence in said),
+        }
+        for label, cases in ((True, looped), (False, plain)):
+            yield from (_case(case, kind, label=label) for kind, case in cases.items())
+
+
+def refusal_cases() -> Iterator[Case]:
+    """Yield the refusals, for each request, and the near misses, with different endings."""
+    texts = read_cases(Refusals)
+    for kind, templates in texts.refusals.items():
+        for template in templates:
+            variants = (
+                [template.format(**request) for request in texts.requests]
+                if "{" in template
+                else [template + ending for ending in texts.endings]
+            )
+            yield from (_case(text[0].upper() + text[1:], kind, label=True) for text in variants)
+    for kind, answers in texts.near_misses.items():
+        yield from (_case(answer + ending, kind, label=False) for answer in answers for ending in texts.endings)
+
+
+def identity_cases() -> Iterator[Case]:
+    """Yield every template with every term; the type is the term, none should be flagged."""
+    texts = read_cases(Identities)
+    for term in (term for terms in texts.terms.values() for term in terms):
+        article = "an" if term[0] in "aeioAEIO" else "a"
+        for template in texts.templates:
+            text = template.replace("a {term}", f"{article} {term}").replace("{term}", term)
+            yield _case(text, term, label=False)
+
+
+def _sets(detector: str, make: Callable[[], Iterator[Case]]) -> list[LabelledSet]:
+    return [LabelledSet(detector=detector, name="own cases", cases=list(make()))]
+
+
+def _language_pairs() -> list[LabelledSet]:
+    """Return answers in the language of their prompt and in another, of up to 1, 2 and 4 sentences a side."""
+    return [
+        LabelledSet(
+            detector="language",
+            name=f"own pairs, up to {most} sentences a side",
+            cases=[msgspec.structs.replace(case, groups={}) for case in pairs(LANGUAGE_PAIRS, most, seed=0)],
+        )
+        for most in (1, 2, 4)
+    ]
+
+
+#: Detector → its synthetic sets.
+SETS: dict[str, Callable[[], list[LabelledSet]]] = {
+    "repetition": functools.partial(_sets, "repetition", repetition_cases),
+    "groundedness": functools.partial(_sets, "groundedness", groundedness_cases),
+    "refusal": functools.partial(_sets, "refusal", refusal_cases),
+    "language": _language_pairs,
+}
+
+
+def synthetic_sets(detector: str) -> list[LabelledSet]:
+    """Return the synthetic sets of a detector, an empty list if there are none."""
+    return SETS[detector]() if detector in SETS else []

@@ -1,0 +1,30 @@
+"""A labelled text of the shared encoder's tasks: what every source of public and synthetic data yields.
+
+An example has one label a task, NaN if it is unknown: a jailbreak may or may not be toxic.
+"""
+
+import math
+from typing import NamedTuple
+
+from detectors.models.multitask import CATEGORIES
+
+__all__ = ["UNKNOWN", "Example", "Labels", "labels"]
+
+UNKNOWN = math.nan
+Labels = tuple[float, ...]
+
+
+class Example(NamedTuple):
+    """A text and its labels in the order of `detectors.models.multitask.OUTPUTS`: tasks, then categories of toxicity."""
+
+    text: str
+    labels: Labels
+    weight: float
+    source: str
+    split: str = "train"
+
+
+def labels(toxicity: float, injection: float = 0.0, refusal: float = 0.0, **known: float) -> Labels:
+    """Return the labels of a text; a harmless text is of no category, a toxic text of the ``known`` categories."""
+    rest = 0.0 if toxicity == 0.0 else UNKNOWN
+    return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES))

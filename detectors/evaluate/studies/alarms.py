@@ -1,0 +1,83 @@
+"""Alarms of stream detectors on simulated streams: the first alarm, the distance of false alarms, delays after a change."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from detectors.base import Observation, StreamDetector
+
+__all__ = [
+    "AFTER",
+    "BEFORE",
+    "Row",
+    "censored_delay_row",
+    "delay_row",
+    "embedded",
+    "events_per_alarm",
+    "first_alarm",
+    "run_length_row",
+]
+
+#: A row of a table: ``detector``, ``data`` (the stream, and its change), ``runs``, and what was measured.
+Row = dict[str, Any]
+#: Events before and after a change in censored delays.
+BEFORE, AFTER = 300, 600
+
+
+def embedded(tag: str, embeddings: Iterable[bytes]) -> Iterator[Observation]:
+    """Yield one event a second for each packed embedding; ``tag`` is part of the ids, which break ties."""
+    for index, embedding in enumerate(embeddings):
+        yield Observation(id=f"{tag}-{index}", time=float(index), features={}, embedding=embedding)
+
+
+def first_alarm(detector: StreamDetector[Any], observations: Iterable[Observation]) -> int | None:
+    """Return the number of the observation, from 1, at which a detector alarms; None if it does not."""
+    for number, observation in enumerate(observations, 1):
+        finding = detector.update_many([observation])
+        if finding is not None and finding.alarm:
+            return number
+    return None
+
+
+def events_per_alarm(alarms: Sequence[int | None], longest: int) -> float:
+    """Return the events watched for one alarm; None is no alarm in ``longest`` events."""
+    watched = sum(longest if alarm is None else alarm for alarm in alarms)
+    return watched / max(1, sum(alarm is not None for alarm in alarms))
+
+
+def run_length_row(data: str, alarms: Sequence[int | None], longest: int) -> Row:
+    """Return a row of streams without a change: the events watched for one alarm."""
+    return {"detector": "drift", "data": data, "run_length": events_per_alarm(alarms, longest), "runs": len(alarms)}
+
+
+def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
+    """Return the order statistics of delays: negative before the change, None for a change that is missed."""
+    never = 1 << 30
+    right = sorted(never if delay is None else delay for delay in delays if delay is None or delay > 0)
+    median, high = (right[len(right) // 2], right[int(0.9 * len(right))]) if right else (never, never)
+    return {
+        "detector": detector,
+        "data": data,
+        "runs": len(delays),
+        "delay_median": median if median < never else None,
+        "delay_p90": high if high < never else None,
+        "missed": sum(delay is None for delay in delays),
+        "too_early": sum(delay is not None and delay <= 0 for delay in delays),
+    }
+
+
+def censored_delay_row(data: str, alarms: Sequence[int | None]) -> Row:
+    """Return the delays of alarms after a change at `BEFORE`, None censored at `AFTER`; NaN if every alarm is too early."""
+    delays = [AFTER if alarm is None else alarm - BEFORE for alarm in alarms if alarm is None or alarm > BEFORE]
+    values = np.array(delays or [np.nan])
+    return {
+        "detector": "drift",
+        "data": data,
+        "runs": len(alarms),
+        "delay_median": float(np.median(values)),
+        "delay_p90": float(np.quantile(values, 0.9)),
+        "delay_mean": float(np.mean(values)),
+        "missed": sum(alarm is None for alarm in alarms),
+        "too_early": len(alarms) - len(delays),
+    }

@@ -1,0 +1,78 @@
+"""The study ``drift``: a switch of domain on CLINC and MT-Bench, streams without a change, and run lengths."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+
+from detectors.evaluate.progress import tracked
+from detectors.evaluate.readers import MTBENCH, clinc_domains, mtbench
+from detectors.evaluate.studies.alarms import Row, delay_row, embedded, first_alarm
+from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.in_control import ConversationStream, Exchangeable
+from detectors.evaluate.studies.run_length import run_lengths
+from detectors.models.embedding import Embedder, pack
+from detectors.registry import create_stream
+from detectors.streams.monitor import Budget
+
+__all__ = ["domain_switch"]
+
+LIMIT, REFERENCE = 1000, 40
+CONFIG = {"alarm_every_events": LIMIT, "reference_events": REFERENCE}
+PROSE = {"writing", "roleplay", "humanities", "stem", "extraction"}
+
+
+def _delay(before: list[bytes], after: list[bytes], tag: str) -> int | None:
+    """Return the events from the change to the alarm: negative before the change, None if there is none."""
+    alarm = first_alarm(create_stream("drift", CONFIG), embedded(tag, [*before, *after]))
+    return None if alarm is None else alarm - len(before)
+
+
+def domain_switch(study: StudyContext) -> list[Row]:
+    """Return delays of a switch of domain, the runs of shuffled CLINC with an alarm, and run lengths of simulated streams."""
+    embedder = Embedder()
+    embedder.load()
+    rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample
+    domains = {name: rng.sample(texts, min(300, len(texts))) for name, texts in clinc_domains(study.data).items()}
+    packed = {
+        name: [pack(vector) for vector in embedder.embed_many(texts)]
+        for name, texts in tracked(study.progress, "embedding domains", domains.items())
+    }
+    rows = []
+    for extra in (0, 60):
+        delays = []
+        for run in tracked(study.progress, "drift: switch of domain", range(study.runs)):
+            first, second, other = rng.sample(sorted(packed), 3)
+            before = rng.sample(packed[first] + packed[second], REFERENCE + extra)
+            delays.append(_delay(before, rng.sample(packed[other], 100), f"{extra}-{run}"))
+        data = f"CLINC, two domains to a third, {extra} events after the reference"
+        rows.append(delay_row("drift", data, delays))
+    everything = [embedding for group in packed.values() for embedding in group]
+    shuffled = [
+        _delay(rng.sample(everything, REFERENCE + 500), [], f"null-{run}")
+        for run in tracked(study.progress, "drift: no change", range(study.runs))
+    ]
+    data = "CLINC shuffled, 500 events: runs with an alarm"
+    early = sum(delay is not None for delay in shuffled)
+    rows.append({"detector": "drift", "data": data, "runs": study.runs, "too_early": early})
+    rows.append(_prose_to_code(study.data, embedder))
+    for stream, kind in (
+        (Exchangeable(), "exchangeable"),
+        (ConversationStream(study.seed, study.runs), "conversations of five"),
+    ):
+        lengths = run_lengths(stream, Budget(limit=LIMIT), runs=study.runs, seed=study.seed, progress=study.progress)
+        data = f"{kind}, N = {LIMIT}, reference 200: mean run length / N"
+        length = float(np.mean(lengths)) / LIMIT
+        rows.append({"detector": "drift", "data": data, "runs": study.runs, "run_length": length})
+    return rows
+
+
+def _prose_to_code(root: Path, embedder: Embedder) -> Row:
+    firsts = [(category, turns[0]) for category, turns in mtbench(root / MTBENCH)]
+    before, after = (
+        [pack(vector) for vector in embedder.embed_many([text for category, text in firsts if category in chosen])]
+        for chosen in (PROSE, {"coding"})
+    )
+    rng = random.Random(0)  # noqa: S311 - a reproducible order
+    delays = [_delay(rng.sample(before, len(before)), after * 4, f"bench-{run}") for run in range(5)]
+    return delay_row("drift", "MT-Bench, prose to coding", delays)

@@ -1,0 +1,34 @@
+"""The study ``languages``: how often the language of a sentence is identified, by the length that is read."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from detectors.evaluate.cases.languages import sentences, shortened
+from detectors.evaluate.progress import tracked
+from detectors.evaluate.studies.alarms import Row
+from detectors.evaluate.studies.context import StudyContext
+from detectors.models.language_model import LanguageModel, group_of
+
+__all__ = ["language_identification"]
+
+LENGTHS = (10, 20, 40, 80, 1000)
+
+
+def language_identification(study: StudyContext) -> list[Row]:
+    """Return the accuracy by length, and the languages with errors in whole sentences."""
+    model, rows = LanguageModel(), list[Row]()
+    right: dict[str, list[bool]] = {}
+    for length in tracked(study.progress, "identifying languages", LENGTHS):
+        right = defaultdict(list)
+        for code, texts in sentences().items():
+            guesses = [model.guess(shortened(text, length)).language for text in texts]
+            right[code] += [group_of(guess) == group_of(code) for guess in guesses]
+        every = [correct for found in right.values() for correct in found]
+        data = f"spaCy's examples, first {length} characters: language or one of its group"
+        rows.append(_row(data, every))
+    return rows + [_row(f"  {code}", found) for code, found in sorted(right.items()) if not all(found)]
+
+
+def _row(data: str, right: list[bool]) -> Row:
+    return {"detector": "language", "data": data, "texts": len(right), "accuracy": float(np.mean(right))}

@@ -1,0 +1,71 @@
+"""Every study, registered once.
+
+A study with the name of a stream detector is part of every evaluation; the others take longer and run when they are named.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from detectors.errors import DataError
+from detectors.evaluate.studies.alarms import Row
+from detectors.evaluate.studies.anomaly import anomaly
+from detectors.evaluate.studies.cascade import cascade
+from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.conversation_ids import conversation_ids
+from detectors.evaluate.studies.disguises import disguised_pii
+from detectors.evaluate.studies.domain_switch import domain_switch
+from detectors.evaluate.studies.drift_delay import drift_delay
+from detectors.evaluate.studies.error_over_patience import error_over_patience
+from detectors.evaluate.studies.identity_terms import identity_bias
+from detectors.evaluate.studies.languages import language_identification
+from detectors.evaluate.studies.run_length import run_length_rows
+from detectors.evaluate.studies.sentinel import sentinel
+from detectors.evaluate.studies.thresholds import thresholds
+from detectors.registry import STREAM
+
+__all__ = ["STUDIES", "Study", "find_study"]
+
+
+class Study(NamedTuple):
+    """A study of one detector: its subject, and the function that returns its rows."""
+
+    detector: str
+    about: str
+    run: Callable[[StudyContext], list[Row]]
+
+
+STUDIES: dict[str, Study] = {
+    "drift": Study("drift", "a switch of domain, streams without a change, run lengths at N = 1,000", domain_switch),
+    "anomaly": Study("anomaly", "latency, tokens, errors, no change", anomaly),
+    "sentinel": Study("sentinel", "simulated answers that change, or do not", sentinel),
+    "run-length": Study(
+        "drift", "run lengths at N = 1,000: exchangeable, conversations, daily cycles", run_length_rows
+    ),
+    "run-length-10000": Study("drift", "the same at N = 10,000", partial(run_length_rows, limit=10_000)),
+    "delays": Study("drift", "three changes of clusters, beside windowed MMD and river's detectors", drift_delay),
+    "clients": Study("drift", "false alarms and delays on real texts, by the ids that clients send", conversation_ids),
+    "languages": Study("language", "sentences of 62 languages, by the length that is read", language_identification),
+    "bias": Study("toxicity", "gap of toxicity, injection and refusal between identity terms", identity_bias),
+    "tiers": Study("toxicity", "cost and loss of the cheap tier before the encoder, disguises, lengths", cascade),
+    "thresholds": Study("toxicity", "thresholds by leaving one source of the tune split out", thresholds),
+    "disguises": Study("pii", "personal data in eight disguises and three codes", disguised_pii),
+    "patience": Study(
+        "drift", "error over patience on 1,000 streams, e-d-BH beside each by itself", error_over_patience
+    ),
+}
+assert {name for name in STUDIES if name in STREAM} == set(STREAM), "a stream detector without a study"
+
+
+def find_study(name: str) -> Study:
+    """Return a study by name.
+
+    Raises
+    ------
+    DataError
+        No study has that name.
+    """
+    if name not in STUDIES:
+        known = "; ".join(f"{key}: {one.about}" for key, one in STUDIES.items())
+        raise DataError(f"there is no study {name!r}: choose one of {known}")
+    return STUDIES[name]

@@ -1,0 +1,184 @@
+"""The study ``run-length``: events to a false alarm on streams without a change, thousands of streams at once.
+
+`BatchMonitor` is `detectors.streams.monitor.Monitor` with a leading axis of streams, so that a thousand runs of ten thousand events take a
+minute; a test compares the two event by event.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.evaluate.progress import Progress, no_progress
+from detectors.evaluate.studies.alarms import Row
+from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.in_control import FEATURES, STREAMS, InControlStream
+from detectors.streams.conversations import Conversations
+from detectors.streams.monitor import Budget, Feature, Monitor
+from detectors.streams.recent import MEMORY
+from detectors.streams.sequential_tests import FEW, LEAST, LENIENT, MOST, ODDS, OVERSHOOT
+
+__all__ = ["BatchMonitor", "run_length_rows", "run_lengths"]
+
+Floats = NDArray[np.float64]
+
+_RAISED = np.array(ODDS)[None, :, None]
+#: Events after which runs that have alarmed are dropped, and progress is reported.
+_EVERY = 64
+#: Times the limit: length at which a run without an alarm is cut off.
+LONGEST = 12.0
+
+
+class BatchMonitor:
+    """Monitors of ``runs`` streams, up to their first alarm; ``statistic`` is (runs,)."""
+
+    def __init__(self, features: Mapping[str, Feature], budget: Budget, runs: int) -> None:
+        monitor = Monitor(features, budget)
+        self._columns = np.array([row[1] for row in monitor.layout])
+        self._signs = np.array([row[2] for row in monitor.layout])
+        self._fractions = [row[3] for row in monitor.layout]
+        self._weights = np.tile(monitor.weights / len(ODDS), len(ODDS))
+        self._budget = budget
+        self._sums = np.zeros((runs, len(ODDS), len(self._signs)))
+        self._counts: dict[int, Floats] = {}
+        self.statistic = np.zeros(runs)
+
+    def begin(self, reference: Floats, times: Floats) -> None:
+        """Set the regions of each run by its own reference, (runs, n, scores), observed at ``times``, (n,)."""
+        values = reference[:, :, self._columns] * self._signs
+        slots = np.array([self._budget.slot(time) for time in times])
+        count, ordered = values.shape[1], np.sort(values, axis=1)
+        ranks = [count - min(count, max(1, round(part * (count + 1)))) for part in self._fractions]
+        self._thresholds = ordered[:, ranks, np.arange(len(ranks))]
+        inside = np.array([count - rank for rank in ranks])
+        self._lately = np.tile(inside / (count + 1), (len(values), 1))
+        groups = sorted(set(slots.tolist()))
+        self._home = groups[0] if len(groups) == 1 else -1
+        for slot in groups:
+            mine, counts = slots == slot, self._of(slot)
+            counts[:, 0] += (values[:, mine] >= self._thresholds[:, None]).sum(axis=1)
+            counts[:, 1] += mine.sum()
+
+    def _of(self, slot: int) -> Floats:
+        """Return the counts of a half-hour of the day: events in each region, and all events, (runs, 2, regions)."""
+        if slot not in self._counts:
+            self._counts[slot] = np.zeros((len(self._sums), 2, len(self._signs)))
+        return self._counts[slot]
+
+    def wait(self) -> None:
+        """Count an event that the detector suppresses."""
+        self._sums += 1.0
+        self._measure()
+
+    def update(self, scores: Floats, slot: int, uniform: Floats) -> None:
+        """Take the scores of an event, (runs, scores), and a uniform random number of each run, which breaks ties."""
+        counts = self._of(slot)
+        inside = scores[:, self._columns] * self._signs >= self._thresholds
+        few = (counts[:, 1] < FEW) & (slot != self._home)
+        lenient = np.minimum(LENIENT * self._lately + LEAST, MOST)
+        share = np.where(few, lenient, counts[:, 0] / (counts[:, 1] + 1.0))[:, None, :]
+        most = (OVERSHOOT * self._budget.limit / (self.statistic + 1.0))[:, None, None]
+        spare = 1.0 - most * share
+        cut = np.where(spare > 0.0, most * (1.0 - share) / np.maximum(spare, 1e-12), ODDS[-1])
+        odds = np.minimum(_RAISED, np.maximum(cut, 1.0))
+        others = 1.0 / (1.0 + (odds - 1.0) * share)
+        sure = few | (slot == self._home)
+        won = inside & (sure | (uniform[:, None] * (counts[:, 0] + 1.0) < counts[:, 0]))
+        self._lately += (inside - self._lately) / MEMORY
+        self._sums = (self._sums + 1.0) * np.where(won[:, None, :], odds * others, others)
+        counts[:, 0] += inside
+        counts[:, 1] += 1.0
+        self._measure()
+
+    def _measure(self) -> None:
+        self.statistic = self._sums.reshape(len(self._sums), -1) @ self._weights
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Drop the other runs."""
+        self._sums, self.statistic = self._sums[chosen], self.statistic[chosen]
+        self._thresholds, self._lately = self._thresholds[chosen], self._lately[chosen]
+        self._counts = {slot: counts[chosen] for slot, counts in self._counts.items()}
+
+
+def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulated
+    stream: InControlStream,
+    budget: Budget,
+    *,
+    runs: int,
+    seed: int,
+    reference: int = 200,
+    progress: Progress = no_progress,
+    name: str = "",
+) -> Floats:
+    """Return the events until an alarm in each run, (runs,), at most ``LONGEST`` times the limit.
+
+    Parameters
+    ----------
+    stream
+        Its first observations are each run's own calibration sample.
+    budget
+        Its limit is in events.
+    reference
+        Observations of the calibration sample.
+    name
+        The name of the stream for ``progress``.
+    """
+    rng = np.random.default_rng(seed)
+    monitors = BatchMonitor(FEATURES, budget, runs)
+    conversations = Conversations(budget.conversation_events, budget.conversation_turns)
+    alive, going = np.arange(runs), np.ones(runs, dtype=np.bool_)
+    longest = LONGEST * budget.limit
+    lengths = np.full(runs, longest)
+    first: list[Floats] = []
+    times: list[float] = []
+    begun = 0
+    for number in itertools.count():
+        time, principal, conversation = stream.event(number)
+        scores = stream.scores(rng, number, alive)
+        observed = conversations.looks_at(principal, conversation)
+        if len(first) < reference:
+            if observed:
+                first.append(scores)
+                times.append(time)
+            if len(first) == reference:
+                monitors.begin(np.stack(first, axis=1), np.array(times))
+                begun = number
+            continue
+        if observed:
+            monitors.update(scores, budget.slot(time), rng.random(len(alive)))
+        else:
+            monitors.wait()
+        alarmed = going & (monitors.statistic >= budget.limit)
+        lengths[alive[alarmed]] = number - begun
+        going &= ~alarmed
+        if number % _EVERY == 0:
+            progress(f"run lengths: {name}" if name else "run lengths", number - begun, int(longest))
+            if not going.all():
+                monitors.keep(going)
+                alive, going = alive[going], np.ones(int(going.sum()), dtype=np.bool_)
+        if not going.any() or number - begun >= longest:
+            break
+    return lengths
+
+
+def run_length_rows(study: StudyContext, limit: int = 1000) -> list[Row]:
+    """Return the mean run length of each of `STREAMS` over ``limit``, and its standard error."""
+    rows: list[Row] = []
+    for name, (make, options) in STREAMS.items():
+        budget = Budget(limit=limit, **options)
+        stream = make(study.seed, study.runs)
+        lengths = run_lengths(
+            stream, budget, runs=study.runs, seed=study.seed, progress=study.progress, name=f"{name}, N = {limit:,}"
+        )
+        rows.append(
+            {
+                "detector": "drift",
+                "data": f"{name}, N = {limit}: mean run length / N",
+                "runs": study.runs,
+                "run_length": float((lengths / limit).mean()),
+                "standard_error": float((lengths / limit).std() / math.sqrt(study.runs)),
+            }
+        )
+    return rows

@@ -1,0 +1,90 @@
+"""The study ``sentinel``: false alarms of the sentinel detector without a change, and delays after one.
+
+A simulated model answers eight prompts in turn. It always answers a prompt alike, or in one of four ways (``varying``). Its answers are
+points on the sphere of the packed embedding; a changed model answers with other points and other lengths.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from detectors.base import Observation
+from detectors.evaluate.progress import tracked
+from detectors.evaluate.studies.alarms import Row, first_alarm
+from detectors.evaluate.studies.context import StudyContext
+from detectors.streams.sentinel import SentinelConfig, SentinelDetector
+
+__all__ = ["sentinel"]
+
+LIMIT = 1000
+PROMPTS = 8
+DIMENSIONS = 96
+#: Times N: length at which a run without an alarm is cut off.
+LONGEST = 8
+#: Answers before and after a change.
+BEFORE, AFTER = 480, 400
+
+
+class _Model:
+    """Answers of a model: ``changed`` of the eight prompts are answered otherwise than by the model before."""
+
+    def __init__(self, rng: np.random.Generator, *, varying: int, changed: int = 0) -> None:
+        self._rng, self._varying, self._changed = rng, varying, changed
+        self._count = 0
+
+    def answers(self, count: int) -> Iterator[Observation]:
+        for _ in range(count):
+            prompt = self._count % PROMPTS
+            variant = int(self._rng.integers(4)) if prompt < self._varying else 0
+            # The last prompts change first: a change is harder to detect in those that vary.
+            seed = [prompt, variant, int(prompt >= PROMPTS - self._changed)]
+            vector = np.random.default_rng(seed).normal(size=DIMENSIONS)
+            words = float(20 + np.random.default_rng([*seed, 1]).integers(12))
+            self._count += 1
+            yield Observation(
+                id=f"{self._rng.integers(2**62)}",
+                time=float(self._count),
+                features={"characters": 5 * words, "completion_tokens": words, "score_refusal": 0.05},
+                embedding=(vector / np.linalg.norm(vector)).astype("<f2").tobytes(),
+                prompt=f"p{prompt}",
+            )
+
+
+def _detector() -> SentinelDetector:
+    return SentinelDetector(SentinelConfig(alarm_every_events=LIMIT))
+
+
+def _false_alarms(study: StudyContext, varying: int) -> Row:
+    """Return the mean answers to a false alarm over N, a lower bound: runs that were cut off count as they are."""
+    alarms = [
+        first_alarm(
+            _detector(), _Model(np.random.default_rng([study.seed, run]), varying=varying).answers(LONGEST * LIMIT)
+        )
+        for run in tracked(study.progress, "sentinel: no change", range(study.runs))
+    ]
+    data = f"N = {LIMIT}: no change, {varying} of {PROMPTS} prompts loose, mean run length / N, at least"
+    length = float(np.mean([alarm or LONGEST * LIMIT for alarm in alarms])) / LIMIT
+    cut = sum(alarm is None for alarm in alarms)
+    return {"detector": "sentinel", "data": data, "runs": study.runs, "run_length": length, "cut": cut}
+
+
+def _delays(study: StudyContext, changed: int, varying: int) -> Row:
+    """Return quantiles of the answers from a change to its alarm; runs with an alarm before the change are left out."""
+    found = []
+    for run in tracked(study.progress, f"sentinel: {changed} of {PROMPTS} answers change", range(study.runs)):
+        rng, detector = np.random.default_rng([study.seed, run]), _detector()
+        if first_alarm(detector, _Model(rng, varying=varying).answers(BEFORE)) is None:
+            found.append(first_alarm(detector, _Model(rng, varying=varying, changed=changed).answers(AFTER)))
+    delays = [float(delay) for delay in found if delay is not None]
+    median, high = np.percentile(delays or [np.nan], [50, 90]).tolist()
+    data = f"N = {LIMIT}: {changed} of {PROMPTS} answers change, {varying} loose"
+    row = {"detector": "sentinel", "data": data, "runs": study.runs, "missed": len(found) - len(delays)}
+    return row | {"delay_median": median, "delay_p90": high}
+
+
+def sentinel(study: StudyContext) -> list[Row]:
+    """Return run lengths without a change, and delays of changes of some or all answers."""
+    return [
+        *(_false_alarms(study, varying) for varying in (0, 3)),
+        *(_delays(study, changed, varying) for changed, varying in ((8, 0), (8, 3), (4, 0), (2, 0), (1, 0))),
+    ]

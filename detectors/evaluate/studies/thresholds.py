@@ -1,0 +1,90 @@
+"""The study ``thresholds``: a threshold for each head of the shared encoder.
+
+On the tune split, by leaving one source out: the threshold that is best on the mean of the other sources is measured on the source left
+out, and the median of these thresholds is proposed. None of them flags more than 2 % of the ordinary prompts of any source.
+"""
+
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.evaluate.progress import tracked
+from detectors.evaluate.readers import ordinary_prompts
+from detectors.evaluate.scoring import load_text, score_texts
+from detectors.evaluate.studies.alarms import Row
+from detectors.evaluate.studies.context import StudyContext
+from detectors.models.multitask import TASKS
+
+__all__ = ["choose", "thresholds"]
+
+MOST_FLAGGED = 0.02
+TEXTS = 150
+Floats = NDArray[np.float64]
+Labelled = tuple[Floats, NDArray[np.bool_]]
+
+
+def _quality(data: Labelled, grid: Floats) -> Floats:
+    """Return macro-F1 at each threshold, the share of right decisions if one class is missing."""
+    scores, labels = data[0], data[1][:, None]
+    flagged = scores[:, None] >= grid
+    if labels.all() or not labels.any():
+        return np.asarray((flagged == labels).mean(axis=0))
+    f1 = [
+        2 * (a & b).sum(axis=0) / (a.sum(axis=0) + b.sum(axis=0)) for a, b in ((flagged, labels), (~flagged, ~labels))
+    ]
+    return np.asarray(np.mean(f1, axis=0))
+
+
+def choose(sources: Mapping[str, Labelled], benign: Sequence[Floats]) -> tuple[float, dict[str, float]]:
+    """Return a threshold, and the quality on each source of the threshold that was chosen without it.
+
+    Parameters
+    ----------
+    sources
+        Scores and labels of the tune split, by source.
+    benign
+        Scores of ordinary prompts, by source.
+    """
+    least = max((float(np.quantile(scores, 1 - MOST_FLAGGED)) for scores in benign), default=0.0)
+    grid = np.arange(0.02, 0.99, 0.01).round(2)
+    grid = grid[grid > least] if (grid > least).any() else np.array([0.99])
+    table = {name: _quality(data, grid) for name, data in sources.items()}
+    chosen: list[float] = []
+    quality: dict[str, float] = {}
+    for name in sources:
+        others = [row for other, row in table.items() if other != name] or [table[name]]
+        best = int(np.argmax(np.mean(others, axis=0)))
+        chosen.append(float(grid[best]))
+        quality[name] = float(table[name][best])
+    return statistics.median_low(chosen), quality
+
+
+def thresholds(study: StudyContext) -> list[Row]:
+    """Return a proposal for each task of the shared encoder, and its quality on each source left out."""
+    rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample
+    held = [e for e in study.load_examples(study.data, study.seed) if e.split == "tune"]
+    by_source: dict[str, list[str]] = defaultdict(list)
+    for source, text in ordinary_prompts(study.data):
+        by_source[source].append(text)
+    prompts = [rng.sample(texts, min(TEXTS, len(texts))) for texts in by_source.values()]
+    rng.shuffle(held)
+    rows: list[Row] = []
+    for task, name in enumerate(TASKS):
+        detector = load_text(name)
+        sources: dict[str, Labelled] = {}
+        for source in tracked(study.progress, f"scoring {name} by source", sorted({e.source for e in held})):
+            group = [e for e in held if e.source == source and e.labels[task] in (0, 1)][:TEXTS]
+            if group:
+                scores = np.array([score.score for score in score_texts(detector, [e.text for e in group])])
+                sources[source] = scores, np.array([e.labels[task] == 1 for e in group])
+        benign = [np.array([score.score for score in score_texts(detector, texts)]) for texts in prompts]
+        threshold, quality = choose(sources, benign)
+        rows.append({"detector": name, "data": "proposed threshold", "threshold": threshold})
+        for source, value in quality.items():
+            data = f"  {source}, left out (of one class: share right)"
+            rows.append({"detector": name, "data": data, "texts": len(sources[source][1]), "macro_f1": value})
+    return rows

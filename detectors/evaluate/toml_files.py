@@ -1,0 +1,15 @@
+"""Texts that ship as TOML files beside the modules that read them."""
+
+from importlib.resources import files
+from typing import TypeVar
+
+import msgspec
+
+__all__ = ["read_toml"]
+
+T = TypeVar("T")
+
+
+def read_toml(package: str, path: str, schema: type[T]) -> T:
+    """Return the TOML file at ``path`` in ``package``, checked against ``schema``."""
+    return msgspec.toml.decode(files(package).joinpath(path).read_bytes(), type=schema)

@@ -1,0 +1,59 @@
+"""Make the shipped weights: ``make train TRAINER=encoder TRAIN="--data DIR"``; print the digest to pin in `detectors.models.weight_files`.
+
+Users train weights of their own with ``weir train-detector``, which also measures them and writes a model card.
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+from detectors.models.weight_files import ENCODER_PATH, LINEAR_PATH, PII_PATH, PROJECTION_PATH
+from detectors.train import encoder_trainer, linear_trainer, projection, teacher, token_head_trainer
+
+OUT = {
+    "encoder": ENCODER_PATH,
+    "pii": PII_PATH,
+    "linear": LINEAR_PATH,
+    "projection": PROJECTION_PATH,
+    "teacher": Path("teacher.npy"),
+}
+
+
+def _log(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Parse the command line and run one part."""
+    parser = argparse.ArgumentParser(prog="python -m detectors.train", description=__doc__)
+    parser.add_argument("part", choices=OUT)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the labelled sets (docs/detectors.md)")
+    parser.add_argument("--out", type=Path, help="file to write; default: the shipped one")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=encoder_trainer.STEPS, help="encoder")
+    parser.add_argument("--rate", type=float, default=encoder_trainer.RATE, help="encoder: the highest learning rate")
+    parser.add_argument("--warm", type=Path, help="encoder: weights of an earlier run to start from")
+    parser.add_argument("--hold", nargs="*", default=(), help="encoder: outputs to hold near those of --warm")
+    parser.add_argument("--teacher", type=Path, help="linear: the file that the part `teacher` wrote")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="teacher")
+    options = parser.parse_args()
+    data, out, seed = options.data, options.out or OUT[options.part], options.seed
+    if options.part == "encoder":
+        chosen = {name: getattr(options, name) for name in ("steps", "rate", "warm", "hold")}
+        encoder_trainer.train(data, out, seed, log=_log, **chosen)
+    elif options.part == "pii":
+        token_head_trainer.train(data, out, seed, log=_log)
+    elif options.part == "linear":
+        linear_trainer.train(data, out, seed, teacher=options.teacher)
+    elif options.part == "teacher":
+        teacher.write_probabilities(data, out, seed, log=_log, precision=options.precision)
+    else:
+        projection.fit_projection(data, out)
+    _log(f"wrote {out}, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""AdamW with an exponential average of the weights, and a checkpoint from which an interrupted run resumes."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+__all__ = ["AveragedTraining", "Log"]
+
+#: Takes a line of progress.
+Log = Callable[[str], None]
+WEIGHT_DECAY = 0.01
+
+
+class AveragedTraining:
+    """Trained parameters by name, their average, and the number of steps that are done.
+
+    Parameters
+    ----------
+    average
+        Decay of the average, once it has run for some steps.
+    checkpoint
+        A safetensors file; it is removed by `finish`.
+    task
+        A run resumes only from a checkpoint of the same task.
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], checkpoint: Path, *, average: float, task: str = ""
+    ) -> None:
+        self.parameters, self.done = dict(parameters), 0
+        self.averaged = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self._optimizer = torch.optim.AdamW(self.parameters.values(), weight_decay=WEIGHT_DECAY)
+        self._checkpoint, self._average, self._task = checkpoint, average, task
+
+    def step(self, rate: float) -> None:
+        """Take one step at a learning rate with the parameters' gradients, clipped to norm 1."""
+        nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.done += 1
+        decay = min(self._average, self.done / (self.done + 20))
+        for name, p in self.parameters.items():
+            self.averaged[name].lerp_(p.detach(), 1 - decay)
+
+    def save(self) -> None:
+        """Write the checkpoint atomically."""
+        state = {"done": torch.tensor(self.done)}
+        for name, p in self.parameters.items():
+            moments = self._optimizer.state[p]
+            state |= {f"value.{name}": p.detach(), f"average.{name}": self.averaged[name]}
+            state |= {f"first.{name}": moments["exp_avg"], f"second.{name}": moments["exp_avg_sq"]}
+        partial = self._checkpoint.with_suffix(".partial")
+        save_file({name: value.contiguous() for name, value in state.items()}, partial, {"task": self._task})
+        partial.replace(self._checkpoint)
+
+    def resume(self, log: Log) -> None:
+        """Continue from the checkpoint, if there is one of this task."""
+        if not self._checkpoint.exists():
+            return
+        with safe_open(self._checkpoint, "pt") as file:
+            if (file.metadata() or {}).get("task", "") != self._task:
+                return
+        state = load_file(self._checkpoint)
+        self.done = int(state["done"])
+        with torch.no_grad():
+            for name, p in self.parameters.items():
+                p.copy_(state[f"value.{name}"])
+                self.averaged[name].copy_(state[f"average.{name}"])
+                self._optimizer.state[p] = {
+                    "step": torch.tensor(float(self.done)),
+                    "exp_avg": state[f"first.{name}"].clone(),
+                    "exp_avg_sq": state[f"second.{name}"].clone(),
+                }
+        log(f"resumes after step {self.done}")
+
+    def finish(self) -> None:
+        """Remove the checkpoint."""
+        self._checkpoint.unlink(missing_ok=True)

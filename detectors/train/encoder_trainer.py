@@ -1,0 +1,246 @@
+"""Train the shared encoder of toxicity, injection and refusal.
+
+Every matrix of the six layers gets a low-rank change (LoRA, arXiv 2106.09685), biases and norms are trained too, word vectors are not.
+Sources are balanced (`detectors.evaluate.public_sets.SOURCES`). A text that names a group is paired with a copy that names another, and
+the two logits are pulled together (counterfactual logit pairing, Garg et al., arXiv 1809.10610). The result is the exponential average of
+the weights. A run that starts from earlier weights to learn one task can hold the other outputs near those weights' (learning without
+forgetting, Li and Hoiem, arXiv 1606.09282).
+"""
+
+import copy
+import hashlib
+import random
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from detectors.evaluate.examples import Example, Labels
+from detectors.models.minilm import load_minilm, load_tokenizer, pad
+from detectors.models.multitask import CATEGORIES, OUTPUTS, MultiTask, merge
+from detectors.models.token_windows import CLS, SEP, WINDOW
+from detectors.normalise.disguise import spoken
+from detectors.train.averaged_training import AveragedTraining, Log
+from detectors.train.lowrank import adapt, delta
+from detectors.train.mixes import load_examples, refreshed
+from detectors.train.toxicity_texts import swap_group
+
+__all__ = ["RATE", "STEPS", "train"]
+
+TOKENS_A_BATCH, ROWS_A_BATCH, SHORT = 1280, 48, 56
+POSITIVE_WEIGHT = (1.0, 1.5, 3.0, 1.0, 2.0, 2.0, 2.0, 3.0)
+OUTPUT_WEIGHT = (1.0, 1.0, 1.0, *(0.4 for _ in CATEGORIES))
+RATE = 6e-4
+STEPS = 1700
+SMOOTHING, PAIRING, PAIRED, HOLDING = 0.02, 0.15, 0.5, 0.1
+WARM_UP, DECAY_FROM, AVERAGE = 0.06, 0.6, 0.995
+EVERY, THREADS = 20, 2
+
+
+class Item(NamedTuple):
+    """A window of a text, perhaps with its counterfactual, which names another group."""
+
+    rows: list[list[int]]
+    labels: Labels
+    weight: float
+
+
+def windows(tokens: list[int], example: Example, rng: random.Random) -> Iterator[tuple[list[int], float]]:
+    """Yield the windows of a text for this epoch and their weights: its beginning, and of a long text sometimes another part.
+
+    Many beginnings are cut to `SHORT`, which costs half. Later windows of a positive may be harmless, so they weigh less.
+    """
+    full = 1.0 in example.labels[:2] or rng.random() < 0.4
+    yield tokens[: WINDOW if full else SHORT], 1.0
+    if len(tokens) > WINDOW + 20 and rng.random() < 0.3:
+        start = rng.randrange(20, len(tokens) - 20)
+        yield tokens[start : start + WINDOW], 0.25 if 1.0 in example.labels[:3] else 1.0
+
+
+def batches(
+    examples: Sequence[Example], tokens: Sequence[list[int]], counterfactuals: Sequence[list[int]], rng: random.Random
+) -> list[list[Item]]:
+    """Cut one epoch into batches of similar length and equal cost, in random order."""
+    items: list[Item] = []
+    for example, ids, other in zip(examples, tokens, counterfactuals, strict=True):
+        paired = other and rng.random() < PAIRED and max(len(ids), len(other)) <= WINDOW
+        for window, factor in windows(ids, example, rng):
+            rows = [window, other] if paired else [window]
+            items.append(Item([[CLS, *row, SEP] for row in rows], example.labels, example.weight * factor))
+    items.sort(key=lambda item: (max(map(len, item.rows)) + rng.random() * 4, rng.random()))
+    result: list[list[Item]] = [[]]
+    for item in items:
+        count = sum(len(one.rows) for one in result[-1]) + len(item.rows)
+        if count > ROWS_A_BATCH or count * max(map(len, item.rows)) > TOKENS_A_BATCH:
+            result.append([])
+        result[-1].append(item)
+    rng.shuffle(result)
+    return result
+
+
+def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
+    # The backward pass of flash attention takes a quarter of a step at these lengths; the plain one far less.
+    with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
+        hidden = model.backbone(ids, mask)
+    logits: Tensor = model.heads(hidden.float(), mask)
+    return logits
+
+
+def loss_of(
+    model: MultiTask, batch: Sequence[Item], before: MultiTask | None = None, held: Sequence[int] = ()
+) -> Tensor:
+    """Return the weighted cross-entropy over the known labels, and two squared gaps.
+
+    One is between the logits of counterfactuals, the other, in the ``held`` outputs, from the logits of the model ``before``.
+    """
+    ids, mask = pad([row for item in batch for row in item.rows])
+    flat = [item for item in batch for _ in item.rows]
+    labels = torch.tensor([item.labels for item in flat])
+    weights = torch.tensor([item.weight / len(item.rows) for item in flat])[:, None]
+    logits = _logits(model, ids, mask)
+    raw = nn.functional.binary_cross_entropy_with_logits(
+        logits,
+        labels.nan_to_num() * (1 - 2 * SMOOTHING) + SMOOTHING,
+        reduction="none",
+        pos_weight=torch.tensor(POSITIVE_WEIGHT),
+    )
+    total = (raw * weights * ~labels.isnan() * torch.tensor(OUTPUT_WEIGHT)).sum()
+    firsts = [index for index in range(len(flat) - 1) if flat[index] is flat[index + 1]]
+    if firsts:
+        here = torch.tensor(firsts)
+        total = total + PAIRING * (logits[here] - logits[here + 1])[:, [0, 3]].square().sum()
+    if before is not None:
+        with torch.no_grad():
+            earlier = _logits(before, ids, mask)
+        total = total + HOLDING * ((logits - earlier)[:, list(held)].square() * weights).sum()
+    return total / len(batch)
+
+
+def pace(step: int, total: int) -> float:
+    """Return the share of the peak rate: linear warm-up, a plateau, a linear decay to a twentieth."""
+    done = step / total
+    if done < WARM_UP:
+        return max(0.05, done / WARM_UP)
+    return 1.0 if done < DECAY_FROM else 1.0 - 0.95 * (done - DECAY_FROM) / (1 - DECAY_FROM)
+
+
+class EncoderRun:
+    """The model under training."""
+
+    def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor], hold: Sequence[str] = ()) -> None:
+        torch.manual_seed(seed)
+        self._model, self._warm = MultiTask(load_minilm()), warm
+        nn.init.normal_(self._model.heads.outer, std=0.05)
+        merge(self._model, {name: value for name, value in warm.items() if not name.startswith("heads.")})
+        with torch.no_grad():
+            for name, p in self._model.heads.named_parameters():
+                kept = warm.get(f"heads.{name}", p[:0])  # earlier weights may have fewer outputs
+                p[: len(kept)] = kept.float()
+        before = {name: value.clone() for name, value in self._model.named_parameters()}
+        self._held = [index for index, output in enumerate(OUTPUTS) if output in hold]
+        self._before = copy.deepcopy(self._model).requires_grad_(requires_grad=False) if hold else None
+        adapt(self._model, seed)
+        trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+        self._start = {name: before[base] for name in trained if (base := name.replace(".base", "")) in before}
+        self.training = AveragedTraining(trained, out.with_suffix(".checkpoint.safetensors"), average=AVERAGE)
+        self._rate, self._out = rate, out
+        self._model.train()
+
+    def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor) -> float:
+        """Take one step; each thread computes the gradients of a part, which is faster than threads inside each operation."""
+        parts = [batch[index::THREADS] for index in range(THREADS) if batch[index::THREADS]]
+        values = list(self.training.parameters.values())
+
+        def gradients(part: Sequence[Item]) -> tuple[float, tuple[Tensor, ...]]:
+            loss = loss_of(self._model, part, self._before, self._held) * (len(part) / len(batch))
+            return loss.item(), torch.autograd.grad(loss, values)
+
+        found = list(pool.map(gradients, parts))
+        for index, value in enumerate(values):
+            value.grad = sum((grads[index] for _, grads in found[1:]), found[0][1][index])
+        self.training.step(self._rate * pace(self.training.done, total))
+        return sum(loss for loss, _ in found)
+
+    def save(self) -> None:
+        """Write the checkpoint and the weights so far."""
+        self.training.save()
+        save_file(delta(self.training.averaged, self._start, self._warm), self._out)
+
+
+def train(  # noqa: PLR0913 - the options of the recipe
+    data: Path,
+    out: Path,
+    seed: int,
+    *,
+    log: Log,
+    steps: int = STEPS,
+    rate: float = RATE,
+    warm: Path | None = None,
+    hold: Sequence[str] = (),
+) -> str:
+    """Run the whole recipe and return the SHA-256 of the weights.
+
+    Parameters
+    ----------
+    data
+        The folder of the labelled sets.
+    out
+        The safetensors file to write; the checkpoint is beside it until the end.
+    steps
+        Batches of at most 1,280 tokens; about 1,700 are one pass over everything.
+    rate
+        The highest learning rate.
+    warm
+        Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is; sources are then mixed by
+        `detectors.train.mixes.REFRESH`.
+    hold
+        Outputs (`detectors.models.multitask.OUTPUTS`) that are held near those of ``warm`` on the same texts.
+    """
+    if hold and not warm:
+        raise ValueError(f"hold is {list(hold)} without warm: name the weights that they are held near")
+    torch.set_num_threads(1)
+    examples = [e for e in load_examples(data, seed) if e.split == "train"]
+    if warm:
+        examples = refreshed(examples, seed)
+    rng = random.Random(seed)  # noqa: S311 - a reproducible order, not secrets
+    rng.shuffle(examples)
+    plan = _plan(examples, steps, rng, log)
+    run = EncoderRun(out, seed, rate, load_file(warm) if warm else {}, hold)
+    training = run.training
+    training.resume(log)
+    begun, first, mean = time.monotonic(), training.done, 0.0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for batch in plan[training.done : steps]:
+            loss = run.step(batch, steps, pool)
+            done = training.done
+            mean += (loss - mean) * max(0.02, 1 / (done - first))
+            if done % EVERY == 0:
+                run.save()
+                each = (time.monotonic() - begun) / (done - first)
+                log(f"step {done}/{steps} loss {mean:.4f} {each:.2f} s a step, {each * (steps - done):.0f} s left")
+    run.save()
+    training.finish()
+    return hashlib.sha256(out.read_bytes()).hexdigest()
+
+
+def _plan(examples: Sequence[Example], steps: int, rng: random.Random, log: Log) -> list[list[Item]]:
+    """Return the batches of as many passes as the steps need."""
+    texts = [spoken(example.text[:20_000]) for example in examples]
+    swapped = [swap_group(text, rng) if len(text) < 400 else None for text in texts]
+    tokenizer = load_tokenizer()
+    tokens = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    counterfactuals = [
+        e.ids for e in tokenizer.encode_batch([text or "" for text in swapped], add_special_tokens=False)
+    ]
+    plan: list[list[Item]] = []
+    while len(plan) < steps:
+        plan += batches(examples, tokens, counterfactuals, rng)
+    paired = sum(map(bool, counterfactuals))
+    log(f"{len(examples)} examples, {paired} with another group: {len(plan)} batches planned, {steps} run")
+    return plan

@@ -1,0 +1,113 @@
+"""Train the cheap tier before the shared encoder.
+
+Logistic regression with an L2 penalty by L-BFGS, on labels mixed with the encoder's probabilities (distillation, Hinton et al.,
+arXiv 1503.02531).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+
+from detectors.evaluate.examples import Example, labels
+from detectors.evaluate.readers import ordinary_prompts
+from detectors.models.linear import BITS, chunks, hashed
+from detectors.models.multitask import TASKS
+from detectors.normalise.disguise import views
+from detectors.train.mixes import load_examples
+
+__all__ = ["fit", "matrix", "train"]
+
+PENALTY, ITERATIONS = 1e-5, 40
+#: Weight of an ordinary prompt beyond the encoder's sample. At twice that fewer texts reach the encoder, but doubtful scores fall too.
+ORDINARY_WEIGHT = 1.0
+
+
+def matrix(texts: Sequence[str]) -> csr_matrix:
+    """Return the normalised features of the first chunks of the texts: (n, 2 ** BITS)."""
+    features = hashed([chunks(views(text)[-1])[0] for text in texts])
+    values = features.norms()[features.owners].astype(np.float32)
+    made = csr_matrix((values, (features.owners, features.buckets)), shape=(len(texts), 1 << BITS))
+    made.sum_duplicates()
+    return made
+
+
+def fit(
+    inputs: csr_matrix, targets: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit all outputs at once.
+
+    Parameters
+    ----------
+    inputs
+        (n, features).
+    targets, weights
+        (n, outputs); targets in [0, 1], weights 0 where the target is unknown.
+
+    Returns
+    -------
+    tuple
+        Weights (features, outputs) and bias (outputs,).
+    """
+    scale = weights / weights.sum(axis=0)
+    columns = inputs.T.tocsr()
+    shape = (inputs.shape[1] + 1, targets.shape[1])
+
+    def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        table = point.reshape(shape)
+        logits = inputs @ table[:-1] + table[-1]
+        value = float((scale * (np.logaddexp(0.0, logits) - targets * logits)).sum())
+        residual = scale * (1.0 / (1.0 + np.exp(-logits)) - targets)
+        slope = np.vstack([columns @ residual + PENALTY * table[:-1], residual.sum(axis=0)])
+        return value + 0.5 * PENALTY * float((table[:-1] ** 2).sum()), slope.ravel()
+
+    options = {"maxiter": ITERATIONS, "maxcor": 6}
+    found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
+    table = found.x.reshape(shape)
+    return table[:-1], table[-1]
+
+
+def targets_of(
+    examples: Sequence[Example], teacher: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return targets and weights (n, tasks): the mean of label and teacher, or the known one of them."""
+    label = np.array([example.labels[: len(TASKS)] for example in examples])
+    given = label if teacher is None else np.where(np.isnan(teacher), label, teacher)
+    mixed = np.where(np.isnan(label), given, (label + given) / 2)
+    weights = np.array([example.weight for example in examples])[:, None] * ~np.isnan(mixed)
+    return np.nan_to_num(mixed), weights
+
+
+def _ordinary(data: Path, known: set[str]) -> list[Example]:
+    """Return the ordinary prompts beyond the encoder's sample, most of what the tier decides."""
+    texts = dict.fromkeys(text for source, text in ordinary_prompts(data) if source != "mtbench" and text not in known)
+    return [Example(text, labels(0.0), ORDINARY_WEIGHT, "ordinary") for text in texts]
+
+
+def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> str:
+    """Train on the train split and return the SHA-256 of the weights.
+
+    Parameters
+    ----------
+    data
+        The folder of the labelled sets.
+    out
+        The safetensors file to write.
+    teacher
+        A ``.npy`` file of the encoder's probabilities (n, tasks) for the train split, in its order, NaN if unknown.
+    """
+    everything = load_examples(data, seed)
+    examples = [e for e in everything if e.split == "train"]
+    more = _ordinary(data, {example.text for example in everything})
+    taught = None
+    if teacher:
+        taught = np.vstack([np.load(teacher, allow_pickle=False), np.full((len(more), len(TASKS)), np.nan)])
+    examples += more
+    table, bias = fit(matrix([example.text for example in examples]), *targets_of(examples, taught))
+    save_file({"weights": table.astype(np.float16), "bias": bias.astype(np.float32)}, out)
+    return hashlib.sha256(out.read_bytes()).hexdigest()

@@ -1,0 +1,88 @@
+"""Templates with slots, from the files in ``texts``.
+
+A template of a table ``by_split`` belongs to one split (its index modulo six), so the figures of the tune and test splits are of wordings
+that training has not seen. Words of slots are shared.
+"""
+
+import functools
+import random
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from detectors.evaluate.toml_files import read_toml
+
+__all__ = ["PARTS", "TextSource", "capitalised", "fill", "of_split", "read_source", "varied"]
+
+#: Split → indices (modulo six) of its templates.
+PARTS = {"train": (0, 1, 2, 3), "tune": (4,), "test": (5,)}
+
+Texts = Mapping[str, tuple[str, ...]]
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a user asks for: a verb and its object, the same as a noun, and its subject."""
+
+    do: str
+    doing: str
+    thing: str
+
+
+class TextSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of texts.
+
+    Attributes
+    ----------
+    by_split
+        Name → templates, each of which belongs to one split.
+    templates
+        Name → templates that all splits share.
+    slots
+        Slot → words.
+    words
+        Name → words that a generator draws by itself.
+    groups
+        Groups of people: plural → singular.
+    """
+
+    by_split: Texts = {}
+    templates: Texts = {}
+    slots: Texts = {}
+    words: Texts = {}
+    groups: Mapping[str, str] = {}
+    requests: tuple[Request, ...] = ()
+
+
+@functools.cache
+def read_source(name: str) -> TextSource:
+    """Return the texts of ``texts/NAME.toml``."""
+    return read_toml("detectors.train", f"texts/{name}.toml", TextSource)
+
+
+def of_split(templates: Sequence[str], split: str) -> list[str]:
+    """Return the templates that belong to a split."""
+    return [template for index, template in enumerate(templates) if index % 6 in PARTS[split]]
+
+
+def capitalised(text: str) -> str:
+    """Return the text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def fill(template: str, slots: Texts | Mapping[str, Sequence[str]], rng: random.Random) -> str:
+    """Fill every slot with a random word; a lower-case slot that the template names with a capital gets a capitalised word."""
+    values = {name: rng.choice(words) for name, words in slots.items()}
+    begun = {capitalised(name): capitalised(value) for name, value in values.items() if name.islower()}
+    return template.format(**values, **begun)
+
+
+def varied(text: str, rng: random.Random) -> str:
+    """Vary the spelling as people do: sometimes lower case, no full stop, a curly apostrophe or none."""
+    roll = rng.random()
+    if roll < 0.1:
+        return text.lower()
+    if roll < 0.2:
+        return text.rstrip(".")
+    if roll < 0.3:
+        return text.replace("'", "\u2019")
+    return text.replace("'", "") if roll < 0.33 else text

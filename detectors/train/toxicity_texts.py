@@ -1,0 +1,102 @@
+"""Synthetic texts for toxicity: insults and hate, and harmless texts with the same words, groups and emoji.
+
+Texts and the reasons for them: ``texts/abuse.toml``, ``texts/contrast.toml`` and ``texts/retorts.toml``.
+"""
+
+import random
+from collections.abc import Iterator
+
+from detectors.train.templates import capitalised, fill, of_split, read_source, varied
+
+__all__ = ["abuse", "contrast", "harmless", "retorts", "swap_group"]
+
+#: Kind, templates of contrast.toml, whether they are toxic, and their weight.
+POOLS = (
+    ("hate", "hateful", 1.0, 8),
+    ("hate", "decent", 0.0, 9),
+    ("harassment", "profane_toxic", 1.0, 3),
+    ("harassment", "profane_harmless", 0.0, 4),
+    ("sexual", "sexual", 1.0, 1),
+    ("sexual", "sexual_harmless", 0.0, 1),
+    ("self_harm", "self_harm", 1.0, 1),
+    ("self_harm", "self_harm_harmless", 0.0, 1),
+    ("violence", "violence", 1.0, 1),
+    ("violence", "violence_harmless", 0.0, 1),
+)
+
+
+def _abuse(name: str, count: int, seed: int) -> Iterator[str]:
+    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+    source = read_source("abuse")
+    for _ in range(count):
+        text = capitalised(fill(rng.choice(source.templates[name]), source.slots, rng))
+        yield text.lower() if rng.random() < 0.2 else text.rstrip(".") if rng.random() < 0.2 else text
+
+
+def abuse(count: int, seed: int) -> Iterator[str]:
+    """Yield ``count`` insults, threats and slights."""
+    return _abuse("toxic", count, seed)
+
+
+def harmless(count: int, seed: int) -> Iterator[str]:
+    """Yield ``count`` harmless texts with the words of `abuse`."""
+    return _abuse("harmless", count, seed)
+
+
+def _about_group(template: str, rng: random.Random) -> str:
+    source = read_source("contrast")
+    plural, singular = rng.choice(list(source.groups.items()))
+    article = "an" if singular[0].lower() in "aeiou" else "a"
+    text = template.format(
+        P=plural, s=singular, a=article, their="their", they="they", x=rng.choice(source.words["objects"])
+    ).replace(f"A {singular}", f"{article.title()} {singular}")
+    text = capitalised(text)
+    roll = rng.random()
+    return text.lower() if roll < 0.25 else text.rstrip(".") if roll < 0.4 else text
+
+
+def contrast(count: int, seed: int, split: str) -> Iterator[tuple[str, str, float]]:
+    """Yield ``count`` of (text, kind, toxic) of a split; a harmless text has the kind that it resembles."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+    texts = read_source("contrast").by_split
+    pools = [(of_split(texts[name], split), kind, toxic, weight) for kind, name, toxic, weight in POOLS]
+    pools = [pool for pool in pools if pool[0]]
+    for found, kind, toxic, _ in rng.choices(pools, [weight for *_, weight in pools], k=count):
+        yield _about_group(rng.choice(found), rng), kind, toxic
+
+
+def retorts(count: int, seed: int, split: str) -> Iterator[tuple[str, float, bool]]:
+    """Yield ``count`` of (text, toxic, with emoji) of a split, half of them toxic."""
+    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+    source, groups = read_source("retorts"), list(read_source("contrast").groups.items())
+    for _ in range(count):
+        toxic, pictured = rng.random() < 0.5, rng.random() < 0.5
+        name = ("pictured_" if pictured else "") + ("toxic" if toxic else "harmless")
+        plural, singular = rng.choice(groups)
+        template = rng.choice(of_split(source.by_split[name], split))
+        if singular[0].lower() in "aeiou":
+            template = template.replace(" a {s}", " an {s}").replace("A {s}", "An {s}")
+        text = fill(template, {**source.slots, "P": [plural], "s": [singular]}, rng)
+        yield varied(capitalised(text), rng), float(toxic), pictured
+
+
+def _group_names() -> list[list[str]]:
+    """Return the names of groups by form: plural, singular, adjective."""
+    groups = read_source("contrast").groups
+    adjectives = [plural.split()[0].lower() for plural in groups if plural.endswith(" people")]
+    return [
+        [plural.lower() for plural in groups],
+        [singular.lower() for singular in groups.values()],
+        [*adjectives, "jewish", "muslim", "african", "mexican", "christian", "lesbian"],
+    ]
+
+
+def swap_group(text: str, rng: random.Random) -> str | None:
+    """Return the lower-case text with its first group replaced by another of the same form, None if it names none."""
+    words = f" {text.lower()} "
+    for names in _group_names():
+        for group in sorted(names, key=len, reverse=True):
+            if f" {group} " in words:
+                other = rng.choice([name for name in names if name != group])
+                return words.replace(f" {group} ", f" {other} ").strip()
+    return None
