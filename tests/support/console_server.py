@@ -7,48 +7,26 @@ import time
 
 import httpx
 import msgspec
-from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CollectorRegistry
 
 from stream.kafka.tail import Tail
-from stream.ledger.service import run_ledger
-from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, Event, LogRange, RetrainingRecord, decode
+from stream.wire import Event, LogRange, RetrainingRecord, decode
+from support import alert_records
 from support.alert_log import bucket_finding
 from support.console_page import free_port
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, forwarded, request, tick, verdict
+from support.running_ledger import running_ledger
 from weir.console.server import Console
 from weir.console.sessions import ensure_token
 from weir.settings import Settings
 
 
-def alert(alert_id="al_1", *, evidence=("r1",), state="firing", revision=0, detector="toxicity"):
-    now = time.time()
-    data = AlertRecord(
-        alert_id=alert_id,
-        state=state,
-        detector=detector,
-        severity="critical",
-        tenant="acme",
-        model="m",
-        side="input",
-        opened_at=now,
-        at=now,
-        revision=revision,
-        evidence=evidence,
-        evidence_total=len(evidence),
-        trace_id="0" * 31 + "1",
-        summary="1 finding of toxic language in prompts to m",
+def alert(alert_id="al_1", *, evidence=("r1",), detector="toxicity"):
+    total = len(evidence)
+    data = alert_records.alert(
+        alert_id, detector=detector, evidence=evidence, evidence_total=total, **alert_records.now()
     )
-    return Event(
-        id=f"{alert_id}/{revision}",
-        source="weir/alert",
-        type=data.event_type,
-        time=now,
-        data=data,
-        partitionkey=alert_id,
-    )
+    return alert_records.event(data)
 
 
 def retraining():
@@ -99,31 +77,20 @@ class ConsoleClient:
 async def running_console(bootstrap, home):
     """Run the ledger of `home` and its console on new topics."""
     kafka = await fresh_topics(bootstrap)
-    port, stop, health = free_port(), asyncio.Event(), {}
-    settings = Settings(kafka=kafka.model_dump(), console={"port": port}).model_copy(
-        update={"home": home, "kafka": kafka}
-    )
-    ledger = asyncio.create_task(
-        run_ledger(
-            directory=home / "ledger",
-            kafka=kafka,
-            ledger=LedgerSettings(),
-            registry=CollectorRegistry(),
-            tracer_provider=TracerProvider(),
-            stop=stop,
-            health=health,
-        )
-    )
-    console = Console(settings, port, health).start()
+    port, health = free_port(), {}
+    settings = Settings(kafka=kafka.model_dump(), console={"port": port})
+    settings = settings.model_copy(update={"home": home, "kafka": kafka})
     headers = {"authorization": f"Bearer {ensure_token(home)}"}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+    async with (
+        running_ledger(home, kafka, health),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client,
+    ):
+        console = Console(settings, port, health).start()
         try:
             await until("the console answers", lambda: connects(port))
             yield ConsoleClient(settings, client)
         finally:
             await asyncio.to_thread(console.stop)
-            stop.set()
-            await asyncio.wait_for(ledger, 30)
 
 
 def connects(port):

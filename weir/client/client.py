@@ -33,13 +33,7 @@ ItemT = TypeVar("ItemT")
 
 
 def effective_kafka(settings: Settings) -> KafkaSettings:
-    """Return the Kafka settings with an address: the configured one, or that of the local stack.
-
-    Raises
-    ------
-    StackError
-        No address is configured, and no stack has run in ``WEIR_HOME``.
-    """
+    """Return the Kafka settings with an address: the configured one, or that of the local stack; raises StackError."""
     if settings.kafka.bootstrap_servers:
         return settings.kafka
     port = load_ports(settings.home).get("broker")

@@ -11,13 +11,7 @@ __all__ = ["console_address", "console_link", "console_names", "console_port"]
 
 
 def console_port(settings: Settings) -> int:
-    """Return the configured port, else the port in the stack's ports.json.
-
-    Raises
-    ------
-    StackError
-        No stack with a console was started in this home.
-    """
+    """Return the configured port, else the port in the stack's ports.json; raises StackError."""
     port = settings.console.port or load_ports(settings.home).get("console", 0)
     if not port:
         raise StackError(

@@ -40,13 +40,7 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def query_of(request: Request, kind: type[StructT]) -> StructT:
-    """Return the query parameters as `kind`, whose fields describe the allowed values.
-
-    Raises
-    ------
-    BadRequest
-        A parameter is unknown, missing or invalid.
-    """
+    """Return the query parameters as `kind`, whose fields describe the allowed values; raises BadRequest."""
     given = dict(request.query_params)
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     if unknown := [name for name in given if name not in fields]:

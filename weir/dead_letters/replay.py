@@ -82,13 +82,7 @@ async def replay(
     again: bool = False,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> list[Outcome]:
-    """Replay `letters` in the order of their offsets; return the result of each.
-
-    Raises
-    ------
-    BrokerError
-        Kafka does not answer; finished replays are noted.
-    """
+    """Replay `letters` in the order of their offsets; return the result of each; raises BrokerError."""
     waiting = {letter.offset: letter for letter in letters}
     total = len(waiting)
     done: list[Outcome] = []

@@ -59,13 +59,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run_demo(loaded: Loaded, console: Console) -> Outcome:
-    """Send the demo's requests to the running stack, and print what Weir publishes about them.
-
-    Raises
-    ------
-    StackError
-        The endpoint answered no request.
-    """
+    """Send the demo's requests to the running stack, and print what Weir publishes about them; raises StackError."""
     settings = loaded.settings
     kafka = effective_kafka(settings)
     tenant = f"demo-{secrets.token_hex(3)}"

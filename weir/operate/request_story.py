@@ -48,15 +48,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_story(home: Path, request_id: str) -> RequestStory:
-    """Return what the ledger knows of the request.
-
-    Raises
-    ------
-    NotFoundError
-        The ledger does not know the request.
-    LedgerAbsent
-        There is no ledger in this home.
-    """
+    """Return what the ledger knows of the request; raises NotFoundError or LedgerAbsent."""
     story = LedgerReader(home / "ledger").request(request_id)
     if story is None:
         raise NotFoundError(

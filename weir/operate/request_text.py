@@ -31,13 +31,7 @@ async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestT
 
 
 async def read_texts(options: Mapping[str, Any], stories: Sequence[RequestStory]) -> list[RequestText]:
-    """Read the records of each request at their offsets.
-
-    Raises
-    ------
-    BrokerError
-        Kafka does not answer, or not in time.
-    """
+    """Read the records of each request at their offsets; raises BrokerError."""
     try:
         async with consumer_for(options) as consumer:
             return [await _text(consumer, story) for story in stories]

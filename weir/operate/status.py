@@ -54,17 +54,9 @@ class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
     uptime_seconds: float = 0.0
 
 
-class CaptureStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of capture: ``accepted = delivered + spooled + shed``; `fullest` is the source with the largest spool."""
+class CaptureStatus(Balance, frozen=True, kw_only=True):
+    """Counts of capture, and the limit of each source's spool."""
 
-    accepted: int = 0
-    delivered: int = 0
-    spooled: int = 0
-    shed: int = 0
-    oldest_age_seconds: float = 0.0
-    bytes: int = 0
-    fullest: str = ""
-    fullest_bytes: int = 0
     limit_bytes: int = 0
 
 
@@ -127,7 +119,7 @@ async def gather_status(settings: Settings) -> Status:
         ledger = loop.run_in_executor(pool, _ledger, reader)
         lags, lag_problem = await _lags(settings)
         found = list(await asyncio.gather(*probes))
-        capture = _capture(await balance, settings.capture.limit_bytes)
+        capture = CaptureStatus(**msgspec.structs.asdict(await balance), limit_bytes=settings.capture.limit_bytes)
         coverage, heartbeat, alerts, silences = await ledger
     if heartbeat is not None:
         lags["ledger"] = heartbeat.lag
@@ -178,11 +170,6 @@ def _waits_for(state: ComponentState, home: Path) -> str:
     if status is None or status.pid != state.pid or not status.reason:
         return ""
     return f"Kafka accepts no records: {status.reason}"
-
-
-def _capture(balance: Balance, limit_bytes: int) -> CaptureStatus:
-    given = {name: getattr(balance, name) for name in CaptureStatus.__struct_fields__ if name != "limit_bytes"}
-    return CaptureStatus(**given, limit_bytes=limit_bytes)
 
 
 def _spool_problems(capture: CaptureStatus) -> list[str]:

@@ -118,13 +118,7 @@ def explained(
     method: Method = "auto",
     retention_hours: float,
 ) -> Explanation:
-    """Compute the weights of the words of a verdict's text.
-
-    Raises
-    ------
-    NotFoundError
-        The text has expired.
-    """
+    """Compute the weights of the words of a verdict's text; raises NotFoundError."""
     verdict, location = found.verdict, found.location
     raw = text.prompt if verdict.side == "input" else text.answer
     if raw is None:

@@ -8,17 +8,13 @@ import signal
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CollectorRegistry
+from support.alert_records import alert, event, resolved
 from support.commands import Commands
 from support.console_server import send_drift
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, request, verdict
+from support.running_ledger import running_ledger
 
-from stream.ledger.queries.ledger_reader import LedgerReader
-from stream.ledger.service import run_ledger
-from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, Event
 from weir.demo.prompts import ORDINARY
 
 pytestmark = pytest.mark.kafka
@@ -28,22 +24,8 @@ pytestmark = pytest.mark.kafka
 async def staged(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     (tmp_path / "ports.json").write_text("{}")
-    stop = asyncio.Event()
-    work = run_ledger(
-        directory=tmp_path / "ledger",
-        kafka=kafka,
-        ledger=LedgerSettings(),
-        registry=CollectorRegistry(),
-        tracer_provider=TracerProvider(),
-        stop=stop,
-        health={},
-    )
-    task = asyncio.create_task(work)
-    try:
-        yield kafka, Commands(tmp_path, kafka), LedgerReader(tmp_path / "ledger")
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 20)
+    async with running_ledger(tmp_path, kafka) as reader:
+        yield kafka, Commands(tmp_path, kafka), reader
 
 
 @pytest.fixture
@@ -56,27 +38,6 @@ async def stage(broker, tmp_path):
 async def embedded_stage(embedded_broker, tmp_path):
     async with staged(embedded_broker, tmp_path) as parts:
         yield parts
-
-
-def alert(alert_id, state="firing", revision=0):
-    data = AlertRecord(
-        alert_id=alert_id,
-        state=state,
-        detector="pii",
-        severity="critical",
-        tenant="acme",
-        model="m",
-        side="input",
-        opened_at=10.0,
-        at=10.0,
-        resolved_at=None if state == "firing" else 20.0,
-        revision=revision,
-        summary="PII in 1 request",
-        evidence=("r1",),
-        evidence_total=1,
-    )
-    name = f"{alert_id}/{revision}"
-    return Event(id=name, source="w", type=data.event_type, time=10.0, data=data, partitionkey=alert_id)
 
 
 async def commit(kafka, group, topic, offset):
@@ -162,7 +123,7 @@ async def test_show_describes_the_cluster_of_a_drift_alert_from_the_texts(embedd
 async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
     kafka, commands, _ = embedded_stage
     async with sender(kafka) as to:
-        await to.send(kafka.names.alerts, alert("al_1"))
+        await to.send(kafka.names.alerts, event(alert("al_1")))
         once = await commands.run("alerts", "--json")
         (line,) = once.stdout.splitlines()
         told = json.loads(line)
@@ -194,7 +155,7 @@ async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
             try:
                 async with asyncio.timeout(30):
                     assert b"firing" in await following.stdout.readline()
-                    await to.send(kafka.names.alerts, alert("al_1", "resolved", 1))
+                    await to.send(kafka.names.alerts, event(resolved("al_1")))
                     assert b"resolved" in await following.stdout.readline()
                 following.send_signal(signal.SIGINT)
                 _, errors = await asyncio.wait_for(following.communicate(), 20)

@@ -5,34 +5,21 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support import alert_records as records
+from support.alert_records import event
 from support.kafka_log import fresh_topics, sender, until
 from support.running_broker import start_broker
 
 from stream.errors import BrokerError, TopicMissing
-from stream.wire import AlertRecord, Event, RetrainingRecord
+from stream.wire import Event, RetrainingRecord
 from weir.client import Alert, Client, Retraining
 from weir.local.broker.kafka_jars import apache_available
 
 pytestmark = pytest.mark.kafka
 
 
-def alert(alert_id, *, state="firing", revision=0, severity="warning"):
-    data = AlertRecord(
-        alert_id=alert_id,
-        state=state,
-        detector="pii",
-        severity=severity,
-        tenant="acme",
-        model="m",
-        side="input",
-        opened_at=10.0,
-        at=10.0 + revision,
-        revision=revision,
-        evidence=("r1",),
-        evidence_total=1,
-    )
-    name = f"{alert_id}/{revision}"
-    return Event(id=name, source="w", type=data.event_type, time=data.at, data=data, partitionkey=alert_id)
+def alert(alert_id, *, revision=0, **fields):
+    return event(records.alert(alert_id, revision=revision, at=10.0 + revision, **fields))
 
 
 def client(kafka):
@@ -99,9 +86,9 @@ async def test_retraining_events_are_typed(broker):
     data = RetrainingRecord(
         retraining_id="rt_1", state="suppressed", reason="2 of 3 principals", tenant="t", model="m", at=5.0
     )
-    event = Event(id="rt_1", source="w", type=data.event_type, time=5.0, data=data, partitionkey="k")
+    decision = Event(id="rt_1", source="w", type=data.event_type, time=5.0, data=data, partitionkey="k")
     async with sender(kafka) as to:
-        await to.send(kafka.names.retraining, event, event)
+        await to.send(kafka.names.retraining, decision, decision)
     found = [item async for item in client(kafka).retraining(follow=False)]
     assert [(type(item), item.state, item.reason) for item in found] == [
         (Retraining, "suppressed", "2 of 3 principals")

@@ -1,22 +1,16 @@
 """A dead letter from failure to replay: a detector fails, is fixed, its letter is replayed, and coverage is complete."""
 
-import asyncio
 import json
 import time
-from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CollectorRegistry
 from support import doubles
 from support.commands import Commands
 from support.kafka_log import until
+from support.running_ledger import running_ledger
 from support.score_stack import DOUBLES, P, ScoreLab, request
 
-from stream.ledger.queries.ledger_reader import LedgerReader
-from stream.ledger.service import run_ledger
-from stream.settings import LedgerSettings
 from stream.wire import FindingRecord, Signal, Verdict, inference_key, partition_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # two workers, one after the other
@@ -29,26 +23,6 @@ PARTITION = partition_for(inference_key("acme", "r1"), P)
 @pytest.fixture
 async def lab(apache_broker, tmp_path):
     return await ScoreLab(apache_broker.bootstrap, tmp_path).create()
-
-
-@asynccontextmanager
-async def ledger(lab):
-    stop = asyncio.Event()
-    work = run_ledger(
-        directory=lab.directory / "ledger",
-        kafka=lab.kafka,
-        ledger=LedgerSettings(),
-        registry=CollectorRegistry(),
-        tracer_provider=TracerProvider(),
-        stop=stop,
-        health={},
-    )
-    task = asyncio.create_task(work)
-    try:
-        yield LedgerReader(lab.directory / "ledger")
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 20)
 
 
 class Case:
@@ -89,7 +63,7 @@ class Case:
 
 
 async def test_a_replay_after_the_fix_completes_coverage_and_a_second_replay_changes_nothing(lab):
-    async with ledger(lab) as reader:
+    async with running_ledger(lab.directory, lab.kafka) as reader:
         case = Case(lab, reader)
         await lab.append(request("r1", POISON), request("r2", "hello"))
         await lab.append(GARBAGE, partition=PARTITION)

@@ -37,11 +37,8 @@ EXPLAINED = Explanation(
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("WEIR_CONFIG", raising=False)
-    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
-    files, log = LedgerFiles(tmp_path / "ledger"), Log()
+def home(home):
+    files, log = LedgerFiles(home / "ledger"), Log()
     files.directory.mkdir()
     shard, decisions = Shard(files.shard(0)), Decisions(files.decisions)
     question, answer = request("r1", 10.0), end("r1", 11.0, owed=("toxicity",))
@@ -53,7 +50,7 @@ def home(tmp_path, monkeypatch):
             verdict(answer, "toxicity"),
         )
     )
-    yield tmp_path
+    yield home
     for part in (shard, decisions):
         part.close()
 

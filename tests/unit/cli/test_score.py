@@ -9,12 +9,7 @@ from detectors.registry import create_text
 from weir.cli import main
 from weir.quality.scoring import BadLine, Item, read_items, score_items
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("WEIR_CONFIG", raising=False)
-    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture(scope="module")

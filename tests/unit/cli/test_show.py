@@ -3,34 +3,24 @@ import stat
 
 import pytest
 from click.testing import CliRunner
+from support import alert_records as records
+from support.alert_records import event
 from support.ledger_log import Log, end, explanation, gap, request, verdict
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions
 from stream.ledger.shard import Shard
-from stream.wire import AlertRecord, Event, RetrainingRecord, Span
+from stream.wire import Event, RetrainingRecord, Span
 from weir.cli import main
 from weir.home.access_log import log_access
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
-def alert(alert_id, *, side="input", detector="pii", opened_at=9.0, resolved_at=None, evidence=()):
-    data = AlertRecord(
-        alert_id=alert_id,
-        state="firing" if resolved_at is None else "resolved",
-        detector=detector,
-        severity="warning",
-        tenant="acme",
-        model="m",
-        side=side,
-        opened_at=opened_at,
-        at=opened_at,
-        resolved_at=resolved_at,
-        evidence=evidence,
-        summary=f"summary of {alert_id}",
-    )
-    return Event(id=alert_id, source="w", type=data.event_type, time=opened_at, data=data, partitionkey=alert_id)
+def alert(alert_id, *, opened_at=9.0, resolved_at=None, evidence=(), **fields):
+    state = "firing" if resolved_at is None else "resolved"
+    times = {"opened_at": opened_at, "at": opened_at, "resolved_at": resolved_at}
+    return event(records.alert(alert_id, state=state, evidence=evidence, **times, **fields))
 
 
 def retraining(name, *alert_ids):
@@ -47,11 +37,8 @@ def retraining(name, *alert_ids):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("WEIR_CONFIG", raising=False)
-    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
-    files, log = LedgerFiles(tmp_path / "ledger"), Log()
+def home(home):
+    files, log = LedgerFiles(home / "ledger"), Log()
     files.directory.mkdir()
     shard, empty, decisions = Shard(files.shard(3)), Shard(files.shard(0)), Decisions(files.decisions)
     question, answer = request("r1", 10.0), end("r1", 11.0, owed=("pii", "refusal"))
@@ -81,7 +68,7 @@ def home(tmp_path, monkeypatch):
     decisions.apply(
         log.records("weir.retraining", retraining("rt_1", "al_evidence", "al_x"), retraining("rt_2", "al_x"))
     )
-    yield tmp_path
+    yield home
     for part in (shard, empty, decisions):
         part.close()
 

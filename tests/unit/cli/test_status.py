@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 from rich.console import Console
+from support import alert_records as records
 from support.ledger_log import TRACE, Log, forwarded, request, verdict
 
 from serving.capture.recorder import Recorder
@@ -21,8 +22,7 @@ from stream.ledger.decisions import Decisions, Heartbeat, OutgoingAlert
 from stream.ledger.shard import Shard
 from stream.runbook import RUNBOOK
 from stream.settings import KafkaSettings, LedgerSettings
-from stream.silences import silence_id_of
-from stream.wire import AlertRecord, Event, RequestRecord, SilenceRecord
+from stream.wire import RequestRecord
 from weir.cli import main
 from weir.cli.render.alert import alert_line
 from weir.cli.render.status import status_view
@@ -129,36 +129,10 @@ def test_what_the_ledger_sees_is_a_problem(home, ledger, events, beat, problem):
 
 
 def own(detector, *, until=None):
-    """Return one of Weir's own alerts, and the silence of it until so many seconds from now."""
-    alert = AlertRecord(
-        alert_id=f"al_{detector}",
-        state="firing",
-        detector=detector,
-        severity="warning",
-        tenant="_weir",
-        model="",
-        side="",
-        opened_at=10.0,
-        at=10.0,
-        summary=f"{detector} is bad",
-    )
-    records = [alert]
-    if until is not None:
-        records.append(
-            SilenceRecord(
-                silence_id=silence_id_of(alert),
-                alert_id=alert.alert_id,
-                tenant="_weir",
-                model="",
-                side="",
-                detector=detector,
-                reason="disk swap",
-                by="jo",
-                at=time.time() - 600,
-                until=time.time() + until,
-            )
-        )
-    return [Event(id="x", source="w", type=data.event_type, time=10.0, data=data, partitionkey="k") for data in records]
+    """Return one of Weir's own alerts, and a silence of it until so many seconds from now."""
+    alert = records.alert(detector=detector, tenant="_weir", model="", side="", summary=f"{detector} is bad")
+    muted = [] if until is None else [records.silence(alert, time.time() - 600, time.time() + until)]
+    return [records.event(data) for data in (alert, *muted)]
 
 
 @pytest.mark.parametrize(("until", "named"), [(3600, True), (-1, False), (None, False)])
@@ -170,7 +144,7 @@ def test_a_silenced_alert_is_a_problem_all_the_same_and_is_named_as_silenced(hom
     text = "lag is bad" if detector == "lag" else "1 verdicts are missing"
     (problem,) = [line for line in json.loads(result.stdout)["problems"] if text in line]
     assert ("silenced until" in problem) is named
-    assert ("by jo: disk swap" in problem) is named
+    assert ("by jo: load test" in problem) is named
 
 
 def test_a_spool_that_fills_up_is_a_problem_with_its_remedy_while_kafka_is_away(home, ledger, monkeypatch):
@@ -220,7 +194,7 @@ def test_a_shipper_that_waits_for_kafka_is_well_and_says_why_it_waits(home, ledg
 
 def test_an_alert_about_weir_itself_is_a_problem_with_what_to_do(home, ledger):
     decisions = Decisions(LedgerFiles(home / "ledger").decisions)
-    lag = Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0")
+    lag = Observation(log_time=100.0, lag_seconds=61.0, lag_identity="0/s1@39.0")
     decisions.decide([OutgoingAlert(record=record) for record in decide([], lag, LedgerSettings())])
     decisions.close()
     problems = json.loads(run("--json").stdout)["problems"]
@@ -256,7 +230,7 @@ def test_coverage_is_split_by_detector_tenant_and_model_the_worst_first():
 
 
 def test_a_firing_alert_is_printed_with_what_to_do_and_a_resolved_one_without():
-    (record,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_at="0/s1@39.0"), LedgerSettings())
+    (record,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_identity="0/s1@39.0"), LedgerSettings())
     alert = msgspec.convert(record, Alert, from_attributes=True)
     assert f"do: {RUNBOOK['lag']}" in alert_line(alert).plain
     assert "do:" not in alert_line(msgspec.structs.replace(alert, state="resolved", resolved_at=101.0)).plain

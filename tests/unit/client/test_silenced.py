@@ -1,32 +1,12 @@
 """Alerts that the client yields during and after a silence."""
 
 import msgspec
+from support import alert_records as records
 
-from stream.silences import silence_id_of
-from stream.wire import AlertRecord, SilenceRecord
 from weir.client.client import _ChangeFilter
 
-ALERT = AlertRecord(
-    alert_id="al_1",
-    state="firing",
-    detector="pii",
-    severity="warning",
-    tenant="acme",
-    model="m",
-    side="input",
-    opened_at=10.0,
-    at=150.0,
-)
-SILENCE = SilenceRecord(
-    silence_id=silence_id_of(ALERT),
-    alert_id="al_0",
-    tenant="acme",
-    model="m",
-    side="input",
-    detector="pii",
-    at=100.0,
-    until=200.0,
-)
+ALERT = records.alert(at=150.0)
+SILENCE = records.silence(ALERT, 100.0, 200.0)
 
 
 def alert(**changes):

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from weir.client import Client, parse_since
-from weir.errors import SettingsError, StackError
 from weir.client.times import format_duration
+from weir.errors import SettingsError, StackError
 from weir.settings import Loaded, Settings
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

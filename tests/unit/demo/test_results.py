@@ -1,8 +1,9 @@
 """What the demo prints about its tenant, and when it has seen everything."""
 
 import pytest
+from support import alert_records
 
-from stream.wire import AlertRecord, RetrainingRecord, Verdict
+from stream.wire import RetrainingRecord, Verdict
 from weir.demo.results import EXPECTED, DemoResults
 
 
@@ -26,18 +27,8 @@ def verdict(*, tenant="demo-1", flagged=True):
     )
 
 
-def alert(detector, *, tenant="demo-1", severity="warning", state="firing"):
-    return AlertRecord(
-        alert_id=f"al_{detector}",
-        state=state,
-        detector=detector,
-        severity=severity,
-        tenant=tenant,
-        model="m",
-        side="input",
-        opened_at=1.0,
-        at=1.0,
-    )
+def alert(detector, *, tenant="demo-1", severity="warning"):
+    return alert_records.alert(f"al_{detector}", detector=detector, tenant=tenant, severity=severity)
 
 
 def retraining(number, state="suppressed", *, tenant="demo-1", **gates):
