@@ -19,32 +19,11 @@ _NUMBER = re.compile(rb"[0-9]{1,18}")
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """Metadata of a dead letter.
+    """Metadata of a dead letter, which commands name by its `offset` on the dead-letter topic.
 
-    Parameters
-    ----------
-    offset
-        Offset on the dead-letter topic, by which the commands name the letter.
-    time
-        Time of the failure, seconds since the epoch.
-    stage
-        Stage that could not process the record; "" if no header names it.
-    topic, partition, source_offset
-        Source of the record; -1 if no header names it.
-    disposition
-        ``decode``, ``schema``, ``oversize``, ``timeout`` or ``bug``.
-    place, exception
-        Class that failed, and class of the exception.
-    attempt
-        Number of the failure, from 1.
-    size_bytes
-        Size of the value; 0 if the letter has only the source's offset (see `value_kept`).
-    request_id, event_type
-        From the headers, if they look like ids.
-    value_kept
-        False if the value was too large for the dead-letter topic: it is read from the source.
-    replayed_at, replayed_to
-        Time of the last replay, and its offset on the source's topic and partition.
+    `time` and `replayed_at` are seconds since the epoch. Without a header, `stage` and `topic` are "", `partition` and `source_offset` -1.
+    `place` and `exception` are class names. If `value_kept` is false, the value was too large for the dead-letter topic and is read from the
+    source. `replayed_to` is the offset of the last replay on the source's topic and partition.
     """
 
     offset: int

@@ -39,17 +39,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of one letter.
-
-    Parameters
-    ----------
-    offset
-        Offset of the letter.
-    result
-        ``replayed``, ``would replay`` (dry run), ``skipped`` (replayed before, or outdated) or ``failed``.
-    detail
-        Target of the record, or the reason.
-    """
+    """Result of the letter at `offset`: one of the constants above, with the record's target or the reason."""
 
     offset: int
     result: str

@@ -37,16 +37,9 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """Terms of an alert's evidence, the most typical first, and how many texts could be read.
+    """At most 10 terms of an alert's evidence, the most typical first, and the number of texts that could be read.
 
-    Parameters
-    ----------
-    terms
-        At most 10; none if fewer than 3 evidence texts, or no reference texts, could be read.
-    texts
-        Evidence texts: at most 20 requests of the alert.
-    reference_texts
-        Texts of requests of the same tenant and model before the change.
+    `texts` are of the alert's evidence, `reference_texts` of requests of the same tenant and model before the change.
     """
 
     terms: tuple[Term, ...]

@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -34,16 +33,9 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
     )
 
 
-class View(Protocol):
-    """Prints events as they arrive; `refresh` is called once per second."""
-
-    def show(self, event: Retraining) -> None: ...
-    def refresh(self) -> None: ...
-
-
 @contextlib.contextmanager
-def retraining_view(console: Console, *, follow: bool) -> Iterator[View]:
-    """Return a view on `console`: of all events at the end, or of each event as it arrives."""
+def retraining_view(console: Console, *, follow: bool) -> Iterator["_Collected"]:
+    """Yield a view that prints all events at the end, or each event as it arrives; call its `refresh` once per second."""
     if not follow:
         collected = _Collected()
         yield collected
