@@ -73,9 +73,10 @@ def _summary(console: "Console", outcome: "Outcome") -> None:
     )
     for detector, (count, flagged) in sorted(results.verdicts.items()):
         console.print(f"  {detector:14} {flagged:4} of {count}")
-    for entry in results.suppressed.entries.values():
-        times = "once" if entry.count == 1 else f"{entry.count} times"
-        console.print(f"[dim]Retraining was suppressed {times}: {escape(entry.event.reason)}[/]")
+    if suppressed := sum(entry.count for entry in results.suppressed.entries.values()):
+        console.print(
+            f"[dim]Retraining was suppressed {suppressed} times, for {len(results.suppressed.entries)} reasons (above).[/]"
+        )
     rows = table("expected", "seen after", "summary")
     for name in EXPECTED:
         after = f"{results.seconds[name]:.0f} s" if name in results.seconds else "not seen"

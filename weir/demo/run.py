@@ -99,8 +99,8 @@ def _print_plan(console: Console, tenant: str, model: str) -> None:
     for name, prompts, purpose in _PHASES:
         console.print(f"  {name:22} {len(prompts):3} prompts: {purpose}")
     console.print(
-        "Below: each verdict that flags a prompt or an answer, each alert, each retraining decision, with the seconds since the "
-        "first request.\n"
+        "Below, with the seconds since the first request: each verdict that flags a prompt or an answer, each alert, and each retraining "
+        "decision; retraining is suppressed while one of its gates fails.\n"
     )
 
 
