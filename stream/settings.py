@@ -1,4 +1,4 @@
-"""Settings of the stream's processes; built once by ``weir.settings`` and passed in, never read from the environment here."""
+"""Settings of the stream's processes. ``weir.settings`` loads them once from the file and the environment."""
 
 import re
 from collections.abc import Mapping
@@ -31,50 +31,52 @@ Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
-#: Versions that every detector has: what is installed here, and what stands in the log.
+#: Versions that every detector has: the installed one, and the recorded one of the log.
 RESERVED_VARIANTS = ("installed", "recorded")
 _VARIANT = re.compile(r"\A[a-z][a-z0-9_-]*@[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 
 
 class Section(BaseModel):
-    """A section of settings: frozen, and an unknown key is an error that names it."""
+    """A section of settings: frozen, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class KafkaSettings(Section):
-    """``[kafka]``: which Kafka, and how the topics are laid out."""
+    """``[kafka]``: the Kafka cluster, and partitions and retention of the topics."""
 
-    bootstrap_servers: Servers = Field("", description="host:port[,host:port]; empty starts a local broker")
+    bootstrap_servers: Servers = Field("", description="host:port[,host:port]; empty: start a local broker")
     broker: Literal["auto", "apache", "embedded"] = Field(
-        "auto", description="which local broker to start when none is given"
+        "auto", description="the local broker to start if bootstrap_servers is empty"
     )
-    topic_prefix: str = Field("weir.", description="put before every topic's name", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
-    partitions: Count = Field(8, description="P: partitions of inference, verdicts and feedback; fixed at creation")
+    topic_prefix: str = Field("weir.", description="prefix of every topic name", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
+    partitions: Count = Field(
+        8, description="partitions of inference, verdicts and feedback; fixed when the topics are created"
+    )
     stream_partitions: Count = Field(
-        4, description="Q: partitions of signals, findings, alerts, retraining; fixed at creation"
+        4, description="partitions of signals, findings, alerts and retraining; fixed when the topics are created"
     )
-    retention_hours: Annotated[float, Field(gt=0)] = Field(168, description="kept per partition, in hours")
+    retention_hours: Annotated[float, Field(gt=0)] = Field(168, description="retention of a partition, in hours")
     retention_bytes: Count = Field(
-        1024**3, description="kept per partition, in bytes (the embedded broker: at most 64 MiB)"
+        1024**3, description="retention of a partition, in bytes (the embedded broker: at most 64 MiB)"
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="how clients connect"
+        "PLAINTEXT", description="security protocol of the clients"
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="with a security_protocol of SASL"
+        "SCRAM-SHA-512", description="SASL mechanism, if security_protocol uses SASL"
     )
-    sasl_username: str = Field("", description="who connects, with SASL")
-    sasl_password: SecretStr = Field(SecretStr(""), description="their password; best from the environment")
-    ssl_cafile: str = Field("", description="CA bundle (PEM); empty takes the system's")
+    sasl_username: str = Field("", description="SASL user")
+    sasl_password: SecretStr = Field(SecretStr(""), description="SASL password; set it in the environment")
+    ssl_cafile: str = Field("", description="CA bundle (PEM); empty: the system's")
 
     @property
     def names(self) -> TopicNames:
-        """Topic names under the prefix."""
+        """Topic names with the prefix."""
         return TopicNames(self.topic_prefix)
 
     def topics(self) -> list[Topic]:
-        """Return every topic as it is to be created."""
+        """Return every topic with the settings to create it."""
         return topic_specs(
             self.names,
             inference_partitions=self.partitions,
@@ -84,13 +86,13 @@ class KafkaSettings(Section):
         )
 
     def client_options(self) -> dict[str, Any]:
-        """Return the connection arguments that every aiokafka client takes."""
+        """Return the connection arguments of every aiokafka client."""
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
         }
         if "SSL" in self.security_protocol:
-            from aiokafka.helpers import create_ssl_context  # noqa: PLC0415 - only where TLS is asked for
+            from aiokafka.helpers import create_ssl_context  # noqa: PLC0415 - only needed with TLS
 
             options["ssl_context"] = create_ssl_context(cafile=self.ssl_cafile or None)
         if self.security_protocol.startswith("SASL"):
@@ -101,19 +103,21 @@ class KafkaSettings(Section):
 
 
 class DetectorSettings(Section):
-    """``[detectors]``: which detectors are owed a verdict, and their options by name (``[detectors.options.pii]``)."""
+    """``[detectors]``: the enabled text detectors, and their options by name (``[detectors.options.pii]``)."""
 
     input: tuple[str, ...] = Field(("pii", "toxicity", "injection"), description="detectors of prompts")
     output: tuple[str, ...] = Field(("pii", "toxicity", "refusal"), description="detectors of answers")
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options of each detector, by name")
     variants: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description='options that `weir replay` lays over the current ones, by NAME@VARIANT (`[detectors.variants."pii@strict"]`)',
+        description='options of `weir replay` that override the others, by NAME@VARIANT (`[detectors.variants."pii@strict"]`)',
     )
     context_characters: Annotated[int, Field(ge=0, le=32_768)] = Field(
-        0, description="characters of its prompt that each answer's record carries, for detectors that compare the two"
+        0, description="characters of the prompt in the record of its answer, for detectors that compare the two"
     )
-    embedding_sample: Share = Field(1.0, description="share of events, chosen by a hash of their id, that drift sees")
+    embedding_sample: Share = Field(
+        1.0, description="share of events, selected by a hash of their id, whose embeddings drift reads"
+    )
 
     @field_validator("variants")
     @classmethod
@@ -121,7 +125,7 @@ class DetectorSettings(Section):
         wrong = [name for name in value if not _VARIANT.match(name) or name.split("@")[1] in RESERVED_VARIANTS]
         if wrong:
             raise ValueError(
-                f"{wrong[0]!r} is no NAME@VARIANT, such as toxicity@strict; {' and '.join(RESERVED_VARIANTS)} are taken"
+                f"{wrong[0]!r} is no NAME@VARIANT, such as toxicity@strict; {' and '.join(RESERVED_VARIANTS)} are reserved"
             )
         return value
 
@@ -129,64 +133,67 @@ class DetectorSettings(Section):
 class ScoreSettings(Section):
     """``[score]``: the scoring workers."""
 
-    batch_events: Count = Field(32, description="events in one micro-batch, at most")
-    batch_wait_seconds: Annotated[float, Field(ge=0)] = Field(0.02, description="how long a batch waits to fill")
-    outstanding_events: Count = Field(256, description="events read and not yet acknowledged, at most")
+    batch_events: Count = Field(32, description="events in one batch, at most")
+    batch_wait_seconds: Annotated[float, Field(ge=0)] = Field(
+        0.02, description="time that a batch waits for more events"
+    )
+    outstanding_events: Count = Field(256, description="events that are read and not acknowledged, at most")
     deadline_seconds: Seconds = Field(
-        30, description="a batch that takes longer is bisected; its culprit is a dead letter"
+        30,
+        description="time limit of a batch; then it is halved until the event at fault is a dead letter",
     )
     threads: Count = Field(1, description="torch threads of each model process")
-    workers: Count = Field(1, description="model processes of one score worker")
+    workers: Count = Field(1, description="model processes of the score worker")
     explain_findings: Annotated[int, Field(ge=0)] = Field(
         3,
-        description="toxicity and injection findings of a stream that are explained in five minutes of log time; 0: none",
+        description="toxicity and injection findings of a stream that are explained in 5 minutes; 0: none",
     )
     explain_seconds: Seconds = Field(
         60,
-        description="an explanation that found no idle moment for so long after its finding is left out, and counted",
+        description="time limit of an explanation, which waits for an idle model process",
     )
 
 
 class AlertSettings(Section):
-    """How findings become an alert of one stream and detector."""
+    """How the findings of one stream and detector become an alert."""
 
-    open_windows: Count = Field(
-        1, description="consecutive closed buckets in alarm that open an alert of a stream detector"
-    )
-    close_windows: Count = Field(3, description="consecutive closed buckets without alarm that resolve it")
+    open_windows: Count = Field(1, description="consecutive windows in alarm that open an alert of a stream detector")
+    close_windows: Count = Field(3, description="consecutive windows without alarm that resolve it")
     resolve_after_seconds: Seconds = Field(
-        300, description="log time without a finding that resolves an alert of single events"
+        300, description="event time without a finding that resolves an alert of a text detector"
     )
-    critical_findings: Count = Field(20, description="findings of one alert that make it critical")
-    update_seconds: Seconds = Field(10, description="log time between two records of an alert that goes on firing")
+    critical_findings: Count = Field(20, description="findings that make an alert critical")
+    update_seconds: Seconds = Field(10, description="event time between two records of a firing alert")
 
 
 class RetrainingSettings(Section):
-    """The gates between an alert and a retraining event (faults.md, retraining facts)."""
+    """The gates between alerts and a retraining event."""
 
-    agreeing_alerts: Count = Field(2, description="firing alerts of different detectors, drift among them")
-    windows: Count = Field(3, description="distinct windows with findings, over the agreeing alerts")
-    events: Count = Field(200, description="events behind the agreeing alerts")
-    principals: Count = Field(3, description="distinct API keys behind those events")
-    largest_share: Share = Field(0.5, description="share of one API key in those events, at most")
+    agreeing_alerts: Count = Field(2, description="firing alerts of different detectors, drift included, at least")
+    windows: Count = Field(3, description="windows with findings of these alerts, at least")
+    events: Count = Field(200, description="events of these alerts, at least")
+    principals: Count = Field(3, description="API keys of these events, at least")
+    largest_share: Share = Field(0.5, description="share of one API key in these events, at most")
     sentinels: bool = Field(
         True,
-        description="whether an alert of drift for which the fixed prompts moved too (`Alert.sentinels`) is no reason to retrain",
+        description="do not retrain for drift if the answers to the fixed prompts changed too (`Alert.sentinels`)",
     )
-    cool_down_seconds: Annotated[float, Field(ge=0)] = Field(86_400, description="log time between two requests")
+    cool_down_seconds: Annotated[float, Field(ge=0)] = Field(
+        86_400, description="event time between two retraining requests"
+    )
 
 
 class TenantSettings(Section):
-    """``[tenants."name or pattern"]``: what may differ by tenant; patterns are merged in their order, the last wins.
+    """``[tenants."name or pattern"]``: settings of tenants; patterns are merged in order, the last one wins.
 
-    A table with the name of a stream detector (``[tenants."acme".drift]``) has its options; the registry is not imported here, so
-    names and options are checked where detectors run (`weir.settings.detector_options`).
+    A table with the name of a stream detector (``[tenants."acme".drift]``) has its options; the registry is not
+    imported here, so names and options are checked where detectors run (`weir.settings.detector_options`).
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
 
-    bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in log time")
+    bucket_seconds: Seconds = Field(30, description="width of a stream detector's window, in event time")
     alerts: AlertSettings = Field(AlertSettings(), description="how findings become an alert")
     retraining: RetrainingSettings = Field(RetrainingSettings(), description="the gates of retraining")
 
@@ -199,33 +206,37 @@ class WatchSettings(Section):
     """``[watch]``: windows and watermarks."""
 
     source_silence_seconds: Seconds = Field(
-        60, description="log time after which a silent source no longer holds the watermark"
+        60, description="event time without a tick after which a source no longer holds back the watermark"
     )
-    outstanding_events: Count = Field(50_000, description="events of open buckets held per worker, at most")
+    outstanding_events: Count = Field(50_000, description="events in open windows of a worker, at most")
     watchdog_seconds: Seconds = Field(
-        60, description="a worker with lag and no progress for so long ends, to be started anew"
+        60, description="time without progress, with records to read, after which a worker ends and is started again"
     )
 
 
 class LedgerSettings(Section):
-    """``[ledger]``: coverage, gaps, lag, silence, and time that stands still."""
+    """``[ledger]``: the limits of the alerts about Weir itself."""
 
-    lag_seconds: Seconds = Field(60, description="verdicts behind inference by more is a lag alert")
-    silence_seconds: Seconds = Field(30, description="wall clock without any tick after which the stack is unhealthy")
-    gap_resolve_seconds: Seconds = Field(300, description="log time without a new gap record that resolves a gap alert")
-    silent_events: Count = Field(
-        20, description="owed events in a row without an answer of a detector, or with errors alone, that are a silence"
+    lag_seconds: Seconds = Field(60, description="lag of verdicts behind inference that opens a lag alert")
+    silence_seconds: Seconds = Field(
+        30, description="time without a tick of any source after which `weir status` reports the stack as unhealthy"
     )
-    silent_seconds: Seconds = Field(60, description="log time between the first and the last of them, at least")
+    gap_resolve_seconds: Seconds = Field(
+        300, description="event time without a new gap record that resolves a gap alert"
+    )
+    silent_events: Count = Field(
+        20, description="consecutive expected verdicts of a detector that are missing or errors, which open an alert"
+    )
+    silent_seconds: Seconds = Field(60, description="event time between the first and the last of them, at least")
 
 
 class WebhookSettings(Section):
-    """``[bridge.webhooks.NAME]``: who is told of alerts, and of which."""
+    """``[bridge.webhooks.NAME]``: a webhook, and the alerts that it receives."""
 
-    url: Target = Field(description="where alerts are posted to; user:password@ in it are sent and never shown")
-    secret: SecretStr = Field(description="whsec_ and base64: the key of the signatures (Standard Webhooks)")
-    tenants: str = Field("*", description="tenant, or pattern of tenants, whose alerts it is told")
-    severity: Literal["info", "warning", "critical"] = Field("warning", description="the least that it is told")
+    url: Target = Field(description="address for the POST requests; user:password@ in it is sent and never shown")
+    secret: SecretStr = Field(description="key of the signatures: whsec_ and base64 (Standard Webhooks)")
+    tenants: str = Field("*", description="tenant, or pattern of tenants")
+    severity: Literal["info", "warning", "critical"] = Field("warning", description="lowest severity")
 
     @field_validator("secret")
     @classmethod
@@ -235,31 +246,33 @@ class WebhookSettings(Section):
 
 
 class BridgeSettings(Section):
-    """``[bridge]``: who else is told of alerts. Runs where an Alertmanager or a webhook is named."""
+    """``[bridge]``: notifications to Alertmanagers and webhooks. It runs if there is one."""
 
     alertmanagers: tuple[Target, ...] = Field(
-        (), description="base addresses of Alertmanagers, each told all; user:password@ in one are sent and never shown"
+        (),
+        description="base addresses of Alertmanagers; user:password@ in one is sent and never shown",
     )
     resend_seconds: Annotated[float, Field(ge=30, le=180)] = Field(
-        60, description="between two posts of what goes on firing; without four of them it ends there"
+        60,
+        description="interval of posts while an alert fires; Alertmanager resolves it after four intervals without one",
     )
-    service: str = Field("weir", description="label `service`: tells stacks apart at one Alertmanager", min_length=1)
-    runbook_url: Link = Field("docs/runbook.md", description="where docs/runbook.md can be read")
-    trace_url: Link = Field(
-        "", description="address of a trace, with {trace_id}; empty: the local MLflow, where it runs"
+    service: str = Field(
+        "weir", description="label `service`, which separates stacks at one Alertmanager", min_length=1
     )
+    runbook_url: Link = Field("docs/runbook.md", description="address of docs/runbook.md")
+    trace_url: Link = Field("", description="address of a trace, with {trace_id}; empty: the local MLflow if it runs")
     webhooks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")], WebhookSettings] = Field(
         default_factory=dict, description="webhooks by name"
     )
 
     @property
     def enabled(self) -> bool:
-        """Whether there is anybody to tell."""
+        """Whether there is an Alertmanager or a webhook."""
         return bool(self.alertmanagers or self.webhooks)
 
 
 def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> TenantSettings:
-    """Return the settings of `tenant`: the defaults, overlaid by every matching pattern in its order."""
+    """Return the settings of `tenant`: the defaults, overridden by every matching pattern in order."""
     merged: dict[str, Any] = {}
     for pattern, values in tenants.items():
         if fnmatchcase(tenant, pattern):
@@ -268,7 +281,7 @@ def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> Te
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `over` laid on it, table by table."""
+    """Return `base` overridden by `over`, table by table."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)

@@ -1,7 +1,7 @@
 """Reads ``weir.alerts`` from its beginning, and follows it.
 
-The topic is compacted, so its beginning is the state and the bridge stores nothing on disk. While Kafka is unavailable the known alerts
-continue to fire. If the topic is created again, the alerts are read again.
+The topic is compacted, so its beginning is the state and the bridge stores nothing on disk. While Kafka is unavailable
+the known alerts continue to fire. If the topic is created again, the alerts are read again.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The firing alerts and active silences of ``weir.alerts``; no clock, no network.
 
-Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (a source, a request). So several of
-Weir's alerts can be one there: it fires while one of them fires and is not silenced.
+Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (a source, a
+request). So several of Weir's alerts can be one there: it fires while one of them fires and is not silenced.
 """
 
 from collections import OrderedDict
@@ -46,7 +46,8 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
 class FiringAlerts:
     """The newest record of each alert, in any order of partitions and with any duplicates: the highest revision counts.
 
-    More than `limit` alerts of a kind drop the one that changed longest ago; dropped firing alerts are counted in `dropped`.
+    More than `limit` alerts of a kind drop the one that changed longest ago; dropped firing alerts are counted in
+    `dropped`.
     """
 
     def __init__(self, limit: int = MAX_ALERTS) -> None:

@@ -1,7 +1,7 @@
-"""The notifications that an Alertmanager needs now: firing alerts with a time at which they expire, and recently resolved ones.
+"""The notifications for an Alertmanager: firing alerts with an expiry, and recently resolved alerts.
 
-As Prometheus does, the bridge posts firing alerts again and again, each time for a little longer, and resolved alerts for 15 minutes. So
-a lost post, a restarted Alertmanager and a restarted bridge need no record of what was sent.
+As Prometheus does, the bridge posts firing alerts again and again, each time for a little longer, and resolved alerts
+for 15 minutes. So a lost post, a restarted Alertmanager and a restarted bridge need no record of what was sent.
 """
 
 import msgspec

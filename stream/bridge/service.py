@@ -36,7 +36,8 @@ async def run_bridge(
     kafka, bridge
         Settings; `kafka` has an address.
     health
-        {problem: reason} while Kafka or a target is unavailable; each starts with ``waiting``, because a restart does not help.
+        {problem: reason} while Kafka or a target is unavailable; each starts with ``waiting``, because a restart does
+        not help.
     """
     metrics = BridgeMetrics(registry)
     reader = AlertReader(kafka, metrics, health)

@@ -1,7 +1,7 @@
-"""Delivers alerts to one webhook: at least once, in the order of each partition, committed after the receiver accepted them.
+"""Delivers alerts to one webhook at least once, in the order of each partition; commits accepted ones.
 
-The bridge retries a receiver that is unavailable or answers anything but 2xx without end, at growing intervals, while its alerts wait in
-the log. Each webhook has its own consumer group, for its offsets only, so none waits for another.
+The bridge retries a receiver that is unavailable or answers anything but 2xx without end, at growing intervals, while
+its alerts wait in the log. Each webhook has its own consumer group, for its offsets only, so none waits for another.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class WebhookNotifier:
         self._waiting = f"waiting for kafka (webhook {name})"
 
     async def run(self, reader: AlertReader, stop: asyncio.Event) -> None:
-        """Deliver until `stop` is set. Starts when `reader` has the silences; a new webhook receives later alerts only."""
+        """Deliver until `stop` is set, from when `reader` has the silences; a new webhook gets later alerts only."""
         while not stop.is_set():
             if reader.alerts is None:
                 await pause(stop, 0.2)

@@ -21,7 +21,7 @@ def message_id(alert: AlertRecord) -> str:
 
 
 class WebhookFilter:
-    """Selects the records for one webhook: an alert that opens, changes its severity or resolves, but not more evidence alone."""
+    """Selects an alert for a webhook when it opens, changes its severity or resolves."""
 
     def __init__(self, settings: WebhookSettings) -> None:
         self._settings = settings

@@ -1,7 +1,8 @@
 """The progress of one webhook: the offsets of its consumer group.
 
-Kafka deletes the offsets of a group that does not commit for a week (``offsets.retention.minutes``), and a receiver can be unavailable
-for longer. So the bridge commits after each delivery, and every hour without one; otherwise a restart would begin at the log's end.
+Kafka deletes the offsets of a group that does not commit for a week (``offsets.retention.minutes``), and a receiver can
+be unavailable for longer. So the bridge commits after each delivery, and every hour without one; otherwise a restart
+would begin at the log's end.
 """
 
 import logging
@@ -27,7 +28,8 @@ class WebhookOffsets:
     consumer
         Of the webhook's group, with `partitions` of the alerts topic assigned.
     missed
-        Counts records that left the log before they were delivered. A compacted topic can lose all but the newest of an alert.
+        Counts records that left the log before they were delivered. A compacted topic can lose all but the newest of an
+        alert.
     """
 
     def __init__(

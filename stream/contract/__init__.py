@@ -1,7 +1,6 @@
-"""The event contract in words that other languages read: JSON Schemas and an AsyncAPI document, made from ``stream.wire``.
+"""The event contract in any language: JSON Schemas and AsyncAPI, generated from ``stream.wire``.
 
-Why this exists: a consumer that is not written in Python has nothing but the topics. What it can rely on is generated from the very
-structs that Weir encodes, so that it cannot say something else; ``weir contract --write docs/contract`` writes it, and a test fails where it was not.
+``weir contract --write docs/contract`` writes them; a test fails if the files differ from the structs.
 """
 
 from stream.contract.document import asyncapi_document

@@ -1,4 +1,4 @@
-"""The headers of a record: CloudEvents' attributes in Kafka's binary mode, and those of a dead letter."""
+"""The headers of a record: CloudEvents attributes in Kafka's binary mode, and the headers of a dead letter."""
 
 from stream.contract.schemas import Schema
 from stream.wire.codec import CONTENT_TYPE
@@ -14,26 +14,26 @@ def _text(description: str, **more: object) -> Schema:
 EVENT_HEADERS: Schema = {
     "type": "object",
     "title": "CloudEvents attributes",
-    "description": "Header values are UTF-8 bytes. Unknown headers are to be ignored. `source` and `id` together identify an event:"
-    " the same pair again is a repeat, and changes nothing.",
+    "description": "Header values are UTF-8 bytes. Ignore unknown headers. `source` and `id` together identify an event:"
+    " a record with a known pair is a duplicate.",
     "properties": {
         "ce_specversion": _text("Version of CloudEvents.", const="1.0"),
-        "ce_id": _text("Identity of the event within its source; it says what the event is, never what was measured."),
-        "ce_source": _text("Who made it: a spool (`gateway-…`), a stage, a replay."),
+        "ce_id": _text("Identity of the event within its source; it depends on no measurement."),
+        "ce_source": _text("Its producer: a spool (`gateway-…`), a stage or a replay."),
         "ce_type": _text("Type and version of the data."),
         "ce_time": _text("Event time, UTC.", format="date-time"),
-        "ce_subject": _text("The request, alert or retraining run that it is about."),
-        "ce_correlationid": _text("The request id that it belongs to: `x-request-id` of the gateway's answer."),
+        "ce_subject": _text("Its request, alert or retraining run."),
+        "ce_correlationid": _text("Id of its request: `x-request-id` of the gateway's response."),
         "ce_causationid": _text("Id of the event that caused it."),
-        "ce_traceparent": _text("W3C trace context of its origin; a plain `traceparent` header is of the hop."),
+        "ce_traceparent": _text("W3C trace context of its origin; a plain `traceparent` header belongs to the hop."),
         "ce_tracestate": _text("W3C trace state of its origin, 512 bytes at most."),
         "ce_partitionkey": _text("The record's key, as text."),
         "ce_severitynumber": _text(
             "OpenTelemetry severity number.", examples=[str(number) for number in SEVERITY_NUMBERS.values()]
         ),
-        "ce_severitytext": _text("Severity in words.", examples=list(SEVERITY_NUMBERS)),
+        "ce_severitytext": _text("Severity.", examples=list(SEVERITY_NUMBERS)),
         "ce_dataclassification": _text("Classification of the data; reserved."),
-        "ce_dataref": _text("Where data that is kept elsewhere is found; reserved."),
+        "ce_dataref": _text("Location of data that is stored elsewhere; reserved."),
         "content-type": _text("Media type of the value.", const=CONTENT_TYPE.decode()),
     },
     "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "content-type"],
@@ -41,21 +41,21 @@ EVENT_HEADERS: Schema = {
 
 _PREFIX = "__weir.errors."
 _FACTS = {
-    "topic": "The topic that the record stood on.",
-    "partition": "Its partition.",
-    "offset": "Its offset.",
-    "stage": "The stage that gave up: score, watch, alert or retrain.",
-    "class.name": "Where in that stage.",
-    "exception.class.name": "The class of the error, never its message, which may quote the text.",
-    "disposition": "Why.",
-    "attempt": "How often it has come here.",
-    "replayed": "On a note, which is no letter: the offset of the letter that was put back.",
+    "topic": "Topic of the record.",
+    "partition": "Partition of the record.",
+    "offset": "Offset of the record.",
+    "stage": "The stage that could not process it: score, watch, alert or retrain.",
+    "class.name": "The part of the stage.",
+    "exception.class.name": "The class of the error, without its message, which may quote the text.",
+    "disposition": "The reason.",
+    "attempt": "How often it became a dead letter.",
+    "replayed": "On a note about a replayed dead letter: the offset of that letter.",
 }
 
 DEAD_LETTER_HEADERS: Schema = {
     "type": "object",
     "title": "Dead letter",
-    "description": "The record's own headers as they were, then these.",
+    "description": "The headers of the record, then these.",
     "properties": {f"{_PREFIX}{name}": _text(what) for name, what in _FACTS.items()},
     "additionalProperties": True,
 }

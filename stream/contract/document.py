@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.1 document: topics, who writes and reads what, headers, keys, examples.
+"""The AsyncAPI 3.1 document: topics, producers and consumers, headers, keys, examples.
 
 Specification: https://www.asyncapi.com/docs/reference/specification/v3.1.0, Kafka binding 0.5.0.
 """
@@ -22,12 +22,13 @@ _SERVER = "kafka"
 _DESCRIPTION = """\
 Weir's topics. Records are CloudEvents 1.0 in Kafka's binary mode: attributes in `ce_` headers, data as JSON in the value.
 
-Delivery is at least once; `ce_source` and `ce_id` say whether a record is a repeat. The contract grows and never changes: fields and types are
-added, none is renamed or removed, and a reader passes over what it does not know. Text of prompts and answers stands on the topic
-`inference` alone, and in a dead letter of a record that could not be read.
+Delivery is at least once; records with equal `ce_source` and `ce_id` are duplicates. Changes are additive: fields and types are added,
+none is renamed or removed, and a consumer ignores unknown ones. Only the topic `inference` contains text of prompts and answers, and
+a dead letter of a record that could not be read.
 
 Topic names and partition counts are settings (`[kafka] topic_prefix`, `partitions`, `stream_partitions`, `retention_hours`,
-`retention_bytes`); here are the defaults. What is joined shares key bytes, partition count and Kafka's default partitioner."""
+`retention_bytes`); this document has the defaults. Topics that are joined share key bytes, partition count and Kafka's default
+partitioner."""
 
 
 def asyncapi_document() -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _server() -> dict[str, Any]:
     return {
         "host": "{bootstrap}",
         "protocol": "kafka",
-        "description": "Apache Kafka 4, `[kafka] bootstrap_servers`; SASL and TLS as `[kafka] security_protocol` says.",
+        "description": "Apache Kafka 4, `[kafka] bootstrap_servers`; SASL and TLS by `[kafka] security_protocol`.",
         "variables": {"bootstrap": {"default": "127.0.0.1:9092", "description": "host:port of a broker"}},
     }
 
@@ -91,7 +92,7 @@ def _topic(topic: Topic) -> dict[str, Any]:
 
 
 def _operation_id(step: Step) -> str:
-    return f"{step.who}.{step.action}.{step.channel}"
+    return f"{step.process}.{step.action}.{step.channel}"
 
 
 def _operation(step: Step) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def _operation(step: Step) -> dict[str, Any]:
     return {
         "action": step.action,
         "channel": {"$ref": channel},
-        "tags": [{"name": step.who}],
+        "tags": [{"name": step.process}],
         "messages": [{"$ref": f"{channel}/messages/{kind}"} for kind in step.messages],
     }
 
@@ -133,7 +134,7 @@ def _dead_letter() -> dict[str, Any]:
     return {
         "name": DEAD_LETTER,
         "title": "DeadLetter",
-        "description": "A record that a stage could not read or process, key and value as they were: bytes of any kind.",
+        "description": "A record that a stage could not read or process, with its key and value: any bytes.",
         "contentType": "application/octet-stream",
         "headers": {"$ref": "#/components/schemas/DeadLetterHeaders"},
         "bindings": {"kafka": _key(DEAD_LETTER)},

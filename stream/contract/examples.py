@@ -1,4 +1,4 @@
-"""One event of every type, as it may stand on its topic: the examples of the AsyncAPI document, encoded by the codec itself."""
+"""One event of every type, encoded by the codec: the examples of the AsyncAPI document."""
 
 import json
 from typing import Any
@@ -152,7 +152,7 @@ _DATA: dict[str, EventData] = {
     Feedback.event_type: Feedback(request_id=_REQUEST, tenant="acme", rating="down", detector="pii"),
 }
 
-#: Key and subject of each type's example; a type that is absent has neither.
+#: Key and subject of each example; an absent type has neither.
 _ADDRESSED = {
     RequestRecord.event_type: (_KEY, _REQUEST),
     ResponseRecord.event_type: (_KEY, _REQUEST),
@@ -186,7 +186,7 @@ def example_event(event_type: str) -> Event:
 
 
 def example(event_type: str) -> dict[str, Any]:
-    """Return the example of `event_type` as AsyncAPI has it: headers and payload, as the codec writes them."""
+    """Return headers and payload of the example of `event_type`, in the form of AsyncAPI."""
     record = encode(example_event(event_type))
     return {
         "name": event_type,

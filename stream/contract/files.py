@@ -1,4 +1,4 @@
-"""The contract as files: what ``weir contract --write`` writes and a test compares."""
+"""The files that ``weir contract --write`` writes and a test compares."""
 
 import json
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ __all__ = ["contract_files", "printed"]
 
 
 def contract_files() -> dict[str, str]:
-    """Return {path below the contract's folder: text}."""
+    """Return {path below the folder: text}."""
     schemas = {f"schemas/{name}.json": printed(schema) for name, schema in event_schemas().items()}
     return {"asyncapi.json": printed(asyncapi_document())} | schemas
 
 
 def printed(document: Mapping[str, Any]) -> str:
-    """Return `document` as it is committed: indented, every character itself, a newline at the end."""
+    """Return `document` as indented JSON with a newline at the end."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

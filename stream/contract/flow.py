@@ -1,4 +1,4 @@
-"""Who writes and who reads which event on which topic, as data: the table of the flow."""
+"""The route of events as data: which process and module sends or receives which event type on which topic."""
 
 from typing import NamedTuple
 
@@ -24,32 +24,32 @@ _SILENCE = wire.SilenceRecord.event_type
 _RETRAINING = wire.RetrainingRecord.event_type
 _FEEDBACK = wire.Feedback.event_type
 
-_OF_REQUEST = "SHA-256 in hex over tenant, U+001F, and the conversation id or else the request id."
+_OF_REQUEST = "SHA-256 in hex over tenant, U+001F, and the conversation id, or the request id without a conversation."
 _OF_STREAM = "Tenant, model and side, joined by U+001F."
 
-#: What the key of a record is, by event type; "" where it has none, and its partition is chosen by its writer.
+#: The key of a record by event type; "" if it has none and its producer selects the partition.
 KEYS = {
     _REQUEST: _OF_REQUEST,
     _RESPONSE: _OF_REQUEST,
     ABORTED_TYPE: _OF_REQUEST,
-    _GAP: "The source whose records are counted.",
+    _GAP: "The source of the counted records.",
     _TICK: "",
     _CLOSED: "",
-    _VERDICT: "The key of the event that it is about.",
-    _EXPLANATION: "The key of the event that it is about.",
+    _VERDICT: "The key of its event.",
+    _EXPLANATION: "The key of its event.",
     _SIGNAL: _OF_STREAM,
     _FINDING: _OF_STREAM,
     _SENTINEL: "",
-    _ALERT: "The alert's id. The partition is that of tenant and model, joined by U+001F.",
-    _SILENCE: "The silence's id. The partition is that of the alerts that it mutes.",
+    _ALERT: "The alert id. The partition is that of tenant and model, joined by U+001F.",
+    _SILENCE: "The silence id. The partition is that of the alerts that it mutes.",
     _RETRAINING: "Tenant and model, joined by U+001F.",
-    _FEEDBACK: "The key of the request that it judges.",
-    DEAD_LETTER: "The key of the record as it was.",
+    _FEEDBACK: "The key of its request.",
+    DEAD_LETTER: "The key of the record.",
 }
 
 
 class Channel(NamedTuple):
-    """A topic: its attribute of :class:`~stream.wire.topics.TopicNames`, and what it is for."""
+    """A topic: its attribute of :class:`~stream.wire.topics.TopicNames`, and its purpose."""
 
     name: str
     description: str
@@ -72,49 +72,69 @@ CHANNELS = tuple(
 
 
 class Step(NamedTuple):
-    """`who` sends to, or receives from, a channel; `messages` are event types."""
+    """`process` sends to, or receives from, a channel; `modules` contain the code, `messages` are event types."""
 
-    who: str
+    process: str
     action: str
     channel: str
     messages: tuple[str, ...]
+    modules: tuple[str, ...]
 
 
 _INFERENCE = (_REQUEST, _RESPONSE, ABORTED_TYPE, _GAP, _TICK, _CLOSED)
+_VERDICTS = (_VERDICT, _EXPLANATION, _TICK)
+_FINDINGS = (_FINDING, _TICK, _SENTINEL)
+_ALERTS = (_ALERT, _SILENCE)
 _LETTERS = (DEAD_LETTER,)
 
+_WATCH, _ALERT_STAGE, _RETRAIN = (f"stream/stages/{name}" for name in ("watch", "alert", "retrain"))
+_CLIENT, _OPERATE, _RESEND, _DEMO = (f"weir/{name}" for name in ("client", "operate", "dead_letters", "demo"))
+_REPLAY = "stream/replay"
+
 FLOW = (
-    Step("shipper", "send", "inference", _INFERENCE),
-    Step("shipper", "send", "feedback", (_FEEDBACK,)),
-    Step("score", "receive", "inference", _INFERENCE),
-    Step("score", "send", "verdicts", (_VERDICT, _EXPLANATION, _TICK)),
-    Step("score", "send", "signals", (_SIGNAL, _TICK)),
-    Step("score", "send", "findings", (_FINDING,)),
-    Step("score", "send", "dead_letters", _LETTERS),
-    Step("watch", "receive", "signals", (_SIGNAL, _TICK)),
-    Step("watch", "send", "findings", (_FINDING, _TICK, _SENTINEL)),
-    Step("watch", "receive", "findings", (_FINDING, _TICK, _SENTINEL)),
-    Step("watch", "send", "alerts", (_ALERT,)),
-    Step("watch", "receive", "alerts", (_ALERT, _SILENCE)),
-    Step("watch", "send", "retraining", (_RETRAINING,)),
-    Step("watch", "receive", "retraining", (_RETRAINING,)),
-    Step("watch", "send", "dead_letters", _LETTERS),
-    Step("ledger", "receive", "inference", _INFERENCE),
-    Step("ledger", "receive", "verdicts", (_VERDICT, _EXPLANATION, _TICK)),
-    Step("ledger", "receive", "feedback", (_FEEDBACK,)),
-    Step("ledger", "receive", "alerts", (_ALERT, _SILENCE)),
-    Step("ledger", "receive", "retraining", (_RETRAINING,)),
-    Step("ledger", "send", "alerts", (_ALERT,)),
-    Step("operator", "send", "alerts", (_SILENCE,)),
-    Step("operator", "receive", "alerts", (_ALERT, _SILENCE)),
-    Step("operator", "receive", "retraining", (_RETRAINING,)),
-    Step("operator", "receive", "dead_letters", _LETTERS),
-    Step("operator", "send", "dead_letters", _LETTERS),
-    Step("operator", "send", "replay", (_FINDING, _ALERT)),
+    Step("shipper", "send", "inference", _INFERENCE, ("serving/capture",)),
+    Step("shipper", "send", "feedback", (_FEEDBACK,), ("serving/capture",)),
+    Step("score", "receive", "inference", _INFERENCE, ("stream/stages/score",)),
+    Step("score", "send", "verdicts", _VERDICTS, ("stream/stages/score",)),
+    Step("score", "send", "signals", (_SIGNAL, _TICK), ("stream/stages/score",)),
+    Step("score", "send", "findings", (_FINDING,), ("stream/stages/score",)),
+    Step("score", "send", "dead_letters", _LETTERS, ("stream/stages/score",)),
+    Step("watch", "receive", "signals", (_SIGNAL, _TICK), (_WATCH,)),
+    Step("watch", "send", "findings", _FINDINGS, (_WATCH,)),
+    Step("watch", "receive", "findings", _FINDINGS, (_ALERT_STAGE,)),
+    Step("watch", "send", "alerts", (_ALERT,), (_ALERT_STAGE,)),
+    Step("watch", "receive", "alerts", _ALERTS, (_RETRAIN,)),
+    Step("watch", "receive", "inference", _INFERENCE, (_RETRAIN,)),
+    Step("watch", "send", "retraining", (_RETRAINING,), (_RETRAIN,)),
+    Step("watch", "receive", "retraining", (_RETRAINING,), (_RETRAIN,)),
+    Step("watch", "send", "dead_letters", _LETTERS, (_WATCH, _ALERT_STAGE, _RETRAIN)),
+    Step("ledger", "receive", "inference", _INFERENCE, ("stream/ledger",)),
+    Step("ledger", "receive", "verdicts", _VERDICTS, ("stream/ledger",)),
+    Step("ledger", "receive", "findings", _FINDINGS, ("stream/ledger",)),
+    Step("ledger", "receive", "feedback", (_FEEDBACK,), ("stream/ledger",)),
+    Step("ledger", "receive", "alerts", _ALERTS, ("stream/ledger",)),
+    Step("ledger", "receive", "retraining", (_RETRAINING,), ("stream/ledger",)),
+    Step("ledger", "send", "alerts", (_ALERT,), ("stream/ledger",)),
+    Step("bridge", "receive", "alerts", _ALERTS, ("stream/bridge",)),
+    Step("operator", "receive", "alerts", _ALERTS, (_CLIENT, _OPERATE, _DEMO)),
+    Step("operator", "receive", "retraining", (_RETRAINING,), (_CLIENT, _DEMO)),
+    Step("operator", "send", "alerts", _ALERTS, (_OPERATE, _RESEND)),
+    Step("operator", "send", "retraining", (_RETRAINING,), (_RESEND,)),
+    Step("operator", "send", "feedback", (_FEEDBACK,), (_OPERATE,)),
+    Step("operator", "receive", "inference", _INFERENCE, (_OPERATE, _REPLAY)),
+    Step("operator", "receive", "verdicts", _VERDICTS, (_REPLAY, _DEMO)),
+    Step("operator", "receive", "signals", (_SIGNAL, _TICK), (_REPLAY,)),
+    Step("operator", "receive", "findings", _FINDINGS, (_REPLAY,)),
+    Step("operator", "send", "replay", (_FINDING, _ALERT), (_REPLAY,)),
+    Step("operator", "receive", "dead_letters", _LETTERS, (_RESEND,)),
+    Step("operator", "send", "dead_letters", _LETTERS, (_RESEND,)),
+    Step("operator", "send", "inference", _INFERENCE, (_RESEND,)),
+    Step("operator", "send", "signals", (_SIGNAL, _TICK), (_RESEND,)),
+    Step("operator", "send", "findings", _FINDINGS, (_RESEND,)),
 )
 
 
 def channel_messages(channel: str) -> tuple[str, ...]:
-    """Return the event types that stand on `channel`, in the order in which the flow names them."""
+    """Return the event types on `channel`, in the order of the flow."""
     named = [message for step in FLOW if step.channel == channel for message in step.messages]
     return tuple(dict.fromkeys(named))

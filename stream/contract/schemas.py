@@ -1,7 +1,7 @@
 """JSON Schemas of the data of every event, from the structs of ``stream.wire``.
 
-They describe and do not forbid: unknown fields are allowed, since the next version may add some, and so are unknown values of the
-fields whose known ones are listed.
+Unknown fields are allowed, because a later version can add some, and so are other values of fields whose values are
+listed.
 """
 
 from inspect import cleandoc
@@ -16,7 +16,7 @@ __all__ = ["DIALECT", "Schema", "components", "event_schema", "event_schemas"]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
-#: Values that a field has today, by struct and field; a consumer must bear others.
+#: Values of a field in this version, by struct and field; a consumer must accept others.
 _KNOWN = {
     ("RequestRecord", "operation"): ("chat", "text_completion"),
     ("ResponseRecord", "operation"): ("chat", "text_completion"),
@@ -38,19 +38,19 @@ _KNOWN = {
 
 
 def components(ref_template: str) -> dict[str, Schema]:
-    """Return {struct: schema} of every event's data and what it holds; `ref_template` holds ``{name}``."""
+    """Return {struct: schema} of all event data and the structs in it; `ref_template` contains ``{name}``."""
     structs = sorted(set(EVENT_TYPES.values()), key=lambda struct: struct.__name__)
     _, found = msgspec.json.schema_components(structs, ref_template=ref_template)
-    return {name: _worded(name, schema) for name, schema in sorted(found.items())}
+    return {name: _described(name, schema) for name, schema in sorted(found.items())}
 
 
 def event_schemas() -> dict[str, Schema]:
-    """Return {event type: schema that stands alone}, in the order of the types' names."""
+    """Return {event type: complete schema}, sorted by type."""
     return {name: event_schema(name) for name in sorted(EVENT_TYPES)}
 
 
 def event_schema(event_type: str) -> Schema:
-    """Return the schema of one event's data, with everything that it refers to under ``$defs``."""
+    """Return the schema of one event's data, with its referenced structs under ``$defs``."""
     struct = EVENT_TYPES[event_type].__name__
     every = components("#/$defs/{name}")
     schema = every[struct]
@@ -58,22 +58,24 @@ def event_schema(event_type: str) -> Schema:
     head = {"$schema": DIALECT, "$id": f"urn:weir:event:{event_type}", "title": event_type}
     body = {key: value for key, value in schema.items() if key != "title"}
     if event_type == ABORTED_TYPE:
-        body["description"] = f"{body['description']}\n\nThis type is a request whose gateway or model replica died."
+        body["description"] = (
+            f"{body['description']}\n\nThis type is the end of a request whose gateway or model replica died."
+        )
     return head | body | ({"$defs": needed} if needed else {})
 
 
-def _worded(struct: str, schema: Schema) -> Schema:
-    """Return `schema` with its docstring's indentation taken off and the known values of its fields listed."""
-    worded = schema | {"description": cleandoc(schema.get("description", ""))}
-    worded["properties"] = {
-        field: what | {"examples": list(known)} if (known := _KNOWN.get((struct, field))) else what
-        for field, what in schema["properties"].items()
+def _described(struct: str, schema: Schema) -> Schema:
+    """Return `schema` with a clean description and the known values of its fields."""
+    described = schema | {"description": cleandoc(schema.get("description", ""))}
+    described["properties"] = {
+        field: node | {"examples": list(known)} if (known := _KNOWN.get((struct, field))) else node
+        for field, node in schema["properties"].items()
     }
-    return worded
+    return described
 
 
 def _referred(schema: Schema, every: dict[str, Schema]) -> list[str]:
-    """Return the names of what `schema` refers to, and of what those refer to."""
+    """Return the names that `schema` refers to, directly and indirectly."""
     found: set[str] = set()
     waiting = [schema]
     while waiting:

@@ -1,7 +1,7 @@
 """Coverage: how many expected verdicts are completed, pending and missing.
 
-A pending pair of event and detector becomes missing when score's tick on verdicts passes the event's time for its source: score
-publishes the verdicts of older events before the tick. A late verdict still completes the pair.
+A pending pair of event and detector becomes missing when score's tick on verdicts passes the event's time for its
+source: score publishes the verdicts of older events before the tick. A late verdict still completes the pair.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ _PAIRS = "FROM unsettled u LEFT JOIN sources s ON s.source = u.source"
 
 
 class Count(msgspec.Struct, kw_only=True):
-    """Pairs of event and detector: expected (`owed`), completed (`settled`, errors included), missing, errors, pending."""
+    """Pairs of event and detector: expected (`owed`), completed (`settled`, with errors), missing, pending."""
 
     owed: int = 0
     settled: int = 0

@@ -19,7 +19,7 @@ ResultT = TypeVar("ResultT")
 
 
 class LedgerFiles:
-    """The folder ``$WEIR_HOME/ledger``: ``partition-N.db``, ``decisions.db``, a lock, and a file that requests a rebuild.
+    """The folder ``$WEIR_HOME/ledger``: ``partition-N.db``, ``decisions.db``, a lock, requests to rebuild.
 
     Readers open a connection for one query. SQLite's write-ahead log gives them a snapshot while the ledger writes.
     """

@@ -1,7 +1,7 @@
 """Alerts, windows, silences and retraining events; and the outbox of the ledger's own alerts.
 
-The ledger stores its alerts with their ids, publishes them, and deletes them from the outbox when the broker acknowledges them. If it
-dies in between, it publishes the same record again under the same id.
+The ledger stores its alerts with their ids, publishes them, and deletes them from the outbox when the broker
+acknowledges them. If it dies in between, it publishes the same record again under the same id.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     log_time
         Newest tick time of any source; 0 before the first tick.
     advanced_at
-        Clock time at which `log_time` last increased. Here alone the clock decides: without ticks event time does not advance.
+        Clock time at which `log_time` last increased. Here alone the clock decides: without ticks event time does not
+        advance.
     silence_seconds
         The setting: without a tick for so long the stack is unhealthy.
     caught_up
@@ -61,14 +62,14 @@ class OutgoingAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_own(alert: AlertRecord) -> bool:
-    """Return whether the ledger opened `alert`. Alerts `silence` about a source are watch's, those about a detector the ledger's."""
+    """Return whether the ledger opened `alert`; of alerts `silence`, those about sources are watch's."""
     if alert.tenant != OWN_TENANT:
         return False
     return alert.detector in OWN_DETECTORS or (alert.detector == SILENCE and alert.feature.startswith(DETECTOR_PREFIX))
 
 
 class Decisions(LedgerFile):
-    """The file of alerts, windows, silences and retraining events; `path` can be ``:memory:``. Others as in :class:`LedgerFile`."""
+    """The file of alerts, windows, silences and retraining events; `path` can be ``:memory:``."""
 
     tombstones = True
 

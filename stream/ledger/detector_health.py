@@ -1,7 +1,7 @@
-"""Which detectors answer: the newest event with a verdict of each detector, and the later pairs with errors or without a verdict.
+"""Which detectors answer: their newest event with a verdict, and later pairs with errors or none.
 
-A verdict with label ``error`` completes its pair (the stage did not lose the event), but it is no answer. The tables are a function
-of the set of verdicts, in any order.
+A verdict with label ``error`` completes its pair (the stage did not lose the event), but it is no answer. The tables
+are a function of the set of verdicts, in any order.
 """
 
 import sqlite3

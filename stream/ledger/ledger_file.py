@@ -1,4 +1,4 @@
-"""A SQLite file that is filled from the log: each record once, in the order of its partition, its rows and offset in one transaction.
+"""A SQLite file that is filled from the log: each record once, rows and offsets in one transaction.
 
 A record that cannot be read or stored is skipped and counted.
 """
@@ -19,7 +19,8 @@ _LOG = logging.getLogger(__name__)
 Partition = tuple[str, int]
 #: Called once for each record that cannot be stored.
 Unstored = Callable[[], None]
-#: What SQLite and its driver raise because of a value. OperationalError (a full disk) concerns the file and ends the process.
+#: What SQLite and its driver raise because of a value. OperationalError (a full disk) concerns the file and ends the
+#: process.
 _UNSTORABLE = (
     OverflowError,
     ValueError,
@@ -90,7 +91,8 @@ class LedgerFile:
     def apply(self, records: Sequence[LogRecord]) -> int:
         """Store a batch; return how many records were new, readable and storable.
 
-        A batch that fails is halved until the bad record is alone; its offset is then committed, so that it cannot stop the ledger.
+        A batch that fails is halved until the bad record is alone; its offset is then committed, so that it cannot stop
+        the ledger.
         """
         try:
             return self._apply(records)

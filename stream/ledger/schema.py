@@ -1,7 +1,7 @@
 """The ledger's tables: ids, numbers and offsets, never text.
 
-There is one SQLite file for each inference partition and one for alerts, windows and retraining events. Rows and the offsets of
-their records are written in one transaction.
+There is one SQLite file for each inference partition and one for alerts, windows and retraining events. Rows and the
+offsets of their records are written in one transaction.
 """
 
 import sqlite3
@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS skipped (
   topic TEXT, reason TEXT, records INTEGER NOT NULL, PRIMARY KEY (topic, reason)) WITHOUT ROWID;
 """
 
-# An event id starts with its request id and "/": a range of primary keys finds the events of a request without another index.
+# An event id starts with its request id and "/": a range of primary keys finds the events of a request without another
+# index.
 _SHARD = """
 CREATE TABLE IF NOT EXISTS events (
   event_id TEXT PRIMARY KEY, request_id TEXT NOT NULL, side TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,

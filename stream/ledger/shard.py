@@ -1,7 +1,8 @@
 """One inference partition: its events joined with their verdicts.
 
-The state is a function of the set of records, in any order of topics and with any duplicates: a verdict can arrive before its event,
-late, twice, or from two versions of a detector. The order within a partition matters for ticks only, whose times only increase.
+The state is a function of the set of records, in any order of topics and with any duplicates: a verdict can arrive
+before its event, late, twice, or from two versions of a detector. The order within a partition matters for ticks only,
+whose times only increase.
 """
 
 from collections import Counter

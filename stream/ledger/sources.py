@@ -1,4 +1,4 @@
-"""The progress of each capture source, by capture's and by score's ticks: watermark, lag of the verdicts, usage of the spool.
+"""The progress of each capture source by its ticks: watermark, lag of verdicts, usage of its spool.
 
 Without Kafka no tick arrives. `weir status` then reads the usage of spools from the disk.
 """
@@ -43,7 +43,8 @@ VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= {ALERT_SHARE} THEN ?2 END) ON CONFLICT D
 class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """The newest tick times of one source in one partition.
 
-    `spool` is the used share of its spool at the last tick; `spool_since` is the time of the tick that reached :data:`ALERT_SHARE`.
+    `spool` is the used share of its spool at the last tick; `spool_since` is the time of the tick that reached
+    :data:`ALERT_SHARE`.
     """
 
     source: str
@@ -109,7 +110,7 @@ def _newest(partition: Sequence[SourceTime]) -> float | None:
 
 
 def verdict_lag(sources: Sources) -> tuple[float, str]:
-    """Return how many seconds verdicts are behind inference in the worst partition and source, and the identity of that lag."""
+    """Return the seconds that verdicts are behind inference in the worst source, and an identity of the lag."""
     worst, identity = 0.0, ""
     for partition, entries in sorted(sources.items()):
         for entry in entries:

@@ -1,6 +1,7 @@
 """The findings of stream detectors by closed window: statistic and limit over time.
 
-Findings about one event are not stored (their verdicts are), nor those about Weir's own sources, of which many share a window.
+Findings about one event are not stored (their verdicts are), nor those about Weir's own sources, of which many share a
+window.
 """
 
 import sqlite3
@@ -89,7 +90,7 @@ def store_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
 
 
 def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> None:
-    """Delete windows older than the newest by more than `retention_seconds`, and the oldest of more than half a million."""
+    """Delete windows past the retention, and the oldest of more than half a million."""
     newest = database.execute("SELECT max(time) FROM windows").fetchone()[0]
     if newest is None:
         return
@@ -100,7 +101,7 @@ def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> No
 
 
 def streams(database: sqlite3.Connection, tenant: str = "") -> list[WindowStream]:
-    """Return the streams with the highest statistics relative to their limits, 200 at most; of one tenant if it is named."""
+    """Return the 200 streams with the highest statistics relative to their limits, of all tenants or one."""
     query = (
         'SELECT tenant, model, side, detector, time, statistic, bound AS "limit", alarm, feature FROM window_streams'
         " WHERE ?1 = '' OR tenant = ?1 ORDER BY alarm DESC, statistic / bound DESC, tenant, model, side, detector LIMIT ?2"

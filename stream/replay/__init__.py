@@ -1,1 +1,1 @@
-"""Replay: runs another version of a detector over past offsets and compares its alerts; the running stack is not changed."""
+"""Replay: runs another version of a detector over past offsets and compares its alerts."""

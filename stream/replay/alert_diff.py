@@ -1,7 +1,7 @@
 """The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Each of the others is
-paired with the nearest alert of its stream and detector within some windows: that alert moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Each of
+the others is paired with the nearest alert of its stream and detector within some windows: that alert moved.
 """
 
 from bisect import bisect_left, bisect_right

@@ -1,4 +1,4 @@
-"""The partitions of inference in one order, which is a function of the log: the partition that is furthest behind goes first."""
+"""Merges the partitions of inference in an order that depends on the log alone: the last one goes first."""
 
 import heapq
 from collections import OrderedDict
@@ -35,8 +35,8 @@ class MergedRecord(msgspec.Struct, frozen=True):
 async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -> AsyncGenerator[MergedRecord, None]:
     """Yield the records of `topic`, in order within a partition, always from the partition that is furthest behind.
 
-    The time of a partition is the newest event time read from it, ticks included. So the order does not depend on the arrival of the
-    records, and partitions are never further apart than a tick.
+    The time of a partition is the newest event time read from it, ticks included. So the order does not depend on the
+    arrival of the records, and partitions are never further apart than a tick.
     """
     clocks = [(float("-inf"), number) for number in range(partitions)]
     seen: OrderedDict[str, None] = OrderedDict()

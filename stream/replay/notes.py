@@ -16,7 +16,8 @@ __all__ = ["ReplayResults", "notes"]
 class ReplayResults(msgspec.Struct, frozen=True, kw_only=True):
     """The alerts and findings of both versions, the version to compare with first.
 
-    `behind` is {partition: event time up to which watch had published findings} for partitions that did not reach the end of the range.
+    `behind` is {partition: event time up to which watch had published findings} for partitions that did not reach the
+    end of the range.
     """
 
     alerts: tuple[list[ReplayedAlert], list[ReplayedAlert]]

@@ -1,4 +1,4 @@
-"""The recorded verdicts of one detector, read along with their events, so that the log of verdicts is not kept in memory."""
+"""The recorded verdicts of one detector, read along with their events to bound memory."""
 
 import enum
 from collections import OrderedDict
@@ -9,7 +9,8 @@ from stream.wire import Event, Tick, Verdict, WireError, decode
 
 __all__ = ["Absent", "RecordedVerdicts"]
 
-#: Verdicts read before their events, at most. Score has fewer outstanding events; older ones belong to no event of the range.
+#: Verdicts read before their events, at most. Score has fewer outstanding events; older ones belong to no event of the
+#: range.
 _AHEAD = 20_000
 
 

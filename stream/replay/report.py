@@ -24,7 +24,7 @@ LISTED_FLIPS = 1000
 
 
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event whose score is at the threshold, so that two scorings of one version decide differently; the recorded one counts."""
+    """An event at the threshold that two scorings of a version decide differently; the recorded one counts."""
 
     request_id: str
     tenant: str

@@ -47,7 +47,8 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
 async def replay(request: ReplayRequest, settings: ReplaySettings, observe: Observe = lambda _: None) -> Report:
     """Run a replay and return its report.
 
-    It reads without a consumer group, commits nothing, and writes to the shadow topic only. `observe` receives the progress.
+    It reads without a consumer group, commits nothing, and writes to the shadow topic only. `observe` receives the
+    progress.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Replays a stream detector over past signals, partition by partition; its recorded results are the findings of watch."""
+"""Replays a stream detector over past signals; its recorded results are the findings of watch."""
 
 from contextlib import suppress
 from math import inf
@@ -52,7 +52,8 @@ class StreamReplay:
     alerts, findings
         Alerts and number of alarms of the version to compare with, and of the version to run.
     behind
-        {partition: event time that watch had reached} if that is before the end of the range; alerts are compared up to that time.
+        {partition: event time that watch had reached} if that is before the end of the range; alerts are compared up to
+        that time.
     """
 
     def __init__(self, plan: ReplayPlan, reader: RecordReader, sink: Sink, meter: ProgressMeter) -> None:

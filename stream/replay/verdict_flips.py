@@ -9,7 +9,8 @@ from stream.wire import Event, Verdict
 
 __all__ = ["ROUNDING", "flip", "version_verdict"]
 
-#: Two scorings of one text can differ by rounding, which depends on the batch: so near the threshold a decision can flip.
+#: Two scorings of one text can differ by rounding, which depends on the batch: so near the threshold a decision can
+#: flip.
 ROUNDING = 0.001
 
 
@@ -26,8 +27,8 @@ def version_verdict(
 def flip(version: Version, recorded: Verdict, scored: Verdict) -> Flip | None:
     """Return the flip if `version` decides differently than recorded because of rounding.
 
-    Both scores are then within 0.001 of its threshold, and the recorded decision follows from the recorded score and that threshold:
-    a variant with another threshold decides differently for that reason, which is no flip.
+    Both scores are then within 0.001 of its threshold, and the recorded decision follows from the recorded score and
+    that threshold: a variant with another threshold decides differently for that reason, which is no flip.
     """
     limit = version.threshold
     if limit is None or recorded.flagged == scored.flagged or "error" in (recorded.label, scored.label):

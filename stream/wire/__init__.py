@@ -1,7 +1,7 @@
-"""The event contract: what stands on Weir's topics, and how it is written and read.
+"""The event contract: the data of the events on Weir's topics, and their encoding.
 
-Why this exists: capture, agents, ledger and every consumer outside read the same records. The contract stands on the
-standard library and msgspec alone, so that anything may import it; importing it never imports Faust.
+Capture, stages, ledger and other consumers share it, so it imports only the standard library and msgspec, and never
+Faust.
 """
 
 from stream.wire.codec import Event, Record, decode, encode, event_type

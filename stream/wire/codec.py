@@ -17,7 +17,7 @@ CONTENT_TYPE = b"application/json"
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _DECODERS = {name: msgspec.json.Decoder(struct) for name, struct in EVENT_TYPES.items()}
-#: Optional attributes, carried when they are not empty; the name of each is its header less ``ce_``.
+#: Optional attributes, written if they are not empty; the header is the name with the prefix ``ce_``.
 _OPTIONAL = (
     "subject",
     "correlationid",
@@ -38,20 +38,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    id, source, type
-        CloudEvents' required attributes; `type` is a key of :data:`~stream.wire.events.EVENT_TYPES`.
+    type
+        A key of :data:`~stream.wire.events.EVENT_TYPES`.
     time
         Event time, seconds since the epoch.
-    data
-        The event's data.
     correlationid
-        The request id that this event belongs to.
+        Id of the request that the event belongs to.
     causationid
-        The id of the event that caused this one.
+        Id of the event that caused it.
     traceparent
-        Trace context of origin; the plain ``traceparent`` header, which is per hop, is not part of the event.
+        Trace context of its origin; the plain ``traceparent`` header, which each hop sets, is not part of the event.
     partitionkey
-        The text whose UTF-8 bytes are the record's key.
+        Text whose UTF-8 bytes are the record's key.
     """
 
     id: str
@@ -72,7 +70,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A Kafka record: key, value and headers in their order."""
+    """A Kafka record: key, value and headers in order."""
 
     key: bytes | None
     value: bytes
@@ -80,12 +78,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size_bytes(self) -> int:
-        """Size of key, value and headers; the broker adds a few bytes of framing."""
+        """Size of key, value and headers, without the framing of the broker."""
         return len(self.key or b"") + len(self.value) + sum(len(name) + len(value) for name, value in self.headers)
 
 
 def encode(event: Event) -> Record:
-    """Encode `event` as a Kafka record; equal events give equal bytes."""
+    """Encode `event` as a Kafka record; equal events have equal bytes."""
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", event.id.encode()),
@@ -100,7 +98,7 @@ def encode(event: Event) -> Record:
 
 
 def event_type(headers: Headers) -> str | None:
-    """Return the ``ce_type`` header's text without decoding the rest, or None."""
+    """Return the ``ce_type`` header without decoding the rest, or None."""
     raw = _as_mapping(headers).get("ce_type")
     return raw.decode("utf-8", "replace") if raw is not None else None
 
@@ -111,15 +109,15 @@ def decode(value: bytes | None, headers: Headers) -> Event:
     Raises
     ------
     DecodeError
-        No value, a required attribute missing or not UTF-8, an unknown type or version.
+        There is no value, a required attribute is missing or not UTF-8, or type or version is unknown.
     SchemaError
-        The data does not fit its type's schema. The message names the field's path, never its value.
+        The data does not fit the schema of its type. The message has the path of the field, never its value.
     """
     attributes = _attributes(headers)
     kind = attributes.get("type", "")
     decoder = _DECODERS.get(kind)
     if value is None:
-        raise DecodeError(f"event of type {kind!r} has no value; tombstones carry no event")
+        raise DecodeError(f"event of type {kind!r} has no value; a tombstone is no event")
     if decoder is None:
         raise DecodeError(f"ce_type is not one of Weir's {len(_DECODERS)} event types")
     try:
@@ -155,7 +153,7 @@ def _attributes(headers: Headers) -> dict[str, str]:
 
 
 def _without_values(error: msgspec.ValidationError) -> str:
-    """Keep msgspec's path and expectation; an enum or regex message could quote a value, so only the known forms pass."""
+    """Return msgspec's message only in the forms that quote no value."""
     message = str(error)
     if message.startswith(("Expected `", "Object missing required field `")):
         return message

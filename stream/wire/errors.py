@@ -1,10 +1,10 @@
-"""Errors of the wire contract; :mod:`stream.errors` draws the whole tree."""
+"""Errors of the event contract; :mod:`stream.errors` has the whole tree."""
 
 __all__ = ["DecodeError", "SchemaError", "StreamError", "WireError"]
 
 
 class StreamError(Exception):
-    """Base of every error that the stream package raises on purpose."""
+    """Base of the errors of the stream package."""
 
 
 class WireError(StreamError):
@@ -14,10 +14,10 @@ class WireError(StreamError):
 
 
 class DecodeError(WireError):
-    """Key, headers or bytes are not a CloudEvent in Kafka binary mode (or not of a type that Weir knows)."""
+    """The record is no CloudEvent in Kafka's binary mode, or of an unknown type."""
 
 
 class SchemaError(WireError):
-    """The type is known, but the data does not fit its schema."""
+    """The data does not fit the schema of its type."""
 
     disposition = "schema"

@@ -1,14 +1,14 @@
-"""Record keys and the one partitioner that everything shares.
+"""Record keys and Kafka's default partitioner.
 
-Kafka's default partitioner hashes a key with MurmurHash2 (seed 0x9747b28c, 32 bit, little endian), masks the sign bit and
-takes the remainder by the number of partitions. What is joined shares key bytes, partition count and this partitioner.
+It hashes a key with MurmurHash2 (seed 0x9747b28c, 32 bit, little endian), masks the sign bit and takes the remainder by
+the number of partitions. Topics that are joined share key bytes, partition count and this partitioner.
 """
 
 import hashlib
 
 __all__ = ["OWN_TENANT", "inference_key", "murmur2", "partition_for", "stream_key", "tenant_model_key"]
 
-#: Weir's own tenant: what carries it is about Weir, and no model's.
+#: The tenant of alerts about Weir itself.
 OWN_TENANT = "_weir"
 
 _SEPARATOR = "\x1f"
@@ -19,22 +19,22 @@ _ROTATION = 24
 
 
 def inference_key(tenant: str, conversation_or_request_id: str) -> str:
-    """Return the partition key of an inference event: SHA-256 over tenant and conversation id (or else request id), in hex."""
+    """Return the key of an inference event: SHA-256 in hex over tenant and conversation or request id."""
     return hashlib.sha256(f"{tenant}{_SEPARATOR}{conversation_or_request_id}".encode()).hexdigest()
 
 
 def stream_key(tenant: str, model: str, side: str) -> str:
-    """Return the key of signals and findings: one monitored stream is (tenant, model, side)."""
+    """Return the key of signals and findings: a stream is (tenant, model, side)."""
     return _SEPARATOR.join((tenant, model, side))
 
 
 def tenant_model_key(tenant: str, model: str) -> str:
-    """Return the key that alerts are partitioned by and retraining events are keyed by."""
+    """Return the key of retraining events, which also selects the partition of alerts."""
     return _SEPARATOR.join((tenant, model))
 
 
 def murmur2(data: bytes) -> int:
-    """Hash `data` as Kafka's Java client does; an unsigned 32-bit integer."""
+    """Return the hash of Kafka's Java client, an unsigned 32-bit integer."""
     length = len(data)
     value = (_SEED ^ length) & _MASK
     whole = length - length % 4
@@ -49,6 +49,6 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_for(key: str | bytes, partitions: int) -> int:
-    """Return the partition in ``[0, partitions)`` that `key` belongs to."""
+    """Return the partition of `key`, in ``[0, partitions)``."""
     raw = key.encode() if isinstance(key, str) else key
     return (murmur2(raw) & 0x7FFFFFFF) % partitions

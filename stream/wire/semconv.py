@@ -1,7 +1,7 @@
-"""Names of spans' attributes, as the conventions of OpenTelemetry had them in 2026 (docs in conventions of the project).
+"""Names of span attributes, from OpenTelemetry's semantic conventions of 2026.
 
-The GenAI and messaging conventions are in development and their Python constants marked deprecated, so that one module of
-our own holds the names that Weir uses.
+The GenAI and messaging conventions are in development and their Python constants are deprecated, so the names are
+listed here.
 """
 
 from typing import Final
@@ -36,7 +36,7 @@ MESSAGING_CONSUMER_GROUP_NAME: Final = "messaging.consumer.group.name"
 MESSAGING_KAFKA_OFFSET: Final = "messaging.kafka.offset"
 MESSAGING_BATCH_MESSAGE_COUNT: Final = "messaging.batch.message_count"
 
-#: OTel severity numbers of Weir's severities.
+#: OpenTelemetry severity numbers.
 SEVERITY_NUMBERS: Final = {"info": 9, "warning": 13, "critical": 17}
 
 WEIR_REQUEST_ID: Final = "weir.request_id"
@@ -44,7 +44,7 @@ WEIR_TENANT: Final = "weir.tenant"
 WEIR_EVENT_ID: Final = "weir.event_id"
 WEIR_DETECTOR: Final = "weir.detector"
 WEIR_DETECTOR_VERSION: Final = "weir.detector.version"
-#: Of a detector's span: its decision. The Collector keeps every trace in which one is true (deploy/collector).
+#: A detector's decision, on its span. The Collector keeps every trace with a flagged span (deploy/collector).
 WEIR_FLAGGED: Final = "weir.flagged"
 WEIR_ALERT_ID: Final = "weir.alert_id"
 WEIR_RETRAINING_ID: Final = "weir.retraining_id"

@@ -1,4 +1,4 @@
-"""Event times: seconds since the epoch as float, RFC 3339 with microseconds in ``ce_time``."""
+"""Event times: seconds since the epoch as float; RFC 3339 with microseconds in ``ce_time``."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,18 +10,18 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def format_time(seconds: float) -> str:
     """Return `seconds` since the epoch as RFC 3339, UTC, with microseconds."""
-    moment = _EPOCH + timedelta(microseconds=round(seconds * 1e6))
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    time = _EPOCH + timedelta(microseconds=round(seconds * 1e6))
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> float:
     """Return seconds since the epoch of an RFC 3339 time with a zone; raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
         raise ValueError(f"time {text!r} has no zone; RFC 3339 needs one")
-    return ((moment - _EPOCH) // _MICROSECOND) / 1e6
+    return ((time - _EPOCH) // _MICROSECOND) / 1e6
 
 
 def canonical_time(seconds: float) -> float:
-    """Return `seconds` as it reads after a trip over the wire (whole microseconds)."""
+    """Return `seconds` rounded to microseconds, as the wire has it."""
     return round(seconds * 1e6) / 1e6

@@ -1,4 +1,4 @@
-"""The topics of Weir: names, partition counts, retention."""
+"""Weir's topics: names, partition counts, retention."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ _DAY_MS = 24 * 60 * 60 * 1000
 _MIB = 1024 * 1024
 _REPLAY_BYTES = 64 * _MIB
 
-#: A record that two of three brokers have is not lost with one of them.
+#: With three replicas, two of them in sync, the loss of one broker loses no record.
 _COPIES = 3
 
 
@@ -24,22 +24,22 @@ class TopicNames(msgspec.Struct, frozen=True):
 
     @property
     def verdicts(self) -> str:
-        """One verdict per event and detector owed."""
+        """One verdict for each event and expected detector."""
         return f"{self.prefix}verdicts"
 
     @property
     def signals(self) -> str:
-        """Numeric features for the keyed detectors."""
+        """Numeric features for the stream detectors."""
         return f"{self.prefix}signals"
 
     @property
     def findings(self) -> str:
-        """What a detector found in one event or in one closed bucket."""
+        """Findings of detectors in one event or in one closed bucket."""
         return f"{self.prefix}findings"
 
     @property
     def alerts(self) -> str:
-        """Alerts, compacted by alert id, and operators' silences, by silence id."""
+        """Alerts, compacted by alert id, and silences of operators, by silence id."""
         return f"{self.prefix}alerts"
 
     @property
@@ -59,12 +59,12 @@ class TopicNames(msgspec.Struct, frozen=True):
 
     @property
     def replay(self) -> str:
-        """What replays found: a shadow of findings and alerts that no stage reads."""
+        """Findings and alerts of replays, which no stage reads."""
         return f"{self.prefix}replay"
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """How one topic is created."""
+    """The settings with which a topic is created."""
 
     name: str
     partitions: int
@@ -95,15 +95,13 @@ def topic_specs(
 
     Parameters
     ----------
-    names
-        Topic names under the configured prefix.
     inference_partitions
-        P of design.md: inference, verdicts and feedback share it.
+        Partitions of inference, verdicts and feedback.
     stream_partitions
-        Q of design.md: signals, findings, alerts and retraining share it.
+        Partitions of signals, findings, alerts and retraining.
     retention_ms, retention_bytes
-        Kept per partition, whichever bound is met first; alerts are compacted instead, and replays are kept for a day and
-        64 MiB at most: a replay can be run again.
+        Retention of a partition, by time and by size. Alerts are compacted instead; replays are kept for a day and 64
+        MiB at most, because a replay can run again.
     """
 
     def topic(name: str, partitions: int, policy: str = "delete") -> Topic:
@@ -134,5 +132,5 @@ def topic_specs(
 
 
 def copies(brokers: int) -> int:
-    """Return how many copies of each partition a cluster of so many brokers keeps: three, or as many as there are brokers."""
+    """Return the replication factor for a cluster of so many brokers: three, or the number of brokers."""
     return max(1, min(_COPIES, brokers))

@@ -29,7 +29,7 @@ class TraceParent(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, header: str | None) -> "TraceParent | None":
-        """Return the context in `header`, or None if it is absent or invalid."""
+        """Return the context of `header`, None if it is absent or invalid."""
         match = _PATTERN.match(header or "")
         if match is None:
             return None
@@ -39,5 +39,5 @@ class TraceParent(msgspec.Struct, frozen=True):
         return cls(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
 
     def header(self) -> str:
-        """Return the header's value."""
+        """Return the value of the header."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"

@@ -13,7 +13,7 @@ _NAMED = 3
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault that exists now. The id of its alert is a hash of `opening`; `opened_at` is when it began, if that is known."""
+    """A present fault; its alert id is a hash of `opening`, and `opened_at` is its start if that is known."""
 
     detector: str
     severity: str

@@ -1,7 +1,8 @@
 """Gap records (accepted by capture, not delivered), grouped into episodes.
 
-An episode is a run of gap records with less than `resolve_seconds` between neighbouring records. It is one alert, whose id, start and
-end are a function of the log: a record counts at the watermark of its partition, and only when no partition can add an earlier record.
+An episode is a run of gap records with less than `resolve_seconds` between neighbouring records. It is one alert, whose
+id, start and end are a function of the log: a record counts at the watermark of its partition, and only when no
+partition can add an earlier record.
 """
 
 import sqlite3
@@ -122,7 +123,7 @@ def _largest_first(counts: Counter[str]) -> dict[str, int]:
 
 
 def _requests(databases: Sequence[sqlite3.Connection], episode: list[_Gap]) -> tuple[tuple[str, ...], int]:
-    """Return the first ids, in the order of their records, and the number of all; a request and its end can both be lost."""
+    """Return the first ids by record, and the number of all; a request and its end can both be lost."""
     first, last = episode[0].logged, episode[-1].logged
     where = "FROM gap_requests r JOIN gaps g ON g.event_id = r.event_id WHERE g.logged BETWEEN ? AND ?"
     query = f"SELECT g.logged, g.event_id, r.request_id {where} ORDER BY 1, 2, 3 LIMIT {2 * EVIDENCE}"

@@ -1,7 +1,7 @@
 """Inactive detectors: verdicts are expected of them, and they return none or only errors.
 
-Each detector has an alert; if all are inactive, there is one alert for all. Without score's ticks no verdict counts as missing, so a
-stopped score raises a lag alert and none of these.
+Each detector has an alert; if all are inactive, there is one alert for all. Without score's ticks no verdict counts as
+missing, so a stopped score raises a lag alert and none of these.
 """
 
 from collections.abc import Iterable, Mapping

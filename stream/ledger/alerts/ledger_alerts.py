@@ -1,8 +1,8 @@
 """The ledger's own alerts: coverage, gaps, lag, inactive detectors, full spools.
 
-A pure function from the firing alerts and an observation to the records to publish. The alerts have tenant ``_weir``, no model and no
-side. An inactive source among active ones is watch's alert (stream/stages/watch/source_liveness.py). If every source is inactive,
-event time does not advance, and only the heartbeat of the ledger shows it.
+A pure function from the firing alerts and an observation to the records to publish. The alerts have tenant ``_weir``,
+no model and no side. An inactive source among active ones is watch's alert (stream/stages/watch/source_liveness.py). If
+every source is inactive, event time does not advance, and only the heartbeat of the ledger shows it.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Queries of the command: coverage, one request, alerts about Weir, silences, the state of the ledger. They run while it writes."""
+"""Queries of the command: coverage, one request, alerts about Weir, silences, heartbeat."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class LedgerReader:
         return retried(query)
 
     def own_alerts(self) -> list[AlertRecord]:
-        """Return the firing alerts about Weir itself, the ledger's and watch's, oldest first; a sentinel's is about a model."""
+        """Return the firing alerts about Weir itself, oldest first; a sentinel's alert is about a model."""
         query = "SELECT record FROM alerts WHERE tenant = ? AND model = '' AND state = 'firing' ORDER BY opened_at"
         return [msgspec.json.decode(record, type=AlertRecord) for record in self._decisions(query, OWN_TENANT)]
 

@@ -30,7 +30,7 @@ _OF_REQUEST = "WHERE event_id > ?1 || '/' AND event_id < ?1 || '0'"
 
 
 class RecordLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the log contains an event: the only way to its text. `owed` names the detectors of its expected verdicts."""
+    """Where the log contains an event, which is the only way to its text."""
 
     event_id: str
     side: str
@@ -214,8 +214,8 @@ def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:
 def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
     """Join a request's events with its alerts and their retraining events.
 
-    An alert belongs to a request if it names it as evidence, or if it fired for the stream and the detector of a flagged verdict: its
-    evidence is 20 requests at most.
+    An alert belongs to a request if it names it as evidence, or if it fired for the stream and the detector of a
+    flagged verdict: its evidence is 20 requests at most.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",

@@ -1,7 +1,8 @@
 """Reviews of alerts: ``right`` or ``wrong``.
 
-Every client with an API key can send feedback that names an alert. The gateway does not know whose alert it is, so the ledger decides: a
-review comes from the tenant of the alert (by an API key or through the console). Other feedback is counted.
+Every client with an API key can send feedback that names an alert. The gateway does not know whose alert it is, so the
+ledger decides: a review comes from the tenant of the alert (by an API key or through the console). Other feedback is
+counted.
 """
 
 import sqlite3
@@ -70,7 +71,7 @@ def review_count(shards: Iterable[sqlite3.Connection]) -> int:
 
 
 def rejected_feedback(decisions: sqlite3.Connection, shards: Iterable[sqlite3.Connection]) -> RejectedFeedback:
-    """Count the feedback that names an alert and is no review of it. Alerts that the ledger does not have are left out."""
+    """Count the feedback that names a known alert and is no review of it."""
     tenants = labels = 0
     for database in shards:
         counts = database.execute(

@@ -1,8 +1,8 @@
 """The data of every event on Weir's topics.
 
-Structs are frozen and additive only: a new field takes a default, unknown fields are ignored, and golden bytes of every
-past version decode for ever (tests/contract/wire). Times are seconds since the epoch, UTC, as float; text stands in
-`RequestRecord` and `ResponseRecord` alone. A module a family; everybody imports them from here.
+Changes to the structs are additive: a new field has a default, unknown fields are ignored, and the bytes of every past
+version can be decoded (tests/contract/wire). Times are seconds since the epoch, UTC, as float. Only `RequestRecord` and
+`ResponseRecord` contain text.
 """
 
 from stream.wire.events.alerts import AlertRecord, Feedback, LogRange, RetrainingRecord, SilenceRecord
@@ -51,7 +51,7 @@ __all__ = [
 
 ABORTED_TYPE = "weir.inference.aborted.v1"
 
-#: CloudEvents type to data struct.
+#: CloudEvents type to struct of its data.
 EVENT_TYPES: dict[str, type[EventData]] = {
     struct.event_type: struct
     for struct in (

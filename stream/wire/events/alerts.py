@@ -1,4 +1,4 @@
-"""What comes of findings: alerts, their silences, retraining decisions, and what people say of them."""
+"""Alerts, silences, retraining decisions and feedback."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ __all__ = ["AlertRecord", "Feedback", "LogRange", "RetrainingRecord", "SilenceRe
 
 
 class LogRange(EventData, frozen=True, kw_only=True):
-    """Offsets of `topic` that a decision rests on, by partition: first inclusive, last exclusive."""
+    """Offsets of `topic` behind a decision, by partition: first inclusive, last exclusive."""
 
     topic: str
     first: dict[str, Count] = msgspec.field(name="from", default_factory=dict)
@@ -20,8 +20,8 @@ class LogRange(EventData, frozen=True, kw_only=True):
 class AlertRecord(EventData, frozen=True, kw_only=True):
     """The state of one alert. Published again when its state, severity or evidence changes; the key is `alert_id`.
 
-    `runbook` says in one sentence what to do now (stream/runbook.py). `sentinels` of an alert of drift says whether the answers to
-    Weir's fixed prompts changed too: ``moved``, ``still``, or "" where nothing is known of them.
+    `runbook` is the first step for an operator, in one sentence. `sentinels` of a drift alert is whether the answers to
+    Weir's fixed prompts changed too: ``moved``, ``still``, or "" if that is unknown.
     """
 
     event_type: ClassVar[str] = "weir.alert.v1"
@@ -54,10 +54,11 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
 
 
 class SilenceRecord(EventData, frozen=True, kw_only=True):
-    """An operator's word that what fires of one thing (stream, detector, feature) is not to be told from `at` until `until`.
+    """An operator's silence: no notifications about one thing (stream, detector, feature) from `at` until `until`.
 
-    The key is `silence_id`: a later record replaces this one, and one whose `until` is its `at` ends it. It was made from
-    alert `alert_id`, by `by` on their machine, for `reason`. Not to be confused with detector ``silence``, a source that fell silent.
+    The key is `silence_id`: a later record replaces this one, and a record whose `until` equals its `at` ends the
+    silence. Operator `by` made it from alert `alert_id`, for `reason`. The detector ``silence`` is something else: an
+    inactive source.
     """
 
     event_type: ClassVar[str] = "weir.silence.v1"
@@ -76,7 +77,7 @@ class SilenceRecord(EventData, frozen=True, kw_only=True):
 
 
 class RetrainingRecord(EventData, frozen=True, kw_only=True):
-    """A retraining decision: requested, suppressed (with the reason), started, completed, promoted, rolled_back."""
+    """A retraining decision: requested, suppressed (with the reason), started, completed, promoted or rolled_back."""
 
     event_type: ClassVar[str] = "weir.retraining.v1"
 
@@ -92,7 +93,7 @@ class RetrainingRecord(EventData, frozen=True, kw_only=True):
 
 
 class Feedback(EventData, frozen=True, kw_only=True):
-    """A user's or reviewer's judgement of a request or an alert."""
+    """Feedback of a user or reviewer about a request or an alert."""
 
     event_type: ClassVar[str] = "weir.feedback.v1"
 

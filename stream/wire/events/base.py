@@ -1,7 +1,7 @@
-"""What every event's data is, and the ranges of its numbers.
+"""The base of every event's data, and the ranges of its numbers.
 
-Why this exists: JSON has no largest number, SQLite and OTLP have one, and one record that a consumer cannot store must not stop it.
-A number out of its range is a schema error, as a missing field is.
+JSON has no largest number, but SQLite and OTLP have, and a record that a consumer cannot store must not stop it. A
+number out of its range is a schema error.
 """
 
 from typing import Annotated, ClassVar
@@ -10,15 +10,15 @@ import msgspec
 
 __all__ = ["MAX_COUNT", "MAX_INT64", "MIN_INT64", "Count", "EventData", "Int64", "Seconds"]
 
-#: The largest integer that every JSON reader keeps exactly (RFC 8259, section 6).
+#: The largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
 MAX_COUNT = 2**53 - 1
 MIN_INT64, MAX_INT64 = -(2**63), 2**63 - 1
 
-#: A number of things, an offset or a position.
+#: A count, an offset or a position.
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 #: An integer that may be negative.
 Int64 = Annotated[int, msgspec.Meta(ge=MIN_INT64, le=MAX_INT64)]
-#: A duration, or a time since the epoch: up to the year 9999, as ``ce_time``.
+#: A duration, or a time since the epoch up to the year 9999, as ``ce_time``.
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_800)]
 
 

@@ -1,4 +1,4 @@
-"""What detectors say: of one event, of a window, of the model."""
+"""Results of detectors: about one event, a window, or the model."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ __all__ = ["ExplanationRecord", "FindingRecord", "SentinelRecord", "Signal", "Sp
 
 
 class Span(EventData, frozen=True, kw_only=True):
-    """Where something was found: character offsets into the raw text, end exclusive; never the text itself."""
+    """A span of the raw text as character offsets, end exclusive; never the text itself."""
 
     start: Count
     end: Count
@@ -17,7 +17,7 @@ class Span(EventData, frozen=True, kw_only=True):
 
 
 class Verdict(EventData, frozen=True, kw_only=True):
-    """What one detector says of one event."""
+    """The result of one detector for one event."""
 
     event_type: ClassVar[str] = "weir.verdict.v1"
 
@@ -36,7 +36,7 @@ class Verdict(EventData, frozen=True, kw_only=True):
 
 
 class WordWeight(EventData, frozen=True, kw_only=True):
-    """What one word did to a score: character offsets into the raw text, end exclusive, and log-odds; never the word itself."""
+    """The contribution of a word to a score in log-odds; offsets into the raw text, never the word itself."""
 
     start: Count
     end: Count
@@ -44,10 +44,11 @@ class WordWeight(EventData, frozen=True, kw_only=True):
 
 
 class ExplanationRecord(EventData, frozen=True, kw_only=True):
-    """Which words a flagged verdict rests on, computed after it and told beside it; alerts never depend on it.
+    """The words that a flagged verdict depends on. It is computed after the verdict, and alerts never depend on it.
 
-    Of `attributed` words, `words` holds those with the largest weights, in the text's order; positive weights speak for the verdict.
-    `base` and `score` are the scores of none and of all of the attributed words, by the tier that decided.
+    `words` are those of the `attributed` words with the largest weights, in the order of the text; a positive weight
+    supports the verdict. `base` and `score` are the scores without and with the attributed words, by the tier that
+    decided.
     """
 
     event_type: ClassVar[str] = "weir.explanation.v1"
@@ -67,9 +68,9 @@ class ExplanationRecord(EventData, frozen=True, kw_only=True):
 
 
 class Signal(EventData, frozen=True, kw_only=True):
-    """Numeric features of one event, for the keyed detectors.
+    """Numeric features of one event, for the stream detectors.
 
-    ``conversation`` is a mark of its conversation, not the id; ``prompt`` names the fixed prompt that a sentinel's answer is to.
+    ``conversation`` is a hash of its conversation id; ``prompt`` names the fixed prompt of a sentinel's answer.
     """
 
     event_type: ClassVar[str] = "weir.signal.v1"
@@ -91,7 +92,7 @@ class Signal(EventData, frozen=True, kw_only=True):
 
 
 class FindingRecord(EventData, frozen=True, kw_only=True):
-    """What a detector found: in one event (`bucket` is None) or in one closed bucket of a stream."""
+    """A finding of a detector in one event (`bucket` is None) or in one closed bucket of a stream."""
 
     event_type: ClassVar[str] = "weir.finding.v1"
 
@@ -116,9 +117,9 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
 
 
 class SentinelRecord(EventData, frozen=True, kw_only=True):
-    """What the sentinels say of `model` up to log time `at`: whether their answers are unlike the former ones (`moved`).
+    """Whether the answers of `model` to the fixed prompts differ from its former ones (`moved`), up to `at`.
 
-    Stands on every partition of findings, beside the finding that it repeats: alerts of any tenant may have to tell it.
+    It is a copy of a finding on every partition of findings, because alerts of every tenant state it.
     """
 
     event_type: ClassVar[str] = "weir.sentinel.v1"

@@ -1,4 +1,4 @@
-"""Requests and how they ended: the only events that hold text."""
+"""Requests and their ends: the only events with text."""
 
 from typing import ClassVar
 
@@ -8,33 +8,33 @@ __all__ = ["ABORTED", "ErrorInfo", "Message", "RequestRecord", "ResponseRecord",
 
 
 class Message(EventData, frozen=True, kw_only=True):
-    """One message of a conversation, as the model was given it."""
+    """One message of a conversation, as the model received it."""
 
     role: str
     content: str
 
 
 class Usage(EventData, frozen=True, kw_only=True):
-    """Tokens, counted by the engine."""
+    """Token counts of the engine."""
 
     prompt_tokens: Count = 0
     completion_tokens: Count = 0
 
     @property
     def total_tokens(self) -> int:
-        """Prompt and completion together."""
+        """Prompt and completion tokens."""
         return self.prompt_tokens + self.completion_tokens
 
 
 class ErrorInfo(EventData, frozen=True, kw_only=True):
-    """Why a request ended without success: a class and a status, never text of the request."""
+    """Why a request failed: a class and a status, never text of the request."""
 
     kind: str
     status: Count = 500
 
 
 class RequestRecord(EventData, frozen=True, kw_only=True):
-    """A request that was accepted; written before inference began."""
+    """An accepted request, written before inference starts. `owed` names the detectors of its expected verdicts."""
 
     event_type: ClassVar[str] = "weir.inference.request.v1"
 
@@ -53,21 +53,22 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     number: Count = 0
 
     def text(self) -> str:
-        """Return what the model was given, as input detectors see it; spans are offsets into this string."""
+        """Return the text for input detectors; spans are offsets into it."""
         if self.messages:
             return "\n".join(message.content for message in self.messages)
         return self.prompt
 
 
-#: Status of an end whose request was cut off; one that owes nothing was written by whoever adopted the spool of a source that died.
+#: Status of the end of an interrupted request. Without expected verdicts, the adopter of a dead source's spool wrote
+#: it.
 ABORTED = "aborted"
 
 
 class ResponseRecord(EventData, frozen=True, kw_only=True):
-    """How an accepted request ended; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
+    """The end of an accepted request; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
 
-    `context` is the end of the prompt, where detectors compare the answer with it (``[detectors] context_characters``): a record is
-    scored alone, since its request may have been read by another worker long ago.
+    `context` is the end of the prompt, for detectors that compare the answer with it (``[detectors]
+    context_characters``): a worker scores a record alone, because another worker may have read the request.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v1"

@@ -1,4 +1,4 @@
-"""What the log says of itself: how far it has come, what ended, what could not be delivered."""
+"""Ticks, ends of sources, and gaps."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ __all__ = ["Closed", "GapRecord", "Tick"]
 
 
 class GapRecord(EventData, frozen=True, kw_only=True):
-    """Records that were accepted but cannot be delivered: counted, with their range, never silent."""
+    """A count of accepted records that cannot be delivered, with their range of numbers."""
 
     event_type: ClassVar[str] = "weir.capture.gap.v1"
 
@@ -21,11 +21,12 @@ class GapRecord(EventData, frozen=True, kw_only=True):
 
 
 class Tick(EventData, frozen=True, kw_only=True):
-    """Progress: everything older than the times it carries has been published by `stage` to this partition before it.
+    """Progress: `stage` has published everything older than these times to this partition.
 
-    ``capture``: `sources` is {its own source: T}, "nothing older than T will come from this source", and `spool` how much of its
-    spool's bound is taken, reserved room included, in [0, 1]. ``score`` forwards what it read from inference partition `partition` since the last one, with the sources that `closed`. ``watch`` forwards its
-    `watermark` from signals partition `partition` to the same partition of findings.
+    ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
+    its spool, reserved space included, in [0, 1]. ``score``: `sources` and `closed` are what it read from inference
+    partition `partition` since its last tick. ``watch``: `watermark` is that of signals partition `partition`,
+    published to the same partition of findings.
     """
 
     event_type: ClassVar[str] = "weir.tick.v1"
@@ -39,7 +40,7 @@ class Tick(EventData, frozen=True, kw_only=True):
 
 
 class Closed(EventData, frozen=True, kw_only=True):
-    """`source` has ended: nothing more will come from it."""
+    """`source` has ended and will send nothing more."""
 
     event_type: ClassVar[str] = "weir.closed.v1"
 
