@@ -9,11 +9,8 @@ from support.prose import ROOT, Passage, passages, repository_files
 #: Folders that still contain such references; empty when the prose of every package is rewritten.
 PENDING = (
     "detectors/",
-    "stream/contract/",
-    "stream/settings.py",
     "stream/silences.py",
     "stream/stages/",
-    "stream/wire/",
 )
 
 #: Files that a command writes when it runs.
