@@ -4,15 +4,13 @@ Debian has no packages of them. The Collector's own builder assembles the parts 
 placeholder, because its script bundle is not in the module.
 """
 
-import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from stream.files import FileLock
-from support.programs import ProgramMissing, cache
+from support.programs import ProgramMissing, cache, run_or_missing
 
 __all__ = ["BUILDER", "COLLECTOR_VERSION", "JAEGER_VERSION", "KUSTOMIZE_VERSION", "collector", "jaeger", "kustomize"]
 
@@ -51,17 +49,9 @@ def _built(name: str, build: Callable[[Path, Path], None]) -> Path:
 
 
 def _build_collector(work: Path, binary: Path) -> None:
-    _go(
-        [
-            "run",
-            f"go.opentelemetry.io/collector/cmd/builder@v{COLLECTOR_VERSION}",
-            f"--config={BUILDER}",
-            "--skip-compilation",
-        ],
-        work,
-    )
-    source = work / "dist"
-    _go(["build", "-trimpath", "-o", str(binary), "."], source)
+    builder = f"go.opentelemetry.io/collector/cmd/builder@v{COLLECTOR_VERSION}"
+    _go(["run", builder, f"--config={BUILDER}", "--skip-compilation"], work)
+    _go(["build", "-trimpath", "-o", str(binary), "."], work / "dist")
 
 
 def _build_module(module: str, version: str, work: Path, binary: Path) -> None:
@@ -75,17 +65,4 @@ def _go(arguments: list[str], folder: Path) -> None:
     go = shutil.which("go")
     if go is None:
         raise ProgramMissing("go is not on PATH to build it with; install Go 1.25 or newer")
-    command = ["nice", go, *arguments]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | {"CGO_ENABLED": "0"},
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise ProgramMissing(
-            f"`go {' '.join(arguments)}` ended with {done.returncode} in {folder}\n{done.stderr[-2000:]}"
-        )
+    run_or_missing(["nice", go, *arguments], folder, "see its output", seconds=_SECONDS, CGO_ENABLED="0")

@@ -4,6 +4,7 @@ A program on PATH is used. Otherwise Debian's package is downloaded, checked by 
 all checkouts that share the environment.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from stream.files import FileLock
 
-__all__ = ["ProgramMissing", "alertmanager", "amtool", "cache", "prometheus", "promtool"]
+__all__ = ["ProgramMissing", "alertmanager", "amtool", "cache", "prometheus", "promtool", "run_or_missing"]
 
 _SECONDS = 300
 _TEMPLATES = b"/usr/share/prometheus/alertmanager"
@@ -89,29 +90,32 @@ def _unpack(package: str, target: Path) -> None:
             f"{package} is not on PATH, and apt-get, which would download it, is missing; put its programs on PATH"
         )
     with tempfile.TemporaryDirectory(prefix=f".{package}-", dir=target.parent) as scratch:
-        _download(package, Path(scratch))
+        remedy = f"install the Debian package {package}, or put its programs on PATH"
+        _download(package, Path(scratch), remedy)
         (archive,) = Path(scratch).glob("*.deb")
-        _run(["dpkg-deb", "--extract", str(archive), f"{scratch}/tree"], package, Path(scratch))
+        run_or_missing(["dpkg-deb", "--extract", str(archive), f"{scratch}/tree"], Path(scratch), remedy)
         (Path(scratch) / "tree").rename(target)
 
 
-def _download(package: str, folder: Path) -> None:
+def _download(package: str, folder: Path, remedy: str) -> None:
     """Download with this machine's package lists, else with new lists in `folder`; neither needs root."""
     try:
-        _run(["apt-get", "--quiet", "download", package], package, folder)
+        run_or_missing(["apt-get", "--quiet", "download", package], folder, remedy)
     except ProgramMissing:
         lists, archives = folder / "lists", folder / "archives"
         for path in (lists / "partial", archives / "archives" / "partial"):
             path.mkdir(parents=True)
         own = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={archives}"]
-        _run(["apt-get", "--quiet", *own, "update"], package, folder)
-        _run(["apt-get", "--quiet", *own, "download", package], package, folder)
+        for command in (["update"], ["download", package]):
+            run_or_missing(["apt-get", "--quiet", *own, *command], folder, remedy)
 
 
-def _run(command: list[str], package: str, folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+def run_or_missing(
+    command: list[str], folder: Path, remedy: str, *, seconds: float = _SECONDS, **environment: str
+) -> None:
+    """Run a command that fetches or builds a program; raise ProgramMissing if it fails."""
+    env = os.environ | environment
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode != 0:
-        raise ProgramMissing(
-            f"{package}: `{' '.join(command)}` ended with {done.returncode}; install the Debian package {package}, or put its "
-            f"programs on PATH\n{done.stderr[-1000:]}"
-        )
+        failure = f"`{' '.join(command)}` ended with {done.returncode} in {folder}"
+        raise ProgramMissing(f"{failure}; {remedy}\n{done.stderr[-2000:]}")

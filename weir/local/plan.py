@@ -29,13 +29,6 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    name
-        ``broker``, ``mlflow``, ``ray``, ``serve``, ``shipper``, ``score``, ``watch``, ``ledger``, ``bridge``, ``sentinel`` or
-        ``intake``.
-    argv, environment
-        Command line, and variables added to the stack's environment.
-    address
-        Address shown to people and used by clients.
     health_url
         Health check: ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``.
     after
@@ -47,7 +40,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     metrics
         ``host:port`` of its Prometheus metrics, or "".
     niceness
-        Niceness of its processes, 0 to 19: on busy cores, serving runs before monitoring.
+        0 to 19: on busy cores, serving runs before monitoring.
     """
 
     name: str
@@ -63,22 +56,9 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A stack.
+    """A stack; its components are in start order.
 
-    Parameters
-    ----------
-    home, run_dir
-        WEIR_HOME, and a directory with a short path for sockets.
-    components
-        Components, in start order.
-    broker
-        ``given``, ``apache`` or ``embedded``.
-    bootstrap
-        Kafka's address.
-    ports
-        Every port, by name.
-    http
-        The ``[http]`` settings that HAProxy enforces.
+    `run_dir` has a short path, for sockets. `broker` is ``given``, ``apache`` or ``embedded``. HAProxy enforces `http`, the section.
     """
 
     home: str

@@ -21,23 +21,15 @@ __all__ = [
 
 
 class ComponentState(msgspec.Struct, frozen=True, kw_only=True):
-    """State of a component when the watcher last checked it.
+    """State of a component when the watcher last checked it; `running` is set when the file is read.
 
-    Parameters
-    ----------
-    pid
-        Main process, or 0.
-    running
-        Whether that process (pid and start time) runs; set when the file is read.
-    restarts
-        Restarts since the start of the stack, after exits and after hangs.
+    `pid` is 0 if no process runs. `restarts` counts exits and hangs since the start of the stack.
     """
 
     name: str
     pid: int
     address: str
     health_url: str
-    metrics_url: str
     log: str
     started_at: float
     restarts: int
@@ -51,7 +43,6 @@ class SupervisorRecord(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     identity: str
     socket: str
-    run_dir: str
 
 
 def _components_path(home: Path) -> Path:
@@ -79,9 +70,9 @@ def save_components(home: Path, states: list[ComponentState]) -> None:
     replace_file(_components_path(home), msgspec.json.format(msgspec.json.encode(states), indent=1))
 
 
-def save_supervisor(home: Path, pid: int, socket: Path, run_dir: Path) -> None:
+def save_supervisor(home: Path, pid: int, socket: Path) -> None:
     """Record the supervisord of this home."""
-    record = SupervisorRecord(pid=pid, identity=process_identity(pid) or "", socket=str(socket), run_dir=str(run_dir))
+    record = SupervisorRecord(pid=pid, identity=process_identity(pid) or "", socket=str(socket))
     replace_file(_supervisor_path(home), msgspec.json.encode(record))
 
 

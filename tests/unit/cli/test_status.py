@@ -79,7 +79,6 @@ def component(name, pid, health_url):
         pid=pid,
         address="127.0.0.1:1",
         health_url=health_url,
-        metrics_url="",
         log=f"/logs/{name}.log",
         started_at=time.time() - 90,
         restarts=1,

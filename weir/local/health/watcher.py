@@ -76,7 +76,6 @@ class Watcher:
             pid=info.pid,
             address=component.address,
             health_url=component.health_url,
-            metrics_url=f"http://{component.metrics}/metrics" if component.metrics else "",
             log=str(log_path(self._home, component.name)),
             started_at=float(info.start),
             restarts=restarts,

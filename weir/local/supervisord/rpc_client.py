@@ -30,9 +30,6 @@ class ProcessInfo(msgspec.Struct, frozen=True, kw_only=True):
     statename: str
     pid: int
     start: int
-    stop: int
-    exitstatus: int
-    spawnerr: str
 
 
 class _UnixConnection(http.client.HTTPConnection):

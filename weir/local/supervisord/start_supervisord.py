@@ -47,7 +47,7 @@ def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
         pid = os.posix_spawn(command[0], command, environment, file_actions=actions, setsid=True)
     finally:
         os.close(output)
-    save_supervisor(home, pid, socket, run_dir)
+    save_supervisor(home, pid, socket)
     deadline = time.monotonic() + _START_SECONDS
     supervisord = Supervisord(socket)
     while not supervisord.alive():
