@@ -209,7 +209,8 @@ async def test_another_partition_count_is_refused_with_the_remedy(broker, tmp_pa
     names = await topics(broker.bootstrap, partitions=PARTITIONS + 1)
     async with shipping(tmp_path, broker.bootstrap, names):
         await until(
-            "it says so", lambda: (status := read_shipper_status(tmp_path)) and "WEIR_KAFKA__PARTITIONS" in status.reason
+            "it says so",
+            lambda: (status := read_shipper_status(tmp_path)) and "WEIR_KAFKA__PARTITIONS" in status.reason,
         )
         assert f"has {PARTITIONS + 1} partitions" in read_shipper_status(tmp_path).reason
 
