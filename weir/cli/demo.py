@@ -7,7 +7,7 @@ import click
 
 from weir.cli.command_line import weir_command
 from weir.cli.render.output import table
-from weir.cli.up import print_addresses
+from weir.cli.up import interrupt_on_signals, print_addresses
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +47,7 @@ def demo() -> None:
     loaded = load_settings()
     console = Console(highlight=False, soft_wrap=True)
     reporter = StepReporter(console)
+    interrupt_on_signals()
     plan, _ = bring_up(loaded, reporter)
     console.print()
     outcome = asyncio.run(run_demo(loaded, console))

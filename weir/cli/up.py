@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from weir.local.step_reporter import StepReporter
     from weir.settings import Settings
 
-__all__ = ["print_addresses", "up"]
+__all__ = ["interrupt_on_signals", "print_addresses", "up"]
 
 _INTERRUPTED = 130
 
@@ -43,8 +43,7 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
 
     settings = (loaded := load_settings()).settings
     reporter = StepReporter(Console(highlight=False, soft_wrap=True))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interrupt_on_signals()
     began = time.monotonic()
     try:
         plan, fresh = bring_up(loaded, reporter, only)
@@ -55,6 +54,12 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
     print_addresses(settings, plan, reporter)
     if fresh and not detach:
         _foreground(settings, plan, reporter)
+
+
+def interrupt_on_signals() -> None:
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP too, so that a start that is stopped leaves no process."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from stream.files import FileLock
+from weir.errors import StackError
 
 __all__ = ["BLOCK_WIDTH", "FIRST_PORT", "claim_block"]
 
@@ -20,7 +21,12 @@ _BLOCKS = (_LAST_PORT + 1 - FIRST_PORT) // BLOCK_WIDTH
 
 def _directory() -> Path:
     path = Path(tempfile.gettempdir()) / f"weir-ports-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StackError(
+            f"{path} cannot be created ({error.strerror}); set TMPDIR to a folder that you can write to"
+        ) from None
     return path
 
 

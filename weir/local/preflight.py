@@ -20,10 +20,15 @@ __all__ = ["check_http_port", "create_home", "ensure_model", "port_owner", "stac
 
 
 def create_home(home: Path) -> None:
-    """Create the home and its folders, readable by their owner only."""
-    for directory in (home, home / "logs", home / "state", home / "data", home / "spool"):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    home.chmod(0o700)
+    """Create the home and its folders, readable by their owner only; raise StackError if that fails."""
+    try:
+        for directory in (home, home / "logs", home / "state", home / "data", home / "spool"):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.chmod(0o700)
+    except OSError as error:
+        raise StackError(
+            f"home {home} cannot be created or written ({error.strerror}); set WEIR_HOME to a folder that you can write to"
+        ) from None
 
 
 @contextmanager

@@ -96,6 +96,13 @@ def test_a_busy_http_port_is_refused_with_its_owner_and_the_setting(run, monkeyp
             check_http_port(load_settings().settings)
 
 
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_home_that_cannot_be_created_is_an_error_with_the_setting(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match=rf"{tmp_path / name} .*WEIR_HOME"):
+        create_home(tmp_path / name)
+
+
 def test_two_commands_do_not_change_one_stack_at_once(tmp_path):
     create_home(tmp_path)
     with stack_lock(tmp_path), pytest.raises(StackError, match=rf"pid {os.getpid()}"), stack_lock(tmp_path):
