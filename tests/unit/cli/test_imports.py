@@ -10,7 +10,7 @@ from weir.cli import SUBCOMMANDS
 HEAVY = {"torch", "faust", "ray", "transformers", "mlflow"}
 CLIENTS = {"aiokafka", "river", "pydantic"}
 #: The help of the others lists detectors, dispositions or event types, which their modules define.
-LIGHT = sorted(SUBCOMMANDS.keys() - {"dlq", "explain", "replay"})
+LIGHT = SUBCOMMANDS.keys() - {"dlq", "explain", "replay", "score"}
 
 
 def imported(*arguments):
