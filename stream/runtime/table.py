@@ -28,7 +28,7 @@ _StateT = TypeVar("_StateT")
 Order = Callable[[bytes, bytes], float]
 
 
-@overrides(faust.Table, "apply_changelog_batch", "on_key_del", "on_key_set", "on_recovery_completed")
+@overrides(faust.Table, "apply_changelog_batch", "on_key_del", "on_key_set", "on_recovery_completed", "on_start")
 class AckedTable(faust.Table[bytes, bytes]):
     """A table of raw bytes; written with :meth:`put` and :meth:`remove` alone.
 
@@ -42,6 +42,10 @@ class AckedTable(faust.Table[bytes, bytes]):
         super().__init__(*args, **kwargs)
         self.order: Order = lambda _key, _value: 0.0
         self._stale: dict[bytes, int] = {}
+
+    async def on_start(self) -> None:
+        """Start, and check the store: the store of a table that has not started would never stop."""
+        await super().on_start()
         require_attributes(self.data, "_key_partition")
 
     def rows(self, partition: int) -> list[tuple[bytes, bytes]]:
