@@ -11,6 +11,7 @@ from weir.cli.render.alert import SEVERITY_STYLE
 from weir.cli.render.output import printable
 from weir.operate.cluster_terms import ClusterTerms
 from weir.operate.request_text import RequestText
+from weir.operate.retraining import RetrainingEntry, RetrainingHistory
 
 __all__ = ["story_lines"]
 
@@ -44,7 +45,10 @@ def story_lines(
         yield _alert(alert)
         if alert.alert_id in (cluster_terms or {}):
             yield _terms((cluster_terms or {})[alert.alert_id])
-    yield from map(_retraining, story.retraining)
+    history: RetrainingHistory[RetrainingRecord] = RetrainingHistory()
+    for record in story.retraining:
+        history.add(record)
+    yield from map(_retraining, history.entries.values())
     if story.events is not None and not story.alerts:
         yield Text(f"{_INDENT}no alert has this request as evidence", style="dim")
 
@@ -146,12 +150,14 @@ def _terms(found: ClusterTerms) -> Text:
     return line
 
 
-def _retraining(record: RetrainingRecord) -> Text:
+def _retraining(entry: RetrainingEntry[RetrainingRecord]) -> Text:
+    record = entry.event
+    count = f"{entry.count} times since {_clock(entry.first_at)}, newest " if entry.count > 1 else ""
     return _line(
         record.at,
         ("RETRAIN", "bold magenta"),
         f"  {record.state}: {record.reason}",
-        (f"  {record.retraining_id}", "dim"),
+        (f"  {count}{record.retraining_id}", "dim"),
     )
 
 
