@@ -14,11 +14,13 @@ from detectors.pii.detector import PiiDetector
 from detectors.streams.anomaly import AnomalyDetector
 from detectors.streams.drift import DriftDetector
 from detectors.streams.sentinel import SentinelDetector
-from detectors.text.encoder import InjectionDetector, RefusalDetector, ToxicityDetector
 from detectors.text.groundedness import GroundednessDetector
 from detectors.text.hub import HubDetector
+from detectors.text.injection import InjectionDetector
 from detectors.text.language import LanguageDetector
+from detectors.text.refusal import RefusalDetector
 from detectors.text.repetition import RepetitionDetector
+from detectors.text.toxicity import ToxicityDetector
 
 __all__ = [
     "ALERTING",

@@ -1,6 +1,6 @@
 """The cheap tier: a linear model over hashed words, word pairs and character n-grams, a few tens of microseconds a text.
 
-It decides the clear cases and leaves the others to the encoder (`detectors.text.encoder`), whose verdicts it was trained to
+It decides the clear cases and leaves the others to the encoder (`detectors.text.shared_encoder`), whose verdicts it was trained to
 foretell (`detectors.train.linear`). Hashing (Weinberger et al., arXiv 0902.2206) needs no vocabulary; all texts of a batch
 are hashed in a few numpy operations: a polynomial hash of any stretch is the difference of two prefix sums.
 """

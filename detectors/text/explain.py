@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import TextDetector
-from detectors.text.encoder import EncoderDetector
+from detectors.text.shared_encoder import EncoderDetector
 
 __all__ = [
     "EVALUATIONS",
@@ -114,7 +114,7 @@ def answer(detector: TextDetector[Any], question: Question) -> Answer:
     """Answer a question of `steps`; a detector without a cheap tier answers for it."""
     encoder = False
     if isinstance(detector, EncoderDetector):
-        odds, unsure = detector.glance(question.texts)
+        odds, unsure = detector.screen(question.texts)
         encoder = bool(unsure[:1].any())
         if question.cheap:
             return Answer(odds=tuple(map(float, odds)), encoder=encoder)

@@ -20,7 +20,7 @@ from detectors.evaluate.scoring import load_text, score_texts
 from detectors.evaluate.studies.alarms import Row
 from detectors.evaluate.studies.context import StudyContext
 from detectors.evaluate.studies.disguises import CYRILLIC, LEET, encoded, tagged
-from detectors.text.encoder import EncoderDetector
+from detectors.text.shared_encoder import EncoderDetector
 
 __all__ = ["DISGUISES", "cascade", "escalation_curve"]
 
@@ -79,7 +79,7 @@ def _compared(texts: Sequence[str], labels: NDArray[np.bool_], data: str, more: 
     # The engine has cached these texts: one more space makes them new.
     cascade_seconds = _scores(cascade, [f"{text} " for text in texts])[1]
     fast, slow = np.append(fast, _scores(cheap, more)[0]), np.append(slow, _scores(whole, more)[0])
-    escalated = cascade.glance([*texts, *more])[1]
+    escalated = cascade.screen([*texts, *more])[1]
     labels = np.append(labels, np.ones(len(more), dtype=bool))
     common = {"detector": name, "texts": mixed, "positive": int(labels.sum())}
     rows: list[Row] = [

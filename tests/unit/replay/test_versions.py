@@ -5,7 +5,7 @@ import re
 import pytest
 
 from detectors.pii.detector import PiiDetector
-from detectors.text.encoder import ToxicityDetector
+from detectors.text.toxicity import ToxicityDetector
 from stream.errors import ReplayError
 from stream.replay.versions import Versions, create_version, stream_version
 from stream.settings import DetectorSettings, TenantSettings

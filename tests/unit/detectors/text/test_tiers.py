@@ -134,14 +134,14 @@ def detectors():
 
 def test_the_clear_cases_never_reach_the_encoder(detectors):
     for name in TASKS:
-        _, unsure = detectors[name].glance(["What can I cook with rice and carrots?", "play some jazz"])
+        _, unsure = detectors[name].screen(["What can I cook with rice and carrots?", "play some jazz"])
         assert not unsure.any()
 
 
 def test_limits_are_a_setting():
     everything = create_text("toxicity", {"limits": (0.0, 1.0)})
     everything.load()
-    assert everything.glance(["What can I cook with rice and carrots?"])[1].all()
+    assert everything.screen(["What can I cook with rice and carrots?"])[1].all()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""Prompt injection: attempts to override instructions or to make the model drop its rules."""
+
+from typing import ClassVar
+
+from detectors.base import AlertText
+from detectors.text.shared_encoder import EncoderDetector
+
+__all__ = ["InjectionDetector"]
+
+
+class InjectionDetector(EncoderDetector):
+    """Attempts to override instructions or to make the model drop its rules, direct or hidden in other text."""
+
+    name: ClassVar[str] = "injection"
+    alert: ClassVar[AlertText] = AlertText(
+        subject="prompt injection",
+        runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then restrict the system "
+        "prompt or the tools that the model can call.",
+    )
+    explains: ClassVar[bool] = True
+    label: ClassVar[str] = "injection"
+    threshold: ClassVar[float] = 0.8
+    limits: ClassVar[tuple[float, float]] = (0.03, 0.97)
+    blend: ClassVar[float] = 0.3

@@ -1,0 +1,18 @@
+"""Refusals: answers that decline a request."""
+
+from typing import ClassVar
+
+from detectors.text.shared_encoder import EncoderDetector
+
+__all__ = ["RefusalDetector"]
+
+
+class RefusalDetector(EncoderDetector):
+    """Answers that refuse. Experimental: trained on phrases written for Weir and on weak labels."""
+
+    name: ClassVar[str] = "refusal"
+    sides: ClassVar[tuple[str, ...]] = ("output",)
+    label: ClassVar[str] = "refusal"
+    threshold: ClassVar[float] = 0.8
+    limits: ClassVar[tuple[float, float]] = (0.05, 0.97)
+    blend: ClassVar[float] = 0.3

