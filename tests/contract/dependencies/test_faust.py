@@ -49,6 +49,7 @@ OVERRIDES = [
         on_key_del="self, key",
         on_key_set="self, key, value",
         on_recovery_completed="self, active_tps, standby_tps",
+        on_start="self",
     ),
     *names(APP, "faust:App", _new_producer_transport="self", _new_transport="self", on_start="self", on_stop="self"),
     *names(

@@ -105,7 +105,7 @@ async def test_topics_that_do_not_fit_end_the_worker_with_the_remedy(apache_brok
         assert await asyncio.wait_for(process.wait(), 30) == EXIT_CONFIG
     log = (tmp_path / "worker.log").read_text()
     assert f"{P + Q + 1} partitions" in log
-    assert "topic_prefix" in log
+    assert "WEIR_KAFKA__TOPIC_PREFIX" in log
 
 
 async def test_a_stop_while_waiting_for_topics_is_a_clean_one(apache_broker, tmp_path):
