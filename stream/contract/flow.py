@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from stream import wire
 from stream.wire import ABORTED_TYPE, TopicNames
-from stream.wire import events as wire
 
 __all__ = ["CHANNELS", "FLOW", "KEYS", "Channel", "Step", "channel_messages"]
 

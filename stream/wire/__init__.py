@@ -6,35 +6,20 @@ Faust.
 
 from stream.wire.codec import Event, Record, decode, encode, event_type
 from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
-from stream.wire.events import (
-    ABORTED,
-    ABORTED_TYPE,
-    EVENT_TYPES,
-    MAX_COUNT,
-    MAX_INT64,
-    MIN_INT64,
-    AlertRecord,
-    Closed,
-    ErrorInfo,
-    EventData,
+from stream.wire.event_types import ABORTED_TYPE, EVENT_TYPES
+from stream.wire.events.alerts import AlertRecord, Feedback, LogRange, RetrainingRecord, SilenceRecord
+from stream.wire.events.base import MAX_COUNT, MAX_INT64, MIN_INT64, EventData
+from stream.wire.events.findings import (
     ExplanationRecord,
-    Feedback,
     FindingRecord,
-    GapRecord,
-    LogRange,
-    Message,
-    RequestRecord,
-    ResponseRecord,
-    RetrainingRecord,
     SentinelRecord,
     Signal,
-    SilenceRecord,
     Span,
-    Tick,
-    Usage,
     Verdict,
     WordWeight,
 )
+from stream.wire.events.inference import ABORTED, ErrorInfo, Message, RequestRecord, ResponseRecord, Usage
+from stream.wire.events.progress import Closed, GapRecord, Tick
 from stream.wire.keys import OWN_TENANT, inference_key, murmur2, partition_for, stream_key, tenant_model_key
 from stream.wire.times import canonical_time, format_time, parse_time
 from stream.wire.topics import Topic, TopicNames, topic_specs

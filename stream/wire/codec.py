@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from stream.wire.errors import DecodeError, SchemaError
-from stream.wire.events import EVENT_TYPES, EventData
+from stream.wire.event_types import EVENT_TYPES
+from stream.wire.events.base import EventData
 from stream.wire.times import format_time, parse_time
 
 __all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "event_type"]
@@ -39,7 +40,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     type
-        A key of :data:`~stream.wire.events.EVENT_TYPES`.
+        A key of :data:`~stream.wire.event_types.EVENT_TYPES`.
     time
         Event time, seconds since the epoch.
     correlationid

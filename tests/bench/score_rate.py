@@ -1,7 +1,7 @@
-"""Events a second of the score app against a bare aiokafka loop that runs the same detectors on the same records.
+"""The throughput of the score app and of a bare aiokafka loop with the same detectors on the same records.
 
-``make bench PARTS=score_rate ARGS="HOST:PORT 400"`` prints one JSON object; without ARGS it starts a broker. The bare loop reads, decodes and scores in its own
-process and writes nothing; the app also publishes verdicts, findings and signals, awaits them, and commits.
+``make bench PARTS=score_rate ARGS="HOST:PORT 400"`` prints one JSON object; without ARGS it starts a broker. The bare loop reads,
+decodes and scores in its own process; the app also publishes verdicts, findings and signals, waits for them, and commits.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
-from stream.kafka.clients import consumer_for
+from stream.kafka.admin import create_topics
+from stream.kafka.clients import consumer_for, producer_for
+from stream.kafka.log_reader import partitions_of
 from stream.runtime.app import BaseApp
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
-from stream.stages.score.model_process import Engine, Item
-from stream.stages.score.records import item_of, owed
-from stream.stages.score_app import create_app, engine_spec
+from stream.stages.score.machine import item_of
+from stream.stages.score.model_process import Item, ModelProcess
+from stream.stages.score_app import create_app, model_spec
 from stream.wire import (
     Event,
     Message,
@@ -37,53 +37,19 @@ from stream.wire import (
     partition_for,
 )
 
-__all__ = ["Figures", "Stopwatch", "append", "bench_topics", "measure", "records", "score_all"]
+__all__ = ["Figures", "Stopwatch", "append", "measure", "records", "score_all"]
 
 _WORDS = [
-    "the",
-    "a",
-    "of",
-    "and",
-    "to",
-    "in",
-    "recipe",
-    "garden",
-    "river",
-    "train",
-    "music",
-    "winter",
-    "because",
-    "while",
-    "quickly",
-    "slowly",
-    "green",
-    "old",
-    "small",
-    "please",
-    "explain",
-    "write",
-    "translate",
-    "summary",
-    "question",
-    "answer",
-    "city",
-    "mountain",
-    "number",
-    "letter",
-    "garage",
-    "engine",
-    "cook",
-    "bread",
-    "water",
-    "light",
-    "table",
-    "window",
-]
+    "the", "a", "of", "and", "to", "in", "recipe", "garden", "river", "train", "music", "winter", "because",
+    "while", "quickly", "slowly", "green", "old", "small", "please", "explain", "write", "translate", "summary",
+    "question", "answer", "city", "mountain", "number", "letter", "garage", "engine", "cook", "bread", "water",
+    "light", "table", "window",
+]  # fmt: skip
 _DEADLINE_SECONDS = 600.0
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured; CPU is the reading process's own, the app's without its model process."""
+    """The measurement; CPU is that of the reading process, without the model process of the app."""
 
     events: int
     stream_events_per_second: float
@@ -94,19 +60,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> Figures:
-    """Measure both arms on topics of their own, the bare loop first.
-
-    Parameters
-    ----------
-    bootstrap
-        A broker, ``host:port``.
-    events
-        Records, half of them requests and half answers.
-    seed
-        Of the texts.
-    """
+    """Measure both on new topics, the bare loop first; half of the `events` are requests, half answers."""
     kafka = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}.")
-    await bench_topics(kafka)
+    await create_topics(kafka.client_options(), kafka.topics())
     await append(kafka, list(records(events, seed)))
     bare = await _bare(kafka, events)
     stream = await score_all(kafka, events)
@@ -121,7 +77,7 @@ async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> Figure
 
 
 class Stopwatch:
-    """A stopwatch that starts after the first piece of work, which pays for what is slow once."""
+    """A stopwatch that starts after the first events, which include one-time costs."""
 
     def __init__(self) -> None:
         self._began: tuple[float, float] | None = None
@@ -129,7 +85,7 @@ class Stopwatch:
         self._ended = (0.0, 0.0)
 
     def at(self, done: int) -> None:
-        """Note that so many events are done."""
+        """Record that `done` events are done."""
         now = (time.perf_counter(), time.process_time())
         if done and self._began is None:
             self._began, self._first = now, done
@@ -141,13 +97,13 @@ class Stopwatch:
         return (self._last - self._first) / (self._ended[0] - self._began[0])
 
     def cpu_ms(self) -> float:
-        """Return CPU milliseconds an event."""
+        """Return CPU milliseconds for each event."""
         assert self._began is not None
         return 1000 * (self._ended[1] - self._began[1]) / (self._last - self._first)
 
 
 def records(count: int, seed: int, *, start: float = 1_700_000_000.0, apart_seconds: float = 1.0) -> Iterator[Event]:
-    """Yield distinct texts of 10 to 60 words, some with something to find; the first at `start`."""
+    """Yield events with distinct texts of 10 to 60 words, some with personal data, from `start` on."""
     rng = random.Random(seed)
     for number in range(count):
         text = " ".join(rng.choices(_WORDS, k=rng.randint(10, 60)))
@@ -176,38 +132,26 @@ def records(count: int, seed: int, *, start: float = 1_700_000_000.0, apart_seco
         )
 
 
-async def bench_topics(kafka: KafkaSettings) -> None:
-    """Create every topic, one copy each."""
-    admin = AIOKafkaAdminClient(**kafka.client_options())
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(topic.name, topic.partitions, 1) for topic in kafka.topics()])
-    finally:
-        await admin.close()
-
-
 async def append(kafka: KafkaSettings, events: Sequence[Event]) -> None:
-    """Write to inference; what has no key, a tick, to every partition."""
-    producer = AIOKafkaProducer(**kafka.client_options(), acks="all")
-    await producer.start()
-    try:
+    """Write to inference; an event without a key, a tick, to every partition."""
+    async with producer_for(kafka.client_options()) as producer:
         for event in events:
             record = encode(event)
-            places = range(kafka.partitions) if record.key is None else [partition_for(record.key, kafka.partitions)]
-            for place in places:
+            every = range(kafka.partitions)
+            for partition in every if record.key is None else [partition_for(record.key, kafka.partitions)]:
+                headers = list(record.headers)
                 await producer.send(
-                    kafka.names.inference, record.value, key=record.key, partition=place, headers=list(record.headers)
+                    kafka.names.inference, record.value, key=record.key, partition=partition, headers=headers
                 )
-    finally:
-        await producer.stop()
+        await producer.flush()
 
 
 async def _bare(kafka: KafkaSettings, events: int) -> Stopwatch:
-    """Time: read, decode, score; nothing else."""
-    engine = Engine(engine_spec(DetectorSettings(), ScoreSettings()))
+    """Measure reading, decoding and scoring."""
+    engine = ModelProcess(model_spec(DetectorSettings(), ScoreSettings()))
     await asyncio.to_thread(engine.load)
     async with consumer_for(kafka.client_options(), auto_offset_reset="earliest") as consumer:
-        consumer.assign([TopicPartition(kafka.names.inference, number) for number in range(kafka.partitions)])
+        consumer.assign(partitions_of({kafka.names.inference: kafka.partitions}))
         done, watch = 0, Stopwatch()
         while done < events:
             batches = await consumer.getmany(timeout_ms=1000, max_records=ScoreSettings().batch_events)
@@ -221,11 +165,11 @@ async def _bare(kafka: KafkaSettings, events: int) -> Stopwatch:
 
 def _item(event: Event) -> Item:
     assert isinstance(event.data, RequestRecord | ResponseRecord)
-    return item_of(event.data, owed(event.data), embed=True)
+    return item_of(event.data, embed=True)
 
 
 async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
-    """Run the app over so many records and time it: outputs acknowledged and offsets free."""
+    """Run the app over `events` records and measure it up to their acknowledgement."""
     with tempfile.TemporaryDirectory() as directory:
         app = create_app(
             kafka,
@@ -239,27 +183,27 @@ async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
         app.loop = asyncio.get_running_loop()
         await app.start()
         try:
-            return await _settled(app, events)
+            return await _acknowledged(app, events)
         finally:
             await app.stop()
 
 
-async def _settled(app: BaseApp, events: int) -> Stopwatch:
-    """Time the app from the first event that is settled to the last."""
-    settled, acknowledge, watch = [0], app.acknowledge, Stopwatch()
+async def _acknowledged(app: BaseApp, events: int) -> Stopwatch:
+    """Measure the app from the first acknowledged event to the last."""
+    done, acknowledge, watch = [0], app.acknowledge, Stopwatch()
 
     def counting(event: object) -> bool:
-        settled[0] += 1
+        done[0] += 1
         return acknowledge(event)
 
-    app.acknowledge = counting  # type: ignore[method-assign] # what is timed is settled through it
+    app.acknowledge = counting  # type: ignore[method-assign] # counts the calls
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    while settled[0] < events:
+    while done[0] < events:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{settled[0]} of {events} events were scored within {_DEADLINE_SECONDS:.0f} s")
-        watch.at(settled[0])
+            raise TimeoutError(f"{done[0]} of {events} events were scored within {_DEADLINE_SECONDS:.0f} s")
+        watch.at(done[0])
         await asyncio.sleep(0.02)
-    watch.at(settled[0])
+    watch.at(done[0])
     return watch
 
 

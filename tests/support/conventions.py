@@ -1,6 +1,6 @@
-"""The conventions of OpenTelemetry for GenAI and messaging, as far as Weir makes such spans: names, kinds, attributes.
+"""OpenTelemetry's conventions for the GenAI and messaging spans that Weir creates: names, kinds, attributes.
 
-Held against exported spans, whoever exported them: in memory beside a test, or in Jaeger's API.
+They are compared with exported spans, in memory or from Jaeger's API.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,12 +34,12 @@ _MESSAGING = _MESSAGING_REQUIRED | {
 _MESSAGING_KINDS = {"send": "PRODUCER", "receive": "CLIENT", "process": "CONSUMER"}
 _RESULT = "gen_ai.evaluation.result"
 _RESULT_REQUIRED = {"gen_ai.evaluation.name", "gen_ai.evaluation.score.value", "gen_ai.evaluation.score.label"}
-#: Content is off by default: it is in Kafka, and the span says where.
+#: Spans contain no content: it is in Kafka, and the span has its location.
 _CONTENT = {"gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions"}
 
 
 class SpanSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A span, as any exporter has it; events as (name, attributes)."""
+    """An exported span; events are (name, attributes)."""
 
     name: str
     kind: str
@@ -61,14 +61,14 @@ def exported(spans: Iterable[Any]) -> list[SpanSeen]:
 
 
 def departures(spans: Iterable[SpanSeen]) -> list[str]:
-    """Return what departs from the conventions, a line each."""
+    """Return one line for each departure from the conventions."""
     return [f"{span.name}: {line}" for span in spans for line in _of(span)]
 
 
 def _of(span: SpanSeen) -> Iterable[str]:
     names = set(span.attributes)
     yield from (f"{name} is content" for name in sorted(names & _CONTENT))
-    yield from (f"{name} is no attribute of the conventions" for name in sorted(_strange(names)))
+    yield from (f"{name} is no attribute of the conventions" for name in sorted(_unknown(names)))
     if "gen_ai.operation.name" in names:
         yield from _inference(span)
     if "messaging.operation.name" in names:
@@ -78,7 +78,7 @@ def _of(span: SpanSeen) -> Iterable[str]:
             yield from (f"{_RESULT} lacks {name}" for name in sorted(_RESULT_REQUIRED - set(attributes)))
 
 
-def _strange(names: set[str]) -> set[str]:
+def _unknown(names: set[str]) -> set[str]:
     ours = {name for name in names if name.startswith(("gen_ai.", "messaging."))}
     return ours - _GEN_AI - _MESSAGING - _CONTENT
 

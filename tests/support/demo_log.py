@@ -1,4 +1,4 @@
-"""What score publishes for traffic like the demo's, with synthetic embeddings."""
+"""The records that score publishes for traffic like the demo's, with synthetic embeddings."""
 
 import random
 
@@ -11,21 +11,21 @@ START = 1_800_000_000.0
 
 
 def embeddings(seed):
-    """Return a maker of packed embeddings: ordinary prompts spread over a few topics, and one that is new."""
+    """Return a function that returns packed embeddings: of five clusters, and of a new one."""
     rng = np.random.default_rng(seed)
-    topics = rng.normal(size=(6, 96))
-    topics /= np.linalg.norm(topics, axis=1, keepdims=True)
+    centres = rng.normal(size=(6, 96))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
 
     def make(new):
-        base = topics[5] if new else topics[rng.integers(0, 5)]
-        vector = base + 0.06 * rng.normal(size=96)
+        centre = centres[5] if new else centres[rng.integers(0, 5)]
+        vector = centre + 0.06 * rng.normal(size=96)
         return (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
 
     return make
 
 
 def demo_log(seed, *, ordinary=64, odd=13, new=73, seconds=75.0, keys=4, flood=False, partitions=2, start=START):
-    """Return what score publishes for the demo's traffic; ticks follow a second behind, and go on when it has ended."""
+    """Return score's records for the demo's traffic; ticks follow a second later, and continue after its end."""
     random_, embed = random.Random(seed), embeddings(seed)
     total = ordinary + odd + new
     timed = []

@@ -1,4 +1,4 @@
-"""A log that the real score and watch apps recorded, and the command that replays it."""
+"""A log that the real score and watch apps record, and the command that replays it."""
 
 import time
 import uuid
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from stream.kafka.admin import list_topics
 from stream.settings import WatchSettings
-from stream.stages.score.model_process import EngineSpec
+from stream.stages.score.model_process import ModelSpec
 from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Tick
 from support.commands import Commands
@@ -38,13 +38,13 @@ bucket_seconds = 5
 drift = { reference_events = 20, alarm_every_events = 20 }
 alerts = { resolve_after_seconds = 30 }
 """
-#: Which requests hold what is certain, and what the strict variant does not flag.
+#: Requests with certain findings, and with findings that the strict variant does not flag.
 CERTAIN, WEAK = (10, 70, 71), (40, 105)
-PII = EngineSpec(threads=1, detectors=("pii",), options={"pii": {"entities": False}}, embedder=None)
+PII = ModelSpec(threads=1, detectors=("pii",), options={"pii": {"entities": False}}, embedder=None)
 
 
 class ReplayLab(ScoreLab):
-    """Weir's topics with a log of five minutes that ended a moment ago."""
+    """Weir's topics with a log of the last five minutes."""
 
     def __init__(self, bootstrap, directory) -> None:
         super().__init__(bootstrap, directory)
@@ -53,7 +53,7 @@ class ReplayLab(ScoreLab):
         self.commands = Commands(directory, self.kafka)
 
     async def fill(self, first: int = 0, last: int = SECONDS) -> None:
-        """Append requests, some with personal data, longer ones towards the end; and a tick a second."""
+        """Append requests, some with personal data and the last ones longer, and a tick a second."""
         events = [tick(self.start + second) for second in range(first + 1, last + 1)]
         for number in range(first // 2, last // 2):
             at = self.start + 2 * number + 0.3
@@ -71,7 +71,7 @@ class ReplayLab(ScoreLab):
         )
 
     async def record(self) -> None:
-        """Fill the log while score and watch run, at the pace at which log time comes through both, as it does live."""
+        """Fill the log while score and watch run, at the pace of their watermarks, as in a live stack."""
         score = self.score_app(spec=PII, deadline_seconds=60)
         async with self.running(score), self.running(self.watch_app()):
             for second in range(0, SECONDS, _PIECE_SECONDS):
@@ -79,11 +79,11 @@ class ReplayLab(ScoreLab):
                 await self.eventually(lambda: self._watched(second + _PIECE_SECONDS), 60)  # noqa: B023 - awaited within the turn
 
     async def _watched(self, second: int) -> bool:
-        told = [
+        ticks = [
             (record.partition, event.data) for record, event in await self.findings() if isinstance(event.data, Tick)
         ]
-        ended = {partition for partition, data in told if data.watermark >= self.start + second - 1.5}
-        return ended == set(range(Q))
+        reached = {partition for partition, tick in ticks if tick.watermark >= self.start + second - 1.5}
+        return reached == set(range(Q))
 
     async def alerts(self) -> list[AlertRecord]:
         events = await self.events(self.names.alerts, Q)

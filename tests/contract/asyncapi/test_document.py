@@ -1,4 +1,4 @@
-"""The committed contract is what the structs say, and AsyncAPI's own schema takes it."""
+"""The committed contract agrees with the structs and with AsyncAPI's own schema."""
 
 import json
 from pathlib import Path
@@ -19,12 +19,12 @@ OFFICIAL = jsonschema.Draft7Validator(
 DOCUMENT = asyncapi_document()
 
 
-def test_what_is_committed_is_what_the_structs_say():
+def test_the_committed_files_are_those_of_the_structs():
     files = {str(path.relative_to(COMMITTED)): path.read_text() for path in COMMITTED.rglob("*.json")}
     assert files == contract_files(), "run `make reference` and commit docs/contract"
 
 
-def test_asyncapis_own_schema_takes_the_document():
+def test_asyncapis_own_schema_accepts_the_document():
     assert [error.message for error in OFFICIAL.iter_errors(DOCUMENT)] == []
 
 
@@ -38,12 +38,12 @@ def test_asyncapis_own_schema_takes_the_document():
         (("components", "messages", "weir.alert.v1", "payloads"), {}),
     ],
 )
-def test_asyncapis_own_schema_refuses_what_is_wrong(path, wrong):
+def test_asyncapis_own_schema_rejects_a_wrong_document(path, wrong):
     document = json.loads(json.dumps(DOCUMENT))
-    place = document
+    node = document
     for name in path[:-1]:
-        place = place[name]
-    place[path[-1]] = wrong
+        node = node[name]
+    node[path[-1]] = wrong
     assert list(OFFICIAL.iter_errors(document))
 
 
@@ -59,13 +59,13 @@ def _references(node):
 
 
 @pytest.mark.parametrize("name", sorted(contract_files()))
-def test_every_reference_leads_somewhere(name):
+def test_every_reference_exists(name):
     document = json.loads(contract_files()[name])
     for reference in set(_references(document)):
-        place = document
+        node = document
         for part in reference.removeprefix("#/").split("/"):
-            assert part in place, reference
-            place = place[part]
+            assert part in node, reference
+            node = node[part]
 
 
 def test_every_topic_and_every_event_is_in_the_flow():

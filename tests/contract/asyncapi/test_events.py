@@ -1,4 +1,4 @@
-"""What stands on the topics fits the published schemas: golden bytes, examples, and what capture writes."""
+"""Golden bytes, examples and the records of capture fit the published schemas."""
 
 import base64
 import json
@@ -15,8 +15,8 @@ from serving.capture.spool_reader import SpoolReader
 from serving.settings import CaptureSettings
 from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS
-from stream.contract.examples import example
-from stream.wire import EVENT_TYPES, Feedback, Message, RequestRecord, ResponseRecord, decode
+from stream.contract.examples import example, example_event
+from stream.wire import EVENT_TYPES, Feedback, Message, RequestRecord, ResponseRecord, decode, inference_key
 
 GOLDEN = sorted((Path(__file__).parents[1] / "wire" / "golden" / "v1").glob("*.json"))
 WHERE = {"request_id": "r1", "tenant": "acme", "model": "m"}
@@ -52,10 +52,15 @@ def test_examples_fit_and_decode(kind):
         ("weir.retraining.v1", {"data": {"from": {}}}),
     ],
 )
-def test_what_the_codec_refuses_the_schema_refuses(kind, change):
+def test_the_schema_rejects_what_the_codec_rejects(kind, change):
     shown = example(kind)
     with pytest.raises(jsonschema.ValidationError):
         fits(shown["headers"], shown["payload"] | change)
+
+
+def test_the_keys_of_the_examples_are_those_of_the_partitioner():
+    event = example_event("weir.inference.request.v1")
+    assert event.partitionkey == inference_key(event.data.tenant, event.data.conversation_id)
 
 
 def test_unknown_fields_and_headers_fit():
@@ -63,7 +68,7 @@ def test_unknown_fields_and_headers_fit():
     fits(shown["headers"] | {"ce_tomorrow": "x"}, shown["payload"] | {"tomorrow": 1})
 
 
-async def test_what_capture_writes_fits(tmp_path):
+async def test_records_of_capture_fit(tmp_path):
     recorder = Recorder(root=tmp_path, settings=CaptureSettings(), registry=CollectorRegistry())
     recorder.start()
     await recorder.request(

@@ -30,7 +30,7 @@ def without(name):
         (b"[]", HEADERS, SchemaError, "Expected `object`"),
     ],
 )
-def test_what_cannot_be_read_is_refused_without_its_text(value, headers, error, match):
+def test_a_malformed_record_is_an_error_without_its_text(value, headers, error, match):
     with pytest.raises(error, match=match) as caught:
         decode(value, headers)
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Partitions that are merged are read at the pace of the slowest, in bounded memory."""
+"""Merged partitions are read at the pace of the slowest, in bounded memory."""
 
 import asyncio
 
@@ -48,7 +48,7 @@ async def test_a_partition_that_is_ahead_waits_within_its_bound_and_nothing_is_l
         assert await reader.next(topic, 0) is None
 
 
-async def test_a_log_that_expires_while_it_is_read_is_an_error_that_says_so(lab):
+async def test_a_log_that_expires_while_it_is_read_is_an_error(lab):
     topic = await lab.topic(1)
     await lab.produce(topic, [b"x"] * 10)
     admin = AIOKafkaAdminClient(**lab.kafka.client_options())

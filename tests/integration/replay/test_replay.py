@@ -35,7 +35,7 @@ def opened(alerts):
     return {(one.tenant, one.model, one.side, one.detector, int(one.opened_at // WIDTH)) for one in alerts}
 
 
-async def test_what_was_recorded_is_found_again_and_a_variant_differs_as_it_must(lab, tmp_path):
+async def test_the_recorded_version_has_no_diff_and_a_variant_has_the_expected_one(lab, tmp_path):
     await lab.record()
     before = await lab.messages()
     live = [alert for alert in await lab.alerts() if alert.revision == 0]
@@ -69,7 +69,7 @@ async def test_what_was_recorded_is_found_again_and_a_variant_differs_as_it_must
 
 
 async def check_streams(lab, live):
-    """Drift as it is installed gives the alerts that watch raised, ids included; a variant does not."""
+    """The installed drift detector has watch's alerts, ids included; a variant does not."""
     drift = await replayed(lab, "--detector", "drift", "--no-publish")
     assert drift["diff"]["appeared"] == drift["diff"]["vanished"] == drift["diff"]["moved"] == []
     assert drift["diff"]["unchanged"] == len([alert for alert in live if alert.detector == "drift"])
@@ -84,7 +84,7 @@ async def check_streams(lab, live):
 
 
 async def check_shadow(lab, report, live):
-    """The shadow topic has the replay's findings and alerts, and they are those of the live stack."""
+    """The findings and alerts on the shadow topic are those of the live stack."""
     shown = await lab.events(lab.names.replay, 1)
     assert {event.source for _, event in shown} == {f"weir/replay/{report['replay_id']}"}
     alerts = [event.data for _, event in shown if isinstance(event.data, AlertRecord)]
@@ -96,7 +96,7 @@ async def check_shadow(lab, report, live):
 
 
 async def check_untouched(lab, before):
-    """No other topic has grown: no alert, no finding, and nothing that asks for retraining."""
+    """No other topic has grown."""
     after = await lab.messages()
     grown = {topic for topic, count in after.items() if count != before[topic]}
     assert grown <= {lab.names.replay}
@@ -105,7 +105,7 @@ async def check_untouched(lab, before):
 BOTH = ("--detector", "pii", "--against", "pii@strict", "--no-publish")
 
 
-async def test_two_versions_that_both_run_on_either_broker_and_ctrl_c_ends_it(broker, tmp_path):
+async def test_two_versions_that_both_run_and_ctrl_c_ends_the_command(broker, tmp_path):
     lab = await ReplayLab(broker.bootstrap, tmp_path).create()
     await lab.fill()
     found = await replayed(lab, *BOTH)
@@ -118,21 +118,22 @@ async def test_two_versions_that_both_run_on_either_broker_and_ctrl_c_ends_it(br
     running = await lab.commands.start("replay", "--from", "1h", *BOTH)
     try:
         async with asyncio.timeout(60):
-            assert b"the replay begins" in await running.stderr.readline()
+            assert await running.stderr.readline(), "its first line of progress"
             running.send_signal(signal.SIGINT)
             _, errors = await running.communicate()
-        assert (running.returncode, errors) == (130, b"weir: stopped before the end; nothing was compared\n")
+        assert (running.returncode, errors.count(b"Traceback")) == (130, 0)
+        assert errors.endswith(b"nothing was compared\n")
     finally:
         if running.returncode is None:
             running.kill()
             await running.wait()
 
 
-async def test_what_has_expired_is_said_with_what_is_left(lab):
+async def test_an_expired_range_is_an_error_that_names_what_is_left(lab):
     await lab.fill()
     await delete(lab, 50)
     part = await replayed(lab, *BOTH)
-    assert "part of the log has expired (partitions 0, 1): it is whole from" in part["notes"][0]
+    assert "expired (partitions 0, 1)" in part["notes"][0]
     assert 0 < part["events"]["compared"] < SECONDS // 2
     gone = await lab.commands.run("replay", "--from", "2h", "--to", "1h", *BOTH)
     assert gone.returncode == 1
@@ -141,17 +142,17 @@ async def test_what_has_expired_is_said_with_what_is_left(lab):
 
 
 async def delete(lab, offset):
-    """Have the broker forget what lies before `offset` of each partition of inference."""
+    """Delete the records before `offset` of each partition of inference."""
     admin = AIOKafkaAdminClient(**lab.kafka.client_options())
     await admin.start()
     try:
-        places = [TopicPartition(lab.names.inference, number) for number in range(P)]
-        await admin.delete_records({place: RecordsToDelete(before_offset=offset) for place in places})
+        partitions = [TopicPartition(lab.names.inference, number) for number in range(P)]
+        await admin.delete_records(dict.fromkeys(partitions, RecordsToDelete(before_offset=offset)))
     finally:
         await admin.close()
 
 
-async def test_topics_that_are_not_there_are_one_line_with_the_remedy(apache_broker, tmp_path):
+async def test_missing_topics_are_an_error_that_names_the_command(apache_broker, tmp_path):
     lab = ReplayLab(apache_broker.bootstrap, tmp_path)
     done = await lab.commands.run("replay", "--from", "1h", "--detector", "pii")
     assert done.returncode == 1

@@ -1,60 +1,38 @@
-"""One event of every type, as version 1 of the contract wrote them; shared by the golden tests and their maker."""
+"""One event of every type of version 1 of the contract, for the golden files and their tests."""
 
-from stream.wire import (
-    ABORTED_TYPE,
-    AlertRecord,
-    Closed,
-    ErrorInfo,
-    Event,
-    EventData,
-    ExplanationRecord,
-    Feedback,
-    FindingRecord,
-    GapRecord,
-    LogRange,
-    Message,
-    RequestRecord,
-    ResponseRecord,
-    RetrainingRecord,
-    SentinelRecord,
-    Signal,
-    SilenceRecord,
-    Span,
-    Tick,
-    Usage,
-    Verdict,
-    WordWeight,
-)
+from stream import wire
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 WHERE = {"tenant": "acme", "model": "smollm2"}
 REQUEST = {"request_id": "r1", **WHERE, "principal": "k_1", "conversation_id": "c1", "model_version": "sha256:ab"}
 
-DATA: dict[str, EventData] = {
-    "request": RequestRecord(
+DATA: dict[str, wire.EventData] = {
+    "request": wire.RequestRecord(
         **REQUEST,
         stream=True,
-        messages=(Message(role="user", content="Grüße, 你好"),),
+        messages=(wire.Message(role="user", content="Grüße, 你好"),),
         parameters={"temperature": 0.5, "max_tokens": 16, "stop": ["\n"], "seed": None},
         owed=("pii", "toxicity"),
         number=7,
     ),
-    "response": ResponseRecord(
+    "response": wire.ResponseRecord(
         **REQUEST,
         status="complete",
         text="Hallo",
         finish_reason="stop",
-        usage=Usage(prompt_tokens=9, completion_tokens=1),
+        usage=wire.Usage(prompt_tokens=9, completion_tokens=1),
         latency_seconds=0.25,
         time_to_first_token_seconds=0.1,
         owed=("pii",),
         number=8,
     ),
-    "aborted": ResponseRecord(**REQUEST, status="aborted", error=ErrorInfo(kind="replica_died", status=503), number=9),
-    "gap": GapRecord(source="s1", first_number=3, last_number=5, count=3, reason="full", request_ids=("r2",)),
-    "tick": Tick(stage="score", partition=2, sources={"s1": 12.5}, closed=("s0",)),
-    "closed": Closed(source="s1", time=12.5),
-    "verdict": Verdict(
+    "aborted": wire.ResponseRecord(
+        **REQUEST, status="aborted", error=wire.ErrorInfo(kind="replica_died", status=503), number=9
+    ),
+    "gap": wire.GapRecord(source="s1", first_number=3, last_number=5, count=3, reason="full", request_ids=("r2",)),
+    "tick": wire.Tick(stage="score", partition=2, sources={"s1": 12.5}, closed=("s0",)),
+    "closed": wire.Closed(source="s1", time=12.5),
+    "verdict": wire.Verdict(
         request_id="r1",
         event_id="r1/request",
         **WHERE,
@@ -64,9 +42,9 @@ DATA: dict[str, EventData] = {
         flagged=True,
         label="pii",
         score=0.9,
-        spans=(Span(start=0, end=5, type="PERSON", score=0.85),),
+        spans=(wire.Span(start=0, end=5, type="PERSON", score=0.85),),
     ),
-    "explanation": ExplanationRecord(
+    "explanation": wire.ExplanationRecord(
         request_id="r1",
         event_id="r1/request",
         **WHERE,
@@ -77,9 +55,9 @@ DATA: dict[str, EventData] = {
         base=0.25,
         score=0.875,
         attributed=7,
-        words=(WordWeight(start=10, end=15, weight=2.5), WordWeight(start=16, end=21, weight=-0.5)),
+        words=(wire.WordWeight(start=10, end=15, weight=2.5), wire.WordWeight(start=16, end=21, weight=-0.5)),
     ),
-    "signal": Signal(
+    "signal": wire.Signal(
         request_id="r1",
         event_id="r1/request",
         **WHERE,
@@ -89,7 +67,7 @@ DATA: dict[str, EventData] = {
         embedding=b"\x00\x01\xff",
         embedding_version="minilm-1",
     ),
-    "finding": FindingRecord(
+    "finding": wire.FindingRecord(
         **WHERE,
         side="input",
         detector="drift",
@@ -103,7 +81,7 @@ DATA: dict[str, EventData] = {
         evidence=("r1",),
         traces=(TRACE,),
     ),
-    "alert": AlertRecord(
+    "alert": wire.AlertRecord(
         alert_id="al_1",
         state="firing",
         detector="drift",
@@ -116,7 +94,7 @@ DATA: dict[str, EventData] = {
         evidence_total=1,
         causation_ids=("fd_1",),
     ),
-    "silence": SilenceRecord(
+    "silence": wire.SilenceRecord(
         silence_id="si_1",
         alert_id="al_1",
         **WHERE,
@@ -128,28 +106,28 @@ DATA: dict[str, EventData] = {
         at=61.0,
         until=7261.0,
     ),
-    "retraining": RetrainingRecord(
+    "retraining": wire.RetrainingRecord(
         retraining_id="rt_1",
         state="requested",
         reason="drift and toxicity agree",
         **WHERE,
         at=61.0,
         alert_ids=("al_1",),
-        data=LogRange(topic="weir.inference", first={"0": 1}, last={"0": 9}),
+        data=wire.LogRange(topic="weir.inference", first={"0": 1}, last={"0": 9}),
     ),
-    "sentinel": SentinelRecord(
+    "sentinel": wire.SentinelRecord(
         model="smollm2-135m-instruct", at=1735689630.0, moved=True, statistic=12000.0, limit=10000.0
     ),
-    "feedback": Feedback(request_id="r1", tenant="acme", rating="down", detector="toxicity", number=10),
+    "feedback": wire.Feedback(request_id="r1", tenant="acme", rating="down", detector="toxicity", number=10),
 }
 
 
-def event(name: str) -> Event:
+def event(name: str) -> wire.Event:
     data = DATA[name]
-    return Event(
+    return wire.Event(
         id=f"id-{name}",
         source="s1",
-        type=ABORTED_TYPE if name == "aborted" else data.event_type,
+        type=wire.ABORTED_TYPE if name == "aborted" else data.event_type,
         time=1_700_000_000.123456,
         data=data,
         subject="r1",

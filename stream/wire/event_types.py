@@ -1,0 +1,29 @@
+"""The event types of the contract, and the structs of their data."""
+
+from stream.wire.events import alerts, findings, inference, progress
+from stream.wire.events.base import EventData
+
+__all__ = ["ABORTED_TYPE", "EVENT_TYPES"]
+
+ABORTED_TYPE = "weir.inference.aborted.v1"
+
+#: CloudEvents type to struct of its data.
+EVENT_TYPES: dict[str, type[EventData]] = {
+    struct.event_type: struct
+    for struct in (
+        inference.RequestRecord,
+        inference.ResponseRecord,
+        progress.GapRecord,
+        progress.Tick,
+        progress.Closed,
+        findings.Verdict,
+        findings.Signal,
+        findings.FindingRecord,
+        alerts.AlertRecord,
+        alerts.SilenceRecord,
+        alerts.RetrainingRecord,
+        alerts.Feedback,
+        findings.SentinelRecord,
+        findings.ExplanationRecord,
+    )
+} | {ABORTED_TYPE: inference.ResponseRecord}
