@@ -1,23 +1,6 @@
 """Settings: built-in defaults, then weir.toml, then the environment; loaded once in a process's main."""
 
 from weir.settings.load import Loaded, key_of, load_settings
-from weir.settings.settings import (
-    ConsoleSection,
-    MetricsSection,
-    MlflowSection,
-    SentinelSection,
-    Settings,
-    TraceSection,
-)
+from weir.settings.settings import MetricsSection, Settings
 
-__all__ = [
-    "ConsoleSection",
-    "Loaded",
-    "MetricsSection",
-    "MlflowSection",
-    "SentinelSection",
-    "Settings",
-    "TraceSection",
-    "key_of",
-    "load_settings",
-]
+__all__ = ["Loaded", "MetricsSection", "Settings", "key_of", "load_settings"]
