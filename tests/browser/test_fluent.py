@@ -54,7 +54,7 @@ def test_ten_thousand_alerts_are_scrolled_to_the_end(browser, tmp_path):
     maker.close()
 
 
-def test_two_hundred_events_a_second_flow_by(browser, tmp_path):
+def test_two_hundred_events_per_second_are_shown(browser, tmp_path):
     maker = LedgerMaker(tmp_path / "ledger")
     maker.beat(time.time())
     stop, sent = threading.Event(), []

@@ -74,7 +74,7 @@ def test_axe_finds_nothing_serious_in_any_view(browser, served, scheme):
         assert grave(page) == [], "the keys"
 
 
-def test_from_an_alert_to_its_trace_are_two_clicks(look, served):
+def test_a_trace_is_two_clicks_from_the_list_of_alerts(look, served):
     page = look.go("/alerts?state=firing", ".row")
     page.locator(".row").first.click()
     link = page.get_by_role("link", name=re.compile("Open trace"))
@@ -82,7 +82,7 @@ def test_from_an_alert_to_its_trace_are_two_clicks(look, served):
     assert re.fullmatch(re.escape(served.traces.template).replace(r"\{trace_id\}", "[0-9a-f]{32}"), opened)
 
 
-def test_keys_move_open_close_and_go(look, served):
+def test_keys_move_open_close_and_navigate(look, served):
     page = look.go("/live", ".row")
     page.keyboard.press("g")
     page.keyboard.press("a")
@@ -118,7 +118,7 @@ def test_keys_move_open_close_and_go(look, served):
         page.wait_for_url(f"**/{path}")
 
 
-def test_the_tab_key_reaches_what_can_be_done_and_shows_where_it_is(look):
+def test_the_tab_key_reaches_every_control_and_shows_the_focus(look):
     page = look.go("/alerts?state=", ".row")
     names = []
     for _ in range(24):
@@ -135,7 +135,7 @@ def test_the_tab_key_reaches_what_can_be_done_and_shows_where_it_is(look):
     assert names[-1] == "Alerts"
 
 
-def test_dark_is_the_systems_until_it_is_chosen(browser, served):
+def test_the_theme_is_the_systems_until_one_is_chosen(browser, served):
     ground = "getComputedStyle(document.body).backgroundColor"
     with Look(browser, served, scheme="light") as light, Look(browser, served, scheme="dark") as dark:
         bright, dim = light.page.evaluate(ground), dark.page.evaluate(ground)
@@ -146,7 +146,7 @@ def test_dark_is_the_systems_until_it_is_chosen(browser, served):
         light.until(f"{ground} === '{dim}'")
 
 
-def test_an_alert_of_drift_shows_its_windows_and_what_changed(look):
+def test_a_drift_alert_shows_its_windows_and_what_changed(look):
     page = look.go("/alerts?state=&detector=drift", ".row")
     first_drift(page)
     assert page.locator(".pane canvas").count() == 1
@@ -172,7 +172,7 @@ def test_the_filter_offers_every_detector_that_can_alert(look):
     assert offered == sorted({*ALERTING, *OWN_DETECTORS, "silence", "your-own"})
 
 
-def test_streams_of_one_model_are_told_apart_in_the_list(look):
+def test_streams_of_one_model_differ_in_the_list(look):
     page = look.go("/drift", ".row")
     rows = page.locator(".row").all_inner_texts()
     assert len(rows) > 1
@@ -181,7 +181,7 @@ def test_streams_of_one_model_are_told_apart_in_the_list(look):
     assert page.locator(".row", has_text="output,").count() > 0
 
 
-def test_what_a_tenant_is_called_is_text_and_no_markup(browser, served, tmp_path):
+def test_a_tenants_name_is_text_not_markup(browser, served, tmp_path):
     maker = LedgerMaker(tmp_path / "ledger")
     maker.side("x1", "input", 1_800_000_000.0, tenant="<img src=x onerror=alert(1)>", flagged=("pii",))
     maker.beat(1_800_000_001.0)
@@ -192,14 +192,14 @@ def test_what_a_tenant_is_called_is_text_and_no_markup(browser, served, tmp_path
     maker.close()
 
 
-def test_a_low_window_lays_nothing_over_the_chart(browser, served):
+def test_nothing_covers_the_chart_in_a_low_window(browser, served):
     with Look(browser, served, height=600) as look:
         page = look.go("/drift", ".pane .change")
         legend, facts = page.locator(".u-legend").bounding_box(), page.locator(".pane .facts").bounding_box()
         assert legend["y"] + legend["height"] <= facts["y"]
 
 
-def test_a_narrow_window_shows_the_list_and_what_is_open(browser, served):
+def test_a_narrow_window_shows_the_list_and_the_details(browser, served):
     with Look(browser, served, width=480, height=800) as look:
         page = look.go("/alerts?state=", ".row")
         page.locator(".row").first.click()

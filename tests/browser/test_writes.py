@@ -111,9 +111,9 @@ def test_a_review_is_published_with_the_key_of_its_request_and_shown(operator):
     page.wait_for_selector(".pane button[aria-pressed=true]:has-text('Right')")
     page.wait_for_selector(".row[aria-selected=true] .tag.right")
     page.wait_for_selector(".course .tag.right")
-    ((partition, key, said),) = operator.read("feedback", Feedback)
+    ((partition, key, review),) = operator.read("feedback", Feedback)
     assert (partition, key) == (0, KEY)
-    assert (said.label, said.alert_id, said.request_id) == ("right", "al_2", "r2")
+    assert (review.label, review.alert_id, review.request_id) == ("right", "al_2", "r2")
     page.reload()
     page.wait_for_selector(".pane button[aria-pressed=true]:has-text('Right')")
 
@@ -137,8 +137,8 @@ def test_a_review_in_the_queue_opens_the_next_alert(operator):
     page.keyboard.press("n")
     page.wait_for_selector(".empty")
     page.wait_for_url("**/review")
-    said = [(one.alert_id, one.label) for _partition, _key, one in operator.read("feedback", Feedback)]
-    assert sorted(said) == [("al_1", "wrong"), ("al_2", "wrong")]
+    review = [(one.alert_id, one.label) for _partition, _key, one in operator.read("feedback", Feedback)]
+    assert sorted(review) == [("al_1", "wrong"), ("al_2", "wrong")]
 
 
 def test_a_silence_is_created_shown_and_ended(operator):

@@ -65,8 +65,8 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
     assert "access.log" in shown.stderr
     entry = json.loads((tmp_path / "logs" / "access.log").read_text())
     assert entry["request_id"] == "r1"
-    told = await commands.run("show", "r1", "--text")
-    assert "canary-prompt" in told.stdout
+    shown = await commands.run("show", "r1", "--text")
+    assert "canary-prompt" in shown.stdout
     assert "canary" not in (await commands.run("show", "r1")).stdout
 
     await commit(kafka, f"{kafka.topic_prefix}score", kafka.names.inference, 2)
@@ -82,7 +82,7 @@ async def test_show_reads_text_at_its_offsets_and_rebuild_and_lag_answer(stage, 
 
 
 @pytest.mark.timeout(400)  # its process loads the encoder
-async def test_explain_reads_the_text_and_says_which_words_alerted(embedded_stage, tmp_path):
+async def test_explain_reads_the_text_and_weighs_its_words(embedded_stage, tmp_path):
     kafka, commands, reader = embedded_stage
     toxic = "The weather is fine. You are a worthless idiot."
     question = request("r1", 10.0, owed=("toxicity",))
@@ -92,9 +92,9 @@ async def test_explain_reads_the_text_and_says_which_words_alerted(embedded_stag
         await to.send(kafka.names.verdicts, verdict(question, "toxicity", flagged=True, label="toxic"))
     await until("coverage", lambda: reader.exists() and reader.coverage().total.settled == 1)
 
-    told = await commands.run("explain", "r1/request", "--method", "occlusion", "--json", "--text", seconds=240)
-    assert told.returncode == 0, told.stderr
-    (explanation,) = json.loads(told.stdout)
+    printed = await commands.run("explain", "r1/request", "--method", "occlusion", "--json", "--text", seconds=240)
+    assert printed.returncode == 0, printed.stderr
+    (explanation,) = json.loads(printed.stdout)
     assert explanation["text"] == toxic
     assert (explanation["detector"], explanation["side"], explanation["version"]) == ("toxicity", "input", "1")
     worst = max(explanation["attributions"], key=lambda one: one["weight"])
@@ -126,8 +126,8 @@ async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
         await to.send(kafka.names.alerts, event(alert("al_1")))
         once = await commands.run("alerts", "--json")
         (line,) = once.stdout.splitlines()
-        told = json.loads(line)
-        assert set(told) == {
+        printed = json.loads(line)
+        assert set(printed) == {
             "alert_id",
             "state",
             "detector",
@@ -166,7 +166,7 @@ async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
                     await following.wait()
 
 
-async def test_retraining_without_events_says_so(embedded_stage):
+async def test_retraining_without_events_prints_a_note(embedded_stage):
     _, commands, _ = embedded_stage
     result = await commands.run("retraining", "--since", "1h")
     assert (result.returncode, result.stdout) == (0, "")

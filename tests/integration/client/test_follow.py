@@ -31,7 +31,7 @@ async def take(stream, count, seconds=30):
         return [await anext(stream) for _ in range(count)]
 
 
-async def test_state_changes_are_yielded_once_in_the_order_of_time(broker):
+async def test_state_changes_are_yielded_once_in_order_of_time(broker):
     kafka = await fresh_topics(broker.bootstrap)
     history = [
         alert("al_1"),
@@ -61,7 +61,7 @@ async def test_state_changes_are_yielded_once_in_the_order_of_time(broker):
     ]
 
 
-async def test_since_begins_at_a_moment_and_following_begins_now(broker):
+async def test_since_starts_at_a_time_and_following_starts_now(broker):
     kafka = await fresh_topics(broker.bootstrap)
     async with sender(kafka) as to:
         await to.send(kafka.names.alerts, alert("al_old"))
@@ -112,7 +112,7 @@ async def test_leaving_the_loop_closes_the_connection(broker):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
-async def test_following_goes_on_after_the_broker_was_killed_and_started_again(kind, tmp_path, request):
+async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request):
     if kind == "apache" and not apache_available():
         request.getfixturevalue("apache_broker")
     with start_broker(kind, tmp_path) as broker:
@@ -132,7 +132,7 @@ async def test_following_goes_on_after_the_broker_was_killed_and_started_again(k
                 assert (await waiting).alert_id == "al_2"
 
 
-async def test_no_broker_and_no_topic_are_said_with_the_remedy(broker):
+async def test_a_missing_broker_or_topic_is_an_error_with_a_remedy(broker):
     kafka = await fresh_topics(broker.bootstrap)
     with pytest.raises(TopicMissing, match=r"no topic none\.alerts; run `weir topics create`"):
         await anext(Client(bootstrap_servers=broker.bootstrap, topic_prefix="none.").alerts())

@@ -21,7 +21,7 @@ async def console(broker, tmp_path):
         yield console
 
 
-async def test_what_stands_on_the_log_is_what_the_console_shows(console):
+async def test_the_console_shows_the_log(console):
     await send(console)
     found = await console.until(
         "verdicts", "/api/requests", lambda found: [len(row["verdicts"]) for row in found["requests"]] == [3, 3]
@@ -41,7 +41,7 @@ async def test_what_stands_on_the_log_is_what_the_console_shows(console):
     assert coverage["coverage"]["owed"] == coverage["coverage"]["settled"] == 6
 
 
-async def test_a_judgement_goes_to_the_partition_of_its_request_and_comes_back_as_a_review(console):
+async def test_a_review_is_published_to_the_partition_of_its_request_and_read_back(console):
     await send(console)
     await console.until("the alert", "/api/alerts", lambda found: found["alerts"])
     await console.until("its request", "/api/requests", lambda found: len(found["requests"]) == 2)
@@ -67,7 +67,7 @@ async def test_a_judgement_goes_to_the_partition_of_its_request_and_comes_back_a
     assert len(await console.topic(console.kafka.names.feedback)) == 1
 
 
-async def test_a_silence_made_and_ended_in_the_console_is_on_the_log_as_the_commands_are(console):
+async def test_a_silence_of_the_console_is_published_like_the_commands(console):
     await send(console)
     await console.until("the alert", "/api/alerts", lambda found: found["alerts"])
     made = await console.client.post("/api/silences", json={"alert_id": "al_1", "for": "2h", "reason": "load test"})
@@ -76,24 +76,24 @@ async def test_a_silence_made_and_ended_in_the_console_is_on_the_log_as_the_comm
     (held,) = (await console.get("/api/silences"))["silences"]
     assert (held["reason"], held["alert_id"]) == ("load test", "al_1")
     assert (await console.client.delete(f"/api/silences/{held['silence_id']}")).status_code == 200
-    await console.until("told again", "/api/alerts", lambda found: not found["alerts"][0]["silenced"])
-    said = [
+    await console.until("no longer silenced", "/api/alerts", lambda found: not found["alerts"][0]["silenced"])
+    records = [
         data
         for _partition, _key, data in await console.topic(console.kafka.names.alerts)
         if isinstance(data, SilenceRecord)
     ]
-    assert [one.until > one.at for one in said][-1] is False
-    for body, status, told in [
+    assert [one.until > one.at for one in records][-1] is False
+    for body, status, message in [
         ({"alert_id": "al_1", "for": "1s", "reason": "x"}, 422, "1m to 30d"),
         ({"alert_id": "al_1", "for": "2h", "reason": " "}, 422, "the reason has 0 characters"),
         ({"alert_id": "al_none", "for": "2h", "reason": "x"}, 404, "no alert 'al_none'"),
     ]:
         answer = await console.client.post("/api/silences", json=body)
         assert answer.status_code == status
-        assert told in answer.json()["error"]
+        assert message in answer.json()["error"]
 
 
-async def test_a_text_is_shown_where_it_is_asked_for_and_that_is_written_down(console):
+async def test_a_text_is_returned_on_request_and_the_access_is_logged(console):
     await send(console)
     await console.until("requests", "/api/requests", lambda found: len(found["requests"]) == 2)
     answer = await console.client.post("/api/requests/r1/text")
@@ -110,7 +110,7 @@ async def test_a_text_is_shown_where_it_is_asked_for_and_that_is_written_down(co
     )
 
 
-async def test_a_port_that_is_taken_is_waited_for_and_the_ledger_needs_no_restart(tmp_path):
+async def test_the_console_waits_for_a_port_that_is_in_use(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port, health = other.getsockname()[1], {}
         settings = Settings(console={"port": port}).model_copy(update={"home": tmp_path})

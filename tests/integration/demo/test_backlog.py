@@ -20,7 +20,7 @@ async def with_records(broker) -> KafkaSettings:
     return kafka
 
 
-async def test_scores_position_is_what_its_group_committed_and_what_the_log_has_beyond(broker):
+async def test_scores_position_is_its_committed_offsets_and_the_rest_of_the_log(broker):
     kafka = await with_records(broker)
     topic, group = kafka.names.inference, f"{kafka.names.prefix}score"
     consumer = AIOKafkaConsumer(**kafka.client_options(), group_id=group, enable_auto_commit=False)

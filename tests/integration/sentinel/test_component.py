@@ -43,7 +43,7 @@ def _answered(metrics):
 
 
 @pytest.mark.timeout(180)
-def test_the_component_asks_until_it_is_told_to_stop(tmp_path):
+def test_the_component_sends_prompts_until_sigterm(tmp_path):
     with gateway(tmp_path) as (_, url):
         process, address = _started(tmp_path, url)
         try:

@@ -19,7 +19,7 @@ def test_it_writes_every_file(tmp_path):
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")} == set(contract_files())
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_text("")
     result = run("--write", str(tmp_path / "file"))
     assert str(tmp_path / "file") in str(result.exception)

@@ -71,7 +71,7 @@ def test_flagged_verdicts_of_detectors_that_explain_are_found(home, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("r1/end", r"r1/end .*output toxicity 0\.10.*`weir show r1`.*`weir alerts"),
         ("r1/answer", "no event 'r1/answer'.*r1/request, r1/end"),
@@ -79,19 +79,19 @@ def test_flagged_verdicts_of_detectors_that_explain_are_found(home, name):
         ("r5", "not delivered.*`weir show r5`"),
     ],
 )
-def test_an_event_without_a_flagged_verdict_is_an_error_with_a_remedy(home, name, said):
-    with pytest.raises(NotFoundError, match=said):
+def test_an_event_without_a_flagged_verdict_is_an_error_with_a_remedy(home, name, message):
+    with pytest.raises(NotFoundError, match=message):
         flagged_verdicts(story(home, request_of(name)), name)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [("r9", "no request 'r9' in the ledger"), ("al_1", "`weir alerts --json`"), ("r1/end", "was not flagged")],
 )
-def test_the_command_prints_the_error_in_one_line(home, name, said):
+def test_the_command_prints_the_error_in_one_line(home, name, message):
     result = CliRunner().invoke(main, ["explain", name])
     assert result.exit_code == 1
-    assert said in result.stderr
+    assert message in result.stderr
     assert not (home / "logs" / "access.log").exists()  # no text was asked for
 
 
@@ -110,10 +110,10 @@ def test_offsets_are_of_the_raw_text(home):
         return detector
 
     text = "hello there, call 12345, friend"  # the double flags digits
-    told = explained(found, RequestText(prompt=text), load, method="occlusion", retention_hours=168)
-    strongest = max(told.attributions, key=lambda one: one.weight)
+    explanation = explained(found, RequestText(prompt=text), load, method="occlusion", retention_hours=168)
+    strongest = max(explanation.attributions, key=lambda one: one.weight)
     assert text[strongest.start : strongest.end] == "12345,"
-    assert (told.version, told.detector, told.side) == ("1", "toxicity", "input")
+    assert (explanation.version, explanation.detector, explanation.side) == ("1", "toxicity", "input")
 
 
 def test_without_a_terminal_the_strongest_words_are_in_brackets():
@@ -142,22 +142,23 @@ def test_words_are_listed_by_weight():
 
 def test_a_long_text_shows_its_attributed_part():
     text = "x " * 400 + "idiot" + " y" * 400
-    told = Explanation(
+    explanation = Explanation(
         **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__}
         | {"text": text, "attributions": (Weight(start=800, end=805, weight=1.0),)}
     )
-    (line,) = [line.plain for line in explanation_lines(told, colour=False) if "[idiot]" in line.plain]
+    (line,) = [line.plain for line in explanation_lines(explanation, colour=False) if "[idiot]" in line.plain]
     assert line.startswith("  │ … x")
     assert line.endswith("y …")
     assert len(line) < 200
 
 
 def test_another_version_than_the_verdicts_is_noted():
-    told = Explanation(
+    explanation = Explanation(
         **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__} | {"explained_by": "2"}
     )
     assert any(
-        "installed version 2, whose score is 0.93" in line.plain for line in explanation_lines(told, colour=False)
+        "installed version 2, whose score is 0.93" in line.plain
+        for line in explanation_lines(explanation, colour=False)
     )
 
 

@@ -24,7 +24,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "named"),
     [
         (["--from", "1h", "--to", "2h", "--detector", "pii"], "is not before to"),
         (
@@ -46,14 +46,14 @@ def _elsewhere(tmp_path, monkeypatch):
         (["--from", "1h", "--detector", "pii"], "Kafka at 127.0.0.1:1 does not answer"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_with_the_remedy(options, told):
+def test_an_impossible_replay_is_one_line_with_the_remedy(options, named):
     done = CliRunner().invoke(main, ["replay", *options])
     assert done.exit_code == 1
-    assert told in done.stderr
+    assert named in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_diff_is_on_the_screen_before_its_file_is_written(monkeypatch):
+def test_the_diff_is_printed_before_its_file_is_written(monkeypatch):
     monkeypatch.setattr("weir.cli.replay._run", lambda _asked, _settings: report(AlertDiff()))
     command = ["replay", "--from", "1h", "--detector", "pii", "--output"]
     kept = CliRunner().invoke(main, [*command, "diff.json", "--json"])
@@ -77,11 +77,11 @@ def alert(opened, **more):
 
 
 def report(diff, **more):
-    told = VersionSummary(name="pii@strict", version="1/strict", findings=3, alerts=2)
+    version = VersionSummary(name="pii@strict", version="1/strict", findings=3, alerts=2)
     given = {
         "replay_id": "rp_1",
-        "detector": told,
-        "against": msgspec.structs.replace(told, name="pii@recorded", version=""),
+        "detector": version,
+        "against": msgspec.structs.replace(version, name="pii@recorded", version=""),
         "since": 0.0,
         "until": 100.0,
         "warm_up_seconds": 600.0,
@@ -103,7 +103,7 @@ def shown(one):
     return out.getvalue()
 
 
-def test_the_table_has_the_sums_and_each_alert_that_differs():
+def test_the_text_has_counts_and_each_alert_that_differs():
     diff = compare([alert(10), alert(40), alert(1000)], [alert(70), alert(10)], windows=3, counts=lambda _: True)
     assert [type(one) for one in diff.moved] == [MovedAlert]
     text = shown(report(diff, notes=["2 events are not compared"]))
@@ -116,7 +116,7 @@ def test_the_table_has_the_sums_and_each_alert_that_differs():
     assert "weir/replay/rp_1" in text
 
 
-def test_no_difference_is_said_in_words():
+def test_an_empty_diff_is_stated():
     assert "no difference" in shown(report(AlertDiff()))
 
 

@@ -42,17 +42,17 @@ def home(home):
     files.directory.mkdir()
     shard, empty, decisions = Shard(files.shard(3)), Shard(files.shard(0)), Decisions(files.decisions)
     question, answer = request("r1", 10.0), end("r1", 11.0, owed=("pii", "refusal"))
-    said = verdict(question, "pii", flagged=True, label="pii")
+    flagged = verdict(question, "pii", flagged=True, label="pii")
     spans = (Span(start=3, end=9, type="PERSON"),)
-    said = Event(
-        id=said.id,
+    flagged = Event(
+        id=flagged.id,
         source="s",
-        type=said.type,
+        type=flagged.type,
         time=10.0,
-        data=type(said.data)(**{**_fields(said.data), "spans": spans}),
+        data=type(flagged.data)(**{**_fields(flagged.data), "spans": spans}),
     )
     shard.apply(log.inference(question, answer, gap("s1", 4, 4, ("r5",)), partition=3))
-    shard.apply(log.verdicts(said, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
+    shard.apply(log.verdicts(flagged, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
     decisions.apply(
         log.records(
@@ -81,7 +81,7 @@ def run(*arguments):
     return CliRunner().invoke(main, ["show", *arguments])
 
 
-def test_json_has_the_shape_that_others_rely_on(home):
+def test_json_has_the_documented_fields(home):
     shown = json.loads(run("r1", "--json").stdout)
     assert {name: shown[name] for name in ("request_id", "trace_id", "tenant", "model")} == {
         "request_id": "r1",
@@ -107,14 +107,14 @@ def test_json_has_the_shape_that_others_rely_on(home):
     assert shown["pending"] == ["output/refusal"]
 
 
-def test_alerts_are_those_with_it_as_evidence_and_those_firing_for_its_flagged_verdicts(home):
+def test_alerts_have_the_request_as_evidence_or_fired_for_its_flagged_verdicts(home):
     shown = json.loads(run("r1", "--json").stdout)
     assert shown["alert_ids"] == ["al_firing", "al_evidence"]
     assert shown["retraining_ids"] == ["rt_1"]
 
 
-def test_a_person_reads_the_causal_story_in_order(home):
-    told = run("r1").stdout
+def test_the_text_is_in_the_order_of_cause_and_effect(home):
+    text = run("r1").stdout
     marks = [
         "request",
         "PERSON 3-9",
@@ -126,13 +126,13 @@ def test_a_person_reads_the_causal_story_in_order(home):
         "RETRAIN",
         "rt_1",
     ]
-    places = [told.index(mark) for mark in marks]
-    assert places == sorted(places), told
-    assert TRACE_ID in told
-    assert "canary" not in told
+    places = [text.index(mark) for mark in marks]
+    assert places == sorted(places), text
+    assert TRACE_ID in text
+    assert "canary" not in text
 
 
-def test_a_verdict_is_told_with_the_words_that_it_rests_on(home):
+def test_an_explained_verdict_has_its_words(home):
     first, second, _ = json.loads(run("r1", "--json").stdout)["verdicts"]
     assert first["explanation"] == {
         "method": "shap",
@@ -147,21 +147,21 @@ def test_a_verdict_is_told_with_the_words_that_it_rests_on(home):
     assert "7-9" not in line, "it speaks against the verdict"
 
 
-def test_a_request_that_was_shed_is_told_with_its_gap(home):
+def test_a_shed_request_has_its_gap(home):
     shown = json.loads(run("r5", "--json").stdout)
     assert (shown["gap"]["reason"], shown["end"], shown["verdicts"]) == ("full", None, [])
     assert "NOT DELIVERED" in run("r5").stdout
 
 
 @pytest.mark.parametrize("name", ["r0", "r", "r1/", "%", "r1/request"])
-def test_an_unknown_id_is_refused_with_the_home_that_was_searched(home, name):
+def test_an_unknown_id_is_an_error_that_names_the_home(home, name):
     result = run(name)
     assert result.exit_code == 1
     assert f"no request {name!r}" in result.stderr
     assert str(home) in result.stderr
 
 
-def test_without_a_ledger_the_remedy_is_named(tmp_path, monkeypatch):
+def test_without_a_ledger_the_error_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path / "nowhere"))
     result = run("r1")
@@ -169,7 +169,7 @@ def test_without_a_ledger_the_remedy_is_named(tmp_path, monkeypatch):
     assert "weir up" in result.stderr
 
 
-def test_who_asked_for_text_is_written_down_for_the_owner_alone(tmp_path):
+def test_an_access_to_text_is_logged_for_the_owner_only(tmp_path):
     path = log_access(tmp_path, "weir show --text", request_id="r1")
     log_access(tmp_path, "weir show --text", request_id="r2")
     entries = [json.loads(line) for line in path.read_text().splitlines()]

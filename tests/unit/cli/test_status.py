@@ -54,17 +54,17 @@ def ledger(home):
 
     def beat(**changes):
         now = time.time()
-        told = {"wall_time": now, "log_time": 12.0, "advanced_at": now, "lag": {"weir.inference": 4}} | changes
-        decisions.beat(Heartbeat(**told))
+        fields = {"wall_time": now, "log_time": 12.0, "advanced_at": now, "lag": {"weir.inference": 4}} | changes
+        decisions.beat(Heartbeat(**fields))
 
     beat()
 
-    def told(*events, alerts=(), **changes):
+    def extend(*events, alerts=(), **changes):
         shard.apply(log.verdicts(*events))
         decisions.apply(log.records("weir.alerts", *alerts))
         beat(**changes)
 
-    yield told
+    yield extend
     shard.close()
     decisions.close()
 
@@ -87,7 +87,7 @@ def component(name, pid, health_url):
     )
 
 
-def test_json_has_the_shape_that_others_rely_on_and_exit_1_when_not_healthy(home, ledger):
+def test_json_has_the_documented_fields_and_an_unhealthy_stack_exits_with_1(home, ledger):
     save_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
     result = run("--json")
     assert result.exit_code == 1
@@ -105,11 +105,11 @@ def test_json_has_the_shape_that_others_rely_on_and_exit_1_when_not_healthy(home
     assert any("Kafka at 127.0.0.1:1 does not answer" in problem for problem in status["problems"])
 
 
-def test_a_person_reads_what_is_wrong_first(home, ledger):
+def test_the_text_begins_with_the_problems(home, ledger):
     save_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
-    told = run().stdout
-    assert told.splitlines()[0].startswith("NOT HEALTHY")
-    assert "score: does not run; log /logs/score.log" in told
+    text = run().stdout
+    assert text.splitlines()[0].startswith("NOT HEALTHY")
+    assert "score: does not run; log /logs/score.log" in text
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_person_reads_what_is_wrong_first(home, ledger):
         ([], {"wall_time": time.time() - 60}, "no heartbeat of the ledger for"),
     ],
 )
-def test_what_the_ledger_sees_is_a_problem(home, ledger, events, beat, problem):
+def test_findings_of_the_ledger_are_problems(home, ledger, events, beat, problem):
     ledger(*events, **beat)
     problems = json.loads(run("--json").stdout)["problems"]
     assert any(problem in line for line in problems), problems
@@ -136,7 +136,7 @@ def own(detector, *, until=None):
 
 @pytest.mark.parametrize(("until", "named"), [(3600, True), (-1, False), (None, False)])
 @pytest.mark.parametrize("detector", ["lag", "coverage"])
-def test_a_silenced_alert_is_a_problem_all_the_same_and_is_named_as_silenced(home, ledger, detector, until, named):
+def test_a_silenced_alert_remains_a_problem_and_is_marked(home, ledger, detector, until, named):
     ledger(forwarded({"s1": 99.0}), alerts=own(detector, until=until))
     result = run("--json")
     assert result.exit_code == 1
@@ -146,7 +146,7 @@ def test_a_silenced_alert_is_a_problem_all_the_same_and_is_named_as_silenced(hom
     assert ("by jo: load test" in problem) is named
 
 
-def test_a_spool_that_fills_up_is_a_problem_with_its_remedy_while_kafka_is_away(home, ledger, monkeypatch):
+def test_a_spool_that_is_almost_full_is_a_problem_with_its_remedy(home, ledger, monkeypatch):
     monkeypatch.setenv("WEIR_CAPTURE__LIMIT_BYTES", "100000")
     recorder = Recorder(root=home / "spool", settings=CaptureSettings(limit_bytes=10**8), registry=CollectorRegistry())
     with recorder:
@@ -171,27 +171,27 @@ def shipper(home):
     return Shipper(home / "spool", {}, **parts, tracer_provider=NoOpTracerProvider())
 
 
-def test_a_shipper_that_waits_for_kafka_is_well_and_says_why_it_waits(home, ledger, monkeypatch):
+def test_a_shipper_that_waits_for_kafka_is_healthy_and_has_a_detail(home, ledger, monkeypatch):
     monkeypatch.setattr("weir.operate.status.probe", lambda _url, _seconds: Health(ok=True))
     save_components(home, [component("shipper", os.getpid(), "http://127.0.0.1:1/healthz")])
     saying = shipper(home)
 
-    def told():
+    def reported():
         (one,) = json.loads(run("--json").stdout)["components"]
         return one["healthy"], one["detail"]
 
-    assert told() == (True, "")
+    assert reported() == (True, "")
     saying._report("KafkaConnectionError: gone")
-    assert told() == (True, "Kafka accepts no records: KafkaConnectionError: gone")
+    assert reported() == (True, "Kafka accepts no records: KafkaConnectionError: gone")
     assert "  shipper: Kafka accepts no records: KafkaConnectionError: gone" in run().stdout.splitlines()
     saying._report("")
-    assert told() == (True, "")
+    assert reported() == (True, "")
     for words in (b"", b'{"pid": 1, "reason": "of an earlier shipper"}'):
         (home / "spool" / "shipper.json").write_bytes(words)
-        assert told() == (True, "")
+        assert reported() == (True, "")
 
 
-def test_an_alert_about_weir_itself_is_a_problem_with_what_to_do(home, ledger):
+def test_an_alert_about_weir_itself_is_a_problem_with_its_runbook_line(home, ledger):
     decisions = Decisions(LedgerFiles(home / "ledger").decisions)
     lag = Observation(log_time=100.0, lag_seconds=61.0, lag_identity="0/s1@39.0")
     decisions.decide([OutgoingAlert(record=record) for record in decide([], lag, LedgerSettings())])
@@ -200,7 +200,7 @@ def test_an_alert_about_weir_itself_is_a_problem_with_what_to_do(home, ledger):
     assert any(line.startswith("lag: Verdicts are 61 s behind") and RUNBOOK["lag"] in line for line in problems)
 
 
-def test_coverage_is_split_by_detector_tenant_and_model_the_worst_first():
+def test_coverage_is_split_by_detector_tenant_and_model_worst_first():
     good = PairCount(ratio=1.0, owed=6, settled=6, missing=0, errors=0, pending=0)
     bad = PairCount(ratio=0.5, owed=6, settled=3, missing=3, errors=0, pending=0)
     tenants = {f"tenant-{number:02}": good for number in range(20)} | {"zeta": bad}
@@ -222,20 +222,20 @@ def test_coverage_is_split_by_detector_tenant_and_model_the_worst_first():
     plain = Console(width=120, force_terminal=False)
     with plain.capture() as captured:
         plain.print(status_view(status))
-    told = [line.split()[0] for line in captured.get().splitlines() if line.strip()]
-    assert [word for word in told if word in {"detector", "tenant", "model"}] == ["detector", "tenant", "model"]
-    assert told[told.index("tenant") + 1] == "zeta"
+    words = [line.split()[0] for line in captured.get().splitlines() if line.strip()]
+    assert [word for word in words if word in {"detector", "tenant", "model"}] == ["detector", "tenant", "model"]
+    assert words[words.index("tenant") + 1] == "zeta"
     assert "and 13 more" in captured.get()
 
 
-def test_a_firing_alert_is_printed_with_what_to_do_and_a_resolved_one_without():
+def test_only_a_firing_alert_is_printed_with_its_runbook_line():
     (record,) = decide([], Observation(log_time=100.0, lag_seconds=61.0, lag_identity="0/s1@39.0"), LedgerSettings())
     alert = msgspec.convert(record, Alert, from_attributes=True)
     assert f"do: {RUNBOOK['lag']}" in alert_line(alert).plain
     assert "do:" not in alert_line(msgspec.structs.replace(alert, state="resolved", resolved_at=101.0)).plain
 
 
-def test_without_a_stack_the_home_and_the_remedy_are_named(tmp_path, monkeypatch):
+def test_without_a_stack_the_error_names_home_and_remedy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path / "elsewhere"))
     result = run()
@@ -244,7 +244,7 @@ def test_without_a_stack_the_home_and_the_remedy_are_named(tmp_path, monkeypatch
     assert "weir up" in result.stderr
 
 
-def test_a_healthy_stack_says_so_first():
+def test_the_text_of_a_healthy_stack_begins_with_healthy():
     pairs = PairCount(ratio=1.0, owed=6, settled=6, missing=0, errors=0, pending=0)
     status = Status(
         healthy=True,
@@ -262,7 +262,7 @@ def test_a_healthy_stack_says_so_first():
     plain = Console(width=120, force_terminal=False)
     with plain.capture() as captured:
         plain.print(status_view(status))
-    told = captured.get()
-    assert told.startswith("healthy")
-    assert "accepted 2 = delivered 2 + spooled 0 + shed 0" in told
-    assert "1.0000" in told
+    text = captured.get()
+    assert text.startswith("healthy")
+    assert "accepted 2 = delivered 2 + spooled 0 + shed 0" in text
+    assert "1.0000" in text

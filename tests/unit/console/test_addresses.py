@@ -23,7 +23,7 @@ def settings(home, **console):
         (("Desk.example",), "http://Desk.example:8900"),
     ],
 )
-async def test_a_link_leads_to_where_browsers_reach_it_and_signs_in_there(tmp_path, names, address):
+async def test_a_link_has_the_name_that_browsers_use_and_signs_in(tmp_path, names, address):
     stack = settings(tmp_path, names=names)
     link = console_link(stack)
     assert link.startswith(f"{address}/?token=")

@@ -19,7 +19,7 @@ def locked():
     return {name.removeprefix("node_modules/"): entry for name, entry in packages.items() if name}
 
 
-def test_what_is_vendored_is_what_the_lock_names_licence_and_all():
+def test_vendored_packages_match_the_lock_and_have_a_licence():
     archives = sorted(path.name for path in VENDOR.glob("*.tgz"))
     assert archives == sorted(f"{name}-{entry['version']}.tgz" for name, entry in locked().items())
     for name, entry in locked().items():
@@ -30,7 +30,7 @@ def test_what_is_vendored_is_what_the_lock_names_licence_and_all():
             assert any("license" in member.name.lower() for member in tar.getmembers())
 
 
-def test_neither_the_lock_nor_the_page_names_an_address():
+def test_neither_the_lock_nor_the_page_contains_an_address():
     web = VENDOR.parent
     ours = [*web.glob("*.js"), *web.glob("*.css"), *web.glob("*.html"), *VENDOR.glob("*.json")]
     assert len(ours) > 15
@@ -39,7 +39,7 @@ def test_neither_the_lock_nor_the_page_names_an_address():
         assert "https://" not in path.read_text(), path.name
 
 
-def test_the_page_and_its_libraries_are_found():
+def test_the_page_and_its_libraries_are_loaded():
     found = assets.load_assets()
     assert found["index.html"].media_type == "text/html"
     assert b"createElement" in found["vendor/preact.mjs"].content
@@ -47,7 +47,7 @@ def test_the_page_and_its_libraries_are_found():
     assert b"uPlot" in found["vendor/uplot.mjs"].content
 
 
-def test_a_library_that_is_not_the_locks_is_refused(tmp_path):
+def test_a_library_that_does_not_match_the_lock_is_an_error(tmp_path):
     for path in VENDOR.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (archive,) = tmp_path.glob("preact-*.tgz")
@@ -67,7 +67,7 @@ def damaged(tmp_path, monkeypatch):
     return tmp_path / "web"
 
 
-async def test_a_file_that_cannot_be_had_is_logged_and_answered_as_that_and_the_rest_is_served(damaged, page, caplog):
+async def test_a_broken_file_is_logged_and_served_as_an_error_and_the_rest_works(damaged, page, caplog):
     (line,) = [record.message for record in caplog.get_records("setup") if record.levelname == "ERROR"]
     assert "vendor/htm.mjs cannot be read" in line
     headers = {"authorization": f"Bearer {page.secret}"}
@@ -81,6 +81,6 @@ async def test_a_file_that_cannot_be_had_is_logged_and_answered_as_that_and_the_
     assert (await page.get("/api/alerts"))["alerts"] == []
 
 
-def test_a_page_that_is_missing_whole_is_a_fault_too(damaged):
+def test_a_missing_page_is_a_fault(damaged):
     (damaged / "index.html").unlink()
     assert "index.html cannot be read" in assets.load_assets()["index.html"].fault

@@ -13,34 +13,34 @@ from weir.console.sessions import ensure_token
 
 
 @pytest.fixture
-def told(ledger):
-    """Return what one listener is told, each time it is called."""
+def state(ledger):
+    """Return the states of one client."""
     listener, pages = live._Client(), LiveEndpoint(LedgerPages(ledger.directory))
     return lambda: pages._state(listener)
 
 
-def test_a_listener_is_told_all_once_and_then_what_differs(ledger, told):
+def test_a_client_gets_everything_once_and_then_differences(ledger, state):
     now = time.time()
     ledger.side("r1", "input", now, flagged=("pii",))
     ledger.beat(now + 1)
-    first = told()
+    first = state()
     assert [row.request_id for row in first["requests"]] == ["r1"]
     assert {"ledger", "traffic", "firing", "coverage"} <= first.keys()
     assert "alerts" not in first
-    assert told() == {}
+    assert state() == {}
     ledger.side("r1", "output", now + 0.5)
     ledger.side("r2", "input", now + 0.5)
-    assert {row.request_id: len(row.verdicts) for row in told()["requests"]} == {"r1": 6, "r2": 3}
+    assert {row.request_id: len(row.verdicts) for row in state()["requests"]} == {"r1": 6, "r2": 3}
     ledger.alerts(3)
-    later = told()
+    later = state()
     assert len(later["alerts"]) == 3
     assert "requests" not in later
 
 
-def test_a_listener_is_told_that_an_alert_was_judged_and_what_is_silenced(ledger, told):
+def test_a_client_gets_the_number_of_reviews_and_the_silences(ledger, state):
     now = time.time()
     ledger.beat(now)
-    assert told()["said"] == {"reviews": 0, "silences": {}}
+    assert state()["said"] == {"reviews": 0, "silences": {}}
     judged = Feedback(request_id="r1", tenant="acme", principal="console:ann", label="right", alert_id="al_1")
     muted = {"silence_id": "si_1", "alert_id": "al_1", "at": now - 1, "by": "ann", "tenant": "acme"}
     muted |= {"model": "m", "side": "input", "detector": "pii"}
@@ -51,33 +51,33 @@ def test_a_listener_is_told_that_an_alert_was_judged_and_what_is_silenced(ledger
     ]:
         event = Event(id=str(data), source="s", type=data.event_type, time=now, data=data)
         ledger.store.apply([ledger.log.records(name, event, partition=partition)])
-        said = told()["said"]
-        assert said["reviews"] == 1
-        assert said["silences"] == ({"si_1": now + 600} if getattr(data, "until", 0) > now else {})
-    assert told() == {}
+        counts = state()["said"]
+        assert counts["reviews"] == 1
+        assert counts["silences"] == ({"si_1": now + 600} if getattr(data, "until", 0) > now else {})
+    assert state() == {}
 
 
-def test_what_a_listener_is_told_at_once_is_bounded(ledger, told):
+def test_a_state_is_bounded(ledger, state):
     now = time.time()
     ledger.beat(now)
-    told()
+    state()
     for number in range(150):
         ledger.side(f"r{number}", "input", now + number / 1000)
     ledger.alerts(150)
-    state = told()
-    assert len(state["requests"]) == 100
-    assert state["requests"][0].request_id == "r149"
-    assert state["alerts_anew"] is True
-    assert "alerts" not in state
-    assert len(msgspec.json.encode(state)) < 150_000
+    bounded = state()
+    assert len(bounded["requests"]) == 100
+    assert bounded["requests"][0].request_id == "r149"
+    assert bounded["alerts_anew"] is True
+    assert "alerts" not in bounded
+    assert len(msgspec.json.encode(bounded)) < 150_000
 
 
-def test_before_there_is_a_ledger_it_says_so(tmp_path):
+def test_without_a_ledger_the_state_says_so(tmp_path):
     pages = LiveEndpoint(LedgerPages(tmp_path / "none"))
     assert pages._state(live._Client()) == {"ledger": None}
 
 
-async def test_a_listener_hears_over_http_and_one_too_many_is_refused(ledger, monkeypatch):
+async def test_a_client_is_served_over_http_and_one_too_many_is_rejected(ledger, monkeypatch):
     monkeypatch.setattr(live, "_MAX_CLIENTS", 1)
     ledger.side("r1", "input", time.time())
     ledger.beat(time.time())

@@ -9,7 +9,7 @@ NAMED = {"tenant": "a", "model": "m", "side": "input", "detector": "drift"}
 
 
 @pytest.fixture
-def told(ledger):
+def demo(ledger):
     chain = ledger.demo(seconds=600, ordinary=210, odd=12, new=110)
     ledger.alerts(30, evidence=("r1", "r211"))
     return chain
@@ -24,7 +24,7 @@ async def test_without_a_ledger_every_list_is_empty(page):
     assert await page.get("/api/silences") == {"silences": []}
 
 
-async def test_requests_are_paged_newest_first_without_a_gap(page, told):
+async def test_requests_are_paged_newest_first_without_a_gap(page, demo):
     seen, before = [], None
     while before != "":
         found = await page.get("/api/requests", limit=50, before=before or "")
@@ -36,13 +36,13 @@ async def test_requests_are_paged_newest_first_without_a_gap(page, told):
     assert all(len(row["verdicts"]) == 6 and row["status"] == "complete" and not row["pending"] for row in seen)
 
 
-async def test_flagged_requests_alone(page, told):
+async def test_flagged_requests_only(page, demo):
     found = (await page.get("/api/requests", flagged=True, limit=500))["requests"]
     assert len(found) == 12
     assert all(any(one["flagged"] for one in row["verdicts"]) for row in found)
 
 
-async def test_a_request_in_full_is_what_weir_show_prints(page, told):
+async def test_a_request_is_what_weir_show_prints(page, demo):
     found = await page.get("/api/requests/r211")
     assert {
         "request_id",
@@ -60,7 +60,7 @@ async def test_a_request_in_full_is_what_weir_show_prints(page, told):
     assert "no request 'nobody'" in error
 
 
-async def test_alerts_are_paged_and_filtered(page, told):
+async def test_alerts_are_paged_and_filtered(page, demo):
     first = await page.get("/api/alerts", limit=10)
     rest = await page.get("/api/alerts", limit=500, before=first["next"])
     everything = first["alerts"] + rest["alerts"]
@@ -75,7 +75,7 @@ async def test_alerts_are_paged_and_filtered(page, told):
     assert (await page.get("/api/alerts", q="100%' OR 1=1"))["alerts"] == []
 
 
-async def test_an_alert_in_full_has_its_evidence_its_course_and_the_windows_around_it(page, told):
+async def test_an_alert_has_evidence_changes_and_windows(page, demo):
     alerts = (await page.get("/api/alerts", detector="drift", tenant="demo-abc123", limit=500))["alerts"]
     found = await page.get(f"/api/alerts/{alerts[-1]['alert_id']}")
     assert found["alert"]["trace_id"]
@@ -91,7 +91,7 @@ async def test_an_alert_in_full_has_its_evidence_its_course_and_the_windows_arou
     assert (await page.bad("/api/alerts/al_none"))[0] == 404
 
 
-async def test_streams_in_alarm_come_first_and_a_series_can_be_cut(page, told):
+async def test_streams_in_alarm_are_first_and_a_series_has_a_range(page, demo):
     streams = (await page.get("/api/drift"))["streams"]
     assert streams[0]["alarm"]
     assert not streams[-1]["alarm"]
@@ -103,14 +103,14 @@ async def test_streams_in_alarm_come_first_and_a_series_can_be_cut(page, told):
     assert (await page.get("/api/drift", tenant="nobody"))["streams"] == []
 
 
-async def test_coverage_is_that_of_weir_status_and_by_hour(page, told):
+async def test_coverage_is_as_in_weir_status_and_by_hour(page, demo):
     found = await page.get("/api/coverage")
     assert found["coverage"]["owed"] == found["coverage"]["settled"] == 332 * 6
     assert sum(hour["owed"] for hour in found["hours"]) == 332 * 6
     assert {hour["missing"] for hour in found["hours"]} == {0}
 
 
-async def test_the_stack_tells_the_page_where_traces_are(page):
+async def test_the_stack_has_the_address_of_traces(page):
     found = await page.get("/api/stack")
     assert found["trace"] == "http://127.0.0.1:16686/trace/{trace_id}"
     assert found["detectors"] == ["injection", "pii", "refusal", "toxicity"]
@@ -129,7 +129,7 @@ WRONG_PLACES = ["yesterday", "nan", "inf", "1e999", "..../al_1", "/al_1", "e+/x"
 
 @pytest.mark.parametrize("before", WRONG_PLACES)
 @pytest.mark.parametrize("path", ["/api/alerts", "/api/requests", "/api/retraining"])
-async def test_a_place_that_is_none_is_named_with_what_is_allowed(page, path, before):
+async def test_an_invalid_cursor_is_an_error_that_names_the_allowed_values(page, path, before):
     status, error = await page.bad(path, before=before)
     assert status == 400
     assert (
@@ -139,7 +139,7 @@ async def test_a_place_that_is_none_is_named_with_what_is_allowed(page, path, be
 
 
 @pytest.mark.parametrize(
-    ("path", "parameters", "told"),
+    ("path", "parameters", "message"),
     [
         ("/api/alerts", {"limit": 501}, "parameter 'limit' is '501'; allowed is a whole number from 1 to 500"),
         ("/api/requests", {"limit": "many"}, "parameter 'limit' is 'many'; allowed is a whole number"),
@@ -166,13 +166,13 @@ async def test_a_place_that_is_none_is_named_with_what_is_allowed(page, path, be
         ),
     ],
 )
-async def test_a_parameter_that_is_wrong_is_named_with_what_is_allowed(page, path, parameters, told):
+async def test_an_invalid_parameter_is_an_error_that_names_the_allowed_values(page, path, parameters, message):
     status, error = await page.bad(path, **parameters)
     assert status == 400
-    assert told in error
+    assert message in error
 
 
-async def test_what_stands_in_a_name_is_taken_as_it_is(page, told):
+async def test_any_character_in_a_name_is_literal(page, demo):
     for name in ("\x00", "%", "'", '"', "\\", "\N{SNOWMAN}", "[", "null"):
         for path in ("/api/alerts", "/api/requests", "/api/drift"):
             await page.get(path, tenant=name)
@@ -181,7 +181,7 @@ async def test_what_stands_in_a_name_is_taken_as_it_is(page, told):
         assert (await page.bad(f"/api/requests/{quote(name, safe='')}"))[0] == 404
 
 
-async def test_alerts_of_one_stream(page, told):
+async def test_alerts_of_one_stream(page, demo):
     (first, *_) = (await page.get("/api/alerts", detector="drift", limit=500))["alerts"]
     named = {key: first[key] for key in ("tenant", "model", "side", "detector")}
     found = (await page.get("/api/alerts", limit=500, **named))["alerts"]
@@ -191,7 +191,7 @@ async def test_alerts_of_one_stream(page, told):
     assert first not in (await page.get("/api/alerts", **named | {"side": other}))["alerts"]
 
 
-async def test_no_answer_holds_text(page, ledger, told):
+async def test_no_response_contains_text(page, ledger, demo):
     held = b"".join(path.read_bytes() for path in ledger.directory.glob("*.db*"))
     assert b"the prompt" not in held
     for path in ("/api/requests?limit=500", "/api/requests/r211", "/api/alerts?limit=500"):

@@ -16,14 +16,14 @@ async def sign_in(page):
 
 
 @pytest.mark.parametrize("host", ["evil.example:18080", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:18080", ""])
-async def test_a_name_that_is_not_its_own_is_refused_with_a_session_too(page, host):
+async def test_an_unknown_host_is_rejected_even_with_a_session(page, host):
     await sign_in(page)
     for path in ("/", "/api/stack", "/web/main.js"):
         assert (await page.client.get(path, headers={"host": host})).status_code == 421
 
 
 @pytest.mark.parametrize("host", [HOST, "localhost:18080", "[::1]:18080", "LOCALHOST:18080"])
-async def test_its_own_names_are_answered(page, host):
+async def test_known_hosts_are_accepted(page, host):
     await sign_in(page)
     headers = {"host": host, "cookie": "; ".join(f"{one.name}={one.value}" for one in page.client.cookies.jar)}
     assert (await page.client.get("/api/stack", headers=headers)).status_code == 200
@@ -32,7 +32,7 @@ async def test_its_own_names_are_answered(page, host):
 @pytest.mark.parametrize(
     "path", ["/", "/alerts", "/web/main.js", "/web/vendor/preact.mjs", "/api/stack", "/api/live", "/nothing"]
 )
-async def test_a_stranger_gets_nothing_at_any_address(page, path):
+async def test_without_a_session_every_address_is_rejected(page, path):
     answer = await page.client.get(path, headers=PAGE)
     assert answer.status_code == 401
     assert "weir console" in answer.text
@@ -40,7 +40,7 @@ async def test_a_stranger_gets_nothing_at_any_address(page, path):
     assert (await page.client.post(path, headers=OWN)).status_code == 401
 
 
-async def test_a_link_sets_a_cookie_that_scripts_and_other_sites_do_not_get(page):
+async def test_a_link_sets_a_cookie_that_scripts_and_other_sites_cannot_read(page):
     answer = await sign_in(page)
     cookie = answer.headers["set-cookie"].lower()
     assert cookie.startswith("weir-console-18080=")
@@ -50,7 +50,7 @@ async def test_a_link_sets_a_cookie_that_scripts_and_other_sites_do_not_get(page
     assert (await page.client.get("/alerts", headers=PAGE)).headers["content-type"].startswith("text/html")
 
 
-async def test_a_link_that_was_used_says_how_to_get_another(page):
+async def test_a_used_link_says_how_to_get_another(page):
     token = link_token(page.secret, time.time())
     assert (await page.client.get("/", params={"token": token})).status_code == 200
     page.client.cookies.clear()
@@ -60,7 +60,7 @@ async def test_a_link_that_was_used_says_how_to_get_another(page):
     assert "set-cookie" not in again.headers
 
 
-async def test_a_step_from_elsewhere_gets_the_own_page_first_so_that_the_browser_sends_the_cookie(page):
+async def test_a_link_on_another_site_reloads_so_that_the_browser_sends_the_cookie(page):
     answer = await page.client.get("/alerts/al_1", headers=PAGE | {"sec-fetch-site": "cross-site"})
     assert answer.status_code == 200
     assert 'http-equiv="refresh"' in answer.text
@@ -84,21 +84,21 @@ async def test_a_step_from_elsewhere_gets_the_own_page_first_so_that_the_browser
         {"content-type": "text/plain", "authorization": "Bearer wrong"},
     ],
 )
-async def test_a_change_from_another_page_of_this_host_is_refused(page, changed):
+async def test_a_change_from_another_page_of_this_host_is_rejected(page, changed):
     """A cookie of 127.0.0.1 goes to every port of it, so SameSite does not tell this page from MLflow's."""
     await sign_in(page)
     answer = await page.client.post("/api/silences", json={}, headers=OWN | changed)
     assert answer.status_code == 403
 
 
-async def test_a_change_from_the_own_page_or_a_program_gets_through(page):
+async def test_a_change_from_the_console_or_a_program_is_accepted(page):
     program = {"authorization": f"Bearer {page.secret}"}
     assert (await page.client.post("/api/silences", json={}, headers=program)).status_code == 400
     await sign_in(page)
     assert (await page.client.post("/api/silences", json={}, headers=OWN)).status_code == 400
 
 
-async def test_every_answer_bars_inline_script_frames_and_sniffing(page):
+async def test_every_response_forbids_inline_scripts_frames_and_sniffing(page):
     answers = [
         await page.client.get("/api/stack"),
         await page.client.get("/", headers={"host": "x"}),

@@ -1,4 +1,4 @@
-"""The console's thread: what fails is logged and told, and it serves again."""
+"""The console's thread: a failure is logged and reported, and the console restarts."""
 
 from support.console_page import free_port
 from support.console_server import connects
@@ -9,7 +9,7 @@ from weir.console.server import Console
 from weir.settings import Settings
 
 
-async def test_a_console_that_fails_says_so_and_begins_anew(tmp_path, monkeypatch, caplog):
+async def test_a_console_that_fails_is_reported_and_restarts(tmp_path, monkeypatch, caplog):
     port = free_port()
     monkeypatch.setattr(server, "_RETRY_SECONDS", 0.2)
     failures = iter([RuntimeError("no version of weir"), RuntimeError("no version of weir")])

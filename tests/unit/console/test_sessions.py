@@ -26,14 +26,14 @@ def sessions(clock):
     return Sessions(SECRET, clock)
 
 
-def test_the_secret_is_made_once_for_its_owner_alone(tmp_path):
+def test_the_secret_is_created_once_for_its_owner_only(tmp_path):
     secret = ensure_token(tmp_path)
     assert len(secret) == 43
     assert stat.S_IMODE(token_path(tmp_path).stat().st_mode) == 0o600
     assert ensure_token(tmp_path) == secret
 
 
-def test_a_secret_that_is_too_short_is_refused_with_the_remedy(tmp_path):
+def test_a_short_secret_is_an_error_with_a_remedy(tmp_path):
     token_path(tmp_path).write_text("short\n")
     with pytest.raises(StackError, match="has 5 characters, a token has 43; delete it"):
         ensure_token(tmp_path)
@@ -47,7 +47,7 @@ def test_a_link_works_once(sessions, clock):
     assert sessions.redeem(link_token(SECRET, clock.now)) not in (None, cookie), "another link begins another session"
 
 
-def test_a_link_is_worth_nothing_after_a_day_or_after_a_restart(clock):
+def test_a_link_is_invalid_after_a_day_and_after_a_restart(clock):
     token = link_token(SECRET, clock.now)
     clock.now += LINK_SECONDS + 1
     assert Sessions(SECRET, Clock()).redeem(token), "in time it is"
@@ -58,26 +58,26 @@ def test_a_link_is_worth_nothing_after_a_day_or_after_a_restart(clock):
     assert old.redeem(late) is None
 
 
-def test_a_session_ends(sessions, clock):
+def test_a_session_expires(sessions, clock):
     cookie = sessions.redeem(link_token(SECRET, clock.now))
     clock.now += SESSION_SECONDS + 1
     assert sessions.session(cookie) == ""
 
 
 @pytest.mark.parametrize("forged", ["", ".", "1-ab.", "9999999999-ab.0000", "a.b.c", "é"])
-def test_what_was_not_signed_here_is_nothing(sessions, forged):
+def test_a_forged_token_is_invalid(sessions, forged):
     assert sessions.redeem(forged) is None
     assert sessions.session(forged) == ""
     assert not sessions.bearer(forged)
 
 
-def test_a_link_is_no_session_and_a_session_no_link(sessions, clock):
+def test_links_and_sessions_are_not_interchangeable(sessions, clock):
     token = link_token(SECRET, clock.now)
     assert sessions.session(token) == ""
     assert sessions.redeem(sessions.redeem(token)) is None
 
 
-def test_the_secret_of_another_stack_opens_nothing(sessions, clock):
+def test_the_secret_of_another_stack_is_invalid(sessions, clock):
     assert sessions.redeem(link_token("t" * 43, clock.now)) is None
     assert not sessions.bearer("t" * 43)
     assert sessions.bearer(SECRET)
