@@ -123,7 +123,7 @@ async def test_show_describes_the_cluster_of_a_drift_alert_from_the_texts(embedd
 async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
     kafka, commands, _ = embedded_stage
     async with sender(kafka) as to:
-        await to.send(kafka.names.alerts, event(alert("al_1")))
+        await to.send(kafka.names.alerts, event(alert("al_1", runbook="")))
         once = await commands.run("alerts", "--json")
         (line,) = once.stdout.splitlines()
         printed = json.loads(line)
@@ -155,7 +155,7 @@ async def test_alerts_are_printed_and_followed_until_ctrl_c(embedded_stage):
             try:
                 async with asyncio.timeout(30):
                     assert b"firing" in await following.stdout.readline()
-                    await to.send(kafka.names.alerts, event(resolved("al_1")))
+                    await to.send(kafka.names.alerts, event(resolved("al_1", runbook="")))
                     assert b"resolved" in await following.stdout.readline()
                 following.send_signal(signal.SIGINT)
                 _, errors = await asyncio.wait_for(following.communicate(), 20)
