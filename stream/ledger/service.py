@@ -52,12 +52,6 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
     ----------
     directory
         ``$WEIR_HOME/ledger``; rebuilt from the log if another version wrote it.
-    kafka, ledger
-        Settings; `kafka` has an address.
-    registry, tracer_provider
-        For metrics, and for the spans of its own alerts.
-    stop
-        Set to end the process.
     health
         {problem: reason}; a problem that starts with ``waiting`` needs no restart.
 
@@ -67,16 +61,9 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
         Another process writes the same ledger.
     """
     files = LedgerFiles(directory)
-    with files.lock(), ThreadPoolExecutor(1, thread_name_prefix="ledger") as executor:
-        service = _Service(
-            files=files,
-            kafka=kafka,
-            settings=ledger,
-            metrics=LedgerMetrics(registry),
-            provider=tracer_provider,
-            health=health,
-            executor=executor,
-        )
+    with files.lock():
+        metrics = LedgerMetrics(registry)
+        service = _Service(files, kafka, ledger, metrics=metrics, provider=tracer_provider, health=health)
         beats = asyncio.create_task(service.beats())
         try:
             while not stop.is_set():
@@ -90,16 +77,15 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
 
 
 class _Service:
-    def __init__(  # noqa: PLR0913 - the parts that run_ledger joins
+    def __init__(  # noqa: PLR0913 - the arguments of run_ledger
         self,
-        *,
         files: LedgerFiles,
         kafka: KafkaSettings,
         settings: LedgerSettings,
+        *,
         metrics: LedgerMetrics,
         provider: TracerProvider,
         health: dict[str, Any],
-        executor: ThreadPoolExecutor,
     ) -> None:
         self._files = files
         self._kafka = kafka
@@ -107,7 +93,7 @@ class _Service:
         self._metrics = metrics
         self._provider = provider
         self._health = health
-        self._executor = executor
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._publisher = AlertPublisher(kafka.client_options(), kafka.names, kafka.stream_partitions)
         self._session: Session | None = None
         self._log_time = 0.0
@@ -216,3 +202,4 @@ class _Service:
         """Stop the producer and close the files."""
         await self._publisher.close()
         await self._call(self._store.close)
+        self._executor.shutdown()

@@ -26,4 +26,5 @@ EVENT_TYPES: dict[str, type[EventData]] = {
         findings.SentinelRecord,
         findings.ExplanationRecord,
     )
-} | {ABORTED_TYPE: inference.ResponseRecord}
+}
+EVENT_TYPES[ABORTED_TYPE] = inference.ResponseRecord

@@ -182,7 +182,8 @@ def _verdict(row: sqlite3.Row, request_id: str, owner: dict[str, str]) -> Verdic
         request_id=request_id,
         flagged=bool(row["flagged"]),
         spans=_SPANS.decode(row["spans"]),
-        **owner,
+        tenant=owner["tenant"],
+        model=owner["model"],
         **{name: row[name] for name in columns},
     )
 
