@@ -27,9 +27,11 @@ __all__ = [
     "tenant_settings",
 ]
 
-Seconds = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
+Seconds = Positive
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
+FromZero = Annotated[float, Field(ge=0)]
 
 #: Versions that every detector has: the installed one, and the recorded one of the log.
 RESERVED_VARIANTS = ("installed", "recorded")
@@ -47,18 +49,16 @@ class KafkaSettings(Section):
 
     bootstrap_servers: Servers = Field("", description="host:port[,host:port]; empty: start a local broker")
     broker: Literal["auto", "apache", "embedded"] = Field(
-        "auto", description="the local broker to start if bootstrap_servers is empty"
+        "auto", description="local broker if bootstrap_servers is empty"
     )
     topic_prefix: str = Field("weir.", description="prefix of every topic name", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
-    partitions: Count = Field(
-        8, description="partitions of inference, verdicts and feedback; fixed when the topics are created"
-    )
+    partitions: Count = Field(8, description="partitions of inference, verdicts and feedback; fixed at creation")
     stream_partitions: Count = Field(
-        4, description="partitions of signals, findings, alerts and retraining; fixed when the topics are created"
+        4, description="partitions of signals, findings, alerts, retraining; fixed at creation"
     )
-    retention_hours: Annotated[float, Field(gt=0)] = Field(168, description="retention of a partition, in hours")
+    retention_hours: Positive = Field(168, description="retention of a partition, in hours")
     retention_bytes: Count = Field(
-        1024**3, description="retention of a partition, in bytes (the embedded broker: at most 64 MiB)"
+        1024**3, description="retention of a partition, in bytes (embedded broker: at most 64 MiB)"
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="security protocol of the clients"
@@ -116,7 +116,7 @@ class DetectorSettings(Section):
         0, description="characters of the prompt in the record of its answer, for detectors that compare the two"
     )
     embedding_sample: Share = Field(
-        1.0, description="share of events, selected by a hash of their id, whose embeddings drift reads"
+        1.0, description="share of events (by a hash of their id) whose embeddings drift reads"
     )
 
     @field_validator("variants")
@@ -134,24 +134,17 @@ class ScoreSettings(Section):
     """``[score]``: the scoring workers."""
 
     batch_events: Count = Field(32, description="events in one batch, at most")
-    batch_wait_seconds: Annotated[float, Field(ge=0)] = Field(
-        0.02, description="time that a batch waits for more events"
-    )
+    batch_wait_seconds: FromZero = Field(0.02, description="time that a batch waits for more events")
     outstanding_events: Count = Field(256, description="events that are read and not acknowledged, at most")
     deadline_seconds: Seconds = Field(
-        30,
-        description="time limit of a batch; then it is halved until the event at fault is a dead letter",
+        30, description="time limit of a batch; then halved until one event is a dead letter"
     )
     threads: Count = Field(1, description="torch threads of each model process")
     workers: Count = Field(1, description="model processes of the score worker")
     explain_findings: Annotated[int, Field(ge=0)] = Field(
-        3,
-        description="toxicity and injection findings of a stream that are explained in 5 minutes; 0: none",
+        3, description="explained toxicity and injection findings of a stream in 5 minutes; 0: none"
     )
-    explain_seconds: Seconds = Field(
-        60,
-        description="time limit of an explanation, which waits for an idle model process",
-    )
+    explain_seconds: Seconds = Field(60, description="time limit of an explanation, which waits for idle time")
 
 
 class AlertSettings(Section):
@@ -160,7 +153,7 @@ class AlertSettings(Section):
     open_windows: Count = Field(1, description="consecutive windows in alarm that open an alert of a stream detector")
     close_windows: Count = Field(3, description="consecutive windows without alarm that resolve it")
     resolve_after_seconds: Seconds = Field(
-        300, description="event time without a finding that resolves an alert of a text detector"
+        300, description="event time without finding that resolves a text detector's alert"
     )
     critical_findings: Count = Field(20, description="findings that make an alert critical")
     update_seconds: Seconds = Field(10, description="event time between two records of a firing alert")
@@ -175,12 +168,9 @@ class RetrainingSettings(Section):
     principals: Count = Field(3, description="API keys of these events, at least")
     largest_share: Share = Field(0.5, description="share of one API key in these events, at most")
     sentinels: bool = Field(
-        True,
-        description="do not retrain for drift if the answers to the fixed prompts changed too (`Alert.sentinels`)",
+        True, description="do not retrain if the answers to the fixed prompts changed too (`Alert.sentinels`)"
     )
-    cool_down_seconds: Annotated[float, Field(ge=0)] = Field(
-        86_400, description="event time between two retraining requests"
-    )
+    cool_down_seconds: FromZero = Field(86_400, description="event time between two requests")
 
 
 class TenantSettings(Section):
@@ -206,26 +196,22 @@ class WatchSettings(Section):
     """``[watch]``: windows and watermarks."""
 
     source_silence_seconds: Seconds = Field(
-        60, description="event time without a tick after which a source no longer holds back the watermark"
+        60, description="event time without a tick after which the watermark ignores a source"
     )
     outstanding_events: Count = Field(50_000, description="events in open windows of a worker, at most")
-    watchdog_seconds: Seconds = Field(
-        60, description="time without progress, with records to read, after which a worker ends and is started again"
-    )
+    watchdog_seconds: Seconds = Field(60, description="time without progress despite lag after which a worker restarts")
 
 
 class LedgerSettings(Section):
     """``[ledger]``: the limits of the alerts about Weir itself."""
 
     lag_seconds: Seconds = Field(60, description="lag of verdicts behind inference that opens a lag alert")
-    silence_seconds: Seconds = Field(
-        30, description="time without a tick of any source after which `weir status` reports the stack as unhealthy"
-    )
+    silence_seconds: Seconds = Field(30, description="time without a tick after which the stack is unhealthy")
     gap_resolve_seconds: Seconds = Field(
         300, description="event time without a new gap record that resolves a gap alert"
     )
     silent_events: Count = Field(
-        20, description="consecutive expected verdicts of a detector that are missing or errors, which open an alert"
+        20, description="consecutive missing or failed verdicts of a detector that open an alert"
     )
     silent_seconds: Seconds = Field(60, description="event time between the first and the last of them, at least")
 
@@ -249,16 +235,12 @@ class BridgeSettings(Section):
     """``[bridge]``: notifications to Alertmanagers and webhooks. It runs if there is one."""
 
     alertmanagers: tuple[Target, ...] = Field(
-        (),
-        description="base addresses of Alertmanagers; user:password@ in one is sent and never shown",
+        (), description="base addresses; user:password@ in one is sent and never shown"
     )
     resend_seconds: Annotated[float, Field(ge=30, le=180)] = Field(
-        60,
-        description="interval of posts while an alert fires; Alertmanager resolves it after four intervals without one",
+        60, description="interval of posts while an alert fires; without them it resolves after four"
     )
-    service: str = Field(
-        "weir", description="label `service`, which separates stacks at one Alertmanager", min_length=1
-    )
+    service: str = Field("weir", description="label `service`: separates stacks at one Alertmanager", min_length=1)
     runbook_url: Link = Field("docs/runbook.md", description="address of docs/runbook.md")
     trace_url: Link = Field("", description="address of a trace, with {trace_id}; empty: the local MLflow if it runs")
     webhooks: dict[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")], WebhookSettings] = Field(
