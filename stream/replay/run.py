@@ -27,7 +27,7 @@ from stream.replay.text_replay import TextReplay, TextScoring
 from stream.replay.versions import Version, create_version, stream_version
 from stream.settings import KafkaSettings, ScoreSettings, TenantSettings, WatchSettings, tenant_settings
 from stream.stages.score.model_pool import ModelPool
-from stream.stages.score.model_process import EngineSpec
+from stream.stages.score.model_process import ModelSpec
 from stream.wire import format_time
 
 __all__ = ["ReplaySettings", "replay"]
@@ -150,7 +150,7 @@ async def _models(request: ReplayRequest, settings: ReplaySettings) -> AsyncIter
         yield None
         return
     score = settings.score
-    spec = EngineSpec(
+    spec = ModelSpec(
         detectors=tuple(versions),
         options={name: version.options for name, version in versions.items()},
         threads=score.threads,

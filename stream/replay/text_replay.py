@@ -20,9 +20,10 @@ from stream.replay.stage_chain import WatchChain
 from stream.replay.timeline import AlertTimeline
 from stream.replay.verdict_flips import flip, version_verdict
 from stream.replay.versions import Version
+from stream.stages.score.machine import expected_detectors, item_of
 from stream.stages.score.model_pool import Deliver, Failed, Outcome
 from stream.stages.score.model_process import Item
-from stream.stages.score.records import finding_event, item_of, owed
+from stream.stages.score.records import finding_event
 from stream.stages.score.ticks import merge_ticks
 from stream.wire import Closed, Event, FindingRecord, RequestRecord, ResponseRecord, Tick, Verdict
 
@@ -144,7 +145,7 @@ class TextReplay:
         if not self._plan.request.covers(event.data.tenant, event.time):
             return None
         self._meter.events.event(event.time)
-        if self._plan.request.detector.detector not in owed(event.data):
+        if self._plan.request.detector.detector not in expected_detectors(event.data):
             return None
         return await self._with_recorded(record.partition, event)
 

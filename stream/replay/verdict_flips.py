@@ -2,9 +2,9 @@
 
 from stream.replay.report import Flip
 from stream.replay.versions import Version
+from stream.stages.score.machine import verdict
 from stream.stages.score.model_pool import Outcome
 from stream.stages.score.model_process import Scored
-from stream.stages.score.records import verdict
 from stream.wire import Event, Verdict
 
 __all__ = ["ROUNDING", "flip", "version_verdict"]

@@ -1,4 +1,4 @@
-"""The score app: one stateless agent over inference, and the processes that hold its models."""
+"""The score app: one stateless agent over inference, and its model processes."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -17,25 +17,25 @@ from stream.stages.score.batches import Batcher
 from stream.stages.score.explanations import Explainer
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import ModelPool
-from stream.stages.score.model_process import EngineSpec
+from stream.stages.score.model_process import ModelSpec
 from stream.stages.score.spans import ScoreSpans
 from stream.wire import Event
 
-__all__ = ["create_app", "engine_spec"]
+__all__ = ["create_app", "model_spec"]
 
 _UNKNOWN_VERSION = "unknown"
 
 
-def engine_spec(detectors: DetectorSettings, score: ScoreSettings) -> EngineSpec:
-    """Return what a model process loads under these settings."""
-    return EngineSpec(
+def model_spec(detectors: DetectorSettings, score: ScoreSettings) -> ModelSpec:
+    """Return the models of each process under these settings."""
+    return ModelSpec(
         detectors=tuple(dict.fromkeys((*detectors.input, *detectors.output))),
         options=detectors.options,
         threads=score.threads,
     )
 
 
-def create_app(  # noqa: PLR0913 - four sections of settings, and what a process gives each of its parts
+def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a process
     settings: KafkaSettings,
     detectors: DetectorSettings,
     score: ScoreSettings,
@@ -44,7 +44,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and what a process
     data_dir: Path,
     registry: CollectorRegistry,
     tracer_provider: TracerProvider,
-    spec: EngineSpec | None = None,
+    spec: ModelSpec | None = None,
 ) -> BaseApp:
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
@@ -53,25 +53,25 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and what a process
     settings
         Kafka; P and Q are `partitions` and `stream_partitions`.
     detectors
-        Which are loaded, their options, the share of events that is embedded.
+        The detectors to load, their options, the share of events that is embedded.
     score
         Batches, deadline, model processes.
     watch
-        `watchdog_seconds` is read.
+        Its `watchdog_seconds` is read.
     data_dir
-        This worker's own.
+        This worker's folder.
     spec
-        What a model process loads, where it is not what the settings say (tests, benches).
+        The models of each process, by default those of the settings.
 
     Raises
     ------
     detectors.errors.DetectorError
-        A detector is unknown, or an option that it does not know.
+        A detector or an option is unknown.
     """
     names = settings.names
     app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)
     app.watchdog_seconds = watch.watchdog_seconds
-    spec = spec or engine_spec(detectors, score)
+    spec = spec or model_spec(detectors, score)
     version_of = _versions(spec)
     pool = ModelPool(spec, workers=score.workers, deadline_seconds=score.deadline_seconds, progress=app.progress)
     metrics = ScoreMetrics(registry)
@@ -111,7 +111,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and what a process
 
 
 def _body(agent: ScoreAgent) -> Callable[[Any], Awaitable[None]]:
-    """Return the function that Faust takes as an agent; it looks at names and signatures, which a bound method lacks."""
+    """Return a function for Faust, which rejects a bound method as an agent."""
 
     async def score(stream: Any) -> None:
         await agent.run(stream)
@@ -119,8 +119,8 @@ def _body(agent: ScoreAgent) -> Callable[[Any], Awaitable[None]]:
     return score
 
 
-def _versions(spec: EngineSpec) -> Callable[[str], str]:
-    """Return a look-up of versions, without loading weights; the spec's own detectors must exist."""
+def _versions(spec: ModelSpec) -> Callable[[str], str]:
+    """Return a look-up of versions without loaded weights; the spec's own detectors must exist."""
     known = {name: spec.create(name, spec.options.get(name)).version for name in spec.detectors}
 
     @functools.lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ import numpy as np
 
 from detectors.base import Score, Span, TextDetector
 from detectors.errors import UnknownDetectorError
-from stream.stages.score.model_process import EngineSpec
+from stream.stages.score.model_process import ModelSpec
 
 __all__ = ["DETECTORS", "SPEC", "Embedding", "Words", "create", "make_embedding", "slow_file"]
 
@@ -111,4 +111,4 @@ def make_embedding(threads: int) -> Embedding:
     return Embedding()
 
 
-SPEC = EngineSpec(threads=1, detectors=DETECTORS, create=create, embedder=make_embedding)
+SPEC = ModelSpec(threads=1, detectors=DETECTORS, create=create, embedder=make_embedding)

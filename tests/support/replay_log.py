@@ -13,7 +13,7 @@ from stream.replay.stream_replay import StreamReplay
 from stream.replay.text_replay import TextReplay, TextScoring
 from stream.replay.versions import Version, Versions
 from stream.settings import DetectorSettings, KafkaSettings, WatchSettings, tenant_settings
-from stream.stages.score.model_process import Engine, EngineSpec
+from stream.stages.score.model_process import ModelProcess, ModelSpec
 from stream.wire import Event, LogRange, encode
 from support.rescoring import SECONDS, START, P, create, gateway_tick
 
@@ -69,14 +69,14 @@ class LocalScorer:
     """Scores in this process, as a model process does."""
 
     def __init__(self, versions):
-        spec = EngineSpec(
+        spec = ModelSpec(
             threads=1,
             detectors=tuple(version.name for version in versions),
             options={version.name: version.options for version in versions},
             create=create,
             embedder=None,
         )
-        self._engine = Engine(spec)
+        self._engine = ModelProcess(spec)
         self._engine.load()
 
     async def score(self, items, deliver):

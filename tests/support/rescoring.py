@@ -15,8 +15,9 @@ import numpy as np
 from detectors.base import Finding, Score, StreamDetector, TextDetector
 from detectors.registry import create_text
 from stream.settings import TenantSettings
-from stream.stages.score.model_process import Engine, EngineSpec, Scored
-from stream.stages.score.records import finding_event, item_of, owed, signal_event, verdict_event, verdicts
+from stream.stages.score.machine import item_of, verdicts
+from stream.stages.score.model_process import ModelProcess, ModelSpec, Scored
+from stream.stages.score.records import finding_event, signal_event, verdict_event
 from stream.stages.score.ticks import merge_ticks
 from stream.stages.watch_app import stream_detectors as shipped_detectors
 from stream.wire import (
@@ -116,10 +117,10 @@ def create(name: str, options: Any = None) -> TextDetector[Any]:
     return BatchedToxicity(_Config(**(options or {}))) if name == "toxicity" else create_text(name, options)
 
 
-def load_engine() -> Engine:
+def load_models() -> ModelProcess:
     """Return the engine that :func:`score` runs, loaded; the PII detector takes seconds to import."""
-    engine = Engine(
-        EngineSpec(
+    engine = ModelProcess(
+        ModelSpec(
             threads=1,
             detectors=("pii", "toxicity"),
             options={"pii": {"entities": False}},
@@ -197,7 +198,7 @@ class Scoring:
         What stands on verdicts afterwards, by partition.
     """
 
-    def __init__(self, engine: Engine, lanes: list[list[Event]], seed: int) -> None:
+    def __init__(self, engine: ModelProcess, lanes: list[list[Event]], seed: int) -> None:
         self._engine = engine
         self._random = random.Random(seed)
         self.scores: dict[tuple[str, str], float] = {}
@@ -229,7 +230,7 @@ class Scoring:
 
     def _score(self, batch: list[tuple[int, Event]]) -> list[tuple[int, list[Event]]]:
         items = [
-            item_of(event.data, owed(event.data), embed=True)  # type: ignore[arg-type]  # inference alone
+            item_of(event.data, embed=True)  # type: ignore[arg-type]  # inference alone
             for _, event in batch
         ]
         scored = self._engine.score(items)

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import CollectorRegistry
 
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
-from stream.stages.score.model_process import EngineSpec
+from stream.stages.score.model_process import ModelSpec
 from stream.stages.score_app import create_app
 from stream.wire import (
     Closed,
@@ -30,7 +30,7 @@ from support.lab import Lab
 
 P, Q = 2, 2
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-DOUBLES = EngineSpec(
+DOUBLES = ModelSpec(
     threads=1, detectors=("pii", "toxicity", "injection", "refusal"), create=doubles.create, embedder=None
 )
 

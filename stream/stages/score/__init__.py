@@ -1,4 +1,4 @@
-"""The score app: every prompt and answer past every detector that it is owed, and the verdicts out again.
+"""The score stage: requests and ends to verdicts, signals and findings.
 
-Stateless (no table), so that it scales with the partitions of inference; the models live in processes of their own.
+It has no table, so it scales with the partitions of inference. The models are in processes of their own.
 """

@@ -1,4 +1,4 @@
-"""The score agent: read, score, publish, acknowledge, in that order for every event and many at once."""
+"""The score agent: requests and ends to verdicts, signals and findings; many events at once, each acknowledged after its outputs."""
 
 import asyncio
 import logging
@@ -15,10 +15,11 @@ from stream.runtime.app import BaseApp
 from stream.runtime.task_window import TaskWindow
 from stream.stages.score.batches import Batcher
 from stream.stages.score.features import embedded
+from stream.stages.score.machine import expected_detectors, inference_of, item_of, verdicts
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import Failed, Outcome
 from stream.stages.score.model_process import Scored
-from stream.stages.score.records import SOURCE, finding_event, item_of, owed, signal_event, verdict_event, verdicts
+from stream.stages.score.records import SOURCE, finding_event, signal_event, verdict_event
 from stream.stages.score.spans import ScoreSpans
 from stream.stages.score.ticks import Forward, TickForwarder, merge_ticks
 from stream.telemetry import traceparent_of
@@ -41,18 +42,18 @@ _log = logging.getLogger(__name__)
 
 
 class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the agent works with.
+    """The parts of the agent.
 
     Attributes
     ----------
+    version_of
+        Returns the version of a detector that did not score.
     embedding_sample
         Share of events that are embedded.
     outstanding
-        Events in flight, at most.
+        Upper bound of events in flight.
     explain
-        Given the partition, the event and its verdicts, once all that comes of the event is published.
-    version_of
-        The version of a detector, for an error verdict of one that did not score.
+        Called with the partition, the event and its verdicts after they are published.
     """
 
     batcher: Batcher
@@ -71,9 +72,9 @@ class ScoreAgent:
     Parameters
     ----------
     app
-        Publishes and settles.
+        Publishes and acknowledges.
     parts
-        What it works with.
+        The parts of the agent.
     """
 
     def __init__(self, app: BaseApp, parts: ScoreParts) -> None:
@@ -89,17 +90,17 @@ class ScoreAgent:
             await self._take(raw)
 
     async def watch_lag(self) -> None:
-        """Keep the gauges of what is in flight and of what waits."""
+        """Update the gauges of events in flight and of the lag, until cancelled."""
         while True:
             self._parts.metrics.outstanding.set(len(self._window))
             self._parts.metrics.lag.set(sum(self._app.lag().values()))
             await asyncio.sleep(1)
 
     def _crash(self, error: BaseException) -> None:
-        """End the worker: an event cannot be finished, and its offset must not move without it."""
-        told = error if isinstance(error, StreamError | KafkaError) else StreamError(type(error).__name__)
-        _log.critical("an event could not be finished: %s: %s", type(told).__name__, told)
-        self._app.add_future(self._app.crash(told))
+        """End the worker: an event cannot be finished, and the offset must not pass it."""
+        cause = error if isinstance(error, StreamError | KafkaError) else StreamError(type(error).__name__)
+        _log.critical("an event cannot be finished: %s: %s", type(cause).__name__, cause)
+        self._app.add_future(self._app.crash(cause))
 
     async def _take(self, raw: Any) -> None:
         message = raw.message
@@ -107,7 +108,7 @@ class ScoreAgent:
             event = decode(message.value, message.headers)
         except WireError as error:
             self.ticks.opened(message)
-            await self._window.run(self._bury(raw, error))
+            await self._window.run(self._reject(raw, error))
             return
         if isinstance(event.data, Tick | Closed):
             self.ticks.tick(message, event, raw)
@@ -116,16 +117,16 @@ class ScoreAgent:
         if isinstance(event.data, RequestRecord | ResponseRecord):
             await self._window.run(self._finish(raw, event))
         else:
-            self._settle(raw, "other")
+            self._acknowledge(raw, "other")
 
-    async def _bury(self, raw: Any, error: WireError) -> None:
+    async def _reject(self, raw: Any, error: WireError) -> None:
         await self._parts.dead_letters.send(
             raw.message, disposition=error.disposition, error=type(error).__name__, place="stream.wire.codec"
         )
-        self._settle(raw, "unreadable")
+        self._acknowledge(raw, "unreadable")
 
     async def _finish(self, raw: Any, event: Event) -> None:
-        """Score one event, publish all that comes of it, and only then let its offset go."""
+        """Score an event, publish its outputs, then acknowledge it."""
         span = self._parts.spans.process(raw.message, event)
         try:
             try:
@@ -133,7 +134,7 @@ class ScoreAgent:
                 outputs = self._outputs(event, outcome, span)
             except ModelsLost:
                 raise
-            except Exception as error:  # noqa: BLE001 - the agent's boundary: this event is at fault, its neighbours go on
+            except Exception as error:  # noqa: BLE001 - the agent's boundary: only this event becomes a dead letter
                 outcome = Failed(disposition="bug", error=type(error).__name__)
                 outputs = self._outputs(event, outcome, span)
             if isinstance(outcome, Failed):
@@ -147,23 +148,21 @@ class ScoreAgent:
                 await self._publish(raw.message.partition, outputs)
             except MessageSizeTooLargeError as error:
                 await self._parts.dead_letters.send(raw.message, disposition="oversize", error=type(error).__name__)
-            said = [output.data for output in outputs if isinstance(output.data, Verdict)]
-            self._parts.explain(raw.message.partition, event, said)
+            found = [output.data for output in outputs if isinstance(output.data, Verdict)]
+            self._parts.explain(raw.message.partition, event, found)
         finally:
             span.end()
-        self._settle(raw, event.type.split(".")[2])
+        self._acknowledge(raw, event.type.split(".")[2])
 
     async def _score(self, event: Event, span: Span) -> Outcome:
-        data = event.data
-        assert isinstance(data, RequestRecord | ResponseRecord)
+        data = inference_of(event)
         embed = embedded(event.id, data, self._parts.embedding_sample)
-        detectors = owed(data)
-        if not detectors and not embed:
+        if not embed and not expected_detectors(data):
             return Scored()
-        return await self._parts.batcher.score(item_of(data, detectors, embed=embed), span)
+        return await self._parts.batcher.score(item_of(data, embed=embed), span)
 
     def _outputs(self, event: Event, outcome: Outcome, span: Span) -> list[Event]:
-        """Return verdicts, findings and the signal, each with the span that it came from."""
+        """Return verdicts, findings and the signal, each with its span."""
         spent = outcome.spent if isinstance(outcome, Scored) else {}
         found: list[Event] = []
         for verdict in verdicts(event, outcome, self._parts.version_of):
@@ -178,7 +177,7 @@ class ScoreAgent:
         return [*found, signal_event(event, outcome, traceparent_of(span))]
 
     async def _publish(self, partition: int, outputs: list[Event]) -> None:
-        """Publish all outputs at once; returns when every one is acknowledged."""
+        """Publish all outputs at once, and wait until each is acknowledged."""
         await asyncio.gather(*(self._send(partition, output) for output in outputs))
 
     async def _send(self, partition: int, output: Event) -> None:
@@ -191,13 +190,13 @@ class ScoreAgent:
         }[kind]
         await self._app.publisher.publish(topic, output, partition=target, traceparent=output.traceparent)
 
-    def _settle(self, raw: Any, kind: str) -> None:
+    def _acknowledge(self, raw: Any, kind: str) -> None:
         self._app.acknowledge(raw)
-        self.ticks.settled(raw.message)
+        self.ticks.acknowledged(raw.message)
         self._parts.metrics.events.labels(kind).inc()
 
     async def _forward(self, forward: Forward) -> None:
-        """Tell verdicts and signals how far log time has come in one partition."""
+        """Publish the ticks of one partition to verdicts and signals."""
         tick = merge_ticks(forward.partition, forward.offset, forward.events, SOURCE)
         publish = self._app.publisher.publish
         await asyncio.gather(

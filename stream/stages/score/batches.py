@@ -1,8 +1,7 @@
-"""Micro-batches across partitions: what waits is scored together, as soon as a model process is free."""
+"""Micro-batches across partitions: waiting items are scored together when a model process is free."""
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from opentelemetry.trace import Span
@@ -16,24 +15,24 @@ __all__ = ["Batcher"]
 
 
 class _Job(msgspec.Struct, kw_only=True):
-    """An item, the span of its event, and who waits for it."""
+    """An item, the span of its event, and the future of its outcome."""
 
     item: Item
     span: Span
-    answer: "asyncio.Future[Outcome]"
+    outcome: "asyncio.Future[Outcome]"
 
 
 class Batcher:
-    """Collects items and hands them to the pool.
+    """Collects items into batches for the pool.
 
     Parameters
     ----------
     pool
-        Scores; takes as many batches at once as it has processes.
+        Scores one batch in each of its processes.
     events
-        Items in one batch, at most.
+        Upper bound of items in a batch.
     wait_seconds
-        How long a batch that is not full waits for more.
+        Seconds that a batch waits for more items.
     """
 
     def __init__(
@@ -52,20 +51,20 @@ class Batcher:
         self._quiet.set()
 
     async def score(self, item: Item, span: Span) -> Outcome:
-        """Score one item with whatever comes along; `span` is its event's."""
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._jobs.put_nowait(_Job(item=item, span=span, answer=answer))
+        """Score one item in a batch with others; `span` is its event's."""
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._jobs.put_nowait(_Job(item=item, span=span, outcome=outcome))
         self._open += 1
         self._quiet.clear()
         try:
-            return await answer
+            return await outcome
         finally:
             self._open -= 1
             if not self._open:
                 self._quiet.set()
 
     async def quiet(self) -> None:
-        """Return once no item waits or is being scored."""
+        """Return when no item waits or is being scored."""
         while self._open:
             await self._quiet.wait()
 
@@ -96,20 +95,16 @@ class Batcher:
     async def _process(self, batch: Sequence[_Job]) -> None:
         self._metrics.batch.observe(len(batch))
 
-        def deliver(row: int, outcome: Outcome) -> None:
-            if not batch[row].answer.done():
-                batch[row].answer.set_result(outcome)
+        def deliver(index: int, outcome: Outcome) -> None:
+            if not batch[index].outcome.done():
+                batch[index].outcome.set_result(outcome)
 
         try:
             with self._spans.batch([job.span for job in batch]):
                 await self._pool.score([job.item for job in batch], deliver)
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - it is raised in every waiting caller
+            for job in batch:
+                if not job.outcome.done():
+                    job.outcome.set_exception(error)
         finally:
             self._free.release()
-
-
-def _fail(batch: Sequence[Any], error: Exception) -> None:
-    for job in batch:
-        if not job.answer.done():
-            job.answer.set_exception(error)

@@ -1,4 +1,4 @@
-"""What scoring costs: processor time of the worker and of its model processes, which a process's own metric leaves out."""
+"""Processor time of the worker and its model processes; the metric of the Prometheus client has the worker alone."""
 
 import multiprocessing
 import os
@@ -11,12 +11,12 @@ from prometheus_client.registry import Collector
 
 __all__ = ["CpuCollector", "cpu_seconds"]
 
-#: Places of utime and stime in /proc/PID/stat, counted behind the name, which may hold spaces.
+#: Fields utime and stime in /proc/PID/stat, counted after the name, which may contain spaces.
 _UTIME, _STIME = 11, 12
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that `pid` has used, in user and system mode; 0 where it is gone, or this is no Linux."""
+    """Return the processor time of `pid` in user and system mode, in seconds; 0 if it has ended, or without /proc."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -26,16 +26,16 @@ def cpu_seconds(pid: int) -> float:
 
 
 class CpuCollector(Collector):
-    """A counter that never goes back: a process that ended keeps what it was last seen with.
+    """A counter that never decreases: an ended process keeps its last value.
 
     Parameters
     ----------
     registry
-        Where it is shown.
+        The registry of the metric.
     pids
-        The processes that live: this one and its children, when left out.
+        Returns the running processes; by default this one and its children.
     used
-        Processor time of a process.
+        Returns the processor time of a process.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CpuCollector(Collector):
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the total as it is now."""
+        """Yield the present total."""
         pids = set(self._pids())
         self._ended += sum(seconds for pid, seconds in self._living.items() if pid not in pids)
         self._living = {pid: max(self._used(pid), self._living.get(pid, 0.0)) for pid in pids}

@@ -1,9 +1,9 @@
-"""Explanations of flagged verdicts: which words they rest on, told after the finding, from time that nobody else wants.
+"""Explanations of flagged verdicts: the words that they rest on, published after the finding, in idle time.
 
-Why this exists: taking a score apart costs a hundred scores, and an alert has a second. So a finding is published first; its
-text then waits in a bounded queue, and is worked off in small questions, each asked only while no event waits for the
-models. What does not fit, comes too often or finds no idle moment in time is left out and counted: `weir explain` computes
-it on demand. Nothing that alerts reads what is published here, and no offset waits for it.
+Why this exists: an explanation costs a hundred scores, and an alert has a second. So the finding is published first; its text waits in a
+bounded queue and is explained in small questions, each while no event waits for the models. An explanation that does not fit, is above the
+limit of its stream or finds no idle time is skipped and counted: `weir explain` computes it on demand. No alert and no offset depends on an
+explanation.
 """
 
 import asyncio
@@ -15,20 +15,18 @@ from typing import Protocol
 import msgspec
 
 from detectors.registry import EXPLAINED
-from detectors.text.explain import Answer, Attribution, Explained, Question, steps
+from detectors.text.explain import Answer, Explained, Question, steps
+from stream.stages.score.machine import inference_of, text_of
 from stream.stages.score.metrics import ScoreMetrics
-from stream.stages.score.records import SOURCE, text_of
-from stream.wire import Event, ExplanationRecord, RequestRecord, ResponseRecord, Verdict, WordWeight, stream_key
-from stream.wire.ids import explanation_id, verdict_id
+from stream.stages.score.records import explanation_event
+from stream.wire import Event, Verdict, stream_key
 
-__all__ = ["MOST_WORDS", "Allowance", "Explainer", "explanation_event"]
+__all__ = ["Explainer", "ExplanationLimit"]
 
 _log = logging.getLogger(__name__)
-#: Words that a record holds, those with the largest weights.
-MOST_WORDS = 20
 _WAITING = 32
 _EVALUATIONS = 96
-#: A longer text would hold the models up by its first question alone.
+#: The first question alone of a longer text would delay the models.
 _LONGEST = 16_384
 #: Characters in one question to the encoder (some tens of milliseconds), and to the cheap tier.
 _SLICE, _CHEAP_SLICE = 1_000, 16_384
@@ -36,17 +34,17 @@ _WINDOW_SECONDS = 300.0
 _STREAMS = 4_096
 
 
-class Allowance:
-    """How many findings of a stream and detector may be explained: so many in each five minutes of log time.
+class ExplanationLimit:
+    """Limits the explained findings of a stream and detector in each five minutes of event time.
 
     Parameters
     ----------
     findings
-        In a window, at most.
+        Upper bound in a window.
 
     Notes
     -----
-    State: two numbers for each of the 4,096 streams that found something last.
+    State: two numbers for each of the 4,096 streams with the latest findings.
     """
 
     def __init__(self, findings: int) -> None:
@@ -54,7 +52,7 @@ class Allowance:
         self._spent: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
 
     def take(self, stream: str, detector: str, time: float) -> bool:
-        """Whether a finding at `time` may be explained; counts it."""
+        """Count a finding at `time`; return whether it may be explained."""
         window = int(time // _WINDOW_SECONDS)
         known, count = self._spent.pop((stream, detector), (window, 0))
         if window > known:
@@ -74,27 +72,27 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Models(Protocol):
-    async def explaining(self, name: str, question: Question) -> Answer: ...
+    async def answer_question(self, name: str, question: Question) -> Answer: ...
 
 
 class Explainer:
-    """Works off flagged verdicts one by one.
+    """Explains flagged verdicts one by one.
 
     Parameters
     ----------
     models
         Answers questions about a detector's scores.
     quiet
-        Returns once no event waits for the models.
+        Returns when no event waits for the models.
     publish
         Publishes an event to a partition of verdicts.
     metrics
-        Counts what became of each.
+        Counts the outcomes.
     findings, seconds
         The settings ``explain_findings`` and ``explain_seconds``.
     """
 
-    def __init__(  # noqa: PLR0913 - what it works with, and two settings
+    def __init__(  # noqa: PLR0913 - four parts and two settings
         self,
         models: _Models,
         quiet: Callable[[], Awaitable[None]],
@@ -110,20 +108,19 @@ class Explainer:
         self._metrics = metrics
         self._findings = findings
         self._seconds = seconds
-        self._allowance = Allowance(findings)
+        self._limit = ExplanationLimit(findings)
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(_WAITING)
 
     def offer(self, partition: int, event: Event, verdicts: Sequence[Verdict]) -> None:
-        """Take what was flagged in an event of inference partition `partition`, its findings being published."""
+        """Queue the flagged verdicts of an event of inference partition `partition`, whose findings are published."""
         for verdict in verdicts:
             if self._findings and verdict.flagged and verdict.detector in EXPLAINED:
                 self._take(partition, event, verdict)
 
     def _take(self, partition: int, event: Event, verdict: Verdict) -> None:
-        assert isinstance(event.data, RequestRecord | ResponseRecord)
-        text = text_of(event.data)
+        text = text_of(inference_of(event))
         stream = stream_key(verdict.tenant, verdict.model, verdict.side)
-        if not self._allowance.take(stream, verdict.detector, event.time):
+        if not self._limit.take(stream, verdict.detector, event.time):
             self._metrics.explanation(verdict.detector, "enough")
         elif len(text) > _LONGEST:
             self._metrics.explanation(verdict.detector, "long")
@@ -140,15 +137,15 @@ class Explainer:
             self._metrics.explanation(job.verdict.detector, await self._finish(job))
 
     async def _finish(self, job: _Job) -> str:
-        """Explain and publish; return what became of it."""
+        """Explain and publish; return the outcome."""
         try:
-            told = await self._explained(job)
+            explained = await self._explained(job)
         except TimeoutError:
             return "late"
-        except Exception as error:  # noqa: BLE001 - whatever a detector raises about parts of a text, the stream goes on
+        except Exception as error:  # noqa: BLE001 - a detector's error about a part of a text must not stop the stream
             _log.warning("%s is not explained: %s", job.event.id, type(error).__name__)
             return "failed"
-        await self._publish(job.partition, explanation_event(job.event, job.verdict, told))
+        await self._publish(job.partition, explanation_event(job.event, job.verdict, explained))
         return "told"
 
     async def _explained(self, job: _Job) -> Explained:
@@ -163,19 +160,19 @@ class Explainer:
                 return found
 
     async def _answer(self, job: _Job, question: Question) -> Answer:
-        """Ask a question in parts, each in a quiet moment: none is ended half way, for that would end its process."""
+        """Ask a question in parts, each while the models are idle: to interrupt a part would end its process."""
         answers: list[Answer] = []
         for part in _parts(question):
             async with asyncio.timeout_at(job.until):
                 await self._quiet()
             if asyncio.get_running_loop().time() > job.until:
                 raise TimeoutError
-            answers.append(await self._models.explaining(job.verdict.detector, part))
-        return Answer(odds=tuple(one for answer in answers for one in answer.odds), encoder=answers[0].encoder)
+            answers.append(await self._models.answer_question(job.verdict.detector, part))
+        return Answer(odds=tuple(odds for answer in answers for odds in answer.odds), encoder=answers[0].encoder)
 
 
 def _parts(question: Question) -> Iterator[Question]:
-    """Cut a question into parts of so many characters, a text each at least."""
+    """Yield the parts of a question: each has a bounded number of characters, or one text."""
     most = _CHEAP_SLICE if question.cheap else _SLICE
     part: list[str] = []
     for text in question.texts:
@@ -184,38 +181,3 @@ def _parts(question: Question) -> Iterator[Question]:
             part = []
         part.append(text)
     yield Question(texts=tuple(part), cheap=question.cheap)
-
-
-def explanation_event(event: Event, verdict: Verdict, told: Explained) -> Event:
-    """Return the event that says which words `verdict` rests on, with the key of its inference event; it holds no word."""
-    record = ExplanationRecord(
-        request_id=verdict.request_id,
-        event_id=event.id,
-        tenant=verdict.tenant,
-        model=verdict.model,
-        side=verdict.side,
-        detector=verdict.detector,
-        version=verdict.version,
-        method=told.method,
-        base=round(told.base, 4),
-        score=round(told.score, 4),
-        attributed=len(told.words),
-        words=_strongest(told.words),
-    )
-    return Event(
-        id=explanation_id(event.id, verdict.detector, verdict.version, told.method),
-        source=SOURCE,
-        type=ExplanationRecord.event_type,
-        time=event.time,
-        data=record,
-        subject=verdict.request_id,
-        correlationid=event.correlationid,
-        causationid=verdict_id(event.id, verdict.detector, verdict.version),
-        traceparent=event.traceparent,
-        partitionkey=event.partitionkey,
-    )
-
-
-def _strongest(words: Sequence[Attribution]) -> tuple[WordWeight, ...]:
-    kept = sorted(words, key=lambda word: (-abs(word.weight), word.start))[:MOST_WORDS]
-    return tuple(WordWeight(start=w.start, end=w.end, weight=round(w.weight, 4)) for w in sorted(kept))

@@ -1,4 +1,4 @@
-"""Numeric features of one event, and which events are embedded."""
+"""Numeric features of an event, and the choice of embedded events."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ _SPACE = 1 << 64
 
 
 def sampled(event_id: str, share: float) -> bool:
-    """Whether an event is in the uniform sample that drift sees: by a hash of its id, whatever its text or scores.
+    """Return whether an event is in the uniform sample that drift reads: by a hash of its id, not by its text or scores.
 
     Examples
     --------
@@ -24,14 +24,14 @@ def sampled(event_id: str, share: float) -> bool:
 
 
 def embedded(event_id: str, data: RequestRecord | ResponseRecord, share: float) -> bool:
-    """Whether an event's text is embedded: users' by :func:`sampled`, of Weir's own sentinels every answer and no prompt."""
+    """Return whether an event's text is embedded: users' by :func:`sampled`, of the fixed prompts every answer."""
     if data.tenant == OWN_TENANT:
         return bool(prompt_of(data))
     return bool(data.text() if isinstance(data, RequestRecord) else data.text) and sampled(event_id, share)
 
 
 def prompt_of(data: RequestRecord | ResponseRecord) -> str:
-    """Return the name of the fixed prompt that a sentinel's complete answer is to, "" for everything else."""
+    """Return the name of the fixed prompt of a sentinel's complete answer, "" for any other event."""
     complete = isinstance(data, ResponseRecord) and data.status == "complete" and bool(data.text)
     return data.conversation_id if complete and data.tenant == OWN_TENANT else ""
 
@@ -50,7 +50,7 @@ def request_features(request: RequestRecord) -> dict[str, float]:
 
 
 def response_features(response: ResponseRecord) -> dict[str, float]:
-    """Return the features of an answer and of how it ended; what was not measured is absent."""
+    """Return the features of an answer and of its end; without those that were not measured."""
     failed = response.status in {"error", "aborted"}
     features = {"error": float(failed), "cancelled": float(response.status == "cancelled")}
     if response.text:

@@ -1,7 +1,8 @@
-"""Metrics of the score app. Labels are bounded: a detector that is not registered counts as ``other``."""
+"""Metrics of the score app. Labels are bounded: an unregistered detector counts as ``other``."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from detectors.base import ERROR
 from detectors.registry import TEXT
 from stream.stages.score.cpu_time import CpuCollector
 from stream.wire import Verdict
@@ -14,12 +15,12 @@ _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class ScoreMetrics:
-    """What the score app counts.
+    """The metrics of the score app.
 
     Parameters
     ----------
     registry
-        Where the metrics are shown.
+        The registry of the metrics.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -49,24 +50,28 @@ class ScoreMetrics:
         self.lag = Gauge("weir_score_lag_records", "Records of inference not yet acknowledged", registry=registry)
         self._explanations = Counter(
             "weir_score_explanations",
-            "Flagged verdicts by what became of their explanation",
+            "Flagged verdicts by the outcome of their explanation",
             ["detector", "outcome"],
             registry=registry,
         )
         self.ticks = Counter("weir_score_ticks", "Ticks forwarded", registry=registry)
 
     def verdict(self, verdict: Verdict) -> None:
-        """Count a verdict; the label is ``flagged``, ``clear`` or ``error``, whatever a detector's own words are."""
-        detector = verdict.detector if verdict.detector in TEXT else "other"
-        label = "error" if verdict.label == "error" else "flagged" if verdict.flagged else "clear"
+        """Count a verdict as ``flagged``, ``clear`` or ``error``."""
+        detector = _label(verdict.detector)
+        label = ERROR if verdict.label == ERROR else "flagged" if verdict.flagged else "clear"
         self._verdicts.labels(detector, label).inc()
-        if label != "error":
+        if label != ERROR:
             self._scores.labels(detector, verdict.side).observe(verdict.score)
 
     def explanation(self, detector: str, outcome: str) -> None:
-        """Count what became of an explanation: ``told``, or why not (``enough``, ``long``, ``full``, ``late``, ``failed``)."""
+        """Count an explanation: ``told`` (published), or skipped: ``enough``, ``long``, ``full``, ``late``, ``failed``."""
         self._explanations.labels(detector, outcome).inc()
 
     def detector_seconds(self, detector: str, seconds: float) -> None:
-        """Observe how long a detector took."""
-        self._detector.labels(detector if detector in TEXT else "other").observe(seconds)
+        """Observe a detector's time on a batch."""
+        self._detector.labels(_label(detector)).observe(seconds)
+
+
+def _label(detector: str) -> str:
+    return detector if detector in TEXT else "other"

@@ -1,7 +1,7 @@
-"""Model processes with a deadline, and the search for the one text that hangs or kills them.
+"""Model processes with a deadline, and the search for a text that hangs or kills them.
 
-Why this exists: a detector that hangs, or takes its process down, must cost the event that did it and no other (design.md,
-decision 13). A batch that expires is halved until only the culprit is left.
+Why this exists: a detector that hangs or crashes its process must cost only the event that caused it. A batch that fails is halved
+until only this event is left.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from pebble import ProcessPool
 
 from detectors.text.explain import Answer, Question
 from stream.errors import ModelsLost
-from stream.stages.score import model_process as engine
-from stream.stages.score.model_process import EngineSpec, Item, Scored
+from stream.stages.score import model_process
+from stream.stages.score.model_process import Item, ModelSpec, Scored
 
 __all__ = ["Failed", "ModelPool", "Outcome"]
 
 _log = logging.getLogger(__name__)
-#: A piece of a batch gets its share of the deadline, at least this one.
+#: A part of a batch gets its share of the deadline, but at least this share.
 _SMALLEST_SHARE = 0.25
-#: Loading models on a busy machine takes a minute; a process that takes longer than this will not come.
+#: Loading models on a busy machine takes a minute; after so long the process is lost.
 _LOAD_SECONDS = 300.0
-#: What ending a process that is past its deadline may take.
+#: Time to end a process after its deadline.
 _GRACE_SECONDS = 10.0
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that cannot be scored: ``timeout`` or ``bug``, and the class of what happened."""
+    """An item that cannot be scored: ``timeout`` or ``bug``, and the name of the exception class."""
 
     disposition: str
     error: str
@@ -47,18 +47,18 @@ class ModelPool:
     Parameters
     ----------
     spec
-        What each process loads.
+        The models of each process.
     workers
         Processes; each scores one batch at a time.
     deadline_seconds
         Of a whole batch.
     progress
-        Called while a batch is on its way in good order: a search or a load can take longer than a watchdog's patience.
+        Called while a batch is within its deadline or models load, which can take longer than the watchdog's limit.
     """
 
     def __init__(
         self,
-        spec: EngineSpec,
+        spec: ModelSpec,
         *,
         workers: int,
         deadline_seconds: float,
@@ -83,27 +83,27 @@ class ModelPool:
         Raises
         ------
         ModelsLost
-            They cannot be loaded; the process has logged why.
+            The models cannot be loaded; the process has logged the reason.
         """
         self._pool = self._new_pool()
         try:
-            await self._result(self._pool.schedule(engine.ready), 0.0)
+            await self._result(self._pool.schedule(model_process.ready), 0.0)
         except RuntimeError as error:
-            raise ModelsLost("the models cannot be loaded; the model process's log says why") from error
+            raise ModelsLost("the models cannot be loaded; see the log of the model process") from error
         self._ready.set()
 
     async def stop(self) -> None:
-        """End the processes; tasks that run are abandoned."""
+        """End the processes, with their tasks."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await asyncio.to_thread(_end, pool)
 
     async def score(self, items: Sequence[Item], deliver: Deliver) -> None:
-        """Score `items`; `deliver(index, outcome)` is called for each as soon as it is known."""
+        """Score `items`; call `deliver(index, outcome)` for each outcome."""
         await self._ready.wait()
-        await self._piece(items, range(len(items)), deliver)
+        await self._part(items, range(len(items)), deliver)
 
-    async def explaining(self, name: str, question: Question) -> Answer:
+    async def answer_question(self, name: str, question: Question) -> Answer:
         """Answer a question about a score of the detector `name`, within the deadline of a batch.
 
         Raises
@@ -111,18 +111,18 @@ class ModelPool:
         TimeoutError
             It took longer; its process was replaced.
         Exception
-            What the detector raised.
+            The detector's error.
         """
-        answered: Answer = await self._task(engine.explaining, (name, question), self._deadline)
+        answered: Answer = await self._task(model_process.answer_question, (name, question), self._deadline)
         return answered
 
-    async def _piece(self, items: Sequence[Item], rows: range, deliver: Deliver) -> None:
+    async def _part(self, items: Sequence[Item], rows: range, deliver: Deliver) -> None:
         deadline = self._deadline * max(_SMALLEST_SHARE, len(rows) / len(items))
         try:
-            scored: list[Scored] = await self._task(engine.score, ([items[row] for row in rows],), deadline)
+            scored: list[Scored] = await self._task(model_process.score, ([items[row] for row in rows],), deadline)
         except ModelsLost:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a detector raises, one of these texts made it
+        except Exception as error:  # noqa: BLE001 - one of these texts caused the detector's error
             self._progress()
             failed = Failed(
                 disposition="timeout" if isinstance(error, TimeoutError) else "bug", error=type(error).__name__
@@ -136,11 +136,11 @@ class ModelPool:
             return
         _log.warning("a batch of %d texts failed (%s), halving it", len(rows), failed.error)
         half = len(rows) // 2
-        await self._piece(items, rows[:half], deliver)
-        await self._piece(items, rows[half:], deliver)
+        await self._part(items, rows[:half], deliver)
+        await self._part(items, rows[half:], deliver)
 
     async def _task(self, work: Callable[..., Any], arguments: tuple[Any, ...], deadline: float) -> Any:
-        """Run one task; a pool that broke before it (an idle process was killed) is replaced and the task run again."""
+        """Run a task; if the pool was broken before it (an idle process was killed), replace the pool and run the task again."""
         for last in (False, True):
             pool = self._pool
             if pool is None:
@@ -159,7 +159,7 @@ class ModelPool:
         raise AssertionError
 
     async def _result(self, future: Any, deadline: float) -> Any:
-        """Wait for a task. While its process loads models, or is within the deadline, that is progress to the watchdog."""
+        """Wait for a task; report progress to the watchdog while its process loads models or is within the deadline."""
         loop = asyncio.get_running_loop()
         waiting, patience = asyncio.wrap_future(future), loop.time() + _LOAD_SECONDS
         started = False
@@ -176,7 +176,7 @@ class ModelPool:
             raise
         if not waiting.done():
             waiting.cancel()
-            raise ModelsLost(f"no model process was ready within {_LOAD_SECONDS:.0f} s; its log says why")
+            raise ModelsLost(f"no model process was ready within {_LOAD_SECONDS:.0f} s; see its log")
         return waiting.result()
 
     async def _replace(self, broken: ProcessPool) -> None:
@@ -187,14 +187,14 @@ class ModelPool:
             self._pool = pool = self._new_pool()
             await asyncio.to_thread(_end, broken)
             try:
-                await self._result(pool.schedule(engine.ready), 0.0)
+                await self._result(pool.schedule(model_process.ready), 0.0)
             except RuntimeError as error:
-                raise ModelsLost("the model processes ended and new ones do not load; their log says why") from error
+                raise ModelsLost("the model processes ended and new ones do not load; see their log") from error
 
     def _new_pool(self) -> ProcessPool:
         return ProcessPool(
             max_workers=self.workers,
-            initializer=engine.load_engine,
+            initializer=model_process.load_models,
             initargs=(self._spec,),
             context=multiprocessing.get_context("spawn"),
         )

@@ -1,6 +1,6 @@
-"""What runs in a model process: the detectors and the embedding, loaded once, and one function that scores a batch.
+"""A model process: the detectors and the embedding, loaded once, and the functions that the pool calls in it.
 
-Importing this is cheap: detectors import their libraries in ``load()``.
+Importing it is cheap: detectors import their libraries in ``load()``.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_text
 from detectors.text.explain import Answer, Question, answer
 
-__all__ = ["EngineSpec", "Item", "Scored", "explaining", "load_engine", "make_embedder", "ready", "score"]
+__all__ = ["Item", "ModelSpec", "Scored", "answer_question", "load_models", "make_embedder", "ready", "score"]
 
 _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger(__name__)
@@ -37,25 +37,25 @@ class _Embeds(Protocol):
 
 
 def make_embedder(threads: int) -> Embedder:
-    """Return the frozen embedding that drift reads, under `threads` torch threads."""
+    """Return the frozen embedding that drift reads, with `threads` torch threads."""
     return Embedder(threads=threads)
 
 
-class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
+class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a model process loads; pickled into it.
 
     Parameters
     ----------
     detectors
-        Names that are loaded at the start; others that an event is owed are loaded when they are first met.
+        Names of the detectors to load at the start; another one is loaded for the first event that expects it.
     options
         Options by detector.
     threads
         Torch threads.
     create
-        Builds a detector by name, importable in the process.
+        Builds a detector by name; importable in the process.
     embedder
-        Builds the embedding, or None where no event is sampled.
+        Builds the embedding; None if no event is sampled.
     """
 
     detectors: tuple[str, ...]
@@ -66,27 +66,27 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One text and what is owed for it; of an answer, the turns before it, where its record carries them."""
+    """A text and the detectors to score it; of an answer also the prompt, if its record contains it."""
 
     text: str
-    owed: tuple[str, ...]
+    detectors: tuple[str, ...]
     context: tuple[Turn, ...] = ()
     embed: bool = False
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of an item.
+    """The result of an item.
 
     Attributes
     ----------
     scores
-        By detector; one that is unknown here is absent.
+        By detector; without detectors that are unknown here.
     versions
         The version of each detector that scored.
     spent
-        By detector: when it began and ended on the batch, in nanoseconds since the epoch.
+        By detector: begin and end of its work on the batch, in nanoseconds since the epoch.
     embedding, embedding_version
-        Packed, where it was asked for.
+        The packed embedding, if the item wants it.
     """
 
     scores: dict[str, Score] = {}
@@ -96,16 +96,16 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     embedding_version: str = ""
 
 
-class Engine:
+class ModelProcess:
     """The loaded models of one process."""
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
         self._detectors: dict[str, TextDetector[Any] | None] = {}
         self._embedder: _Embeds | None = None
 
     def load(self) -> None:
-        """Load what the spec names."""
+        """Load the detectors and the embedding of the spec."""
         self._embedder = self._spec.embedder(self._spec.threads) if self._spec.embedder else None
         if self._embedder is not None:
             self._embedder.load()
@@ -114,7 +114,7 @@ class Engine:
             detector.load()
 
     def score(self, items: Sequence[Item]) -> list[Scored]:
-        """Score a batch; all detectors in one call, so that those that share an encoder run it once."""
+        """Score a batch, all detectors in one call: detectors that share an encoder run it once."""
         scores: list[dict[str, Score]] = [{} for _ in items]
         versions: dict[str, str] = {}
         spent: dict[str, tuple[int, int]] = {}
@@ -122,7 +122,7 @@ class Engine:
             detector = self._detector(name)
             if detector is None:
                 continue
-            rows = [row for row, item in enumerate(items) if name in item.owed]
+            rows = [row for row, item in enumerate(items) if name in item.detectors]
             began = time.time_ns()
             texts, prompts = [items[row].text for row in rows], [items[row].context for row in rows]
             for row, result in zip(rows, detector.score_answers(texts, prompts), strict=True):
@@ -141,8 +141,8 @@ class Engine:
             for row in range(len(items))
         ]
 
-    def explaining(self, name: str, question: Question) -> Answer:
-        """Answer a question about a score of the detector `name`, which is loaded: it has flagged a text."""
+    def answer_question(self, name: str, question: Question) -> Answer:
+        """Answer a question about a score of the detector `name`, which has flagged a text."""
         detector = self._detector(name)
         assert detector is not None
         return answer(detector, question)
@@ -153,7 +153,7 @@ class Engine:
                 detector = self._spec.create(name, self._spec.options.get(name))
                 detector.load()
             except DetectorError as error:
-                _log.warning("detector %r is owed and not available here: %s", name, type(error).__name__)
+                _log.warning("detector %r is expected and not available here: %s", name, type(error).__name__)
                 self._detectors[name] = None
             else:
                 self._detectors[name] = detector
@@ -168,44 +168,45 @@ class Engine:
 
 
 def _in_order(items: Sequence[Item]) -> list[str]:
-    return sorted({name for item in items for name in item.owed})
+    return sorted({name for item in items for name in item.detectors})
 
 
-_engine: Engine | None = None
+_process: ModelProcess | None = None
 
 
-def load_engine(spec: EngineSpec) -> None:
+def load_models(spec: ModelSpec) -> None:
     """Set up this process: die with the parent, leave Ctrl-C to it, load the models."""
-    global _engine  # noqa: PLW0603 - a pool's initializer has no other way to hand something to its tasks
+    global _process  # noqa: PLW0603 - a pool's initializer has no other way to pass something to its tasks
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    _engine = Engine(spec)
-    _engine.load()
+    _process = ModelProcess(spec)
+    _process.load()
+
+
+def _loaded() -> ModelProcess:
+    if _process is None:
+        raise RuntimeError("this process has no models: it calls load_models first")
+    return _process
 
 
 def ready() -> int:
-    """Return the process id once the models are loaded."""
-    if _engine is None:
-        raise RuntimeError("load_engine was not called in this process")
+    """Return the process id when the models are loaded."""
+    _loaded()
     return os.getpid()
 
 
 def score(items: Sequence[Item]) -> list[Scored]:
     """Score a batch in this process."""
-    if _engine is None:
-        raise RuntimeError("load_engine was not called in this process")
-    return _engine.score(items)
+    return _loaded().score(items)
 
 
-def explaining(name: str, question: Question) -> Answer:
+def answer_question(name: str, question: Question) -> Answer:
     """Answer a question about a detector's score in this process."""
-    if _engine is None:
-        raise RuntimeError("load_engine was not called in this process")
-    return _engine.explaining(name, question)
+    return _loaded().answer_question(name, question)
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill this process with its parent: a hung detector would outlive a killed worker."""
+    """Let the kernel kill this process with its parent: a hung detector would survive a killed worker."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Spans of the score app: one a event, one a detector below it, and one a batch in a trace of its own, linked both ways."""
+"""Spans of the score app: one for each event with one for each detector below it, and one for each batch, linked to its events."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,12 +34,12 @@ __all__ = ["ScoreSpans"]
 
 
 class ScoreSpans:
-    """Makes the spans of one app; none holds text.
+    """Makes the spans of one app; none contains text.
 
     Parameters
     ----------
     provider
-        Exports them.
+        Exports the spans.
     topic, group
         The inference topic and the app's consumer group.
     """
@@ -56,7 +56,7 @@ class ScoreSpans:
         }
 
     def process(self, message: Any, event: Event) -> Span:
-        """Start the span of one event, a child of the request's context, linked to the hop that brought it."""
+        """Start the span of one event: a child of the request's context, linked to the producer's span."""
         hop = dict(message.headers or ()).get("traceparent", b"").decode("ascii", "replace")
         return self._tracer.start_span(
             self._name,
@@ -75,7 +75,7 @@ class ScoreSpans:
 
     @contextmanager
     def batch(self, spans: Sequence[Span]) -> Iterator[Span]:
-        """Hold a span over a batch: a trace of its own that links to its events, and they to it."""
+        """Open a span over a batch: the root of a trace, linked to its events, and they to it."""
         links = [Link(span.get_span_context()) for span in spans]
         batch = self._tracer.start_span(
             self._name,
@@ -92,7 +92,7 @@ class ScoreSpans:
             batch.end()
 
     def evaluate(self, parent: Span, verdict: Verdict, spent: tuple[int, int] | None) -> str:
-        """Record what a detector said below its event's span; return the ``traceparent`` of that span."""
+        """Record a verdict below its event's span; return the ``traceparent`` of the new span."""
         span = self._tracer.start_span(
             f"evaluate {verdict.detector}",
             context=set_span_in_context(parent),

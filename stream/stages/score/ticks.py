@@ -1,7 +1,7 @@
-"""Forwarding of ticks: log time passes the score stage after everything that came before it, never earlier.
+"""Forwarding of ticks: a tick leaves the score stage after the outputs of every earlier event.
 
-Per inference partition, a tick waits until every event that was read before it is settled; then one tick a second says to
-verdicts and signals what was read since the last (design.md, decision 4).
+A tick of an inference partition waits until every event read before it is acknowledged; then one tick a second, merged from those
+read since the last, goes to verdicts and signals.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _STAGE = "score"
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
-    """Ticks of one partition that may go out together: what they say, and their tokens."""
+    """Ticks of one partition to forward together, and their tokens."""
 
     partition: int
     offset: int
@@ -28,12 +28,12 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def merge_ticks(partition: int, offset: int, events: list[Event], source: str) -> Event:
-    """Return the one tick that says what `events` (ticks and closed, in order) said; `offset` is the last one's."""
+    """Merge `events` (ticks and closed, in order) into one tick; `offset` is that of the last one."""
     sources: dict[str, float] = {}
     closed: dict[str, None] = {}
     for event in events:
-        said = {event.data.source: event.data.time} if isinstance(event.data, Closed) else _sources(event)
-        for name, time in said.items():
+        times = {event.data.source: event.data.time} if isinstance(event.data, Closed) else _sources(event)
+        for name, time in times.items():
             sources[name] = max(time, sources.get(name, time))
         if isinstance(event.data, Closed):
             closed[event.data.source] = None
@@ -53,7 +53,7 @@ def _sources(event: Event) -> Mapping[str, float]:
 
 
 class TickLine:
-    """Open events and waiting ticks of one partition, in one assignment generation."""
+    """Unfinished events and waiting ticks of one partition, in one assignment generation."""
 
     def __init__(self, partition: int, generation: int) -> None:
         self.partition = partition
@@ -62,24 +62,24 @@ class TickLine:
         self._ticks: deque[tuple[int, Event, Any]] = deque()
 
     def open(self, offset: int) -> None:
-        """Note an event that was read."""
+        """Add an event that was read."""
         self._open[offset] = None
 
-    def settled(self, offset: int) -> None:
-        """Note that its outputs are acknowledged."""
+    def acknowledged(self, offset: int) -> None:
+        """Remove an event whose outputs are acknowledged."""
         self._open.pop(offset, None)
 
     def tick(self, offset: int, event: Event, token: Any) -> None:
-        """Note a tick that was read; `token` is what is settled once it is forwarded."""
+        """Add a tick that was read; `token` is acknowledged when it is forwarded."""
         self._ticks.append((offset, event, token))
 
     @property
     def ready(self) -> bool:
-        """Whether a tick has nothing open before it."""
+        """Whether a tick has no unfinished event before it."""
         return bool(self._ticks) and self._ticks[0][0] < self._first_open()
 
     def take(self) -> Forward:
-        """Take the ticks that have nothing open before them; :attr:`ready` must be true."""
+        """Remove and return the ticks that have no unfinished event before them; :attr:`ready` must be true."""
         bound, events, tokens, last = self._first_open(), [], [], -1
         while self._ticks and self._ticks[0][0] < bound:
             last, event, token = self._ticks.popleft()
@@ -92,14 +92,14 @@ class TickLine:
 
 
 class TickForwarder:
-    """Sends the ticks of every partition on, each partition at most once in `every_seconds`.
+    """Forwards the ticks of every partition, each partition at most once in `every_seconds`.
 
     Parameters
     ----------
     send
-        Publishes one partition's ticks, awaited, and settles their tokens.
+        Publishes one partition's ticks and acknowledges their tokens.
     every_seconds
-        Pace; a pace of delivery, no event time.
+        Pace of delivery, by the clock.
     """
 
     def __init__(self, send: Callable[[Forward], Awaitable[None]], *, every_seconds: float = 1.0) -> None:
@@ -110,19 +110,19 @@ class TickForwarder:
         self._changed = asyncio.Event()
 
     def opened(self, message: Any) -> None:
-        """Note an event other than a tick, as it is read."""
+        """Add an event other than a tick when it is read."""
         self._line(message).open(message.offset)
 
-    def settled(self, message: Any) -> None:
-        """Note that it is settled."""
+    def acknowledged(self, message: Any) -> None:
+        """Remove an event when it is acknowledged."""
         line = self._lines.get(message.partition)
         if line is not None and line.generation == message.generation_id:
-            line.settled(message.offset)
+            line.acknowledged(message.offset)
             if line.ready:
                 self._changed.set()
 
     def tick(self, message: Any, event: Event, token: Any) -> None:
-        """Note a tick or closed, as it is read."""
+        """Add a tick or closed when it is read."""
         line = self._line(message)
         line.tick(message.offset, event, token)
         if line.ready:
@@ -143,7 +143,7 @@ class TickForwarder:
                 await self._pause([self._due[line.partition] - now for line in ready])
 
     async def _pause(self, waits: list[float]) -> None:
-        """Wait for a change, or until the first partition that has something is due."""
+        """Wait for a change, or until the first ready partition is due."""
         try:
             async with asyncio.timeout(min(waits, default=None)):
                 await self._changed.wait()

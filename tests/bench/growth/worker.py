@@ -11,14 +11,14 @@ from support import doubles
 
 from stream.runtime.worker import run
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
-from stream.stages.score.model_process import EngineSpec
+from stream.stages.score.model_process import ModelSpec
 from stream.stages.score_app import create_app
 
 
 def main(text: str) -> int:
     logging.basicConfig(level=logging.WARNING)
     given = json.loads(text)
-    spec = EngineSpec(
+    spec = ModelSpec(
         threads=1,
         detectors=("pii",),
         create=doubles.create,

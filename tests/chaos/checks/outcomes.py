@@ -10,8 +10,9 @@ from chaos.engine import SPEC, Words
 from chaos.record import Record, Seen, plain_alert, plain_finding
 from chaos.replay import AlertReplay, RetrainReplay, WatchReplay, plain_alerts
 from stream.stages.alert import state as alert_state
-from stream.stages.score.model_process import Engine, Item
-from stream.stages.score.records import finding_event, owed, signal_event, text_of, verdict_event, verdicts
+from stream.stages.score.machine import item_of, text_of, verdicts
+from stream.stages.score.model_process import Item, ModelProcess
+from stream.stages.score.records import finding_event, signal_event, verdict_event
 from stream.stages.watch.state import decode_sources, decode_stream, sources_key
 from stream.wire import Event, FindingRecord
 
@@ -33,7 +34,7 @@ class Outputs:
 
     def __init__(self) -> None:
         create = lambda name, _options=None: Words(name, wait=False)  # noqa: E731 - the lab's own, without their slowness
-        self._engine = Engine(msgspec.structs.replace(SPEC, create=create))
+        self._engine = ModelProcess(msgspec.structs.replace(SPEC, create=create))
         self._engine.load()
         self.verdicts: dict[str, Any] = {}
         self.findings: dict[str, Any] = {}
@@ -72,7 +73,7 @@ class Outputs:
 
 def _item(event: Event) -> Item:
     data: Any = event.data
-    return Item(text=text_of(data), owed=owed(data), embed=bool(text_of(data)))
+    return item_of(data, embed=bool(text_of(data)))
 
 
 def _data(seen: dict[str, Seen]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from serving.capture.balance import read_balance
 from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS
 from stream.settings import DetectorSettings, ScoreSettings
-from stream.stages.score_app import engine_spec
+from stream.stages.score_app import model_spec
 from weir.home.port_blocks import claim_block
 from weir.home.ports import choose_ports
 
@@ -102,7 +102,7 @@ async def test_what_others_served_gets_its_verdicts_and_nothing_is_lost_over_a_k
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 
-    spec = engine_spec(
+    spec = model_spec(
         DetectorSettings(input=("pii",), output=("pii",), options={"pii": {"entities": False}}), ScoreSettings()
     )
     app = lab.score_app(spec=spec, deadline_seconds=60)

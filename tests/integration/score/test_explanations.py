@@ -12,7 +12,7 @@ from support.score_stack import P, request
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.settings import DetectorSettings, LedgerSettings, ScoreSettings
-from stream.stages.score_app import engine_spec
+from stream.stages.score_app import model_spec
 from stream.wire import ExplanationRecord, Verdict, partition_for
 
 pytestmark = pytest.mark.kafka
@@ -28,7 +28,7 @@ async def _told(lab) -> list:
 @pytest.mark.timeout(400)  # the encoder loads in a spawned process, on a machine that is busy with other tests
 async def test_a_toxic_prompt_is_shown_with_the_words_that_it_alerted_for_and_a_flood_stays_bounded(lab, tmp_path):
     registry, stop = CollectorRegistry(), asyncio.Event()
-    spec = engine_spec(DetectorSettings(input=("toxicity",), output=()), ScoreSettings())
+    spec = model_spec(DetectorSettings(input=("toxicity",), output=()), ScoreSettings())
     app = lab.score_app(spec=spec, registry=registry, deadline_seconds=60, explain_findings=3, explain_seconds=200)
     ask = request("r1", TOXIC, owed=("toxicity",))
     await lab.append(ask, request("r2", "How do I boil an egg?", owed=("toxicity",)))
@@ -89,6 +89,4 @@ async def _shown(lab, tmp_path) -> None:
     start = TOXIC.index("idiot")
     assert f"{start}-{start + 5}" in plain
     assert "idiot" not in plain
-    assert "idiot" in next(
-        line for line in (await commands.run("show", "r1", "--text")).stdout.splitlines() if "rests on" in line
-    )
+    assert f"idiot {start}-{start + 5}" in (await commands.run("show", "r1", "--text")).stdout

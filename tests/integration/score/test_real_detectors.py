@@ -5,7 +5,7 @@ from support.score_stack import end, request
 
 from detectors.models.embedding import Embedder, unpack
 from stream.settings import DetectorSettings, ScoreSettings
-from stream.stages.score_app import engine_spec
+from stream.stages.score_app import model_spec
 from stream.wire import Signal
 
 pytestmark = pytest.mark.kafka
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.mark.timeout(240)  # the models load in a spawned process, on a machine that is busy with other tests
 async def test_the_default_detectors_find_what_is_there(lab):
-    spec = engine_spec(DetectorSettings(), ScoreSettings())
+    spec = model_spec(DetectorSettings(), ScoreSettings())
     app = lab.score_app(spec=spec, deadline_seconds=60)
     prompts = {
         "pii": "My name is John Smith, call me at 212-555-0143",
@@ -53,7 +53,7 @@ async def test_the_default_detectors_find_what_is_there(lab):
 @pytest.mark.timeout(240)  # as above
 async def test_an_answer_is_compared_with_the_prompt_that_its_record_carries(lab):
     owed = ("language", "groundedness", "repetition")
-    spec = engine_spec(DetectorSettings(input=(), output=owed), ScoreSettings())
+    spec = model_spec(DetectorSettings(input=(), output=owed), ScoreSettings())
     app = lab.score_app(spec=spec, deadline_seconds=60)
     passage = (
         "The harbour office in Selby was founded in 1923 by Ingrid Vale. It employs 48 people and opens at eight every morning. "

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.replay_log import TENANTS, Replayed, request_of, stream_log, text_log, versions
-from support.rescoring import START, THRESHOLD, P, Scoring, inference_log, load_engine
+from support.rescoring import START, THRESHOLD, P, Scoring, inference_log, load_models
 from support.watch_chain import Chain
 
 from detectors.streams.drift import DriftDetector
@@ -24,7 +24,7 @@ WIDTH = TENANTS["demo-*"]["bucket_seconds"]
 
 @functools.cache
 def engine():
-    return load_engine()
+    return load_models()
 
 
 @functools.lru_cache(maxsize=4)

@@ -24,7 +24,7 @@ def test_a_tick_never_passes_an_open_event_and_none_is_lost(steps, data):
         elif step == "settle" and unfinished:
             done = data.draw(st.sampled_from(unfinished))
             unfinished.remove(done)
-            line.settled(done)
+            line.acknowledged(done)
         elif step == "take":
             free = [at for at in waiting if not unfinished or at < min(unfinished)]
             assert line.ready == bool(free)
@@ -34,7 +34,7 @@ def test_a_tick_never_passes_an_open_event_and_none_is_lost(steps, data):
                 sent += taken
                 waiting = [at for at in waiting if at not in taken]
     for offset in unfinished:
-        line.settled(offset)
+        line.acknowledged(offset)
     if line.ready:
         sent += line.take().tokens
     assert sent == [offset for offset, step in enumerate(steps) if step == "tick"]
@@ -55,5 +55,5 @@ def test_a_new_assignment_forgets_what_was_open():
     forwarder.opened(old)
     new = SimpleNamespace(partition=0, offset=5, generation_id=2)
     forwarder.tick(new, tick(1.0), "token")
-    forwarder.settled(old)
+    forwarder.acknowledged(old)
     assert forwarder._lines[0].take().tokens == ["token"]

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from support.rescoring import LAST_BITS, THRESHOLD, P, Scoring, inference_log, load_engine, stream_detectors
+from support.rescoring import LAST_BITS, THRESHOLD, P, Scoring, inference_log, load_models, stream_detectors
 from support.watch_chain import Chain, plain
 
 from stream.wire import FindingRecord, stream_key
@@ -19,7 +19,7 @@ NEAR = 0.001
 
 @pytest.fixture(scope="module")
 def engine():
-    return load_engine()
+    return load_models()
 
 
 class Rescored:

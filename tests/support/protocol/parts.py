@@ -20,7 +20,7 @@ from stream.stages.score.agent import ScoreAgent, ScoreParts
 from stream.stages.score.batches import Batcher
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import Failed
-from stream.stages.score.model_process import Engine, EngineSpec, Item
+from stream.stages.score.model_process import Item, ModelProcess, ModelSpec
 from stream.stages.score.spans import ScoreSpans
 from stream.stages.watch_app import create_app
 from support import doubles
@@ -33,7 +33,7 @@ __all__ = ["DETECTORS", "KAFKA", "PACE", "TENANTS", "WATCH", "LengthDetector", "
 P, Q = 2, 2
 KAFKA = KafkaSettings(bootstrap_servers="simulated:9092", partitions=P, stream_partitions=Q)
 DETECTORS = ("pii", "toxicity")
-ENGINE = EngineSpec(threads=1, detectors=DETECTORS, create=doubles.create, embedder=None)
+ENGINE = ModelSpec(threads=1, detectors=DETECTORS, create=doubles.create, embedder=None)
 PACE = Pace(poll_seconds=0.2, save_seconds=0.3, window_frames=6, stall_seconds=20.0)
 WATCH = WatchSettings(source_silence_seconds=12, outstanding_events=200)
 BUCKET_SECONDS = 2.0
@@ -104,7 +104,7 @@ class _Pool:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._engine = Engine(ENGINE)
+        self._engine = ModelProcess(ENGINE)
         self._engine.load()
 
     async def score(self, items: Sequence[Item], deliver: Callable[[int, Any], None]) -> None:

@@ -13,7 +13,7 @@ from stream.replay.plan import ReplayRequest
 from stream.replay.recorded_verdicts import Absent, RecordedVerdicts
 from stream.replay.verdict_flips import flip
 from stream.replay.versions import Version
-from stream.stages.score.records import verdict as verdict_of
+from stream.stages.score.machine import verdict as verdict_of
 from stream.stages.score.ticks import merge_ticks
 
 

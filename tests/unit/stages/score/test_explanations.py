@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry
 from detectors.base import Score, TextDetector
 from detectors.registry import create_text
 from detectors.text.explain import answer, explain
-from stream.stages.score.explanations import MOST_WORDS, Allowance, Explainer, explanation_event
+from stream.stages.score.explanations import Explainer, ExplanationLimit
+from stream.stages.score.machine import verdict
 from stream.stages.score.metrics import ScoreMetrics
-from stream.stages.score.records import verdict, verdict_event
+from stream.stages.score.records import MOST_WORDS, explanation_event, verdict_event
 from stream.wire import Event, Message, RequestRecord, encode
 from stream.wire.ids import explanation_id
 
@@ -40,7 +41,7 @@ class Models:
     def __init__(self, detector, failing=None):
         self.detector, self.failing, self.asked = detector, failing, []
 
-    async def explaining(self, name, question):
+    async def answer_question(self, name, question):
         assert name == self.detector.name
         if self.failing is not None:
             raise self.failing
@@ -184,7 +185,7 @@ async def test_only_what_was_flagged_by_a_detector_of_words_is_explained():
 
 
 def test_an_allowance_is_a_stream_s_and_moves_on_with_log_time():
-    allowance = Allowance(2)
+    allowance = ExplanationLimit(2)
     assert [allowance.take("a", "toxicity", time) for time in (10.0, 20.0, 30.0)] == [True, True, False]
     assert allowance.take("a", "injection", 30.0)
     assert allowance.take("b", "toxicity", 30.0)

@@ -6,9 +6,10 @@ from support.score_stack import end, request
 
 from detectors.base import Score, Span, Turn
 from stream.stages.score.features import sampled
+from stream.stages.score.machine import MAX_SPANS, expected_detectors, item_of, verdicts
 from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import Scored
-from stream.stages.score.records import MAX_SPANS, finding_event, item_of, owed, signal_event, verdict_event, verdicts
+from stream.stages.score.records import finding_event, signal_event, verdict_event
 from stream.wire import Message, encode
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-aaaaaaaaaaaaaaaa-01"
@@ -50,15 +51,15 @@ def test_a_part_of_the_text_is_enough_only_where_something_was_found(flagged, la
 
 
 def test_an_end_without_text_owes_nothing():
-    assert owed(end("r1", "").data) == ()
-    assert owed(end("r1", "x").data) == ("pii", "toxicity", "refusal")
+    assert expected_detectors(end("r1", "").data) == ()
+    assert expected_detectors(end("r1", "x").data) == ("pii", "toxicity", "refusal")
 
 
 def test_an_answer_brings_the_prompt_that_its_record_carries():
     turns = (Message(role="system", content="Be kind."), Message(role="user", content="Wie geht es dir?"))
     data = msgspec.structs.replace(end("r1", "Fine.").data, context=turns)
     item = item_of(data, ("language",))
-    assert (item.text, item.owed) == ("Fine.", ("language",))
+    assert (item.text, item.detectors) == ("Fine.", ("language",))
     assert item.context == (Turn(role="system", content="Be kind."), Turn(role="user", content="Wie geht es dir?"))
     assert item_of(ASK.data, ()).context == ()
 

@@ -10,9 +10,9 @@ from support import doubles
 
 from stream.errors import ModelsLost
 from stream.stages.score.model_pool import Failed, ModelPool
-from stream.stages.score.model_process import EngineSpec, Item, Scored
+from stream.stages.score.model_process import Item, ModelSpec, Scored
 
-SPEC = EngineSpec(detectors=("pii", "toxicity"), threads=1, create=doubles.create, embedder=None)
+SPEC = ModelSpec(detectors=("pii", "toxicity"), threads=1, create=doubles.create, embedder=None)
 POOL = {"workers": 1, "deadline_seconds": 30.0}
 
 
@@ -26,16 +26,16 @@ async def running(spec=SPEC, **options):
         await pool.stop()
 
 
-async def scored(pool, *texts, owed=("pii", "toxicity")):
+async def scored(pool, *texts, detectors=("pii", "toxicity")):
     outcomes = {}
-    await pool.score([Item(text=text, owed=owed) for text in texts], outcomes.__setitem__)
+    await pool.score([Item(text=text, detectors=detectors) for text in texts], outcomes.__setitem__)
     return [outcomes[row] for row in range(len(texts))]
 
 
 async def test_every_detector_that_is_owed_scores_and_no_other():
     async with running() as pool:
         outcomes = {}
-        items = [Item(text="call 5551234", owed=("pii", "toxicity")), Item(text="hello", owed=("pii",))]
+        items = [Item(text="call 5551234", detectors=("pii", "toxicity")), Item(text="hello", detectors=("pii",))]
         await pool.score(items, outcomes.__setitem__)
         assert set(outcomes[0].scores) == {"pii", "toxicity"}
         assert set(outcomes[1].scores) == {"pii"}
@@ -46,7 +46,7 @@ async def test_every_detector_that_is_owed_scores_and_no_other():
 
 async def test_an_unknown_detector_is_absent_and_the_others_score():
     async with running() as pool:
-        (outcome,) = await scored(pool, "hello", owed=("pii", "unheard-of"))
+        (outcome,) = await scored(pool, "hello", detectors=("pii", "unheard-of"))
         assert set(outcome.scores) == {"pii"}
 
 
@@ -71,7 +71,7 @@ async def test_a_pool_whose_idle_process_is_killed_scores_on():
 
 
 async def test_models_that_do_not_load_are_an_error():
-    spec = EngineSpec(detectors=("pii",), threads=1, create=doubles.create_broken, embedder=None)
+    spec = ModelSpec(detectors=("pii",), threads=1, create=doubles.create_broken, embedder=None)
     pool = ModelPool(spec, **POOL)
     with pytest.raises(ModelsLost):
         await pool.start()

@@ -1,0 +1,99 @@
+"""The score stage without Kafka: which detectors an event expects, the item that they score, and the verdicts that follow."""
+
+from collections.abc import Callable
+
+from detectors.base import ERROR, Score, Turn
+from stream.stages.score.model_pool import Outcome
+from stream.stages.score.model_process import Item, Scored
+from stream.wire import Event, RequestRecord, ResponseRecord, Span, Verdict
+
+__all__ = [
+    "MAX_SPANS",
+    "Inference",
+    "expected_detectors",
+    "inference_of",
+    "item_of",
+    "side_of",
+    "text_of",
+    "verdict",
+    "verdicts",
+]
+
+#: A verdict stays below the broker's record limit.
+MAX_SPANS = 2_000
+
+Inference = RequestRecord | ResponseRecord
+
+
+def inference_of(event: Event) -> Inference:
+    """Return the request or the end that `event` contains."""
+    assert isinstance(event.data, RequestRecord | ResponseRecord)
+    return event.data
+
+
+def side_of(data: Inference) -> str:
+    """Return ``input`` for a request, ``output`` for its end."""
+    return "input" if isinstance(data, RequestRecord) else "output"
+
+
+def text_of(data: Inference) -> str:
+    """Return the text that the detectors of its side read."""
+    return data.text() if isinstance(data, RequestRecord) else data.text
+
+
+def expected_detectors(data: Inference) -> tuple[str, ...]:
+    """Return the detectors whose verdicts are expected, each once and in order; none for an end without text."""
+    if isinstance(data, ResponseRecord) and not data.text:
+        return ()
+    return tuple(dict.fromkeys(data.owed))
+
+
+def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed: bool = False) -> Item:
+    """Return the item that a model process scores: the text, the prompt of an answer, and by default the expected detectors."""
+    context = data.context if isinstance(data, ResponseRecord) else ()
+    return Item(
+        text=text_of(data),
+        detectors=expected_detectors(data) if detectors is None else detectors,
+        context=tuple(Turn(role=message.role, content=message.content) for message in context),
+        embed=embed,
+    )
+
+
+def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -> list[Verdict]:
+    """Return one verdict for each expected detector of a request or an end.
+
+    Parameters
+    ----------
+    event
+        The request or the end.
+    outcome
+        The result of the model pool.
+    version_of
+        Returns the version of a detector that did not score.
+    """
+    scored = outcome if isinstance(outcome, Scored) else Scored()
+    return [
+        verdict(event, name, scored.versions.get(name) or version_of(name), scored.scores.get(name))
+        for name in expected_detectors(inference_of(event))
+    ]
+
+
+def verdict(event: Event, detector: str, version: str, score: Score | None) -> Verdict:
+    """Return the verdict of one detector on `event`: label ``error`` without a score, or if it read a part and flagged nothing."""
+    data = inference_of(event)
+    score = score or Score(score=0.0, label=ERROR, flagged=False, covered=0.0)
+    partial = score.covered < 1.0 and not score.flagged
+    return Verdict(
+        request_id=data.request_id,
+        event_id=event.id,
+        tenant=data.tenant,
+        model=data.model,
+        side=side_of(data),
+        detector=detector,
+        version=version,
+        flagged=score.flagged,
+        label=ERROR if partial else score.label,
+        score=score.score,
+        covered=score.covered,
+        spans=tuple(Span(start=s.start, end=s.end, type=s.type, score=s.score) for s in score.spans[:MAX_SPANS]),
+    )
