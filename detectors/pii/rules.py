@@ -238,7 +238,8 @@ ADDRESS_CONTEXT = (
     "mail to",
 )
 
-#: A house number by itself; marks that an address and a name of a person do not have, but code and tables do.
+#: A house number by itself; marks that an address and a name of a person do not have, but code and tables do. Marks that
+#: leetspeak writes for letters are not among them, nor are its digits.
 HOUSE_NUMBER = re.compile(r"(?<![\w.\-+#])\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?(?![\w%°]|[.\-]\d)")
-NOT_ADDRESS = re.compile(r"[_=<>(){}\[\]|\\+*~`@;$€£%:]|\d[.,]\d")
-NOT_NAME = re.compile(r"[_=<>(){}\[\]|\\+*~`@;$%:#\n\t,\d]|  ")
+NOT_ADDRESS = re.compile(r"[_=<>(){}\[\]\\+*~`;€£%:]|\d[.,]\d")
+NOT_NAME = re.compile(r"[_=<>(){}\[\]\\+*~`;%:#\n\t,2689]|  ")
