@@ -1,4 +1,4 @@
-"""Anomalies of latency, tokens and errors: a feature that leaves its own history, under the same budget as drift."""
+"""Anomalies of latency, tokens and errors, each against its own history, with the sequential test of drift."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
@@ -16,7 +16,7 @@ from detectors.streams.sequential_tests import tie_break
 
 __all__ = ["AnomalyConfig", "AnomalyDetector"]
 
-#: Feature and how many tails are watched: a fast answer or an absent error is no anomaly, an odd length is.
+#: Number of tails watched by feature: a fast answer or an absent error is no anomaly, a short or long text is.
 TAILS = {
     "latency_seconds": 1,
     "time_to_first_token_seconds": 1,
@@ -32,23 +32,23 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes
     ----------
     alarm_every_events
-        The budget: events between two false alarms, on average, at least.
+        Alarm budget: lowest mean number of events between false alarms.
     reference_events
-        Values of each feature that are only remembered, before the first opinion.
+        Values of each feature in the reference, before the first finding.
     alarm_every_days
-        The same budget in days of event time; it replaces the one in events.
+        The same budget in days of event time; it replaces the budget in events.
     daily_cycle
-        Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
-        change. A change at a time of the day of which little was seen yet is told later.
+        Whether values are compared only with those of the same half-hour of the day (UTC), so that a daily cycle is no
+        change. A change in a half-hour with few earlier values alarms later.
     conversation_events
-        Window, in events: one event a conversation is looked at in it, and the others are suppressed; 0 looks at every event.
+        Window, in events, in which one event of each conversation is looked at and the others are suppressed; 0 looks at every event.
     conversation_turns
-        A conversation of at most so many turns in the window is looked at once. An id with more turns suppresses at most half of its
-        API key's events in the window.
+        A conversation of at most this many turns in the window is looked at once. An id with more turns suppresses at most
+        half of its API key's events in the window.
     method
-        ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
+        ``e-detector``, or a detector of river, which has no alarm budget: ``adwin``, ``kswin``, ``page-hinkley``.
     method_threshold
-        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when left out.
+        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; None selects river's default.
     seed
         Breaks ties between equal ranks, together with the event's id.
     """
@@ -74,7 +74,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
 
     Notes
     -----
-    State: two counts a region and half-hour, 160 observations; an update costs about 30 µs.
+    State: two counts for each region and half-hour, and 160 observations. An update costs about 30 µs.
     """
 
     name: ClassVar[str] = "anomaly"
@@ -107,7 +107,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         self._numbers = NumericFeatures(TAILS)
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Take one closed bucket; see `StreamDetector.update_many`."""
+        """Process one closed bucket; see `StreamDetector.update_many`."""
         monitor, numbers = self._monitor, self._numbers
         looked = [monitor.looks_at(observation) for observation in observations]
         drawn = [
@@ -118,7 +118,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         scores = np.full((len(looked), len(monitor.blank)), np.nan)
         for name, column in values.items():
             scores[:, monitor.columns(name).start] = scores_of(column, [tie for tie, _ in drawn])
-        alarms = monitor.update_many(observations, looked, scores, [chance for _, chance in drawn])
+        alarms = monitor.update_many(observations, looked, scores, [draw for _, draw in drawn])
         numbers.update(values, alarms)
         finding = self._monitor.close()
         return None if finding is None else self._numbers.explain(finding)

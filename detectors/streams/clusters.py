@@ -1,4 +1,4 @@
-"""Topics of a stream: clusters of its first embeddings, found once, and what share each has before and after a change."""
+"""Clusters of a stream's reference embeddings, and the share of each before and after a change."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Topics", "TopicsState", "clusters"]
+__all__ = ["Clusters", "ClustersState", "spherical_k_means"]
 
 Vectors = NDArray[np.float32]
 _ROUNDS = 10
 _RECENT = 160
 
 
-def clusters(vectors: Vectors, count: int) -> Vectors:
-    """Return unit centres, (count, d), of spherical k-means; no chance in it: each start is the vector furthest from the others.
+def spherical_k_means(vectors: Vectors, count: int) -> Vectors:
+    """Return unit centres, (count, d), of spherical k-means; deterministic: each start is the vector farthest from the other starts.
 
     Dhillon and Modha, Concept decompositions for large sparse text data (2001); starts by Gonzalez (1985).
     """
@@ -30,21 +30,16 @@ def clusters(vectors: Vectors, count: int) -> Vectors:
     return centres
 
 
-class TopicsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Topics`: float16 centres, shares of the reference, and the topic of each recent event."""
+class ClustersState(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of `Clusters`: float16 centres, shares of the reference, and the cluster of each recent event."""
 
     centres: bytes
     shares: list[float]
     recent: list[tuple[int, int]]
 
 
-class Topics:
-    """A stream's topics, by number; no words are kept, so a topic is read from the events that are nearest to it.
-
-    Notes
-    -----
-    State: ``count`` centres and the topics of 160 events.
-    """
+class Clusters:
+    """Numbered clusters of the reference, and the cluster of each of the last 160 events; no text is stored."""
 
     def __init__(self) -> None:
         self.centres: Vectors | None = None
@@ -52,18 +47,18 @@ class Topics:
         self._recent: deque[tuple[int, int]] = deque(maxlen=_RECENT)
 
     def begin(self, reference: Vectors, count: int) -> None:
-        """Find ``count`` topics in the reference, (n, d)."""
-        self.centres = clusters(reference, count).astype("<f2").astype(np.float32)
+        """Find ``count`` clusters in the reference, (n, d)."""
+        self.centres = spherical_k_means(reference, count).astype("<f2").astype(np.float32)
         nearest = np.argmax(reference @ self.centres.T, axis=1)
         self._shares = (np.bincount(nearest, minlength=count) / len(reference)).tolist()
 
     def update_many(self, events: Sequence[int], similarities: Vectors) -> None:
-        """Remember the topic of each event by its similarities to the centres, (n, count)."""
+        """Assign each event to a cluster by its similarities to the centres, (n, count)."""
         self._recent.extend(zip(events, np.argmax(similarities, axis=1).tolist(), strict=True))
 
     def details(self, since: float) -> dict[str, float]:
-        """Return the commonest topic of the reference, the one that grew most since event ``since``, and their shares."""
-        after = [topic for event, topic in self._recent if event >= since]
+        """Return the largest cluster of the reference, the cluster that grew most since event ``since``, and their shares."""
+        after = [cluster for event, cluster in self._recent if event >= since]
         if not after:
             return {}
         shares = np.bincount(after, minlength=len(self._shares)) / len(after)
@@ -77,18 +72,18 @@ class Topics:
             "topic_since_share": float(shares[now]),
         }
 
-    def snapshot(self) -> TopicsState:
+    def snapshot(self) -> ClustersState:
         """Return an immutable copy of the state."""
         centres = b"" if self.centres is None else self.centres.astype("<f2").tobytes()
-        return TopicsState(centres=centres, shares=list(self._shares), recent=list(self._recent))
+        return ClustersState(centres=centres, shares=list(self._shares), recent=list(self._recent))
 
-    def restore(self, state: TopicsState) -> None:
+    def restore(self, state: ClustersState) -> None:
         """Continue from a snapshot.
 
         Raises
         ------
         ValueError
-            Its centres do not divide into its topics.
+            The centres do not divide into the clusters.
         """
         self.centres = None
         if state.centres:

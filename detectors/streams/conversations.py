@@ -1,8 +1,8 @@
-"""Which events a stream detector looks at: one a conversation, unless that would hide an API key's traffic.
+"""Select the events that a stream detector looks at: one for each conversation, unless that would hide an API key's traffic.
 
-Messages of one conversation are alike, so the ranks of all of them are no fair sample of the stream: one message is looked at,
-the others are suppressed. A client that sends one conversation id on every request would then never be watched. So there is a
-bound on what one id suppresses, and on what all ids of a key suppress together.
+Messages of one conversation are alike, so their ranks are no fair sample of the stream: one message is looked at, the others are
+suppressed. A client that sends one conversation id on every request would then never be watched, so the events that one id
+suppresses, and those that all ids of a key suppress together, are bounded.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ import msgspec
 
 __all__ = ["BY_ONE", "TURNS", "Conversations", "ConversationsState"]
 
-#: Turns of a conversation that is one observation, whatever else its key sends.
+#: Turns of a conversation that count as one observation, whatever else its key sends.
 TURNS: Final = 16
-#: The share of its key's events in the window that one id may suppress.
+#: Largest share of its key's events in the window that one id may suppress.
 BY_ONE: Final = 1 / 2
 _MARKS: Final = (1 << 31) - 1
 
 
 class ConversationsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Conversations`: an event of the window a row, oldest first, as `_row` packs it."""
+    """A snapshot of `Conversations`: one `_row` for each event of the window, oldest first."""
 
     rows: list[int] = []
 
@@ -41,7 +41,7 @@ class Conversations:
     Notes
     -----
     State: 9 bytes an event of the window, and counts of the keys and ids in it. An update is amortised O(1), about 3 µs.
-    A conversation that two keys share counts as two. Keys and ids are 31-bit marks: what shares a mark is counted together.
+    A conversation that two keys share counts as two. Keys and ids are 31-bit marks: those with equal marks are counted together.
     """
 
     def __init__(self, events: int, turns: int = TURNS) -> None:
@@ -52,7 +52,7 @@ class Conversations:
         self._ids: dict[int, list[int]] = {}
 
     def looks_at(self, principal: str, conversation: str) -> bool:
-        """Return whether the next event of the stream is looked at; one without a conversation always is."""
+        """Return whether the next event is looked at; an event without a conversation always is."""
         if self._events == 0:
             return True
         while len(self._rows) >= self._events:
@@ -66,7 +66,7 @@ class Conversations:
         return looked
 
     def _suppresses(self, key: int, one: int) -> bool:
-        """Whether an event of this id is suppressed: the window has one that was looked at, and no bound is passed."""
+        """Whether an event of this id is suppressed: another one in the window was looked at, and no bound is exceeded."""
         by_one, looked = self._ids.get(one, (0, 0))
         if not looked:
             return False
@@ -75,7 +75,7 @@ class Conversations:
         return by_one + 1 <= max(self._turns - 1, BY_ONE * sent) and by_all + 1 <= (1 - 0.5 / self._turns) * sent
 
     def _count(self, row: int, change: int) -> None:
-        """Add an event of the window to the counts, or take it back out."""
+        """Add an event of the window to the counts (``change`` 1) or remove it (-1)."""
         key, one, looked = row >> 32, row >> 1 & _MARKS, row & 1
         for counts, mark in ((self._keys, key), (self._ids, one)):
             if mark:
@@ -94,10 +94,10 @@ class Conversations:
         Raises
         ------
         ValueError
-            It has more events than the window.
+            The state has more events than the window.
         """
         if len(state.rows) > self._events:
-            raise ValueError(f"a window of {self._events} events cannot take the {len(state.rows)} of the state")
+            raise ValueError(f"state has {len(state.rows)} events; the window has at most {self._events}")
         self._rows, self._keys, self._ids = deque(state.rows), {}, {}
         for row in state.rows:
             self._count(row, 1)
@@ -105,7 +105,7 @@ class Conversations:
 
 @lru_cache(maxsize=1024)
 def _mark(text: str) -> int:
-    """Return a number from 1 to 2^31 - 1 in the place of a text."""
+    """Return a hash of a text, from 1 to 2^31 - 1."""
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).digest()
     return int.from_bytes(digest, "big") & _MARKS or 1
 

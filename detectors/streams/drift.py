@@ -1,7 +1,7 @@
-"""Drift of a stream: whether what arrives now is still like what it began with.
+"""Drift of a stream: whether current traffic is like the stream's reference.
 
-Embeddings are judged by their distance to the nearest of a reference (the stream's first embeddings) and by their
-nearness to its topics, numeric features by their own history; one alarm budget holds for all (`detectors.streams.monitor`).
+Embeddings are scored by their distance to the nearest reference embeddings (the stream's first) and by their similarity to the
+reference's clusters, numeric features by their own history, under one alarm budget (`detectors.streams.monitor`).
 """
 
 from collections.abc import Sequence
@@ -14,25 +14,25 @@ from numpy.typing import NDArray
 
 from detectors.base import AlertText, Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.models.embedding import unpack, unpack_many
-from detectors.streams.clusters import Topics, TopicsState
+from detectors.streams.clusters import Clusters, ClustersState
 from detectors.streams.conversations import TURNS
 from detectors.streams.monitor import Budget, Feature, MonitorState
 from detectors.streams.numeric_features import MomentsState, NumericFeatures, scores_of
 from detectors.streams.river_monitor import E_DETECTOR, RiverState, monitor_for
 from detectors.streams.sequential_tests import tie_break
 
-__all__ = ["EMBEDDING", "TOPICS", "DriftConfig", "DriftDetector"]
+__all__ = ["CLUSTERS", "EMBEDDING", "DriftConfig", "DriftDetector"]
 
 EMBEDDING = "embedding"
-TOPICS = "topics"
+CLUSTERS = "topics"  # the name in findings and snapshots
 Vectors = NDArray[np.float32]
-#: How large a part of the reference is near to a topic, twice: its core, and it with its surroundings.
+#: Parts of the reference nearest to a centre that are regions of a cluster: its core, and the core with its surroundings.
 _NEAR = (0.1, 0.25)
-#: Equal distances are told apart by so much, at random.
+#: Size of the random tie-break between equal distances.
 _TIE = 1e-6
-#: So many embeddings of another version in a row begin the reference anew; fewer are a worker that is being replaced.
+#: Consecutive embeddings of another version that restart the reference; fewer are from a worker that is being replaced.
 _RENEW = 20
-#: Share of the first embeddings that is not part of the reference, but the first history of distances to it.
+#: One embedding in so many is kept out of the reference, as the first history of distances to it.
 _HELD_OUT = 3
 
 
@@ -42,31 +42,31 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes
     ----------
     alarm_every_events
-        The budget: events between two false alarms, on average, at least.
+        Alarm budget: lowest mean number of events between false alarms.
     alarm_every_days
-        The same budget in days of event time; it replaces the one in events.
+        The same budget in days of event time; it replaces the budget in events.
     reference_events
-        Embeddings (and values of each feature) that are taken as normal.
+        Embeddings, and values of each feature, in the reference.
     neighbours
-        Distance is the mean over this many nearest references.
+        Number of nearest reference embeddings whose mean distance is the score.
     topics
-        Clusters of the reference that are watched for growth, at most; 0 watches distance alone.
+        Largest number of clusters of the reference watched for growth; 0 watches distance alone.
     features
-        Numeric features watched beside the embedding, both tails.
+        Numeric features watched as well, in both tails.
     embedding_share
-        The embedding's share of the budget, its topics included; the features divide the rest.
+        Share of the budget for the embedding and its clusters; the features divide the rest.
     daily_cycle
-        Whether values are compared with those of the same half-hour of the day (UTC) alone, so that a daily cycle is no
-        change. A change at a time of the day of which little was seen yet is told later.
+        Whether values are compared only with those of the same half-hour of the day (UTC), so that a daily cycle is no
+        change. A change in a half-hour with few earlier values alarms later.
     conversation_events
-        Window, in events: one event a conversation is looked at in it, and the others are suppressed; 0 looks at every event.
+        Window, in events, in which one event of each conversation is looked at and the others are suppressed; 0 looks at every event.
     conversation_turns
-        A conversation of at most so many turns in the window is looked at once. An id with more turns suppresses at most half of its
-        API key's events in the window.
+        A conversation of at most this many turns in the window is looked at once. An id with more turns suppresses at most
+        half of its API key's events in the window.
     method
-        ``e-detector``, or one of river's, which know no budget: ``adwin``, ``kswin``, ``page-hinkley``.
+        ``e-detector``, or a detector of river, which has no alarm budget: ``adwin``, ``kswin``, ``page-hinkley``.
     method_threshold
-        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when left out.
+        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; None selects river's default.
     seed
         Breaks ties between equal ranks, together with the event's id.
     """
@@ -90,19 +90,18 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     reference: list[bytes]
     embedding_version: str
     others: int
-    topics: TopicsState
+    topics: ClustersState
     monitor: MonitorState | RiverState
     moments: dict[str, MomentsState]
 
 
 class DriftDetector(StreamDetector[DriftConfig]):
-    """Distance to a reference, nearness to its topics, and numeric features, under one alarm budget.
+    """Distance to a reference, similarity to its clusters, and numeric features, under one alarm budget.
 
     Notes
     -----
-    State: two thirds of ``reference_events`` as packed embeddings (192 bytes each), the topics' centres, and the regions'
-    counts. An update costs two products with the reference and the centres, and the monitor's; it does not grow with the
-    stream.
+    State: two thirds of ``reference_events`` as packed embeddings (192 bytes each), the clusters' centres, and the regions'
+    counts. The cost of an update does not grow with the stream.
     """
 
     name: ClassVar[str] = "drift"
@@ -122,13 +121,15 @@ class DriftDetector(StreamDetector[DriftConfig]):
         config = self.config
         held_out = max(4, config.reference_events // _HELD_OUT)
         self._size = config.reference_events - held_out
-        # River's detectors read the distance alone: a state of eight more of them would be large.
-        self._topic_count = min(config.topics, self._size // 2) if config.method == E_DETECTOR else 0
+        # River's detectors read the distance alone, because eight more of them would make the state large.
+        self._cluster_count = min(config.topics, self._size // 2) if config.method == E_DETECTOR else 0
         share = config.embedding_share if config.features else 1.0
-        part = share / 2 if self._topic_count else share
+        part = share / 2 if self._cluster_count else share
         features = {EMBEDDING: Feature(share=part, tails=1, warm_up=held_out)}
-        if self._topic_count:
-            features[TOPICS] = Feature(share=part, tails=1, warm_up=held_out, scores=self._topic_count, fractions=_NEAR)
+        if self._cluster_count:
+            features[CLUSTERS] = Feature(
+                share=part, tails=1, warm_up=held_out, scores=self._cluster_count, fractions=_NEAR
+            )
         for name in config.features:
             features[name] = Feature(share=(1 - share) / len(config.features), tails=2, warm_up=config.reference_events)
         budget = Budget(
@@ -140,18 +141,18 @@ class DriftDetector(StreamDetector[DriftConfig]):
         )
         self._monitor = monitor_for(features, budget, config.method, config.method_threshold)
         self._distance = self._monitor.columns(EMBEDDING)
-        self._nearness = self._monitor.columns(TOPICS) if self._topic_count else slice(0, 0)
+        self._nearness = self._monitor.columns(CLUSTERS) if self._cluster_count else slice(0, 0)
         self._numbers = NumericFeatures(config.features)
         self._begin("")
 
     def _begin(self, version: str) -> None:
-        self._topics = Topics()
+        self._clusters = Clusters()
         self._version, self._others = version, 0
         self._reference: list[bytes] = []
         self._matrix: Vectors | None = None
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Take one closed bucket; see `StreamDetector.update_many`."""
+        """Process one closed bucket; see `StreamDetector.update_many`."""
         at = 0
         while at < len(observations):
             block = observations[at:] if self._steady(observations[at:]) else observations[at : at + 1]
@@ -160,17 +161,17 @@ class DriftDetector(StreamDetector[DriftConfig]):
         finding = self._monitor.close()
         if finding is None:
             return None
-        if finding.feature in (EMBEDDING, TOPICS):
+        if finding.feature in (EMBEDDING, CLUSTERS):
             since = finding.details["events"] - finding.details["changed_events_ago"]
-            return msgspec.structs.replace(finding, details=finding.details | self._topics.details(since))
+            return msgspec.structs.replace(finding, details=finding.details | self._clusters.details(since))
         return self._numbers.explain(finding)
 
     def _steady(self, observations: Sequence[Observation]) -> bool:
-        """Whether none of these events is part of the reference or begins another: their embeddings can be read at once."""
+        """Whether no event changes the reference, so that the embeddings can be read together."""
         if len(self._reference) < self._size:
             return False
         return self._others == 0 and all(
-            not one.embedding or one.embedding_version == self._version for one in observations
+            not observation.embedding or observation.embedding_version == self._version for observation in observations
         )
 
     def _update(self, block: Sequence[Observation]) -> None:
@@ -180,34 +181,34 @@ class DriftDetector(StreamDetector[DriftConfig]):
             tie_break(self.config.seed, observation.id) if mine else (0.0, 0.0)
             for observation, mine in zip(block, looked, strict=True)
         ]
-        ties, chances = [tie for tie, _ in drawn], [chance for _, chance in drawn]
+        ties, draws = [tie for tie, _ in drawn], [draw for _, draw in drawn]
         scores = np.full((len(block), len(monitor.blank)), np.nan)
         values = numbers.read(block, looked)
         for name, column in values.items():
             scores[:, monitor.columns(name).start] = scores_of(column, ties)
         self._embedded(block, looked, scores, ties)
-        numbers.update(values, monitor.update_many(block, looked, scores, chances))
+        numbers.update(values, monitor.update_many(block, looked, scores, draws))
 
     def _embedded(
         self, block: Sequence[Observation], looked: Sequence[bool], scores: NDArray[np.float64], ties: Sequence[float]
     ) -> None:
-        """Write what is read from the embeddings; nothing without one, or while the reference fills."""
-        read = [place for place, observation in enumerate(block) if looked[place] and self._readable(observation)]
+        """Write the scores of the embeddings; none while the reference fills."""
+        read = [index for index, observation in enumerate(block) if looked[index] and self._readable(observation)]
         if not read:
             return
-        vectors = unpack_many([block[place].embedding or b"" for place in read])
+        vectors = unpack_many([block[index].embedding or b"" for index in read])
         whole: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)
         if len(self._reference) < self._size:
             if whole[0]:
                 self._remember(block[read[0]])
             return
         if not whole.all():
-            read = [place for place, fine in zip(read, whole, strict=True) if fine]
+            read = [index for index, fine in zip(read, whole, strict=True) if fine]
             vectors = vectors[whole]
-        self._measure(np.array(read, dtype=np.intp), vectors, scores, np.array([ties[place] for place in read]) * _TIE)
+        self._measure(np.array(read, dtype=np.intp), vectors, scores, np.array([ties[index] for index in read]) * _TIE)
 
     def _readable(self, observation: Observation) -> bool:
-        """Whether an event has an embedding of the reference's version and length, or one that a reference begins with."""
+        """Whether an event has an embedding of the reference's version and length, or one that starts a new reference."""
         data = observation.embedding
         if data and observation.embedding_version != self._version and not self._renewed(observation.embedding_version):
             return False
@@ -217,17 +218,17 @@ class DriftDetector(StreamDetector[DriftConfig]):
         return True
 
     def _remember(self, observation: Observation) -> None:
-        """Add to the reference; enough of it has topics."""
+        """Add to the reference; a complete one is clustered."""
         self._reference.append(observation.embedding or b"")
-        if len(self._reference) == self._size and self._topic_count:
-            self._topics.begin(self._vectors(), self._topic_count)
+        if len(self._reference) == self._size and self._cluster_count:
+            self._clusters.begin(self._vectors(), self._cluster_count)
 
     def _measure(
-        self, places: NDArray[np.intp], vectors: Vectors, scores: NDArray[np.float64], ties: NDArray[np.float64]
+        self, indices: NDArray[np.intp], vectors: Vectors, scores: NDArray[np.float64], ties: NDArray[np.float64]
     ) -> None:
-        """Write the distance of each vector to the reference, and its nearness to the topics.
+        """Write the distance of each vector to the reference, and its similarity to the clusters.
 
-        One product a vector: a product of all of them has other last bits, which would depend on the bucket.
+        One product for each vector, because the last bits of a joint product would depend on the bucket.
         """
         rows = self._rows()
         similarities = np.empty((len(vectors), len(rows)), dtype=np.float32)
@@ -236,26 +237,26 @@ class DriftDetector(StreamDetector[DriftConfig]):
         count, nearest = self._size, min(self.config.neighbours, self._size)
         largest = np.partition(similarities[:, :count], -nearest, axis=1)[:, -nearest:]
         distances = np.add.reduce(np.ascontiguousarray(largest), axis=1).astype(np.float64) / nearest
-        scores[places, self._distance.start] = ties - distances
-        if self._topic_count:
+        scores[indices, self._distance.start] = ties - distances
+        if self._cluster_count:
             near = similarities[:, count:]
-            self._topics.update_many((self._monitor.events + places).tolist(), near)
-            scores[places, self._nearness] = near + ties.astype(np.float32)[:, None]
+            self._clusters.update_many((self._monitor.events + indices).tolist(), near)
+            scores[indices, self._nearness] = near + ties.astype(np.float32)[:, None]
 
     def _renewed(self, version: str) -> bool:
-        """Whether embeddings of this other version are read from now on: distances between versions mean nothing."""
+        """Whether to restart the reference with this other version; distances between versions are meaningless."""
         self._others += 1
         if self._reference and self._others < _RENEW:
             return False
         if self._reference:
-            self._monitor.renew(*((EMBEDDING, TOPICS) if self._topic_count else (EMBEDDING,)))
+            self._monitor.renew(*((EMBEDDING, CLUSTERS) if self._cluster_count else (EMBEDDING,)))
         self._begin(version)
         return True
 
     def _rows(self) -> Vectors:
-        """Return the reference and the topics' centres as rows, unpacked when first needed: most streams are idle."""
+        """Return the reference and the cluster centres as rows, unpacked on first use, as most streams are idle."""
         if self._matrix is None:
-            centres = [] if self._topics.centres is None else [self._topics.centres]
+            centres = [] if self._clusters.centres is None else [self._clusters.centres]
             self._matrix = np.vstack([self._vectors(), *centres])
         return self._matrix
 
@@ -268,7 +269,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
             reference=list(self._reference),
             embedding_version=self._version,
             others=self._others,
-            topics=self._topics.snapshot(),
+            topics=self._clusters.snapshot(),
             monitor=self._monitor.snapshot(),
             moments=self._numbers.snapshot(),
         )
@@ -281,9 +282,9 @@ class DriftDetector(StreamDetector[DriftConfig]):
             self._reset()
             self._monitor.restore(body.monitor)
             self._numbers.restore(body.moments)
-            self._topics.restore(body.topics)
+            self._clusters.restore(body.topics)
             sizes = {len(data) for data in body.reference}
             if len(sizes) > 1 or any(size % 2 for size in sizes):
-                raise ValueError(f"a reference has embeddings of one even length, the state of {sorted(sizes)}")
+                raise ValueError(f"state has embeddings of {sorted(sizes)} bytes; expected one even length")
             self._reference = list(body.reference)
             self._version, self._others = body.embedding_version, body.others

@@ -1,8 +1,8 @@
-"""Several features under one alarm budget: the part that drift and anomaly share.
+"""Several features under one alarm budget, shared by drift, anomaly and sentinel.
 
-Each feature has a share of the budget, which its regions divide; the statistic is the average of all their sums, and it
-alarms at the limit. While it alarms nothing is learned, and what was learned since the change began is forgotten: the alarm
-lasts as long as the changed traffic does, and ends a few events after it. Then the sums begin anew.
+Each feature has a share of the budget, divided among its regions; the statistic is the average of all their sums, and an alarm
+starts when it reaches the limit. During an alarm nothing is learned, and observations since the change began are removed from the
+history: the alarm lasts as long as the changed traffic, and ends a few events later. Then the sums are reset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,31 +13,31 @@ from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation
 from detectors.streams.conversations import TURNS, Conversations, ConversationsState
-from detectors.streams.sequential_tests import Moment, Regions, RegionsState
+from detectors.streams.sequential_tests import BettingStep, ReferenceRegions, RegionsState
 
 __all__ = ["Budget", "Feature", "Monitor", "MonitorState"]
 
-#: How far past the limit the statistic is let: the further, the longer an alarm outlives its cause.
+#: Cap of the statistic in multiples of the limit; a higher cap makes an alarm outlast its cause.
 HEADROOM = 4.0
 DAY_SECONDS = 86_400.0
 SLOT_SECONDS = 1_800.0
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a false alarm is allowed, and on what kind of stream.
+    """The alarm budget, and which events it compares.
 
     Attributes
     ----------
     limit
-        Mean distance of two false alarms, at least: in events, or in days where ``days``.
+        Lowest mean time between false alarms: in events, or in days if ``days``.
     days
         Whether the limit is in days of event time.
     daily
-        Whether values are ranked among those of the same half-hour of the day (UTC) alone.
+        Whether values are ranked only among those of the same half-hour of the day (UTC).
     conversation_events
-        Window in which one event a conversation is looked at; 0 looks at every event.
+        Window, in events, in which one event of each conversation is looked at; 0 looks at every event.
     conversation_turns
-        What one id suppresses in the window at least; see `detectors.streams.conversations`.
+        Turns of a conversation in the window that count as one; see `detectors.streams.conversations`.
     """
 
     limit: float
@@ -47,7 +47,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     conversation_turns: int = TURNS
 
     def slot(self, time: float) -> int:
-        """Return the group of an event."""
+        """Return the slot of the day, 0 to 47, of an event; 0 if values of all times are compared."""
         return int(time % DAY_SECONDS // SLOT_SECONDS) if self.daily else 0
 
 
@@ -57,15 +57,15 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     share
-        Of the alarm budget; shares add up to 1.
+        Share of the alarm budget; all shares add up to 1.
     tails
-        1 where large values are watched, 2 where small ones are too.
+        1 to watch large values, 2 to watch small values too.
     warm_up
-        Values that are only remembered, before the first bet.
+        Number of reference values before the first bet.
     scores
-        How many numbers it has, each watched by itself.
+        Number of scores of the feature, each watched separately.
     fractions
-        Which outermost parts of the first values are the regions of a score's tail.
+        Parts of the reference, from the outermost value in, that are the regions of a tail.
     """
 
     share: float
@@ -76,7 +76,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
-    """A snapshot of a `Monitor`; ``waiting`` holds the first values of a feature, and the slot of the day of each."""
+    """A snapshot of a `Monitor`; ``waiting`` has slot and scores of the first values of each feature in warm-up."""
 
     regions: RegionsState
     waiting: dict[str, list[tuple[int, list[float]]]]
@@ -87,15 +87,7 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
 
 
 class Monitor:
-    """Regions by feature and their common statistic.
-
-    Parameters
-    ----------
-    features
-        What is tracked.
-    budget
-        How often a false alarm is allowed.
-    """
+    """Regions of several features, and their common statistic."""
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget) -> None:
         self._features = dict(features)
@@ -109,13 +101,13 @@ class Monitor:
             signs = (1.0, -1.0)[: feature.tails]
             layout += [(name, c, sign, part) for c in columns for sign in signs for part in feature.fractions]
             first += feature.scores
-        #: By region: its feature, the column of its score, 1 or -1 by the tail that it watches, its part of the reference.
+        #: By region: feature, column of the score, tail (1 upper, -1 lower), part of the reference.
         self.layout = layout
         self.blank = np.full(first, np.nan)
         names = [row[0] for row in layout]
-        #: By region: its share of the budget.
+        #: Share of the budget by region.
         self.weights = np.array([features[name].share / names.count(name) for name in names])
-        self._regions = Regions(
+        self._regions = ReferenceRegions(
             np.array([row[1] for row in layout], dtype=np.intp),
             np.array([row[2] for row in layout]),
             self.weights,
@@ -135,12 +127,12 @@ class Monitor:
 
     @property
     def events(self) -> int:
-        """How many events were taken: the number of the next one."""
+        """Number of events processed, which is the number of the next event."""
         return self._events
 
     @property
     def alarm(self) -> bool:
-        """Whether the statistic is past its limit."""
+        """Whether the statistic has reached its limit."""
         return self._alarm
 
     @property
@@ -149,11 +141,11 @@ class Monitor:
         return self._regions.statistic
 
     def columns(self, feature: str) -> slice:
-        """Return where a feature's scores are in `update`'s."""
+        """Return the columns of a feature in the scores of `update`."""
         return self._columns[feature]
 
     def renew(self, *names: str) -> None:
-        """Begin these features anew: what they were measured by has changed."""
+        """Reset these features: their values are no longer comparable with the history."""
         self._regions.renew(np.array([row[0] in names for row in self.layout]))
         self._waiting = {
             name: self._waiting.get(name, []) for name in self._features if name in {*self._waiting, *names}
@@ -162,7 +154,7 @@ class Monitor:
             self._waiting[name] = []
 
     def looks_at(self, observation: Observation) -> bool:
-        """Return whether an event is looked at; asked once of each event, in order."""
+        """Return whether an event is looked at; call it once for each event, in order."""
         return self._conversations.looks_at(observation.principal, observation.conversation)
 
     def update_many(
@@ -170,84 +162,86 @@ class Monitor:
         observations: Sequence[Observation],
         looked: Sequence[bool],
         scores: NDArray[np.float64],
-        chances: Sequence[float],
+        draws: Sequence[float],
     ) -> list[bool]:
-        """Take events in order, as `update` would one by one; return whether there was an alarm before each.
+        """Process events in order, with the result of `update` for each; return whether there was an alarm before each event.
 
         Parameters
         ----------
         observations, looked
-            The events, (n,), and which of them are looked at.
-        scores, chances
-            As for `update`, a row an event, (n, scores).
+            The events, (n,), and whether each is looked at.
+        scores, draws
+            As for `update`, one row for each event, (n, scores).
         """
         alarms: list[bool] = []
         at = 0
         while at < len(observations):
-            taken = self._together(observations[at:], looked[at:], scores[at:], chances[at:])
+            taken = self._update_batch(observations[at:], looked[at:], scores[at:], draws[at:])
             if taken:
                 alarms += [False] * taken
             else:
                 alarms.append(self._alarm)
-                self.update(observations[at], scores[at] if looked[at] else None, chances[at])
+                self.update(observations[at], scores[at] if looked[at] else None, draws[at])
             at += max(1, taken)
         return alarms
 
-    def _together(
+    def _update_batch(
         self,
         observations: Sequence[Observation],
         looked: Sequence[bool],
         scores: NDArray[np.float64],
-        chances: Sequence[float],
+        draws: Sequence[float],
     ) -> int:
-        """Take the first of these events at once, as far as nothing has to be judged in between; return how many."""
-        if self._alarm or self._waiting or self._budget.days or len(observations) == 1 or not self._regions.calm:
+        """Process the first events together, up to the first that needs `update`; return their number."""
+        if self._alarm or self._waiting or self._budget.days or len(observations) == 1 or not self._regions.batchable:
             return 0
         slots = [self._budget.slot(observation.time) for observation in observations]
-        count = next((place for place, slot in enumerate(slots) if slot != slots[0]), len(slots))
-        moments = [
-            Moment(event=self._events + place, time=one.time, slot=slots[0], step=1.0, chance=chance)
-            for place, (one, chance) in enumerate(zip(observations[:count], chances[:count], strict=True))
+        count = next((index for index, slot in enumerate(slots) if slot != slots[0]), len(slots))
+        steps = [
+            BettingStep(event=self._events + index, time=observation.time, slot=slots[0], increment=1.0, draw=draw)
+            for index, (observation, draw) in enumerate(zip(observations[:count], draws[:count], strict=True))
         ]
-        mine = looked[:count]
-        taken, highest = self._regions.update_many(scores[:count][np.array(mine)], mine, moments)
+        flags = looked[:count]
+        taken, highest = self._regions.update_many(scores[:count][np.array(flags)], flags, steps)
         self._events += taken
         self._highest = max(self._highest, highest)
         if taken:
-            self._judge()
+            self._check_limit()
         return taken
 
-    def update(self, observation: Observation, scores: NDArray[np.float64] | None, chance: float) -> None:
-        """Take one event.
+    def update(self, observation: Observation, scores: NDArray[np.float64] | None, draw: float) -> None:
+        """Process one event.
 
         Parameters
         ----------
         observation
-            The event; its time and identity alone are read.
+            The event; only its time is read.
         scores
-            In the order of `columns`, NaN where it has none, ties broken; None where it is not looked at.
-        chance
-            Uniform in (0, 1), a function of the event alone.
+            In the order of `columns`, without ties, NaN for a missing score; None if the event is not looked at.
+        draw
+            Uniform random number in (0, 1), a function of the event alone.
         """
-        step = self._step(observation.time)
+        increment = self._increment(observation.time)
         if scores is None:
-            self._regions.wait(step)
+            self._regions.wait(increment)
         else:
             slot = self._budget.slot(observation.time)
-            moment = Moment(event=self._events, time=observation.time, slot=slot, step=step, chance=chance)
-            self._regions.update(scores, moment, alarm=self._alarm)
+            test_step = BettingStep(
+                event=self._events, time=observation.time, slot=slot, increment=increment, draw=draw
+            )
+            self._regions.update(scores, test_step, alarm=self._alarm)
             self._learn_first(scores, slot)
         self._events += 1
-        self._judge()
+        self._check_limit()
 
-    def _step(self, time: float) -> float:
+    def _increment(self, time: float) -> float:
         if not self._budget.days:
             return 1.0
         passed = time - self._last_time if self._events else 0.0
         self._last_time = max(self._last_time, time)
         return max(0.0, passed) / DAY_SECONDS
 
-    def _judge(self) -> None:
+    def _check_limit(self) -> None:
         statistic = self._regions.statistic
         self._highest = max(self._highest, statistic)
         alarm = statistic >= self._budget.limit
@@ -256,11 +250,11 @@ class Monitor:
         elif self._alarm and not alarm:
             self._regions.restart()
         if alarm:
-            self._regions.hold(HEADROOM * self._budget.limit)
+            self._regions.cap(HEADROOM * self._budget.limit)
         self._alarm = alarm
 
     def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:
-        """Remember the first values of each feature; enough of them fix its regions."""
+        """Collect the reference of each feature in warm-up; a complete one fixes its regions."""
         for name in list(self._waiting):
             values = scores[self._columns[name]].tolist()
             if values[0] == values[0]:  # not NaN
@@ -277,9 +271,9 @@ class Monitor:
                 self._regions.begin(region, values[:, column - start], slots, fraction)
 
     def close(self) -> Finding | None:
-        """Return the finding of the bucket that ends here, and begin the next one.
+        """Return the finding of the current bucket, None in warm-up, and start the next bucket.
 
-        Its statistic is the highest of the bucket, so that an alarm that comes and goes within one is not missed.
+        The statistic is the highest of the bucket, so that an alarm that starts and ends within the bucket is reported.
         """
         statistic, limit = max(self._highest, self.statistic), float(self._budget.limit)
         self._highest = 0.0
@@ -323,13 +317,13 @@ class Monitor:
         Raises
         ------
         ValueError
-            It tracks other features, or its regions have another shape.
+            The state is of other features or of another number of regions.
         """
         if not isinstance(state, MonitorState):
-            raise ValueError(f"a monitor of e-detectors cannot take a {type(state).__name__}")  # noqa: TRY004 - as `restoring` has it
+            raise ValueError(f"state is a {type(state).__name__}; expected MonitorState, as the method is e-detector")  # noqa: TRY004 - `restoring` maps it
         widths = {name: {len(values) for _, values in rows} for name, rows in state.waiting.items()}
         if any(name not in self._features or widths[name] - {self._features[name].scores} for name in widths):
-            raise ValueError(f"a monitor of {sorted(self._features)} cannot take the first values of {sorted(widths)}")
+            raise ValueError(f"state has first values of {sorted(widths)}; expected features {sorted(self._features)}")
         self._regions.restore(state.regions)
         self._conversations.restore(state.conversations)
         self._waiting = {name: list(state.waiting[name]) for name in self._features if name in state.waiting}

@@ -1,4 +1,4 @@
-"""Numeric features for the monitor: values to bins, and running moments that say how large a change is."""
+"""Numeric features for the monitor: bins of values, and running moments that measure the size of a change."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,25 +7,25 @@ import msgspec
 
 from detectors.base import Finding, Observation
 
-__all__ = ["BINS", "Moments", "MomentsState", "NumericFeatures", "place", "scores_of"]
+__all__ = ["BINS", "Moments", "MomentsState", "NumericFeatures", "bin_of", "scores_of"]
 
 BINS = 1024
 
-#: Bins an octave above `UNIT`: values that differ by 2 % lie apart, from a millisecond to a million tokens.
+#: Bins for each octave above `UNIT`: values that differ by 2 % have different bins, from a millisecond to a million tokens.
 RESOLUTION = 34
 UNIT = 0.001
 RECENT = 0.1
 
 
 def scores_of(values: Sequence[float], ties: Sequence[float]) -> list[float]:
-    """Return the score of each value: its bin, plus its event's tie, which is in (0, 1); NaN where there is none."""
+    """Return the score of each value, its bin plus the tie-break of its event in (0, 1); NaN if it is not finite."""
     return [
-        math.nan if (where := place(value)) is None else where + tie for value, tie in zip(values, ties, strict=True)
+        math.nan if (index := bin_of(value)) is None else index + tie for value, tie in zip(values, ties, strict=True)
     ]
 
 
-def place(value: float) -> int | None:
-    """Return the bin of a value, None where it is no finite number; negative values share the lowest bin."""
+def bin_of(value: float) -> int | None:
+    """Return the bin of a value, None if it is not finite; negative values share the lowest bin."""
     if not math.isfinite(value):
         return None
     return min(BINS - 1, int(RESOLUTION * math.log2(1.0 + max(0.0, value) / UNIT)))
@@ -47,7 +47,7 @@ class Moments:
         self._count = self._mean = self._squares = self._recent = 0.0
 
     def update_many(self, values: Iterable[float], alarms: Iterable[bool]) -> None:
-        """Take values in order, but for NaN; each is part of the reference unless there was an alarm before it."""
+        """Add values in order, without NaN; a value before which there was an alarm is not part of the reference."""
         count, mean, squares, recent = self._count, self._mean, self._squares, self._recent
         for value, alarm in zip(values, alarms, strict=True):
             if math.isnan(value):
@@ -61,7 +61,7 @@ class Moments:
         self._count, self._mean, self._squares, self._recent = count, mean, squares, recent
 
     def details(self) -> dict[str, float]:
-        """Return what a finding tells of them."""
+        """Return the moments as details of a finding."""
         variance = self._squares / (self._count - 1.0) if self._count > 1.0 else 0.0
         deviation = math.sqrt(max(0.0, variance))
         return {"reference_mean": self._mean, "reference_deviation": deviation, "recent_mean": self._recent}
@@ -76,19 +76,13 @@ class Moments:
 
 
 class NumericFeatures:
-    """A stream's numeric features, as drift and anomaly take them.
-
-    Parameters
-    ----------
-    names
-        Which of an observation's features.
-    """
+    """The numeric features ``names`` of a stream's observations, and their moments."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._moments = {name: Moments() for name in names}
 
     def read(self, observations: Sequence[Observation], looked: Sequence[bool]) -> dict[str, list[float]]:
-        """Return each feature's value of each event; NaN where the event is not looked at, or has no finite one."""
+        """Return each feature's value of each event; NaN if the event is not looked at or its value is not finite."""
         return {
             name: [
                 value if mine and math.isfinite(value := observation.features.get(name, math.nan)) else math.nan
@@ -98,12 +92,12 @@ class NumericFeatures:
         }
 
     def update(self, values: Mapping[str, Sequence[float]], alarms: Sequence[bool]) -> None:
-        """Take events, as `read` gives them; the values of one are part of the reference unless there was an alarm before it."""
+        """Add the values that `read` returned; an event before which there was an alarm is not part of the reference."""
         for name, moments in self._moments.items():
             moments.update_many(values[name], alarms)
 
     def explain(self, finding: Finding) -> Finding:
-        """Add what the moments of the leading feature tell, where that is one of these."""
+        """Add the moments of the leading feature to a finding, if it is one of these features."""
         moments = self._moments.get(finding.feature)
         if moments is None:
             return finding
@@ -119,7 +113,7 @@ class NumericFeatures:
         Raises
         ------
         KeyError
-            It lacks a feature.
+            The state lacks a feature.
         """
         for name, moments in self._moments.items():
             moments.restore(states[name])

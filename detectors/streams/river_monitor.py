@@ -1,7 +1,7 @@
-"""River's change detectors in the place of the e-detectors: ADWIN, KSWIN, Page-Hinkley, for those who want them.
+"""River's change detectors (ADWIN, KSWIN, Page-Hinkley) as an alternative to the e-detectors.
 
-They know no alarm budget: a threshold has to be tuned to the stream, and is not comparable between them. An alarm is an
-instant, not a state, so the alarm of a bucket says that some feature's detector signalled in it.
+They have no alarm budget: a threshold must be tuned to the stream. Their alarm is an instant, not a state, so a bucket alarms if
+the detector of any feature signalled in it.
 """
 
 import math
@@ -21,12 +21,12 @@ __all__ = ["E_DETECTOR", "METHODS", "RiverMonitor", "RiverState", "monitor_for"]
 
 E_DETECTOR = "e-detector"
 
-#: A detector is built anew from its last `KEPT` values when it has read twice as many: so its state is these values.
+#: A detector is rebuilt from its last `KEPT` values after twice as many, so that its state is these values.
 KEPT = 256
 
 
 def _adwin(delta: float) -> Any:
-    from river import drift  # noqa: PLC0415 - a second, for those who chose it
+    from river import drift  # noqa: PLC0415 - imported only if configured
 
     return drift.ADWIN(delta=delta, clock=1)  # type: ignore[no-untyped-call]  # a Cython class
 
@@ -43,7 +43,7 @@ def _page_hinkley(threshold: float) -> Any:
     return drift.PageHinkley(threshold=threshold)
 
 
-#: By name, what builds one from its threshold, and river's default for that.
+#: By name: constructor from a threshold, and river's default threshold.
 METHODS: Mapping[str, tuple[Callable[[float], Any], float]] = {
     "adwin": (_adwin, 0.002),
     "kswin": (_kswin, 0.005),
@@ -62,12 +62,12 @@ class RiverState(msgspec.Struct, frozen=True, kw_only=True, tag="river"):
 
 
 class RiverMonitor:
-    """One of river's detectors a score, with the face of `detectors.streams.monitor.Monitor`.
+    """One of river's detectors for each score, with the interface of `detectors.streams.monitor.Monitor`.
 
     Parameters
     ----------
     features, budget
-        As for `Monitor`; the limit is not used.
+        As for `Monitor`; the limit is unused.
     method
         One of `METHODS`.
     threshold
@@ -76,12 +76,12 @@ class RiverMonitor:
     Raises
     ------
     ConfigError
-        No method has that name.
+        The method is unknown.
     """
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None) -> None:
         if method not in METHODS:
-            raise ConfigError(f"no method is named {method!r}: choose {E_DETECTOR}, {', '.join(METHODS)}")
+            raise ConfigError(f"method is {method!r}; use {E_DETECTOR}, {', '.join(METHODS)}")
         self._make, default = METHODS[method]
         self._threshold = default if threshold is None else threshold
         self._columns: dict[str, slice] = {}
@@ -96,8 +96,8 @@ class RiverMonitor:
         self._seen = [0] * len(self._names)
         self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
         self.events = 0
-        #: The last column that signalled, and the event at which it did.
-        self._told = 0
+        #: Number of the last event at which a detector signalled, and the columns that signalled in this bucket.
+        self._last_signal = 0
         self._signals: set[int] = set()
 
     @property
@@ -111,11 +111,11 @@ class RiverMonitor:
         return bool(self._signals)
 
     def columns(self, feature: str) -> slice:
-        """Return where a feature's scores are in `update`'s."""
+        """Return the columns of a feature in the scores of `update`."""
         return self._columns[feature]
 
     def renew(self, *names: str) -> None:
-        """Begin these features anew; see `Monitor.renew`."""
+        """Reset these features; see `Monitor.renew`."""
         for column in (column for column, name in enumerate(self._names) if name in names):
             self._values[column], self._seen[column] = [], 0
             self._detectors[column] = self._make(self._threshold)
@@ -129,23 +129,23 @@ class RiverMonitor:
         observations: Sequence[Observation],
         looked: Sequence[bool],
         scores: NDArray[np.float64],
-        chances: Sequence[float],
+        draws: Sequence[float],
     ) -> list[bool]:
-        """Take events in order; see `Monitor.update_many`."""
+        """Process events in order; see `Monitor.update_many`."""
         alarms: list[bool] = []
-        for observation, mine, row, chance in zip(observations, looked, scores, chances, strict=True):
+        for observation, mine, row, draw in zip(observations, looked, scores, draws, strict=True):
             alarms.append(self.alarm)
-            self.update(observation, row if mine else None, chance)
+            self.update(observation, row if mine else None, draw)
         return alarms
 
-    def update(self, observation: Observation, scores: NDArray[np.float64] | None, chance: float) -> None:
-        """Take one event; see `Monitor.update`."""
-        del observation, chance
+    def update(self, observation: Observation, scores: NDArray[np.float64] | None, draw: float) -> None:
+        """Process one event; see `Monitor.update`."""
+        del observation, draw
         self.events += 1
         for column, value in enumerate([] if scores is None else scores.tolist()):
             if not math.isnan(value) and self._read(column, value) and self._seen[column] > self._warm_up[column]:
                 self._signals.add(column)
-                self._told = self.events
+                self._last_signal = self.events
 
     def _read(self, column: int, value: float) -> bool:
         values = self._values[column]
@@ -165,7 +165,7 @@ class RiverMonitor:
         return made
 
     def close(self) -> Finding | None:
-        """Return the finding of the bucket that ends here: how many features' detectors signalled in it, against one."""
+        """Return the finding of the current bucket; its statistic is the number of features that signalled, its limit 1."""
         names = [self._names[column] for column in sorted(self._signals)]
         self._signals.clear()
         if not self.ready:
@@ -177,7 +177,7 @@ class RiverMonitor:
             limit=1.0,
             feature=names[0] if names else self._names[0],
             alarm=statistic >= 1.0,
-            details={"events": float(self.events), "changed_events_ago": float(self.events - self._told)},
+            details={"events": float(self.events), "changed_events_ago": float(self.events - self._last_signal)},
         )
 
     def snapshot(self) -> RiverState:
@@ -187,7 +187,7 @@ class RiverMonitor:
             seen=list(self._seen),
             conversations=self._conversations.snapshot(),
             events=self.events,
-            told=self._told,
+            told=self._last_signal,
         )
 
     def restore(self, state: msgspec.Struct) -> None:
@@ -196,13 +196,13 @@ class RiverMonitor:
         Raises
         ------
         ValueError
-            It is of another method's monitor, or of other scores.
+            The state is of another method or of other scores.
         """
         if not isinstance(state, RiverState) or {len(state.values), len(state.seen)} != {len(self._names)}:
-            raise ValueError(f"river's monitor of {len(self._names)} scores cannot take this {type(state).__name__}")
+            raise ValueError(f"state is a {type(state).__name__}; expected RiverState of {len(self._names)} scores")
         self._values = [list(values) for values in state.values]
         self._detectors = [self._built(values) for values in self._values]
-        self._seen, self.events, self._told = list(state.seen), state.events, state.told
+        self._seen, self.events, self._last_signal = list(state.seen), state.events, state.told
         self._conversations.restore(state.conversations)
         self._signals.clear()
 
@@ -210,5 +210,5 @@ class RiverMonitor:
 def monitor_for(
     features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None
 ) -> Monitor | RiverMonitor:
-    """Return the monitor that a configuration asks for; raises ConfigError where no method has that name."""
+    """Return the monitor of a configuration; raise ConfigError if the method is unknown."""
     return Monitor(features, budget) if method == E_DETECTOR else RiverMonitor(features, budget, method, threshold)

@@ -1,12 +1,12 @@
-"""Answers to fixed prompts, each against the earlier answers to the same prompt: a change of the model or of its serving.
+"""Answers to fixed prompts, each against the earlier answers to the same prompt: detects a change of the model or its serving.
 
-Why this exists: drift of users' traffic cannot tell a new use from a new model. The sentinel prompts never change, so what changes in
-their answers is not the input's doing.
+Drift of users' traffic cannot distinguish a new use from a new model. The sentinel prompts never change, so a change in their
+answers is not caused by the input.
 
-An answer's features (distance of its frozen embedding to the prompt's first ones, length, tokens, refusal score) are ranked among the
-same features of the same prompt alone (Mondrian conformal p-values: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World,
-ch. 4.5). These are uniform whatever the prompts are and however their answers differ, so that the p-values of all prompts make one stream
-for the alarm budget that drift has (`detectors.streams.monitor`).
+An answer's features (distance of its frozen embedding to the prompt's first embeddings, length, tokens, refusal score) are ranked
+among the same features of the same prompt (Mondrian conformal p-values: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
+World, ch. 4.5). The p-values are uniform whatever the prompts are, so those of all prompts form one stream for the sequential test
+of drift (`detectors.streams.monitor`).
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ from msgspec import Meta
 from detectors.base import AlertText, Finding, Observation, StreamDetector, restoring, seal, unseal
 from detectors.models.embedding import unpack
 from detectors.streams.monitor import Budget, Feature, Monitor, MonitorState
-from detectors.streams.numeric_features import place
+from detectors.streams.numeric_features import bin_of
 from detectors.streams.sequential_tests import tie_break
 
 __all__ = ["SENTINEL", "SentinelConfig", "SentinelDetector"]
@@ -29,11 +29,11 @@ SENTINEL = "sentinel"
 EMBEDDING = "embedding"
 #: Numeric features of an answer; greedy decoding makes most of them constants of a prompt.
 NUMBERS = ("characters", "completion_tokens", "score_refusal")
-#: A prompt's first embeddings, which later ones are held against.
+#: Number of a prompt's first embeddings to which later ones are compared.
 REFERENCE = 4
-#: Values of a prompt that wait before they are history, so that a change is not compared with itself.
+#: Values of a prompt that wait before they enter the history, so that a change is not compared with itself.
 HOLD = 2
-#: Prompts that are remembered, the last ones asked: a new version of the set has prompts of other names.
+#: Number of prompts kept, those sent last: a new version of the set has other prompt names.
 PROMPTS = 64
 #: Bins of a distance, 1 - similarity, from 0 to 1: float16 and another batch move it by less.
 _STEPS = 512
@@ -45,11 +45,11 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes
     ----------
     alarm_every_events
-        The budget: answers between two false alarms, on average, at least.
+        Alarm budget: lowest mean number of answers between false alarms.
     reference_events
-        Answers, over all prompts, that are only remembered before the first opinion.
+        Answers, over all prompts, in the reference, before the first finding.
     adopt_events
-        Answers after which an alarm that lasts is adopted: the changed model is what is normal from then on.
+        Answers after which a lasting alarm is adopted: the changed model becomes the new reference.
     embedding_share
         The embedding's share of the budget; the numeric features divide the rest.
     seed
@@ -64,7 +64,7 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class _Ranks(msgspec.Struct, kw_only=True):
-    """Past values of one feature of one prompt: counts by bin, and those that still wait."""
+    """Past values of one feature of one prompt: counts by bin, and values not yet counted."""
 
     counts: dict[int, int] = {}
     waiting: list[int] = []
@@ -79,7 +79,7 @@ class _Ranks(msgspec.Struct, kw_only=True):
         return bool(self.counts) and value not in self.counts
 
     def learn(self, value: int) -> None:
-        """Remember a value, `HOLD` values later."""
+        """Add a value to the counts, `HOLD` values later."""
         waiting = deque([*self.waiting, value])
         while len(waiting) > HOLD:
             first = waiting.popleft()
@@ -88,7 +88,7 @@ class _Ranks(msgspec.Struct, kw_only=True):
 
 
 class _Prompt(msgspec.Struct, kw_only=True):
-    """What is known of one prompt; `moved` tells whether its last answer was unlike all before."""
+    """State of one prompt; ``moved`` is whether its last answer differed from all earlier ones."""
 
     reference: list[bytes] = []
     ranks: dict[str, _Ranks] = {}
@@ -104,12 +104,12 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 class SentinelDetector(StreamDetector[SentinelConfig]):
     """Each answer against the earlier answers to the same prompt, all prompts under one alarm budget.
 
-    Observations without a ``prompt`` are passed over.
+    Observations without a ``prompt`` are ignored.
 
     Notes
     -----
     State: 64 prompts at most, each with four packed embeddings (192 bytes each) and the counts of the bins that its values fell
-    into. An update costs one pass over these counts, some 10 µs where answers repeat.
+    into. An update costs one pass over these counts, about 10 µs if most answers are equal.
     """
 
     name: ClassVar[str] = SENTINEL
@@ -134,14 +134,14 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         first = config.reference_events
         features = {EMBEDDING: Feature(share=config.embedding_share, tails=1, warm_up=first)}
         features |= {name: Feature(share=share, tails=2, warm_up=first) for name in NUMBERS}
-        # Every answer is looked at, and those of a night are like those of a day.
+        # Every answer is looked at, and answers do not depend on the time of the day.
         budget = Budget(limit=config.alarm_every_events, daily=False, conversation_events=0)
         self._monitor = Monitor(features, budget)
         self._prompts: dict[str, _Prompt] = {}
         self._alarmed = 0
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Take one closed bucket; see `StreamDetector.update_many`."""
+        """Process one closed bucket; see `StreamDetector.update_many`."""
         for observation in observations:
             if observation.prompt:
                 self._update(observation)
@@ -168,7 +168,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         self._learn(prompt, values, was=was)
 
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
-        """Remember an answer, unless the model is judged another: then what waits is the change, and is forgotten."""
+        """Add an answer to the history; during an alarm drop the waiting values instead, as they are part of the change."""
         if not self._monitor.alarm:
             self._alarmed = 0
             for name, value in values.items():
@@ -181,7 +181,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
                     ranks.waiting = []
 
     def _prompt(self, name: str) -> _Prompt:
-        """Return what is known of a prompt; the one that was asked longest ago makes room."""
+        """Return the state of a prompt, and evict the prompt sent longest ago if there are too many."""
         prompt = self._prompts.pop(name, None) or _Prompt()
         while len(self._prompts) >= PROMPTS:
             del self._prompts[next(iter(self._prompts))]
@@ -191,7 +191,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
     def _values(self, prompt: _Prompt, observation: Observation) -> dict[str, int]:
         """Return the bin of each feature that the answer has."""
         features = observation.features
-        found = {name: where for name in NUMBERS if (where := place(features.get(name, float("nan")))) is not None}
+        found = {name: index for name in NUMBERS if (index := bin_of(features.get(name, float("nan")))) is not None}
         distance = self._distance(prompt, observation.embedding)
         return found if distance is None else found | {EMBEDDING: distance}
 
@@ -220,5 +220,5 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
             self._monitor.restore(body.monitor)
             sizes = {len(data) for prompt in body.prompts.values() for data in prompt.reference}
             if any(size % 2 for size in sizes):
-                raise ValueError(f"a reference has embeddings of an even length, the state of {sorted(sizes)}")
+                raise ValueError(f"state has embeddings of {sorted(sizes)} bytes; expected even lengths")
             self._prompts, self._alarmed = body.prompts, body.alarmed

@@ -1,15 +1,15 @@
-"""Anytime-valid change detection from ranks: what drift and anomaly alarm with.
+"""Anytime-valid change detection from ranks: the sequential test of drift, anomaly and sentinel.
 
-A *region* is a set of values that a reference decides once: "among the largest 3 %", "as near to topic 4 as a tenth of the
-reference". As long as the stream is exchangeable, the chance that the next value falls into a region is known exactly,
-whatever the distribution: j of n + 1 gaps between the reference's values lie in it at first, and each value that falls into
-it adds one (Pólya's urn; the rank of a new value among all former ones is uniform: Vovk, Gammerman and Shafer, Algorithmic
-Learning in a Random World). A bet that multiplies the odds of the region then has mean one, and a Shiryaev-Roberts sum of
-such bets, ``R <- (R + 1) bet``, grows by one an event on average (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532).
-So does a weighted average of sums, and it takes N events on average to reach N: the user's "at most one false alarm in N
-events". An event that is not looked at bets nothing and still adds its one: the budget is in events, whatever the sample.
+A *region* is a set of values fixed once by a reference: "the largest 3 %", "as near to cluster 4 as a tenth of the reference".
+While the stream is exchangeable, the probability that the next value is in a region is known exactly, whatever the distribution:
+j of n + 1 gaps between the reference's values are in it at first, and each value in it adds one (Pólya's urn; the rank of a new
+value among all earlier values is uniform: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World). A bet that
+multiplies the odds of the region then has mean one, and a Shiryaev-Roberts sum of such bets, ``R <- (R + 1) bet``, grows by one
+per event on average (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532). So does a weighted average of sums, and it takes
+N events on average to reach N: "at most one false alarm in N events". An event that is not looked at makes no bet but still adds
+its one, so the budget counts all events, whatever the sample.
 
-Bets are cut, before their value is known, so that the average never jumps far past the limit: the jump would be lost time.
+Bets are cut before their value is known, so that the average never jumps far over the limit: a jump would waste delay.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.streams.recent import MEMORY, Change, Recent, Remembered
+from detectors.streams.recent import MEMORY, Change, PackedObservation, RecentObservations
 
 __all__ = [
     "FEW",
@@ -30,9 +30,9 @@ __all__ = [
     "MEMORY",
     "MOST",
     "ODDS",
+    "BettingStep",
     "Change",
-    "Moment",
-    "Regions",
+    "ReferenceRegions",
     "RegionsState",
     "tie_break",
 ]
@@ -41,78 +41,76 @@ Floats = NDArray[np.float64]
 
 #: What a bet multiplies the odds of its region by.
 ODDS: Final = (3.0, 12.0)
-#: How far past the limit a bet may carry the average.
+#: Largest multiple of the limit to which a bet may raise the average.
 OVERSHOOT: Final = 1.1
-#: A time of the day with fewer values than this of its own is held to a share that is lenient: a daily cycle of one standard
-#: deviation up and down doubles a tail of 3 % within about an hour.
+#: A slot of the day with fewer values than `FEW` bets against `LENIENT` times the recent share, between `LEAST` and `MOST`: a daily
+#: cycle of one standard deviation up and down doubles a tail of 3 % within about an hour.
 FEW: Final = 50
 LENIENT, LEAST, MOST = 2.0, 0.02, 0.9
 _RAISED: Final = np.array(ODDS)[:, None]
-#: Where a bet is nearly cut it is left to `Regions.update`, whose word on that is final.
-_SAFELY: Final = 0.999
-
-
+#: `ReferenceRegions.update_many` leaves a bet that is nearly cut to `update`, so that rounding cannot change a decision.
+_SAFETY: Final = 0.999
 _HALVES: Final = struct.Struct(">QQ")
 
 
 def tie_break(seed: int, identity: str) -> tuple[float, float]:
-    """Return two numbers in (0, 1) that are a function of the seed and the event alone."""
+    """Return two pseudo-random numbers in (0, 1), a function of the seed and the event id alone."""
     digest = hashlib.blake2b(f"{seed}\0{identity}".encode("utf-8", "replace"), digest_size=16).digest()
     high, low = _HALVES.unpack(digest)
     return (high + 0.5) / 2.0**64, (low + 0.5) / 2.0**64
 
 
-class Moment(NamedTuple):
-    """When an observation is.
+class BettingStep(NamedTuple):
+    """One step of the sequential test.
 
     Attributes
     ----------
     event, time
-        Number and time of its event.
+        Number and time of the event.
     slot
-        Its group, the time of the day: values are ranked within it.
-    step
-        What the event adds to each sum: 1, or the time since the last one.
-    chance
-        Uniform in (0, 1), of the event alone.
+        Slot of the day; values are ranked within their slot.
+    increment
+        Amount added to each sum: 1, or the days since the previous event.
+    draw
+        Uniform random number in (0, 1), a function of the event alone.
     """
 
     event: int
     time: float
     slot: int
-    step: float
-    chance: float
+    increment: float
+    draw: float
 
 
 class RegionsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Regions`; rows in order, ``counts`` by slot as [inside, seen]."""
+    """A snapshot of `ReferenceRegions`: lists by region; ``counts`` has [inside, seen] by slot."""
 
     thresholds: list[float]
     home: list[int]
     lately: list[float]
     counts: dict[int, list[list[int]]]
     sums: list[list[float]]
-    recent: list[Remembered]
+    recent: list[PackedObservation]
 
 
-class Regions:
-    """One e-detector a region and bet, under one limit.
+class ReferenceRegions:
+    """One e-detector for each region and bet, under one limit.
 
     Parameters
     ----------
     scores
-        By region, which of the scores it reads, (m,).
+        Column of the scores that each region reads, (m,).
     signs
-        1 where large values are inside, -1 where small ones are, (m,).
+        1 if large values are in the region, -1 if small values are, (m,).
     weights
-        Share of the alarm budget, (m,), adding up to one at most.
+        Share of the alarm budget, (m,); their sum is at most one.
     limit
-        Where the weighted average of the sums alarms.
+        Alarm limit of the weighted average of the sums.
 
     Notes
     -----
-    State: two counts a region and slot, three sums a bet, and the last 160 observations. An update is a dozen operations
-    on (2, m), about 15 µs for 30 regions.
+    State: two counts for each region and slot, one sum for each region and bet, and the last 160 observations. An update is a dozen
+    operations on (2, m), about 15 µs for 30 regions.
     """
 
     def __init__(self, scores: NDArray[np.intp], signs: Floats, weights: Floats, *, limit: float) -> None:
@@ -121,26 +119,26 @@ class Regions:
         self._weights = np.tile(weights / len(ODDS), (len(ODDS), 1))
         self._thresholds = np.full(size, np.inf)
         self._ready = np.zeros(size)
-        self._home = np.full(size, -1, dtype=np.int64)
-        self._lately = np.zeros(size)
+        self._reference_slots = np.full(size, -1, dtype=np.int64)
+        self._recent_share = np.zeros(size)
         self._counts: dict[int, Floats] = {}
         self._sums = np.zeros((len(ODDS), size))
-        #: The group that all of the reference came from, in every region; -1 where there is none.
-        self._only_home = -1
-        self._recent = Recent(size)
+        #: The slot that the reference of every region is from; -1 if they are from several.
+        self._common_slot = -1
+        self._recent = RecentObservations(size)
         self.statistic = 0.0
 
     def begin(self, region: int, reference: Floats, slots: NDArray[np.int64], fraction: float) -> None:
-        """Fix a region as the outermost ``fraction`` of the reference, which is its first history.
+        """Fix a region as the outermost ``fraction``, in (0, 1), of the reference; at least one value is inside.
 
         Parameters
         ----------
         region
-            Its number.
+            Number of the region.
         reference, slots
-            Values, (n,), and the group that each belongs to, (n,).
+            Values, (n,), and the slot of each, (n,). They are the region's first history.
         fraction
-            In (0, 1); one value at least is inside.
+            Share of the reference in the region.
         """
         values = reference * self._signs[region]
         inside = max(1, round(fraction * (len(values) + 1)))
@@ -149,155 +147,159 @@ class Regions:
         for counts in self._counts.values():
             counts[:, region] = 0.0
         groups = sorted(set(slots.tolist()))
-        self._home[region] = groups[0] if len(groups) == 1 else -1
+        self._reference_slots[region] = groups[0] if len(groups) == 1 else -1
         for slot in groups:
-            counts = self._of(slot)
+            counts = self._counts_of(slot)
             counts[0, region] += int((values[slots == slot] >= threshold).sum())
             counts[1, region] += int((slots == slot).sum())
-        self._lately[region] = inside / (len(values) + 1)
-        self._find_home()
+        self._recent_share[region] = inside / (len(values) + 1)
+        self._find_common_slot()
 
-    def _find_home(self) -> None:
-        homes = {*self._home[self._ready > 0.0].tolist()}
-        self._only_home = homes.pop() if len(homes) == 1 else -1
+    def _find_common_slot(self) -> None:
+        slots = {*self._reference_slots[self._ready > 0.0].tolist()}
+        self._common_slot = slots.pop() if len(slots) == 1 else -1
 
     def renew(self, regions: NDArray[np.bool_]) -> None:
-        """Forget all of these regions, (m,): they wait for another reference."""
-        self._thresholds[regions], self._ready[regions], self._home[regions] = np.inf, 0.0, -1
-        self._sums[:, regions], self._lately[regions] = 0.0, 0.0
-        self._find_home()
-        self._measure()
+        """Reset the regions that the mask (m,) selects; each needs a new reference."""
+        self._thresholds[regions], self._ready[regions], self._reference_slots[regions] = np.inf, 0.0, -1
+        self._sums[:, regions], self._recent_share[regions] = 0.0, 0.0
+        self._find_common_slot()
+        self._update_statistic()
 
-    def _of(self, slot: int) -> Floats:
+    def _counts_of(self, slot: int) -> Floats:
         counts = self._counts.get(slot)
         if counts is None:
             counts = self._counts[slot] = np.zeros((2, len(self._scores)))
         return counts
 
     def wait(self, step: float) -> None:
-        """Take an event that is not looked at: every sum grows by its step."""
+        """Count an event that is not looked at: add its increment to every sum."""
         self._sums += self._ready * step
-        self._measure()
+        self._update_statistic()
 
-    def _measure(self) -> None:
+    def _update_statistic(self) -> None:
         self.statistic = float(np.vdot(self._weights, self._sums))
 
-    def update(self, scores: Floats, moment: Moment, *, alarm: bool) -> None:
-        """Bet on one observation, then learn it unless there is an ``alarm`` already: then no bet is cut either.
+    def update(self, scores: Floats, step: BettingStep, *, alarm: bool) -> None:
+        """Bet on one observation, then learn it; during an ``alarm`` nothing is learned and no bet is cut.
 
         Parameters
         ----------
         scores
-            NaN where it has none; ties broken at random already.
-        moment
-            When it is.
+            Scores without ties; NaN for a missing score.
+        step
+            Event number, time, slot, increment and random number of the observation.
         """
         values = scores[self._scores] * self._signs
-        fell = np.empty((2, len(values)), dtype=np.bool_)
-        won = inside = np.greater_equal(values, self._thresholds, out=fell[0])
-        seen = np.equal(values, values, out=fell[1])
-        counts = self._of(moment.slot)
+        flags = np.empty((2, len(values)), dtype=np.bool_)
+        won = inside = np.greater_equal(values, self._thresholds, out=flags[0])
+        seen = np.equal(values, values, out=flags[1])
+        counts = self._counts_of(step.slot)
         share = counts[0] / (counts[1] + 1.0)
-        if moment.slot != self._only_home:
-            share, sure = self._elsewhere(counts, share, moment.slot)
-            won = inside & (sure | (moment.chance * (counts[0] + 1.0) < counts[0]))
+        if step.slot != self._common_slot:
+            share, certain = self._share_of_other_slot(counts, share, step.slot)
+            won = inside & (certain | (step.draw * (counts[0] + 1.0) < counts[0]))
         share *= seen
-        odds = _RAISED if alarm else self._cut(share, moment.step)
+        odds = _RAISED if alarm else self._cut(share, step.increment)
         bets = 1.0 / (1.0 + (odds - 1.0) * share)
         np.multiply(bets, odds, out=bets, where=won)
-        self._sums += self._ready * moment.step
+        self._sums += self._ready * step.increment
         self._sums *= bets
-        self._measure()
+        self._update_statistic()
         if not alarm:
-            counts += fell
-            self._lately += (inside - self._lately) * seen / MEMORY
-        self._recent.append(moment.event, moment.time, moment.slot, fell, learned=not alarm)
+            counts += flags
+            self._recent_share += (inside - self._recent_share) * seen / MEMORY
+        self._recent.append(step.event, step.time, step.slot, flags, learned=not alarm)
 
-    def update_many(self, scores: Floats, looked: Sequence[bool], moments: Sequence[Moment]) -> tuple[int, float]:
-        """Take events of one slot in order, as `update` and `wait` would one by one, until a bet has to be cut or the limit is reached.
+    def update_many(self, scores: Floats, looked: Sequence[bool], steps: Sequence[BettingStep]) -> tuple[int, float]:
+        """Process events of one slot in order until a bet must be cut or the limit is reached; same result as `update` and `wait`.
 
         Parameters
         ----------
         scores
-            Of those that are looked at, (k, scores), NaN where one has none.
+            Scores of the events that are looked at, (k, scores); NaN for a missing score.
         looked
-            Which events are, (n,), k of them.
-        moments
-            When each event is, (n,).
+            Whether each event is looked at, (n,), k of them true.
+        steps
+            One step for each event, (n,).
 
         Returns
         -------
         tuple of int and float
-            How many events were taken, and the highest statistic after any of them.
+            Number of events processed, and the highest statistic after any of them.
 
         Notes
         -----
-        What a bet is depends on counts alone, and counts on what fell where: both are known for all events at once.
+        A bet depends on counts alone, and the counts on the values' regions: both are known for all events at once.
         """
-        counts, size = self._of(moments[0].slot), len(self._scores)
-        fell = np.empty((len(scores), 2, size), dtype=np.bool_)
+        counts, size = self._counts_of(steps[0].slot), len(self._scores)
+        flags = np.empty((len(scores), 2, size), dtype=np.bool_)
         values = scores[:, self._scores] * self._signs
-        inside = np.greater_equal(values, self._thresholds, out=fell[:, 0])
-        seen = np.equal(values, values, out=fell[:, 1])
-        lately = self._lately_many(inside, seen)
-        chances = [moment.chance for moment, mine in zip(moments, looked, strict=True) if mine]
-        bets = self._bets(counts, fell, lately, np.array(chances), moments[0].slot)
-        taken, read, highest = self._multiply(bets, looked, moments)
+        inside = np.greater_equal(values, self._thresholds, out=flags[:, 0])
+        seen = np.equal(values, values, out=flags[:, 1])
+        recent_shares = self._recent_shares(inside, seen)
+        draws = [step.draw for step, is_looked in zip(steps, looked, strict=True) if is_looked]
+        bets = self._bets(counts, flags, recent_shares, np.array(draws), steps[0].slot)
+        taken, read, highest = self._multiply(bets, looked, steps)
         if read:
-            counts += fell[:read].sum(axis=0)
-            self._lately = lately[read].copy()
-        mine = [moment for moment, one in zip(moments[:taken], looked, strict=False) if one]
-        self._recent.extend([(one.event, one.time, one.slot) for one in mine], fell[:read])
+            counts += flags[:read].sum(axis=0)
+            self._recent_share = recent_shares[read].copy()
+        learned = [step for step, is_looked in zip(steps[:taken], looked, strict=False) if is_looked]
+        self._recent.extend([(step.event, step.time, step.slot) for step in learned], flags[:read])
         return taken, highest
 
-    def _lately_many(self, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Floats:
-        """Return the shares of late before each observation and after the last, (k + 1, m)."""
-        lately = np.empty((len(inside) + 1, inside.shape[1]))
-        lately[0] = self._lately
+    def _recent_shares(self, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Floats:
+        """Return the moving share of each region before each observation and after the last, (k + 1, m)."""
+        recent_shares = np.empty((len(inside) + 1, inside.shape[1]))
+        recent_shares[0] = self._recent_share
         change, scored = np.empty(inside.shape[1]), None if seen.all() else seen.astype(np.float64)
-        for row, (fell, before, after) in enumerate(zip(inside.astype(np.float64), lately, lately[1:], strict=False)):
-            np.subtract(fell, before, out=change)
+        for row, (hits, before, after) in enumerate(
+            zip(inside.astype(np.float64), recent_shares, recent_shares[1:], strict=False)
+        ):
+            np.subtract(hits, before, out=change)
             if scored is not None:
                 change *= scored[row]
             change /= MEMORY
             np.add(before, change, out=after)
-        return lately
+        return recent_shares
 
-    def _bets(self, counts: Floats, fell: NDArray[np.bool_], lately: Floats, chances: Floats, slot: int) -> Floats:
-        """Return what each observation multiplies the sums by, uncut, (k, bets, m)."""
-        before = counts + np.cumsum(fell, axis=0) - fell  # whole numbers: exact
-        won, seen = fell[:, 0], fell[:, 1]
+    def _bets(
+        self, counts: Floats, flags: NDArray[np.bool_], recent_shares: Floats, draws: Floats, slot: int
+    ) -> Floats:
+        """Return the factors by which each observation multiplies the sums, uncut, (k, bets, m)."""
+        before = counts + np.cumsum(flags, axis=0) - flags  # whole numbers: exact
+        won, seen = flags[:, 0], flags[:, 1]
         share = before[:, 0] / (before[:, 1] + 1.0)
-        if slot != self._only_home:
-            home = self._home == slot
-            few = ~home & (before[:, 1] < FEW)
-            share = np.where(few, np.minimum(LENIENT * lately[:-1] + LEAST, MOST), share)
-            won = won & (home | few | (chances[:, None] * (before[:, 0] + 1.0) < before[:, 0]))
+        if slot != self._common_slot:
+            exact = self._reference_slots == slot
+            few = ~exact & (before[:, 1] < FEW)
+            share = np.where(few, np.minimum(LENIENT * recent_shares[:-1] + LEAST, MOST), share)
+            won = won & (exact | few | (draws[:, None] * (before[:, 0] + 1.0) < before[:, 0]))
         share *= seen
         bets: Floats = 1.0 / (1.0 + (_RAISED - 1.0) * share[:, None])
         np.multiply(bets, _RAISED, out=bets, where=won[:, None])
         return bets
 
-    def _uncut(self) -> float:
-        """Return up to which average no bet is cut; where one nearly is, `update` has the word."""
-        return _SAFELY * OVERSHOOT * self.limit / ODDS[-1]
+    def _uncut_limit(self) -> float:
+        """Return the highest average at which no bet is cut, less a safety margin."""
+        return _SAFETY * OVERSHOOT * self.limit / ODDS[-1]
 
     @property
-    def calm(self) -> bool:
-        """Whether the next bet is not cut: `update_many` would take it."""
-        return self.statistic + 1.0 <= self._uncut()
+    def batchable(self) -> bool:
+        """Whether the next bet is uncut, so that `update_many` can process it."""
+        return self.statistic + 1.0 <= self._uncut_limit()
 
-    def _multiply(self, bets: Floats, looked: Sequence[bool], moments: Sequence[Moment]) -> tuple[int, int, float]:
-        """Bet; return how many events and how many observations were taken, and the highest statistic after any."""
-        uncut, sums, ready = self._uncut(), self._sums, self._ready
+    def _multiply(self, bets: Floats, looked: Sequence[bool], steps: Sequence[BettingStep]) -> tuple[int, int, float]:
+        """Apply the bets; return the numbers of events and of observations processed, and the highest statistic."""
+        uncut, sums, ready = self._uncut_limit(), self._sums, self._ready
         flat, weights = sums.reshape(-1), self._weights.reshape(-1)  # views: the sums are one block of memory
         statistic, read, highest = self.statistic, 0, 0.0
         taken = 0
-        for mine, moment in zip(looked, moments, strict=True):
-            if mine and statistic + moment.step > uncut:
+        for is_looked, step in zip(looked, steps, strict=True):
+            if is_looked and statistic + step.increment > uncut:
                 break
-            sums += ready if moment.step == 1.0 else ready * moment.step
-            if mine:
+            sums += ready if step.increment == 1.0 else ready * step.increment
+            if is_looked:
                 sums *= bets[read]
                 read += 1
             statistic = float(np.dot(weights, flat))
@@ -308,19 +310,19 @@ class Regions:
         self.statistic = statistic
         return taken, read, highest
 
-    def _elsewhere(self, counts: Floats, share: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the shares to bet against in a group that the reference says little of, and whose wins are not drawn for.
+    def _share_of_other_slot(self, counts: Floats, share: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the shares to bet against in a slot other than the reference's, and the regions whose wins need no random draw.
 
-        The reference fixed the region, so the urn is exact for the group it came from. For another one the chance of its next
-        value lies between n_in / (n + 1) and (n_in + 1) / (n + 1): the lower is bet on, and a value inside wins n_in times
-        in n_in + 1. A group with few values of its own is held to twice what was seen of late instead.
+        The urn is exact for the slot that the reference is from. In another slot the probability that the next value is inside is between
+        n_in / (n + 1) and (n_in + 1) / (n + 1): the bet uses the lower bound, and a value inside wins with probability
+        n_in / (n_in + 1). A slot with few values uses twice the recent share instead.
         """
-        home = self._home == slot
-        few = ~home & (counts[1] < FEW)
-        return np.where(few, np.minimum(LENIENT * self._lately + LEAST, MOST), share), home | few
+        exact = self._reference_slots == slot
+        few = ~exact & (counts[1] < FEW)
+        return np.where(few, np.minimum(LENIENT * self._recent_share + LEAST, MOST), share), exact | few
 
     def _cut(self, share: Floats, step: float) -> Floats:
-        """Return odds, (bets, m), under which no outcome carries the average past ``OVERSHOOT`` times the limit."""
+        """Return odds, (bets, m), with which no outcome raises the average over ``OVERSHOOT`` times the limit."""
         room = self.statistic + step
         if room * ODDS[-1] <= OVERSHOOT * self.limit:
             return _RAISED
@@ -330,14 +332,14 @@ class Regions:
         odds: Floats = np.minimum(_RAISED, np.maximum(cut, 1.0))
         return odds
 
-    def hold(self, highest: float) -> None:
-        """Scale the sums down to ``highest``: a lower sum is never an earlier alarm, and an alarm can clear."""
+    def cap(self, highest: float) -> None:
+        """Scale the sums down so that the statistic is at most ``highest``: an alarm then clears soon after its cause ends."""
         if self.statistic > highest:
             self._sums *= highest / self.statistic
-            self._measure()
+            self._update_statistic()
 
     def restart(self) -> None:
-        """Begin the sums anew, so that the next alarm has a budget of its own."""
+        """Reset the sums, so that the next alarm has its own budget."""
         self._sums[:] = 0.0
         self.statistic = 0.0
 
@@ -346,21 +348,21 @@ class Regions:
         return int(np.argmax((self._weights * self._sums).sum(axis=0)))
 
     def change(self, region: int) -> Change:
-        """Return when a region's share most likely rose, and by how much; see `Recent.change`."""
+        """Return when a region's share most likely rose, and by how much; see `RecentObservations.change`."""
         inside, seen = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2)).tolist()
         return self._recent.change(region, inside / max(1.0, seen))
 
     def forget(self, since: float) -> None:
-        """Take what was learned from event ``since`` on back out of the counts, so that a change does not become normal."""
-        for slot, fell in self._recent.take_back(since):
-            self._of(slot)[:] -= fell
+        """Remove the observations from event ``since`` on from the counts, so that a change does not become normal."""
+        for slot, flags in self._recent.unlearn(since):
+            self._counts_of(slot)[:] -= flags
 
     def snapshot(self) -> RegionsState:
         """Return an immutable copy of the state."""
         return RegionsState(
             thresholds=self._thresholds.tolist(),
-            home=self._home.tolist(),
-            lately=self._lately.tolist(),
+            home=self._reference_slots.tolist(),
+            lately=self._recent_share.tolist(),
             counts={slot: self._counts[slot].astype(np.int64).tolist() for slot in sorted(self._counts)},
             sums=self._sums.tolist(),
             recent=self._recent.snapshot(),
@@ -372,19 +374,19 @@ class Regions:
         Raises
         ------
         ValueError
-            It has another shape.
+            The state is of another number of regions or bets.
         """
         size = len(self._scores)
         sums = np.array(state.sums, dtype=np.float64)
         counts = {slot: np.array(rows, dtype=np.float64) for slot, rows in state.counts.items()}
         shapes = {sums.shape, *((len(ODDS), len(rows)) for rows in (state.thresholds, state.home, state.lately))}
         if shapes != {self._sums.shape} or any(rows.shape != (2, size) for rows in counts.values()):
-            raise ValueError(f"{size} regions cannot take the state of {len(state.thresholds)}")
+            raise ValueError(f"state of {len(state.thresholds)} regions; expected {size} regions and {len(ODDS)} bets")
         self._recent.restore(state.recent)
         self._thresholds = np.array(state.thresholds)
         self._ready = np.isfinite(self._thresholds).astype(np.float64)
-        self._home = np.array(state.home, dtype=np.int64)
-        self._lately = np.array(state.lately, dtype=np.float64)
+        self._reference_slots = np.array(state.home, dtype=np.int64)
+        self._recent_share = np.array(state.lately, dtype=np.float64)
         self._counts, self._sums = counts, sums
-        self._find_home()
-        self._measure()
+        self._find_common_slot()
+        self._update_statistic()

@@ -8,14 +8,14 @@ from detectors.evaluate.studies.in_control import FEATURES, SCORES, Conversation
 from detectors.evaluate.studies.run_length import BatchMonitor, run_lengths
 from detectors.streams.monitor import Budget, Monitor
 from detectors.streams.recent import MEMORY
-from detectors.streams.sequential_tests import ODDS, OVERSHOOT, Moment, Regions, tie_break
+from detectors.streams.sequential_tests import ODDS, OVERSHOOT, BettingStep, ReferenceRegions, tie_break
 
 LIMIT = 200
 
 
 def regions(signs=(1.0,), limit=LIMIT):
     size = len(signs)
-    return Regions(np.zeros(size, dtype=np.intp), np.array(signs), np.full(size, 1 / size), limit=limit)
+    return ReferenceRegions(np.zeros(size, dtype=np.intp), np.array(signs), np.full(size, 1 / size), limit=limit)
 
 
 def warmed(rng, signs=(1.0,), count=40, fraction=0.1, limit=LIMIT):
@@ -28,7 +28,7 @@ def warmed(rng, signs=(1.0,), count=40, fraction=0.1, limit=LIMIT):
 
 def feed(made, values, *, first=0, slot=0, alarm=False):
     for number, value in enumerate(values, start=first):
-        made.update(np.array([value]), Moment(number, float(number), slot, 1.0, 0.5), alarm=alarm)
+        made.update(np.array([value]), BettingStep(number, float(number), slot, 1.0, 0.5), alarm=alarm)
 
 
 def test_the_budget_is_kept_and_not_wasted():
@@ -50,7 +50,10 @@ def test_what_is_suppressed_for_a_key_and_what_is_not_spends_no_budget(stream):
 
 def test_conversations_do_not_spend_the_budget_and_would_if_each_message_counted():
     kept, spent = (
-        run_lengths(ConversationStream(0, 100), Budget(limit=LIMIT, conversation_events=events), runs=100, seed=0).mean() / LIMIT
+        run_lengths(
+            ConversationStream(0, 100), Budget(limit=LIMIT, conversation_events=events), runs=100, seed=0
+        ).mean()
+        / LIMIT
         for events in (512, 0)
     )
     assert kept >= 0.8
@@ -145,10 +148,10 @@ def test_what_is_learned_one_by_one_is_bounded():
     assert len(made.snapshot().recent) == MEMORY
 
 
-def test_an_alarm_is_held_at_a_height_from_which_it_clears():
+def test_the_statistic_is_capped_so_that_an_alarm_clears():
     made = warmed(np.random.default_rng(8))
     feed(made, [2.0] * 40, alarm=True)
-    made.hold(4.0 * LIMIT)
+    made.cap(4.0 * LIMIT)
     assert made.statistic == pytest.approx(4.0 * LIMIT)
 
 
