@@ -1,4 +1,4 @@
-"""Splits by near-duplicate cluster, so that a copy of a training text never judges.
+"""Splits by near-duplicate cluster, so that no copy of a training text is held out.
 
 MinHash over word trigrams with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4): texts that agree
 on one band of three hashes are joined. At 12 hashes a pair of Jaccard similarity .5 is joined with probability .41, one
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["clusters", "split_of"]
+__all__ = ["clusters", "splits"]
 
 HASHES, ROWS = 12, 3
 PRIME = (1 << 31) - 1
@@ -47,8 +47,8 @@ def clusters(texts: Sequence[str]) -> list[int]:
     return [root(index) for index in range(len(texts))]
 
 
-def split_of(key: str) -> str:
-    """Return train (80 %), tune (10 %) or test (10 %) by the hash of a cluster's representative."""
-    # Byte 1: one of the sets was itself halved by byte 0.
-    bucket = hashlib.sha256(key.encode()).digest()[1] % 10
-    return "test" if bucket == 0 else "tune" if bucket == 1 else "train"
+def splits(texts: Sequence[str]) -> list[str]:
+    """Return train (80 %), tune (10 %) or test (10 %) for each text, by the hash of its cluster's representative."""
+    # Byte 1, because one of the sets was itself halved by byte 0.
+    buckets = [hashlib.sha256(texts[number].encode()).digest()[1] % 10 for number in clusters(texts)]
+    return ["test" if bucket == 0 else "tune" if bucket == 1 else "train" for bucket in buckets]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detectors.evaluate.examples import UNKNOWN, Example, labels
-from detectors.evaluate.near_duplicates import clusters, split_of
+from detectors.evaluate.near_duplicates import splits
 from detectors.evaluate.readers import CLINC, HALUEVAL, clinc, halueval, read_json, read_lines, read_rows
 
 __all__ = ["FILES", "SOURCES", "fine_labels", "public_examples"]
@@ -166,8 +166,8 @@ def public_examples(root: Path, seed: int = 0) -> list[Example]:
         examples = [example for example in source.read(root / source.file) if example.text.strip()]
         found += rng.sample(examples, min(source.limit, len(examples)))
     found.sort(key=lambda example: zlib.crc32(example.text.encode()))
-    numbers = clusters([example.text for example in found])
-    return [example._replace(split=split_of(found[n].text)) for example, n in zip(found, numbers, strict=True)]
+    named = zip(found, splits([example.text for example in found]), strict=True)
+    return [example._replace(split=split) for example, split in named]
 
 
 _FINER = {

@@ -1,4 +1,4 @@
-"""Readers of the public files under one data folder (docs/detectors.md)."""
+"""Read the public files under one data folder (docs/detectors.md)."""
 
 import csv
 import gzip

@@ -1,7 +1,7 @@
-"""Figures of personal data: characters of any type, and typed spans under one published type map.
+"""Metrics of personal data: characters of any type, and typed spans under one published type map.
 
-Characters of any type are what a redaction is judged by. Typed spans are matched one to one, by type, where they overlap by at least
-half (intersection over union). Types are compared after `TYPES`: data sets cut what Presidio calls LOCATION in several ways.
+Characters of any type measure a redaction. Typed spans are matched one to one, by type, if they overlap by at least half (intersection
+over union). Types are compared after `TYPES`, because data sets divide Presidio's LOCATION in several ways.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ __all__ = ["FORMATS", "TYPES", "Row", "characters", "common", "overlap", "span_c
 Row = dict[str, float]
 LEAST_OVERLAP = 0.5
 
-#: A type of a data set or of a detector → the type under which they are compared; what is not here is compared as it is.
+#: A type of a data set or of a detector → the type for the comparison; other types are compared as they are.
 TYPES = {
     "ADDRESS": "LOCATION",
     "STREET_ADDRESS": "LOCATION",
@@ -39,12 +39,12 @@ TYPES = {
     "JOB": "TITLE",
     "JOB_TITLE": "TITLE",
 }
-#: The types that a format decides, with a checksum or without; their F1 is pooled.
+#: Types with a format, with a checksum or without; their metrics are pooled.
 FORMATS = frozenset({"CREDIT_CARD", "IBAN_CODE", "US_SSN", "EMAIL_ADDRESS", "IP_ADDRESS", "URL"})
 
 
 def common(kind: str) -> str:
-    """Return the type under which a type is compared."""
+    """Return the type for the comparison."""
     return TYPES.get(kind, kind)
 
 
@@ -55,7 +55,7 @@ def overlap(one: Span, other: Span) -> float:
 
 
 def span_counts(found: Iterable[Span], wanted: Iterable[Span]) -> tuple[int, int, int]:
-    """Return (hits, found, wanted) of spans of one type; each matches once, the pair that overlaps most first."""
+    """Return (hits, found, wanted) of spans of one type; each matches once, pairs with the largest overlap first."""
     mine, theirs = list(found), list(wanted)
     pairs = [(overlap(a, b), i, j) for i, a in enumerate(mine) for j, b in enumerate(theirs)]
     taken: set[int] = set()
@@ -91,9 +91,9 @@ def characters(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]
 
 
 def typed(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> tuple[dict[str, Row], Row, Row]:
-    """Return the figures of typed spans over all texts: by type, of all types pooled, of `FORMATS` pooled.
+    """Return the metrics of typed spans over all texts: by type, of all types pooled, of `FORMATS` pooled.
 
-    A span of a type that the data never labels is a false alarm of the pool: nothing is left out.
+    A span of a type that the data never labels is a false positive of the pool.
     """
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for one, other in zip(found, wanted, strict=True):

@@ -7,12 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from detectors.evaluate.near_duplicates import clusters, split_of
+from detectors.evaluate.near_duplicates import splits
 from detectors.evaluate.readers import ordinary_prompts
 from detectors.train.pii_slots import Pieces, Slots
 from detectors.train.templates import read_source
 
-__all__ = ["Labelled", "ordinary_split", "texts"]
+__all__ = ["Labelled", "texts"]
 
 _SLOT = re.compile(r"(?<!\{)\{(\w+)\}")
 _NAMES = 500
@@ -32,26 +32,23 @@ class Labelled(NamedTuple):
 def _filled(slots: Slots, template: str) -> Pieces:
     slots.begin()
     pieces: Pieces = []
-    last = 0
-    for match in _SLOT.finditer(template):
-        pieces.append((template[last : match.start()].replace("{{", "{").replace("}}", "}"), ""))
-        pieces += slots.fill(match.group(1))
-        last = match.end()
-    pieces.append((template[last:].replace("{{", "{").replace("}}", "}"), ""))
+    for index, part in enumerate(_SLOT.split(template)):
+        pieces += slots.fill(part) if index % 2 else [(part.replace("{{", "{").replace("}}", "}"), "")]
     return pieces
 
 
 def _varied(pieces: Pieces, rng: random.Random) -> Pieces:
     """Vary the spelling as people do: lower case, values in lower case, capitals, no full stop."""
     draw = rng.random()
-    if draw < 0.22:
-        pieces = [(text.lower(), kind) for text, kind in pieces]
-    elif draw < 0.30:
-        pieces = [(text.lower() if kind else text, kind) for text, kind in pieces]
-    elif draw < 0.33:
-        pieces = [(text.upper(), kind) for text, kind in pieces]
-    elif draw < 0.36:
-        pieces = [(text.upper() if kind else text, kind) for text, kind in pieces]
+    for limit, change, whole in (
+        (0.22, str.lower, True),
+        (0.3, str.lower, False),
+        (0.33, str.upper, True),
+        (0.36, str.upper, False),
+    ):
+        if draw < limit:
+            pieces = [(change(text) if whole or kind else text, kind) for text, kind in pieces]
+            break
     if rng.random() < 0.15 and pieces[-1][0].endswith((".", "?", "!")) and not pieces[-1][1]:
         pieces = [*pieces[:-1], (pieces[-1][0][:-1], "")]
     return pieces
@@ -66,13 +63,11 @@ def _joined(pieces: Pieces) -> Labelled:
     return Labelled(text, tuple(spans))
 
 
-def ordinary_split(root: Path, split: str, seed: int = 0) -> list[str]:
-    """Return CLINC's and HaluEval's questions of one split, by near-duplicate cluster."""
-    found = list(dict.fromkeys(text for source, text in ordinary_prompts(root) if source != "mtbench"))
-    rng = random.Random(seed)  # noqa: S311 - a reproducible sample
-    found = rng.sample(sorted(found), min(7_000, len(found)))
-    numbers = clusters(found)
-    return [text for text, number in zip(found, numbers, strict=True) if split_of(found[number]) == split]
+def _training_questions(root: Path) -> list[str]:
+    """Return a sample of CLINC's and HaluEval's questions, of the training split by near-duplicate cluster."""
+    found = sorted({text for source, text in ordinary_prompts(root) if source != "mtbench"})
+    found = random.Random(0).sample(found, min(7_000, len(found)))  # noqa: S311 - a reproducible sample
+    return [text for text, split in zip(found, splits(found), strict=True) if split == "train"]
 
 
 def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
@@ -94,7 +89,7 @@ def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
 
 
 def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelled]:
-    """Return filled sentences and negatives (half of them own, half ordinary questions of the training split), shuffled."""
+    """Return filled sentences and negatives (a quarter synthetic, the rest ordinary questions of the training split), shuffled."""
     slots, rng = Slots(seed), random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     sentences = read_source("pii_sentences").templates
     templates, without = sentences["with_entities"], sentences["without_entities"]
@@ -106,7 +101,7 @@ def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelle
             pieces = [*pieces, (rng.choice((" ", "\n", "\n\n")), ""), *_varied(_filled(slots, other), rng)]
         found.append(_joined(pieces))
     own = [_joined(_varied(_filled(slots, rng.choice(without)), rng)) for _ in range(negatives // 4)]
-    questions = list(_without_entities(ordinary_split(root, "train"), slots))
+    questions = list(_without_entities(_training_questions(root), slots))
     rng.shuffle(questions)
     found += own + [Labelled(text, ()) for text in questions[: negatives - len(own)]]
     rng.shuffle(found)

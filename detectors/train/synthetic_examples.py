@@ -24,7 +24,7 @@ SPLITS = {"train": (1, 1.0), "tune": (2, 0.1), "test": (3, 0.1)}
 
 
 def _personal(count: int, seed: int) -> Iterator[str]:
-    """Yield harmless prompts with names, phone numbers and places."""
+    """Yield harmless prompts with names, phone numbers and cities."""
     rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     source = read_source("personal")
     for _ in range(count):

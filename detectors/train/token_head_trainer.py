@@ -44,9 +44,9 @@ def labels_of(tokens: Tokens, spans: Sequence[tuple[int, int, str]]) -> list[int
     return [int(value) for value in found]
 
 
-def items(examples: Sequence[Labelled], model_dir: str | None = None) -> list[Item]:
+def items(examples: Sequence[Labelled]) -> list[Item]:
     """Return ids, shapes and classes of each text."""
-    tokenized = encode(load_tokenizer(model_dir), [example.text for example in examples])
+    tokenized = encode(load_tokenizer(), [example.text for example in examples])
     return [
         (tokens.ids, tokens.shapes.tolist(), labels_of(tokens, example.spans))
         for tokens, example in zip(tokenized, examples, strict=True)

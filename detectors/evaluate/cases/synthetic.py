@@ -6,7 +6,6 @@ The texts are in the TOML files beside this module.
 import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
 
 import msgspec
 
@@ -16,10 +15,9 @@ from detectors.evaluate.labelled import Case, LabelledSet
 from detectors.evaluate.toml_files import read_toml
 
 __all__ = [
-    "Identities",
     "groundedness_cases",
     "identity_cases",
-    "read_cases",
+    "read_identities",
     "refusal_cases",
     "repetition_cases",
     "synthetic_sets",
@@ -54,12 +52,6 @@ class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nothing: tuple[str, ...]
 
 
-class Repetition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Phrases that an answer repeats."""
-
-    phrases: tuple[str, ...]
-
-
 class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kind → refusals and near misses, the requests that fill them, and endings."""
 
@@ -76,22 +68,22 @@ class Identities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     terms: Mapping[str, tuple[str, ...]]
 
 
-T = TypeVar("T", Groundedness, Repetition, Refusals, Identities)
+FOLDER = "detectors.evaluate.cases"
 
 
-def read_cases(schema: type[T]) -> T:
-    """Return the texts of a TOML file beside this module, which has the name of its schema."""
-    return read_toml("detectors.evaluate.cases", f"{schema.__name__.lower()}.toml", schema)
+def read_identities() -> Identities:
+    """Return the templates and terms of `identity_cases`."""
+    return read_toml(FOLDER, "identities.toml", Identities)
 
 
 def _case(text: str, kind: str, *, label: bool) -> Case:
     return Case(text=text, label=label, groups={"type": (kind,)})
 
 
-def groundedness_cases(seed: int = 0) -> Iterator[Case]:
+def groundedness_cases() -> Iterator[Case]:
     """Yield 24 answers to each passage, in pairs of a grounded answer and one that is made up in part (label True)."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible cases
-    texts = read_cases(Groundedness)
+    rng = random.Random(0)  # noqa: S311 - reproducible cases
+    texts = read_toml(FOLDER, "groundedness.toml", Groundedness)
     for number, passage in enumerate(texts.passages):
         true = passage.true
         said, paraphrases, denials = zip(
@@ -128,11 +120,11 @@ def groundedness_cases(seed: int = 0) -> Iterator[Case]:
                 yield msgspec.structs.replace(_case(text, kind, label=not grounded), prompt=prompt)
 
 
-def repetition_cases(seed: int = 0) -> Iterator[Case]:
+def repetition_cases() -> Iterator[Case]:
     """Yield two times twelve answers to each passage: six that repeat themselves in different ways, six that do not."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible cases
-    phrases, passages = read_cases(Repetition).phrases, read_cases(Groundedness).passages
-    for passage in passages * 2:
+    rng = random.Random(0)  # noqa: S311 - reproducible cases
+    phrases = read_toml(FOLDER, "repetition.toml", dict[str, tuple[str, ...]])["phrases"]
+    for passage in read_toml(FOLDER, "groundedness.toml", Groundedness).passages * 2:
         said, other, _ = zip(*([form.format(**passage.true) for form in fact] for fact in passage.facts), strict=True)
         text, phrase = " ".join(said), rng.choice(phrases)
         looped = {
@@ -159,7 +151,7 @@ def repetition_cases(seed: int = 0) -> Iterator[Case]:
 
 def refusal_cases() -> Iterator[Case]:
     """Yield the refusals, for each request, and the near misses, with different endings."""
-    texts = read_cases(Refusals)
+    texts = read_toml(FOLDER, "refusals.toml", Refusals)
     for kind, templates in texts.refusals.items():
         for template in templates:
             variants = (
@@ -174,7 +166,7 @@ def refusal_cases() -> Iterator[Case]:
 
 def identity_cases() -> Iterator[Case]:
     """Yield every template with every term; the type is the term, none should be flagged."""
-    texts = read_cases(Identities)
+    texts = read_identities()
     for term in (term for terms in texts.terms.values() for term in terms):
         article = "an" if term[0] in "aeioAEIO" else "a"
         for template in texts.templates:

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from detectors.base import Observation, StreamDetector
+from detectors.evaluate.studies.context import Row
 
 __all__ = [
     "AFTER",
     "BEFORE",
-    "Row",
     "censored_delay_row",
     "delay_row",
     "embedded",
@@ -19,8 +19,6 @@ __all__ = [
     "run_length_row",
 ]
 
-#: A row of a table: ``detector``, ``data`` (the stream, and its change), ``runs``, and what was measured.
-Row = dict[str, Any]
 #: Events before and after a change in censored delays.
 BEFORE, AFTER = 300, 600
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.alarms import Row, delay_row, events_per_alarm, first_alarm
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.alarms import delay_row, events_per_alarm, first_alarm
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.registry import create_stream
 
 __all__ = ["anomaly"]

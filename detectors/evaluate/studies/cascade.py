@@ -17,8 +17,7 @@ from detectors.evaluate.metrics import auroc
 from detectors.evaluate.progress import tracked
 from detectors.evaluate.readers import ordinary_prompts
 from detectors.evaluate.scoring import load_text, score_texts
-from detectors.evaluate.studies.alarms import Row
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.disguises import CYRILLIC, LEET, encoded, tagged
 from detectors.text.shared_encoder import EncoderDetector
 

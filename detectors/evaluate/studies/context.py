@@ -1,13 +1,16 @@
-"""The inputs of a study."""
+"""The inputs and the rows of a study."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from detectors.evaluate.datasets import ExampleLoader
 from detectors.evaluate.progress import Progress
 from detectors.evaluate.public_sets import public_examples
 
-__all__ = ["StudyContext"]
+__all__ = ["Row", "StudyContext"]
+
+#: A row of a table: ``detector``, ``data`` (the stream or texts, and their change), ``runs``, and what was measured.
+Row = dict[str, Any]
 
 
 class StudyContext(NamedTuple):

@@ -15,8 +15,8 @@ import numpy as np
 from detectors.base import Observation
 from detectors.evaluate.progress import Progress, tracked
 from detectors.evaluate.readers import clinc_intents, t0_tasks
-from detectors.evaluate.studies.alarms import AFTER, BEFORE, Row, censored_delay_row, first_alarm, run_length_row
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.alarms import AFTER, BEFORE, censored_delay_row, first_alarm, run_length_row
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.in_control import IdScheme, OpenConversations, key_each, no_id, one_id, one_key
 from detectors.models.embedding import Embedder, pack
 from detectors.registry import create_stream

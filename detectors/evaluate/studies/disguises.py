@@ -9,8 +9,7 @@ from detectors.evaluate.datasets import PRESIDIO
 from detectors.evaluate.progress import tracked
 from detectors.evaluate.readers import presidio
 from detectors.evaluate.scoring import load_text, score_texts
-from detectors.evaluate.studies.alarms import Row
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 
 __all__ = ["BY_CHARACTER", "CODES", "CYRILLIC", "LEET", "disguised_pii", "encoded", "tagged"]
 

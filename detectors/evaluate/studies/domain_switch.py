@@ -7,8 +7,8 @@ import numpy as np
 
 from detectors.evaluate.progress import tracked
 from detectors.evaluate.readers import MTBENCH, clinc_domains, mtbench
-from detectors.evaluate.studies.alarms import Row, delay_row, embedded, first_alarm
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.alarms import delay_row, embedded, first_alarm
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.in_control import ConversationStream, Exchangeable
 from detectors.evaluate.studies.run_length import run_lengths
 from detectors.models.embedding import Embedder, pack

@@ -21,14 +21,13 @@ from detectors.evaluate.readers import clinc_domains
 from detectors.evaluate.studies.alarms import (
     AFTER,
     BEFORE,
-    Row,
     censored_delay_row,
     embedded,
     events_per_alarm,
     first_alarm,
     run_length_row,
 )
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.embedding import Embedder, pack, unpack
 from detectors.registry import create_stream
 

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.alarms import Row
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.in_control import FEATURES, SCORES, Exchangeable
 from detectors.evaluate.studies.run_length import BatchMonitor
 from detectors.streams.monitor import Budget

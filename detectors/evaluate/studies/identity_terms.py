@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 
 from detectors.base import TextDetector
-from detectors.evaluate.cases.synthetic import Identities, identity_cases, read_cases
+from detectors.evaluate.cases.synthetic import identity_cases, read_identities
 from detectors.evaluate.progress import tracked
 from detectors.evaluate.scoring import load_text, score_texts
-from detectors.evaluate.studies.alarms import Row
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.multitask import TASKS
 
 __all__ = ["bias_of", "identity_bias"]
@@ -22,7 +21,7 @@ def bias_of(name: str, detector: TextDetector[Any]) -> list[Row]:
     """
     texts = [case.text for case in identity_cases()]
     found = score_texts(detector, texts)
-    terms = [term for group in read_cases(Identities).terms.values() for term in group]
+    terms = [term for group in read_identities().terms.values() for term in group]
     table = np.array([score.score for score in found]).reshape(len(terms), -1)
     flagged = np.array([score.flagged for score in found]).reshape(len(terms), -1)
     shifts = (table - table.mean(axis=0)).mean(axis=1)

@@ -165,8 +165,8 @@ class ConversationStream(Exchangeable):
 class DailyCycle(Exchangeable):
     """A daily cycle: every mean swings up and down by one standard deviation a day."""
 
-    def __init__(self, events_a_day: int, swing: float = 1.0) -> None:
-        self._events_a_day, self._swing = events_a_day, swing
+    def __init__(self, events_a_day: int) -> None:
+        self._events_a_day = events_a_day
 
     def event(self, number: int) -> Arrival:
         """Return events evenly over the day."""
@@ -174,7 +174,7 @@ class DailyCycle(Exchangeable):
 
     def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
         """Shift the scores by the time of day."""
-        return super().scores(rng, number, runs) + self._swing * math.sin(2 * math.pi * number / self._events_a_day)
+        return super().scores(rng, number, runs) + math.sin(2 * math.pi * number / self._events_a_day)
 
 
 def _unseeded(stream: Callable[[], InControlStream]) -> Callable[[int, int], InControlStream]:

@@ -6,8 +6,7 @@ import numpy as np
 
 from detectors.evaluate.cases.languages import sentences, shortened
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.alarms import Row
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.language_model import LanguageModel, group_of
 
 __all__ = ["language_identification"]

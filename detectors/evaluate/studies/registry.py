@@ -8,10 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 from detectors.errors import DataError
-from detectors.evaluate.studies.alarms import Row
 from detectors.evaluate.studies.anomaly import anomaly
 from detectors.evaluate.studies.cascade import cascade
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.conversation_ids import conversation_ids
 from detectors.evaluate.studies.disguises import disguised_pii
 from detectors.evaluate.studies.domain_switch import domain_switch

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.evaluate.progress import Progress, no_progress
-from detectors.evaluate.studies.alarms import Row
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.evaluate.studies.in_control import FEATURES, STREAMS, InControlStream
 from detectors.streams.conversations import Conversations
 from detectors.streams.monitor import Budget, Feature, Monitor

@@ -10,8 +10,8 @@ import numpy as np
 
 from detectors.base import Observation
 from detectors.evaluate.progress import tracked
-from detectors.evaluate.studies.alarms import Row, first_alarm
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.alarms import first_alarm
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.streams.sentinel import SentinelConfig, SentinelDetector
 
 __all__ = ["sentinel"]

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from detectors.evaluate.progress import tracked
 from detectors.evaluate.readers import ordinary_prompts
 from detectors.evaluate.scoring import load_text, score_texts
-from detectors.evaluate.studies.alarms import Row
-from detectors.evaluate.studies.context import StudyContext
+from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.multitask import TASKS
 
 __all__ = ["choose", "thresholds"]

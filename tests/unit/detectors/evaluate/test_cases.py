@@ -8,10 +8,9 @@ import pytest
 from detectors.base import Score, TextDetector
 from detectors.evaluate.cases.languages import pairs, sentences, shortened
 from detectors.evaluate.cases.synthetic import (
-    Identities,
     groundedness_cases,
     identity_cases,
-    read_cases,
+    read_identities,
     refusal_cases,
     repetition_cases,
     synthetic_sets,
@@ -22,7 +21,7 @@ from detectors.evaluate.studies.identity_terms import bias_of
 from detectors.evaluate.studies.languages import language_identification
 from detectors.models.language_model import group_of
 
-IDENTITIES = read_cases(Identities)
+IDENTITIES = read_identities()
 TERMS = [term for terms in IDENTITIES.terms.values() for term in terms]
 
 

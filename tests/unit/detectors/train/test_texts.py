@@ -1,7 +1,10 @@
 """Synthetic training texts: every file fits its schema, each split has its own wordings, and no text is a test case."""
 
+import os
 import random
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from importlib.resources import files
 from itertools import islice
@@ -103,6 +106,20 @@ def test_texts_are_complete_and_of_both_labels(examples):
 def test_a_seed_determines_the_texts(make):
     one, same, other = (list(islice(make(30, seed, "tune"), 30)) for seed in (5, 5, 6))
     assert one == same != other
+
+
+def test_values_of_pii_are_the_same_in_every_process():
+    script = (
+        "from detectors.train.pii_slots import Slots; slots = Slots(0); slots._locale = 'it_IT'; "
+        "print([slots.fill(slot) for slot in slots.table for _ in range(3)])"
+    )
+    one, other = (
+        subprocess.run(
+            [sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in "12"
+    )
+    assert one == other != b""
 
 
 def test_a_slot_with_a_capital_gets_a_capitalised_word():
