@@ -5,9 +5,9 @@
     DetectorError
     ├── UnknownDetectorError   no detector of that name is registered
     ├── ConfigError            a configuration key or value that the detector does not know
-    ├── WeightsError           weights are missing, or are not the ones that are pinned
+    ├── WeightsError           weights are missing, or differ from the pinned ones
     ├── NotLoadedError         scored before ``load()``
-    ├── DataError              labelled data that cannot be read as it was asked
+    ├── DataError              labelled data that cannot be read
     ├── ExtraMissing           a library of an optional extra is not installed
     └── StateMismatch          a snapshot that this detector cannot continue from
 """
@@ -40,7 +40,7 @@ class ConfigError(DetectorError, ValueError):
 
 
 class WeightsError(DetectorError):
-    """Weights are missing, or are not the ones that are pinned."""
+    """Weights are missing, or differ from the pinned ones."""
 
 
 class NotLoadedError(DetectorError, RuntimeError):
@@ -48,7 +48,7 @@ class NotLoadedError(DetectorError, RuntimeError):
 
 
 class DataError(DetectorError, ValueError):
-    """Labelled data that cannot be read as it was asked; the message names the file, the value and what is expected."""
+    """Labelled data cannot be read; the message names the file, the value and what is expected."""
 
 
 class ExtraMissing(DetectorError, ImportError):

@@ -18,7 +18,7 @@ from detectors.models.token_windows import buckets, split_long_words
 
 __all__ = ["Classifier"]
 
-#: Tokens of a window that stand in the next one as well.
+#: Tokens that two consecutive windows share.
 OVERLAP = 32
 
 
@@ -36,18 +36,18 @@ class Classifier:
         try:
             config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
             kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
-            model, told = kind.from_pretrained(
+            model, loading = kind.from_pretrained(
                 None, config=config, state_dict=state, output_loading_info=True, dtype=torch.float32
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise WeightsError(f"{folder} is no sequence classifier that transformers can build: {error}") from error
-        missing = sorted(told["missing_keys"])
+        missing = sorted(loading["missing_keys"])
         if missing:
             raise WeightsError(
                 f"{folder} lacks {missing[0]} and {len(missing) - 1} more tensors: it is no sequence classifier"
             )
         self._model: Any = model.eval().requires_grad_(requires_grad=False)
-        self._labels = {str(label): int(place) for place, label in config.id2label.items()}
+        self._labels = {str(label): int(index) for index, label in config.id2label.items()}
         self._independent = config.problem_type == "multi_label_classification"
         self._pad = int(config.pad_token_id or 0)
         # Some position tables begin after the padding's: RoBERTa's 514 rows are for 512 tokens.
@@ -56,13 +56,13 @@ class Classifier:
         tokenizer.enable_truncation(most, stride=min(OVERLAP, most // 4))
         self._tokenizer = tokenizer
 
-    def places(self, words: Mapping[str, str]) -> dict[int, str]:
-        """Return the output of each label that is looked for, and the verdict's word for it.
+    def outputs_of(self, words: Mapping[str, str]) -> dict[int, str]:
+        """Return the output index of each configured label, and its word in a verdict.
 
         Raises
         ------
         ConfigError
-            There is none, or one that the model does not know.
+            No label is configured, or the model lacks one of them.
         """
         unknown = sorted(set(words) - set(self._labels))
         if unknown or not words:

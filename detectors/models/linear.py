@@ -1,7 +1,7 @@
 """The cheap tier: a linear model over hashed words, word pairs and character n-grams, a few tens of microseconds a text.
 
 It decides the clear cases and leaves the others to the encoder (`detectors.text.shared_encoder`), whose verdicts it was trained to
-foretell (`detectors.train.linear`). Hashing (Weinberger et al., arXiv 0902.2206) needs no vocabulary; all texts of a batch
+predict (`detectors.train.linear_trainer`). Hashing (Weinberger et al., arXiv 0902.2206) needs no vocabulary; all texts of a batch
 are hashed in a few numpy operations: a polynomial hash of any stretch is the difference of two prefix sums.
 """
 
@@ -34,7 +34,7 @@ class Hashed(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
     def norms(self) -> NDArray[np.float64]:
-        """Return one over the root of each text's number of features: long texts do not shout."""
+        """Return one over the root of each text's number of features: a long text has no larger score."""
         counts = np.bincount(self.owners, minlength=self.count)
         return 1.0 / np.sqrt(np.maximum(counts, 1))
 

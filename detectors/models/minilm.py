@@ -1,7 +1,7 @@
-"""all-MiniLM-L6-v2 in plain torch: the six BERT layers that the embedding and the classifiers stand on.
+"""all-MiniLM-L6-v2 in plain torch: the six BERT layers below the embedding and the classifiers.
 
-Why this exists: importing transformers costs seconds and hundreds of megabytes in every scoring process, for a forward
-pass of fifty lines. A unit test holds it against transformers' own.
+Importing transformers costs seconds and hundreds of megabytes in every scoring process, for a forward
+pass of fifty lines. A unit test compares its output with that of transformers.
 """
 
 from collections.abc import Mapping, Sequence

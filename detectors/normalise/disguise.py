@@ -48,12 +48,12 @@ _ANY_WORD = re.compile(r"[^\W_]+")
 _DIGITS = frozenset("013457")
 # Any word of such a text, "4" and "4nd" among them, in code and addresses too.
 _LEET_ALL = re.compile(r"[a-z\d$!|]+", re.IGNORECASE)
-#: A text is taken for leetspeak where that many of its words are; a longer one is a digest or a key, and no word.
+#: Lowest share and number of words in leetspeak of a text in leetspeak; a longer "word" is a digest or a key.
 LEET_SHARE, LEET_WORDS, LONGEST_WORD = 0.4, 2, 24
 
 
 class Encoded(NamedTuple):
-    """Where something encoded stands, and what it says."""
+    """Start and end of an encoded part of a text, and its decoded text."""
 
     start: int
     end: int
@@ -63,7 +63,7 @@ class Encoded(NamedTuple):
 def spoken(text: str, *, silent: bool = False) -> str:
     """Replace pictures (emoji and other symbols) by their names: a word piece model knows no emoji, only ``[UNK]``.
 
-    With ``silent`` by nothing: words that pictures set apart stand together again.
+    With ``silent`` they are removed, so that words they separate are joined.
     """
     if text.isascii():
         return text

@@ -1,6 +1,6 @@
-"""Sentences of an answer against sentences of a text, by their words: what the groundedness baseline counts.
+"""Sentences of an answer against sentences of a text, by their words: the features of the groundedness baseline.
 
-Numbers, names and a "not" are what a made-up sentence changes while its other words stay; they are compared on their own.
+An invented sentence often differs only in numbers, names or a "not", so these are compared separately.
 """
 
 import re
@@ -29,7 +29,7 @@ _STOP = frozenset(
     )
 )
 _NEGATION = re.compile(r"\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|without)\b|n['’]t\b", re.IGNORECASE)  # noqa: RUF001
-#: What an answer says that does not answer: nothing in it can be wrong.
+#: Phrases of an answer that gives no information, so that nothing in it is unsupported.
 _NO_ANSWER = re.compile(
     r"(?:does not|doesn't|do not|don't|cannot|can't|not) (?:say|state|mention|tell|know|give|contain|specify|include|possible|enough)"
     r"|(?:no|not enough) information",
@@ -40,7 +40,7 @@ STEM = 5
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A sentence, where it lies, and what of it is compared."""
+    """A sentence, its position, and its features."""
 
     start: int
     end: int
@@ -116,7 +116,7 @@ def unsupported(
         return 0.0
     words, numbers = known
     shared = len(claim.words & words) / len(claim.words)
-    nearest = max(range(len(context)), key=lambda place: similarity[place])
+    nearest = max(range(len(context)), key=lambda index: similarity[index])
     likeness = min(1.0, max(0.0, (similarity[nearest] - 0.2) / 0.6))
     doubt = 1.0 - 0.6 * shared - 0.4 * likeness
     if claim.numbers - numbers:

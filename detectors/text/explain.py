@@ -1,9 +1,8 @@
-"""Which words a verdict rests on: computed for alerting events only, off the hot path.
+"""Attribution of a verdict to words, computed only for events that alert.
 
-Every method is a pure function of the detector and the text, and sees the detector only through questions: "what are the
-log-odds of these texts?". `steps` asks them and leaves it to its caller when and where they are answered, so that a process
-that also judges traffic can answer them one by one. Weights are differences in log-odds of the score (differences of
-probabilities vanish where a verdict is certain): positive words speak for the verdict, negative ones against it.
+Every method is a pure function of the detector and the text, and reads only log-odds of texts. `steps` yields questions and leaves it
+to its caller when and where to answer them, so that a process that also scores traffic can answer them one by one. Weights are
+differences in log-odds (differences of probabilities vanish for a certain verdict): a positive word raises the score.
 """
 
 import heapq
@@ -98,7 +97,7 @@ def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", 
     NotLoadedError
         ``load()`` was not called.
     ValueError
-        No method has that name.
+        The method is unknown.
     """
     asking = steps(text, method=method, seed=seed)
     try:
@@ -143,14 +142,14 @@ def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int
     Raises
     ------
     ValueError
-        No method has that name.
+        The method is unknown.
 
     Notes
     -----
     Of a text over 120 words the stretch of 120 that scores highest is attributed.
     """
     if method not in get_args(Method):
-        raise ValueError(f"no method of explanation is named {method!r}: choose one of {', '.join(get_args(Method))}")
+        raise ValueError(f"method of explanation is {method!r}; use one of {', '.join(get_args(Method))}")
     spans = [match.span() for match in _WORD.finditer(text)]
     first = yield Question(texts=(text,), cheap=True)
     cheap = method == "auto" and not first.encoder
@@ -169,10 +168,10 @@ def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int
     else:
         weights = top - (yield from words.values(~np.eye(len(spans), dtype=bool)))
     found = tuple(Attribution(*span, float(weight)) for span, weight in zip(spans, weights, strict=True))
-    return Explained(method=method, base=_chance(base), score=_chance(top), words=found)
+    return Explained(method=method, base=_probability(base), score=_probability(top), words=found)
 
 
-def _chance(odds: float) -> float:
+def _probability(odds: float) -> float:
     return float(1.0 / (1.0 + np.exp(-odds)))
 
 
@@ -188,7 +187,7 @@ def _stretch(
     if cheap:
         return cuts[int(odds.argmax())]
     likely = np.sort(np.argsort(-odds, kind="stable")[:STRETCHES])
-    read = yield Question(texts=tuple(texts[place] for place in likely))
+    read = yield Question(texts=tuple(texts[index] for index in likely))
     return cuts[int(likely[int(np.argmax(read.odds))])]
 
 

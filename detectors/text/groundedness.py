@@ -1,8 +1,7 @@
-"""Groundedness: whether the sentences of an answer rest on the text that its prompt gives. A baseline, experimental.
+"""Groundedness: whether the prompt supports the sentences of an answer. An experimental baseline.
 
-Each sentence is held against the prompt by its words, numbers, names and negation (`detectors.text.claims`), and by the
-frozen embedding. It sees what was added or changed; it does not reason: what follows from the text in other words may
-look made up, and a false combination of true words may not.
+Each sentence is compared with the prompt by words, numbers, names and negation (`detectors.text.claims`), and by the frozen
+embedding. The detector does not reason: it may flag a conclusion in other words, and miss a false combination of true words.
 """
 
 from collections.abc import Sequence
@@ -28,15 +27,15 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     Attributes
     ----------
     threshold
-        How little the text supports the least supported sentence, from which on an answer is flagged.
+        Lowest score that is flagged.
     context_characters
-        Characters of a prompt from which on it is taken to give a text to answer from; a shorter one is ``unknown``.
+        Fewest characters of a prompt with a text to answer from; an answer to a shorter prompt is ``unknown``.
     max_sentences, max_context
         Sentences of an answer and of its prompt that are read; more of an answer lowers ``covered``.
     threads
-        Torch threads of this process, set at ``load()``; 0 leaves them as they are.
+        Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
-        A folder with the pinned all-MiniLM-L6-v2; empty takes the one inside the wheel.
+        A folder with the pinned all-MiniLM-L6-v2; empty selects the one inside the wheel.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.55
@@ -77,7 +76,7 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
             self._embedder = embedder
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return ``unknown`` for each text: without its prompt nothing can be said."""
+        """Return ``unknown`` for each text, as there is no prompt to compare with."""
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:

@@ -1,8 +1,8 @@
-"""Hub: a sequence classifier from the Hugging Face hub, or from a folder, as a detector, for those who have it.
+"""Hub: a sequence classifier from the Hugging Face hub, or from a folder, as a detector.
 
-Why this exists: a team that trusts ``unitary/toxic-bert`` or a classifier of its own should not have to write a detector.
-Nothing is fetched unless the configuration says so, no pickle is ever opened, no code of a repository runs, and weights are
-used only if their SHA-256 is the configured one: the bytes that were checked are the bytes that are loaded.
+A team can use ``unitary/toxic-bert`` or its own classifier without writing a detector. Nothing is fetched unless
+the configuration allows it, no pickle is opened, no code of a repository runs, and weights are loaded from the bytes whose SHA-256
+was checked against the configured one.
 """
 
 import hashlib
@@ -32,17 +32,17 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sha256
         Name to SHA-256 of every safetensors file; other files that are named are checked as well.
     labels
-        The model's label to the verdict's word, for the labels that are looked for; the others do not count.
+        Word in the verdict for each label of the model that counts; other labels are ignored.
     threshold
-        The highest probability among these labels from which on a text is flagged.
+        Lowest probability of one of these labels that is flagged.
     activation
-        ``sigmoid`` where labels are independent, ``softmax`` where they exclude each other; ``auto`` asks the model's own configuration.
+        ``sigmoid`` for independent labels, ``softmax`` for exclusive ones; ``auto`` reads the model's configuration.
     allow_download
-        Fetch the repository where it is not in the local cache.
+        Fetch the repository if it is not in the local cache.
     max_tokens, max_windows
         Length of a window, capped by the model's own limit, and windows of a long text that are read; more lowers ``covered``.
     threads
-        Torch threads of this process, set at ``load()``; 0 leaves them as they are.
+        Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     """
 
     model: str = ""
@@ -58,7 +58,7 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class HubDetector(TextDetector[HubConfig]):
-    """The highest probability of the labels that are looked for, over the windows of a text."""
+    """The highest probability of the configured labels over the windows of a text."""
 
     name: ClassVar[str] = "hub"
     version: ClassVar[str] = "1"
@@ -98,7 +98,7 @@ class HubDetector(TextDetector[HubConfig]):
                 f"detector hub runs on transformers, and {error.name} is missing: pip install transformers"
             ) from error
         classifier = Classifier(folder, state, tokenizer, self.config.max_tokens, self.config.threads)
-        self._words = classifier.places(self.config.labels)
+        self._words = classifier.outputs_of(self.config.labels)
         self._classifier = classifier
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
@@ -109,7 +109,7 @@ class HubDetector(TextDetector[HubConfig]):
         return [self._score(row, covered) for row, covered in readings]
 
     def _score(self, row: Mapping[int, float] | np.ndarray[Any, Any], covered: float) -> Score:
-        best = max(self._words, key=lambda place: float(row[place]))
+        best = max(self._words, key=lambda index: float(row[index]))
         score = min(1.0, max(0.0, float(row[best])))
         flagged = score >= self.config.threshold
         label = label_of(self._words[best], flagged=flagged, covered=covered)

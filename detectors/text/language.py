@@ -1,7 +1,7 @@
-"""Language mismatch: an answer in another language than its prompt, or than those that are expected.
+"""Language mismatch: an answer in a language other than that of its prompt, or than the expected languages.
 
-It says ``mismatch`` only where both texts are long enough and the model is sure of both, and stays silent where the prompt
-names the answer's language, asks for a translation, or holds a passage in it. What it cannot tell is ``unknown``.
+A ``mismatch`` needs two texts that are long enough and of which the model is sure. A prompt that names the answer's language, asks
+for a translation, or contains a passage in that language allows it. An undecided text is ``unknown``.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from detectors.models.language_model import Guess, LanguageModel, group_of, name
 __all__ = ["LanguageConfig", "LanguageDetector"]
 
 PROMPT_CHARACTERS = 2_000
-#: Passages of a prompt whose language is looked at on its own.
+#: Largest number of passages of a prompt whose languages are detected separately.
 PASSAGES = 40
 
 
@@ -27,11 +27,11 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes
     ----------
     expected
-        Languages (ISO 639-1) that every text is to be in; empty compares an answer with its prompt.
+        Allowed languages (ISO 639-1) of every text; empty compares an answer with its prompt.
     threshold
-        Probability of the language from which on it is believed, of both texts.
+        Lowest probability of a detected language, for both texts.
     letters
-        Letters of a text from which on its language is told (a Chinese, Japanese or Korean sign counts as three).
+        Fewest letters of a text whose language is detected (a Chinese, Japanese or Korean sign counts as three).
     """
 
     expected: tuple[str, ...] = ()
@@ -40,9 +40,9 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class LanguageDetector(TextDetector[LanguageConfig]):
-    """The probability of the answer's language, or of the prompt's where that is less, if the two differ; else 0.
+    """The probability of the answer's language, or of the prompt's if that is lower, if the two differ; else 0.
 
-    A flagged text has one span, all of it, of type ``LANGUAGE_`` and the code of the language that it is in.
+    A flagged text has one span, its whole length, of type ``LANGUAGE_`` and the code of its language.
     """
 
     name: ClassVar[str] = "language"
@@ -81,9 +81,9 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         if self._expected:
             wanted, sure = self._expected, 1.0
         else:
-            wanted, sure = self._asked(turns, answer)
+            wanted, sure = self._allowed_languages(turns, answer)
         score = min(sure, answer.probability)
-        if not wanted or not self._told(answer):
+        if not wanted or not self._is_certain(answer):
             return Score(score=0.0, label="unknown", flagged=False)
         if group_of(answer.language) in wanted:
             return Score(score=0.0, label=OK, flagged=False)
@@ -93,15 +93,15 @@ class LanguageDetector(TextDetector[LanguageConfig]):
             score=score, label="mismatch" if flagged else OK, flagged=flagged, spans=(span,) if flagged else ()
         )
 
-    def _told(self, guess: Guess) -> bool:
+    def _is_certain(self, guess: Guess) -> bool:
         return guess.letters >= self.config.letters and guess.probability >= self.config.threshold
 
-    def _asked(self, turns: Sequence[Turn], answer: Guess) -> tuple[set[str], float]:
-        """Return the languages that a prompt may be answered in, and how sure its own is; none where it is not told."""
+    def _allowed_languages(self, turns: Sequence[Turn], answer: Guess) -> tuple[set[str], float]:
+        """Return the languages that a prompt may be answered in, and the probability of its own; none if that is uncertain."""
         assert self._model is not None
         last = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
         whole = self._model.guess(last[:PROMPT_CHARACTERS])
-        if not self._told(whole):
+        if not self._is_certain(whole):
             return set(), 0.0
         allowed = {group_of(whole.language)}
         text = "\n".join(turn.content[:PROMPT_CHARACTERS] for turn in turns)

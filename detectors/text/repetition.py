@@ -1,9 +1,8 @@
-"""Repetition: answers that have gone round in circles, as small models and broken sampling make them.
+"""Repetition: degenerate answers that repeat themselves, as small models and broken sampling produce them.
 
-Three readings of one text, the highest counts: the share of its tokens in loops (one sequence again and again, without a
-break; Holtzman et al., The Curious Case of Neural Text Degeneration, arXiv 1904.09751), the share of its 8-grams that
-stood earlier in it (rep-n of Welleck et al., arXiv 1908.04319), and how far it compresses, which also sees a loop with a
-counter in it.
+The score is the highest of three measures: the share of tokens in loops (one sequence repeated without a break; Holtzman et al.,
+The Curious Case of Neural Text Degeneration, arXiv 1904.09751), the share of 8-grams that occurred earlier in the text (rep-n of
+Welleck et al., arXiv 1908.04319), and the compression ratio, which also detects a loop with a counter in it.
 """
 
 import re
@@ -22,17 +21,17 @@ from detectors.normalise.unicode import without_surrogates
 
 __all__ = ["RepetitionConfig", "RepetitionDetector"]
 
-#: Tokens of the longest sequence whose loops are looked for; a longer one that comes back is seen by its 8-grams.
+#: Longest period of a loop, in tokens; the 8-grams detect longer ones.
 PERIODS = 64
-#: A loop is a sequence that stands at least so often in a row, over at least so many tokens.
+#: Fewest consecutive occurrences, and fewest tokens, of a loop.
 TIMES, TOKENS = 4, 24
 GRAM = 8
-#: An 8-gram share is told from so many of them on: a short refrain is no fault.
+#: Fewest 8-grams whose share is measured: a short refrain is no fault.
 GRAMS = 48
-#: Compressed over raw bytes: prose lies at .4 to .6, a loop with a counter below .1; told from so many bytes on.
+#: Ratios of compressed to raw bytes (prose: .4 to .6, a loop with a counter: below .1), and fewest bytes measured.
 LOOSE, TIGHT, BYTES = 0.2, 0.05, 1500
-# Letters that are written without spaces stand alone, so does each character of what is too long for a word; a row of the
-# same sign is one token, or a ruled line would be a loop.
+# Letters of scripts without spaces are one token each, and so is each character of a string too long for a word. A run of one
+# sign is one token, as a ruled line would otherwise be a loop.
 _TOKEN = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]{25,}|[^\W_]+|([^\w\s]|_)\1{0,79}"
 )
@@ -46,14 +45,14 @@ class RepetitionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     Attributes
     ----------
     threshold
-        The share of a text that repeats itself from which on it is flagged.
+        Lowest repeated share of a text that is flagged.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.5
 
 
 class RepetitionDetector(TextDetector[RepetitionConfig]):
-    """The share of a text that repeats itself; spans of type ``LOOP`` say where it goes round.
+    """The repeated share of a text; spans of type ``LOOP`` mark its loops.
 
     Notes
     -----
@@ -69,7 +68,7 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
         self._loaded = False
 
     def load(self) -> None:
-        """Do nothing that takes time; see `TextDetector.load`."""
+        """Mark the detector as loaded; there are no weights; see `TextDetector.load`."""
         self._loaded = True
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
@@ -79,20 +78,23 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
         return [self._score(text) for text in texts]
 
     def _score(self, text: str) -> Score:
-        places = _places(text)
-        if len(places) < TOKENS:
+        token_spans = _token_spans(text)
+        if len(token_spans) < TOKENS:
             return Score(score=0.0, label=OK, flagged=False)
-        tokens = _numbered(text, places)
+        tokens = _numbered(text, token_spans)
         looped = _looped(tokens)
         score = max(float(looped.mean()), _repeated_grams(tokens), _compressed(text))
         flagged = score >= self.config.threshold
         return Score(
-            score=score, label="repetition" if flagged else OK, flagged=flagged, spans=tuple(_spans(looped, places))
+            score=score,
+            label="repetition" if flagged else OK,
+            flagged=flagged,
+            spans=tuple(_spans(looped, token_spans)),
         )
 
 
-def _places(text: str) -> list[tuple[int, int]]:
-    """Return where each token lies."""
+def _token_spans(text: str) -> list[tuple[int, int]]:
+    """Return start and end of each token."""
     found: list[tuple[int, int]] = []
     for match in _TOKEN.finditer(text):
         start, end = match.span()
@@ -103,11 +105,11 @@ def _places(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _numbered(text: str, places: Sequence[tuple[int, int]]) -> Tokens:
+def _numbered(text: str, token_spans: Sequence[tuple[int, int]]) -> Tokens:
     """Return one number a token, the same for the same token in any case."""
     numbers: dict[str, int] = {}
     folded = text.lower() if len(text.lower()) == len(text) else text
-    return np.array([numbers.setdefault(folded[start:end], len(numbers)) for start, end in places], dtype=np.int64)
+    return np.array([numbers.setdefault(folded[start:end], len(numbers)) for start, end in token_spans], dtype=np.int64)
 
 
 def _looped(tokens: Tokens) -> NDArray[np.bool_]:
@@ -130,7 +132,7 @@ def _long(begins: Tokens, ends: Tokens, period: int) -> tuple[list[int], list[in
 
 
 def _repeated_grams(tokens: Tokens) -> float:
-    """Return the share of 8-grams that stood earlier in the text."""
+    """Return the share of 8-grams that occurred earlier in the text."""
     count = len(tokens) - GRAM + 1
     if count < GRAMS:
         return 0.0
@@ -148,10 +150,10 @@ def _compressed(text: str) -> float:
     return min(1.0, max(0.0, (LOOSE - ratio) / (LOOSE - TIGHT)))
 
 
-def _spans(looped: NDArray[np.bool_], places: Sequence[tuple[int, int]]) -> list[Span]:
+def _spans(looped: NDArray[np.bool_], token_spans: Sequence[tuple[int, int]]) -> list[Span]:
     """Return one span for each stretch of tokens in loops."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], looped, [False]]).astype(np.int8))).tolist()
     return [
-        Span(start=places[begin][0], end=places[end - 1][1], type="LOOP", score=1.0)
+        Span(start=token_spans[begin][0], end=token_spans[end - 1][1], type="LOOP", score=1.0)
         for begin, end in zip(edges[::2], edges[1::2], strict=True)
     ]
