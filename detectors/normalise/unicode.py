@@ -1,8 +1,7 @@
-"""A second look at text that was dressed up to be missed, with a way back to the raw offsets.
+"""Normalise text that was disguised to evade detection, and map spans back to raw offsets.
 
-Why this exists: zero-width, tag and confusable characters keep a text readable and hide it from patterns and models
-(faults.md, security facts). Detectors score the raw text and this normalised copy; spans found in the copy are reported
-where they lie in the raw text.
+Zero-width, tag and confusable characters keep a text readable but hide it from patterns and models. Detectors score the raw text and
+this normalised copy; spans found in the copy are reported at their raw offsets.
 """
 
 # ruff: noqa: RUF001 - ambiguous characters are what this module is about
