@@ -47,20 +47,20 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """What one detector says of one text.
+    """The score of one text by one detector.
 
     Attributes
     ----------
     score
         In [0, 1], higher is worse.
     label
-        The detector's word for its decision, ``error`` where it looked at less than all of the text and flagged nothing.
+        The detector's word for its decision; ``error`` if it read only a part of the text and flagged nothing.
     flagged
-        Whether the score is past the detector's threshold.
+        Whether the score reaches the detector's threshold.
     covered
-        The share of the text that was looked at.
+        The share of the text that was read.
     spans
-        Where in the raw text, for detectors that can tell.
+        Positions in the raw text, of detectors that return them.
     """
 
     score: float
@@ -71,31 +71,31 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of the prompt that an answer answers; ``role`` is ``system``, ``user`` or ``assistant``."""
+    """One message of the prompt of an answer; ``role`` is ``system``, ``user`` or ``assistant``."""
 
     role: str
     content: str
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """Numeric features of one event, as the stream detectors read them.
+    """Numeric features of one event, for stream detectors.
 
     Attributes
     ----------
     id, time
         Identity, and event time in seconds.
     features
-        Name to value; absent where it was not measured.
+        Name to value; without features that were not measured.
     embedding
-        `detectors.models.embedding.pack` of the text's embedding, where this event was sampled.
+        `detectors.models.embedding.pack` of the text's embedding, if this event was sampled.
     principal
-        Who sent it, as an id.
+        Id of the API key.
     conversation
-        A mark of the conversation that it belongs to; empty where it stands alone.
+        A hash of its conversation; empty without one.
     embedding_version
-        Which frozen model made the embedding.
+        The version of the frozen model that made the embedding.
     prompt
-        Of an answer to one of Weir's own fixed prompts: which, as an id; else empty.
+        Id of the fixed prompt, for an answer to one of Weir's own; else empty.
     """
 
     id: str
@@ -109,20 +109,20 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stream detector says of one bucket.
+    """The result of a stream detector for one bucket.
 
     Attributes
     ----------
     score
-        In [0, 1]; at or above .5 exactly when the statistic is past its limit.
+        In [0, 1]; at or above .5 exactly if the statistic exceeds its limit.
     statistic, limit
-        The test statistic and the limit it is held against.
+        The test statistic and its limit.
     feature
-        The feature whose statistic is furthest.
+        The feature with the largest statistic.
     alarm
-        Whether the statistic is past the limit.
+        Whether the statistic exceeds the limit.
     details
-        Numbers that explain it (size of the change, events seen); never text.
+        Numbers that explain the result (size of the change, events seen); never text.
     """
 
     score: float
@@ -186,7 +186,7 @@ class Detector(abc.ABC, Generic[ConfigT]):
     sides: ClassVar[tuple[str, ...]] = ("input", "output")
 
     def __init__(self, config: ConfigT | None = None) -> None:
-        # The ignore: a ClassVar cannot say that `config_type` makes a ConfigT.
+        # The ignore: the type of a ClassVar cannot state that `config_type` returns a ConfigT.
         self.config: ConfigT = self.config_type() if config is None else config  # type: ignore[assignment]
 
     def __repr__(self) -> str:
@@ -203,12 +203,12 @@ class TextDetector(Detector[ConfigT]):
         Raises
         ------
         WeightsError
-            Weights are missing or are not the pinned ones.
+            Weights are missing or have another digest than the pinned one.
         """
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Score each text; pure, in order, and independent of its neighbours up to rounding.
+        """Score each text; pure, in order, and independent of the other texts up to rounding.
 
         Raises
         ------
@@ -218,18 +218,18 @@ class TextDetector(Detector[ConfigT]):
 
     @property
     def prompt_characters(self) -> int:
-        """Characters of the prompt that it wants beside an answer, at most; 0 where it reads the text alone."""
+        """Upper bound of the prompt's characters that it reads with an answer; 0 if it reads the text alone."""
         return 0
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each text beside the prompt that it answers, as `score_many` does without one.
+        """Score each text with its prompt, as `score_many` does without one.
 
         Parameters
         ----------
         texts
             The answers.
         prompts
-            The turns that each of them answers, oldest first; empty where they are not known. As many as texts.
+            For each answer the turns of its prompt, oldest first; empty if they are unknown.
         """
         del prompts  # most detectors read the text alone
         return self.score_many(texts)
@@ -251,13 +251,13 @@ class StreamDetector(Detector[ConfigT]):
 
     @abc.abstractmethod
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Take one closed bucket, sorted by (time, id), perhaps empty.
+        """Update with one closed bucket, sorted by (time, id); it may be empty.
 
         Returns
         -------
         Finding or None
-            None while the detector has no opinion (it is still learning its reference); from then on a finding for
-            every bucket, ``alarm`` or not, so that the alert stage can apply hysteresis.
+            None while the detector learns its reference; then a finding for every bucket, alarm or not, because the alert stage
+            needs clear buckets too.
         """
 
     @abc.abstractmethod
@@ -277,23 +277,23 @@ class StreamDetector(Detector[ConfigT]):
 
 @contextmanager
 def restoring(detector: StreamDetector[Any]) -> Iterator[None]:
-    """Run the body, which rebuilds `detector` from a snapshot's content; what does not fit leaves it as it was.
+    """Run the body, which rebuilds `detector` from a snapshot's content; undo its changes if it fails.
 
     Raises
     ------
     StateMismatch
-        The body raised ValueError or KeyError: the parts of the content contradict each other.
+        The body raised ValueError or KeyError: parts of the content contradict each other.
     """
     kept = dict(detector.__dict__)
     try:
         yield
     except (ValueError, KeyError) as error:
         detector.__dict__.update(kept)
-        raise StateMismatch(f"a snapshot of {detector.name} that does not fit together: {error}") from error
+        raise StateMismatch(f"a snapshot of {detector.name} contradicts itself: {error}") from error
 
 
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot on the wire. ``config`` and ``digest`` are BLAKE2b: a flipped bit in a float decodes without error."""
+    """The bytes of a snapshot. ``config`` and ``digest`` are BLAKE2b: a flipped bit in a float decodes without error."""
 
     detector: str
     version: str
@@ -320,24 +320,24 @@ def seal(detector: Detector[Any], body: msgspec.Struct) -> bytes:
 
 
 def unseal(detector: Detector[Any], state: bytes, body_type: type[StateT]) -> StateT:
-    """Unpack what `seal` packed for the same detector, version and configuration.
+    """Unpack the result of `seal` for the same detector, version and configuration.
 
     Raises
     ------
     StateMismatch
-        It was not.
+        The bytes are corrupt, or of another detector, version or configuration.
     """
     remedy = "rebuild the state from the earliest retained signal"
     try:
         envelope = msgspec.msgpack.decode(state, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StateMismatch(f"a snapshot of {len(state)} bytes is no snapshot of {detector.name}: {remedy}") from error
+        raise StateMismatch(f"{len(state)} bytes are no snapshot of {detector.name}: {remedy}") from error
     expected = (detector.name, detector.version)
     found = (envelope.detector, envelope.version)
     if found != expected:
         raise StateMismatch(f"a snapshot of {' '.join(found)}, expected {' '.join(expected)}: {remedy}")
     if envelope.config != _digest(msgspec.msgpack.encode(detector.config)):
-        raise StateMismatch(f"a snapshot of {detector.name} under another configuration: {remedy}")
+        raise StateMismatch(f"a snapshot of {detector.name} with another configuration: {remedy}")
     if envelope.digest != _digest(envelope.body):
         raise StateMismatch(f"a snapshot of {detector.name} whose checksum does not match its content: {remedy}")
     try:

@@ -9,7 +9,7 @@ __all__ = ["DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_anchor", "runbook_l
 #: The alert of an inactive source, and of a detector that returns nothing: its feature then starts with the prefix.
 SILENCE = "silence"
 DETECTOR_PREFIX = "detector:"
-_DETECTOR_SILENCE = "silence of a detector"
+_DETECTOR_SILENCE = f"{SILENCE} of a detector"
 
 #: Detector of an alert, as docs/operate.md names it, to the first step.
 RUNBOOK: dict[str, str] = {

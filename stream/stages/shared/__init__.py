@@ -1,1 +1,1 @@
-"""What the stages share: the stage base, spans, metrics."""
+"""The base of the stages, the codec of their states, spans and metrics."""

@@ -1,4 +1,4 @@
-"""Spans of findings, alerts and retraining decisions: children of what tipped them, linked to the other evidence."""
+"""Spans of findings, alerts and retraining decisions: children of their cause, linked to the other evidence."""
 
 from collections.abc import Iterable, Mapping
 
@@ -17,11 +17,11 @@ def mark(tracer: Tracer, name: str, parent: str, others: Iterable[str], attribut
     Parameters
     ----------
     parent
-        The traceparent of what tipped it; "" begins a trace of its own.
+        The traceparent of its cause; "" starts a new trace.
     others
-        Traceparents of the other evidence, linked.
+        Traceparents of the other evidence, which are linked.
     attributes
-        Ids, names and numbers; never text of a prompt.
+        Ids, names and numbers; never the text of a prompt.
     """
     links = [link for other in list(others)[:_LINKS] for link in link_to(other)]
     span = tracer.start_span(

@@ -1,4 +1,4 @@
-"""Where the tests of each stream stand: statistic and limit, as of its newest closed bucket. Bounded, whatever tenants there come to be."""
+"""Statistic and limit of each stream's tests in its newest closed bucket; bounded for any number of tenants."""
 
 from collections import OrderedDict
 
@@ -15,24 +15,26 @@ class StreamGauges:
     Parameters
     ----------
     registry
-        Where they are shown.
-    held
-        How many at most; beyond it the one whose bucket closed longest ago is left out.
+        The registry of the gauges.
+    streams
+        Upper bound of streams; beyond it, the stream whose bucket closed longest ago is removed.
     """
 
-    def __init__(self, registry: CollectorRegistry, held: int = 1000) -> None:
+    def __init__(self, registry: CollectorRegistry, streams: int = 1000) -> None:
         self._statistic = Gauge("weir_stream_statistic", "Statistic of a stream's test", _LABELS, registry=registry)
-        self._limit = Gauge("weir_stream_limit", "Where its alarm begins", _LABELS, registry=registry)
-        self._held = held
+        self._limit = Gauge(
+            "weir_stream_limit", "Limit of the statistic: above it is an alarm", _LABELS, registry=registry
+        )
+        self._bound = streams
         self._known: OrderedDict[tuple[str, ...], None] = OrderedDict()
 
     def show(self, labels: tuple[str, str, str, str], statistic: float, limit: float) -> None:
-        """Set both for `labels`: tenant, model, side, detector."""
+        """Set both gauges of `labels`: tenant, model, side, detector."""
         self._statistic.labels(*labels).set(statistic)
         self._limit.labels(*labels).set(limit)
         self._known[labels] = None
         self._known.move_to_end(labels)
-        if len(self._known) > self._held:
+        if len(self._known) > self._bound:
             oldest, _ = self._known.popitem(last=False)
             self._statistic.remove(*oldest)
             self._limit.remove(*oldest)

@@ -10,9 +10,6 @@ from support.prose import ROOT, Passage, passages, repository_files
 #: Folders and files that still contain such phrases; empty when the prose of every package is rewritten.
 PENDING = (
     "detectors/",
-    "stream/runbook.py",
-    "stream/silences.py",
-    "stream/stages/",
     "weir/cli/render/evaluation.py",
     "weir/quality/evaluation.py",
     "weir/quality/training.py",

@@ -14,7 +14,7 @@ def shown(registry):
 
 def test_a_stream_is_shown_as_of_its_newest_bucket_and_the_oldest_makes_room():
     registry = CollectorRegistry()
-    gauges = StreamGauges(registry, held=2)
+    gauges = StreamGauges(registry, streams=2)
     for tenant, statistic in (("a", 1.0), ("b", 2.0), ("a", 3.0), ("c", 4.0)):
         gauges.show((tenant, "m", "input", "drift"), statistic, 10.0)
     assert shown(registry) == {"a": 3.0, "c": 4.0}
