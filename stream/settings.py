@@ -238,7 +238,7 @@ class BridgeSettings(Section):
         (), description="base addresses; user:password@ in one is sent and never shown"
     )
     resend_seconds: Annotated[float, Field(ge=30, le=180)] = Field(
-        60, description="interval of posts while an alert fires; without them it resolves after four"
+        60, description="interval of posts of firing alerts; Alertmanager resolves one after four missed posts"
     )
     service: str = Field("weir", description="label `service`: separates stacks at one Alertmanager", min_length=1)
     runbook_url: Link = Field("docs/runbook.md", description="address of docs/runbook.md")

@@ -16,15 +16,7 @@ _CHUNK = 500
 
 
 class AlertmanagerNotifier:
-    """Keeps one Alertmanager up to date.
-
-    Parameters
-    ----------
-    url
-        Its base address, ``http://host:9093``; a user and password in it are sent with each post.
-    resend_seconds
-        Interval between two posts without a change.
-    """
+    """Keeps the Alertmanager at the base address `url` up to date; without a change it posts each `resend_seconds`."""
 
     def __init__(
         self, url: Address, target: NotificationTarget, notifications: Notifications, *, resend_seconds: float

@@ -54,17 +54,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notifications:
-    """Computes the notifications of one Alertmanager.
-
-    Parameters
-    ----------
-    service
-        The label ``service``, which separates two stacks at one Alertmanager.
-    links
-        Addresses for the annotations.
-    resend_seconds
-        Interval between two posts.
-    """
+    """Computes the notifications of one Alertmanager; the label `service` separates two stacks at it."""
 
     def __init__(self, service: str, links: AlertLinks, resend_seconds: float) -> None:
         self._service = service

@@ -16,16 +16,9 @@ _FIRST_SECONDS = 0.5
 
 
 class NotificationTarget:
-    """One Alertmanager or webhook.
+    """One Alertmanager or webhook; `health` has a reason while it accepts nothing.
 
-    Parameters
-    ----------
-    kind, name
-        What it is, and its name in metrics, log and health.
-    longest_seconds
-        The longest pause of `back_off`.
-    metrics, health
-        `health` has a reason while the target accepts nothing.
+    `longest_seconds` is the longest pause of `back_off`.
     """
 
     def __init__(  # noqa: PLR0913 - the target, and where its state is shown

@@ -19,17 +19,10 @@ _RECOMMIT_SECONDS = 3600.0
 
 
 class WebhookOffsets:
-    """The offsets of one session, and all of its commits.
+    """The offsets of one session, and all of its commits; `consumer` is of the webhook's group.
 
-    Parameters
-    ----------
-    name
-        Name of the webhook.
-    consumer
-        Of the webhook's group, with `partitions` of the alerts topic assigned.
-    missed
-        Counts records that left the log before they were delivered. A compacted topic can lose all but the newest of an
-        alert.
+    `missed` counts records that left the log before delivery: a compacted topic can lose all but the newest of an
+    alert.
     """
 
     def __init__(

@@ -41,22 +41,10 @@ class Count(msgspec.Struct, kw_only=True):
 
 
 class Coverage(msgspec.Struct, kw_only=True):
-    """Counts over all partitions.
+    """Counts over all partitions: distinct requests and ends, records in gaps, feedback, and expected pairs.
 
-    Parameters
-    ----------
-    requests, ends
-        Distinct accepted requests, and distinct ends of requests.
-    gaps
-        Records that capture counted instead of delivering them.
-    feedback
-        Feedback of users and reviewers.
-    total, by_detector, by_tenant, by_model
-        All expected pairs, and the same pairs split.
-    oldest_pending_time
-        Event time of the oldest pending pair, or None.
-    skipped
-        {topic: records that could not be read or stored}.
+    `oldest_pending_time` is the event time of the oldest pending pair; `skipped` is {topic: records that could not be
+    read or stored}.
     """
 
     requests: int = 0
@@ -78,18 +66,10 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """Pairs that score passed without a verdict.
+    """Pairs that score passed without a verdict, also by detector, tenant and model.
 
-    Parameters
-    ----------
-    requests, requests_total
-        Ids of the oldest requests, 20 at most, and the number of all.
-    first
-        Identity of the oldest pair, ``event id/detector``.
-    detectors, tenants, models
-        {name: pairs}.
-    traceparents
-        Trace contexts of `requests`.
+    `requests` are the oldest 20 ids at most of `requests_total`, with their `traceparents`; `first` is the identity of
+    the oldest pair, ``event id/detector``.
     """
 
     pairs: int = 0

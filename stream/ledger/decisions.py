@@ -27,23 +27,12 @@ _ALERT = msgspec.json.Decoder(AlertRecord)
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the ledger itself, written once a second.
+    """The state of the ledger itself, written once a second at clock time `wall_time`.
 
-    Parameters
-    ----------
-    wall_time
-        Clock time of the heartbeat.
-    log_time
-        Newest tick time of any source; 0 before the first tick.
-    advanced_at
-        Clock time at which `log_time` last increased. Here alone the clock decides: without ticks event time does not
-        advance.
-    silence_seconds
-        The setting: without a tick for so long the stack is unhealthy.
-    caught_up
-        Whether all that the log contained a moment ago was read.
-    lag
-        {topic: records that the ledger has not read}.
+    `log_time` is the newest tick time of any source, 0 before the first; `advanced_at` is the clock time at which it
+    last increased. The stack is unhealthy if that is more than the setting `silence_seconds` ago: only here the clock
+    decides, because event time does not advance without ticks. `caught_up` is whether the log was read to its end a
+    moment ago, `lag` is {topic: records that the ledger has not read}.
     """
 
     wall_time: float

@@ -65,18 +65,10 @@ class DetectorHealth:
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
-    """The expected pairs of one detector since its last answer, which are all errors or missing.
+    """The expected pairs of one detector since its last answer, all errors or missing: 10,000 a partition at most.
 
-    Parameters
-    ----------
-    pairs, errors
-        Number of pairs, 10,000 a partition at most, and of those with an error verdict.
-    requests
-        Ids of the first requests, 20 at most.
-    began, newest
-        Event times of the first and the last pair.
-    last_answer
-        Event time of the last answer, None if the log has none.
+    `requests` are the first 20 ids at most; `began`, `newest` and `last_answer` are event times, the last one None if
+    the detector never answered.
     """
 
     detector: str
@@ -101,15 +93,7 @@ def last_answers(databases: Iterable[sqlite3.Connection]) -> dict[str, float | N
 def unanswered_pairs(
     databases: Sequence[sqlite3.Connection], answers: dict[str, float | None], missing: Iterable[str]
 ) -> tuple[Unanswered, ...]:
-    """Return the detectors with unanswered pairs.
-
-    Parameters
-    ----------
-    answers
-        From :func:`last_answers`.
-    missing
-        Detectors with missing verdicts.
-    """
+    """Return the detectors with unanswered pairs, from their last answers and the detectors with missing verdicts."""
     absent = set(missing)
     detectors = sorted({*answers, *absent})
     entries = (_unanswered(databases, name, answers.get(name), absent=name in absent) for name in detectors)

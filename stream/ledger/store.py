@@ -34,19 +34,7 @@ def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -
 
 
 class LedgerStore:
-    """The open ledger.
-
-    Parameters
-    ----------
-    files, names
-        Paths of the files, names of the topics.
-    partitions
-        Partitions of inference.
-    retention_seconds
-        Rows that are older than the newest by more are deleted.
-    unstored
-        Called once for each record that cannot be stored.
-    """
+    """The open ledger, with one file for each of the `partitions` of inference; others as in :class:`LedgerFile`."""
 
     def __init__(
         self,

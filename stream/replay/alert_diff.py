@@ -63,14 +63,8 @@ def compare(
 ) -> AlertDiff:
     """Return how the alerts `after` differ from those `before`.
 
-    Parameters
-    ----------
-    before, after
-        Alerts of the version to compare with, and of the version that ran.
-    windows
-        Windows between the openings of two alerts that still count as one alert that moved.
-    counts
-        Whether an alert is compared. Others (opened before the range) can still be the origin of an alert that moved.
+    Two alerts that open at most so many `windows` apart can be one that moved. Alerts for which `counts` is false
+    (opened before the range) are only compared as the origin of an alert that moved.
     """
     pairs: list[Pair] = []
     vanished: Alerts = []

@@ -17,14 +17,9 @@ _MARGIN_SECONDS = 60.0
 
 
 class RetainedLog(msgspec.Struct, frozen=True, kw_only=True):
-    """What a topic still contains.
+    """What a topic still contains: partitions whose first records have `expired`, and the complete time range.
 
-    Parameters
-    ----------
-    expired
-        Partitions whose first records have expired.
-    since
-        Production time from which on nothing has expired; None if the topic contains no record.
+    `since` is the production time from which on nothing has expired; None if the topic contains no record.
     """
 
     expired: tuple[int, ...]
@@ -41,14 +36,7 @@ async def offset_ranges(
 ) -> tuple[LogRange, ...]:
     """Return the offsets of each topic to read; those of a past range are always the same.
 
-    Parameters
-    ----------
-    consumer
-        Started, without a group.
-    counts
-        Partitions of each topic.
-    now
-        Clock time: a range that reaches it ends at the end of the log.
+    A range that reaches clock time `now` ends at the end of the log. `counts` are the partitions of each topic.
     """
     main, results = topics_of(names, request)
     ranges = []

@@ -67,17 +67,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A request with what the broker and the settings add.
-
-    Parameters
-    ----------
-    ranges
-        Offsets to read of each topic.
-    partitions, stream_partitions
-        Partitions of inference and of signals in the broker.
-    tenants, watch
-        Settings of the stages.
-    """
+    """A request with the offsets to read, the partitions of inference and signals, and the stages' settings."""
 
     request: ReplayRequest
     names: TopicNames

@@ -18,24 +18,10 @@ __all__ = ["GapEpisode", "next_gap_episode"]
 
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode of gap records.
+    """One episode: `records` gap records that count `lost` requests and ends, also by source and reason, largest first.
 
-    Parameters
-    ----------
-    records
-        Number of gap records; 0 if there is no episode.
-    lost
-        Requests and ends that they count.
-    sources, reasons
-        The same by source and by reason (``full``, ``disk``, ``oversize``, ``damaged``), largest first.
-    requests, requests_total
-        Ids of requests in the records, 20 at most, and the number of all.
-    first
-        Id of the first record.
-    began
-        Event time of the first record.
-    over
-        Event time at which it ended; None while another record can still belong to it.
+    `requests` are 20 ids at most of `requests_total`; `first` is the id of the first record, `began` its event time.
+    `over` is the event time of the end, None while another record can still belong to the episode.
     """
 
     records: int = 0
@@ -60,20 +46,10 @@ class _Gap(msgspec.Struct, frozen=True, order=True):
 def next_gap_episode(
     databases: Sequence[sqlite3.Connection], *, since: float, until: float | None, resolve_seconds: float
 ) -> GapEpisode:
-    """Return the first episode that ends after `since`.
+    """Return the first episode that ends after `since`, when the last gap alert resolved; empty if there is none.
 
-    Parameters
-    ----------
-    since
-        When the last gap alert resolved: earlier episodes have their alert.
-    until
-        Event time up to which every partition was read; None if it is unknown.
-    resolve_seconds
-        Time without a gap record that ends an episode.
-
-    Notes
-    -----
-    Reads the gap records after `since` only. Capture writes one when it frees room, not one for each request.
+    Every partition was read up to event time `until`, None if that is unknown. The query reads gap records after
+    `since` only, and capture writes one when it frees room, not one for each request.
     """
     if until is None:
         return GapEpisode()

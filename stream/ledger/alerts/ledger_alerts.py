@@ -30,16 +30,9 @@ _GROWN = 2.0
 
 
 def decide(firing: Iterable[AlertRecord], observation: Observation, settings: LedgerSettings) -> list[AlertRecord]:
-    """Return the records to publish: alerts that open, change or resolve.
+    """Return the records to publish: alerts that open, change or resolve. The log was read to its end.
 
-    Parameters
-    ----------
-    firing
-        The ledger's own alerts that fire.
-    observation
-        Of the log, read to its end.
-    settings
-        The bounds.
+    `firing` are the ledger's own alerts that fire.
     """
     open_alerts = {(alert.detector, alert.feature): alert for alert in firing}
     conditions = {(item.detector, item.feature): item for item in _conditions(observation, settings, open_alerts)}

@@ -17,14 +17,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     log_time
         Newest tick time of any source, seconds since the epoch.
-    lag_seconds, lag_identity
-        How far verdicts are behind inference in the worst partition and source; that partition, source and time.
     gaps
         The first episode of gap records that no resolved alert covers.
     last_answers
         {detector: event time of its newest answer, None if it never answered}.
-    unanswered
-        Detectors with unanswered pairs since their newest answer.
     resolved
         {detector: resolved alerts about its inactivity since its newest answer}.
     """

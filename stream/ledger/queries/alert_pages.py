@@ -55,18 +55,10 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Filters of a page; "" matches everything.
+    """Filters of a page of `limit` rows after the page that ended at `before`; "" matches everything.
 
-    Parameters
-    ----------
-    words
-        Text to find in the record, in any case.
-    unreviewed
-        Only alerts of a user's tenant with evidence and without a review.
-    before
-        End of the previous page.
-    limit
-        Rows of a page, at most.
+    `words` is text in the record, in any case; `unreviewed` selects alerts of users' tenants with evidence and without
+    a review.
     """
 
     state: str = ""

@@ -31,20 +31,9 @@ ResultT = TypeVar("ResultT")
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the ledger has of an alert.
+    """All that the ledger has of an alert; `changes` are its records, `evidence` its known requests.
 
-    Parameters
-    ----------
-    changes
-        Its records, oldest first.
-    evidence
-        Its requests that the ledger still has, in its order.
-    silenced
-        Whether a silence mutes it now.
-    retraining
-        Events that it led to.
-    series
-        Windows of its stream around it, for an alert of a stream detector.
+    `series` are the windows of its stream around it, for an alert of a stream detector.
     """
 
     alert: AlertRecord

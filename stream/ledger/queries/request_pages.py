@@ -46,15 +46,7 @@ class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in a list.
-
-    Parameters
-    ----------
-    status
-        ``complete``, ``error``, ``cancelled`` or ``aborted``; "" while the log has no end.
-    pending
-        ``side/detector`` of each expected verdict that is not in the log.
-    """
+    """A request in a list; `status` is "" without an end, `pending` has the missing verdicts as ``side/detector``."""
 
     request_id: str
     time: float
@@ -93,18 +85,10 @@ def request_page(
     tenant: str = "",
     flagged: bool = False,
 ) -> RequestPage:
-    """Return a page of requests over all partitions.
+    """Return a page of requests over all partitions, after the page that ended at `before`.
 
-    Parameters
-    ----------
-    limit
-        Rows of a page, at most.
-    before
-        End of the previous page.
-    tenant
-        Only requests of this tenant, if it is not "".
-    flagged
-        Only requests with a flagged verdict, ordered by the time of the newest one.
+    `tenant` selects the requests of one tenant, if it is not ""; `flagged` those with a flagged verdict, ordered by the
+    time of the newest one.
     """
     scans = [_scan(database, before, tenant, limit, _FLAGGED if flagged else _ACCEPTED) for database in databases]
     # Below the largest end, rows of that partition would be missing.

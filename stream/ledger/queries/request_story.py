@@ -15,7 +15,6 @@ __all__ = [
     "RequestStory",
     "VerdictNote",
     "gap_of",
-    "locations_of",
     "request_events",
     "request_story",
     "retraining_of",
@@ -111,11 +110,6 @@ class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
             if parsed := TraceParent.parse(location.traceparent):
                 return parsed.trace_id
         return ""
-
-
-def locations_of(database: sqlite3.Connection, request_id: str) -> tuple[RecordLocation, ...]:
-    """Return the locations of a request's events in one partition, by event time."""
-    return tuple(map(_location, _events(database, request_id)))
 
 
 def _events(database: sqlite3.Connection, request_id: str) -> list[sqlite3.Row]:
