@@ -50,7 +50,7 @@ def test_a_client_gets_the_number_of_reviews_and_the_silences(ledger, state):
         ("weir.alerts", 0, SilenceRecord(**muted, until=now - 1)),
     ]:
         event = Event(id=str(data), source="s", type=data.event_type, time=now, data=data)
-        ledger.store.apply([ledger.log.records(name, event, partition=partition)])
+        ledger.apply(name, event, partition=partition)
         counts = state()["said"]
         assert counts["reviews"] == 1
         assert counts["silences"] == ({"si_1": now + 600} if getattr(data, "until", 0) > now else {})

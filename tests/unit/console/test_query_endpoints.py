@@ -193,8 +193,8 @@ async def test_alerts_of_one_stream(page, demo):
 
 async def test_no_response_contains_text(page, ledger, demo):
     held = b"".join(path.read_bytes() for path in ledger.directory.glob("*.db*"))
-    assert b"the prompt" not in held
+    assert b"canary-prompt" not in held
     for path in ("/api/requests?limit=500", "/api/requests/r211", "/api/alerts?limit=500"):
         answer = await page.client.get(path, headers={"authorization": f"Bearer {page.secret}"})
-        assert "the prompt" not in answer.text
-        assert "the answer" not in answer.text
+        assert "canary-prompt" not in answer.text
+        assert "canary-answer" not in answer.text

@@ -1,3 +1,5 @@
+"""Events joined with their verdicts in one partition."""
+
 import pytest
 from support.ledger_log import Log, aborted, closed, end, explanation, forwarded, gap, request, tick, verdict
 
@@ -5,6 +7,9 @@ from stream.ledger.coverage import coverage_of, missing_verdicts
 from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
 from stream.wire import encode
+
+#: A request that expects verdicts of pii and toxicity, and one that expects pii's.
+EVENT, PII = request("r1", 10.0), request("r1", 10.0, owed=("pii",))
 
 
 @pytest.fixture
@@ -20,18 +25,18 @@ def shard():
 
 
 def counts(shard):
+    """Return expected, completed, missing, failed and pending pairs."""
     total = coverage_of([shard.database]).total
-    return {name: getattr(total, name) for name in ("owed", "settled", "missing", "errors", "pending")}
+    return total.owed, total.settled, total.missing, total.errors, total.pending
 
 
 def test_an_event_is_pending_until_every_expected_verdict_arrives(shard, log):
-    event = request("r1", 10.0)
-    shard.apply(log.inference(event))
-    assert counts(shard) == {"owed": 2, "settled": 0, "missing": 0, "errors": 0, "pending": 2}
-    shard.apply(log.verdicts(verdict(event, "pii")))
-    assert counts(shard) == {"owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
-    shard.apply(log.verdicts(verdict(event, "toxicity")))
-    assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
+    shard.apply(log.inference(EVENT))
+    assert counts(shard) == (2, 0, 0, 0, 2)
+    shard.apply(log.verdicts(verdict(EVENT, "pii")))
+    assert counts(shard) == (2, 1, 0, 0, 1)
+    shard.apply(log.verdicts(verdict(EVENT, "toxicity")))
+    assert counts(shard) == (2, 2, 0, 0, 0)
     coverage = coverage_of([shard.database])
     assert (coverage.total.ratio, coverage.requests, coverage.ends) == (1.0, 1, 0)
 
@@ -47,125 +52,104 @@ def test_a_complete_end_replaces_the_one_that_was_written_for_a_dead_source(shar
         shard.apply(records[start::batches])
     shard.apply(log.inference(ends[0]))
     assert request_events(shard.database, "r1").end.status == "complete"
-    assert counts(shard) == {"owed": 3, "settled": 1, "missing": 0, "errors": 0, "pending": 2}
-    hours = shard.database.execute(
-        "SELECT hour, requests, ends FROM requests WHERE requests OR ends ORDER BY 1"
-    ).fetchall()
-    assert hours == [(0, 1, 0), (1, 0, 1)]
+    assert counts(shard) == (3, 1, 0, 0, 2)
+    query = "SELECT hour, requests, ends FROM requests WHERE requests OR ends ORDER BY 1"
+    assert shard.database.execute(query).fetchall() == [(0, 1, 0), (1, 0, 1)]
 
 
 def test_an_end_that_a_gateway_itself_calls_aborted_keeps_its_expected_verdicts(shard, log):
     lost = end("r1", 11.0, status="aborted")
     shard.apply(log.inference(lost, end("r1", 12.0, source="s2")))
-    assert (request_events(shard.database, "r1").end.status, counts(shard)["owed"]) == ("aborted", 1)
+    assert (request_events(shard.database, "r1").end.status, counts(shard)[0]) == ("aborted", 1)
 
 
 def test_an_explanation_completes_nothing_and_can_arrive_twice_and_first(shard, log):
-    event = request("r1", 10.0)
-    words = explanation(event, "toxicity", *((3 * n, 3 * n + 2, 1.0) for n in range(30)))
+    words = explanation(EVENT, "toxicity", *((3 * n, 3 * n + 2, 1.0) for n in range(30)))
+    flagged = {"flagged": True, "label": "toxic"}
     shard.apply(log.verdicts(words, words))
-    shard.apply(log.inference(event) + log.verdicts(verdict(event, "toxicity", flagged=True, label="toxic")))
-    assert counts(shard) == {"owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
+    shard.apply(log.inference(EVENT) + log.verdicts(verdict(EVENT, "toxicity", **flagged)))
+    assert counts(shard) == (2, 1, 0, 0, 1)
     (note,) = request_events(shard.database, "r1").verdicts
     assert note.explanation.method == "shap"
     assert [word.start for word in note.explanation.words] == list(range(0, 60, 3)), "twenty words at most"
-    shard.apply(log.verdicts(verdict(event, "toxicity", version="2", flagged=True, label="toxic")))
+    shard.apply(log.verdicts(verdict(EVENT, "toxicity", version="2", **flagged)))
     assert [note.explanation is None for note in request_events(shard.database, "r1").verdicts] == [False, True]
 
 
-def test_an_explanation_expires_with_its_hour(log):
-    shard = Shard(":memory:", retention_seconds=3600)
-    old, new = request("r1", 10.0), request("r2", 10_000.0)
-    shard.apply(log.inference(old, new) + log.verdicts(explanation(old, "pii"), explanation(new, "pii")))
-    shard.expire()
-    shard.apply(log.verdicts(explanation(old, "pii", version="2")))
-    assert shard.database.execute("SELECT event_id FROM explanations").fetchall() == [("r2/request",)]
-    shard.close()
-
-
 def test_an_unknown_event_type_is_skipped_and_counted(shard, log):
-    event = request("r1", 10.0)
-    (known,) = Log().verdicts(verdict(event, "pii"))
+    (known,) = Log().verdicts(verdict(EVENT, "pii"))
     later = [(name, b"weir.later.v1" if name == "ce_type" else value) for name, value in known.headers]
-    shard.apply(log.inference(event) + log.raw("weir.verdicts", known.value, later))
-    shard.apply(log.verdicts(verdict(event, "pii"), verdict(event, "toxicity")))
-    assert counts(shard)["settled"] == 2
+    shard.apply(log.inference(EVENT) + log.raw("weir.verdicts", known.value, later))
+    shard.apply(log.verdicts(verdict(EVENT, "pii"), verdict(EVENT, "toxicity")))
+    assert counts(shard)[1] == 2
     assert coverage_of([shard.database]).skipped == {"weir.verdicts": 1}
 
 
 def test_a_verdict_that_arrives_before_its_event_completes_it(shard, log):
-    event = request("r1", 10.0)
-    shard.apply(log.verdicts(verdict(event, "pii"), verdict(event, "toxicity"), forwarded({"s1": 20.0})))
-    shard.apply(log.inference(event))
-    assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
+    shard.apply(log.verdicts(verdict(EVENT, "pii"), verdict(EVENT, "toxicity"), forwarded({"s1": 20.0})))
+    shard.apply(log.inference(EVENT))
+    assert counts(shard) == (2, 2, 0, 0, 0)
 
 
 def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_completes_it(shard, log):
-    event = request("r1", 10.0)
-    shard.apply(log.inference(event) + log.verdicts(verdict(event, "pii"), forwarded({"s1": 10.0})))
-    assert counts(shard)["pending"] == 1, "a tick at the event's own time does not pass it"
+    shard.apply(log.inference(EVENT) + log.verdicts(verdict(EVENT, "pii"), forwarded({"s1": 10.0})))
+    assert counts(shard) == (2, 1, 0, 0, 1), "a tick at the event's own time does not pass it"
     shard.apply(log.verdicts(forwarded({"s1": 10.5})))
-    assert counts(shard) == {"owed": 2, "settled": 1, "missing": 1, "errors": 0, "pending": 0}
+    assert counts(shard) == (2, 1, 1, 0, 0)
     missing = missing_verdicts([shard.database])
     assert (missing.first, missing.requests, missing.detectors) == ("r1/request/toxicity", ("r1",), {"toxicity": 1})
-    shard.apply(log.verdicts(verdict(event, "toxicity")))
-    assert counts(shard) == {"owed": 2, "settled": 2, "missing": 0, "errors": 0, "pending": 0}
+    shard.apply(log.verdicts(verdict(EVENT, "toxicity")))
+    assert counts(shard) == (2, 2, 0, 0, 0)
     assert missing_verdicts([shard.database]).pairs == 0
 
 
-def test_the_tick_of_another_source_passes_no_event(shard, log):
-    shard.apply(log.inference(request("r1", 10.0)) + log.verdicts(forwarded({"s2": 99.0})))
-    assert counts(shard)["pending"] == 2
-
-
-def test_a_closed_source_passes_all_of_its_events(shard, log):
-    shard.apply(log.inference(request("r1", 10.0), closed(10.0)) + log.verdicts(forwarded({}, closed=("s1",))))
-    assert counts(shard)["missing"] == 2
-
-
-def test_times_of_a_source_never_decrease(shard, log):
-    shard.apply(log.inference(request("r1", 10.0)))
-    shard.apply(log.verdicts(forwarded({"s1": 20.0}), forwarded({"s1": 5.0})))
-    assert counts(shard)["missing"] == 2
+@pytest.mark.parametrize(
+    ("ticks", "missing"),
+    [
+        ([forwarded({"s2": 99.0})], 0),
+        ([forwarded({}, closed=("s1",))], 2),
+        ([forwarded({"s1": 20.0}), forwarded({"s1": 5.0})], 2),
+    ],
+    ids=["of another source", "that closes the source", "with an older one after it"],
+)
+def test_a_tick_of_score(shard, log, ticks, missing):
+    shard.apply(log.inference(EVENT, closed(10.0)) + log.verdicts(*ticks))
+    assert counts(shard) == (2, 0, missing, 0, 2 - missing)
 
 
 def test_duplicate_events_verdicts_and_offsets_change_nothing(shard, log):
-    event = request("r1", 10.0)
-    records = log.inference(event, event) + log.verdicts(verdict(event, "pii"), verdict(event, "pii"))
+    records = log.inference(EVENT, EVENT) + log.verdicts(verdict(EVENT, "pii"), verdict(EVENT, "pii"))
     assert shard.apply(records) == 4
     before = counts(shard)
     assert shard.apply(records) == 0
-    assert counts(shard) == before == {"owed": 2, "settled": 1, "missing": 0, "errors": 0, "pending": 1}
+    assert counts(shard) == before == (2, 1, 0, 0, 1)
 
 
 def test_an_error_completes_its_pair_and_counts_until_another_version_answers(shard, log):
-    event = request("r1", 10.0, owed=("pii",))
-    shard.apply(log.inference(event) + log.verdicts(verdict(event, "pii", label="error")))
-    assert counts(shard) == {"owed": 1, "settled": 1, "missing": 0, "errors": 1, "pending": 0}
-    shard.apply(log.verdicts(verdict(event, "pii", version="2")))
-    assert counts(shard) == {"owed": 1, "settled": 1, "missing": 0, "errors": 0, "pending": 0}
-    shard.apply(log.verdicts(verdict(event, "pii", version="3", label="error")))
-    assert counts(shard)["errors"] == 0
+    shard.apply(log.inference(PII) + log.verdicts(verdict(PII, "pii", label="error")))
+    assert counts(shard) == (1, 1, 0, 1, 0)
+    shard.apply(log.verdicts(verdict(PII, "pii", version="2")))
+    assert counts(shard) == (1, 1, 0, 0, 0)
+    shard.apply(log.verdicts(verdict(PII, "pii", version="3", label="error")))
+    assert counts(shard) == (1, 1, 0, 0, 0)
 
 
 def test_a_verdict_replaces_the_error_of_its_version_but_not_the_reverse(shard, log):
-    event = request("r1", 10.0, owed=("pii",))
-    shard.apply(log.inference(event))
+    shard.apply(log.inference(PII))
     for label in ("error", "flagged", "error"):
-        shard.apply(log.verdicts(verdict(event, "pii", label=label, flagged=label == "flagged")))
+        shard.apply(log.verdicts(verdict(PII, "pii", label=label, flagged=label == "flagged")))
     assert shard.database.execute("SELECT label, flagged FROM verdicts").fetchall() == [("flagged", 1)]
-    assert counts(shard)["errors"] == 0
+    assert counts(shard) == (1, 1, 0, 0, 0)
 
 
 def test_an_unexpected_verdict_is_not_counted(shard, log):
-    event = request("r1", 10.0, owed=("pii",))
-    shard.apply(log.inference(event) + log.verdicts(verdict(event, "refusal"), verdict(event, "pii")))
-    assert counts(shard) == {"owed": 1, "settled": 1, "missing": 0, "errors": 0, "pending": 0}
+    shard.apply(log.inference(PII) + log.verdicts(verdict(PII, "refusal"), verdict(PII, "pii")))
+    assert counts(shard) == (1, 1, 0, 0, 0)
 
 
 def test_coverage_is_split_by_detector_tenant_and_model(shard, log):
-    one, other = request("r1", 10.0), end("r2", 11.0, tenant="beta", model="n", owed=("pii",))
-    shard.apply(log.inference(one, other) + log.verdicts(verdict(one, "pii"), verdict(other, "pii", label="error")))
+    other = end("r2", 11.0, tenant="beta", model="n", owed=("pii",))
+    shard.apply(log.inference(EVENT, other) + log.verdicts(verdict(EVENT, "pii"), verdict(other, "pii", label="error")))
     coverage = coverage_of([shard.database])
     split = {name: (count.owed, count.settled, count.errors) for name, count in coverage.by_detector.items()}
     assert split == {"pii": (2, 2, 1), "toxicity": (1, 0, 0)}
@@ -174,10 +158,9 @@ def test_coverage_is_split_by_detector_tenant_and_model(shard, log):
 
 
 def test_unreadable_records_are_counted_and_the_others_stored(shard, log):
-    good = request("r1", 10.0, owed=("pii",))
-    headers = encode(good).headers
+    headers = encode(PII).headers
     bad = log.raw("weir.inference", b"\x00garbage") + log.raw("weir.inference", b'{"request_id": 7}', headers)
-    shard.apply(bad + log.inference(good) + log.raw("weir.verdicts", None))
+    shard.apply(bad + log.inference(PII) + log.raw("weir.verdicts", None))
     coverage = coverage_of([shard.database])
     assert (coverage.requests, coverage.skipped) == (1, {"weir.inference": 2, "weir.verdicts": 1})
     assert shard.offsets() == {("weir.inference", 0): 3, ("weir.verdicts", 0): 1}
@@ -195,28 +178,30 @@ def test_a_failed_batch_stores_neither_rows_nor_offsets(shard, log, monkeypatch)
 
     monkeypatch.setattr("stream.ledger.shard.Shard._write_progress", broken)
     with pytest.raises(RuntimeError, match="disk"):
-        shard.apply(records := log.inference(request("r1", 10.0)))
-    assert counts(shard)["owed"] == 0
+        shard.apply(records := log.inference(EVENT))
+    assert counts(shard)[0] == 0
     monkeypatch.undo()
     shard.apply(records)
-    assert counts(shard)["owed"] == 2
+    assert counts(shard)[0] == 2
 
 
-def test_hours_past_the_retention_are_deleted_from_rows_and_counts(log):
+def test_hours_past_the_retention_are_deleted_with_their_counts_and_explanations(log):
     shard = Shard(":memory:", retention_seconds=7200)
     old, new = request("r1", 3600.0), request("r2", 4 * 3600.0)
-    shard.apply(log.inference(old, new) + log.verdicts(verdict(old, "pii")))
+    late = [verdict(old, "pii"), explanation(old, "pii"), explanation(new, "pii")]
+    shard.apply(log.inference(old, new) + log.verdicts(*late))
     assert shard.expire() == 2 * 3600.0
     coverage = coverage_of([shard.database])
     assert (coverage.requests, coverage.total.owed, coverage.total.settled) == (1, 2, 0)
-    shard.apply(log.inference(old) + log.verdicts(verdict(old, "pii")))
+    shard.apply(log.inference(old) + log.verdicts(verdict(old, "pii"), explanation(old, "pii", version="2")))
     assert coverage_of([shard.database]).requests == 1, "an expired duplicate is not stored"
+    assert shard.database.execute("SELECT event_id FROM explanations").fetchall() == [("r2/request",)]
     shard.close()
 
 
 def test_no_table_contains_text(shard, log):
-    event, answer = request("r1", 10.0), end("r1", 11.0)
-    shard.apply(log.inference(event, answer, tick(12.0)) + log.verdicts(verdict(event, "pii", flagged=True)))
+    answer = end("r1", 11.0)
+    shard.apply(log.inference(EVENT, answer, tick(12.0)) + log.verdicts(verdict(EVENT, "pii", flagged=True)))
     dump = "\n".join(shard.database.iterdump())
     assert "r1/request" in dump
     assert "canary" not in dump
