@@ -18,7 +18,8 @@ _PAGE = re.compile(r"(?<![\w.@/*-])((?:[\w.-]+/)*[\w.-]+\.md)\b")
 _PATH = re.compile(r"(?<![\w./-])(?:detectors|stream|serving|weir|tests|deploy)/[\w/.-]*\w")
 #: Paths in pages that are no files of the repository.
 EXAMPLES = {
-    "detectors/text/shouting.py": "the example of docs/add-a-detector.md",
+    "detectors/text/shouting.py": "an example of docs/add-a-detector.md",
+    "detectors/streams/error_rate.py": "an example of docs/add-a-detector.md",
     "deploy/secrets": "written by deploy/secrets.sh",
     "weir/replay": "the source of a replay's events",
 }
