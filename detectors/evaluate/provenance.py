@@ -1,4 +1,4 @@
-"""What a figure or a set of weights comes from: the data files by digest, the libraries by version, the machine."""
+"""Provenance of metrics and weights: digests of the data files, versions of the libraries, the machine."""
 
 import hashlib
 import importlib.metadata
@@ -13,10 +13,11 @@ from detectors.errors import DataError
 
 __all__ = ["DataFile", "data_files", "machine", "versions"]
 
-#: The libraries whose version can change a score.
+#: Libraries whose version can change a score.
 LIBRARIES = (
     "weir-llm",
     "numpy",
+    "scikit-learn",
     "torch",
     "tokenizers",
     "safetensors",
@@ -29,7 +30,7 @@ CPU = Path("/proc/cpuinfo")
 
 
 class DataFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was read: its name (under the data folder, where it is there), size and SHA-256."""
+    """A file that was read: its name (under the data folder, if it is in it), size and SHA-256."""
 
     file: str
     size_bytes: int
@@ -50,7 +51,7 @@ def data_files(root: Path, names: Iterable[str]) -> list[DataFile]:
             data = (root / name).read_bytes()
         except OSError as error:
             raise DataError(
-                f"cannot read {root / name}: {error.strerror}; docs/detectors.md names the files and their layout"
+                f"cannot read {root / name}: {error.strerror}; docs/detectors.md lists the files and their layout"
             ) from error
         result.append(DataFile(file=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
     return result
@@ -68,7 +69,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> str:
-    """Return the processor's name and how many cores this process may use."""
+    """Return the processor's name and the number of cores that this process may use."""
     lines = CPU.read_text(encoding="utf-8").splitlines() if CPU.exists() else []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def mtbench(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 def ordinary_prompts(root: Path) -> list[tuple[str, str]]:
     """Return (source, text) of ordinary prompts; a source without its file (`ORDINARY`) is left out."""
-    readers = {
+    readers: dict[str, Callable[[Path], Iterable[str]]] = {
         "mtbench": lambda path: [turn for _, turns in mtbench(path) for turn in turns],
         "clinc": clinc,
         "halueval_question": lambda path: [question for question, _ in halueval(path)],

@@ -1,4 +1,4 @@
-"""One labelled file of the user's, under a mapping of its columns: CSV, TSV, JSON or JSON lines, gzipped or not."""
+"""Read a labelled file of the user by its columns: CSV, TSV, JSON or JSON lines, gzipped or not."""
 
 import csv
 import gzip
@@ -19,7 +19,7 @@ __all__ = ["ROLES", "Columns", "parse_columns", "read_cases"]
 ROLES = ("text", "prompt", "label", "spans", "functionality", "type")
 GROUPS = ("functionality", "type")
 YES, NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
-#: Names of a span's fields, as presidio-research, spaCy and others write them.
+#: Names of a span's fields in presidio-research, spaCy and others.
 FIELDS = {
     "start": ("start", "start_position"),
     "end": ("end", "end_position"),
@@ -29,7 +29,7 @@ SHOWN = 8
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
-    """Which column of a file plays which role; empty where none does.
+    """The column of each role; empty if the file has none.
 
     Attributes
     ----------
@@ -38,11 +38,11 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     prompt
         What the text answers: a question, or a list of ``{"role", "content"}``.
     label
-        Whether it should be flagged: 1/0, true/false, yes/no, or any values with those named that count as positive.
+        Whether it should be flagged: 1/0, true/false, yes/no, or other values, of which the positive ones are named.
     spans
         Personal data in it: a list of ``{"start", "end", "type"}``, in CSV as JSON.
     functionality, type
-        What a table is made by, a row a value; a list counts in each of its values.
+        Groups for tables by value; a list counts in each of its values.
     """
 
     text: str
@@ -59,7 +59,7 @@ def parse_columns(value: str) -> Columns:
     Raises
     ------
     DataError
-        A part is no ``role=column``, a role is unknown or there twice, or text, or both label and spans, are missing.
+        A part is no ``role=column``, a role is unknown or repeated, or text, or both label and spans, are missing.
     """
     example = "for example text=comment,label=toxic"
     found: dict[str, str] = {}
@@ -76,7 +76,7 @@ def parse_columns(value: str) -> Columns:
         raise DataError(f"columns: {value!r} names no text; {example}")
     if not found.keys() & {"label", "spans"}:
         raise DataError(
-            f"columns: {value!r} names neither label nor spans, so there is nothing to compare with; {example}"
+            f"columns: {value!r} names neither label nor spans: name one of them to compare with; {example}"
         )
     return Columns(**found)
 
@@ -87,7 +87,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, json.loads(line)
             except ValueError as error:
-                raise DataError(f"{path}: line {number} is no JSON ({error}); mend or remove it") from error
+                raise DataError(f"{path}: line {number} is no JSON ({error}); correct or remove it") from error
 
 
 def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
@@ -97,7 +97,7 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
         raise DataError(f"{path} is no JSON ({error}); a file of JSON lines is named .jsonl") from error
     if not isinstance(value, list):
         raise DataError(
-            f"{path} holds a JSON {type(value).__name__}; expected a list of objects, or JSON lines named .jsonl"
+            f"{path} contains a JSON {type(value).__name__}; expected a list of objects, or JSON lines named .jsonl"
         )
     yield from enumerate(value, 1)
 
@@ -120,7 +120,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         text = (gzip.decompress(data) if packed else data).decode("utf-8-sig")
     except EOFError as error:
         raise DataError(f"{path} ends within its gzip data; fetch it again") from error
-    except OSError as error:  # what is not gzip is one too
+    except OSError as error:  # also a file that is not gzip
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: byte {error.start} is not UTF-8; convert the file, for example with iconv") from error
@@ -144,20 +144,20 @@ def _word(value: Any) -> str:
     return str(value).strip().lower() if isinstance(value, bool) else str(value).strip()
 
 
-def _prompt(value: Any, place: str) -> tuple[Turn, ...]:
-    """Return the turns of a prompt: one of the user's, or those of a chat."""
+def _prompt(value: Any, location: str) -> tuple[Turn, ...]:
+    """Return the turns of a prompt: one of the user, or those of a chat."""
     if value is None or isinstance(value, str):
         return (Turn(role="user", content=value),) if value else ()
     try:
         return tuple(Turn(role=str(turn["role"]), content=str(turn["content"])) for turn in value)
     except (TypeError, KeyError) as error:
         raise DataError(
-            f'{place} has the prompt {str(value)[:80]!r}; expected a string, or a list of {{"role", "content"}}'
+            f'{location} has the prompt {str(value)[:80]!r}; expected a string, or a list of {{"role", "content"}}'
         ) from error
 
 
-def _spans(value: Any, text: str, place: str) -> tuple[Span, ...]:
-    """Return the spans of one row; all of them lie inside its text."""
+def _spans(value: Any, text: str, location: str) -> tuple[Span, ...]:
+    """Return the spans of one row, checked against its text."""
     try:
         items = json.loads(value or "[]") if isinstance(value, str) else value
         spans = []
@@ -166,12 +166,12 @@ def _spans(value: Any, text: str, place: str) -> tuple[Span, ...]:
             spans.append(Span(start=int(given["start"]), end=int(given["end"]), type=str(given["type"]), score=1.0))
     except (ValueError, TypeError, KeyError, StopIteration) as error:
         raise DataError(
-            f'{place} has spans {str(value)[:80]!r}; expected a list of objects {{"start", "end", "type"}}'
+            f'{location} has spans {str(value)[:80]!r}; expected a list of objects {{"start", "end", "type"}}'
         ) from error
     for span in spans:
         if not 0 <= span.start < span.end <= len(text):
             raise DataError(
-                f"{place} has a span {span.start} to {span.end} in a text of {len(text)} characters; expected "
+                f"{location} has a span {span.start} to {span.end} in a text of {len(text)} characters; expected "
                 "0 <= start < end <= length, in characters, end exclusive"
             )
     return tuple(spans)
@@ -187,13 +187,13 @@ def _groups(row: dict[str, Any], columns: Columns) -> dict[str, tuple[str, ...]]
     return groups
 
 
-def _label(word: str, place: str, positive: Sequence[str]) -> bool:
+def _label(word: str, location: str, positive: Sequence[str]) -> bool:
     if positive:
         return word in positive
     if word.lower() in YES | NO:
         return word.lower() in YES
     raise DataError(
-        f"{place} has the label {word!r}; without --positive a label is 1 or 0, true or false, yes or no: name the "
+        f"{location} has the label {word!r}; without --positive a label is 1 or 0, true or false, yes or no: name the "
         f"labels that should be flagged, for example --positive {word or 'hateful'}"
     )
 
@@ -206,34 +206,34 @@ def read_cases(path: Path, columns: Columns, positive: Sequence[str] = ()) -> li
     path
         ``.csv``, ``.tsv``, ``.json`` (a list of objects) or ``.jsonl``; ``.gz`` behind it.
     columns
-        Which column plays which role.
+        The column of each role.
     positive
-        The labels that should be flagged, every other one should not; empty where labels are 1/0, true/false or yes/no.
+        The labels that should be flagged; empty if labels are 1/0, true/false or yes/no.
 
     Raises
     ------
     DataError
-        The file cannot be read, a column is not there, or a row's text, label or spans are not what they should be.
+        The file cannot be read, a column is missing, or the text, label or spans of a row are invalid.
     """
     cases: list[Case] = []
     seen: set[str] = set()
     wanted = {role: column for role in ROLES if (column := getattr(columns, role))}
     for number, row in _rows(path):
-        place = f"{path}: row {number}"
+        location = f"{path}: row {number}"
         for role, column in wanted.items():
             if column not in row:
                 names = ", ".join(map(repr, list(row)[:SHOWN]))
-                raise DataError(f"{place} has no column {column!r} ({role}); its columns are {names}")
+                raise DataError(f"{location} has no column {column!r} ({role}); its columns are {names}")
         text = row[columns.text]
         if not isinstance(text, str):
-            raise DataError(f"{place} has the text {text!r} in column {columns.text!r}; expected a string")
+            raise DataError(f"{location} has the text {text!r} in column {columns.text!r}; expected a string")
         label = None
         if columns.label:
             word = _word(row[columns.label])
             seen.add(word)
-            label = _label(word, place, positive)
-        spans = _spans(row[columns.spans], text, place) if columns.spans else None
-        prompt = _prompt(row[columns.prompt], place) if columns.prompt else ()
+            label = _label(word, location, positive)
+        spans = _spans(row[columns.spans], text, location) if columns.spans else None
+        prompt = _prompt(row[columns.prompt], location) if columns.prompt else ()
         cases.append(Case(text=text, prompt=prompt, label=label, spans=spans, groups=_groups(row, columns)))
     never = [word for word in positive if word not in seen]
     if columns.label and cases and never:

@@ -48,10 +48,11 @@ class Slots:
     def _faker(self, locale: str) -> Any:
         """Build a locale's generator at its first use: it takes a tenth of a second."""
         if locale not in self._fakers:
-            made = self._fakers[locale] = self._make(locale)
+            made: Any = self._make(locale)
+            self._fakers[locale] = made
             made.seed_instance(self._seed * 1000 + self.locales.index(locale))
             if locale == "it_IT":  # its cities come from a set, whose order differs between processes
-                address = made.city.__self__
+                address = next(one for one in made.get_providers() if hasattr(one, "cities"))
                 address.cities = sorted(address.cities)
         return self._fakers[locale]
 

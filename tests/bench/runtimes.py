@@ -1,8 +1,8 @@
 """The shared encoder on torch (float32, bfloat16, int8) beside ONNX Runtime (float32, int8) and OpenVINO.
 
-``make bench PARTS=runtimes``: on one thread, in turn; medians of processor time a text, beside torch in
-float32. `moved` is by how much the log-odds differ from float32's at most; `neighbours`, by how much a text's own log-odds differ
-between a batch of its own and this one. The rivals are no dependencies of Weir:
+``make bench PARTS=runtimes``: on one thread, in turn; medians of processor time a text, beside torch in float32. `moved` is the largest
+difference of the log-odds from those of float32; `batch`, that of a text's log-odds alone from those in this batch. The other runtimes
+are no dependencies of Weir:
 ``uv pip install --target DIR onnx onnxruntime openvino`` and ``--rivals DIR``; without them torch is measured alone.
 """
 
@@ -100,7 +100,7 @@ def measure(runs: dict[str, Run], rows: list[list[int]], rounds: int) -> None:
         alone = np.concatenate([run(*pad([row])) for row in rows[:4]])
         print(
             f"{len(rows):3} x {len(rows[0]):3}  {name:21} {median * 1e3:6.2f} ms a text, {reference / median:4.2f} times; moved "
-            f"{np.abs(found - wanted).max():.4f}, neighbours {np.abs(alone - found[:4]).max():.4f}",
+            f"{np.abs(found - wanted).max():.4f}, batch {np.abs(alone - found[:4]).max():.4f}",
             flush=True,
         )
 

@@ -1,4 +1,4 @@
-"""What an event costs the `drift` detector, its embedding apart.
+"""The cost of an event for the `drift` detector, without its embedding.
 
 ``make bench PARTS=update``: 6,000 events in buckets of 30, a daily cycle, no alarm, one thread. The first 600
 are the reference and are not timed; processor time of the rest a round. The digest is of all findings and the state at the end:
@@ -20,12 +20,12 @@ SECONDS_APART = 5
 
 
 def observations(seed: int) -> list[Observation]:
-    """Return events of eight topics; some without an embedding, some in conversations."""
+    """Return events of eight clusters; some without an embedding, some in conversations."""
     generator = np.random.default_rng(seed)
-    topics = generator.normal(size=(8, 96)).astype(np.float32)
+    clusters = generator.normal(size=(8, 96)).astype(np.float32)
     events = []
     for number in range(EVENTS):
-        vector = topics[generator.integers(8)] + 0.7 * generator.normal(size=96).astype(np.float32)
+        vector = clusters[generator.integers(8)] + 0.7 * generator.normal(size=96).astype(np.float32)
         vector /= np.linalg.norm(vector)
         events.append(
             Observation(
@@ -41,7 +41,7 @@ def observations(seed: int) -> list[Observation]:
 
 
 def measure(buckets: list[list[Observation]]) -> tuple[float, str]:
-    """Return microseconds of processor time an event, and the digest of what came of them."""
+    """Return microseconds of processor time an event, and the digest of the findings and the state."""
     detector, digest = create_stream("drift", {}), hashlib.sha256()
     for bucket in buckets[: WARM // BUCKET]:
         detector.update_many(bucket)

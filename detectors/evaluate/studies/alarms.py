@@ -68,7 +68,7 @@ def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
 def censored_delay_row(data: str, alarms: Sequence[int | None]) -> Row:
     """Return the delays of alarms after a change at `BEFORE`, None censored at `AFTER`; NaN if every alarm is too early."""
     delays = [AFTER if alarm is None else alarm - BEFORE for alarm in alarms if alarm is None or alarm > BEFORE]
-    values = np.array(delays or [np.nan])
+    values = np.array(delays) if delays else np.array([np.nan])
     return {
         "detector": "drift",
         "data": data,

@@ -103,7 +103,8 @@ def _disguised(study: StudyContext, name: str, texts: Sequence[str]) -> list[Row
     """Return recall on positives, plain and disguised."""
     detector = _load(name)
     rows = []
-    for kind, disguise in tracked(study.progress, f"{name} in disguises", [("plain", str), *DISGUISES.items()]):
+    disguises: Mapping[str, Callable[[str], str]] = {"plain": str, **DISGUISES}
+    for kind, disguise in tracked(study.progress, f"{name} in disguises", disguises.items()):
         flagged = [score.flagged for score in score_texts(detector, [disguise(text) for text in texts])]
         data = f"positives, {kind}"
         rows.append({"detector": name, "data": data, "texts": len(texts), "recall": float(np.mean(flagged))})

@@ -5,6 +5,7 @@ import gzip
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -30,53 +31,56 @@ def home(tmp_path, monkeypatch):
 
 
 def weir(*arguments):
-    return CliRunner().invoke(main, ["eval", *arguments])
+    result = CliRunner().invoke(main, ["eval", *arguments])
+    assert result.exit_code == 0, result.stderr
+    return result
 
 
-def spans_of(text, marked):
-    return [{"start": text.index(part), "end": text.index(part) + len(part), "type": kind} for part, kind in marked]
+def report_of(*arguments):
+    """Return the report and the PII detector's part of it."""
+    weir(*arguments, "--json", "out.json")
+    report = json.loads(Path("out.json").read_text())
+    return report, report["detectors"][0]
 
 
-def presidio_file(folder):
-    records = [
-        {
-            "full_text": text,
-            "spans": [
-                {"start_position": s["start"], "end_position": s["end"], "entity_type": s["type"]}
-                for s in spans_of(text, marked)
-            ],
-        }
-        for text, marked in MARKED
+def spans_of(text, marked, keys=("start", "end", "type")):
+    return [
+        dict(zip(keys, (text.index(part), text.index(part) + len(part), kind), strict=True)) for part, kind in marked
     ]
-    (folder / "pii").mkdir(parents=True)
-    path = folder / "pii/presidio_generated_small.json.gz"
-    path.write_bytes(gzip.compress(json.dumps(records).encode()))
-    (folder / "traffic").mkdir()
-    prompts = [{"turns": ["Sort a list in Python.", "Mail bob@example.com about it."], "category": "coding"}]
-    (folder / "traffic/mtbench_prompts.jsonl").write_text("".join(json.dumps(p) + "\n" for p in prompts))
 
 
-def test_a_marked_file_of_one_s_own(tmp_path):
+@pytest.fixture
+def data(tmp_path):
+    """A folder with a set of personal data and ordinary prompts."""
+    keys = ("start_position", "end_position", "entity_type")
+    records = [{"full_text": text, "spans": spans_of(text, marked, keys)} for text, marked in MARKED]
+    prompts = {"turns": ["Sort a list in Python.", "Mail bob@example.com about it."], "category": "coding"}
+    for name, content in (
+        ("pii/presidio_generated_small.json.gz", gzip.compress(json.dumps(records).encode())),
+        ("traffic/mtbench_prompts.jsonl", json.dumps(prompts).encode()),
+    ):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    return tmp_path / "data"
+
+
+def test_a_marked_file_of_the_user(tmp_path):
     rows = [{"body": text, "entities": spans_of(text, marked)} for text, marked in MARKED]
     (tmp_path / "marked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    result = weir(
-        "--file", "marked.jsonl", "--columns", "text=body,spans=entities", "--json", "out.json", "--plots", "plots"
-    )
-    assert result.exit_code == 0, result.stderr
+    arguments = ("--file", "marked.jsonl", "--columns", "text=body,spans=entities", "--json", "out.json")
+    result = weir(*arguments, "--plots", "plots")
     assert "typed spans" in result.stdout
     assert "reading the data" in result.stderr
     assert (tmp_path / "plots/pii-marked.jsonl.png").read_bytes().startswith(b"\x89PNG")
     report = json.loads((tmp_path / "out.json").read_text())
     (pii,) = report["detectors"]
-    (figures,) = pii["sets"]
-    assert figures["formats"] == {"f1": 1.0, "f2": 1.0, "precision": 1.0, "recall": 1.0}
-    assert {row["value"]: row["recall"] for row in figures["types"] if row["spans"]} == {
-        "CREDIT_CARD": 1.0,
-        "EMAIL_ADDRESS": 1.0,
-        "PASSPHRASE": 0.0,
-    }
+    (metrics,) = pii["sets"]
+    assert metrics["formats"] == {"f1": 1.0, "f2": 1.0, "precision": 1.0, "recall": 1.0}
+    recall = {row["value"]: row["recall"] for row in metrics["types"] if row["spans"]}
+    assert recall == {"CREDIT_CARD": 1.0, "EMAIL_ADDRESS": 1.0, "PASSPHRASE": 0.0}
     found = len("anna.keller@example.com") + len("4111 1111 1111 1111")
-    assert figures["characters"]["recall"] == pytest.approx(found / (found + len("blue horse")))
+    assert metrics["characters"]["recall"] == pytest.approx(found / (found + len("blue horse")))
     assert pii["cost"]["texts"] == 4
     assert pii["cost"]["rss_peak_mib"] > pii["cost"]["rss_rise_mib"] > 10
     assert report["data"][0]["file"] == "marked.jsonl"
@@ -84,68 +88,52 @@ def test_a_marked_file_of_one_s_own(tmp_path):
     assert "anna.keller" not in json.dumps(report)
 
 
-def test_a_labelled_file_of_one_s_own_with_functionalities(tmp_path):
+def test_a_labelled_file_of_the_user_with_functionalities(tmp_path):
     with (tmp_path / "labelled.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["functionality", "test_case", "label_gold"])
         table.writerows(["contact", text, "private" if marked else "fine"] for text, marked in MARKED)
     columns = "text=test_case,label=label_gold,functionality=functionality"
-    result = weir(
+    _, pii = report_of(
         "--file", "labelled.csv", "--columns", columns, "--positive", "private", "--detector", "pii", "--no-cost",
-        "--plots", "plots", "--json", "out.json",
+        "--plots", "plots",
     )  # fmt: skip
-    assert result.exit_code == 0, result.stderr
-    assert "labelled.csv, by functionality" in result.stdout
-    (pii,) = json.loads((tmp_path / "out.json").read_text())["detectors"]
-    (figures,) = pii["sets"]
-    assert (figures["positive"], figures["recall"], figures["precision"]) == (3, pytest.approx(2 / 3), 1.0)
-    assert sum(one["texts"] for one in figures["reliability"]) == 4
+    (metrics,) = pii["sets"]
+    assert (metrics["positive"], metrics["recall"], metrics["precision"]) == (3, pytest.approx(2 / 3), 1.0)
+    assert sum(one["texts"] for one in metrics["reliability"]) == 4
+    assert [row["value"] for row in metrics["by"]["functionality"]] == ["contact"]
     assert "cost" not in pii
     assert (tmp_path / "plots/pii.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_folder_is_read_for_what_it_holds_and_what_is_not_there_is_said(tmp_path):
-    presidio_file(tmp_path / "data")
-    result = weir("--data", "data", "--detector", "pii", "--no-cost", "--json", "out.json")
-    assert result.exit_code == 0, result.stderr
-    assert "missing files, left out: pii/presidio_generated_large.json.gz" in result.stdout
-    report = json.loads((tmp_path / "out.json").read_text())
-    (pii,) = report["detectors"]
+@pytest.mark.usefixtures("data")
+def test_a_folder_is_read_and_missing_files_are_reported():
+    report, pii = report_of("--data", "data", "--detector", "pii", "--no-cost")
+    assert report["absent"][0] == "pii/presidio_generated_large.json.gz"
     assert [one["set"] for one in pii["sets"]] == ["presidio_generated_small"]
     assert pii["ordinary"] == [{"source": "mtbench", "texts": 2, "flagged": 1, "rate": 0.5}]
-    assert [one["file"] for one in report["data"]] == [
-        "pii/presidio_generated_small.json.gz",
-        "traffic/mtbench_prompts.jsonl",
-    ]
+    files = ["pii/presidio_generated_small.json.gz", "traffic/mtbench_prompts.jsonl"]
+    assert [one["file"] for one in report["data"]] == files
 
 
-def test_what_wants_to_be_configured_is_left_out_unless_it_is_named(tmp_path):
-    presidio_file(tmp_path / "data")
-    options = EvaluationOptions(data=tmp_path / "data", names=["hub"], cost=False)
+def test_a_detector_without_its_configuration_is_an_error_if_it_is_named(data):
+    options = EvaluationOptions(data=data, names=["hub"], cost=False)
     with pytest.raises(DetectorError, match="hub"):
         run_evaluation(options, no_progress)
-    report = weir("--data", "data", "--detector", "hub")
-    assert report.exit_code == 1
-    assert "weir: detector hub" in report.stderr
 
 
-def test_a_study_of_a_stream_runs_by_name_alone(tmp_path):
-    presidio_file(tmp_path / "data")
-    result = weir("--data", "data", "--detector", "anomaly", "--runs", "1", "--json", "out.json")
-    assert result.exit_code == 0, result.stderr
-    assert "latency three times as long" in result.stdout
-    report = json.loads((tmp_path / "out.json").read_text())
+@pytest.mark.usefixtures("data")
+def test_a_stream_detector_runs_its_study():
+    weir("--data", "data", "--detector", "anomaly", "--runs", "1", "--json", "out.json")
+    report = json.loads(Path("out.json").read_text())
     assert report["detectors"] == []
     assert {row["detector"] for row in report["streams"]} == {"anomaly"}
     assert len(report["streams"]) == 7  # the false alarms, and six changes
 
 
-def test_the_configured_threshold_is_what_is_measured(tmp_path):
-    presidio_file(tmp_path / "data")
-    (tmp_path / "weir.toml").write_text("[detectors.options.pii]\nthreshold = 1.0\n")
-    result = weir("--data", "data", "--detector", "pii", "--no-cost", "--json", "out.json")
-    assert result.exit_code == 0, result.stderr
-    (pii,) = json.loads((tmp_path / "out.json").read_text())["detectors"]
+def test_the_configured_threshold_is_measured(data):
+    (data.parent / "weir.toml").write_text("[detectors.options.pii]\nthreshold = 1.0\n")
+    _, pii = report_of("--data", "data", "--detector", "pii", "--no-cost")
     assert pii["config"]["threshold"] == 1.0
 
 
@@ -167,7 +155,7 @@ def test_the_configured_threshold_is_what_is_measured(tmp_path):
 )
 def test_an_error_is_one_line_that_says_what_to_do(tmp_path, arguments, message):
     (tmp_path / "a.csv").write_text("t,l\na,hate\n")
-    result = weir(*arguments)
+    result = CliRunner().invoke(main, ["eval", *arguments])
     assert result.exit_code == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
