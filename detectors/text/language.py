@@ -12,7 +12,8 @@ from msgspec import Meta
 
 from detectors.base import OK, Score, Span, TextDetector, Turn
 from detectors.errors import NotLoadedError
-from detectors.models.language_model import Guess, LanguageModel, group_of, names_language
+from detectors.models.language_model import Guess, LanguageModel, group_of
+from detectors.text.requested_language import names_language
 
 __all__ = ["LanguageConfig", "LanguageDetector"]
 

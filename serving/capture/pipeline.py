@@ -19,8 +19,8 @@ from serving.capture.metrics import ShipperMetrics
 from serving.capture.producer import Delivery, DeliveryLost, Lease, is_size_error
 from serving.capture.segment import Kind, record_of, segment_path, segments
 from serving.capture.sender import Sender, Sent
-from serving.capture.spool_layout import move_aside
 from serving.capture.spool_reader import Item, SpoolReader
+from serving.capture.unsendable_records import move_aside
 from stream.wire import GapRecord
 
 __all__ = ["Pace", "Pipeline"]

@@ -8,7 +8,7 @@
             gap              the open gap (open_gap.py)
             cursor           the shipper's position (delivery_cursor.py)
             000000000000.seg segments (segment.py)
-        aside/               the newest 100 records that are too large for Kafka
+        aside/               records that Kafka rejects (unsendable_records.py)
         totals.json          sums of the spools that were delivered whole and removed
         shipper.lock         flock of the node's one shipper
         shipper.json         the shipper's last message about Kafka
@@ -22,13 +22,12 @@ from pathlib import Path
 from serving.errors import SpoolUnavailable
 from stream.files import FileLock, sync_directory
 
-__all__ = ["LOCK_FILE", "MAX_RECORD_BYTES", "create_source", "move_aside", "source_directories"]
+__all__ = ["ASIDE", "LOCK_FILE", "MAX_RECORD_BYTES", "create_source", "source_directories"]
 
 LOCK_FILE = "lock"
 #: aiokafka and the broker reject about 1 MiB; the rest is for the shipper's headers and the framing.
 MAX_RECORD_BYTES = 1_000_000
-_ASIDE = "aside"
-_KEPT_ASIDE = 100
+ASIDE = "aside"
 _NEW = ".new-"
 
 
@@ -58,19 +57,6 @@ def source_directories(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(root) as entries:
         for entry in entries:
-            if entry.is_dir() and entry.name != _ASIDE and not entry.name.startswith("."):
+            if entry.is_dir() and entry.name != ASIDE and not entry.name.startswith("."):
                 found[entry.name] = root / entry.name
     return found
-
-
-def move_aside(root: Path, source: str, number: int, frame: bytes) -> None:
-    """Keep a record that Kafka rejects, for an operator, as ``aside/<source>-<number>.frame``; a full disk keeps none."""
-    folder = root / _ASIDE
-    with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{source}-{number}.frame"
-        path.touch(mode=0o600)
-        path.write_bytes(frame)
-        kept = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
-        for old in kept[:-_KEPT_ASIDE]:
-            old.unlink(missing_ok=True)

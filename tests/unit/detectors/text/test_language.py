@@ -7,8 +7,9 @@ import pytest
 from detectors.base import Turn
 from detectors.errors import WeightsError
 from detectors.models import language_model as languages
-from detectors.models.language_model import LanguageModel, group_of, letters, names_language
+from detectors.models.language_model import LanguageModel, group_of, letters
 from detectors.registry import create_text
+from detectors.text.requested_language import names_language
 
 TEXTS = {
     "en": "The weather was fine, so we went for a long walk along the river and came home late.",

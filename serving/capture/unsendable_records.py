@@ -1,0 +1,23 @@
+"""Records that Kafka rejects, most often for their size: the newest are kept for an operator to look at."""
+
+import contextlib
+from pathlib import Path
+
+from serving.capture.spool_layout import ASIDE
+
+__all__ = ["move_aside"]
+
+_KEPT = 100
+
+
+def move_aside(root: Path, source: str, number: int, frame: bytes) -> None:
+    """Keep a record that Kafka rejects, for an operator, as ``aside/<source>-<number>.frame``; a full disk keeps none."""
+    folder = root / ASIDE
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = folder / f"{source}-{number}.frame"
+        path.touch(mode=0o600)
+        path.write_bytes(frame)
+        kept = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        for old in kept[:-_KEPT]:
+            old.unlink(missing_ok=True)
