@@ -49,7 +49,7 @@ _OTHER_FORM = re.compile(
     rf"\b(?:{_DAY}([ ./\-]){_MONTH}\1|{_MONTH}([ ./\-]){_DAY}\2){_YEAR}\b"
     rf"|^(?:{_DAY}([./\-]){_MONTH}\3|{_MONTH}([./\-]){_DAY}\4)\d\d(?:$| )"
     rf"|\b{_YEAR}([./\-]?){_MONTH}\5{_DAY}\b"
-    rf"|^{_YEAR} ?[\-/] ?{_YEAR}$"
+    rf"|^{_YEAR} ?[\-/] ?(?:{_YEAR}|\d\d)$"
     r"|^\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?$"
     r"|^\d{3}-\d{2}-\d{4}$"
 )
@@ -166,7 +166,7 @@ def _is_national(found: str) -> bool:
         if len(groups) < 2 or min(groups) < 2 or len(set(_NOT_DIGIT.findall(number.strip("("))[1:])) > 1:
             return False
         return any(_is_valid(found, region) for region in PHONE_TRUNK_REGIONS)
-    if "(" in found:
+    if "(" in found[:3]:
         return any(_is_valid(found, region) for region in PHONE_BRACKET_REGIONS)
     return any(groups in layouts and _is_valid(found, region) for region, layouts in PHONE_GROUPS.items())
 
