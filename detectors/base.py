@@ -1,7 +1,6 @@
 """Text detectors, which are pure, and stream detectors, which learn one bucket at a time; the capabilities that both declare.
 
-Why this exists: stages that run detectors (Kafka, Ray, a notebook) score, replay, snapshot and compare them by this interface
-alone. So a detector has no clock, no settings and no client: time and identity are arguments.
+A detector has no clock, no settings and no client: time and identity are arguments, so every stage runs it by this interface alone.
 """
 
 import abc
@@ -163,11 +162,6 @@ class AlertText(msgspec.Struct, frozen=True, kw_only=True):
 class Detector(abc.ABC, Generic[ConfigT]):
     """A detector with a name, a version, a frozen configuration, and the capabilities that stages and the console read.
 
-    Parameters
-    ----------
-    config
-        An instance of ``config_type``; its defaults when left out.
-
     Attributes
     ----------
     alert
@@ -222,15 +216,7 @@ class TextDetector(Detector[ConfigT]):
         return 0
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each text with its prompt, as `score_many` does without one.
-
-        Parameters
-        ----------
-        texts
-            The answers.
-        prompts
-            For each answer the turns of its prompt, oldest first; empty if they are unknown.
-        """
+        """Score each answer with the turns of its prompt, oldest first; the turns are empty if they are unknown."""
         del prompts  # most detectors read the text alone
         return self.score_many(texts)
 
@@ -238,13 +224,8 @@ class TextDetector(Detector[ConfigT]):
 class StreamDetector(Detector[ConfigT]):
     """Learns a stream, one closed bucket of observations at a time.
 
-    State is bounded and an update costs amortised O(1) per observation. Everything is a function of the configuration
-    and of the observations seen, in order: a replay returns the same findings.
-
-    Attributes
-    ----------
-    own_tenant
-        Whether it reads the answers to Weir's own fixed prompts, and these alone, instead of users' streams.
+    State is bounded and an update costs amortised O(1) per observation. Findings are a function of the configuration and of the
+    observations, in order: a replay returns the same. With `own_tenant`, it reads the answers to Weir's own fixed prompts alone.
     """
 
     own_tenant: ClassVar[bool] = False
@@ -253,11 +234,8 @@ class StreamDetector(Detector[ConfigT]):
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Update with one closed bucket, sorted by (time, id); it may be empty.
 
-        Returns
-        -------
-        Finding or None
-            None while the detector learns its reference; then a finding for every bucket, alarm or not, because the alert stage
-            needs clear buckets too.
+        Return None while the detector learns its reference; then a finding for every bucket, alarm or not: the alert stage needs
+        clear buckets too.
         """
 
     @abc.abstractmethod

@@ -64,14 +64,7 @@ def alert_text(name: str) -> AlertText | None:
 
 
 def create(name: str, config: Mapping[str, object] | None = None) -> Detector[Any]:
-    """Build a detector by name, without loading its weights.
-
-    Parameters
-    ----------
-    name
-        A key of `DETECTORS`.
-    config
-        Fields of its ``config_type``; the others have their defaults.
+    """Build a detector by name, without loading its weights; `config` has fields of its ``config_type``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The score app: one stateless agent over inference, and its model processes."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +48,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 ) -> BaseApp:
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
-    Parameters
-    ----------
-    settings
-        Kafka; P and Q are `partitions` and `stream_partitions`.
-    detectors
-        The detectors to load, their options, the share of events that is embedded.
-    score
-        Batches, deadline, model processes.
-    watch
-        Its `watchdog_seconds` is read.
-    data_dir
-        This worker's folder.
-    spec
-        The models of each process, by default those of the settings.
+    `data_dir` is this worker's own; `spec` defaults to the models of the settings; of `watch`, `watchdog_seconds` is read.
 
     Raises
     ------
@@ -97,7 +84,11 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
         outstanding=score.outstanding_events,
     )
     agent = ScoreAgent(app, parts)
-    app.agent(app.raw_topic(names.inference, partitions=settings.partitions), name="score")(_body(agent))
+
+    async def run(stream: Any) -> None:  # Faust rejects a bound method
+        await agent.run(stream)
+
+    app.agent(app.raw_topic(names.inference, partitions=settings.partitions), name="score")(run)
     app.sources |= {
         names.verdicts: settings.partitions,
         names.signals: settings.stream_partitions,
@@ -108,15 +99,6 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
     app.closers.append(pool.stop)
     app.health_checks["models"] = lambda: "" if pool.loaded else "detectors are loading"
     return app
-
-
-def _body(agent: ScoreAgent) -> Callable[[Any], Awaitable[None]]:
-    """Return a function for Faust, which rejects a bound method as an agent."""
-
-    async def score(stream: Any) -> None:
-        await agent.run(stream)
-
-    return score
 
 
 def _versions(spec: ModelSpec) -> Callable[[str], str]:

@@ -42,18 +42,7 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
 ) -> BaseApp:
     """Return the Faust app ``watch``, to be run by :func:`stream.runtime.worker.run`.
 
-    Parameters
-    ----------
-    settings
-        Kafka; P and Q are `partitions` and `stream_partitions`.
-    watch
-        Windows and watermarks.
-    tenants
-        Settings by tenant name or pattern.
-    data_dir
-        This worker's folder.
-    detectors
-        Returns a tenant's stream detectors, by default the registered ones.
+    `tenants` has settings by tenant name or pattern; `data_dir` is this worker's own.
 
     Raises
     ------

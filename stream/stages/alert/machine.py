@@ -33,15 +33,7 @@ class Alerting:
     """Changes the alerts of one stream under the settings of its tenant.
 
     Methods change the given state and return the records to publish before it is written.
-
-    Parameters
-    ----------
-    settings
-        The tenant's settings.
-    opener
-        Makes an alert's span.
-    sentinel
-        The newest note on the fixed prompts of the stream's model, which alerts of drift state.
+    `sentinel` is the newest note on the fixed prompts of the stream's model, which alerts of drift state.
     """
 
     def __init__(self, settings: TenantSettings, opener: Opener, sentinel: SentinelRecord | None = None) -> None:
@@ -96,10 +88,10 @@ class Alerting:
             return None
         resolve = detector.evidence.last_time + detector.alert.resolves_after
         if watermark >= resolve:
-            return self._resolve(state, name, detector, resolve)
+            return self._revise(state, name, detector, resolve, resolved=True)
         update = detector.alert.at + self._settings.update_seconds
         if detector.alert.dirty and watermark >= update:
-            return self._publish(state, name, detector, update)
+            return self._revise(state, name, detector, update)
         return None
 
     def _single(self, state: StreamAlerts, event: Event, finding: FindingRecord) -> list[Event]:
@@ -143,7 +135,7 @@ class Alerting:
             return []
         if detector.clears < self._settings.close_windows:
             return []
-        return [self._resolve(state, finding.detector, detector, finding.time)]
+        return [self._revise(state, finding.detector, detector, finding.time, resolved=True)]
 
     def _open(self, state: StreamAlerts, event: Event, detector: DetectorState, resolves_after: float) -> Event:
         finding, evidence = event.data, detector.evidence
@@ -160,7 +152,7 @@ class Alerting:
             traceparent=self._opener(identity, finding.detector, event.traceparent, others),
             resolves_after=resolves_after,
         )
-        return self._event(state, finding.detector, detector.alert, evidence, resolved=False)
+        return alert_event(state, finding.detector, detector.alert, evidence, resolved=False, sentinel=self._sentinel)
 
     def _changed(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> list[Event]:
         """Publish a change of severity at once, anything else when the last record is old enough."""
@@ -170,29 +162,23 @@ class Alerting:
         severity = self._severity(detector.evidence)
         if severity == detector.alert.severity and time < detector.alert.at + self._settings.update_seconds:
             return []
-        return [self._publish(state, name, detector, time)]
+        return [self._revise(state, name, detector, time)]
 
-    def _publish(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> Event:
+    def _revise(
+        self, state: StreamAlerts, name: str, detector: DetectorState, time: float, *, resolved: bool = False
+    ) -> Event:
+        """Return the alert's next record; a resolved alert leaves the state."""
         alert, evidence = detector.alert, detector.evidence
         assert alert is not None
         assert evidence is not None
-        alert.severity = self._severity(evidence)
         alert.at = max(alert.at, time)
         alert.revision += 1
         alert.dirty = False
-        return self._event(state, name, alert, evidence, resolved=False)
-
-    def _resolve(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> Event:
-        alert, evidence = detector.alert, detector.evidence
-        assert alert is not None
-        assert evidence is not None
-        alert.at = max(alert.at, time)
-        alert.revision += 1
-        detector.alert = detector.evidence = None
-        detector.alarms = detector.clears = 0
-        return self._event(state, name, alert, evidence, resolved=True)
-
-    def _event(self, state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, *, resolved: bool) -> Event:
+        if resolved:
+            detector.alert = detector.evidence = None
+            detector.alarms = detector.clears = 0
+        else:
+            alert.severity = self._severity(evidence)
         return alert_event(state, name, alert, evidence, resolved=resolved, sentinel=self._sentinel)
 
     def _severity(self, evidence: Evidence) -> str:

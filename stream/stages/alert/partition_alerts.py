@@ -15,25 +15,8 @@ _MODELS = 1024
 class PartitionAlerts:
     """Applies the records of one partition of findings, in order.
 
-    Parameters
-    ----------
-    tenants
-        Settings by tenant.
-    states
-        By stream, as in the table.
-    opener
-        Makes an alert's span.
-    only
-        Streams to apply findings of; all if it is None.
-
-    Attributes
-    ----------
-    sentinels
-        The newest note on the fixed prompts, by model; in memory alone, since a new one arrives within minutes.
-
-    Notes
-    -----
-    A tick costs a comparison for each stream with a change to come, and work for the streams that are due.
+    `only` restricts it to some streams. `sentinels` has the newest note on the fixed prompts by model, in memory alone: a new one
+    arrives within minutes. A tick costs a comparison for each stream with a change to come, and work for the streams that are due.
     """
 
     def __init__(

@@ -32,8 +32,6 @@ class Evidence(msgspec.Struct, kw_only=True):
 
     Parameters
     ----------
-    window_seconds
-        Width of a window.
     windows, recent_windows
         How many distinct windows had findings, and the numbers of the newest of them.
     events, count
@@ -42,10 +40,6 @@ class Evidence(msgspec.Struct, kw_only=True):
         Request ids: the first ten and the latest; and their number.
     findings, traces
         Ids of the findings and traceparents of their evidence; the cause of the alert first.
-    principals
-        Events by principal, the most frequent ones.
-    last_time
-        Event time of the newest finding.
     details
         Numbers of the newest alarm that state the change.
     """
@@ -71,18 +65,8 @@ class Evidence(msgspec.Struct, kw_only=True):
 class OpenAlert(msgspec.Struct, kw_only=True):
     """An alert that is firing.
 
-    Parameters
-    ----------
-    cause
-        The finding that opened it.
-    at
-        Event time of its last record.
-    dirty
-        Whether there are findings that no record states yet.
-    traceparent
-        The context of its span.
-    resolves_after
-        Event time after the newest finding that resolves it, in seconds.
+    `at` is the event time of its last record; it is `dirty` if no record states its newest findings yet; it resolves after
+    `resolves_after` seconds of event time without a finding.
     """
 
     alert_id: str
@@ -109,16 +93,8 @@ class DetectorState(msgspec.Struct, kw_only=True):
 class StreamAlerts(msgspec.Struct, kw_only=True):
     """The alerts of one (tenant, model, side).
 
-    Parameters
-    ----------
-    offset
-        The newest record of the findings partition that changed this value; duplicates below it are ignored.
-    watermark
-        The watermark when it was written.
-    held
-        (event time, short id) of single-event findings, against duplicates under another offset.
-    detectors
-        By :func:`slot`.
+    `offset` is the newest record of the findings partition that changed it; duplicates below it are ignored. `held` has (event time,
+    short id) of single-event findings, against duplicates under another offset. `detectors` are by :func:`slot`.
     """
 
     version: int = _VERSION

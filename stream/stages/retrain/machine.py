@@ -18,13 +18,7 @@ _ENDED = frozenset({"completed", "promoted", "rolled_back", "failed"})
 
 
 class Retraining:
-    """Changes the state of one (tenant, model) under the settings of its tenant.
-
-    Parameters
-    ----------
-    settings
-        The tenant's settings.
-    """
+    """Changes the state of one (tenant, model) under the settings of its tenant."""
 
     def __init__(self, settings: TenantSettings) -> None:
         self._settings = settings.retraining

@@ -14,16 +14,8 @@ RETRAIN_SOURCE = "weir/retrain"
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """A retraining decision, without the offsets of its data.
 
-    Attributes
-    ----------
-    record
-        The record to publish.
-    cause, request_id
-        Ids of the alert that caused it, and of that alert's first request.
-    traceparent, links
-        The contexts of that alert and of the others.
-    since, until
-        Event times between which the evidence lies; None for a suppression.
+    `cause` and `request_id` are the alert that caused it and that alert's first request; `traceparent` and `links` the contexts of that
+    alert and of the others. The evidence lies between the event times `since` and `until`; they are None for a suppression.
     """
 
     record: RetrainingRecord

@@ -44,16 +44,8 @@ _log = logging.getLogger(__name__)
 class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of the agent.
 
-    Attributes
-    ----------
-    version_of
-        Returns the version of a detector that did not score.
-    embedding_sample
-        Share of events that are embedded.
-    outstanding
-        Upper bound of events in flight.
-    explain
-        Called with the partition, the event and its verdicts after they are published.
+    `version_of` returns the version of a detector that did not score; `explain` is called with the partition, the event and its
+    verdicts after they are published. A share of `embedding_sample` of events is embedded; at most `outstanding` are in flight.
     """
 
     batcher: Batcher
@@ -67,15 +59,7 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScoreAgent:
-    """Scores the records of inference.
-
-    Parameters
-    ----------
-    app
-        Publishes and acknowledges.
-    parts
-        The parts of the agent.
-    """
+    """Scores the records of inference."""
 
     def __init__(self, app: BaseApp, parts: ScoreParts) -> None:
         self._app = app

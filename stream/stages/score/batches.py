@@ -23,17 +23,7 @@ class _Job(msgspec.Struct, kw_only=True):
 
 
 class Batcher:
-    """Collects items into batches for the pool.
-
-    Parameters
-    ----------
-    pool
-        Scores one batch in each of its processes.
-    events
-        Upper bound of items in a batch.
-    wait_seconds
-        Seconds that a batch waits for more items.
-    """
+    """Collects items into batches for the pool: at most `events` items that arrive within `wait_seconds`."""
 
     def __init__(
         self, pool: ModelPool, *, events: int, wait_seconds: float, spans: ScoreSpans, metrics: ScoreMetrics

@@ -26,17 +26,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 class CpuCollector(Collector):
-    """A counter that never decreases: an ended process keeps its last value.
-
-    Parameters
-    ----------
-    registry
-        The registry of the metric.
-    pids
-        Returns the running processes; by default this one and its children.
-    used
-        Returns the processor time of a process.
-    """
+    """A counter that never decreases: an ended process keeps its last value. `pids` defaults to this process and its children."""
 
     def __init__(
         self,

@@ -37,13 +37,6 @@ _STREAMS = 4_096
 class ExplanationLimit:
     """Limits the explained findings of a stream and detector in each five minutes of event time.
 
-    Parameters
-    ----------
-    findings
-        Upper bound in a window.
-
-    Notes
-    -----
     State: two numbers for each of the 4,096 streams with the latest findings.
     """
 
@@ -76,20 +69,9 @@ class _Models(Protocol):
 
 
 class Explainer:
-    """Explains flagged verdicts one by one.
+    """Explains flagged verdicts one by one, under the settings ``explain_findings`` and ``explain_seconds``.
 
-    Parameters
-    ----------
-    models
-        Answers questions about a detector's scores.
-    quiet
-        Returns when no event waits for the models.
-    publish
-        Publishes an event to a partition of verdicts.
-    metrics
-        Counts the outcomes.
-    findings, seconds
-        The settings ``explain_findings`` and ``explain_seconds``.
+    `quiet` returns when no event waits for the models; `publish` publishes an event to a partition of verdicts.
     """
 
     def __init__(  # noqa: PLR0913 - four parts and two settings

@@ -60,17 +60,7 @@ def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed:
 
 
 def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -> list[Verdict]:
-    """Return one verdict for each expected detector of a request or an end.
-
-    Parameters
-    ----------
-    event
-        The request or the end.
-    outcome
-        The result of the model pool.
-    version_of
-        Returns the version of a detector that did not score.
-    """
+    """Return a verdict for each expected detector of a request or an end; `version_of` serves detectors that did not score."""
     scored = outcome if isinstance(outcome, Scored) else Scored()
     return [
         verdict(event, name, scored.versions.get(name) or version_of(name), scored.scores.get(name))

@@ -1,5 +1,7 @@
 """Metrics of the score app. Labels are bounded: an unregistered detector counts as ``other``."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from detectors.base import ERROR
@@ -15,46 +17,30 @@ _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class ScoreMetrics:
-    """The metrics of the score app.
-
-    Parameters
-    ----------
-    registry
-        The registry of the metrics.
-    """
+    """The metrics of the score app."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
         self.cpu = CpuCollector(registry)
-        self.events = Counter("weir_score_events", "Events finished", ["kind"], registry=registry)
-        self._verdicts = Counter("weir_score_verdicts", "Verdicts published", ["detector", "label"], registry=registry)
-        self._scores = Histogram(
-            "weir_score_value",
-            "Scores of verdicts that are no error",
-            ["detector", "side"],
-            buckets=_SCORE_BUCKETS,
-            registry=registry,
+        self.events = counter("weir_score_events", "Events finished", ["kind"])
+        self._verdicts = counter("weir_score_verdicts", "Verdicts published", ["detector", "label"])
+        self._scores = histogram(
+            "weir_score_value", "Scores of verdicts that are no error", ["detector", "side"], buckets=_SCORE_BUCKETS
         )
-        self.batch = Histogram(
-            "weir_score_batch_events", "Events in one micro-batch", buckets=_BATCH_BUCKETS, registry=registry
-        )
-        self._detector = Histogram(
+        self.batch = histogram("weir_score_batch_events", "Events in one micro-batch", buckets=_BATCH_BUCKETS)
+        self._detector = histogram(
             "weir_score_detector_seconds",
             "Time of a detector on the batch of an event",
             ["detector"],
             buckets=(0.001, 0.003, *DURATION_BUCKETS),
-            registry=registry,
         )
-        self.outstanding = Gauge(
-            "weir_score_outstanding_events", "Events read and not yet acknowledged", registry=registry
+        self.outstanding = gauge("weir_score_outstanding_events", "Events read and not yet acknowledged")
+        self.lag = gauge("weir_score_lag_records", "Records of inference not yet acknowledged")
+        self._explanations = counter(
+            "weir_score_explanations", "Flagged verdicts by the outcome of their explanation", ["detector", "outcome"]
         )
-        self.lag = Gauge("weir_score_lag_records", "Records of inference not yet acknowledged", registry=registry)
-        self._explanations = Counter(
-            "weir_score_explanations",
-            "Flagged verdicts by the outcome of their explanation",
-            ["detector", "outcome"],
-            registry=registry,
-        )
-        self.ticks = Counter("weir_score_ticks", "Ticks forwarded", registry=registry)
+        self.ticks = counter("weir_score_ticks", "Ticks forwarded")
 
     def verdict(self, verdict: Verdict) -> None:
         """Count a verdict as ``flagged``, ``clear`` or ``error``."""

@@ -44,16 +44,8 @@ Deliver = Callable[[int, Outcome], None]
 class ModelPool:
     """Scores batches in spawned processes.
 
-    Parameters
-    ----------
-    spec
-        The models of each process.
-    workers
-        Processes; each scores one batch at a time.
-    deadline_seconds
-        Of a whole batch.
-    progress
-        Called while a batch is within its deadline or models load, which can take longer than the watchdog's limit.
+    Each of `workers` processes scores one batch at a time, within `deadline_seconds`. `progress` is called while a batch is within its
+    deadline or models load, which can take longer than the watchdog's limit.
     """
 
     def __init__(
@@ -86,10 +78,7 @@ class ModelPool:
             The models cannot be loaded; the process has logged the reason.
         """
         self._pool = self._new_pool()
-        try:
-            await self._result(self._pool.schedule(model_process.ready), 0.0)
-        except RuntimeError as error:
-            raise ModelsLost("the models cannot be loaded; see the log of the model process") from error
+        await self._load_models(self._pool)
         self._ready.set()
 
     async def stop(self) -> None:
@@ -186,10 +175,13 @@ class ModelPool:
             _log.warning("the model processes ended, starting new ones")
             self._pool = pool = self._new_pool()
             await asyncio.to_thread(_end, broken)
-            try:
-                await self._result(pool.schedule(model_process.ready), 0.0)
-            except RuntimeError as error:
-                raise ModelsLost("the model processes ended and new ones do not load; see their log") from error
+            await self._load_models(pool)
+
+    async def _load_models(self, pool: ProcessPool) -> None:
+        try:
+            await self._result(pool.schedule(model_process.ready), 0.0)
+        except RuntimeError as error:
+            raise ModelsLost("the models cannot be loaded; see the log of the model process") from error
 
     def _new_pool(self) -> ProcessPool:
         return ProcessPool(

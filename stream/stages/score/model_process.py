@@ -44,18 +44,8 @@ def make_embedder(threads: int) -> Embedder:
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a model process loads; pickled into it.
 
-    Parameters
-    ----------
-    detectors
-        Names of the detectors to load at the start; another one is loaded for the first event that expects it.
-    options
-        Options by detector.
-    threads
-        Torch threads.
-    create
-        Builds a detector by name; importable in the process.
-    embedder
-        Builds the embedding; None if no event is sampled.
+    `detectors` are loaded at the start; another one is loaded for the first event that expects it. `create` builds a detector by name
+    and must be importable in the process. `embedder` is None if no event is sampled; `threads` are torch's.
     """
 
     detectors: tuple[str, ...]
@@ -77,16 +67,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an item.
 
-    Attributes
-    ----------
-    scores
-        By detector; without detectors that are unknown here.
-    versions
-        The version of each detector that scored.
-    spent
-        By detector: begin and end of its work on the batch, in nanoseconds since the epoch.
-    embedding, embedding_version
-        The packed embedding, if the item wants it.
+    Scores and versions are by detector, without detectors that are unknown here; `spent` is begin and end of a detector's work on the
+    batch, in nanoseconds since the epoch; the embedding is packed.
     """
 
     scores: dict[str, Score] = {}

@@ -8,51 +8,23 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Tracer, TracerProvider, set_span_in_context
 
 from stream.telemetry import link_to, parent_context, traceparent_of
-from stream.wire import Event, Verdict
-from stream.wire.semconv import (
-    GEN_AI_EVALUATION_NAME,
-    GEN_AI_EVALUATION_RESULT,
-    GEN_AI_EVALUATION_SCORE_LABEL,
-    GEN_AI_EVALUATION_SCORE_VALUE,
-    MESSAGING_BATCH_MESSAGE_COUNT,
-    MESSAGING_CONSUMER_GROUP_NAME,
-    MESSAGING_DESTINATION_NAME,
-    MESSAGING_DESTINATION_PARTITION_ID,
-    MESSAGING_KAFKA_OFFSET,
-    MESSAGING_OPERATION_NAME,
-    MESSAGING_OPERATION_TYPE,
-    MESSAGING_SYSTEM,
-    WEIR_DETECTOR,
-    WEIR_DETECTOR_VERSION,
-    WEIR_EVENT_ID,
-    WEIR_FLAGGED,
-    WEIR_REQUEST_ID,
-    WEIR_TENANT,
-)
+from stream.wire import Event, Verdict, semconv
 
 __all__ = ["ScoreSpans"]
 
 
 class ScoreSpans:
-    """Makes the spans of one app; none contains text.
-
-    Parameters
-    ----------
-    provider
-        Exports the spans.
-    topic, group
-        The inference topic and the app's consumer group.
-    """
+    """Makes the spans of the app with consumer group `group`; none contains text."""
 
     def __init__(self, provider: TracerProvider, topic: str, group: str) -> None:
         self._tracer: Tracer = provider.get_tracer("weir.score")
         self._name = f"process {topic}"
         self._common = {
-            MESSAGING_SYSTEM: "kafka",
-            MESSAGING_OPERATION_NAME: "process",
-            MESSAGING_OPERATION_TYPE: "process",
-            MESSAGING_DESTINATION_NAME: topic,
-            MESSAGING_CONSUMER_GROUP_NAME: group,
+            semconv.MESSAGING_SYSTEM: "kafka",
+            semconv.MESSAGING_OPERATION_NAME: "process",
+            semconv.MESSAGING_OPERATION_TYPE: "process",
+            semconv.MESSAGING_DESTINATION_NAME: topic,
+            semconv.MESSAGING_CONSUMER_GROUP_NAME: group,
         }
 
     def process(self, message: Any, event: Event) -> Span:
@@ -65,11 +37,11 @@ class ScoreSpans:
             links=link_to(hop),
             attributes=self._common
             | {
-                MESSAGING_DESTINATION_PARTITION_ID: str(message.partition),
-                MESSAGING_KAFKA_OFFSET: message.offset,
-                WEIR_EVENT_ID: event.id,
-                WEIR_REQUEST_ID: event.correlationid,
-                WEIR_TENANT: getattr(event.data, "tenant", ""),
+                semconv.MESSAGING_DESTINATION_PARTITION_ID: str(message.partition),
+                semconv.MESSAGING_KAFKA_OFFSET: message.offset,
+                semconv.WEIR_EVENT_ID: event.id,
+                semconv.WEIR_REQUEST_ID: event.correlationid,
+                semconv.WEIR_TENANT: getattr(event.data, "tenant", ""),
             },
         )
 
@@ -82,7 +54,7 @@ class ScoreSpans:
             context=Context(),
             kind=SpanKind.CONSUMER,
             links=links,
-            attributes=self._common | {MESSAGING_BATCH_MESSAGE_COUNT: len(spans)},
+            attributes=self._common | {semconv.MESSAGING_BATCH_MESSAGE_COUNT: len(spans)},
         )
         for span in spans:
             span.add_link(batch.get_span_context())
@@ -98,18 +70,18 @@ class ScoreSpans:
             context=set_span_in_context(parent),
             start_time=spent[0] if spent else None,
             attributes={
-                WEIR_DETECTOR: verdict.detector,
-                WEIR_DETECTOR_VERSION: verdict.version,
-                WEIR_FLAGGED: verdict.flagged,
+                semconv.WEIR_DETECTOR: verdict.detector,
+                semconv.WEIR_DETECTOR_VERSION: verdict.version,
+                semconv.WEIR_FLAGGED: verdict.flagged,
             },
         )
         span.add_event(
-            GEN_AI_EVALUATION_RESULT,
+            semconv.GEN_AI_EVALUATION_RESULT,
             {
-                GEN_AI_EVALUATION_NAME: verdict.detector,
-                GEN_AI_EVALUATION_SCORE_VALUE: verdict.score,
-                GEN_AI_EVALUATION_SCORE_LABEL: verdict.label,
-                WEIR_REQUEST_ID: verdict.request_id,
+                semconv.GEN_AI_EVALUATION_NAME: verdict.detector,
+                semconv.GEN_AI_EVALUATION_SCORE_VALUE: verdict.score,
+                semconv.GEN_AI_EVALUATION_SCORE_LABEL: verdict.label,
+                semconv.WEIR_REQUEST_ID: verdict.request_id,
             },
             timestamp=spent[1] if spent else None,
         )

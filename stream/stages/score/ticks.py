@@ -92,14 +92,9 @@ class TickLine:
 
 
 class TickForwarder:
-    """Forwards the ticks of every partition, each partition at most once in `every_seconds`.
+    """Forwards the ticks of every partition, each at most once in `every_seconds` by the clock.
 
-    Parameters
-    ----------
-    send
-        Publishes one partition's ticks and acknowledges their tokens.
-    every_seconds
-        Pace of delivery, by the clock.
+    `send` publishes one partition's ticks and acknowledges their tokens.
     """
 
     def __init__(self, send: Callable[[Forward], Awaitable[None]], *, every_seconds: float = 1.0) -> None:

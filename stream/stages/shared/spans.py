@@ -14,14 +14,8 @@ _LINKS = 20
 def mark(tracer: Tracer, name: str, parent: str, others: Iterable[str], attributes: Mapping[str, str | float]) -> str:
     """Make a span `name` that begins and ends now, as a child of `parent`; return its traceparent.
 
-    Parameters
-    ----------
-    parent
-        The traceparent of its cause; "" starts a new trace.
-    others
-        Traceparents of the other evidence, which are linked.
-    attributes
-        Ids, names and numbers; never the text of a prompt.
+    `parent` is the traceparent of its cause ("" starts a new trace), `others` are those of the other evidence, which are linked.
+    `attributes` never contain the text of a prompt.
     """
     links = [link for other in list(others)[:_LINKS] for link in link_to(other)]
     span = tracer.start_span(

@@ -12,12 +12,12 @@ from stream.dead_letters import DeadLetters
 from stream.kafka.range_reader import retained
 from stream.runtime.app import BaseApp
 from stream.runtime.table import AckedTable
-from stream.settings import KafkaSettings, TenantSettings
+from stream.settings import TenantSettings
 from stream.stages.shared.metrics import WatchMetrics
 from stream.stages.shared.state_codec import encode
-from stream.wire import Event, Tick, TopicNames, WireError, decode
+from stream.wire import Event, Tick, WireError, decode
 
-__all__ = ["PartitionCache", "Stage", "StageContext", "TableStage", "drain"]
+__all__ = ["Stage", "StageContext", "TableStage", "drain"]
 
 logger = logging.getLogger(__name__)
 _BATCH = 256
@@ -25,21 +25,7 @@ _ResultT = TypeVar("_ResultT")
 
 
 class StageContext:
-    """An app and what its stages share.
-
-    Parameters
-    ----------
-    app
-        The app.
-    tenants
-        Settings by tenant.
-    tracer
-        Makes the spans.
-    metrics
-        Counts.
-    dead_letters
-        By stage, where records go that it cannot read.
-    """
+    """An app and what its stages share."""
 
     def __init__(
         self,
@@ -50,20 +36,12 @@ class StageContext:
         dead_letters: Mapping[str, DeadLetters],
     ) -> None:
         self.app = app
+        self.kafka = app.kafka
+        self.names = app.kafka.names
         self.tenants = tenants
         self.tracer = tracer
         self.metrics = metrics
         self._dead_letters = dead_letters
-
-    @property
-    def kafka(self) -> KafkaSettings:
-        """Connection and layout."""
-        return self.app.kafka
-
-    @property
-    def names(self) -> TopicNames:
-        """Topic names."""
-        return self.kafka.names
 
     async def read(self, raw: Any, stage: str) -> Event | None:
         """Decode a raw Faust event; None for a tombstone, and for bytes that cannot be read, which become a dead letter."""
@@ -104,44 +82,8 @@ class StageContext:
         await self.app.publisher.publish(topic, event, partition=partition, traceparent=event.traceparent)
 
 
-class PartitionCache:
-    """States of partitions in memory, each for one assignment: a new one reads its table again.
-
-    Parameters
-    ----------
-    load
-        Builds the state of a partition: (partition, first offset that is delivered in this assignment).
-    """
-
-    def __init__(self, load: Callable[[int, int], Awaitable[Any]]) -> None:
-        self._load = load
-        self._states: dict[int, tuple[int, Any]] = {}
-
-    async def get(self, raw: Any) -> Any:
-        """Return the state of the partition of `raw`."""
-        message = raw.message
-        generation, state = self._states.get(message.partition, (None, None))
-        if generation != message.generation_id:
-            state = await self._load(message.partition, message.offset)
-            self._states = {number: one for number, one in self._states.items() if one[0] == message.generation_id}
-            self._states[message.partition] = (message.generation_id, state)
-        return state
-
-    def values(self) -> list[Any]:
-        """Return the states in memory."""
-        return [state for _, state in self._states.values()]
-
-
 class Stage(abc.ABC):
-    """A stage with a table that is partitioned like the topic that it reads.
-
-    Parameters
-    ----------
-    context
-        The app and what its stages share.
-    table
-        The stage's table.
-    """
+    """A stage with a table that is partitioned like the topic that it reads."""
 
     name: ClassVar[str]
 
@@ -149,11 +91,20 @@ class Stage(abc.ABC):
         self._context = context
         self._app = context.app
         self._table = table
-        self._cache = PartitionCache(self._load)
+        self._partitions: dict[int, tuple[int, Any]] = {}
 
     @abc.abstractmethod
     async def handle(self, batch: list[Any]) -> None:
         """Process raw events, in order."""
+
+    async def _partition(self, raw: Any) -> Any:
+        """Return the state of the partition of `raw`, which is loaded again in each assignment."""
+        number, generation = raw.message.partition, raw.message.generation_id
+        if number not in self._partitions or self._partitions[number][0] != generation:
+            state = await self._load(number, raw.message.offset)
+            self._partitions = {key: one for key, one in self._partitions.items() if one[0] == generation}
+            self._partitions[number] = (generation, state)
+        return self._partitions[number][1]
 
     @abc.abstractmethod
     async def _load(self, partition: int, offset: int) -> Any:
@@ -168,7 +119,7 @@ class TableStage(Stage):
         current = [raw for raw in batch if self._app.is_current(raw)]
         changed: dict[str, tuple[Any, Any]] = {}
         for raw in current:
-            partition = await self._cache.get(raw)
+            partition = await self._partition(raw)
             event = await self._context.read(raw, self.name)
             if event is not None:
                 changed |= {key: (state, raw) for key, state in (await self._apply(partition, event, raw)).items()}
@@ -184,10 +135,7 @@ class TableStage(Stage):
 
 
 async def drain(stream: Any, handle: Callable[[list[Any]], Awaitable[None]]) -> None:
-    """Pass `stream`'s raw events to `handle` in order, as many at once as are waiting, 256 at most.
-
-    So a burst costs one state write a batch, and a single event does not wait. Ends with the exception of `handle`.
-    """
+    """Pass `stream`'s raw events to `handle` in order, up to 256 waiting ones at once; ends with the exception of `handle`."""
     waiting: asyncio.Queue[Any] = asyncio.Queue(_BATCH)
     async with asyncio.TaskGroup() as tasks:
         worker = tasks.create_task(_work(waiting, handle))

@@ -10,15 +10,7 @@ _LABELS = ("tenant", "model", "side", "detector")
 
 
 class StreamGauges:
-    """Two gauges a (tenant, model, side, detector).
-
-    Parameters
-    ----------
-    registry
-        The registry of the gauges.
-    streams
-        Upper bound of streams; beyond it, the stream whose bucket closed longest ago is removed.
-    """
+    """Two gauges a (tenant, model, side, detector); beyond `streams`, the one whose bucket closed longest ago is removed."""
 
     def __init__(self, registry: CollectorRegistry, streams: int = 1000) -> None:
         self._statistic = Gauge("weir_stream_statistic", "Statistic of a stream's test", _LABELS, registry=registry)

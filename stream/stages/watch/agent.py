@@ -21,15 +21,7 @@ from stream.stages.watch.records import RESET, sentinel_note, watermark_tick
 from stream.stages.watch.source_liveness import SourceLiveness
 from stream.stages.watch.source_liveness_store import SourceLivenessStore
 from stream.stages.watch.state import SourcesState, decode_sources, sources_key
-from stream.wire import Event, FindingRecord, Signal, Tick
-from stream.wire.semconv import (
-    GEN_AI_EVALUATION_NAME,
-    GEN_AI_EVALUATION_SCORE_LABEL,
-    GEN_AI_EVALUATION_SCORE_VALUE,
-    WEIR_DETECTOR,
-    WEIR_DETECTOR_VERSION,
-    WEIR_TENANT,
-)
+from stream.wire import Event, FindingRecord, Signal, Tick, semconv
 
 __all__ = ["WatchStage"]
 
@@ -57,17 +49,7 @@ class _Partition:
 
 
 class WatchStage(Stage):
-    """Signals to findings; its table is partitioned like signals.
-
-    Parameters
-    ----------
-    context, table
-        See :class:`~stream.stages.shared.stage.Stage`.
-    settings
-        The stage's settings.
-    rules
-        The machine's rules.
-    """
+    """Signals to findings; its table is partitioned like signals."""
 
     name = "watch"
 
@@ -79,14 +61,14 @@ class WatchStage(Stage):
 
     def held(self) -> int:
         """Return how many events of open buckets are not acknowledged."""
-        return sum(partition.machine.open.tokens for partition in self._cache.values())
+        return sum(partition.machine.open.tokens for _, partition in self._partitions.values())
 
     async def handle(self, batch: list[Any]) -> None:
         """Process raw events of signals, in order."""
         for raw in batch:
             if not self._app.is_current(raw):
                 continue
-            partition = await self._cache.get(raw)
+            partition = await self._partition(raw)
             event = await self._context.read(raw, self.name)
             if event is not None and isinstance(event.data, Signal):
                 await self._signal(partition, event, raw)
@@ -182,12 +164,12 @@ class WatchStage(Stage):
         if not finding.alarm:
             return event
         attributes: dict[str, str | float] = {
-            WEIR_DETECTOR: finding.detector,
-            WEIR_DETECTOR_VERSION: finding.version,
-            WEIR_TENANT: finding.tenant,
-            GEN_AI_EVALUATION_NAME: finding.detector,
-            GEN_AI_EVALUATION_SCORE_VALUE: finding.score,
-            GEN_AI_EVALUATION_SCORE_LABEL: "alarm",
+            semconv.WEIR_DETECTOR: finding.detector,
+            semconv.WEIR_DETECTOR_VERSION: finding.version,
+            semconv.WEIR_TENANT: finding.tenant,
+            semconv.GEN_AI_EVALUATION_NAME: finding.detector,
+            semconv.GEN_AI_EVALUATION_SCORE_VALUE: finding.score,
+            semconv.GEN_AI_EVALUATION_SCORE_LABEL: "alarm",
             "weir.bucket": float(finding.bucket or 0),
             "weir.events": float(finding.events),
         }

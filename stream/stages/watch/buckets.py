@@ -56,21 +56,9 @@ def observation_of(signal: Signal) -> Observation:
 class StreamBuckets:
     """Buckets of one (tenant, model, side) by event time: bucket b has the times in [b * seconds, (b + 1) * seconds).
 
-    Parameters
-    ----------
-    seconds
-        Width of a bucket.
-    empty_limit
-        Empty buckets that are closed after the last bucket with events: enough for an alert to resolve, and a bound on the cost of
-        an idle stream. They depend on the events alone, not on the steps of the watermark.
-    last_closed, last_event
-        Numbers of the last closed bucket and of the last closed bucket with events, from the stored state.
-    counts
-        Counts of the partition, which include these buckets; None for separate counts.
-
-    Notes
-    -----
-    Memory is one observation an event; an embedding of 384 float32 dominates it.
+    `empty_limit` empty buckets are closed after the last bucket with events: enough for an alert to resolve, and a bound on the cost of
+    an idle stream. They depend on the events alone, not on the steps of the watermark. `counts` are those of the partition. Memory is one
+    observation an event.
     """
 
     def __init__(

@@ -29,19 +29,7 @@ Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]
 
 
 class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of closing a stream's due buckets; publish, then write the state, then acknowledge.
-
-    Parameters
-    ----------
-    key
-        The stream's key, under which `state` is written.
-    findings
-        Events to publish, in the order of their buckets.
-    state
-        The table value.
-    tokens
-        Tokens of the events to acknowledge.
-    """
+    """The result of closing a stream's due buckets: publish the findings, then write the state under `key`, then acknowledge."""
 
     key: str
     findings: list[Event]
@@ -50,19 +38,7 @@ class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules of the watch stage.
-
-    Parameters
-    ----------
-    partitions
-        P, the partitions of inference whose ticks make the watermark.
-    source_silence_seconds
-        See :class:`~stream.stages.watch.watermark.Watermark`.
-    tenants
-        Settings by tenant.
-    detectors
-        Returns new stream detectors for a tenant, by name.
-    """
+    """The rules of the watch stage: `partitions` is P, the partitions of inference; `detectors` returns a tenant's new detectors."""
 
     partitions: int
     source_silence_seconds: float
@@ -78,7 +54,7 @@ class PartitionWatch:
     rules
         The rules of the stage.
     known
-        Sources that were live before a restart (see :class:`~stream.stages.watch.watermark.Watermark`).
+        Sources that were live before a restart.
     only
         Streams to apply events of; all if it is None.
     stored

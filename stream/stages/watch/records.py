@@ -32,17 +32,7 @@ PRINCIPALS = 32
 
 
 class StreamBucket:
-    """One closed bucket of one stream.
-
-    Parameters
-    ----------
-    key
-        The stream's key: tenant, model, side.
-    number, seconds
-        The bucket's number and width.
-    held
-        Its events, sorted by (time, id).
-    """
+    """One closed bucket of one stream, with its events sorted by (time, id)."""
 
     def __init__(self, key: str, number: int, seconds: float, held: Sequence[Held]) -> None:
         self.key = key

@@ -25,19 +25,9 @@ _LEAP_BUCKETS = 128
 class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
     """When a source is inactive.
 
-    Parameters
-    ----------
-    partitions
-        P, the partitions of inference.
-    silence_seconds
-        A released source (see :class:`~stream.stages.watch.watermark.Watermark`) that is behind the others by so much event
-        time is inactive.
-    bucket_seconds
-        Width of the buckets of the findings.
-    clear_buckets
-        Buckets after an inactive one that get a clear finding: as many as resolve an alert.
-    forget_seconds
-        A source that is behind by so much is removed: its records are no longer retained.
+    A source that the watermark has released is inactive if it is `silence_seconds` of event time behind the others, and removed after
+    `forget_seconds`, when its records are no longer retained. `clear_buckets` after an inactive one get a clear finding: as many as resolve
+    an alert. `partitions` is P, the partitions of inference.
     """
 
     partitions: int
@@ -52,13 +42,6 @@ class SourceLiveness:
 
     An inference partition evaluates a bucket when its own event time passes the bucket's end; a source is inactive if it is so on
     every partition. So the order between partitions has no effect, and a closed source, which no partition has, is not inactive.
-
-    Parameters
-    ----------
-    rules
-        When a source is inactive.
-    state
-        The stored state, which continues with the tick after its offset.
 
     Raises
     ------

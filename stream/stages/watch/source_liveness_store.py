@@ -20,17 +20,7 @@ _HOUR_SECONDS = 3600
 
 
 class SourceLivenessStore:
-    """Loads and writes source liveness.
-
-    Parameters
-    ----------
-    context
-        The app and what its stages share.
-    table
-        Partitioned like signals.
-    silence_seconds
-        See :class:`~stream.stages.watch.source_liveness.LivenessRules`; buckets have the width of tenant ``_weir``.
-    """
+    """Loads and writes source liveness; its buckets have the width of tenant ``_weir``."""
 
     def __init__(self, context: StageContext, table: AckedTable, silence_seconds: float) -> None:
         own = context.tenants(OWN_TENANT)

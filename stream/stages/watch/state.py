@@ -23,17 +23,7 @@ _VERSION = 1
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one stream after its last closed bucket.
-
-    Parameters
-    ----------
-    seconds
-        Width of the numbered buckets.
-    last_closed, last_event
-        The last closed bucket, and the last one with events.
-    snapshots
-        The stream detectors' states, by name.
-    """
+    """The state of one stream: the last closed bucket, the last one with events (of width `seconds`), the detectors' snapshots."""
 
     version: int = _VERSION
     seconds: float
@@ -50,14 +40,9 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
-    """The sources and the watermark of a partition, after the tick at `offset`.
+    """The live sources of a partition, and its watermark `value` with the `lanes` behind it, after the tick at `offset`.
 
-    Parameters
-    ----------
-    sources
-        The live sources.
-    lanes, value
-        Sources by inference partition, and the watermark; empty in a value of an earlier Weir.
+    A value of an earlier Weir has no lanes.
     """
 
     version: int = _VERSION
@@ -70,14 +55,8 @@ class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
 class LivenessLane(msgspec.Struct, kw_only=True):
     """The liveness of the sources on one inference partition.
 
-    Parameters
-    ----------
-    sources
-        Its sources.
-    first, reached
-        The first and the present bucket of its event time; None before its first tick.
-    silent
-        By bucket that ended here and not yet on every partition: the inactive sources, with the newest time of each here.
+    `first` and `reached` are the first and the present bucket of its event time; None before its first tick. `silent` has, for each bucket
+    that ended here and not yet on every partition, the inactive sources with the newest time of each here.
     """
 
     sources: SourceLane
@@ -89,16 +68,8 @@ class LivenessLane(msgspec.Struct, kw_only=True):
 class LivenessState(msgspec.Struct, kw_only=True):
     """The liveness of all sources, after the tick at `offset` of its signals partition.
 
-    Parameters
-    ----------
-    seconds
-        Width of the numbered buckets.
-    lanes
-        By inference partition.
-    edge
-        The first bucket that has not ended on every partition; None before every partition had a tick.
-    last
-        By source that is or was inactive: the last bucket in which it was inactive.
+    Buckets have the width `seconds`. `edge` is the first bucket that has not ended on every partition; None before every partition had a
+    tick. `last` has the last inactive bucket of each source.
     """
 
     version: int = _VERSION

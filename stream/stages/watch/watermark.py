@@ -30,21 +30,9 @@ class SourceTime(msgspec.Struct):
 class SourceLane(msgspec.Struct, kw_only=True):
     """The sources of one inference partition, as a storable value.
 
-    Parameters
-    ----------
-    heard
-        Whether a tick of it was applied.
-    sources
-        The live sources, and the expected ones.
-    released
-        Sources that no longer hold back the watermark, with the newest time of each here.
-    ended
-        The last closed sources, in order, with the newest time of each: a duplicate tick must not revive one, which would then hold
-        the watermark at its time.
-    progress
-        The capped progress of the fastest source.
-    low
-        The lowest time of a live source here, which never decreases; None before there is one.
+    `sources` are live or expected; `released` ones no longer hold back the watermark; `ended` has the last closed ones, which a duplicate
+    tick must not revive. Each has its newest time here. `progress` is the capped progress of the fastest source, `low` the lowest time of a
+    live source, which never decreases.
     """
 
     heard: bool = False
