@@ -1,5 +1,6 @@
 """Kinds of machine texts that only measure."""
 
+from collections.abc import Callable
 from random import Random
 
 from support.machine_texts.lines import digits, hex_digits, lines, moment, pick_lines
@@ -128,20 +129,18 @@ def slices(r: Random) -> str:
 def csv_rows(r: Random) -> str:
     """Rows of exports: keys, counts, dates and amounts between commas, semicolons or tabs."""
     separator = r.choice((",", ";", "\t", ", ", "|"))
-    columns = r.sample(
-        (
-            lambda: str(r.randint(1, 10**10)),
-            lambda: f"{r.uniform(0, 10**6):.2f}",
-            lambda: f"{moment(r):%Y-%m-%d}",
-            lambda: r.choice(("open", "closed", "EUR", "kg", "true", "")),
-            lambda: f"{moment(r):%d/%m/%Y %H:%M}",
-            lambda: f"SKU-{digits(r, 6)}",
-            lambda: str(r.randint(0, 9999)),
-            lambda: digits(r, 13),
-            lambda: f"{r.random():.4f}",
-        ),
-        r.randint(3, 7),
+    makers: tuple[Callable[[], str], ...] = (
+        lambda: str(r.randint(1, 10**10)),
+        lambda: f"{r.uniform(0, 10**6):.2f}",
+        lambda: f"{moment(r):%Y-%m-%d}",
+        lambda: r.choice(("open", "closed", "EUR", "kg", "true", "")),
+        lambda: f"{moment(r):%d/%m/%Y %H:%M}",
+        lambda: f"SKU-{digits(r, 6)}",
+        lambda: str(r.randint(0, 9999)),
+        lambda: digits(r, 13),
+        lambda: f"{r.random():.4f}",
     )
+    columns = r.sample(makers, r.randint(3, 7))
     return lines(r, lambda: separator.join(column() for column in columns), 2, 10)
 
 
