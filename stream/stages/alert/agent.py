@@ -26,7 +26,8 @@ class AlertStage(TableStage):
         if isinstance(event.data, FindingRecord):
             self._context.metrics.findings_read.labels(detector_label(event.data.detector)).inc()
         apply = partial(partition.apply, event, raw.message.offset)
-        for record in await self._context.guarded(raw, self.name, apply, []):
+        none: list[Event] = []
+        for record in await self._context.guarded(raw, self.name, apply, none):
             await self._publish(record)
         return partition.changed()
 

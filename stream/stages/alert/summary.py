@@ -60,8 +60,8 @@ def change(feature: str, side: str, details: Mapping[str, float]) -> str:
         before, now = details["topic_since_share_before"], details["topic_since_share"]
         return f"cluster {details['topic_since']:.0f} has {_percent(now)} of {texts} (reference {_percent(before)})"
     if feature == _EMBEDDING and "share_since" in details:
-        now, expected = _percent(details["share_since"]), _percent(details["share_before"])
-        return f"{now} of {texts} are outside the reference region (expected {expected})"
+        share, expected = _percent(details["share_since"]), _percent(details["share_before"])
+        return f"{share} of {texts} are outside the reference region (expected {expected})"
     if "recent_mean" in details and "reference_mean" in details:
         verb = _VERBS.get(details.get("direction", 0.0), "changed")
         spread = f" ± {details['reference_deviation']:.3g}" if "reference_deviation" in details else ""
