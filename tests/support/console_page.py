@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from weir.console.sessions import ensure_token, link_token
 from weir.console.server import Console
+from weir.console.sessions import ensure_token, link_token
 from weir.settings import Settings
 
 FLAGS = (

@@ -13,7 +13,9 @@ from weir.sentinel import PROMPTS, SentinelClient
 
 
 def sentinel(url, key, registry, every_seconds=0.05):
-    return SentinelClient(f"{url}/v1", "echo", key, PROMPTS, every_seconds=every_seconds, max_tokens=8, registry=registry)
+    return SentinelClient(
+        f"{url}/v1", "echo", key, PROMPTS, every_seconds=every_seconds, max_tokens=8, registry=registry
+    )
 
 
 async def test_prompts_are_sent_in_turn_as_weirs_own_tenant(tmp_path):

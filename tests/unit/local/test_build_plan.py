@@ -90,7 +90,7 @@ def test_selected_components_wait_only_for_each_other(build):
 
 
 def test_an_unknown_component_is_refused(build):
-    with pytest.raises(StackError, match="shiper.*ray, mlflow, serve, shipper"):
+    with pytest.raises(StackError, match=r"shiper.*ray, mlflow, serve, shipper"):
         build("given", only=("shiper",))
 
 
@@ -98,7 +98,7 @@ def test_a_fixed_metrics_port_is_for_one_process(build):
     fixed = {"host": "0.0.0.0", "port": 9464}
     serve = build(only=("ray", "serve"), metrics=fixed).component("serve")
     assert (serve.metrics, serve.health_url) == ("127.0.0.1:9464", "http://127.0.0.1:9464/healthz")
-    with pytest.raises(StackError, match="9464.*serve, shipper, score, watch, ledger"):
+    with pytest.raises(StackError, match=r"9464.*serve, shipper, score, watch, ledger"):
         build(metrics=fixed)
 
 

@@ -121,7 +121,7 @@ def test_a_restored_window_goes_on_identically(cut):
 
 
 def test_a_state_of_a_larger_window_is_refused():
-    with pytest.raises(ValueError, match="5 events.*at most 4"):
+    with pytest.raises(ValueError, match=r"5 events.*at most 4"):
         Conversations(4).restore(ConversationsState(rows=[3] * 5))
 
 

@@ -39,7 +39,7 @@ def test_a_plan_round_trips(tmp_path):
     save_plan(plan)
     assert load_plan(tmp_path) == plan
     assert load_plan(tmp_path).component("score").name == "score"
-    with pytest.raises(StackError, match="'x'.*score"):
+    with pytest.raises(StackError, match=r"'x'.*score"):
         plan.component("x")
 
 
