@@ -89,7 +89,9 @@ def test_verdicts_are_in_the_order_of_the_lines(pii):
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_the_command_prints_one_object_per_line_and_reports_bad_lines(options):
-    run = CliRunner().invoke(main, ["score", "--detector", "pii", *options, "-"], input='{"id": 1, "text": "hi"}\n{"id": 2}\n')
+    run = CliRunner().invoke(
+        main, ["score", "--detector", "pii", *options, "-"], input='{"id": 1, "text": "hi"}\n{"id": 2}\n'
+    )
     assert run.exit_code == 1
     assert [json.loads(line)["id"] for line in run.stdout.splitlines()] == [1, 2]
     assert "line 2" in run.stderr
