@@ -1,7 +1,7 @@
 """The cost of a detector: time a text, and memory, measured in a process of its own.
 
-In one process, libraries and weights that another detector loaded would not count, and the shared encoder's cache of recent scores would
-make the second of three detectors look free.
+In one process, libraries and weights that another detector loaded would not count, and the shared encoder's cache of
+recent scores would make the second of three detectors look free.
 """
 
 import multiprocessing
@@ -35,7 +35,7 @@ def _resident() -> tuple[float, float]:
 
 
 def _measure(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dict[str, float]:
-    from detectors.registry import create_text  # noqa: PLC0415 - before the first measurement, so that no detector pays for it
+    from detectors.registry import create_text  # noqa: PLC0415 - no detector pays for it
 
     before, _ = _resident()
     begun = time.perf_counter()
@@ -65,8 +65,9 @@ def _measure(name: str, config: Mapping[str, object], texts: Sequence[Input]) ->
 def cost(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dict[str, float]:
     """Return the cost of a detector over ``texts`` in batches of 32, after one text to warm up.
 
-    ``texts_a_second`` and ``ms_a_text`` are wall-clock times, ``cpu_ms_a_text`` is processor time of all threads: compare that on a shared
-    machine. ``rss_rise_mib`` is resident memory after scoring minus before ``load()``, ``rss_peak_mib`` the peak of the process.
+    ``texts_a_second`` and ``ms_a_text`` are wall-clock times, ``cpu_ms_a_text`` is processor time of all threads:
+    compare that on a shared machine. ``rss_rise_mib`` is resident memory after scoring minus before ``load()``,
+    ``rss_peak_mib`` the peak of the process.
 
     Raises
     ------
@@ -78,6 +79,6 @@ def cost(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dic
             return pool.submit(_measure, name, dict(config), list(texts)).result()
         except BrokenProcessPool as error:
             raise DetectorError(
-                f"the process that measured {name} was killed while it scored {len(texts)} texts, probably for lack of memory: "
+                f"the process that measured {name} on {len(texts)} texts was killed, probably for lack of memory: "
                 "use a smaller --limit, or --no-cost"
             ) from error

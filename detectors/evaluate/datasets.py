@@ -1,7 +1,7 @@
 """The datasets of each text detector under one data folder, and ordinary prompts.
 
-Of the shared encoder's examples only one split is read, and none if one of their files is missing: the splits would be others. Add the set
-of another detector to `READERS`, or cases of this project to `detectors.evaluate.cases.synthetic`.
+Of the shared encoder's examples only one split is read, and none if one of their files is missing: the splits would be
+others. Add the set of another detector to `READERS`, or cases of this project to `detectors.evaluate.cases.synthetic`.
 """
 
 import math
@@ -114,7 +114,7 @@ def _of_task(
 
 
 def load_ordinary(root: Path, limit: int, seed: int, trained_on: frozenset[str] = frozenset()) -> list[OrdinaryPrompts]:
-    """Return the ordinary prompts of a folder by source, at most ``limit`` each (0: all), without the texts in ``trained_on``."""
+    """Return ordinary prompts by source, at most ``limit`` each (0: all), without the texts in ``trained_on``."""
     by_source: dict[str, dict[str, None]] = {}
     for source, text in ordinary_prompts(root):
         if text not in trained_on:

@@ -15,7 +15,7 @@ Labels = tuple[float, ...]
 
 
 class Example(NamedTuple):
-    """A text and its labels in the order of `detectors.models.multitask.OUTPUTS`: tasks, then categories of toxicity."""
+    """A text and its labels in the order of `multitask.OUTPUTS`: tasks, then categories of toxicity."""
 
     text: str
     labels: Labels

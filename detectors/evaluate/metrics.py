@@ -31,10 +31,10 @@ def f_beta(hits: float, found: float, wanted: float, beta: float = 1.0) -> float
 
 
 def decisions(labels: Sequence[bool], flagged: Sequence[bool]) -> dict[str, float]:
-    """Return the metrics of the decisions at one threshold: F1, F2, macro-F1, precision, recall, accuracy, share flagged.
+    """Return F1, F2, macro-F1, precision, recall, accuracy and share flagged of the decisions at one threshold.
 
-    Macro-F1 is the mean of the F1 of the two classes. NaN if undefined: F1, F2 and recall without positives, macro-F1 without a class,
-    precision if nothing is flagged.
+    Macro-F1 is the mean of the F1 of the two classes. NaN if undefined: F1, F2 and recall without positives, macro-F1
+    without a class, precision if nothing is flagged.
     """
     precision, recall, f1, texts = precision_recall_fscore_support(
         labels, flagged, labels=[False, True], zero_division=np.nan
@@ -52,7 +52,7 @@ def decisions(labels: Sequence[bool], flagged: Sequence[bool]) -> dict[str, floa
 
 
 class Bin(NamedTuple):
-    """The texts with a score in [low, high), the last bin with its end: their number, mean score and share of positives."""
+    """The number, mean score and share of positives of the texts with a score in [low, high)."""
 
     low: float
     high: float
@@ -62,7 +62,10 @@ class Bin(NamedTuple):
 
 
 def reliability(labels: Sequence[bool], scores: Sequence[float], bins: int = 15) -> list[Bin]:
-    """Return the bins of equal width that contain a text (Guo et al. 2017, arXiv 1706.04599); scores are in [0, 1]."""
+    """Return the bins of equal width with a text (Guo et al. 2017, arXiv 1706.04599); scores are in [0, 1].
+
+    The last bin includes its upper end.
+    """
     truth, values = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=float)
     indices = np.minimum((values * bins).astype(int), bins - 1)
     result = []
@@ -74,6 +77,6 @@ def reliability(labels: Sequence[bool], scores: Sequence[float], bins: int = 15)
 
 
 def calibration_error(curve: Sequence[Bin]) -> float:
-    """Return the expected calibration error: mean distance of score and share of positives, by texts; NaN without texts."""
+    """Return the expected calibration error, weighted by texts; NaN without texts."""
     texts = sum(one.texts for one in curve)
     return sum(one.texts * abs(one.mean_score - one.positive) for one in curve) / texts if texts else NAN

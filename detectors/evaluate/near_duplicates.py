@@ -1,8 +1,8 @@
 """Splits by near-duplicate cluster, so that no copy of a training text is held out.
 
-MinHash over word trigrams with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4): texts that agree
-on one band of three hashes are joined. At 12 hashes a pair of Jaccard similarity .5 is joined with probability .41, one
-of .8 with .94.
+MinHash over word trigrams with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4): texts that
+agree on one band of three hashes are joined. At 12 hashes a pair of Jaccard similarity .5 is joined with probability
+.41, one of .8 with .94.
 """
 
 import hashlib

@@ -22,7 +22,7 @@ CURVES = len(COLOURS)
 
 
 def draw(result: Evaluated, folder: Path) -> list[Path]:
-    """Draw ``<detector>.png`` if a set has both classes, and a file for each set with types of spans; return their paths."""
+    """Draw the curves of a detector with both classes, and a file for each set with types of spans."""
     written = []
     shown = [one for one in result.curves if any(one.labels) and not all(one.labels)]
     if shown:

@@ -183,7 +183,7 @@ _FINER = {
 
 
 def fine_labels(root: Path) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return the finer labels that some sources have: source → text of `public_examples` → labels, for tables by type."""
+    """Return the finer labels of some sources, for tables by type: source → text → labels."""
     classes = {"0": "hate", "1": "offensive", "2": "neither"}
     toxicity = root / "toxicity"
     return {

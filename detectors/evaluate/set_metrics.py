@@ -28,9 +28,9 @@ def false_positive_rates(ordinary: Sequence[OrdinaryPrompts], scores: Mapping[In
 def set_metrics(one: LabelledSet, scores: Mapping[Input, Score]) -> Row:
     """Return the metrics of a set: of decisions if its cases have labels, of spans if they have spans.
 
-    Keys: ``set``, ``texts``; with labels those of `metrics.decisions`, ``positive``, ``auroc``, ``average_precision``, ``ece``,
-    ``reliability`` (the curve), ``length_auroc`` (AUROC of the length of the text alone: a baseline), ``by`` (column → rows);
-    with spans ``spans``, ``characters``, ``typed``, ``formats`` and ``types`` (rows).
+    Keys: ``set``, ``texts``; with labels those of `metrics.decisions`, ``positive``, ``auroc``, ``average_precision``,
+    ``ece``, ``reliability`` (the curve), ``length_auroc`` (AUROC of the length of the text alone: a baseline), ``by``
+    (column → rows); with spans ``spans``, ``characters``, ``typed``, ``formats`` and ``types`` (rows).
     """
     found = [scores[case.input] for case in one.cases]
     row: Row = {"set": one.name, "texts": len(one.cases)}

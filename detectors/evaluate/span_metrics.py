@@ -1,7 +1,8 @@
 """Metrics of personal data: characters of any type, and typed spans under one published type map.
 
-Characters of any type measure a redaction. Typed spans are matched one to one, by type, if they overlap by at least half (intersection
-over union). Types are compared after `TYPES`, because data sets divide Presidio's LOCATION in several ways.
+Characters of any type measure a redaction. Typed spans are matched one to one, by type, if they overlap by at least
+half (intersection over union). Types are compared after `TYPES`, because data sets divide Presidio's LOCATION in
+several ways.
 """
 
 from collections import defaultdict

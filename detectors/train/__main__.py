@@ -1,6 +1,7 @@
-"""Make the shipped weights: ``make train TRAINER=encoder TRAIN="--data DIR"``; print the digest to pin in `detectors.models.weight_files`.
+"""Make the shipped weights: ``make train TRAINER=encoder TRAIN="--data DIR"``.
 
-Users train weights of their own with ``weir train-detector``, which also measures them and writes a model card.
+It prints the digest to pin in `detectors.models.weight_files`. Users train weights of their own with
+``weir train-detector``, which also measures them and writes a model card.
 """
 
 import argparse

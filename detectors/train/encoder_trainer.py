@@ -1,10 +1,10 @@
 """Train the shared encoder of toxicity, injection and refusal.
 
-Every matrix of the six layers gets a low-rank change (LoRA, arXiv 2106.09685), biases and norms are trained too, word vectors are not.
-Sources are balanced (`detectors.evaluate.public_sets.SOURCES`). A text that names a group is paired with a copy that names another, and
-the two logits are pulled together (counterfactual logit pairing, Garg et al., arXiv 1809.10610). The result is the exponential average of
-the weights. A run that starts from earlier weights to learn one task can hold the other outputs near those weights' (learning without
-forgetting, Li and Hoiem, arXiv 1606.09282).
+Every matrix of the six layers gets a low-rank change (LoRA, arXiv 2106.09685), biases and norms are trained too, word
+vectors are not. Sources are balanced (`detectors.evaluate.public_sets.SOURCES`). A text that names a group is paired
+with a copy that names another, and the two logits are pulled together (counterfactual logit pairing, Garg et al., arXiv
+1809.10610). The result is the exponential average of the weights. A run that starts from earlier weights to learn one
+task can hold the other outputs near those weights' (learning without forgetting, Li and Hoiem, arXiv 1606.09282).
 """
 
 import copy
@@ -52,9 +52,10 @@ class Item(NamedTuple):
 
 
 def windows(tokens: list[int], example: Example, rng: random.Random) -> Iterator[tuple[list[int], float]]:
-    """Yield the windows of a text for this epoch and their weights: its beginning, and of a long text sometimes another part.
+    """Yield windows of a text and their weights: its beginning, and of a long text sometimes another part.
 
-    Many beginnings are cut to `SHORT`, which costs half. Later windows of a positive may be harmless, so they weigh less.
+    Many beginnings are cut to `SHORT`, which costs half. Later windows of a positive may be harmless, so they weigh
+    less.
     """
     full = 1.0 in example.labels[:2] or rng.random() < 0.4
     yield tokens[: WINDOW if full else SHORT], 1.0
@@ -97,7 +98,8 @@ def loss_of(
 ) -> Tensor:
     """Return the weighted cross-entropy over the known labels, and two squared gaps.
 
-    One is between the logits of counterfactuals, the other, in the ``held`` outputs, from the logits of the model ``before``.
+    One is between the logits of counterfactuals, the other, in the ``held`` outputs, from the logits of the model
+    ``before``.
     """
     ids, mask = pad([row for item in batch for row in item.rows])
     flat = [item for item in batch for _ in item.rows]
@@ -153,7 +155,7 @@ class EncoderRun:
         self._model.train()
 
     def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor) -> float:
-        """Take one step; each thread computes the gradients of a part, which is faster than threads inside each operation."""
+        """Take one step; a thread for each part is faster than threads inside each operation."""
         parts = [batch[index::THREADS] for index in range(THREADS) if batch[index::THREADS]]
         values = list(self.training.parameters.values())
 

@@ -1,4 +1,4 @@
-"""Synthetic prompt injections, alone and planted in documents, and benign texts with the same words in the same positions.
+"""Synthetic prompt injections, alone and planted in documents, and benign texts with the same words.
 
 Texts and the reasons for them: ``texts/attacks.toml`` and ``texts/planted.toml``.
 """

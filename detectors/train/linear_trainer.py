@@ -1,7 +1,7 @@
 """Train the cheap tier before the shared encoder.
 
-Logistic regression with an L2 penalty by L-BFGS, on labels mixed with the encoder's probabilities (distillation, Hinton et al.,
-arXiv 1503.02531).
+Logistic regression with an L2 penalty by L-BFGS, on labels mixed with the encoder's probabilities (distillation, Hinton
+et al., arXiv 1503.02531).
 """
 
 import hashlib
@@ -24,7 +24,8 @@ from detectors.train.mixes import load_examples
 __all__ = ["fit", "matrix", "train"]
 
 PENALTY, ITERATIONS = 1e-5, 40
-#: Weight of an ordinary prompt beyond the encoder's sample. At twice that fewer texts reach the encoder, but doubtful scores fall too.
+#: Weight of an ordinary prompt beyond the encoder's sample. At twice that fewer texts reach the encoder, but doubtful
+#: scores fall too.
 ORDINARY_WEIGHT = 1.0
 
 

@@ -40,7 +40,7 @@ def adapt(model: MultiTask, seed: int) -> None:
 
 
 def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the whole change, with ``warm``, in float16, under the names that `detectors.models.multitask.merge` reads."""
+    """Return the whole change, with ``warm``, in float16, under the names that `multitask.merge` reads."""
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
         short = name.removeprefix("backbone.").replace(".base", "")

@@ -10,8 +10,8 @@ from detectors.train.synthetic_examples import synthetic_examples
 
 __all__ = ["REFRESH", "load_examples", "refreshed"]
 
-#: Share of each source (default 1) in a run that starts from earlier weights: much of what is new or was learned badly, some of the
-#: rest against forgetting. 2.0: every text twice.
+#: Share of each source (default 1) in a run that starts from earlier weights: much of what is new or was learned badly,
+#: some of the rest against forgetting. 2.0: every text twice.
 REFRESH = {
     "hatemojibuild": 0.3, "toxigen": 0.12, "implicithate": 0.12, "davidson": 0.15, "edos": 0.12, "tox_nonfuzzed": 0.3, "madlibs": 0.1,
     "openai_moderation_half": 0.4, "own_contrast": 0.6, "own_retort": 0.7, "own_pictured": 0.5, "own_attack": 0.25, "own_twin": 0.4,

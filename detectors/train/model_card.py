@@ -25,8 +25,8 @@ SPANS = {"set": "set", "texts": "texts", "F1": "f1", "F2": "f2", "recall": "reca
 class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one run of a recipe, and its provenance.
 
-    ``rows`` contains the metrics of each detector (`detectors.evaluate.evaluation.Evaluated.row`), ``options`` the options with which a
-    detector runs these weights, with its threshold.
+    ``rows`` contains the metrics of each detector (`detectors.evaluate.evaluation.Evaluated.row`), ``options`` the
+    options with which a detector runs these weights, with its threshold.
     """
 
     name: str
@@ -122,7 +122,7 @@ def _fails(result: TrainingResult, trainer: Trainer) -> Iterator[str]:
 
 
 def _mistakes(row: Row) -> Iterator[tuple[float, str]]:
-    """Yield (metric, sentence) for each set and type with enough texts: accuracy of a set, recall of a type of spans."""
+    """Yield (metric, sentence) for each set and type with enough texts."""
     for one in row["sets"]:
         parts = [(one["set"], one)] if "positive" in one else []
         parts += [(f"{one['set']}, {part['value']}", part) for rows in one.get("by", {}).values() for part in rows]

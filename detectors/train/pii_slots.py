@@ -1,7 +1,7 @@
-"""Values for the slots of ``texts/pii_sentences.toml``: Faker's values of about fifty locales, and ``texts/pii_words.toml``.
+"""Values for the slots of ``texts/pii_sentences.toml``, from Faker and ``texts/pii_words.toml``.
 
-Names, towns, streets, companies and jobs are many and of many countries, so that the head learns the context and not a list.
-Organisations and job titles are composed here, because Faker's have few shapes.
+Names, towns, streets, companies and jobs are many and of many countries, so that the head learns the context and not a
+list. Organisations and job titles are composed here, because Faker's have few shapes.
 """
 
 import random

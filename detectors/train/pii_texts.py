@@ -89,7 +89,7 @@ def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
 
 
 def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelled]:
-    """Return filled sentences and negatives (a quarter synthetic, the rest ordinary questions of the training split), shuffled."""
+    """Return filled sentences and negatives: a quarter synthetic, the rest ordinary questions."""
     slots, rng = Slots(seed), random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     sentences = read_source("pii_sentences").templates
     templates, without = sentences["with_entities"], sentences["without_entities"]

@@ -1,7 +1,7 @@
 """Synthetic refusals, and answers that help although they contain the same words (sorry, cannot, unable).
 
-Texts and the reasons for them: ``texts/refusals.toml`` and ``texts/declining.toml``. No public labelled set of refusals is in the data, so
-the detector is experimental; weak labels of HaluEval's answers are in `detectors.evaluate.readers`.
+Texts and the reasons for them: ``texts/refusals.toml`` and ``texts/declining.toml``. No public labelled set of refusals
+is in the data, so the detector is experimental; weak labels of HaluEval's answers are in `detectors.evaluate.readers`.
 """
 
 import random

@@ -1,8 +1,8 @@
 """The encoder's probabilities for the training texts of the cheap tier.
 
-The cheap tier reads the beginning of a text (`detectors.models.linear.chunks`), and labels are about all of it. So the encoder scores the
-same beginnings, and `detectors.train.linear_trainer` mixes its probabilities with the labels. Synthetic texts and ordinary prompts are short
-and have exact labels: theirs are NaN.
+The cheap tier reads the beginning of a text (`detectors.models.linear.chunks`), and labels are about all of it. So the
+encoder scores the same beginnings, and `detectors.train.linear_trainer` mixes its probabilities with the labels.
+Synthetic texts and ordinary prompts are short and have exact labels: theirs are NaN.
 """
 
 import hashlib

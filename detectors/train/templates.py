@@ -1,7 +1,7 @@
 """Templates with slots, from the files in ``texts``.
 
-A template of a table ``by_split`` belongs to one split (its index modulo six), so the figures of the tune and test splits are of wordings
-that training has not seen. Words of slots are shared.
+A template of a table ``by_split`` belongs to one split (its index modulo six), so the figures of the tune and test
+splits are of wordings that training has not seen. Words of slots are shared.
 """
 
 import functools
@@ -70,7 +70,7 @@ def capitalised(text: str) -> str:
 
 
 def fill(template: str, slots: Texts | Mapping[str, Sequence[str]], rng: random.Random) -> str:
-    """Fill every slot with a random word; a lower-case slot that the template names with a capital gets a capitalised word."""
+    """Fill every slot with a random word, capitalised if the template names a lower-case slot with a capital."""
     values = {name: rng.choice(words) for name, words in slots.items()}
     begun = {capitalised(name): capitalised(value) for name, value in values.items() if name.islower()}
     return template.format(**values, **begun)

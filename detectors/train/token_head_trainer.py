@@ -1,4 +1,4 @@
-"""Train the token head of the PII detector, and write a record beside its weights: seed, counts, digests of the data."""
+"""Train the token head of the PII detector; a record beside its weights has seed, counts and digests."""
 
 import hashlib
 import json

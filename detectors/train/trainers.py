@@ -1,7 +1,7 @@
 """The recipes of ``weir train-detector``, registered once.
 
-A recipe writes one safetensors file and logs its progress. It resumes from a checkpoint beside that file, and removes the checkpoint at
-the end. To add a recipe, write a function of the same signature and add a row to `TRAINERS`.
+A recipe writes one safetensors file and logs its progress. It resumes from a checkpoint beside that file, and removes
+the checkpoint at the end. To add a recipe, write a function of the same signature and add a row to `TRAINERS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,8 +26,8 @@ class Trainer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     train
-        Function of (data folder, file to write, seed, share, log); deterministic up to the order of floating-point sums. ``share`` is the
-        length of the run as a share of the whole, to try things out.
+        Function of (data folder, file to write, seed, share, log); deterministic up to the order of floating-point
+        sums. ``share`` is the length of the run as a share of the whole, to try things out.
     weights
         The name of the file that it writes.
     files

@@ -59,8 +59,8 @@ def evaluate(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Measure detectors on labelled data, in this process; no broker, no server.
 
-    With --data: each detector on every labelled set in the folder, and its false positives among ordinary prompts. With --file: one
-    labelled file of yours. Detectors run as they are configured, at their threshold.
+    With --data: each detector on every labelled set in the folder, and its false positives among ordinary prompts. With
+    --file: one labelled file of yours. Detectors run as they are configured, at their threshold.
 
     \b
     Examples:

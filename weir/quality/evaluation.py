@@ -28,7 +28,7 @@ SPANS_DETECTOR = "pii"
 
 
 class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What to measure, and on what: a folder of labelled sets, or one labelled file (and ordinary prompts of the folder).
+    """What to measure, and its data: a folder of labelled sets, or one labelled file.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ def _files(options: EvaluationOptions, datasets: Datasets) -> list[Any]:
 def _evaluated(
     options: EvaluationOptions, names: Sequence[str], datasets: Datasets, progress: Progress
 ) -> tuple[list[Evaluated], list[str]]:
-    """Return the metrics of each detector, and the errors of those that nobody named and that need to be configured first."""
+    """Return the metrics of each detector, and the errors of unnamed ones that need to be configured first."""
     detectors, left_out = [], []
     for index, name in enumerate(names):
         progress("loading detectors", index, len(names))

@@ -1,4 +1,4 @@
-"""Train the weights of a detector, choose its threshold, measure it and write a model card, for ``weir train-detector``."""
+"""Train the weights of a detector, measure it and write a model card, for ``weir train-detector``."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -160,7 +160,7 @@ def _resumed(options: TrainingOptions, path: Path, fresh: RunRecord) -> RunRecor
 def _thresholds(
     options: TrainingOptions, chosen: Mapping[str, Mapping[str, Any]], progress: Progress
 ) -> dict[str, float]:
-    """Return a threshold for each head of the shared encoder, chosen on the tune split; the others keep the shipped one."""
+    """Return a threshold for each head of the shared encoder, chosen on the tune split."""
     names = [name for name in chosen if name in TASKS]
     if not names:
         return {}

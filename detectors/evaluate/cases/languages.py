@@ -15,13 +15,14 @@ from detectors.models.language_model import group_of
 
 __all__ = ["pairs", "sentences", "shortened"]
 
-#: Languages that the model was not made for (Ancient Greek, Luganda, Ligurian, Tigrinya, Tswana), and ``xx``, which repeats others.
+#: Languages that the model was not made for (Ancient Greek, Luganda, Ligurian, Tigrinya, Tswana), and ``xx``, which
+#: repeats others.
 _LEFT_OUT = frozenset({"grc", "lg", "lij", "ti", "tn", "xx"})
 _CODES = {"kmr": "ku"}
 
 
 def sentences() -> dict[str, list[str]]:
-    """Return the sentences of each language, by its code; the modules are parsed, because importing spaCy's languages takes a minute."""
+    """Return the sentences of each language; the modules are parsed, because importing them takes a minute."""
     spec = importlib.util.find_spec("spacy")
     assert spec is not None
     assert spec.submodule_search_locations is not None
@@ -54,7 +55,8 @@ def shortened(text: str, length: int) -> str:
 def pairs(count: int, most: int, seed: int) -> Iterator[Case]:
     """Yield answers to prompts in pairs: one in the same group of languages, one in another (label True).
 
-    Each text has 1 to ``most`` sentences. Prompt and answer have different sentences, so a language with one sentence is left out.
+    Each text has 1 to ``most`` sentences. Prompt and answer have different sentences, so a language with one sentence
+    is left out.
     """
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample
     texts = sentences()

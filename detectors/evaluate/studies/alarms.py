@@ -1,4 +1,4 @@
-"""Alarms of stream detectors on simulated streams: the first alarm, the distance of false alarms, delays after a change."""
+"""Alarms of stream detectors on simulated streams: first alarm, distance of false alarms, delays."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -66,7 +66,7 @@ def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
 
 
 def censored_delay_row(data: str, alarms: Sequence[int | None]) -> Row:
-    """Return the delays of alarms after a change at `BEFORE`, None censored at `AFTER`; NaN if every alarm is too early."""
+    """Return delays after a change at `BEFORE`, None censored at `AFTER`; NaN if every alarm is too early."""
     delays = [AFTER if alarm is None else alarm - BEFORE for alarm in alarms if alarm is None or alarm > BEFORE]
     values = np.array(delays) if delays else np.array([np.nan])
     return {

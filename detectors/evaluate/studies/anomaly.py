@@ -1,4 +1,4 @@
-"""The study ``anomaly``: latencies, tokens and errors that change after 300 ordinary events, and false alarms without a change."""
+"""The study ``anomaly``: changes of latencies, tokens and errors, and false alarms without a change."""
 
 from collections.abc import Iterator, Sequence
 

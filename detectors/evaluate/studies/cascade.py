@@ -1,8 +1,8 @@
 """The study ``tiers``: the cost and the loss of the cheap tier before the shared encoder.
 
-On a mix of 98 % ordinary prompts and 2 % toxic ones, and on the hard sets; recall on disguised texts; injection beside length alone on
-texts of matched length. Times are processor time of one thread. The mix has too few toxic texts to measure a hundredth of AUROC, and AUROC
-does not depend on their share: more of them count for it.
+On a mix of 98 % ordinary prompts and 2 % toxic ones, and on the hard sets; recall on disguised texts; injection beside
+length alone on texts of matched length. Times are processor time of one thread. The mix has too few toxic texts to
+measure a hundredth of AUROC, and AUROC does not depend on their share: more of them count for it.
 """
 
 import random
@@ -57,7 +57,7 @@ def _scores(detector: EncoderDetector, texts: Sequence[str]) -> tuple[Floats, fl
 def escalation_curve(
     labels: NDArray[np.bool_], cheap: Floats, whole: Floats, high: float, mixed: int
 ) -> list[tuple[float, float, float]]:
-    """Return (low limit, share of the first ``mixed`` texts that is escalated, AUROC of all) for low limits from 0 to 1."""
+    """Return (low limit, share of the first ``mixed`` texts that is escalated, AUROC of all)."""
     rows: list[tuple[float, float, float]] = []
     for low in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0):
         escalated = (cheap >= low) & (cheap < (high if low else 1.01))

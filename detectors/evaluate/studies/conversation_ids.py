@@ -1,7 +1,7 @@
 """The study ``clients``: false alarms and delays of drift on real texts, by the conversation ids that clients send.
 
-The turns of a conversation are texts of one intent (CLINC) or of one task (T0), so they are similar, as real turns are. The change is a
-switch to five other intents or tasks.
+The turns of a conversation are texts of one intent (CLINC) or of one task (T0), so they are similar, as real turns are.
+The change is a switch to five other intents or tasks.
 """
 
 import random
@@ -141,7 +141,7 @@ def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Tria
 
 
 def conversation_ids(study: StudyContext) -> list[Row]:
-    """Return two rows for each source and each of `CLIENTS`: events to a false alarm over N, and the delays of a change."""
+    """Return, for each source and client, events to a false alarm over N, and the delays of a change."""
     rows: list[Row] = []
     trials = Trial(LIMIT, LONGEST * LIMIT), Trial(LIMIT, BEFORE + AFTER, BEFORE)
     for source, read in SOURCES.items():

@@ -29,7 +29,7 @@ def _delay(before: list[bytes], after: list[bytes], tag: str) -> int | None:
 
 
 def domain_switch(study: StudyContext) -> list[Row]:
-    """Return delays of a switch of domain, the runs of shuffled CLINC with an alarm, and run lengths of simulated streams."""
+    """Return delays of a switch of domain, false alarms on shuffled CLINC, and run lengths of simulated streams."""
     embedder = Embedder()
     embedder.load()
     rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample

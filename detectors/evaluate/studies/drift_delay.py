@@ -1,8 +1,8 @@
 """The study ``delays``: delays of drift beside other methods, each at the same rate of false alarms.
 
-Windowed MMD (Gretton et al., A kernel two-sample test, JMLR 2012) compares the last 25 or 50 embeddings with the reference at
-every event; river's ADWIN, KSWIN and Page-Hinkley read the distance to the reference, as drift does. Their thresholds are
-calibrated on streams without a change to one alarm in N events; drift needs no calibration.
+Windowed MMD (Gretton et al., A kernel two-sample test, JMLR 2012) compares the last 25 or 50 embeddings with the
+reference at every event; river's ADWIN, KSWIN and Page-Hinkley read the distance to the reference, as drift does. Their
+thresholds are calibrated on streams without a change to one alarm in N events; drift needs no calibration.
 """
 
 import math
@@ -151,7 +151,7 @@ def _distance_first(stream: Vectors, *, make: Callable[[float], Any], value: flo
 def _river_value(
     name: str, nulls: Sequence[Floats], limit: int, progress: Progress = no_progress
 ) -> tuple[float, float]:
-    """Return the most sensitive parameter with at most one false alarm in ``limit`` events, and its events for one alarm."""
+    """Return the most sensitive parameter with at most one false alarm in ``limit`` events, and its rate."""
     make, sensitive, rare = _RIVER[name]
     every = _every(make, sensitive, nulls)
     if every >= limit:

@@ -1,9 +1,9 @@
-"""The study ``patience``: which of many streams have changed, with the share of wrong discoveries bounded by the time waited.
+"""The study ``patience``: which of many streams have changed, with error over patience bounded.
 
-A procedure that alarms at all is wrong on some stream in the end, so over unlimited time no worst-case error rate below one is possible.
-Error over patience can be bounded: whenever the procedure is stopped, the expected share of false discoveries is at most ``rate`` times the
-expected number of events until then (Dandapanthula and Ramdas, arXiv 2501.04130). e-d-BH, the e-Benjamini-Hochberg procedure on
-e-detectors, does so for any dependence of the streams.
+A procedure that alarms at all is wrong on some stream in the end, so over unlimited time no worst-case error rate below
+one is possible. Error over patience can be bounded: whenever the procedure is stopped, the expected share of false
+discoveries is at most ``rate`` times the expected number of events until then (Dandapanthula and Ramdas, arXiv
+2501.04130). e-d-BH, the e-Benjamini-Hochberg procedure on e-detectors, does so for any dependence of the streams.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ def e_d_bh(statistics: Mapping[str, float], every: float) -> list[str]:
 
 
 class Step(NamedTuple):
-    """The discoveries after some events: the share that is wrong, and the share of the changed streams that is found."""
+    """Discoveries after some events: the share that is wrong, and the share of the changes that is found."""
 
     events: int
     wrong: float
@@ -65,9 +65,10 @@ class Step(NamedTuple):
 def error_over_patience(study: StudyContext, *, streams: int = 1000, changed: int = 50, limit: int = 1000) -> list[Row]:
     """Return, for each procedure, the time to its first discovery and the share of its discoveries that is wrong.
 
-    In each round ``changed`` of the ``streams`` shift by two standard deviations ``limit // 2`` events after their reference. A round is
-    stopped at its first discovery, at ``limit // 2`` and at ``limit`` events; ``error_over_patience`` is the mean share of wrong streams
-    there, over the mean number of events, times ``limit``: the bound is 1.
+    In each round ``changed`` of the ``streams`` shift by two standard deviations ``limit // 2`` events after their
+    reference. A round is stopped at its first discovery, at ``limit // 2`` and at ``limit`` events;
+    ``error_over_patience`` is the mean share of wrong streams there, over the mean number of events, times ``limit``:
+    the bound is 1.
     """
     histories: dict[str, list[list[Step]]] = {"e-d-BH": [], "each stream by itself": []}
     for number in tracked(study.progress, f"rounds of {streams} streams", range(study.runs)):

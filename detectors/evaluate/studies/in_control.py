@@ -1,4 +1,4 @@
-"""In-control streams (without a change), for many simulated runs at once: independent events, conversations, daily cycles, shared ids."""
+"""In-control streams (without a change), for many simulated runs at once."""
 
 import abc
 import math
@@ -75,7 +75,7 @@ class Exchangeable(InControlStream):
 
 
 class SharedId(Exchangeable):
-    """Independent values of ``keys`` keys in turn; the first key sends ``ids`` conversation ids in turn, the others none."""
+    """Independent values of ``keys`` keys in turn, of which the first sends ``ids`` conversation ids in turn."""
 
     def __init__(self, keys: int, ids: int = 1) -> None:
         self._keys, self._ids = keys, ids
@@ -123,7 +123,7 @@ class OpenConversations:
         self.newest = self.count - 1
 
     def next(self) -> tuple[int, bool]:
-        """Return the number of a conversation, and whether this message is its last, so that a new conversation opens."""
+        """Return the number of a conversation, and whether this message is its last."""
         index = int(self._rng.integers(self.count))
         conversation, left = self._open[index]
         self._open[index] = (conversation, left - 1)

@@ -1,6 +1,7 @@
 """Every study, registered once.
 
-A study with the name of a stream detector is part of every evaluation; the others take longer and run when they are named.
+A study with the name of a stream detector is part of every evaluation; the others take longer and run when they are
+named.
 """
 
 from collections.abc import Callable

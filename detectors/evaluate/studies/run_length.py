@@ -1,7 +1,7 @@
 """The study ``run-length``: events to a false alarm on streams without a change, thousands of streams at once.
 
-`BatchMonitor` is `detectors.streams.monitor.Monitor` with a leading axis of streams, so that a thousand runs of ten thousand events take a
-minute; a test compares the two event by event.
+`BatchMonitor` is `detectors.streams.monitor.Monitor` with a leading axis of streams, so that a thousand runs of ten
+thousand events take a minute; a test compares the two event by event.
 """
 
 import itertools

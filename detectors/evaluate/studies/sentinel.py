@@ -1,7 +1,8 @@
 """The study ``sentinel``: false alarms of the sentinel detector without a change, and delays after one.
 
-A simulated model answers eight prompts in turn. It always answers a prompt alike, or in one of four ways (``varying``). Its answers are
-points on the sphere of the packed embedding; a changed model answers with other points and other lengths.
+A simulated model answers eight prompts in turn. It always answers a prompt alike, or in one of four ways (``varying``).
+Its answers are points on the sphere of the packed embedding; a changed model answers with other points and other
+lengths.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """The study ``thresholds``: a threshold for each head of the shared encoder.
 
-On the tune split, by leaving one source out: the threshold that is best on the mean of the other sources is measured on the source left
-out, and the median of these thresholds is proposed. None of them flags more than 2 % of the ordinary prompts of any source.
+On the tune split, by leaving one source out: the threshold that is best on the mean of the other sources is measured on
+the source left out, and the median of these thresholds is proposed. None of them flags more than 2 % of the ordinary
+prompts of any source.
 """
 
 import random
