@@ -12,7 +12,8 @@ from stream.stages.score.model_process import ModelSpec
 from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Tick
 from support.commands import Commands
-from support.score_stack import Q, ScoreLab, request, tick
+from support.score_stack import ScoreLab, request, tick
+from support.stage_lab import Q
 
 SECONDS = 300
 _PIECE_SECONDS = 20
@@ -86,7 +87,7 @@ class ReplayLab(ScoreLab):
         return reached == set(range(Q))
 
     async def alerts(self) -> list[AlertRecord]:
-        events = await self.events(self.names.alerts, Q)
+        events = await self.records(self.names.alerts)
         return [event.data for _, event in events]
 
     async def messages(self) -> dict[str, int]:

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from stream.runtime.worker import run
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
 from stream.stages.score_app import create_app
-from support.score_stack import DOUBLES, P, Q
+from support.score_stack import DOUBLES
+from support.stage_lab import P, Q
 
 
 def main(bootstrap, prefix, directory, seconds="0", watchdog="60"):

@@ -2,14 +2,10 @@
 
 import uuid
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faust.types import TP
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
+from stream.settings import DetectorSettings, ScoreSettings, WatchSettings
 from stream.stages.score.model_process import ModelSpec
 from stream.stages.score_app import create_app
 from stream.wire import (
@@ -20,15 +16,13 @@ from stream.wire import (
     ResponseRecord,
     Tick,
     Usage,
-    decode,
     encode,
     inference_key,
     partition_for,
 )
 from support import doubles
-from support.lab import Lab
+from support.stage_lab import P, StageLab
 
-P, Q = 2, 2
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DOUBLES = ModelSpec(
     threads=1, detectors=("pii", "toxicity", "injection", "refusal"), create=doubles.create, embedder=None
@@ -89,31 +83,14 @@ def closed(at, source="spool-1"):
     return Event(id=f"closed/{source}", source=source, type=Closed.event_type, time=at, data=data)
 
 
-class ScoreLab(Lab):
-    """Weir's topics under a prefix of its own."""
+class ScoreLab(StageLab):
+    """Weir's topics on one broker, and the score app."""
 
     def __init__(self, bootstrap, directory) -> None:
         super().__init__(bootstrap, directory)
-        prefix = f"{self.name}."
-        self.kafka = KafkaSettings(
-            bootstrap_servers=bootstrap, topic_prefix=prefix, partitions=P, stream_partitions=Q, retention_bytes=2**26
-        )
-        self.names = self.kafka.names
-        self.exporter = InMemorySpanExporter()
         self.appended = dict.fromkeys(range(P), 0)
 
-    async def create(self) -> "ScoreLab":
-        admin = AIOKafkaAdminClient(**self.kafka.client_options())
-        await admin.start()
-        try:
-            await admin.create_topics([NewTopic(topic.name, topic.partitions, 1) for topic in self.kafka.topics()])
-        finally:
-            await admin.close()
-        return self
-
     def score_app(self, *, spec=DOUBLES, registry=None, **score):
-        provider = TracerProvider()
-        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         return create_app(
             self.kafka,
             DetectorSettings(),
@@ -121,7 +98,7 @@ class ScoreLab(Lab):
             WatchSettings(),
             data_dir=self.directory / uuid.uuid4().hex[:6],
             registry=registry or CollectorRegistry(),
-            tracer_provider=provider,
+            tracer_provider=self.provider(),
             spec=spec,
         )
 
@@ -147,18 +124,14 @@ class ScoreLab(Lab):
                     )
                     self.appended[place] += 1
 
-    async def events(self, topic, partitions) -> list:
-        """Return (record, event) of everything on a topic."""
-        return [(record, decode(record.value, record.headers)) for record in await self.read(topic, partitions)]
-
     async def verdicts(self) -> list:
-        return await self.events(self.names.verdicts, P)
+        return await self.records(self.names.verdicts, partitions=P)
 
     async def signals(self) -> list:
-        return await self.events(self.names.signals, Q)
+        return await self.records(self.names.signals)
 
     async def findings(self) -> list:
-        return await self.events(self.names.findings, Q)
+        return await self.records(self.names.findings)
 
     async def dead(self) -> list:
         return await self.read(self.names.dead_letters, 1)

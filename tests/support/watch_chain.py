@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from stream.replay.stage_chain import WatchChain
-from stream.settings import TenantSettings, tenant_settings
+from stream.settings import KafkaSettings, TenantSettings, tenant_settings
 from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.retrain.machine import Retraining
 from stream.stages.retrain.records import Decision
@@ -30,16 +30,8 @@ class Chain:
         self._watch = WatchChain(
             WatchRules(partitions=partitions, source_silence_seconds=60.0, tenants=self._tenant, detectors=detectors)
         )
-        own = self._tenant(OWN_TENANT)
-        self._silence = SourceLiveness(
-            LivenessRules(
-                partitions=partitions,
-                silence_seconds=60.0,
-                bucket_seconds=own.bucket_seconds,
-                clear_buckets=own.alerts.close_windows,
-                forget_seconds=86_400.0,
-            )
-        )
+        kafka = KafkaSettings(partitions=partitions)
+        self._silence = SourceLiveness(LivenessRules.of(kafka, self._tenant(OWN_TENANT), 60.0))
         self._alerts = PartitionAlerts(self._tenant)
         self._models: dict[str, ModelState] = {}
         self.findings: list[Event] = []

@@ -13,46 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
-from stream.kafka.admin import create_topics
 from stream.runtime.app import BaseApp
-from stream.settings import KafkaSettings, WatchSettings
+from stream.settings import WatchSettings
 from stream.stages.watch_app import create_app
-from stream.wire import AlertRecord, Event, FindingRecord, RetrainingRecord, Signal, decode, encode, partition_for
-from support.lab import Lab
+from stream.wire import AlertRecord, Event, FindingRecord, RetrainingRecord, Signal, encode, partition_for
+from support.stage_lab import Q, StageLab
 
-P, Q = 2, 2
 _ROOT = Path(__file__).parents[2]
 
 
-class WatchLab(Lab):
-    """Weir's topics on one broker."""
+class WatchLab(StageLab):
+    """Weir's topics on one broker, and the watch app."""
 
     def __init__(self, bootstrap: str, directory: Path, tenants: dict[str, Any]) -> None:
         super().__init__(bootstrap, directory)
         self.tenants = tenants
-        self.kafka = KafkaSettings(
-            bootstrap_servers=bootstrap,
-            topic_prefix=f"{self.name}.",
-            partitions=P,
-            stream_partitions=Q,
-            retention_bytes=2**26,
-        )
-        self.names = self.kafka.names
-        self.exporter = InMemorySpanExporter()
         self.registry = CollectorRegistry()
 
-    async def create(self) -> "WatchLab":
-        await create_topics(self.kafka.client_options(), self.kafka.topics())
-        return self
-
     def watch_app(self, settings: WatchSettings | None = None) -> BaseApp:
-        provider = TracerProvider()
-        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.registry = CollectorRegistry()
         return create_app(
             self.kafka,
@@ -60,7 +40,7 @@ class WatchLab(Lab):
             self.tenants,
             data_dir=self.directory / uuid.uuid4().hex[:6],
             registry=self.registry,
-            tracer_provider=provider,
+            tracer_provider=self.provider(),
         )
 
     @asynccontextmanager
@@ -84,11 +64,6 @@ class WatchLab(Lab):
             producer.send(topic, record.value, key=record.key, partition=partition, headers=list(record.headers))
             for partition in ([partition_for(event.partitionkey, Q)] if keyed else range(Q))
         ]
-
-    async def records(self, topic: str, kind: type[Any]) -> list[Any]:
-        """Return (Kafka record, event) of every event of `kind` on `topic`."""
-        pairs = [(record, decode(record.value, record.headers)) for record in await self.read(topic, Q)]
-        return [(record, event) for record, event in pairs if isinstance(event.data, kind)]
 
     async def alerts(self) -> list[AlertRecord]:
         return [event.data for _, event in await self.records(self.names.alerts, AlertRecord)]

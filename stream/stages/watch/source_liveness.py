@@ -8,6 +8,7 @@ import msgspec
 
 from stream.errors import StateUnreadable
 from stream.runbook import SILENCE
+from stream.settings import KafkaSettings, TenantSettings
 from stream.stages.watch.records import WATCH_SOURCE
 from stream.stages.watch.state import LivenessLane, LivenessState, encode
 from stream.stages.watch.watermark import SourceLane
@@ -18,6 +19,7 @@ __all__ = ["OWN_STREAM", "LivenessRules", "SourceLiveness"]
 
 OWN_STREAM = stream_key(OWN_TENANT, "", "")
 _VERSION = "1"
+_HOUR_SECONDS = 3600
 #: Buckets checked after a leap of event time, the last of it: a clock may leap by years.
 _LEAP_BUCKETS = 128
 
@@ -35,6 +37,17 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
     bucket_seconds: float
     clear_buckets: int
     forget_seconds: float
+
+    @classmethod
+    def of(cls, kafka: KafkaSettings, own: TenantSettings, silence_seconds: float) -> "LivenessRules":
+        """Return the rules under the settings of Kafka and of Weir's own tenant."""
+        return cls(
+            partitions=kafka.partitions,
+            silence_seconds=silence_seconds,
+            bucket_seconds=own.bucket_seconds,
+            clear_buckets=own.alerts.close_windows,
+            forget_seconds=max(kafka.retention_hours * _HOUR_SECONDS, 2 * silence_seconds),
+        )
 
 
 class SourceLiveness:

@@ -16,24 +16,16 @@ from stream.wire import OWN_TENANT, partition_for
 __all__ = ["SourceLivenessStore"]
 
 logger = logging.getLogger(__name__)
-_HOUR_SECONDS = 3600
 
 
 class SourceLivenessStore:
     """Loads and writes source liveness; its buckets have the width of tenant ``_weir``."""
 
     def __init__(self, context: StageContext, table: AckedTable, silence_seconds: float) -> None:
-        own = context.tenants(OWN_TENANT)
         self._context = context
         self._table = table
         self._partition = partition_for(OWN_STREAM, context.kafka.stream_partitions)
-        self._rules = LivenessRules(
-            partitions=context.kafka.partitions,
-            silence_seconds=silence_seconds,
-            bucket_seconds=own.bucket_seconds,
-            clear_buckets=own.alerts.close_windows,
-            forget_seconds=max(context.kafka.retention_hours * _HOUR_SECONDS, 2 * silence_seconds),
-        )
+        self._rules = LivenessRules.of(context.kafka, context.tenants(OWN_TENANT), silence_seconds)
 
     async def load(self, partition: int, offset: int) -> SourceLiveness | None:
         """Return source liveness as it was before `offset` of signals `partition`; None if another partition has it."""

@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaProducer
 from support.alert_log import Alerts
 from support.memory import MIB, peak_bytes
 from support.signal_log import finding_of, score_tick
-from support.watch_lab import Q, WatchLab
+from support.stage_lab import Q
+from support.watch_lab import WatchLab
 
 from detectors.base import Observation
 from detectors.models.embedding import PACKED_DIMENSIONS

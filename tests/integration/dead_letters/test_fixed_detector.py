@@ -9,7 +9,8 @@ from support import doubles
 from support.commands import Commands
 from support.kafka_log import until
 from support.running_ledger import running_ledger
-from support.score_stack import DOUBLES, P, ScoreLab, request
+from support.score_stack import DOUBLES, ScoreLab, request
+from support.stage_lab import P
 
 from stream.wire import FindingRecord, Signal, Verdict, inference_key, partition_for
 

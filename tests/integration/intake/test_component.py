@@ -16,7 +16,8 @@ import pytest
 from support.component_process import component_process
 from support.gateway import KEY, write_keys
 from support.intake import kserve_headers, litellm_failure, litellm_payload
-from support.score_stack import P, Q, ScoreLab
+from support.score_stack import ScoreLab
+from support.stage_lab import P, Q
 
 from serving.capture.balance import read_balance
 from stream.contract import event_schema

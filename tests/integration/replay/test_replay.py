@@ -8,7 +8,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 from support.replay_lab import CERTAIN, SECONDS, WEAK, ReplayLab
-from support.score_stack import P
+from support.stage_lab import P
 
 from detectors.pii.detector import PiiDetector
 from stream.wire import AlertRecord, FindingRecord, format_time
@@ -85,7 +85,7 @@ async def check_streams(lab, live):
 
 async def check_shadow(lab, report, live):
     """The findings and alerts on the shadow topic are those of the live stack."""
-    shown = await lab.events(lab.names.replay, 1)
+    shown = await lab.records(lab.names.replay, partitions=1)
     assert {event.source for _, event in shown} == {f"weir/replay/{report['replay_id']}"}
     alerts = [event.data for _, event in shown if isinstance(event.data, AlertRecord)]
     assert opened(alerts) == opened(alert for alert in live if alert.detector == "pii")

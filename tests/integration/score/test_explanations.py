@@ -7,7 +7,8 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support.commands import Commands
-from support.score_stack import P, request
+from support.score_stack import request
+from support.stage_lab import P
 
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger

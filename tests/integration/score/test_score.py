@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 from support.conventions import departures, exported
-from support.score_stack import DOUBLES, TRACE, P, Q, closed, end, request, tick
+from support.score_stack import DOUBLES, TRACE, closed, end, request, tick
+from support.stage_lab import P, Q
 
 from stream.wire import Event, FindingRecord, GapRecord, Signal, Tick, Verdict, partition_for
 from stream.wire.ids import event_finding_id, verdict_id

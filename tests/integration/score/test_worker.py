@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from support.score_stack import P, Q, ScoreLab, request, tick
+from support.score_stack import ScoreLab, request, tick
 from support.score_worker import worker
+from support.stage_lab import P, Q
 
 from stream.runtime.worker import EXIT_CONFIG, EXIT_STALLED
 from stream.wire import Signal, Verdict

@@ -7,39 +7,26 @@ import signal
 import time
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from support import alert_records
 from support.commands import Commands
 from support.kafka_log import fresh_topics, sender
 
+from stream.kafka.tail import Tail
 from stream.silences import silence_id_of
-from stream.wire import AlertRecord, Event, SilenceRecord, decode, partition_for, tenant_model_key
+from stream.wire import SilenceRecord, decode, partition_for, tenant_model_key
 from weir.client import Client
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 PLACE = partition_for(tenant_model_key("acme", "m"), 2)
 
 
-def alert(alert_id, *, side="input", state="firing", revision=0):
-    now = time.time()
-    data = AlertRecord(
-        alert_id=alert_id,
-        state=state,
-        detector="pii",
-        severity="critical",
-        tenant="acme",
-        model="m",
-        side=side,
-        opened_at=now,
-        at=now,
-        resolved_at=None if state == "firing" else now,
-        revision=revision,
-        summary=f"summary of {alert_id}",
-    )
-    name = f"{alert_id}/{revision}"
-    return Event(id=name, source="w", type=data.event_type, time=now, data=data, partitionkey=alert_id)
+def alert(alert_id, **fields):
+    given = {"severity": "critical", "runbook": "", "evidence": (), "evidence_total": 0} | alert_records.now() | fields
+    make = alert_records.resolved if given.get("state") == "resolved" else alert_records.alert
+    return alert_records.event(make(alert_id, **given | ({"resolved_at": given["at"]} if "state" in given else {})))
 
 
-class Desk:
+class Operator:
     def __init__(self, kafka, directory):
         self.kafka = kafka
         self._commands = Commands(directory, kafka)
@@ -61,83 +48,73 @@ class Desk:
 
     async def records(self):
         """Return (partition, key, data) of every silence on the topic."""
-        options = self.kafka.client_options()
-        consumer = AIOKafkaConsumer(**options, auto_offset_reset="earliest")
-        await consumer.start()
-        try:
-            places = [TopicPartition(self.kafka.names.alerts, number) for number in range(2)]
-            consumer.assign(places)
-            ends = await consumer.end_offsets(places)
-            found = []
-            while any([await consumer.position(place) < end for place, end in ends.items()]):
-                for batch in (await consumer.getmany(timeout_ms=200)).values():
-                    found += [(one, decode(one.value, one.headers)) for one in batch]
-        finally:
-            await consumer.stop()
-        return [(one.partition, one.key, event.data) for one, event in found if isinstance(event.data, SilenceRecord)]
+        tail = Tail(self.kafka.client_options(), self.kafka.names.alerts, follow=False)
+        async with contextlib.aclosing(tail.records()) as records:
+            found = [(one.partition, one.key, decode(one.value, one.headers).data) async for one in records]
+        return [one for one in found if isinstance(one[2], SilenceRecord)]
 
 
 @pytest.fixture
-async def desk(broker, tmp_path):
-    return Desk(await fresh_topics(broker.bootstrap), tmp_path)
+async def operator(broker, tmp_path):
+    return Operator(await fresh_topics(broker.bootstrap), tmp_path)
 
 
-async def test_what_is_silenced_is_left_out_marked_and_told_again_when_it_is_ended(desk):
-    await desk.fire(alert("al_1"), alert("al_other", side="output"))
-    made = await desk.alerts("silence", "al_1", "--for", "2h", "--reason", "load test", "--json")
+async def test_what_is_silenced_is_left_out_marked_and_told_again_when_it_is_ended(operator):
+    await operator.fire(alert("al_1"), alert("al_other", side="output"))
+    made = await operator.alerts("silence", "al_1", "--for", "2h", "--reason", "load test", "--json")
     assert made.returncode == 0, made.stderr
     silence = json.loads(made.stdout)
     assert (silence["alert_id"], silence["reason"], silence["detector"]) == ("al_1", "load test", "pii")
     assert silence["until"] - silence["at"] == pytest.approx(7200)
-    await desk.fire(alert("al_2"), alert("al_3", side="output"), alert("al_1", state="resolved", revision=1))
-    assert await desk.told("--since", "10m") == {"al_1": True, "al_other": False, "al_2": True, "al_3": False}
-    await check_text(desk)
-    (listed,) = json.loads((await desk.alerts("silences", "--json")).stdout)
+    await operator.fire(alert("al_2"), alert("al_3", side="output"), alert("al_1", state="resolved", revision=1))
+    assert await operator.told("--since", "10m") == {"al_1": True, "al_other": False, "al_2": True, "al_3": False}
+    await check_text(operator)
+    (listed,) = json.loads((await operator.alerts("silences", "--json")).stdout)
     assert listed == silence
-    assert "load test" in (await desk.alerts("silences")).stdout
-    ended = await desk.alerts("unsilence", "al_2")  # any alert that it mutes names it
+    assert "load test" in (await operator.alerts("silences")).stdout
+    ended = await operator.alerts("unsilence", "al_2")  # any alert that it mutes names it
     assert "silence ended: acme/m/input/pii" in ended.stdout, ended.stderr
-    await desk.fire(alert("al_4"))
-    assert (await desk.told())["al_4"] is False
-    assert "nothing is silenced" in (await desk.alerts("silences")).stdout
-    await check_log(desk)
+    await operator.fire(alert("al_4"))
+    assert (await operator.told())["al_4"] is False
+    assert "nothing is silenced" in (await operator.alerts("silences")).stdout
+    await check_log(operator)
 
 
-async def check_text(desk):
+async def check_text(operator):
     """A person is told how many were left out, and finds them with --silenced."""
-    listed = await desk.alerts()
+    listed = await operator.alerts()
     assert [word for word in ("al_1", "al_other", "al_2", "al_3") if f"summary of {word}" in listed.stdout] == [
         "al_1",  # it fired before it was silenced; its resolution is muted
         "al_other",
         "al_3",
     ]
     assert "2 silenced alerts are hidden" in listed.stderr
-    everything = await desk.alerts("--silenced")
+    everything = await operator.alerts("--silenced")
     assert "summary of al_2  silenced  (al_2)" in everything.stdout
     assert "left out" not in everything.stderr
 
 
-async def check_log(desk):
+async def check_log(operator):
     """One key a thing, beside the alerts of its tenant and model, ended by a record whose `until` is its `at`."""
-    records = await desk.records()
+    records = await operator.records()
     assert {(place, key) for place, key, _ in records} == {(PLACE, silence_id_of(alert("x").data).encode())}
     first, second = [data for _, _, data in records]
     assert first.until == pytest.approx(first.at + 7200)
     assert second.until == second.at > first.at
 
 
-async def test_following_leaves_silenced_alerts_out_until_the_silence_ends(desk):
-    await desk.fire(alert("al_1"))
-    following = await desk.start("--follow", "--since", "1h")
+async def test_following_leaves_silenced_alerts_out_until_the_silence_ends(operator):
+    await operator.fire(alert("al_1"))
+    following = await operator.start("--follow", "--since", "1h")
     try:
         async with asyncio.timeout(60):
             assert b"summary of al_1" in await following.stdout.readline()
-            made = await desk.alerts("silence", "al_1", "--for", "1m", "--reason", "x")
+            made = await operator.alerts("silence", "al_1", "--for", "1m", "--reason", "x")
             assert made.returncode == 0, made.stderr
-            await desk.fire(alert("al_2"), alert("al_3", side="output"))
+            await operator.fire(alert("al_2"), alert("al_3", side="output"))
             assert b"summary of al_3" in await following.stdout.readline()
-            assert (await desk.alerts("unsilence", "al_1")).returncode == 0
-            await desk.fire(alert("al_2", revision=1))
+            assert (await operator.alerts("unsilence", "al_1")).returncode == 0
+            await operator.fire(alert("al_2", revision=1))
             assert b"summary of al_2" in await following.stdout.readline()
         following.send_signal(signal.SIGINT)
         _, errors = await asyncio.wait_for(following.communicate(), 20)
@@ -150,10 +127,10 @@ async def test_following_leaves_silenced_alerts_out_until_the_silence_ends(desk)
                 await following.wait()
 
 
-async def test_who_begins_now_knows_the_silences_of_before(desk):
-    await desk.fire(alert("al_1"))
-    assert (await desk.alerts("silence", "al_1", "--for", "2h", "--reason", "x")).returncode == 0
-    client = Client(bootstrap_servers=desk.kafka.bootstrap_servers, topic_prefix=desk.kafka.topic_prefix)
+async def test_who_begins_now_knows_the_silences_of_before(operator):
+    await operator.fire(alert("al_1"))
+    assert (await operator.alerts("silence", "al_1", "--for", "2h", "--reason", "x")).returncode == 0
+    client = Client(bootstrap_servers=operator.kafka.bootstrap_servers, topic_prefix=operator.kafka.topic_prefix)
     async with contextlib.aclosing(client.alerts()) as live:
         first = asyncio.create_task(anext(live))
         number = 0
@@ -161,7 +138,7 @@ async def test_who_begins_now_knows_the_silences_of_before(desk):
         while not first.done():  # it is placed at the end at some moment after it was started
             assert time.monotonic() < deadline
             number += 1
-            await desk.fire(alert(f"al_new_{number}"))
+            await operator.fire(alert(f"al_new_{number}"))
         found = await first
     assert found.alert_id.startswith("al_new"), "what was before is read for its silences alone"
     assert found.silenced
@@ -169,9 +146,9 @@ async def test_who_begins_now_knows_the_silences_of_before(desk):
         assert {item.alert_id: item.silenced async for item in recent}["al_1"] is False
 
 
-async def test_what_cannot_be_silenced_is_refused_with_the_remedy(desk):
-    await desk.fire(alert("al_1"), alert("al_2", side="output", state="resolved", revision=1))
-    unknown = await desk.alerts("silence", "al_0", "--for", "2h", "--reason", "x")
+async def test_what_cannot_be_silenced_is_refused_with_the_remedy(operator):
+    await operator.fire(alert("al_1"), alert("al_2", side="output", state="resolved", revision=1))
+    unknown = await operator.alerts("silence", "al_0", "--for", "2h", "--reason", "x")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "no alert 'al_0' on" in unknown.stderr
     assert "`weir alerts` prints ids" in unknown.stderr
@@ -180,21 +157,21 @@ async def test_what_cannot_be_silenced_is_refused_with_the_remedy(desk):
         ("al_0", "no alert 'al_0'"),
         ("si_0", "no alert 'si_0'"),
     ):
-        result = await desk.alerts("unsilence", name)
+        result = await operator.alerts("unsilence", name)
         assert result.returncode == 1
         assert words in result.stderr
-    resolved = await desk.alerts("silence", "al_2", "--for", "2h", "--reason", "x")
+    resolved = await operator.alerts("silence", "al_2", "--for", "2h", "--reason", "x")
     assert resolved.returncode == 0
     assert "the alert is resolved" in resolved.stderr
-    (silence,) = json.loads((await desk.alerts("silences", "--json")).stdout)
-    assert (await desk.alerts("unsilence", silence["silence_id"])).returncode == 0
-    again = await desk.alerts("unsilence", silence["silence_id"])
+    (silence,) = json.loads((await operator.alerts("silences", "--json")).stdout)
+    assert (await operator.alerts("unsilence", silence["silence_id"])).returncode == 0
+    again = await operator.alerts("unsilence", silence["silence_id"])
     assert f"no silence in force covers {silence['silence_id']}" in again.stderr
 
 
-async def test_silencing_again_replaces_the_silence(desk):
-    await desk.fire(alert("al_1"))
+async def test_silencing_again_replaces_the_silence(operator):
+    await operator.fire(alert("al_1"))
     for duration, reason in (("1h", "first"), ("3h", "second")):
-        assert (await desk.alerts("silence", "al_1", "--for", duration, "--reason", reason)).returncode == 0
-    (silence,) = json.loads((await desk.alerts("silences", "--json")).stdout)
+        assert (await operator.alerts("silence", "al_1", "--for", duration, "--reason", reason)).returncode == 0
+    (silence,) = json.loads((await operator.alerts("silences", "--json")).stdout)
     assert (silence["reason"], silence["until"] - silence["at"]) == ("second", pytest.approx(10_800))

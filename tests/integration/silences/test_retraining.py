@@ -4,12 +4,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from support.alert_records import alert, event, silence
 from support.demo_log import START, TENANT, demo_log
 from support.signal_log import MODEL
-from support.watch_lab import Q, WatchLab
+from support.stage_lab import Q
+from support.watch_lab import WatchLab
 
-from stream.wire import Event, SilenceRecord, encode, partition_for, stream_key, tenant_model_key
-from stream.wire.ids import silence_id
+from stream.wire import encode, partition_for, tenant_model_key
 from weir.client import Client
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
@@ -20,19 +21,8 @@ def silences():
     """Return a silence of everything that the demo's log sets off, over all times."""
     for side in ("input", "output"):
         for detector, feature in (("pii", ""), ("toxicity", ""), ("drift", "embedding")):
-            data = SilenceRecord(
-                silence_id=silence_id(stream_key(TENANT, MODEL, side), detector, feature),
-                alert_id="al_before",
-                tenant=TENANT,
-                model=MODEL,
-                side=side,
-                detector=detector,
-                feature=feature,
-                at=0.0,
-                until=START + 3600.0,
-            )
-            name = data.silence_id
-            yield Event(id=name, source="weir/cli", type=data.event_type, time=0.0, data=data, partitionkey=name)
+            muted = alert("al_before", tenant=TENANT, model=MODEL, side=side, detector=detector, feature=feature)
+            yield event(silence(muted, 0.0, START + 3600.0))
 
 
 async def test_silenced_alerts_lead_to_the_request_that_they_lead_to_anyway(apache_broker, tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from support.alert_log import bucket_finding
 from support.sentinel_log import answers
 from support.signal_log import MODEL
-from support.watch_lab import Q, WatchLab
+from support.stage_lab import Q
+from support.watch_lab import WatchLab
 
 from stream.wire import OWN_TENANT, SentinelRecord, partition_for, stream_key
 

@@ -9,8 +9,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from support.demo_log import TENANT, demo_log
 from support.signal_log import MODEL
+from support.stage_lab import P, Q
 from support.watch_chain import Chain
-from support.watch_lab import P, Q, WatchLab
+from support.watch_lab import WatchLab
 
 from stream.kafka.time_ranges import data_range
 from stream.stages.watch_app import stream_detectors

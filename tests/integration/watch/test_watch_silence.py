@@ -2,8 +2,9 @@
 
 import pytest
 from support.silence_log import START, tick_lanes
+from support.stage_lab import P, Q
 from support.watch_chain import Chain
-from support.watch_lab import P, Q, WatchLab
+from support.watch_lab import WatchLab
 
 from stream.stages.watch.source_liveness import OWN_STREAM
 from stream.wire import FindingRecord, partition_for

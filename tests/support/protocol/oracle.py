@@ -12,6 +12,7 @@ from stream.stages.watch.buckets import Offer, observation_of
 from stream.stages.watch.machine import PartitionWatch, WatchRules
 from stream.stages.watch.source_liveness import OWN_STREAM, LivenessRules, SourceLiveness
 from stream.wire import (
+    OWN_TENANT,
     Event,
     FindingRecord,
     GapRecord,
@@ -110,15 +111,8 @@ class Watched:
 def _silences(number: int) -> SourceLiveness | None:
     if number != partition_for(OWN_STREAM, KAFKA.stream_partitions):
         return None
-    own = tenant_settings(TENANTS, "_weir")
-    rules = LivenessRules(
-        partitions=KAFKA.partitions,
-        silence_seconds=WATCH.source_silence_seconds,
-        bucket_seconds=own.bucket_seconds,
-        clear_buckets=own.alerts.close_windows,
-        forget_seconds=KAFKA.retention_hours * 3600,
-    )
-    return SourceLiveness(rules)
+    own = tenant_settings(TENANTS, OWN_TENANT)
+    return SourceLiveness(LivenessRules.of(KAFKA, own, WATCH.source_silence_seconds))
 
 
 def bucket_findings(

@@ -2,39 +2,16 @@
 
 import msgspec
 import pytest
+from support import alert_records
+from support.alert_records import alert
 
 from stream.silences import Silences, silence_id_of
-from stream.wire import AlertRecord, SilenceRecord
 
-ALERT = AlertRecord(
-    alert_id="al_1",
-    state="firing",
-    detector="anomaly",
-    severity="warning",
-    tenant="acme",
-    model="m",
-    side="output",
-    opened_at=90.0,
-    at=150.0,
-    feature="latency_seconds",
-)
+ALERT = alert(detector="anomaly", side="output", feature="latency_seconds")
 
 
-def silence(alert=ALERT, at=100.0, until=200.0, **changes):
-    record = SilenceRecord(
-        silence_id=silence_id_of(alert),
-        alert_id=alert.alert_id,
-        tenant=alert.tenant,
-        model=alert.model,
-        side=alert.side,
-        detector=alert.detector,
-        feature=alert.feature,
-        at=at,
-        until=until,
-        reason="load test",
-        by="ops",
-    )
-    return msgspec.structs.replace(record, **changes)
+def silence(of=ALERT, at=100.0, until=200.0):
+    return alert_records.silence(of, at, until)
 
 
 def silences(*records):

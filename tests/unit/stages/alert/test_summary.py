@@ -41,7 +41,11 @@ def summary_of(event, **changes):
     [
         (
             summary_of(bucket_finding(1), details=REGION | {"changed_at": 7.0}, statistic=30401.2, limit=1000.0),
-            ("Prompt drift on m: 100 %", "Since 00:00:07 UTC, 10 events, 2 API keys.", "Statistic 30,401, limit 1,000."),
+            (
+                "Prompt drift on m: 100 %",
+                "Since 00:00:07 UTC, 10 events, 2 API keys.",
+                "Statistic 30,401, limit 1,000.",
+            ),
         ),
         (
             summary_of(bucket_finding(1, "anomaly", side="output"), feature="latency_seconds", details=MEANS),
@@ -63,7 +67,14 @@ def test_a_summary_names_subject_model_tenant_time_and_numbers(summary, parts):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.51234, "0.5123"), (20.0, "20"), (999.94, "999.9"), (1000.0, "1,000"), (37226.14, "37,226"), (-2500.0, "-2,500")],
+    [
+        (0.51234, "0.5123"),
+        (20.0, "20"),
+        (999.94, "999.9"),
+        (1000.0, "1,000"),
+        (37226.14, "37,226"),
+        (-2500.0, "-2,500"),
+    ],
 )
 def test_a_number_has_no_exponent(value, text):
     assert number(value) == text

@@ -1,57 +1,25 @@
+import msgspec
 import pytest
+from support import alert_records
 from support.alert_log import settings
 from support.signal_log import MODEL, trace_of
 
 from stream.errors import StateUnreadable
 from stream.stages.retrain.machine import Retraining
 from stream.stages.retrain.state import ModelState, decode, encode
-from stream.wire import AlertRecord, Event, RetrainingRecord
+from stream.wire import RetrainingRecord
 
 SPREAD = {"k1": 70, "k2": 70, "k3": 60}
 TOPIC = "weir.alerts"
 
 
-def alert(
-    detector,
-    at,
-    *,
-    state="firing",
-    revision=0,
-    events=200,
-    windows=3,
-    principals=None,
-    side="input",
-    name="",
-    tenant="acme",
-    sentinels="",
-):
-    principals = SPREAD if principals is None else principals
-    record = AlertRecord(
-        alert_id=f"al_{name or detector}_{side}",
-        state=state,
-        detector=detector,
-        severity="warning",
-        tenant=tenant,
-        model=MODEL,
-        side=side,
-        opened_at=100.0,
-        at=at,
-        revision=revision,
-        windows=windows,
-        events=events,
-        principals=principals,
-        sentinels=sentinels,
+def alert(detector, at, *, name="", **fields):
+    given = {"opened_at": 100.0, "model": MODEL, "events": 200, "windows": 3, "principals": SPREAD} | fields
+    record = alert_records.alert(
+        f"al_{name or detector}_{given.get('side', 'input')}", detector=detector, at=at, **given
     )
-    return Event(
-        id=f"{record.alert_id}/{revision}",
-        source="weir/alert",
-        type=AlertRecord.event_type,
-        time=at,
-        data=record,
-        correlationid="r1",
-        traceparent=trace_of(len(detector)),
-        partitionkey=record.alert_id,
-    )
+    event = alert_records.event(record)
+    return msgspec.structs.replace(event, correlationid="r1", traceparent=trace_of(len(detector)))
 
 
 class Run:

@@ -1,6 +1,5 @@
 import random
 
-import pytest
 from support.signal_log import MODEL, LevelDetector, interleaved, lanes, rules, score_tick, signal_event, watched
 
 from stream.stages.watch.buckets import Offer
@@ -82,61 +81,37 @@ def test_what_is_closed_carries_one_state_and_every_token():
     assert machine.open.tokens == 0
 
 
-def crashed_run(log, crash_at):
-    """Run `log`, lose the memory at `crash_at`, and go on from the table and the oldest offset that is not acknowledged."""
-    machine, table, open_offsets, published = PartitionWatch(rules(2)), {}, {}, []
-
-    def step(offset, event):
-        if hasattr(event.data, "sources"):
-            if machine.tick(event.data):
-                for closed in machine.closed():
-                    published.extend(closed.findings)
-                    table[closed.key] = closed.state
-                    for token in closed.tokens:
-                        open_offsets.pop(token, None)
-        elif machine.offer(event, offset) is Offer.HELD:
-            open_offsets[offset] = None
-
-    for offset, event in enumerate(log[:crash_at]):
-        step(offset, event)
-    restart = min(open_offsets, default=crash_at)
-    machine = PartitionWatch(rules(2), machine.watermark.live())
-    for key, value in table.items():
-        machine.load(key, value)
-    assert machine.lost() == {}
-    for offset, event in enumerate(log[restart:], restart):
-        step(offset, event)
-    return published
-
-
-@pytest.mark.parametrize("crash_at", [1, 50, 111, 170, 230])
-def test_a_crash_anywhere_changes_no_finding(crash_at):
-    log = recorded()
-    expected = {event.id: event.data for event in findings(log, PartitionWatch(rules(2)))}
-    found = crashed_run(log, crash_at)
-    assert {event.id: event.data for event in found} == expected
-
-
-def test_state_that_cannot_be_read_is_rebuilt_from_the_log_and_announced():
-    log = recorded(seconds=60)
-    cut = 150
-    machine, table = PartitionWatch(rules(2)), {}
-    for event in log[:cut]:
+def tables(machine, log):
+    """Run `log`; return the table's values."""
+    table = {}
+    for event in log:
         if hasattr(event.data, "sources"):
             if machine.tick(event.data):
                 table |= {closed.key: closed.state for closed in machine.closed()}
         else:
             machine.offer(event, None)
+    return table
+
+
+def rebuilt(machine, log):
+    replayed = machine.replayer()
+    for event in log:
+        replayed.replay(event)
+    machine.adopt(replayed)
+    assert machine.lost() == {}
+
+
+def test_state_that_cannot_be_read_is_rebuilt_from_the_log_and_announced():
+    log = recorded(seconds=60)
+    cut = 150
+    machine = PartitionWatch(rules(2))
+    table = tables(machine, log[:cut])
     expected = {event.id: event.data for event in watched(machine, log[cut:]) if event.id != "tick"}
     for broken in (b"garbage", table[KEY][:-9]):
         again = PartitionWatch(rules(2), {"s1"})
         again.load(KEY, broken)
         assert again.lost() == {KEY: {"drift"}}
-        replayed = again.replayer()
-        for event in log[:cut]:
-            replayed.replay(event)
-        again.adopt(replayed)
-        assert again.lost() == {}
+        rebuilt(again, log[:cut])
         found = [event for event in watched(again, log[cut:]) if event.id != "tick"]
         assert [event.data.feature for event in found].count(RESET) == 1
         assert not found[0].data.alarm
@@ -145,22 +120,12 @@ def test_state_that_cannot_be_read_is_rebuilt_from_the_log_and_announced():
 
 def test_a_detector_of_another_configuration_alone_is_rebuilt():
     log = recorded(seconds=60)
-    machine = PartitionWatch(rules(2))
-    table = {}
-    for event in log:
-        if hasattr(event.data, "sources"):
-            if machine.tick(event.data):
-                table |= {closed.key: closed.state for closed in machine.closed()}
-        else:
-            machine.offer(event, None)
+    table = tables(PartitionWatch(rules(2)), log)
     other = rules(2, {"*": {"bucket_seconds": 5, "drift": {"limit": 3.0}}})
     again = PartitionWatch(other)
     again.load(KEY, table[KEY])
     assert again.lost() == {KEY: {"drift"}}
-    replayed = again.replayer()
-    for event in log:
-        replayed.replay(event)
-    again.adopt(replayed)
+    rebuilt(again, log)
     again.offer(signal_event("late", 1000.0, features={"x": 0.0}), None)
     expected = decode_stream(table[KEY])
     again.offer(signal_event("new", 1061.0, features={"x": 0.0}), None)

@@ -1,0 +1,44 @@
+"""Weir's topics under a prefix of a test's own on one broker, for the score and the watch app."""
+
+from typing import Any
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from stream.kafka.admin import create_topics
+from stream.settings import KafkaSettings
+from stream.wire import decode
+from support.lab import Lab
+
+P, Q = 2, 2
+
+
+class StageLab(Lab):
+    """Weir's topics, and the spans of the apps that run on them."""
+
+    def __init__(self, bootstrap, directory) -> None:
+        super().__init__(bootstrap, directory)
+        self.kafka = KafkaSettings(
+            bootstrap_servers=bootstrap,
+            topic_prefix=f"{self.name}.",
+            partitions=P,
+            stream_partitions=Q,
+            retention_bytes=2**26,
+        )
+        self.names = self.kafka.names
+        self.exporter = InMemorySpanExporter()
+
+    async def create(self):
+        await create_topics(self.kafka.client_options(), self.kafka.topics())
+        return self
+
+    def provider(self) -> TracerProvider:
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        return provider
+
+    async def records(self, topic, kind: type[Any] = object, partitions=Q) -> list[Any]:
+        """Return (Kafka record, event) of every event on `topic` whose data is a `kind`."""
+        pairs = [(record, decode(record.value, record.headers)) for record in await self.read(topic, partitions)]
+        return [(record, event) for record, event in pairs if isinstance(event.data, kind)]
