@@ -129,7 +129,7 @@ class PiiDetector(TextDetector[PiiConfig]):
                 first = self._scanner.scan(text)
                 spans = [*first.spans, *(_moved(span, copy) for span in spans)]
                 covered = min(covered, _share(first.reached, text))
-            scores.append(self._judge(text, spans, covered, [(one, next(inner)) for one in every]))
+            scores.append(self._combine(text, spans, covered, [(one, next(inner)) for one in every]))
         return scores
 
     def _find(self, views: Sequence[str]) -> list[Found]:
@@ -137,8 +137,8 @@ class PiiDetector(TextDetector[PiiConfig]):
             return [Found(entities=[], reached=len(view)) for view in views]
         return self._finder.find_many(views, self.config.max_tokens)
 
-    def _judge(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
-        """Judge spans in raw offsets, and what stands encoded in the text: the worst of it marks all of the code."""
+    def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
+        """Combine spans in raw offsets with those of encoded passages; the worst finding of a passage marks the whole passage."""
         marks: list[Span] = []
         for one, told in hidden:
             worst = max(told.spans, key=lambda span: (span.type not in INDIRECT, span.score), default=None)
@@ -178,7 +178,7 @@ def _moved(span: Span, copy: Normalised) -> Span:
 
 
 def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Settle spans that overlap: the direct one first, then the higher score, then the longer; of the others what is left."""
+    """Return spans without overlaps: direct ones first, then by score, then by length; the others keep their remaining parts."""
     ranked = sorted(
         _joined(text, spans), key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type)
     )
@@ -245,7 +245,7 @@ def _decide(text: str, spans: Sequence[Span]) -> float:
 
 
 def _lives_there(text: str, names: Sequence[Span], addresses: Sequence[Span]) -> bool:
-    """Tell whether a full name is near an address that has a house number. Names in code have marks that people's have not."""
+    """Return whether a full name is near an address with a house number; names in code have marks that names of people lack."""
     names = [s for s in names if not NOT_NAME.search(text[s.start : s.end])]
     return any(
         max(address.start - name.end, name.start - address.end) < NAME_TO_ADDRESS

@@ -1,8 +1,8 @@
 """Presidio's pattern recognisers on RE2: their patterns, checksums and context words, in time linear in the text.
 
-Why this exists: Python's backtracking engines take 23 s for 64 KB of ``www.`` (faults.md, F19), and a timeout that skips
-fails open. RE2 finds the candidates, Presidio's own validators judge them, and the number of candidates that are judged is
-bounded and told.
+Why this exists: Python's backtracking engines take 23 s for 64 KB of ``www.`` (docs/design/faults.md), and a timeout that skips
+fails open. RE2 finds the candidates and Presidio's own validators check them. The number of checked candidates is bounded; a text
+with more is reported as partly covered.
 """
 
 import re
@@ -51,7 +51,7 @@ _PIECE_BEFORE, _PIECE_AFTER = re.compile(r"(?:\d\.|(?:^|\s)\d{4} )$"), re.compil
 MOST_DIGITS = 20_000
 #: Characters without which a kind has no match.
 MARKS = {"EMAIL_ADDRESS": "@"}
-#: Candidates of one pattern that are judged; validators are Python, and hostile text is all candidates.
+#: Largest number of candidates of one pattern that are validated; validators are Python, and hostile text is all candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
 
@@ -90,7 +90,7 @@ class _Text:
         return int(self._offsets[start]), int(self._offsets[end])
 
     def near(self, start: int, end: int, words: Sequence[str]) -> bool:
-        """Tell whether one of the words stands shortly before the range, or right after it."""
+        """Return whether one of the words occurs shortly before the range, or right after it."""
         around = self.lower[max(0, start - CONTEXT_BEFORE) : start] + " " + self.lower[end : end + CONTEXT_AFTER]
         alone = set(_WORD.findall(around))
         return any(word in alone or (" " in word and word in around) for word in words)
@@ -128,7 +128,7 @@ class PatternScanner:
             from presidio_analyzer import predefined_recognizers as presidio  # noqa: PLC0415 - seconds to import
         import tldextract  # noqa: PLC0415 - used with Presidio
 
-        # faults.md 15: by default it downloads the public-suffix list at first use.
+        # By default it downloads the public-suffix list at first use (docs/design/traps.md).
         self._domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
         self._rules = [rule for name in RECOGNIZERS for rule in _rules(getattr(presidio, name)())]
         self._own = [(kind, _compile(expression, group=True), score) for kind, expression, score in OWN]
@@ -176,7 +176,7 @@ class PatternScanner:
     def _score(self, rule: _Rule, view: _Text, start: int, end: int) -> float:
         """Return the score of a candidate without its context; 0 if it is none."""
         found = view.text[start:end]
-        if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list (faults.md 15)
+        if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list
             return 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
         if rule.kind == "IP_ADDRESS":
             return ip_score(view.text, view.lower, start, end)

@@ -125,7 +125,7 @@ def _digits(found: str) -> str:
 
 
 def _is_amount(found: str) -> bool:
-    """Tell whether points in a candidate are those of decimals or thousands."""
+    """Return whether points in a candidate are those of decimals or thousands."""
     marks = _NOT_DIGIT.findall(_EXTENDED.sub("", found).lstrip("+"))
     if "." not in marks or "(" in found:
         return False
@@ -133,7 +133,7 @@ def _is_amount(found: str) -> bool:
 
 
 def _is_piece(found: str, before: str, after: str) -> bool:
-    """Tell whether a candidate is a part of something longer: a word, an identifier, a row of numbers, an amount."""
+    """Return whether a candidate is a part of something longer: a word, an identifier, a row of numbers, an amount."""
     if _GLUED_BEFORE.search(before) or _GLUED_AFTER.match(after):
         return True
     if _NOT_LABEL_BEFORE.search(before.rpartition("\n")[2]) or (" " in found and _CODE_BEFORE.search(before)):
@@ -159,7 +159,7 @@ def _span(one: _Candidate) -> Span | None:
 
 
 def _is_national(found: str) -> bool:
-    """Tell whether a number is written as it is dialled or printed in one of the regions."""
+    """Return whether a number is written as it is dialled or printed in one of the regions."""
     number = _EXTENDED.sub("", found)
     groups = tuple(map(len, filter(None, _NOT_DIGIT.split(number))))
     if _digits(number)[0] == "0":

@@ -1,8 +1,8 @@
 """The token head that finds names, places, organisations, jobs, dates and numbers of people: a small convolutional tagger.
 
 Why this exists: patterns find what has a form; a name has none but its surroundings. Word embeddings are the pinned MiniLM's,
-projected; the pinned tokenizer lower-cases and forgets line breaks, so a shape embedding tells each token's capitals and what
-stood before it; four dilated convolutions look at nine tokens to each side (Strubell et al., arXiv 1702.02098). It costs 0.2
+projected. The pinned tokenizer lower-cases and drops line breaks, so a shape embedding encodes each token's capitals and the
+character before it. Four dilated convolutions look at nine tokens to each side (Strubell et al., arXiv 1702.02098). It costs 0.2
 million multiplications a token, a fiftieth of three MiniLM layers, and is linear in the text without windows.
 """
 
@@ -38,7 +38,7 @@ KINDS = (
 CLASSES = 1 + 2 * len(KINDS)
 WIDTH = 128
 DILATIONS = (1, 2, 4, 2)
-#: Empty places between two texts of one row: as many as the widest convolution reaches.
+#: Empty positions between two texts of one row: as many as the widest convolution reaches.
 GAP = max(DILATIONS)
 #: Tokens to each side that a token's class depends on.
 REACH = sum(DILATIONS)
@@ -87,7 +87,7 @@ class TokenHead(nn.Module):
 def row(
     ids: Sequence[Sequence[int]], shapes: Sequence[Sequence[int] | NDArray[np.int64]]
 ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Lay texts behind one another with gaps: ids, shapes, which places are real (length, 1), and where each begins."""
+    """Concatenate texts with gaps: ids, shapes, the mask of real positions (length, 1), and the start of each text."""
     starts, length = [], 0
     for one in ids:
         starts.append(length)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHAPES", "Tokens", "continues_word", "encode"]
 
-#: Six cases (no letter, lower, Title, UPPER, miXed, digits) by what stands before (nothing, a space, a line break).
+#: Six cases (no letter, lower, Title, UPPER, miXed, digits) by the character before (none, a space, a line break).
 SHAPES = 18
 # WordPiece gives up on words over 100 characters ([UNK]): a text without spaces would pass unseen, so they are cut.
 _LONG_WORD = re.compile(r"(\S{90})(?=\S)")
@@ -60,7 +60,7 @@ def _bits(text: str) -> NDArray[np.uint8]:
 
 
 def continues_word(text: str, tokens: Tokens) -> NDArray[np.bool_]:
-    """Tell for each token whether it goes on with the word of the token before it: letters or digits without a gap."""
+    """Return for each token whether it continues the word of the token before it: letters or digits without a gap."""
     alnum = (_bits(text) & (_LETTER | _DIGIT)) != 0
     inside = np.zeros(len(tokens.ids), dtype=np.bool_)
     touching = tokens.starts[1:] == tokens.ends[:-1]
@@ -92,7 +92,7 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[Tokens]:
         offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
         if len(spaced) != len(text):
             inserted = np.array([match.end() for match in _LONG_WORD.finditer(text)], dtype=np.int64)
-            # Space number n was put after character inserted[n], so at place inserted[n] + n of the spaced text.
+            # Space number n was put after character inserted[n], so at position inserted[n] + n of the spaced text.
             offsets = offsets - np.searchsorted(inserted + np.arange(len(inserted)), offsets, side="left")
         starts, ends = offsets[:, 0], np.maximum(offsets[:, 1], offsets[:, 0])
         shapes = _shapes(text, starts, ends) if len(starts) else np.zeros(0, dtype=np.int64)
