@@ -24,11 +24,6 @@ __all__ = ["FAVOURED", "MUTATIONS", "mutated"]
 _Patches = list[Any]
 
 
-def _commit_cap_off() -> _Patches:
-    """Commit one past what was delivered, whatever is open."""
-    return [mock.patch.object(AckTracker, "position", AckTracker.delivered)]
-
-
 def _publish_after_ack() -> _Patches:
     """Let score settle an event before its outputs are published."""
     finish = ScoreAgent._finish
@@ -101,11 +96,6 @@ def _closed_bucket_check_off() -> _Patches:
     return [mock.patch.object(StreamBuckets, "offer", taken)]
 
 
-def _tick_too_early() -> _Patches:
-    """Forward ticks past events that are not scored."""
-    return [mock.patch.object(TickLine, "_first_open", return_value=float("inf"))]
-
-
 def _nothing_aborted() -> _Patches:
     """Let an adopter close a spool without an end for what is open."""
 
@@ -123,36 +113,21 @@ def _ledger_counts_repeats() -> _Patches:
     return [mock.patch.object(stream.ledger.shard, "_INSERT_EVENT", insert)]
 
 
-def _stale_states_recovered() -> _Patches:
-    """Recover the state that was written last, whoever wrote it."""
-    return [mock.patch.object(AckedTable, "_order", return_value=0.0)]
-
-
-def _watermark_forgotten() -> _Patches:
-    """Let a restarted watch stage wait for its sources, and hold what came too late before."""
-    return [mock.patch.object(PartitionWatch, "resume", return_value=False)]
-
-
-def _cursor_not_durable() -> _Patches:
-    """Free segments, and forget the cursor that was written for them."""
-    return [mock.patch("serving.capture.pipeline.save_cursor", return_value=None)]
-
-
-#: What is broken.
+#: What is broken, by name; the simple ones are one patch.
 MUTATIONS: dict[str, Callable[[], _Patches]] = {
-    "commit cap off": _commit_cap_off,
+    "commit cap off": lambda: [mock.patch.object(AckTracker, "position", AckTracker.delivered)],
     "publish after ack": _publish_after_ack,
     "state before publish": _state_before_publish,
     "cursor before ack": _cursor_before_ack,
     "unlink before cursor": _unlink_before_cursor,
     "findings not deduplicated": _findings_not_deduplicated,
     "closed-bucket check off": _closed_bucket_check_off,
-    "tick too early": _tick_too_early,
+    "tick too early": lambda: [mock.patch.object(TickLine, "_first_open", return_value=float("inf"))],
     "nothing aborted": _nothing_aborted,
     "ledger counts repeats": _ledger_counts_repeats,
-    "stale states recovered": _stale_states_recovered,
-    "watermark forgotten": _watermark_forgotten,
-    "cursor not durable": _cursor_not_durable,
+    "stale states recovered": lambda: [mock.patch.object(AckedTable, "_order", return_value=0.0)],
+    "watermark forgotten": lambda: [mock.patch.object(PartitionWatch, "resume", return_value=False)],
+    "cursor not durable": lambda: [mock.patch("serving.capture.pipeline.save_cursor", return_value=None)],
 }
 
 
