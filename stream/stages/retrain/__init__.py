@@ -1,1 +1,1 @@
-"""The retraining stage: agreeing alerts become a request, or a suppression that names the gate that said no."""
+"""The retraining stage: agreeing alerts become a request, or a suppression with the gates that failed."""
