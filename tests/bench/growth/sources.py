@@ -4,7 +4,7 @@ import time
 
 from support.ledger_log import Log, forwarded, tick
 from support.ledger_store import MemoryLedger
-from support.silence_log import rules as silence_rules
+from support.source_liveness_log import rules as silence_rules
 
 from stream.stages.score.ticks import merge_ticks
 from stream.stages.watch.source_liveness import SourceLiveness

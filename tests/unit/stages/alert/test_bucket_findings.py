@@ -40,7 +40,7 @@ def test_the_span_is_a_child_of_the_finding_and_links_to_its_evidence():
     assert alerts.opened[0][2:] == (trace_of(7), (trace_of(8),))
 
 
-def test_a_stream_that_falls_silent_resolves_by_log_time():
+def test_a_stream_that_becomes_inactive_resolves_by_event_time():
     alerts = Alerts()
     alerts.run([bucket_finding(1)])
     assert alerts.run([watch_tick(309.0)], 1) == []

@@ -5,7 +5,7 @@ from stream.wire import decode, encode
 from stream.wire.ids import alert_id
 
 
-def test_the_first_finding_opens_an_alert_and_log_time_without_one_resolves_it():
+def test_the_first_finding_opens_an_alert_and_event_time_without_one_resolves_it():
     alerts = Alerts()
     finding = finding_of("r1", 100.0, "pii")
     (opened,) = alerts.run([finding])
@@ -48,7 +48,7 @@ def test_a_repeated_finding_changes_nothing_even_after_its_alert_has_resolved():
     assert state.alert is None
 
 
-def test_updates_come_when_they_are_due_whatever_the_steps_of_log_time():
+def test_updates_come_when_they_are_due_whatever_the_steps_of_event_time():
     log = [finding_of(f"r{number}", 100.0 + number, "pii") for number in range(5)]
     coarse = Alerts().run([*log, watch_tick(150.0)])
     fine = Alerts().run([*log, *(watch_tick(104.0 + step / 2) for step in range(93))])

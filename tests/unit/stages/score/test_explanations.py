@@ -184,7 +184,7 @@ async def test_only_what_was_flagged_by_a_detector_of_words_is_explained():
     assert off.explainer._jobs.empty()
 
 
-def test_an_allowance_is_a_stream_s_and_moves_on_with_log_time():
+def test_an_allowance_is_a_stream_s_and_moves_on_with_event_time():
     allowance = ExplanationLimit(2)
     assert [allowance.take("a", "toxicity", time) for time in (10.0, 20.0, 30.0)] == [True, True, False]
     assert allowance.take("a", "injection", 30.0)

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 from support.signal_log import score_tick
-from support.silence_log import START, found, rules, tick_lanes, told
+from support.source_liveness_log import START, found, rules, tick_lanes, told
 
 from stream.errors import StateUnreadable
 from stream.stages.watch.source_liveness import SourceLiveness
@@ -12,7 +12,7 @@ from stream.wire.ids import bucket_finding_id
 KEY = "_weir\x1f\x1f"
 
 
-def test_a_silent_source_is_a_finding_a_bucket_and_clear_ones_once_it_is_heard_again():
+def test_an_inactive_source_is_a_finding_a_bucket_and_clear_ones_once_it_is_heard_again():
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 200)]})
     events = found(SourceLiveness(rules(1)), lane)
     assert told(events) == [
@@ -41,19 +41,19 @@ def test_it_is_told_with_the_tick_that_ends_a_bucket_sixty_seconds_after_its_las
     assert found(SourceLiveness(rules(1)), lane) == [], "59 s at the end of the bucket"
 
 
-def test_a_source_that_closes_is_no_silence_and_one_that_closes_late_is_clear_again():
+def test_a_source_that_closes_is_not_inactive_and_one_that_closes_late_is_clear_again():
     (lane,) = tick_lanes(400, {"a": [], "b": []}, {"b": 100})
     assert found(SourceLiveness(rules(1)), lane) == []
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 200)]}, {"b": 200})
     assert [alarm for _, _, alarm in told(found(SourceLiveness(rules(1)), lane))] == [True, False, False, False]
 
 
-def test_with_every_source_silent_nothing_is_told():
+def test_with_every_source_inactive_nothing_is_told():
     (lane,) = tick_lanes(1000, {"a": [(100, 900)], "b": [(100, 900)]})
     assert found(SourceLiveness(rules(1)), lane) == []
 
 
-def test_a_source_that_is_heard_in_one_partition_is_not_silent():
+def test_a_source_that_is_heard_in_one_partition_is_not_inactive():
     first, _ = tick_lanes(400, {"a": [], "b": [(100, 250)]}, partitions=2)
     _, second = tick_lanes(400, {"a": [], "b": []}, partitions=2)
     log = [event for pair in zip(first, second, strict=True) for event in pair]

@@ -34,7 +34,7 @@ def run(watermark, names, first, last, partitions=2):
             watermark.apply(tick(partition, **{name: float(second) for name in names}))
 
 
-def test_a_silent_source_releases_the_watermark_after_the_others_went_on_for_its_silence():
+def test_an_inactive_source_releases_the_watermark_after_its_limit():
     watermark = Watermark(2, 60)
     run(watermark, "ab", 1, 10)
     run(watermark, "a", 11, 69)
@@ -105,7 +105,7 @@ def test_only_so_many_closed_sources_are_remembered():
 
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
-def test_a_clock_that_jumps_does_not_make_the_others_look_silent(step):
+def test_a_clock_that_jumps_does_not_make_the_others_inactive(step):
     """A source whose clock goes back repeats its time (capture never lets it fall); one that leaps is simply ahead."""
     watermark = Watermark(2, 60)
     run(watermark, "abc", 1, 10)
@@ -119,7 +119,7 @@ def test_a_clock_that_jumps_does_not_make_the_others_look_silent(step):
     assert watermark.value == 75.0
 
 
-def test_a_known_source_is_waited_for_after_a_restart_until_it_is_heard_or_silent():
+def test_a_known_source_is_waited_for_after_a_restart_until_it_is_active_or_inactive():
     watermark = Watermark(1, 60, known={"b"})
     run(watermark, "a", 51, 60, 1)
     assert watermark.value is None

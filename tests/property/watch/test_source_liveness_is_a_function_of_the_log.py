@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.signal_log import interleaved
-from support.silence_log import found, oracle, rules, tick_lanes, told
+from support.source_liveness_log import found, oracle, rules, tick_lanes, told
 from support.watch_chain import Chain, plain
 
 from stream.stages.watch.source_liveness import SourceLiveness
@@ -69,7 +69,7 @@ def test_crashes_at_any_point_change_no_finding(seed, crashes):
 
 @settings(max_examples=10, deadline=None)
 @given(seed=SEEDS)
-def test_every_silence_becomes_an_alert_of_its_own_and_never_a_retraining_event(seed):
+def test_every_inactive_source_becomes_an_alert_of_its_own_and_never_a_retraining_event(seed):
     lanes = make(seed, 2)
     chains = [Chain({}, lambda _: {}).run(interleaved(lanes, random.Random(seed + order))) for order in range(2)]
     alerts = [event.data for event in chains[0].alerts]

@@ -1,6 +1,6 @@
 from support.alert_log import Alerts, settings, told
 from support.signal_log import watch_tick
-from support.silence_log import START, found, rules, tick_lanes
+from support.source_liveness_log import START, found, rules, tick_lanes
 
 from stream.stages.alert.machine import Alerting
 from stream.stages.alert.state import decode, encode
@@ -13,7 +13,7 @@ def findings(gaps, seconds=400, closes=None):
     return found(SourceLiveness(rules(1)), lane)
 
 
-def test_a_silence_fires_with_its_source_and_resolves_three_clear_buckets_after_it_is_heard():
+def test_an_inactive_source_fires_with_its_source_and_resolves_three_clear_buckets_after_it_is_heard():
     log = findings({"b": [(100, 200)]})
     opened, resolved = Alerts().run(log)
     record = opened.data
@@ -28,14 +28,14 @@ def test_a_silence_fires_with_its_source_and_resolves_three_clear_buckets_after_
     assert resolved.data.alert_id == record.alert_id
 
 
-def test_it_goes_on_while_the_source_is_silent_and_becomes_critical_after_twenty_buckets():
+def test_it_goes_on_while_the_source_is_inactive_and_becomes_critical_after_twenty_buckets():
     records = [event.data for event in Alerts().run(findings({"b": [(100, 900)]}, 900))]
     assert [record.state for record in records] == ["firing"] * len(records)
     assert [record.severity for record in records].index("critical") == 19
     assert len({record.alert_id for record in records}) == 1
 
 
-def test_every_silent_source_has_an_alert_of_its_own():
+def test_every_inactive_source_has_an_alert_of_its_own():
     records = [event.data for event in Alerts().run(findings({"b": [(100, 200)], "c": [(100, 400)]}))]
     states = {(record.feature, record.state, record.opened_at - START) for record in records}
     assert states == {("b", "firing", 180.0), ("b", "resolved", 180.0), ("c", "firing", 180.0)}
@@ -47,7 +47,7 @@ def test_a_source_that_closed_after_all_resolves():
     assert [event.data.state for event in records] == ["firing", "resolved"]
 
 
-def test_it_resolves_by_log_time_too():
+def test_it_resolves_by_event_time_too():
     alerts = Alerts()
     log = findings({"b": [(100, 200)]})
     alerts.run(log[:1])

@@ -1,7 +1,7 @@
 """F13 on real brokers: a source that falls silent is one alert, whoever runs the stage when it is due, and no retraining."""
 
 import pytest
-from support.silence_log import START, tick_lanes
+from support.source_liveness_log import START, tick_lanes
 from support.stage_lab import P, Q
 from support.watch_chain import Chain
 from support.watch_lab import WatchLab
@@ -18,7 +18,7 @@ def both_lanes(gaps):
     return [event for pair in zip(*tick_lanes(400, gaps, partitions=P), strict=True) for event in pair]
 
 
-async def test_a_source_that_falls_silent_while_the_worker_changes_is_one_alert_that_resolves(broker, tmp_path):
+async def test_a_source_that_becomes_inactive_while_the_worker_changes_is_one_alert_that_resolves(broker, tmp_path):
     lab = await WatchLab(broker.bootstrap, tmp_path, {}).create()
     log = both_lanes({"a": [], "b": [(100, 200)]})
     expected = Chain({}, lambda _: {}, P).run(log)
