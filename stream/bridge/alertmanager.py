@@ -5,8 +5,8 @@ import time
 
 from stream.address import Address
 from stream.bridge.alert_reader import AlertReader
+from stream.bridge.alertmanager_notifications import Notification, Notifications
 from stream.bridge.backoff import pause
-from stream.bridge.notification import Notification, Notifications
 from stream.bridge.notification_target import NotificationTarget
 
 __all__ = ["AlertmanagerNotifier"]

@@ -5,10 +5,11 @@ import asyncio
 import httpx
 from prometheus_client import CollectorRegistry
 
+from stream.bridge.alert_links import AlertLinks
 from stream.bridge.alert_reader import AlertReader
 from stream.bridge.alertmanager import AlertmanagerNotifier
+from stream.bridge.alertmanager_notifications import Notifications
 from stream.bridge.metrics import BridgeMetrics
-from stream.bridge.notification import AlertLinks, Notifications
 from stream.bridge.notification_target import NotificationTarget
 from stream.bridge.webhook import WebhookNotifier
 from stream.settings import BridgeSettings, KafkaSettings

@@ -10,10 +10,10 @@ import time
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from stream.bridge.alert_links import AlertLinks
 from stream.bridge.alert_reader import AlertReader, alert_partitions
 from stream.bridge.backoff import pause
 from stream.bridge.metrics import BridgeMetrics
-from stream.bridge.notification import AlertLinks
 from stream.bridge.notification_target import NotificationTarget
 from stream.bridge.webhook_filter import WebhookFilter, message_id, payload
 from stream.bridge.webhook_offsets import WebhookOffsets

@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from stream.bridge.alert_links import AlertLinks
 from stream.bridge.firing_alerts import MAX_ALERTS
-from stream.bridge.notification import AlertLinks
 from stream.settings import WebhookSettings
 from stream.silences import Silences
 from stream.wire import AlertRecord, format_time

@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from stream.ledger.alerts.full_spool import ALERT_SHARE, CLEAR_SHARE, FullSpool
 from stream.ledger.schema import select
 
 __all__ = [
-    "ALERT_SHARE",
-    "CLEAR_SHARE",
-    "FullSpool",
     "SourceTime",
     "advance_source",
     "capture_tick",
@@ -23,10 +21,6 @@ __all__ = [
     "verdict_lag",
     "watermark",
 ]
-
-#: Used share of a spool that opens an alert, and the share below which the alert resolves.
-ALERT_SHARE = 0.8
-CLEAR_SHARE = 0.6
 
 #: Times only increase. The newest tick of a source decides about its spool.
 _CAPTURE_TICK = f"""
@@ -44,7 +38,7 @@ class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """The newest tick times of one source in one partition.
 
     `spool` is the used share of its spool at the last tick; `spool_since` is the time of the tick that reached
-    :data:`ALERT_SHARE`.
+    the share that opens an alert.
     """
 
     source: str
@@ -59,14 +53,6 @@ class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
 
 #: {partition: its sources}
 Sources = Mapping[int, Sequence[SourceTime]]
-
-
-class FullSpool(msgspec.Struct, frozen=True, kw_only=True):
-    """A source whose spool reached the bound at time `since`; `share` of the spool is used now."""
-
-    source: str
-    since: float
-    share: float
 
 
 def capture_tick(database: sqlite3.Connection, source: str, time: float, spool: float) -> None:

@@ -9,9 +9,9 @@ from stream.replay.merged_partitions import RecordReader
 from stream.replay.plan import ReplayPlan
 from stream.replay.progress import ProgressMeter
 from stream.replay.shadow_topic import Sink
-from stream.replay.stage_chain import WatchChain
 from stream.replay.timeline import AlertTimeline, ReplayedAlert
 from stream.replay.versions import Version, stream_version
+from stream.replay.watch_chain import WatchChain
 from stream.wire import Event, FindingRecord, Signal, Tick, WireError, decode
 
 __all__ = ["StreamReplay"]

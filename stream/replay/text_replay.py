@@ -16,10 +16,10 @@ from stream.replay.progress import ProgressMeter
 from stream.replay.recorded_verdicts import Absent, RecordedVerdicts
 from stream.replay.report import Flips
 from stream.replay.shadow_topic import Sink
-from stream.replay.stage_chain import WatchChain
 from stream.replay.timeline import AlertTimeline
 from stream.replay.verdict_flips import flip, version_verdict
 from stream.replay.versions import Version
+from stream.replay.watch_chain import WatchChain
 from stream.stages.score.machine import expected_detectors, item_of
 from stream.stages.score.model_pool import Deliver, Failed, Outcome
 from stream.stages.score.model_process import Item

@@ -8,8 +8,8 @@ import msgspec
 
 from detectors.base import Finding, Observation, StreamDetector, seal, unseal
 from stream.settings import TenantSettings, tenant_settings
+from stream.stages.watch.finding_evidence import PRINCIPALS
 from stream.stages.watch.machine import PartitionWatch, WatchRules
-from stream.stages.watch.records import PRINCIPALS
 from stream.wire import Event, FindingRecord, Signal, Tick, canonical_time, stream_key
 from stream.wire.ids import event_finding_id
 

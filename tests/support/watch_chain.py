@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from stream.replay.stage_chain import WatchChain
+from stream.replay.watch_chain import WatchChain
 from stream.settings import KafkaSettings, TenantSettings, tenant_settings
 from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.retrain.machine import Retraining

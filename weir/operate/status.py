@@ -10,11 +10,11 @@ import msgspec
 from serving.capture.balance import Balance, read_balance
 from serving.capture.shipper import read_shipper_status
 from stream.kafka.clients import BROKER_ERRORS
+from stream.ledger.alerts.full_spool import ALERT_SHARE
 from stream.ledger.coverage import Count, Coverage
 from stream.ledger.decisions import Heartbeat
 from stream.ledger.lag import consumer_lag, groups_of, worst_lag
 from stream.ledger.queries.ledger_reader import LedgerReader
-from stream.ledger.sources import ALERT_SHARE
 from stream.runbook import runbook_line
 from stream.settings import KafkaSettings
 from stream.silences import Silences

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from stream.ledger.alerts.condition import Condition, counted, own_alert_id
+from stream.ledger.alerts.full_spool import full_spool
 from stream.ledger.alerts.gaps import GapEpisode
 from stream.ledger.alerts.inactive_detectors import Firing, inactive_detectors
 from stream.ledger.alerts.observations import Observation
 from stream.ledger.coverage import MissingVerdicts
-from stream.ledger.sources import ALERT_SHARE, FullSpool
 from stream.runbook import runbook_line
 from stream.settings import LedgerSettings
 from stream.wire import OWN_TENANT, AlertRecord
@@ -53,7 +53,7 @@ def _conditions(observation: Observation, settings: LedgerSettings, firing: Firi
     if observation.lag_seconds > lag_bound:
         yield _lag(observation, settings.lag_seconds)
     yield from inactive_detectors(observation, settings, firing)
-    yield from map(_spool, observation.spools)
+    yield from map(full_spool, observation.spools)
 
 
 def _coverage(missing: MissingVerdicts) -> Condition:
@@ -95,22 +95,6 @@ def _lag(observation: Observation, bound: float) -> Condition:
         opening=observation.lag_identity,
         statistic=observation.lag_seconds,
         limit=bound,
-    )
-
-
-def _spool(spool: FullSpool) -> Condition:
-    return Condition(
-        detector="spool",
-        feature=spool.source,
-        severity="critical",
-        summary=(
-            f"The spool of {spool.source} is {spool.share:.0%} full (limit {ALERT_SHARE:.0%}); a full spool sheds records or rejects"
-            " requests"
-        ),
-        opening=f"{spool.source}@{spool.since!r}",
-        opened_at=spool.since,
-        statistic=spool.share,
-        limit=ALERT_SHARE,
     )
 
 

@@ -2,10 +2,10 @@
 
 import msgspec
 
+from stream.ledger.alerts.full_spool import FullSpool
 from stream.ledger.alerts.gaps import GapEpisode
 from stream.ledger.coverage import MissingVerdicts
 from stream.ledger.detector_health import Unanswered
-from stream.ledger.sources import FullSpool
 
 __all__ = ["Observation"]
 

@@ -1,20 +1,18 @@
-"""The findings of closed buckets, with their evidence by reference; notes on the fixed prompts; the watermark."""
+"""The events of the watch stage: findings of closed buckets, notes on the fixed prompts, the watermark."""
 
-from collections import Counter
 from collections.abc import Sequence
-from statistics import median
+from typing import NamedTuple
 
 import msgspec
 
 from detectors.base import Finding
 from detectors.streams.sentinel import SENTINEL
 from stream.stages.watch.buckets import Held
+from stream.stages.watch.finding_evidence import principals, strongest_evidence
 from stream.wire import Event, FindingRecord, SentinelRecord, Tick, canonical_time
 from stream.wire.ids import bucket_finding_id
 
 __all__ = [
-    "EVIDENCE",
-    "PRINCIPALS",
     "RESET",
     "WATCH_SOURCE",
     "StreamBucket",
@@ -27,52 +25,25 @@ __all__ = [
 WATCH_SOURCE = "weir/watch"
 #: ``feature`` of the finding that reports that a detector's state was lost and rebuilt.
 RESET = "detector reset"
-EVIDENCE = 20
-PRINCIPALS = 32
 
 
-class StreamBucket:
+class StreamBucket(NamedTuple):
     """One closed bucket of one stream, with its events sorted by (time, id)."""
 
-    def __init__(self, key: str, number: int, seconds: float, held: Sequence[Held]) -> None:
-        self.key = key
-        self.number = number
-        self.seconds = seconds
-        self.held = held
+    key: str
+    number: int
+    seconds: float
+    held: Sequence[Held]
 
     @property
     def end(self) -> float:
         """The end of the bucket, in event time: the time of its findings."""
         return canonical_time((self.number + 1) * self.seconds)
 
-    def principals(self) -> dict[str, int]:
-        """Return events by principal, the most frequent ones."""
-        counts = Counter(item.observation.principal for item in self.held)
-        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:PRINCIPALS])
-
-    def evidence(self, feature: str) -> list[Held]:
-        """Return the strongest evidence: the events furthest from the bucket's median of `feature`, or the latest events."""
-        latest = list(reversed(self.held))
-        values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
-        if not values:
-            return _distinct(latest)
-        middle = median(values)
-        measured = [item for item in latest if feature in item.observation.features]
-        return _distinct(sorted(measured, key=lambda item: -abs(item.observation.features[feature] - middle)))
-
-
-def _distinct(held: Sequence[Held]) -> list[Held]:
-    by_request: dict[str, Held] = {}
-    for item in held:
-        by_request.setdefault(item.request_id, item)
-        if len(by_request) == EVIDENCE:
-            break
-    return list(by_request.values())
-
 
 def finding_event(bucket: StreamBucket, detector: str, version: str, finding: Finding) -> Event:
     """Return the event of a detector's finding in `bucket`; its id is a function of stream, detector and bucket."""
-    evidence = bucket.evidence(finding.feature)
+    evidence = strongest_evidence(bucket.held, finding.feature)
     record = msgspec.structs.replace(
         _blank(bucket, detector, version),
         alarm=finding.alarm,
@@ -81,7 +52,7 @@ def finding_event(bucket: StreamBucket, detector: str, version: str, finding: Fi
         limit=finding.limit,
         feature=finding.feature,
         events=len(bucket.held),
-        principals=bucket.principals(),
+        principals=principals(bucket.held),
         evidence=tuple(item.request_id for item in evidence),
         traces=tuple(item.traceparent for item in evidence if item.traceparent),
         details=finding.details,

@@ -4,7 +4,7 @@ import pytest
 from support.alert_records import alert, resolved, silence
 from support.bridges import SECRET
 
-from stream.bridge.notification import AlertLinks
+from stream.bridge.alert_links import AlertLinks
 from stream.bridge.webhook_filter import WebhookFilter, message_id, payload
 from stream.settings import WebhookSettings
 from stream.silences import Silences

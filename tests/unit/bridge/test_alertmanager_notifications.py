@@ -1,8 +1,9 @@
 import pytest
 from support.alert_records import alert, resolved, silence
 
+from stream.bridge.alert_links import AlertLinks
+from stream.bridge.alertmanager_notifications import Notifications
 from stream.bridge.firing_alerts import FiringAlerts
-from stream.bridge.notification import AlertLinks, Notifications
 
 LINKS = AlertLinks(runbook="https://docs/runbook.md", trace="https://traces/{trace_id}")
 SOURCE = {"detector": "silence", "feature": "source-b"}

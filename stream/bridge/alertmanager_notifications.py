@@ -1,36 +1,20 @@
 """The notifications for an Alertmanager: firing alerts with an expiry, and recently resolved alerts.
 
 As Prometheus does, the bridge posts firing alerts again and again, each time for a little longer, and resolved alerts
-for 15 minutes. So a lost post, a restarted Alertmanager and a restarted bridge need no record of what was sent.
+for some minutes. So a lost post, a restarted Alertmanager and a restarted bridge need no record of what was sent.
 """
 
 import msgspec
 
+from stream.bridge.alert_links import AlertLinks
+from stream.bridge.alertmanager_resolved_duration import RESOLVED_SECONDS
 from stream.bridge.firing_alerts import FiringAlerts, Labels, labels_of
-from stream.runbook import runbook_anchor
 from stream.wire import AlertRecord, SilenceRecord, format_time
 
-__all__ = ["AlertLinks", "Notification", "Notifications"]
+__all__ = ["Notification", "Notifications"]
 
-_RESOLVED_SECONDS = 900.0
 #: A firing alert expires after so many intervals without a post.
 _LIFE_INTERVALS = 4
-
-
-class AlertLinks(msgspec.Struct, frozen=True, kw_only=True):
-    """Addresses of the runbook and of a trace, which contains ``{trace_id}``; each "" for none."""
-
-    runbook: str = ""
-    trace: str = ""
-
-    def runbook_of(self, alert: AlertRecord) -> str:
-        """Return the address of the runbook section for an alert."""
-        anchor = runbook_anchor(alert.detector, alert.feature) if alert.runbook else ""
-        return f"{self.runbook}#{anchor}" if self.runbook and anchor else self.runbook
-
-    def trace_of(self, alert: AlertRecord) -> str:
-        """Return the address of an alert's trace."""
-        return self.trace.replace("{trace_id}", alert.trace_id) if alert.trace_id else ""
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +54,7 @@ class Notifications:
         for labels, notification in self._firing.items():
             if labels not in firing:
                 self._resolved[labels] = _ended(notification, now, muted.get(labels))
-        since = now - _RESOLVED_SECONDS
+        since = now - RESOLVED_SECONDS
         for alert in alerts.resolved(since):
             notification = self._notification(labels_of(alert, self._service), [alert])
             self._resolved.setdefault(notification.labels, _ended(notification, alert.at, None))

@@ -1,0 +1,35 @@
+"""The alert about a full spool: the used share that opens it, and the share below which it resolves."""
+
+import msgspec
+
+from stream.ledger.alerts.condition import Condition
+
+__all__ = ["ALERT_SHARE", "CLEAR_SHARE", "FullSpool", "full_spool"]
+
+ALERT_SHARE = 0.8
+CLEAR_SHARE = 0.6
+
+
+class FullSpool(msgspec.Struct, frozen=True, kw_only=True):
+    """A source whose spool reached :data:`ALERT_SHARE` at time `since`; `share` of the spool is used now."""
+
+    source: str
+    since: float
+    share: float
+
+
+def full_spool(spool: FullSpool) -> Condition:
+    """Return the condition of the alert."""
+    return Condition(
+        detector="spool",
+        feature=spool.source,
+        severity="critical",
+        summary=(
+            f"The spool of {spool.source} is {spool.share:.0%} full (limit {ALERT_SHARE:.0%}); a full spool sheds records or rejects"
+            " requests"
+        ),
+        opening=f"{spool.source}@{spool.since!r}",
+        opened_at=spool.since,
+        statistic=spool.share,
+        limit=ALERT_SHARE,
+    )

@@ -1,0 +1,34 @@
+"""The evidence of a finding in a closed bucket: its requests, and the events of each principal."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from stream.stages.watch.buckets import Held
+
+__all__ = ["EVIDENCE", "PRINCIPALS", "principals", "strongest_evidence"]
+
+EVIDENCE = 20
+PRINCIPALS = 32
+
+
+def strongest_evidence(held: Sequence[Held], feature: str) -> list[Held]:
+    """Return the events furthest from the bucket's median of `feature`, one of each request; without values the latest."""
+    latest = list(reversed(held))
+    values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
+    if values:
+        middle = median(values)
+        measured = [item for item in latest if feature in item.observation.features]
+        latest = sorted(measured, key=lambda item: -abs(item.observation.features[feature] - middle))
+    by_request: dict[str, Held] = {}
+    for item in latest:
+        by_request.setdefault(item.request_id, item)
+        if len(by_request) == EVIDENCE:
+            break
+    return list(by_request.values())
+
+
+def principals(held: Sequence[Held]) -> dict[str, int]:
+    """Return events by principal, the most frequent ones."""
+    counts = Counter(item.observation.principal for item in held)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:PRINCIPALS])
