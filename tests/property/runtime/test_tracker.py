@@ -1,6 +1,5 @@
 """The tracker against a model that keeps everything."""
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -76,31 +75,3 @@ class TrackerMachine(RuleBasedStateMachine):
 
 TrackerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestTracker = TrackerMachine.TestCase
-
-
-def test_an_older_generation_neither_delivers_nor_acks() -> None:
-    tracker: AckTracker[str] = AckTracker()
-    tracker.assign(["a"], 1)
-    tracker.deliver("a", 0, 1)
-    tracker.assign(["a"], 2)
-    assert not tracker.ack("a", 0, 1)
-    assert not tracker.deliver("a", 1, 1)
-    assert tracker.position("a") is None
-    assert tracker.deliver("a", 0, 2)
-    assert tracker.position("a") == 0
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_the_position_moves_with_the_completed_prefix(order: tuple[int, ...]) -> None:
-    tracker: AckTracker[str] = AckTracker()
-    tracker.assign(["a"], 1)
-    for offset in range(3):
-        tracker.deliver("a", offset, 1)
-    for offset in order:
-        before = tracker.position("a")
-        tracker.ack("a", offset, 1)
-        after = tracker.position("a")
-        assert before is not None
-        assert after is not None
-        assert after >= before
-    assert tracker.position("a") == 3

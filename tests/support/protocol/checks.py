@@ -11,7 +11,7 @@ __all__ = ["CHECKS", "check_balance", "check_rest", "check_watch"]
 
 #: What is checked at rest, by the invariant that it belongs to.
 CHECKS: dict[str, tuple[Callable[[Rest], str], ...]] = {
-    "I1": (log_checks.numbers, log_checks.requests, log_checks.copies),
+    "I1": (log_checks.numbers, log_checks.order, log_checks.requests, log_checks.copies),
     "I2": (log_checks.balance,),
     "I3": (state_checks.bucket_findings_from_zero, state_checks.states_from_zero),
     "I4": (log_checks.verdicts, state_checks.alerts),

@@ -7,14 +7,11 @@ import msgspec
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.store import LedgerStore
-from stream.wire import RequestRecord, ResponseRecord, Signal, Verdict
+from stream.wire import RequestRecord, ResponseRecord, Signal, Verdict, partition_for
 from support.protocol.oracle import text_of
 from support.protocol.parts import KAFKA
 from support.protocol.record import essence
 from support.protocol.rest import Rest, finding_of, findings, same_in_copies, told
-
-__all__ = ["balance", "copies", "dead_letters", "ledger", "numbers", "requests", "verdicts"]
-
 _NAMES = KAFKA.names
 _HEADER = "__weir.errors."
 
@@ -30,6 +27,18 @@ def numbers(rest: Rest) -> str:
     for source, counted in numbers.items():
         if dict(counted) != dict.fromkeys(range(1, len(counted) + 1), 1):
             return f"{source}: {sorted(number for number, times in counted.items() if times > 1)} twice, or a hole"
+    return ""
+
+
+def order(rest: Rest) -> str:
+    """The records of a source in a partition are in the order of their numbers."""
+    newest: dict[tuple[str, int], int] = {}
+    for event in rest.inference.events.values():
+        data: Any = event.data
+        place = (event.source, partition_for(event.partitionkey, KAFKA.partitions))
+        if data.number <= newest.get(place, 0):
+            return f"{place}: number {data.number} is written after {newest[place]}"
+        newest[place] = data.number
     return ""
 
 
