@@ -28,7 +28,7 @@ def changed(document, path, value):
 
 NUMBERS = [
     (name, path, type(value))
-    for name in events.DATA
+    for name in events.NAMES
     for path, value in nodes(json.loads(encode(events.event(name)).value))
     if type(value) in (int, float)
 ]
