@@ -51,13 +51,7 @@ def keys_path(home: Path) -> Path:
 
 
 def read_keys(path: Path) -> list[ApiKey]:
-    """Return every key of the file, revoked ones too, oldest first.
-
-    Raises
-    ------
-    OSError, msgspec.DecodeError
-        The file cannot be read, or is damaged.
-    """
+    """Return every key of the file, revoked ones too, oldest first; raises OSError or msgspec.DecodeError."""
     return msgspec.json.decode(path.read_bytes(), type=KeyFile).keys
 
 

@@ -53,20 +53,8 @@ _WARM_RETRY_SECONDS = 0.5
 class AppArgs(BaseModel):
     """The arguments of the application.
 
-    Parameters
-    ----------
-    home
-        ``WEIR_HOME``: the spool, the keys and the metrics files are under it.
-    model_dir
-        The installed model (``serving.engine.fetch_model.ensure``); if left out, each replica installs it on its own node.
-    expected_input, expected_output, context_characters
-        See :class:`serving.inference_records.ExpectedVerdicts`.
-    edge_token_path
-        ``RayLayout.edge_token_path``; "" if there is no HAProxy.
-    metrics_host, metrics_port
-        See :class:`serving.metrics_port.MetricsPort`.
-    inference_topic
-        The topic of the records, which spans name instead of the text.
+    Without `model_dir` (see ``serving.engine.fetch_model.ensure``), each replica installs the model on its own node. `edge_token_path` is
+    ``RayLayout.edge_token_path``, "" if there is no HAProxy. Spans name `inference_topic` instead of the text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -50,13 +50,9 @@ async def run_driver(
 ) -> None:
     """Deploy, and watch until `stop` is set; then delete the application and shut Serve down.
 
-    Call it once in a process, before anything imports Ray, which reads its environment at import. `health` contains the reason
-    while the endpoint is not ready.
-
-    Raises
-    ------
-    DriverError
-        Ray does not answer in five minutes, or is gone, or the deployment failed; end with :func:`end_without_ray`.
+    Call it once in a process, before anything imports Ray, which reads its environment at import. `health` contains the reason while the
+    endpoint is not ready. Raises DriverError if Ray does not answer in five minutes or is gone, or the deployment failed: end with
+    :func:`end_without_ray`.
     """
     os.environ.update(layout.driver_environment())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it logs a line for each health check

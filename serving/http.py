@@ -114,13 +114,10 @@ class Slots:
 
 
 async def read_body(receive: Receive, headers: Headers, max_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
-    """Return the request's body.
+    """Return the request's body; raises ApiError.
 
-    Raises
-    ------
-    ApiError
-        408 after `seconds`; 413 as soon as the body is known to be larger than `max_bytes`; 415 if it is compressed, since
-        the size of what it unpacks to has no bound.
+    408 after `seconds`; 413 as soon as the body is known to be larger than `max_bytes`; 415 if it is compressed, since the size of what
+    it unpacks to has no bound.
     """
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError(
@@ -165,15 +162,7 @@ def _closing(status: int, message: str, code: str) -> ApiError:
 
 
 class Reply:
-    """The response to one request, sent whole or as a stream of events.
-
-    Parameters
-    ----------
-    send
-        ASGI's.
-    request_id
-        Sent as ``x-request-id``; HAProxy overwrites it with the same id.
-    """
+    """The response to one request, whole or as a stream of events; HAProxy overwrites ``x-request-id`` with the same `request_id`."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send

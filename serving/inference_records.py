@@ -25,17 +25,7 @@ _OWN_DETECTORS = frozenset({"refusal"})
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request for inference.
-
-    Parameters
-    ----------
-    model
-        The name that the client used.
-    info
-        The model that answers, as its replica last described it.
-    operation
-        ``chat`` or ``text_completion``.
-    """
+    """One inference: `model` is the client's name of it, `info` the replica's; `operation`: ``chat`` or ``text_completion``."""
 
     request_id: str
     tenant: str
@@ -48,14 +38,9 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """Which verdicts a record expects.
+    """The detectors that prompts (`input`) and answers (`output`) expect.
 
-    Parameters
-    ----------
-    input, output
-        Detectors of prompts and of answers.
-    context_characters
-        How much of the prompt the record of an answer contains, for detectors that compare the two.
+    The record of an answer contains `context_characters` of the prompt, for detectors that compare the two.
     """
 
     input: tuple[str, ...] = ()

@@ -42,13 +42,7 @@ def application_args(settings: Settings, traces: TraceSettings, **paths: Any) ->
 
 
 def build(args: ClusterArgs) -> Any:
-    """Return the application for this container's settings; each model replica installs its model on its own node.
-
-    Raises
-    ------
-    SettingsError
-        The settings are wrong; Ray shows the message as the reason of the failed start.
-    """
+    """Return the application for this container's settings; Ray shows a SettingsError as the reason of the failed start."""
     del args
     settings = load_settings().settings
     trace = settings.trace

@@ -24,15 +24,10 @@ _UNLIMITED = CaptureSettings(limit_bytes=1 << 62)
 
 
 def adopt(directory: Path, source: str, clock: SourceClock | None = None) -> int | None:
-    """End the spool of `source` in `directory`, which the caller has locked.
+    """End the spool of `source` in `directory`, which the caller has locked; return how many requests were aborted, None if it was closed.
 
     Truncates a torn tail, turns the open gap into a gap record, writes ``aborted`` for each request without an end, then ``closed``.
     Idempotent, also after a kill. Raises OSError.
-
-    Returns
-    -------
-    int or None
-        How many requests were ``aborted``; None if the gateway had closed the spool.
     """
     position, closed = _recover(directory)
     if closed:

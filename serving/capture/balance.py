@@ -22,22 +22,9 @@ _ATTEMPTS = 5
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the requests and ends that were numbered; ``accepted = delivered + spooled + shed``.
 
-    Parameters
-    ----------
-    accepted
-        Requests and ends that were numbered.
-    delivered
-        Acknowledged by Kafka, up to the last written cursor.
-    spooled
-        On this disk, not yet sent.
-    shed
-        Counted in gap records.
-    oldest_age_seconds
-        Age of the oldest record not yet sent; 0 if there is none.
-    bytes
-        Size of the spools' segments.
-    fullest_bytes, fullest
-        Size of the largest spool, and its source; each spool has its own limit.
+    `delivered` counts what Kafka acknowledged up to the last written cursor, `spooled` what is only on this disk, `shed` what is in gap
+    records. `oldest_age_seconds` is the age of the oldest record not yet sent (0: none), `bytes` the size of all segments, `fullest` the
+    source of the largest spool; each spool has its own limit.
     """
 
     accepted: int = 0

@@ -41,18 +41,9 @@ _TOTALS_FILE = "totals.json"
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """A position in a spool: everything before it has been delivered.
 
-    Parameters
-    ----------
-    segment, offset
-        The next frame.
-    number
-        The last number before it.
-    shed
-        How many of the numbers before it are in gap records of the spool.
-    moved
-        How many of them the shipper counted in gap records: too large for the broker, or damaged on disk.
-    closed
-        Whether the source is closed before it: nothing follows.
+    The next frame is at `segment`, `offset`; `number` is the last number before it. Of the numbers before it, `shed` are in gap records
+    of the spool, and the shipper counted `moved` in gap records: too large for the broker, or damaged on disk. Nothing follows a `closed`
+    one.
     """
 
     segment: int = 0

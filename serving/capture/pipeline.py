@@ -34,18 +34,10 @@ _NUMBERED = (Kind.REQUEST, Kind.END)
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits and intervals of a pipeline.
+    """Limits of what is in flight, and intervals of a pipeline.
 
-    Parameters
-    ----------
-    window_frames, window_bytes
-        Limits of what is in flight.
-    poll_seconds
-        How often an idle spool is read.
-    save_seconds
-        How often the cursor is written; after a kill, records of this interval are sent again.
-    stall_seconds
-        A producer without an acknowledgement for this time is replaced.
+    An idle spool is read every `poll_seconds`. The cursor is written every `save_seconds`: after a kill, records of this interval are
+    sent again. A producer without an acknowledgement for `stall_seconds` is replaced.
     """
 
     window_frames: int = 1024

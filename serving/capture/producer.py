@@ -54,14 +54,8 @@ class Lease:
     ) -> "asyncio.Future[Any]":
         """Send a record; the future is done when every replica has it, in order within a partition.
 
-        The record has no timestamp of its own: a source's clock may be hours off, and Kafka rejects such records.
-
-        Raises
-        ------
-        DeliveryLost
-            The producer is lost.
-        MessageSizeTooLargeError
-            The record is larger than the producer's limit.
+        The record has no timestamp of its own: a source's clock may be hours off, and Kafka rejects such records. Raises DeliveryLost, or
+        MessageSizeTooLargeError if the record is larger than the producer's limit.
         """
         if self.is_lost:
             raise DeliveryLost(self.reason)
@@ -102,18 +96,9 @@ def is_size_error(error: BaseException | None) -> bool:
 
 
 class Delivery:
-    """Keeps a working producer.
+    """Keeps a working producer, and checks the number of `partitions` of the topics `names`.
 
-    Parameters
-    ----------
-    kafka_options
-        Options of every aiokafka client.
-    names, partitions
-        Topics of inference and feedback, and their required number of partitions.
-    on_status
-        Called with "" when Kafka accepts records, else with the problem.
-    on_producer
-        Called for each producer.
+    `on_status` is called with "" when Kafka accepts records, else with the problem; `on_producer` for each producer.
     """
 
     def __init__(

@@ -28,22 +28,7 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Records the requests of one process in a spool of its own.
-
-    Parameters
-    ----------
-    root
-        ``$WEIR_HOME/spool``; created if it is missing.
-    kind
-        Prefix of the source's name: ``gateway``, ``intake``.
-
-    Examples
-    --------
-    >>> recorder = Recorder(root=root, settings=CaptureSettings(), registry=registry)  # doctest: +SKIP
-    >>> recorder.start()  # doctest: +SKIP
-    >>> await recorder.request(record, traceparent=parent)  # doctest: +SKIP
-    >>> await recorder.end(response, traceparent=parent)  # doctest: +SKIP
-    """
+    """Records the requests of one process in a spool of its own, below `root`; `kind` is the prefix of the source's name."""
 
     def __init__(
         self,
@@ -105,12 +90,8 @@ class Recorder:
     async def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> None:
         """Accept a request; call it before inference. When it returns, the record survives a kill of this process.
 
-        With the policy ``shed`` it also returns if the spool is full: the request is counted in a gap record.
-
-        Raises
-        ------
-        SpoolFull
-            Not accepted (policy ``reject``): answer 503 with ``Retry-After: retry_after_seconds``, and record no end.
+        With the policy ``shed`` it also returns if the spool is full: the request is counted in a gap record. With ``reject`` it raises
+        SpoolFull: answer 503 with ``Retry-After: retry_after_seconds``, and record no end.
         """
         began = time.perf_counter()
         try:

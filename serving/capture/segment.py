@@ -103,14 +103,8 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The first frame of a segment: the source's state before it.
 
-    Parameters
-    ----------
-    shed
-        How many of the numbers up to the frame's own are in gap records.
-    open
-        Requests without an end.
-    version
-        Version of this format.
+    `shed` of the numbers up to the frame's own are in gap records; `open` are the requests without an end; `version` is that of this
+    format.
     """
 
     source: str

@@ -17,17 +17,7 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 class SegmentWriter:
     """The segments of one spool; frames are appended to the last one.
 
-    Parameters
-    ----------
-    directory
-        Exists; one process writes in it.
-    segment_bytes
-        Size at which a segment is closed, once its frames take at least as much as its HEAD: HEADs take at most half of the spool.
-    head
-        Returns the HEAD frame of a new segment.
-
-    Notes
-    -----
+    A segment is closed at `segment_bytes`, once its frames take at least as much as its HEAD: HEADs take at most half of the spool.
     :meth:`append` leaves no torn frame: a failed write is truncated, and if that fails too, the next append begins another segment.
     :meth:`sync` may run in another thread; the caller serialises everything else.
     """

@@ -67,14 +67,7 @@ async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
 ) -> None:
     """Ship every spool under `spool_root` until `stop`; then wait some seconds for records in flight, and write the cursors.
 
-    Parameters
-    ----------
-    spool_root
-        ``$WEIR_HOME/spool``; created if it is missing.
-    kafka_options
-        :meth:`stream.settings.KafkaSettings.client_options`.
-    health
-        Contains a reason while the loop hangs.
+    `health` contains a reason while the loop hangs.
     """
     await asyncio.to_thread(spool_root.mkdir, mode=0o700, parents=True, exist_ok=True)
     lock = await _only_one(spool_root, stop)

@@ -17,16 +17,9 @@ _GROWTH = 8
 
 
 class Item(NamedTuple):
-    """A frame.
+    """A frame, and the position after it; a gap record is sent instead of a `rejected` frame, which is too large for the broker.
 
-    Parameters
-    ----------
-    cursor
-        The position after it.
-    first_missing, missing
-        The numbers just before it that are damaged on disk: the first, and how many.
-    rejected
-        Whether the broker rejects it as too large: a gap record is sent instead.
+    `missing` numbers just before it, from `first_missing` on, are damaged on disk.
     """
 
     frame: Frame

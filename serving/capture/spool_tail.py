@@ -23,14 +23,7 @@ def gap_count(frame: Frame) -> int:
 class SpoolTail:
     """Follows the end of one spool; each :meth:`advance` reads only what was appended.
 
-    Attributes
-    ----------
-    number
-        Of the last whole frame.
-    shed
-        Count of all gap records up to it.
-    bytes
-        Size of the existing segments.
+    `number` is that of the last whole frame, `shed` the count of all gap records up to it, `bytes` the size of the existing segments.
     """
 
     def __init__(self, directory: Path) -> None:

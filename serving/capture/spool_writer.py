@@ -50,10 +50,7 @@ class _Open(NamedTuple):
 
 
 class SpoolWriter:
-    """Writes the spool of `source` in `directory`, which the caller has locked. Thread safe. Raises OSError.
-
-    `position` is where an adopter continues.
-    """
+    """Writes the spool of `source` in `directory`, which the caller has locked; `position` is where an adopter continues."""
 
     def __init__(
         self,
@@ -106,13 +103,7 @@ class SpoolWriter:
         return self._gap.gap.last if self._gap.gap.count else self._number
 
     def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> int:
-        """Accept a request: number it, append it, reserve space for its end; return its number.
-
-        Raises
-        ------
-        SpoolFull
-            Not accepted: there is no space, or the disk fails, and the policy is ``reject``.
-        """
+        """Accept a request: number and append it, reserve space for its end; return its number. Raises SpoolFull (policy ``reject``)."""
         request = encoding.bounded(encoding.opened(record, traceparent=traceparent, tracestate=tracestate))
         oversize = request.size_bytes > MAX_OPEN_BYTES
         with self._lock:

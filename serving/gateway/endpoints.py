@@ -30,20 +30,10 @@ _FEEDBACK_BYTES = 16 * 1024
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway serves, and its limits.
+    """The one model that a gateway serves, and its limits.
 
-    Parameters
-    ----------
-    model
-        The name of the one model.
-    max_body_bytes
-        Larger bodies get 413.
-    edge_token
-        The secret by which HAProxy proves its request ids; "" if there is no HAProxy.
-    max_in_flight
-        Inferences in progress in this gateway, including those whose body is being read; further ones get 503.
-    body_seconds
-        A body that takes longer to arrive gets 408.
+    `edge_token` is the secret by which HAProxy proves its request ids, "" if there is no HAProxy. Inferences beyond `max_in_flight`,
+    including those whose body is being read, get 503; a body that takes longer than `body_seconds` gets 408.
     """
 
     model: str

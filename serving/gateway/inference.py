@@ -42,15 +42,7 @@ _INTERNAL_ERROR = 500
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """What every inference of a gateway shares.
-
-    Parameters
-    ----------
-    recorder
-        None if nothing is recorded.
-    topic
-        The Kafka topic of the records; spans name it instead of the text.
-    """
+    """What every inference of a gateway shares; without a `recorder`, nothing is recorded. Spans name the Kafka `topic`, not the text."""
 
     backend: Backend
     recorder: Recorder | None
@@ -75,13 +67,7 @@ class Inference:
         self._span: trace.Span = trace.INVALID_SPAN
 
     async def run(self, reply: Reply) -> None:
-        """Generate and reply.
-
-        Raises
-        ------
-        ApiError
-            The request was not accepted, was rejected by the model, or its replica was lost.
-        """
+        """Generate and reply; raises ApiError if the request was not accepted, was rejected by the model, or its replica was lost."""
         topic = self._wiring.topic if self._wiring.recorder else ""
         with self._wiring.tracer.start_as_current_span(
             f"{self._request.operation} {self._request.model}",

@@ -40,21 +40,7 @@ _OVERDUE_BATCH = 1000
 
 
 class ExchangePairer:
-    """Records exchanges as soon as both halves are there.
-
-    Parameters
-    ----------
-    path
-        The SQLite file.
-    recorder
-        Runs under the policy ``reject``, since clients send again.
-    settings
-        How long a half waits, how many may wait, and how long duplicates are recognised.
-    tracer
-        Makes the span of each exchange.
-    registry
-        Gets ``weir_intake_held_halves``.
-    """
+    """Records exchanges as soon as both halves are there; the `recorder` runs under the policy ``reject``, since clients send again."""
 
     def __init__(  # noqa: PLR0913 - what it connects
         self,
@@ -92,12 +78,7 @@ class ExchangePairer:
     async def add(self, exchange: ReportedExchange) -> bool:
         """Record an exchange, or store a half of one; return whether it is new. When it returns, a crash loses nothing of it.
 
-        Raises
-        ------
-        CaptureError
-            The spool is full; nothing was recorded, send it again.
-        HalvesFull
-            No more halves can wait; send it again.
+        Raises CaptureError if the spool is full, HalvesFull if no more halves can wait: nothing was recorded, send it again.
         """
         if self._is_done(exchange.identity):
             return False

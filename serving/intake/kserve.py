@@ -55,13 +55,7 @@ def events_of(headers: Mapping[str, str], raw: bytes) -> Iterator[Any]:
 
 
 def exchange_from_kserve(event: Any, principal: Principal) -> ReportedExchange:
-    """Return the half of an exchange in `event`, which was sent with the key of `principal`.
-
-    Raises
-    ------
-    UnreadablePayload
-        It is no event of KServe's logger, or its body has none of the known shapes.
-    """
+    """Return the half of an exchange in `event`, which was sent with the key of `principal`; raises UnreadablePayload."""
     attributes, data = event if isinstance(event, tuple) else _structured(event)
     if missing := [name for name in _REQUIRED if not attributes.get(name)]:
         raise UnreadablePayload(f"the CloudEvent has no {', '.join(missing)}; send ce-id, ce-source and ce-type")

@@ -48,13 +48,7 @@ def payloads(raw: bytes) -> Iterator[Any]:
 
 
 def exchange_from_litellm(payload: Any, principal: Principal) -> ReportedExchange:
-    """Return the exchange in `payload`, which was sent with the key of `principal`.
-
-    Raises
-    ------
-    UnreadablePayload
-        It is no standard logging payload; the message names what is missing.
-    """
+    """Return the exchange in `payload`, which was sent with the key of `principal`; raises UnreadablePayload."""
     if not isinstance(payload, Mapping) or not isinstance(payload.get("id"), str):
         raise UnreadablePayload("no id; send LiteLLM's StandardLoggingPayload (generic_api_use_v1 must be off)")
     if payload.get("status") not in {"success", "failure"}:

@@ -104,14 +104,9 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def without_invalid_numbers(exchange: ReportedExchange) -> tuple[ReportedExchange, list[str]]:
-    """Return `exchange` without the numbers that a record cannot contain, and a message for each of them.
+    """Return `exchange` without the numbers that a record cannot contain, and a message for each of them: the text matters more.
 
-    Only the number is lost: the text of the exchange matters more.
-
-    Raises
-    ------
-    UnreadablePayload
-        A name is longer than 256 characters.
+    Raises UnreadablePayload if a name is longer than 256 characters.
     """
     request, response, left_out = exchange.request, exchange.response, list[str]()
     _check_names(request, response)

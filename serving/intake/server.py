@@ -47,21 +47,10 @@ async def run_intake(  # noqa: PLR0913 - what a process's main hands over
     stop: asyncio.Event,
     health: dict[str, object],
 ) -> None:
-    """Serve intake's HTTP API until `stop`.
+    """Serve intake's HTTP API until `stop`; raises ServingError if the port is taken, or the spool cannot be written.
 
-    Parameters
-    ----------
-    home
-        ``WEIR_HOME``: the keys, the spool and the pairer's file are under it.
-    capture
-        Settings of the spool; a full one rejects whatever ``on_full`` is, since a client can send again.
-    health
-        Contains a reason while the spool cannot be written.
-
-    Raises
-    ------
-    ServingError
-        The port is taken, or the spool cannot be written.
+    A full spool rejects whatever ``capture.on_full`` is, since a client can send again. `health` contains a reason while the spool cannot
+    be written.
     """
     listener = _listener(settings)
     rejecting = capture.model_copy(update={"on_full": "reject"})

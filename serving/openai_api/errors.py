@@ -10,18 +10,8 @@ _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_
 class ApiError(Exception):
     """An error response.
 
-    Parameters
-    ----------
-    status
-        HTTP status.
-    message
-        What is wrong, the value (never text of the request), the bound, the fix.
-    code
-        A stable identifier for programs.
-    param
-        The wrong field.
-    headers
-        Added to the response.
+    `message` says what is wrong, the value (never text of the request), the bound and the fix; `code` is a stable identifier for
+    programs, `param` the wrong field.
     """
 
     def __init__(

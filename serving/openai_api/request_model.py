@@ -119,13 +119,7 @@ class SamplingRequest(RequestModel):
 
 
 def parse(model: type[ModelT], body: bytes) -> ModelT:
-    """Return `body` as `model`.
-
-    Raises
-    ------
-    ApiError
-        400: invalid JSON, too deep, an unknown field, a wrong type or a value out of bounds.
-    """
+    """Return `body` as `model`; raises ApiError 400 for invalid JSON, an unknown field, a wrong type or a value out of bounds."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

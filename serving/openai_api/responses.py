@@ -19,16 +19,9 @@ def _choice(finish_reason: str | None, content: dict[str, Any]) -> dict[str, Any
 
 
 class Answer(abc.ABC):
-    """The shapes of one response; every chunk has the same id and creation time.
+    """The shapes of one response; every chunk has the same id, derived from `request_id`, and creation time (seconds since the epoch).
 
-    Parameters
-    ----------
-    request_id
-        The response's id is derived from it.
-    created
-        Seconds since the epoch.
-    include_usage
-        Whether a stream ends with a chunk that has the usage, and has ``usage: null`` before it.
+    With `include_usage`, a stream ends with a chunk that has the usage, and has ``usage: null`` before it.
     """
 
     prefix: ClassVar[str]

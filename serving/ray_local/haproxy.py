@@ -47,26 +47,12 @@ class Limits(NamedTuple):
 
 
 def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_path: Path) -> str:
-    """Return Ray's configuration `text` with every listener on loopback and Weir's rules in the HTTP frontend.
+    """Return Ray's configuration `text` with Weir's rules in the HTTP frontend, which listens on `host`, and others on loopback.
 
-    Parameters
-    ----------
-    text
-        Ray's configuration.
-    host
-        The address that the HTTP frontend may listen on; every other listener is put on 127.0.0.1.
-    edge_token
-        Sent to the gateway as ``x-weir-edge``, so that it accepts this ``x-request-id`` and no other.
-    limits
-        A larger ``content-length`` is answered 413 before anything is uploaded. A request whose headers are late is
-        answered 408 and closed. An address with more connections is answered 429; far more are closed at once.
-    timeout_path
-        The file of :func:`timeout_page`.
-
-    Raises
-    ------
-    UnsafeConfig
-        A listener is beyond loopback, or there is no HTTP frontend.
+    `edge_token` is sent to the gateway as ``x-weir-edge``, so that it accepts this ``x-request-id`` and no other. A larger
+    ``content-length`` than the limit is answered 413 before anything is uploaded, late headers 408 (`timeout_path` is the file of
+    :func:`timeout_page`), an address with more connections 429; far more are closed at once. Raises UnsafeConfig if a listener is beyond
+    loopback, or there is no HTTP frontend.
     """
     if MARK in text:
         return text

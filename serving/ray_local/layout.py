@@ -68,23 +68,10 @@ def short_run_dir(home: Path) -> Path:
 
 
 class RayLayout:
-    """One Ray head on this machine: its directory, ports, environment and command.
+    """One Ray head on this machine: its directory (:func:`short_run_dir`), ports (:meth:`port_names`), environment and command.
 
-    End the head with SIGTERM or SIGKILL; its children end with it. Never run ``ray stop``: it kills every stack of the machine.
-
-    Parameters
-    ----------
-    run_dir
-        A short, private directory (at most 26 characters), see :func:`short_run_dir`.
-    ports
-        By the names in :meth:`port_names`; others are ignored.
-    http
-        ``[http]``, whose limits HAProxy enforces.
-
-    Raises
-    ------
-    RayLocalError
-        `run_dir` is too long, or a port is missing.
+    HAProxy enforces the limits of `http`. End the head with SIGTERM or SIGKILL; its children end with it. Never run ``ray stop``: it
+    kills every stack of the machine. Raises RayLocalError if `run_dir` is longer than 26 characters, or a port is missing.
     """
 
     def __init__(

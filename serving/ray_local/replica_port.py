@@ -16,10 +16,8 @@ _NAME = "add_port_to_grpc_server"
 def keep_replica_on_loopback() -> None:
     """Wrap the function that binds this replica's gRPC port; call it in the deployment's ``__init__``.
 
-    Raises
-    ------
-    RayLocalError
-        This Ray version binds the port in another way; the replica must not start, since it would listen beyond loopback.
+    Raises RayLocalError if this Ray version binds the port in another way: the replica must not start, since it would listen beyond
+    loopback.
     """
     from ray.serve._private import replica  # noqa: PLC0415 - only a replica needs Ray
 

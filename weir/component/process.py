@@ -65,12 +65,7 @@ def spool_root(home: Path) -> Path:
 def running(name: str, pages: Callable[[Process], Pages | None] = lambda _process: None) -> Iterator[Process]:
     """Set component `name` up, and serve its metrics, health and `pages` while the body runs.
 
-    Raises
-    ------
-    SettingsError
-        The settings cannot be read, or a detector option is wrong.
-    StackError
-        No stack was started in this home, and the settings name no Kafka.
+    Raises SettingsError, or StackError if no stack was started in this home and the settings name no Kafka.
     """
     loaded = load_settings()
     if name in _DETECTOR_COMPONENTS:

@@ -40,19 +40,7 @@ PROGRAM = "token"
 
 
 class RequestGuard:
-    """ASGI middleware.
-
-    Parameters
-    ----------
-    app
-        The application.
-    sessions
-        Checks tokens and sessions.
-    hosts
-        Allowed values of the Host header, ``name:port``.
-    port
-        Port of this console, which is part of the cookie's name: all ports of a host share cookies.
-    """
+    """ASGI middleware; `hosts` are the allowed Host headers. The cookie's name contains `port`: all ports of a host share cookies."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, hosts: frozenset[str], port: int) -> None:
         self._app = app

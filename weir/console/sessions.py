@@ -33,13 +33,7 @@ def token_path(home: Path) -> Path:
 
 
 def ensure_token(home: Path) -> str:
-    """Return the console's secret, 256 random bits; create it if the file does not exist (mode 0600).
-
-    Raises
-    ------
-    StackError
-        The file contains no secret.
-    """
+    """Return the console's secret, 256 random bits; create its file (mode 0600) if it is missing. Raises StackError if it is damaged."""
     path = token_path(home)
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)

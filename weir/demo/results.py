@@ -16,18 +16,8 @@ EXPECTED = ("pii", "toxicity", "drift", "retraining")
 class DemoResults(msgspec.Struct, kw_only=True):
     """What Weir published about one tenant since `started` (monotonic clock, seconds).
 
-    Parameters
-    ----------
-    verdicts
-        [verdicts, flagged verdicts] by detector.
-    alerts
-        Newest record of each alert.
-    requested, tipping_alert
-        The retraining event, and the alert that caused it.
-    suppressed
-        Suppressed retraining events.
-    seconds
-        Seconds until each of :data:`EXPECTED` was seen.
+    `verdicts` are [verdicts, flagged verdicts] by detector, `alerts` the newest record of each. `tipping_alert` caused the event
+    `requested`; `seconds` are those until each of :data:`EXPECTED` was seen.
     """
 
     tenant: str

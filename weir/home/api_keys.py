@@ -40,13 +40,7 @@ def first_key_path(home: Path) -> Path:
 
 
 def list_keys(home: Path) -> list[ApiKey]:
-    """Return every key of `home`, revoked ones too, oldest first.
-
-    Raises
-    ------
-    StackError
-        The file is damaged.
-    """
+    """Return every key of `home`, revoked ones too, oldest first; raises StackError if the file is damaged."""
     path = keys_path(home)
     try:
         return read_keys(path)
@@ -57,13 +51,7 @@ def list_keys(home: Path) -> list[ApiKey]:
 
 
 def create_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
-    """Make a key for `tenant` and return its record and the key itself, which is stored nowhere.
-
-    Raises
-    ------
-    SettingsError
-        The tenant's name is not 1 to 64 letters, digits, dots, underscores or hyphens.
-    """
+    """Make a key for `tenant` and return its record and the key itself, which is stored nowhere; raises SettingsError for a bad name."""
     if not _TENANT.fullmatch(tenant):
         raise SettingsError(
             f"tenant {tenant!r} is no name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
@@ -85,13 +73,7 @@ def _make_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
 
 
 def revoke_key(home: Path, key_id: str) -> ApiKey:
-    """Revoke the key `key_id` and return it; a second time changes nothing.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such key.
-    """
+    """Revoke the key `key_id` and return it; a second time changes nothing. Raises NotFoundError."""
     with _locked(home):
         keys = list_keys(home)
         found = next((key for key in keys if key.id == key_id), None)

@@ -41,12 +41,7 @@ def build_plan(
 ) -> Plan:
     """Return the plan of all components, or of those in `only`; a local broker is installed and formatted if it is missing.
 
-    Raises
-    ------
-    BrokerError
-        The local broker cannot be prepared.
-    StackError
-        `only` has an unknown component, or several processes would use the same metrics port.
+    Raises BrokerError, or StackError if `only` has an unknown component or several processes would use the same metrics port.
     """
     home = settings.home
     ray, serve = _serving(settings, ports, run_dir)

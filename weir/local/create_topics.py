@@ -15,15 +15,7 @@ __all__ = ["ensure_topics", "retry_pending"]
 
 
 def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
-    """Create the topics that are missing at `bootstrap` and return their names.
-
-    Raises
-    ------
-    stream.errors.TopicMismatch
-        A topic exists with another partition count.
-    BrokerError
-        No broker answers, or the broker refuses.
-    """
+    """Create the topics that are missing at `bootstrap` and return their names; raises TopicMismatch or BrokerError."""
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})
     kept = retention_bytes(broker, kafka)
     topics = [

@@ -27,20 +27,9 @@ WATCHER = "watcher"
 class Component(msgspec.Struct, frozen=True, kw_only=True):
     """A process of the stack.
 
-    Parameters
-    ----------
-    health_url
-        Health check: ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``.
-    after
-        Components, or the step ``topics``, that must be ready before the first start.
-    ready_seconds
-        Limit of a start; until then a process that does not answer does not count as hung.
-    stop_seconds
-        Time from SIGTERM to SIGKILL.
-    metrics
-        ``host:port`` of its Prometheus metrics, or "".
-    niceness
-        0 to 19: on busy cores, serving runs before monitoring.
+    `health_url` is ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``. The components (or the step ``topics``) in `after`
+    must be ready before the first start. Until `ready_seconds` a process that does not answer does not count as hung; `stop_seconds` are
+    from SIGTERM to SIGKILL. `metrics` is ``host:port`` or "". `niceness` is 0 to 19: on busy cores, serving runs before monitoring.
     """
 
     name: str
@@ -106,13 +95,7 @@ def save_plan(plan: Plan) -> None:
 
 
 def load_plan(home: Path) -> Plan:
-    """Return the plan of the stack in `home`.
-
-    Raises
-    ------
-    StackError
-        No stack was started in `home`, or the file is damaged.
-    """
+    """Return the plan of the stack in `home`; raises StackError if none was started there, or the file is damaged."""
     path = plan_path(home)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Plan)

@@ -24,13 +24,7 @@ _PROBE_SECONDS = 1.0
 
 
 class ComponentStarter:
-    """Starts the components of a plan.
-
-    Parameters
-    ----------
-    create_topics
-        Creates the missing topics and returns a line about it; raises BrokerError if no broker answers.
-    """
+    """Starts the components of a plan; `create_topics` returns a line about the topics, and raises BrokerError if no broker answers."""
 
     def __init__(
         self, plan: Plan, supervisord: Supervisord, reporter: StepReporter, create_topics: Callable[[], str]
@@ -49,10 +43,7 @@ class ComponentStarter:
     def run(self) -> None:
         """Start everything and return when everything is ready.
 
-        Raises
-        ------
-        StackError
-            A component died three times, or was not ready in time; the message ends with its log.
+        Raises StackError if a component died three times, or was not ready in time; the message ends with its log.
         """
         while len(self._ready) < len(self._plan.components) + 1:  # the components and the topics
             infos = self._supervisord.processes()

@@ -33,12 +33,7 @@ _LOG_POLL_SECONDS = 0.5
 def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ()) -> tuple[Plan, bool]:
     """Start the stack, or the components that `only` names; return its plan, and whether it was started now.
 
-    Raises
-    ------
-    SettingsError
-        A detector option is wrong; nothing was started.
-    StackError
-        A requirement is missing or busy, or a component does not start; everything that was started is stopped again.
+    Raises SettingsError before anything was started; after a StackError everything that was started is stopped again.
     """
     check_detector_options(loaded)
     home = loaded.settings.home

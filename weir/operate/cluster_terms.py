@@ -50,13 +50,7 @@ class ClusterTerms(msgspec.Struct, frozen=True, kw_only=True):
 async def cluster_terms(
     kafka: KafkaSettings, pages: LedgerPages, story: AlertStory, log_access: Callable[[str], None]
 ) -> ClusterTerms:
-    """Return the terms of a drift alert's evidence against requests of the same model before the change.
-
-    Raises
-    ------
-    BrokerError
-        Kafka does not answer.
-    """
+    """Return the terms of a drift alert's evidence against requests of the same model before the change; raises BrokerError."""
     alert = story.alert
     reference = await asyncio.to_thread(_reference, pages, story)
     evidence, before = [

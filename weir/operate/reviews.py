@@ -21,23 +21,10 @@ _SOURCE = "weir/console"
 
 
 def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedback:
-    """Return the review of an alert.
+    """Return the review of an alert; without `request_id` it is about the whole alert, and has the first request of its evidence.
 
-    Parameters
-    ----------
-    label
-        One of :data:`stream.ledger.queries.reviews.REVIEW_LABELS`.
-    request_id
-        A request of the evidence; "" for the whole alert, whose first request is used.
-    by
-        Reviewer.
-
-    Raises
-    ------
-    SettingsError
-        The label is unknown, or the request is not in the evidence.
-    NotFoundError
-        The alert has no evidence: it is about Weir itself.
+    Raises SettingsError if the label is unknown or the request is not in the evidence, NotFoundError if the alert has none: it is about
+    Weir itself.
     """
     if label not in REVIEW_LABELS:
         raise SettingsError(f"label {label!r} is not one of {', '.join(REVIEW_LABELS)}")

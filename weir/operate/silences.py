@@ -84,14 +84,7 @@ async def silence(
 ) -> tuple[SilenceRecord, bool]:
     """Silence an alert for `seconds` from now; return the silence, and whether the alert is resolved.
 
-    Raises
-    ------
-    SettingsError
-        `seconds` or the length of `reason` is out of bounds.
-    NotFoundError
-        There is no such alert.
-    BrokerError
-        Kafka does not answer.
+    Raises SettingsError if `seconds` or the length of `reason` is out of bounds, NotFoundError, or BrokerError if Kafka does not answer.
     """
     _check(seconds, reason)
     topic = await _AlertTopic(kafka).read(alert_id)
@@ -117,12 +110,7 @@ async def silence(
 async def unsilence(kafka: KafkaSettings, name: str, *, by: str) -> list[SilenceRecord]:
     """End the silence with id `name`, or those that cover the alert with id `name`; return them as they were.
 
-    Raises
-    ------
-    NotFoundError
-        There is no such alert, or no silence in force covers it.
-    BrokerError
-        Kafka does not answer.
+    Raises NotFoundError if there is no such alert or no silence in force covers it, or BrokerError if Kafka does not answer.
     """
     topic = await _AlertTopic(kafka).read(name)
     now = time.time()

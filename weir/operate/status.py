@@ -98,13 +98,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def gather_status(settings: Settings) -> Status:
-    """Query all sources concurrently; one that does not answer within a few seconds becomes a problem, never an exception.
-
-    Raises
-    ------
-    StackError
-        No stack has run in this home.
-    """
+    """Query all sources concurrently; one that does not answer in a few seconds becomes a problem. Raises StackError without a stack."""
     home = settings.home
     states = load_components(home)
     if not states and not (home / "ports.json").exists():

@@ -30,20 +30,9 @@ SPANS_DETECTOR = "pii"
 class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What to measure, and its data: a folder of labelled sets, or one labelled file.
 
-    Attributes
-    ----------
-    names
-        Detectors; empty for each one that the data can measure, or for none if studies are named.
-    studies
-        Studies, in addition to those with the name of one of ``names``.
-    limit
-        Texts a source, at most; 0 reads all.
-    runs
-        Simulated streams a row.
-    split
-        The split of the shared encoder's examples, and the seed of its training.
-    options
-        Detector → its options; the others have the shipped ones.
+    Without `names`, each detector that the data can measure is measured, or none if `studies` are named; a name of a study in `names`
+    adds it. At most `limit` texts of a source are read (0: all), with `runs` simulated streams a row. `split` is the split of the shared
+    encoder's examples and the seed of its training. Detectors without `options` have the shipped ones.
     """
 
     names: Sequence[str] = ()
@@ -80,13 +69,7 @@ class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_evaluation(options: EvaluationOptions, progress: Progress) -> EvaluationReport:
-    """Read the data, score every text once, measure the cost of each detector, and run the studies.
-
-    Raises
-    ------
-    detectors.errors.DetectorError
-        The data cannot be read, a detector or an option is unknown, or weights are missing.
-    """
+    """Read the data, score every text once, measure the cost of each detector, and run the studies; raises DetectorError."""
     begun = datetime.now(UTC)
     progress("reading the data", 0, 0)
     text, studies = _names(options)

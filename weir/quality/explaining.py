@@ -28,18 +28,10 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One verdict and the weights of its words.
+    """One verdict, the weights of its words in the order of the text, and the raw text.
 
-    Parameters
-    ----------
-    version, score
-        Of the verdict.
-    explained_by, explained_score
-        Installed version and its score; if they differ from the verdict's, its words may differ too.
-    attributions
-        In the order of the text; of a long text, only its highest-scoring part.
-    text
-        The raw text, or None.
+    Of a long text, `attributions` are of the highest-scoring part. If `explained_by`, the installed version, and its score differ from
+    the verdict's, its words may differ too.
     """
 
     event_id: str
@@ -62,13 +54,7 @@ class FlaggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_of(name: str) -> str:
-    """Return the request id of `name`, a request id or an event id (``REQUEST_ID/request``, ``REQUEST_ID/end``).
-
-    Raises
-    ------
-    NotFoundError
-        `name` is the id of an alert.
-    """
+    """Return the request id of `name`, a request id or an event id (``REQUEST_ID/end``); raises NotFoundError for an alert's id."""
     if name.startswith("al_"):
         raise NotFoundError(
             f"{name} is an alert; give one of its requests, which `weir alerts --json` lists under `evidence`"
@@ -77,13 +63,7 @@ def request_of(name: str) -> str:
 
 
 def flagged_verdicts(story: RequestStory, name: str, detectors: Sequence[str] = EXPLAINED) -> list[FlaggedVerdict]:
-    """Return the flagged verdicts of `detectors` on the event `name`, or on both events of the request `name`.
-
-    Raises
-    ------
-    NotFoundError
-        The request has no such event, or none of its verdicts is flagged.
-    """
+    """Return the flagged verdicts of `detectors` on the event `name`, or on both events of the request `name`; raises NotFoundError."""
     events = story.events
     if events is None:
         raise NotFoundError(

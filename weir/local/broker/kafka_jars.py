@@ -44,13 +44,7 @@ def apache_available() -> bool:
 
 
 def ensure_jars() -> Path:
-    """Return the directory of Kafka's jars; the first call downloads them (92 jars, 54 MB, about 10 s).
-
-    Raises
-    ------
-    BrokerError
-        Maven is missing or failed, or a jar has another SHA-256 than the pinned one.
-    """
+    """Return the directory of Kafka's jars; the first call downloads them (92 jars, 54 MB, about 10 s). Raises BrokerError."""
     target = _jar_directory()
     if target.is_dir():
         return target
@@ -90,13 +84,7 @@ def _resolve(maven: str, target: Path) -> None:
 
 
 def check_jars(directory: Path, checksums: Path) -> None:
-    """Compare every jar in `directory` with `checksums` (the format of ``sha256sum``).
-
-    Raises
-    ------
-    BrokerError
-        A jar is missing, is not listed, or has another SHA-256.
-    """
+    """Compare the jars in `directory` with `checksums` (as of ``sha256sum``); raises BrokerError if one is missing, added or changed."""
     listed = (line.split() for line in checksums.read_text().splitlines())
     expected = {name: digest for digest, name in listed}
     found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in directory.glob("*.jar")}

@@ -41,13 +41,7 @@ def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
 
 
 def launch_broker(kind: BrokerKind, directory: Path, port: int, controller_port: int) -> BrokerLaunch:
-    """Prepare a local broker (jars, properties, format) below `directory` and return its command.
-
-    Raises
-    ------
-    BrokerError
-        A requirement of this kind is missing.
-    """
+    """Prepare a local broker (jars, properties, format) below `directory` and return its command; raises BrokerError."""
     data = directory / kind
     argv = apache_command(data, port, controller_port) if kind == "apache" else embedded_command(data, port)
     return BrokerLaunch(kind=kind, argv=argv, bootstrap=f"127.0.0.1:{port}")

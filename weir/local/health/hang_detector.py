@@ -22,13 +22,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HangDetector:
-    """Health history of one component.
-
-    Parameters
-    ----------
-    ready_seconds
-        Limit of a start: before its first good answer, a process is not restarted sooner.
-    """
+    """Health history of one component; before its first good answer, a process is not restarted within `ready_seconds`."""
 
     def __init__(self, *, ready_seconds: float) -> None:
         self._ready_seconds = ready_seconds

@@ -23,16 +23,8 @@ _MAX_BODY_BYTES = 64 * 1024
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to a health check.
 
-    Parameters
-    ----------
-    ok
-        The component works.
-    hung
-        It does not answer, or reports that it is stuck.
-    waiting
-        All of its reasons are things that it waits for.
-    detail
-        The reasons in one line; "" if the component works.
+    A `hung` process does not answer, or reports that it is stuck; one is `waiting` if all of its reasons are things that it waits for.
+    `detail` has the reasons in one line.
     """
 
     ok: bool

@@ -59,15 +59,7 @@ def _quoted(value: object) -> str:
 
 
 def supervisord_config(plan: Plan, socket: Path, user: str) -> str:
-    """Return the text of ``supervisord.conf``.
-
-    Parameters
-    ----------
-    socket
-        Unix socket for XML-RPC, in a directory that only this user can enter.
-    user
-        Account to run as; without it supervisord warns when root starts it.
-    """
+    """Return the text of ``supervisord.conf``; XML-RPC listens at `socket`. Without `user`, supervisord warns if root starts it."""
     home = Path(plan.home)
     text = _HEAD.format(
         socket=_escaped(socket), logs=_escaped(home / "logs"), state=_escaped(home / "state"), user=_escaped(user)

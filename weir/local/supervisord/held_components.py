@@ -34,13 +34,7 @@ def save_held(home: Path, names: set[str]) -> None:
 
 
 def stop_component(home: Path, name: str) -> None:
-    """Stop and hold component `name`; return when it has ended.
-
-    Raises
-    ------
-    StackError
-        No stack runs in `home`, it has no component `name`, or the component did not end in time.
-    """
+    """Stop and hold component `name`; return when it has ended, or raise StackError."""
     component, supervisord = load_plan(home).component(name), connect(home)
     save_held(home, load_held(home) | {name})
     supervisord.stop(name)
@@ -50,13 +44,7 @@ def stop_component(home: Path, name: str) -> None:
 
 
 def start_component(home: Path, name: str) -> None:
-    """Start component `name`, no longer held, and return at once.
-
-    Raises
-    ------
-    StackError
-        No stack runs in `home`, or it has no component `name`.
-    """
+    """Start component `name`, no longer held, and return at once; raises StackError."""
     load_plan(home).component(name)
     supervisord = connect(home)
     save_held(home, load_held(home) - {name})

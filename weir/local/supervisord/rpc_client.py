@@ -129,13 +129,7 @@ def _ignore_fault(code: int) -> Iterator[None]:
 
 
 def connect(home: Path) -> Supervisord:
-    """Return a client of the supervisord of the stack in `home`.
-
-    Raises
-    ------
-    StackError
-        No supervisord runs for `home`.
-    """
+    """Return a client of the supervisord of the stack in `home`; raises StackError if none runs."""
     record = load_supervisor(home)
     if record is not None:
         supervisord = Supervisord(Path(record.socket))

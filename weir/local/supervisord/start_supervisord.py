@@ -21,14 +21,9 @@ _POLL_SECONDS = 0.05
 
 
 def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
-    """Start the supervisord of the saved `plan` in its own session, record it, and wait until it answers.
+    """Start the supervisord of the saved `plan` in its own session, record it, and wait until it answers; raises StackError after 20 s.
 
     The components read the settings file `config_path`, if there is one.
-
-    Raises
-    ------
-    StackError
-        supervisord did not answer within 20 s.
     """
     home, run_dir = Path(plan.home), Path(plan.run_dir)
     socket, config = run_dir / "supervisor.sock", state_dir(home) / "supervisord.conf"
