@@ -7,7 +7,8 @@ from serving.capture.spool_layout import ASIDE
 
 __all__ = ["move_aside"]
 
-_KEPT = 100
+#: How many of these records are kept.
+KEPT_RECORDS = 100
 
 
 def move_aside(root: Path, source: str, number: int, frame: bytes) -> None:
@@ -19,5 +20,5 @@ def move_aside(root: Path, source: str, number: int, frame: bytes) -> None:
         path.touch(mode=0o600)
         path.write_bytes(frame)
         kept = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
-        for old in kept[:-_KEPT]:
+        for old in kept[:-KEPT_RECORDS]:
             old.unlink(missing_ok=True)

@@ -1,20 +1,18 @@
 """Metadata of a dead letter: source, stage, error, size; its content only on request."""
 
 import re
-from collections.abc import Sequence
 
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
 from stream.dead_letters import HEADER_PREFIX, REPLAYED
+from weir.dead_letters.escape import escaped
+from weir.dead_letters.shown_headers import Header
 
-__all__ = ["DeadLetter", "Header", "ShownLetter", "escaped", "letter_of", "replay_note_of", "shown_headers"]
+__all__ = ["DeadLetter", "ShownLetter", "letter_of", "replay_note_of"]
 
 #: Values that are shown as ids: a header of a damaged record may contain anything.
 _ID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
-#: Headers that Weir or a tracer writes; the values of all others are content.
-_OWN_PREFIXES = ("ce_", HEADER_PREFIX)
-_OWN_NAMES = ("content-type", "traceparent", "tracestate")
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 
 
@@ -42,14 +40,6 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     value_kept: bool
     replayed_at: float | None = None
     replayed_to: int | None = None
-
-
-class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """A header; `value` is None if it may be content and content was not requested."""
-
-    name: str
-    value: str | None
-    size_bytes: int
 
 
 class ShownLetter(DeadLetter, frozen=True, kw_only=True):
@@ -94,30 +84,6 @@ def replay_note_of(record: ConsumerRecord) -> tuple[int, int] | None:
     if REPLAYED not in headers:
         return None
     return _number(headers[REPLAYED]), _number(headers.get(f"{HEADER_PREFIX}offset"))
-
-
-def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> list[Header]:
-    """Return `headers` in order; values of headers that Weir does not write only with `content`."""
-    return [
-        Header(
-            name=escaped(name.encode()),
-            value=escaped(value) if content or name.startswith(_OWN_PREFIXES) or name in _OWN_NAMES else None,
-            size_bytes=len(value),
-        )
-        for name, value in headers
-    ]
-
-
-def escaped(raw: bytes) -> str:
-    r"""Return `raw` as text that cannot control a terminal: control characters and invalid UTF-8 as ``\x1b``."""
-    text = raw.decode("utf-8", "backslashreplace")
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else _escape(character) for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def _number(raw: bytes | None) -> int:

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from stream.dead_letters import REPLAYED, dead_letter_headers
-from weir.dead_letters.letter import escaped, letter_of, replay_note_of, shown_headers
+from weir.dead_letters.escape import escaped
+from weir.dead_letters.letter import letter_of, replay_note_of
+from weir.dead_letters.shown_headers import shown_headers
 
 OWN = (("ce_id", b"r1/request"), ("ce_correlationid", b"r1"), ("ce_type", b"weir.inference.request.v1"))
 

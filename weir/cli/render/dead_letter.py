@@ -1,7 +1,8 @@
 """One dead letter as ``weir dlq show`` prints it."""
 
 from weir.client.times import format_time
-from weir.dead_letters.letter import DeadLetter, Header, ShownLetter
+from weir.dead_letters.letter import DeadLetter, ShownLetter
+from weir.dead_letters.shown_headers import Header
 
 __all__ = ["letter_lines"]
 

@@ -1,0 +1,34 @@
+"""The headers of a dead letter that ``weir dlq show`` prints without ``--text``: add a name or a prefix here."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from stream.dead_letters import HEADER_PREFIX
+from weir.dead_letters.escape import escaped
+
+__all__ = ["Header", "shown_headers"]
+
+#: Weir or a tracer writes these; the values of all other headers are content.
+PREFIXES = ("ce_", HEADER_PREFIX)
+NAMES = ("content-type", "traceparent", "tracestate")
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """A header; `value` is None if it may be content and content was not requested."""
+
+    name: str
+    value: str | None
+    size_bytes: int
+
+
+def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> list[Header]:
+    """Return `headers` in order; values of headers that Weir does not write only with `content`."""
+    return [
+        Header(
+            name=escaped(name.encode()),
+            value=escaped(value) if content or name.startswith(PREFIXES) or name in NAMES else None,
+            size_bytes=len(value),
+        )
+        for name, value in headers
+    ]
