@@ -50,7 +50,7 @@ lint: $(STAMP) ## ruff, mypy, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## benchmarks (PARTS=help lists them; PARTS="endpoint delay"; PARTS=update ARGS="--rounds 3")
+bench: $(STAMP) ## benchmarks (PARTS=help lists them; PARTS="endpoint delay"; PARTS=score_rate ARGS="HOST:PORT 400")
 	@PYTHONPATH=tests $(BIN)/python -m bench $(PARTS) $(if $(ARGS),-- $(ARGS))
 
 protocol: $(STAMP) ## simulate thousands of interleavings in virtual time (PROTOCOL="--seeds 5000")

@@ -1,13 +1,15 @@
 """From the end of a response to its alert, at 20 events/s: through the spool, the shipper, Kafka, score and watch."""
 
 import asyncio
+import contextlib
+import json
 import secrets
 import statistics
 import time
 
-import msgspec
 from prometheus_client import CollectorRegistry
-from support.stack import Stack
+from support.kafka_log import until
+from support.stack import Stack, running
 
 from serving.capture.recorder import Recorder
 from serving.settings import CaptureSettings
@@ -22,22 +24,7 @@ TOXIC = "You are a worthless idiot and everyone hates you, shut up and die."
 PLAIN = "The train leaves at nine and the museum opens at ten."
 
 
-class Delays(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds from an end record to its alert's record in Kafka."""
-
-    seen: int
-    expected: int
-    p50: float
-    p99: float
-
-    def line(self) -> str:
-        return (
-            f"{'end of a response to its alert, 20 events/s':58} p50 {self.p50:6.3f} s   p99 {self.p99:6.3f} s"
-            f"   ({self.seen} of {self.expected} alerts)   aim p99 <= 1 s"
-        )
-
-
-async def measure(stack: Stack, bootstrap: str) -> Delays:
+async def measure(stack: Stack, bootstrap: str) -> str:
     """Feed a source of its own at a steady rate; each toxic answer has a tenant, so an alert, of its own."""
     recorder = Recorder(root=stack.home / "spool", settings=CaptureSettings(), registry=CollectorRegistry())
     ended: dict[str, float] = {}
@@ -46,16 +33,18 @@ async def measure(stack: Stack, bootstrap: str) -> Delays:
     recorder.start()
     try:
         await _feed(recorder, ended)
-        deadline = time.monotonic() + 60
-        while len(fired) < len(ended) and time.monotonic() < deadline:  # noqa: ASYNC110 - another task fills it
-            await asyncio.sleep(0.1)
+        with contextlib.suppress(AssertionError):  # missing alerts are counted below
+            await until("every alert", lambda: len(fired) == len(ended))
     finally:
         await asyncio.to_thread(recorder.close)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
     delays = [fired[tenant] - at for tenant, at in ended.items() if tenant in fired]
     cuts = statistics.quantiles(delays, n=100) if len(delays) > 1 else [float("nan")] * 99
-    return Delays(seen=len(delays), expected=len(ended), p50=cuts[49], p99=cuts[98])
+    return (
+        f"{'end of a response to its alert, 20 events/s':58} p50 {cuts[49]:6.3f} s   p99 {cuts[98]:6.3f} s"
+        f"   ({len(delays)} of {len(ended)} alerts)   aim p99 <= 1 s"
+    )
 
 
 async def _feed(recorder: Recorder, ended: dict[str, float]) -> None:
@@ -89,3 +78,9 @@ async def _read(bootstrap: str, fired: dict[str, float]) -> None:
         data = decode(record.value, record.headers).data
         if isinstance(data, AlertRecord) and data.detector == "toxicity":
             fired.setdefault(data.tenant, record.timestamp / 1000)
+
+
+if __name__ == "__main__":
+    with running() as stack:
+        ports = json.loads((stack.home / "ports.json").read_text())
+        print(asyncio.run(measure(stack, f"127.0.0.1:{ports['broker']}")))

@@ -85,3 +85,8 @@ async def measure() -> list[Figure]:
         Figure(name="endpoint, capture on / off: p99", unit="ms", left=p99[0], right=p99[1], aim="<= 1.05"),
         *(Figure(name=name, unit="ms/req", left=one, right=other, aim="-") for name, (one, other) in found.items()),
     ]
+
+
+if __name__ == "__main__":
+    for figure in asyncio.run(measure()):
+        print(figure.line())

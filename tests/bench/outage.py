@@ -2,20 +2,15 @@
 
 import asyncio
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import httpx
-from support.running_broker import RunningBroker, start_broker
+from support.running_broker import RunningBroker
 from support.stack import Stack, running, until
 
 from bench.endpoint import BODY
-from bench.rounds import Figure, in_turn
+from bench.rounds import Figure, in_turn, local_broker
 from serving.capture.balance import BalanceReader
-from weir.local.broker.kafka_jars import apache_available
-
-__all__ = ["measure"]
 
 SECONDS = 12.0
 RATE = 25.0
@@ -56,8 +51,7 @@ async def without(stack: Stack, broker: RunningBroker) -> dict[str, float]:
 
 async def measure() -> list[Figure]:
     """Return the percentiles of both arms."""
-    kind = "apache" if apache_available() else "embedded"
-    with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder)) as broker:
+    with local_broker() as (broker, _):
         settings = {"WEIR_MODEL__NAME": "echo", "WEIR_MLFLOW__ENABLED": "false", "WEIR_TRACE__RATIO": "0"}
         with running(**settings, WEIR_KAFKA__BOOTSTRAP_SERVERS=broker.bootstrap) as stack:
             found = await in_turn(lambda: without(stack, broker), lambda: load(stack), rounds=5)
@@ -66,3 +60,8 @@ async def measure() -> list[Figure]:
         Figure(name=f"endpoint, broker dead / alive: {name}", unit="ms", left=dead, right=alive, aim=aims[name])
         for name, (dead, alive) in found.items()
     ]
+
+
+if __name__ == "__main__":
+    for figure in asyncio.run(measure()):
+        print(figure.line())

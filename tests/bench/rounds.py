@@ -1,15 +1,21 @@
-"""A B A B: two arms in turn, and the median of each."""
+"""A B A B: two arms in turn, and the median of each; the broker that a part starts."""
 
+import contextlib
 import statistics
-from collections.abc import Awaitable, Callable, Mapping
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 
 import msgspec
+from support.running_broker import RunningBroker, start_broker
+
+from weir.local.broker.kafka_jars import apache_available
 
 ROUNDS = 3
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One printed line: medians of both arms, their ratio, and what was aimed at."""
+    """One printed line: medians of both arms, their ratio, and the target."""
 
     name: str
     unit: str
@@ -38,3 +44,11 @@ async def in_turn(left: Arm, right: Arm, rounds: int = ROUNDS) -> dict[str, tupl
         kept.append((a, b))
     names = kept[0][0]
     return {n: (statistics.median(a[n] for a, _ in kept), statistics.median(b[n] for _, b in kept)) for n in names}
+
+
+@contextlib.contextmanager
+def local_broker() -> Iterator[tuple[RunningBroker, Path]]:
+    """Start Apache Kafka if Maven can download it, else the embedded broker; yield it and a temporary folder."""
+    kind = "apache" if apache_available() else "embedded"
+    with tempfile.TemporaryDirectory() as folder, start_broker(kind, Path(folder) / "broker") as broker:
+        yield broker, Path(folder)

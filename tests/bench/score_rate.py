@@ -5,75 +5,37 @@ decodes and scores in its own process; the app also publishes verdicts, findings
 """
 
 import asyncio
+import json
 import random
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from support import score_stack
+from support.kafka_log import fresh_topics
 
-from stream.kafka.admin import create_topics
+from bench.rounds import local_broker
 from stream.kafka.clients import consumer_for, producer_for
 from stream.kafka.log_reader import partitions_of
 from stream.runtime.app import BaseApp
 from stream.settings import DetectorSettings, KafkaSettings, ScoreSettings, WatchSettings
 from stream.stages.score.machine import item_of
-from stream.stages.score.model_process import Item, ModelProcess
+from stream.stages.score.model_process import ModelProcess
 from stream.stages.score_app import create_app, model_spec
-from stream.wire import (
-    Event,
-    Message,
-    RequestRecord,
-    ResponseRecord,
-    canonical_time,
-    decode,
-    encode,
-    inference_key,
-    partition_for,
-)
+from stream.wire import Event, decode, encode, partition_for
 
-__all__ = ["Figures", "Stopwatch", "append", "measure", "records", "score_all"]
-
-_WORDS = [
+WORDS = [
     "the", "a", "of", "and", "to", "in", "recipe", "garden", "river", "train", "music", "winter", "because",
     "while", "quickly", "slowly", "green", "old", "small", "please", "explain", "write", "translate", "summary",
     "question", "answer", "city", "mountain", "number", "letter", "garage", "engine", "cook", "bread", "water",
     "light", "table", "window",
 ]  # fmt: skip
-_DEADLINE_SECONDS = 600.0
-
-
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The measurement; CPU is that of the reading process, without the model process of the app."""
-
-    events: int
-    stream_events_per_second: float
-    bare_events_per_second: float
-    ratio: float
-    stream_cpu_ms_per_event: float
-    bare_cpu_ms_per_event: float
-
-
-async def measure(bootstrap: str, *, events: int = 400, seed: int = 0) -> Figures:
-    """Measure both on new topics, the bare loop first; half of the `events` are requests, half answers."""
-    kafka = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}.")
-    await create_topics(kafka.client_options(), kafka.topics())
-    await append(kafka, list(records(events, seed)))
-    bare = await _bare(kafka, events)
-    stream = await score_all(kafka, events)
-    return Figures(
-        events=events,
-        stream_events_per_second=stream.rate(),
-        bare_events_per_second=bare.rate(),
-        ratio=stream.rate() / bare.rate(),
-        stream_cpu_ms_per_event=stream.cpu_ms(),
-        bare_cpu_ms_per_event=bare.cpu_ms(),
-    )
+PARTITIONS = {"partitions": 8, "stream_partitions": 8}
+DEADLINE_SECONDS = 600.0
 
 
 class Stopwatch:
@@ -93,43 +55,25 @@ class Stopwatch:
 
     def rate(self) -> float:
         """Return events a second."""
-        assert self._began is not None
         return (self._last - self._first) / (self._ended[0] - self._began[0])
 
     def cpu_ms(self) -> float:
-        """Return CPU milliseconds for each event."""
-        assert self._began is not None
+        """Return CPU milliseconds of this process for each event, without the model process of the app."""
         return 1000 * (self._ended[1] - self._began[1]) / (self._last - self._first)
 
 
-def records(count: int, seed: int, *, start: float = 1_700_000_000.0, apart_seconds: float = 1.0) -> Iterator[Event]:
-    """Yield events with distinct texts of 10 to 60 words, some with personal data, from `start` on."""
-    rng = random.Random(seed)
+def records(count: int, *, start: float = 1_700_000_000.0, apart_seconds: float = 1.0) -> Iterator[Event]:
+    """Yield requests and answers in turn with distinct texts of 10 to 60 words, some with personal data, from `start` on."""
+    rng, settings = random.Random(0), DetectorSettings()
     for number in range(count):
-        text = " ".join(rng.choices(_WORDS, k=rng.randint(10, 60)))
+        text = " ".join(rng.choices(WORDS, k=rng.randint(10, 60)))
         if number % 10 == 0:
             text += f" call me at 212-555-{rng.randint(1000, 9999)}"
-        request_id = f"bench-{seed}-{number // 2}"
-        detectors = DetectorSettings()
-        data: RequestRecord | ResponseRecord
-        if number % 2 == 0:
-            message = Message(role="user", content=text)
-            data = RequestRecord(
-                request_id=request_id, tenant="bench", model="m", messages=(message,), owed=detectors.input
-            )
+        name, at = f"bench-{number // 2}", start + number * apart_seconds
+        if number % 2:
+            yield score_stack.end(name, text, at=at, owed=settings.output)
         else:
-            data = ResponseRecord(
-                request_id=request_id, tenant="bench", model="m", status="complete", text=text, owed=detectors.output
-            )
-        yield Event(
-            id=f"{request_id}/{'request' if number % 2 == 0 else 'end'}",
-            source="bench",
-            type=data.event_type,
-            time=canonical_time(start + number * apart_seconds),
-            data=data,
-            correlationid=request_id,
-            partitionkey=inference_key("bench", request_id),
-        )
+            yield score_stack.request(name, text, at=at, owed=settings.input)
 
 
 async def append(kafka: KafkaSettings, events: Sequence[Event]) -> None:
@@ -146,7 +90,7 @@ async def append(kafka: KafkaSettings, events: Sequence[Event]) -> None:
         await producer.flush()
 
 
-async def _bare(kafka: KafkaSettings, events: int) -> Stopwatch:
+async def bare(kafka: KafkaSettings, events: int) -> Stopwatch:
     """Measure reading, decoding and scoring."""
     engine = ModelProcess(model_spec(DetectorSettings(), ScoreSettings()))
     await asyncio.to_thread(engine.load)
@@ -155,17 +99,12 @@ async def _bare(kafka: KafkaSettings, events: int) -> Stopwatch:
         done, watch = 0, Stopwatch()
         while done < events:
             batches = await consumer.getmany(timeout_ms=1000, max_records=ScoreSettings().batch_events)
-            records = [record for batch in batches.values() for record in batch]
-            if records:
-                engine.score([_item(decode(record.value, record.headers)) for record in records])
-            done += len(records)
+            batch = [decode(record.value, record.headers) for records in batches.values() for record in records]
+            if batch:
+                engine.score([item_of(event.data, embed=True) for event in batch])
+            done += len(batch)
             watch.at(done)
         return watch
-
-
-def _item(event: Event) -> Item:
-    assert isinstance(event.data, RequestRecord | ResponseRecord)
-    return item_of(event.data, embed=True)
 
 
 async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
@@ -183,12 +122,12 @@ async def score_all(kafka: KafkaSettings, events: int) -> Stopwatch:
         app.loop = asyncio.get_running_loop()
         await app.start()
         try:
-            return await _acknowledged(app, events)
+            return await acknowledged(app, events)
         finally:
             await app.stop()
 
 
-async def _acknowledged(app: BaseApp, events: int) -> Stopwatch:
+async def acknowledged(app: BaseApp, events: int) -> Stopwatch:
     """Measure the app from the first acknowledged event to the last."""
     done, acknowledge, watch = [0], app.acknowledge, Stopwatch()
 
@@ -196,21 +135,39 @@ async def _acknowledged(app: BaseApp, events: int) -> Stopwatch:
         done[0] += 1
         return acknowledge(event)
 
-    app.acknowledge = counting  # type: ignore[method-assign] # counts the calls
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while done[0] < events:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{done[0]} of {events} events were scored within {_DEADLINE_SECONDS:.0f} s")
-        watch.at(done[0])
-        await asyncio.sleep(0.02)
+    app.acknowledge = counting
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while done[0] < events:
+            watch.at(done[0])
+            await asyncio.sleep(0.02)
     watch.at(done[0])
     return watch
 
 
-def _main(bootstrap: str, events: str = "400") -> None:
-    figures = asyncio.run(measure(bootstrap, events=int(events)))
-    sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+async def measure(bootstrap: str, events: int) -> None:
+    """Measure both on new topics, the bare loop first."""
+    kafka = await fresh_topics(bootstrap, **PARTITIONS)
+    await append(kafka, list(records(events)))
+    loop, stream = await bare(kafka, events), await score_all(kafka, events)
+    figures = {
+        "events": events,
+        "stream_events_per_second": stream.rate(),
+        "bare_events_per_second": loop.rate(),
+        "ratio": stream.rate() / loop.rate(),
+        "stream_cpu_ms_per_event": stream.cpu_ms(),
+        "bare_cpu_ms_per_event": loop.cpu_ms(),
+    }
+    print(json.dumps(figures), flush=True)
+
+
+def main(measured, bootstrap: str = "", events: str = "400") -> None:
+    """Run a measurement on the broker at `bootstrap`, or on a new one."""
+    if bootstrap:
+        asyncio.run(measured(bootstrap, int(events)))
+    else:
+        with local_broker() as (broker, _):
+            asyncio.run(measured(broker.bootstrap, int(events)))
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    main(measure, *sys.argv[1:])

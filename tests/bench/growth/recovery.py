@@ -1,10 +1,8 @@
 """How long a watch worker takes from its start to its first tick in every partition, with the state of many tenants to read first."""
 
-import asyncio
 import time
 
 import numpy as np
-from aiokafka import AIOKafkaProducer
 from support.alert_log import Alerts
 from support.memory import MIB, peak_bytes
 from support.signal_log import finding_of, score_tick
@@ -14,6 +12,7 @@ from support.watch_lab import WatchLab
 from detectors.base import Observation
 from detectors.models.embedding import PACKED_DIMENSIONS
 from stream.kafka.admin import create_topics
+from stream.kafka.clients import producer_for
 from stream.settings import TenantSettings
 from stream.stages.alert.state import encode as encode_alerts
 from stream.stages.watch.state import StreamState, encode
@@ -28,17 +27,16 @@ SEED = 0
 _SECONDS = 400.0
 
 
-async def rows(bootstrap, directory, say):
-    found = []
+async def rows(bootstrap, directory):
     for events in EVENTS:
         state = _state(events)
         for tenants in TENANTS:
             folder = directory / f"{events}-{tenants}"
-            folder.mkdir()
+            folder.mkdir(parents=True)
             lab = await WatchLab(bootstrap, folder, {}).create()
             await _write(lab, tenants, state)
             seconds, peak = await _recovered(lab)
-            row = {
+            yield {
                 "events a stream": events,
                 "tenants": tenants,
                 "streams": 2 * tenants,
@@ -46,9 +44,6 @@ async def rows(bootstrap, directory, say):
                 "seconds": seconds,
                 "MiB of the worker": peak / MIB,
             }
-            say(f"  {row}")
-            found.append(row)
-    return found
 
 
 def _state(events):
@@ -84,7 +79,7 @@ async def _write(lab, tenants, state):
         for name in changelogs.values()
     ]
     await create_topics(lab.kafka.client_options(), made)
-    async with AIOKafkaProducer(**lab.kafka.client_options(), linger_ms=20, max_batch_size=1024**2) as producer:
+    async with producer_for(lab.kafka.client_options(), linger_ms=20, max_batch_size=1024**2) as producer:
         for number in range(tenants):
             for side in ("input", "output"):
                 key = stream_key(f"t{number}", "m", side)
@@ -98,13 +93,11 @@ async def _write(lab, tenants, state):
 
 
 async def _recovered(lab):
+    async def ticked():
+        assert process.poll() is None
+        return len({record.partition for record, _ in await lab.records(lab.names.findings, Tick)}) == Q
+
     began = time.perf_counter()
     async with lab.working() as process:
-        deadline = time.monotonic() + _SECONDS
-        while True:
-            told = {record.partition for record, _ in await lab.records(lab.names.findings, Tick)}
-            if len(told) == Q:
-                return time.perf_counter() - began, peak_bytes(process.pid)
-            assert process.poll() is None
-            assert time.monotonic() < deadline, f"ticks in {told} within {_SECONDS} s"
-            await asyncio.sleep(0.1)
+        await lab.eventually(ticked, _SECONDS)
+        return time.perf_counter() - began, peak_bytes(process.pid)
