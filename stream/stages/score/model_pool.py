@@ -181,6 +181,8 @@ class ModelPool:
         try:
             await self._result(pool.schedule(model_process.ready), 0.0)
         except RuntimeError as error:
+            if self._pool is not pool:  # stopped meanwhile: no loss, and no crash of the worker
+                raise asyncio.CancelledError from error
             raise ModelsLost("the models cannot be loaded; see the log of the model process") from error
 
     def _new_pool(self) -> ProcessPool:

@@ -1,5 +1,6 @@
 """Model processes: deadlines, crashes, and the search for the culprit."""
 
+import asyncio
 import os
 import signal
 import time
@@ -77,3 +78,15 @@ async def test_models_that_do_not_load_are_an_error():
         await pool.start()
     assert not pool.loaded
     await pool.stop()
+
+
+async def test_a_stop_while_models_load_cancels_the_start():
+    """It was ModelsLost, which crashed a worker that had received SIGTERM: exit status 1."""
+    pool = ModelPool(SPEC, **POOL)
+    starting = asyncio.create_task(pool.start())
+    await asyncio.sleep(0)
+    await pool.stop()
+    await asyncio.wait({starting}, timeout=2)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
