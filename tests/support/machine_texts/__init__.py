@@ -4,21 +4,12 @@ By construction no text has a person, a phone number, a public address or an acc
 detector is a false positive. Tune detectors on the kinds in `TUNED` only; measure them on `HELD_OUT` too.
 """
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from random import Random
 
-from support.machine_texts.held_out import (
-    byte_counts,
-    counts,
-    csv_rows,
-    dates,
-    logs,
-    references,
-    slices,
-    tables,
-    versions,
-)
-from support.machine_texts.tuned import bad_ibans, coordinates, decimals, epochs, hashes, literals, metrics, orders
+from rstr import Rstr
 
 __all__ = ["HELD_OUT", "TUNED", "machine_texts"]
 
@@ -34,17 +25,17 @@ _FRAMES = (
     "{}\nPlease reach a conclusion in one sentence.",
     "Number of rows and a summary, please: {}",
 )
-
-_Kind = Callable[[Random], str]
-TUNED: tuple[_Kind, ...] = (epochs, decimals, orders, hashes, coordinates, literals, bad_ibans, metrics)
-HELD_OUT: tuple[_Kind, ...] = (dates, byte_counts, versions, logs, slices, csv_rows, tables, references, counts)
+#: Kind → regular expressions of its lines.
+TUNED, HELD_OUT = tomllib.loads(Path(__file__).with_name("kinds.toml").read_text()).values()
 
 
-def machine_texts(kinds: tuple[_Kind, ...], each: int, seed: int) -> list[tuple[str, str]]:
-    """Return `each` texts of every kind, as (name of the kind, text); the same seed gives the same texts."""
+def machine_texts(kinds: Mapping[str, Sequence[str]], each: int, seed: int) -> list[tuple[str, str]]:
+    """Return `each` texts of every kind, as (kind, text) of 1 to 8 lines of one layout; a seed determines the texts."""
     texts = []
-    for kind in kinds:
+    for kind, layouts in kinds.items():
         for index in range(each):
-            random = Random(f"{seed}:{kind.__name__}:{index}")
-            texts.append((kind.__name__, random.choice(_FRAMES).format(kind(random))))
+            random = Random(f"{seed}:{kind}:{index}")
+            frame, layout, draw = random.choice(_FRAMES), random.choice(layouts), Rstr(random)
+            lines = "\n".join(draw.xeger(layout) for _ in range(random.randint(1, 8)))
+            texts.append((kind, frame.format(lines)))
     return texts

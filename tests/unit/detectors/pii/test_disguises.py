@@ -11,20 +11,11 @@ from detectors.evaluate.progress import no_progress
 from detectors.evaluate.studies import disguises
 from detectors.evaluate.studies.context import StudyContext
 from detectors.normalise.disguise import encoded, unleeted
-from detectors.pii.detector import PiiDetector
-from detectors.registry import create_text
 
 TEXT = "Please write to anna.keller@example.com, card 4111 1111 1111 1111."
 LEET = str.maketrans("aeios", "43105")
 TAGS = "".join(chr(0xE0000 + ord(character)) for character in TEXT)
 CODES = {"base64": base64.b64encode(TEXT.encode()).decode(), "hex": TEXT.encode().hex(), "tags": TAGS}
-
-
-@pytest.fixture(scope="module")
-def detector() -> PiiDetector:
-    made = create_text("pii")
-    made.load()
-    return made
 
 
 @pytest.mark.parametrize("code", CODES.values(), ids=CODES)
@@ -87,8 +78,7 @@ def test_other_text_is_no_leetspeak(text):
     "text",
     [
         "sha256 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        "key QWxhZGRpbjpvcGVuIHNlc2FtZQAA/+8gICAgICAgZm9v",
-        "internationalisation and counterrevolutionary",
+        "key QWxhZGRpbjpvcGVuIHNlc2FtZQAA/+8gICAgICAgZm9v internationalisation and counterrevolutionary",
         "",
     ],
 )
