@@ -14,8 +14,8 @@ class InjectionDetector(EncoderDetector):
     name: ClassVar[str] = "injection"
     alert: ClassVar[AlertText] = AlertText(
         subject="prompt injection",
-        runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then restrict the system "
-        "prompt or the tools that the model can call.",
+        runbook="Open a request with `weir show ID --text` and check what the answer disclosed; then make the system "
+        "prompt stricter, or give the model fewer tools.",
     )
     explains: ClassVar[bool] = True
     label: ClassVar[str] = "injection"
