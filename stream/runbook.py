@@ -14,13 +14,13 @@ _DETECTOR_SILENCE = f"{SILENCE} of a detector"
 #: Detector of an alert, as docs/operate.md names it, to the first step.
 RUNBOOK: dict[str, str] = {
     "coverage": "Find the detector in `weir status` and its error in score's log; after the fix, late verdicts clear this alert.",
-    "gap": "On the gateways that the summary names, free disk space or raise `capture.limit_bytes`; then restore Kafka and the shipper. "
-    "The counted requests were answered but are not monitored.",
+    "gap": "Free disk space on the gateways that the summary names or raise `capture.limit_bytes`, then restore Kafka and the shipper; "
+    "the counted requests were answered but are not monitored.",
     "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"
     " restart).",
     "spool": "Restore Kafka and the shipper now (`weir status`); a full spool sheds records or rejects requests (`capture.on_full`).",
-    SILENCE: "Restart the node of this gateway. The shipper takes over its spool and delivers it. The alert resolves three windows after the "
-    "gateway sends again or its spool is delivered completely.",
+    SILENCE: "Restart the node of this gateway; the shipper then delivers its spool, and the alert resolves three windows after the gateway "
+    "sends again or its spool is closed.",
     _DETECTOR_SILENCE: "Find the detector's error in score's log and in the dead letters; fix it, or remove the detector from `[detectors]` and "
     "restart the stack.",
 }
