@@ -6,10 +6,12 @@ import signal
 import time
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 from support import doubles
 
 from stream.errors import ModelsLost
+from stream.stages.score import model_pool
 from stream.stages.score.model_pool import Failed, ModelPool
 from stream.stages.score.model_process import Item, ModelSpec, Scored
 
@@ -71,22 +73,26 @@ async def test_a_pool_whose_idle_process_is_killed_scores_on():
             assert time.monotonic() < deadline
 
 
+BROKEN = msgspec.structs.replace(SPEC, create=doubles.create_broken)
+
+
 async def test_models_that_do_not_load_are_an_error():
-    spec = ModelSpec(detectors=("pii",), threads=1, create=doubles.create_broken, embedder=None)
-    pool = ModelPool(spec, **POOL)
+    pool = ModelPool(BROKEN, **POOL)
     with pytest.raises(ModelsLost):
         await pool.start()
     assert not pool.loaded
     await pool.stop()
 
 
-async def test_a_stop_while_models_load_cancels_the_start():
-    """It was ModelsLost, which crashed a worker that had received SIGTERM: exit status 1."""
-    pool = ModelPool(SPEC, **POOL)
+async def test_a_load_that_fails_while_the_pool_stops_is_cancelled(monkeypatch):
+    """A stopped process fails its load now and then: ModelsLost crashed a worker that had received SIGTERM."""
+    pool = ModelPool(BROKEN, **POOL)
     starting = asyncio.create_task(pool.start())
     await asyncio.sleep(0)
+    processes = pool._pool
+    monkeypatch.setattr(model_pool, "_end", lambda _processes: None)
     await pool.stop()
-    await asyncio.wait({starting}, timeout=2)
-    starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
+    processes.stop()
+    processes.join()
