@@ -4,11 +4,14 @@ import copy
 import tomllib
 
 import pytest
+from support.cases import cases
 from support.manifests import FOLDER, documents, pod_specs, problems
 
 from stream.settings import KafkaSettings
 from weir.component.components import COMPONENTS
 from weir.settings import Settings
+
+CASES = cases(__file__)
 
 _TABLE = FOLDER.parent / "kafka" / "acls.txt"
 _PLAIN = ("kustomization.yaml", "workers.yaml", "names.yaml")
@@ -36,24 +39,7 @@ def _changed(manifest, path, value):
     return broken
 
 
-@pytest.mark.parametrize(
-    ("kind", "path", "value"),
-    [
-        ("Deployment", ("spec", "template", "spec", "containers", 0, "imagePullPolcy"), "Always"),
-        ("StatefulSet", ("spec", "replicas"), "one"),
-        ("NetworkPolicy", ("spec", "ingres"), []),
-        ("Kafka", ("spec", "kafka", "listeners", 0, "type"), "loadblancer"),
-        ("KafkaNodePool", ("spec", "roles"), ["zookeeper"]),
-        ("KafkaTopic", ("spec", "partition"), 8),
-        ("KafkaUser", ("spec", "authorization", "acls", 0, "operations"), ["Wirte"]),
-        ("RayService", ("spec", "rayClusterConfig", "workerGroupSpecs", 0, "maxReplica"), 4),
-        ("RayService", ("spec", "rayClusterConfig", "headGroupSpec", "template", "spec", "toleration"), []),
-        ("ScaledObject", ("spec", "maxReplicaCount"), "8"),
-        ("TriggerAuthentication", ("spec", "secretTargetRef", 0, "keys"), "x"),
-        ("PodMonitor", ("spec", "podMetricsEndpoint"), []),
-        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "for"), 2),
-    ],
-)
+@pytest.mark.parametrize(("kind", "path", "value"), CASES["mistakes"])
 def test_the_schemas_find_what_is_wrong(kind, path, value):
     assert problems(_changed(of_kind(kind)[0], path, value))
 

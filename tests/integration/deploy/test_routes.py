@@ -4,7 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.cases import cases
 from support.programs import amtool
+
+CASES = cases(__file__)
 
 CONFIG = Path(__file__).parents[3] / "deploy" / "alertmanager" / "alertmanager.yml"
 
@@ -19,18 +22,7 @@ def test_the_file_is_right():
     assert "SUCCESS" in ran("check-config", str(CONFIG))
 
 
-@pytest.mark.parametrize(
-    ("labels", "receiver"),
-    [
-        ({"alertname": "WeirPii", "tenant": "other", "severity": "warning"}, "team"),
-        ({"alertname": "WeirPii", "tenant": "other", "severity": "critical"}, "on-call"),
-        ({"alertname": "WeirPii", "tenant": "acme-1", "severity": "critical"}, "acme"),
-        ({"alertname": "WeirPii", "tenant": "acmeology", "severity": "critical"}, "on-call"),
-        ({"alertname": "WeirLag", "tenant": "_weir", "severity": "warning"}, "platform-quiet"),
-        ({"alertname": "WeirCoverage", "tenant": "_weir", "severity": "critical"}, "platform"),
-        ({"alertname": "WeirKafkaUnreachable", "severity": "critical"}, "platform"),
-    ],
-)
+@pytest.mark.parametrize(("labels", "receiver"), CASES["routes"])
 def test_alerts_go_by_tenant_and_severity(labels, receiver):
     given = [f"{name}={value}" for name, value in labels.items()]
     assert ran("config", "routes", "test", f"--config.file={CONFIG}", *given).strip() == receiver

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.cases import cases
 
 from detectors.errors import DetectorError
 from detectors.evaluate.progress import no_progress
 from weir.cli import main
 from weir.quality.evaluation import EvaluationOptions, run_evaluation
+
+CASES = cases(__file__)
 
 MARKED = [
     ("Write to anna.keller@example.com please.", [("anna.keller@example.com", "EMAIL_ADDRESS")]),
@@ -137,22 +140,7 @@ def test_the_configured_threshold_is_measured(data):
     assert pii["config"]["threshold"] == 1.0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "no data to measure on: name the folder"),
-        (["--data", "nowhere"], "nowhere is no folder"),
-        (["--data", "."], "contains none of the"),
-        (["--data", ".", "--detector", "pi"], "no detector is named 'pi': choose one of pii"),
-        (["--data", ".", "--study", "speed"], "there is no study 'speed': choose one of drift"),
-        (["--file", "a.csv"], "--file needs --columns, for example"),
-        (["--file", "a.csv", "--columns", "text=t,label=l"], "no detector is named for these texts"),
-        (["--file", "a.csv", "--columns", "text=t,label=l", "--detector", "drift"], "drift reads a stream"),
-        (["--file", "a.csv", "--columns", "text=t,label=x", "--detector", "pii"], "has no column 'x'"),
-        (["--file", "a.csv", "--columns", "text=t,label=l", "--detector", "pii"], "label 'hate'"),
-        (["--data", ".", "--json", "nowhere/out.json"], "nowhere is no folder; create it"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "message"), CASES["errors"])
 def test_an_error_is_one_line_that_says_what_to_do(tmp_path, arguments, message):
     (tmp_path / "a.csv").write_text("t,l\na,hate\n")
     result = CliRunner().invoke(main, ["eval", *arguments])

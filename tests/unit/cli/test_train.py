@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
+from support.cases import cases
 
 from detectors.errors import WeightsError
 from detectors.evaluate.provenance import data_files
 from detectors.registry import create_text
 from detectors.train.trainers import TRAINERS, Trainer
 from weir.cli import main
+
+CASES = cases(__file__)
 
 FILE = "pii/presidio_generated_small.json.gz"
 TEXT = "Write to anna.keller@example.com please."
@@ -132,15 +135,7 @@ def test_a_complete_run_is_measured_again_and_not_trained_again(tmp_path, data):
     weir("length", "--data", "data", "--resume", code=1, error="is not the file that the run in trained/length wrote")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nothing", "--data", "data"], "no recipe trains 'nothing': choose one of toxicity"),
-        (["toxicity", "--data", "data"], "cannot read data/toxicity/davidson.csv.gz: No such file"),
-        (["length", "--data", "data", "--out", "full"], "full/length.safetensors already exists"),
-        (["length", "--data", "data", "--out", "odd"], "odd/run.json is no record of a run"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "message"), CASES["errors"])
 def test_an_error_is_one_line_that_says_what_to_do(tmp_path, data, arguments, message):
     for folder, name in (("full", "length.safetensors"), ("odd", "run.json")):
         (tmp_path / folder).mkdir()

@@ -1,11 +1,12 @@
 from urllib.parse import quote
 
 import pytest
+from support.cases import cases
 
 from detectors.registry import ALERTING, DETECTORS, EXPLAINED
 from stream.runbook import RUNBOOK
 
-NAMED = {"tenant": "a", "model": "m", "side": "input", "detector": "drift"}
+CASES = cases(__file__)
 
 
 @pytest.fixture
@@ -138,34 +139,7 @@ async def test_an_invalid_cursor_is_an_error_that_names_the_allowed_values(page,
     )
 
 
-@pytest.mark.parametrize(
-    ("path", "parameters", "message"),
-    [
-        ("/api/alerts", {"limit": 501}, "parameter 'limit' is '501'; allowed is a whole number from 1 to 500"),
-        ("/api/requests", {"limit": "many"}, "parameter 'limit' is 'many'; allowed is a whole number"),
-        ("/api/retraining", {"limit": 0}, "parameter 'limit' is '0'; allowed is a whole number"),
-        ("/api/alerts", {"limit": "9" * 40}, "allowed is a whole number"),
-        ("/api/alerts", {"state": "burning"}, "parameter 'state' is 'burning'; allowed is firing or resolved"),
-        ("/api/alerts", {"severity": "bad"}, "parameter 'severity' is 'bad'; allowed is info, warning or critical"),
-        ("/api/alerts", {"side": "left"}, "parameter 'side' is 'left'; allowed is input or output"),
-        ("/api/alerts", {"unreviewed": "perhaps"}, "parameter 'unreviewed' is 'perhaps'; allowed is true or false"),
-        ("/api/alerts", {"q": "x" * 201}, "allowed is 200 characters at most"),
-        ("/api/alerts", {"colour": "red"}, "parameter 'colour' is unknown; known are state"),
-        ("/api/requests", {"flagged": "7"}, "parameter 'flagged' is '7'; allowed is true or false"),
-        ("/api/requests", {"tenant": "x" * 201}, "parameter 'tenant' is"),
-        ("/api/drift", {"tenant": "x" * 201}, "parameter 'tenant' is"),
-        ("/api/drift/series", {"tenant": "a"}, "parameter 'model' is missing"),
-        *(
-            (
-                "/api/drift/series",
-                NAMED | {name: value},
-                f"parameter '{name}' is '{value}'; allowed is a time in seconds",
-            )
-            for name in ("since", "until")
-            for value in ("nan", "inf", "-1", "noon", "1e300")
-        ),
-    ],
-)
+@pytest.mark.parametrize(("path", "parameters", "message"), CASES["invalid_parameters"])
 async def test_an_invalid_parameter_is_an_error_that_names_the_allowed_values(page, path, parameters, message):
     status, error = await page.bad(path, **parameters)
     assert status == 400

@@ -1,8 +1,11 @@
 import time
 
 import pytest
+from support.cases import cases
 
 from weir.console.sessions import link_token
+
+CASES = cases(__file__)
 
 HOST = "127.0.0.1:18080"
 PAGE = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none"}
@@ -71,19 +74,7 @@ async def test_a_link_on_another_site_reloads_so_that_the_browser_sends_the_cook
     assert script.status_code == 401
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"origin": "http://127.0.0.1:5000"},
-        {"origin": "null"},
-        {"origin": ""},
-        {"sec-fetch-site": "same-site"},
-        {"content-type": "text/plain"},
-        {"content-type": "application/x-www-form-urlencoded"},
-        {"origin": "http://127.0.0.1:5000", "authorization": "Basic eDp5"},
-        {"content-type": "text/plain", "authorization": "Bearer wrong"},
-    ],
-)
+@pytest.mark.parametrize("changed", CASES["foreign_changes"])
 async def test_a_change_from_another_page_of_this_host_is_rejected(page, changed):
     """A cookie of 127.0.0.1 goes to every port of it, so SameSite does not tell this page from MLflow's."""
     await sign_in(page)

@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 from prometheus_client import generate_latest
+from support.cases import cases
+
+CASES = cases(__file__)
 
 CANARY = "canary-7f3a"
 
@@ -20,35 +23,7 @@ MESSAGES = [{"role": "user", "content": CANARY}]
 CHAT = {"model": "echo", "messages": MESSAGES}
 
 
-@pytest.mark.parametrize(
-    ("change", "param", "code"),
-    [
-        ({"temperature": CANARY}, "temperature", "invalid_value"),
-        ({"temperature": 2.5}, "temperature", "invalid_value"),
-        ({"top_p": 0}, "top_p", "invalid_value"),
-        ({"max_tokens": 0}, "max_tokens", "invalid_value"),
-        ({"max_tokens": 10**15}, "max_tokens", "invalid_value"),
-        ({"max_tokens": 8_192}, "max_tokens", "context_length_exceeded"),
-        ({"max_tokens": "5"}, "max_tokens", "invalid_value"),
-        ({"stream": "yes"}, "stream", "invalid_value"),
-        ({"stream_options": {"include_usage": True}}, "stream_options", "invalid_value"),
-        ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "invalid_value"),
-        ({"seed": 2**70}, "seed", "invalid_value"),
-        ({"n": 2}, "n", "unsupported_parameter"),
-        ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
-        ({"logprobs": True}, "logprobs", "unsupported_parameter"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
-        ({"top_k": 5}, "top_k", "unknown_parameter"),
-        ({"messages": []}, "messages", "invalid_value"),
-        ({"messages": CANARY}, "messages", "invalid_value"),
-        ({"messages": [{"role": CANARY, "content": "x"}]}, "messages.0.role", "invalid_value"),
-        ({"messages": [{"role": "user"}]}, "messages.0.content", "missing_required_parameter"),
-        ({"messages": [{"role": "user", "content": None}]}, "messages.0.content", "invalid_value"),
-        ({"messages": [{"role": "user", "content": ""}]}, "messages", "invalid_value"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content.0.type", None),
-        ({"metadata": {"k": 5}}, "metadata.k", "invalid_value"),
-    ],
-)
+@pytest.mark.parametrize(("change", "param", "code"), CASES["bad_fields"])
 async def test_a_bad_field_is_400_and_named_and_its_text_not_repeated(stack, change, param, code):
     answer = await stack.client.post("/v1/chat/completions", json=CHAT | change)
     assert answer.status_code == 400
@@ -80,21 +55,7 @@ async def test_a_body_that_is_no_request_is_400(stack, body):
     error_of(answer)
 
 
-@pytest.mark.parametrize(
-    "harmless",
-    [
-        {
-            "n": 1,
-            "user": "u",
-            "tools": [],
-            "tool_choice": "none",
-            "logprobs": False,
-            "response_format": {"type": "text"},
-        },
-        {"stop": None, "temperature": None, "max_tokens": None, "stream": False, "seed": None, "metadata": None},
-        {"store": True, "service_tier": "auto", "parallel_tool_calls": True, "logit_bias": {}, "n": None},
-    ],
-)
+@pytest.mark.parametrize("harmless", CASES["harmless"])
 async def test_what_clients_send_by_default_is_no_error(stack, harmless):
     assert (await stack.client.post("/v1/chat/completions", json=CHAT | harmless)).status_code == 200
 
@@ -199,18 +160,7 @@ async def test_models_lists_the_one_that_is_served(stack):
     assert (await stack.client.get("/v1/models/echo")).json()["version"] == "echo"
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"request_id": "r-1", "rating": "up"}, 202),
-        ({"request_id": "r-1", "rating": 4, "label": "toxic", "detector": "pii", "alert_id": "al_1"}, 202),
-        ({"request_id": "r-1"}, 400),
-        ({"rating": "up"}, 400),
-        ({"request_id": "r-1", "rating": CANARY}, 400),
-        ({"request_id": "r-1", "rating": "up", "comment": CANARY}, 400),
-        ({"request_id": "r-1", "label": f"call {CANARY} at home"}, 400),
-    ],
-)
+@pytest.mark.parametrize(("body", "status"), CASES["feedback"])
 async def test_feedback_takes_words_and_no_text(stack, body, status):
     answer = await stack.client.post("/v1/feedback", json=body)
     assert answer.status_code == status, answer.text

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from support.cases import cases
 from support.intake import litellm_failure, litellm_payload
 
 from serving.api_keys import Principal
@@ -9,6 +10,8 @@ from serving.inference_records import ExpectedVerdicts
 from serving.intake.litellm import exchange_from_litellm, payloads
 from serving.intake.reported_exchange import records_of
 from stream.wire import ErrorInfo, Message, Usage
+
+CASES = cases(__file__)
 
 PRINCIPAL = Principal(id="k_1", tenant="acme")
 EXPECTED = ExpectedVerdicts(input=("pii", "toxicity"), output=("pii", "refusal"), context_characters=20)
@@ -42,24 +45,7 @@ def test_a_failure_ends_as_an_error_without_the_message_that_may_quote_the_promp
     assert "ann.lee" not in repr(end)
 
 
-@pytest.mark.parametrize(
-    ("change", "text", "answer"),
-    [
-        ({"messages": "hi", "response": "ho"}, "hi", "ho"),
-        ({"messages": "hi", "response": {"text": "ho"}}, "hi", "ho"),
-        ({"messages": {"messages": [{"role": "user", "content": "hi"}]}, "response": None}, "hi", ""),
-        ({"messages": None, "response": None}, "", ""),
-        ({"messages": [], "call_type": "aembedding", "response": {"object": "list", "data": []}}, "", ""),
-        (
-            {
-                "messages": [{"role": "user", "content": "redacted-by-litellm"}],
-                "response": {"choices": [{"message": {"content": "redacted-by-litellm"}}]},
-            },
-            "",
-            "",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("change", "text", "answer"), CASES["shapes"])
 def test_other_shapes_and_what_was_not_to_be_logged(change, text, answer):
     request, end = records(litellm_payload(**change))
     assert (request.text(), end.text) == (text, answer)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from support.cases import cases
 
 from weir.cli import main
 from weir.component.process import running
@@ -13,23 +14,12 @@ from weir.local.doctor import diagnose
 from weir.settings import load_settings
 from weir.settings.detector_options import check_detector_options
 
+CASES = cases(__file__)
+
 BAD = '[tenants."acme-*".drift]\nalarm_every_event = 5\n'
 
 
-@pytest.mark.parametrize(
-    ("text", "reported"),
-    [
-        (BAD, "is 5: .*drift.*'alarm_every_event'.*alarm_every_events"),
-        ('[tenants."a".drift]\nalarm_every_events = 5\n', "is 5: .*drift.* >= 10"),
-        ('[tenants."a".anomaly]\nreference_events = "many"\n', "is 'many': .*anomaly.*`int`"),
-        ("[detectors.options.pii]\nthreshold = 2\n", "is 2: .*pii.* <= 1"),
-        ("[detectors.options.pii]\ntreshold = 0.5\n", "is 0.5: .*pii.*'treshold'.*threshold"),
-        ("[detectors.options.toxcity]\nthreshold = 0.5\n", "text detector.*'toxcity'.*pii, tox"),
-        ("[detectors.options.drift]\nseed = 1\n", "text detector.*'drift'"),
-        ('[tenants."a".drfit]\nseed = 1\n', "stream detector.*'drfit'.*drift"),
-        ('[tenants."a".drfit]\n', "stream detector.*'drfit'.*drift"),
-    ],
-)
+@pytest.mark.parametrize(("text", "reported"), CASES["wrong_options"])
 def test_a_wrong_option_is_an_error_with_its_name_value_and_bounds(write, text, reported):
     write(text)
     with pytest.raises(SettingsError, match=reported):

@@ -1,11 +1,13 @@
 import pytest
+from support.cases import cases
 
 from weir.component.process import trace_settings
 from weir.errors import SettingsError
 from weir.settings import load_settings
 
+CASES = cases(__file__)
+
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-WEBHOOK = '[bridge.webhooks.pager]\nurl = "http://127.0.0.1:1/x"\nsecret = "{}"\n'
 
 
 def test_defaults_live_in_the_current_folder(tmp_path):
@@ -33,32 +35,7 @@ def test_home_resolves_beside_the_file(tmp_path, monkeypatch):
     assert load_settings().settings.home == tmp_path / "etc" / "here"
 
 
-@pytest.mark.parametrize(
-    ("text", "key", "detail"),
-    [
-        ("[kafka]\nbrokre = 1\n", "kafka.brokre", "topic_prefix"),
-        ("[nonsense]\n", "nonsense", "home, kafka"),
-        ("[http]\nport = 99999\n", "http.port", " is 99999: .*65535"),
-        ("http = 3\n", "http", "valid dictionary"),
-        ('[tenants."a"]\nbucket = 1\n', 'tenants."a".bucket', "bucket_seconds"),
-        ('[tenants."a".alerts]\nopen_windows = 0\n', 'tenants."a".alerts.open_windows', " is 0: .*1"),
-        ('[tenants."a".alerts]\nx = 0\n', 'tenants."a".alerts.x', "open_windows"),
-        ("[sentinel]\nenabled = true\nevery_seconds = 200\n", "sentinel", "200.* 150"),
-        ("[sentinel]\nenabled = true\n[capture]\nenabled = false\n", "sentinel", r"capture\.enabled"),
-        ("[sentinel]\nevery_second = 1\n", "sentinel.every_second", "every_seconds"),
-        (WEBHOOK.format("271828"), "bridge.webhooks.pager.secret", r" is \*{8}: "),
-        (WEBHOOK.format(SIGNING) + 'url2 = "x"\n', "bridge.webhooks.pager.url2", "url, secret"),
-        ('[bridge.webhooks."Pager 1"]\nurl = "http://x"\n', "bridge.webhooks.Pager 1", "pattern"),
-        ("[bridge]\nresend_seconds = 10\n", "bridge.resend_seconds", " is 10: .*30"),
-        ('[bridge]\nalertmanagers = ["alertmanager:9093"]\n', "bridge.alertmanagers", "alertmanager:9093"),
-        ("[kafka]\nsasl_password = 271828\n", "kafka.sasl_password", r" is \*{8}: "),
-        (
-            '[model]\nengine = "vllm"\n',
-            "model.engine",
-            "is 'vllm': vllm is not supported yet; .*'auto' or 'packed' or 'transformers'",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("text", "key", "detail"), CASES["bad_files"])
 def test_a_bad_file_is_an_error_with_the_key_the_file_and_the_bounds(write, tmp_path, text, key, detail):
     write(text)
     with pytest.raises(SettingsError, match=detail) as raised:
@@ -74,16 +51,7 @@ def test_a_file_that_is_not_toml_is_named(write, tmp_path):
         load_settings()
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "reported"),
-    [
-        ("WEIR_KAFKA__BROKER", "rabbit", "WEIR_KAFKA__BROKER"),
-        ("WEIR_KAFAK__BROKER", "apache", "WEIR_KAFAK__BROKER"),
-        ("WEIR_CONFIG", "nowhere.toml", r"nowhere\.toml"),
-        ("WEIR_KAFKA", "here", "kafka.*JSON"),
-        ("WEIR_DETECTORS__INPUT", "pii,toxicity", "detectors.*JSON"),
-    ],
-)
+@pytest.mark.parametrize(("name", "value", "reported"), CASES["bad_variables"])
 def test_a_bad_variable_is_an_error_that_names_it(monkeypatch, name, value, reported):
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=reported):
@@ -161,17 +129,7 @@ def test_no_password_is_shown(monkeypatch):
     assert (traces.endpoint, list(traces.headers)) == ("http://127.0.0.1:5000/v1/traces", ["authorization"])
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("WEIR_BRIDGE__ALERTMANAGERS", '["htp://ann:hunter2@127.0.0.1:9093"]'),
-        ("WEIR_BRIDGE__ALERTMANAGERS", '["http://ann:hunter2/3@127.0.0.1:9093"]'),
-        ("WEIR_TRACE__ENDPOINT", "ann:hunter2@127.0.0.1:5000"),
-        ("WEIR_TRACE__VIEW", "http://ann:hunter2@127.0.0.1:5000/{trace_id}"),
-        ("WEIR_BRIDGE__WEBHOOKS", '{"http://ann:hunter2@127.0.0.1": {"url": "ftp://127.0.0.1"}}'),
-        ("WEIR_KAFKA__BOOTSTRAP_SERVERS", "ann:hunter2@127.0.0.1:9092"),
-    ],
-)
+@pytest.mark.parametrize(("name", "value"), CASES["refused_addresses"])
 def test_no_password_of_a_refused_address_is_shown(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=r"127\.0\.0\.1") as raised:

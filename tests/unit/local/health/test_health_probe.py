@@ -4,8 +4,11 @@ import socket
 import threading
 
 import pytest
+from support.cases import cases
 
 from weir.local.health.health_probe import probe
+
+CASES = cases(__file__)
 
 
 @pytest.fixture
@@ -42,17 +45,7 @@ def listening():
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize(
-    ("reasons", "hung", "waiting"),
-    [
-        ({"stuck": "no progress"}, True, False),
-        ({"event loop": "stalled"}, True, False),
-        ({"event_loop": "no heartbeat", "waiting for kafka": "x"}, True, False),
-        ({"waiting for kafka": "x"}, False, True),
-        ({"waiting for kafka": "x", "serving": "no replica"}, False, False),
-        ({}, False, False),
-    ],
-)
+@pytest.mark.parametrize(("reasons", "hung", "waiting"), CASES["reasons"])
 def test_the_reasons_of_a_503_decide(answering, reasons, hung, waiting):
     handler, url = answering
     handler.answer = (503, json.dumps(reasons).encode())
