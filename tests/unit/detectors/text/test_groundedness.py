@@ -1,62 +1,36 @@
 """Tables of answers to one passage: what rests on it, what does not, and what cannot be told."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from detectors.base import Turn
 from detectors.registry import create_text
 from detectors.text.claims import claims, vocabulary
 
-PASSAGE = (
-    "The harbour office in Selby was founded in 1923 by Ingrid Vale. It employs 48 people and opens at eight every morning. "
-    "Ships longer than 60 metres may not enter after dark. The crane was sold in spring because nobody could repair it. "
-    "Fees are paid in advance, either in cash or by card."
-)
-GROUNDED = [
-    "Ingrid Vale founded the office in 1923.",
-    "It employs 48 people.",
-    "The office in Selby opens at eight every morning.",
-    "Nobody could repair the crane, so it was sold in spring.",
-    "You pay the fees in advance. Cash and card are both accepted as payment for the fees.",
-    "The passage does not say how many ships came last year.",
-    "After dark, ships longer than 60 metres may not enter.",
-]
-UNSUPPORTED = [
-    "Ingrid Vale founded the office in 1932.",
-    "It employs 480 people.",
-    "The harbour office in Hull was founded in 1923.",
-    "Martin Vale founded the office in 1923.",
-    "Ships longer than 60 metres may enter after dark.",
-    "It employs 48 people. The staff won a prize for their lighthouse museum.",
-    "The harbour was destroyed by a storm and has been rebuilt with public money.",
-]
+TEXTS = tomllib.loads(Path(__file__).with_name("texts.toml").read_text())["grounded"]
 
 
-@pytest.fixture(scope="module")
-def detector():
-    made = create_text("groundedness", {"threads": 1})
-    made.load()
-    return made
-
-
-def said(detector, answer, passage=PASSAGE):
+def said(detector, answer, passage=TEXTS["passage"]):
     turns = (Turn(role="system", content=passage), Turn(role="user", content="Tell me about the harbour office."))
     return detector.score_answers([answer], [turns])[0]
 
 
-@pytest.mark.parametrize("answer", GROUNDED)
+@pytest.mark.parametrize("answer", TEXTS["supported"])
 def test_what_rests_on_the_text_is_not_flagged(detector, answer):
     score = said(detector, answer)
     assert (score.label, score.flagged) == ("ok", False)
 
 
-@pytest.mark.parametrize("answer", UNSUPPORTED)
+@pytest.mark.parametrize("answer", TEXTS["unsupported"])
 def test_what_does_not_is(detector, answer):
     score = said(detector, answer)
     assert (score.label, score.flagged) == ("unsupported", True)
 
 
 def test_spans_say_which_sentences(detector):
-    answer = UNSUPPORTED[5]
+    answer = TEXTS["unsupported"][5]
     spans = said(detector, answer).spans
     assert [answer[span.start : span.end] for span in spans] == ["The staff won a prize for their lighthouse museum."]
     assert spans[0].type == "UNSUPPORTED"
@@ -64,14 +38,14 @@ def test_spans_say_which_sentences(detector):
 
 @pytest.mark.parametrize("passage", ["", "Tell me a story."])
 def test_without_a_text_to_answer_from_nothing_is_told(detector, passage):
-    assert said(detector, UNSUPPORTED[0], passage).label == "unknown"
-    assert detector.score_many(UNSUPPORTED[:1])[0].label == "unknown"
+    assert said(detector, TEXTS["unsupported"][0], passage).label == "unknown"
+    assert detector.score_many(TEXTS["unsupported"][:1])[0].label == "unknown"
 
 
 def test_a_long_answer_is_read_in_part_and_says_so(detector):
     few = create_text("groundedness", {"threads": 1, "max_sentences": 3})
     few.load()
-    score = said(few, " ".join(GROUNDED[:3] * 3))
+    score = said(few, " ".join(TEXTS["supported"][:3] * 3))
     assert score.label == "error"
     assert 0.2 < score.covered < 0.5
 

@@ -46,13 +46,6 @@ NEAR_MISSES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def detector():
-    made = create_text("repetition")
-    made.load()
-    return made
-
-
 @pytest.mark.parametrize("kind", LOOPS)
 def test_a_text_that_goes_round_in_circles_is_flagged(detector, kind):
     score = detector.score_many([LOOPS[kind]])[0]

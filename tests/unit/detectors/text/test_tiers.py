@@ -124,14 +124,6 @@ def test_a_threshold_keeps_to_the_share_of_ordinary_prompts():
     assert set(told) == {"a", "b"}
 
 
-@pytest.fixture(scope="module")
-def detectors():
-    made = {name: create_text(name) for name in TASKS}
-    for detector in made.values():
-        detector.load()
-    return made
-
-
 def test_the_clear_cases_never_reach_the_encoder(detectors):
     for name in TASKS:
         _, unsure = detectors[name].screen(["What can I cook with rice and carrots?", "play some jazz"])

@@ -1,0 +1,25 @@
+"""Text detectors, each loaded once."""
+
+from functools import cache
+
+import pytest
+
+from detectors.registry import create_text
+
+
+@cache
+def _loaded(name):
+    made = create_text(name)
+    made.load()
+    return made
+
+
+@pytest.fixture(scope="module")
+def detector(request):
+    """The detector after which the test file is named."""
+    return _loaded(request.path.stem.removeprefix("test_"))
+
+
+@pytest.fixture(scope="session")
+def detectors():
+    return {name: _loaded(name) for name in ("toxicity", "injection", "refusal")}
