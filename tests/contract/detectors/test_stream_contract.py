@@ -72,16 +72,11 @@ def test_strange_values_are_taken(name):
     detector = create_stream(name, FAST)
     feed(detector, observations(100))
     strange = [float("nan"), float("inf"), float("-inf"), -1.0, 1e300, 0.0]
+    embeddings = [b"", b"x", b"xy", b"\xff\xff" * 96, b"\0" * 192, None]
+    names = ("characters", "latency_seconds", "error")
     odd = [
-        Observation(
-            id=f"odd{index}",
-            time=0.0,
-            features=dict.fromkeys(("characters", "latency_seconds", "error"), value),
-            embedding=data,
-        )
-        for index, (value, data) in enumerate(
-            zip(strange, [b"", b"x", b"xy", b"\xff\xff" * 96, b"\0" * 192, None], strict=True)
-        )
+        Observation(id=f"{value}", time=0.0, features=dict.fromkeys(names, value), embedding=data)
+        for value, data in zip(strange, embeddings, strict=True)
     ]
     finding = detector.update_many(odd)
     assert finding is not None
@@ -176,30 +171,9 @@ def test_state_is_bounded_whatever_keys_and_conversations_are_sent(name):
     assert sizes[-1] < 64_000
 
 
-def test_state_is_bounded(name):
-    detector = create_stream(name, FAST)
-    sizes = []
-    for seed in range(4):
-        feed(detector, observations(1500, seed=seed))
-        sizes.append(len(detector.snapshot()))
-    assert sizes[-1] < sizes[0] * 1.25 + 2_000
-    assert sizes[-1] < 64_000
-
-
 def test_no_identity_or_text_is_held_in_a_finding(name):
     findings = feed(create_stream(name, FAST), observations(100))
-    known = {
-        "embedding",
-        "topics",
-        "characters",
-        "words",
-        "latency_seconds",
-        "time_to_first_token_seconds",
-        "prompt_tokens",
-        "completion_tokens",
-        "error",
-        "score_refusal",
-    }
+    known = {"embedding", "topics", *observations(5)[0][0].features}
     for finding in findings:
         if finding is not None:
             assert finding.feature in known
