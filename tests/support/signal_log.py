@@ -32,7 +32,7 @@ class _State(msgspec.Struct, kw_only=True):
 
 
 class LevelDetector(StreamDetector[Level]):
-    """A small stream detector: the mean of feature ``x`` in a bucket against that of the first; an empty bucket is clear.
+    """A small stream detector: the mean of a feature in a bucket against that of the first; an empty bucket is clear.
 
     It sums everything that it saw in order, so that an event lost, doubled or out of order shows in its findings.
     """
@@ -40,22 +40,29 @@ class LevelDetector(StreamDetector[Level]):
     name: ClassVar[str] = "drift"
     version: ClassVar[str] = "level-1"
     config_type: ClassVar[type[Level]] = Level
+    feature: ClassVar[str] = "x"
 
-    def __init__(self, config: Level | None = None) -> None:
+    def __init__(self, config=None):
         super().__init__(config)
         self._state = _State()
 
-    def update_many(self, observations: Any) -> Finding | None:
-        for number, observation in enumerate(observations, self._state.events):
-            self._state.total += observation.features["x"] * (1 + number % 7)
-        self._state.events += len(observations)
-        if not observations:
-            return self._finding(0.0) if self._state.reference is not None else None
-        mean = sum(observation.features["x"] for observation in observations) / len(observations)
-        if self._state.reference is None:
-            self._state.reference = mean
+    def update_many(self, observations):
+        state, values = self._state, self._added(observations)
+        if not values:
+            return self._finding(0.0) if state.reference is not None else None
+        mean = sum(values) / len(values)
+        if state.reference is None:
+            state.reference = mean
             return None
-        return self._finding(abs(mean - self._state.reference))
+        return self._finding(abs(mean - state.reference))
+
+    def _added(self, observations):
+        """Add the feature's values to the sum, and return them."""
+        values = [observation.features.get(self.feature, 1.0) for observation in observations]
+        for number, value in enumerate(values, self._state.events):
+            self._state.total += value * (1 + number % 7)
+        self._state.events += len(values)
+        return values
 
     def _finding(self, distance: float) -> Finding:
         limit = self.config.limit
@@ -63,7 +70,7 @@ class LevelDetector(StreamDetector[Level]):
             score=min(1.0, distance / (2 * limit)),
             statistic=distance,
             limit=limit,
-            feature="x",
+            feature=self.feature,
             alarm=distance >= limit,
             details={"events": float(self._state.events), "total": self._state.total},
         )

@@ -14,9 +14,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support.protocol.checks import check_watch
+from support.protocol.checks import check_rest
 from support.protocol.commits import Commits
-from support.protocol.mutations import mutated
+from support.protocol.mutations import MUTATIONS
 from support.protocol.parts import KAFKA
 from support.protocol.record import Record
 from support.protocol.virtual_time import START, VirtualLoop
@@ -117,7 +117,7 @@ class Watch(RuleBasedStateMachine):
                 for _ in range(4):
                     self.tick(5)
                 self._run(asyncio.sleep(REST_SECONDS))
-                check_watch(self.world, self.record)
+                check_rest(self.world, self.record, ("I3",))
             assert self.world.violations == {}
         finally:
             self._run(self.world.end())
@@ -187,10 +187,10 @@ def test_it_sees_a_broken_promise(mutation):
         database=None,
         derandomize=True,
     )
-    with mutated(mutation), pytest.raises((AssertionError, ExceptionGroup)):
+    with MUTATIONS[mutation], pytest.raises((AssertionError, ExceptionGroup)):
         run_state_machine_as_test(Watch, settings=options)
 
 
 def test_it_sees_a_watermark_that_is_forgotten():
-    with mutated("watermark forgotten"), pytest.raises(AssertionError):
+    with MUTATIONS["watermark forgotten"], pytest.raises(AssertionError):
         what_was_late_before_a_restart_comes_after_it()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.protocol.mutations import FAVOURED, MUTATIONS, mutated
+from support.protocol.mutations import FAVOURED, MUTATIONS
 from support.protocol.run import live
 from support.protocol.steps import STEPS
 
@@ -38,7 +38,7 @@ def test_everything_that_may_happen_happens():
 @pytest.mark.parametrize("mutation", sorted(MUTATIONS.keys() - RARE))
 def test_a_broken_promise_is_seen(mutation):
     first = FIRST.get(mutation, 0)
-    with mutated(mutation):
+    with MUTATIONS[mutation]:
         for seed in range(first, first + ATTEMPTS):
             life = live(f"m{seed}", favoured=FAVOURED.get(mutation))
             if life.violations:

@@ -15,8 +15,6 @@ from support.protocol.network import Line, Network
 from support.protocol.virtual_time import CURRENT
 from support.simulated_kafka import Place
 
-__all__ = ["Admin", "Consumer", "Producer", "doubled", "lose_producer"]
-
 #: Where a client of a bootstrap address finds its network.
 _NETWORKS: dict[str, Network] = {}
 

@@ -10,8 +10,6 @@ from support.protocol.faust_worker import FaustWorker
 from support.protocol.virtual_time import VirtualLoop
 from support.simulated_kafka import SimulatedKafka
 
-__all__ = ["Coordinator"]
-
 #: Shorter than ours (stream/runtime/app.py), longer than any record is under way: worlds are short.
 SESSION_SECONDS = 4.0
 _HEARTBEAT_SECONDS = 1.0

@@ -20,8 +20,6 @@ from support.protocol.network import Network
 from support.protocol.virtual_time import Process
 from support.simulated_kafka import Stored
 
-__all__ = ["AgentBody", "FaustWorker"]
-
 AgentBody = Callable[[Any], Awaitable[None]]
 _COMMIT_SECONDS = 1.0
 _BATCH = 50

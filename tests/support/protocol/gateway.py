@@ -18,8 +18,6 @@ from serving.settings import CaptureSettings
 from support.protocol.virtual_time import CURRENT, Process, ProcessKilled, VirtualLoop
 from support.spool import TRACE, Spool, a_request, an_end
 
-__all__ = ["Gateway", "virtual_disk"]
-
 _TICK_SECONDS = 1.0
 
 

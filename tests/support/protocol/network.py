@@ -12,8 +12,6 @@ from aiokafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumber, Request
 from support.protocol.virtual_time import CURRENT, Process, VirtualLoop
 from support.simulated_kafka import SimulatedKafka
 
-__all__ = ["Line", "Network", "Weather"]
-
 
 class Weather(msgspec.Struct, kw_only=True):
     """How the network is; a world changes it as it goes.

@@ -1,34 +1,26 @@
 """How a world's processes are put together: the shipper, the score and watch workers, the ledger; each from our own code."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
 
-import msgspec
 from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 
-from detectors.base import Finding, Observation, StreamDetector, seal, unseal
 from serving.capture.pipeline import Pace
 from serving.capture.shipper import Shipper
 from stream.dead_letters import DeadLetters
 from stream.ledger.service import run_ledger
 from stream.runtime.app import create_base_app
-from stream.settings import KafkaSettings, LedgerSettings, TenantSettings, WatchSettings
+from stream.settings import KafkaSettings, LedgerSettings, WatchSettings, tenant_settings
 from stream.stages.score.agent import ScoreAgent, ScoreParts
 from stream.stages.score.batches import Batcher
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import Failed
-from stream.stages.score.model_process import Item, ModelProcess, ModelSpec
+from stream.stages.score.model_process import ModelProcess, ModelSpec
 from stream.stages.score.spans import ScoreSpans
 from stream.stages.watch_app import create_app
 from support import doubles
 from support.protocol.faust_worker import FaustWorker
-from support.protocol.network import Network
-from support.protocol.virtual_time import Process
-
-__all__ = ["DETECTORS", "KAFKA", "PACE", "TENANTS", "WATCH", "LengthDetector", "Parts", "level_detectors"]
+from support.signal_log import Level, LevelDetector
 
 P, Q = 2, 2
 KAFKA = KafkaSettings(bootstrap_servers="simulated:9092", partitions=P, stream_partitions=Q)
@@ -38,61 +30,29 @@ PACE = Pace(poll_seconds=0.2, save_seconds=0.3, window_frames=6, stall_seconds=2
 WATCH = WatchSettings(source_silence_seconds=12, outstanding_events=200)
 BUCKET_SECONDS = 2.0
 COOL_DOWN_SECONDS = 20.0
-TENANTS: dict[str, dict[str, Any]] = {
-    "*": {
-        "bucket_seconds": BUCKET_SECONDS,
-        "alerts": {"resolve_after_seconds": 8, "update_seconds": 2, "close_windows": 2, "critical_findings": 5},
-        "retraining": {
-            "windows": 1,
-            "events": 2,
-            "principals": 1,
-            "largest_share": 1.0,
-            "cool_down_seconds": COOL_DOWN_SECONDS,
-        },
-    }
-}
+_RETRAINING = {"windows": 1, "events": 2, "principals": 1, "largest_share": 1.0, "cool_down_seconds": COOL_DOWN_SECONDS}
+_ALERTS = {"resolve_after_seconds": 8, "update_seconds": 2, "close_windows": 2, "critical_findings": 5}
+TENANTS = {"*": {"bucket_seconds": BUCKET_SECONDS, "alerts": _ALERTS, "retraining": _RETRAINING}}
 
 
-class _Sums(msgspec.Struct, kw_only=True):
-    events: int = 0
-    total: float = 0.0
+def tenant(name):
+    return tenant_settings(TENANTS, name)
 
 
-class LengthDetector(StreamDetector[doubles.Config]):
-    """Alarms on long texts; sums in order, so that an event lost, doubled or out of its place shows in every later finding."""
+class LengthDetector(LevelDetector):
+    """Alarms on long texts."""
 
-    name: ClassVar[str] = "drift"
-    version: ClassVar[str] = "length-1"
-    config_type: ClassVar[type[doubles.Config]] = doubles.Config
+    version = "length-1"
+    feature = "characters"
 
-    def __init__(self, config: doubles.Config | None = None) -> None:
-        super().__init__(config)
-        self._state = _Sums()
+    def __init__(self, config=None):
+        super().__init__(config or Level(limit=50.0))
 
-    def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        state = self._state
-        lengths = [observation.features.get("characters", 1.0) for observation in observations]
-        for number, length in enumerate(lengths, state.events):
-            state.total += length * (1 + number % 7)
-        state.events += len(lengths)
-        longest = max(lengths, default=0.0)
-        return Finding(
-            score=min(1.0, longest / 100),
-            statistic=longest,
-            limit=50.0,
-            feature="characters",
-            alarm=longest >= 50.0,
-            details={"events": float(state.events), "total": state.total},
-        )
-
-    def snapshot(self) -> bytes:
-        return seal(self, self._state)
-
-    def restore(self, state: bytes) -> None:
-        self._state = unseal(self, state, _Sums)
+    def update_many(self, observations):
+        return self._finding(max(self._added(observations), default=0.0))
 
 
-def level_detectors(_: TenantSettings) -> dict[str, StreamDetector[Any]]:
+def length_detectors(_):
     """Return the stream detectors of every tenant."""
     return {"drift": LengthDetector()}
 
@@ -102,12 +62,12 @@ class _Pool:
 
     workers = 1
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network):
         self._network = network
         self._engine = ModelProcess(ENGINE)
         self._engine.load()
 
-    async def score(self, items: Sequence[Item], deliver: Callable[[int, Any], None]) -> None:
+    async def score(self, items, deliver):
         await asyncio.sleep(self._network.random.choice((0.0, 0.01, 0.2)))
         for row, item in enumerate(items):
             try:
@@ -119,20 +79,20 @@ class _Pool:
 class Parts:
     """Makes the processes of one world."""
 
-    def __init__(self, root: Path, network: Network) -> None:
+    def __init__(self, root, network):
         self.root = root
         self.network = network
         self.spool = root / "spool"
         self.spool.mkdir(parents=True)
         self.ledger = root / "ledger"
 
-    def shipper(self, process: Process, stop: asyncio.Event) -> None:
+    def shipper(self, process, stop):
         """Start the shipper as `process`."""
         shipper = process.within(self._shipper)
         process.spawn(shipper.run(stop))
         process.on_end.append(lambda: [lock.release() for lock in shipper._locks.values()])
 
-    def _shipper(self) -> Shipper:
+    def _shipper(self):
         return Shipper(
             self.spool,
             {"bootstrap_servers": KAFKA.bootstrap_servers},
@@ -143,16 +103,16 @@ class Parts:
             pace=PACE,
         )
 
-    def score(self, process: Process) -> FaustWorker:
+    def score(self, process):
         """Make a score worker as `process`; as stream/score/app.py does, but for the processes of the models."""
-        return process.within(self._score, process)  # type: ignore[no-any-return]
+        return process.within(self._score, process)
 
-    def _score(self, process: Process) -> FaustWorker:
+    def _score(self, process):
         names, registry = KAFKA.names, CollectorRegistry()
         app = create_base_app(f"{KAFKA.topic_prefix}score", KAFKA, data_dir=self.root)
         metrics = ScoreMetrics(registry)
         spans = ScoreSpans(NoOpTracerProvider(), names.inference, "score")
-        pool: Any = _Pool(self.network)
+        pool = _Pool(self.network)
         batcher = Batcher(pool, events=4, wait_seconds=0.02, spans=spans, metrics=metrics)
         parts = ScoreParts(
             batcher=batcher,
@@ -167,11 +127,11 @@ class Parts:
         app.background += [batcher.run, agent.ticks.run]
         return FaustWorker(process, self.network, KAFKA.bootstrap_servers, app, {(names.inference,): agent.run})
 
-    def watch(self, process: Process) -> FaustWorker:
+    def watch(self, process):
         """Make a watch worker as `process`."""
-        return process.within(self._watch, process)  # type: ignore[no-any-return]
+        return process.within(self._watch, process)
 
-    def _watch(self, process: Process) -> FaustWorker:
+    def _watch(self, process):
         app = create_app(
             KAFKA,
             WATCH,
@@ -179,12 +139,12 @@ class Parts:
             data_dir=self.root,
             registry=CollectorRegistry(),
             tracer_provider=NoOpTracerProvider(),
-            detectors=level_detectors,
+            detectors=length_detectors,
         )
         agents = {tuple(agent.channel.topics): agent.fun for agent in app.agents.values()}
         return FaustWorker(process, self.network, KAFKA.bootstrap_servers, app, agents)
 
-    def run_ledger(self, process: Process, stop: asyncio.Event) -> None:
+    def run_ledger(self, process, stop):
         """Start the ledger as `process`."""
         process.spawn(
             run_ledger(
@@ -192,7 +152,7 @@ class Parts:
                 kafka=KAFKA,
                 ledger=LedgerSettings(),
                 registry=CollectorRegistry(),
-                tracer_provider=NoOpTracerProvider(),  # type: ignore[arg-type]
+                tracer_provider=NoOpTracerProvider(),
                 stop=stop,
                 health={},
             )

@@ -11,8 +11,6 @@ from support.protocol.network import Weather
 from support.protocol.parts import DETECTORS, KAFKA
 from support.protocol.world import World
 
-__all__ = ["STEPS", "step"]
-
 _TEXTS = ("hello", "call 555 12345", "RAISE", "x" * 60, "call 98765 " + "y" * 60)
 _TENANTS = ("acme", "beta")
 

@@ -24,8 +24,8 @@ from support.protocol.parts import KAFKA, Parts
 from support.protocol.virtual_time import Process, VirtualLoop
 from support.simulated_kafka import Place, SimulatedKafka
 
-__all__ = ["Accepted", "World", "open_world"]
-
+_NAMES = KAFKA.names
+_GROUPS = {"score": (_NAMES.inference,), "watch": (_NAMES.signals, _NAMES.findings, _NAMES.alerts, _NAMES.retraining)}
 _CHANGELOGS = ("streams", "alerts", "retraining")
 _MEMORY = Path("/dev/shm")
 _REST_SECONDS = 400.0
@@ -64,11 +64,8 @@ class World:
         self.workers: dict[str, FaustWorker] = {}
         self._supervisors: dict[str, asyncio.Task[Any]] = {}
         self._stops: dict[str, asyncio.Event] = {}
-        names = KAFKA.names
-        stages = (names.signals, names.findings, names.alerts, names.retraining)
         self.coordinators = {
-            "score": Coordinator(loop, self.kafka, "weir.score", [names.inference], seed),
-            "watch": Coordinator(loop, self.kafka, "weir.watch", stages, seed),
+            name: Coordinator(loop, self.kafka, f"weir.{name}", topics, seed) for name, topics in _GROUPS.items()
         }
         self._background = [loop.create_task(one.run()) for one in self.coordinators.values()]
 
@@ -181,21 +178,20 @@ class World:
 
     async def _read_up_to(self, ends: dict[Place, int] | None, deadline: float) -> bool:
         """Wait until the groups have committed all below `ends`, or all that is written; False where they do not."""
-        while self._behind(ends):
+        while self.behind(ends):
             if self.loop.time() > deadline:
                 return False
             await asyncio.sleep(1)
         return True
 
-    def _behind(self, ends: dict[Place, int] | None) -> list[Place]:
-        names = KAFKA.names
-        watched = {names.signals, names.findings, names.alerts, names.retraining}
+    def behind(self, ends=None):
+        """Return the partitions of which the groups have not committed all below `ends`, or all that is written."""
         wanted = ends or {place: len(log) for place, log in self.kafka.written.items()}
         return [
             place
-            for group, topics in {"weir.score": {names.inference}, "weir.watch": watched}.items()
+            for group, topics in _GROUPS.items()
             for place, end in wanted.items()
-            if place[0] in topics and self.kafka.group(group).committed.get(place, 0) < end
+            if place[0] in topics and self.kafka.group(f"weir.{group}").committed.get(place, 0) < end
         ]
 
     def violated(self, invariant: str, what: str) -> None:
