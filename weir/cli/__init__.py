@@ -1,4 +1,4 @@
-"""The command ``weir``; it imports a subcommand only when that is used, so that ``--help`` is fast."""
+"""The command ``weir``; a subcommand is imported only when it is used, so that ``--help`` is fast."""
 
 import importlib
 import sys
@@ -38,7 +38,7 @@ SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
 
 
 class LazyGroup(click.Group):
-    """A group that imports a subcommand when it is invoked, and prints expected errors without a traceback."""
+    """A command group that imports a subcommand when it is used, and prints expected errors without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of :data:`SUBCOMMANDS`."""
@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in SUBCOMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run; print an expected error, and exit with status 1."""
+        """Run the command; print an expected error and exit with status 1."""
         try:
             return super().invoke(ctx)
         except (WeirError, StreamError) as error:

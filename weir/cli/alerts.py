@@ -25,7 +25,7 @@ __all__ = ["alerts"]
 @click.option("--silenced", is_flag=True, help="Also show silenced alerts; JSON always has them, with a mark.")
 @click.pass_context
 def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: bool, silenced: bool) -> None:
-    """Show when alerts fired and resolved, oldest first; without --since and --follow, all that Kafka still has.
+    """Show when alerts fired and resolved, oldest first. Without --since and --follow: all alerts that Kafka still has.
 
     Alerts about Weir itself (missing verdicts, lag, an inactive source) have tenant _weir.
 
@@ -67,10 +67,10 @@ def alerts(context: click.Context, *, follow: bool, since: str | None, as_json: 
 @click.option("--reason", metavar="TEXT", required=True, help="Why; the next person on call reads it.")
 @json_option
 def silence(*, alert_id: str, duration: str, reason: str, as_json: bool) -> None:
-    """Silence the tenant, model, side, detector and feature of alert ALERT_ID, also when they fire again.
+    """Silence alert ALERT_ID and all later alerts with the same tenant, model, side, detector and feature.
 
-    Nobody is notified. Everything else continues: the alert opens, resolves, and counts for retraining and `weir status`. A
-    resolved alert can be silenced too. A new silence with the same scope replaces the old one.
+    A silenced alert sends no notification. It still opens, resolves, and counts for retraining and `weir status`. You can also
+    silence a resolved alert. A new silence with the same scope replaces the old one.
 
     \b
     Examples:

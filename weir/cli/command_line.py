@@ -1,4 +1,4 @@
-"""The name of the command, for printed commands that can be pasted."""
+"""The name of the ``weir`` command in printed commands, so that users can paste them."""
 
 import sys
 from pathlib import Path

@@ -25,7 +25,7 @@ _CONNECT_SECONDS = 3.0
 def console(*, open_browser: bool, as_json: bool) -> None:
     """Print a link to the web console: live requests, alerts with evidence, drift, coverage, retraining, reviews, silences.
 
-    A link works once, within a day; its session lasts seven days. From another machine, forward the port
+    A link works once and expires after a day. Its session lasts seven days. From another machine, forward the port
     (ssh -L PORT:127.0.0.1:PORT) and open the link there.
 
     \b
@@ -48,7 +48,7 @@ def console(*, open_browser: bool, as_json: bool) -> None:
 
 
 def _check_running(settings: "Settings") -> None:
-    """Raise StackError if the console does not answer: a link is invalid after the console has restarted."""
+    """Raise StackError if the console does not answer: a console that starts later rejects the link."""
     if not settings.console.enabled:
         raise StackError("console.enabled is false; set WEIR_CONSOLE__ENABLED=true and restart the stack")
     from weir.console.addresses import console_address

@@ -23,12 +23,12 @@ __all__ = ["demo"]
 
 @click.command()
 def demo() -> None:
-    """Start the stack if it does not run, send requests, and show the verdicts, alerts and retraining event that follow.
+    """Start the stack if it does not run, send requests, and show their verdicts, alerts and retraining event.
 
-    The requests are of a new tenant (demo-…): ordinary prompts, then personal data, insults and prompt injection, then another
-    topic. Exit status 0 if a PII alert, a toxicity alert, a drift alert and the retraining event were seen for these
-    requests, else 1. The time limit is 4 minutes; time in which score works off a backlog does not count, up to 20
-    minutes in all. The stack continues to run.
+    The requests have a new tenant (demo-…): ordinary prompts, then personal data, insults and prompt injection, then prompts
+    about another subject. Exit status 0 if these requests cause a PII, a toxicity and a drift alert and a retraining event
+    within 4 minutes, else 1. While the score stage reads a backlog of older records, the time limit is extended, to at most
+    20 minutes. The stack continues to run.
 
     \b
     Examples:
@@ -94,7 +94,7 @@ def _found(outcome: "Outcome", name: str) -> str:
 
 
 def _evidence(outcome: "Outcome") -> "AlertRecord | None":
-    """Return an alert with a trace: the one that caused the retraining event, else one of its alerts, else any."""
+    """Return an alert with a trace: if possible, the alert that caused the retraining event or is listed in it."""
     results = outcome.results
     involved = results.requested.alert_ids if results.requested else ()
     found = [alert for alert in results.alerts.values() if alert.trace_id and alert.evidence]

@@ -37,7 +37,7 @@ _since_option = click.option(
 def dlq() -> None:
     """List, show and replay dead letters: records that a stage could not decode or process.
 
-    A letter is named by its offset on weir.inference.dlq.
+    The number of a dead letter is its offset on the topic weir.inference.dlq.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def dlq() -> None:
 @_since_option
 @json_option
 def list_letters(*, stage: str | None, disposition: str | None, since: str | None, as_json: bool) -> None:
-    """List dead letters, oldest first: source, stage and error; never the content.
+    """List dead letters, oldest first, with source, stage and error, but without the content.
 
     \b
     Examples:
@@ -88,7 +88,7 @@ def show_letter(*, offset: int, with_text: bool, as_json: bool) -> None:
     """Show the metadata of one dead letter and the headers that Weir wrote.
 
     --text also prints the content, which may be personal: key, value and every header (invalid UTF-8 as \\xff). The access is logged in
-    logs/access.log under WEIR_HOME. A value that was too large for the dead-letter topic is read from its source.
+    logs/access.log under WEIR_HOME. A value that was too large for the dead-letter topic is read from its source topic.
 
     \b
     Examples:
@@ -129,9 +129,9 @@ def replay_letters(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Replay dead letters to the topic and partition of their source, after the cause is fixed.
 
-    Key, value and headers are the original ones, so ids are the same and processing is idempotent; a verdict replaces its error
-    verdict. A record that fails again becomes a new letter with the next attempt. Exit status 1 if a letter could not be replayed;
-    the others are.
+    Key, value and headers do not change, so ids are the same and processing is idempotent. The new verdict replaces the error
+    verdict. A record that fails again becomes a new dead letter, and its attempt number grows. If a letter cannot be replayed, the
+    other letters are, and the exit status is 1.
 
     \b
     Examples:

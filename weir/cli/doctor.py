@@ -11,9 +11,9 @@ __all__ = ["doctor"]
 @click.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
-    """Check this machine for what Weir needs; print what is missing and how to install it.
+    """Check that this machine has everything that Weir needs; print how to install what is missing.
 
-    Exit status 1 if something required is missing.
+    Exit status 1 if a requirement is missing.
 
     Example: weir doctor --json
     """

@@ -57,10 +57,10 @@ def evaluate(  # noqa: PLR0913 - the options of the command
     json_file: Path | None,
     plots: Path | None,
 ) -> None:
-    """Measure detectors on labelled data, in this process; no broker, no server.
+    """Measure detectors on labelled data in this process, without Kafka or a server.
 
-    With --data: each detector on every labelled set in the folder, and its false positives among ordinary prompts. With
-    --file: one labelled file of yours. Detectors run as they are configured, at their threshold.
+    --data FOLDER measures each detector on every labelled set in the folder, and its false positives among ordinary prompts.
+    --file FILE measures one labelled file of yours. Detectors use the options and the threshold of the settings.
 
     \b
     Examples:

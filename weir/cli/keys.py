@@ -44,7 +44,7 @@ def create(*, tenant: str, as_json: bool) -> None:
 @keys.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """List keys by id and tenant, with revoked keys; the keys themselves are never shown.
+    """List the ids and tenants of all keys, including revoked keys; the keys themselves are never shown.
 
     Example: weir keys list --json
     """

@@ -28,9 +28,9 @@ def ledger() -> None:
 @ledger.command()
 @click.option("--no-wait", is_flag=True, help="Return at once; `weir status` shows the progress.")
 def rebuild(*, no_wait: bool) -> None:
-    """Delete the ledger's files and read all of Kafka's log again; only what Kafka has deleted is lost.
+    """Delete the ledger's files and read all records in Kafka again; only records that Kafka has deleted are lost.
 
-    A running ledger rebuilds at once. If none runs, the next `weir up` reads the log.
+    A running ledger rebuilds at once. If the ledger does not run, it rebuilds after the next `weir up`.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def rebuild(*, no_wait: bool) -> None:
 
 
 def _wait(directory: Path, requested_at: float) -> None:
-    """Print the number of records to read until the ledger has read all of the log."""
+    """Wait until the ledger has read all records; print how many remain."""
     from stream.ledger.database_files import LedgerFiles
     from stream.ledger.queries.ledger_reader import LedgerReader
 

@@ -11,7 +11,7 @@ __all__ = ["needing"]
 
 @contextlib.contextmanager
 def needing(command: str, extras: str) -> Iterator[None]:
-    """Run the body, which imports libraries of `extras`; raise WeirError for a missing library or a `DetectorError`."""
+    """Replace a DetectorError, or the error of a missing library of `extras`, with a WeirError."""
     try:
         yield
     except DetectorError as error:  # first: some are ImportErrors too

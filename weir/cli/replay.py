@@ -82,7 +82,7 @@ def replay_command(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Run a version of a detector over past events, and compare its alerts with those of another version.
 
-    Reads Kafka without a consumer group. Findings and alerts of the replay go to the topic weir.replay; the alerts, findings and
+    The replay uses no consumer group. It writes its findings and alerts to the topic weir.replay; the alerts, findings and
     retraining events of the stack do not change. docs/replay.md explains the diff.
 
     \b
@@ -170,7 +170,7 @@ def _run(request: ReplayRequest, settings: ReplaySettings) -> Report:
 
 
 async def _until_done(request: ReplayRequest, settings: ReplaySettings, observe: Observe) -> Report | None:
-    """Run the replay; return None after Ctrl-C or SIGTERM, when everything is closed."""
+    """Run the replay and return its report; after Ctrl-C or SIGTERM, close everything and return None."""
     work = asyncio.create_task(replay(request, settings, observe))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

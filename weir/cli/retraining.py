@@ -14,10 +14,10 @@ __all__ = ["retraining"]
 @since_option
 @json_lines_option
 def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
-    """Show retraining events, oldest first: requested, suppressed and what the failing gates need, started, completed.
+    """Show retraining events, oldest first; a suppressed event states what the failing gates (conditions) need.
 
-    Suppressions of one model with the same failing gates are one entry, with their number and the times of the first and the
-    newest. --json prints every event.
+    Suppressed events of one model with the same failing gates are one line, with their number and the times of the first and the
+    newest event. --json prints every event.
 
     \b
     Examples:

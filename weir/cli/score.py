@@ -34,9 +34,9 @@ __all__ = ["score"]
 def score(*, names: tuple[str, ...], side: str, as_json: bool, file: IO[bytes]) -> None:
     """Run detectors over the texts in FILE (default: standard input), without Kafka or a server.
 
-    Input: JSON lines {"id", "text"}, with "prompt" for detectors that compare an answer with its prompt; or plain lines, whose id is
-    the line number. Output: always one JSON object per line, in the same order. A bad line is reported with its number, has "error"
-    in the output, and makes the exit status 1.
+    A line of the input is JSON, {"id", "text"}, or plain text, whose id is its line number. Detectors that compare an answer with its
+    prompt also need "prompt". The output has one JSON object per input line, in the same order. If a line is invalid, its object
+    has "error", the line number is printed, and the exit status is 1.
 
     \b
     Examples:
@@ -68,14 +68,14 @@ def _of_side(settings: DetectorSettings, side: str) -> tuple[str, ...]:
 
 
 def _progress() -> contextlib.AbstractContextManager[Progress]:
-    """Show progress on standard error if that is a terminal and the results go elsewhere."""
+    """Show progress if standard error is a terminal and standard output is not."""
     if sys.stderr.isatty() and not sys.stdout.isatty():
         return progress_on_stderr()
     return contextlib.nullcontext(no_progress)
 
 
 def _count_lines(file: IO[bytes]) -> int:
-    """Return the number of lines of a file that can be read twice, else 0."""
+    """Return the number of lines that are not empty, or 0 if the file cannot be read twice (a pipe)."""
     if not file.seekable():
         return 0
     count = sum(1 for line in file if line.strip())

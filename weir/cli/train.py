@@ -40,9 +40,9 @@ def train_detector(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Train the weights of detector NAME, choose its threshold, measure it on held-out texts, and write a model card.
 
-    The folder gets weights (safetensors), run.json (seed, versions, digests of the data), figures.json and
-    MODEL_CARD.md, which has the settings that run the weights, and their known failures. No installed file changes.
-    NAME is pii, toxicity, injection or refusal; the last three share one encoder, and each of these names trains it.
+    The command writes weights (safetensors), run.json (seed, versions, digests of the data), figures.json and MODEL_CARD.md
+    (settings that use the weights, known failures) to a folder. No installed file changes. NAME is pii, toxicity, injection or
+    refusal; the last three share one encoder, so each of these names trains this encoder.
 
     \b
     Examples:

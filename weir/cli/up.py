@@ -25,8 +25,8 @@ _INTERRUPTED = 130
 def up(*, detach: bool, only: tuple[str, ...]) -> None:
     """Start Kafka, the trace view, serving and the stream stages on this machine, and supervise them.
 
-    A component that dies, or fails its health check, is restarted. Without --detach, weir up prints events until Ctrl-C, which stops
-    the stack. If the stack is already running, it prints the addresses.
+    `weir up` restarts a component that exits or fails its health check. Without --detach, it prints events until Ctrl-C, and then
+    stops the stack. If the stack is already running, it only prints the addresses.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def up(*, detach: bool, only: tuple[str, ...]) -> None:
 
 
 def interrupt_on_signals() -> None:
-    """Raise KeyboardInterrupt on SIGTERM and SIGHUP too, so that a start that is stopped leaves no process."""
+    """Raise KeyboardInterrupt also on SIGTERM and SIGHUP, so that an interrupted start stops the processes it started."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
 

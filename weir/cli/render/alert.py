@@ -13,7 +13,7 @@ _INDENT = " " * 21
 
 
 def alert_line(alert: Alert) -> Text:
-    """Return time, state, severity, stream, summary and id; below them, while it fires, what to do."""
+    """Return time, state, severity, tenant, model, summary and id; a firing alert has a second line with its runbook."""
     firing = alert.state == "firing"
     at = alert.opened_at if firing or alert.resolved_at is None else alert.resolved_at
     style = SEVERITY_STYLE.get(alert.severity, "") if firing else "green"

@@ -10,7 +10,7 @@ _LOST = "the value was too large for the dead-letter topic, and its source has e
 
 
 def letter_lines(shown: ShownLetter) -> list[str]:
-    """Return metadata, headers and, if the letter has it, content."""
+    """Return the lines of the metadata and the headers, and of the content if it was read."""
     size = (
         f"{shown.size_bytes} bytes" if shown.value_kept else "too large for the dead-letter topic; read from its source"
     )

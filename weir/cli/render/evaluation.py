@@ -1,4 +1,4 @@
-"""Print an evaluation: a table a detector, then its finer tables."""
+"""Print an evaluation: for each detector a summary table, then the tables by group and by type."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ STREAMS = {
 
 
 def print_report(report: EvaluationReport) -> None:
-    """Print all metrics without the curves, and their provenance."""
+    """Print the metrics (but no curves), and the seed, limit, machine and time of the evaluation."""
     for one in report.text:
         _detector(one.row)
     for name in dict.fromkeys(row["detector"] for row in report.streams):
@@ -94,7 +94,7 @@ def _is_present(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
-    """Return a count as it is, and another number with three significant digits."""
+    """Return a whole number with all digits, and a fraction with three decimals, or one from 10 on."""
     if not _is_present(value):
         return "-"
     if isinstance(value, float) and value != int(value):

@@ -18,14 +18,14 @@ ItemT = TypeVar("ItemT")
 def print_stream(
     stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None], refresh: Callable[[], None] = lambda: None
 ) -> int:
-    """Call `show` with each event, and `refresh` once per second; return the number of events."""
+    """Call `show` with each event and `refresh` once per second; return the number of events shown."""
     return asyncio.run(_drain(stream, show, refresh))
 
 
 async def _drain(
     stream: AsyncGenerator[ItemT, None], show: Callable[[ItemT], None], refresh: Callable[[], None]
 ) -> int:
-    """Read until the stream ends, standard output is closed, or SIGINT or SIGTERM arrives."""
+    """Show events until the stream ends, standard output is closed, or SIGINT or SIGTERM arrives."""
     shown = 0
     task = asyncio.current_task()
     assert task is not None

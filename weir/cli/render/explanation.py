@@ -1,6 +1,6 @@
-"""An explanation: the text with each word coloured by its weight, and the words with the largest weights.
+"""Format an explanation: the text with each word coloured by its weight, and a list of the words with the largest weights.
 
-Without a terminal, the words with the largest weights are in brackets instead.
+Without a terminal there is no colour: the words that raise the score most are in brackets.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _FAINT = (0.1, "red", "blue")
 
 
 def explanation_lines(explanation: Explanation, *, colour: bool) -> Iterator[Text]:
-    """Yield the lines of an explanation that has its text; `colour` the words, else put the strongest in brackets."""
+    """Yield the lines of an explanation; its text must not be None. Without `colour`, use brackets."""
     assert explanation.text is not None
     head = Text.assemble(
         (f"{explanation.detector} ", "bold red"), f"{explanation.score:.2f}  {explanation.side}  {explanation.event_id}"
@@ -43,7 +43,7 @@ def explanation_lines(explanation: Explanation, *, colour: bool) -> Iterator[Tex
 
 
 def _marked(explanation: Explanation, *, colour: bool) -> Text:
-    """Return the attributed part of the text and its context, with marked words."""
+    """Return the part of the text whose words have weights, with some context, and mark these words."""
     text, weights = explanation.text or "", explanation.attributions
     first = max(0, min((one.start for one in weights), default=0) - _CONTEXT)
     last = min(len(text), max((one.end for one in weights), default=_CONTEXT) + _CONTEXT)

@@ -22,7 +22,7 @@ def print_json(value: Any) -> None:
 
 
 def screen() -> "Console":
-    """Return a console on standard output, which prints brackets literally."""
+    """Return a console on standard output; it prints square brackets literally, not as markup."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
@@ -53,5 +53,5 @@ def print_table(columns: list[str], rows: list[list[str]], empty: str) -> None:
 
 
 def printable(text: str, kept: str = "\t\n") -> str:
-    """Replace control characters except `kept`: a prompt must not control the terminal."""
+    """Replace control characters, except those in `kept`, because a prompt must not control the terminal."""
     return "".join(char if char.isprintable() or char in kept else "\ufffd" for char in text)

@@ -1,4 +1,4 @@
-"""Progress of long work on standard error: a bar per step on a terminal, a line every ten seconds elsewhere."""
+"""Show the progress of long work on standard error: a bar per step on a terminal, else a line every ten seconds."""
 
 import contextlib
 import sys

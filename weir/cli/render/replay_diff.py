@@ -1,4 +1,4 @@
-"""The diff of a replay: counts first, then each alert that differs."""
+"""Format the diff of a replay: counts first, then each alert that differs."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _STYLES = {"appeared": "yellow", "vanished": "cyan", "moved": "magenta"}
 
 
 def replay_view(report: Report) -> RenderableType:
-    """Return what was compared, counts by tenant and detector, alerts that differ, and notes."""
+    """Return the two versions, the counts by tenant and detector, the alerts that differ, and the notes."""
     parts: list[RenderableType] = [*_head(report), ""]
     if report.diff.by:
         parts += [_sums(report), ""]

@@ -120,7 +120,7 @@ def _verdict(note: VerdictNote) -> Text:
 
 
 def _explanation(explanation: ExplanationNote, content: str | None) -> Text:
-    """Return the words with the largest weights: offsets, and the words themselves if the text was requested."""
+    """Return the offsets of the words with the largest weights, and the words themselves if the text was read."""
     ordered = sorted(explanation.words, key=lambda word: (-word.weight, word.start))
     shown = [word for word in ordered if word.weight > 0][:_WORDS_SHOWN]
     parts = [
@@ -143,7 +143,7 @@ def _alert(alert: AlertRecord) -> Text:
 
 
 def _terms(found: ClusterTerms) -> Text:
-    """Return the typical terms of an alert's cluster, with the share of texts that contain each."""
+    """Return the typical terms of an alert's cluster, each with the number of texts that contain it."""
     terms = ", ".join(f"{printable(one.term)} {one.texts}/{found.texts}" for one in found.terms) or "none"
     line = Text(f"{_INDENT}        typical terms: {terms}")
     line.append(f"  in {found.texts} evidence texts, compared with {found.reference_texts} earlier texts", style="dim")

@@ -1,4 +1,4 @@
-"""Retraining events as lines of text; suppressions for the same reason are one entry."""
+"""Format retraining events as lines of text; suppressed events with the same reason are one line."""
 
 import contextlib
 import time
@@ -22,7 +22,7 @@ _PRINT_SECONDS = 60.0
 
 
 def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
-    """Return time, decision, model and reason; of a repeated suppression also its count and the time of the first."""
+    """Return time, state, model and reason; if several events are one entry, also their count and the first time."""
     event = entry.event
     count = f"{entry.count} times since {format_time(entry.first_at)}, newest " if entry.count > 1 else ""
     return Text.assemble(
@@ -35,7 +35,7 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
 
 @contextlib.contextmanager
 def retraining_view(console: Console, *, follow: bool) -> Iterator["_Collected"]:
-    """Yield a view that prints all events at the end, or each event as it arrives; call its `refresh` once per second."""
+    """Yield a view that prints each event as it arrives if `follow`, else all at the end; call `refresh` every second."""
     if not follow:
         collected = _Collected()
         yield collected
@@ -60,7 +60,7 @@ class _Collected:
 
 
 class _Redrawn(_Collected):
-    """Redraws the newest suppressions below the other lines."""
+    """On a terminal: keeps the newest suppressed entries as the last lines and redraws them."""
 
     def __init__(self, live: Live) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Redrawn(_Collected):
 
 
 class _Paced(_Collected):
-    """Prints an entry when it appears, and its count at most once per minute."""
+    """Without a terminal: prints an entry when it is new, and then its changes at most once per minute."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

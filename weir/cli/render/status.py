@@ -1,4 +1,4 @@
-"""The status of a stack as text: problems first."""
+"""Format the status of a stack as text: problems first."""
 
 from collections.abc import Iterable, Mapping
 
@@ -17,7 +17,7 @@ _SHOWN = 8
 
 
 def status_view(status: Status) -> RenderableType:
-    """Return the whole status."""
+    """Return the problems, then components, capture, lag and coverage."""
     head = Text("healthy", style="bold green") if status.healthy else Text("NOT HEALTHY", style="bold red")
     head.append(f"  {status.home}", style="dim")
     waiting = [one for one in status.components if one.healthy and one.detail]
@@ -86,7 +86,7 @@ def _coverage(coverage: CoverageStatus) -> list[RenderableType]:
 
 
 def _pairs(name: str, counts: Mapping[str, PairCount]) -> Table:
-    """Return a table ordered by missing verdicts, then errors, then pending verdicts."""
+    """Return the coverage table; the rows with the most missing verdicts, then errors, then pending verdicts are first."""
     rows = table(name, "coverage", "expected", "completed", "pending", "missing", "errors")
     worst = sorted(counts.items(), key=lambda item: (-item[1].missing, -item[1].errors, -item[1].pending, item[0]))
     for key, count in worst[:_SHOWN]:
