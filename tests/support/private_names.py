@@ -1,4 +1,4 @@
-"""Private names of libraries that Weir relies on: whether they exist, with the parameters that Weir was written for."""
+"""Names, parameters, sources and pinned versions of the libraries that Weir relies on."""
 
 import importlib
 import importlib.machinery
@@ -8,41 +8,21 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 _MARKS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
-class PrivateName(NamedTuple):
-    """A name `module:attribute.attribute`, the file of Weir that uses it, and its parameters if it is a function."""
-
-    name: str
-    file: str
-    parameters: str = ""
-
-
-def names(file: str, owner: str, **members: str) -> list[PrivateName]:
-    """Return the names `owner.member` that `file` uses, each with its parameters."""
-    return [PrivateName(f"{owner}.{member}", file, parameters) for member, parameters in members.items()]
-
-
-def check(private: PrivateName) -> None:
-    """Fail with the file to look at unless the name exists with these parameters."""
-    module, _, path = private.name.partition(":")
+def found(name: str) -> object:
+    """Return the value of a name `module:attribute.attribute`, None if it does not exist."""
+    module, _, path = name.partition(":")
     first, *rest = path.split(".")
-    found = getattr(importlib.import_module(module), first, None)
+    value = getattr(importlib.import_module(module), first, None)
     for part in rest:
-        found = inspect.getattr_static(found, part, None)
-        if isinstance(found, staticmethod | classmethod):
-            found = found.__func__
-    if found is None:
-        pytest.fail(f"{private.name} does not exist; look at {private.file}")
-    if private.parameters and (now := parameters_of(found)) != private.parameters:
-        pytest.fail(f"{private.name} takes ({now}), expected ({private.parameters}); look at {private.file}")
-    assert (ROOT / private.file).is_file(), f"{private.file} does not exist; correct the list"
+        value = inspect.getattr_static(value, part, None)
+        if isinstance(value, staticmethod | classmethod):
+            value = value.__func__
+    return value
 
 
 def parameters_of(function: object) -> str:

@@ -9,19 +9,13 @@ from ray._private import ray_constants
 from ray.serve._private import haproxy_templates, replica
 from ray.serve._private.common import ReplicaID
 from ray.serve.context import ReplicaContext
-from support.private_names import PrivateName, check, check_pin, sources
+from support.private_names import sources
 
 from serving.ray_local import haproxy as edge
 from serving.ray_local.layout import RayLayout
 from serving.ray_local.replica_port import keep_replica_on_loopback
 
-DEPLOYMENTS, LAYOUT, PORT = (
-    f"serving/{name}.py" for name in ("deployments", "ray_local/layout", "ray_local/replica_port")
-)
-
-
-def test_the_function_that_binds_a_replicas_port_is_as_weir_expects():
-    check(PrivateName("ray.serve._private.replica:add_port_to_grpc_server", PORT, "server, address"))
+DEPLOYMENTS, LAYOUT = "serving/deployments.py", "serving/ray_local/layout.py"
 
 
 def test_a_replicas_context_has_the_fields_that_weir_uses():
@@ -70,7 +64,3 @@ def test_every_listener_of_rays_template_is_one_that_the_edge_knows():
     ]
     assert edge.FRONTEND in template.splitlines()
     assert edge.STATISTICS in template.splitlines()
-
-
-def test_the_version_is_pinned():
-    check_pin("ray")
