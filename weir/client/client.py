@@ -33,7 +33,7 @@ ItemT = TypeVar("ItemT")
 
 
 def effective_kafka(settings: Settings) -> KafkaSettings:
-    """Return the Kafka settings with an address: the configured one, or that of the local stack; raises StackError."""
+    """Return the Kafka settings with an address: the configured or the local stack's. Raises StackError if there is none."""
     if settings.kafka.bootstrap_servers:
         return settings.kafka
     port = load_ports(settings.home).get("broker")
@@ -59,7 +59,7 @@ class Client:
     Raises
     ------
     SettingsError, StackError
-        The settings cannot be read, or there is no address of a Kafka.
+        The settings cannot be read, or contain no address of Kafka and there is no local stack.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class Client:
     def alerts(self, since: Since = None, *, follow: bool = True, updates: bool = False) -> AsyncGenerator[Alert, None]:
         """Yield an alert when its state changes, and when it still fires after its silence has ended.
 
-        Silenced alerts have :attr:`Alert.silenced`. Leaving the loop closes the connection; after a broker restart the stream resumes.
+        :attr:`Alert.silenced` is true for a silenced alert. Leaving the loop closes the connection; the stream resumes after a broker restart.
 
         Parameters
         ----------
         since
-            Start: a timedelta or ``"10m"`` before now, or a time. None: now if following, else the start of the log.
+            Start: a timedelta or ``"10m"`` before now, or a time. None: now if `follow` is true, else the start of the log.
         follow
             Whether to wait for new alerts at the end of the log.
         updates
-            Whether to yield changes of severity and evidence too.
+            Whether to yield also changes of severity and evidence.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class Client:
 
 
 class _ChangeFilter:
-    """Drops duplicates and changes that were not requested."""
+    """Drops duplicates and, without `updates`, changes of severity and evidence."""
 
     def __init__(self, *, updates: bool = False) -> None:
         self._updates = updates

@@ -23,13 +23,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     silenced
         Whether a silence (``weir alerts silence``) covered the alert when it changed to this state.
     feature
-        Feature of a window, source or detector that the alert is about; "" if it has none.
+        Name of the feature, source or detector that the alert is about; "" if there is none.
     runbook
         What to do, in one sentence.
     principals
-        Number of findings by API key.
+        Number of findings per API key.
     sentinels
-        Of a drift alert: whether answers to the fixed prompts changed too (``moved``, ``still``); "" if unknown.
+        For a drift alert: ``moved`` if the answers to Weir's fixed prompts changed too, ``still`` if not, "" if unknown.
     statistic, limit
         Test statistic and alarm limit of a windowed alert; 0 for other alerts.
     """
@@ -58,7 +58,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataRange(msgspec.Struct, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
-    """Offsets of `topic` by partition, inclusive `first` and exclusive `last` (``from`` and ``to`` in JSON)."""
+    """Offsets per partition of `topic`: `first` is included, `last` is not (``from`` and ``to`` in JSON)."""
 
     topic: str
     first: dict[str, int]
@@ -73,15 +73,15 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
     state
         ``requested``, ``suppressed``, ``started``, ``completed``, ``promoted`` or ``rolled_back``.
     reason
-        The agreeing detectors, or what the failing gates need.
+        The detectors whose alerts caused the request; if suppressed: what the failing gates (conditions) need.
     alert_ids
         Alerts that were firing.
     data
-        Log range of the evidence.
+        Kafka offsets of the requests to train on.
     at
         Event time, seconds since the epoch.
     gates
-        Whether each gate passed, by its name.
+        Maps the name of a gate to whether the gate passed.
     """
 
     retraining_id: str

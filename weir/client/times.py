@@ -16,12 +16,12 @@ _PRINTED_UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
 
 def parse_since(since: Since, now: datetime | None = None) -> datetime | None:
-    """Return the time that `since` means: a duration before `now` (``10m``, ``2h``, ``1d``, a timedelta) or a time.
+    """Return `since` as a time; a duration (``10m``, ``2h``, ``1d``, a timedelta) is subtracted from `now`.
 
     Raises
     ------
     SettingsError
-        `since` is neither.
+        `since` is neither a time nor a duration.
     """
     now = now or datetime.now(UTC)
     if isinstance(since, str):
@@ -56,7 +56,7 @@ def format_time(seconds: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in its largest unit: ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
+    """Return a duration in the largest unit of which it has at least two: ``12 s``, ``3 min``, ``5 h``, ``2 d``."""
     for size, unit in _PRINTED_UNITS:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -1,7 +1,7 @@
 """Check the options of detectors before a process uses them.
 
-The settings store these options unchecked, because only a detector knows its own. A wrong option found late would make a dead letter of
-every event of a tenant. Detectors take a second to import, so only commands and components that run or check detectors call this.
+The settings do not check these options, because only a detector knows its options. If a process found a wrong option only when events arrive,
+every event of a tenant would become a dead letter. Only processes that run or check detectors call this: their import needs a second.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ __all__ = ["check_detector_options"]
 
 
 def check_detector_options(loaded: Loaded) -> None:
-    """Build each detector with each of its options: ``[detectors.options.NAME]``, and the tables of every tenant.
+    """Check the options in ``[detectors.options.NAME]`` and in the tables of every tenant.
 
-    Options are checked one by one: those of a tenant do not depend on each other, so a merge of several patterns is valid if each is.
-    Without the detectors' libraries, as in an image that only serves, no detector runs and nothing is checked. Raises SettingsError with
-    a line for each unknown detector or option, value out of bounds, and detector of answers that needs prompts that are not recorded.
+    Each option is checked alone: a tenant's options do not depend on each other, so merged tables are valid if each table is. If the
+    libraries of the detectors are not installed (an image that only serves), nothing is checked. Raises SettingsError with a line for
+    each unknown detector or option, value out of bounds, and detector that needs more of the prompt than is recorded.
     """
     options = list(_options(loaded.settings))
     added = [name for name in loaded.settings.detectors.output if name not in DetectorSettings().output]
@@ -51,7 +51,7 @@ def _option_errors(loaded: Loaded, options: list[tuple[tuple[str, ...], str, Any
 
 
 def _context_errors(loaded: Loaded, added: list[str]) -> Iterator[str]:
-    """Yield an error for each detector in `added` that compares answers with more of their prompts than is recorded."""
+    """Yield an error for each detector in `added` that needs more characters of the prompt than are recorded."""
     from detectors.registry import create_text  # noqa: PLC0415 - see above
 
     settings = loaded.settings.detectors
@@ -76,7 +76,7 @@ def _accepts(name: str, options: Mapping[str, Any]) -> bool:
 
 
 def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
-    """Yield (path of the table, whose last part is a detector; option; value); an empty table has the option ""."""
+    """Yield (path of the table, option, value); the path ends with the detector's name. An empty table has option ""."""
     tables: dict[tuple[str, ...], Mapping[str, Any]] = {
         ("detectors", "options", name): options for name, options in settings.detectors.options.items()
     }
@@ -94,6 +94,6 @@ def _options(settings: Settings) -> Iterator[tuple[tuple[str, ...], str, Any]]:
 
 
 def _source(loaded: Loaded, key: tuple[str, ...]) -> str:
-    """Return the source of an option; a variable may set a whole table as JSON."""
+    """Return the source of an option, or of its table: a variable can set a whole table as JSON."""
     prefixes = (".".join(key[:length]) for length in range(len(key), 0, -1))
     return next((loaded.sources[prefix] for prefix in prefixes if prefix in loaded.sources), "default")

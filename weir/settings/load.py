@@ -29,14 +29,14 @@ _CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHR
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings (`home` is absolute), and the source of each: dotted key to ``environment NAME`` or ``file PATH``; defaults are absent."""
+    """Settings; `sources` maps each dotted key that is no default to ``environment NAME`` or ``file PATH``."""
 
     settings: Settings
     sources: dict[str, str]
     config_path: Path | None
 
     def effective(self) -> dict[str, dict[str, str]]:
-        """Return {dotted key: {value, source}}, secrets masked."""
+        """Return {dotted key: {value, source}}, with masked secrets."""
         return {
             key: {"value": _shown(value), "source": self.sources.get(key, "default")}
             for key, value in _flatten(self.settings)
@@ -44,7 +44,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_settings() -> Loaded:
-    """Load defaults, file and environment; raises SettingsError."""
+    """Load the settings and make `home` absolute; raises SettingsError."""
     path = _config_path()
     values = _read(path) if path else {}
     _check_environment()
@@ -108,7 +108,7 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 
 
 def key_of(parts: Sequence[str]) -> str:
-    """Return a dotted key as in weir.toml, with a tenant pattern in quotes: ``tenants."acme-*".bucket_seconds``."""
+    """Return the dotted key of `parts`, with quotes around a tenant pattern: ``tenants."acme-*".bucket_seconds``."""
     return ".".join(f'"{part}"' if index == 1 and parts[0] == "tenants" else part for index, part in enumerate(parts))
 
 

@@ -50,7 +50,7 @@ _EXCLUSIVE = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<",
 
 
 def reference() -> str:
-    """Return the page, as Markdown."""
+    """Return the page as Markdown."""
     parts = [_HEAD, *_sections(), _TENANTS, _tenant_table(), *_detectors()]
     return "\n\n".join(parts) + "\n"
 
@@ -141,7 +141,7 @@ def _capabilities(detector: type[Detector[Any]]) -> str:
 
 
 def _options(struct: type[msgspec.Struct]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each option; its text is the entry under ``Attributes`` in the docstring."""
+    """Yield a row for each option; its meaning is copied from ``Attributes`` in the docstring of `struct`."""
     (_, schemas) = msgspec.json.schema_components([struct])
     properties, texts = schemas[struct.__name__]["properties"], _attributes(struct)
     for field in msgspec.structs.fields(struct):

@@ -1,6 +1,6 @@
-"""Settings from files: ``WEIR_<SECTION>__<KEY>_FILE`` names a file with the value, as containers provide secrets.
+"""Read settings from files: ``WEIR_<SECTION>__<KEY>_FILE`` names a file with the value, such as a container secret.
 
-A variable is visible to everyone who may list processes or inspect a container; a file has an owner.
+Users who can list processes or inspect a container can see its variables; the mode of a file protects the value.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ SUFFIX = "_FILE"
 
 
 def files_of(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Return {dotted key: variable} of the variables that name a file, as in ``kafka.sasl_password``."""
+    """Return {dotted key, such as ``kafka.sasl_password``: variable} for the variables that name a file."""
     names = [name for name in environment if name.startswith(prefix) and name.endswith(SUFFIX)]
     return {name.removeprefix(prefix).removesuffix(SUFFIX).lower().replace("__", "."): name for name in names}
 
 
 def read_files(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Return {variable without the suffix: value} of those files, without the newline at the end; raises SettingsError."""
+    """Return {variable without ``_FILE``: content of its file without the last newlines}; raises SettingsError."""
     values: dict[str, str] = {}
     for key, name in files_of(environment, prefix).items():
         direct = name.removesuffix(SUFFIX)

@@ -67,7 +67,7 @@ class ConsoleSection(Section):
 
 
 class MetricsSection(Section):
-    """``[metrics]``: the address of ``/metrics`` and ``/healthz`` of a process."""
+    """``[metrics]``: the address at which a process serves ``/metrics`` and ``/healthz``."""
 
     host: str = Field("127.0.0.1", description="address to listen on; loopback by default")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
@@ -156,7 +156,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: the environment and the files that it names, then weir.toml, which arrives as init arguments."""
+        """Order the sources by priority: environment variables and the files that they name, then weir.toml (`init_settings`)."""
         del settings_cls, dotenv_settings, file_secret_settings
         if isinstance(env_settings, EnvSettingsSource):
             suffix = SUFFIX.lower()  # as the names of this source
