@@ -5,6 +5,7 @@ Flagged is what identifies someone: a card, an account, an e-mail address, a pho
 name together with an address.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -20,7 +21,7 @@ from detectors.normalise.emoji import without_pictures
 from detectors.normalise.unicode import Normalised, normalise, without_surrogates
 from detectors.pii.entities import Entity, EntityFinder, Found
 from detectors.pii.patterns import PatternScanner
-from detectors.pii.rules import HOUSE_NUMBER, ID_BEFORE, ID_WORDS, INDIRECT, NOT_ADDRESS, NOT_NAME
+from detectors.pii.rules import RULES
 
 __all__ = ["PiiConfig", "PiiDetector"]
 
@@ -33,6 +34,13 @@ ADDRESS_GAP = 3
 NAME_TO_ADDRESS = 150
 #: A number that the head alone takes for somebody's: reported, not flagged.
 NUMBER_SCORE = 0.5
+#: Characters before a number in which words say what it is.
+ID_BEFORE = 40
+#: A house number by itself; marks that an address and a name of a person do not have, but code and tables do. Marks that
+#: leetspeak writes for letters are not among them, nor are its digits.
+HOUSE_NUMBER = re.compile(r"(?<![\w.\-+#])\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?(?![\w%°]|[.\-]\d)")
+NOT_ADDRESS = re.compile(r"[_=<>(){}\[\]\\+*~`;€£%:]|\d[.,]\d")
+NOT_NAME = re.compile(r"[_=<>(){}\[\]\\+*~`;%:#\n\t,2689]|  ")
 #: Spans of one verdict, at most; a text that has more is flagged all the same.
 SPANS = 500
 
@@ -141,7 +149,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         """Combine spans in raw offsets with those of encoded passages; the worst finding of a passage marks the whole passage."""
         marks: list[Span] = []
         for one, told in hidden:
-            worst = max(told.spans, key=lambda span: (span.type not in INDIRECT, span.score), default=None)
+            worst = max(told.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)
             if worst is not None:
                 marks.append(msgspec.structs.replace(worst, start=one.start, end=one.end))
                 spans = [span for span in spans if span.end <= one.start or span.start >= one.end]
@@ -168,7 +176,7 @@ def _span(text: str, entity: Entity) -> Span:
     elif kind in {"ID", "PHONE_NUMBER"}:
         score = NUMBER_SCORE
         before = text[max(0, entity.start - ID_BEFORE) : entity.start].lower()
-        kind = next((name for name, words in ID_WORDS.items() if any(word in before for word in words)), kind)
+        kind = next((name for name, words in RULES.id_words.items() if any(word in before for word in words)), kind)
     return Span(start=entity.start, end=entity.end, type=kind, score=score)
 
 
@@ -180,7 +188,7 @@ def _moved(span: Span, copy: Normalised) -> Span:
 def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
     """Return spans without overlaps: direct ones first, then by score, then by length; the others keep their remaining parts."""
     ranked = sorted(
-        _joined(text, spans), key=lambda s: (s.type in INDIRECT, -s.score, s.start - s.end, s.start, s.type)
+        _joined(text, spans), key=lambda s: (s.type in RULES.indirect, -s.score, s.start - s.end, s.start, s.type)
     )
     taken: dict[int, Span] = {}
     occupied = bytearray(max((span.end for span in ranked), default=0))
@@ -199,7 +207,7 @@ def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
     found: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda s: (s.start, s.end)):
         row = found.setdefault(span.type, [])
-        last = row[-1] if row and span.type in INDIRECT else None
+        last = row[-1] if row and span.type in RULES.indirect else None
         if last is None or not (span.start < last.end or _one_address(text, last, span)):
             row.append(span)
         else:
@@ -233,14 +241,14 @@ def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
 
 def _decide(text: str, spans: Sequence[Span]) -> float:
     """Return the score of a text from its spans."""
-    direct = max((span.score for span in spans if span.type not in INDIRECT), default=0.0)
+    direct = max((span.score for span in spans if span.type not in RULES.indirect), default=0.0)
     names = [s for s in spans if s.type == "PERSON" and len(text[s.start : s.end].split()) > 1]
     # Only address patterns and streets with a number give a LOCATION another score than towns have.
     addresses = [s for s in spans if s.type == "LOCATION" and s.score != NER_SCORE]
     if addresses:
         known = any(s.score > NER_SCORE for s in addresses) or _lives_there(text, names, addresses)
         direct = max(direct, 0.8 if known else 0.5)
-    indirect = 0.3 if names else 0.2 if any(s.type in INDIRECT for s in spans) else 0.0
+    indirect = 0.3 if names else 0.2 if any(s.type in RULES.indirect for s in spans) else 0.0
     return max(direct, indirect)
 
 

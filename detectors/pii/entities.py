@@ -7,10 +7,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.pii.rules import SURE_FROM, TRIM
+from detectors.pii.rules import RULES
 from detectors.pii.tokens import Tokens, continues_word, encode
 
 __all__ = ["Entity", "EntityFinder", "Found"]
+
+#: Marks that are cut from both ends of an entity.
+TRIM = frozenset(" \t\r\n,;:!?\"'()[]{}<>|*_")
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +69,7 @@ def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Enti
     """Words to spans: a word's probabilities are the mean of its tokens', it joins the one before unless it begins anew."""
     from detectors.pii.token_head import KINDS  # noqa: PLC0415 - torch takes seconds to import
 
-    if not len(scores) or (1.0 - scores[:, 0]).max() < min(SURE_FROM.values()):
+    if not len(scores) or (1.0 - scores[:, 0]).max() < min(RULES.sure_from.values()):
         return []
     starts, ends = tokens.starts, tokens.ends
     begins = np.flatnonzero(~continues_word(text, tokens))
@@ -78,7 +81,7 @@ def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Enti
     fresh = scores[begins, 1 + 2 * best] > scores[begins, 2 + 2 * best]
     found: list[Entity] = []
     previous = -2
-    for word in np.flatnonzero(some >= np.array([SURE_FROM[kind] for kind in KINDS])[best]).tolist():
+    for word in np.flatnonzero(some >= np.array([RULES.sure_from[kind] for kind in KINDS])[best]).tolist():
         begin, kind = begins[word], KINDS[best[word]]
         start, end = int(starts[begin]), int(ends[begin + sizes[word] - 1])
         probability = float(some[word])

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 
-from detectors.pii.rules import IP_WORDS, VERSION_WORDS
+from detectors.pii.rules import RULES
 
 __all__ = ["PUBLIC", "ip_score"]
 
@@ -17,7 +17,7 @@ _LOCAL = re.compile(r"(?i)(?:fe[89ab][0-9a-f]|f[cd][0-9a-f]{2}):")
 _SMALL = 64
 _LONGER_BEFORE = re.compile(r"(?:[^\W\d]|\.|(?<!\.\d)(?<!\.\d\d)(?<!\.\d\d\d)-|[=<>~!]= ?|[~^]|[^\W\d][\w.\-]*/|\d)$")
 _LONGER_AFTER = re.compile(r"\.\w|-(?!\d{1,3}\.\d)\w|[~+_]")
-_WORDS = re.compile(rf"(?<![^\W_])(?:(?P<ip>{'|'.join(IP_WORDS)})|{'|'.join(VERSION_WORDS)})(?![^\W_])")
+_WORDS = re.compile(rf"(?<![^\W_])(?:(?P<ip>{'|'.join(RULES.ip_words)})|{'|'.join(RULES.version_words)})(?![^\W_])")
 
 
 def ip_score(text: str, lower: str, start: int, end: int) -> float:

@@ -19,19 +19,7 @@ import re2
 from detectors.base import Span
 from detectors.pii.ip_addresses import PUBLIC, ip_score
 from detectors.pii.phone_numbers import PHONE, phone_spans
-from detectors.pii.rules import (
-    ADDRESS,
-    ADDRESS_CONTEXT,
-    CARD_LENGTHS,
-    CONTEXT,
-    FEWEST_DIGITS,
-    INDIRECT,
-    NEEDS_CONTEXT,
-    OVERRIDES,
-    OWN,
-    RECOGNIZERS,
-    URL,
-)
+from detectors.pii.rules import RULES
 
 __all__ = ["PatternScanner", "Scan", "without_transformers"]
 
@@ -54,6 +42,11 @@ MARKS = {"EMAIL_ADDRESS": "@"}
 #: Largest number of candidates of one pattern that are validated; validators are Python, and hostile text is all candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
+URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,900}"
+ADDRESS = (
+    r"\b\d{1,5}[A-Za-z]?,? (?:(?:[A-Z][\w.'\-]{0,30}|\d{1,3}(?:st|nd|rd|th)) ){1,4}"
+    r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Square|Terrace|Crescent|Close)\b"
+)
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,8 +123,8 @@ class PatternScanner:
 
         # By default it downloads the public-suffix list at first use (docs/design/traps.md).
         self._domains = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-        self._rules = [rule for name in RECOGNIZERS for rule in _rules(getattr(presidio, name)())]
-        self._own = [(kind, _compile(expression, group=True), score) for kind, expression, score in OWN]
+        self._rules = [rule for name in RULES.recognizers for rule in _rules(getattr(presidio, name)())]
+        self._own = [(kind, _compile(expression, group=True), score) for kind, expression, score in RULES.own]
         self._phone, self._url, self._address = _compile(PHONE), _compile(URL), _compile(f"(?-i){ADDRESS}")
 
     def scan(self, text: str) -> Scan:
@@ -141,13 +134,13 @@ class PatternScanner:
         reached = len(text)
         digits = len(_DIGIT.findall(text, 0, MOST_DIGITS)) if len(text) <= MOST_DIGITS else 99
         for rule in self._rules:
-            if digits < FEWEST_DIGITS.get(rule.kind, 0) or (rule.kind in MARKS and MARKS[rule.kind] not in text):
+            if digits < RULES.fewest_digits.get(rule.kind, 0) or (rule.kind in MARKS and MARKS[rule.kind] not in text):
                 continue
             matches = list(islice(rule.pattern.finditer(view.data), JUDGED + 1))
             if len(matches) > JUDGED:
                 reached = min(reached, view.characters(0, matches.pop().start())[1])
             spans += [span for match in matches if (span := self._judge(rule, view, match)) is not None]
-        if digits >= FEWEST_DIGITS["PHONE_NUMBER"]:
+        if digits >= RULES.fewest_digits["PHONE_NUMBER"]:
             ranges = (view.characters(*match.span()) for match in self._phone.finditer(view.data))
             phones, beyond = phone_spans(text, view.lower, ranges, PHONES_JUDGED)
             spans += phones
@@ -157,7 +150,7 @@ class PatternScanner:
         if digits:
             spans += _addresses(view, self._address)
         for kind, pattern, score in self._own:
-            if digits >= FEWEST_DIGITS.get(kind, 0) or kind == "DATE_TIME":
+            if digits >= RULES.fewest_digits.get(kind, 0) or kind == "DATE_TIME":
                 spans += _plain(view, pattern, kind, score, 1)
         return Scan(spans=spans, reached=reached)
 
@@ -167,9 +160,9 @@ class PatternScanner:
         if score <= 0.0:
             return None
         near = view.near(start, end, rule.context)
-        if rule.kind in NEEDS_CONTEXT and not near:
+        if rule.kind in RULES.needs_context and not near:
             return None
-        if near and rule.kind not in INDIRECT and (rule.kind != "IP_ADDRESS" or score >= PUBLIC):
+        if near and rule.kind not in RULES.indirect and (rule.kind != "IP_ADDRESS" or score >= PUBLIC):
             score = min(1.0, max(score + CONTEXT_GAIN, IN_CONTEXT))
         return Span(start=start, end=end, type=rule.kind, score=score) if score >= REPORTED_FROM else None
 
@@ -180,7 +173,7 @@ class PatternScanner:
             return 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
         if rule.kind == "IP_ADDRESS":
             return ip_score(view.text, view.lower, start, end)
-        if FEWEST_DIGITS.get(rule.kind, 0) >= LONG and (
+        if RULES.fewest_digits.get(rule.kind, 0) >= LONG and (
             _PIECE_BEFORE.search(view.text[max(0, start - 6) : start]) or _PIECE_AFTER.match(view.text, end)
         ):
             return 0.0
@@ -194,15 +187,15 @@ class PatternScanner:
 def _rules(recognizer: Any) -> Iterator[_Rule]:
     kind = recognizer.supported_entities[0]
     for pattern in recognizer.patterns:
-        expression = OVERRIDES.get(pattern.name, pattern.regex)
-        if expression is None or (pattern.score < 0.05 and pattern.name not in OVERRIDES):
+        own = RULES.overrides.get(pattern.name)
+        if pattern.name in RULES.without or (pattern.score < 0.05 and own is None):
             continue
         yield _Rule(
             kind=kind,
-            pattern=_compile(expression),
+            pattern=_compile(own or pattern.regex),
             score=pattern.score,
             recognizer=recognizer,
-            context=CONTEXT.get(kind) or tuple(word.lower() for word in recognizer.context or ()),
+            context=RULES.context.get(kind) or tuple(word.lower() for word in recognizer.context or ()),
         )
 
 
@@ -227,7 +220,7 @@ def _validated(rule: _Rule, found: str) -> float:
 
 def _is_card_length(found: str) -> bool:
     digits = "".join(filter(str.isdigit, found))
-    return len(digits) in (CARD_LENGTHS.get(digits[:2]) or CARD_LENGTHS[digits[0]])
+    return len(digits) in (RULES.card_lengths.get(digits[:2]) or RULES.card_lengths[digits[0]])
 
 
 def _plain(view: _Text, pattern: Any, kind: str, score: float, group: int = 0) -> list[Span]:
@@ -241,7 +234,7 @@ def _addresses(view: _Text, pattern: Any) -> list[Span]:
     """Return streets with a number, surer beside words that say whose address it is."""
     return [
         msgspec.structs.replace(span, score=span.score + CONTEXT_GAIN)
-        if view.near(span.start, span.end, ADDRESS_CONTEXT)
+        if view.near(span.start, span.end, RULES.address_context)
         else span
         for span in _plain(view, pattern, "LOCATION", 0.6)
     ]

@@ -11,20 +11,11 @@ from itertools import islice
 import msgspec
 
 from detectors.base import Span
-from detectors.pii.rules import (
-    PHONE_BRACKET_REGIONS,
-    PHONE_FILLERS,
-    PHONE_FILLERS_UNSPACED,
-    PHONE_GROUPS,
-    PHONE_LABELS,
-    PHONE_LABELS_UNSPACED,
-    PHONE_NOT_LABELS,
-    PHONE_TRUNK_REGIONS,
-    PHONE_UNITS,
-    PHONE_WORDS,
-)
+from detectors.pii.rules import RULES
 
 __all__ = ["PHONE", "phone_spans"]
+
+_RULES = RULES.phone
 
 #: Characters before and after a number that are read.
 BEFORE, AFTER = 60, 20
@@ -59,7 +50,7 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+$")
 _GLUED_BEFORE = re.compile(r"(?:[\w@#%$€£¥<\\\-\u2013]|\d[.:/'\u2019])$")
 #: A word of letters and digits before groups set apart by spaces: they are its other groups ("GB82 1234 5678").
 _CODE_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\d+ $")
-_GLUED_AFTER = re.compile(rf"\w|[%°€£¥$@]|[.:/'\u2019]\d|[\-\u2013]\w| ?=| ?(?:{'|'.join(PHONE_UNITS)})\b")
+_GLUED_AFTER = re.compile(rf"\w|[%°€£¥$@]|[.:/'\u2019]\d|[\-\u2013]\w| ?=| ?(?:{'|'.join(_RULES.units)})\b")
 
 
 def _any(words: Iterable[str]) -> str:
@@ -67,13 +58,13 @@ def _any(words: Iterable[str]) -> str:
     return rf"(?<![^\W\d_])(?:{'|'.join(words)})(?![^\W\d_])"
 
 
-_LABEL = rf"(?:{_any(PHONE_LABELS)}|{'|'.join(PHONE_LABELS_UNSPACED)})"
-_LABEL_BEFORE = re.compile(rf"{_LABEL}(?:[^\w$€£<]|_|{_any(PHONE_FILLERS)}|{'|'.join(PHONE_FILLERS_UNSPACED)})*$")
+_LABEL = rf"(?:{_any(_RULES.labels)}|{'|'.join(_RULES.labels_unspaced)})"
+_LABEL_BEFORE = re.compile(rf"{_LABEL}(?:[^\w$€£<]|_|{_any(_RULES.fillers)}|{'|'.join(_RULES.fillers_unspaced)})*$")
 _LABEL_AFTER = re.compile(rf"[ ,;\-(]{{0,3}}(?:{_LABEL}|office\b)")
 _NOT_LABEL_BEFORE = re.compile(
-    rf"{_any(PHONE_NOT_LABELS)}(?:[\W_]|{_any(('no', 'nr', 'num', 'number', 'id', 'is'))})*$"
+    rf"{_any(_RULES.not_labels)}(?:[\W_]|{_any(('no', 'nr', 'num', 'number', 'id', 'is'))})*$"
 )
-_NEAR = re.compile(rf"{_LABEL}|{_any(PHONE_WORDS)}")
+_NEAR = re.compile(rf"{_LABEL}|{_any(_RULES.words)}")
 
 
 class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,10 +156,10 @@ def _is_national(found: str) -> bool:
     if _digits(number)[0] == "0":
         if len(groups) < 2 or min(groups) < 2 or len(set(_NOT_DIGIT.findall(number.strip("("))[1:])) > 1:
             return False
-        return any(_is_valid(found, region) for region in PHONE_TRUNK_REGIONS)
+        return any(_is_valid(found, region) for region in _RULES.trunk_regions)
     if "(" in found[:3]:
-        return any(_is_valid(found, region) for region in PHONE_BRACKET_REGIONS)
-    return any(groups in layouts and _is_valid(found, region) for region, layouts in PHONE_GROUPS.items())
+        return any(_is_valid(found, region) for region in _RULES.bracket_regions)
+    return any(groups in layouts and _is_valid(found, region) for region, layouts in _RULES.groups.items())
 
 
 def _is_valid(found: str, region: str | None) -> bool:

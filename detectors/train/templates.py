@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from detectors.evaluate.toml_files import read_toml
+from detectors.toml_files import read_toml
 
 __all__ = ["PARTS", "TextSource", "capitalised", "fill", "of_split", "read_source", "varied"]
 

@@ -12,7 +12,7 @@ import msgspec
 from detectors.evaluate.cases import with_question
 from detectors.evaluate.cases.languages import pairs
 from detectors.evaluate.labelled import Case, LabelledSet
-from detectors.evaluate.toml_files import read_toml
+from detectors.toml_files import read_toml
 
 __all__ = [
     "groundedness_cases",
