@@ -5,6 +5,6 @@ from pathlib import Path
 from typing import Any
 
 
-def cases(test_file: str) -> dict[str, list[Any]]:
+def cases(test_file: str) -> dict[str, Any]:
     path = Path(test_file)
     return json.loads(path.with_name(f"{path.stem.removeprefix('test_')}.json").read_text())

@@ -8,3 +8,10 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("WEIR_CONFIG", raising=False)
     monkeypatch.setenv("WEIR_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def no_broker(home):
+    """The home of a stack whose broker never answers: nothing listens on port 1."""
+    (home / "ports.json").write_text('{"broker": 1}')
+    return home

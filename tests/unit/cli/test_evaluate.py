@@ -26,11 +26,7 @@ MARKED = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("WEIR_CONFIG", raising=False)
-    monkeypatch.setenv("WEIR_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def weir(*arguments):

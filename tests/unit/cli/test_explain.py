@@ -1,5 +1,6 @@
 """``weir explain``: the verdicts that it explains, its text output, and its errors."""
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from support.doubles import create
@@ -16,6 +17,7 @@ from weir.operate.request_text import RequestText
 from weir.quality.explaining import Explanation, Weight, explained, flagged_verdicts, request_of
 
 TEXT = "Thanks a lot, you worthless\x1b[31m idiot"
+WORDS = [(0, 6, -0.8), (7, 8, 0.05), (14, 17, 0.9), (18, 32, 2.0), (33, 38, 3.0)]
 EXPLAINED = Explanation(
     event_id="r1/request",
     side="input",
@@ -25,13 +27,7 @@ EXPLAINED = Explanation(
     explained_by="1",
     explained_score=0.93,
     method="auto",
-    attributions=(
-        Weight(start=0, end=6, weight=-0.8),
-        Weight(start=7, end=8, weight=0.05),
-        Weight(start=14, end=17, weight=0.9),
-        Weight(start=18, end=32, weight=2.0),
-        Weight(start=33, end=38, weight=3.0),
-    ),
+    attributions=tuple(Weight(start=start, end=end, weight=weight) for start, end, weight in WORDS),
     text=TEXT,
 )
 
@@ -65,9 +61,8 @@ def story(home, name="r1"):
 
 @pytest.mark.parametrize("name", ["r1", "r1/request"])
 def test_flagged_verdicts_of_detectors_that_explain_are_found(home, name):
-    assert [(one.verdict.detector, one.location.event_id) for one in flagged_verdicts(story(home), name)] == [
-        ("toxicity", "r1/request")
-    ]
+    (found,) = flagged_verdicts(story(home), name)
+    assert (found.verdict.detector, found.location.event_id) == ("toxicity", "r1/request")
 
 
 @pytest.mark.parametrize(
@@ -123,9 +118,8 @@ def test_without_a_terminal_the_strongest_words_are_in_brackets():
 
 
 def test_on_a_terminal_words_are_coloured_by_weight():
-    (line,) = [
-        line for line in explanation_lines(EXPLAINED, colour=True) if "worthless" in line.plain and "│" in line.plain
-    ]
+    lines = explanation_lines(EXPLAINED, colour=True)
+    (line,) = [line for line in lines if "worthless" in line.plain and "│" in line.plain]
     assert line.plain == "  │ Thanks a lot, you worthless\ufffd[31m idiot"
     styles = {line.plain[span.start : span.end]: str(span.style) for span in line.spans}
     assert styles["idiot"] == "bold white on red3"
@@ -142,10 +136,8 @@ def test_words_are_listed_by_weight():
 
 def test_a_long_text_shows_its_attributed_part():
     text = "x " * 400 + "idiot" + " y" * 400
-    explanation = Explanation(
-        **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__}
-        | {"text": text, "attributions": (Weight(start=800, end=805, weight=1.0),)}
-    )
+    only = (Weight(start=800, end=805, weight=1.0),)
+    explanation = msgspec.structs.replace(EXPLAINED, text=text, attributions=only)
     (line,) = [line.plain for line in explanation_lines(explanation, colour=False) if "[idiot]" in line.plain]
     assert line.startswith("  │ … x")
     assert line.endswith("y …")
@@ -153,14 +145,6 @@ def test_a_long_text_shows_its_attributed_part():
 
 
 def test_another_version_than_the_verdicts_is_noted():
-    explanation = Explanation(
-        **{name: getattr(EXPLAINED, name) for name in EXPLAINED.__struct_fields__} | {"explained_by": "2"}
-    )
-    assert any(
-        "installed version 2, whose score is 0.93" in line.plain
-        for line in explanation_lines(explanation, colour=False)
-    )
-
-
-def test_help_has_examples():
-    assert "--method lime" in CliRunner().invoke(main, ["explain", "--help"]).stdout
+    explanation = msgspec.structs.replace(EXPLAINED, explained_by="2")
+    lines = [line.plain for line in explanation_lines(explanation, colour=False)]
+    assert any("installed version 2, whose score is 0.93" in line for line in lines)

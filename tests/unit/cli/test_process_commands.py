@@ -2,6 +2,7 @@ import json
 import os
 import socket
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -18,12 +19,20 @@ def run(tmp_path, monkeypatch):
     return lambda *arguments: CliRunner().invoke(main, list(arguments))
 
 
-@pytest.mark.parametrize("name", ["up", "down", "doctor", "models", "keys", "config", "topics"])
-def test_every_command_has_help_with_an_example(run, name):
-    result = run(name, "--help")
+def commands(command=main, *path):
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name), *path, name)
+
+
+@pytest.mark.parametrize("path", list(commands()), ids=" ".join)
+def test_every_command_has_help_with_an_example(run, path):
+    result = run(*path, "--help")
     assert result.exit_code == 0
     assert "Example" in result.output
-    assert f"weir {name}" in result.output
+    assert " ".join(("weir", *path)) in result.output
 
 
 def test_keys_are_created_listed_and_revoked(run):

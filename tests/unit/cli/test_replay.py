@@ -12,7 +12,7 @@ from support.cases import cases
 
 from detectors.pii.detector import PiiDetector
 from stream.replay.alert_diff import AlertDiff, MovedAlert, compare
-from stream.replay.report import EventCounts, Flips, Report, RunStatistics, VersionSummary
+from stream.replay.report import Report
 from stream.replay.timeline import ReplayedAlert
 from weir.cli import main
 from weir.cli.render.replay_diff import replay_view
@@ -44,38 +44,14 @@ def test_the_diff_is_printed_before_its_file_is_written(monkeypatch):
     assert "no difference" in full.stdout
 
 
-def alert(opened, **more):
-    given = {
-        "alert_id": f"al_{opened}",
-        "tenant": "acme",
-        "model": "m",
-        "side": "input",
-        "detector": "pii",
-        "feature": "",
-    }
+def alert(opened):
+    where = {"tenant": "acme", "model": "m", "side": "input", "detector": "pii", "feature": ""}
     window = {"bucket": int(opened // 30), "bucket_seconds": 30.0, "opened_at": float(opened)}
-    return ReplayedAlert(**(given | window | {"evidence": (f"r{opened}",), "evidence_total": 1} | more))
+    return ReplayedAlert(alert_id=f"al_{opened}", evidence=(f"r{opened}",), evidence_total=1, **where, **window)
 
 
-def report(diff, **more):
-    version = VersionSummary(name="pii@strict", version="1/strict", findings=3, alerts=2)
-    given = {
-        "replay_id": "rp_1",
-        "detector": version,
-        "against": msgspec.structs.replace(version, name="pii@recorded", version=""),
-        "since": 0.0,
-        "until": 100.0,
-        "warm_up_seconds": 600.0,
-        "tenant": "*",
-        "topic": "weir.replay",
-        "offsets": (),
-        "events": EventCounts(read=9, compared=8),
-        "diff": diff,
-        "flips": Flips(),
-        "notes": [],
-        "run": RunStatistics(seconds=1.0, records=20, events_per_second=9.0, recorded_events_per_second=1.5, ratio=6.0),
-    }
-    return Report(**(given | more))
+def report(diff, notes=()):
+    return msgspec.structs.replace(msgspec.convert(CASES["report"], Report), diff=diff, notes=list(notes))
 
 
 def shown(one):

@@ -1,6 +1,7 @@
 import json
 import stat
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from support import alert_records as records
@@ -24,15 +25,8 @@ def alert(alert_id, *, opened_at=9.0, resolved_at=None, evidence=(), **fields):
 
 
 def retraining(name, *alert_ids):
-    data = RetrainingRecord(
-        retraining_id=name,
-        state="requested",
-        reason="two agree",
-        tenant="acme",
-        model="m",
-        at=20.0,
-        alert_ids=alert_ids,
-    )
+    where = {"tenant": "acme", "model": "m", "at": 20.0}
+    data = RetrainingRecord(retraining_id=name, state="requested", reason="two agree", alert_ids=alert_ids, **where)
     return Event(id=name, source="w", type=data.event_type, time=20.0, data=data)
 
 
@@ -42,15 +36,8 @@ def home(home):
     files.directory.mkdir()
     shard, empty, decisions = Shard(files.shard(3)), Shard(files.shard(0)), Decisions(files.decisions)
     question, answer = request("r1", 10.0), end("r1", 11.0, owed=("pii", "refusal"))
-    flagged = verdict(question, "pii", flagged=True, label="pii")
-    spans = (Span(start=3, end=9, type="PERSON"),)
-    flagged = Event(
-        id=flagged.id,
-        source="s",
-        type=flagged.type,
-        time=10.0,
-        data=type(flagged.data)(**{**_fields(flagged.data), "spans": spans}),
-    )
+    flagged, spans = verdict(question, "pii", flagged=True, label="pii"), (Span(start=3, end=9, type="PERSON"),)
+    flagged = msgspec.structs.replace(flagged, data=msgspec.structs.replace(flagged.data, spans=spans))
     shard.apply(log.inference(question, answer, gap("s1", 4, 4, ("r5",)), partition=3))
     shard.apply(log.verdicts(flagged, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
@@ -65,16 +52,11 @@ def home(home):
             alert("al_not_flagged", detector="toxicity"),
         )
     )
-    decisions.apply(
-        log.records("weir.retraining", retraining("rt_1", "al_evidence", "al_x"), retraining("rt_2", "al_x"))
-    )
+    runs = retraining("rt_1", "al_evidence", "al_x"), retraining("rt_2", "al_x")
+    decisions.apply(log.records("weir.retraining", *runs))
     yield home
     for part in (shard, empty, decisions):
         part.close()
-
-
-def _fields(struct):
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
 def run(*arguments):
@@ -83,12 +65,7 @@ def run(*arguments):
 
 def test_json_has_the_documented_fields(home):
     shown = json.loads(run("r1", "--json").stdout)
-    assert {name: shown[name] for name in ("request_id", "trace_id", "tenant", "model")} == {
-        "request_id": "r1",
-        "trace_id": TRACE_ID,
-        "tenant": "acme",
-        "model": "m",
-    }
+    assert [shown[name] for name in ("request_id", "trace_id", "tenant", "model")] == ["r1", TRACE_ID, "acme", "m"]
     assert shown["end"] == {
         "status": "complete",
         "finish_reason": "stop",
@@ -115,17 +92,8 @@ def test_alerts_have_the_request_as_evidence_or_fired_for_its_flagged_verdicts(h
 
 def test_the_text_is_in_the_order_of_cause_and_effect(home):
     text = run("r1").stdout
-    marks = [
-        "request",
-        "PERSON 3-9",
-        "complete",
-        "no verdict yet",
-        "ALERT",
-        "al_firing",
-        "al_evidence",
-        "RETRAIN",
-        "rt_1",
-    ]
+    marks = ["request", "PERSON 3-9", "complete", "no verdict yet"]
+    marks += ["ALERT", "al_firing", "al_evidence", "RETRAIN", "rt_1"]
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places), text
     assert TRACE_ID in text

@@ -34,15 +34,10 @@ from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, 
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A stack whose broker never answers: nothing listens on port 1."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("WEIR_CONFIG", raising=False)
-    monkeypatch.setenv("WEIR_HOME", str(tmp_path))
-    (tmp_path / "ports.json").write_text('{"broker": 1}')
+def home(no_broker):
     for folder in ("ledger", "state"):
-        (tmp_path / folder).mkdir()
-    return tmp_path
+        (no_broker / folder).mkdir()
+    return no_broker
 
 
 @pytest.fixture
@@ -73,12 +68,12 @@ def run(*arguments):
     return CliRunner().invoke(main, ["status", *arguments])
 
 
-def component(name, pid, health_url):
+def component(name, pid):
     return ComponentState(
         name=name,
         pid=pid,
         address="127.0.0.1:1",
-        health_url=health_url,
+        health_url="http://127.0.0.1:1/healthz",
         log=f"/logs/{name}.log",
         started_at=time.time() - 90,
         restarts=1,
@@ -87,8 +82,13 @@ def component(name, pid, health_url):
     )
 
 
-def test_json_has_the_documented_fields_and_an_unhealthy_stack_exits_with_1(home, ledger):
-    save_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
+@pytest.fixture
+def dead_score(home):
+    save_components(home, [component("score", 2**22 + 1)])
+
+
+@pytest.mark.usefixtures("dead_score")
+def test_json_has_the_documented_fields_and_an_unhealthy_stack_exits_with_1(ledger):
     result = run("--json")
     assert result.exit_code == 1
     status = json.loads(result.stdout)
@@ -105,8 +105,8 @@ def test_json_has_the_documented_fields_and_an_unhealthy_stack_exits_with_1(home
     assert any("Kafka at 127.0.0.1:1 does not answer" in problem for problem in status["problems"])
 
 
-def test_the_text_begins_with_the_problems(home, ledger):
-    save_components(home, [component("score", 2**22 + 1, "http://127.0.0.1:1/healthz")])
+@pytest.mark.usefixtures("dead_score")
+def test_the_text_begins_with_the_problems(ledger):
     text = run().stdout
     assert text.splitlines()[0].startswith("NOT HEALTHY")
     assert "score: does not run; log /logs/score.log" in text
@@ -173,7 +173,7 @@ def shipper(home):
 
 def test_a_shipper_that_waits_for_kafka_is_healthy_and_has_a_detail(home, ledger, monkeypatch):
     monkeypatch.setattr("weir.operate.status.probe", lambda _url, _seconds: Health(ok=True))
-    save_components(home, [component("shipper", os.getpid(), "http://127.0.0.1:1/healthz")])
+    save_components(home, [component("shipper", os.getpid())])
     saying = shipper(home)
 
     def reported():
@@ -200,32 +200,40 @@ def test_an_alert_about_weir_itself_is_a_problem_with_its_runbook_line(home, led
     assert any(line.startswith("lag: Verdicts are 61 s behind") and RUNBOOK["lag"] in line for line in problems)
 
 
-def test_coverage_is_split_by_detector_tenant_and_model_worst_first():
-    good = PairCount(ratio=1.0, owed=6, settled=6, missing=0, errors=0, pending=0)
-    bad = PairCount(ratio=0.5, owed=6, settled=3, missing=3, errors=0, pending=0)
-    tenants = {f"tenant-{number:02}": good for number in range(20)} | {"zeta": bad}
-    coverage = CoverageStatus(
-        ratio=0.9,
-        requests=1,
-        owed=6,
-        settled=6,
-        missing=3,
-        errors=0,
-        pending=0,
-        by_detector={"pii": bad},
-        by_tenant=tenants,
-        by_model={"m": bad},
-    )
+def pairs(*, missing=0):
+    counts = {
+        "ratio": 1 - missing / 6,
+        "owed": 6,
+        "settled": 6 - missing,
+        "missing": missing,
+        "errors": 0,
+        "pending": 0,
+    }
+    return PairCount(**counts)
+
+
+def printed(total, **split):
+    """Return the text of a status with that coverage; it is healthy if no verdict is missing."""
+    coverage = CoverageStatus(**msgspec.structs.asdict(total), requests=1, **split)
+    score = ComponentStatus(name="score", healthy=True, address="a", pid=7, log="l", detail="", uptime_seconds=300.0)
+    capture, lag = CaptureStatus(accepted=2, delivered=2), {"weir.inference": 0}
     status = Status(
-        healthy=False, components=[], capture=CaptureStatus(), lag={}, coverage=coverage, problems=[], home="/srv/weir"
+        healthy=not total.missing, components=[score], capture=capture, lag=lag, coverage=coverage, problems=[]
     )
     plain = Console(width=120, force_terminal=False)
     with plain.capture() as captured:
         plain.print(status_view(status))
-    words = [line.split()[0] for line in captured.get().splitlines() if line.strip()]
+    return captured.get()
+
+
+def test_coverage_is_split_by_detector_tenant_and_model_worst_first():
+    bad = pairs(missing=3)
+    tenants = {f"tenant-{number:02}": pairs() for number in range(20)} | {"zeta": bad}
+    text = printed(bad, by_detector={"pii": bad}, by_tenant=tenants, by_model={"m": bad})
+    words = [line.split()[0] for line in text.splitlines() if line.strip()]
     assert [word for word in words if word in {"detector", "tenant", "model"}] == ["detector", "tenant", "model"]
     assert words[words.index("tenant") + 1] == "zeta"
-    assert "and 13 more" in captured.get()
+    assert "and 13 more" in text
 
 
 def test_only_a_firing_alert_is_printed_with_its_runbook_line():
@@ -245,24 +253,7 @@ def test_without_a_stack_the_error_names_home_and_remedy(tmp_path, monkeypatch):
 
 
 def test_the_text_of_a_healthy_stack_begins_with_healthy():
-    pairs = PairCount(ratio=1.0, owed=6, settled=6, missing=0, errors=0, pending=0)
-    status = Status(
-        healthy=True,
-        components=[
-            ComponentStatus(name="score", healthy=True, address="a", pid=7, log="l", detail="", uptime_seconds=300.0)
-        ],
-        capture=CaptureStatus(accepted=2, delivered=2),
-        lag={"weir.inference": 0},
-        coverage=CoverageStatus(
-            ratio=1.0, requests=1, owed=6, settled=6, missing=0, errors=0, pending=0, by_detector={"pii": pairs}
-        ),
-        problems=[],
-        home="/srv/weir",
-    )
-    plain = Console(width=120, force_terminal=False)
-    with plain.capture() as captured:
-        plain.print(status_view(status))
-    text = captured.get()
+    text = printed(pairs(), by_detector={"pii": pairs()})
     assert text.startswith("healthy")
     assert "accepted 2 = delivered 2 + spooled 0 + shed 0" in text
     assert "1.0000" in text
