@@ -2,12 +2,9 @@
 
 import os
 import shutil
-import subprocess
-import sys
-import textwrap
 
 import pytest
-from support.spool import TRACE, Spool, a_request, events_of, frames_of, lock_of, small_settings, without_heads
+from support.spool import TRACE, Spool, a_request, events_of, frames_of, small_settings, without_heads
 
 from serving.capture import event_encoding as encoding
 from serving.capture.adopt_spool import adopt
@@ -15,7 +12,7 @@ from serving.capture.balance import SourceReader
 from serving.capture.clock import SourceClock
 from serving.capture.segment import Head, Kind, OpenRequest, encode_frame, read_segment, segment_path, segments
 from serving.capture.spool_layout import create_source
-from stream.wire import ABORTED_TYPE, Closed, GapRecord, RequestRecord, ResponseRecord, Tick
+from stream.wire import ABORTED_TYPE, Closed, GapRecord, RequestRecord, ResponseRecord
 
 
 @pytest.fixture
@@ -80,48 +77,39 @@ def test_numbers_and_times_go_on_where_the_gateway_stopped(orphan):
     assert numbered == list(range(1, 11))
 
 
-def test_adopting_again_changes_nothing(orphan):
-    adopt(orphan.directory, orphan.source)
-    before = frames_of(orphan.directory)
-    assert adopt(orphan.directory, orphan.source) is None
-    assert frames_of(orphan.directory) == before
+@pytest.fixture
+def adopted(orphan, tmp_path):
+    """Yield (cut, events) of copies of a spool whose last segment is cut there before each is adopted."""
+
+    def copies(directory, cuts):
+        last = segments(directory)[-1]
+        for cut in cuts:
+            again = tmp_path / "again"
+            shutil.copytree(directory, again)
+            os.truncate(segment_path(again, last), cut)
+            adopt(again, orphan.source)
+            yield cut, events_of(again)
+            shutil.rmtree(again)
+
+    return copies
 
 
-def test_an_adopter_that_is_killed_at_any_byte_is_followed_by_one_that_ends_the_same(orphan, tmp_path):
+def test_an_adopter_that_is_killed_at_any_byte_is_followed_by_one_that_ends_the_same(orphan, tmp_path, adopted):
     whole = tmp_path / "whole"
     shutil.copytree(orphan.directory, whole)
     adopt(whole, orphan.source)
-    expected = ends(events_of(whole))
-    last = segments(whole)[-1]
-    kept = segments(orphan.directory)
-    size = segment_path(whole, last).stat().st_size
-    for cut in range(0, size, 7):
-        again = tmp_path / "again"
-        shutil.copytree(whole, again)
-        os.truncate(segment_path(again, last), cut)
-        adopt(again, orphan.source)
-        events = events_of(again)
-        assert ends(events).keys() == expected.keys()
-        assert isinstance(events[-1].data, Closed)
-        assert len([event for event in events if isinstance(event.data, Closed)]) == 1
-        shutil.rmtree(again)
-    assert kept
+    size = segment_path(whole, segments(whole)[-1]).stat().st_size
+    for _, events in adopted(whole, [*range(0, size, 7), size]):
+        assert ends(events).keys() == set("abcde")
+        assert [event for event in events if isinstance(event.data, Closed)] == events[-1:]
 
 
-def test_the_last_record_torn_at_every_byte_costs_at_most_that_record(orphan, tmp_path):
-    last = segments(orphan.directory)[-1]
-    frames, size = read_segment(segment_path(orphan.directory, last))
-    begins = frames[-2].end
-    for cut in range(begins, size + 1):
-        again = tmp_path / "again"
-        shutil.copytree(orphan.directory, again)
-        os.truncate(segment_path(again, last), cut)
-        adopt(again, orphan.source)
-        found = ends(events_of(again))
+def test_the_last_record_torn_at_every_byte_costs_at_most_that_record(orphan, adopted):
+    frames, size = read_segment(segment_path(orphan.directory, segments(orphan.directory)[-1]))
+    for cut, events in adopted(orphan.directory, range(frames[-2].end, size + 1)):
+        found = ends(events)
         assert found.keys() == set("abcde")
-        assert found["b"] == "complete"
-        assert found["d"] == ("complete" if cut == size else "aborted")
-        shutil.rmtree(again)
+        assert (found["b"], found["d"]) == ("complete", "complete" if cut == size else "aborted")
 
 
 def test_a_gateway_killed_while_it_began_a_segment_leaves_nothing_that_misleads(orphan):
@@ -158,62 +146,3 @@ def test_a_spool_without_any_record_is_closed(tmp_path):
     spool.kill()
     assert adopt(spool.directory, spool.source) == 0
     assert [frame.kind for frame in without_heads(frames_of(spool.directory))] == [Kind.CLOSED]
-
-
-def test_a_live_spools_lock_is_not_to_be_had(tmp_path):
-    spool = Spool(tmp_path)
-    assert lock_of(spool.directory) is None
-    spool.kill()
-    lock = lock_of(spool.directory)
-    assert lock is not None
-    lock.release()
-
-
-WRITER = textwrap.dedent("""
-    import asyncio, sys
-    from pathlib import Path
-    from prometheus_client import CollectorRegistry
-    from serving.capture import Recorder
-    from serving.settings import CaptureSettings
-    from support.spool import a_request, an_end, TRACE
-
-    async def main():
-        settings = CaptureSettings(segment_bytes=60_000, sync_seconds=0.01, tick_seconds=0.02)
-        recorder = Recorder(root=Path(sys.argv[1]), settings=settings, registry=CollectorRegistry())
-        recorder.start()
-        number = 0
-        while True:
-            number += 1
-            await recorder.request(a_request(f"r{number}", "x" * (number % 3000)), traceparent=TRACE)
-            print(f"r{number}", flush=True)
-            if number % 3:
-                await recorder.end(an_end(f"r{number}"), traceparent=TRACE)
-
-    asyncio.run(main())
-""")
-
-
-@pytest.mark.parametrize("lines_read", [1, 40, 700])
-def test_kill_9_of_a_writer_loses_nothing_that_it_accepted(tmp_path, lines_read):
-    command = [sys.executable, "-c", WRITER, str(tmp_path)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    ) as writer:
-        lines = [writer.stdout.readline() for _ in range(lines_read)]
-        writer.kill()
-        lines += writer.stdout.readlines()
-    accepted = {line.decode().strip() for line in lines if line.endswith(b"\n")}
-    (directory,) = (path for path in tmp_path.iterdir() if path.name.startswith("gateway-"))
-    lock = lock_of(directory)
-    assert lock is not None
-    adopt(directory, directory.name)
-    events = events_of(directory)
-    requests = {event.correlationid for event in events if isinstance(event.data, RequestRecord)}
-    assert len(accepted) >= lines_read
-    assert accepted <= requests
-    assert len(requests) <= len(accepted) + 1
-    assert ends(events).keys() == requests
-    times = [event.time for event in events]
-    assert times == sorted(times)
-    assert any(isinstance(event.data, Tick) for event in events)
-    lock.release()

@@ -17,7 +17,7 @@ from serving.capture.delivery_cursor import load_cursor
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.pipeline import Pace, Pipeline
 from serving.capture.segment import segment_path, segments
-from stream.wire import Closed, Feedback, GapRecord, RequestRecord, Tick, TraceParent
+from stream.wire import Feedback, GapRecord, RequestRecord, Tick, TraceParent
 
 PACE = Pace(poll_seconds=0.001, save_seconds=0.0, stall_seconds=30)
 
@@ -73,29 +73,6 @@ async def finish(stop, task):
     await task
 
 
-async def test_a_closed_spool_is_delivered_whole_and_in_order(spool, ship):
-    kafka = SteppedDelivery()
-    spool.fill(30, ended=True)
-    spool.writer.tick()
-    spool.writer.finish()
-    pipeline, _, task = ship(kafka)
-    while not task.done():
-        kafka.take()
-        await asyncio.sleep(0.001)
-    await task
-    assert pipeline.closed
-    for partition in range(kafka.partitions):
-        events = [event for _, at, event in kafka.log if at == partition]
-        assert [type(event.data) for event in events[-2:]] == [Tick, Closed]
-        numbers = [event.data.number for event in events[:-2]]
-        assert numbers == sorted(numbers)
-    assert {event.correlationid for _, _, event in kafka.log if isinstance(event.data, RequestRecord)} == {
-        f"r{number}" for number in range(30)
-    }
-    assert SourceReader(spool.directory).read().delivered == 60
-    assert len(segments(spool.directory)) == 1
-
-
 async def test_a_requests_events_share_a_partition_and_feedback_has_its_topic(spool, deliver):
     kafka = SteppedDelivery(partitions=8)
     spool.fill(20, ended=True)
@@ -125,19 +102,6 @@ async def test_the_cursor_never_passes_what_is_not_acknowledged(spool, ship):
     await finish(stop, task)
 
 
-async def test_after_a_lost_producer_everything_unacknowledged_is_sent_again_in_order(spool, ship):
-    kafka = SteppedDelivery(partitions=1)
-    spool.fill(10)
-    _, stop, task = ship(kafka)
-    await until(lambda: len(kafka.pending) == 10)
-    kafka.take(4)
-    kafka.lose(taken_silently=2)
-    await until(lambda: len(kafka.pending) == 6)
-    kafka.take()
-    await finish(stop, task)
-    assert [event.data.number for _, _, event in kafka.log] == [1, 2, 3, 4, 5, 6, 5, 6, 7, 8, 9, 10]
-
-
 async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, deliver, monkeypatch):
     kafka = SteppedDelivery()
     spool.fill(40)
@@ -153,20 +117,6 @@ async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, deliver
     assert [event.correlationid for _, _, event in kafka.log][-1] == "after"
     assert segments(spool.directory) == segments(spool.directory)[-1:]
     assert SourceReader(spool.directory).read().delivered == 41
-
-
-async def test_a_shipper_killed_before_its_cursor_sends_again_and_loses_nothing(spool, ship, deliver):
-    kafka = SteppedDelivery()
-    spool.fill(10)
-    _, _, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=3600))
-    await until(lambda: len(kafka.pending) == 10)
-    kafka.take()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert load_cursor(spool.directory).number == 0
-    await deliver(kafka, 10)
-    assert [event.data.number for _, _, event in kafka.log].count(1) == 2
-    assert SourceReader(spool.directory).read().delivered == 10
 
 
 async def test_in_flight_records_are_bounded(spool, ship):
@@ -262,17 +212,6 @@ async def test_each_record_has_one_hop_a_child_of_its_own_trace(spool, deliver, 
         assert f"{span.context.trace_id:032x}" == origin.trace_id
         assert span.attributes["messaging.kafka.offset"] in {0, 1}
         assert "hello" not in str(dict(span.attributes))
-
-
-async def test_with_the_broker_away_the_pipeline_waits_and_can_be_stopped(spool, ship):
-    kafka = SteppedDelivery()
-    kafka.up.clear()
-    spool.request("a")
-    _, stop, task = ship(kafka)
-    await asyncio.wait([task], timeout=0.05)
-    assert not task.done()
-    await finish(stop, task)
-    assert SourceReader(spool.directory).read().spooled == 1
 
 
 async def test_a_shipper_killed_after_the_last_cursor_knows_that_the_source_has_ended(spool, ship):

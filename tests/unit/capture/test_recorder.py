@@ -10,7 +10,7 @@ from serving.capture import Balance, Recorder, read_balance
 from serving.capture.segment import segments
 from serving.errors import SpoolFull, SpoolUnavailable
 from serving.settings import CaptureSettings
-from stream.wire import Closed, Feedback, Tick
+from stream.wire import Closed
 
 FAST = CaptureSettings(sync_seconds=0.005, tick_seconds=0.02)
 
@@ -57,18 +57,6 @@ def test_a_source_is_one_process_with_a_name_of_its_own(tmp_path):
         assert lock_of(directory_of(one, tmp_path)) is None
 
 
-async def test_an_end_may_be_given_again_in_a_finally(recorder, tmp_path):
-    await recorder.request(a_request("a"), traceparent=TRACE)
-    recorder.end_nowait(an_end("a", status="cancelled"))
-    recorder.end_nowait(an_end("a", status="error"))
-    ends = [event.data.status for event in events_of(directory_of(recorder, tmp_path)) if event.id == "a/end"]
-    assert ends == ["cancelled"]
-
-
-def test_it_ticks_without_traffic(recorder, tmp_path):
-    until(lambda: sum(isinstance(event.data, Tick) for event in events_of(directory_of(recorder, tmp_path))) >= 3)
-
-
 async def test_closing_ends_the_source_and_gives_its_lock_back(recorder, tmp_path):
     await recorder.request(a_request("a"), traceparent=TRACE)
     recorder.close()
@@ -98,28 +86,18 @@ def test_before_anything_runs_the_balance_is_empty(tmp_path):
     assert read_balance(tmp_path / "nowhere") == Balance()
 
 
-async def test_a_full_spool_under_reject_is_a_refusal_with_a_time_to_come_back(tmp_path, registry):
-    settings = CaptureSettings(limit_bytes=500_000, end_reserve_bytes=100_000, on_full="reject")
-    with Recorder(root=tmp_path, settings=settings, registry=registry) as recorder:
-        with pytest.raises(SpoolFull) as refusal:  # noqa: PT012 - which one is refused is for the spool to say
-            for number in range(100):
-                await recorder.request(a_request(f"r{number}"), traceparent=TRACE)
-        assert refusal.value.retry_after_seconds >= 1
-        assert not recorder.writable()
-        assert registry.get_sample_value("weir_capture_refused_total") == 1
-        with pytest.raises(SpoolFull):
-            await recorder.feedback(Feedback(request_id="a", tenant="t", rating="x" * 400_000))
-
-
 async def test_room_freed_by_the_shipper_makes_it_writable_again_by_itself(tmp_path, registry):
     settings = CaptureSettings(
         limit_bytes=400_000, end_reserve_bytes=10_000, segment_bytes=50_000, on_full="reject", sync_seconds=0.005
     )
     with Recorder(root=tmp_path, settings=settings, registry=registry) as recorder:
-        with pytest.raises(SpoolFull):  # noqa: PT012 - as above
+        with pytest.raises(SpoolFull) as refusal:  # noqa: PT012 - which one is refused is for the spool to say
             for number in range(1000):
                 await recorder.request(a_request(f"r{number}", "x" * 9000), traceparent=TRACE)
                 await recorder.end(an_end(f"r{number}"))
+        assert refusal.value.retry_after_seconds >= 1
+        assert registry.get_sample_value("weir_capture_refused_total") == 1
+        assert not recorder.writable()
         directory = directory_of(recorder, tmp_path)
         for index in segments(directory)[:-1]:
             (directory / f"{index:012d}.seg").unlink()
