@@ -1,6 +1,6 @@
 """The processes of a stack, by name: ``python -m weir.component NAME``.
 
-:mod:`weir.component.process` sets each process up in the same way. SIGTERM and SIGINT stop it once everything that it read is acknowledged.
+:mod:`weir.component.process` sets up each process. On SIGTERM or SIGINT, a process acknowledges what it has read and ends.
 """
 
 import logging
@@ -190,7 +190,7 @@ COMPONENTS: dict[str, Callable[[Process], int]] = {
 
 
 def _pages(process: Process) -> Pages | None:
-    """Return the pages of ``serve``: the metrics of its node's gateways and replicas; other components have none."""
+    """Return the additional HTTP pages: for ``serve`` the metrics of its node's gateways and replicas, else None."""
     if process.name != "serve":
         return None
     from weir.component.node_metrics import NodeMetrics

@@ -1,6 +1,6 @@
 """Log of a component: JSON lines, without the repeated messages of aiokafka.
 
-While Kafka does not answer, aiokafka logs it ten times a second, which would hide everything else.
+While Kafka does not answer, aiokafka logs ten messages a second, which would hide all other messages.
 """
 
 import json
@@ -30,9 +30,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Passes each message of a library (its logger and those below) once in `seconds`, with the number of dropped repeats.
+    """Passes each message of a library's loggers once in `seconds`, and appends the number of dropped duplicates.
 
-    Repeats have the same logger, level and message template; their arguments may differ.
+    Duplicates have the same logger, level and message template; their arguments can differ.
     """
 
     def __init__(self, library: str = _LIBRARY, seconds: float = _REPEAT_SECONDS) -> None:
@@ -41,7 +41,7 @@ class RepeatFilter(logging.Filter):
         self._passed: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether `record` is to be written."""
+        """Return whether to write `record`."""
         if not super().filter(record):
             return True
         key = (record.name, record.levelno, str(record.msg))

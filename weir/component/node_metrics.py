@@ -1,6 +1,6 @@
-"""Serve the metrics of a node's gateways and model replicas through the port of ``serve``.
+"""Serve the metrics of a node's gateways and model replicas on the metrics port of the component ``serve``.
 
-Ray starts them at any time, each on its own loopback port. A Prometheus on another host reaches only the port of ``serve``: it reads
+Ray starts these processes at any time, and each has its own loopback port. Prometheus on another host reaches only this port: it reads
 ``/targets`` (``http_sd``), and scrapes each process at ``/metrics/NAME``.
 """
 
@@ -25,7 +25,7 @@ class NodeMetrics:
         self._targets = targets
 
     def page(self, path: str, host: str) -> Page | None:
-        """Return the answer to a request for `path` at `host` (``name:port``), or None."""
+        """Return the response to a request for `path` with the Host header `host`, or None if there is no such page."""
         if path == "/targets":
             groups = [_group(host, target) for target in self._targets()]
             return Page(200, "application/json", json.dumps(groups).encode())

@@ -24,7 +24,7 @@ _DETECTOR_COMPONENTS = {"score", "watch"}
 
 
 class Process(msgspec.Struct, kw_only=True):
-    """Context of a running component."""
+    """Settings, ports, metrics registry, tracer and health of a running component."""
 
     name: str
     settings: Settings
@@ -48,7 +48,7 @@ class Process(msgspec.Struct, kw_only=True):
 
 
 def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
-    """Return the exporter's settings: the configured endpoint, else the local MLflow, else none."""
+    """Return the trace exporter's settings: the configured endpoint, else the local MLflow, else no endpoint."""
     endpoint, headers = str(settings.trace.endpoint), settings.trace.endpoint.headers
     if not endpoint and settings.mlflow.enabled:
         endpoint = f"http://127.0.0.1:{ports['mlflow']}/v1/traces"
@@ -57,13 +57,13 @@ def trace_settings(settings: Settings, ports: dict[str, int]) -> TraceSettings:
 
 
 def spool_root(home: Path) -> Path:
-    """Return the folder of all spools."""
+    """Return the folder that contains all spools."""
     return home / "spool"
 
 
 @contextlib.contextmanager
 def running(name: str, pages: Callable[[Process], Pages | None] = lambda _process: None) -> Iterator[Process]:
-    """Set component `name` up, and serve its metrics, health and `pages` while the body runs.
+    """Set up component `name`, and serve its metrics, health and `pages` while the body runs.
 
     Raises SettingsError, or StackError if no stack was started in this home and the settings name no Kafka.
     """
@@ -89,7 +89,7 @@ def running(name: str, pages: Callable[[Process], Pages | None] = lambda _proces
 
 
 def process_ports(settings: Settings) -> dict[str, int]:
-    """Return the stack's ports; choose them if none was started here and the settings name a Kafka, as for a second worker."""
+    """Return the stack's ports; choose new ports if this home has none and the settings have a Kafka address."""
     if settings.kafka.bootstrap_servers and not ports_path(settings.home).exists():
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         ensure_ports(settings.home, PORT_NAMES)
@@ -116,7 +116,7 @@ def run_async(process: Process, work: Callable[..., Awaitable[None]]) -> int:
 
 
 async def _heartbeat(health: dict[str, object]) -> None:
-    """Show ``/healthz``, which another thread answers, that this event loop runs."""
+    """Write the time every second, so that the thread of ``/healthz`` can detect a blocked event loop."""
     while True:
         health["_beat"] = time.monotonic()
         await asyncio.sleep(_HEARTBEAT_SECONDS)

@@ -1,5 +1,5 @@
 """The console: a web page over the ledger, served beside it on loopback (docs/console.md).
 
-It reads the ledger's files, publishes what the command can publish (silences, reviews of alerts), and reads the text of a request only on
-request, after the access is logged.
+The console reads the ledger's files and publishes silences and reviews of alerts, as the command does. It reads a prompt or an answer only
+when the user asks for the text, and logs the access first.
 """

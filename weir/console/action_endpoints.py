@@ -1,6 +1,6 @@
-"""Endpoints that change something or read texts: silences, reviews, prompt and answer, explanations, cluster terms.
+"""Endpoints that change state or read texts: silences, reviews, prompt and answer, explanations, cluster terms.
 
-The commands can do the same. Every access to a text is logged first, with the user of this process and the session.
+The commands have the same functions. Before each access to a text, the user of this process and the session are logged.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class _Review(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ActionEndpoints:
-    """The handlers."""
+    """Handlers of the requests that change state or read texts."""
 
     def __init__(self, settings: Settings, pages: LedgerPages) -> None:
         self._settings = settings
@@ -80,7 +80,7 @@ class ActionEndpoints:
         return json_response({"ended": [msgspec.structs.asdict(one) for one in ended]})
 
     async def feedback(self, request: Request) -> Response:
-        """Publish a review of an alert; 202 after the broker's acknowledgement."""
+        """Publish a review of an alert; respond with 202 after the broker's acknowledgement."""
         body = await body_of(request, _Review)
         story = await self._alert(body.alert_id)
         review = review_of(story.alert, body.label, body.request_id, f"console:{user_name()}")
@@ -88,7 +88,7 @@ class ActionEndpoints:
         return json_response({"object": "feedback", "request_id": review.request_id, "accepted": True}, 202)
 
     async def terms(self, request: Request) -> Response:
-        """Return the typical terms of a drift alert's evidence, computed now from its texts."""
+        """Return the terms that are typical of a drift alert's evidence texts, computed at this time."""
         story = await self._alert(request.path_params["alert_id"])
         if story.alert.detector != DRIFT:
             raise NotFoundError(f"alert {story.alert.alert_id} is not a drift alert, so it has no cluster to describe")
@@ -99,7 +99,7 @@ class ActionEndpoints:
         return json_response(await cluster_terms(effective_kafka(self._settings), self._pages, story, logged))
 
     async def text(self, request: Request) -> Response:
-        """Return prompt and answer of one request."""
+        """Return the prompt and the answer of one request."""
         request_id = request.path_params["request_id"]
         story = await asyncio.to_thread(read_story, self._settings.home, request_id)
         log = self._log_access(request, "console text", request_id=request_id)
@@ -107,9 +107,9 @@ class ActionEndpoints:
         return json_response({"text": text, "logged": str(log)})
 
     async def explain(self, request: Request) -> Response:
-        """Return the text of a flagged request and the weights of its words, from ``weir explain``.
+        """Return the text of a flagged request and the weights of its words, as ``weir explain`` computes them.
 
-        The command is a separate process, because it loads models, which must not use the ledger's memory.
+        The command runs as a separate process, because it loads models and the ledger's process has no memory for them.
         """
         request_id = request.path_params["request_id"]
         # Only a known id becomes an argument of the command: another value could be an option.

@@ -27,12 +27,12 @@ def console_address(settings: Settings) -> str:
 
 
 def console_names(settings: Settings, port: int) -> list[str]:
-    """Return ``name:port`` of each configured host name; links use the first."""
+    """Return ``name:port`` for each configured host name; links use the first name."""
     return [name if ":" in name else f"{name}:{port}" for name in settings.console.names]
 
 
 def console_link(settings: Settings) -> str:
-    """Return a one-time link that starts a session, with the first of ``[console] names`` if there is one."""
+    """Return a one-time link that starts a session; its host is the first of ``[console] names``, else the console's."""
     names = console_names(settings, console_port(settings))
     address = f"http://{names[0]}" if names else console_address(settings)
     return f"{address}/?token={link_token(ensure_token(settings.home), time.time())}"

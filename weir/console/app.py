@@ -1,4 +1,4 @@
-"""The console as an ASGI application: page, files, API, request guard."""
+"""The console as an ASGI application: page, static files, API, and the guard that checks requests."""
 
 from importlib.metadata import version
 from typing import Any
@@ -36,7 +36,7 @@ _SERVER_ERROR = 500
 
 
 def console_app(settings: Settings, sessions: Sessions, port: int) -> ASGIApp:
-    """Return the console of a stack, to be served at `port`."""
+    """Return the console application of a stack; `port` is the port that serves it."""
     pages = LedgerPages(settings.home / "ledger")
     assets = load_assets()
     routes = [
@@ -62,7 +62,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
 
 
 def _capabilities() -> dict[str, dict[str, Any]]:
-    """Return, by name, whether a detector opens alerts, explains verdicts by words, and which sides it reads."""
+    """Return, by detector name, whether it opens alerts, whether it explains its verdicts, and the sides that it reads."""
     own = {name: {"alerts": True, "explains": False, "sides": ()} for name in (*OWN_DETECTORS, SILENCE)}
     return own | {
         name: {"alerts": detector.alert is not None, "explains": detector.explains, "sides": detector.sides}
@@ -71,7 +71,7 @@ def _capabilities() -> dict[str, dict[str, Any]]:
 
 
 def _hosts(settings: Settings, port: int) -> frozenset[str]:
-    """Return the allowed Host headers: another name may have been rebound to this address."""
+    """Return the allowed Host headers; another host name could be an attacker's name that resolves to this address."""
     own = {"127.0.0.1", "localhost", "[::1]", settings.console.host}
     return frozenset(name.lower() for name in (*(f"{name}:{port}" for name in own), *console_names(settings, port)))
 

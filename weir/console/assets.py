@@ -1,7 +1,7 @@
-"""The page's files: Weir's own from the folder ``web``, libraries from their npm packages.
+"""The page's files: Weir's files from the folder ``web``, libraries from their npm packages.
 
-Packages are stored as npm serves them, with licence, and checked against the hash in npm's lock file before they are opened. A file
-that cannot be read is logged and served as an error; other files and the API work.
+The packages are the archives that npm serves, with their licences. Each is checked against the hash in npm's lock file before it is opened.
+If a file cannot be read, this is logged and the file is served as an error; other files and the API work.
 """
 
 import base64
@@ -39,7 +39,7 @@ _VENDORED = {
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the page and its ETag, or only `fault` if it cannot be read."""
+    """A file of the page and its ETag; if the file cannot be read, only `fault` is set."""
 
     content: bytes = b""
     media_type: str = ""
@@ -48,7 +48,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_assets() -> dict[str, Asset]:
-    """Return {path below /web: file}; the page is ``index.html``."""
+    """Return {path below /web: file}; the page itself is ``index.html``."""
     web = files("weir.console") / "web"
     own = {"index.html", *(one.name for one in web.iterdir() if _kind(one.name))}
     readers: dict[str, Callable[[], bytes]] = {name: (web / name).read_bytes for name in own}

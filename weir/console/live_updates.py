@@ -1,7 +1,7 @@
-"""``GET /api/live``: the state of the page's live parts over server-sent events.
+"""``GET /api/live``: server-sent events with the state of the page's live parts.
 
-A client gets states, not a queue of events: at most twice a second, the differences from its last state, with at most 100 requests and 100
-alerts. The next state is built when the last one was sent, so a slow page has no backlog.
+At most twice a second, a client gets the differences from the last state that it got, with at most 100 requests and 100 alerts. There is no
+queue of events: the next state is built after the last state was sent, so a slow page has no backlog.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _COVERAGE_FIELDS = ("ratio", "requests", "owed", "missing", "errors", "pending")
 
 
 class _Client:
-    """What one client was sent last."""
+    """The state that was last sent to one client."""
 
     def __init__(self) -> None:
         self.born = ""
@@ -80,7 +80,7 @@ class LiveEndpoint:
             self._clients -= 1
 
     def _state(self, client: _Client) -> dict[str, Any]:
-        """Return the differences from the client's last state, and update that."""
+        """Return the differences from the client's last state, and store the new state in `client`."""
         beat = self._pages.reader.heartbeat()
         event_time = beat.log_time if beat is not None else 0.0
         update = self._pages.live_update(seq=client.seq, now=time.time(), log_time=event_time, limit=_REQUESTS)
@@ -101,7 +101,7 @@ class LiveEndpoint:
         return state | _differences(client, rest)
 
     def _cached_coverage(self) -> Any:
-        """Return coverage, at most five seconds old: its cost grows with tenants and hours."""
+        """Return coverage; compute it at most every five seconds, because its cost grows with tenants and hours."""
         at, known = self._coverage
         if time.monotonic() - at > _COVERAGE_SECONDS:
             reader = self._pages.reader
@@ -118,7 +118,7 @@ def _differences(client: _Client, now: dict[str, Any]) -> dict[str, Any]:
 
 
 def _alerts(update: LiveUpdate, client: _Client) -> dict[str, Any]:
-    """Return the changed alerts, or that the page must reload its list."""
+    """Return the changed alerts, or an instruction to reload the list of alerts."""
     if update.left_out or client.born not in ("", update.born):
         return {"alerts_anew": True}
     return {"alerts": update.alerts} if update.alerts else {}

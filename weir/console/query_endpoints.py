@@ -1,4 +1,4 @@
-"""``GET /api/…``: lists and details from the ledger's files; ids and numbers, never text."""
+"""``GET /api/…``: lists and details from the ledger's files; they contain ids and numbers, never prompts or answers."""
 
 import asyncio
 import time
@@ -79,7 +79,7 @@ class _Retraining(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryEndpoints:
-    """The handlers."""
+    """Handlers of the requests for lists and details."""
 
     def __init__(self, settings: Settings, pages: LedgerPages, facts: dict[str, Any]) -> None:
         self._settings = settings
@@ -102,7 +102,7 @@ class QueryEndpoints:
         ]
 
     async def stack(self, _request: Request) -> Response:
-        """Return facts about the stack."""
+        """Return the constant properties of the stack: user, home, detectors and retention."""
         return json_response(self._facts | {"now": time.time()})
 
     async def requests(self, request: Request) -> Response:
@@ -125,7 +125,7 @@ class QueryEndpoints:
         return await _answer(lambda: self._pages.alerts(query, time.time()))
 
     async def alert(self, request: Request) -> Response:
-        """Return one alert with its changes, evidence, reviews, retraining events and windows."""
+        """Return one alert with its changes, evidence, reviews, retraining events and drift windows."""
         alert_id = request.path_params["alert_id"]
         story = await asyncio.to_thread(self._pages.alert, alert_id, time.time())
         if story is None:
@@ -135,12 +135,12 @@ class QueryEndpoints:
         return json_response(story)
 
     async def drift(self, request: Request) -> Response:
-        """Return the streams of stream detectors, ordered by statistic divided by limit."""
+        """Return the streams that drift and anomaly detectors check, ordered by statistic divided by limit."""
         query = query_of(request, _Streams)
         return await _answer(lambda: {"streams": self._pages.streams(query.tenant)})
 
     async def series(self, request: Request) -> Response:
-        """Return the windows of one stream; by default those of the newest day."""
+        """Return the windows of one stream, by default those of its newest day."""
         query = query_of(request, _Series)
         name = StreamName(tenant=query.tenant, model=query.model, side=query.side, detector=query.detector)
         until = time.time() if query.until is None else query.until
@@ -148,7 +148,7 @@ class QueryEndpoints:
         return await _answer(lambda: self._pages.series(name, since, until))
 
     async def coverage(self, _request: Request) -> Response:
-        """Return coverage as in ``weir status --json``, and by hour."""
+        """Return coverage as in ``weir status --json``, and coverage per hour."""
 
         def read() -> dict[str, Any]:
             reader = self._pages.reader
@@ -175,5 +175,5 @@ def _cursor(before: str) -> Cursor:
 
 
 async def _answer(read: Callable[[], Any]) -> Response:
-    """Read in a thread: SQLite must not block the live updates."""
+    """Call the query in a thread, because SQLite must not block the live updates."""
     return json_response(await asyncio.to_thread(read))

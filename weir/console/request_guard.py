@@ -1,7 +1,7 @@
 """Checks Host, session and Origin of every request, and adds security headers.
 
-A loopback address is not enough: any page in the user's browser can send requests to 127.0.0.1, and a host name that is rebound to it can read
-the responses. So a request must name this host and port, must have a session or the token, and a change must come from this page.
+A loopback address is not enough: any page in the user's browser can send requests to 127.0.0.1, and can read the responses if its host name
+resolves to 127.0.0.1 (DNS rebinding). So a request needs this host and port, and a session or the token; a change must come from this page.
 """
 
 from http.cookies import CookieError, SimpleCookie
@@ -40,7 +40,7 @@ PROGRAM = "token"
 
 
 class RequestGuard:
-    """ASGI middleware; `hosts` are the allowed Host headers. The cookie's name contains `port`: all ports of a host share cookies."""
+    """ASGI middleware; `hosts` are the allowed Host headers. All ports of a host share cookies, so the cookie's name has `port`."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, hosts: frozenset[str], port: int) -> None:
         self._app = app
@@ -49,7 +49,7 @@ class RequestGuard:
         self._cookie = f"weir-console-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reject the request, or pass it on with ``scope["state"]["session"]`` set."""
+        """Reject the request, or set ``scope["state"]["session"]`` and call the application."""
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
@@ -85,7 +85,7 @@ class RequestGuard:
         return response
 
     def _session(self, headers: Headers) -> str:
-        """Return the name of the session, ``token`` for the secret, "" for neither."""
+        """Return the name of the session, ``token`` if the request has the secret, or "" if it has neither."""
         kind, _space, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._sessions.bearer(token.strip()):
             return PROGRAM
@@ -105,7 +105,7 @@ def _no_session(scope: Scope, headers: Headers) -> Response:
 
 
 def _not_same_origin(headers: Headers) -> Response | None:
-    """Reject a change from another page: other ports of this host are the same site, so a cookie is no proof."""
+    """Reject a change from another page; the cookie is no proof, because browsers send it from other ports of this host."""
     own = (
         headers.get("origin") == f"http://{headers['host']}"
         and headers.get("sec-fetch-site", "same-origin") == "same-origin"

@@ -1,4 +1,4 @@
-"""The console's server: a thread with its own event loop, so that pages do not block the ledger."""
+"""The console's server: a thread with its own event loop, so that page requests do not block the ledger."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ _WAITING = "waiting for the console"
 
 
 class Console:
-    """Serves until :meth:`stop`. It waits for a port that is in use and restarts after a failure; the ledger continues."""
+    """Serves until :meth:`stop`; if the port is in use or the server fails, it tries again every five seconds."""
 
     def __init__(self, settings: Settings, port: int, health: dict[str, Any]) -> None:
         self._settings = settings
@@ -59,7 +59,7 @@ class Console:
                 self._wait(error)
 
     def _wait(self, error: Exception) -> None:
-        """Log once why the console does not answer, and wait before the next try."""
+        """Log why the console does not answer (each reason once), and wait before the next try."""
         problem = f"{type(error).__name__}: {error}"
         if isinstance(error, OSError):
             problem = f"{error.strerror or error}; free it, or set WEIR_CONSOLE__PORT"
@@ -104,7 +104,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def served(settings: Settings, health: dict[str, Any]) -> Iterator[None]:
-    """Serve the console while the body runs, if it is enabled; the body runs in any case."""
+    """Serve the console while the body runs; without the console, or if it cannot start, the body still runs."""
     console = None
     if settings.console.enabled:
         try:

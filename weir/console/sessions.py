@@ -1,7 +1,7 @@
 """Authentication of the console: a secret in ``$WEIR_HOME/console-token``, one-time links, sessions in a cookie.
 
-The secret is the bearer token of programs and the key that signs links and sessions: who can read the file can use the console. A link does
-not contain it. A link starts one session, within a day, and not after a restart of the console.
+The secret is the bearer token of programs and the key that signs links and sessions: a user who can read its file can use the console. Links
+do not contain the secret. A link starts one session; it expires after a day, and when the console restarts.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def token_path(home: Path) -> Path:
 
 
 def ensure_token(home: Path) -> str:
-    """Return the console's secret, 256 random bits; create its file (mode 0600) if it is missing. Raises StackError if it is damaged."""
+    """Return the console's secret (256 random bits); create its file (mode 0600) if needed. Raises StackError if it is damaged."""
     path = token_path(home)
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
@@ -53,7 +53,7 @@ def _signed(secret: str, kind: str, payload: str) -> str:
 
 
 def _payload(secret: str, kind: str, signed: str) -> tuple[float, str] | None:
-    """Return the signed (number, nonce), or None if the signature is invalid."""
+    """Return (number, nonce) of a signed text, or None if the signature is invalid."""
     payload, _dot, _mac = signed.rpartition(".")
     if not hmac.compare_digest(_signed(secret, kind, payload).encode(), signed.encode()):
         return None
@@ -62,7 +62,7 @@ def _payload(secret: str, kind: str, signed: str) -> tuple[float, str] | None:
 
 
 def link_token(secret: str, now: float) -> str:
-    """Return the ``token`` of a one-time link."""
+    """Return the value of the parameter ``token`` of a one-time link."""
     return _signed(secret, _LINK, f"{now:.0f}-{secrets.token_hex(8)}")
 
 
@@ -76,7 +76,7 @@ class Sessions:
         self._used: dict[str, float] = {}
 
     def redeem(self, token: str) -> str | None:
-        """Return a new session for a link's token; None if the token is invalid, used or expired."""
+        """Return a new session cookie for a link's token, or None if the token is invalid, used or expired."""
         found = _payload(self._secret, _LINK, token)
         now = self._clock()
         if found is None or found[1] in self._used:
@@ -91,10 +91,10 @@ class Sessions:
         return _signed(self._secret, _SESSION, f"{now + SESSION_SECONDS:.0f}-{secrets.token_hex(8)}")
 
     def session(self, cookie: str) -> str:
-        """Return the short name of a valid session, "" for any other cookie."""
+        """Return the short name of a valid session, or "" for any other cookie."""
         found = _payload(self._secret, _SESSION, cookie)
         return found[1][:8] if found is not None and self._clock() < found[0] else ""
 
     def bearer(self, token: str) -> bool:
-        """Whether `token` is the secret itself."""
+        """Return whether `token` is the secret itself."""
         return hmac.compare_digest(token.encode(), self._secret.encode())
