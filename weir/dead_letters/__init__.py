@@ -1,5 +1,5 @@
-"""Dead letters: records that a stage could not process (:mod:`stream.dead_letters`), read and replayed for ``weir dlq``.
+"""Read and replay dead letters for ``weir dlq``: records that a stage could not process (:mod:`stream.dead_letters`).
 
-A replay is noted on the dead-letter topic itself: a record without content that names the letter's offset. The topic is not compacted,
-so the note outlives the letter, and no second store can disagree with it.
+A replay writes a note to the dead-letter topic: a record without content that has the letter's offset in a header. The topic is not
+compacted, so the note expires after the letter. There is no second store that could contradict the topic.
 """

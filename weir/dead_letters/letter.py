@@ -1,4 +1,4 @@
-"""Metadata of a dead letter: source, stage, error, size; its content only on request."""
+"""A dead letter: its source, stage, error and size, and its content only on request."""
 
 import re
 
@@ -17,11 +17,11 @@ _NUMBER = re.compile(rb"[0-9]{1,18}")
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """Metadata of a dead letter, which commands name by its `offset` on the dead-letter topic.
+    """Metadata of a dead letter. Its `offset` on the dead-letter topic is its number in commands.
 
-    `time` and `replayed_at` are seconds since the epoch. Without a header, `stage` and `topic` are "", `partition` and `source_offset` -1.
-    `place` and `exception` are class names. If `value_kept` is false, the value was too large for the dead-letter topic and is read from the
-    source. `replayed_to` is the offset of the last replay on the source's topic and partition.
+    `time` and `replayed_at` are seconds since the epoch. If a header is missing, `stage` and `topic` are "", and `partition` and
+    `source_offset` are -1. `place` and `exception` are class names. If `value_kept` is false, the value was too large for the dead-letter
+    topic and is read from the source topic. `replayed_to` is the offset of the last replayed record on the source topic.
     """
 
     offset: int
@@ -43,7 +43,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownLetter(DeadLetter, frozen=True, kw_only=True):
-    """A letter with headers and, on request (`content`), key and text; `text` is None if the value is lost."""
+    """A dead letter with headers and, if `content` is true, key and text; `text` is None if its source has expired."""
 
     headers: list[Header]
     content: bool = False

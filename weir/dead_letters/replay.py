@@ -1,8 +1,8 @@
 """Replay dead letters to the topic and partition of their source, with the same key, value and headers.
 
-So every event has the same id, and processing is idempotent. Weir's error headers stay on the record: if it fails again, the next letter
-has the next attempt. A replay is noted on the dead-letter topic after the broker's acknowledgement; after a kill in between, the
-letter is replayed twice.
+So the ids of events do not change, and processing is idempotent. Weir's error headers stay on the record: if the record fails again, its new
+letter has the next attempt number. After the broker's acknowledgement, the replay writes a note to the dead-letter topic. If the process is
+killed before the note, the next replay sends the letter again.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ Headers = tuple[tuple[str, bytes], ...]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of the letter at `offset`: one of the constants above, with the record's target or the reason."""
+    """Result of the letter at `offset`: `result` is one of the constants above, `detail` the target or the reason."""
 
     offset: int
     result: str
@@ -47,7 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Original(msgspec.Struct, frozen=True, kw_only=True):
-    """The source record: its own headers, and the error headers of its letter."""
+    """The source record: `own` are its headers without the error headers of the letter, which are `errors`."""
 
     key: bytes | None
     value: bytes | None
@@ -55,13 +55,13 @@ class _Original(msgspec.Struct, frozen=True, kw_only=True):
     errors: Headers
 
     def header_choices(self) -> tuple[Headers, ...]:
-        """Return the headers to send, and fewer if the record is too large with them: without error headers it did fit."""
+        """Return the headers to try in order; if the record is too large with the error headers, it fits without them."""
         attempt = tuple(pair for pair in self.errors if pair[0] == _ATTEMPT)
         return (self.own + self.errors, self.own + attempt, self.own)
 
 
 class _NotReplayed(Exception):
-    """A letter that is skipped or failed; the arguments are its result and detail."""
+    """A letter was not replayed; the arguments are `result` and `detail` of its outcome."""
 
 
 async def replay(
@@ -72,7 +72,7 @@ async def replay(
     again: bool = False,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> list[Outcome]:
-    """Replay `letters` in the order of their offsets; return the result of each; raises BrokerError."""
+    """Replay `letters` in the order of their offsets and return the outcome of each; raises BrokerError."""
     waiting = {letter.offset: letter for letter in letters}
     total = len(waiting)
     done: list[Outcome] = []
@@ -101,7 +101,7 @@ async def replay(
 async def _chunks(
     kafka: KafkaSettings, waiting: dict[int, DeadLetter]
 ) -> AsyncGenerator[list[tuple[DeadLetter, ConsumerRecord]], None]:
-    """Yield the records of `waiting`, bounded in number and bytes, and remove them from it."""
+    """Yield lists of letters of limited size with their records, and remove these letters from `waiting`."""
     chunk: list[tuple[DeadLetter, ConsumerRecord]] = []
     chunk_bytes = 0
     async with aclosing(DeadLetterTopic(kafka).records(tuple(waiting))) as records:
@@ -116,7 +116,7 @@ async def _chunks(
 
 
 class _Replayer:
-    """One replay; without a `producer`, a dry run."""
+    """Replays chunks of letters; without a `producer` it only checks them (a dry run)."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class _Replayer:
         self._reading = asyncio.Lock()
 
     async def chunk(self, chunk: list[tuple[DeadLetter, ConsumerRecord]]) -> list[Outcome]:
-        """Replay a chunk concurrently: most of the time is spent waiting for acknowledgements."""
+        """Replay the letters of a chunk concurrently, because a replay mostly waits for acknowledgements."""
         found = await asyncio.gather(*(self._outcome(*item) for item in chunk), return_exceptions=True)
         for item in found:
             if isinstance(item, BaseException):
@@ -177,7 +177,7 @@ class _Replayer:
         )
 
     async def _original(self, letter: DeadLetter, record: ConsumerRecord) -> _Original:
-        """Return the record to send; a value that the letter lacks is read from the source."""
+        """Return the record to send; if the letter has no value, read the value from the source topic."""
         errors = tuple(pair for pair in record.headers if pair[0].startswith(HEADER_PREFIX))
         if not letter.value_kept:
             source = TopicPartition(letter.topic, letter.partition)
@@ -226,9 +226,9 @@ class _Replayer:
 
 
 class _LatestRecords:
-    """Offsets of the newest records on the topics of alerts and retraining, by object; read when first needed.
+    """Offsets of the newest record of each alert and retraining run; a topic is read when it is first needed.
 
-    Readers take the newest record of an alert or a retraining run as its state, so an older one must not be appended after it.
+    Consumers use the newest record of an alert or a retraining run as its state, so a replay must not append an older record.
     """
 
     def __init__(self, kafka: KafkaSettings) -> None:
@@ -240,7 +240,7 @@ class _LatestRecords:
     async def newer(
         self, topic: str, partition: int, offset: int, key: bytes | None, headers: Mapping[str, bytes]
     ) -> int | None:
-        """Return the offset of a newer record of the same object, or None."""
+        """Return the offset of a newer record of the same alert or retraining run, or None."""
         if topic not in self._topics:
             return None
         async with self._lock:

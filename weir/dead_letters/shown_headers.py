@@ -23,7 +23,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shown_headers(headers: Sequence[tuple[str, bytes]], *, content: bool) -> list[Header]:
-    """Return `headers` in order; values of headers that Weir does not write only with `content`."""
+    """Return `headers` in order; a header that Weir did not write has a value only if `content` is true."""
     return [
         Header(
             name=escaped(name.encode()),

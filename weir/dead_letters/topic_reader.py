@@ -1,4 +1,4 @@
-"""Read the dead-letter topic: all letters, one letter, one letter with its content."""
+"""Read the dead-letter topic: all letters, or one letter with or without its content."""
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
@@ -31,7 +31,7 @@ class DeadLetterTopic:
         self._topic = kafka.names.dead_letters
 
     async def letters(self, since: float | None = None) -> list[DeadLetter]:
-        """Return the letters from `since` (seconds since the epoch) on, oldest first."""
+        """Return the letters since `since` (seconds since the epoch), oldest first."""
         found: dict[int, DeadLetter] = {}
         notes: dict[int, tuple[float, int]] = {}
         async with aclosing(Tail(self._options, self._topic, since=since, follow=False).records()) as records:
@@ -60,7 +60,7 @@ class DeadLetterTopic:
     async def letter(self, offset: int, *, content: bool) -> ShownLetter:
         """Return the letter at `offset`; raises NotFoundError if there is none.
 
-        With `content`, a value that was too large for the topic is read from its source.
+        With `content`, a value that was too large for the dead-letter topic is read from its source topic.
         """
         record = await self._record(TopicPartition(self._topic, 0), offset)
         letters = await self.letters(record.timestamp / 1000) if record is not None else []

@@ -1,1 +1,1 @@
-"""``weir demo``: requests of a new tenant, and the verdicts, alerts and retraining event that follow."""
+"""``weir demo``: send requests of a new tenant and show their verdicts, alerts and retraining event."""

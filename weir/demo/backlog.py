@@ -1,4 +1,4 @@
-"""Score's backlog and the time to work it off: on a stack with a backlog, the demo waits longer."""
+"""The backlog of the score stage, and the time to read it: the demo waits longer while there is a backlog."""
 
 import asyncio
 import contextlib
@@ -36,14 +36,14 @@ _STALLED_SECONDS = 60.0
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Records of the inference topic up to score's committed offsets, and records after them."""
+    """Numbers of records on the inference topic: `read` before the score stage's committed offsets, `unread` after them."""
 
     read: int
     unread: int
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """Score's first and newest position, and when it last advanced; times are of a monotonic clock, in seconds."""
+    """The score stage's first and last position, and the time when it last advanced; monotonic clock, seconds."""
 
     first: Position
     began: float
@@ -53,16 +53,16 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def notable(self) -> bool:
-        """Whether the lag is larger than what score has read and not committed yet."""
+        """Whether more records are unread than the score stage reads between two commits."""
         return self.last.unread >= _NOTABLE_RECORDS
 
     def shrinking(self, now: float) -> bool:
-        """Whether there is a backlog, and score works it off."""
+        """Whether there is a backlog and the score stage has advanced in the last minute."""
         return self.notable and now - self.advanced < _STALLED_SECONDS
 
     @property
     def seconds_left(self) -> float | None:
-        """Time to read the rest at the rate since `began`; None before the first commit."""
+        """Seconds to read the remaining records at the average rate since `began`; None before the first commit."""
         read = self.last.read - self.first.read
         if read <= 0 or self.now <= self.began:
             return None
@@ -77,7 +77,7 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def score_position(kafka: KafkaSettings) -> Position:
-    """Return score's position; raises one of BROKER_ERRORS if Kafka does not answer."""
+    """Return the score stage's position; raises one of BROKER_ERRORS if Kafka does not answer."""
     topic = kafka.names.inference
     groups = {group: (topic,) for group, topics in groups_of(kafka.names).items() if topic in topics}
     options = kafka.client_options()
@@ -96,7 +96,7 @@ async def follow_backlog(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Show the backlog every 5 seconds until cancelled; while Kafka does not answer, show nothing."""
+    """Call `show` with the backlog every 5 seconds until cancelled, except while Kafka does not answer."""
     backlog: Backlog | None = None
     while True:
         with contextlib.suppress(*BROKER_ERRORS):
@@ -111,7 +111,7 @@ async def follow_backlog(
 
 
 class BacklogView:
-    """Shows the newest backlog: on a terminal as a row of `progress`, else as a line each time."""
+    """Shows the newest backlog: on a terminal as one row of `progress`, else as a new line."""
 
     def __init__(self, progress: Progress, line: Callable[[str], None]) -> None:
         self._progress = progress
@@ -146,7 +146,7 @@ class Deadline:
         self._counted = 0.0
 
     def passed(self, now: float, backlog: Backlog | None) -> bool:
-        """Return whether a limit is exceeded; the time since the last call counts unless `backlog` shrinks."""
+        """Return whether a limit is exceeded; time in which `backlog` shrinks counts only for the longer limit."""
         if backlog is None or not backlog.shrinking(now):
             self._counted += now - self._checked
         self._checked = now

@@ -16,8 +16,8 @@ EXPECTED = ("pii", "toxicity", "drift", "retraining")
 class DemoResults(msgspec.Struct, kw_only=True):
     """What Weir published about one tenant since `started` (monotonic clock, seconds).
 
-    `verdicts` are [verdicts, flagged verdicts] by detector, `alerts` the newest record of each. `tipping_alert` caused the event
-    `requested`; `seconds` are those until each of :data:`EXPECTED` was seen.
+    `verdicts` has [number of verdicts, number of flagged verdicts] per detector, `alerts` the newest record of each alert.
+    `tipping_alert` is the id of the alert that caused `requested`. `seconds` is the time until each of :data:`EXPECTED` was seen.
     """
 
     tenant: str
@@ -30,7 +30,7 @@ class DemoResults(msgspec.Struct, kw_only=True):
     seconds: dict[str, float] = {}
 
     def add_verdict(self, verdict: Verdict) -> bool:
-        """Count a verdict; return whether it is the tenant's and flagged."""
+        """Count a verdict of the tenant; return whether it was counted and is flagged."""
         if verdict.tenant != self.tenant:
             return False
         counts = self.verdicts.setdefault(verdict.detector, [0, 0])
@@ -39,7 +39,7 @@ class DemoResults(msgspec.Struct, kw_only=True):
         return verdict.flagged
 
     def add_alert(self, alert: AlertRecord) -> bool:
-        """Keep an alert; return whether it is the tenant's and its state or severity is new."""
+        """Store an alert of the tenant; return whether it was stored and its state or severity is new."""
         if alert.tenant != self.tenant:
             return False
         known = self.alerts.get(alert.alert_id)
@@ -49,7 +49,7 @@ class DemoResults(msgspec.Struct, kw_only=True):
         return known is None or (known.state, known.severity) != (alert.state, alert.severity)
 
     def add_retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
-        """Keep an event that `alert_id` caused; return whether it is the tenant's and not a repeated suppression."""
+        """Store an event of the tenant; return whether it was stored and is not suppressed for a known reason."""
         if event.tenant != self.tenant:
             return False
         if event.state == "suppressed":
@@ -61,5 +61,5 @@ class DemoResults(msgspec.Struct, kw_only=True):
         return True
 
     def missing(self) -> list[str]:
-        """Return what of :data:`EXPECTED` was not seen yet."""
+        """Return the names in :data:`EXPECTED` that were not seen yet."""
         return [name for name in EXPECTED if name not in self.seconds]

@@ -1,4 +1,4 @@
-"""The demo: three phases of requests, and what Weir publishes about them, as it is published."""
+"""The demo: send requests in three phases, and print what Weir publishes about them at once."""
 
 import asyncio
 import secrets
@@ -50,7 +50,7 @@ _PHASES = (
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Results of the demo, requests with and without an answer, and score's backlog at the end, "" if there is none."""
+    """Results, numbers of answered and other requests, and the score stage's backlog at the end ("" if there is none)."""
 
     results: DemoResults
     answered: int
@@ -120,7 +120,7 @@ def _advance(progress: Progress, task: TaskID, _: Answer) -> None:
 
 
 async def _until_seen(results: DemoResults, traffic: Traffic, progress: Progress, view: BacklogView) -> None:
-    """Send more of the new topic, slowly, until everything expected was seen or the deadline has passed."""
+    """Slowly send more prompts about the new subject until no result is missing or the deadline has passed."""
     task = progress.add_task("waiting", total=None)
     deadline = Deadline(results.started)
     while missing := results.missing():
@@ -138,7 +138,7 @@ def _print_line(console: Console, results: DemoResults, text: str) -> None:
 
 
 def _follow(kafka: KafkaSettings, results: DemoResults, line: Callable[[str], None]) -> list[asyncio.Task[None]]:
-    """Follow verdicts, alerts and retraining events from now on, and print those of the demo."""
+    """Follow new verdicts, alerts and retraining events, and print those of the demo."""
 
     async def follow(topic: str) -> None:
         tail = Tail(kafka.client_options(), topic, since=time.time() - 1, follow=True)
@@ -152,7 +152,7 @@ def _follow(kafka: KafkaSettings, results: DemoResults, line: Callable[[str], No
 
 
 def _line(results: DemoResults, record: ConsumerRecord) -> str:
-    """Return a line for a record that is of the demo's tenant and new, else ""."""
+    """Return a line if the record is a new result of the demo's tenant, else ""."""
     try:
         event = decode(record.value, record.headers)
     except WireError:

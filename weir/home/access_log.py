@@ -1,4 +1,4 @@
-"""The log of who read the text of prompts and answers: ``$WEIR_HOME/logs/access.log``."""
+"""The log of accesses to prompts and answers, with the user: ``$WEIR_HOME/logs/access.log``."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def user_name() -> str:
 
 
 def log_access(home: Path, command: str, **what: str | int) -> Path:
-    """Log who reads the text of `what` (``request_id=…``), before it is read; return the file."""
+    """Log the user and `what` (``request_id=…``) before the text is read; return the log file."""
     path = home / "logs" / "access.log"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     entry = {"time": round(time.time(), 3), "user": user_name(), "uid": os.getuid(), "pid": os.getpid(), **what}

@@ -1,6 +1,6 @@
 """Create, list and revoke API keys in ``$WEIR_HOME/keys.json`` (mode 0600; format: serving/api_keys.py).
 
-A key is ``weir-`` and 43 URL-safe characters (256 random bits), so a plain SHA-256 suffices: guessing is hopeless. The first key,
+A key is ``weir-`` and 43 URL-safe characters (256 random bits). Nobody can guess it, so plain SHA-256 suffices. The first key,
 for tenant ``default``, is kept in ``$WEIR_HOME/api-key``; the sentinels' key, for Weir's own tenant, in ``$WEIR_HOME/sentinel-key``.
 """
 
@@ -35,12 +35,12 @@ _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def first_key_path(home: Path) -> Path:
-    """Return the file that holds the first key in plain text, for its owner alone."""
+    """Return the file that contains the first key in plain text; only its owner can read the file."""
     return home / "api-key"
 
 
 def list_keys(home: Path) -> list[ApiKey]:
-    """Return every key of `home`, revoked ones too, oldest first; raises StackError if the file is damaged."""
+    """Return all keys of `home`, including revoked keys, oldest first; raises StackError if the file is damaged."""
     path = keys_path(home)
     try:
         return read_keys(path)
@@ -51,7 +51,7 @@ def list_keys(home: Path) -> list[ApiKey]:
 
 
 def create_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
-    """Make a key for `tenant` and return its record and the key itself, which is stored nowhere; raises SettingsError for a bad name."""
+    """Create a key for `tenant`; return its record and the key, which is not stored. Raises SettingsError for a bad name."""
     if not _TENANT.fullmatch(tenant):
         raise SettingsError(
             f"tenant {tenant!r} is no name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
@@ -73,7 +73,7 @@ def _make_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
 
 
 def revoke_key(home: Path, key_id: str) -> ApiKey:
-    """Revoke the key `key_id` and return it; a second time changes nothing. Raises NotFoundError."""
+    """Revoke the key `key_id` and return its record. To revoke a key again has no effect. Raises NotFoundError."""
     with _locked(home):
         keys = list_keys(home)
         found = next((key for key in keys if key.id == key_id), None)
@@ -88,7 +88,7 @@ def revoke_key(home: Path, key_id: str) -> ApiKey:
 
 
 def ensure_first_key(home: Path) -> bool:
-    """Create the first key, for tenant ``default``, if there is none; return whether it was created now."""
+    """Create the first key (tenant ``default``) if there is none; return whether this call created it."""
     path = first_key_path(home)
     if path.exists() and list_keys(home):
         return False
@@ -98,12 +98,12 @@ def ensure_first_key(home: Path) -> bool:
 
 
 def own_key_path(home: Path) -> Path:
-    """Return the file that holds the key of Weir's own tenant in plain text, for its owner alone."""
+    """Return the file that contains the key of Weir's own tenant in plain text; only its owner can read the file."""
     return home / "sentinel-key"
 
 
 def ensure_own_key(home: Path) -> str:
-    """Return the key of Weir's own tenant, which no user can have; one that is missing or was revoked is made anew."""
+    """Return the key of Weir's own tenant, which users cannot create; create a new key if it is missing or revoked."""
     path = own_key_path(home)
     with contextlib.suppress(FileNotFoundError):
         secret = path.read_text(encoding="utf-8").strip()

@@ -1,7 +1,7 @@
 """Blocks of ports, one for each home: two stacks of a user never share a port, even while one of them is down.
 
-Ray takes ports of a range one by one and shares them with SO_REUSEPORT: with overlapping ranges one stack could answer for the other.
-A claim is a file with the block's number as its name and the home as its content; it expires when the home is deleted.
+Ray opens ports of a range one by one with SO_REUSEPORT, so if the ranges of two stacks overlapped, one stack could answer for the other.
+A claim is a file whose name is the block's number and whose content is the home; it expires when the home is deleted.
 """
 
 import os
@@ -31,7 +31,7 @@ def _directory() -> Path:
 
 
 def claim_block(home: Path, preferred: int) -> range:
-    """Return the ports of `home`'s block; claim the first free block from number `preferred` on if `home` has none."""
+    """Return the ports of `home`'s block; if `home` has none, claim the first free block, starting at number `preferred`."""
     directory = _directory()
     with FileLock.acquire(directory / "lock"):
         claims = _claims(directory)
@@ -45,7 +45,7 @@ def claim_block(home: Path, preferred: int) -> range:
 
 
 def _claims(directory: Path) -> dict[int, str]:
-    """Return {block: home} of the claims whose home exists."""
+    """Return {number of the block: home} of the claims whose home exists."""
     claims = {}
     for path in directory.iterdir():
         if path.name.isdigit():

@@ -1,6 +1,6 @@
 """Ports of a stack on 127.0.0.1, chosen once and kept in ``$WEIR_HOME/ports.json``; only the HTTP port is a setting.
 
-They are in the home's own block (:mod:`weir.home.port_blocks`), so that no client socket and no other stack takes one while this stack
+The ports are in the home's own block (:mod:`weir.home.port_blocks`), so that no client socket and no other stack uses them while this stack
 is down.
 """
 
@@ -43,7 +43,7 @@ def ports_path(home: Path) -> Path:
 
 
 def load_ports(home: Path) -> dict[str, int]:
-    """Return {name: port} of the stack in `home`; raises StackError if none was started there, or the file is damaged."""
+    """Return {name: port} of the stack in `home`; raises StackError if no stack was started there or the file is damaged."""
     path = ports_path(home)
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
@@ -74,7 +74,7 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def choose_ports(names: Iterable[str], block: Iterable[int], taken: Iterable[int] = ()) -> dict[str, int]:
-    """Return a free port of `block` for each name; a name in ``_base`` gets the first of 64 free consecutive ports. Raises StackError."""
+    """Return a free port of `block` per name; a name that ends in ``_base`` gets the first of 64 free ports. Raises StackError."""
     used = set(taken)
     chosen: dict[str, int] = {}
     for name in sorted(names, key=_width, reverse=True):
@@ -97,7 +97,7 @@ def _free_run(width: int, ports: list[int]) -> int:
 
 
 def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """Return the ports of `home`, and the names of those that were replaced because another process uses them; the stack must not run."""
+    """Return the ports of `home`, and the names of ports that changed because a process uses them; the stack must not run."""
     saved: Mapping[str, int] = load_ports(home) if ports_path(home).exists() else {}
     names = list(names)
     busy = [name for name in names if name in saved and not all(map(port_is_free, _ports_of(name, saved[name])))]
