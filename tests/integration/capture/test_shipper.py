@@ -4,90 +4,57 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import time
 import uuid
 
+import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import TopicPartition
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from support.component_process import component_process
+from support.kafka_log import fresh_topics, until
 from support.running_broker import start_broker
 from support.spool import TRACE, Spool, a_request, an_end
+from support.stack import free_port
 
 from serving.capture import Recorder, read_balance
 from serving.capture.shipper import Shipper, read_shipper_status, run_shipper
 from serving.settings import CaptureSettings
-from stream.wire import Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick, TopicNames, decode
+from stream.kafka.admin import create_topics
+from stream.kafka.tail import Tail
+from stream.settings import KafkaSettings
+from stream.wire import Closed, Feedback, GapRecord, RequestRecord, ResponseRecord, Tick, decode
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 PARTITIONS = 3
 
 
-async def until(what, condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        await asyncio.sleep(0.02)
+def new_topics(bootstrap):
+    """Return the settings of topics that do not exist yet."""
+    return KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"t{uuid.uuid4().hex[:8]}.", partitions=PARTITIONS)
 
 
-async def topics(bootstrap, partitions=PARTITIONS, **config):
-    names = TopicNames(f"t{uuid.uuid4().hex[:8]}.")
-    await create(bootstrap, names, partitions, **config)
-    return names
+def topics(bootstrap):
+    return fresh_topics(bootstrap, partitions=PARTITIONS)
 
 
-async def create(bootstrap, names, partitions=PARTITIONS, **config):
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        wanted = [
-            NewTopic(name, partitions, 1, topic_configs={key: str(value) for key, value in config.items()})
-            for name in (names.inference, names.feedback)
-        ]
-        await admin.create_topics(wanted)
-    finally:
-        await admin.close()
-
-
-async def read_topic(bootstrap, topic):
+async def read_topic(kafka, topic):
     """Return [(partition, event, headers)] of all that is on `topic` now, each partition in its order."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
-    await consumer.start()
-    found = []
-    try:
-        parts = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
-        consumer.assign(parts)
-        ends = await consumer.end_offsets(parts)
-        await consumer.seek_to_beginning(*parts)
-        while any([await consumer.position(part) < ends[part] for part in parts]):
-            for part, records in (await consumer.getmany(timeout_ms=500)).items():
-                found += [(part.partition, decode(record.value, record.headers), record.headers) for record in records]
-    finally:
-        await consumer.stop()
-    return found
+    async with contextlib.aclosing(Tail(kafka.client_options(), topic, follow=False).records()) as records:
+        return [(one.partition, decode(one.value, one.headers), one.headers) async for one in records]
 
 
 @contextlib.asynccontextmanager
-async def shipping(root, bootstrap, names, registry=None):
+async def shipping(root, kafka, registry=None):
     stop, health = asyncio.Event(), {}
-    task = asyncio.create_task(
-        run_shipper(
-            spool_root=root,
-            kafka_options={"bootstrap_servers": bootstrap},
-            names=names,
-            partitions=PARTITIONS,
-            registry=registry or CollectorRegistry(),
-            tracer_provider=TracerProvider(),
-            stop=stop,
-            health=health,
-        )
-    )
+    names = {"names": kafka.names, "partitions": PARTITIONS}
+    telemetry = {"registry": registry or CollectorRegistry(), "tracer_provider": TracerProvider()}
+    options = {"kafka_options": kafka.client_options(), "stop": stop, "health": health}
+    task = asyncio.create_task(run_shipper(spool_root=root, **options, **names, **telemetry))
     try:
         yield health
         assert not task.done() or task.result() is None
@@ -127,10 +94,10 @@ def check_complete(found, names):
 
 
 async def test_records_ticks_and_the_end_arrive_in_order_and_the_spool_is_removed(broker, tmp_path):
-    names = await topics(broker.bootstrap)
+    kafka = await topics(broker.bootstrap)
     requests = [f"r{number}" for number in range(200)]
     registry = CollectorRegistry()
-    async with shipping(tmp_path, broker.bootstrap, names, registry) as health:
+    async with shipping(tmp_path, kafka, registry) as health:
         recorder = Recorder(root=tmp_path, settings=CaptureSettings(tick_seconds=0.1), registry=CollectorRegistry())
         recorder.start()
         await traffic(recorder, requests, pause=0.001)
@@ -139,13 +106,13 @@ async def test_records_ticks_and_the_end_arrive_in_order_and_the_spool_is_remove
         await until("the spool is removed", lambda: not list(tmp_path.glob("gateway-*")))
         assert health == {}
         assert read_shipper_status(tmp_path).reason == ""
-    found = await read_topic(broker.bootstrap, names.inference)
+    found = await read_topic(kafka, kafka.names.inference)
     assert check_complete(found, requests) == 0
     for partition in range(PARTITIONS):
         mine = [event for at, event, _ in found if at == partition]
         assert [isinstance(event.data, Closed) for event in mine] == [False] * (len(mine) - 1) + [True]
         assert any(isinstance(event.data, Tick) for event in mine)
-    (feedback,) = await read_topic(broker.bootstrap, names.feedback)
+    (feedback,) = await read_topic(kafka, kafka.names.feedback)
     assert feedback[1].data.rating == "down"
     for _, event, headers in found:
         hops = [value for name, value in headers if name == "traceparent"]
@@ -164,8 +131,8 @@ async def test_a_broker_killed_and_started_again_under_traffic_costs_nothing(tmp
     requests = [f"r{number}" for number in range(1000)]
     root = tmp_path / "spool"
     with start_broker("apache", tmp_path / "broker") as broker:
-        names = await topics(broker.bootstrap)
-        async with shipping(root, broker.bootstrap, names):
+        kafka = await topics(broker.bootstrap)
+        async with shipping(root, kafka):
             with Recorder(root=root, settings=CaptureSettings(), registry=CollectorRegistry()) as recorder:
                 sending = asyncio.create_task(traffic(recorder, requests, pause=0.004))
                 await until("half is delivered", lambda: read_balance(root).delivered > 500)
@@ -177,7 +144,7 @@ async def test_a_broker_killed_and_started_again_under_traffic_costs_nothing(tmp
             began = time.monotonic()
             await until("the backlog is drained", lambda: not list(root.glob("gateway-*")))
             drained = time.monotonic() - began
-        found = await read_topic(broker.bootstrap, names.inference)
+        found = await read_topic(kafka, kafka.names.inference)
     repeated = check_complete(found, requests)
     balance = read_balance(root)
     assert (balance.accepted, balance.delivered, balance.shed) == (2000, 2000, 0)
@@ -186,33 +153,29 @@ async def test_a_broker_killed_and_started_again_under_traffic_costs_nothing(tmp
 
 async def test_it_starts_without_a_broker_and_delivers_when_there_is_one(tmp_path, apache_broker):
     del apache_broker
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    names, root = TopicNames(f"t{uuid.uuid4().hex[:8]}."), tmp_path / "spool"
+    port, root = free_port(), tmp_path / "spool"
+    kafka = new_topics(f"127.0.0.1:{port}")
     requests = [f"r{number}" for number in range(50)]
-    async with shipping(root, f"127.0.0.1:{port}", names) as health:
+    async with shipping(root, kafka) as health:
         with Recorder(root=root, settings=CaptureSettings(), registry=CollectorRegistry()) as recorder:
             await traffic(recorder, requests)
             await until("it says what is wrong", lambda: (status := read_shipper_status(root)) and status.reason)
             assert health == {}
             assert recorder.writable()
-        with start_broker("apache", tmp_path / "broker", port) as broker:
-            await until("it names the topic", lambda: names.inference in read_shipper_status(root).reason)
+        with start_broker("apache", tmp_path / "broker", port):
+            await until("it names the topic", lambda: kafka.names.inference in read_shipper_status(root).reason)
             assert "weir topics create" in read_shipper_status(root).reason
-            await create(broker.bootstrap, names)
+            await create_topics(kafka.client_options(), kafka.topics())
             await until("all is delivered", lambda: not list(root.glob("gateway-*")), seconds=30)
-            assert check_complete(await read_topic(broker.bootstrap, names.inference), requests) == 0
+            assert check_complete(await read_topic(kafka, kafka.names.inference), requests) == 0
 
 
 async def test_another_partition_count_is_refused_with_the_remedy(broker, tmp_path):
-    names = await topics(broker.bootstrap, partitions=PARTITIONS + 1)
-    async with shipping(tmp_path, broker.bootstrap, names):
-        await until(
-            "it says so",
-            lambda: (status := read_shipper_status(tmp_path)) and "WEIR_KAFKA__PARTITIONS" in status.reason,
-        )
-        assert f"has {PARTITIONS + 1} partitions" in read_shipper_status(tmp_path).reason
+    kafka = await fresh_topics(broker.bootstrap, partitions=PARTITIONS + 1)
+    async with shipping(tmp_path, kafka):
+        status = await until("it says so", lambda: (found := read_shipper_status(tmp_path)) and found.reason and found)
+    assert "WEIR_KAFKA__PARTITIONS" in status.reason
+    assert f"has {PARTITIONS + 1} partitions" in status.reason
 
 
 def _break_sequence(producer, names):
@@ -228,23 +191,17 @@ def _break_epoch(producer, names):
 
 @pytest.mark.parametrize("spoil", [_break_sequence, _break_epoch], ids=["sequence", "epoch"])
 async def test_a_lost_producer_is_made_anew_within_10_s_and_nothing_is_lost(apache_broker, tmp_path, spoil):
-    names = await topics(apache_broker.bootstrap)
+    kafka = await topics(apache_broker.bootstrap)
     registry = CollectorRegistry()
-    shipper = Shipper(
-        tmp_path,
-        {"bootstrap_servers": apache_broker.bootstrap},
-        names=names,
-        partitions=PARTITIONS,
-        registry=registry,
-        tracer_provider=TracerProvider(),
-    )
+    options = {"names": kafka.names, "partitions": PARTITIONS, "registry": registry}
+    shipper = Shipper(tmp_path, kafka.client_options(), **options, tracer_provider=TracerProvider())
     stop = asyncio.Event()
     task = asyncio.create_task(shipper.run(stop))
     first, second = ([f"{half}{number}" for number in range(100)] for half in "ab")
     with Recorder(root=tmp_path, settings=CaptureSettings(), registry=CollectorRegistry()) as recorder:
         await traffic(recorder, first)
         await until("the first half is delivered", lambda: read_balance(tmp_path).delivered == 200)
-        spoil((await shipper._delivery.lease())._producer, names)
+        spoil((await shipper._delivery.lease())._producer, kafka.names)
         await traffic(recorder, second)
         began = time.monotonic()
         await until("the second half is delivered", lambda: read_balance(tmp_path).delivered == 400, seconds=30)
@@ -253,22 +210,24 @@ async def test_a_lost_producer_is_made_anew_within_10_s_and_nothing_is_lost(apac
     stop.set()
     await task
     made = registry.get_sample_value("weir_capture_producers_total")
-    repeated = check_complete(await read_topic(apache_broker.bootstrap, names.inference), first + second)
+    repeated = check_complete(await read_topic(kafka, kafka.names.inference), first + second)
     assert made >= 2
     assert took < 10
     print(f"lost producer ({spoil.__name__}): 0 of 400 lost, {repeated} repeated, {took:.1f} s, {made:.0f} producers")
 
 
 async def test_what_this_broker_refuses_is_moved_aside_and_its_neighbours_go_on(apache_broker, tmp_path):
-    names = await topics(apache_broker.bootstrap, **{"max.message.bytes": 20_000})
+    kafka = new_topics(apache_broker.bootstrap)
+    specs = [msgspec.structs.replace(topic, max_message_bytes=20_000) for topic in kafka.topics()]
+    await create_topics(kafka.client_options(), specs)
     spool = Spool(tmp_path)
     for number in range(30):
         spool.request(f"r{number}", "x" * (40_000 if number == 11 else 100))
         spool.end(f"r{number}")
-    async with shipping(tmp_path, apache_broker.bootstrap, names):
+    async with shipping(tmp_path, kafka):
         await until("all is accounted for", lambda: read_balance(tmp_path).spooled == 0)
     spool.kill()
-    found = await read_topic(apache_broker.bootstrap, names.inference)
+    found = await read_topic(kafka, kafka.names.inference)
     gaps = {event.data for _, event, _ in found if isinstance(event.data, GapRecord)}
     assert [(gap.first_number, gap.count, gap.reason, gap.request_ids) for gap in gaps] == [
         (23, 1, "oversize", ("r11",))
@@ -278,25 +237,15 @@ async def test_what_this_broker_refuses_is_moved_aside_and_its_neighbours_go_on(
     assert (balance.accepted, balance.delivered, balance.shed) == (60, 59, 1)
 
 
-SHIPPER = textwrap.dedent("""
-    import asyncio, sys
-    from pathlib import Path
-    from opentelemetry.sdk.trace import TracerProvider
-    from prometheus_client import CollectorRegistry
-    from serving.capture.shipper import run_shipper
-    from stream.wire import TopicNames
-
-    root, bootstrap, prefix, partitions = sys.argv[1:]
-    asyncio.run(run_shipper(spool_root=Path(root), kafka_options={"bootstrap_servers": bootstrap},
-        names=TopicNames(prefix), partitions=int(partitions), registry=CollectorRegistry(),
-        tracer_provider=TracerProvider(), stop=asyncio.Event(), health={}))
-""")
 GATEWAY = textwrap.dedent("""
     import asyncio, sys
     from pathlib import Path
     from prometheus_client import CollectorRegistry
     from serving.capture import Recorder
     from serving.settings import CaptureSettings
+from stream.kafka.admin import create_topics
+from stream.kafka.tail import Tail
+from stream.settings import KafkaSettings
     from support.spool import TRACE, a_request, an_end
 
     async def main():
@@ -313,14 +262,14 @@ GATEWAY = textwrap.dedent("""
 """)
 
 
-def spawn(script, *arguments):
+def gateway_process(*arguments):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", script, *map(str, arguments)]
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", GATEWAY, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
 
 
 async def test_kill_9_of_the_shipper_again_and_again_loses_nothing(apache_broker, tmp_path):
-    names = await topics(apache_broker.bootstrap)
+    kafka = await topics(apache_broker.bootstrap)
     seed, kills = 7, 8
     chance = random.Random(seed)
     settings = CaptureSettings(segment_bytes=40_000)
@@ -329,29 +278,28 @@ async def test_kill_9_of_the_shipper_again_and_again_loses_nothing(apache_broker
         sending = asyncio.create_task(traffic(recorder, requests, pause=0.01))
         for _ in range(kills):
             before = read_balance(tmp_path).delivered
-            shipper = spawn(SHIPPER, tmp_path, apache_broker.bootstrap, names.prefix, PARTITIONS)
-            await until("it ships", lambda before=before: read_balance(tmp_path).delivered > before)
-            await asyncio.sleep(chance.random() * 0.3)
-            assert read_balance(tmp_path).spooled > 0 or not sending.done()
-            shipper.send_signal(signal.SIGKILL)
-            shipper.wait()
-            shipper.stdout.close()
+            async with component_process("shipper", tmp_path, kafka) as shipper:
+                await until("it ships", lambda before=before: read_balance(tmp_path).delivered > before)
+                await asyncio.sleep(chance.random() * 0.3)
+                assert read_balance(tmp_path).spooled > 0 or not sending.done()
+                shipper.kill()
+                await shipper.wait()
             balance = read_balance(tmp_path)
             assert balance.accepted == balance.delivered + balance.spooled + balance.shed
         await sending
-    async with shipping(tmp_path, apache_broker.bootstrap, names):
+    async with shipping(tmp_path, kafka):
         await until("all is delivered", lambda: not list(tmp_path.glob("gateway-*")))
-    repeated = check_complete(await read_topic(apache_broker.bootstrap, names.inference), requests)
+    repeated = check_complete(await read_topic(kafka, kafka.names.inference), requests)
     assert read_balance(tmp_path).delivered == 3000
     print(f"kill -9 of the shipper, {kills} times, seed {seed}: 0 of 3000 lost, {repeated} repeated")
 
 
 async def test_kill_9_of_a_gateway_ends_its_requests_as_aborted_within_10_s(broker, tmp_path):
-    names = await topics(broker.bootstrap)
+    kafka = await topics(broker.bootstrap)
     kills, accepted, slowest = 4, set(), 0.0
-    async with shipping(tmp_path, broker.bootstrap, names):
+    async with shipping(tmp_path, kafka):
         for kill in range(kills):
-            gateway = spawn(GATEWAY, tmp_path, f"g{kill}")
+            gateway = gateway_process(tmp_path, f"g{kill}")
             lines = [await asyncio.to_thread(gateway.stdout.readline) for _ in range(60)]
             gateway.kill()
             lines += gateway.stdout.readlines()
@@ -361,7 +309,7 @@ async def test_kill_9_of_a_gateway_ends_its_requests_as_aborted_within_10_s(brok
             accepted |= {line.decode().strip() for line in lines if line.endswith(b"\n")}
             await until("its spool is ended and removed", lambda: not list(tmp_path.glob("gateway-*")), seconds=30)
             slowest = max(slowest, time.monotonic() - began)
-    found = await read_topic(broker.bootstrap, names.inference)
+    found = await read_topic(kafka, kafka.names.inference)
     requests = {event.correlationid for _, event, _ in found if isinstance(event.data, RequestRecord)}
     ends = {event.correlationid: event.data.status for _, event, _ in found if isinstance(event.data, ResponseRecord)}
     assert accepted <= requests
