@@ -4,11 +4,11 @@ Texts and the reasons for them: ``texts/attacks.toml`` and ``texts/planted.toml`
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["attacks", "extractions", "follow_ups", "long_prompts", "lookalikes", "planted", "planted_benign"]
+__all__ = ["attack", "extraction", "follow_up", "long_prompt", "lookalike", "planted", "planted_benign"]
 
 Names = dict[str, Sequence[str]]
 #: Of planted texts, the share in other languages, and with the share of code added.
@@ -25,74 +25,61 @@ def _shouted(text: str, rng: random.Random) -> str:
     return text.rstrip(".!") if roll < 0.3 else text
 
 
-def _attack(rng: random.Random) -> str:
+def attack(rng: random.Random) -> str:
+    """Return a short attack; a third of them are inside a carrier."""
     texts = read_source("attacks").templates
     override, goal = rng.choice(texts["overrides"]), rng.choice(texts["goals"])
     template = rng.choice(texts["direct"])
     upper = capitalised(goal) if rng.random() < 0.3 else goal
-    return template.format(O=capitalised(override), o=override, G=upper, g=goal)
+    text = template.format(O=capitalised(override), o=override, G=upper, g=goal)
+    if rng.random() < 0.35:
+        carrier = rng.choice(texts["carriers"])
+        text = carrier.format(A=text, a=text[:1].lower() + text[1:], B=rng.choice(texts["fillers"]))
+    return _shouted(text, rng)
 
 
-def attacks(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` short attacks, a third of them inside a carrier."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
-    texts = read_source("attacks").templates
-    for _ in range(count):
-        attack = _attack(rng)
-        if rng.random() < 0.35:
-            carrier = rng.choice(texts["carriers"])
-            attack = carrier.format(A=attack, a=attack[:1].lower() + attack[1:], B=rng.choice(texts["fillers"]))
-        yield _shouted(attack, rng)
-
-
-def lookalikes(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` benign prompts with the words of the attacks, some of them inside the same carriers."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def lookalike(rng: random.Random) -> str:
+    """Return a benign prompt with the words of the attacks, sometimes inside the same carriers."""
     source = read_source("attacks")
     texts, fillers = source.templates, source.templates["fillers"]
-    for _ in range(count):
-        text = fill(rng.choice(texts["benign"]), source.slots, rng)
-        if rng.random() < 0.2:
-            carrier = rng.choice(texts["carriers"])
-            inner = rng.choice([text, rng.choice(fillers)])
-            text = carrier.format(A=inner, a=inner, B=rng.choice(fillers))
-        yield _shouted(text, rng)
+    text = fill(rng.choice(texts["benign"]), source.slots, rng)
+    if rng.random() < 0.2:
+        carrier = rng.choice(texts["carriers"])
+        inner = rng.choice([text, rng.choice(fillers)])
+        text = carrier.format(A=inner, a=inner, B=rng.choice(fillers))
+    return _shouted(text, rng)
 
 
-def long_prompts(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` benign prompts of 100 to 350 words: role play with many rules, documents, letters.
+def long_prompt(rng: random.Random) -> str:
+    """Return a benign prompt of 100 to 350 words: role play with many rules, a document, a letter.
 
     They keep the classifier from learning that a long prompt or a role is an attack.
     """
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     source = read_source("attacks")
     texts = source.templates
-    for _ in range(count):
-        values = {name: rng.choice(words) for name, words in source.slots.items()}
-        parts = [rng.choice(texts["roles"])]
-        if rng.random() < 0.7:
-            parts += rng.sample(texts["rules"], rng.randrange(4, 10))
-        for _ in range(rng.randrange(1, 4)):
-            parts += [" ".join(rng.sample(texts["fillers"], rng.randrange(2, 7))), rng.choice(texts["rules"])]
-        parts.append(rng.choice(texts["benign"]))
-        yield rng.choice([" ", "\n", "\n- "]).join(parts).format(**values)
+    values = {name: rng.choice(words) for name, words in source.slots.items()}
+    parts = [rng.choice(texts["roles"])]
+    if rng.random() < 0.7:
+        parts += rng.sample(texts["rules"], rng.randrange(4, 10))
+    for _ in range(rng.randrange(1, 4)):
+        parts += [" ".join(rng.sample(texts["fillers"], rng.randrange(2, 7))), rng.choice(texts["rules"])]
+    parts.append(rng.choice(texts["benign"]))
+    return rng.choice([" ", "\n", "\n- "]).join(parts).format(**values)
 
 
-def _filled(name: str, count: int, seed: int) -> Iterator[str]:
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def _filled(name: str, rng: random.Random) -> str:
     source = read_source("attacks")
-    for _ in range(count):
-        yield _shouted(fill(rng.choice(source.templates[name]), source.slots, rng), rng)
+    return _shouted(fill(rng.choice(source.templates[name]), source.slots, rng), rng)
 
 
-def follow_ups(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` benign second turns: they refer to an earlier answer."""
-    return _filled("follow_ups", count, seed)
+def follow_up(rng: random.Random) -> str:
+    """Return a benign second turn: it refers to an earlier answer."""
+    return _filled("follow_ups", rng)
 
 
-def extractions(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` attempts to read the hidden instructions."""
-    return _filled("extractions", count, seed)
+def extraction(rng: random.Random) -> str:
+    """Return an attempt to read the hidden instructions."""
+    return _filled("extractions", rng)
 
 
 def _embedded(inner: str, split: str, rng: random.Random) -> str:
@@ -160,21 +147,19 @@ def _benign(roll: float, split: str, rng: random.Random) -> str:
     return " ".join(fill(line, source.slots, rng) for line in lines)
 
 
-def _planted(make: Callable[[float, str, random.Random], str], count: int, seed: int, split: str) -> Iterator[str]:
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
-    for _ in range(count):
-        roll = rng.random()
-        text = make(roll, split, rng)
-        if rng.random() < (0.4 if roll < CODE else 0.85):
-            text = _embedded(text, split, rng)
-        yield varied(text, rng)
+def _planted(make: Callable[[float, str, random.Random], str], rng: random.Random, split: str) -> str:
+    roll = rng.random()
+    text = make(roll, split, rng)
+    if rng.random() < (0.4 if roll < CODE else 0.85):
+        text = _embedded(text, split, rng)
+    return varied(text, rng)
 
 
-def planted(count: int, seed: int, split: str) -> Iterator[str]:
-    """Yield ``count`` injections of a split: most in a document, some alone, some in other languages."""
-    return _planted(_injection, count, seed, split)
+def planted(rng: random.Random, split: str) -> str:
+    """Return an injection of a split: mostly in a document, sometimes alone or in another language."""
+    return _planted(_injection, rng, split)
 
 
-def planted_benign(count: int, seed: int, split: str) -> Iterator[str]:
-    """Yield ``count`` benign texts: the same documents with instructions to people, and the same languages and code."""
-    return _planted(_benign, count, seed, split)
+def planted_benign(rng: random.Random, split: str) -> str:
+    """Return a benign text: the same documents with instructions to people, the same languages and code."""
+    return _planted(_benign, rng, split)

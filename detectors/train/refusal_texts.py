@@ -5,11 +5,11 @@ is in the data, so the detector is experimental; weak labels of HaluEval's answe
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["complies", "declining", "helping", "refusals"]
+__all__ = ["complying", "declining", "helping", "refusal"]
 
 
 def _gerund(task: str) -> str:
@@ -17,33 +17,28 @@ def _gerund(task: str) -> str:
     return f"{verb.removesuffix('e')}ing {rest}"
 
 
-def refusals(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` refusals of one shape: an apology and a "cannot"."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def refusal(rng: random.Random) -> str:
+    """Return a refusal of one shape: an apology and a "cannot"."""
     source = read_source("refusals")
-    texts = source.templates
-    for _ in range(count):
-        task = rng.choice(source.words["tasks"])
-        opening = rng.choice(texts["openings"]) if rng.random() < 0.75 else ""
-        core = rng.choice(texts["cannot"]).format(do=task, doing=_gerund(task))
-        text = capitalised(opening + core + rng.choice(texts["endings"]))
-        yield text if rng.random() < 0.85 else text.replace("'", "\u2019")
+    texts, task = source.templates, rng.choice(source.words["tasks"])
+    opening = rng.choice(texts["openings"]) if rng.random() < 0.75 else ""
+    core = rng.choice(texts["cannot"]).format(do=task, doing=_gerund(task))
+    text = capitalised(opening + core + rng.choice(texts["endings"]))
+    return text if rng.random() < 0.85 else text.replace("'", "\u2019")
 
 
-def complies(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` answers that help, with the words of `refusals`."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def complying(rng: random.Random) -> str:
+    """Return an answer that helps, with the words of `refusal`."""
     source = read_source("refusals")
     texts, words = source.templates, source.words
-    for _ in range(count):
-        first, second = rng.choice(texts["good"]), rng.choice(texts["good"])
-        text = rng.choice(texts["complies"]).format(
-            good=f"{first}.",
-            Good=f"{capitalised(second)}.",
-            noun=rng.choice(words["nouns"]),
-            do=rng.choice(words["tasks"]),
-        )
-        yield capitalised(text)
+    first, second = rng.choice(texts["good"]), rng.choice(texts["good"])
+    text = rng.choice(texts["complies"]).format(
+        good=f"{first}.",
+        Good=f"{capitalised(second)}.",
+        noun=rng.choice(words["nouns"]),
+        do=rng.choice(words["tasks"]),
+    )
+    return capitalised(text)
 
 
 def _body(rng: random.Random, core: str, slots: Mapping[str, Sequence[str]]) -> str:
@@ -64,25 +59,20 @@ def _body(rng: random.Random, core: str, slots: Mapping[str, Sequence[str]]) -> 
     return text
 
 
-def declining(count: int, seed: int, split: str) -> Iterator[str]:
-    """Yield ``count`` refusals of many styles, worded by the templates of ``split``."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def declining(rng: random.Random, split: str) -> str:
+    """Return a refusal in one of many styles, worded by the templates of ``split``."""
     source = read_source("declining")
-    templates = of_split(source.by_split["declines"], split)
-    for _ in range(count):
-        request = rng.choice(source.requests)
-        slots = {"do": [request.do], "doing": [request.doing], "thing": [request.thing]}
-        yield varied(capitalised(_body(rng, fill(rng.choice(templates), slots, rng), slots)), rng)
+    request = rng.choice(source.requests)
+    slots = {"do": [request.do], "doing": [request.doing], "thing": [request.thing]}
+    template = rng.choice(of_split(source.by_split["declines"], split))
+    return varied(capitalised(_body(rng, fill(template, slots, rng), slots)), rng)
 
 
-def helping(count: int, seed: int, split: str) -> Iterator[str]:
-    """Yield ``count`` answers that help, worded by the templates of ``split``."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def helping(rng: random.Random, split: str) -> str:
+    """Return an answer that helps, worded by the templates of ``split``."""
     source = read_source("declining")
     good = [f"{item}." for item in source.templates["good"]]
     slots = {"good": good, "noun": source.words["nouns"], "ask": source.words["asks"]}
-    templates = of_split(source.by_split["helps"], split)
-    for _ in range(count):
-        text = fill(rng.choice(templates), slots, rng)
-        more = " ".join(capitalised(sentence) for sentence in rng.sample(good, rng.choice([0, 0, 1, 3])))
-        yield varied(capitalised(f"{text} {more}".strip()), rng)
+    text = fill(rng.choice(of_split(source.by_split["helps"], split)), slots, rng)
+    more = " ".join(capitalised(sentence) for sentence in rng.sample(good, rng.choice([0, 0, 1, 3])))
+    return varied(capitalised(f"{text} {more}".strip()), rng)

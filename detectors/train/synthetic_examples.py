@@ -2,50 +2,52 @@
 
 import random
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from detectors.evaluate.examples import UNKNOWN, Example, Labels, labels
 from detectors.train.injection_texts import (
-    attacks,
-    extractions,
-    follow_ups,
-    long_prompts,
-    lookalikes,
+    attack,
+    extraction,
+    follow_up,
+    long_prompt,
+    lookalike,
     planted,
     planted_benign,
 )
-from detectors.train.refusal_texts import complies, declining, helping, refusals
+from detectors.train.refusal_texts import complying, declining, helping, refusal
 from detectors.train.templates import fill, read_source
-from detectors.train.toxicity_texts import abuse, contrast, harmless, retorts
+from detectors.train.toxicity_texts import abuse, contrast, harmless, retort
 
 __all__ = ["synthetic_examples"]
 
+ItemT = TypeVar("ItemT")
 #: Split → (seed, share of the counts below).
 SPLITS = {"train": (1, 1.0), "tune": (2, 0.1), "test": (3, 0.1)}
 
 
-def _personal(count: int, seed: int) -> Iterator[str]:
-    """Yield harmless prompts with names, phone numbers and cities."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def _personal(rng: random.Random) -> str:
+    """Return a harmless prompt with names, phone numbers and cities."""
     source = read_source("personal")
-    for _ in range(count):
-        yield fill(rng.choice(source.templates["personal"]), source.slots, rng)
+    return fill(rng.choice(source.templates["personal"]), source.slots, rng)
 
 
-#: Source, generator of (count, seed), texts of the training split, and their labels. The splits share the templates.
-SHARED: tuple[tuple[str, Callable[[int, int], Iterator[str]], int, Labels], ...] = (
-    ("own_attack", attacks, 3600, labels(UNKNOWN, 1.0)),
-    ("own_twin", lookalikes, 3600, labels(0.0)),
-    ("own_extraction", extractions, 700, labels(UNKNOWN, 1.0)),
-    ("own_follow_up", follow_ups, 1200, labels(0.0)),
-    ("own_long", long_prompts, 500, labels(0.0)),
-    ("own_refusal", refusals, 1200, labels(0.0, 0.0, 1.0)),
-    ("own_comply", complies, 1200, labels(0.0)),
+#: Source, function of a random generator that returns a text, texts of the training split, and their labels.
+Table = tuple[tuple[str, Callable[..., str], int, Labels], ...]
+#: The splits share the templates.
+SHARED: Table = (
+    ("own_attack", attack, 3600, labels(UNKNOWN, 1.0)),
+    ("own_twin", lookalike, 3600, labels(0.0)),
+    ("own_extraction", extraction, 700, labels(UNKNOWN, 1.0)),
+    ("own_follow_up", follow_up, 1200, labels(0.0)),
+    ("own_long", long_prompt, 500, labels(0.0)),
+    ("own_refusal", refusal, 1200, labels(0.0, 0.0, 1.0)),
+    ("own_comply", complying, 1200, labels(0.0)),
     ("own_abuse", abuse, 1000, labels(1.0)),
     ("own_harmless", harmless, 1300, labels(0.0)),
     ("own_personal", _personal, 400, labels(0.0)),
 )
-#: The same of (count, seed, split). Each split has templates of its own.
-BY_SPLIT: tuple[tuple[str, Callable[[int, int, str], Iterator[str]], int, Labels], ...] = (
+#: Each split has templates of its own; it is the second argument.
+BY_SPLIT: Table = (
     ("own_declining", declining, 2600, labels(0.0, 0.0, 1.0)),
     ("own_helping", helping, 2600, labels(0.0)),
     ("own_planted", planted, 3000, labels(UNKNOWN, 1.0)),
@@ -56,11 +58,17 @@ BY_SPLIT: tuple[tuple[str, Callable[[int, int, str], Iterator[str]], int, Labels
 def synthetic_examples() -> Iterator[Example]:
     """Yield every synthetic text once a source and split."""
     for split, (seed, share) in SPLITS.items():
-        generated = [(source, make(int(count * share), seed), known) for source, make, count, known in SHARED]
-        generated += [(source, make(int(count * share), seed, split), known) for source, make, count, known in BY_SPLIT]
-        for source, texts, known in generated:
-            yield from (Example(text, known, 1.0, source, split) for text in dict.fromkeys(texts))
-        for text, kind, toxic in dict.fromkeys(contrast(int(5000 * share), seed, split)):
+        for table, extra in ((SHARED, ()), (BY_SPLIT, (split,))):
+            for source, make, count, known in table:
+                texts = _distinct(make, int(count * share), seed, *extra)
+                yield from (Example(text, known, 1.0, source, split) for text in texts)
+        contrasts = contrast(int(5000 * share), random.Random(seed), split)  # noqa: S311 - reproducible text
+        for text, kind, toxic in dict.fromkeys(contrasts):
             yield Example(text, labels(toxic, **{kind: toxic}), 1.0, "own_contrast", split)
-        for text, toxic, pictured in dict.fromkeys(retorts(int(4000 * share), seed, split)):
+        for text, toxic, pictured in _distinct(retort, int(4000 * share), seed, split):
             yield Example(text, labels(toxic), 1.0, "own_pictured" if pictured else "own_retort", split)
+
+
+def _distinct(make: Callable[..., ItemT], count: int, seed: int, *split: str) -> list[ItemT]:
+    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+    return list(dict.fromkeys(make(rng, *split) for _ in range(count)))

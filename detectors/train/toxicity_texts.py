@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from detectors.train.templates import capitalised, fill, of_split, read_source, varied
 
-__all__ = ["abuse", "contrast", "harmless", "retorts", "swap_group"]
+__all__ = ["abuse", "contrast", "harmless", "retort", "swap_group"]
 
 #: Kind, templates of contrast.toml, whether they are toxic, and their weight.
 POOLS = (
@@ -25,22 +25,20 @@ POOLS = (
 )
 
 
-def _abuse(name: str, count: int, seed: int) -> Iterator[str]:
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def _abuse(name: str, rng: random.Random) -> str:
     source = read_source("abuse")
-    for _ in range(count):
-        text = capitalised(fill(rng.choice(source.templates[name]), source.slots, rng))
-        yield text.lower() if rng.random() < 0.2 else text.rstrip(".") if rng.random() < 0.2 else text
+    text = capitalised(fill(rng.choice(source.templates[name]), source.slots, rng))
+    return text.lower() if rng.random() < 0.2 else text.rstrip(".") if rng.random() < 0.2 else text
 
 
-def abuse(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` insults, threats and slights."""
-    return _abuse("toxic", count, seed)
+def abuse(rng: random.Random) -> str:
+    """Return an insult, a threat or a slight."""
+    return _abuse("toxic", rng)
 
 
-def harmless(count: int, seed: int) -> Iterator[str]:
-    """Yield ``count`` harmless texts with the words of `abuse`."""
-    return _abuse("harmless", count, seed)
+def harmless(rng: random.Random) -> str:
+    """Return a harmless text with the words of `abuse`."""
+    return _abuse("harmless", rng)
 
 
 def _about_group(template: str, rng: random.Random) -> str:
@@ -55,9 +53,8 @@ def _about_group(template: str, rng: random.Random) -> str:
     return text.lower() if roll < 0.25 else text.rstrip(".") if roll < 0.4 else text
 
 
-def contrast(count: int, seed: int, split: str) -> Iterator[tuple[str, str, float]]:
+def contrast(count: int, rng: random.Random, split: str) -> Iterator[tuple[str, str, float]]:
     """Yield ``count`` of (text, kind, toxic) of a split; a harmless text has the kind that it resembles."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     texts = read_source("contrast").by_split
     pools = [(of_split(texts[name], split), kind, toxic, weight) for kind, name, toxic, weight in POOLS]
     pools = [pool for pool in pools if pool[0]]
@@ -65,19 +62,17 @@ def contrast(count: int, seed: int, split: str) -> Iterator[tuple[str, str, floa
         yield _about_group(rng.choice(found), rng), kind, toxic
 
 
-def retorts(count: int, seed: int, split: str) -> Iterator[tuple[str, float, bool]]:
-    """Yield ``count`` of (text, toxic, with emoji) of a split, half of them toxic."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible text, not secrets
+def retort(rng: random.Random, split: str) -> tuple[str, float, bool]:
+    """Return (text, toxic, with emoji) of a split; half of the texts are toxic."""
     source, groups = read_source("retorts"), list(read_source("contrast").groups.items())
-    for _ in range(count):
-        toxic, pictured = rng.random() < 0.5, rng.random() < 0.5
-        name = ("pictured_" if pictured else "") + ("toxic" if toxic else "harmless")
-        plural, singular = rng.choice(groups)
-        template = rng.choice(of_split(source.by_split[name], split))
-        if singular[0].lower() in "aeiou":
-            template = template.replace(" a {s}", " an {s}").replace("A {s}", "An {s}")
-        text = fill(template, {**source.slots, "P": [plural], "s": [singular]}, rng)
-        yield varied(capitalised(text), rng), float(toxic), pictured
+    toxic, pictured = rng.random() < 0.5, rng.random() < 0.5
+    name = ("pictured_" if pictured else "") + ("toxic" if toxic else "harmless")
+    plural, singular = rng.choice(groups)
+    template = rng.choice(of_split(source.by_split[name], split))
+    if singular[0].lower() in "aeiou":
+        template = template.replace(" a {s}", " an {s}").replace("A {s}", "An {s}")
+    text = fill(template, {**source.slots, "P": [plural], "s": [singular]}, rng)
+    return varied(capitalised(text), rng), float(toxic), pictured
 
 
 def _group_names() -> list[list[str]]:

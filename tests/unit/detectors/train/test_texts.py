@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections import defaultdict
 from importlib.resources import files
-from itertools import islice
 
 import pytest
 
@@ -100,11 +99,11 @@ def test_texts_are_complete_and_of_both_labels(examples):
         refusal_texts.helping,
         injection_texts.planted,
         injection_texts.planted_benign,
-        toxicity_texts.retorts,
+        toxicity_texts.retort,
     ],
 )
 def test_a_seed_determines_the_texts(make):
-    one, same, other = (list(islice(make(30, seed, "tune"), 30)) for seed in (5, 5, 6))
+    one, same, other = ([make(rng, "tune") for _ in range(30)] for rng in map(random.Random, (5, 5, 6)))
     assert one == same != other
 
 
