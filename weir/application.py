@@ -1,6 +1,6 @@
 """The Serve application for a Ray cluster: ``import_path: weir.application:build`` in a Serve config (KubeRay's ``serveConfigV2``).
 
-A Ray cluster starts the application in a container that has only settings. They are read here, once, and passed to every replica.
+A Ray cluster starts the application in a container that has only settings. This module reads them once and passes them to every replica.
 """
 
 from typing import Any
@@ -16,13 +16,13 @@ __all__ = ["ClusterArgs", "application_args", "build"]
 
 
 class ClusterArgs(BaseModel):
-    """No arguments: everything is in the settings."""
+    """The arguments of the Serve config: none, because the settings contain all values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def application_args(settings: Settings, traces: TraceSettings, **paths: Any) -> AppArgs:
-    """Return the arguments of the application; `paths` may have `model_dir` and `edge_token_path`."""
+    """Return the arguments of the application; `paths` may contain `model_dir` and `edge_token_path`."""
     return AppArgs(
         home=settings.home,
         http=settings.http,

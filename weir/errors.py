@@ -1,4 +1,4 @@
-"""Errors of the weir package: shown to a person as one line, without a traceback.
+"""Errors of the weir package; the command shows each as one line, without a traceback.
 
 ::
 

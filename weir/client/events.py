@@ -77,7 +77,7 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True):
     alert_ids
         Alerts that were firing.
     data
-        Kafka offsets of the requests to train on.
+        Kafka offsets of the requests that led to the decision.
     at
         Event time, seconds since the epoch.
     gates

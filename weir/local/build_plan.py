@@ -39,7 +39,7 @@ _MONITORING_NICENESS = 10
 def build_plan(
     settings: Settings, broker: BrokerPlan, ports: dict[str, int], run_dir: Path, only: Collection[str] = ()
 ) -> Plan:
-    """Return the plan of all components, or of those in `only`; a local broker is installed and formatted if it is missing.
+    """Return the plan of all components, or of those in `only`; a local broker is installed and formatted if needed.
 
     Raises BrokerError, or StackError if `only` has an unknown component or several processes would use the same metrics port.
     """
@@ -69,7 +69,7 @@ def build_plan(
 
 
 def _chosen(components: list[Component], only: Collection[str]) -> list[Component]:
-    """Return the components in `only`, without dependencies on other components, which run elsewhere."""
+    """Return the components in `only`; remove their dependencies on other components, which run elsewhere."""
     if not only:
         return components
     known = [component.name for component in components]

@@ -1,4 +1,4 @@
-"""Create the topics that are missing, at the start of a stack or later, once Kafka answers."""
+"""Create missing topics at the start of a stack, or later if Kafka does not answer at the start."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ __all__ = ["ensure_topics", "retry_pending"]
 
 
 def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
-    """Create the topics that are missing at `bootstrap` and return their names; raises TopicMismatch or BrokerError."""
+    """Create the topics that Kafka at `bootstrap` lacks, and return their names; raises TopicMismatch or BrokerError."""
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": bootstrap})
     kept = retention_bytes(broker, kafka)
     topics = [
@@ -25,7 +25,7 @@ def ensure_topics(settings: Settings, broker: str, bootstrap: str) -> list[str]:
 
 
 def retry_pending(plan: Plan, settings: Settings) -> str:
-    """Try once to create the pending topics; return the line to log, or "" if nothing changed."""
+    """Try once to create the topics that could not be created at the start; return a line to log, or "" if nothing changed."""
     pending = topics_pending(Path(plan.home))
     if not pending.exists():
         return ""

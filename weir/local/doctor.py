@@ -43,7 +43,7 @@ _PACKAGES = {
 
 
 class Check(msgspec.Struct, frozen=True):
-    """Result of a check; Weir starts without what is not `required`."""
+    """Result of a check; Weir can start although a check fails that is not `required`."""
 
     check: str
     ok: bool
@@ -53,7 +53,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def diagnose() -> list[Check]:
-    """Run every check, in about a second; nothing is started."""
+    """Run all checks without starting a process; they need about a second."""
     try:
         loaded = load_settings()
         check_detector_options(loaded)
@@ -100,7 +100,7 @@ def _machine(_: Settings) -> Iterator[Check]:
 
 
 def _installed(name: str) -> bool:
-    """Return whether a package can be imported; an imported package may lack a spec (Faust's does)."""
+    """Return whether a package can be imported; ``find_spec`` can fail for an imported package (Faust)."""
     return name in sys.modules or find_spec(name) is not None
 
 

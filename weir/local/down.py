@@ -1,4 +1,4 @@
-"""Stop a stack: the components in order, then supervisord, then every process that they left."""
+"""Stop a stack: the components in order, then supervisord, then all remaining processes of the stack."""
 
 import contextlib
 import shutil
@@ -32,7 +32,7 @@ _STOP_GROUPS = (
 
 
 def take_down(home: Path, reporter: StepReporter) -> bool:
-    """Stop the stack of `home` and return whether anything ran; processes of another home are not touched."""
+    """Stop the stack of `home` and return whether a process of it ran; processes of another home continue."""
     try:
         supervisord, plan = connect(home), load_plan(home)
     except StackError:
@@ -76,7 +76,7 @@ def _wait_gone(record: SupervisorRecord | None) -> None:
 
 
 def clear_leftovers(home: Path) -> int:
-    """End the processes that an earlier stack of `home` left, and delete its run directory and state; return how many ended."""
+    """End the remaining processes of a stopped stack, delete its run directory and state, and return the number of processes."""
     ended = _end_recorded(home) + end_owned_processes(home)
     shutil.rmtree(short_run_dir(home), ignore_errors=True)
     delete_state(home)

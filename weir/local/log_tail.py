@@ -1,4 +1,4 @@
-"""Read the end of a log, and what is appended to it."""
+"""Read the last lines of a log, and the lines that are appended later."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _EXCERPT_LINES = 12
 
 
 class LogTail:
-    """Reads what is appended to a log after this object was made; the log may be rotated or missing."""
+    """Reads the lines that are appended to a log after this object was created; the log may be rotated or missing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

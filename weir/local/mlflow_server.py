@@ -1,7 +1,7 @@
-"""The local trace view: MLflow's application in one process, on loopback (``python -m weir.local.mlflow_server DIRECTORY PORT``).
+"""The local trace view: MLflow in one process on loopback (``python -m weir.local.mlflow_server DIRECTORY PORT``).
 
-``mlflow server`` imports MLflow twice and takes 350 MB; its application alone takes 235 MB and half the time. Job execution, which
-starts ten more processes, is off.
+``mlflow server`` imports MLflow twice and needs 350 MB; MLflow's ASGI application alone needs 235 MB and starts in half the time.
+Job execution is off, because it starts ten more processes.
 """
 
 import os
@@ -12,7 +12,7 @@ __all__ = ["environment", "main"]
 
 
 def environment(directory: Path) -> dict[str, str]:
-    """Return the variables that MLflow's application reads at import: SQLite and artifacts below `directory`."""
+    """Return the environment variables of MLflow; its database and artifacts are below `directory`."""
     from mlflow.server import constants  # noqa: PLC0415 - heavy
 
     return {
@@ -26,7 +26,7 @@ def environment(directory: Path) -> dict[str, str]:
 
 
 def main(argv: list[str]) -> None:
-    """Serve until SIGTERM."""
+    """Serve MLflow until SIGTERM."""
     directory, port = Path(argv[0]), int(argv[1])
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.update(environment(directory))

@@ -28,8 +28,8 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     """A process of the stack.
 
     `health_url` is ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``. The components (or the step ``topics``) in `after`
-    must be ready before the first start. Until `ready_seconds` a process that does not answer does not count as hung; `stop_seconds` are
-    from SIGTERM to SIGKILL. `metrics` is ``host:port`` or "". `niceness` is 0 to 19: on busy cores, serving runs before monitoring.
+    must be ready before the first start. In the first `ready_seconds`, a process that does not answer does not count as hung.
+    `stop_seconds` is the time from SIGTERM to SIGKILL. `metrics` is ``host:port`` or "". `niceness` (0 to 19) lets serving run first.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A stack; its components are in start order.
+    """The plan of a stack; its components are in start order.
 
-    `run_dir` has a short path, for sockets. `broker` is ``given``, ``apache`` or ``embedded``. HAProxy enforces `http`, the section.
+    `run_dir` has a short path, for sockets. `broker` is ``given``, ``apache`` or ``embedded``. `http` is the settings section ``[http]``.
     """
 
     home: str
@@ -68,17 +68,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_dir(home: Path) -> Path:
-    """Return the directory of the plan and the state of supervision."""
+    """Return the directory of the plan and of the supervisor's state."""
     return home / "state"
 
 
 def log_path(home: Path, name: str) -> Path:
-    """Return the log of a component; the watcher's is ``supervisor.log``."""
+    """Return the log file of a component; the watcher's log is ``supervisor.log``."""
     return home / "logs" / ("supervisor.log" if name == WATCHER else f"{name}.log")
 
 
 def topics_pending(home: Path) -> Path:
-    """Return the marker file that exists while the topics could not be created, because Kafka did not answer."""
+    """Return the marker file that exists if topics were not created at the start, because Kafka did not answer."""
     return state_dir(home) / "topics-pending"
 
 
@@ -88,14 +88,14 @@ def plan_path(home: Path) -> Path:
 
 
 def save_plan(plan: Plan) -> None:
-    """Write the plan, readable by its owner only."""
+    """Write the plan to a file that only its owner can read."""
     path = plan_path(Path(plan.home))
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
 
 
 def load_plan(home: Path) -> Plan:
-    """Return the plan of the stack in `home`; raises StackError if none was started there, or the file is damaged."""
+    """Return the plan of the stack in `home`; raises StackError if no stack was started there or the file is damaged."""
     path = plan_path(home)
     try:
         return msgspec.json.decode(path.read_bytes(), type=Plan)

@@ -1,4 +1,4 @@
-"""Prepare a start: the home and its lock, the HTTP port, the other ports, the model."""
+"""Prepare the start of a stack: its home and lock, the HTTP port, the other ports, the model."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ __all__ = ["check_http_port", "create_home", "ensure_model", "port_owner", "stac
 
 
 def create_home(home: Path) -> None:
-    """Create the home and its folders, readable by their owner only; raise StackError if that fails."""
+    """Create the home and its folders, which only their owner can read; raise StackError if that fails."""
     try:
         for directory in (home, home / "logs", home / "state", home / "data", home / "spool"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def create_home(home: Path) -> None:
 
 @contextmanager
 def stack_lock(home: Path) -> Iterator[None]:
-    """Let one ``weir up`` or ``weir down`` at a time change the stack in `home`; raise StackError if another one runs."""
+    """Lock the stack in `home`; raise StackError if another ``weir up`` or ``weir down`` has the lock."""
     path = home / "state" / "lock"
     lock = FileLock.try_acquire(path)
     if lock is None:
@@ -47,7 +47,7 @@ def stack_lock(home: Path) -> Iterator[None]:
 
 
 def port_owner(port: int) -> str:
-    """Describe the process that listens on `port`, as far as this user may see it."""
+    """Describe the process that listens on `port`, if this user is allowed to see the process."""
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             return _describe(connection.pid)
@@ -76,12 +76,12 @@ def check_http_port(settings: Settings) -> None:
 
 
 def stack_ports(home: Path) -> tuple[dict[str, int], list[str]]:
-    """Return every port of the stack but HTTP's, and the names of the ports that changed because another process uses them."""
+    """Return all ports of the stack except the HTTP port, and the names of ports that changed because they were in use."""
     return ensure_ports(home, [*PORT_NAMES, *RayLayout.port_names()])
 
 
 def ensure_model(settings: Settings, progress: Callable[[str, float], None]) -> ModelFiles:
-    """Return the files of the served model, downloaded the first time; raise StackError if they cannot be had."""
+    """Return the files of the served model; download them if needed; raise StackError if that fails."""
     model = settings.model
     cache = Path(model.cache).expanduser() if model.cache else None
     try:

@@ -1,7 +1,7 @@
 """Find and end the processes of a stack.
 
-Pids are reused, and Ray's daemons leave the process group and session in which they were started. So a stack's processes are found
-by an environment variable that every descendant inherits, and a recorded pid is valid only with its recorded start time.
+Ray's daemons leave the process group and session in which they were started, so a stack's processes are found by an environment variable
+that every descendant inherits. Pids are reused, so a recorded pid is valid only together with its recorded start time.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _KILL_SECONDS = 5
 
 
 def process_identity(pid: int) -> str | None:
-    """Return boot id and start time, which differ from a later process with the same pid; None if the process is gone."""
+    """Return boot id and start time, which differ for a later process with the same pid; None if no such process runs."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -41,12 +41,12 @@ def process_identity(pid: int) -> str | None:
 
 
 def is_running(pid: int, recorded: str) -> bool:
-    """Return whether `pid` is still the process with the identity `recorded`."""
+    """Return whether process `pid` runs and still has the identity `recorded`."""
     return bool(recorded) and process_identity(pid) == recorded
 
 
 def owned_processes(home: Path, component: str | None = None) -> list[psutil.Process]:
-    """Return the running processes of the stack in `home`, or of `component`, without this process and its ancestors."""
+    """Return the processes of the stack in `home` or of its `component`, without this process and its ancestors."""
     excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
@@ -60,7 +60,7 @@ def owned_processes(home: Path, component: str | None = None) -> list[psutil.Pro
 
 
 def end_processes(processes: Iterable[psutil.Process], grace_seconds: float) -> list[int]:
-    """Send SIGTERM, SIGKILL after `grace_seconds`, and return the pids."""
+    """Send SIGTERM, after `grace_seconds` SIGKILL, and return the pids."""
     alive = list(processes)
     pids = [process.pid for process in alive]
     for process in alive:
@@ -77,7 +77,7 @@ def end_processes(processes: Iterable[psutil.Process], grace_seconds: float) -> 
 def end_owned_processes(
     home: Path, component: str | None = None, *, grace_seconds: float = 5.0, deadline_seconds: float = 30.0
 ) -> int:
-    """End the processes of a stack, or of `component`, until none is left; return how many were ended."""
+    """End all processes of a stack or of its `component`, also those that start meanwhile; return their number."""
     ended: set[int] = set()
     deadline = time.monotonic() + deadline_seconds
     while (running := owned_processes(home, component)) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Addresses of a stack's metrics, as ``prometheus-targets.json`` (Prometheus' file_sd)."""
+"""Write the addresses of a stack's metrics to ``prometheus-targets.json`` for Prometheus (``file_sd``)."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ _READABLE_BY_PROMETHEUS = 0o644
 
 
 def stack_targets(home: Path, plan: Plan) -> list[MetricsTarget]:
-    """Return the metrics addresses of the components, and of the gateways and replicas that registered theirs."""
+    """Return the metrics addresses of the components, and of the gateways and replicas that registered an address."""
     fixed = [
         MetricsTarget(name=component.name, component=component.name, address=component.metrics, pid=0)
         for component in plan.components
@@ -23,7 +23,7 @@ def stack_targets(home: Path, plan: Plan) -> list[MetricsTarget]:
 
 
 def write_prometheus_targets(home: Path, plan: Plan) -> None:
-    """Write ``prometheus-targets.json``, if it changed."""
+    """Write ``prometheus-targets.json`` if its content changed."""
     groups = [
         {
             "targets": [target.address],

@@ -1,4 +1,4 @@
-"""State of a running stack: ``state/components.json``, written by the watcher, and ``state/supervisor.json``, written by ``weir up``."""
+"""State of a running stack: ``components.json``, which the watcher writes, and ``supervisor.json``, which ``weir up`` writes."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ __all__ = [
 
 
 class ComponentState(msgspec.Struct, frozen=True, kw_only=True):
-    """State of a component when the watcher last checked it; `running` is set when the file is read.
+    """State of a component at the watcher's last check; `running` is checked again when the file is read.
 
-    `pid` is 0 if no process runs. `restarts` counts exits and hangs since the start of the stack.
+    `pid` is 0 if no process runs. `restarts` is the number of restarts since the start of the stack.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ComponentState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SupervisorRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The supervisord of a home."""
+    """The process and the socket of the supervisord of a home."""
 
     pid: int
     identity: str
@@ -54,9 +54,9 @@ def _supervisor_path(home: Path) -> Path:
 
 
 def load_components(home: Path) -> list[ComponentState]:
-    """Return the components of the stack in `home`, in start order; [] if none was started.
+    """Return the components of the stack in `home`, in start order; [] if no stack was started.
 
-    `running` is checked now; health is not: pass `health_url` to :func:`weir.local.health.health_probe.probe`.
+    The call checks whether each runs, but not its health: pass `health_url` to :func:`weir.local.health.health_probe.probe`.
     """
     try:
         states = msgspec.json.decode(_components_path(home).read_bytes(), type=list[ComponentState])
@@ -71,13 +71,13 @@ def save_components(home: Path, states: list[ComponentState]) -> None:
 
 
 def save_supervisor(home: Path, pid: int, socket: Path) -> None:
-    """Record the supervisord of this home."""
+    """Write pid, identity and socket of the supervisord of this home."""
     record = SupervisorRecord(pid=pid, identity=process_identity(pid) or "", socket=str(socket))
     replace_file(_supervisor_path(home), msgspec.json.encode(record))
 
 
 def load_supervisor(home: Path) -> SupervisorRecord | None:
-    """Return the supervisord that was started last, whether it runs or not."""
+    """Return the supervisord that was started last; it may have ended."""
     try:
         return msgspec.json.decode(_supervisor_path(home).read_bytes(), type=SupervisorRecord)
     except (FileNotFoundError, msgspec.DecodeError):

@@ -24,7 +24,7 @@ _PROBE_SECONDS = 1.0
 
 
 class ComponentStarter:
-    """Starts the components of a plan; `create_topics` returns a line about the topics, and raises BrokerError if no broker answers."""
+    """Starts the components of a plan; `create_topics` returns a line to show, or raises BrokerError if Kafka does not answer."""
 
     def __init__(
         self, plan: Plan, supervisord: Supervisord, reporter: StepReporter, create_topics: Callable[[], str]
@@ -41,9 +41,9 @@ class ComponentStarter:
         self.without_kafka = False
 
     def run(self) -> None:
-        """Start everything and return when everything is ready.
+        """Start the components, create the topics, and return when all are ready.
 
-        Raises StackError if a component died three times, or was not ready in time; the message ends with its log.
+        Raises StackError if a component exits three times or is not ready in time; the message ends with its log.
         """
         while len(self._ready) < len(self._plan.components) + 1:  # the components and the topics
             infos = self._supervisord.processes()
@@ -57,14 +57,14 @@ class ComponentStarter:
 
     @property
     def steps(self) -> int:
-        """How many steps :meth:`run` reports."""
+        """Number of steps that :meth:`run` reports."""
         return len(self._plan.components) + self._needs_topics()
 
     def _needs_topics(self) -> bool:
         return any(TOPICS in component.after for component in self._plan.components)
 
     def _may_start(self) -> bool:
-        """Limit concurrent starts: each imports for seconds, and Ray gives up on a machine that is too busy."""
+        """Limit concurrent starts, because imports use a core for seconds, and Ray does not start on a machine that is too busy."""
         return len(self._started_at.keys() - self._ready) < max(_STARTS_AT_ONCE, os.cpu_count() or 1)
 
     def _start(self, component: Component) -> None:
@@ -108,7 +108,7 @@ class ComponentStarter:
             self._reporter.waiting(component.name, health.detail or "healthy, checking again")
 
     def _stable(self, component: Component, *, healthy: bool) -> bool:
-        """Return whether `component` has been healthy for a second; some open their port before they work."""
+        """Return whether `component` has been healthy for a second; some components open their port too early."""
         if not healthy:
             self._healthy_since.pop(component.name, None)
             return False

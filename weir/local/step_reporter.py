@@ -1,4 +1,4 @@
-"""Show the steps of a start and their progress: a live table on a terminal, plain lines elsewhere."""
+"""Show the steps of a start and their progress: a live table on a terminal, else plain lines."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _LINE_SECONDS = 10.0
 
 
 class StepReporter:
-    """Prints named steps to `console`: a live table, or a line for each change and one every 10 s of waiting."""
+    """Prints named steps to `console`: a live table, or a line for each change and, while it waits, every 10 s."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -28,7 +28,7 @@ class StepReporter:
 
     @contextmanager
     def steps(self, total: int) -> Iterator[Self]:
-        """Report `total` steps inside the block."""
+        """Report `total` steps while the body runs."""
         self._total, self._done = total, 0
         self._started_at = time.monotonic()
         if not self.console.is_terminal:
@@ -50,7 +50,7 @@ class StepReporter:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     def begin(self, name: str, what: str) -> None:
-        """Report that step `name` starts, doing `what`."""
+        """Report that step `name` begins; `what` describes its work."""
         self._step_started_at[name] = self._printed_at[name] = time.monotonic()
         if self._progress is not None:
             self._tasks[name] = self._progress.add_task(what, total=None, name=name)

@@ -1,4 +1,4 @@
-"""Start a stack: check the machine, write the plan, start supervisord and the components; then follow the supervisor's log."""
+"""Start a stack: check the machine, write the plan, start supervisord and the components; show the supervisor's log."""
 
 import time
 from collections.abc import Collection
@@ -31,9 +31,9 @@ _LOG_POLL_SECONDS = 0.5
 
 
 def bring_up(loaded: Loaded, reporter: StepReporter, only: Collection[str] = ()) -> tuple[Plan, bool]:
-    """Start the stack, or the components that `only` names; return its plan, and whether it was started now.
+    """Start the stack, or the components in `only`; return its plan, and whether this call started the stack.
 
-    Raises SettingsError before anything was started; after a StackError everything that was started is stopped again.
+    Raises SettingsError before a process is started. If the start fails, stops all started processes and raises StackError.
     """
     check_detector_options(loaded)
     home = loaded.settings.home
@@ -121,7 +121,7 @@ def _start(loaded: Loaded, plan: Plan, reporter: StepReporter) -> None:
 
 
 def follow_log(plan: Plan, reporter: StepReporter) -> None:
-    """Show the supervisor's log until ``weir down`` stops the stack, or a KeyboardInterrupt."""
+    """Show the supervisor's log until ``weir down`` stops the stack or KeyboardInterrupt is raised."""
     home = Path(plan.home)
     log = LogTail(log_path(home, WATCHER))
     while supervisor_runs(home):

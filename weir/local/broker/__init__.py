@@ -1,1 +1,1 @@
-"""A local Kafka on loopback: Apache Kafka, or the embedded broker, if the settings name no Kafka."""
+"""A local Kafka on loopback, for settings without a Kafka address: Apache Kafka or the embedded broker."""

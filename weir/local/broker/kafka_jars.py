@@ -22,7 +22,7 @@ def kafka_pom() -> Path:
 
 
 def _deployed(name: str) -> Path:
-    """Return a file of deploy/kafka: beside this module in a wheel, in the checkout otherwise."""
+    """Return the path of a file of deploy/kafka; a wheel has it beside this module."""
     packaged = Path(__file__).with_name(name)
     return packaged if packaged.exists() else Path(__file__).parents[3] / "deploy" / "kafka" / name
 
@@ -84,7 +84,7 @@ def _resolve(maven: str, target: Path) -> None:
 
 
 def check_jars(directory: Path, checksums: Path) -> None:
-    """Compare the jars in `directory` with `checksums` (as of ``sha256sum``); raises BrokerError if one is missing, added or changed."""
+    """Check the jars in `directory` against the file `checksums`; raises BrokerError if a jar is missing, added or changed."""
     listed = (line.split() for line in checksums.read_text().splitlines())
     expected = {name: digest for digest, name in listed}
     found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in directory.glob("*.jar")}

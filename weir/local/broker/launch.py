@@ -16,7 +16,7 @@ BrokerKind = Literal["apache", "embedded"]
 
 
 class BrokerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker to use: ``given`` by an address in the settings, or a local one; `notice` is a warning to show, or ""."""
+    """The broker to use: ``given`` (the settings have its address) or a local broker; `notice` is a warning to show, or ""."""
 
     kind: Literal["given", "apache", "embedded"]
     notice: str = ""
@@ -31,7 +31,7 @@ class BrokerLaunch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
-    """Choose the address in the settings, else the kind in the settings, else Apache Kafka if Maven can download it."""
+    """Choose the broker of the settings; without one, choose Apache Kafka if possible, else the embedded broker."""
     if kafka.bootstrap_servers:
         return BrokerPlan(kind="given")
     if kafka.broker == "apache" or (kafka.broker == "auto" and apache_available()):
@@ -41,12 +41,12 @@ def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
 
 
 def launch_broker(kind: BrokerKind, directory: Path, port: int, controller_port: int) -> BrokerLaunch:
-    """Prepare a local broker (jars, properties, format) below `directory` and return its command; raises BrokerError."""
+    """Prepare a local broker below `directory` and return the command that starts it; raises BrokerError."""
     data = directory / kind
     argv = apache_command(data, port, controller_port) if kind == "apache" else embedded_command(data, port)
     return BrokerLaunch(kind=kind, argv=argv, bootstrap=f"127.0.0.1:{port}")
 
 
 def retention_bytes(kind: str, kafka: KafkaSettings) -> int:
-    """Return the bytes retained per partition; the embedded broker keeps them in memory, so its retention is capped."""
+    """Return the bytes retained per partition; limited for the embedded broker, which keeps all records in memory."""
     return min(kafka.retention_bytes, EMBEDDED_RETENTION_BYTES) if kind == "embedded" else kafka.retention_bytes

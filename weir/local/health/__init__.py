@@ -1,1 +1,1 @@
-"""Health checks of components, and the watcher that restarts the ones that hang."""
+"""Health checks of components, and the watcher that restarts components that hang."""

@@ -1,4 +1,4 @@
-"""Decide from health checks whether a component hangs; pure, time is an argument."""
+"""Decide from health checks whether a component hangs; without I/O, and time is an argument."""
 
 import msgspec
 
@@ -15,14 +15,14 @@ _MIN_FAILURES = 5
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether to restart the component, and the line to log; "" while its state does not change."""
+    """Whether to restart the component, and a line to log, or "" if its state has not changed."""
 
     restart: bool = False
     message: str = ""
 
 
 class HangDetector:
-    """Health history of one component; before its first good answer, a process is not restarted within `ready_seconds`."""
+    """Health history of one component; a new process has `ready_seconds` until its first good answer."""
 
     def __init__(self, *, ready_seconds: float) -> None:
         self._ready_seconds = ready_seconds
@@ -34,7 +34,7 @@ class HangDetector:
         self.restarting = False
 
     def update(self, health: Health, *, pid: int, now: float, age: float) -> Decision:
-        """Add the answer of process `pid`, at `now` (monotonic) and `age` seconds after its start; a new pid clears the history."""
+        """Add the answer of process `pid` at `now`, `age` seconds after its start; a new pid clears the history."""
         if pid != self._pid:
             self._pid, self._was_healthy, self.restarting = pid, False, False
             self._clear()

@@ -1,7 +1,7 @@
 """Check the health of a component: by HTTP, by Kafka's protocol, or by a TCP connection.
 
-A process that answers 503 returns its reasons as a JSON object. The keys ``stuck`` and ``event loop`` count as no answer, because only a
-restart helps; keys that begin with ``waiting`` (for Kafka, for example) never cause a restart.
+An unhealthy process answers 503, with its reasons as a JSON object. An answer with the key ``stuck`` or ``event loop`` counts as no answer,
+because only a restart helps. If all keys begin with ``waiting`` (for Kafka, for example), the process is not restarted.
 """
 
 import http.client
@@ -23,8 +23,8 @@ _MAX_BODY_BYTES = 64 * 1024
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to a health check.
 
-    A `hung` process does not answer, or reports that it is stuck; one is `waiting` if all of its reasons are things that it waits for.
-    `detail` has the reasons in one line.
+    A `hung` process does not answer, or reports that it is stuck. A `waiting` process only waits for something, such as Kafka.
+    `detail` contains the reasons in one line.
     """
 
     ok: bool
@@ -34,7 +34,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(url: str, timeout_seconds: float = 2.0) -> Health:
-    """Check once, within `timeout_seconds`; a failure of the other side is an answer, not an exception."""
+    """Check the health once, within `timeout_seconds`; if the process does not answer, return that instead of raising."""
     parts = urlsplit(url)
     if parts.scheme == "http":
         return _http(parts.netloc, parts.path or "/", timeout_seconds)

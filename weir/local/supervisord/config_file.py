@@ -50,7 +50,7 @@ priority={priority}
 
 
 def _escaped(value: object) -> str:
-    """Return `value` for an ini file, where ``%`` starts an expansion."""
+    """Return `value` with ``%%`` for ``%``, which starts an expansion in supervisord.conf."""
     return str(value).replace("%", "%%")
 
 
@@ -59,7 +59,7 @@ def _quoted(value: object) -> str:
 
 
 def supervisord_config(plan: Plan, socket: Path, user: str) -> str:
-    """Return the text of ``supervisord.conf``; XML-RPC listens at `socket`. Without `user`, supervisord warns if root starts it."""
+    """Return the text of ``supervisord.conf``. If root starts supervisord without `user`, it logs a warning."""
     home = Path(plan.home)
     text = _HEAD.format(
         socket=_escaped(socket), logs=_escaped(home / "logs"), state=_escaped(home / "state"), user=_escaped(user)

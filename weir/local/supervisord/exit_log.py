@@ -1,4 +1,4 @@
-"""Read exits of components from supervisord's log: its RPC reports no signal, and no exit after the next start."""
+"""Read exits of components from supervisord's log, because its RPC reports no signals and only the last exit."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _EXITED = re.compile(r" exited: (?P<name>\S+) \((?P<reason>.*?)(?:; (?:not )?exp
 
 
 class ExitLog:
-    """Reads ``supervisord.log`` from its present end on."""
+    """Reads the exits that supervisord logs after this object was created."""
 
     def __init__(self, log: Path) -> None:
         self._tail = LogTail(log)

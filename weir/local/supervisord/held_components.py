@@ -1,6 +1,6 @@
 """Stop and start single components of a running stack, for benchmarks, fault injection and repairs.
 
-A component that was stopped on purpose is held: the watcher does not start it until :func:`start_component` does.
+A stopped component is held: the watcher does not start a held component; only :func:`start_component` does.
 """
 
 import json
@@ -34,7 +34,7 @@ def save_held(home: Path, names: set[str]) -> None:
 
 
 def stop_component(home: Path, name: str) -> None:
-    """Stop and hold component `name`; return when it has ended, or raise StackError."""
+    """Stop and hold component `name`; return when its process has ended, or raise StackError."""
     component, supervisord = load_plan(home).component(name), connect(home)
     save_held(home, load_held(home) | {name})
     supervisord.stop(name)
@@ -44,7 +44,7 @@ def stop_component(home: Path, name: str) -> None:
 
 
 def start_component(home: Path, name: str) -> None:
-    """Start component `name`, no longer held, and return at once; raises StackError."""
+    """Start component `name`, which is then no longer held, and return at once; raises StackError."""
     load_plan(home).component(name)
     supervisord = connect(home)
     save_held(home, load_held(home) - {name})

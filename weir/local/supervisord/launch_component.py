@@ -1,4 +1,4 @@
-"""Start a component: end what its last run left, then ``exec`` the component's command.
+"""Start a component: end the remaining processes of its last run, then ``exec`` the component's command.
 
 supervisord runs ``python -m weir.local.supervisord.launch_component HOME NAME``. ``exec`` keeps the pid, so supervisord supervises
 the component itself. The kernel kills the component when supervisord dies (PR_SET_PDEATHSIG survives ``exec``).

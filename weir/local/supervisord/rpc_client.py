@@ -44,7 +44,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    """Opens a connection for each call: supervisor's own transport reuses one, which a failed call breaks."""
+    """Opens a connection for each call; supervisor's own transport reuses its connection, which a failed call breaks."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -57,13 +57,13 @@ class _UnixTransport(xmlrpc.client.Transport):
 
 
 class Supervisord:
-    """Client of one supervisord, by the path of its unix socket."""
+    """Client of the supervisord that listens at the unix socket `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def _call(self, method: str, *arguments: object) -> Any:
-        """Call, and retry if a busy machine does not answer; every call made here is idempotent."""
+        """Call a method, and retry if supervisord does not answer in time; all methods used here are idempotent."""
         failure: Exception | None = None
         for _ in range(_ATTEMPTS):
             try:
@@ -90,21 +90,21 @@ class Supervisord:
             return False
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Return every process by name."""
+        """Return {name: process} of all processes."""
         return {info["name"]: msgspec.convert(info, ProcessInfo) for info in self._call("getAllProcessInfo")}
 
     def start(self, name: str) -> None:
-        """Start `name` and return at once; no error if it runs already."""
+        """Start process `name` and return at once; no error if the process runs already."""
         with _ignore_fault(_ALREADY_STARTED):
             self._call("startProcess", name, False)
 
     def stop(self, name: str) -> None:
-        """Send `name` SIGTERM, later SIGKILL to its group, and return at once."""
+        """Return at once; supervisord sends SIGTERM to process `name` and, if needed, SIGKILL to its group."""
         with _ignore_fault(_NOT_RUNNING):
             self._call("stopProcess", name, False)
 
     def wait_stopped(self, names: list[str], timeout_seconds: float) -> bool:
-        """Wait until none of `names` runs; return whether that happened in time."""
+        """Wait until no process in `names` runs; return False after `timeout_seconds`."""
         deadline = time.monotonic() + timeout_seconds
         while time.monotonic() < deadline:
             infos = self.processes()
@@ -114,7 +114,7 @@ class Supervisord:
         return False
 
     def shutdown(self) -> None:
-        """Stop every process, then supervisord; return at once."""
+        """Return at once; supervisord stops all processes, then itself."""
         with contextlib.suppress(StackError, xmlrpc.client.Error):
             self._call("shutdown")
 

@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.05
 
 
 def start_supervisord(plan: Plan, config_path: Path | None) -> Supervisord:
-    """Start the supervisord of the saved `plan` in its own session, record it, and wait until it answers; raises StackError after 20 s.
+    """Start supervisord for the saved `plan` and wait until it answers; raises StackError after 20 s.
 
     The components read the settings file `config_path`, if there is one.
     """
