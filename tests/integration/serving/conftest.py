@@ -1,38 +1,37 @@
-"""One real Ray with its edge, started once a session on ports of its own, the echo engine behind it."""
+"""One real Ray with its edge and driver, started once a session on ports of its own, the echo engine behind it."""
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from support.gateway import KEY, write_keys
 from support.spool import events_of
 
 from serving.metrics_targets import list_targets
 from serving.ray_local import RayLayout, short_run_dir
 from stream.wire import RequestRecord, ResponseRecord
-from weir.home.ports import ensure_ports
+from weir.home.ports import PORT_NAMES, ensure_ports
+from weir.local.broker.launch import BrokerPlan
+from weir.local.build_plan import build_plan
+from weir.local.plan import save_plan
+from weir.settings import Settings
 
-KEY = "weir-integration-key"
 START_SECONDS = 110
 ATTEMPTS = 3
-
-
-def until(condition, seconds: float, what: str):
-    """Return what `condition` returns as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not in {seconds} s"
-        time.sleep(0.05)
-    return found
+SETTINGS = {
+    "WEIR_MODEL__NAME": "echo",
+    "WEIR_MODEL__MAX_LENGTH": "8192",
+    "WEIR_DETECTORS__INPUT": '["pii"]',
+    "WEIR_DETECTORS__OUTPUT": '["pii"]',
+    "WEIR_MLFLOW__ENABLED": "false",
+}
 
 
 class Serving:
@@ -40,32 +39,33 @@ class Serving:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.ports, _ = ensure_ports(home, [*RayLayout.port_names(), "http"])
-        digest = hashlib.sha256(KEY.encode()).hexdigest()
-        key = {"id": "k_1", "tenant": "acme", "sha256": digest, "created": "x", "revoked": None}
-        (home / "keys.json").write_text(json.dumps({"keys": [key]}))
+        self.ports, _ = ensure_ports(home, [*PORT_NAMES, *RayLayout.port_names(), "http"])
+        write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
         self.run_dir = short_run_dir(home)
         self.layout = RayLayout(self.run_dir, self.ports)
         self.url = f"http://127.0.0.1:{self.ports['http']}"
+        self.own = SETTINGS | {"WEIR_HOME": str(home), "WEIR_HTTP__PORT": str(self.ports["http"])}
+        settings = Settings(home=home, http={"port": self.ports["http"]}, mlflow={"enabled": False})
+        self.plan = build_plan(settings, BrokerPlan(kind="given"), self.ports, self.run_dir, ("ray", "serve"))
+        save_plan(self.plan)
         self.head = self.driver = None
         self.pids: set[int] = set()
 
     def start(self) -> None:
         for _ in range(ATTEMPTS):
             self.layout.prepare()
-            self.head = self._spawn("head", self.layout.head_command(), self.layout.environment())
-            main = Path(__file__).with_name("driver_main.py")
-            self.driver = self._spawn("driver", [sys.executable, str(main), str(self.home)], {})
+            self.head = self._spawn("head", "ray")
+            self.driver = self._spawn("driver", "serve")
             if self._ready():
                 return
             self.stop()
         pytest.fail(f"no readiness in {ATTEMPTS} starts:\n{self.log('driver')[-3000:]}\n{self.log('head')[-3000:]}")
 
-    def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen:
+    def _spawn(self, name: str, component: str) -> subprocess.Popen:
+        started = self.plan.component(component)
+        environment = os.environ | self.own | started.environment
         with (self.home / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                command, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
-            )
+            process = subprocess.Popen(started.argv, env=environment, stdout=log, stderr=log, start_new_session=True)
         # Each session gets an equal share of a busy machine, and a raylet that is 15 s late gives up.
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/autogroup").write_text("-10")

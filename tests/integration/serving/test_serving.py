@@ -12,11 +12,11 @@ import httpx
 import openai
 import psutil
 import pytest
+from support.gateway import KEY
+from support.stack import until
 
 from serving.metrics_targets import list_targets
 from stream.wire import ABORTED_TYPE, RequestRecord, ResponseRecord
-
-from .conftest import KEY, until
 
 pytestmark = pytest.mark.timeout(400)
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "one two three"}]}
@@ -173,9 +173,9 @@ def test_a_client_that_goes_away_is_cancelled(serving, client):
         with serving.client() as leaving:
             sending = threading.Thread(target=_post_and_ignore, args=(leaving,), daemon=True)
             sending.start()
-            name = until(begun, 20, "the request record")
+            name = until("the request record", begun, 20)
             sending.join(1.5)  # the client's own time-out ends it
-        end = until(lambda: serving.end_of(name), 20, "the end record")
+        end = until("the end record", lambda: serving.end_of(name), 20)
     finally:
         os.kill(model, signal.SIGCONT)
     assert end.data.status == "cancelled"
@@ -200,10 +200,10 @@ def test_a_killed_model_replica_leaves_aborted_or_complete_and_comes_back(servin
     workers = [threading.Thread(target=load, kwargs={"stream": index % 2 == 0}) for index in range(8)]
     for worker in workers:
         worker.start()
-    until(lambda: len(answers) >= 16, 60, "load")
+    until("load", lambda: len(answers) >= 16)
     killed = serving.pid_of("model")
     os.kill(killed, signal.SIGKILL)
-    until(lambda: client.post("/v1/chat/completions", json=CHAT).status_code == 200, 60, "recovery")
+    until("recovery", lambda: client.post("/v1/chat/completions", json=CHAT).status_code == 200)
     stop.set()
     for worker in workers:
         worker.join()
@@ -245,7 +245,7 @@ def test_a_driver_ends_with_ray_and_ray_leaves_nothing_behind(serving):
     serving.processes()
     serving.head.kill()
     assert serving.driver.wait(30) != 0
-    until(lambda: not [pid for pid in serving.pids if _is_rays(pid, serving)], 20, "no process left")
+    until("no process left", lambda: not [pid for pid in serving.pids if _is_rays(pid, serving)], 20)
 
 
 def _is_rays(pid: int, serving) -> bool:
