@@ -1,4 +1,4 @@
-"""Typical terms of the requests behind a drift alert, computed from their texts on request; no text and no term is stored."""
+"""Compute the typical terms of a drift alert's evidence from its texts, on request; texts and terms are not stored."""
 
 import asyncio
 import math
@@ -29,7 +29,7 @@ _MIN_CHARACTERS = 3
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True):
-    """A term, the number of evidence texts that contain it, and the number of reference texts."""
+    """A term, and the numbers of evidence texts and of reference texts that contain the term."""
 
     term: str
     texts: int
@@ -37,9 +37,9 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """At most 10 terms of an alert's evidence, the most typical first, and the number of texts that could be read.
+    """At most 10 terms of an alert's evidence, the most typical first, and the numbers of texts that could be read.
 
-    `texts` are of the alert's evidence, `reference_texts` of requests of the same tenant and model before the change.
+    `texts` counts texts of the evidence, `reference_texts` those of requests to the same tenant and model before the change.
     """
 
     terms: tuple[Term, ...]
@@ -50,7 +50,7 @@ class ClusterTerms(msgspec.Struct, frozen=True, kw_only=True):
 async def cluster_terms(
     kafka: KafkaSettings, pages: LedgerPages, story: AlertStory, log_access: Callable[[str], None]
 ) -> ClusterTerms:
-    """Return the terms of a drift alert's evidence against requests of the same model before the change; raises BrokerError."""
+    """Return the terms that are typical of a drift alert's evidence, compared with earlier requests; raises BrokerError."""
     alert = story.alert
     reference = await asyncio.to_thread(_reference, pages, story)
     evidence, before = [
@@ -60,7 +60,7 @@ async def cluster_terms(
 
 
 def _reference(pages: LedgerPages, story: AlertStory) -> list[str]:
-    """Return the newest requests of the alert's tenant and model before the change."""
+    """Return the ids of the last requests of the alert's tenant and model before the change."""
     changed = story.series.changed if story.series is not None else None
     changed_at = changed.details.get("changed_at", 0.0) if changed is not None else 0.0
     before = min(changed_at or story.alert.opened_at, story.alert.opened_at)
@@ -73,7 +73,7 @@ def _reference(pages: LedgerPages, story: AlertStory) -> list[str]:
 async def _texts(
     kafka: KafkaSettings, pages: LedgerPages, request_ids: Iterable[str], side: str, log_access: Callable[[str], None]
 ) -> list[str]:
-    """Return the texts of one side that still exist."""
+    """Log the accesses, and return the prompts or the answers (`side`) that Kafka still has."""
     stories = [story for name in request_ids if (story := await asyncio.to_thread(pages.reader.request, name))]
     for story in stories:
         log_access(story.request_id)
@@ -88,7 +88,7 @@ def _side(text: RequestText, side: str) -> str | None:
 def typical_terms(texts: Sequence[str], reference: Sequence[str]) -> tuple[Term, ...]:
     """Return the words that occur in significantly more of `texts` than of `reference`, by Dunning's log-likelihood ratio.
 
-    Languages without spaces between words have no terms.
+    The result is empty for languages without spaces between words.
 
     References
     ----------
@@ -120,7 +120,7 @@ def _document_frequency(texts: Iterable[str]) -> Counter[str]:
 
 
 def _likelihood_ratio(count: int, texts: int, before: int, reference: int) -> float:
-    """Return G-squared of the table (contains the word, does not) by (text, reference); 0 if the share did not grow."""
+    """Return the log-likelihood ratio G² of a word, or 0 if its share of the texts did not grow."""
     if not reference or count * reference <= before * texts:
         return 0.0
     share = (count + before) / (texts + reference)

@@ -1,4 +1,4 @@
-"""One request in the shape that ``weir show --json`` prints."""
+"""One request as ``weir show --json`` prints it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A request: `gap` is set if it was not delivered, `text` and `cluster_terms` (by alert) if text was requested."""
+    """A request; `gap` is set if it was not delivered, `text` and `cluster_terms` (by alert) if the user asked for text."""
 
     request_id: str
     trace_id: str
@@ -48,7 +48,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_story(home: Path, request_id: str) -> RequestStory:
-    """Return what the ledger knows of the request; raises NotFoundError or LedgerAbsent."""
+    """Return the request with its events, verdicts and alerts from the ledger; raises NotFoundError or LedgerAbsent."""
     story = LedgerReader(home / "ledger").request(request_id)
     if story is None:
         raise NotFoundError(
@@ -61,7 +61,7 @@ def read_story(home: Path, request_id: str) -> RequestStory:
 def shown(
     story: RequestStory, text: RequestText | None = None, cluster_terms: Mapping[str, ClusterTerms] | None = None
 ) -> Shown:
-    """Return `story` in its printed shape."""
+    """Return `story` with the fields of ``weir show --json``."""
     events = story.events
     return Shown(
         request_id=story.request_id,
@@ -102,12 +102,12 @@ def _verdicts(story: RequestStory) -> list[ShownVerdict]:
 
 
 def _span(span: Span) -> dict[str, Any]:
-    """Return all fields: on the wire, a score of 1 is omitted."""
+    """Return all fields of a span; the published event omits a score of 1."""
     return {"start": span.start, "end": span.end, "type": span.type, "score": span.score}
 
 
 def _pending(story: RequestStory) -> list[str]:
-    """Return ``side/detector`` of every expected verdict that is not there yet."""
+    """Return ``side/detector`` for each expected verdict that is not in the ledger yet."""
     if story.events is None:
         return []
     completed = {(note.event_id, note.verdict.detector) for note in story.events.verdicts}

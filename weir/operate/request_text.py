@@ -1,4 +1,4 @@
-"""Read prompts and answers from Kafka, at the offsets that the ledger knows; the caller logs the access first."""
+"""Read prompts and answers from Kafka at the offsets that the ledger stores; the caller logs the access first."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["RequestText", "read_text", "read_texts"]
 
 
 class RequestText(msgspec.Struct, frozen=True, kw_only=True):
-    """Prompt and answer from Kafka; None if the record has expired or cannot be decoded."""
+    """Prompt and answer from Kafka; a text is None if its record has expired or cannot be decoded."""
 
     messages: tuple[Message, ...] = ()
     prompt: str | None = None
@@ -25,13 +25,13 @@ class RequestText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_text(options: Mapping[str, Any], story: RequestStory) -> RequestText:
-    """Read the records of one request; raises BrokerError."""
+    """Read prompt and answer of one request; raises BrokerError."""
     (text,) = await read_texts(options, [story])
     return text
 
 
 async def read_texts(options: Mapping[str, Any], stories: Sequence[RequestStory]) -> list[RequestText]:
-    """Read the records of each request at their offsets; raises BrokerError."""
+    """Read prompt and answer of each request; raises BrokerError."""
     try:
         async with consumer_for(options) as consumer:
             return [await _text(consumer, story) for story in stories]

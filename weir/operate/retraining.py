@@ -1,6 +1,6 @@
-"""Suppressed retraining events, collapsed: one entry per (tenant, model) and set of failing gates.
+"""Group suppressed retraining events: one entry per tenant, model and set of failing gates.
 
-A suppression is published for each new set of alerts, so one cause may have dozens of events.
+The retraining stage publishes a suppressed event for each new set of alerts, so one cause can have dozens of events.
 """
 
 from collections.abc import Hashable
@@ -17,7 +17,7 @@ EventT = TypeVar("EventT", Retraining, RetrainingRecord)
 
 
 class RetrainingEntry(msgspec.Struct, Generic[EventT], frozen=True, kw_only=True):
-    """The newest event of an entry, the number of its events, and the time of the first (seconds since the epoch)."""
+    """The newest event of a group, the number of its events, and the time of its first event (seconds since the epoch)."""
 
     event: EventT
     count: int
@@ -25,7 +25,7 @@ class RetrainingEntry(msgspec.Struct, Generic[EventT], frozen=True, kw_only=True
 
 
 class RetrainingHistory(Generic[EventT]):
-    """Entries by key; those with the newest events are last."""
+    """Entries by key, ordered by the time of their last change."""
 
     def __init__(self) -> None:
         self.entries: dict[Hashable, RetrainingEntry[EventT]] = {}
@@ -44,7 +44,7 @@ class RetrainingHistory(Generic[EventT]):
 
 
 def _key(event: Retraining | RetrainingRecord) -> Hashable:
-    """Group suppressions by their failing gates; the numbers in the reason may change from event to event."""
+    """Return the failing gates of a suppressed event as key, because the numbers in its reason differ between events."""
     if event.state != "suppressed":
         return event.retraining_id, event.state
     failing = tuple(sorted(name for name, passed in event.gates.items() if not passed))

@@ -1,4 +1,4 @@
-"""Reviews of alerts (right or wrong), published on weir.feedback like the feedback of users (``POST /v1/feedback``)."""
+"""Publish reviews of alerts (right or wrong) on weir.feedback, like the feedback of users (``POST /v1/feedback``)."""
 
 import secrets
 import time
@@ -21,10 +21,10 @@ _SOURCE = "weir/console"
 
 
 def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedback:
-    """Return the review of an alert; without `request_id` it is about the whole alert, and has the first request of its evidence.
+    """Return the review of an alert; if `request_id` is "", the review is about the whole alert and names its first request.
 
-    Raises SettingsError if the label is unknown or the request is not in the evidence, NotFoundError if the alert has none: it is about
-    Weir itself.
+    Raises SettingsError if the label is unknown or the request is not in the evidence, and NotFoundError if the alert has no evidence
+    because it is about Weir itself.
     """
     if label not in REVIEW_LABELS:
         raise SettingsError(f"label {label!r} is not one of {', '.join(REVIEW_LABELS)}")
@@ -45,7 +45,7 @@ def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedb
 
 
 async def publish_review(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> None:
-    """Publish a review with the key and partition of its request, and wait for the acknowledgement; raises BrokerError."""
+    """Publish a review with the key and partition of its request; wait for the acknowledgement; raises BrokerError."""
     try:
         key, partition = await _key_and_partition(kafka, reader, data)
         async with producer_for(kafka.client_options()) as producer:
@@ -69,7 +69,7 @@ def _event(data: Feedback, key: str) -> Event:
 
 
 async def _key_and_partition(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> tuple[str, int]:
-    """Return the key and partition of the request's events: the key hashes the conversation, which only Kafka has."""
+    """Return the key and partition of the request; its record has the key, a hash of the conversation id."""
     story = reader.request(data.request_id)
     for location in story.events.locations if story is not None and story.events is not None else ():
         async with consumer_for(kafka.client_options()) as consumer:

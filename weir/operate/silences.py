@@ -1,6 +1,6 @@
-"""Create, end and list silences, which are records on weir.alerts beside the alerts that they cover.
+"""Create, end and list silences, which are records on the topic weir.alerts, like the alerts that they cover.
 
-Alerts and silences are read from the topic itself, which compaction keeps short. :mod:`stream.silences` applies silences to alerts.
+Each command reads the whole topic, which compaction keeps short. :mod:`stream.silences` applies silences to alerts.
 """
 
 import time
@@ -34,7 +34,7 @@ class _AlertTopic:
         self.partitions: dict[str, int] = {}
 
     async def read(self, alert_id: str = "") -> "_AlertTopic":
-        """Read the topic to its end."""
+        """Read all silences, and alert `alert_id`, up to the end of the topic."""
         tail = Tail(self._kafka.client_options(), self._kafka.names.alerts, follow=False)
         async with aclosing(tail.records()) as records:
             async for record in records:
@@ -64,7 +64,7 @@ class _AlertTopic:
         return self.alerts[alert_id]
 
     async def write(self, *records: SilenceRecord) -> None:
-        """Publish silences to the partitions of their alerts, in order, and wait for the acknowledgements."""
+        """Publish silences to the partitions of their alerts, one after the other, and wait for the acknowledgements."""
         try:
             async with producer_for(self._kafka.client_options()) as producer:
                 for data in records:
@@ -82,9 +82,9 @@ class _AlertTopic:
 async def silence(
     kafka: KafkaSettings, alert_id: str, *, seconds: float, reason: str, by: str
 ) -> tuple[SilenceRecord, bool]:
-    """Silence an alert for `seconds` from now; return the silence, and whether the alert is resolved.
+    """Silence an alert for `seconds` from now; return the silence, and whether the alert has resolved already.
 
-    Raises SettingsError if `seconds` or the length of `reason` is out of bounds, NotFoundError, or BrokerError if Kafka does not answer.
+    Raises SettingsError if `seconds` or the length of `reason` is out of bounds, NotFoundError, or BrokerError.
     """
     _check(seconds, reason)
     topic = await _AlertTopic(kafka).read(alert_id)
@@ -108,7 +108,7 @@ async def silence(
 
 
 async def unsilence(kafka: KafkaSettings, name: str, *, by: str) -> list[SilenceRecord]:
-    """End the silence with id `name`, or those that cover the alert with id `name`; return them as they were.
+    """End the silence with id `name`, or all silences that cover the alert with id `name`; return the ended silences.
 
     Raises NotFoundError if there is no such alert or no silence in force covers it, or BrokerError if Kafka does not answer.
     """
@@ -144,7 +144,7 @@ def _check(seconds: float, reason: str) -> None:
 
 
 def _now(before: SilenceRecord | None) -> float:
-    """Return the time, but not before the replaced record: another machine's clock may be ahead."""
+    """Return the time, at least that of the replaced record, because another machine's clock may be ahead."""
     return canonical_time(max(time.time(), before.at if before is not None else 0.0))
 
 

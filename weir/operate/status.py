@@ -1,4 +1,4 @@
-"""Status of a stack: components, capture counts, consumer lag, coverage, and the problems that they show."""
+"""Status of a stack: components, capture counts, consumer lag and coverage, and the problems found in them."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ _LAG_SECONDS = 5.0
 
 
 class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One process; `detail` is its problem or, if it is healthy, what it waits for."""
+    """Status of one process; `detail` is its problem, or the reason why a healthy process waits."""
 
     name: str
     healthy: bool
@@ -55,13 +55,13 @@ class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureStatus(Balance, frozen=True, kw_only=True):
-    """Counts of capture, and the limit of each source's spool."""
+    """Numbers of accepted, delivered, spooled and shed records, and the size limit of each spool."""
 
     limit_bytes: int = 0
 
 
 class PairCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Pairs of an event and an expected detector: `owed` is expected, `settled` is completed."""
+    """Counts of verdicts, one per event and expected detector: `owed` are expected, `settled` completed."""
 
     ratio: float
     owed: int
@@ -72,7 +72,7 @@ class PairCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CoverageStatus(PairCount, frozen=True, kw_only=True):
-    """Coverage from the ledger; `ratio` is completed by expected pairs, 1 if none is expected."""
+    """Coverage from the ledger; `ratio` is completed divided by expected verdicts, or 1 if none is expected."""
 
     requests: int
     by_detector: dict[str, PairCount] = {}
@@ -98,7 +98,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def gather_status(settings: Settings) -> Status:
-    """Query all sources concurrently; one that does not answer in a few seconds becomes a problem. Raises StackError without a stack."""
+    """Query all parts concurrently; a part that does not answer is a problem. Raises StackError if no stack has run."""
     home = settings.home
     states = load_components(home)
     if not states and not (home / "ports.json").exists():
@@ -159,7 +159,7 @@ def _component(state: ComponentState, home: Path) -> ComponentStatus:
 
 
 def _waits_for(state: ComponentState, home: Path) -> str:
-    """Return why a shipper waits for Kafka; a waiting shipper is healthy."""
+    """Return why a shipper waits for Kafka, or "". A waiting shipper is healthy."""
     status = read_shipper_status(home / "spool") if state.name == "shipper" else None
     if status is None or status.pid != state.pid or not status.reason:
         return ""
@@ -167,7 +167,7 @@ def _waits_for(state: ComponentState, home: Path) -> str:
 
 
 def _spool_problems(capture: CaptureStatus) -> list[str]:
-    """Report a spool that is almost full; while Kafka is unreachable, no alert can."""
+    """Report a spool that is almost full; the spool's alert cannot be published while Kafka is unreachable."""
     if not capture.limit_bytes or capture.fullest_bytes < ALERT_SHARE * capture.limit_bytes:
         return []
     share = capture.fullest_bytes / capture.limit_bytes
@@ -236,7 +236,7 @@ def _clock_problems(heartbeat: Heartbeat, now: float) -> list[str]:
 
 
 def _silenced(alert: AlertRecord, silences: Silences, now: float) -> str:
-    """Return who silenced `alert`, until when and why; it remains a problem."""
+    """Return who silenced `alert`, until when and why, or ""; a silenced alert is still a problem."""
     return "".join(
         f" (silenced until {format_time(found.until)} by {found.by}: {found.reason})"
         for found in silences.muting(alert, now)
@@ -244,7 +244,7 @@ def _silenced(alert: AlertRecord, silences: Silences, now: float) -> str:
 
 
 def coverage_status(coverage: Coverage, heartbeat: Heartbeat | None) -> CoverageStatus:
-    """Return coverage in its printed shape."""
+    """Return coverage with the fields of ``weir status --json``."""
     oldest = coverage.oldest_pending_time
     now = heartbeat.log_time if heartbeat is not None else 0.0
     return CoverageStatus(

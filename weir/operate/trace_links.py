@@ -10,7 +10,7 @@ _TRACE_ID = "{trace_id}"
 
 
 def trace_page(settings: Settings, address: str, trace_id: str) -> str:
-    """Return the page of a trace in ``trace.view``, else in MLflow at `address`; "" without a trace or a viewer."""
+    """Return the URL of a trace in ``trace.view``, else in MLflow at `address`, or "" if there is no trace or no viewer."""
     if settings.trace.view and trace_id:
         return settings.trace.view.replace(_TRACE_ID, trace_id)
     if not address or not trace_id:
@@ -19,7 +19,7 @@ def trace_page(settings: Settings, address: str, trace_id: str) -> str:
 
 
 def trace_template(settings: Settings) -> str:
-    """Return the page of a trace with ``{trace_id}`` as placeholder; "" if the stack has no trace viewer."""
+    """Return the URL of a trace with ``{trace_id}`` as placeholder, or "" if the stack has no trace viewer."""
     try:
         components = load_plan(settings.home).components
     except StackError:

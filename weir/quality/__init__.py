@@ -1,1 +1,1 @@
-"""Detector quality: score, evaluate, train, explain, list models."""
+"""Detector quality: score texts, evaluate and train detectors, explain verdicts, list models."""

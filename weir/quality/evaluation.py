@@ -1,4 +1,4 @@
-"""Measure detectors on labelled data in this process, for ``weir eval``; no broker, no server."""
+"""Measure detectors on labelled data in this process, for ``weir eval``, without Kafka or a server."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,11 +28,11 @@ SPANS_DETECTOR = "pii"
 
 
 class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What to measure, and its data: a folder of labelled sets, or one labelled file.
+    """The detectors and studies to measure, and the data: a folder of labelled sets, or one labelled file.
 
-    Without `names`, each detector that the data can measure is measured, or none if `studies` are named; a name of a study in `names`
-    adds it. At most `limit` texts of a source are read (0: all), with `runs` simulated streams a row. `split` is the split of the shared
-    encoder's examples and the seed of its training. Detectors without `options` have the shipped ones.
+    If `names` and `studies` are empty, all detectors are measured. The name of a stream detector in `names` runs its study. `limit` is the
+    maximum number of texts per source (0: all), `runs` the number of simulated streams per table row. `split` is the split of the shared
+    encoder's examples, and the seed of its training. Detectors that `options` does not name use the shipped options.
     """
 
     names: Sequence[str] = ()
@@ -50,9 +50,9 @@ class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The metrics of text detectors (with their curves), rows of studies, and their provenance.
+    """The metrics and curves of text detectors, the rows of studies, and their provenance.
 
-    ``absent`` are known files that are missing, ``left_out`` the errors of detectors that need to be configured first.
+    ``absent`` lists known files that are missing, ``left_out`` the errors of detectors that need to be configured first.
     """
 
     text: Sequence[Evaluated]
@@ -62,14 +62,14 @@ class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
     provenance: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the content of ``--json``: no texts, and of the curves only the reliability."""
+        """Return the content of ``--json``, without texts and without curves except the reliability curve."""
         detectors = [one.row for one in self.text]
         missing = {"absent": self.absent, "left_out": self.left_out}
         return {**self.provenance, **missing, "detectors": detectors, "streams": self.streams}
 
 
 def run_evaluation(options: EvaluationOptions, progress: Progress) -> EvaluationReport:
-    """Read the data, score every text once, measure the cost of each detector, and run the studies; raises DetectorError."""
+    """Read the data, score each text once, measure the cost of each detector, and run the studies; raises DetectorError."""
     begun = datetime.now(UTC)
     progress("reading the data", 0, 0)
     text, studies = _names(options)
@@ -140,7 +140,7 @@ def _files(options: EvaluationOptions, datasets: Datasets) -> list[Any]:
 def _evaluated(
     options: EvaluationOptions, names: Sequence[str], datasets: Datasets, progress: Progress
 ) -> tuple[list[Evaluated], list[str]]:
-    """Return the metrics of each detector, and the errors of unnamed ones that need to be configured first."""
+    """Return the metrics of each detector, and the errors of detectors that are neither named nor configured."""
     detectors, left_out = [], []
     for index, name in enumerate(names):
         progress("loading detectors", index, len(names))

@@ -20,7 +20,7 @@ __all__ = ["Explanation", "FlaggedVerdict", "Weight", "explained", "flagged_verd
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """Weight of one word: character offsets in the raw text, end exclusive, and log-odds; positive if it raises the score."""
+    """Weight of one word in log-odds, positive if the word raises the score; character offsets in the raw text, end exclusive."""
 
     start: int
     end: int
@@ -30,8 +30,8 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One verdict, the weights of its words in the order of the text, and the raw text.
 
-    Of a long text, `attributions` are of the highest-scoring part. If `explained_by`, the installed version, and its score differ from
-    the verdict's, its words may differ too.
+    In a long text, only the words of the highest-scoring part have weights. `explained_by` is the installed version of the detector; if it
+    differs from `version`, the words that made the verdict's version flag the text may differ too.
     """
 
     event_id: str
@@ -54,7 +54,7 @@ class FlaggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_of(name: str) -> str:
-    """Return the request id of `name`, a request id or an event id (``REQUEST_ID/end``); raises NotFoundError for an alert's id."""
+    """Return the request id in `name`: a request id or event id (``REQUEST_ID/end``); raises NotFoundError for an alert id."""
     if name.startswith("al_"):
         raise NotFoundError(
             f"{name} is an alert; give one of its requests, which `weir alerts --json` lists under `evidence`"
@@ -63,7 +63,7 @@ def request_of(name: str) -> str:
 
 
 def flagged_verdicts(story: RequestStory, name: str, detectors: Sequence[str] = EXPLAINED) -> list[FlaggedVerdict]:
-    """Return the flagged verdicts of `detectors` on the event `name`, or on both events of the request `name`; raises NotFoundError."""
+    """Return the flagged verdicts of `detectors` on event `name` or on both events of request `name`; raises NotFoundError."""
     events = story.events
     if events is None:
         raise NotFoundError(
@@ -98,7 +98,7 @@ def explained(
     method: Method = "auto",
     retention_hours: float,
 ) -> Explanation:
-    """Compute the weights of the words of a verdict's text; raises NotFoundError."""
+    """Compute the weights of the words in a verdict's text; raises NotFoundError if the text has expired."""
     verdict, location = found.verdict, found.location
     raw = text.prompt if verdict.side == "input" else text.answer
     if raw is None:

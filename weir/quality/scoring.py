@@ -25,7 +25,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that cannot be read; its result has the reason."""
+    """A line that cannot be read, with the reason."""
 
     line: int
     id: str | int
@@ -41,9 +41,9 @@ def load_detectors(names: Sequence[str], options: Mapping[str, Mapping[str, Any]
 
 
 def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
-    """Read JSON lines ``{"id", "text", "prompt"}`` or plain lines; the first line that is not blank decides (``{``: JSON).
+    """Read JSON lines ``{"id", "text", "prompt"}`` or, if the first line does not begin with ``{``, plain lines.
 
-    A line without an id gets its number. Blank lines are skipped. ``prompt`` is a string or a list of ``{"role", "content"}``.
+    The id of a line without one is its line number. Blank lines are skipped. ``prompt`` is a string or a list of ``{"role", "content"}``.
     """
     as_json: bool | None = None
     for number, raw in enumerate(lines, 1):
@@ -89,7 +89,7 @@ def _prompt(value: object) -> tuple[Turn, ...]:
 def score_items(
     items: Iterable[Item | BadLine], detectors: Sequence[TextDetector[Any]]
 ) -> Iterator[tuple[Item | BadLine, dict[str, Any]]]:
-    """Yield each item with its result, in order."""
+    """Yield each item with its result, in the order of `items`."""
     iterator = iter(items)
     while batch := list(islice(iterator, _BATCH)):
         given = [item for item in batch if isinstance(item, Item)]

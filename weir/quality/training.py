@@ -31,7 +31,7 @@ RECORD, FIGURES, CARD = "run.json", "figures.json", "MODEL_CARD.md"
 class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A detector to train, the data folder, and the folder for the result.
 
-    ``limit`` is texts a source for the metrics, ``share`` the length of the run as a share of the recipe's.
+    ``limit`` is the number of texts per source for the metrics. ``share`` is the share of the recipe's steps to train.
     """
 
     name: str
@@ -45,7 +45,7 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The inputs of a run; it resumes only with the same. ``sha256`` is that of the weights once they are complete."""
+    """The inputs of a run, which a resumed run must have too. ``sha256`` is the digest of complete weights, else None."""
 
     detectors: tuple[str, ...]
     seed: int
@@ -61,7 +61,7 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def train(options: TrainingOptions, log: Log, progress: Progress) -> TrainingResult:
-    """Train, measure on held-out texts, and write weights, record, metrics and model card into ``options.out``; raises DetectorError."""
+    """Train, measure on held-out texts, and write weights, record, metrics and model card; raises DetectorError."""
     recipe = find_trainer(options.name)
     weights = options.out / recipe.weights
     record = _record(options, recipe)
@@ -107,7 +107,7 @@ def train(options: TrainingOptions, log: Log, progress: Progress) -> TrainingRes
 
 
 def _record(options: TrainingOptions, recipe: Trainer) -> RunRecord:
-    """Return the record of this run, or that of the run that it resumes."""
+    """Return a new record of this run, or the record of the run that it resumes."""
     path = options.out / RECORD
     fresh = RunRecord(
         detectors=recipe.detectors,

@@ -1,4 +1,4 @@
-"""Sentinels: fixed prompts, sent repeatedly; changed answers show a change of the model, not of its inputs."""
+"""Sentinels: fixed prompts that are sent repeatedly; if their answers change, the model has changed, not its inputs."""
 
 from weir.sentinel.client import SentinelClient, endpoint
 from weir.sentinel.prompts import PROMPTS, VERSION, SentinelPrompt

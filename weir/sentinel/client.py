@@ -1,6 +1,6 @@
 """Send the fixed prompts to the users' endpoint, one at a time, at a fixed interval, as tenant ``_weir``.
 
-Decoding is greedy with a fixed seed, so an unchanged model gives an unchanged answer. Capture, score and watch process the answers like all
+Decoding is greedy with a fixed seed, so an unchanged model returns the same answer. Capture, score and watch process these answers like all
 others.
 """
 
@@ -27,7 +27,7 @@ def endpoint(host: str, port: int) -> str:
 
 
 class SentinelClient:
-    """A client of the endpoint with a fixed set of prompts."""
+    """Sends a fixed set of prompts to the endpoint."""
 
     def __init__(  # noqa: PLR0913 - endpoint, prompts and pace
         self,

@@ -1,4 +1,4 @@
-"""The fixed prompts, written for Weir. A changed text needs a new version, whose answers start a new history.
+"""The fixed prompts. If you change a text, change VERSION too: old and new answers must not be compared.
 
 Each prompt needs a different ability (facts, arithmetic, lists, rewriting, code, another language, tone, refusal), so that a change of the model
 shows in at least one.
@@ -19,7 +19,7 @@ class SentinelPrompt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """Conversation id, which identifies its answers: ``sentinel/VERSION/NAME``."""
+        """The conversation id, which identifies the answers to this prompt: ``sentinel/VERSION/NAME``."""
         return f"sentinel/{VERSION}/{self.name}"
 
 

@@ -1,6 +1,6 @@
 """Stop and start single components of a running stack, for benchmarks, fault injection and repairs.
 
-A stopped component is held: the watcher does not start a held component; only :func:`start_component` does.
+:func:`stop_component` holds a component: the watcher does not start it; only :func:`start_component` does.
 """
 
 import json
