@@ -1,1 +1,1 @@
-"""The Ray Serve application, the engines, capture."""
+"""The Ray Serve application, the engines, and capture."""

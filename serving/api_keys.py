@@ -1,11 +1,11 @@
-"""API keys: the file ``$WEIR_HOME/keys.json``, and the ring of keys that a gateway reads from it.
+"""API keys: the file ``$WEIR_HOME/keys.json``, and the valid keys that a gateway reads from it.
 
-``weir keys`` writes the file, a gateway reads it again when it changes::
+``weir keys`` writes the file, and a gateway reads the file again when it changes::
 
     {"keys": [{"id": "k_…", "tenant": "default", "sha256": "…64 hex digits…", "created": "2026-01-31T12:00:00Z",
                "revoked": null}]}
 
-The file has no key, only its SHA-256. ``revoked`` is null or the time of the revocation.
+The file contains the SHA-256 of each key, not the key. ``revoked`` is null or the time of the revocation.
 """
 
 import hashlib
@@ -39,27 +39,27 @@ class KeyFile(msgspec.Struct, frozen=True):
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """The owner of a request: the key's id and its tenant."""
+    """The owner of a request: the id and the tenant of its API key."""
 
     id: str
     tenant: str
 
 
 def keys_path(home: Path) -> Path:
-    """Return the file of keys of a home."""
+    """Return the path of the key file of a home."""
     return home / "keys.json"
 
 
 def read_keys(path: Path) -> list[ApiKey]:
-    """Return every key of the file, revoked ones too, oldest first; raises OSError or msgspec.DecodeError."""
+    """Return all keys of the file, including revoked keys, oldest first; raises OSError or msgspec.DecodeError."""
     return msgspec.json.decode(path.read_bytes(), type=KeyFile).keys
 
 
 class KeyRing:
     """The valid keys of one file, which is checked for changes at most twice a second.
 
-    If the file cannot be read, the keys stay as they were, so that a damaged file locks nobody out; if it does not exist,
-    there are no keys.
+    If the file cannot be read, the last valid keys remain, so that a damaged file does not lock out users. If there is no
+    file, there are no keys.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +71,7 @@ class KeyRing:
     def identify(self, authorization: str | None) -> Principal | None:
         """Return the principal of an ``Authorization: Bearer …`` header, or None.
 
-        Every key is compared in constant time, so that the duration leaks nothing.
+        The header is compared with every key in constant time, so that the duration shows nothing about the keys.
         """
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key:

@@ -1,12 +1,12 @@
-"""Capture: every request and its end, on disk before Kafka.
+"""Capture: write each request and its end to disk, then send them to Kafka.
 
-The request path never uses Kafka (docs/design/decisions.md). A gateway appends to its spool, a shipper process sends it to Kafka; every
-accepted record is delivered, or in the spool, or counted in a gap record. How many records that Kafka rejects are kept: unsendable_records.py; at
-which used share a spool raises an alert: stream/ledger/alerts/full_spool.py.
+The request path never uses Kafka (docs/design/decisions.md). A gateway appends records to its spool, and a shipper process sends them to Kafka.
+Each accepted record is delivered, or in the spool, or counted in a gap record. unsendable_records.py sets how many rejected records are kept;
+stream/ledger/alerts/full_spool.py sets at which size a spool raises an alert.
 
 ::
 
-    Recorder (gateway)  ->  $WEIR_HOME/spool/<source>/*.seg  ->  run_shipper (one a node)  ->  Kafka
+    Recorder (gateway)  ->  $WEIR_HOME/spool/<source>/*.seg  ->  run_shipper (one per node)  ->  Kafka
 """
 
 from serving.capture.balance import Balance, read_balance

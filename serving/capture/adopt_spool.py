@@ -1,4 +1,4 @@
-"""Ends the spool of a dead gateway: every request gets an end, and the source is closed."""
+"""Complete the spool of a dead gateway: write an end for each request without one, and a closed record."""
 
 import os
 from pathlib import Path
@@ -24,10 +24,10 @@ _UNLIMITED = CaptureSettings(limit_bytes=1 << 62)
 
 
 def adopt(directory: Path, source: str, clock: SourceClock | None = None) -> int | None:
-    """End the spool of `source` in `directory`, which the caller has locked; return how many requests were aborted, None if it was closed.
+    """Complete the spool of `source` in the locked `directory`; return the number of aborted requests, None if it was closed.
 
-    Truncates a torn tail, turns the open gap into a gap record, writes ``aborted`` for each request without an end, then ``closed``.
-    Idempotent, also after a kill. Raises OSError.
+    Truncates an incomplete last frame, writes the open gap as a gap record, an ``aborted`` end for each request without an end, and
+    ``closed``. If the process is killed, the next call continues. Raises OSError.
     """
     position, closed = _recover(directory)
     if closed:
@@ -41,7 +41,7 @@ def adopt(directory: Path, source: str, clock: SourceClock | None = None) -> int
 
 
 def _recover(directory: Path) -> tuple[Position, bool]:
-    """Truncate the torn tail; return the end of the spool and whether it is closed."""
+    """Truncate an incomplete last frame; return the state at the end of the spool, and whether the spool is closed."""
     for index in reversed(segments(directory)):
         path = segment_path(directory, index)
         frames, end = read_segment(path)

@@ -1,6 +1,6 @@
 """The balance of capture: ``accepted = delivered + spooled + shed``.
 
-Every figure is derived from the files of the spools, not counted at runtime, so a restart loses nothing.
+All counts are computed from the files of the spools, not kept in memory, so a restart loses nothing.
 """
 
 import time
@@ -20,11 +20,11 @@ _ATTEMPTS = 5
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the requests and ends that were numbered; ``accepted = delivered + spooled + shed``.
+    """Counts of request and end records; ``accepted = delivered + spooled + shed``.
 
-    `delivered` counts what Kafka acknowledged up to the last written cursor, `spooled` what is only on this disk, `shed` what is in gap
-    records. `oldest_age_seconds` is the age of the oldest record not yet sent (0: none), `bytes` the size of all segments, `fullest` the
-    source of the largest spool; each spool has its own limit.
+    `delivered` records are acknowledged by Kafka and before the last written cursor, `spooled` records are only on this disk, and `shed`
+    records were dropped and counted in gap records. `oldest_age_seconds` is the age of the oldest record that is not sent yet (0: none),
+    `bytes` the size of all segments, `fullest` the source of the largest spool. Each spool has its own size limit.
     """
 
     accepted: int = 0
@@ -38,12 +38,12 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_balance(root: Path) -> Balance:
-    """Return the balance of every spool under `root`, the removed ones included. Reads each spool's last segment."""
+    """Return the balance of all spools under `root`, including removed spools. Reads the last segment of each spool."""
     return BalanceReader(root).read()
 
 
 class BalanceReader:
-    """Reads the balance of ``$WEIR_HOME/spool`` repeatedly, each time only what was appended since."""
+    """Reads the balance of ``$WEIR_HOME/spool``; each call reads only the frames appended since the last call."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -84,7 +84,7 @@ class BalanceReader:
 
 
 class SourceReader:
-    """Reads the balance of one spool: its cursor, the end of its log, its open gap."""
+    """Reads the balance of one spool from its cursor, its last frames and its open gap."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""The event time of a source: the wall clock, but monotonic."""
+"""The event time of a source: the wall clock, but it never goes back."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ _CATCH_UP_SPEED = 0.5
 
 
 class SourceClock:
-    """Event times in whole microseconds, none less than the one before, the first at least `floor`.
+    """Returns event times in whole microseconds; they never decrease, and the first is at least `floor`.
 
-    After the wall clock steps back, event time goes on at half speed until the wall clock has caught up: a constant event time would
-    stop every watermark. Not thread safe.
+    After the wall clock steps back, event time continues at half speed until the wall clock has caught up, because a constant event time
+    would stop all watermarks. Not thread safe.
     """
 
     def __init__(

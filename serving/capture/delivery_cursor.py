@@ -1,11 +1,11 @@
-"""The position up to which a spool has been delivered, and the sums of removed spools.
+"""The cursor of a spool (the position up to which it has been delivered), and the totals of removed spools.
 
-The shipper sends with ``acks=all``, writes and syncs the cursor, and only then unlinks the segments before it. The cursor's space is
-allocated with the spool and the cursor is written in place: a shipper that could not write it on a full disk could free nothing.
+The shipper sends with ``acks=all``, writes and syncs the cursor, and then unlinks the segments before the cursor. The cursor's space is
+allocated with the spool and the cursor is written in place, because on a full disk the shipper must write it before it can free space.
 
 ::
 
-    slot    CRC-32 (4), sequence (8), length (2), JSON      two of 512 bytes, written in turn: if one is torn, the other is valid
+    slot    CRC-32 (4), sequence (8), length (2), JSON      two slots of 512 bytes, written in turn; one is always valid
 """
 
 import contextlib
@@ -39,11 +39,11 @@ _TOTALS_FILE = "totals.json"
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """A position in a spool: everything before it has been delivered.
+    """A position in a spool: all frames before the position have been delivered.
 
-    The next frame is at `segment`, `offset`; `number` is the last number before it. Of the numbers before it, `shed` are in gap records
-    of the spool, and the shipper counted `moved` in gap records: too large for the broker, or damaged on disk. Nothing follows a `closed`
-    one.
+    The next frame is at `segment`, `offset`; `number` is the last record number before it. `shed` of these numbers are in gap records of
+    the spool. `moved` more are in gap records that the shipper sent, because the record was too large for the broker or damaged on disk.
+    `closed` means that the position is the end of a closed spool.
     """
 
     segment: int = 0
@@ -55,12 +55,12 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def delivered(self) -> int:
-        """Requests and ends that Kafka has acknowledged."""
+        """Number of request and end records that Kafka has acknowledged."""
         return self.number - self.shed - self.moved
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over removed spools; a spool in `folded` is counted here, even if its directory still exists."""
+    """Counts summed over removed spools; a spool in `folded` is included, even if its directory still exists."""
 
     accepted: int = 0
     delivered: int = 0
@@ -69,7 +69,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_cursor(directory: Path) -> Cursor:
-    """Return the cursor of the spool in `directory`; the start if none was written."""
+    """Return the cursor of the spool in `directory`, or the start of the spool if no cursor was written."""
     with contextlib.suppress(FileNotFoundError):
         _, found = _newest((directory / CURSOR_FILE).read_bytes())
         if found is not None:
@@ -81,12 +81,12 @@ def load_cursor(directory: Path) -> Cursor:
 
 
 def reserve_cursor(directory: Path) -> None:
-    """Allocate the space of the cursor of the spool in `directory`; raises OSError."""
+    """Allocate disk space for the cursor of the spool in `directory`; raises OSError."""
     os.close(_open_cursor(directory))
 
 
 def save_cursor(directory: Path, cursor: Cursor) -> None:
-    """Write `cursor` durably and atomically; needs no free space after :func:`reserve_cursor`."""
+    """Write `cursor` durably and atomically; after :func:`reserve_cursor` this works on a full disk too."""
     handle = _open_cursor(directory)
     try:
         sequence, _ = _newest(os.pread(handle, 2 * _SLOT_BYTES, 0))
@@ -114,7 +114,7 @@ def _open_cursor(directory: Path) -> int:
 
 
 def _newest(data: bytes) -> tuple[int, Cursor | None]:
-    """Return the sequence and the cursor of the newest valid slot; 0 and None if there is none."""
+    """Return the sequence and the cursor of the newest valid slot, or 0 and None if no slot is valid."""
     sequence, cursor = 0, None
     for at in range(0, len(data) - _SLOT.size, _SLOT_BYTES):
         crc, number, length = _SLOT.unpack_from(data, at)
@@ -125,7 +125,7 @@ def _newest(data: bytes) -> tuple[int, Cursor | None]:
 
 
 def load_totals(root: Path) -> Totals:
-    """Return the sums over removed spools."""
+    """Return the totals of removed spools."""
     try:
         return msgspec.json.decode((root / _TOTALS_FILE).read_bytes(), type=Totals)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Encodes capture's events as Kafka records: ids, keys, attributes."""
+"""Encode capture's events as Kafka records, with ids, keys and attributes."""
 
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ _NAMES = (
 
 
 class Stamp(NamedTuple):
-    """What the writer adds to a record: source, number, time in microseconds, trace."""
+    """The fields that the writer adds to a record: source, number, time in microseconds, trace context."""
 
     source: str
     number: int
@@ -56,7 +56,7 @@ def request(record: RequestRecord, stamp: Stamp) -> Record:
 
 
 def end(record: ResponseRecord, stamp: Stamp) -> Record:
-    """Encode a request's end; the status ``aborted`` has an event type of its own."""
+    """Encode the end of a request; an ``aborted`` end has its own event type."""
     data = msgspec.structs.replace(record, number=stamp.number)
     key = inference_key(record.tenant, record.conversation_id or record.request_id)
     kind = ABORTED_TYPE if record.status == "aborted" else ResponseRecord.event_type
@@ -65,42 +65,42 @@ def end(record: ResponseRecord, stamp: Stamp) -> Record:
 
 
 def feedback(record: Feedback, stamp: Stamp, *, identity: str, conversation_id: str) -> Record:
-    """Encode feedback, keyed like its request."""
+    """Encode feedback, with the same key as its request."""
     key = inference_key(record.tenant, conversation_id or record.request_id)
     name = record.request_id
     return _encode(record, Feedback.event_type, f"{name}/feedback/{identity}", stamp, request_id=name, key=key)
 
 
 def gap(record: GapRecord, *, time: int) -> Record:
-    """Encode a gap, keyed by its source."""
+    """Encode a gap record; its key is the source."""
     stamp = Stamp(record.source, record.last_number, time)
     return _encode(record, GapRecord.event_type, f"{record.source}/gap/{record.first_number}", stamp, key=record.source)
 
 
 def tick(source: str, time: int, spool: float = 0.0) -> Record:
-    """Encode a tick: `source` will send no event older than `time`; `spool` is the used share of its spool."""
+    """Encode a tick, the heartbeat of `source`: no older event than `time` follows; `spool` is the used share of its spool."""
     data = Tick(sources={source: time / _MICROSECONDS}, spool=round(spool, 2))
     return _encode(data, Tick.event_type, f"{source}/tick/{time}", Stamp(source, 0, time))
 
 
 def closed(source: str, time: int) -> Record:
-    """Encode the end of `source`."""
+    """Encode the record that closes `source`."""
     data = Closed(source=source, time=time / _MICROSECONDS)
     return _encode(data, Closed.event_type, f"{source}/closed", Stamp(source, 0, time))
 
 
 def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenRequest:
-    """Return the state of a request until its end."""
+    """Return the data of a request that the spool keeps until the request's end."""
     return OpenRequest(**_names(record), traceparent=traceparent, tracestate=tracestate)
 
 
 def bounded(request: OpenRequest) -> OpenRequest:
-    """Return `request` with a valid tracestate of limited size, since every HEAD repeats it."""
+    """Return `request` with a valid tracestate of limited size, because each segment's HEAD contains it again."""
     return msgspec.structs.replace(request, tracestate=bounded_tracestate(request.tracestate))
 
 
 def aborted_end(request: OpenRequest) -> ResponseRecord:
-    """Return the end of a request whose gateway died: without text, so no verdict is expected."""
+    """Return the end of a request whose gateway died; it has no text, so no verdict is expected for it."""
     return ResponseRecord(**_names(request), status="aborted")
 
 

@@ -1,4 +1,4 @@
-"""Liveness of an event loop, checked by a thread."""
+"""A thread that checks whether the shipper's event loop runs."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ _CHECK_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Reports in `health` that the shipper's loop hangs; a thread does it, since a hanging loop cannot."""
+    """Reports in `health` that the shipper's event loop hangs; the check runs in a thread, which a hanging loop does not block."""
 
     def __init__(self, health: dict[str, object]) -> None:
         self._health = health
@@ -20,7 +20,7 @@ class Heartbeat:
         self._thread.start()
 
     def beat(self) -> None:
-        """Call it from the loop, at least once a second."""
+        """Record that the loop runs; the loop calls this at least once per second."""
         self._at = time.monotonic()
 
     def stop(self) -> None:

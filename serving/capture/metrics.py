@@ -1,4 +1,4 @@
-"""Capture's metrics: those of one gateway, those of the shipper, and the balance of the whole node."""
+"""Metrics of capture: of one gateway, of the shipper, and the balance of all spools of the node."""
 
 from collections.abc import Iterable
 
@@ -35,7 +35,7 @@ class RecorderMetrics:
         limit.set(limit_bytes)
 
     def observe(self, writer: SpoolWriter) -> None:
-        """Export `writer`'s figures."""
+        """Export the open requests and the spool size of `writer`."""
         self._open.set_function(lambda: writer.open_requests)
         self._size.set_function(lambda: writer.size_bytes)
 
@@ -61,13 +61,13 @@ class ShipperMetrics:
 
 
 class BalanceCollector(Collector):
-    """Exports the node's balance, read from disk at each scrape."""
+    """Exports the balance of all spools of the node; each scrape reads it from disk."""
 
     def __init__(self, reader: BalanceReader) -> None:
         self._reader = reader
 
     def collect(self) -> Iterable[Metric]:
-        """Yield ``weir_capture_{accepted,delivered,shed}_total``, the spooled records, their age and bytes."""
+        """Yield the numbers of accepted, delivered, shed and spooled records, and the age and size of the spools."""
         balance = self._reader.read()
         yield CounterMetricFamily(
             "weir_capture_accepted", "Requests and ends that were numbered", value=balance.accepted

@@ -1,15 +1,15 @@
-"""The open gap: numbers that were accepted and shed, kept on disk until a gap record can be appended.
+"""The open gap: numbers of shed records, kept on disk until a gap record can be appended to the spool.
 
-Why this exists: if a gateway dies while its disk is full, the count of shed records must survive. The file is allocated with the spool
-and every shed number is written in place, which needs no free space.
+Why this exists: if a gateway dies while its disk is full, the count of shed records must not be lost. The file is allocated with the spool,
+and each shed number is written in place, which needs no free space.
 
 ::
 
     entry   CRC-32 (4), number (8), length of the id (1), request id        one after the other from offset 0
     tail    CRC-32 (4), first number (8), last number (8)                   two slots at the end, written in turn
 
-Numbers of entries are consecutive; a stale entry of an earlier gap ends the sequence. If there is no space for another entry, the tail
-counts further numbers, without ids. Numbers that the segments already contain are no part of the gap.
+The numbers of the entries are consecutive; the first entry of an earlier gap ends the list. If there is no space for another entry, the
+tail counts more numbers, without ids. Numbers that the segments already contain do not belong to the gap.
 """
 
 import os
@@ -35,7 +35,7 @@ _TAILS_AT = SIZE_BYTES - 2 * _TAIL.size
 
 
 class OpenGap(msgspec.Struct):
-    """Consecutive numbers that were shed, `first` to `last`, and the first of their request ids; empty if `last` < `first`."""
+    """The shed numbers `first` to `last`, and as many of their request ids as fit; empty if `last` < `first`."""
 
     first: int = 1
     last: int = 0
@@ -43,7 +43,7 @@ class OpenGap(msgspec.Struct):
 
     @property
     def count(self) -> int:
-        """How many numbers were shed."""
+        """Number of shed records."""
         return self.last - self.first + 1
 
 
@@ -59,11 +59,11 @@ class GapFile:
 
     @property
     def full(self) -> bool:
-        """Whether there may be no space for another id."""
+        """Whether the file may have no space for another id."""
         return self._position + _CRC.size + _ENTRY.size + MAX_ID_BYTES > _TAILS_AT
 
     def add(self, number: int, request_id: str) -> None:
-        """Add `number`, the next one; raises OSError if even writing in place fails."""
+        """Add `number`, which follows the last number; raises OSError if the disk cannot be written in place."""
         if not self.gap.count:
             self.gap.first = number
         self.gap.last = number
@@ -78,7 +78,7 @@ class GapFile:
         os.pwrite(self._handle, entry, offset)
 
     def clear(self) -> None:
-        """Empty the gap: a gap record with its numbers has been appended."""
+        """Empty the gap, after a gap record with its numbers was appended."""
         self.gap = OpenGap()
         self._position = 0
 
@@ -93,7 +93,7 @@ class GapFile:
 
 
 def read_gap(directory: Path, after: int) -> OpenGap:
-    """Return the gap in `directory`'s file after number `after`, the last number in the segments."""
+    """Return the gap in the file in `directory`; `after` is the last number in the segments."""
     try:
         data = (directory / GAP_FILE).read_bytes()
     except FileNotFoundError:

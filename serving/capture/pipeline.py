@@ -1,6 +1,7 @@
-"""Ships one spool in order: read, send with many in flight, move the cursor over the acknowledged prefix, free segments.
+"""Send one spool to Kafka in order: read frames, send many at once, advance the cursor over acknowledged frames, unlink segments.
 
-Acknowledged, then cursor written and synced, then segment unlinked: a kill in between sends records again; consumers deduplicate by id.
+The cursor is written and synced after the acknowledgement, and segments are unlinked after that. A kill between these steps sends records
+again, and consumers deduplicate by id. A frame is in flight from its sending to its acknowledgement.
 """
 
 import asyncio
@@ -34,10 +35,10 @@ _NUMBERED = (Kind.REQUEST, Kind.END)
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of what is in flight, and intervals of a pipeline.
+    """Limits of the frames in flight (`window_frames`, `window_bytes`), and intervals of a pipeline.
 
-    An idle spool is read every `poll_seconds`. The cursor is written every `save_seconds`: after a kill, records of this interval are
-    sent again. A producer without an acknowledgement for `stall_seconds` is replaced.
+    A spool without new frames is read every `poll_seconds`. The cursor is written every `save_seconds`; after a kill, the records of this
+    interval are sent again. A producer without an acknowledgement for `stall_seconds` is replaced.
     """
 
     window_frames: int = 1024
@@ -48,7 +49,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Entry(NamedTuple):
-    """One frame in flight."""
+    """One frame in flight; `cursor` is the position after the frame."""
 
     cursor: Cursor
     size: int
@@ -57,7 +58,7 @@ class _Entry(NamedTuple):
 
 
 class Pipeline:
-    """Ships the spool in `directory` with the producers of `delivery`."""
+    """Sends the spool in `directory` with the producers of `delivery`."""
 
     def __init__(
         self,
@@ -84,11 +85,11 @@ class Pipeline:
 
     @property
     def closed(self) -> bool:
-        """Whether the source is closed and delivered completely."""
+        """Whether the spool is closed and all its records are delivered."""
         return self.cursor.closed
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Ship until :attr:`closed`, or until `stop`; then wait a few seconds for records in flight, and write the cursor."""
+        """Send until :attr:`closed` or `stop`; then wait a few seconds for frames in flight, and write the cursor."""
         while not self.closed and not stop.is_set():
             lease = await self._lease(stop)
             if lease is None:
@@ -134,7 +135,7 @@ class Pipeline:
         await self._save()
 
     async def _make_room(self, lease: Lease) -> None:
-        """Wait until another frame may be in flight."""
+        """Wait until the limits allow another frame in flight."""
         frames = 1 if self._careful else self._pace.window_frames
         while len(self._window) >= frames or self._window_bytes >= self._pace.window_bytes:
             await self._wait(_ROOM_SECONDS)
@@ -142,14 +143,14 @@ class Pipeline:
         self._careful = max(0, self._careful - 1)
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for the first frame in flight; a segment's head has no future to wait for."""
+        """Wait for the first frame in flight; a HEAD frame is not sent, so nothing is waited for."""
         if not self._window:
             await asyncio.sleep(seconds)
         elif self._window[0].futures:
             await asyncio.wait(self._window[0].futures, timeout=seconds)
 
     def _advance(self, lease: Lease) -> None:
-        """Move the cursor over the acknowledged prefix; raises DeliveryLost."""
+        """Advance the cursor over the acknowledged frames at the start of the window; raises DeliveryLost."""
         while self._window and all(future.done() for future in self._window[0].futures):
             entry = self._window[0]
             self._check(entry)
@@ -171,7 +172,7 @@ class Pipeline:
                 raise DeliveryLost(repr(error)) from error
 
     def _reject(self, cursor: Cursor) -> None:
-        """Find the rejected record: the broker rejects a whole batch, so first everything in flight is sent one by one."""
+        """Find the rejected record: the broker rejects whole batches, so the records in flight are sent again one by one."""
         if len(self._window) == 1:
             self._rejected.add((cursor.segment, cursor.offset))
         self._careful = len(self._window) + 1
@@ -197,7 +198,7 @@ class Pipeline:
         self._window_bytes += size
 
     async def _send_rejected(self, lease: Lease, item: Item) -> list[Sent]:
-        """Send a gap record instead of a record that is too large, and move that record aside."""
+        """Send a gap record instead of a record that is too large, and store that record in ``aside/``."""
         frame = item.frame
         move_aside(self._directory.parent, self._source, frame.number, frame.payload)
         _LOG.error("%s: number %d is too large for the broker; moved aside", self._source, frame.number)
@@ -241,7 +242,7 @@ def _now() -> float:
 
 
 def _without_idle_ticks(items: list[Item]) -> list[Item]:
-    """Drop ticks that are directly followed by another tick, so that the backlog of an idle night drains fast."""
+    """Drop each tick (heartbeat record) that another tick directly follows, to send the backlog of an idle time fast."""
     following = [item.frame.kind for item in items[1:]]
     return [
         item

@@ -1,8 +1,8 @@
-"""The shipper's Kafka producer, which is replaced when it fails.
+"""The shipper's Kafka producer, and its replacement after a failure.
 
 Why this exists: aiokafka's idempotent producer can lose its sequence for good, `start()` raises without a broker, and a client may not
-recover after an outage (docs/design/traps.md). A lease on a producer ends with the first error from which the producer cannot recover;
-the pipelines then send again from the spool with the next producer.
+recover after an outage (docs/design/traps.md). Pipelines use a producer through a lease, which is lost at the first error from which the
+producer cannot recover. The pipelines then send records again from the spool with the next producer.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ _MAX_REQUEST_BYTES = 1024 * 1024 + 32 * 1024
 
 
 class DeliveryLost(Exception):
-    """Records that were sent with a lease may not have arrived: send them again with the next lease."""
+    """The lease was lost: send all records again that Kafka has not acknowledged, with the next lease."""
 
 
 class Lease:
-    """A working producer, until it is lost."""
+    """Access to a producer until :meth:`lose` is called."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
@@ -52,10 +52,10 @@ class Lease:
     async def send(
         self, topic: str, partition: int, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]
     ) -> "asyncio.Future[Any]":
-        """Send a record; the future is done when every replica has it, in order within a partition.
+        """Send a record, in order within a partition; the future is done when all replicas have acknowledged it.
 
-        The record has no timestamp of its own: a source's clock may be hours off, and Kafka rejects such records. Raises DeliveryLost, or
-        MessageSizeTooLargeError if the record is larger than the producer's limit.
+        The Kafka timestamp is not the event time, because the clock of a source may be hours wrong, and Kafka rejects such records. Raises
+        DeliveryLost, or MessageSizeTooLargeError if the record is larger than the producer's limit.
         """
         if self.is_lost:
             raise DeliveryLost(self.reason)
@@ -78,7 +78,7 @@ class Lease:
         return future
 
     def lose(self, reason: str) -> None:
-        """End the lease and its pending sends: a send that asks a closed client for a topic would never return."""
+        """End the lease and cancel its pending sends; a send through a closed client could wait for ever."""
         if not self.is_lost:
             self.reason = reason
             self._lost.set()
@@ -96,9 +96,9 @@ def is_size_error(error: BaseException | None) -> bool:
 
 
 class Delivery:
-    """Keeps a working producer, and checks the number of `partitions` of the topics `names`.
+    """Keeps a working producer, and checks that the topics have `partitions` partitions.
 
-    `on_status` is called with "" when Kafka accepts records, else with the problem; `on_producer` for each producer.
+    `on_status` is called with "" when Kafka accepts records, else with the problem. `on_producer` is called for each new producer.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Delivery:
         self._ready = asyncio.Event()
 
     async def lease(self) -> Lease:
-        """Return a working producer, as soon as there is one."""
+        """Wait for a working producer and return a lease on it."""
         while True:
             await self._ready.wait()
             if self._lease is not None and not self._lease.is_lost:
@@ -127,7 +127,7 @@ class Delivery:
             self._ready.clear()
 
     async def run(self) -> None:
-        """Keep a producer until cancelled."""
+        """Start a producer, replace it when its lease is lost, and repeat until cancelled."""
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             producer: AIOKafkaProducer | None = None
@@ -177,9 +177,9 @@ class Delivery:
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:
-    """Stop `producer` at once: a plain `stop()` would first deliver records that the next producer sends again.
+    """Stop `producer` at once: its own `stop()` would first deliver records that the next producer sends again.
 
-    In a separate task, because aiokafka's tasks pass their own cancellation on to the task that waits for them.
+    This needs a separate task, because a cancelled task of aiokafka also cancels the task that waits for it.
     """
     ending = asyncio.create_task(discard_producer(producer), name="discard")
     await asyncio.wait([ending], timeout=_STOP_SECONDS)

@@ -1,7 +1,7 @@
 """The gateway's part of capture: records a request before inference, and its end before the last byte.
 
-A request is accepted when the ``write()`` of its record has returned. The caller's thread appends, under the writer's lock; a keeper
-thread syncs and ticks (docs/adr/0001-append-inline.md has the measurements).
+A request is accepted when the ``write()`` of its record has returned. The caller's thread appends the record, under the writer's lock. A
+second thread syncs the spool and writes ticks, which are heartbeat records (docs/adr/0001-append-inline.md has the measurements).
 """
 
 import contextlib
@@ -28,7 +28,7 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Records the requests of one process in a spool of its own, below `root`; `kind` is the prefix of the source's name."""
+    """Records the requests of one process in a new spool below `root`; `kind` is the prefix of the source's name."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Recorder:
         return self._source
 
     def start(self) -> None:
-        """Create the spool and begin to tick; raises SpoolUnavailable."""
+        """Create the spool and write a heartbeat record at each interval; raises SpoolUnavailable."""
         self._source, directory, self._lock = create_source(self._root, self._kind)
         try:
             self._writer = SpoolWriter(directory, self._source, self._settings, clock=self._clock)
@@ -73,7 +73,7 @@ class Recorder:
         self._keeper.start()
 
     def close(self) -> None:
-        """End the source: ``aborted`` for requests without an end, then ``closed``. Idempotent; on a full disk the shipper does it."""
+        """Write an ``aborted`` end for each request without an end, then ``closed``; on a full disk the shipper does this later."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -90,8 +90,8 @@ class Recorder:
     async def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> None:
         """Accept a request; call it before inference. When it returns, the record survives a kill of this process.
 
-        With the policy ``shed`` it also returns if the spool is full: the request is counted in a gap record. With ``reject`` it raises
-        SpoolFull: answer 503 with ``Retry-After: retry_after_seconds``, and record no end.
+        If the spool is full, the policy ``shed`` counts the request in a gap record and returns; the policy ``reject`` raises SpoolFull.
+        After SpoolFull, answer 503 with ``Retry-After: retry_after_seconds``, and record no end.
         """
         began = time.perf_counter()
         try:
@@ -106,10 +106,10 @@ class Recorder:
         self.end_nowait(record, traceparent=traceparent)
 
     def end_nowait(self, record: ResponseRecord, *, traceparent: str = "") -> None:
-        """Record how a request ended, synchronously: for a ``finally`` after ``CancelledError``.
+        """Record how a request ended, without ``await``: for a ``finally`` after ``CancelledError``.
 
-        The first end of a request counts, later ones are ignored. It does not raise if the spool is full: the end is counted in a gap
-        record. After :meth:`close` it does nothing. `traceparent` is by default that of the request.
+        Later ends of the same request are ignored. If the spool is full, the end is counted in a gap record and no error is raised. After
+        :meth:`close` this has no effect. `traceparent` is by default that of the request.
         """
         if self._writer is not None:
             began = time.perf_counter()
@@ -117,16 +117,16 @@ class Recorder:
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def feedback(self, record: Feedback, *, conversation_id: str = "", traceparent: str = "") -> None:
-        """Record feedback; it has the request's key if `conversation_id` is the request's. Raises SpoolFull, whatever the policy."""
+        """Record feedback; pass the request's `conversation_id` to give both the same key. Raises SpoolFull with each policy."""
         identity = secrets.token_hex(8)
         self._running.feedback(record, identity=identity, conversation_id=conversation_id, traceparent=traceparent)
 
     def writable(self) -> bool:
-        """Whether the next request can be served: for ``/readyz``."""
+        """Return whether the next request can be recorded, for ``/readyz``."""
         return self._writer is not None and self._writer.writable
 
     def balance(self) -> Balance:
-        """Return the balance of this source."""
+        """Return the balance of this process's spool."""
         return self._reader.read() if self._reader is not None else Balance()
 
     def __enter__(self) -> Self:
@@ -145,7 +145,7 @@ class Recorder:
         return self._writer
 
     def _keep(self, writer: SpoolWriter) -> None:
-        """Sync, tick, and check which segments were unlinked, until the recorder is closed."""
+        """Until the recorder is closed, sync the spool, write ticks, and check which segments were unlinked."""
         due = time.monotonic() + self._settings.tick_seconds
         while not self._stop.wait(self._settings.sync_seconds):
             now = time.monotonic()

@@ -1,20 +1,20 @@
-"""Append-only segments of CRC-framed records: the only format of a spool.
+"""The format of a spool: append-only segments of records in frames with a CRC.
 
-A segment is a file ``<index, 12 digits>.seg``, a sequence of frames and nothing else::
+A segment is a file ``<index, 12 digits>.seg`` that contains only frames::
 
     offset  size  field
     0       2     magic, d7 57
     2       4     CRC-32 of everything after it in the frame
     6       1     kind (:class:`Kind`)
     7       4     length of the payload
-    11      8     number: how many requests and ends the source has numbered up to and including this frame
+    11      8     number of requests and ends of the source up to this frame, inclusive
     19      8     time, microseconds since the epoch, monotonic within a source
     27      n     payload, msgpack
 
 Integers are little endian. The first frame is a HEAD, whose payload is a :class:`Head`: the state before the segment, so that the
-segment can be read without its predecessors. Every other payload is ``(key, value, headers)`` of a Kafka record; the key is the
-partition key. Each frame is written by one ``write()``. A torn or damaged frame fails its CRC; reading goes on at the next whole frame,
-whose number shows how many are missing.
+segment can be read without earlier segments. All other payloads are ``(key, value, headers)`` of a Kafka record; the key is the
+partition key. Each frame is written by one ``write()``. The CRC of an incomplete or damaged frame is wrong; reading continues at the next
+valid frame, whose number shows how many are missing.
 """
 
 import enum
@@ -59,7 +59,7 @@ _RECORD = msgspec.msgpack.Decoder(tuple[bytes | None, bytes, tuple[tuple[str, by
 
 
 class Kind(enum.IntEnum):
-    """The content of a frame."""
+    """Type of a frame."""
 
     HEAD = 1
     REQUEST = 2
@@ -71,7 +71,7 @@ class Kind(enum.IntEnum):
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One frame; `end` is the offset of the first byte after it in its segment, the others are in the module's table."""
+    """One frame; `end` is the offset in the segment of the first byte after the frame; the module describes the other fields."""
 
     kind: int
     number: int
@@ -81,7 +81,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a request until its end: enough to write an ``aborted`` end, and no text; at most :data:`MAX_OPEN_BYTES`."""
+    """The data of a request, without text, that an ``aborted`` end needs; at most :data:`MAX_OPEN_BYTES`."""
 
     request_id: str
     tenant: str
@@ -96,15 +96,15 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size_bytes(self) -> int:
-        """Size in a HEAD."""
+        """Encoded size in a HEAD frame."""
         return len(_ENCODER.encode(self))
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The first frame of a segment: the source's state before it.
+    """The first frame of a segment: the state of the source before the segment.
 
-    `shed` of the numbers up to the frame's own are in gap records; `open` are the requests without an end; `version` is that of this
-    format.
+    `shed` is how many of the numbers before the segment are in gap records, `open` the requests without an end, `version` the version of
+    this format.
     """
 
     source: str
@@ -114,7 +114,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_frame(kind: Kind, number: int, time: int, content: Record | Head) -> bytes:
-    """Return the bytes of one frame; `time` in microseconds."""
+    """Return the bytes of one frame; `time` is in microseconds."""
     parts = (content.key, content.value, content.headers) if isinstance(content, Record) else content
     payload = _ENCODER.encode(parts)
     body = _BODY.pack(kind, len(payload), number, time)
@@ -133,7 +133,7 @@ def head_of(frame: Frame) -> Head:
 
 
 def parse(data: bytes, base: int = 0) -> tuple[list[Frame], bool]:
-    """Return the whole frames at the start of `data`, and whether damage follows them (False: `data` ends within a frame).
+    """Return the valid frames at the start of `data`, and whether damage follows them (False: only an incomplete frame).
 
     `base` is the offset of ``data[0]`` in the segment.
     """
@@ -154,7 +154,7 @@ def parse(data: bytes, base: int = 0) -> tuple[list[Frame], bool]:
 
 
 def resync(data: bytes, start: int = 1) -> int | None:
-    """Return the position of the first whole frame at or after `start` in `data`, or None."""
+    """Return the position of the first valid frame in `data` from `start` on, or None."""
     position = data.find(MAGIC, start)
     while position >= 0:
         if _whole_at(data, position):
@@ -172,7 +172,7 @@ def _whole_at(data: bytes, position: int) -> bool:
 
 
 def read_segment(path: Path, offset: int = 0) -> tuple[list[Frame], int]:
-    """Return every whole frame of a segment from `offset` on, skipping damage, and the offset after the last one."""
+    """Return all valid frames of a segment from `offset` on, without damaged parts, and the offset after the last frame."""
     data = path.read_bytes()[offset:]
     frames, _ = parse(data, offset)
     end = frames[-1].end if frames else offset

@@ -1,4 +1,4 @@
-"""Appends frames to the segments of one spool: files and disk errors, no policy."""
+"""Append frames to the segments of one spool, and handle disk errors; the size limit is checked elsewhere."""
 
 import contextlib
 import os
@@ -17,9 +17,9 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 class SegmentWriter:
     """The segments of one spool; frames are appended to the last one.
 
-    A segment is closed at `segment_bytes`, once its frames take at least as much as its HEAD: HEADs take at most half of the spool.
-    :meth:`append` leaves no torn frame: a failed write is truncated, and if that fails too, the next append begins another segment.
-    :meth:`sync` may run in another thread; the caller serialises everything else.
+    A segment is closed at `segment_bytes`, but not before its frames are as large as its HEAD, so HEADs use at most half of the spool.
+    :meth:`append` leaves no incomplete frame: a failed write is truncated, and if that fails too, the next append begins a new segment.
+    :meth:`sync` can run in another thread; the caller must serialise the other methods.
     """
 
     def __init__(self, directory: Path, *, segment_bytes: int, head: Callable[[], bytes]) -> None:
@@ -42,12 +42,12 @@ class SegmentWriter:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all segments; :meth:`recount` subtracts those that the shipper unlinked."""
+        """Bytes of all segments; :meth:`recount` subtracts unlinked segments."""
         return self._kept_bytes + self._size
 
     @property
     def has_frames(self) -> bool:
-        """Whether the last segment has more than its HEAD."""
+        """Whether the last segment has frames after its HEAD."""
         return self._size > self._head_bytes
 
     @property
@@ -56,13 +56,13 @@ class SegmentWriter:
         return self._kept_bytes == 0
 
     def append(self, frame: bytes) -> None:
-        """Append `frame`; when this returns, it survives a kill of the process. After an OSError nothing of it is left."""
+        """Append `frame`; after the return, it survives a kill of the process. After an OSError no part of it is in the spool."""
         if self._broken or (self.has_frames and self._is_full(len(frame))):
             self.rotate()
         self._write(frame)
 
     def rotate(self) -> None:
-        """Begin the next segment; after an OSError the last one stays in use."""
+        """Begin a new segment; after an OSError the last segment is still used."""
         head = self._head()
         path = segment_path(self._directory, self._index + 1)
         handle = os.open(path, _FLAGS | os.O_EXCL, 0o600)
@@ -80,7 +80,7 @@ class SegmentWriter:
         self._broken = False
 
     def sync(self) -> None:
-        """Make everything durable, and close finished segments; raises OSError."""
+        """Sync all frames to disk, and close finished segments; raises OSError."""
         rotated = bool(self._retired)
         while self._retired:
             old = self._retired.popleft()
@@ -105,7 +105,7 @@ class SegmentWriter:
         self._kept_bytes = kept
 
     def close(self) -> None:
-        """Make everything durable and close."""
+        """Sync all frames to disk and close the files."""
         if self._handle < 0:
             return
         try:

@@ -1,4 +1,4 @@
-"""Sends one record of a spool with a producer: topic, partition, span and duration."""
+"""Send one record of a spool with a producer: choose topic and partition, add a span, measure the duration."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ class Sender:
         self._metrics = metrics
 
     async def send(self, lease: Lease, record: Record, partition: int | None, *, feedback: bool = False) -> Sent:
-        """Send `record`, by default to the partition of its key; returns and raises like :meth:`Lease.send`."""
+        """Send `record` to `partition`, or to the partition of its key if None; returns and raises like :meth:`Lease.send`."""
         topic = self._names.feedback if feedback else self._names.inference
         if partition is None:
             partition = partition_for(record.key or b"", self._partitions)
@@ -46,7 +46,7 @@ class Sender:
         return future
 
     def _span(self, topic: str, partition: int, headers: dict[str, bytes]) -> Span | None:
-        """Begin a span as a child of the event's trace; ticks and gaps have none."""
+        """Begin a span in the event's trace, or return None if the event has no trace (ticks and gap records)."""
         context = parent_context(headers.get("ce_traceparent", b"").decode())
         if context is None:
             return None

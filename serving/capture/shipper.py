@@ -1,7 +1,7 @@
-"""The shipper: one supervised process a node that sends every spool to Kafka and ends those of dead gateways.
+"""The shipper: one supervised process per node. It sends all spools to Kafka, and completes the spools of dead gateways.
 
-An outage of Kafka is a metric and a message in ``shipper.json``, not a failed health check: a restart would not help. The health check
-fails only if the shipper's own loop hangs.
+An outage of Kafka changes a metric and ``shipper.json``, but no health check fails, because a restart would not help. The health check
+fails only if the shipper's event loop hangs.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _STATUS_FILE = "shipper.json"
 
 
 class ShipperStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of Kafka as the shipper sees it: `reason` is "" while Kafka accepts records, `since` in seconds since the epoch."""
+    """Whether Kafka accepts records: `reason` is "" or the problem, `since` the time of the last change (epoch seconds)."""
 
     pid: int
     reason: str = ""
@@ -65,9 +65,9 @@ async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
     stop: asyncio.Event,
     health: dict[str, object],
 ) -> None:
-    """Ship every spool under `spool_root` until `stop`; then wait some seconds for records in flight, and write the cursors.
+    """Send all spools under `spool_root` until `stop`; then wait some seconds for records in flight, and write the cursors.
 
-    `health` contains a reason while the loop hangs.
+    `health` contains a reason while the event loop hangs.
     """
     await asyncio.to_thread(spool_root.mkdir, mode=0o700, parents=True, exist_ok=True)
     lock = await _only_one(spool_root, stop)
@@ -90,7 +90,7 @@ async def run_shipper(  # noqa: PLR0913 - what a process's main hands over
 
 
 async def _only_one(root: Path, stop: asyncio.Event) -> FileLock | None:
-    """Wait for the lock of `root`: the previous shipper may still be stopping."""
+    """Wait for the lock of `root`, because the previous shipper may not have ended yet; return None on `stop`."""
     logged = False
     while not stop.is_set():
         lock = FileLock.try_acquire(root / _LOCK_NAME)
@@ -112,7 +112,7 @@ async def _sleep(stop: asyncio.Event, seconds: float) -> None:
 
 
 class Shipper:
-    """Finds spools, ships each by a :class:`~serving.capture.pipeline.Pipeline`, adopts orphans, removes what is drained."""
+    """Finds spools, sends each by a pipeline, completes spools of dead gateways, and removes delivered spools."""
 
     def __init__(  # noqa: PLR0913 - as run_shipper
         self,
@@ -140,7 +140,7 @@ class Shipper:
         self._folding = asyncio.Lock()  # the totals are read, changed and written
 
     async def run(self, stop: asyncio.Event, beat: Callable[[], object] = bool) -> None:
-        """Ship until `stop`; an error in a pipeline ends the process, and its supervisor restarts it."""
+        """Send until `stop`; an error in a pipeline ends the process, and supervisord restarts the process."""
         delivery = asyncio.create_task(self._delivery.run(), name="delivery")
         try:
             while not stop.is_set():
@@ -166,7 +166,7 @@ class Shipper:
                 self._tasks[source] = asyncio.create_task(self._ship(source, directory, stop), name=source)
 
     async def _adopt(self, source: str, directory: Path) -> None:
-        """End the spool if its gateway is dead; on a full disk, retry in the next round."""
+        """Complete the spool if its gateway is dead; on a full disk, retry at the next scan."""
         if source in self._adopted:
             return
         if source not in self._locks:
@@ -201,7 +201,7 @@ class Shipper:
             del self._tasks[source]
 
     async def _folded(self, directory: Path, cursor: Cursor, stop: asyncio.Event) -> bool:
-        """Count a drained spool and remove it; on a full disk, retry until `stop`."""
+        """Add a delivered spool to the totals and remove it; on a full disk, retry until `stop`; return whether it was removed."""
         while not stop.is_set():
             try:
                 async with self._folding:
@@ -219,7 +219,7 @@ class Shipper:
                 task.result()
 
     def _report(self, reason: str) -> None:
-        """Report the state of Kafka when it changes."""
+        """Log and store whether Kafka accepts records, when that changes."""
         self._metrics.reachable.set(0 if reason else 1)
         if reason == self._status:
             return
@@ -231,7 +231,7 @@ class Shipper:
 
 
 def fold(root: Path, directory: Path, cursor: Cursor) -> None:
-    """Add a drained spool to the totals, then remove it; after a kill in between, the directory no longer counts. Not reentrant."""
+    """Add a delivered spool to the totals, then remove it; a later scan removes a directory left by a kill. Not reentrant."""
     totals = load_totals(root)
     existing = source_directories(root)
     if directory.name not in totals.folded:

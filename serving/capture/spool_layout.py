@@ -1,17 +1,17 @@
-"""The layout of the spool's root.
+"""The files in the folder of all spools.
 
 ::
 
     $WEIR_HOME/spool/
         <source>/            one gateway process
-            lock             flock of its writer; a process that acquires it may end the spool
+            lock             flock of its writer; a process that acquires it may complete the spool
             gap              the open gap (open_gap.py)
             cursor           the shipper's position (delivery_cursor.py)
             000000000000.seg segments (segment.py)
         aside/               records that Kafka rejects (unsendable_records.py)
-        totals.json          sums of the spools that were delivered whole and removed
+        totals.json          totals of the spools that were delivered completely and removed
         shipper.lock         flock of the node's one shipper
-        shipper.json         the shipper's last message about Kafka
+        shipper.json         whether Kafka accepts records, as the shipper last found
 """
 
 import contextlib
@@ -32,9 +32,9 @@ _NEW = ".new-"
 
 
 def create_source(root: Path, prefix: str = "gateway") -> tuple[str, Path, FileLock]:
-    """Make a spool of a new source; return its name, its directory, its lock.
+    """Create a spool for a new source; return the source's name, the directory and its lock.
 
-    The directory is renamed once it is locked, so that no shipper takes a new spool for an orphan. Raises SpoolUnavailable.
+    The directory gets its final name after it is locked, so that no shipper completes the new spool. Raises SpoolUnavailable.
     """
     source = f"{prefix}-{secrets.token_hex(8)}"
     made = root / f"{_NEW}{source}"
@@ -53,7 +53,7 @@ def create_source(root: Path, prefix: str = "gateway") -> tuple[str, Path, FileL
 
 
 def source_directories(root: Path) -> dict[str, Path]:
-    """Return {source: directory} of every spool under `root`."""
+    """Return {source: directory} of all spools under `root`."""
     found: dict[str, Path] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(root) as entries:
         for entry in entries:

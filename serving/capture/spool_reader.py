@@ -1,4 +1,4 @@
-"""Reads a spool in order from a cursor on, while its writer appends and rotates."""
+"""Read a spool in order, beginning at a cursor, while its writer appends frames and begins new segments."""
 
 import os
 from pathlib import Path
@@ -17,9 +17,9 @@ _GROWTH = 8
 
 
 class Item(NamedTuple):
-    """A frame, and the position after it; a gap record is sent instead of a `rejected` frame, which is too large for the broker.
+    """A frame and the position after it. A `rejected` frame is too large for the broker: a gap record is sent in its place.
 
-    `missing` numbers just before it, from `first_missing` on, are damaged on disk.
+    `missing` numbers directly before the frame, beginning with `first_missing`, are damaged on disk.
     """
 
     frame: Frame
@@ -30,10 +30,10 @@ class Item(NamedTuple):
 
 
 class SpoolReader:
-    """Reads one spool from `cursor` on; `rejected` are the positions ``(segment, offset after the frame)`` of rejected frames.
+    """Reads one spool from `cursor` on; `rejected` contains ``(segment, offset after the frame)`` of rejected frames.
 
-    An incomplete frame at the end of the last segment is still being written. It is damage if a whole frame follows it, in the same
-    segment or as the head of the next one. Memory: one chunk (1 MiB, more for a longer frame).
+    An incomplete frame at the end of the last segment is still being written. If a valid frame follows, in the same segment or in the next,
+    the incomplete frame is damaged. Memory: one chunk (1 MiB, more for a longer frame).
     """
 
     def __init__(self, directory: Path, cursor: Cursor, rejected: frozenset[tuple[int, int]] = frozenset()) -> None:
@@ -44,7 +44,7 @@ class SpoolReader:
         self.cursor = cursor
 
     def read(self) -> list[Item]:
-        """Return the next frames, about a chunk of them; nothing if there is none yet."""
+        """Return about a chunk of the next frames, or [] if there are no new frames."""
         while True:
             if self._handle < 0 and not self._open():
                 return []
@@ -94,7 +94,7 @@ class SpoolReader:
         self.cursor = msgspec.structs.replace(self.cursor, segment=index, offset=0)
 
     def _following(self) -> int | None:
-        """Return the next segment if it has a whole frame."""
+        """Return the index of the next segment if it has a valid frame, else None."""
         for index in segments(self._directory):
             if index > self.cursor.segment:
                 data = segment_path(self._directory, index).read_bytes()

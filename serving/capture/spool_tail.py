@@ -1,4 +1,4 @@
-"""The end of a spool: its last number, time and count of shed numbers, read from the last segment alone."""
+"""The end of a spool: its last number and its count of shed numbers, read from the last segment."""
 
 import contextlib
 import os
@@ -21,9 +21,9 @@ def gap_count(frame: Frame) -> int:
 
 
 class SpoolTail:
-    """Follows the end of one spool; each :meth:`advance` reads only what was appended.
+    """Follows the end of one spool; each :meth:`advance` reads only new frames.
 
-    `number` is that of the last whole frame, `shed` the count of all gap records up to it, `bytes` the size of the existing segments.
+    `number` is the number of the last valid frame, `shed` the sum of the gap records up to it, `bytes` the size of all segments.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -33,7 +33,7 @@ class SpoolTail:
         self.number = self.shed = self.bytes = 0
 
     def advance(self) -> None:
-        """Read on; raises FileNotFoundError if the spool was removed."""
+        """Read the new frames; raises FileNotFoundError if the spool was removed."""
         indexes = segments(self._directory)
         if not indexes:
             raise FileNotFoundError(self._directory)
@@ -43,7 +43,7 @@ class SpoolTail:
                 return
 
     def _follow(self, index: int) -> bool:
-        """Read on in segment `index`; False if it has no whole frame yet."""
+        """Read the new frames of segment `index`; return False if it has no valid frame yet."""
         before = self._segment, self._offset
         if index != self._segment:
             self._segment, self._offset = index, 0
@@ -75,7 +75,7 @@ class SpoolTail:
 
 
 def oldest_time(directory: Path, segment: int, offset: int) -> float | None:
-    """Return the time, in seconds, of the first numbered frame at or after a position in the spool, or None."""
+    """Return the time (epoch seconds) of the first numbered frame at or after a position in the spool, or None."""
     for index in segments(directory):
         if index < segment:
             continue

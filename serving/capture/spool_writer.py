@@ -1,8 +1,8 @@
-"""Numbers, timestamps and appends the records of a source, and applies the policy of a full spool.
+"""Number and append the records of a source, and apply the policy for a full spool.
 
-The balance ``accepted = delivered + spooled + shed`` must hold at any instant and after any crash. So every request and end is numbered
-here, shed ones too, in the order of the spool. A shed number goes into the open gap at once, and into a gap record before the next
-numbered frame: numbers in a spool are consecutive, and a missing number is damage.
+The balance ``accepted = delivered + spooled + shed`` must be true at any time and after any crash. So each request and each end gets a
+number here, in the order of the spool; shed records too. A shed number is written to the open gap at once, and to a gap record before the
+next numbered frame. So the numbers in a spool are consecutive, and a missing number means damage.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _MIN_SEGMENTS = 4
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of an orphaned spool, from which its adopter continues."""
+    """The state at the end of a dead gateway's spool, from which a new writer continues."""
 
     number: int = 0
     shed: int = 0
@@ -42,7 +42,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Open(NamedTuple):
-    """A request without an end: the space reserved for the end, and whether its own record is in the spool (or was shed)."""
+    """A request without an end, the space reserved for its end, and whether its record is in the spool (False: it was shed)."""
 
     request: OpenRequest
     reserved: int
@@ -50,7 +50,7 @@ class _Open(NamedTuple):
 
 
 class SpoolWriter:
-    """Writes the spool of `source` in `directory`, which the caller has locked; `position` is where an adopter continues."""
+    """Writes the spool of `source` in the locked `directory`; `position` is the end of an existing spool."""
 
     def __init__(
         self,
@@ -84,26 +84,26 @@ class SpoolWriter:
 
     @property
     def writable(self) -> bool:
-        """Whether the next request can be served: False if the disk fails, or the spool is full and the policy is ``reject``."""
+        """Whether the next request can be recorded: False if the disk fails, or the spool is full and the policy is ``reject``."""
         return self._failure is None and not (self._full and self._settings.on_full == "reject")
 
     @property
     def open_requests(self) -> int:
-        """Requests without an end."""
+        """Number of requests without an end."""
         return len(self._open)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the segments."""
+        """Bytes of all segments."""
         return self._segments.size_bytes
 
     @property
     def last_number(self) -> int:
-        """The last number, shed ones included."""
+        """The last number, including shed records."""
         return self._gap.gap.last if self._gap.gap.count else self._number
 
     def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> int:
-        """Accept a request: number and append it, reserve space for its end; return its number. Raises SpoolFull (policy ``reject``)."""
+        """Append a request, reserve space for its end, and return its number; raises SpoolFull with policy ``reject``."""
         request = encoding.bounded(encoding.opened(record, traceparent=traceparent, tracestate=tracestate))
         oversize = request.size_bytes > MAX_OPEN_BYTES
         with self._lock:
@@ -118,7 +118,7 @@ class SpoolWriter:
         return number
 
     def end(self, record: ResponseRecord, *, traceparent: str = "") -> bool:
-        """Append the end of a request; False if it already has one."""
+        """Append the end of a request; return False if the request already has an end."""
         with self._lock:
             opened = self._open.get(record.request_id)
             if opened is None:
@@ -131,7 +131,7 @@ class SpoolWriter:
         return True
 
     def feedback(self, record: Feedback, *, identity: str, conversation_id: str = "", traceparent: str = "") -> None:
-        """Append feedback; it has no number and is never shed. Raises SpoolFull."""
+        """Append feedback, which has no number and is never shed; raises SpoolFull."""
         with self._lock:
             time = self._clock.now()
             stamp = Stamp(self.source, 0, time, traceparent)
@@ -145,7 +145,7 @@ class SpoolWriter:
                 raise self._full_error() from error
 
     def tick(self) -> None:
-        """Append the open gap and a tick, if there is space."""
+        """If there is space, append the open gap as a gap record, and a tick (heartbeat record)."""
         with self._lock, contextlib.suppress(OSError):
             time = self._clock.now()
             if self._gap.gap.count:
@@ -156,14 +156,14 @@ class SpoolWriter:
                 self._append(frame, self._number, time)
 
     def sync(self) -> None:
-        """Make everything durable; may run while another thread appends."""
+        """Sync all frames to disk; another thread can append at the same time."""
         try:
             self._segments.sync()
         except OSError as error:
             self._failure = error
 
     def recount(self) -> None:
-        """Subtract unlinked segments; if the only segment is full, begin another, so that the shipper can unlink it."""
+        """Subtract unlinked segments; if the only segment is full, begin a new segment, so that the shipper can unlink it."""
         with self._lock, contextlib.suppress(OSError):
             self._segments.recount()
             if self._full and self._segments.only_segment and self._segments.has_frames:
@@ -173,11 +173,11 @@ class SpoolWriter:
 
     @property
     def full(self) -> bool:
-        """Whether there was no space for the last request."""
+        """Whether the spool had no space for the last request."""
         return self._full
 
     def finish(self) -> None:
-        """Write ``aborted`` for every request without an end, then ``closed``; after an OSError it can be called again."""
+        """Write an ``aborted`` end for each request without an end, then ``closed``; after an OSError, call it again."""
         with self._lock:
             for request_id, (request, _, recorded) in list(self._open.items()):
                 if not recorded:  # its gap record is also its end
@@ -197,7 +197,7 @@ class SpoolWriter:
             self._append(frame, self._number, time)
 
     def close(self) -> None:
-        """Make everything durable and close the files."""
+        """Sync all frames to disk and close the files."""
         with self._lock:
             try:
                 self._segments.close()
@@ -233,7 +233,7 @@ class SpoolWriter:
         reserved: bool = False,
         oversize: bool = False,
     ) -> bool:
-        """Append a numbered record, or shed its number; True if it was appended."""
+        """Append a numbered record or shed its number; return whether the record was appended."""
         frame = encode_frame(kind, number, time, content)
         if oversize or len(frame) > MAX_RECORD_BYTES:
             move_aside(self._root, self.source, number, frame)

@@ -1,4 +1,4 @@
-"""Records that Kafka rejects, most often for their size: the newest are kept for an operator to look at."""
+"""Store the newest records that Kafka rejects, mostly because of their size, so that an operator can read them."""
 
 import contextlib
 from pathlib import Path
@@ -12,7 +12,7 @@ KEPT_RECORDS = 100
 
 
 def move_aside(root: Path, source: str, number: int, frame: bytes) -> None:
-    """Keep a record that Kafka rejects, for an operator, as ``aside/<source>-<number>.frame``; a full disk keeps none."""
+    """Store a rejected record as ``aside/<source>-<number>.frame``; if the disk is full, the record is not kept."""
     folder = root / ASIDE
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
