@@ -1,7 +1,9 @@
 """AdamW with an exponential average of the weights, and a checkpoint from which an interrupted run resumes."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import safe_open
@@ -12,6 +14,7 @@ __all__ = ["AveragedTraining", "Log"]
 
 #: Takes a line of progress.
 Log = Callable[[str], None]
+BatchT = TypeVar("BatchT")
 WEIGHT_DECAY = 0.01
 
 
@@ -47,6 +50,19 @@ class AveragedTraining:
         decay = min(self._average, self.done / (self.done + 20))
         for name, p in self.parameters.items():
             self.averaged[name].lerp_(p.detach(), 1 - decay)
+
+    def run(self, plan: Sequence[BatchT], take: Callable[[BatchT], float], log: Log, *, every: int) -> float:
+        """Take a step with each batch that is left; save and log after ``every`` steps; return the moving mean loss."""
+        begun, first, mean = time.monotonic(), self.done, 0.0
+        for batch in plan[first:]:
+            loss = take(batch)
+            mean += (loss - mean) * max(0.02, 1 / (self.done - first))
+            if self.done % every == 0:
+                self.save()
+                each = (time.monotonic() - begun) / (self.done - first)
+                left = each * (len(plan) - self.done)
+                log(f"step {self.done}/{len(plan)} loss {mean:.4f} {each:.2f} s a step, {left:.0f} s left")
+        return mean
 
     def save(self) -> None:
         """Write the checkpoint atomically."""

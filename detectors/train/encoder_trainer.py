@@ -8,9 +8,7 @@ task can hold the other outputs near those weights' (learning without forgetting
 """
 
 import copy
-import hashlib
 import random
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -170,8 +168,7 @@ class EncoderRun:
         return sum(loss for loss, _ in found)
 
     def save(self) -> None:
-        """Write the checkpoint and the weights so far."""
-        self.training.save()
+        """Write the weights so far."""
         save_file(delta(self.training.averaged, self._start, self._warm), self._out)
 
 
@@ -185,8 +182,8 @@ def train(  # noqa: PLR0913 - the options of the recipe
     rate: float = RATE,
     warm: Path | None = None,
     hold: Sequence[str] = (),
-) -> str:
-    """Run the whole recipe and return the SHA-256 of the weights.
+) -> None:
+    """Run the whole recipe.
 
     Parameters
     ----------
@@ -214,21 +211,11 @@ def train(  # noqa: PLR0913 - the options of the recipe
     rng.shuffle(examples)
     plan = _plan(examples, steps, rng, log)
     run = EncoderRun(out, seed, rate, load_file(warm) if warm else {}, hold)
-    training = run.training
-    training.resume(log)
-    begun, first, mean = time.monotonic(), training.done, 0.0
+    run.training.resume(log)
     with ThreadPoolExecutor(THREADS) as pool:
-        for batch in plan[training.done : steps]:
-            loss = run.step(batch, steps, pool)
-            done = training.done
-            mean += (loss - mean) * max(0.02, 1 / (done - first))
-            if done % EVERY == 0:
-                run.save()
-                each = (time.monotonic() - begun) / (done - first)
-                log(f"step {done}/{steps} loss {mean:.4f} {each:.2f} s a step, {each * (steps - done):.0f} s left")
+        run.training.run(plan[:steps], lambda batch: run.step(batch, steps, pool), log, every=EVERY)
     run.save()
-    training.finish()
-    return hashlib.sha256(out.read_bytes()).hexdigest()
+    run.training.finish()
 
 
 def _plan(examples: Sequence[Example], steps: int, rng: random.Random, log: Log) -> list[list[Item]]:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import random
-import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -94,8 +93,8 @@ def train(  # noqa: PLR0913 - the options of the recipe
     positives: int = POSITIVES,
     negatives: int = NEGATIVES,
     epochs: int = 2,
-) -> str:
-    """Run the whole recipe, write weights and their record, and return the SHA-256 of the weights.
+) -> None:
+    """Run the whole recipe, and write the weights and their record.
 
     Parameters
     ----------
@@ -124,21 +123,17 @@ def train(  # noqa: PLR0913 - the options of the recipe
     training = AveragedTraining(parameters, out.with_suffix(".checkpoint"), average=AVERAGE, task=task)
     log(f"{len(rows)} texts, {len(plan)} steps")
     training.resume(log)
-    begun, first, mean = time.monotonic(), training.done, 0.0
-    for number, batch in enumerate(plan[first:], first + 1):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-        loss = _loss(head, words, batch, generator)
+
+    def take(batch: Sequence[Item]) -> float:
+        number = training.done + 1
+        loss = _loss(head, words, batch, torch.Generator().manual_seed(seed * 1_000_003 + number))
         loss.backward()  # type: ignore[no-untyped-call] # torch has no types for it
         training.step(_rate(number, len(plan)))
-        mean += (float(loss.item()) - mean) * max(0.02, 1 / (number - first))
-        if number % CHECKPOINT_EVERY == 0:
-            training.save()
-            spent = time.monotonic() - begun
-            left = spent / (number - first) * (len(plan) - number)
-            log(f"step {number}/{len(plan)} loss {mean:.4f} {spent:.0f} s, {left:.0f} s left")
+        return float(loss.item())
+
+    mean = training.run(plan, take, log, every=CHECKPOINT_EVERY)
     save_file({name: value.half().contiguous() for name, value in training.averaged.items()}, out)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     record |= {"sha256": digest, "loss": round(mean, 4)}
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     training.finish()
-    return digest

@@ -42,10 +42,9 @@ def test_an_interrupted_run_resumes_and_another_starts_from_its_weights(tmp_path
 
     with pytest.raises(KeyboardInterrupt):
         encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=cut)
-    digest = encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=lines.append)
+    encoder.train(tmp_path, out, 0, steps=4, rate=0.002, log=lines.append)
     assert "resumes after step 2" in lines
     assert not [line for line in lines if line.startswith(("step 1/", "step 2/"))]
-    assert digest == hashlib.sha256(out.read_bytes()).hexdigest()
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
     texts = [example.text for example in TEXTS]
