@@ -28,22 +28,9 @@ def test_asyncapis_own_schema_accepts_the_document():
     assert [error.message for error in OFFICIAL.iter_errors(DOCUMENT)] == []
 
 
-@pytest.mark.parametrize(
-    ("path", "wrong"),
-    [
-        (("asyncapi",), "2.6.0"),
-        (("operations", "shipper.send.inference", "action"), "publish"),
-        (("channels", "inference", "bindings", "kafka", "partitions"), 0),
-        (("channels", "inference", "bindings", "kafka", "bindingVersion"), "0.9.0"),
-        (("components", "messages", "weir.alert.v1", "payloads"), {}),
-    ],
-)
-def test_asyncapis_own_schema_rejects_a_wrong_document(path, wrong):
+def test_asyncapis_own_schema_rejects_a_wrong_document():
     document = json.loads(json.dumps(DOCUMENT))
-    node = document
-    for name in path[:-1]:
-        node = node[name]
-    node[path[-1]] = wrong
+    document["channels"]["inference"]["bindings"]["kafka"]["partitions"] = 0
     assert list(OFFICIAL.iter_errors(document))
 
 

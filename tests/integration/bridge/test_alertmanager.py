@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from support.alert_records import alert, event, now, resolved, silence
+from support.alert_records import alert, event, now, resolved
 from support.alertmanagers import notified
 from support.bridges import bridge
 from support.kafka_log import fresh_topics, sender, until
@@ -62,25 +62,6 @@ async def test_an_alert_fires_is_sent_again_and_resolves(broker, manager, hook):
         assert run.health == {}
 
 
-async def test_a_silenced_alert_ends_and_fires_again_after_the_silence(broker, manager, hook):
-    kafka = await fresh_topics(broker.bootstrap)
-    one = alert(**now())
-    async with sender(kafka) as to, bridge(kafka, alertmanagers=[manager.url]):
-        await to.send(kafka.names.alerts, event(one))
-        await seen("the alert fires", lambda: at(manager, detector="pii"))
-        await to.send(kafka.names.alerts, event(silence(one, time.time(), time.time() + 600)))
-
-        def muted():
-            return notified(
-                hook.seen, lambda it: it["status"] == "resolved" and "load test" in it["annotations"]["silenced"]
-            )
-
-        await until("it ends with the reason", muted)
-        ended = time.time() + 0.001
-        await to.send(kafka.names.alerts, event(silence(one, ended, ended)))
-        await seen("it fires again", lambda: at(manager, detector="pii"))
-
-
 async def test_a_restarted_alertmanager_receives_the_alerts_again(apache_broker, manager):
     kafka = await fresh_topics(apache_broker.bootstrap)
     async with sender(kafka) as to, bridge(kafka, alertmanagers=[manager.url]) as run:
@@ -97,24 +78,3 @@ async def test_a_restarted_alertmanager_receives_the_alerts_again(apache_broker,
         await seen("both fire", both)
         await until("the bridge is healthy", lambda: not run.health)
         assert run.value("weir_bridge_posts_total", target=manager.url, outcome="failed") >= 1
-
-
-async def test_a_restarted_bridge_sends_what_fires_and_what_resolved_meanwhile(apache_broker, manager):
-    kafka = await fresh_topics(apache_broker.bootstrap)
-    async with sender(kafka) as to:
-        async with bridge(kafka, resend_seconds=60.0, alertmanagers=[manager.url]):
-            await to.send(kafka.names.alerts, event(alert(**now())))
-            await to.send(kafka.names.alerts, event(alert("al_2", detector="toxicity", **now())), partition=1)
-
-            async def both():
-                return len(await at(manager)) == 2
-
-            await seen("both fire", both)
-        await to.send(kafka.names.alerts, event(resolved(**now())))
-        assert len(await at(manager)) == 2
-        async with bridge(kafka, resend_seconds=60.0, alertmanagers=[manager.url]):
-
-            async def one():
-                return [it["labels"]["detector"] for it in await at(manager)] == ["toxicity"]
-
-            await seen("the resolved alert ends", one)

@@ -3,12 +3,12 @@ import contextlib
 import sqlite3
 import time
 
-import msgspec
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from support.events import event_of, tick
 from support.kafka_log import fresh_topics, sender, until
-from support.ledger_log import end, event_of, forwarded, gap, tick, verdict
+from support.ledger_log import end, forwarded, gap, verdict
 from support.ledger_log import request as inference_request
 from support.running_broker import start_broker
 
@@ -17,9 +17,8 @@ from stream.ledger.errors import LedgerBusy
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
-from stream.runbook import RUNBOOK
 from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, Feedback, LogRange, RetrainingRecord, Usage
+from stream.wire import AlertRecord, Feedback, LogRange, RetrainingRecord
 from weir.client import Client
 from weir.local.broker.kafka_jars import apache_available
 
@@ -156,35 +155,6 @@ async def test_events_verdicts_and_alerts_become_coverage_and_requests(broker, t
         assert ledger.reader.request("r0") is None
 
 
-async def test_records_that_cannot_be_stored_are_skipped_once(broker, tmp_path):
-    kafka = await fresh_topics(broker.bootstrap)
-    names = kafka.names
-    answers = [end(f"r{number}", 11.0 + number) for number in range(5)]
-    huge = msgspec.structs.replace(answers[1].data, usage=Usage(prompt_tokens=2**63, completion_tokens=1))
-    answers[1] = msgspec.structs.replace(answers[1], data=huge)
-    alerts = [alert(f"al_{number}") for number in range(3)]
-    alerts[1] = msgspec.structs.replace(alerts[1], data=msgspec.structs.replace(alerts[1].data, evidence_total=2**63))
-    async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
-        await ledger.caught_up(0.0)
-        with contextlib.closing(sqlite3.connect(tmp_path / "partition-0.db", isolation_level=None)) as database:
-            reject = "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-            database.execute(f"CREATE TRIGGER rejected BEFORE INSERT ON events WHEN new.request_id = 'r3' {reject}")
-        await to.send(names.inference, *answers)
-        await to.send(names.alerts, *alerts)
-        coverage = await ledger.totals(owed=3)
-        assert (coverage.ends, coverage.skipped[names.inference]) == (3, 2)
-        await until("the last alert", lambda: LedgerPages(tmp_path).alert("al_2", 0.0))
-        assert LedgerPages(tmp_path).alert("al_1", 0.0) is None
-        assert ledger.registry.get_sample_value("weir_ledger_unstored_records_total") == 1
-    async with running(tmp_path, kafka) as ledger, sender(kafka) as to:
-        await to.send(names.inference, end("r9", 20.0))
-        coverage = await ledger.totals(owed=4)
-        assert coverage.skipped[names.inference] == 2
-        assert ledger.registry.get_sample_value("weir_ledger_unstored_records_total") == 0
-        await until("one event", lambda: ledger.registry.get_sample_value("weir_ledger_records_total") == 1)
-        assert not ledger.task.done()
-
-
 async def test_it_continues_at_its_offsets_and_a_rebuild_has_the_same_coverage(broker, tmp_path):
     kafka = await fresh_topics(broker.bootstrap)
     events = [inference_request(f"r{index}", 10.0 + index) for index in range(50)]
@@ -263,32 +233,6 @@ async def test_missing_verdicts_and_lag_fire_and_resolve_and_watch_s_alert_stays
         await ledger.caught_up(asked_at)
         ids = {item.alert_id for item in await own_alerts(kafka)}
         assert ids == {item.alert_id for item in resolved.values()}, "a rebuild raises nothing"
-
-
-async def test_a_gap_and_an_inactive_detector_are_alerts_with_their_runbook_line(broker, tmp_path):
-    kafka = await fresh_topics(broker.bootstrap)
-    names = kafka.names
-    events = [inference_request(f"r{index}", 100.0 + index, owed=("pii", "toxicity")) for index in range(25)]
-    answers = [verdict(event, "toxicity") for event in events]
-    answers += [verdict(event, "pii", label="error") for event in events]
-    async with running(tmp_path, kafka, silent_seconds=20, lag_seconds=1e6) as ledger, sender(kafka) as to:
-        for partition in (0, 1):
-            await to.send(names.inference, tick(99.0), partition=partition)
-        await to.send(names.inference, *events, gap("s1", 7, 9, ("r7",)))
-        await to.send(names.verdicts, *answers)
-        for partition in (0, 1):
-            await to.send(names.inference, tick(130.0), partition=partition)
-        await until("both alerts", lambda: len(ledger.reader.own_alerts()) == 2)
-        found = {item.detector: item for item in await own_alerts(kafka)}
-        assert (found["gap"].evidence, found["gap"].runbook) == (("r7",), RUNBOOK["gap"])
-        assert (found["silence"].feature, found["silence"].runbook) == (
-            "detector:pii",
-            RUNBOOK["silence of a detector"],
-        )
-        await to.send(names.verdicts, verdict(events[-1], "pii", version="2"))
-        for partition in (0, 1):
-            await to.send(names.inference, tick(500.0), partition=partition)
-        await until("both have resolved", lambda: not ledger.reader.own_alerts())
 
 
 async def test_it_waits_for_missing_topics_and_names_the_command(broker, tmp_path):

@@ -1,7 +1,8 @@
 """Gap records become one alert for each episode, at whatever times the ledger decides."""
 
 import pytest
-from support.ledger_log import Log, gap, tick
+from support.events import tick
+from support.ledger_log import Log, gap
 from support.ledger_store import MemoryLedger, states
 
 SETTINGS = {"gap_resolve_seconds": 300.0, "lag_seconds": 1e9}
@@ -54,11 +55,6 @@ def test_a_gap_waits_until_every_partition_has_a_later_tick():
         assert ledger.decide() == [], "partition 1 can still contain an earlier gap"
         ledger.apply(log.inference(tick(101.0), partition=1))
         assert states(ledger.decide()) == [FIRING]
-
-
-def test_a_duplicate_gap_record_counts_once(ledger):
-    ledger.apply(Log().inference(tick(100.0), gap("s1", 7, 9), gap("s1", 7, 9), tick(101.0)))
-    assert ledger.decide()[0].statistic == 3.0
 
 
 def test_a_rebuilt_ledger_publishes_no_old_alert_again(ledger):

@@ -1,7 +1,8 @@
-"""Events joined with their verdicts in one partition."""
+"""Events joined with their verdicts in one partition; tests/property/ledger has the counts in any order."""
 
 import pytest
-from support.ledger_log import Log, aborted, closed, end, explanation, forwarded, gap, request, tick, verdict
+from support.events import tick
+from support.ledger_log import Log, aborted, end, explanation, forwarded, gap, request, verdict
 
 from stream.ledger.coverage import coverage_of, missing_verdicts
 from stream.ledger.queries.request_story import request_events
@@ -28,17 +29,6 @@ def counts(shard):
     """Return expected, completed, missing, failed and pending pairs."""
     total = coverage_of([shard.database]).total
     return total.owed, total.settled, total.missing, total.errors, total.pending
-
-
-def test_an_event_is_pending_until_every_expected_verdict_arrives(shard, log):
-    shard.apply(log.inference(EVENT))
-    assert counts(shard) == (2, 0, 0, 0, 2)
-    shard.apply(log.verdicts(verdict(EVENT, "pii")))
-    assert counts(shard) == (2, 1, 0, 0, 1)
-    shard.apply(log.verdicts(verdict(EVENT, "toxicity")))
-    assert counts(shard) == (2, 2, 0, 0, 0)
-    coverage = coverage_of([shard.database])
-    assert (coverage.total.ratio, coverage.requests, coverage.ends) == (1.0, 1, 0)
 
 
 @pytest.mark.parametrize("batches", [1, 3])
@@ -85,12 +75,6 @@ def test_an_unknown_event_type_is_skipped_and_counted(shard, log):
     assert coverage_of([shard.database]).skipped == {"weir.verdicts": 1}
 
 
-def test_a_verdict_that_arrives_before_its_event_completes_it(shard, log):
-    shard.apply(log.verdicts(verdict(EVENT, "pii"), verdict(EVENT, "toxicity"), forwarded({"s1": 20.0})))
-    shard.apply(log.inference(EVENT))
-    assert counts(shard) == (2, 2, 0, 0, 0)
-
-
 def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_completes_it(shard, log):
     shard.apply(log.inference(EVENT) + log.verdicts(verdict(EVENT, "pii"), forwarded({"s1": 10.0})))
     assert counts(shard) == (2, 1, 0, 0, 1), "a tick at the event's own time does not pass it"
@@ -103,47 +87,11 @@ def test_score_s_tick_past_the_event_makes_a_pair_missing_and_a_late_verdict_com
     assert missing_verdicts([shard.database]).pairs == 0
 
 
-@pytest.mark.parametrize(
-    ("ticks", "missing"),
-    [
-        ([forwarded({"s2": 99.0})], 0),
-        ([forwarded({}, closed=("s1",))], 2),
-        ([forwarded({"s1": 20.0}), forwarded({"s1": 5.0})], 2),
-    ],
-    ids=["of another source", "that closes the source", "with an older one after it"],
-)
-def test_a_tick_of_score(shard, log, ticks, missing):
-    shard.apply(log.inference(EVENT, closed(10.0)) + log.verdicts(*ticks))
-    assert counts(shard) == (2, 0, missing, 0, 2 - missing)
-
-
-def test_duplicate_events_verdicts_and_offsets_change_nothing(shard, log):
-    records = log.inference(EVENT, EVENT) + log.verdicts(verdict(EVENT, "pii"), verdict(EVENT, "pii"))
-    assert shard.apply(records) == 4
-    before = counts(shard)
-    assert shard.apply(records) == 0
-    assert counts(shard) == before == (2, 1, 0, 0, 1)
-
-
-def test_an_error_completes_its_pair_and_counts_until_another_version_answers(shard, log):
-    shard.apply(log.inference(PII) + log.verdicts(verdict(PII, "pii", label="error")))
-    assert counts(shard) == (1, 1, 0, 1, 0)
-    shard.apply(log.verdicts(verdict(PII, "pii", version="2")))
-    assert counts(shard) == (1, 1, 0, 0, 0)
-    shard.apply(log.verdicts(verdict(PII, "pii", version="3", label="error")))
-    assert counts(shard) == (1, 1, 0, 0, 0)
-
-
 def test_a_verdict_replaces_the_error_of_its_version_but_not_the_reverse(shard, log):
     shard.apply(log.inference(PII))
     for label in ("error", "flagged", "error"):
         shard.apply(log.verdicts(verdict(PII, "pii", label=label, flagged=label == "flagged")))
     assert shard.database.execute("SELECT label, flagged FROM verdicts").fetchall() == [("flagged", 1)]
-    assert counts(shard) == (1, 1, 0, 0, 0)
-
-
-def test_an_unexpected_verdict_is_not_counted(shard, log):
-    shard.apply(log.inference(PII) + log.verdicts(verdict(PII, "refusal"), verdict(PII, "pii")))
     assert counts(shard) == (1, 1, 0, 0, 0)
 
 
@@ -170,19 +118,6 @@ def test_gap_records_count_once_with_their_requests(shard, log):
     shard.apply(log.inference(gap("s1", 3, 5, ("r7",)), gap("s1", 3, 5, ("r7",)), gap("s1", 9, 9)))
     assert coverage_of([shard.database]).gaps == 4
     assert shard.database.execute("SELECT request_id FROM gap_requests").fetchall() == [("r7",)]
-
-
-def test_a_failed_batch_stores_neither_rows_nor_offsets(shard, log, monkeypatch):
-    def broken(*_arguments):
-        raise RuntimeError("disk")
-
-    monkeypatch.setattr("stream.ledger.shard.Shard._write_progress", broken)
-    with pytest.raises(RuntimeError, match="disk"):
-        shard.apply(records := log.inference(EVENT))
-    assert counts(shard)[0] == 0
-    monkeypatch.undo()
-    shard.apply(records)
-    assert counts(shard)[0] == 2
 
 
 def test_hours_past_the_retention_are_deleted_with_their_counts_and_explanations(log):

@@ -41,14 +41,10 @@ def test_a_variant_of_a_stream_detector_overrides_each_tenants_options():
     assert (config.reference_events, config.alarm_every_events) == (30, 50)
 
 
-def test_a_threshold_of_zero_is_the_shipped_one():
+def test_a_threshold_of_zero_is_the_shipped_one_and_the_recorded_version_is_not_created():
     assert KNOWN.resolve("toxicity").threshold == ToxicityDetector.threshold
-
-
-def test_the_recorded_version_is_not_created():
-    found = KNOWN.resolve("toxicity@recorded")
-    assert found.recorded
-    assert found.version == ""
+    recorded = KNOWN.resolve("toxicity@recorded")
+    assert (recorded.recorded, recorded.version) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -79,10 +75,3 @@ def test_a_variant_with_a_bad_name_is_an_error(name, tmp_path, monkeypatch):
     (tmp_path / "weir.toml").write_text(f'[detectors.variants."{name}"]\nthreshold = 0.9\n')
     with pytest.raises(SettingsError, match=r"detectors\.variants .*is no NAME@VARIANT"):
         load_settings()
-
-
-def test_a_variant_in_weir_toml_is_read(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "weir.toml").write_text('[detectors.variants."toxicity@strict"]\nthreshold = 0.9\n')
-    settings = load_settings().settings.detectors
-    assert Versions(settings).resolve("toxicity@strict").threshold == 0.9

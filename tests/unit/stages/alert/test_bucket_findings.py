@@ -70,6 +70,6 @@ def test_a_detector_reset_is_no_bucket():
 
 
 @pytest.mark.parametrize("value", [b"", b"\x00\xff", b'{"json": 1}'])
-def test_a_state_that_cannot_be_read_says_so(value):
+def test_an_unreadable_state_is_an_error(value):
     with pytest.raises(StateUnreadable, match="rebuilt from the log"):
         decode(value)

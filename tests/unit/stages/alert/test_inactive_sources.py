@@ -1,5 +1,4 @@
-from support.alert_log import Alerts, settings, told
-from support.signal_log import watch_tick
+from support.alert_log import Alerts, settings
 from support.source_liveness_log import START, found, rules, tick_lanes
 
 from stream.stages.alert.machine import Alerting
@@ -33,25 +32,6 @@ def test_it_goes_on_while_the_source_is_inactive_and_becomes_critical_after_twen
     assert [record.state for record in records] == ["firing"] * len(records)
     assert [record.severity for record in records].index("critical") == 19
     assert len({record.alert_id for record in records}) == 1
-
-
-def test_every_inactive_source_has_an_alert_of_its_own():
-    records = [event.data for event in Alerts().run(findings({"b": [(100, 200)], "c": [(100, 400)]}))]
-    states = {(record.feature, record.state, record.opened_at - START) for record in records}
-    assert states == {("b", "firing", 180.0), ("b", "resolved", 180.0), ("c", "firing", 180.0)}
-    assert len({record.alert_id for record in records}) == 2
-
-
-def test_a_source_that_closed_after_all_resolves():
-    records = Alerts().run(findings({"b": [(100, 200)]}, closes={"b": 200}))
-    assert [event.data.state for event in records] == ["firing", "resolved"]
-
-
-def test_it_resolves_by_event_time_too():
-    alerts = Alerts()
-    log = findings({"b": [(100, 200)]})
-    alerts.run(log[:1])
-    assert told(alerts.run([watch_tick(START + 10_000)], 1)) == [("silence", "resolved", 1, START + 480)]
 
 
 def test_findings_that_come_again_after_a_crash_change_nothing():

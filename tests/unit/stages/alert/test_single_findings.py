@@ -1,7 +1,6 @@
 from support.alert_log import ACME, Alerts, settings, told
 from support.signal_log import finding_of, watch_tick
 
-from stream.wire import decode, encode
 from stream.wire.ids import alert_id
 
 
@@ -23,12 +22,6 @@ def test_the_first_finding_opens_an_alert_and_event_time_without_one_resolves_it
     assert resolved.data.resolved_at == 400.0
     assert resolved.traceparent == opened.traceparent
     assert alerts.run([watch_tick(900.0)], 3) == []
-
-
-def test_records_survive_the_wire():
-    (opened,) = Alerts().run([finding_of("r1", 100.0, "pii")])
-    record = encode(opened)
-    assert decode(record.value, record.headers) == opened
 
 
 def test_the_next_finding_after_a_resolve_opens_another_alert():
@@ -68,18 +61,6 @@ def test_severity_rises_at_its_count_and_is_told_at_once():
     records = alerts.run([finding_of(f"r{number}", 100.0 + number, "toxicity") for number in range(4)])
     assert [(record.data.severity, record.data.at) for record in records] == [("warning", 100.0), ("critical", 102.0)]
     assert records[1].severitytext == "critical"
-
-
-def test_detectors_and_sides_have_alerts_of_their_own():
-    alerts = Alerts()
-    records = alerts.run(
-        [
-            finding_of("r1", 100.0, "pii"),
-            finding_of("r1", 100.0, "toxicity"),
-            finding_of("r1", 101.0, "pii", side="output"),
-        ]
-    )
-    assert len({record.data.alert_id for record in records}) == 3
 
 
 def test_evidence_is_bounded_and_keeps_how_it_began_and_how_it_goes():

@@ -27,14 +27,6 @@ def test_a_bucket_closes_when_the_watermark_has_passed_its_end_sorted_and_withou
     assert (counts.events, counts.tokens, counts.buckets) == (1, 1, 1)
 
 
-def test_every_token_of_a_repeated_event_is_acknowledged():
-    buckets = StreamBuckets(5, 3)
-    offer(buckets, "a", 1.0, token="first")
-    offer(buckets, "a", 1.0, token="again")
-    ((_, held),) = buckets.due(5.0)
-    assert held[0].tokens == ["first", "again"]
-
-
 def test_of_one_event_the_end_that_was_told_counts_then_the_earlier_whichever_came_first():
     ends = [("aborted", 1.0), ("complete", 3.0), ("complete", 2.0)]
     for order in itertools.permutations(ends):
@@ -66,17 +58,6 @@ def test_empty_buckets_close_up_to_the_limit_then_the_stream_is_idle():
     assert closed(buckets, 2000.0) == []
     offer(buckets, "b", 2001.0, watermark=2000.0)
     assert closed(buckets, 2005.0) == [(400, ["b"])]
-
-
-def test_which_empty_buckets_close_does_not_depend_on_the_steps_of_the_watermark():
-    def run(steps):
-        buckets = StreamBuckets(5, 3)
-        for request_id, time in (("a", 1.0), ("b", 12.0), ("c", 71.0)):
-            offer(buckets, request_id, time)
-        return [item for step in steps for item in closed(buckets, step)]
-
-    assert run([500.0]) == run([float(step) for step in range(500)])
-    assert [number for number, _ in run([500.0])] == [0, 1, 2, 3, 4, 5, 14, 15, 16, 17]
 
 
 def test_another_bucket_width_keeps_what_whole_buckets_were_closed():
