@@ -1,7 +1,7 @@
-"""The Ray Serve application: gateways that capture, in front of model replicas.
+"""The Ray Serve application: gateways, which record requests, in front of model replicas.
 
-``serving.deployments:build`` is its typed builder. A gateway is an ingress (an ASGI application), a model replica has an engine and, if
-Ray has one, a GPU. The CPU requests are fractions, so that everything fits on two cores; `model.threads` sets the engine's threads.
+``serving.deployments:build`` builds the application. A gateway is an ingress (an ASGI application). A model replica has an engine and, if Ray
+has a GPU, one GPU. The CPU requests are fractions, so that all replicas fit on two cores; `model.threads` sets the engine's threads.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class AppArgs(BaseModel):
     """The arguments of the application.
 
     Without `model_dir` (see ``serving.engine.fetch_model.ensure``), each replica installs the model on its own node. `edge_token_path` is
-    ``RayLayout.edge_token_path``, "" if there is no HAProxy. Spans name `inference_topic` instead of the text.
+    ``RayLayout.edge_token_path``, or "" if there is no HAProxy. Spans contain the name `inference_topic` instead of the text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -77,17 +77,17 @@ class AppArgs(BaseModel):
 
     @property
     def spool_root(self) -> Path:
-        """The folder of every gateway's spool."""
+        """The folder that contains the spools of all gateways."""
         return self.home / "spool"
 
     @property
     def metrics_dir(self) -> Path:
-        """The folder of :mod:`serving.metrics_targets`."""
+        """The folder in which :mod:`serving.metrics_targets` stores the metrics addresses."""
         return self.home / "run" / "metrics"
 
     @property
     def max_requests(self) -> int:
-        """The most requests that a replica runs and queues."""
+        """Maximum number of requests that a replica runs and queues."""
         return self.model.slots + self.model.queue
 
     def trace_settings(self) -> TraceSettings:
@@ -96,7 +96,7 @@ class AppArgs(BaseModel):
 
 
 class _Metrics:
-    """The metrics of one Ray process: registry, ports, and the target file that names the loopback port."""
+    """Registry and ports of the metrics of one Ray process, and the file that contains the loopback port."""
 
     def __init__(self, args: AppArgs, component: str) -> None:
         self.registry = CollectorRegistry()
@@ -147,19 +147,19 @@ class Model:
         return self._server.describe()
 
     async def generate(self, generation: Generation) -> Any:
-        """Generate; see :meth:`serving.replica.model_server.ModelServer.generate`."""
+        """Generate an answer; see :meth:`serving.replica.model_server.ModelServer.generate`."""
         async with contextlib.aclosing(self._server.generate(generation)) as items:
             async for item in items:
                 yield item
 
     async def __del__(self) -> None:
-        """End all generations; Ray calls it before it stops the process."""
+        """End all generations; Ray calls this method before it stops the process."""
         self._metrics.stop()
         await self._server.close()
 
 
 def _ingress() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return an ASGI application that passes requests to this process's gateway, which Ray makes after it."""
+    """Return an ASGI application that calls this process's gateway, which Ray creates later."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":  # comes before Ray has set the context
@@ -208,7 +208,7 @@ class GatewayIngress:
         await self._gateway(scope, receive, send)
 
     async def _warm(self) -> None:
-        """Ask the replicas for their model before the first request needs it."""
+        """Get the replicas' model description before the first request needs it."""
         while True:
             try:
                 await self._gateway.refresh()
@@ -218,7 +218,7 @@ class GatewayIngress:
                 return
 
     async def __del__(self) -> None:
-        """End the spool's source; Ray calls it before it stops the process."""
+        """Close the spool; Ray calls this method before it stops the process."""
         self._warming.cancel()
         if self._recorder is not None:
             self._recorder.close()
@@ -227,7 +227,7 @@ class GatewayIngress:
 
 
 def build(args: AppArgs) -> serve.Application:
-    """Return the application of `args`."""
+    """Return the application with the arguments `args`."""
     model = serve.deployment(
         name="Model",
         max_ongoing_requests=args.max_requests + args.model.queue,
@@ -258,7 +258,7 @@ def build(args: AppArgs) -> serve.Application:
 
 
 def _gpus(settings: ModelSettings) -> float:
-    """Return the GPUs of a replica: one if Ray has a GPU and the settings allow it."""
+    """Return the number of GPUs of a replica: 1 if Ray has a GPU and the settings allow a GPU, else 0."""
     if settings.device == "cpu" or not is_initialized():
         return 0
     resources: dict[str, float] = cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types for it
@@ -276,7 +276,7 @@ def _backend(model: Any, args: AppArgs) -> RayBackend:
 
 
 def _model_dir(args: AppArgs) -> Path:
-    """Return the model's directory; installs the model here if nothing else did."""
+    """Return the model's directory; install the model on this node if there is no `model_dir`."""
     if args.model_dir != Path():
         return args.model_dir
     cache = Path(args.model.cache).expanduser() if args.model.cache else None
@@ -288,5 +288,5 @@ def _read_token(path: str) -> str:
 
 
 def _log_to_stderr() -> None:
-    """Log to stderr, which Ray writes to a file; log records contain ids, never text."""
+    """Log to stderr, which Ray writes to a file; log records contain ids, never prompts or answers."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -1,7 +1,7 @@
-"""The driver: deploys the application on a running Ray, watches it, and ends when Ray ends.
+"""The driver: deploys the application on a running Ray, checks its health, and ends when Ray ends.
 
-It runs as the component `serve`. Its health is the endpoint's ``/readyz``. When Ray is gone it raises; its supervisor starts it again,
-and it deploys again.
+The driver runs as the component `serve`. Its health is the endpoint's ``/readyz``. If Ray ends, the driver raises an error, and
+supervisord starts the driver again, which deploys the application again.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _SHOWN_CHARACTERS = 200
 
 
 def end_without_ray(error: DriverError) -> NoReturn:
-    """Log `error` and end this process with status 1 at once: Ray's own exit would wait a minute for a dead GCS."""
+    """Log `error` and exit with status 1 at once, because Ray's own exit waits a minute for a dead Ray head (GCS)."""
     _LOG.error("%s", error)
     logging.shutdown()
     os._exit(1)
@@ -48,11 +48,11 @@ def end_without_ray(error: DriverError) -> NoReturn:
 async def run_driver(
     args: "AppArgs", *, layout: RayLayout, http: HttpSettings, stop: asyncio.Event, health: MutableMapping[str, object]
 ) -> None:
-    """Deploy, and watch until `stop` is set; then delete the application and shut Serve down.
+    """Deploy the application and check its health until `stop` is set; then delete the application and shut Serve down.
 
-    Call it once in a process, before anything imports Ray, which reads its environment at import. `health` contains the reason while the
-    endpoint is not ready. Raises DriverError if Ray does not answer in five minutes or is gone, or the deployment failed: end with
-    :func:`end_without_ray`.
+    Call this function once per process, before Ray is imported, because Ray reads its environment at import. `health` contains the reason
+    while the endpoint is not ready. Raises DriverError if Ray does not answer within five minutes, Ray ends, or the deployment fails; then
+    call :func:`end_without_ray`.
     """
     os.environ.update(layout.driver_environment())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it logs a line for each health check
@@ -69,7 +69,7 @@ async def run_driver(
 
 
 async def _ray_gone(layout: RayLayout) -> None:
-    """Return when Ray is gone: a deployment on a dead Ray would wait a minute."""
+    """Return when Ray does not answer any more; without this check, a deployment would wait a minute."""
     misses = 0
     while misses < _RAY_MISSES:
         misses = 0 if await _answers(layout.address) else misses + 1
@@ -79,7 +79,7 @@ async def _ray_gone(layout: RayLayout) -> None:
 async def _until_stopped(
     work: Any, stop: asyncio.Event, seconds: float, what: str, gone: Coroutine[Any, Any, None] | None = None
 ) -> bool:
-    """Await `work`; return False if `stop` was set first; raise DriverError if it failed, took too long or Ray was `gone`."""
+    """Await `work`; return False if `stop` is set first; raise DriverError if `work` fails or is late, or `gone` returns."""
     task = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     going = asyncio.ensure_future(gone) if gone is not None else None
@@ -101,7 +101,7 @@ async def _until_stopped(
 
 
 def _in_daemon(function: Callable[[], None]) -> asyncio.Future[None]:
-    """Run `function` in a daemon thread: Ray's calls may hang, and cannot be cancelled."""
+    """Run `function` in a daemon thread, because calls of Ray can hang and cannot be cancelled."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 
@@ -127,7 +127,7 @@ def _in_daemon(function: Callable[[], None]) -> asyncio.Future[None]:
 
 
 async def _port_open(address: str) -> None:
-    """Return when something listens at `address`: Ray's own connection attempt hangs for minutes if nothing does."""
+    """Return when a process listens at `address`; without a listener, Ray's own connection attempt hangs for minutes."""
     host, _, port = address.rpartition(":")
     while True:
         try:
@@ -140,7 +140,7 @@ async def _port_open(address: str) -> None:
 
 
 def _deploy(args: "AppArgs", layout: RayLayout, http: HttpSettings) -> None:
-    """Connect, start Serve with HAProxy, deploy; blocks until the replicas are healthy."""
+    """Connect to Ray, start Serve with HAProxy, and deploy; block until the replicas are healthy."""
     # Imported here, since Ray reads its environment at import.
     ray: Any = importlib.import_module("ray")
     serve: Any = importlib.import_module("ray.serve")
@@ -172,7 +172,7 @@ def _shut_down() -> None:
 async def _watch(
     layout: RayLayout, http: HttpSettings, stop: asyncio.Event, health: MutableMapping[str, object]
 ) -> None:
-    """Keep `health` up to date until `stop`; raises DriverError when Ray is gone."""
+    """Update `health` every second until `stop`; raises DriverError when Ray does not answer or has restarted."""
     misses, session = 0, layout.session()
     async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False) as client:
         while not stop.is_set():

@@ -1,4 +1,4 @@
-"""Errors of serving; those of engines are in :mod:`serving.engine.errors`, those of HTTP in :mod:`serving.openai_api.errors`.
+"""Errors of serving, except those of engines (:mod:`serving.engine.errors`) and HTTP (:mod:`serving.openai_api.errors`).
 
 ::
 
@@ -7,7 +7,7 @@
     │   ├── SpoolFull           no room for another request, and the policy is `reject`
     │   └── SpoolUnavailable    the spool's directory cannot be made, locked or written at start
     ├── IntakeError
-    │   ├── UnreadablePayload   a payload has none of the known shapes; the message names its fields, never its text
+    │   ├── UnreadablePayload   a payload has no known format; the message contains its field names, never its text
     │   └── HalvesFull          no more unpaired halves of exchanges can be stored
     ├── RayLocalError           Ray cannot be started here: a path is too long, a port or a program is missing
     └── DriverError             Ray cannot be reached, or the application cannot be deployed
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class ServingError(Exception):
-    """Base of every error that serving raises on purpose."""
+    """Base of all expected errors of serving."""
 
 
 class CaptureError(ServingError):

@@ -1,4 +1,4 @@
-"""HTTP over ASGI, as much of it as Weir needs: API keys, a bounded body, JSON and server-sent events."""
+"""The parts of HTTP over ASGI that Weir needs: API keys, bodies of limited size, JSON and server-sent events."""
 
 import asyncio
 import base64
@@ -43,7 +43,7 @@ _EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Return the request's headers by lower-case name; of repeated ones the first, so that HAProxy's win."""
+    """Return the headers by lower-case name; a repeated header has its first value, which is the value that HAProxy set."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1"), value.decode("latin-1"))
@@ -51,7 +51,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 def request_id_of(headers: Headers, edge_token: str) -> str:
-    """Return HAProxy's request id if the request has its token, else a new one; a client's own id is ignored."""
+    """Return HAProxy's request id if the request has HAProxy's token, else a new id; an id from the client is ignored."""
     given = headers.get("x-request-id", "")
     if given and edge_token and hmac.compare_digest(headers.get("x-weir-edge", ""), edge_token):
         return given
@@ -61,7 +61,7 @@ def request_id_of(headers: Headers, edge_token: str) -> str:
 def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) -> Principal:
     """Return the principal of the request's API key; raises ApiError 401.
 
-    With `allow_basic`, the password of HTTP Basic is a key too: some clients can only put a key into the address.
+    With `allow_basic`, the password of HTTP Basic can be the key, because some clients can only send a key in the URL.
     """
     authorization = headers.get("authorization", "")
     principal = keys.identify(_as_bearer(authorization) if allow_basic else authorization)
@@ -89,9 +89,9 @@ def _as_bearer(authorization: str) -> str:
 
 
 class Slots:
-    """Bounds the requests that are in progress; a request takes a slot before its body is read.
+    """Limits the number of requests in progress; a request takes a slot before its body is read.
 
-    A request beyond `limit` gets 503, OpenAI's status of an overloaded engine; 429 would mean that its key has used up a quota.
+    If all slots are taken, a request gets 503, OpenAI's status for an overloaded engine; 429 would mean that the quota of a key is used up.
     """
 
     def __init__(self, limit: int) -> None:
@@ -100,7 +100,7 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Occupy a slot; raises ApiError 503 if all are taken."""
+        """Take a slot while the body runs; raises ApiError 503 if all slots are taken."""
         if self._taken >= self._limit:
             raise unavailable(
                 f"{self._taken} requests are in progress, the limit is {self._limit}; try again in a second.",
@@ -116,8 +116,8 @@ class Slots:
 async def read_body(receive: Receive, headers: Headers, max_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
     """Return the request's body; raises ApiError.
 
-    408 after `seconds`; 413 as soon as the body is known to be larger than `max_bytes`; 415 if it is compressed, since the size of what
-    it unpacks to has no bound.
+    The status is 408 after `seconds`, 413 for more than `max_bytes`, and 415 for a compressed body, because its size after decompression
+    has no limit.
     """
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise ApiError(
@@ -162,7 +162,7 @@ def _closing(status: int, message: str, code: str) -> ApiError:
 
 
 class Reply:
-    """The response to one request, whole or as a stream of events; HAProxy overwrites ``x-request-id`` with the same `request_id`."""
+    """The response to one request, as one JSON body or as a stream of events. HAProxy sets the same ``x-request-id``."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -171,18 +171,18 @@ class Reply:
 
     @property
     def started(self) -> bool:
-        """Whether the status has been sent: from then on an error is an event of the stream."""
+        """Whether the status has been sent; after that, an error can only be sent as an event of the stream."""
         return self.status is not None
 
     async def json(self, body: Any, status: int = 200, headers: Headers | None = None) -> None:
-        """Send `body` whole."""
+        """Send `body` as the whole response."""
         content = _ENCODER.encode(body)
         length = (b"content-length", str(len(content)).encode())
         await self._start(status, [(b"content-type", _JSON), length], headers)
         await self._send_body(content)
 
     async def error(self, error: ApiError) -> None:
-        """Send an error: as the response if none has begun, else as the stream's last event."""
+        """Send an error as the response, or as the last event of a stream that has begun."""
         if not self.started:
             await self.json(error.body(), error.status, error.headers)
             return
@@ -195,7 +195,7 @@ class Reply:
         await self._start(200, headers, None)
 
     async def event(self, *data: Any) -> None:
-        """Send events, together."""
+        """Send several events in one message."""
         await self._send_body(b"".join(b"data: " + _ENCODER.encode(item) + b"\n\n" for item in data), more=True)
 
     async def done(self) -> None:

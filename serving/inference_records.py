@@ -1,4 +1,4 @@
-"""The records of one inference, and the attributes of its span. Only records contain text."""
+"""The records of one inference, and the attributes of its span. Only the records contain prompts and answers."""
 
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ _OWN_DETECTORS = frozenset({"refusal"})
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One inference: `model` is the client's name of it, `info` the replica's; `operation`: ``chat`` or ``text_completion``."""
+    """One inference; `model` is the client's name for the model, `operation` is ``chat`` or ``text_completion``."""
 
     request_id: str
     tenant: str
@@ -38,9 +38,9 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """The detectors that prompts (`input`) and answers (`output`) expect.
+    """The detectors that must return a verdict on each prompt (`input`) and on each answer (`output`).
 
-    The record of an answer contains `context_characters` of the prompt, for detectors that compare the two.
+    The record of an answer contains up to `context_characters` of the prompt, for detectors that compare answer and prompt.
     """
 
     input: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class ExpectedVerdicts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_record(request: InferenceRequest, expected: ExpectedVerdicts) -> RequestRecord:
-    """Return the record of a request; without text it expects no verdict."""
+    """Return the record of a request; a request without text expects no verdict."""
     generation = request.generation
     record = RequestRecord(
         **_common(request),
@@ -78,7 +78,7 @@ def response_record(  # noqa: PLR0913 - the fields of an end
     latency_seconds: float,
     first_token_seconds: float | None,
 ) -> ResponseRecord:
-    """Return the record of an end; without text it expects no verdict and contains no prompt."""
+    """Return the record of an end; an end without text expects no verdict and contains no prompt."""
     return ResponseRecord(
         **_common(request),
         status=status,
@@ -117,7 +117,7 @@ def _prompt(generation: Generation) -> tuple[Message, ...]:
 
 
 def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
-    """Return the last `max_characters` of `messages` in whole messages; the oldest that is left is cut at its end."""
+    """Return the last messages, at most `max_characters` in all; the first one that is kept is cut at its end."""
     kept: list[Message] = []
     for message in reversed(messages):
         if max_characters <= 0:
@@ -128,7 +128,7 @@ def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Mess
 
 
 def request_attributes(request: InferenceRequest, topic: str) -> dict[str, str | int | float | bool]:
-    """Return the attributes of the inference's span; `topic` is where its text can be read, "" if nowhere."""
+    """Return the attributes of the inference's span; `topic` contains its text, "" if the text is not recorded."""
     generation = request.generation
     found: dict[str, str | int | float | bool | None] = {
         semconv.GEN_AI_OPERATION_NAME: request.operation,

@@ -1,7 +1,7 @@
-"""The metrics of a serving process on a fixed port that other machines can reach, beside the process's own loopback port.
+"""Serve the metrics of a serving process on a fixed port for other machines, in addition to its loopback port.
 
-Why this exists: if Ray starts gateways and replicas in containers of their own (KubeRay), a scraper cannot reach a loopback port, and needs
-to know the number. A new replica starts before the old one has ended: it binds the port when the port is free.
+Why this exists: if Ray starts gateways and replicas in separate containers (KubeRay), Prometheus cannot reach a loopback port and needs a
+known port number. A new replica starts before the old replica has ended, so the new replica waits until the port is free.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""The addresses of serving processes' metrics: one file a process, since a replica's port is known only once it is bound.
+"""The metrics addresses of serving processes: one file per process, because the port of a replica is known only after the start.
 
-``$WEIR_HOME/run/metrics/<name>.json`` contains ``{"name", "component", "address": "127.0.0.1:port", "pid"}``. Files of processes that
-have ended are skipped, and removed by the next process that registers.
+``$WEIR_HOME/run/metrics/<name>.json`` contains ``{"name", "component", "address": "127.0.0.1:port", "pid"}``. Readers skip the files of
+processes that have ended, and the next process that registers removes them.
 """
 
 import os
@@ -15,7 +15,7 @@ __all__ = ["MetricsTarget", "list_targets", "register_target"]
 
 
 class MetricsTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """One process's metrics port."""
+    """The metrics address of one process."""
 
     name: str
     component: str
@@ -24,7 +24,7 @@ class MetricsTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register_target(directory: Path, target: MetricsTarget) -> None:
-    """Write `target`'s file, and remove those of processes that have ended."""
+    """Write the file of `target`, and remove the files of processes that have ended."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for path, known in _read(directory):
         if not _runs(known.pid):
@@ -33,7 +33,7 @@ def register_target(directory: Path, target: MetricsTarget) -> None:
 
 
 def list_targets(directory: Path) -> list[MetricsTarget]:
-    """Return the targets whose processes run, ordered by name."""
+    """Return the targets of running processes, ordered by name."""
     return sorted((known for _, known in _read(directory) if _runs(known.pid)), key=lambda target: target.name)
 
 

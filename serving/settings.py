@@ -1,4 +1,4 @@
-"""Settings of serving; built once by ``weir.settings`` and passed to ``serving.deployments:build``, the shipper and intake."""
+"""Settings of serving; ``weir.settings`` builds them once and passes them to the application, the shipper and intake."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,13 +17,13 @@ MAX_CONNECTIONS = 1024
 
 
 class Section(BaseModel):
-    """A section of settings: frozen, and an unknown key is an error that names it."""
+    """A section of settings; it is frozen, and an unknown key is an error with the name of the key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class HttpSettings(Section):
-    """``[http]``: where the OpenAI-compatible endpoint listens."""
+    """``[http]``: address and limits of the OpenAI-compatible endpoint."""
 
     host: str = Field("127.0.0.1", description="address to listen on; Weir listens on loopback unless you set another")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(8000, description="port of the endpoint")
@@ -74,7 +74,7 @@ class ModelSettings(Section):
 
     @property
     def replica_limit(self) -> int:
-        """The most replicas: `max_replicas`, or `min_replicas` if only that was raised."""
+        """Maximum number of replicas: the larger of `max_replicas` and `min_replicas`."""
         return max(self.min_replicas, self.max_replicas)
 
 

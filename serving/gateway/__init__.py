@@ -1,1 +1,1 @@
-"""The gateway: OpenAI's HTTP API in front of the model replicas, with capture."""
+"""The gateway: OpenAI's HTTP API in front of the model replicas; it records each request and its end."""

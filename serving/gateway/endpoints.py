@@ -1,4 +1,4 @@
-"""The gateway's endpoints."""
+"""The gateway's HTTP endpoints."""
 
 import asyncio
 import time
@@ -32,8 +32,8 @@ _FEEDBACK_BYTES = 16 * 1024
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The one model that a gateway serves, and its limits.
 
-    `edge_token` is the secret by which HAProxy proves its request ids, "" if there is no HAProxy. Inferences beyond `max_in_flight`,
-    including those whose body is being read, get 503; a body that takes longer than `body_seconds` gets 408.
+    `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no HAProxy. If
+    `max_in_flight` requests are read or answered, further ones get 503. A body that needs longer than `body_seconds` gets 408.
     """
 
     model: str
@@ -65,7 +65,7 @@ class Endpoints:
         self._created = int(time.time())
 
     async def refresh(self) -> ModelInfo:
-        """Ask a replica for its model; raises ReplicaLost if none answers in two seconds."""
+        """Get the model description from a replica; raises ReplicaLost if no replica answers within two seconds."""
         try:
             self._info = await asyncio.wait_for(self._wiring.backend.describe(), _DESCRIBE_SECONDS)
         except TimeoutError:
@@ -166,11 +166,11 @@ class Endpoints:
         await call.reply.json({"object": "list", "data": [self._model_card()]})
 
     async def model(self, call: Call) -> None:
-        """Answer ``GET /v1/models/{id}`` of the served model."""
+        """Answer ``GET /v1/models/{id}`` for the served model."""
         await call.reply.json(self._model_card())
 
     async def unknown_model(self, call: Call) -> None:
-        """Answer ``GET /v1/models/{id}`` of any other model."""
+        """Answer ``GET /v1/models/{id}`` for any other model."""
         del call
         raise self._no_such_model()
 
@@ -194,7 +194,7 @@ class Endpoints:
         await call.reply.json({"status": "ok"})
 
     async def readyz(self, call: Call) -> None:
-        """Answer ``GET /readyz``: the model is loaded and the next request can be recorded. Kafka is irrelevant."""
+        """Answer ``GET /readyz``: the model is loaded and the next request can be recorded, with or without Kafka."""
         reasons = {}
         try:
             await self.refresh()
@@ -209,7 +209,7 @@ class Endpoints:
 
 
 def _check_length(generation: Generation, info: ModelInfo) -> None:
-    """Reject what cannot fit whatever the prompt is; the replica, which counts tokens, rejects the rest."""
+    """Reject a `max_tokens` that is too large for any prompt; the replica counts tokens and checks the sum."""
     if generation.max_tokens is not None and generation.max_tokens >= info.context_length:
         raise invalid(
             f"max_tokens is {generation.max_tokens}; with the prompt the limit is {info.context_length} tokens."

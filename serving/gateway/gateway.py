@@ -1,6 +1,6 @@
 """The gateway: OpenAI's HTTP API as an ASGI application, in front of the model replicas.
 
-Independent of Ray: the replicas are a :class:`~serving.replica.generation.Backend`, so tests run it in process with a real engine.
+The gateway does not import Ray: it uses a :class:`~serving.replica.generation.Backend`, so tests run it with a real engine in one process.
 """
 
 import logging
@@ -27,7 +27,7 @@ _NO_RESPONSE = 499
 
 
 class Gateway:
-    """An ASGI application."""
+    """The gateway as an ASGI application."""
 
     def __init__(self, settings: GatewaySettings, wiring: Wiring, keys: KeyRing) -> None:
         self._settings = settings
@@ -46,7 +46,7 @@ class Gateway:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or ASGI's lifespan events."""
+        """Answer one HTTP request, or the lifespan events."""
         if scope["type"] == "lifespan":
             await lifespan(receive, send)
             return
@@ -102,7 +102,7 @@ class Gateway:
         raise ApiError(405, f"Use {allowed} for {route}.", code="method_not_allowed", headers={"allow": allowed})
 
     async def _traced(self, call: Call, method: str, handler: _Handler) -> None:
-        """Run `handler`; a POST in a span that continues the client's trace."""
+        """Run `handler`; a POST request gets a span that continues the client's trace."""
         if method != "POST":
             await handler(call)
             return
@@ -129,7 +129,7 @@ class Gateway:
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
-    """Answer ASGI's lifespan events: there is nothing to start or stop here."""
+    """Acknowledge ASGI's lifespan events; the application has nothing to start or stop."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -138,6 +138,6 @@ async def lifespan(receive: Receive, send: Send) -> None:
 
 
 def _log_internal(request_id: str, error: Exception) -> None:
-    """Log where an error was raised, without its message, which may contain text of the request."""
+    """Log the traceback of an error without its message, which may contain text of the request."""
     where = "".join(traceback.format_tb(error.__traceback__))
     _LOG.error("request %s failed: %s\n%s", request_id, type(error).__name__, where)

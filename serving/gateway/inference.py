@@ -1,7 +1,7 @@
-"""One inference from its acceptance to its end: recorded, measured, traced, answered.
+"""One inference from its acceptance to its end: record, measure, trace and answer it.
 
-The request record is written before inference begins, the end record before the last byte or ``[DONE]``
-(docs/design/decisions.md). Every accepted request gets an end record: after a disconnect, a lost replica, an internal error too.
+The request record is written before the inference begins, and the end record before the last byte or ``[DONE]``
+(docs/design/decisions.md). Every accepted request gets an end record, also after a disconnect, a lost replica or an internal error.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ _INTERNAL_ERROR = 500
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """What every inference of a gateway shares; without a `recorder`, nothing is recorded. Spans name the Kafka `topic`, not the text."""
+    """Objects that all inferences of a gateway share; `recorder` is None if capture is off, `topic` is an attribute of spans."""
 
     backend: Backend
     recorder: Recorder | None
@@ -53,7 +53,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inference:
-    """One inference; `answer` is the shape of its response."""
+    """One inference; `answer` formats its response."""
 
     def __init__(self, wiring: Wiring, request: InferenceRequest, answer: Answer) -> None:
         self._wiring = wiring
@@ -67,7 +67,7 @@ class Inference:
         self._span: trace.Span = trace.INVALID_SPAN
 
     async def run(self, reply: Reply) -> None:
-        """Generate and reply; raises ApiError if the request was not accepted, was rejected by the model, or its replica was lost."""
+        """Generate and send the answer; raises ApiError if capture or the model rejects the request or the replica is lost."""
         topic = self._wiring.topic if self._wiring.recorder else ""
         with self._wiring.tracer.start_as_current_span(
             f"{self._request.operation} {self._request.model}",
@@ -88,7 +88,7 @@ class Inference:
                 raise
 
     async def _accept(self) -> None:
-        """Write the request record; only then is the request accepted."""
+        """Write the request record; the request is accepted when this returns."""
         if self._wiring.recorder is None:
             return
         try:
@@ -179,7 +179,7 @@ class Inference:
         raise error
 
     def _end(self, status: EndStatus, error: ErrorInfo | None = None) -> None:
-        """Record how the inference ended; the first end counts. Synchronous, since a cancelled task can await nothing."""
+        """Record how the inference ended; only the first call counts. Not async, because a cancelled task cannot await."""
         if self._ended:
             return
         self._ended = True

@@ -1,4 +1,4 @@
-"""The gateway's metrics, named by the GenAI conventions as Prometheus writes them; no label contains an id or text."""
+"""The gateway's metrics, with names of OpenTelemetry's GenAI conventions in Prometheus form; labels contain no id or text."""
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -12,7 +12,7 @@ _MODEL = "gen_ai_request_model"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an accepted request ended, in numbers; `error_type` is "" for success."""
+    """Status, duration and token counts of an accepted request; `error_type` is "" if it succeeded."""
 
     operation: str
     model: str

@@ -1,4 +1,4 @@
-"""Intake: records inference that another gateway served (KServe, LiteLLM), so that the detectors monitor it too.
+"""Intake: record inferences that another gateway served (KServe, LiteLLM), so that the detectors monitor them too.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Intake's HTTP API: authentication, a bounded body, one response for all of its items. An ASGI application, independent of Ray."""
+"""Intake's HTTP API, an ASGI application without Ray. A body contains one or more items and gets one response."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ class _Remark(msgspec.Struct, frozen=True):
 
 
 class _Tally(msgspec.Struct):
-    """Outcomes of the items of one body."""
+    """Numbers of accepted and duplicate items of one body, with its rejections and warnings."""
 
     accepted: int = 0
     repeated: int = 0
@@ -51,10 +51,10 @@ class _Tally(msgspec.Struct):
 
 
 class Intake:
-    """An ASGI application for KServe's events and LiteLLM's logs.
+    """An ASGI application that receives KServe's events and LiteLLM's logs.
 
-    A readable item is recorded whatever the other items are: a 422 names the unreadable ones. 200 is sent once everything is on disk;
-    after a 503 the client sends the whole body again, and the items that were recorded count as duplicates.
+    All readable items are recorded; if others are unreadable, the response is 422 and lists them. 200 is sent when all items are on disk.
+    After a 503 the client sends the whole body again, and items that are recorded already count as duplicates.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Intake:
             await reply.error(ApiError(500, "Internal error of Weir; the log has its cause.", code="internal_error"))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Record overdue halves once a second until `stop`."""
+        """Once per second until `stop`, record halves of exchanges whose other half did not arrive in time."""
         while not stop.is_set():
             async with self._turn:
                 try:
@@ -119,7 +119,7 @@ class Intake:
         await reply.json(_summary(tally), 422 if tally.refused else 200)
 
     async def _record(self, name: str, items: Iterator[_Item]) -> _Tally:
-        """Record every readable item; raises ApiError 503 if the disk is full."""
+        """Record all readable items; raises ApiError 503 if they cannot be stored."""
         tally = _Tally()
         async with self._turn:
             for index, item in enumerate(items):
@@ -144,7 +144,7 @@ class Intake:
 
 
 def _items(read: _Reader, headers: Headers, body: bytes, principal: Principal) -> Iterator[_Item]:
-    """Yield the items of a body; raises ApiError if the body as a whole is unreadable."""
+    """Yield the items of a body; raises ApiError if the whole body is unreadable."""
     try:
         yield from read(headers, body, principal)
     except UnreadablePayload as error:
@@ -154,7 +154,7 @@ def _items(read: _Reader, headers: Headers, body: bytes, principal: Principal) -
 
 
 def _read(item: _Item) -> tuple[ReportedExchange, list[str]]:
-    """Return an item and messages of what is left out of it; raises UnreadablePayload for any error that its values cause."""
+    """Return an item, and messages about values that are left out; raises UnreadablePayload if its values are invalid."""
     try:
         return without_invalid_numbers(item())
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

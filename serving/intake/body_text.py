@@ -1,6 +1,6 @@
-"""Text of inference bodies: OpenAI's (chat, completions, responses, streams), KServe's V1 and V2.
+"""Extract the text of inference bodies in the formats of OpenAI (chat, completions, responses, streams) and KServe (V1, V2).
 
-A body without text (an image, a tensor of numbers) is an exchange without text: recorded, with no verdict expected.
+A body without text (an image, a tensor of numbers) is recorded as an exchange without text, and no verdict is expected.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ _TEXT_KEYS = ("text", "content", "refusal", "output_text", "input_text", "argume
 
 
 def document(raw: bytes) -> Any:
-    """Return the JSON document of `raw`; raises UnreadablePayload."""
+    """Decode `raw` as JSON; raises UnreadablePayload."""
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -42,7 +42,7 @@ def document(raw: bytes) -> Any:
 
 
 def text_of(content: Any) -> str:
-    """Return the text of a message's content: a string, or its text parts, one a line."""
+    """Return the text of a message's content: the string, or its text parts joined by line breaks."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -55,7 +55,7 @@ def text_of(content: Any) -> str:
 
 
 def messages_of(raw: Any) -> tuple[Message, ...]:
-    """Return the messages of a conversation that have text."""
+    """Return those messages of a conversation that have text."""
     if isinstance(raw, str):
         return (Message(role="user", content=raw),)
     return tuple(
@@ -66,7 +66,7 @@ def messages_of(raw: Any) -> tuple[Message, ...]:
 
 
 def request_from(body: Any) -> ReportedRequest:
-    """Return the request in a body; raises UnreadablePayload if it has none of the known shapes."""
+    """Return the request in a body; raises UnreadablePayload if the format is not known."""
     if not isinstance(body, Mapping):
         raise UnreadablePayload(f"the body is a {_kind(body)}; a request is a JSON object")
     common: dict[str, Any] = {
@@ -90,7 +90,7 @@ def request_from(body: Any) -> ReportedRequest:
 
 
 def response_from_bytes(raw: bytes) -> ReportedResponse:
-    """Return the response in the bytes of a body; raises UnreadablePayload if it has none of the known shapes."""
+    """Return the response in the bytes of a body; raises UnreadablePayload if the format is not known."""
     if raw.lstrip().startswith(_DATA):
         return _streamed(raw)
     body = document(raw)
@@ -100,7 +100,7 @@ def response_from_bytes(raw: bytes) -> ReportedResponse:
 
 
 def response_from(body: Body) -> ReportedResponse:
-    """Return the response in a body; raises UnreadablePayload if it has none of the known shapes."""
+    """Return the response in a decoded body; raises UnreadablePayload if the format is not known."""
     common: dict[str, Any] = {"model": word_of(body.get("model")), "usage": usage_of(body.get("usage"))}
     if "choices" in body:
         choices = list(_mappings(body["choices"]))
@@ -120,7 +120,7 @@ def response_from(body: Body) -> ReportedResponse:
 
 
 def usage_of(raw: Any) -> Usage:
-    """Return the token counts in `raw`, under OpenAI's names or Anthropic's."""
+    """Return the token counts in `raw`, which uses the field names of OpenAI or Anthropic."""
     if not isinstance(raw, Mapping):
         return Usage()
     prompt = raw.get("prompt_tokens", raw.get("input_tokens"))
@@ -129,7 +129,7 @@ def usage_of(raw: Any) -> Usage:
 
 
 def _streamed(raw: bytes) -> ReportedResponse:
-    """Return a stream of OpenAI's chunks as one response: the text of each choice, the last reason, the usage if it was sent."""
+    """Return one response for a stream of OpenAI's chunks: the joined texts, the last finish reason, the last usage."""
     texts: dict[int, list[str]] = {}
     last: dict[str, Any] = {"model": "", "usage": Usage(), "finish_reason": None}
     for line in raw.splitlines():
@@ -149,7 +149,7 @@ def _streamed(raw: bytes) -> ReportedResponse:
 
 
 def _strings(node: Any) -> Iterable[str]:
-    """Yield every string inside V1's instances or predictions, in order."""
+    """Yield all strings in KServe V1 instances or predictions, in order."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, Mapping):
@@ -161,7 +161,7 @@ def _strings(node: Any) -> Iterable[str]:
 
 
 def _tensors(raw: Any) -> Iterable[str]:
-    """Yield the elements of V2's tensors of BYTES that are text."""
+    """Yield the strings in KServe V2 tensors of type BYTES."""
     for tensor in _mappings(raw):
         if tensor.get("datatype") == "BYTES":
             yield from _strings(tensor.get("data"))
@@ -181,7 +181,7 @@ def word_of(value: Any) -> str:
 
 
 def count_of(value: Any) -> int:
-    """Return `value` if it is a natural number, else 0."""
+    """Return `value` if it is an integer of at least 0, else 0."""
     return value if isinstance(value, int) and value >= 0 else 0
 
 
@@ -190,6 +190,6 @@ def _kind(value: Any) -> str:
 
 
 def _names(body: Body) -> str:
-    """Return the first fields of a body, shortened: their number and length are the client's choice."""
+    """Return the first field names of a body, shortened, because a client can send many long names."""
     names = [str(name)[:_SHOWN_CHARACTERS] for name in list(body)[:_SHOWN_FIELDS]]
     return f"the fields {', '.join(names)}" if names else "no fields"

@@ -1,7 +1,7 @@
-"""Limits on intake's connections: how many one address may open, and how long a request's headers may take.
+"""Limits on intake's connections: the number per client address, and the time until the headers have arrived.
 
 Why this exists: uvicorn limits requests (``limit_concurrency``) and idle connections (``timeout_keep_alive``), but waits without limit
-for the headers of a request, and counts no connections by address (docs/design/traps.md).
+for the headers of a request, and does not count connections per address (docs/design/traps.md).
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _RETRY_AFTER_SECONDS = 1
 
 
 class _BoundedProtocol(H11Protocol):
-    """uvicorn's protocol with limits. h11, because it bounds the size of headers too (64 KiB)."""
+    """uvicorn's h11 protocol with limits on connections and time; h11 itself limits the size of headers (64 KiB)."""
 
     settings: ClassVar[IntakeSettings]
     open: ClassVar[Counter[str]]
@@ -30,7 +30,7 @@ class _BoundedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
-        """Count the connection; reject it if it is beyond a limit, whether or not it has sent a request."""
+        """Count the connection, and reject it at once if a limit is exceeded."""
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
         self.open[self._address] += 1
@@ -48,7 +48,7 @@ class _BoundedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; while no request is in progress, the next headers have a deadline, which no further byte extends."""
+        """Parse `data`; the headers of the next request have a fixed deadline, which more bytes do not extend."""
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete:
             self._wait_for_headers()
@@ -83,7 +83,7 @@ class _BoundedProtocol(H11Protocol):
             self._deadline = None
 
     def _too_late(self) -> None:
-        """Close the connection, with 408 if a part of a request's headers has arrived."""
+        """Close the connection; if a part of the headers has arrived, respond with 408 first."""
         self._deadline = None
         half_sent, _ = self.conn.trailing_data
         if not half_sent:
@@ -108,7 +108,7 @@ class _BoundedProtocol(H11Protocol):
 
 
 def bounded_protocol(settings: IntakeSettings) -> type[asyncio.Protocol]:
-    """Return uvicorn's HTTP protocol with the limits of `settings`, for one server."""
+    """Return an HTTP protocol class for one uvicorn server, with the limits of `settings`."""
 
     class Protocol(_BoundedProtocol):
         open: ClassVar[Counter[str]] = Counter()

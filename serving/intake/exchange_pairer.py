@@ -1,8 +1,8 @@
-"""Pairs the halves of exchanges and drops duplicates, in a small SQLite file beside the spool.
+"""Join the two halves (request and response) of exchanges and drop duplicates, with a small SQLite file beside the spool.
 
-Why this exists: KServe reports an exchange as two events, in any order, and a client that gets no response sends again. A half is on disk
-before it is acknowledged, an exchange is in the spool before it is; so a crash loses nothing that was accepted. A kill between the spool
-and this file records an exchange twice, under the same ids; consumers drop the second.
+Why this exists: KServe reports an exchange as two events, in any order, and a client that gets no response sends again. A half is
+acknowledged after it is on disk, an exchange after it is in the spool, so a crash loses no accepted item. If the process is killed between
+the writes to the spool and to this file, an exchange is recorded twice with the same ids; consumers drop the duplicate.
 """
 
 import logging
@@ -40,7 +40,7 @@ _OVERDUE_BATCH = 1000
 
 
 class ExchangePairer:
-    """Records exchanges as soon as both halves are there; the `recorder` runs under the policy ``reject``, since clients send again."""
+    """Records each exchange when both halves have arrived; `recorder` has the policy ``reject``, because clients send again."""
 
     def __init__(  # noqa: PLR0913 - what it connects
         self,
@@ -67,18 +67,18 @@ class ExchangePairer:
         gauge.set_function(lambda: self._waiting)
 
     def close(self) -> None:
-        """Close the file; the halves stay for the next start."""
+        """Close the file; waiting halves stay in it for the next start."""
         self._database.close()
 
     @property
     def waiting(self) -> int:
-        """How many halves wait."""
+        """Number of halves that wait for the other half."""
         return self._waiting
 
     async def add(self, exchange: ReportedExchange) -> bool:
-        """Record an exchange, or store a half of one; return whether it is new. When it returns, a crash loses nothing of it.
+        """Record an exchange, or store a half of it; return whether it is new. After the return, a crash does not lose it.
 
-        Raises CaptureError if the spool is full, HalvesFull if no more halves can wait: nothing was recorded, send it again.
+        Raises CaptureError if the spool is full, HalvesFull if too many halves wait. After an error the client must send it again.
         """
         if self._is_done(exchange.identity):
             return False
@@ -90,9 +90,9 @@ class ExchangePairer:
         return is_new
 
     async def record_overdue(self) -> int:
-        """Record the halves that waited too long, and forget old duplicates; return how many exchanges were recorded.
+        """Record the halves that have waited too long, and delete old ids; return the number of recorded exchanges.
 
-        The checkpoint overwrites deleted rows in the file: the text of a recorded half leaves the disk here.
+        The checkpoint at the end overwrites deleted rows, so the text of recorded halves is removed from the disk.
         """
         now = time.time()
         query = "SELECT DISTINCT identity FROM held WHERE at <= ? ORDER BY at LIMIT ?"
@@ -121,7 +121,7 @@ class ExchangePairer:
             return cursor.rowcount == 1
 
     async def _record_pair(self, identity: str, *, alone: bool = False) -> bool:
-        """Record the stored halves of an exchange if both are there, or with `alone` if one is; False if the spool is full."""
+        """Record the stored halves if both have arrived (`alone`: also one half); return False if the spool is full."""
         halves = [_HALF.decode(row[0]) for row in self._rows("SELECT told FROM held WHERE identity = ?", (identity,))]
         if len(halves) < 2 and not (alone and halves):
             return True
@@ -149,7 +149,7 @@ class ExchangePairer:
         self._waiting -= len(removed)
 
     def _span(self, exchange: ReportedExchange, request: RequestRecord) -> str:
-        """Make the exchange's span, at the reported times; return its ``traceparent``."""
+        """Create a span with the reported times of the exchange; return its ``traceparent``."""
         began = _nanoseconds(exchange.request.at if exchange.request is not None else 0.0)
         ended = _nanoseconds(exchange.response.at if exchange.response is not None else 0.0)
         span = self._tracer.start_span(
@@ -176,5 +176,5 @@ class ExchangePairer:
 
 
 def _nanoseconds(at: float) -> int | None:
-    """Return a span's time, exact to the microsecond; None if it is unknown or cannot be encoded."""
+    """Return `at` (seconds) in nanoseconds, rounded to a microsecond; None if it is 0 or too large for a span."""
     return round(at * 1_000_000) * 1_000 if 0 < at < LATEST_SECONDS else None

@@ -1,8 +1,8 @@
-"""KServe's inference logger: CloudEvents ``org.kubeflow.serving.inference.{request,response}``, one for each half of an exchange.
+"""Read the events of KServe's inference logger: one CloudEvent for the request and one for the response of an exchange.
 
-Both halves have the same source and id and arrive in any order; the response is sent only for status 200.
-Specification: https://kserve.github.io/website, "Inference Logger"; shapes of KServe's ``pkg/logger``. CloudEvents' HTTP binding: binary,
-structured and batched.
+Both events have the same source and id, and arrive in any order. KServe sends the response event only for status 200.
+Specification: https://kserve.github.io/website, "Inference Logger"; the fields are those of KServe's ``pkg/logger``. All modes of the
+CloudEvents HTTP binding are read: binary, structured and batched.
 """
 
 import base64
@@ -37,7 +37,7 @@ CloudEvent = tuple[dict[str, str], bytes]
 
 
 def events_of(headers: Mapping[str, str], raw: bytes) -> Iterator[Any]:
-    """Yield the events of an HTTP request in any of CloudEvents' modes, for :func:`exchange_from_kserve`; raises UnreadablePayload."""
+    """Yield the events of an HTTP request, for :func:`exchange_from_kserve`; raises UnreadablePayload."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == _BATCHED:
         batch = document(raw)
@@ -55,7 +55,7 @@ def events_of(headers: Mapping[str, str], raw: bytes) -> Iterator[Any]:
 
 
 def exchange_from_kserve(event: Any, principal: Principal) -> ReportedExchange:
-    """Return the half of an exchange in `event`, which was sent with the key of `principal`; raises UnreadablePayload."""
+    """Return the half of an exchange in `event`; `principal` owns the API key that was sent. Raises UnreadablePayload."""
     attributes, data = event if isinstance(event, tuple) else _structured(event)
     if missing := [name for name in _REQUIRED if not attributes.get(name)]:
         raise UnreadablePayload(f"the CloudEvent has no {', '.join(missing)}; send ce-id, ce-source and ce-type")
@@ -99,7 +99,7 @@ def _structured(event: Any) -> CloudEvent:
 
 
 def _conversation(attributes: Mapping[str, str]) -> str:
-    """Return the conversation if KServe is set to log its header (`metadataHeaders`)."""
+    """Return the conversation id, if KServe's setting `metadataHeaders` contains its header, else ""."""
     try:
         metadata = msgspec.json.decode(attributes.get("metadata") or "{}", type=dict[str, list[str]])
     except msgspec.DecodeError:
@@ -109,7 +109,7 @@ def _conversation(attributes: Mapping[str, str]) -> str:
 
 
 def _version(attributes: Mapping[str, str]) -> str:
-    """Return KServe's name of the variant: namespace, component, and endpoint (default or canary) if present."""
+    """Return the model version as namespace, component and, if present, endpoint (default or canary)."""
     return "/".join(filter(None, (attributes.get(name, "") for name in ("namespace", "component", "endpoint"))))
 
 

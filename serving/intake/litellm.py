@@ -1,6 +1,6 @@
-"""LiteLLM's logs: its ``StandardLoggingPayload``, as the callback ``generic_api`` sends them.
+"""Read the logs of LiteLLM: the ``StandardLoggingPayload`` objects that its callback ``generic_api`` sends.
 
-Specification: https://docs.litellm.ai/docs/proxy/logging_spec; shapes of version 1.110.
+Specification: https://docs.litellm.ai/docs/proxy/logging_spec; the fields are those of version 1.110.
 """
 
 import re
@@ -35,7 +35,7 @@ _UNKNOWN_STATUS = 500
 
 
 def payloads(raw: bytes) -> Iterator[Any]:
-    """Yield the payloads of a body: a JSON array, one object, or one object a line (`log_format`); raises UnreadablePayload."""
+    """Yield the payloads of a body: a JSON array, one object, or one object per line; raises UnreadablePayload."""
     lines = raw.strip().splitlines()
     if len(lines) > 1 and raw.lstrip().startswith(b"{"):
         try:
@@ -48,7 +48,7 @@ def payloads(raw: bytes) -> Iterator[Any]:
 
 
 def exchange_from_litellm(payload: Any, principal: Principal) -> ReportedExchange:
-    """Return the exchange in `payload`, which was sent with the key of `principal`; raises UnreadablePayload."""
+    """Return the exchange in `payload`; `principal` owns the API key that was sent. Raises UnreadablePayload."""
     if not isinstance(payload, Mapping) or not isinstance(payload.get("id"), str):
         raise UnreadablePayload("no id; send LiteLLM's StandardLoggingPayload (generic_api_use_v1 must be off)")
     if payload.get("status") not in {"success", "failure"}:
@@ -63,7 +63,7 @@ def exchange_from_litellm(payload: Any, principal: Principal) -> ReportedExchang
 
 
 def _origin(payload: Payload, principal: Principal) -> Origin:
-    """Return the origin; LiteLLM's virtual keys are principals of their own, since the retraining gates count principals."""
+    """Return the origin; each virtual key of LiteLLM is a separate principal, because retraining counts principals."""
     metadata = _table(payload.get("metadata"))
     key = word_of(metadata.get("user_api_key_hash"))[:_HASH_CHARACTERS]
     headers = {str(name).lower(): value for name, value in _table(metadata.get("requester_custom_headers")).items()}
@@ -112,7 +112,7 @@ def _response(payload: Payload) -> ReportedResponse:
 
 
 def _answer(response: Any) -> ReportedResponse:
-    """Return the answer's text; LiteLLM logs many kinds of calls, and a response without text is valid."""
+    """Return the response; LiteLLM logs calls of many kinds, so a response without text is valid."""
     if isinstance(response, str):
         return ReportedResponse(text=response)
     if not isinstance(response, Mapping):
@@ -126,7 +126,7 @@ def _answer(response: Any) -> ReportedResponse:
 
 
 def _error(payload: Payload) -> ErrorInfo:
-    """Return the class and status of a failure; LiteLLM's message is left out, since it may quote the prompt."""
+    """Return the class and status of a failure, without LiteLLM's message, which may quote the prompt."""
     information = _table(payload.get("error_information"))
     code = str(information.get("error_code") or "")
     status = int(code) if re.fullmatch("[1-9][0-9]{2}", code) else _UNKNOWN_STATUS

@@ -1,4 +1,4 @@
-"""One inference that another gateway reported: its request and its response, and the records that follow from them."""
+"""An inference that another gateway reported: its request and its response, and their conversion to records."""
 
 import uuid
 from hashlib import blake2b
@@ -45,7 +45,7 @@ LATEST_SECONDS = 4e9
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """The tenant and id of the API key (and the user that the other gateway named), the conversation, the trace."""
+    """Origin of an exchange: tenant, principal (API key, with the other gateway's key if it sent one), conversation, trace."""
 
     tenant: str
     principal: str
@@ -54,7 +54,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The request; `at` is its time in seconds since the epoch, 0 if unknown."""
+    """The request of an exchange; `at` is its time in seconds since the epoch, or 0 if unknown."""
 
     model: str = ""
     model_version: str = ""
@@ -67,7 +67,7 @@ class ReportedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The response; `at` is the time of its end, `first_at` that of the first token, 0 if unknown."""
+    """The response of an exchange; `at` is the time of its end, `first_at` the time of the first token, or 0 if unknown."""
 
     model: str = ""
     status: Literal["complete", "error"] = "complete"
@@ -82,7 +82,7 @@ class ReportedResponse(msgspec.Struct, frozen=True, kw_only=True):
 class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange, or one half of it; `identity` is the same in both halves and in every retry.
 
-    Halves are stored in the file of :class:`serving.intake.exchange_pairer.ExchangePairer`, under the field names of earlier versions.
+    :class:`~serving.intake.exchange_pairer.ExchangePairer` stores halves with these encoded field names, which must not change.
     """
 
     identity: str
@@ -92,19 +92,19 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether it has both halves."""
+        """Whether the exchange has both halves."""
         return self.request is not None and self.response is not None
 
     @property
     def seconds(self) -> float:
-        """Duration, 0 if unknown."""
+        """Duration in seconds, or 0 if unknown."""
         if self.request is None or self.response is None or not self.request.at:
             return 0.0
         return max(0.0, self.response.at - self.request.at)
 
 
 def without_invalid_numbers(exchange: ReportedExchange) -> tuple[ReportedExchange, list[str]]:
-    """Return `exchange` without the numbers that a record cannot contain, and a message for each of them: the text matters more.
+    """Return `exchange` without numbers that a record cannot contain, so that the text is recorded, and a message per number.
 
     Raises UnreadablePayload if a name is longer than 256 characters.
     """
@@ -141,7 +141,7 @@ def _shown(number: int) -> str:
 
 
 def valid_time(seconds: float) -> float:
-    """Return `seconds` if a clock can show that time, else 0.0, as for an unknown time."""
+    """Return `seconds` if it is a valid time (until the year 2096), else 0.0, which means unknown."""
     return float(seconds) if 0 < seconds < LATEST_SECONDS else 0.0
 
 
@@ -150,7 +150,7 @@ _NO_RESPONSE = ReportedResponse(status="error", error=ErrorInfo(kind="no_answer_
 
 
 def identity_of(tenant: str, *parts: str) -> str:
-    """Return the identity of an exchange: a hash of the tenant and of the other gateway's name for it."""
+    """Return the identity of an exchange: a hash of the tenant and of the ids that the other gateway sent."""
     return blake2b("\x1f".join((tenant, *parts)).encode(), digest_size=_ID_BYTES).hexdigest()
 
 
@@ -166,7 +166,7 @@ def parameters_of(body: dict[str, object]) -> Parameters:
 
 
 def records_of(exchange: ReportedExchange, expected: ExpectedVerdicts) -> tuple[RequestRecord, ResponseRecord]:
-    """Return the two records of an exchange; a missing half is empty, and a record without text expects no verdict."""
+    """Return the two records of an exchange; the record of a missing half is empty; without text no verdict is expected."""
     request, response = exchange.request or ReportedRequest(), exchange.response or _NO_RESPONSE
     common: dict[str, Any] = {
         "request_id": request_id_of(exchange.identity),

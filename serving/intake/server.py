@@ -1,4 +1,4 @@
-"""The intake's process: its recorder, its pairer, its HTTP port, from start to stop."""
+"""Run intake in this process: its recorder, its exchange pairer and its HTTP server."""
 
 import asyncio
 import contextlib
@@ -28,11 +28,11 @@ _BACKLOG = 512
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves the signals to the process that runs it."""
+    """A uvicorn server that does not handle signals; the process handles them."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Install no signal handlers."""
         yield
 
 
@@ -49,8 +49,8 @@ async def run_intake(  # noqa: PLR0913 - what a process's main hands over
 ) -> None:
     """Serve intake's HTTP API until `stop`; raises ServingError if the port is taken, or the spool cannot be written.
 
-    A full spool rejects whatever ``capture.on_full`` is, since a client can send again. `health` contains a reason while the spool cannot
-    be written.
+    A full spool always rejects items, also if ``capture.on_full`` is ``shed``, because clients can send again. `health` contains a reason
+    while the spool cannot be written.
     """
     listener = _listener(settings)
     rejecting = capture.model_copy(update={"on_full": "reject"})

@@ -1,1 +1,1 @@
-"""OpenAI's HTTP API: request models, response shapes, errors."""
+"""OpenAI's HTTP API: request models, response formats and errors."""

@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``: request model and response shapes."""
+"""``POST /v1/chat/completions``: request model and response formats."""
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -22,7 +22,7 @@ class TextPart(RequestModel):
 
 
 class ChatMessage(RequestModel):
-    """One message."""
+    """One message of a conversation."""
 
     ignored = frozenset({"name", "refusal", "annotations"})
     harmless: ClassVar[dict[str, tuple[Any, ...]]] = {
@@ -36,7 +36,7 @@ class ChatMessage(RequestModel):
 
     @property
     def text(self) -> str:
-        """The content as one string, parts on lines of their own."""
+        """The content as one string; parts are joined by line breaks."""
         return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
 
 
@@ -69,7 +69,7 @@ class ChatRequest(SamplingRequest):
         return self
 
     def generation(self) -> Generation:
-        """Return the model's input; the role `developer` is the newer name of `system`."""
+        """Return the model's input; the role `developer` becomes `system`, its older name."""
         roles = {"developer": "system"}
         return Generation(
             messages=tuple((roles.get(message.role, message.role), message.text) for message in self.messages),
@@ -80,7 +80,7 @@ class ChatRequest(SamplingRequest):
 
 
 class ChatAnswer(Answer):
-    """The shapes of a chat completion."""
+    """Formats the response to a chat completion."""
 
     prefix = "chatcmpl"
     whole_object = "chat.completion"

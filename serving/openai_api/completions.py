@@ -1,4 +1,4 @@
-"""``POST /v1/completions``: request model and response shapes."""
+"""``POST /v1/completions``: request model and response formats."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -37,7 +37,7 @@ class CompletionRequest(SamplingRequest):
 
 
 class CompletionAnswer(Answer):
-    """The shapes of a plain completion."""
+    """Formats the response to a plain completion."""
 
     prefix = "cmpl"
     whole_object = chunk_object = "text_completion"

@@ -1,4 +1,4 @@
-"""Errors of the API, in OpenAI's shape; a message never contains text of the request."""
+"""Errors of the API in OpenAI's format; a message never contains text of the request."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_
 class ApiError(Exception):
     """An error response.
 
-    `message` says what is wrong, the value (never text of the request), the bound and the fix; `code` is a stable identifier for
-    programs, `param` the wrong field.
+    `message` states what is wrong, the value (never text of the request), the bound and the fix. `code` is a stable identifier for
+    programs, `param` is the name of the wrong field.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ApiError(Exception):
 
     @property
     def type(self) -> str:
-        """OpenAI's class of error."""
+        """OpenAI's name for this class of errors."""
         default = "invalid_request_error" if self.status < 500 else "server_error"
         return _TYPES.get(self.status, default)
 
@@ -42,10 +42,10 @@ class ApiError(Exception):
 
 
 def invalid(message: str, *, code: str = "invalid_value", param: str | None = None) -> ApiError:
-    """Return a 400."""
+    """Return an error with status 400."""
     return ApiError(400, message, code=code, param=param)
 
 
 def unavailable(message: str, *, code: str, retry_after_seconds: int = 1) -> ApiError:
-    """Return a 503 with ``Retry-After``."""
+    """Return an error with status 503 and ``Retry-After``."""
     return ApiError(503, message, code=code, headers={"retry-after": str(retry_after_seconds)})

@@ -1,4 +1,4 @@
-"""``POST /v1/feedback``: a rating or label of a request or an alert, by its id; free text is rejected."""
+"""``POST /v1/feedback``: a rating or label for the id of a request or an alert; free text is rejected."""
 
 from typing import Annotated, Literal, Self
 
@@ -15,7 +15,7 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,80}$")]
 
 
 class FeedbackRequest(RequestModel):
-    """The body; at least one of `rating` and `label` is required."""
+    """The body of a feedback request; at least one of `rating` and `label` is required."""
 
     request_id: Identifier
     rating: Literal["up", "down"] | Annotated[int, Field(ge=1, le=5)] | None = None

@@ -1,4 +1,4 @@
-"""Base of the request models: strict types, and errors that name the field, the bound and the fix, never text of the request."""
+"""Base of the request models: strict types, and errors with field, bound and fix, but without text of the request."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -22,8 +22,8 @@ _PARAM_CHARACTERS = 200
 class RequestModel(BaseModel):
     """A request body.
 
-    An unknown field is an error, so that no client relies on an option that has no effect. `ignored` are fields without effect here;
-    `harmless` are fields that are accepted only with the values that have no effect.
+    An unknown field is an error, so that no client relies on an option that has no effect. The fields in `ignored` are accepted and have no
+    effect. The fields in `harmless` are accepted only with the listed values, which have no effect.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
@@ -54,7 +54,7 @@ def _unsupported(name: str, allowed: tuple[Any, ...]) -> str:
 
 
 class StreamOptions(RequestModel):
-    """``stream_options``."""
+    """The field ``stream_options``."""
 
     ignored = frozenset({"include_obfuscation"})
 
@@ -62,7 +62,7 @@ class StreamOptions(RequestModel):
 
 
 class SamplingRequest(RequestModel):
-    """The fields of chat and plain completions."""
+    """The fields that chat and plain completions share."""
 
     ignored = frozenset({"user", "service_tier", "store", "prompt_cache_key", "safety_identifier"})
 
@@ -97,16 +97,16 @@ class SamplingRequest(RequestModel):
 
     @property
     def conversation(self) -> Name:
-        """The conversation in the metadata, or ""."""
+        """The conversation id in the metadata, or ""."""
         return (self.metadata or {}).get("conversation_id", "")
 
     @property
     def include_usage(self) -> bool:
-        """Whether the stream ends with a chunk that has the usage."""
+        """Whether the stream ends with a chunk that contains the token usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
     def sampling(self) -> dict[str, Any]:
-        """Return the sampling fields of a Generation."""
+        """Return the sampling parameters as fields of a Generation."""
         return {
             "temperature": 1.0 if self.temperature is None else self.temperature,
             "top_p": 1.0 if self.top_p is None else self.top_p,
@@ -119,7 +119,7 @@ class SamplingRequest(RequestModel):
 
 
 def parse(model: type[ModelT], body: bytes) -> ModelT:
-    """Return `body` as `model`; raises ApiError 400 for invalid JSON, an unknown field, a wrong type or a value out of bounds."""
+    """Return `body` as `model`; raises ApiError 400 for invalid JSON, an unknown field, a wrong type or a wrong value."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -144,12 +144,12 @@ def _explained(error: ValidationError) -> ApiError:
 
 
 def _json_problem(problem: Mapping[str, Any]) -> str:
-    """Return the parser's message, which names a position and never text."""
+    """Return the parser's message, which contains a position but never text of the request."""
     return str(problem.get("ctx", {}).get("error", "it is malformed"))
 
 
 def _param(location: tuple[int | str, ...]) -> str:
-    """Return the path of the wrong field, without the names of the alternatives that pydantic tried."""
+    """Return the path of the wrong field, without the names of types that pydantic adds for a union."""
     parts = [str(part) for part in location if isinstance(part, int) or (part.isidentifier() and part not in _TYPES)]
     return ".".join(parts)[:_PARAM_CHARACTERS]
 
@@ -158,7 +158,7 @@ _TYPES = frozenset({"str", "int", "float", "bool", "list", "dict", "constrained"
 
 
 def _got(value: Any) -> str:
-    """Return the wrong value if it is a number; only its type if it may be text."""
+    """Return the wrong value if it is a number, else only its type, because the value may be text."""
     if isinstance(value, bool | int | float):
         return f"; got {value!r}"[:_SHOWN_CHARACTERS]
     return f"; got {type(value).__name__}"

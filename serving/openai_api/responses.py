@@ -1,4 +1,4 @@
-"""The response shapes that chat and plain completions share."""
+"""The response formats that chat and plain completions share."""
 
 import abc
 from typing import Any, ClassVar
@@ -19,9 +19,9 @@ def _choice(finish_reason: str | None, content: dict[str, Any]) -> dict[str, Any
 
 
 class Answer(abc.ABC):
-    """The shapes of one response; every chunk has the same id, derived from `request_id`, and creation time (seconds since the epoch).
+    """Formats one response. All its chunks have the same id (from `request_id`) and creation time (seconds since the epoch).
 
-    With `include_usage`, a stream ends with a chunk that has the usage, and has ``usage: null`` before it.
+    With `include_usage`, a stream ends with a chunk that contains the token usage; the earlier chunks have ``usage: null``.
     """
 
     prefix: ClassVar[str]
@@ -41,20 +41,20 @@ class Answer(abc.ABC):
         return self._envelope(self.chunk_object) | {"choices": choices} | extra
 
     def usage_chunk(self, prompt_tokens: int, completion_tokens: int) -> dict[str, Any] | None:
-        """Return the chunk with the usage, or None if the client did not request it."""
+        """Return the chunk with the token usage, or None if the client did not request the usage."""
         if not self._include_usage:
             return None
         return self._chunk([]) | {"usage": _usage(prompt_tokens, completion_tokens)}
 
     def whole(self, text: str, finish_reason: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-        """Return the body of a whole response."""
+        """Return the body of a response that is not a stream."""
         return self._envelope(self.whole_object) | {
             "choices": [_choice(finish_reason, self._content(text))],
             "usage": _usage(prompt_tokens, completion_tokens),
         }
 
     def first_chunk(self) -> dict[str, Any] | None:
-        """Return the chunk before any text, or None."""
+        """Return the chunk that is sent before the text, or None if the format has none."""
         first = self._first()
         return None if first is None else self._chunk([_choice(None, first)])
 

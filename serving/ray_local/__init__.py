@@ -1,4 +1,4 @@
-"""Ray on one machine, on loopback only, several stacks side by side (docs/design/ray-local.md).
+"""Ray on one machine, on loopback only; several stacks can run at once (docs/design/ray-local.md).
 
 For the supervisor::
 
@@ -6,8 +6,8 @@ For the supervisor::
     layout.prepare()                                   # before every start, while Ray does not run
     subprocess.Popen(layout.head_command(), env=os.environ | layout.environment())
 
-SIGTERM ends everything within a second, SIGKILL within four. The driver (``serving.driver``) runs in a process whose
-environment has ``layout.driver_environment()``: Ray reads it at import.
+SIGTERM ends all processes of Ray within one second, SIGKILL within four. The driver (``serving.driver``) runs in a process whose
+environment has ``layout.driver_environment()``, because Ray reads its environment at import.
 """
 
 from serving.errors import RayLocalError

@@ -1,12 +1,11 @@
-"""The script that Ray runs as HAProxy: it makes Ray's configuration safe, then becomes HAProxy.
+"""The script that Ray runs instead of HAProxy: it edits Ray's configuration of HAProxy to be safe, then starts HAProxy by ``exec``.
 
-Why this exists: Ray's template binds metrics and statistics on every interface, echoes a client's ``x-request-id``, and
-answers 500 in plain text while a gateway restarts, with no setting for any of it (docs/design/ray-local.md). Ray
-finds its workers by the exact configuration path in their arguments, so the file is edited in place, at the start and at
-every reload.
+Why this exists: Ray's template binds metrics and statistics on all interfaces, returns a client's ``x-request-id``, and answers 500 in
+plain text while a gateway restarts; no setting changes that (docs/design/ray-local.md). Ray finds HAProxy's processes by the exact
+configuration path in their arguments, so the file is edited in place.
 
-It runs as ``python -I -S haproxy.py SETTINGS.json <HAProxy's arguments>`` before every reload, so it imports little, and only from the
-standard library.
+Ray runs ``python -I -S haproxy.py SETTINGS.json <HAProxy's arguments>`` at the start and at each reload. For a short start, the script imports
+only a few modules of the standard library.
 """
 
 import json
@@ -35,11 +34,11 @@ _ERROR_FILE = re.compile(r"^\s*errorfile\s+50[234]\s+(\S+)\s*$", re.MULTILINE)
 
 
 class UnsafeConfig(Exception):
-    """The configuration cannot be made safe."""
+    """Ray's configuration of HAProxy has an unknown form, so it cannot be made safe."""
 
 
 class Limits(NamedTuple):
-    """The limits of one client: settings of ``[http]``."""
+    """The limits for one client, from the settings ``[http]``."""
 
     max_body_bytes: int
     connections_per_address: int
@@ -47,11 +46,11 @@ class Limits(NamedTuple):
 
 
 def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_path: Path) -> str:
-    """Return Ray's configuration `text` with Weir's rules in the HTTP frontend, which listens on `host`, and others on loopback.
+    """Return Ray's configuration `text` with Weir's rules; the HTTP frontend listens on `host`, other listeners on loopback.
 
-    `edge_token` is sent to the gateway as ``x-weir-edge``, so that it accepts this ``x-request-id`` and no other. A larger
-    ``content-length`` than the limit is answered 413 before anything is uploaded, late headers 408 (`timeout_path` is the file of
-    :func:`timeout_page`), an address with more connections 429; far more are closed at once. Raises UnsafeConfig if a listener is beyond
+    `edge_token` is sent to the gateway as ``x-weir-edge``, so that the gateway accepts only HAProxy's ``x-request-id``. A ``content-length``
+    above the limit gets 413 before the upload. Late headers get 408 (`timeout_path` is the file of :func:`timeout_page`). If an address has
+    too many connections, more get 429, and far more are closed without a response. Raises UnsafeConfig if another listener would not be on
     loopback, or there is no HTTP frontend.
     """
     if MARK in text:
@@ -83,7 +82,7 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
 
 
 def _loopback(address: str, host: str) -> str:
-    """Return `address` on 127.0.0.1; raises UnsafeConfig if it names another interface than loopback or `host`."""
+    """Return `address`, with 127.0.0.1 for "all interfaces"; raises UnsafeConfig if it is neither loopback nor `host`."""
     name, _, port = address.rpartition(":")
     if not port.isdigit():
         raise UnsafeConfig(f"bind {address} has no port number; Weir allows 127.0.0.1:PORT")
@@ -103,7 +102,7 @@ def _header_rules(limits: Limits) -> list[str]:
 
 
 def _connection_rules(limits: Limits) -> list[str]:
-    """Return the rules that prevent half-sent requests of one address from using every connection of `maxconn`."""
+    """Return the rules that stop one address from using all connections of `maxconn` with incomplete requests."""
     allowed = limits.connections_per_address
     return [
         *_header_rules(limits),
@@ -155,7 +154,7 @@ def _error_body(message: str, kind: str, code: str) -> str:
 
 
 def error_page() -> str:
-    """Return HAProxy's response while no gateway can be reached, in OpenAI's shape."""
+    """Return HAProxy's response while no gateway can be reached, in OpenAI's format."""
     body = _error_body(
         "No gateway can be reached; it is starting or restarting. Try again in 2 seconds.",
         "server_error",
@@ -165,7 +164,7 @@ def error_page() -> str:
 
 
 def timeout_page() -> str:
-    """Return HAProxy's response to a request whose body is late: the same as the gateway's."""
+    """Return HAProxy's response to a request whose body is late; the gateway sends the same response."""
     body = _error_body(
         f"The body did not arrive within {_BODY_SECONDS} s, the limit; send it faster.",
         "invalid_request_error",
@@ -180,7 +179,7 @@ def _page(status: str, header: str, body: str) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Replace `path` in one step; :func:`stream.files.replace_file` cannot be imported here (``-I -S``)."""
+    """Replace `path` atomically; :func:`stream.files.replace_file` cannot be imported in this script (``-I -S``)."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     draft = path.with_name(f"{path.name}.{os.getpid()}")
@@ -190,7 +189,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def prepare(arguments: list[str], settings: dict[str, Any]) -> None:
-    """Make the file after ``-f`` in HAProxy's `arguments` safe, and replace the error pages that it names."""
+    """Make the configuration file after ``-f`` in `arguments` safe, and replace the error pages that it uses."""
     if "-f" not in arguments:
         return
     path = Path(arguments[arguments.index("-f") + 1])
@@ -210,7 +209,7 @@ def prepare(arguments: list[str], settings: dict[str, Any]) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Make HAProxy's configuration safe, then become HAProxy, which ends with its parent."""
+    """Make the configuration safe, then ``exec`` HAProxy, which is killed when its parent ends."""
     settings_path, *arguments = argv
     settings = json.loads(Path(settings_path).read_text(encoding="utf-8"))
     try:

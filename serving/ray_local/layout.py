@@ -1,7 +1,7 @@
-"""Ray's files, ports, environment and command: loopback only, several stacks side by side (docs/design/ray-local.md).
+"""Files, ports, environment and command of a Ray on loopback only, beside other stacks (docs/design/ray-local.md).
 
-A socket path may have 97 characters and Ray inserts a 56-character node id, so everything is in a short, private run directory. Stacks
-would share Ray's default ports (SO_REUSEPORT) and paths (``/tmp/haproxy-serve``), so every port and path is set.
+A socket path can have at most 97 characters and Ray adds a node id of 56 characters, so all files are in a private run directory with a short
+path. Stacks would share Ray's default ports (SO_REUSEPORT) and paths (``/tmp/haproxy-serve``), so all ports and paths are set.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ _CPUS = 2
 
 
 def short_run_dir(home: Path) -> Path:
-    """Return the short, private run directory of `home` (a WEIR_HOME); creates it. Raises RayLocalError if another user has it."""
+    """Create and return the private run directory of `home` (a WEIR_HOME). Raises RayLocalError if another user owns it."""
     name = hashlib.sha256(f"{os.getuid()}:{home.resolve()}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) > _PARENT_CHARACTERS:
@@ -70,8 +70,8 @@ def short_run_dir(home: Path) -> Path:
 class RayLayout:
     """One Ray head on this machine: its directory (:func:`short_run_dir`), ports (:meth:`port_names`), environment and command.
 
-    HAProxy enforces the limits of `http`. End the head with SIGTERM or SIGKILL; its children end with it. Never run ``ray stop``: it
-    kills every stack of the machine. Raises RayLocalError if `run_dir` is longer than 26 characters, or a port is missing.
+    HAProxy enforces the limits of `http`. End the head with SIGTERM or SIGKILL; its children end too. Never run ``ray stop``, because it
+    kills all stacks of the machine. Raises RayLocalError if `run_dir` is longer than 26 characters, or a port is missing.
     """
 
     def __init__(
@@ -99,21 +99,21 @@ class RayLayout:
 
     @property
     def token_path(self) -> Path:
-        """Ray's authentication token."""
+        """The file with Ray's authentication token."""
         return self.run_dir / "token"
 
     @property
     def edge_token_path(self) -> Path:
-        """The secret by which the gateway recognises requests that came through HAProxy."""
+        """The file with the secret by which the gateway recognises requests from HAProxy."""
         return self.run_dir / "edge-token"
 
     @property
     def address(self) -> str:
-        """The address that a driver connects to."""
+        """The address of the head, to which a driver connects."""
         return f"127.0.0.1:{self._ports['ray_gcs']}"
 
     def session(self) -> str:
-        """Return the name of the head's session, which changes with each start; "" if there was none."""
+        """Return the name of the head's session, which changes with each start, or "" if the head never ran."""
         try:
             return (self.run_dir / "ray" / "session_latest").readlink().name
         except OSError:
@@ -193,7 +193,7 @@ class RayLayout:
         ]
 
     def prepare(self) -> None:
-        """Write tokens and HAProxy's files, and remove the files of the last run; call it while the head does not run."""
+        """Write tokens and HAProxy's files, and remove the files of the last run; call this before the head starts."""
         self.run_dir.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         self.run_dir.chmod(_PRIVATE)
         for leftover in (self.run_dir / "ray").glob("session_*"):

@@ -1,4 +1,4 @@
-"""Keeps a Serve replica's own gRPC port on loopback.
+"""Keep the gRPC port of a Serve replica on loopback.
 
 Ray binds the port to ``[::]`` after the deployment's ``__init__`` and has no setting for it. The wrapped function is private, so
 tests/contract/dependencies/test_ray.py checks its name.
@@ -16,8 +16,8 @@ _NAME = "add_port_to_grpc_server"
 def keep_replica_on_loopback() -> None:
     """Wrap the function that binds this replica's gRPC port; call it in the deployment's ``__init__``.
 
-    Raises RayLocalError if this Ray version binds the port in another way: the replica must not start, since it would listen beyond
-    loopback.
+    Raises RayLocalError if this Ray version binds the port in another way. Then the replica must not start, because it would listen on all
+    interfaces.
     """
     from ray.serve._private import replica  # noqa: PLC0415 - only a replica needs Ray
 
