@@ -9,8 +9,8 @@ import json
 import sys
 import time
 
+from support.events import tick
 from support.kafka_log import fresh_topics
-from support.score_stack import tick
 
 from bench.score_rate import PARTITIONS, append, main, records, score_all
 from stream.replay.plan import ReplayRequest

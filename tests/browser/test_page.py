@@ -79,7 +79,7 @@ def test_a_trace_is_two_clicks_from_the_list_of_alerts(look, served):
     page.locator(".row").first.click()
     link = page.get_by_role("link", name=re.compile("Open trace"))
     opened = look.opened_by(link.click)
-    assert re.fullmatch(re.escape(served.traces.template).replace(r"\{trace_id\}", "[0-9a-f]{32}"), opened)
+    assert re.fullmatch(re.escape(served.trace_template).replace(r"\{trace_id\}", "[0-9a-f]{32}"), opened)
 
 
 def test_keys_move_open_close_and_navigate(look, served):

@@ -1,13 +1,14 @@
 """Findings of closed buckets, alert records, and a run of the alert stage over a recorded findings partition."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from stream.settings import TenantSettings
 from stream.stages.alert.partition_alerts import PartitionAlerts
 from stream.stages.alert.state import decode, encode
-from stream.wire import AlertRecord, Event, FindingRecord, stream_key
+from stream.wire import Event, FindingRecord, stream_key
 from stream.wire.ids import bucket_finding_id
+from support.events import event_of
 from support.signal_log import MODEL, trace_of
 
 ACME = stream_key("acme", MODEL, "input")
@@ -17,52 +18,31 @@ def settings(**sections: Any) -> TenantSettings:
     return TenantSettings.model_validate({"bucket_seconds": 5, **sections})
 
 
-def bucket_finding(
-    number: int,
-    detector: str = "drift",
-    *,
-    alarm: bool = True,
-    events: int = 10,
-    principals: dict[str, int] | None = None,
-    side: str = "input",
-) -> Event:
+def bucket_finding(number, detector="drift", *, alarm=True, events=10, principals=None, side="input") -> Event:
+    key, end = stream_key("acme", MODEL, side), (number + 1) * 5.0
+    bucket = {"bucket": number, "bucket_seconds": 5.0, "time": end, "alarm": alarm, "events": events}
     record = FindingRecord(
         tenant="acme",
         model=MODEL,
         side=side,
         detector=detector,
         version="1",
-        time=(number + 1) * 5.0,
-        alarm=alarm,
-        bucket=number,
-        bucket_seconds=5.0,
         statistic=20.0,
         limit=10.0,
         feature="embedding",
-        events=events,
         principals=principals or {"k1": events // 2, "k2": events - events // 2},
         evidence=tuple(f"b{number}-{index}" for index in range(min(events, 20))),
         traces=(trace_of(number), trace_of(number + 1)),
+        **bucket,
     )
-    key = stream_key("acme", MODEL, side)
-    return Event(
-        id=bucket_finding_id(key, detector, number),
-        source="weir/watch",
-        type=FindingRecord.event_type,
-        time=record.time,
-        data=record,
-        traceparent=trace_of(number),
-        partitionkey=key,
-    )
+    identity, trace = bucket_finding_id(key, detector, number), trace_of(number)
+    return event_of(record, identity, end, source="weir/watch", traceparent=trace, key=key)
 
 
 class Alerts(PartitionAlerts):
     """The alert stage over findings and ticks of one partition, in order; offsets count from 0.
 
-    Attributes
-    ----------
-    opened
-        (alert id, detector, cause, other contexts) of each alert that opened.
+    `opened` has (alert id, detector, cause, other contexts) of each alert that opened.
     """
 
     def __init__(self, tenant: TenantSettings | None = None) -> None:
@@ -83,10 +63,7 @@ class Alerts(PartitionAlerts):
         super().__init__(lambda _name: self._tenant, states, self._record)
 
 
-def told(records: Sequence[Event]) -> list[tuple[str, str, int, float]]:
+def told(records):
     """Return (detector, state, revision, log time) of alert records."""
-    result = []
-    for event in records:
-        assert isinstance(event.data, AlertRecord)
-        result.append((event.data.detector, event.data.state, event.data.revision, event.data.at))
-    return result
+    alerts = [event.data for event in records]
+    return [(alert.detector, alert.state, alert.revision, alert.at) for alert in alerts]

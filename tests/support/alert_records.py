@@ -5,6 +5,7 @@ import time
 from stream.silences import silence_id_of
 from stream.wire import AlertRecord, Event, SilenceRecord
 from stream.wire.semconv import SEVERITY_NUMBERS
+from support.events import event_of
 
 
 def alert(alert_id="al_1", **fields) -> AlertRecord:
@@ -31,28 +32,15 @@ def resolved(alert_id="al_1", **fields) -> AlertRecord:
 
 
 def silence(of: AlertRecord, at: float, until: float) -> SilenceRecord:
-    return SilenceRecord(
-        silence_id=silence_id_of(of),
-        alert_id=of.alert_id,
-        tenant=of.tenant,
-        model=of.model,
-        side=of.side,
-        detector=of.detector,
-        feature=of.feature,
-        at=at,
-        until=until,
-        reason="load test",
-        by="jo",
-    )
+    about = {name: getattr(of, name) for name in ("alert_id", "tenant", "model", "side", "detector", "feature")}
+    return SilenceRecord(silence_id=silence_id_of(of), at=at, until=until, reason="load test", by="jo", **about)
 
 
 def event(data: AlertRecord | SilenceRecord) -> Event:
-    if isinstance(data, AlertRecord):
-        key, name = data.alert_id, f"{data.alert_id}/{data.revision}"
-        extra = {"severitynumber": str(SEVERITY_NUMBERS[data.severity]), "severitytext": data.severity}
-    else:
-        key, name, extra = data.silence_id, f"{data.silence_id}/{data.at}", {}
-    return Event(id=name, source="t", type=data.event_type, time=data.at, data=data, partitionkey=key, **extra)
+    if isinstance(data, SilenceRecord):
+        return event_of(data, f"{data.silence_id}/{data.at}", data.at, source="t", key=data.silence_id)
+    severity = {"severitynumber": str(SEVERITY_NUMBERS[data.severity]), "severitytext": data.severity}
+    return event_of(data, f"{data.alert_id}/{data.revision}", data.at, source="t", key=data.alert_id, **severity)
 
 
 def now(**fields) -> dict[str, float]:

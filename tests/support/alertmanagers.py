@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from support.programs import alertmanager
+from support.programs import alertmanager, served
 
 CONFIG = """
 route:
@@ -47,20 +46,9 @@ class Alertmanager:
             f"--web.listen-address=127.0.0.1:{self._port}",
             "--cluster.listen-address=",
         ]
-        with (self._folder / "alertmanager.log").open("ab") as log:
-            self._process = subprocess.Popen([alertmanager(), *arguments], stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
-        while not self._ready():
-            assert self._process.poll() is None, (self._folder / "alertmanager.log").read_text()
-            assert time.monotonic() < deadline, "Alertmanager is not ready within 60 s"
-            time.sleep(0.05)
+        command = [alertmanager(), *arguments]
+        self._process = served(command, f"{self.url}/-/ready", self._folder / "alertmanager.log")
         return self
-
-    def _ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/-/ready", timeout=5).is_success
-        except httpx.HTTPError:
-            return False
 
     def kill(self) -> None:
         if self._process is not None:

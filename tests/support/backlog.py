@@ -10,8 +10,8 @@ from support.component_process import component_process
 from support.kafka_log import fresh_topics, sender, until
 from support.memory import peak_bytes
 from support.score_stack import ScoreLab
-from support.score_worker import worker
 from support.spool import Spool
+from support.stage_lab import P
 
 WORDS = "word " * 2_000
 _SENT_AT_ONCE = 1_000
@@ -26,16 +26,16 @@ async def append(kafka, topic, events, partitions=2):
             await asyncio.gather(*(to.send(topic, *chunk[n::partitions], partition=n) for n in range(partitions)))
 
 
-async def score_peak(bootstrap: str, directory: Path, events: int, answers: int = 60, seconds: str = "0.2") -> int:
+async def score_peak(bootstrap: str, directory: Path, events: int, answers: int = 60, seconds: float = 0.2) -> int:
     """Return the peak of a score worker, whose detectors are slow, by when it has given `answers` verdicts of the backlog."""
     directory.mkdir()
     lab = await ScoreLab(bootstrap, directory).create()
     backlog = [score_stack.request(f"r{n}", f"{n} {WORDS}", at=100.0 + n / 1000, owed=("pii",)) for n in range(events)]
     await append(lab.kafka, lab.names.inference, backlog)
-    async with worker(lab, seconds) as process:
+    async with lab.worker("score", seconds=seconds) as process:
 
         async def answered():
-            return len(await lab.read(lab.names.verdicts, score_stack.P)) >= answers
+            return len(await lab.read(lab.names.verdicts, P)) >= answers
 
         await lab.eventually(answered, _SECONDS)
         return peak_bytes(process.pid)

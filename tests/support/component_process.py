@@ -1,62 +1,70 @@
-"""The shipper or the ledger in its own process, to measure its memory: ``python -m support.component_process NAME '{…}'``."""
+"""A component in a process of its own, to kill or to measure: ``python -m support.component_process NAME '{…}'``."""
 
 import asyncio
 import contextlib
 import json
+import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
+import msgspec
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from serving.capture.shipper import run_shipper
 from stream.ledger.service import run_ledger
-from stream.settings import KafkaSettings, LedgerSettings
+from stream.runtime import worker
+from stream.settings import DetectorSettings, KafkaSettings, LedgerSettings, ScoreSettings, WatchSettings
+from stream.stages import score_app, watch_app
+from support.doubles import DOUBLES
 
 ROOT = Path(__file__).parents[2]
 
 
 @contextlib.asynccontextmanager
-async def component_process(name: str, directory: Path, kafka: KafkaSettings):
-    """Run the shipper or the ledger over `directory`; its log is beside the directory."""
-    arguments = {"directory": str(directory), "kafka": kafka.model_dump(mode="json", exclude={"sasl_password"})}
+async def component_process(name: str, directory: Path, kafka: KafkaSettings, **options):
+    """Run shipper, ledger, score or watch over `directory`, and kill it in the end; its log is beside the directory."""
+    given = {"directory": str(directory), "kafka": kafka.model_dump(mode="json", exclude={"sasl_password"}), **options}
+    command = [sys.executable, "-m", "support.component_process", name, json.dumps(given)]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
     with directory.with_name(f"{directory.name}.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "support.component_process",
-            name,
-            json.dumps(arguments),
-            env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"},
-            stdout=log,
-            stderr=log,
-        )
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.wait(), 30)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
-async def run(name: str, directory: Path, kafka: KafkaSettings) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    common = {"registry": CollectorRegistry(), "tracer_provider": TracerProvider(), "stop": stop, "health": {}}
-    if name == "shipper":
-        await run_shipper(
-            spool_root=directory,
-            kafka_options=kafka.client_options(),
-            names=kafka.names,
-            partitions=kafka.partitions,
-            **common,
-        )
-    else:
-        await run_ledger(directory=directory, kafka=kafka, ledger=LedgerSettings(), **common)
+def score(kafka, common, *, seconds=0.0, seconds_each=0.0, watchdog=60.0, batch_events=4):
+    """Run a score worker whose detectors take `seconds` a batch and `seconds_each` an event."""
+    delays = {name: {"seconds": seconds, "seconds_each": seconds_each} for name in DOUBLES.detectors}
+    settings = ScoreSettings(batch_events=batch_events, deadline_seconds=1000, explain_findings=0)
+    spec = msgspec.structs.replace(DOUBLES, options=delays)
+    rules = WatchSettings(watchdog_seconds=watchdog)
+    return worker.run(score_app.create_app(kafka, DetectorSettings(), settings, rules, spec=spec, **common))
+
+
+def watch(kafka, common, *, tenants):
+    return worker.run(watch_app.create_app(kafka, WatchSettings(), tenants, **common))
+
+
+def main(name, text):
+    logging.basicConfig(level=logging.INFO)
+    options = json.loads(text)
+    directory, kafka = Path(options.pop("directory")), KafkaSettings(**options.pop("kafka"))
+    common = {"registry": CollectorRegistry(), "tracer_provider": TracerProvider()}
+    if name in {"score", "watch"}:
+        common["data_dir"] = directory
+        return (score if name == "score" else watch)(kafka, common, **options)
+    common |= {"stop": asyncio.Event(), "health": {}}
+    if name == "ledger":
+        return asyncio.run(run_ledger(directory=directory, kafka=kafka, ledger=LedgerSettings(), **common))
+    topics = {"names": kafka.names, "partitions": kafka.partitions}
+    return asyncio.run(run_shipper(spool_root=directory, kafka_options=kafka.client_options(), **topics, **common))
 
 
 if __name__ == "__main__":
-    settings = json.loads(sys.argv[2])
-    asyncio.run(run(sys.argv[1], Path(settings["directory"]), KafkaSettings(**settings["kafka"])))
+    sys.exit(main(*sys.argv[1:]))

@@ -21,8 +21,6 @@ from support.gobuilds import collector, jaeger
 from support.kafkascripts import write_scripts
 from support.programs import alertmanager, prometheus
 
-__all__ = ["ComposeProcesses"]
-
 _NC = """import socket, sys
 socket.create_connection((sys.argv[2], int(sys.argv[3])), 3).close()
 """

@@ -17,7 +17,8 @@ from stream.stages.watch_app import stream_detectors
 from stream.wire import AlertRecord, FindingRecord, Signal, Span, Tick, Usage, partition_for
 from stream.wire.ids import alert_id
 from support.demo_log import demo_log
-from support.ledger_log import Log, end, event_of, request, verdict
+from support.events import event_of
+from support.ledger_log import Log, end, request, verdict
 from support.watch_chain import Chain
 
 PARTITIONS = 2

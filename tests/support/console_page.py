@@ -2,14 +2,14 @@
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager, suppress
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from support.receiver import receiver
+from support.stack import free_port, until
 from weir.console.server import Console
 from weir.console.sessions import ensure_token, link_token
 from weir.settings import Settings
@@ -26,46 +26,13 @@ FLAGS = (
 )
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class TraceView:
-    """Stands where MLflow or Jaeger would: remembers which addresses were opened."""
-
-    def __init__(self):
-        seen = self.opened = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                seen.append(self.path)
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_arguments):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        self.template = f"http://127.0.0.1:{self._server.server_address[1]}/trace/{{trace_id}}"
-
-    def close(self):
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
 class Served:
     """A console that answers, and how to sign in to it."""
 
-    def __init__(self, settings, port, traces):
+    def __init__(self, settings, port, trace_template):
         self.settings = settings
         self.address = f"http://127.0.0.1:{port}"
-        self.traces = traces
+        self.trace_template = trace_template
 
     def link(self):
         return f"{self.address}/?token={link_token(ensure_token(self.settings.home), time.time())}"
@@ -73,23 +40,24 @@ class Served:
 
 @contextmanager
 def served_console(home, **sections) -> Iterator[Served]:
-    """Serve the console of the ledger in `home`."""
-    traces, port = TraceView(), free_port()
-    settings = Settings(trace={"view": traces.template}, console={"port": port}, **sections)
-    settings = settings.model_copy(update={"home": home})
-    console = Console(settings, port, {}).start()
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the console does not answer"
-        yield Served(settings, port, traces)
-    finally:
-        console.stop()
-        traces.close()
+    """Serve the console of the ledger in `home`; traces open at a receiver of this process."""
+    with receiver() as page:
+        port, template = free_port(), page.url.replace("/hook", "/trace/{trace_id}")
+        settings = Settings(trace={"view": template}, console={"port": port}, **sections)
+        settings = settings.model_copy(update={"home": home})
+        console = Console(settings, port, {}).start()
+        try:
+            until("the console answers", lambda: connects(port), 20, 0.02)
+            yield Served(settings, port, template)
+        finally:
+            console.stop()
+
+
+def connects(port):
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
 
 
 @contextmanager

@@ -2,45 +2,37 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 
 import httpx
 import msgspec
 
 from stream.kafka.tail import Tail
-from stream.wire import Event, LogRange, RetrainingRecord, decode
+from stream.wire import LogRange, RetrainingRecord, decode
 from support import alert_records
 from support.alert_log import bucket_finding
-from support.console_page import free_port
+from support.console_page import connects
+from support.events import event_of, tick
 from support.kafka_log import fresh_topics, sender, until
-from support.ledger_log import end, forwarded, request, tick, verdict
+from support.ledger_log import end, forwarded, request, verdict
 from support.running_ledger import running_ledger
+from support.stack import free_port
 from weir.console.server import Console
 from weir.console.sessions import ensure_token
 from weir.settings import Settings
 
 
 def alert(alert_id="al_1", *, evidence=("r1",), detector="toxicity"):
-    total = len(evidence)
-    data = alert_records.alert(
-        alert_id, detector=detector, evidence=evidence, evidence_total=total, **alert_records.now()
-    )
-    return alert_records.event(data)
+    fields = {"detector": detector, "evidence": evidence, "evidence_total": len(evidence)}
+    return alert_records.event(alert_records.alert(alert_id, **fields, **alert_records.now()))
 
 
 def retraining():
-    data = RetrainingRecord(
-        retraining_id="rt_1",
-        state="suppressed",
-        reason="agree: 1 of 2 detectors",
-        tenant="acme",
-        model="m",
-        at=time.time(),
-        alert_ids=("al_1",),
-        data=LogRange(topic="weir.inference", first={"0": 0}, last={"0": 9}),
-    )
-    return Event(id="rt_1", source="weir/watch", type=data.event_type, time=data.at, data=data)
+    log = LogRange(topic="weir.inference", first={"0": 0}, last={"0": 9})
+    decided = {"state": "suppressed", "reason": "agree: 1 of 2 detectors", "at": time.time()}
+    where = {"tenant": "acme", "model": "m", "alert_ids": ("al_1",)}
+    data = RetrainingRecord(retraining_id="rt_1", data=log, **decided, **where)
+    return event_of(data, "rt_1", data.at, source="weir/watch")
 
 
 class ConsoleClient:
@@ -58,14 +50,11 @@ class ConsoleClient:
         return answer.json()
 
     async def until(self, what, path, check):
-        deadline = time.monotonic() + 60
-        while True:
+        async def found():
             answer = await self.client.get(path)
-            found = answer.json()
-            if answer.status_code == 200 and check(found):
-                return found
-            assert time.monotonic() < deadline, f"{what}: {found}"
-            await asyncio.sleep(0.05)
+            return answer.json() if answer.status_code == 200 and check(answer.json()) else None
+
+        return await until(what, found)
 
     async def topic(self, name):
         """Return all records of a topic, as (partition, key, data)."""
@@ -93,13 +82,6 @@ async def running_console(bootstrap, home):
             await asyncio.to_thread(console.stop)
 
 
-def connects(port):
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    return False
-
-
 async def send(console):
     """Send one request per partition with its verdicts, an alert, windows, and a retraining event."""
     now, names = time.time(), console.kafka.names
@@ -107,14 +89,10 @@ async def send(console):
         for partition, name in enumerate(("r0", "r1")):
             asked, ended = request(name, now), end(name, now + 0.5)
             await to.send(names.inference, asked, ended, tick(now + 1), partition=partition)
-            verdicts = [
-                verdict(asked, "pii"),
-                verdict(asked, "toxicity", flagged=True, label="toxic"),
-                verdict(ended, "pii"),
-            ]
-            await to.send(
-                names.verdicts, *verdicts, forwarded({"s1": now + 1}, partition=partition), partition=partition
-            )
+            toxic = verdict(asked, "toxicity", flagged=True, label="toxic")
+            passed = forwarded({"s1": now + 1}, partition=partition)
+            verdicts = [verdict(asked, "pii"), toxic, verdict(ended, "pii"), passed]
+            await to.send(names.verdicts, *verdicts, partition=partition)
         await to.send(names.alerts, alert())
         await to.send(names.findings, *(bucket_finding(number, alarm=number > 3) for number in range(6)))
         await to.send(names.retraining, retraining())

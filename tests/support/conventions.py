@@ -8,8 +8,6 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["SpanSeen", "departures", "exported"]
-
 _GEN_AI_REQUIRED = {"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model"}
 _GEN_AI = _GEN_AI_REQUIRED | {
     *(f"gen_ai.request.{name}" for name in ("stream", "temperature", "top_p", "max_tokens", "seed", "stop_sequences")),

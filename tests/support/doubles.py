@@ -9,6 +9,7 @@ import msgspec
 
 from detectors.base import Score, Span, TextDetector
 from detectors.errors import NotLoadedError, UnknownDetectorError, WeightsError
+from stream.stages.score.model_process import ModelSpec
 
 _DIGITS = re.compile(r"\d{4,}")
 
@@ -83,3 +84,6 @@ def create_broken(name, options=None):
 
     detector.load = load
     return detector
+
+
+DOUBLES = ModelSpec(threads=1, detectors=("pii", "toxicity", "injection", "refusal"), create=create, embedder=None)

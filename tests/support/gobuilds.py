@@ -12,8 +12,6 @@ from pathlib import Path
 from stream.files import FileLock
 from support.programs import ProgramMissing, cache, run_or_missing
 
-__all__ = ["BUILDER", "COLLECTOR_VERSION", "JAEGER_VERSION", "KUSTOMIZE_VERSION", "collector", "jaeger", "kustomize"]
-
 COLLECTOR_VERSION = "0.155.0"
 #: Version of the module; the image of the same release is 2.13.0.
 JAEGER_VERSION = "1.76.0"

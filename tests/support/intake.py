@@ -1,6 +1,7 @@
 """Payloads as LiteLLM 1.110 and KServe's logger send them, and an intake in process over a real spool."""
 
 import base64
+import json
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -20,91 +21,18 @@ from support.gateway import KEY, write_keys
 from support.spool import events_of
 
 EXPECTED = ExpectedVerdicts(input=("pii", "toxicity"), output=("pii",), context_characters=20)
+LITELLM = Path(__file__).with_name("litellm.json")
 SOURCE = "http://localhost:9081/"
 
 
 def litellm_payload(**changes):
     """Return a StandardLoggingPayload of a chat that succeeded; fields that Weir does not read are left in, as LiteLLM sends them."""
-    payload = {
-        "id": "chatcmpl-CxQ1",
-        "litellm_call_id": "b980db26-9512-45cc-b1da-c511a363b83f",
-        "trace_id": "1fb7d8b2-6f6d-4f5b-9d0c-1f7a37a0d7c1",
-        "session_id": None,
-        "call_type": "acompletion",
-        "cache_hit": False,
-        "stream": True,
-        "status": "success",
-        "status_fields": {"llm_api_status": "success", "guardrail_status": "not_run"},
-        "custom_llm_provider": "openai",
-        "saved_cache_cost": 0.0,
-        "startTime": 1767225600.25,
-        "endTime": 1767225601.5,
-        "completionStartTime": 1767225600.75,
-        "response_time": 0.5,
-        "model": "gpt-4o-mini-2024-07-18",
-        "metadata": {
-            "user_api_key_hash": "88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b",
-            "user_api_key_alias": "search-team",
-            "requester_metadata": {"conversation_id": "c-17"},
-            "requester_custom_headers": {},
-            "usage_object": {"prompt_tokens": 14, "completion_tokens": 6, "total_tokens": 20},
-        },
-        "cache_key": None,
-        "response_cost": 2.85e-05,
-        "total_tokens": 20,
-        "prompt_tokens": 14,
-        "completion_tokens": 6,
-        "request_tags": ["User-Agent: python"],
-        "end_user": "",
-        "api_base": "https://api.openai.com",
-        "model_group": "gpt-4o-mini",
-        "model_id": "cb41bc03f4c33d310019bae8c5afdb1af0a8f97b",
-        "requester_ip_address": "10.0.0.7",
-        "messages": [
-            {"role": "system", "content": "Answer in one sentence."},
-            {"role": "user", "content": [{"type": "text", "text": "Mail me at ann.lee@example.org"}]},
-        ],
-        "response": {
-            "id": "chatcmpl-CxQ1",
-            "created": 1767225601,
-            "model": "gpt-4o-mini-2024-07-18",
-            "object": "chat.completion",
-            "choices": [
-                {
-                    "finish_reason": "stop",
-                    "index": 0,
-                    "message": {"content": "I cannot send mail.", "role": "assistant", "tool_calls": None},
-                }
-            ],
-            "usage": {"completion_tokens": 6, "prompt_tokens": 14, "total_tokens": 20},
-        },
-        "model_parameters": {"temperature": 0.2, "stream": True, "max_tokens": 64},
-        "hidden_params": {"model_id": None, "cache_key": None, "api_base": "https://api.openai.com"},
-        "model_map_information": {"model_map_key": "gpt-4o-mini", "model_map_value": None},
-        "error_str": None,
-        "error_information": {"error_code": "", "error_class": "", "llm_provider": "", "traceback": ""},
-    }
-    return payload | changes
+    return json.loads(LITELLM.read_text())["success"] | changes
 
 
 def litellm_failure(**changes):
     """Return a StandardLoggingPayload of a call that failed; its message quotes the prompt, as a provider's may."""
-    failed = {
-        "id": "7d1c",
-        "status": "failure",
-        "response": {},
-        "prompt_tokens": 0,
-        "completion_tokens": 0,
-        "error_str": "litellm.RateLimitError: ... prompt was: Mail me at ann.lee@example.org",
-        "error_information": {
-            "error_code": "429",
-            "error_class": "RateLimitError",
-            "llm_provider": "openai",
-            "traceback": "...",
-            "error_message": "prompt was: Mail me at ann.lee@example.org",
-        },
-    }
-    return litellm_payload(**(failed | changes))
+    return litellm_payload(**(json.loads(LITELLM.read_text())["failure"] | changes))
 
 
 def kserve_headers(half, identity="0009174a-24a8-4603-b098-09c8799950e9", **changes):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import time
 import uuid
 from collections.abc import Callable
@@ -16,12 +17,14 @@ from stream.wire import Event, encode
 
 
 async def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
-    """Poll `check` until it returns something true; fail naming `what` at the deadline."""
+    """Poll `check`, a function or a coroutine function, until its answer is true; fail naming `what` at the deadline."""
     deadline = time.monotonic() + seconds
     while True:
-        if result := check():
-            return result
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        answer = check()
+        answer = await answer if inspect.isawaitable(answer) else answer
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s: {answer!r}"
         await asyncio.sleep(0.05)
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from weir.local.broker.find_java import find_java
 from weir.local.broker.kafka_jars import ensure_jars
 
-__all__ = ["write_scripts"]
-
 _SCRIPTS = {
     "kafka-storage.sh": "-Xmx128m {quiet} {jars} kafka.tools.StorageTool",
     "kafka-server-start.sh": "-Xmx384m -XX:+UseSerialGC {logs} {jars} kafka.Kafka",

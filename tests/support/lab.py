@@ -1,8 +1,6 @@
 """Topics of a test's own and a Faust app that runs inside the test's event loop."""
 
 import asyncio
-import inspect
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,18 +13,12 @@ from stream.kafka.clients import admin_for, consumer_for, producer_for
 from stream.kafka.log_reader import LogReader, partitions_of
 from stream.runtime.app import BaseApp, create_base_app
 from stream.settings import KafkaSettings
+from support.kafka_log import until
 
 
 async def eventually(check: Callable[[], object], seconds: float = 30.0) -> None:
-    """Poll until `check`, a function or a coroutine function, is true; its last answer is in the failure."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = check()
-        answer = await answer if inspect.isawaitable(answer) else answer
-        if answer:
-            return
-        assert time.monotonic() < deadline, f"not within {seconds} s: {answer!r}"
-        await asyncio.sleep(0.05)
+    """Poll `check`, a function or a coroutine function, until its answer is true."""
+    await until("the condition", check, seconds)
 
 
 class Lab:

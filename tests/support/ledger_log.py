@@ -5,23 +5,9 @@ from collections import defaultdict
 
 import msgspec
 
-from stream.wire import (
-    ABORTED_TYPE,
-    Closed,
-    Event,
-    ExplanationRecord,
-    GapRecord,
-    RequestRecord,
-    ResponseRecord,
-    Tick,
-    Usage,
-    Verdict,
-    WordWeight,
-    encode,
-)
+from stream.wire import ABORTED_TYPE, ExplanationRecord, GapRecord, ResponseRecord, Tick, Verdict, WordWeight, encode
 from stream.wire.ids import explanation_id, verdict_id
-
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+from support.events import MEASURED, TRACE, a_request, an_end, event_of
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -32,29 +18,14 @@ class Entry(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...]
 
 
-def event_of(data, identity, time, *, source="weir/score", kind=None, traceparent="", key=""):
-    kind = kind or data.event_type
-    return Event(id=identity, source=source, type=kind, time=time, data=data, traceparent=traceparent, partitionkey=key)
-
-
 def request(request_id, time, *, source="s1", owed=("pii", "toxicity"), tenant="acme", model="m"):
-    data = RequestRecord(request_id=request_id, tenant=tenant, model=model, owed=owed, prompt="canary-prompt")
+    data = a_request(request_id, prompt="canary-prompt", messages=(), tenant=tenant, model=model, owed=owed)
     return event_of(data, f"{request_id}/request", time, source=source, traceparent=TRACE)
 
 
 def end(request_id, time, *, source="s1", owed=("pii",), tenant="acme", model="m", status="complete"):
-    data = ResponseRecord(
-        request_id=request_id,
-        tenant=tenant,
-        model=model,
-        status=status,
-        owed=owed,
-        text="canary-answer",
-        finish_reason="stop",
-        usage=Usage(prompt_tokens=3, completion_tokens=5),
-        latency_seconds=0.5,
-        time_to_first_token_seconds=0.1,
-    )
+    where = {"tenant": tenant, "model": model, "owed": owed}
+    data = an_end(request_id, "canary-answer", status, finish_reason="stop", **where, **MEASURED)
     return event_of(data, f"{request_id}/end", time, source=source, traceparent=TRACE)
 
 
@@ -83,21 +54,10 @@ def verdict(event, detector, *, version="1", label="ok", flagged=False):
 
 def explanation(event, detector, *words, version="1"):
     """Return an explanation; `words` are (start, end, weight)."""
-    data = ExplanationRecord(
-        **_about(event),
-        detector=detector,
-        version=version,
-        method="shap",
-        base=0.1,
-        score=0.9,
-        attributed=7,
-        words=tuple(WordWeight(start=start, end=end, weight=weight) for start, end, weight in words),
-    )
+    weights = tuple(WordWeight(start=start, end=end, weight=weight) for start, end, weight in words)
+    measured = {"method": "shap", "base": 0.1, "score": 0.9, "attributed": 7, "words": weights}
+    data = ExplanationRecord(**_about(event), detector=detector, version=version, **measured)
     return event_of(data, explanation_id(event.id, detector, version, "shap"), event.time)
-
-
-def tick(time, *, source="s1"):
-    return event_of(Tick(sources={source: time}), f"{source}/tick/{time}", time, source=source)
 
 
 def forwarded(sources, *, partition=0, closed=()):
@@ -106,15 +66,10 @@ def forwarded(sources, *, partition=0, closed=()):
     return event_of(data, f"tick/{partition}/{sources}", 1.0)
 
 
-def closed(time, *, source="s1"):
-    return event_of(Closed(source=source, time=time), f"{source}/closed", time, source=source)
-
-
 def gap(source, first, last, request_ids=(), *, time=5.0, reason="full"):
     count = last - first + 1
-    data = GapRecord(
-        source=source, first_number=first, last_number=last, count=count, reason=reason, request_ids=request_ids
-    )
+    numbers = {"first_number": first, "last_number": last, "count": count}
+    data = GapRecord(source=source, reason=reason, request_ids=request_ids, **numbers)
     return event_of(data, f"{source}/gap/{first}", time, source=source)
 
 
@@ -125,11 +80,8 @@ class Log:
         self._offsets = defaultdict(itertools.count)
 
     def records(self, topic, *events, partition=0):
-        return [
-            entry
-            for record in map(encode, events)
-            for entry in self.raw(topic, record.value, record.headers, partition)
-        ]
+        records = map(encode, events)
+        return [entry for one in records for entry in self.raw(topic, one.value, one.headers, partition)]
 
     def raw(self, topic, value, headers=(), partition=0):
         return [Entry(topic, partition, next(self._offsets[topic, partition]), value, tuple(headers))]

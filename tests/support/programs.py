@@ -4,6 +4,7 @@ A program on PATH is used. Otherwise Debian's package is downloaded, checked by 
 all checkouts that share the environment.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,9 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stream.files import FileLock
+import httpx
 
-__all__ = ["ProgramMissing", "alertmanager", "amtool", "cache", "prometheus", "promtool", "run_or_missing"]
+from stream.files import FileLock
+from support.stack import until
 
 _SECONDS = 300
 _TEMPLATES = b"/usr/share/prometheus/alertmanager"
@@ -39,6 +41,21 @@ def alertmanager() -> Path:
 
 def amtool() -> Path:
     return _program("amtool", "prometheus-alertmanager")
+
+
+def served(command: list[object], url: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that writes to `log`, and wait until `url` answers."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text()[-3000:]
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(url, timeout=5).is_success
+        return False
+
+    until(f"{url} answers", ready)
+    return process
 
 
 def cache() -> Path:

@@ -1,15 +1,13 @@
 """A real Prometheus on loopback over the processes of a stack, with the rules of deploy/prometheus."""
 
 import contextlib
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from support.programs import prometheus
+from support.programs import prometheus, served
 from support.stack import free_port
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
@@ -41,12 +39,6 @@ class Prometheus:
     def rules(self) -> list[dict[str, Any]]:
         return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
 
-    def ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/-/ready", timeout=5).is_success
-        except httpx.HTTPError:
-            return False
-
 
 @contextlib.contextmanager
 def watching(folder: Path, targets: Path) -> Iterator[Prometheus]:
@@ -58,16 +50,10 @@ def watching(folder: Path, targets: Path) -> Iterator[Prometheus]:
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen([prometheus(), *arguments], stdout=log, stderr=log)
-    made = Prometheus(f"http://127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}"
+    process = served([prometheus(), *arguments], f"{url}/-/ready", folder / "prometheus.log")
     try:
-        deadline = time.monotonic() + 60
-        while not made.ready():
-            assert process.poll() is None, (folder / "prometheus.log").read_text()
-            assert time.monotonic() < deadline, "Prometheus is not ready within 60 s"
-            time.sleep(0.1)
-        yield made
+        yield Prometheus(url)
     finally:
         process.terminate()
         process.wait(30)

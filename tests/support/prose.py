@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ROOT", "Passage", "passages", "repository_files"]
-
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("detectors", "serving", "stream", "weir")
 TEXT_SUFFIXES = {

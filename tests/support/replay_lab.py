@@ -12,7 +12,8 @@ from stream.stages.score.model_process import ModelSpec
 from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Tick
 from support.commands import Commands
-from support.score_stack import ScoreLab, request, tick
+from support.events import tick
+from support.score_stack import ScoreLab, request
 from support.stage_lab import Q
 
 SECONDS = 300

@@ -20,17 +20,8 @@ from stream.stages.score.model_process import ModelProcess, ModelSpec, Scored
 from stream.stages.score.records import finding_event, signal_event, verdict_event
 from stream.stages.score.ticks import merge_ticks
 from stream.stages.watch_app import stream_detectors as shipped_detectors
-from stream.wire import (
-    Event,
-    RequestRecord,
-    ResponseRecord,
-    Tick,
-    Usage,
-    Verdict,
-    canonical_time,
-    inference_key,
-    partition_for,
-)
+from stream.wire import Event, Usage, Verdict, canonical_time, inference_key, partition_for
+from support.events import a_request, an_end, event_of, tick
 from support.signal_log import Level, LevelDetector, interleaved, trace_of
 
 START = 1_800_000_000.0
@@ -135,10 +126,7 @@ def load_models() -> ModelProcess:
 def inference_log(seed: int, *, edge: bool = False) -> list[list[Event]]:
     """Return inference by partition: prompts and answers, two bursts of trouble 150 s apart, new topics from 200 s on.
 
-    Parameters
-    ----------
-    edge
-        Whether some prompts of a tenant of their own lie at the threshold, each far from the next.
+    With `edge` some prompts of a tenant of their own lie at the threshold, each far from the next.
     """
     random_ = random.Random(seed)
     lanes: list[list[Event]] = [[] for _ in range(P)]
@@ -156,47 +144,24 @@ def inference_log(seed: int, *, edge: bool = False) -> list[list[Event]]:
 
 def gateway_tick(time: float) -> Event:
     """Return what the one source of the log says once a second, on every partition."""
-    data = Tick(sources={"gateway": time})
-    return Event(id=f"gateway/tick/{time}", source="gateway", type=Tick.event_type, time=time, data=data)
+    return tick(time, "gateway")
 
 
 def _exchange(lanes: list[list[Event]], request_id: str, tenant: str, time: float, text: str) -> None:
-    where: dict[str, Any] = {"request_id": request_id, "tenant": tenant, "model": "m", "owed": ("pii", "toxicity")}
-    where["principal"] = f"k{len(request_id) + int(time) % 4}"
-    end = "about answers in 5 words 0.1"
-    records = [
-        RequestRecord(prompt=text, **where),
-        ResponseRecord(
-            text=end, status="complete", usage=Usage(prompt_tokens=9, completion_tokens=7), latency_seconds=0.3, **where
-        ),
-    ]
+    principal = f"k{len(request_id) + int(time) % 4}"
+    where = {"tenant": tenant, "owed": ("pii", "toxicity"), "principal": principal}
+    measured = {"usage": Usage(prompt_tokens=9, completion_tokens=7), "latency_seconds": 0.3}
+    request = a_request(request_id, prompt=text, messages=(), **where)
+    end = an_end(request_id, "about answers in 5 words 0.1", **where, **measured)
     key = inference_key(tenant, request_id)
-    for name, record, at in zip(("request", "end"), records, (time, time + 0.3), strict=True):
-        event = Event(
-            id=f"{request_id}/{name}",
-            source="gateway",
-            type=record.event_type,
-            time=canonical_time(at),
-            data=record,
-            correlationid=request_id,
-            traceparent=trace_of(int(at * 1e3)),
-            partitionkey=key,
-        )
+    for name, record, at in (("request", request, time), ("end", end, time + 0.3)):
+        about = {"correlationid": request_id, "traceparent": trace_of(int(at * 1e3)), "key": key}
+        event = event_of(record, f"{request_id}/{name}", canonical_time(at), source="gateway", **about)
         lanes[partition_for(key, P)].append(event)
 
 
 class Scoring:
-    """One run of the scorer over a log of inference.
-
-    Attributes
-    ----------
-    log
-        What stands on signals and findings afterwards, in one order.
-    scores
-        By event id and detector.
-    verdicts
-        What stands on verdicts afterwards, by partition.
-    """
+    """One run of the scorer over inference: signals and findings in one order, scores, and verdicts by partition."""
 
     def __init__(self, engine: ModelProcess, lanes: list[list[Event]], seed: int) -> None:
         self._engine = engine
@@ -212,9 +177,8 @@ class Scoring:
         outputs: list[list[Event]] = [[] for _ in lanes]
         for second in range(first, last):
             edge = START + second
-            due = [
-                (number, event) for number, lane in enumerate(lanes) for event in lane if edge <= event.time < edge + 1
-            ]
+            timed = [(number, event) for number, lane in enumerate(lanes) for event in lane]
+            due = [(number, event) for number, event in timed if edge <= event.time < edge + 1]
             self._random.shuffle(due)
             while due:
                 size = self._random.randint(1, 8)
@@ -223,17 +187,13 @@ class Scoring:
                     self.verdicts[number] += [one for one in outcome if isinstance(one.data, Verdict)]
                     outputs[number] += [one for one in outcome if not isinstance(one.data, Verdict)]
             for number, output in enumerate(outputs):
-                tick = merge_ticks(number, second, [gateway_tick(edge + 1)], "weir/score")
-                output.append(tick)
-                self.verdicts[number].append(tick)
+                forwarded = merge_ticks(number, second, [gateway_tick(edge + 1)], "weir/score")
+                output.append(forwarded)
+                self.verdicts[number].append(forwarded)
         return outputs
 
     def _score(self, batch: list[tuple[int, Event]]) -> list[tuple[int, list[Event]]]:
-        items = [
-            item_of(event.data, embed=True)  # type: ignore[arg-type]  # inference alone
-            for _, event in batch
-        ]
-        scored = self._engine.score(items)
+        scored = self._engine.score([item_of(event.data, embed=True) for _, event in batch])
         return [(number, self._outputs(event, one)) for (number, event), one in zip(batch, scored, strict=True)]
 
     def _outputs(self, event: Event, scored: Scored) -> list[Event]:

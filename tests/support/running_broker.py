@@ -13,8 +13,6 @@ from stream.errors import BrokerError
 from stream.kafka.probe import broker_answers
 from weir.local.broker.launch import BrokerKind, BrokerLaunch, launch_broker
 
-__all__ = ["RunningBroker", "free_ports", "start_broker"]
-
 _READY_SECONDS = 180.0
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05

@@ -6,81 +6,28 @@ from faust.types import TP
 from prometheus_client import CollectorRegistry
 
 from stream.settings import DetectorSettings, ScoreSettings, WatchSettings
-from stream.stages.score.model_process import ModelSpec
 from stream.stages.score_app import create_app
-from stream.wire import (
-    Closed,
-    Event,
-    Message,
-    RequestRecord,
-    ResponseRecord,
-    Tick,
-    Usage,
-    encode,
-    inference_key,
-    partition_for,
-)
-from support import doubles
+from stream.wire import Message, encode, inference_key, partition_for
+from support.doubles import DOUBLES
+from support.events import MEASURED, TRACE, a_request, an_end, event_of
 from support.stage_lab import P, StageLab
-
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-DOUBLES = ModelSpec(
-    threads=1, detectors=("pii", "toxicity", "injection", "refusal"), create=doubles.create, embedder=None
-)
 
 
 def request(request_id, text, *, at=100.0, owed=("pii", "toxicity", "injection"), tenant="acme", model="m"):
-    data = RequestRecord(
-        request_id=request_id,
-        tenant=tenant,
-        model=model,
-        principal="key-1",
-        messages=(Message(role="user", content=text),),
-        owed=owed,
-    )
-    return _event(f"{request_id}/request", data, at, request_id)
+    data = a_request(request_id, text, tenant=tenant, model=model, principal="key-1", owed=owed)
+    return _event(f"{request_id}/request", data, at)
 
 
-def end(request_id, text, *, at=101.0, owed=("pii", "toxicity", "refusal"), status="complete", type_=None, context=()):
-    data = ResponseRecord(
-        request_id=request_id,
-        tenant="acme",
-        model="m",
-        status=status,
-        principal="key-1",
-        text=text,
-        context=tuple(Message(role=role, content=content) for role, content in context),
-        usage=Usage(prompt_tokens=3, completion_tokens=5),
-        latency_seconds=0.5,
-        time_to_first_token_seconds=0.1,
-        owed=owed,
-    )
-    return _event(f"{request_id}/end", data, at, request_id, type_)
+def end(request_id, text, *, at=101.0, owed=("pii", "toxicity", "refusal"), status="complete", kind=None, context=()):
+    messages = tuple(Message(role=role, content=content) for role, content in context)
+    data = an_end(request_id, text, status, principal="key-1", context=messages, owed=owed, **MEASURED)
+    return _event(f"{request_id}/end", data, at, kind)
 
 
-def _event(event_id, data, at, request_id, type_=None):
-    return Event(
-        id=event_id,
-        source="spool-1",
-        type=type_ or data.event_type,
-        time=at,
-        data=data,
-        subject=request_id,
-        correlationid=request_id,
-        traceparent=TRACE,
-        partitionkey=inference_key("acme", request_id),
-    )
-
-
-def tick(at, source="spool-1"):
-    return Event(
-        id=f"tick/{source}/{at}", source=source, type=Tick.event_type, time=at, data=Tick(sources={source: at})
-    )
-
-
-def closed(at, source="spool-1"):
-    data = Closed(source=source, time=at)
-    return Event(id=f"closed/{source}", source=source, type=Closed.event_type, time=at, data=data)
+def _event(event_id, data, at, kind=None):
+    name, key = data.request_id, inference_key("acme", data.request_id)
+    about = {"subject": name, "correlationid": name, "traceparent": TRACE}
+    return event_of(data, event_id, at, source="s1", kind=kind, key=key, **about)
 
 
 class ScoreLab(StageLab):
@@ -107,21 +54,14 @@ class ScoreLab(StageLab):
         async with self.producer() as producer:
             for event in events:
                 if isinstance(event, bytes):
-                    await producer.send_and_wait(self.names.inference, event, partition=partition or 0)
-                    self.appended[partition or 0] += 1
-                    continue
-                record = encode(event)
-                keyless = record.key is None
-                targets = range(P) if keyless and partition is None else [partition]
-                for target in targets:
-                    place = partition_for(record.key, P) if target is None else target
-                    await producer.send_and_wait(
-                        self.names.inference,
-                        record.value,
-                        key=record.key,
-                        partition=place,
-                        headers=[*record.headers, ("traceparent", TRACE.encode())],
-                    )
+                    sent, places = {"value": event}, [partition or 0]
+                else:
+                    record = encode(event)
+                    headers = [*record.headers, ("traceparent", TRACE.encode())]
+                    sent = {"value": record.value, "key": record.key, "headers": headers}
+                    places = range(P) if record.key is None else [partition_for(record.key, P)]
+                for place in places if partition is None else [partition]:
+                    await producer.send_and_wait(self.names.inference, partition=place, **sent)
                     self.appended[place] += 1
 
     async def verdicts(self) -> list:

@@ -8,12 +8,10 @@ import msgspec
 
 from detectors.base import Finding, Observation, StreamDetector, seal, unseal
 from stream.settings import TenantSettings, tenant_settings
-from stream.stages.watch.finding_evidence import PRINCIPALS
 from stream.stages.watch.machine import PartitionWatch, WatchRules
 from stream.wire import Event, FindingRecord, Signal, Tick, canonical_time, stream_key
 from stream.wire.ids import event_finding_id
-
-assert PRINCIPALS == 32
+from support.events import event_of
 
 MODEL = "m"
 SILENCE = 60.0
@@ -86,9 +84,7 @@ def level_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
     return {"drift": LevelDetector(Level(**settings.detector_options("drift")))}
 
 
-def rules(
-    partitions: int, tenants: dict[str, dict[str, Any]] | None = None, detectors: Any = level_detectors
-) -> WatchRules:
+def rules(partitions, tenants=None, detectors=level_detectors) -> WatchRules:
     patterns = tenants or {"*": {"bucket_seconds": 5}}
     return WatchRules(
         partitions=partitions,
@@ -102,59 +98,28 @@ def trace_of(number: int) -> str:
     return f"00-{number + 1:032x}-{number + 1:016x}-01"
 
 
-def signal_event(
-    request_id: str, time: float, *, tenant: str = "acme", side: str = "input", principal: str = "k1", **more: Any
-) -> Event:
-    time = canonical_time(time)
-    event_id = f"{request_id}/{'request' if side == 'input' else 'end'}"
-    signal = Signal(
-        request_id=request_id,
-        event_id=event_id,
-        tenant=tenant,
-        model=MODEL,
-        side=side,
-        time=time,
-        principal=principal,
-        **more,
-    )
-    return Event(
-        id=f"{event_id}/signal",
-        source="weir/score",
-        type=Signal.event_type,
-        time=time,
-        data=signal,
-        traceparent=trace_of(abs(hash_of(event_id))),
-        partitionkey=stream_key(tenant, MODEL, side),
-    )
+def event_id_of(request_id, side):
+    return f"{request_id}/{'request' if side == 'input' else 'end'}"
 
 
-def finding_of(
-    request_id: str, time: float, detector: str, *, tenant: str = "acme", side: str = "input", principal: str = "k1"
-) -> Event:
+def signal_event(request_id, time, *, tenant="acme", side="input", principal="k1", **more) -> Event:
+    event_id, time = event_id_of(request_id, side), canonical_time(time)
+    where = {"tenant": tenant, "model": MODEL, "side": side, "principal": principal}
+    data = Signal(request_id=request_id, event_id=event_id, time=time, **where, **more)
+    return _about(event_id, f"{event_id}/signal", data)
+
+
+def finding_of(request_id, time, detector, *, tenant="acme", side="input", principal="k1") -> Event:
     """Return score's finding about one event."""
-    time = canonical_time(time)
-    event_id = f"{request_id}/{'request' if side == 'input' else 'end'}"
-    record = FindingRecord(
-        tenant=tenant,
-        model=MODEL,
-        side=side,
-        detector=detector,
-        version="1",
-        time=time,
-        score=0.9,
-        principals={principal: 1},
-        evidence=(request_id,),
-    )
-    return Event(
-        id=event_finding_id(event_id, detector, "1"),
-        source="weir/score",
-        type=FindingRecord.event_type,
-        time=time,
-        data=record,
-        correlationid=request_id,
-        traceparent=trace_of(abs(hash_of(event_id))),
-        partitionkey=stream_key(tenant, MODEL, side),
-    )
+    event_id, time = event_id_of(request_id, side), canonical_time(time)
+    where = {"tenant": tenant, "model": MODEL, "side": side, "principals": {principal: 1}}
+    data = FindingRecord(detector=detector, version="1", time=time, score=0.9, evidence=(request_id,), **where)
+    return _about(event_id, event_finding_id(event_id, detector, "1"), data, correlationid=request_id)
+
+
+def _about(event_id, identity, data, **more):
+    key = stream_key(data.tenant, MODEL, data.side)
+    return event_of(data, identity, data.time, traceparent=trace_of(hash_of(event_id)), key=key, **more)
 
 
 def hash_of(text: str) -> int:
@@ -164,25 +129,17 @@ def hash_of(text: str) -> int:
 
 def score_tick(partition: int, sources: dict[str, float], closed: tuple[str, ...] = ()) -> Event:
     tick = Tick(stage="score", partition=partition, sources=sources, closed=closed)
-    return Event(
-        id="tick", source="weir/score", type=Tick.event_type, time=max(sources.values(), default=0.0), data=tick
-    )
+    return event_of(tick, "tick", max(sources.values(), default=0.0))
 
 
 def watch_tick(watermark: float) -> Event:
-    tick = Tick(stage="watch", partition=0, watermark=watermark)
-    return Event(id="tick", source="weir/watch", type=Tick.event_type, time=watermark, data=tick)
+    return event_of(Tick(stage="watch", partition=0, watermark=watermark), "tick", watermark, source="weir/watch")
 
 
 def lanes(events: Iterable[tuple[str, int, Event]], seconds: float, start: float, partitions: int) -> list[list[Event]]:
     """Return, by inference partition, what score publishes to one signals partition: signals, and a tick a second.
 
-    Parameters
-    ----------
-    events
-        (source, inference partition, signal), in any order.
-    seconds, start
-        The log runs from `start` to `start + seconds`; every source ticks each second of it.
+    `events` are (source, inference partition, signal), in any order; every source ticks from `start` to `start + seconds`.
     """
     ordered = sorted(events, key=lambda item: (item[2].time, item[2].id))
     sources = sorted({source for source, _, _ in ordered})
@@ -198,8 +155,8 @@ def lanes(events: Iterable[tuple[str, int, Event]], seconds: float, start: float
     return result
 
 
-def interleaved(partitions: list[list[Event]], random_: random.Random, duplicates: float = 0.0) -> list[Event]:
-    """Return one order of all lanes that keeps the order in each; a share of the signals comes again right behind."""
+def interleaved(partitions: list[list[Event]], random_: random.Random) -> list[Event]:
+    """Return one order of all lanes that keeps the order in each."""
     left = [list(reversed(lane)) for lane in partitions]
     log: list[Event] = []
     while any(left):
@@ -207,24 +164,19 @@ def interleaved(partitions: list[list[Event]], random_: random.Random, duplicate
         for _ in range(random_.randint(1, 20)):
             if not lane:
                 break
-            event = lane.pop()
-            log.append(event)
-            if isinstance(event.data, Signal) and random_.random() < duplicates:
-                log.append(event)
+            log.append(lane.pop())
     return log
 
 
 def watched(machine: PartitionWatch, log: Iterable[Event]) -> Iterator[Event]:
     """Yield what the stage publishes to findings for `log`: the findings, and its ticks."""
     for event in log:
-        if isinstance(event.data, Tick):
-            if machine.tick(event.data):
-                for closed in machine.closed():
-                    yield from closed.findings
-                assert machine.watermark.value is not None
-                yield watch_tick(machine.watermark.value)
-        else:
+        if not isinstance(event.data, Tick):
             machine.offer(event, event)
+        elif machine.tick(event.data):
+            for closed in machine.closed():
+                yield from closed.findings
+            yield watch_tick(machine.watermark.value)
 
 
 def observation(id_: str, time: float, **features: float) -> Observation:

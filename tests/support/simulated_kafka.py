@@ -13,8 +13,6 @@ from serving.capture.producer import DeliveryLost
 from stream.settings import KafkaSettings
 from stream.wire import decode
 
-__all__ = ["Group", "Place", "SimulatedKafka", "SteppedDelivery", "Stored"]
-
 #: A topic and a number of one of its partitions; Faust's TP and aiokafka's TopicPartition equal it.
 Place = tuple[str, int]
 

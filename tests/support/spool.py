@@ -8,20 +8,10 @@ from serving.capture.spool_layout import create_source
 from serving.capture.spool_writer import SpoolWriter
 from serving.settings import CaptureSettings
 from stream.files import FileLock
-from stream.wire import Event, Message, RequestRecord, ResponseRecord, decode
+from stream.wire import Event, decode
+from support.events import TRACE, a_request, an_end
 
-TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 NUMBERED = {Kind.REQUEST, Kind.END}
-
-
-def a_request(name: str, text: str = "hello", **fields) -> RequestRecord:
-    defaults = {"tenant": "acme", "model": "m", "messages": (Message(role="user", content=text),), "owed": ("pii",)}
-    return RequestRecord(request_id=name, **(defaults | fields))
-
-
-def an_end(name: str, text: str = "world", status: str = "complete", **fields) -> ResponseRecord:
-    defaults = {"tenant": "acme", "model": "m", "owed": ("pii",)}
-    return ResponseRecord(request_id=name, status=status, text=text, **(defaults | fields))
 
 
 class Spool:
@@ -64,6 +54,13 @@ def events_of(directory: Path) -> list[Event]:
 
 def without_heads(frames: list[Frame]) -> list[Frame]:
     return [frame for frame in frames if frame.kind != Kind.HEAD]
+
+
+def flip_bit(path: Path, offset: int) -> None:
+    """Damage a segment as a disk does."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
 
 
 def small_settings(**fields) -> CaptureSettings:

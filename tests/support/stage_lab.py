@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from stream.kafka.admin import create_topics
 from stream.settings import KafkaSettings
 from stream.wire import decode
+from support.component_process import component_process
 from support.lab import Lab
 
 P, Q = 2, 2
@@ -32,6 +33,10 @@ class StageLab(Lab):
     async def create(self):
         await create_topics(self.kafka.client_options(), self.kafka.topics())
         return self
+
+    def worker(self, name, **options):
+        """Run a score or watch worker as a process; its log is worker.log."""
+        return component_process(name, self.directory / "worker", self.kafka, **options)
 
     def provider(self) -> TracerProvider:
         provider = TracerProvider()

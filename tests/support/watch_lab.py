@@ -1,11 +1,6 @@
 """Weir's topics under a prefix of its own, what score would write to them, and the watch app in this process or in another."""
 
 import asyncio
-import json
-import os
-import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
@@ -20,8 +15,6 @@ from stream.settings import WatchSettings
 from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Event, FindingRecord, RetrainingRecord, Signal, encode, partition_for
 from support.stage_lab import Q, StageLab
-
-_ROOT = Path(__file__).parents[2]
 
 
 class WatchLab(StageLab):
@@ -71,26 +64,6 @@ class WatchLab(StageLab):
     async def decisions(self) -> list[RetrainingRecord]:
         return [event.data for _, event in await self.records(self.names.retraining, RetrainingRecord)]
 
-    def worker(self) -> subprocess.Popen[bytes]:
-        """Start a worker process."""
-        kafka = self.kafka.model_dump(mode="json", exclude={"sasl_password"})
-        given = {"kafka": kafka, "tenants": self.tenants, "data_dir": str(self.directory / uuid.uuid4().hex[:6])}
-        log = (self.directory / "worker.log").open("ab")
-        with log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "support.watch_worker", json.dumps(given)],
-                cwd=_ROOT,
-                env=os.environ | {"PYTHONPATH": f"{_ROOT / 'tests'}:{_ROOT}"},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[subprocess.Popen[bytes]]:
+    def working(self):
         """Run a worker process, and kill it in the end."""
-        process = self.worker()
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        return self.worker("watch", tenants=self.tenants)

@@ -4,8 +4,9 @@ import time
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
+from support.events import tick
 from support.kafka_log import fresh_topics
-from support.ledger_log import Entry, forwarded, tick, verdict
+from support.ledger_log import Entry, forwarded, verdict
 from support.ledger_log import request as ledger_request
 from support.score_stack import request
 

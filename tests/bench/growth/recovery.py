@@ -94,7 +94,7 @@ async def _write(lab, tenants, state):
 
 async def _recovered(lab):
     async def ticked():
-        assert process.poll() is None
+        assert process.returncode is None
         return len({record.partition for record, _ in await lab.records(lab.names.findings, Tick)}) == Q
 
     began = time.perf_counter()

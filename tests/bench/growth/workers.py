@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import os
-import sys
 import time
 from pathlib import Path
 
 from support.backlog import append
+from support.component_process import component_process
 from support.kafka_log import fresh_topics
 from support.lab import eventually
 from support.score_stack import request
@@ -16,7 +15,6 @@ from stream.kafka.clients import admin_for, consumer_for
 from stream.kafka.log_reader import partitions_of
 from stream.settings import KafkaSettings
 
-TESTS = Path(__file__).parents[2]
 DELAY_SECONDS = 0.005
 EVENTS_A_WORKER = 1_600
 WORKERS, PARTITIONS = (1, 2, 4), (1, 2, 4, 8, 16)
@@ -43,20 +41,10 @@ async def rate_of(bootstrap, directory, workers, partitions):
         return await rate(kafka, EVENTS_A_WORKER * min(workers, partitions))
 
 
-@contextlib.asynccontextmanager
-async def score_worker(kafka: KafkaSettings, directory: Path, delay: float):
+def score_worker(kafka: KafkaSettings, directory: Path, delay: float):
     """A score worker as a process of its own; killed at the end."""
     directory.mkdir(parents=True)
-    settings = kafka.model_dump_json(exclude={"sasl_password"})
-    command = [sys.executable, "-m", "bench.growth.worker", settings, str(directory / "data"), str(delay)]
-    environment = os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    with (directory / "log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=log, stdout=log)
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
+    return component_process("score", directory / "data", kafka, seconds_each=delay, batch_events=32)
 
 
 async def joined(kafka, workers):

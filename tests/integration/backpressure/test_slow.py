@@ -6,9 +6,9 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support.backlog import append
+from support.events import tick
 from support.kafka_log import until
-from support.score_stack import ScoreLab, request, tick
-from support.score_worker import worker
+from support.score_stack import ScoreLab, request
 from support.signal_log import score_tick, signal_event
 from support.watch_lab import WatchLab
 
@@ -46,9 +46,9 @@ async def test_a_slow_detector_is_a_lag_alert_that_resolves_when_it_is_fast_agai
         def firing():
             return [alert.detector for alert in reader.own_alerts()]
 
-        async with worker(lab, "2"):
+        async with lab.worker("score", seconds=2):
             await until("a lag alert", lambda: firing() == ["lag"], 90)
-        async with worker(lab, "0"):
+        async with lab.worker("score"):
             await until("no alert", lambda: not firing(), 90)
         total = reader.coverage().total
         assert (total.owed, total.settled, total.missing, total.pending) == (1_000, 1_000, 0, 0)

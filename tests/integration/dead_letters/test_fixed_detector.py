@@ -7,9 +7,10 @@ import msgspec
 import pytest
 from support import doubles
 from support.commands import Commands
+from support.doubles import DOUBLES
 from support.kafka_log import until
 from support.running_ledger import running_ledger
-from support.score_stack import DOUBLES, ScoreLab, request
+from support.score_stack import ScoreLab, request
 from support.stage_lab import P
 
 from stream.wire import FindingRecord, Signal, Verdict, inference_key, partition_for

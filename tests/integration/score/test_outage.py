@@ -3,7 +3,6 @@
 import pytest
 from support.running_broker import start_broker
 from support.score_stack import ScoreLab, request
-from support.score_worker import worker
 
 from stream.wire import Signal
 
@@ -22,7 +21,7 @@ async def test_a_killed_broker_costs_nothing_and_the_watchdog_waits_for_it(apach
             found = {event.data.request_id for _, event in await lab.signals() if isinstance(event.data, Signal)}
             return found >= set(names)
 
-        async with worker(lab, "0.05", "3") as process:
+        async with lab.worker("score", seconds=0.05, watchdog=3) as process:
             await lab.eventually(lambda: scored(before[:1]), 60)
             broker.kill()
             broker.start()

@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 from support.conventions import departures, exported
-from support.score_stack import DOUBLES, TRACE, closed, end, request, tick
+from support.doubles import DOUBLES
+from support.events import TRACE, closed, tick
+from support.score_stack import end, request
 from support.stage_lab import P, Q
 
 from stream.wire import Event, FindingRecord, GapRecord, Signal, Tick, Verdict, partition_for
@@ -95,10 +97,10 @@ async def test_garbage_goes_to_the_dead_letters_and_its_neighbours_are_scored(ei
 
 async def test_an_end_without_text_owes_nothing_and_still_gives_a_signal(lab):
     app = lab.score_app()
-    aborted = end("r1", "", status="aborted", type_="weir.inference.aborted.v1")
-    gap = GapRecord(source="spool-1", first_number=1, last_number=2, count=2, reason="full")
+    aborted = end("r1", "", status="aborted", kind="weir.inference.aborted.v1")
+    gap = GapRecord(source="s1", first_number=1, last_number=2, count=2, reason="full")
     await lab.append(aborted, end("r2", "", status="cancelled"))
-    await lab.append(Event(id="gap", source="spool-1", type=gap.event_type, time=200.0, data=gap))
+    await lab.append(Event(id="gap", source="s1", type=gap.event_type, time=200.0, data=gap))
     async with lab.running(app):
         await lab.settled(app)
     assert not await lab.verdicts()
@@ -156,10 +158,10 @@ async def test_a_tick_never_overtakes_an_output(lab):
                 assert (event.data.stage, event.data.partition) == ("score", partition)
                 said |= event.data.sources
             else:
-                assert event.time > said.get("spool-1", 0.0)
-        assert said == {"spool-1": 104.0}
+                assert event.time > said.get("s1", 0.0)
+        assert said == {"s1": 104.0}
     signals = [(record, event.data) for record, event in await lab.signals() if isinstance(event.data, Tick)]
     for number in range(Q):
         heard = {data.partition: data for record, data in signals if record.partition == number}
         assert set(heard) == set(range(P))
-        assert all("spool-1" in data.closed for data in heard.values())
+        assert all("s1" in data.closed for data in heard.values())

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from support.score_stack import ScoreLab, request, tick
-from support.score_worker import worker
+from support.events import tick
+from support.score_stack import ScoreLab, request
 from support.stage_lab import P, Q
 
 from stream.runtime.worker import EXIT_CONFIG, EXIT_STALLED
@@ -25,7 +25,7 @@ async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_sam
     async def some() -> bool:
         return len(await lab.verdicts()) >= 12
 
-    async with worker(lab, "0.05") as process:
+    async with lab.worker("score", seconds=0.05) as process:
         await lab.eventually(some, 60)
         process.send_signal(signal.SIGKILL)
         await process.wait()
@@ -37,7 +37,7 @@ async def test_kill_9_in_the_middle_of_a_batch_loses_nothing_and_repeats_the_sam
         ticked = {event.partition for event in found if not isinstance(event, Verdict)}
         return ticked == set(range(P)) and len({v.event_id for v in found if isinstance(v, Verdict)}) == len(ids)
 
-    async with worker(lab) as process:
+    async with lab.worker("score") as process:
         await lab.eventually(all_of_them, 60)
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 15) == 0
@@ -66,7 +66,7 @@ async def test_a_worker_that_joins_and_one_that_leaves_lose_nothing(lab):
         group, topic = f"{lab.kafka.topic_prefix}score", lab.names.inference
         return {number: await lab.committed(group, topic, number) for number in range(P)} == lab.appended
 
-    async with worker(lab, "0.05") as first, worker(lab, "0.05") as second:
+    async with lab.worker("score", seconds=0.05) as first, lab.worker("score", seconds=0.05) as second:
         await lab.eventually(lambda: scored_of(15), 90)
         first.terminate()
         assert await asyncio.wait_for(first.wait(), 20) == 0
@@ -86,7 +86,7 @@ async def test_a_worker_with_work_and_no_progress_ends_itself(lab):
     async def scored() -> bool:
         return bool(await lab.signals())
 
-    async with worker(lab, "0", "6") as process:
+    async with lab.worker("score", watchdog=6) as process:
         await lab.eventually(scored, 60)
         admin = AIOKafkaAdminClient(**lab.kafka.client_options())
         await admin.start()
@@ -102,7 +102,7 @@ async def test_topics_that_do_not_fit_end_the_worker_with_the_remedy(apache_brok
     await admin.start()
     await admin.create_topics([NewTopic(lab.names.inference, P + Q + 1, 1)])
     await admin.close()
-    async with worker(lab) as process:
+    async with lab.worker("score") as process:
         assert await asyncio.wait_for(process.wait(), 30) == EXIT_CONFIG
     log = (tmp_path / "worker.log").read_text()
     assert f"{P + Q + 1} partitions" in log
@@ -111,7 +111,7 @@ async def test_topics_that_do_not_fit_end_the_worker_with_the_remedy(apache_brok
 
 async def test_a_stop_while_waiting_for_topics_is_a_clean_one(apache_broker, tmp_path):
     lab = ScoreLab(apache_broker.bootstrap, tmp_path)
-    async with worker(lab) as process:
+    async with lab.worker("score") as process:
 
         async def waits() -> bool:
             log = tmp_path / "worker.log"

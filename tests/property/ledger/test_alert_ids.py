@@ -2,7 +2,8 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.ledger_log import Log, forwarded, gap, request, tick, verdict
+from support.events import tick
+from support.ledger_log import Log, forwarded, gap, request, verdict
 from support.ledger_store import MemoryLedger
 
 DETECTORS = ("pii", "toxicity")

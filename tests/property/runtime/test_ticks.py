@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.score_stack import closed, tick
+from support.events import closed, tick
 
 from stream.stages.score.ticks import TickLine, merge_ticks
 
@@ -42,8 +42,8 @@ def test_a_tick_never_passes_an_open_event_and_none_is_lost(steps, data):
 
 def test_merging_keeps_the_newest_of_each_source_and_who_closed():
     merged = merge_ticks(3, 17, [tick(5.0), tick(4.0, "b"), closed(6.0), tick(5.5, "b")], "weir/score")
-    assert merged.data.sources == {"spool-1": 6.0, "b": 5.5}
-    assert merged.data.closed == ("spool-1",)
+    assert merged.data.sources == {"s1": 6.0, "b": 5.5}
+    assert merged.data.closed == ("s1",)
     assert (merged.data.stage, merged.data.partition, merged.id) == ("score", 3, "score/3/17")
 
 

@@ -10,7 +10,8 @@ from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 from support import alert_records as records
-from support.ledger_log import TRACE, Log, forwarded, request, verdict
+from support.events import TRACE
+from support.ledger_log import Log, forwarded, request, verdict
 
 from serving.capture.recorder import Recorder
 from serving.capture.shipper import Shipper
@@ -72,13 +73,10 @@ def component(name, pid):
     return ComponentState(
         name=name,
         pid=pid,
-        address="127.0.0.1:1",
-        health_url="http://127.0.0.1:1/healthz",
+        identity=process_identity(pid) or "",
         log=f"/logs/{name}.log",
         started_at=time.time() - 90,
-        restarts=1,
-        running=True,
-        identity=process_identity(pid) or "",
+        address="127.0.0.1:1", health_url="http://127.0.0.1:1/healthz", restarts=1, running=True,
     )
 
 
@@ -201,15 +199,8 @@ def test_an_alert_about_weir_itself_is_a_problem_with_its_runbook_line(home, led
 
 
 def pairs(*, missing=0):
-    counts = {
-        "ratio": 1 - missing / 6,
-        "owed": 6,
-        "settled": 6 - missing,
-        "missing": missing,
-        "errors": 0,
-        "pending": 0,
-    }
-    return PairCount(**counts)
+    settled = 6 - missing
+    return PairCount(ratio=settled / 6, owed=6, settled=settled, missing=missing, errors=0, pending=0)
 
 
 def printed(total, **split):

@@ -1,8 +1,8 @@
 """The console's thread: a failure is logged and reported, and the console restarts."""
 
-from support.console_page import free_port
 from support.console_server import connects
 from support.kafka_log import until
+from support.stack import free_port
 
 from weir.console import server
 from weir.console.server import Console

@@ -2,7 +2,7 @@
 
 import pytest
 from support.console_ledger import LedgerMaker
-from support.ledger_log import event_of
+from support.events import event_of
 
 from stream.ledger import decisions as module
 from stream.ledger.queries.alert_pages import AlertQuery, alert_changes, changed_since, firing_counts

@@ -1,7 +1,8 @@
 """Inactive detectors: only errors or no verdict over some time; one alert for one cause."""
 
 import pytest
-from support.ledger_log import Log, forwarded, request, tick, verdict
+from support.events import tick
+from support.ledger_log import Log, forwarded, request, verdict
 from support.ledger_store import MemoryLedger, states
 
 DETECTORS = ("injection", "pii", "toxicity")

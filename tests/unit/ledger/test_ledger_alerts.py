@@ -2,7 +2,8 @@
 
 import msgspec
 import pytest
-from support.ledger_log import Log, event_of, forwarded, request, tick
+from support.events import event_of, tick
+from support.ledger_log import Log, forwarded, request
 
 from stream.ledger.alerts.ledger_alerts import decide
 from stream.ledger.alerts.observations import Observation

@@ -1,7 +1,8 @@
 """Of an operator's silences for one thing the ledger keeps the newest, in any order of reading."""
 
 import msgspec
-from support.ledger_log import Log, event_of
+from support.events import event_of
+from support.ledger_log import Log
 
 from stream.ledger.database_files import LedgerFiles
 from stream.ledger.decisions import Decisions

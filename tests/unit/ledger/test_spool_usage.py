@@ -1,7 +1,8 @@
 """A full spool is an alert of its source, with hysteresis."""
 
 import pytest
-from support.ledger_log import Log, closed, tick
+from support.events import closed, tick
+from support.ledger_log import Log
 from support.ledger_store import MemoryLedger, spooled, states
 
 

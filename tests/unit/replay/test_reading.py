@@ -5,7 +5,8 @@ import random
 
 import msgspec
 import pytest
-from support.ledger_log import aborted, end, request, tick, verdict
+from support.events import tick
+from support.ledger_log import aborted, end, request, verdict
 from support.replay_log import NAMES, MemoryLog
 
 from stream.replay.merged_partitions import merged_partitions
