@@ -18,7 +18,7 @@ PIECES = 10
 #: A mutation is seen in the first few worlds; of the rare ones, in the first few after a place where one is known.
 ATTEMPTS = 40
 FIRST = {"stale states recovered": 55, "unlink before cursor": 15}
-#: One world in a thousand shows it; test_watch_machine.py does at once.
+#: One world in a thousand shows it; test_late_events.py does at once.
 RARE = {"watermark forgotten"}
 
 
