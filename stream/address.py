@@ -21,20 +21,8 @@ _MASK = "********@"
 class Address(str):
     """The address in ``http(s)://[user:password@]host[:port][/path]`` without its credentials; "" is none.
 
-    Special characters in user and password are percent-encoded. Raises ValueError, without the text, for another form.
-
-    Attributes
-    ----------
-    headers
-        ``{"authorization": "Basic …"}``, or {} without a user.
-
-    Examples
-    --------
-    >>> address = Address("http://ann:s%40crt@127.0.0.1:9093/alerts")
-    >>> address
-    'http://127.0.0.1:9093/alerts'
-    >>> list(address.headers)
-    ['authorization']
+    `headers` is ``{"authorization": "Basic …"}``, or {} without a user. Special characters in user and password are
+    percent-encoded. Raises ValueError, without the text, for another form.
     """
 
     __slots__ = ("headers",)
@@ -80,13 +68,7 @@ def _basic(user: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return any `text` without what could be a user and a password.
-
-    Examples
-    --------
-    >>> redacted("htp:/ann:secret@host"), redacted("pii@strict")
-    ('********@host', 'pii@strict')
-    """
+    """Return any `text` without what could be a user and a password."""
     return _CREDENTIALS.sub(rf"\1{_MASK}", text)
 
 

@@ -30,16 +30,8 @@ class _Produces(Protocol):
 def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, disposition: str) -> Headers:
     """Return the headers of `message`'s dead letter: its own, then Weir's, with the attempt counted up.
 
-    Parameters
-    ----------
-    message
-        A Kafka record.
-    stage, place
-        The agent that failed, and the class in which it did.
-    error
-        The exception's class name, never its message.
-    disposition
-        One of :data:`DISPOSITIONS`.
+    `stage` and `place` are the agent that failed and the class in which it did; `error` is the exception's class name,
+    never its message; `disposition` is one of :data:`DISPOSITIONS`.
     """
     own = [(name, value) for name, value in message.headers or () if not name.startswith(HEADER_PREFIX)]
     before = dict(message.headers or ()).get(f"{HEADER_PREFIX}attempt", b"0")
@@ -58,20 +50,9 @@ def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, dis
 
 
 class DeadLetters:
-    """Publishes dead letters, each awaited before the source's offset may move.
+    """Publishes the dead letters of one stage, each awaited before the source's offset may move.
 
-    Parameters
-    ----------
-    publisher
-        A :class:`stream.kafka.publisher.Publisher`.
-    topic
-        The dead-letter topic; it has one partition.
-    stage
-        The agent that fails on records.
-    registry
-        Gets ``weir_dead_letters_total``; None if the stages of a process share `counter`.
-    counter
-        A counter with the labels ``stage`` and ``disposition``.
+    `registry` gets ``weir_dead_letters_total``; stages of one process share the `counter` of the first instead.
     """
 
     def __init__(

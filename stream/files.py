@@ -3,7 +3,6 @@
 import fcntl
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 __all__ = ["FileLock", "replace_file", "sync_directory"]
@@ -12,21 +11,7 @@ __all__ = ["FileLock", "replace_file", "sync_directory"]
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
     """Replace `path` in one step: a reader, and a crash of this process, leave the old content or the new.
 
-    Parameters
-    ----------
-    path
-        The file; its folder exists.
-    content
-        Bytes, or text to encode as UTF-8.
-    mode
-        Permissions of the new file.
-    durable
-        Whether a power loss too leaves the old content or the new: the file and its folder are synced.
-
-    Raises
-    ------
-    OSError
-        The disk is full or failed; `path` is unchanged.
+    With `durable`, a power loss does so too. Raises OSError if the disk is full or failed; `path` is then unchanged.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -54,10 +39,7 @@ def sync_directory(path: Path) -> None:
 
 
 class FileLock:
-    """An exclusive ``flock`` on a file, which is made if it is missing; the kernel releases it when the process ends.
-
-    A context manager releases it on exit.
-    """
+    """An exclusive ``flock`` on a file, created if it is missing; released by the kernel when the process ends."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -89,9 +71,7 @@ class FileLock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.release()
 
 

@@ -36,11 +36,5 @@ def runbook_line(detector: str, feature: str = "") -> str:
 
 
 def runbook_anchor(detector: str, feature: str = "") -> str:
-    """Return the anchor of an alert's section in docs/runbook.md.
-
-    Examples
-    --------
-    >>> runbook_anchor("silence", "detector:pii")
-    'silence-of-a-detector'
-    """
+    """Return the anchor of an alert's section in docs/runbook.md, such as ``silence-of-a-detector``."""
     return _name(detector, feature).replace(" ", "-")

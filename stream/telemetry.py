@@ -63,16 +63,9 @@ Pages = Callable[[str, str], Page | None]
 
 
 class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The export of spans.
+    """The export of spans to the OTLP/HTTP traces URL `endpoint` ("" for none), each with `headers`.
 
-    Parameters
-    ----------
-    endpoint
-        An OTLP/HTTP traces URL (``http://127.0.0.1:5000/v1/traces``), or "" for none.
-    headers
-        Sent with each export (MLflow wants ``x-mlflow-experiment-id``).
-    ratio
-        Share of new traces to sample, in [0, 1]; a sampled parent's traces always are.
+    `ratio` is the share of new traces to sample, in [0, 1]; traces of a sampled parent always are.
     """
 
     endpoint: str
@@ -146,16 +139,8 @@ def tracestate_of(span: trace.Span) -> str:
 class MetricsServer:
     """Prometheus text at ``/metrics`` and health at ``/healthz`` on a port, from a thread of its own.
 
-    Parameters
-    ----------
-    registry
-        The metrics of ``/metrics``.
-    port
-        0 picks a free one (see :attr:`port`).
-    health
-        Called for ``/healthz``: None or {} answers 200; a dict of reasons answers 503 with it as JSON.
-    pages
-        Called for every other path.
+    Port 0 picks a free one (see :attr:`port`). `health` returns None or {} for status 200, or {subject: reason} for
+    503; `pages` is called for every other path.
     """
 
     def __init__(

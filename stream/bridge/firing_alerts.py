@@ -22,15 +22,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 def labels_of(alert: AlertRecord, service: str) -> Labels:
-    """Return the identity of `alert` at an Alertmanager, sorted by name, without empty labels.
-
-    Examples
-    --------
-    >>> alert = AlertRecord(alert_id="a", state="firing", detector="pii", severity="warning", tenant="acme", model="m",
-    ...     side="input", opened_at=0.0, at=0.0)
-    >>> dict(labels_of(alert, "weir"))["alertname"]
-    'WeirPii'
-    """
+    """Return the identity of `alert` at an Alertmanager, such as ``alertname=WeirPii``, sorted, without empty labels."""
     labels = {
         "alertname": f"Weir{alert.detector.title().replace('_', '')}",
         "detector": alert.detector,

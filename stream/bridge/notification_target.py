@@ -16,10 +16,7 @@ _FIRST_SECONDS = 0.5
 
 
 class NotificationTarget:
-    """One Alertmanager or webhook; `health` has a reason while it accepts nothing.
-
-    `longest_seconds` is the longest pause of `back_off`.
-    """
+    """One Alertmanager or webhook; `health` has a reason while it accepts nothing. Pauses last up to `longest_seconds`."""
 
     def __init__(  # noqa: PLR0913 - the target, and where its state is shown
         self,

@@ -32,13 +32,8 @@ async def run_bridge(
 ) -> None:
     """Send notifications until `stop` is set; the next bridge sends what was not accepted.
 
-    Parameters
-    ----------
-    kafka, bridge
-        Settings; `kafka` has an address.
-    health
-        {problem: reason} while Kafka or a target is unavailable; each starts with ``waiting``, because a restart does
-        not help.
+    `kafka` has an address. `health` gets {problem: reason} while Kafka or a target is unavailable; each problem starts
+    with ``waiting``, because a restart does not help.
     """
     metrics = BridgeMetrics(registry)
     reader = AlertReader(kafka, metrics, health)

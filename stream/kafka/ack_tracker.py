@@ -14,21 +14,7 @@ PartitionT = TypeVar("PartitionT", bound=Hashable)
 
 
 class AckTracker(Generic[PartitionT]):
-    """Open offsets of each assigned partition, in one assignment generation; O(1) amortised, not thread-safe.
-
-    Examples
-    --------
-    >>> tracker = AckTracker()
-    >>> tracker.assign(["p"], generation=1)
-    >>> for offset in (4, 5, 9):
-    ...     _ = tracker.deliver("p", offset, generation=1)
-    >>> tracker.ack("p", 5, generation=1), tracker.position("p")
-    (True, 4)
-    >>> tracker.ack("p", 4, generation=1), tracker.position("p")
-    (True, 9)
-    >>> tracker.ack("p", 9, generation=0), tracker.position("p")
-    (False, 9)
-    """
+    """Open offsets of each assigned partition, in one assignment generation; O(1) amortised, not thread-safe."""
 
     def __init__(self) -> None:
         self._generation: int | None = None

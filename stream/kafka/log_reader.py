@@ -26,25 +26,11 @@ Records = Mapping[TopicPartition, list[ConsumerRecord]]
 
 
 class LogReader:
-    """Reads partitions of a log; no group, nothing is committed.
+    """Reads partitions of a log from given positions, with a started consumer; no group, nothing is committed.
 
-    Parameters
-    ----------
-    consumer
-        Started; the reader assigns the partitions and seeks.
-    positions
-        The first offset of each partition to read.
-    max_records, poll_ms
-        Bounds of one :meth:`read`.
-
-    Attributes
-    ----------
-    positions
-        The next offset of each partition; past offsets without a record (compacted, a transaction's marker) as well.
-    ends
-        Where each partition ended at the last :meth:`probe`; empty before.
-    caught_up
-        Whether a probe found that everything up to the ends of the probe before was read, so that a growing log can be caught up with.
+    `positions` is the next offset of each partition, past offsets without a record (compacted, a transaction's marker)
+    as well; `ends` is where each partition ended at the last :meth:`probe`. `caught_up` is whether a probe found that
+    everything up to the ends of the probe before was read, so that a growing log can be caught up with.
     """
 
     def __init__(
@@ -71,14 +57,8 @@ class LogReader:
     async def read(self) -> Records:
         """Return the next records by partition, none if no record arrived for 0.5 s; then it probes the log every 2 s.
 
-        Raises
-        ------
-        LogExpired
-            An offset to read has been deleted.
-        ReaderStalled
-            The log contains more and nothing arrives.
-        aiokafka.errors.KafkaError, OSError, TimeoutError
-            The broker does not answer.
+        Raises LogExpired if an offset to read was deleted, ReaderStalled if the log contains more and nothing arrives,
+        and KafkaError, OSError or TimeoutError if the broker does not answer.
         """
         try:
             records: Records = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=self._max_records)
@@ -123,13 +103,7 @@ def partitions_of(counts: Mapping[str, int]) -> list[TopicPartition]:
 
 
 async def record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
-    """Return the record at `offset`, or None if the log does not contain it (any more).
-
-    Raises
-    ------
-    TimeoutError
-        The broker does not return the record within 15 s.
-    """
+    """Return the record at `offset`, None if the log does not contain it (any more); raises TimeoutError after 15 s."""
     consumer.assign([partition])
     first = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]

@@ -41,31 +41,18 @@ async def publish(producer: AIOKafkaProducer, topic: str, event: Event, *, parti
 
 
 class Publisher:
-    """Publishes through a Faust app's producer, and retries while the broker is away.
+    """Publishes through a Faust app's producer, and retries while the broker is away: Faust only logs a failed send.
 
-    A failed send of Faust itself is only logged.
-
-    Parameters
-    ----------
-    producer
-        Returns the Faust producer (:class:`stream.runtime.transport.Producer`), which does not exist before the app starts.
+    `producer` returns the :class:`stream.runtime.transport.Producer`, which does not exist before the app starts.
     """
 
     def __init__(self, producer: Callable[[], Any]) -> None:
         self._producer = producer
 
     async def publish(self, topic: str, event: Event, *, partition: int, traceparent: str = "") -> Any:
-        """Encode and publish `event`; `traceparent` is the plain header, of this hop.
+        """Encode and publish `event`; return Kafka's RecordMetadata. `traceparent` is the plain header, of this hop.
 
-        Returns
-        -------
-        RecordMetadata
-            Topic, partition and offset.
-
-        Raises
-        ------
-        KafkaError
-            The broker rejects the record permanently: its size, or missing rights.
+        Raises a KafkaError if the broker rejects the record permanently: its size, or missing rights.
         """
         record = encode(event)
         hop: Headers = (("traceparent", traceparent.encode()),) if traceparent else ()

@@ -32,16 +32,10 @@ class _Lane:
 
 
 class RangeReader:
-    """Partitions of a log, each to be read to the end of its range.
+    """Partitions of a log, each to be read to the end of its range, with a started consumer without a group.
 
-    A partition that is ahead of the others is paused when 5 MiB of it wait, so that merging partitions takes bounded memory.
-
-    Parameters
-    ----------
-    consumer
-        Started, without a group; the reader's from now on.
-    ranges
-        The offsets of each topic to read.
+    A partition that is ahead of the others is paused when 5 MiB of it wait, so that merging partitions takes bounded
+    memory.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, ranges: Iterable[LogRange]) -> None:
@@ -57,13 +51,7 @@ class RangeReader:
         self._reader = LogReader(consumer, positions)
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """Return the next record of a partition, None at the end of its range.
-
-        Raises
-        ------
-        stream.errors.LogExpired, stream.errors.ReaderStalled
-            The log expired while it was read, or Kafka returns nothing although there is more.
-        """
+        """Return the next record of a partition, None at the end of its range; raises LogExpired or ReaderStalled."""
         place = TopicPartition(topic, partition)
         lane = self._lanes[place]
         while not lane.waiting:
@@ -98,14 +86,8 @@ async def retained(
 ) -> AsyncIterator[tuple[int, Event]]:
     """Yield (offset, event) of the records of `offsets` that a partition still contains, in order; it waits for the broker.
 
-    Records that cannot be decoded are skipped: they became dead letters when they were first read.
-
-    Parameters
-    ----------
-    options
-        aiokafka's connection arguments.
-    progress
-        Called after each poll, so that a watchdog sees a long read go on.
+    Unreadable records are skipped: they became dead letters when they were first read. `progress` is called after each
+    poll, so that a watchdog sees a long read go on.
     """
     place = TopicPartition(topic, partition)
     position = offsets.start

@@ -4,18 +4,7 @@ __all__ = ["StallDetector"]
 
 
 class StallDetector:
-    """The time for which there has been work and no progress.
-
-    Examples
-    --------
-    >>> detector = StallDetector(60.0)
-    >>> detector.observe(now=0.0, progress=5, work=True), detector.observe(now=59.0, progress=5, work=True)
-    (False, False)
-    >>> detector.observe(now=60.0, progress=5, work=True)
-    True
-    >>> detector.observe(now=61.0, progress=6, work=True)
-    False
-    """
+    """The time for which there has been work and no progress."""
 
     def __init__(self, bound_seconds: float) -> None:
         self._bound = bound_seconds
@@ -23,16 +12,10 @@ class StallDetector:
         self._since = 0.0
 
     def observe(self, *, now: float, progress: int, work: bool) -> bool:
-        """Return whether there has been work without progress for the bound.
+        """Return whether there has been work without progress for the bound, at monotonic time `now`.
 
-        Parameters
-        ----------
-        now
-            Monotonic seconds.
-        progress
-            A count that grows with every piece of work done.
-        work
-            Whether anything waits; False while the broker is away.
+        `progress` grows with every piece of work done; `work` is whether anything waits, False while the broker is
+        away.
         """
         if not work or progress != self._progress:
             self._progress, self._since = progress, now

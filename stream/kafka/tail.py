@@ -27,20 +27,10 @@ Offsets = dict[TopicPartition, int]
 
 
 class Tail:
-    """A topic to read.
+    """A topic to read from the time `since`, in seconds since the epoch by the records' timestamps.
 
-    Parameters
-    ----------
-    options
-        Connection arguments of aiokafka's clients.
-    topic
-        Its full name.
-    since
-        The beginning, seconds since the epoch by the records' timestamps; None: the end if `follow`, else the first record.
-    follow
-        Whether to wait at the log's end for more.
-    lookback_seconds
-        Also yield the records of so long before the beginning, for which :meth:`is_lookback` is true.
+    Without `since` it begins at the end with `follow`, which waits for more, else at the first record. Records of
+    `lookback_seconds` before the beginning are yielded too; :meth:`is_lookback` is true for them.
     """
 
     def __init__(
@@ -67,12 +57,8 @@ class Tail:
     async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
         """Yield records; those that the topic contained at the start in the order of their timestamps.
 
-        Raises
-        ------
-        BrokerError
-            No Kafka answers at the start; later it is waited for.
-        TopicMissing
-            The topic does not exist.
+        Raises BrokerError if no Kafka answers at the start (later it waits for Kafka), TopicMissing if there is no such
+        topic.
         """
         while True:
             try:

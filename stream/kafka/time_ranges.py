@@ -45,14 +45,8 @@ async def log_range(
 ) -> LogRange:
     """Return the offsets of `topic` that contain the event times from `since` to `until`.
 
-    Parameters
-    ----------
-    consumer
-        Started, without a group; it is assigned other partitions.
-    since
-        None: from the first record on.
-    until
-        None: to the end of the log.
+    None is the first record, and the end of the log. The started `consumer`, without a group, is assigned other
+    partitions.
     """
     places = partitions_of({topic: partitions})
     last: dict[TopicPartition, int] = await consumer.end_offsets(places)

@@ -26,12 +26,7 @@ async def partition_counts(options: Mapping[str, Any], topics: Collection[str] |
 def check_topics(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
     """Compare {topic: partitions} of the settings with that of the broker.
 
-    Raises
-    ------
-    TopicMismatch
-        A topic has another partition count.
-    TopicMissing
-        A topic does not exist.
+    Raises TopicMismatch if a topic has another partition count, TopicMissing if a topic does not exist.
     """
     wrong = [
         f"{topic} has {found[topic]} partitions, the settings require {count}"

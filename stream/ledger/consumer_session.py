@@ -32,18 +32,8 @@ class LogReset(LedgerError):
 class Session:
     """Reads until a condition holds or Kafka fails.
 
-    Parameters
-    ----------
-    kafka
-        Settings with an address.
-    metrics
-        Counters of the records read.
-    call
-        Runs a function of the store on the store's thread.
-    store
-        Applies the records.
-    health
-        Gets the reason while topics are missing or have another partition count.
+    `call` runs a function of the store on the store's thread; `health` gets the reason while topics are missing or have
+    another partition count.
     """
 
     def __init__(
@@ -66,14 +56,7 @@ class Session:
     async def run(self, *, until: Callable[[], bool], probed: Callable[[], Awaitable[None]]) -> None:
         """Read until `until()`; call `probed` after each probe of the log's end.
 
-        Raises
-        ------
-        LogReset
-            The store was read from another log.
-        stream.errors.ReaderStalled, stream.errors.LogExpired
-            The log grows and nothing arrives, or records expired before they were read.
-        aiokafka.errors.KafkaError, OSError, TimeoutError
-            Kafka does not answer.
+        Raises LogReset if the store was read from another log, and what :meth:`LogReader.read` raises.
         """
         options = self._kafka.client_options()
         if not await self._topics_exist(options, until):

@@ -53,16 +53,9 @@ class _Progress:
 
 
 class LedgerFile:
-    """Base of the two kinds of files.
+    """Base of the two kinds of files; `unstored` is called once for each record that cannot be stored.
 
-    Parameters
-    ----------
-    database
-        Open for writing.
-    retention_seconds
-        Rows that are older than the newest by more are deleted.
-    unstored
-        Called once for each record that cannot be stored.
+    Rows that are older than the newest by more than `retention_seconds` are deleted.
     """
 
     #: Whether a record without a value is expected, as on a compacted topic.

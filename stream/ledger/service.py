@@ -46,19 +46,10 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
     stop: asyncio.Event,
     health: dict[str, Any],
 ) -> None:
-    """Keep the ledger in `directory` until `stop` is set.
+    """Keep the ledger in `directory` (``$WEIR_HOME/ledger``) until `stop` is set; raises LedgerBusy if another process writes it.
 
-    Parameters
-    ----------
-    directory
-        ``$WEIR_HOME/ledger``; rebuilt from the log if another version wrote it.
-    health
-        {problem: reason}; a problem that starts with ``waiting`` needs no restart.
-
-    Raises
-    ------
-    LedgerBusy
-        Another process writes the same ledger.
+    Files of another version are rebuilt from the log. `health` gets {problem: reason}; a problem that starts with
+    ``waiting`` needs no restart.
     """
     files = LedgerFiles(directory)
     with files.lock():

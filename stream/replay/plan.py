@@ -16,22 +16,12 @@ _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `weir replay`.
+    """The options of `weir replay`: the version to run, and the version `against` which its alerts are compared.
 
-    Parameters
-    ----------
-    detector, against
-        The version to run, and the version to compare its alerts with.
-    since, until
-        Alerts that opened in [`since`, `until`) are compared; event times, seconds since the epoch.
-    warm_up_seconds
-        Time before `since` that is read for the state of the detectors; None: all that the log has.
-    tenant
-        Pattern of tenants.
-    windows
-        Windows between the openings of two alerts that still count as one alert that moved.
-    publish
-        Whether findings and alerts go to the shadow topic.
+    Alerts that opened in [`since`, `until`) are compared (event times, seconds since the epoch). `warm_up_seconds`
+    before `since` are read for the state of the detectors; None: all that the log has. `tenant` is a pattern. Two
+    alerts that opened at most `windows` windows apart still count as one that moved. With `publish`, findings and
+    alerts go to the shadow topic.
     """
 
     detector: Version

@@ -49,24 +49,11 @@ class Flips(msgspec.Struct, kw_only=True):
 
 
 class EventCounts(msgspec.Struct, kw_only=True):
-    """Events of the requested tenants.
+    """Events of the requested tenants: `read` in the range and its warm-up, and `compared`, which both versions decided.
 
-    Attributes
-    ----------
-    read
-        Events in the range and its warm-up.
-    compared
-        Events that both versions decided.
-    failed
-        Texts that could not be scored; their verdict is an error, as score's would be.
-    pending
-        Events that score had not reached; they are not compared.
-    missing
-        Events that score passed without a verdict of the detector.
-    skipped
-        Unreadable records and duplicates.
-    first, last
-        Event times of the first and the last event.
+    `failed` texts could not be scored; their verdict is an error, as score's would be. Score had not reached `pending`
+    events, which are not compared, and passed `missing` ones without a verdict of the detector. `skipped` counts
+    unreadable records and duplicates; `first` and `last` are event times.
     """
 
     read: int = 0
@@ -97,12 +84,8 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
 class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Speed of this run: the only part of a report that differs between two runs of the same replay.
 
-    Attributes
-    ----------
-    records
-        Records of the replayed topic, ticks included.
-    events_per_second, recorded_events_per_second, ratio
-        Events read a second, events of the log a second of event time, and their quotient.
+    `records` includes ticks. `ratio` is the quotient of events read a second and events of the log a second of event
+    time.
     """
 
     seconds: float
@@ -132,15 +115,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from",
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """The progress of a replay.
-
-    Attributes
-    ----------
-    done, total
-        Records of the replayed topic.
-    left_seconds
-        Estimate of the time left; None before the first record.
-    """
+    """Records read of all records of the replayed topic, and an estimate of the time left, None before the first."""
 
     done: int
     total: int

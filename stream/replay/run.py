@@ -45,21 +45,11 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def replay(request: ReplayRequest, settings: ReplaySettings, observe: Observe = lambda _: None) -> Report:
-    """Run a replay and return its report.
+    """Run a replay and return its report; `observe` receives the progress.
 
-    It reads without a consumer group, commits nothing, and writes to the shadow topic only. `observe` receives the
-    progress.
-
-    Raises
-    ------
-    ReplayError
-        A topic is missing, or the log of the range has expired.
-    stream.errors.LogExpired, stream.errors.ReaderStalled
-        The log expires while it is read, or Kafka returns nothing although there is more.
-    stream.errors.ModelsLost
-        The detectors cannot be loaded.
-    aiokafka.errors.KafkaError
-        Kafka does not answer.
+    It reads without a consumer group, commits nothing, and writes to the shadow topic only. Raises ReplayError if a
+    topic is missing or the log of the range has expired, LogExpired or ReaderStalled while it reads, ModelsLost if the
+    detectors cannot be loaded, and a KafkaError if Kafka does not answer.
     """
     _check(request, settings)
     options, names = settings.kafka.client_options(), settings.kafka.names

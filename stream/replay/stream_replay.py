@@ -47,13 +47,9 @@ class _VersionRun:
 class StreamReplay:
     """Runs two versions of a stream detector over a log; `sink` receives the results of the version to run.
 
-    Attributes
-    ----------
-    alerts, findings
-        Alerts and number of alarms of the version to compare with, and of the version to run.
-    behind
-        {partition: event time that watch had reached} if that is before the end of the range; alerts are compared up to
-        that time.
+    `alerts` and `findings` (numbers of alarms) are of the version to compare with, then of the version to run. `behind`
+    has the event time that watch had reached by partition, if that is before the end of the range: alerts are compared
+    up to then.
     """
 
     def __init__(self, plan: ReplayPlan, reader: RecordReader, sink: Sink, meter: ProgressMeter) -> None:

@@ -61,21 +61,11 @@ _Step = Event | _Expected
 
 
 class TextReplay:
-    """Runs two versions of a text detector over a log.
+    """Runs two versions of a text detector over a log; `sink` receives the results of the version to run.
 
-    Parameters
-    ----------
-    scoring
-        Scores texts with detectors named as the versions; None if no version runs.
-    sink
-        Receives the results of the version to run.
-
-    Attributes
-    ----------
-    timelines
-        The alerts of the version to compare with, and of the version to run.
-    flips
-        Decisions that differ by rounding; the recorded ones count.
+    `scoring` scores texts with detectors named as the versions; None if no version runs. `timelines` are the alerts of
+    the version to compare with, then of the version to run; `flips` are decisions that differ by rounding: the recorded
+    ones count.
     """
 
     def __init__(

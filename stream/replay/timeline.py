@@ -16,16 +16,8 @@ _CRITICAL = "critical"
 class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
     """One alert of a replay; times are event times, seconds since the epoch.
 
-    Parameters
-    ----------
-    bucket, bucket_seconds
-        Number and width of the window in which it opened.
-    feature
-        The feature that opened it, if its detector has features.
-    critical_at
-        When it became critical.
-    evidence, evidence_total
-        Ids of its requests, 20 at most, and the number of all.
+    It opened in window `bucket`, by `feature` if its detector has features. `evidence` has 20 request ids at most, of
+    `evidence_total`.
     """
 
     alert_id: str

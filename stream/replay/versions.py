@@ -22,18 +22,11 @@ INSTALLED, RECORDED = RESERVED_VARIANTS
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a detector.
+    """One version of a detector; `label` is ``installed``, ``recorded``, or the name of a variant.
 
-    Attributes
-    ----------
-    label
-        ``installed``, ``recorded``, or the name of a variant.
-    version
-        The version in its verdicts and findings; "" if it is recorded.
-    options
-        All options of a text detector; for a stream detector those that override each tenant's.
-    threshold
-        The lowest score that it flags, if it has a threshold.
+    `version` is that of its verdicts and findings, "" if it is recorded. `options` are all options of a text detector,
+    and those that override each tenant's for a stream detector. `threshold` is the lowest score that it flags, if it
+    has one.
     """
 
     detector: str
@@ -78,10 +71,7 @@ class Versions:
     def resolve(self, name: str) -> Version:
         """Return the version ``DETECTOR@VERSION``; a detector alone means the installed version.
 
-        Raises
-        ------
-        ReplayError
-            There is no such detector, version or option; the message lists the alternatives.
+        Raises ReplayError, which lists the alternatives, if there is no such detector, version or option.
         """
         detector, _, label = name.partition("@")
         if name in RESERVED_VARIANTS:

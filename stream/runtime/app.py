@@ -37,22 +37,10 @@ _MEBIBYTE = 1024 * 1024
 class BaseApp(faust.App):
     """A Faust app with acknowledged outputs, commits that pass no unfinished record, and health.
 
-    Attributes
-    ----------
-    publisher
-        Publishes with an awaited acknowledgement.
-    kafka
-        The settings it was made from.
-    sources
-        Topic to partition count of everything that is read or written; checked before the start.
-    held
-        Returns the number of delivered events that stay open on purpose (an open bucket) and are no lag.
-    health_checks
-        Called by :meth:`health`; each returns the reason of a fault, or "".
-    background
-        Tasks that start with the app, before it has partitions; a failure of one ends the worker.
-    closers
-        Awaited after the app has stopped.
+    `sources` has the partition count of each topic that is read or written, checked before the start. `held` returns
+    the number of delivered events that stay open on purpose (an open bucket) and are no lag. Each of `health_checks`
+    returns the reason of a fault, or "". Tasks of `background` start with the app, before it has partitions, and end
+    the worker if they fail; `closers` are awaited after the app has stopped.
     """
 
     kafka: KafkaSettings

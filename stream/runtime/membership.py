@@ -22,14 +22,10 @@ _SECONDS = 10.0
 
 
 class Membership:
-    """The stored member id of a worker.
+    """The stored member id of a worker in a consumer group.
 
-    Parameters
-    ----------
-    directory
-        The worker's own; created if it is missing. While one worker has locked it, another one stores nothing and removes no member.
-    group
-        The consumer group.
+    `directory` is the worker's own, created if it is missing. While one worker has locked it, another one stores
+    nothing and removes no member.
     """
 
     def __init__(self, directory: Path, group: str) -> None:

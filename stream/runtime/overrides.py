@@ -22,13 +22,9 @@ class UpstreamChanged(StreamError):
 def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
     """Return a class decorator that checks the overrides `names` of `base`, a class of the library.
 
-    Raises
-    ------
-    UpstreamChanged
-        `base` lacks a name, or has it with other parameters or as another kind of function; or the class replaces a name of `base` that is
-        not listed, since a later version may add one that Weir uses for something else.
-    TypeError
-        The decorated class does not define a name.
+    Raises UpstreamChanged if `base` lacks a name, or has it with other parameters or as another kind of function, and
+    if the class replaces a name of `base` that is not listed: a later version may add one that Weir uses for something
+    else. Raises TypeError if the class does not define a listed name.
     """
 
     def check(cls: ClassT) -> ClassT:

@@ -30,13 +30,7 @@ Order = Callable[[bytes, bytes], float]
 
 @overrides(faust.Table, "apply_changelog_batch", "on_key_del", "on_key_set", "on_recovery_completed", "on_start")
 class AckedTable(faust.Table[bytes, bytes]):
-    """A table of raw bytes; written with :meth:`put` and :meth:`remove` alone.
-
-    Attributes
-    ----------
-    order
-        The state of a key with the larger order is newer; by default the last one written.
-    """
+    """A table of raw bytes, written with :meth:`put` and :meth:`remove` alone; the state of a key with the larger `order` is newer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -10,12 +10,7 @@ __all__ = ["TaskWindow"]
 class TaskWindow:
     """At most `size` events in flight; a task of its own finishes each, so that waiting for acknowledgements costs no throughput.
 
-    Parameters
-    ----------
-    size
-        Upper bound of events in flight.
-    on_failure
-        Called with the exception of a task that failed.
+    `on_failure` is called with the exception of a task that failed.
     """
 
     def __init__(self, size: int, on_failure: Callable[[BaseException], None]) -> None:

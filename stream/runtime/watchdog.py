@@ -38,15 +38,7 @@ def end_process(reason: str) -> None:
 
 
 class Watchdog:
-    """Checks one app every few seconds.
-
-    Parameters
-    ----------
-    app
-        Its `progress_count`, assignment and `watchdog_seconds` are read.
-    end
-        Called with the reason to end the worker.
-    """
+    """Checks one app every few seconds; calls `end` with the reason to end the worker."""
 
     def __init__(self, app: BaseApp, end: Callable[[str], None] = end_process) -> None:
         self._app = app

@@ -28,11 +28,9 @@ _BEAT_SECONDS = 0.5
 def run(app: BaseApp) -> int:
     """Run `app` in the main thread until SIGTERM or SIGINT; blocks.
 
-    Returns
-    -------
-    int
-        0 after a signal, :data:`EXIT_CRASHED`, or :data:`EXIT_CONFIG` if a topic has another partition count. A worker that stalls, or
-        does not stop within 10 s, ends its process with :data:`~stream.runtime.watchdog.EXIT_STALLED`.
+    Returns 0 after a signal, :data:`EXIT_CRASHED`, or :data:`EXIT_CONFIG` if a topic has another partition count. A
+    worker that stalls, or does not stop within 10 s, ends its process with
+    :data:`~stream.runtime.watchdog.EXIT_STALLED`.
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -48,12 +48,8 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 ) -> BaseApp:
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
-    `data_dir` is this worker's own; `spec` defaults to the models of the settings; of `watch`, `watchdog_seconds` is read.
-
-    Raises
-    ------
-    detectors.errors.DetectorError
-        A detector or an option is unknown.
+    `data_dir` is this worker's own; `spec` defaults to the models of the settings; of `watch`, `watchdog_seconds` is
+    read. Raises DetectorError if a detector or an option is unknown.
     """
     names = settings.names
     app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)

@@ -42,12 +42,8 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
 ) -> BaseApp:
     """Return the Faust app ``watch``, to be run by :func:`stream.runtime.worker.run`.
 
-    `tenants` has settings by tenant name or pattern; `data_dir` is this worker's own.
-
-    Raises
-    ------
-    detectors.errors.ConfigError
-        A stream detector has an unknown option, or a value out of its bounds, for some tenant.
+    `tenants` has settings by tenant name or pattern; `data_dir` is this worker's own. Raises ConfigError if a stream
+    detector has an unknown option, or a value out of its bounds, for some tenant.
     """
     by_tenant = _Tenants(tenants)
     by_tenant.check()

@@ -37,20 +37,9 @@ Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One CloudEvent; `source` and `id` identify it.
 
-    Parameters
-    ----------
-    type
-        A key of :data:`~stream.wire.event_types.EVENT_TYPES`.
-    time
-        Event time, seconds since the epoch.
-    correlationid
-        Id of the request that the event belongs to.
-    causationid
-        Id of the event that caused it.
-    traceparent
-        Trace context of its origin; the plain ``traceparent`` header, which each hop sets, is not part of the event.
-    partitionkey
-        Text whose UTF-8 bytes are the record's key.
+    `time` is event time, in seconds since the epoch. `correlationid` is the id of its request, `causationid` that of
+    the event that caused it. `traceparent` is the trace context of its origin; the plain header, which each hop sets,
+    is not part of the event. The UTF-8 bytes of `partitionkey` are the record's key.
     """
 
     id: str
@@ -107,12 +96,8 @@ def event_type(headers: Headers) -> str | None:
 def decode(value: bytes | None, headers: Headers) -> Event:
     """Decode a Kafka record.
 
-    Raises
-    ------
-    DecodeError
-        There is no value, a required attribute is missing or not UTF-8, or type or version is unknown.
-    SchemaError
-        The data does not fit the schema of its type. The message has the path of the field, never its value.
+    Raises DecodeError if there is no value, a required attribute is missing or not UTF-8, or type or version is
+    unknown, and SchemaError if the data does not fit its type: the message has the path of the field, never its value.
     """
     attributes = _attributes(headers)
     kind = attributes.get("type", "")

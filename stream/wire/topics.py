@@ -93,15 +93,9 @@ def topic_specs(
 ) -> list[Topic]:
     """Return every topic of Weir, in the order of the flow.
 
-    Parameters
-    ----------
-    inference_partitions
-        Partitions of inference, verdicts and feedback.
-    stream_partitions
-        Partitions of signals, findings, alerts and retraining.
-    retention_ms, retention_bytes
-        Retention of a partition, by time and by size. Alerts are compacted instead; replays are kept for a day and 64
-        MiB at most, because a replay can run again.
+    Inference, verdicts and feedback have `inference_partitions`; signals, findings, alerts and retraining
+    `stream_partitions`. Retention is of a partition. Alerts are compacted instead; replays are kept for a day and 64
+    MiB at most, because a replay can run again.
     """
 
     def topic(name: str, partitions: int, policy: str = "delete") -> Topic:

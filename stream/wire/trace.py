@@ -11,17 +11,7 @@ _SAMPLED = 0x01
 
 
 class TraceParent(msgspec.Struct, frozen=True):
-    """A parsed ``traceparent``.
-
-    Parameters
-    ----------
-    trace_id
-        32 lower-case hex digits, not all zero.
-    span_id
-        16 lower-case hex digits, not all zero.
-    sampled
-        The sampled flag.
-    """
+    """A parsed ``traceparent``: 32 and 16 lower-case hex digits, neither all zero, and the sampled flag."""
 
     trace_id: str
     span_id: str

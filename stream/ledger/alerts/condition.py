@@ -33,13 +33,7 @@ def own_alert_id(detector: str, opening: str) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Return ``pii 12, toxicity 3``: the three largest counts, and the number of others.
-
-    Examples
-    --------
-    >>> counted({"a": 1, "b": 5, "c": 2, "d": 1})
-    'b 5, c 2, a 1 and 1 more'
-    """
+    """Return ``pii 12, toxicity 3 and 1 more``: the three largest counts, and the number of others."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     words = [f"{name or '(none)'} {number}" for name, number in ordered[:_NAMED]]
     return ", ".join(words) + (f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else "")

@@ -11,18 +11,11 @@ __all__ = ["Observation"]
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """A function of the log.
+    """A function of the log; `log_time` is the newest tick time of any source, in seconds since the epoch.
 
-    Parameters
-    ----------
-    log_time
-        Newest tick time of any source, seconds since the epoch.
-    gaps
-        The first episode of gap records that no resolved alert covers.
-    last_answers
-        {detector: event time of its newest answer, None if it never answered}.
-    resolved
-        {detector: resolved alerts about its inactivity since its newest answer}.
+    `gaps` is the first episode of gap records that no resolved alert covers. By detector, `last_answers` has the event
+    time of its newest answer (None if it never answered), and `resolved` the resolved alerts about its inactivity since
+    then.
     """
 
     log_time: float

@@ -58,22 +58,10 @@ class HourCount(msgspec.Struct, frozen=True, kw_only=True):
 class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What an open page shows of the present.
 
-    Parameters
-    ----------
-    born
-        Id of the file that `seq` counts in; another id means that the page must load everything again.
-    seq
-        Number of the newest change of an alert.
-    alerts
-        Alerts that changed, newest first, 100 at most; `left_out` if there are more.
-    requests
-        The newest requests.
-    rate, flagged
-        Requests and flagged verdicts in each of the last 60 s.
-    firing
-        {severity: firing alerts}.
-    reviews, silences
-        Number of reviews, and {silence id: its end} of active silences: neither changes an alert record.
+    `seq` is the number of the newest change of an alert in the file with id `born`; with another id the page must load
+    everything again. `alerts` are those that changed, newest first, 100 at most, with `left_out` if there are more.
+    `rate` and `flagged` count requests and flagged verdicts in each of the last 60 s. `reviews` (their number) and
+    `silences` ({id: end} of active ones) are here because neither changes an alert record.
     """
 
     born: str

@@ -61,13 +61,7 @@ class LedgerReader:
         return retried(rows) if self.exists() else []
 
     def request(self, request_id: str) -> RequestStory | None:
-        """Return what the ledger has of a request, None if nothing.
-
-        Raises
-        ------
-        LedgerAbsent
-            The folder contains no ledger.
-        """
+        """Return what the ledger has of a request, None if nothing; raises LedgerAbsent if the folder contains no ledger."""
         if not self.exists():
             raise LedgerAbsent(
                 f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to a stack's home"

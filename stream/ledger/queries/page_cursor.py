@@ -21,13 +21,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Return the cursor in `text`; a time alone is before every row of that time.
-
-        Raises
-        ------
-        ValueError
-            `text` is neither "" nor a time with an optional id.
-        """
+        """Return the cursor in `text`, a time with an optional id or ""; a time alone is before every row of it. Raises ValueError."""
         if not text:
             return NEWEST
         time, _slash, name = text.partition("/")

@@ -30,18 +30,9 @@ HELD = 4096
 class Evidence(msgspec.Struct, kw_only=True):
     """The evidence of an alert, by reference and bounded: at most 20 requests and findings, 32 principals.
 
-    Parameters
-    ----------
-    windows, recent_windows
-        How many distinct windows had findings, and the numbers of the newest of them.
-    events, count
-        Events behind the findings, and the number of findings.
-    requests, requests_total
-        Request ids: the first ten and the latest; and their number.
-    findings, traces
-        Ids of the findings and traceparents of their evidence; the cause of the alert first.
-    details
-        Numbers of the newest alarm that state the change.
+    `windows` counts distinct windows with findings, `recent_windows` has the newest of them. `requests`, `findings` and
+    `traces` have the first ten and the latest, the cause of the alert first. `details` are the newest alarm's numbers
+    about the change.
     """
 
     window_seconds: float

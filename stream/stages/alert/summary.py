@@ -48,13 +48,7 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
 
 
 def change(feature: str, side: str, details: Mapping[str, float]) -> str:
-    """Return the clause that states what a stream detector found to change; empty where `details` do not say.
-
-    Examples
-    --------
-    >>> change("words", "input", {"recent_mean": 40.0, "reference_mean": 8.0, "reference_deviation": 3.0, "direction": 1.0})
-    'words rose to 40 (reference 8 ± 3)'
-    """
+    """Return the clause that states what a stream detector found to change; empty where `details` do not say."""
     texts = f"recent {_TEXTS.get(side, 'events')}"
     if feature == _CLUSTERS and "topic_since" in details:
         before, now = details["topic_since_share_before"], details["topic_since_share"]
@@ -85,24 +79,12 @@ def _sentinel(note: SentinelRecord | None, alert: OpenAlert) -> Iterator[str]:
 
 
 def number(value: float) -> str:
-    """Return four significant digits, from 1,000 on a whole number.
-
-    Examples
-    --------
-    >>> number(37226.14), number(1000.0), number(0.51234)
-    ('37,226', '1,000', '0.5123')
-    """
+    """Return four significant digits, from 1,000 on a whole number."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def clock(seconds: float, near: float) -> str:
-    """Return a time in UTC, to the second; with its date unless `near` is on the same day.
-
-    Examples
-    --------
-    >>> clock(1764114344.371114, 1764114400.0), clock(1764114344.0, 1764115200.0)
-    ('23:45:44 UTC', '2025-11-25 23:45:44 UTC')
-    """
+    """Return a time in UTC, to the second; with its date unless `near` is on the same day."""
     date, time = format_time(float(int(seconds))).split("T")
     same_day = seconds // _DAY_SECONDS == near // _DAY_SECONDS
     return f"{'' if same_day else f'{date} '}{time[:8]} UTC"

@@ -32,20 +32,10 @@ class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
 class ModelState(msgspec.Struct, kw_only=True):
     """The retraining state of one (tenant, model).
 
-    Attributes
-    ----------
-    offsets
-        By topic, the newest record that was applied; duplicates below it are ignored.
-    firing
-        The alerts that are firing, by id.
-    resolved
-        The latest resolved alerts, so that a duplicate record does not add them again.
-    suppressed
-        Ids of the latest suppressions: each is of a set of alerts and of failed gates.
-    requested_id, requested_at, requested_alerts
-        The last request.
-    in_flight
-        Whether that request was started and has not ended; a request that nobody starts expires with its cool-down.
+    `offsets` has the newest record that was applied, by topic; duplicates below it are ignored. `resolved` are the
+    latest resolved alerts, so that a duplicate record does not add them again; `suppressed` the ids of the latest
+    suppressions. `in_flight` is whether the last request was started and has not ended; a request that nobody starts
+    expires with its cool-down.
     """
 
     version: int = _VERSION

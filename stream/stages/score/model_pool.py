@@ -70,13 +70,7 @@ class ModelPool:
         return self._ready.is_set()
 
     async def start(self) -> None:
-        """Start the processes and wait for the models.
-
-        Raises
-        ------
-        ModelsLost
-            The models cannot be loaded; the process has logged the reason.
-        """
+        """Start the processes and wait for the models; raises ModelsLost if they cannot be loaded, with the reason in the log."""
         self._pool = self._new_pool()
         await self._load_models(self._pool)
         self._ready.set()
@@ -93,14 +87,9 @@ class ModelPool:
         await self._part(items, range(len(items)), deliver)
 
     async def answer_question(self, name: str, question: Question) -> Answer:
-        """Answer a question about a score of the detector `name`, within the deadline of a batch.
+        """Answer a question about a score of the detector `name`.
 
-        Raises
-        ------
-        TimeoutError
-            It took longer; its process was replaced.
-        Exception
-            The detector's error.
+        Raises the detector's error, or TimeoutError after the deadline of a batch; its process is then replaced.
         """
         answered: Answer = await self._task(model_process.answer_question, (name, question), self._deadline)
         return answered

@@ -21,10 +21,8 @@ class OpenCounts:
 class BucketSchedule:
     """Streams by the bucket that they close next, and open buckets by their start.
 
-    Notes
-    -----
-    A tick costs one comparison for each width of buckets, and, if it closes a bucket, a scan of the streams of that width that have
-    open buckets. An event costs O(log open buckets).
+    A tick costs one comparison for each width of buckets, and, if it closes a bucket, a scan of the streams of that
+    width that have open buckets. An event costs O(log open buckets).
     """
 
     def __init__(self) -> None:

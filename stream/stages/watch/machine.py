@@ -47,18 +47,10 @@ class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionWatch:
-    """Every stream of one signals partition.
+    """Every stream of one signals partition; `known` sources were live before a restart.
 
-    Parameters
-    ----------
-    rules
-        The rules of the stage.
-    known
-        Sources that were live before a restart.
-    only
-        Streams to apply events of; all if it is None.
-    stored
-        Returns the table value of a stream, or None. With it, idle streams are in the table alone, not in memory.
+    Only events of the streams `only` are applied, if it is given. `stored` returns the table value of a stream, or
+    None; with it, idle streams are in the table alone, not in memory.
     """
 
     def __init__(

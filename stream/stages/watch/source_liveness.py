@@ -53,17 +53,12 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
 class SourceLiveness:
     """Ticks of score in, findings out: one for each bucket and inactive source, then some clear ones.
 
-    An inference partition evaluates a bucket when its own event time passes the bucket's end; a source is inactive if it is so on
-    every partition. So the order between partitions has no effect, and a closed source, which no partition has, is not inactive.
+    An inference partition evaluates a bucket when its own event time passes the bucket's end; a source is inactive if
+    it is so on every partition. So the order between partitions has no effect, and a closed source, which no partition
+    has, is not inactive.
 
-    Raises
-    ------
-    StateUnreadable
-        The state is of another number of partitions or another width of buckets.
-
-    Notes
-    -----
-    A tick costs O(sources); memory is O(P x (sources + inactive sources x buckets that one partition is ahead of another)).
+    Raises StateUnreadable if the state is of another number of partitions or another width of buckets. A tick costs
+    O(sources); memory is O(P x (sources + inactive sources x buckets that one partition is ahead of another)).
     """
 
     def __init__(self, rules: LivenessRules, state: LivenessState | None = None) -> None:

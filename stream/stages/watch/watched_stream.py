@@ -17,13 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class WatchedStream:
-    """A stream's open buckets and detectors.
-
-    Attributes
-    ----------
-    lost, announce
-        Names of detectors whose state was lost, and whose reset the next bucket reports.
-    """
+    """A stream's open buckets and detectors: `lost` are those without their state, the next bucket reports the reset of `announce`."""
 
     def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
         self.key = key

@@ -95,21 +95,14 @@ class SourceLane(msgspec.Struct, kw_only=True):
 
 
 class Watermark:
-    """The minimum over live sources and all inference partitions; it never decreases.
+    """The minimum over live sources and all P = `partitions` inference partitions; it never decreases.
 
-    Parameters
-    ----------
-    partitions
-        P, the number of inference partitions; there is no watermark before each had a tick.
-    silence_seconds
-        A source whose time stays the same while another source on the partition advances by so much event time is released: it
-        no longer holds back the watermark, until it is within so much of it. A new source that is further behind is released at
-        once. A closed source is removed. Without sources the watermark stays.
-    known
-        Sources that were live before a restart: the watermark waits for each of them.
+    There is no watermark before each partition had a tick, and none before each of the `known` sources, which were live
+    before a restart. A source whose time stays the same while another source on the partition advances by
+    `silence_seconds` of event time is released: it no longer holds back the watermark, until it is within so much of
+    it. A new source that is further behind is released at once. A closed source is removed. Without sources the
+    watermark stays.
 
-    Notes
-    -----
     Memory is O(P x live sources); a tick costs O(live sources).
     """
 
