@@ -1,12 +1,17 @@
 """Dead letters replayed on a real broker: same record and partition, and letters that cannot be replayed."""
 
+import dataclasses
+from contextlib import aclosing, asynccontextmanager
+
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import MessageSizeTooLargeError
 from support.kafka_log import fresh_topics
 
 from stream.dead_letters import DeadLetters
+from stream.kafka.clients import admin_for
+from stream.kafka.tail import Tail
 from weir.dead_letters.replay import replay
 from weir.dead_letters.topic_reader import DeadLetterTopic
 from weir.errors import NotFoundError
@@ -37,19 +42,8 @@ class Lab:
         await letters.send(record, disposition=disposition, error="ValueError")
 
     async def read(self, topic, partition=1):
-        place = TopicPartition(topic, partition)
-        options = self.kafka.client_options()
-        consumer = AIOKafkaConsumer(**options, auto_offset_reset="earliest", max_partition_fetch_bytes=2**22)
-        await consumer.start()
-        try:
-            consumer.assign([place])
-            end = (await consumer.end_offsets([place]))[place]
-            records = []
-            while await consumer.position(place) < end:
-                records += (await consumer.getmany(place, timeout_ms=200)).get(place, [])
-            return records
-        finally:
-            await consumer.stop()
+        async with aclosing(Tail(self.kafka.client_options(), topic, follow=False).records()) as records:
+            return [record async for record in records if record.partition == partition]
 
     async def replay(self, **options):
         outcomes = await replay(self.kafka, await self.log.letters(), **options)
@@ -57,31 +51,27 @@ class Lab:
 
     async def expire(self, topic, before, partition=1):
         """Delete the records before an offset, as retention does."""
-        admin = AIOKafkaAdminClient(**self.kafka.client_options())
-        await admin.start()
-        try:
+        async with admin_for(self.kafka.client_options()) as admin:
             await admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(before_offset=before)})
-        finally:
-            await admin.close()
 
 
-async def topics_on(broker):
+@asynccontextmanager
+async def lab_on(broker):
     kafka = await fresh_topics(broker.bootstrap)
-    return kafka, AIOKafkaProducer(**kafka.client_options(), acks="all", max_request_size=2**23)
+    async with AIOKafkaProducer(**kafka.client_options(), acks="all", max_request_size=2**23) as producer:
+        yield Lab(kafka, producer)
 
 
 @pytest.fixture
 async def lab(broker):
-    kafka, producer = await topics_on(broker)
-    async with producer:
-        yield Lab(kafka, producer)
+    async with lab_on(broker) as lab:
+        yield lab
 
 
 @pytest.fixture
 async def apache(apache_broker):
-    kafka, producer = await topics_on(apache_broker)
-    async with producer:
-        yield Lab(kafka, producer)
+    async with lab_on(apache_broker) as lab:
+        yield lab
 
 
 async def test_a_replayed_record_is_the_same_with_error_headers_and_is_noted(lab):
@@ -182,14 +172,10 @@ async def test_many_letters_are_replayed_in_order(apache):
     topic = apache.names.inference
     first = await apache.put(topic, b"first")
     for number in range(450):  # more than one chunk
-        await apache.fail(first.__class__(**vars_of(first) | {"value": b"%d" % number}))
+        await apache.fail(dataclasses.replace(first, value=b"%d" % number))
     progress = []
     results, _ = await apache.replay(progress=progress.append)
     assert len(results) == 450
     assert {result for _, result in results} == {"replayed"}
     assert progress == [200, 200, 50]
     assert [record.value for record in (await apache.read(topic))[1:]] == [b"%d" % number for number in range(450)]
-
-
-def vars_of(record):
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}

@@ -1,14 +1,11 @@
 """From another gateway's log to verdicts: the component, the shipper and score on a real broker, and what stood on every topic."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
-import time
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import httpx
 import jsonschema
@@ -17,15 +14,15 @@ from support.component_process import component_process
 from support.gateway import KEY, write_keys
 from support.intake import kserve_headers, litellm_failure, litellm_payload
 from support.score_stack import ScoreLab
+from support.stack import free_port, until
 from support.stage_lab import P, Q
+from support.weir_component import weir_component
 
 from serving.capture.balance import read_balance
 from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS
 from stream.settings import DetectorSettings, ScoreSettings
 from stream.stages.score_app import model_spec
-from weir.home.port_blocks import claim_block
-from weir.home.ports import choose_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]  # score's models load in a spawned process
 
@@ -33,48 +30,25 @@ ASKED = {"model": "qwen-2", "messages": [{"role": "user", "content": "Call me at
 ANSWERED = {"choices": [{"message": {"content": "I will."}, "finish_reason": "stop"}]}
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+DETECTORS = {"WEIR_DETECTORS__INPUT": '["pii"]', "WEIR_DETECTORS__OUTPUT": '["pii"]'}
 
 
 @contextmanager
 def component(home):
-    """Run the component as the supervisor starts it; yield its process and its address."""
+    """Yield the process of an intake and its address."""
     home.mkdir(exist_ok=True)
     write_keys(home / "keys.json", ("k_1", "acme", KEY, None))
-    ports = {"intake": choose_ports(["intake"], claim_block(home, 11))["intake"]}
-    (home / "ports.json").write_text(json.dumps(ports))
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
-    port = _free_port()
-    settings = {
-        "WEIR_HOME": str(home),
-        "WEIR_MLFLOW__ENABLED": "false",
-        "WEIR_INTAKE__PORT": str(port),
-        "WEIR_DETECTORS__INPUT": '["pii"]',
-        "WEIR_DETECTORS__OUTPUT": '["pii"]',
-    }
-    process = subprocess.Popen([sys.executable, "-m", "weir.component", "intake"], env=clean | settings, cwd=Path.cwd())
-    try:
-        _answers(process, f"http://127.0.0.1:{ports['intake']}/healthz")
-        _answers(process, f"http://127.0.0.1:{port}/healthz")
+    port = free_port()
+    with weir_component("intake", home, DETECTORS | {"WEIR_INTAKE__PORT": str(port)}) as (process, metrics):
+        for address in (metrics, f"http://127.0.0.1:{port}"):
+            until(f"{address} answers", partial(_healthy, process, address))
         yield process, f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
-def _answers(process, url):
-    deadline = time.monotonic() + 60
-    while True:
-        assert process.poll() is None
-        assert time.monotonic() < deadline, f"{url} does not answer within 60 s"
-        try:
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
+def _healthy(process, address):
+    assert process.poll() is None
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{address}/healthz", timeout=5).status_code == 200
 
 
 def _send(url, path, **options):
@@ -103,9 +77,8 @@ async def test_what_others_served_gets_its_verdicts_and_nothing_is_lost_over_a_k
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 
-    spec = model_spec(
-        DetectorSettings(input=("pii",), output=("pii",), options={"pii": {"entities": False}}), ScoreSettings()
-    )
+    pii = DetectorSettings(input=("pii",), output=("pii",), options={"pii": {"entities": False}})
+    spec = model_spec(pii, ScoreSettings())
     app = lab.score_app(spec=spec, deadline_seconds=60)
     async with component_process("shipper", home / "spool", lab.kafka), lab.running(app):
 
@@ -122,30 +95,18 @@ async def test_what_others_served_gets_its_verdicts_and_nothing_is_lost_over_a_k
 
     topics = {lab.names.inference: P, lab.names.verdicts: P, lab.names.signals: Q, lab.names.findings: Q}
     seen = {_fits(record) for topic, count in topics.items() for record in await lab.read(topic, count)}
-    assert seen >= {
-        "weir.inference.request.v1",
-        "weir.inference.response.v1",
-        "weir.tick.v1",
-        "weir.closed.v1",
-        "weir.verdict.v1",
-        "weir.signal.v1",
-        "weir.finding.v1",
-    }
+    kinds = ("inference.request", "inference.response", "tick", "closed", "verdict", "signal", "finding")
+    assert seen >= {f"weir.{kind}.v1" for kind in kinds}
 
 
 def test_a_taken_port_is_named_with_the_setting(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        home = tmp_path / "home"
-        home.mkdir()
-        (home / "ports.json").write_text(
-            json.dumps({"intake": choose_ports(["intake"], claim_block(home, 13))["intake"]})
-        )
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
-        settings = {"WEIR_HOME": str(home), "WEIR_MLFLOW__ENABLED": "false", "WEIR_INTAKE__PORT": str(port)}
-        ended = subprocess.run(
-            [sys.executable, "-m", "weir.component", "intake"], env=clean | settings, capture_output=True, check=False
-        )
-    assert ended.returncode == 2
-    assert f"intake cannot listen on 127.0.0.1:{port}" in ended.stderr.decode()
-    assert "set intake.host and intake.port" in ended.stderr.decode()
+        with weir_component("intake", tmp_path, {"WEIR_INTAKE__PORT": str(port)}, stderr=subprocess.PIPE) as (
+            process,
+            _,
+        ):
+            _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"intake cannot listen on 127.0.0.1:{port}" in errors.decode()
+    assert "set intake.host and intake.port" in errors.decode()

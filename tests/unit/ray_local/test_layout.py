@@ -9,19 +9,7 @@ import pytest
 from serving.ray_local import RayLayout, RayLocalError, short_run_dir
 from serving.ray_local import haproxy as edge
 
-CONFIG = """global
-    log /x local0
-frontend prometheus
-    bind :9101
-frontend http_frontend
-    bind 127.0.0.1:8000
-    default_backend default_backend
-backend app
-    errorfile 503 {page}
-listen stats
-  bind *:8404
-  stats enable
-"""
+CONFIG = Path(__file__).with_name("layout.cfg").read_text()
 PORTS = {name: 20_000 + index for index, name in enumerate(RayLayout.port_names())}
 OPTIONS = {
     "host": "127.0.0.1",
@@ -136,7 +124,6 @@ def test_a_long_directory_and_a_missing_port_are_refused_with_the_remedy(tmp_pat
 def test_no_port_of_the_command_or_environment_is_rays_default(run_dir):
     layout = RayLayout(run_dir, PORTS)
     given = {part.split("=")[1] for part in layout.head_command() if "-port=" in part}
-    assert {str(port) for name, port in PORTS.items() if "base" not in name} <= given | set(
-        layout.environment().values()
-    )
+    own = {str(port) for name, port in PORTS.items() if "base" not in name}
+    assert own <= given | set(layout.environment().values())
     assert not given & {"6379", "8265", "10001", "8500", "9500"}
