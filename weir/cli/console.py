@@ -25,7 +25,7 @@ _CONNECT_SECONDS = 3.0
 def console(*, open_browser: bool, as_json: bool) -> None:
     """Print a link to the web console: live requests, alerts with evidence, drift, coverage, retraining, reviews, silences.
 
-    A link works once and expires after a day. Its session lasts seven days. From another machine, forward the port
+    A link works once and expires after a day. The session that it opens lasts seven days. On another machine, forward the port
     (ssh -L PORT:127.0.0.1:PORT) and open the link there.
 
     \b

@@ -131,7 +131,7 @@ def replay_letters(  # noqa: PLR0913 - one parameter an option
 
     Key, value and headers do not change, so ids are the same and processing is idempotent. The new verdict replaces the error
     verdict. A record that fails again becomes a new dead letter, and its attempt number grows. If a letter cannot be replayed, the
-    other letters are, and the exit status is 1.
+    command replays the other letters and ends with exit status 1.
 
     \b
     Examples:

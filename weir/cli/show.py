@@ -58,7 +58,7 @@ def show(*, request_id: str, with_text: bool, as_json: bool) -> None:
 
 
 async def _read(settings: "Settings", story: "RequestStory") -> "tuple[RequestText, dict[str, ClusterTerms]]":
-    """Log the access, and read the texts of the request and of its newest drift alerts."""
+    """Log the accesses, read the texts of the request, and compute the typical terms of its newest drift alerts."""
     from stream.ledger.queries.console_queries import LedgerPages
     from weir.client import effective_kafka
     from weir.home.access_log import log_access

@@ -34,7 +34,7 @@ def parse_since(since: Since, now: datetime | None = None) -> datetime | None:
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the duration that `text` means; raises SettingsError."""
+    """Parse `text` (``10m``, ``2h``) as a duration; raises SettingsError."""
     if match := _DURATION.match(text):
         with contextlib.suppress(OverflowError):
             return timedelta(**{_UNITS[match[2]]: float(match[1])})

@@ -33,7 +33,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """Return a JSON response with `value` that no cache stores."""
+    """Return `value` as a JSON response that no cache stores."""
     return Response(
         msgspec.json.encode(value), status, media_type="application/json", headers={"cache-control": "no-store"}
     )

@@ -85,7 +85,7 @@ class RequestGuard:
         return response
 
     def _session(self, headers: Headers) -> str:
-        """Return the name of the session, ``token`` if the request has the secret, or "" if it has neither."""
+        """Return the name of the session, ``token`` if the request has the secret, or "" if the request has neither."""
         kind, _space, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._sessions.bearer(token.strip()):
             return PROGRAM
@@ -105,7 +105,7 @@ def _no_session(scope: Scope, headers: Headers) -> Response:
 
 
 def _not_same_origin(headers: Headers) -> Response | None:
-    """Reject a change from another page; the cookie is no proof, because browsers send it from other ports of this host."""
+    """Reject a change from another page; a cookie is no proof, because browsers send it from pages on other ports too."""
     own = (
         headers.get("origin") == f"http://{headers['host']}"
         and headers.get("sec-fetch-site", "same-origin") == "same-origin"

@@ -104,7 +104,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def served(settings: Settings, health: dict[str, Any]) -> Iterator[None]:
-    """Serve the console while the body runs; without the console, or if it cannot start, the body still runs."""
+    """Serve the console while the body runs; if the console is off or cannot start, the body still runs."""
     console = None
     if settings.console.enabled:
         try:

@@ -1,7 +1,7 @@
 """Authentication of the console: a secret in ``$WEIR_HOME/console-token``, one-time links, sessions in a cookie.
 
 The secret is the bearer token of programs and the key that signs links and sessions: a user who can read its file can use the console. Links
-do not contain the secret. A link starts one session; it expires after a day, and when the console restarts.
+do not contain the secret. A link starts one session, and expires after a day or when the console restarts.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def token_path(home: Path) -> Path:
 
 
 def ensure_token(home: Path) -> str:
-    """Return the console's secret (256 random bits); create its file (mode 0600) if needed. Raises StackError if it is damaged."""
+    """Return the console's secret (256 random bits); create the file (mode 0600) if needed. Raises StackError if the file is damaged."""
     path = token_path(home)
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
@@ -67,7 +67,7 @@ def link_token(secret: str, now: float) -> str:
 
 
 class Sessions:
-    """Checks links, sessions and bearer tokens; used from one event loop."""
+    """Checks links, sessions and bearer tokens; for use in one event loop."""
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
         self._secret = secret

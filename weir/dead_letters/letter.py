@@ -79,7 +79,7 @@ def letter_of(record: ConsumerRecord) -> DeadLetter:
 
 
 def replay_note_of(record: ConsumerRecord) -> tuple[int, int] | None:
-    """Return (offset of the letter, offset of the replayed record) if `record` notes a replay, else None."""
+    """Return (offset of the letter, offset of the replayed record) if `record` is the note of a replay, else None."""
     headers = dict(record.headers)
     if REPLAYED not in headers:
         return None

@@ -47,7 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Original(msgspec.Struct, frozen=True, kw_only=True):
-    """The source record: `own` are its headers without the error headers of the letter, which are `errors`."""
+    """The source record; `own` contains its original headers, `errors` the error headers of its letter."""
 
     key: bytes | None
     value: bytes | None
@@ -55,7 +55,7 @@ class _Original(msgspec.Struct, frozen=True, kw_only=True):
     errors: Headers
 
     def header_choices(self) -> tuple[Headers, ...]:
-        """Return the headers to try in order; if the record is too large with the error headers, it fits without them."""
+        """Return lists of headers to try in order; a record that is too large with the error headers fits without them."""
         attempt = tuple(pair for pair in self.errors if pair[0] == _ATTEMPT)
         return (self.own + self.errors, self.own + attempt, self.own)
 

@@ -49,7 +49,7 @@ class DemoResults(msgspec.Struct, kw_only=True):
         return known is None or (known.state, known.severity) != (alert.state, alert.severity)
 
     def add_retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
-        """Store an event of the tenant; return whether it was stored and is not suppressed for a known reason."""
+        """Store an event of the tenant; return False for other tenants and for a suppressed event with a known reason."""
         if event.tenant != self.tenant:
             return False
         if event.state == "suppressed":

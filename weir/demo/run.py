@@ -1,4 +1,4 @@
-"""The demo: send requests in three phases, and print what Weir publishes about them at once."""
+"""The demo: send requests in three phases, and print at once what Weir publishes about them."""
 
 import asyncio
 import secrets

@@ -73,7 +73,7 @@ def _make_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
 
 
 def revoke_key(home: Path, key_id: str) -> ApiKey:
-    """Revoke the key `key_id` and return its record. To revoke a key again has no effect. Raises NotFoundError."""
+    """Revoke the key `key_id` and return its record. Revoking a key again has no effect. Raises NotFoundError."""
     with _locked(home):
         keys = list_keys(home)
         found = next((key for key in keys if key.id == key_id), None)

@@ -1,4 +1,4 @@
-"""Blocks of ports, one for each home: two stacks of a user never share a port, even while one of them is down.
+"""Blocks of ports, one for each home: two stacks of a user never share a port, even while one of the stacks is down.
 
 Ray opens ports of a range one by one with SO_REUSEPORT, so if the ranges of two stacks overlapped, one stack could answer for the other.
 A claim is a file whose name is the block's number and whose content is the home; it expires when the home is deleted.

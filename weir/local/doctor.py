@@ -43,7 +43,7 @@ _PACKAGES = {
 
 
 class Check(msgspec.Struct, frozen=True):
-    """Result of a check; Weir can start although a check fails that is not `required`."""
+    """Result of a check; if `required` is false, Weir can start although the check fails."""
 
     check: str
     ok: bool
@@ -53,7 +53,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def diagnose() -> list[Check]:
-    """Run all checks without starting a process; they need about a second."""
+    """Run all checks, which need about a second; no process is started."""
     try:
         loaded = load_settings()
         check_detector_options(loaded)

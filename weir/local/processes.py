@@ -60,7 +60,7 @@ def owned_processes(home: Path, component: str | None = None) -> list[psutil.Pro
 
 
 def end_processes(processes: Iterable[psutil.Process], grace_seconds: float) -> list[int]:
-    """Send SIGTERM, after `grace_seconds` SIGKILL, and return the pids."""
+    """Send SIGTERM, then SIGKILL to processes that still run after `grace_seconds`; return all pids."""
     alive = list(processes)
     pids = [process.pid for process in alive]
     for process in alive:

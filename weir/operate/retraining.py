@@ -1,4 +1,4 @@
-"""Group suppressed retraining events: one entry per tenant, model and set of failing gates.
+"""Group suppressed retraining events: one entry per tenant, model and set of failing gates (conditions for retraining).
 
 The retraining stage publishes a suppressed event for each new set of alerts, so one cause can have dozens of events.
 """
@@ -25,7 +25,7 @@ class RetrainingEntry(msgspec.Struct, Generic[EventT], frozen=True, kw_only=True
 
 
 class RetrainingHistory(Generic[EventT]):
-    """Entries by key, ordered by the time of their last change."""
+    """Groups of retraining events; the group that changed last is last."""
 
     def __init__(self) -> None:
         self.entries: dict[Hashable, RetrainingEntry[EventT]] = {}
@@ -44,7 +44,7 @@ class RetrainingHistory(Generic[EventT]):
 
 
 def _key(event: Retraining | RetrainingRecord) -> Hashable:
-    """Return the failing gates of a suppressed event as key, because the numbers in its reason differ between events."""
+    """Return the key of an event's group; suppressed events use the failing gates, because the numbers in their reasons differ."""
     if event.state != "suppressed":
         return event.retraining_id, event.state
     failing = tuple(sorted(name for name, passed in event.gates.items() if not passed))

@@ -54,7 +54,7 @@ class FlaggedVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request_of(name: str) -> str:
-    """Return the request id in `name`: a request id or event id (``REQUEST_ID/end``); raises NotFoundError for an alert id."""
+    """Return the request id in `name`, a request or event id (``REQUEST_ID/end``); raises NotFoundError for an alert id."""
     if name.startswith("al_"):
         raise NotFoundError(
             f"{name} is an alert; give one of its requests, which `weir alerts --json` lists under `evidence`"

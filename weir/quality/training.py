@@ -45,7 +45,7 @@ class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The inputs of a run, which a resumed run must have too. ``sha256`` is the digest of complete weights, else None."""
+    """The inputs of a run; a run can be resumed only with the same inputs. ``sha256`` is the digest of complete weights, else None."""
 
     detectors: tuple[str, ...]
     seed: int

@@ -1,4 +1,4 @@
-"""Load the settings: built-in defaults, then ``weir.toml``, then the environment; once, in a process's ``main``.
+"""Load the settings once per process: built-in defaults, then ``weir.toml``, then the environment; the last value wins.
 
 ``WEIR_CONFIG`` names the file (default: ``weir.toml`` in the current folder), ``WEIR_HOME`` the folder that a running stack writes to
 (default: ``.weir`` beside the file, else in the current folder), ``WEIR_<SECTION>__<KEY>`` sets a key, and
@@ -29,7 +29,7 @@ _CONTROL = {"WEIR_CONFIG", "WEIR_HOME", "WEIR_REQUIRE_APACHE", "WEIR_REQUIRE_CHR
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings; `sources` maps each dotted key that is no default to ``environment NAME`` or ``file PATH``."""
+    """Settings; `sources` maps each dotted key that was set to ``environment NAME`` or ``file PATH``."""
 
     settings: Settings
     sources: dict[str, str]

@@ -1,4 +1,4 @@
-"""Print a stream of events until it ends or Ctrl-C."""
+"""Print a stream of events until the stream ends or the user presses Ctrl-C."""
 
 import asyncio
 import contextlib

@@ -23,7 +23,7 @@ _FAINT = (0.1, "red", "blue")
 
 
 def explanation_lines(explanation: Explanation, *, colour: bool) -> Iterator[Text]:
-    """Yield the lines of an explanation; its text must not be None. Without `colour`, use brackets."""
+    """Yield the lines of an explanation that has a text; `colour` selects colours or brackets."""
     assert explanation.text is not None
     head = Text.assemble(
         (f"{explanation.detector} ", "bold red"), f"{explanation.score:.2f}  {explanation.side}  {explanation.event_id}"

@@ -27,7 +27,7 @@ def story_lines(
     text: RequestText | None = None,
     cluster_terms: Mapping[str, ClusterTerms] | None = None,
 ) -> Iterator[Text]:
-    """Yield the lines of a request."""
+    """Yield the lines of text that describe a request."""
     yield from _head(story, trace_url)
     if story.gap is not None:
         gap = story.gap

@@ -35,7 +35,7 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
 
 @contextlib.contextmanager
 def retraining_view(console: Console, *, follow: bool) -> Iterator["_Collected"]:
-    """Yield a view that prints each event as it arrives if `follow`, else all at the end; call `refresh` every second."""
+    """Yield a view that prints events at once if `follow`, else all at the end; call its `refresh` every second."""
     if not follow:
         collected = _Collected()
         yield collected
@@ -60,7 +60,7 @@ class _Collected:
 
 
 class _Redrawn(_Collected):
-    """On a terminal: keeps the newest suppressed entries as the last lines and redraws them."""
+    """On a terminal: shows the newest suppressed entries in the last lines, and redraws these lines at each change."""
 
     def __init__(self, live: Live) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Choose the broker of a stack, and prepare the command of a local one."""
+"""Choose the broker of a stack, and prepare the command of a local broker."""
 
 from pathlib import Path
 from typing import Literal

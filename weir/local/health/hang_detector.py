@@ -1,4 +1,4 @@
-"""Decide from health checks whether a component hangs; without I/O, and time is an argument."""
+"""Decide from health checks whether a component hangs, without I/O or a clock: the time is an argument."""
 
 import msgspec
 
@@ -15,14 +15,14 @@ _MIN_FAILURES = 5
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether to restart the component, and a line to log, or "" if its state has not changed."""
+    """Whether to restart the component, and a line to log, or "" if the component's state has not changed."""
 
     restart: bool = False
     message: str = ""
 
 
 class HangDetector:
-    """Health history of one component; a new process has `ready_seconds` until its first good answer."""
+    """Health history of one component; a process that was never healthy is not restarted in its first `ready_seconds`."""
 
     def __init__(self, *, ready_seconds: float) -> None:
         self._ready_seconds = ready_seconds

@@ -1,6 +1,6 @@
 """The watcher: restart components that hang or that supervisord does not start again, and log to ``supervisor.log``.
 
-supervisord runs ``python -m weir.local.health.watcher HOME``. The watcher's state is on disk, so it can be restarted at any time.
+supervisord runs ``python -m weir.local.health.watcher HOME``. The watcher can be restarted at any time, because its state is on disk.
 """
 
 import signal
@@ -44,7 +44,7 @@ class Watcher:
         self._pool = ThreadPoolExecutor(max_workers=len(plan.components) or 1, thread_name_prefix="probe")
 
     def round(self) -> None:
-        """Check every component once, start or restart those that need it, and write the states of all."""
+        """Check all components once, start or restart components that do not run or hang, and write the states."""
         for name, reason in self._exits.new_exits():
             log(f"{name} died ({reason}); its log: {log_path(self._home, name)}")
         infos = self._supervisord.processes()

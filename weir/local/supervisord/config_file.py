@@ -59,7 +59,7 @@ def _quoted(value: object) -> str:
 
 
 def supervisord_config(plan: Plan, socket: Path, user: str) -> str:
-    """Return the text of ``supervisord.conf``. If root starts supervisord without `user`, it logs a warning."""
+    """Return the text of ``supervisord.conf``; without `user`, supervisord logs a warning if root starts it."""
     home = Path(plan.home)
     text = _HEAD.format(
         socket=_escaped(socket), logs=_escaped(home / "logs"), state=_escaped(home / "state"), user=_escaped(user)

@@ -1,4 +1,4 @@
-"""Read exits of components from supervisord's log, because its RPC reports no signals and only the last exit."""
+"""Read exits of components from supervisord's log, because its RPC reports no signals, and no exit after the next start."""
 
 import re
 from pathlib import Path

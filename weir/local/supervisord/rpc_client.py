@@ -90,7 +90,7 @@ class Supervisord:
             return False
 
     def processes(self) -> dict[str, ProcessInfo]:
-        """Return {name: process} of all processes."""
+        """Return the states of all processes by name."""
         return {info["name"]: msgspec.convert(info, ProcessInfo) for info in self._call("getAllProcessInfo")}
 
     def start(self, name: str) -> None:
@@ -99,7 +99,7 @@ class Supervisord:
             self._call("startProcess", name, False)
 
     def stop(self, name: str) -> None:
-        """Return at once; supervisord sends SIGTERM to process `name` and, if needed, SIGKILL to its group."""
+        """Request a stop of process `name` (SIGTERM, later SIGKILL to its group), and return at once."""
         with _ignore_fault(_NOT_RUNNING):
             self._call("stopProcess", name, False)
 
@@ -114,7 +114,7 @@ class Supervisord:
         return False
 
     def shutdown(self) -> None:
-        """Return at once; supervisord stops all processes, then itself."""
+        """Request supervisord to stop all processes and then itself, and return at once."""
         with contextlib.suppress(StackError, xmlrpc.client.Error):
             self._call("shutdown")
 
