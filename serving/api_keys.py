@@ -23,7 +23,7 @@ _CHECK_SECONDS = 0.5
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One key of the file."""
+    """One key in ``keys.json``."""
 
     id: str
     tenant: str

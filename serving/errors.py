@@ -55,7 +55,7 @@ class UnreadablePayload(IntakeError):
 
 
 class HalvesFull(IntakeError):
-    """No more unpaired halves can be stored; answer 503 with ``Retry-After``."""
+    """Too many halves of exchanges wait for the other half; answer 503 with ``Retry-After``."""
 
 
 class RayLocalError(ServingError):

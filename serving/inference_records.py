@@ -117,7 +117,7 @@ def _prompt(generation: Generation) -> tuple[Message, ...]:
 
 
 def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
-    """Return the last messages, at most `max_characters` in all; the first one that is kept is cut at its end."""
+    """Return the last messages, at most `max_characters` in all; the oldest of them is cut at its end if needed."""
     kept: list[Message] = []
     for message in reversed(messages):
         if max_characters <= 0:

@@ -5,7 +5,7 @@ allocated with the spool and the cursor is written in place, because on a full d
 
 ::
 
-    slot    CRC-32 (4), sequence (8), length (2), JSON      two slots of 512 bytes, written in turn; one is always valid
+    slot    CRC-32 (4), sequence (8), length (2), JSON      two slots of 512 bytes, written in turn: if one is damaged, use the other
 """
 
 import contextlib

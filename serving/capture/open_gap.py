@@ -1,4 +1,4 @@
-"""The open gap: numbers of shed records, kept on disk until a gap record can be appended to the spool.
+"""The open gap: numbers of shed (dropped) records, kept on disk until a gap record can be appended to the spool.
 
 Why this exists: if a gateway dies while its disk is full, the count of shed records must not be lost. The file is allocated with the spool,
 and each shed number is written in place, which needs no free space.

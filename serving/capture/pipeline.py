@@ -143,7 +143,7 @@ class Pipeline:
         self._careful = max(0, self._careful - 1)
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for the first frame in flight; a HEAD frame is not sent, so nothing is waited for."""
+        """Wait for the first frame in flight, but not for a HEAD frame, which is not sent."""
         if not self._window:
             await asyncio.sleep(seconds)
         elif self._window[0].futures:

@@ -106,7 +106,7 @@ class Recorder:
         self.end_nowait(record, traceparent=traceparent)
 
     def end_nowait(self, record: ResponseRecord, *, traceparent: str = "") -> None:
-        """Record how a request ended, without ``await``: for a ``finally`` after ``CancelledError``.
+        """Record how a request ended; it needs no ``await``, so a cancelled task can call it in ``finally``.
 
         Later ends of the same request are ignored. If the spool is full, the end is counted in a gap record and no error is raised. After
         :meth:`close` this has no effect. `traceparent` is by default that of the request.
@@ -117,7 +117,7 @@ class Recorder:
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def feedback(self, record: Feedback, *, conversation_id: str = "", traceparent: str = "") -> None:
-        """Record feedback; pass the request's `conversation_id` to give both the same key. Raises SpoolFull with each policy."""
+        """Record feedback; pass the request's `conversation_id` to give both the same key. Raises SpoolFull with both policies."""
         identity = secrets.token_hex(8)
         self._running.feedback(record, identity=identity, conversation_id=conversation_id, traceparent=traceparent)
 
@@ -145,7 +145,7 @@ class Recorder:
         return self._writer
 
     def _keep(self, writer: SpoolWriter) -> None:
-        """Until the recorder is closed, sync the spool, write ticks, and check which segments were unlinked."""
+        """Until the recorder is closed, sync the spool, write ticks (heartbeat records), and check which segments were unlinked."""
         due = time.monotonic() + self._settings.tick_seconds
         while not self._stop.wait(self._settings.sync_seconds):
             now = time.monotonic()

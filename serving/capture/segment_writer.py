@@ -56,7 +56,7 @@ class SegmentWriter:
         return self._kept_bytes == 0
 
     def append(self, frame: bytes) -> None:
-        """Append `frame`; after the return, it survives a kill of the process. After an OSError no part of it is in the spool."""
+        """Append `frame`, which then survives a kill of the process; after an OSError the spool contains no part of the frame."""
         if self._broken or (self.has_frames and self._is_full(len(frame))):
             self.rotate()
         self._write(frame)

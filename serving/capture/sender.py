@@ -46,7 +46,7 @@ class Sender:
         return future
 
     def _span(self, topic: str, partition: int, headers: dict[str, bytes]) -> Span | None:
-        """Begin a span in the event's trace, or return None if the event has no trace (ticks and gap records)."""
+        """Begin a span in the event's trace, or return None if the event has no trace, such as a heartbeat or gap record."""
         context = parent_context(headers.get("ce_traceparent", b"").decode())
         if context is None:
             return None

@@ -233,7 +233,7 @@ class SpoolWriter:
         reserved: bool = False,
         oversize: bool = False,
     ) -> bool:
-        """Append a numbered record or shed its number; return whether the record was appended."""
+        """Append a numbered record, or drop it and count its number as shed; return whether it was appended."""
         frame = encode_frame(kind, number, time, content)
         if oversize or len(frame) > MAX_RECORD_BYTES:
             move_aside(self._root, self.source, number, frame)

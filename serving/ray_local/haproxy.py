@@ -82,7 +82,7 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
 
 
 def _loopback(address: str, host: str) -> str:
-    """Return `address`, with 127.0.0.1 for "all interfaces"; raises UnsafeConfig if it is neither loopback nor `host`."""
+    """Return `address`, with 127.0.0.1 for "all interfaces"; raises UnsafeConfig for an address except loopback and `host`."""
     name, _, port = address.rpartition(":")
     if not port.isdigit():
         raise UnsafeConfig(f"bind {address} has no port number; Weir allows 127.0.0.1:PORT")
