@@ -53,7 +53,7 @@ def model_card(result: TrainingResult, trainer: Trainer) -> str:
 def _head(result: TrainingResult, trainer: Trainer) -> Iterator[str]:
     yield f"# Weights of {', '.join(trainer.detectors)}\n"
     yield f"`{trainer.weights}`, {result.size_bytes:,} bytes, SHA-256 `{result.sha256}`.\n"
-    yield f"{trainer.recipe}\n"
+    yield f"{trainer.card.recipe}\n"
     yield (
         f"Made by `{result.command}` with seed {result.seed}, begun {result.at}, on {result.machine}; "
         + ", ".join(f"{name} {version}" for name, version in result.versions.items())
@@ -118,7 +118,7 @@ def _fails(result: TrainingResult, trainer: Trainer) -> Iterator[str]:
         worst = sorted(_mistakes(row), key=lambda one: one[0])[:WORST]
         if worst:
             yield f"{row['detector']}, the lowest figures on held-out texts: {'; '.join(text for _, text in worst)}.\n"
-    yield from (f"- {limit}" for limit in trainer.limits)
+    yield from (f"- {limit}" for limit in trainer.card.limits)
 
 
 def _mistakes(row: Row) -> Iterator[tuple[float, str]]:

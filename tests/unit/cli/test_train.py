@@ -13,7 +13,7 @@ from support.cases import cases
 from detectors.errors import WeightsError
 from detectors.evaluate.provenance import data_files
 from detectors.registry import create_text
-from detectors.train.trainers import TRAINERS, Trainer
+from detectors.train.trainers import TRAINERS, CardText, Trainer
 from weir.cli import main
 
 CASES = cases(__file__)
@@ -42,8 +42,7 @@ LENGTH = Trainer(
     files=(FILE,),
     detectors=("pii",),
     options=lambda _, digest: {"threshold": 0.9 if digest else 0.8},
-    recipe="The mean length.",
-    limits=("It knows no meaning.",),
+    card=CardText(recipe="The mean length.", limits=("It knows no meaning.",)),
 )
 
 
@@ -84,7 +83,7 @@ def test_weights_record_metrics_and_card(tmp_path, data):
     (digest,) = data_files(out, ["length.safetensors"])
     options = "[detectors.options.pii]\nthreshold = 0.9"
     parts = [digest.sha256, file.sha256, options, "with seed 7", "presidio_generated_small"]
-    assert [part for part in (*parts, LENGTH.recipe, *LENGTH.limits) if part not in card] == []
+    assert [part for part in (*parts, LENGTH.card.recipe, *LENGTH.card.limits) if part not in card] == []
 
 
 def test_a_share_shortens_the_run_and_a_resumed_run_keeps_it(data):
