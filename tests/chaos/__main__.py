@@ -1,134 +1,138 @@
 """Inject faults repeatedly: ``make chaos CHAOS="--faults F1,F4 --kills N --seed 7 --minutes 30 --state FILE"``.
 
-A strike that the oracle has looked at is kept in the state file; a later call goes on to the number that is wanted. With
-``--mutations`` each fault is struck on a product that is wrong in its own way, and must find that.
+A strike is kept in the state file once the oracle has checked it; a later call continues to the wanted number. With ``--mutations``
+each fault is struck on a product with its own defect, and must find it.
 """
 
 import argparse
 import signal
+import statistics
 import sys
 import time
 from pathlib import Path
 
 import msgspec
 
-from chaos.campaign import Campaign
+from chaos.campaign import Campaign, say
 from chaos.faults import FAULTS, chosen
-from chaos.mutations import MUTATIONS
-from chaos.report import Kept, report, table
-from chaos.strike import Fault, Strike
+from chaos.strike import Strike
 
 _TIRED = 1.5
 _MUTATION_ROUNDS = 3
 _MUTATION_SETTLE_SECONDS = 30.0
 
 
-def say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _arguments(given: list[str] | None) -> argparse.Namespace:
+def _arguments(given):
     parser = argparse.ArgumentParser(prog="make chaos CHAOS=…", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--faults", default="", help=f"some of {', '.join(FAULTS)}, or F1 for all of its kinds; all")
-    parser.add_argument("--kills", type=int, default=0, help="strikes wanted of each; what each fault owes")
+    parser.add_argument("--kills", type=int, default=0, help="strikes of each fault; default: the fault's own number")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak (F17)")
     parser.add_argument("--limit", type=float, default=0.0, help="begin no round after so many minutes; 0 has no limit")
     parser.add_argument("--state", type=Path, default=Path(".chaos/strikes.jsonl"))
-    parser.add_argument("--report", type=Path, default=Path(".chaos/report.json"))
-    parser.add_argument("--mutations", action="store_true", help="demand that each fault finds its mutation")
+    parser.add_argument("--mutations", action="store_true", help="require each fault to find its mutation")
     return parser.parse_args(given)
 
 
-def main(given: list[str] | None = None) -> int:
-    """Run what the command line says; 1 where something is violated, or a mutation was not found."""
-    args = _arguments(given)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    faults = chosen(args.faults)
-    for fault in faults:
-        if fault.key == "F17":
-            fault.minutes = args.minutes  # type: ignore[attr-defined]  # the soak's own
-    if args.mutations:
-        return _mutations(faults, args.seed)
-    kept = Kept(args.state)
-    deadline = time.monotonic() + args.limit * 60 if args.limit else float("inf")
-    for group in _groups(faults):
-        _play(group, kept, args, deadline)
-    rows = report(kept, list(FAULTS.values()))
-    args.report.parent.mkdir(parents=True, exist_ok=True)
-    args.report.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1))
-    say(table([row for row in rows if row["fault"] in {fault.key for fault in faults}]))
-    return 1 if any(row["violations"] for row in rows) else 0
+class Suite:
+    """The strikes of all calls, one a line of the state file, and those that are still wanted."""
+
+    def __init__(self, args) -> None:
+        self._args = args
+        self._path = args.state
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self.strikes = []
+        if self._path.exists():
+            lines = self._path.read_bytes().splitlines(keepends=True)
+            self.strikes = [msgspec.json.decode(line, type=Strike) for line in lines if line.endswith(b"\n")]
+
+    def add(self, strikes):
+        """Append strikes."""
+        self.strikes += strikes
+        with self._path.open("ab") as file:
+            file.writelines(msgspec.json.encode(strike) + b"\n" for strike in strikes)
+
+    def of(self, fault):
+        """Return the strikes of one fault under this seed."""
+        return [strike for strike in self.strikes if (strike.fault, strike.seed) == (fault.key, self._args.seed)]
+
+    def left(self, fault):
+        """Return the number of wanted strikes; 0 if so many had no effect that more strikes do not help."""
+        wanted = self._args.kills or fault.wanted
+        wanted = min(wanted, fault.wanted) if fault.wanted == 1 else wanted
+        strikes = self.of(fault)
+        effective = sum(bool(strike.effect) for strike in strikes)
+        return max(0, wanted - effective) if len(strikes) <= _TIRED * wanted + 5 else 0
+
+    def run(self, group, deadline):
+        """Strike the faults of a group until none is wanted or the deadline has passed."""
+        while time.monotonic() < deadline and (now := [fault for fault in group if self.left(fault)]):
+            with Campaign(now, self._args.seed) as campaign:
+                while time.monotonic() < deadline and [fault for fault in now if self.left(fault)] == now:
+                    first = {fault.key: len(self.of(fault)) for fault in now}
+                    self.add(campaign.round(first, {f.key: min(f.round_strikes, self.left(f)) for f in now}))
+                    say("; ".join(f"{fault.key}: {self.left(fault)} left" for fault in now))
+
+    def table(self, faults):
+        """Return a Markdown table of the strikes."""
+        lines = [
+            "| Fault | Strikes | Effective | Violations | Recovery p50 / max s | Seed |",
+            "|---|---|---|---|---|---|",
+        ]
+        for fault in faults:
+            strikes = [strike for strike in self.strikes if strike.fault == fault.key]
+            times = [strike.recovery_seconds for strike in strikes if strike.recovery_seconds is not None]
+            violated = sum(bool(strike.violations) for strike in strikes)
+            cells = (
+                f"{fault.key} {fault.what}",
+                len(strikes),
+                sum(bool(strike.effect) for strike in strikes),
+                f"{violated} of {len(strikes)}" if strikes else "not run",
+                f"{statistics.median(times):.1f} / {max(times)}" if times else "",
+                ", ".join(str(seed) for seed in sorted({strike.seed for strike in strikes})),
+            )
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+        return "\n".join(lines)
 
 
-def _groups(faults: list[Fault]) -> list[list[Fault]]:
-    """Kills of processes go together, which takes a quarter of the time; everything else alone."""
-    together = [fault for fault in faults if fault.together]
-    return ([together] if together else []) + [[fault] for fault in faults if not fault.together]
-
-
-def _play(group: list[Fault], kept: Kept, args: argparse.Namespace, deadline: float) -> None:
-    while time.monotonic() < deadline:
-        left = {
-            fault.key: _wanted(fault, args) - sum(bool(s.bit) for s in kept.of(fault, args.seed)) for fault in group
-        }
-        now = [fault for fault in group if left[fault.key] > 0 and not _hopeless(fault, kept, args)]
-        if not now:
-            return
-        with Campaign(now, args.seed, say=say) as campaign:
-            while time.monotonic() < deadline and [f for f in now if left[f.key] > 0] == now:
-                first = {fault.key: len(kept.of(fault, args.seed)) for fault in now}
-                strikes = {fault.key: min(fault.round_strikes, left[fault.key]) for fault in now}
-                began = time.monotonic()
-                played = campaign.round(first, strikes)
-                kept.add(played)
-                _progress(now, kept, args, (time.monotonic() - began) / max(1, len(played)))
-                for strike in played:
-                    left[strike.fault] -= bool(strike.bit)
-
-
-def _wanted(fault: Fault, args: argparse.Namespace) -> int:
-    return min(args.kills, fault.wanted) if args.kills and fault.wanted == 1 else args.kills or fault.wanted
-
-
-def _hopeless(fault: Fault, kept: Kept, args: argparse.Namespace) -> bool:
-    """Whether it was struck so often without a bite that more strikes are no help; the report shows it."""
-    strikes = kept.of(fault, args.seed)
-    return len(strikes) > _TIRED * _wanted(fault, args) + 5
-
-
-def _progress(group: list[Fault], kept: Kept, args: argparse.Namespace, each: float) -> None:
-    for fault in group:
-        strikes = kept.of(fault, args.seed)
-        done, wanted = sum(bool(one.bit) for one in strikes), _wanted(fault, args)
-        wrong = sum(bool(one.violations) for one in strikes)
-        minutes = max(0, wanted - done) * each * len(group) / 60
-        say(f"{fault.key}: {done} of {wanted}, violations {wrong} of {len(strikes)}, about {minutes:.0f} min left")
-
-
-def _mutations(faults: list[Fault], seed: int) -> int:
+def _mutations(faults, seed):
+    """Return 1 if a fault does not find its mutation, else 0."""
     missed = []
     for fault in faults:
-        say(f"{fault.key} with {fault.mutation}: {MUTATIONS[fault.mutation].what}")
         found = _found(fault, seed)
-        say(f"{fault.key}: {'found: ' + found if found else 'NOT FOUND'}")
-        if not found:
-            missed.append(fault.key)
+        say(f"{fault.key} with {fault.mutation}: {f'found: {found}' if found else 'NOT FOUND'}")
+        missed += [] if found else [fault.key]
     say(f"{len(faults) - len(missed)} of {len(faults)} mutations found{': not ' + ', '.join(missed) if missed else ''}")
     return 1 if missed else 0
 
 
-def _found(fault: Fault, seed: int) -> str:
-    """Return the first violation within some rounds, "" where there is none."""
-    with Campaign([fault], seed, mutation=fault.mutation, settle_seconds=_MUTATION_SETTLE_SECONDS, say=say) as campaign:
+def _found(fault, seed):
+    """Return the first violation within some rounds that finds the mutation, or ""."""
+    count = min(fault.round_strikes, 5)
+    with Campaign([fault], seed, mutation=fault.mutation, settle_seconds=_MUTATION_SETTLE_SECONDS) as campaign:
         for number in range(_MUTATION_ROUNDS):
-            count = min(fault.round_strikes, 5)
-            played: list[Strike] = campaign.round({fault.key: number * count}, {fault.key: count})
-            for strike in played:
+            for strike in campaign.round({fault.key: number * count}, {fault.key: count}):
                 for violation in strike.violations:
                     if violation.startswith(fault.breaks):
                         return violation
     return ""
+
+
+def main(given=None):
+    """Run the faults of the command line; 1 if an invariant was violated or a mutation was not found."""
+    args = _arguments(given)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    FAULTS["F17"].minutes = args.minutes
+    faults = chosen(args.faults)
+    if args.mutations:
+        return _mutations(faults, args.seed)
+    suite = Suite(args)
+    deadline = time.monotonic() + args.limit * 60 if args.limit else float("inf")
+    together = [fault for fault in faults if fault.together]  # in a quarter of the time
+    for group in (together, *([fault] for fault in faults if not fault.together)):
+        suite.run(group, deadline)
+    say(suite.table(faults))
+    return 1 if any(strike.violations for strike in suite.strikes if strike.fault in FAULTS) else 0
 
 
 if __name__ == "__main__":

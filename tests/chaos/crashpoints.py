@@ -1,54 +1,44 @@
-"""A kill -9 at an exact place of the shipper: between the acknowledgement and the cursor, or the cursor and the unlink (F3).
+"""A kill -9 at an exact point of the shipper: between the acknowledgement and the cursor, or the cursor and the unlink (F3).
 
-The lab writes the place and a countdown into a file; the process counts its passes and kills itself at the last, as nothing from
-outside could.
+The lab writes the point and a countdown into a file; the process counts its passes and kills itself at the last.
 """
 
 import json
 import os
 import signal
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
-__all__ = ["POINTS", "arm", "plant"]
+from stream.files import replace_file
 
 POINTS = ("before the cursor", "after the cursor", "before the directory goes")
 _FILE = "crashpoint.json"
 
 
-def arm(home: Path, point: str, passes: int) -> None:
-    """Have the shipper of `home` kill itself when it passes `point` for the `passes`th time."""
-    beside = home / f".{_FILE}"
-    beside.write_text(json.dumps({"point": point, "left": passes}))
-    beside.replace(home / _FILE)
+def arm(home, point, passes):
+    """Make the shipper of `home` kill itself when it passes `point` for the `passes`th time."""
+    replace_file(home / _FILE, json.dumps({"point": point, "left": passes}))
 
 
-def plant(home: Path) -> None:
+def plant(home):
     """Plant the points in this process."""
     from serving.capture import pipeline, shipper  # noqa: PLC0415 - only the shipper loads these
 
     save, remove = pipeline.save_cursor, shipper.shutil.rmtree
 
-    def saving(*arguments: Any) -> None:
+    def saving(*arguments):
         _pass(home, "before the cursor")
         save(*arguments)
         _pass(home, "after the cursor")
 
-    def removing(*arguments: Any, **options: Any) -> None:
+    def removing(*arguments, **options):
         _pass(home, "before the directory goes")
         remove(*arguments, **options)
 
     pipeline.save_cursor = saving
-    shipper.shutil = _Shutil(removing)  # type: ignore[assignment]  # its only use
+    shipper.shutil = SimpleNamespace(rmtree=removing)  # its only use
 
 
-class _Shutil:
-    def __init__(self, rmtree: Callable[..., None]) -> None:
-        self.rmtree = rmtree
-
-
-def _pass(home: Path, point: str) -> None:
+def _pass(home, point):
     path = home / _FILE
     try:
         armed = json.loads(path.read_text())

@@ -1,24 +1,21 @@
-"""A small disk of its own: a tmpfs, filled to the last byte and emptied again."""
+"""A small disk: a tmpfs, filled to the last byte and emptied again."""
 
 import subprocess
-from pathlib import Path
-
-__all__ = ["SmallDisk"]
 
 
 class SmallDisk:
-    """A tmpfs on `folder`; mounting needs root (or CAP_SYS_ADMIN), and says so where it is refused."""
+    """A tmpfs on `folder`; PermissionError without root (or CAP_SYS_ADMIN)."""
 
-    def __init__(self, folder: Path, megabytes: int) -> None:
+    def __init__(self, folder, megabytes) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise PermissionError(f"F10 mounts a tmpfs on {folder}, which takes root: {done.stderr.strip()}")
+            raise PermissionError(f"F10 mounts a tmpfs on {folder}, which needs root: {done.stderr.strip()}")
 
-    def fill(self) -> int:
-        """Take all that is free; return how many bytes."""
+    def fill(self):
+        """Fill the disk; return the number of bytes."""
         size, taken = 1 << 20, 0
         with (self.folder / "others").open("ab", buffering=0) as file:
             while size:
@@ -28,10 +25,10 @@ class SmallDisk:
                     size //= 2
         return taken
 
-    def empty(self) -> None:
-        """Give it back."""
+    def empty(self):
+        """Free the space again."""
         (self.folder / "others").unlink(missing_ok=True)
 
-    def unmount(self) -> None:
-        """Remove the disk, whoever still has files open on it."""
+    def unmount(self):
+        """Remove the disk, even if files are open on it."""
         subprocess.run(["umount", "-l", str(self.folder)], capture_output=True, check=False)

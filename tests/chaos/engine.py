@@ -1,7 +1,7 @@
 """What the lab's model processes load: small detectors that start at once, whose scores depend on the text alone.
 
-The real detectors take seconds to load, which a hundred kills cannot wait for; what they do to hostile text is F19's own
-matter. Everything around them is the product's: pool, batches, outputs, ids.
+A hundred kills cannot wait for the real detectors, which take seconds to load; F19 has those. Pool, batches, outputs and ids
+are the product's.
 """
 
 import hashlib
@@ -18,8 +18,6 @@ import numpy as np
 from detectors.base import Score, Span, TextDetector
 from detectors.errors import UnknownDetectorError
 from stream.stages.score.model_process import ModelSpec
-
-__all__ = ["DETECTORS", "SPEC", "Embedding", "Words", "create", "make_embedding", "slow_file"]
 
 DETECTORS = ("pii", "toxicity")
 _PATTERNS = {
@@ -54,7 +52,6 @@ class Words(TextDetector[_Config]):
         """Nothing to load."""
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Score each text."""
         if self._wait and self.name == "pii":
             _ponder(texts)
         return [self._score(text) for text in texts]
@@ -66,15 +63,14 @@ class Words(TextDetector[_Config]):
 
 
 class Embedding:
-    """A direction for the second word (the topic), and a little of the text's own."""
+    """Adds a direction of the second word, which is the topic, and a shorter one of the text."""
 
     version = "chaos-1"
 
     def load(self) -> None:
-        """Nothing to load."""
+        pass
 
     def embed_many(self, texts: Sequence[str]) -> Any:
-        """Return unit vectors, float32 (n, 384)."""
         rows = [_unit((text.split() * 2)[1]) + 0.3 * _unit(text) for text in texts]
         return np.stack([row / np.linalg.norm(row) for row in rows]).astype(np.float32)
 
@@ -86,7 +82,7 @@ def _unit(text: str) -> Any:
 
 
 def slow_file(home: Path) -> Path:
-    """Return the file that, while it is there, says how many seconds each text takes."""
+    """Return the file with the seconds that each text takes, while the file exists."""
     return home / "slow"
 
 
@@ -100,14 +96,10 @@ def _ponder(texts: Sequence[str]) -> None:
 
 
 def create(name: str, options: Any = None) -> TextDetector[Any]:
-    """Build a detector by name; called in the model process."""
-    del options
     return Words(name)
 
 
 def make_embedding(threads: int) -> Embedding:
-    """Build the embedding."""
-    del threads
     return Embedding()
 
 

@@ -1,25 +1,12 @@
-"""What the sources were told: the accepted, the ended and the refused, by their journals."""
+"""What the sources' recorders returned: the accepted, the ended and the refused requests, by the sources' journals."""
 
 import json
-from pathlib import Path
 
 import msgspec
 
-__all__ = ["Journals", "accept_times", "read_journals"]
 
-
-class Journals(msgspec.Struct, kw_only=True):
-    """The journals of every source, alive or dead, together.
-
-    Attributes
-    ----------
-    accepted, ended, refused
-        Request ids, as the recorder's calls returned.
-    sources
-        Names of the spools.
-    accepting
-        When a request was accepted (seconds since the epoch), and how long that took, in microseconds.
-    """
+class Journals(msgspec.Struct):
+    """The journals of all sources, alive or dead: ids of requests, names of spools, and (time, microseconds) of each acceptance."""
 
     accepted: set[str] = set()
     ended: set[str] = set()
@@ -28,26 +15,29 @@ class Journals(msgspec.Struct, kw_only=True):
     accepting: list[tuple[float, int]] = []
 
 
-def accept_times(home: Path, since: float, until: float) -> list[int]:
-    """Return how long accepting took between two moments, in microseconds."""
+def accept_times(home, since, until):
+    """Return the times that accepting took between two moments, in microseconds."""
     return [us for at, us in read_journals(home).accepting if since <= at < until]
 
 
-def read_journals(home: Path, name: str = "*") -> Journals:
-    """Read them, or that of one source process; a line that a kill has torn says nothing."""
+def read_journals(home, name="*"):
+    """Read all journals, or that of one source process; ignore a line that a kill has torn."""
     found = Journals()
     for path in sorted((home / "journal").glob(f"{name}.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.endswith("\n"):
-                _learn(found, json.loads(line))
+                _add(found, json.loads(line))
     return found
 
 
-def _learn(found: Journals, said: dict[str, object]) -> None:
-    for name in ("accepted", "ended", "refused"):
-        if name in said:
-            getattr(found, name).add(said[name])
-    if "source" in said:
-        found.sources.add(str(said["source"]))
-    if "us" in said:
-        found.accepting.append((float(str(said["at"])), int(str(said["us"]))))
+def _add(found, entry):
+    for name, field in (
+        ("accepted", found.accepted),
+        ("ended", found.ended),
+        ("refused", found.refused),
+        ("source", found.sources),
+    ):
+        if name in entry:
+            field.add(entry[name])
+    if "us" in entry:
+        found.accepting.append((entry["at"], entry["us"]))

@@ -1,63 +1,44 @@
-"""What the lab's processes say of themselves, and what the kernel says of them."""
+"""Metrics of the lab's processes, and their memory and descriptors by the kernel."""
 
-import urllib.request
-from collections.abc import Mapping
 from http.client import HTTPException
+from urllib.request import urlopen
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from chaos.supervisor import Child
-
-__all__ = ["Meters"]
-
 
 class Meters:
-    """Metrics, memory and descriptors of the components.
+    """Metrics, memory and descriptors of the components, which are `children` with their metrics at `ports`."""
 
-    Parameters
-    ----------
-    children
-        The processes by name.
-    ports
-        Of their metrics.
-    """
-
-    def __init__(self, children: Mapping[str, Child], ports: Mapping[str, int]) -> None:
+    def __init__(self, children, ports) -> None:
         self._children = children
         self._ports = ports
 
-    def metric(self, name: str, metric: str, **labels: str) -> float:
-        """Return the sum of a metric of a component over its series with `labels`; -1 where it does not answer."""
+    def metric(self, name, metric, **labels):
+        """Return the sum of a metric over its series with `labels`; -1 if the component does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=2) as page:
+            with urlopen(f"http://127.0.0.1:{self._ports[name]}/metrics", timeout=2) as page:
                 families = list(text_string_to_metric_families(page.read().decode()))
         except (OSError, HTTPException):
             return -1.0
-        wanted = labels.items()
-        found = [
-            one.value
-            for family in families
-            for one in family.samples
-            if one.name == metric and wanted <= one.labels.items()
-        ]
-        return sum(found)
+        samples = [sample for family in families for sample in family.samples if sample.name == metric]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
-    def ledger_behind(self) -> float:
-        """Return how many records the ledger has not read; a million where it does not answer."""
+    def ledger_behind(self):
+        """Return the number of records that the ledger has not read; a million if it does not answer."""
         caught_up = self.metric("ledger", "weir_ledger_caught_up")
         lag = self.metric("ledger", "weir_ledger_lag_records")
         return 1e6 if caught_up < 0 or lag < 0 else max(lag, 0.0 if caught_up else 1000.0)
 
-    def memory_mb(self, name: str) -> float:
+    def memory_mb(self, name):
         """Return the resident memory of a component and the processes that it started."""
-        return sum(one.memory_info().rss for one in self._family(name)) / 2**20
+        return sum(process.memory_info().rss for process in self._processes(name)) / 2**20
 
-    def descriptors(self, name: str) -> int:
-        """Return how many file descriptors a component has open."""
-        return sum(one.num_fds() for one in self._family(name)[:1])
+    def descriptors(self, name):
+        """Return the number of open file descriptors of a component."""
+        return sum(process.num_fds() for process in self._processes(name)[:1])
 
-    def _family(self, name: str) -> list[psutil.Process]:
+    def _processes(self, name):
         try:
             root = psutil.Process(self._children[name].wait_running())
             return [root, *root.children(recursive=True)]

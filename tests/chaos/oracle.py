@@ -1,94 +1,59 @@
-"""Whether I1 to I6 hold over everything that a lab has on its topics, in its spool and in its journals."""
+"""Checks I1 to I6 over everything on a lab's topics, in its spool and in its journals."""
 
-from typing import TYPE_CHECKING, Any
+from functools import cache
 
 from chaos.checks.accounts import accounted, balanced, lettered, numbered
 from chaos.checks.commits import Commits, Mark
 from chaos.checks.outcomes import Outputs, published, states
 from chaos.journals import read_journals
-from chaos.look import Raw
 from chaos.record import Record
 from chaos.replay import AlertReplay, RetrainReplay, WatchReplay
-from stream.settings import TenantSettings
-from weir.settings import Settings
-
-if TYPE_CHECKING:
-    from chaos.world import World
-
-__all__ = ["Oracle"]
 
 
 class Oracle:
-    """Reads a lab's topics as they grow, and says what is wrong.
+    """Reads a lab's topics as they grow, and returns violations.
 
-    Parameters
-    ----------
-    world
-        The lab.
-    settings
-        What its processes are set to.
-
-    Attributes
-    ----------
-    planted
-        Requests that the lab itself has put on inference; no source knows them.
-    lost
-        Requests that went with a log that was deleted; None while the log is whole.
+    `planted` are requests that the lab itself has put on inference. `lost` are the requests of a deleted log, None while the log is whole.
     """
 
-    def __init__(self, world: "World", settings: Settings) -> None:
+    def __init__(self, world) -> None:
         self._world = world
-        kafka = world.kafka
-        known: dict[str, TenantSettings] = {}
-
-        def tenants(name: str) -> TenantSettings:
-            return known.setdefault(name, settings.tenant(name))
-
+        settings = world.settings()
+        tenants, kafka = cache(settings.tenant), world.kafka
         self.record = Record(world.names, world.changelogs)
         self.watch = [
-            WatchReplay(
-                number,
-                inference=kafka.partitions,
-                signals=kafka.stream_partitions,
-                silence_seconds=settings.watch.source_silence_seconds,
-                tenants=tenants,
-            )
+            WatchReplay(number, kafka=kafka, silence_seconds=settings.watch.source_silence_seconds, tenants=tenants)
             for number in range(kafka.stream_partitions)
         ]
         self.alert = [AlertReplay(number, tenants) for number in range(kafka.stream_partitions)]
         self.retrain = [RetrainReplay(tenants) for _ in range(kafka.stream_partitions)]
-        self.planted: set[str] = set()
-        self.lost: set[str] | None = None
+        self.planted = set()
+        self.lost = None
         self._outputs = Outputs()
         self._commits = Commits(world.names, world.changelogs)
-        self._marks: list[Mark] = []
+        self._marks = []
 
-    def read(self) -> list[Raw]:
-        """Take what is new on the topics, and return it."""
+    def read(self):
+        """Read what is new on the topics, and return it."""
         names = self._world.names
-        replays: dict[str, list[Any]] = {
-            names.signals: self.watch,
-            names.findings: self.alert,
-            names.alerts: self.retrain,
-        }
+        replays = {names.signals: self.watch, names.findings: self.alert, names.alerts: self.retrain}
         fresh = self._world.look.fresh(self._world.counts())
         for raw in fresh:
-            event = self.record.take(raw)
+            event = self.record.add(raw)
             if event is not None and raw.topic in replays:
-                replays[raw.topic][raw.partition].take(raw, event)
+                replays[raw.topic][raw.partition].add(raw, event)
         return fresh
 
-    def mark(self, what: str) -> None:
-        """Remember what is committed now, for I5; while a worker is dead, before another can finish its work."""
-        world = self._world
+    def mark(self, strike):
+        """Keep the committed offsets for I5, while a worker is dead and no other can finish its work."""
+        world, what = self._world, f"strike {strike.number} of {strike.fault}"
         score, watch = world.committed("score"), world.committed("watch")
         self._marks.append(Mark(what=what, score=score, watch=watch, ends=world.look.ends(world.counts())))
 
-    def unsettled(self) -> str:
-        """Return what is not at its end yet, "" where everything is.
+    def unsettled(self):
+        """Return what is not at its end yet, or "".
 
-        What is committed is asked for first and the topics are read last: outputs come before commits, so that once both agree
-        everything was read.
+        Commits are read first and the topics last: outputs come before commits, so everything was read once both agree.
         """
         world = self._world
         if left := world.spooled_sources():
@@ -102,50 +67,46 @@ class Oracle:
                 return f"{topic}-{number} is committed to {have}, not to {wanted} of {end}"
         return ""
 
-    def _wanted(self, topic: str, number: int, end: int) -> int | None:
+    def _wanted(self, topic, number, end):
         names = self._world.names
         if topic == names.signals and (first_open := self.watch[number].first_open) is not None:
             return first_open
         return end if topic in {names.inference, names.signals, names.findings, names.alerts} else None
 
-    def check(self) -> list[str]:
-        """Return every violation, each with the invariant's name first."""
+    def check(self):
+        """Return every violation; each begins with the invariant's name."""
         record, world = self.record, self._world
-        self._outputs.take(record)
+        self._outputs.add(record)
         marks, self._marks = self._marks, []
         journals = read_journals(world.home)
+        journals.accepted -= self.lost or set()
+        found = [*accounted(record, journals, self.planted), *lettered(record, world.names.inference)]
         if self.lost is not None:
-            journals.accepted -= self.lost
-            return [*accounted(record, journals, self.planted), *lettered(record, world.names.inference)]
+            return found
         return [
-            *accounted(record, journals, self.planted),
+            *found,
             *balanced(record, world.balance(), self.planted),
             *numbered(record, self.planted),
-            *lettered(record, world.names.inference),
             *self._outputs.compared(record),
             *published(record, self.watch, self.alert, self.retrain),
             *states(record, self.watch, self.alert),
             *[found for mark in marks for found in self._committed(mark)],
         ]
 
-    def ledger_says(self) -> str:
-        """Return how the ledger's figures differ from the record, "" where they agree."""
-        world, record = self._world, self.record
-        requests = len({seen.event.id for seen in record.inference.values() if seen.event.id.endswith("/request")})
-        owed = len(self._outputs.verdicts)
-        said = {
-            name: world.meters.metric(
-                "ledger", f"weir_coverage_{name}", **({} if name == "requests" else {"detector": "all"})
-            )
-            for name in ("requests", "owed", "settled", "missing")
-        }
-        wanted = {"requests": requests, "owed": owed, "settled": owed, "missing": 0}
-        return "" if said == wanted else f"the ledger says {said}, on the record are {wanted}"
-
-    def _committed(self, mark: Mark) -> list[str]:
+    def _committed(self, mark):
         names = self._world.names
         return [
             *self._commits.score(mark, self.record, self._outputs),
-            *self._commits.watch(mark, self.record, [one.held for one in self.watch], "streams", names.signals),
-            *self._commits.watch(mark, self.record, [one.touches for one in self.alert], "alerts", names.findings),
+            *self._commits.watch(mark, self.record, self.watch, "streams", names.signals),
+            *self._commits.watch(mark, self.record, self.alert, "alerts", names.findings),
         ]
+
+    def ledger_differs(self):
+        """Return how the ledger's figures differ from the log, or ""."""
+        requests = len({seen.event.id for seen in self.record.inference.values() if seen.event.id.endswith("/request")})
+        expected = len(self._outputs.verdicts)
+        wanted = {"requests": requests, "owed": expected, "settled": expected, "missing": 0}
+        labels = {name: {} if name == "requests" else {"detector": "all"} for name in wanted}
+        metric = self._world.meters.metric
+        found = {name: metric("ledger", f"weir_coverage_{name}", **labels[name]) for name in wanted}
+        return "" if found == wanted else f"the ledger has {found}, the log {wanted}"

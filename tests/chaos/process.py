@@ -1,30 +1,26 @@
-"""The product's processes in the lab: ``python -m chaos.process NAME``, which is ``python -m weir.component NAME`` and three things more.
+"""The product's processes in the lab: ``python -m chaos.process NAME`` is ``python -m weir.component NAME`` with the lab's changes.
 
-A mutation of our code, where ``CHAOS_MUTATION`` names one; a crash point, where the lab has planted one; for score, the lab's
-small detectors. All of it is applied here, never by the product.
+These are a mutation if ``CHAOS_MUTATION`` names one, crash points for the shipper, and the lab's small detectors for score.
 """
 
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from chaos import crashpoints
 from chaos.engine import SPEC
 from chaos.mutations import mutate
-from weir.component import components as component
-
-__all__ = ["main"]
+from weir.component import components
 
 
-def _score(process: Any) -> int:
+def _score(process):
     from stream.runtime.worker import run  # noqa: PLC0415 - only score needs Faust here
     from stream.stages.score_app import create_app  # noqa: PLC0415 - as above
 
     settings = process.settings
     app = create_app(
-        component.effective_kafka(settings),
+        components.effective_kafka(settings),
         settings.detectors,
         settings.score,
         settings.watch,
@@ -38,28 +34,18 @@ def _score(process: Any) -> int:
     return run(app)
 
 
-def main(name: str) -> int:
-    """Run component `name`."""
-    component.COMPONENTS["score"] = _score
-    if name == "shipper":
-        crashpoints.plant(Path(os.environ["WEIR_HOME"]))
-        _spoil_on_signal()
-    mutate(name)
-    return component.main([name])
-
-
-def _spoil_on_signal() -> None:
-    """On SIGUSR1 the producer's sequence or epoch is wrong from then on, as a broker's lost state would make it (F14)."""
+def _spoil_on_signal():
+    """On SIGUSR1, give the producer a wrong sequence or epoch, as a broker does that lost its state (F14)."""
     from serving.capture import producer as delivery  # noqa: PLC0415 - only the shipper has a producer of this kind
 
-    made: list[Any] = []
+    made = []
     begin = delivery.Lease.__init__
 
-    def remember(self: Any, producer: Any) -> None:
+    def remember(self, producer):
         made.append(producer)
         begin(self, producer)
 
-    def spoil(*_: object) -> None:
+    def spoil(*_):
         manager = made[-1]._txn_manager
         if len(made) % 2:
             for place in tuple(manager._sequence_numbers):
@@ -67,8 +53,18 @@ def _spoil_on_signal() -> None:
         else:
             manager._pid_and_epoch = manager._pid_and_epoch._replace(epoch=-1)
 
-    delivery.Lease.__init__ = remember  # type: ignore[method-assign]
+    delivery.Lease.__init__ = remember
     signal.signal(signal.SIGUSR1, spoil)
+
+
+def main(name):
+    """Run component `name`."""
+    components.COMPONENTS["score"] = _score
+    if name == "shipper":
+        crashpoints.plant(Path(os.environ["WEIR_HOME"]))
+        _spoil_on_signal()
+    mutate(name)
+    return components.main([name])
 
 
 if __name__ == "__main__":

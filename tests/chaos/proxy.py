@@ -4,34 +4,20 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 import msgspec
 
-__all__ = ["Link", "LoopThread", "Proxy"]
-
 _CHUNK_BYTES = 65_536
-_BUFFER_BYTES = 16 * _CHUNK_BYTES
+_CHUNKS = 16
 #: ``SO_LINGER`` of zero: close() sends RST.
 _RESET = struct.pack("ii", 1, 0)
-ResultT = TypeVar("ResultT")
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """What the line does to bytes, in both directions.
+    """What happens to bytes, in both directions.
 
-    Parameters
-    ----------
-    latency_seconds
-        Added to each chunk; chunks overlap, as on a long line.
-    bytes_per_second
-        Of each connection and direction; 0 has no limit.
-    half_open
-        Connections are accepted and stay, and nothing passes.
-    refuse
-        Connections are reset as soon as they are made.
+    `latency_seconds` is added to each chunk, and chunks overlap; `bytes_per_second` is for each connection and direction, 0 has no limit.
+    Half open, connections stay open and nothing passes. `refuse` resets a connection as soon as it is made.
     """
 
     latency_seconds: float = 0.0
@@ -40,51 +26,22 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     refuse: bool = False
 
 
-class LoopThread:
-    """An event loop in a thread of its own: the proxy and the looks at Kafka run while a fault blocks the caller."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="chaos-loop", daemon=True)
-        self._thread.start()
-
-    def call(self, work: Coroutine[Any, Any, ResultT], seconds: float = 60.0) -> ResultT:
-        """Run `work` there and return what it returns; TimeoutError after `seconds`."""
-        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self._loop)
-        return future.result(seconds + 5)
-
-    def close(self) -> None:
-        """End the loop, and what still runs in it."""
-        asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(60)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-async def _cancel_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
 class Proxy:
-    """Listens on `port` and passes bytes to and from `target`, as :attr:`link` says at that moment."""
+    """Listens on `port` and passes bytes to and from `target` as :attr:`link` says at that moment."""
 
     def __init__(self, port: int, target: int) -> None:
         self.port = port
         self.link = Link()
-        self.passed = 0
         self._target = target
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
+    async def start(self):
         """Listen on loopback."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
-    async def stop(self) -> None:
+    async def stop(self):
         """Close the listener and every connection."""
         if self._server is not None:
             self._server.close()
@@ -93,52 +50,45 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def cut(self) -> int:
-        """Reset every connection; return how many there were."""
-        writers = tuple(self._open)
-        for writer in writers:
+    async def cut(self):
+        """Reset every connection; return their number."""
+        found = self.connections
+        for writer in tuple(self._open):
             _reset(writer)
-        return len(writers) // 2
+        return found
 
     @property
-    def connections(self) -> int:
-        """Connections that pass bytes now."""
+    def connections(self):
+        """The number of open connections."""
         return len(self._open) // 2
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, reader, writer):
         task = asyncio.current_task()
-        assert task is not None
         self._tasks.add(task)
         try:
-            await self._connect(reader, writer)
-        finally:
-            self._tasks.discard(task)
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.link.refuse:
-            _reset(writer)
-            return
-        try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            _reset(writer)
-            return
-        pair = {writer, back}
-        self._open |= pair
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._pass(reader, back))
-                tasks.create_task(self._pass(there, writer))
+            if not self.link.refuse:
+                await self._connect(reader, writer)
         except* (OSError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._open -= pair
-            for one in pair:
-                _reset(one)
+            self._tasks.discard(task)
+            _reset(writer)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass one direction until it ends; then the other ends too, by the error that this raises."""
-        line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_BUFFER_BYTES // _CHUNK_BYTES)
+    async def _connect(self, reader, writer):
+        broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        pair = {writer, broker_writer}
+        self._open |= pair
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._pass(reader, broker_writer))
+                tasks.create_task(self._pass(broker_reader, writer))
+        finally:
+            self._open -= pair
+            _reset(broker_writer)
+
+    async def _pass(self, reader, writer):
+        """Pass one direction until it ends; the other direction ends by the error that this raises."""
+        line = asyncio.Queue(_CHUNKS)
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._deliver(line, writer))
@@ -146,7 +96,7 @@ class Proxy:
                 await line.put((loop.time() + self.link.latency_seconds, data))
             await line.put((loop.time() + self.link.latency_seconds, b""))
 
-    async def _deliver(self, line: "asyncio.Queue[tuple[float, bytes]]", writer: asyncio.StreamWriter) -> None:
+    async def _deliver(self, line, writer):
         loop = asyncio.get_running_loop()
         while True:
             due, data = await line.get()
@@ -157,15 +107,12 @@ class Proxy:
                 raise ConnectionResetError("the other side has ended")
             if self.link.bytes_per_second:
                 await asyncio.sleep(len(data) / self.link.bytes_per_second)
-            self.passed += len(data)
             writer.write(data)
             await writer.drain()
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    connection: socket.socket | None = writer.get_extra_info("socket")
-    if connection is not None:
-        with contextlib.suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport: Any = writer.transport
-    transport.abort()
+def _reset(writer):
+    connection = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()

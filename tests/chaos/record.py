@@ -1,11 +1,9 @@
-"""What lies on the topics, kept by identity: the first copy of everything, and how many copies there were."""
+"""The records on the topics by identity: the first copy of each, and how many copies there were."""
 
 from collections import Counter, defaultdict
-from typing import Any
 
 import msgspec
 
-from chaos.look import Raw
 from stream.dead_letters import HEADER_PREFIX
 from stream.stages.watch.records import WATCH_SOURCE
 from stream.wire import (
@@ -15,90 +13,71 @@ from stream.wire import (
     GapRecord,
     RequestRecord,
     ResponseRecord,
+    RetrainingRecord,
     Signal,
-    TopicNames,
     Verdict,
     WireError,
     decode,
 )
 
-__all__ = ["Record", "Seen", "plain_alert", "plain_finding"]
-
-Place = tuple[int, int]
-
 
 class Seen(msgspec.Struct, gc=False):
-    """The first copy of an event: where it lies, and the event."""
+    """The first copy of an event, and its location."""
 
     partition: int
     offset: int
     event: Event
 
 
-def plain_finding(record: FindingRecord) -> FindingRecord:
-    """Return `record` without the spans of its evidence: a record that was scored twice has two."""
+def plain_finding(record):
+    """Return `record` without the spans of its evidence, which differ if a record was scored twice."""
     return msgspec.structs.replace(record, traces=())
 
 
-def plain_alert(record: AlertRecord) -> AlertRecord:
+def plain_alert(record):
     """Return `record` without its trace."""
     return msgspec.structs.replace(record, trace_id="")
 
 
 class Record:
-    """Everything read so far.
+    """Everything read so far."""
 
-    Attributes
-    ----------
-    inference
-        Requests and ends by (source, id).
-    places
-        By inference partition, in their order: (offset, identity of a request or end, or None for what has no outputs).
-    unreadable
-        Places on inference that hold no event.
-    gaps
-        Gap records by (source, first number).
-    verdicts, signals, found, watched
-        By id; `found` is score's, `watched` is watch's.
-    alerts
-        By (alert id, revision).
-    decisions
-        (retraining id, state).
-    letters
-        Origins of the dead letters: (topic, partition, offset), and how many came of each.
-    changelog
-        By table and key: (partition, offset, value), in their order.
-    repeated, unlike
-        Copies beyond the first by topic; what a second copy said otherwise.
-    """
-
-    def __init__(self, names: TopicNames, changelogs: dict[str, str]) -> None:
+    def __init__(self, names, changelogs) -> None:
         self._names = names
         self._tables = {topic: table for table, topic in changelogs.items()}
+        #: Requests and ends by (source, id).
         self.inference: dict[tuple[str, str], Seen] = {}
-        self.places: dict[int, list[tuple[int, tuple[str, str] | None]]] = defaultdict(list)
-        self.unreadable: set[Place] = set()
+        #: By inference partition: (offset, identity of a request or end, or None for a record without outputs), in order.
+        self.places = defaultdict(list)
+        #: Offsets on inference without an event: (partition, offset).
+        self.unreadable = set()
+        #: By (source, first number).
         self.gaps: dict[tuple[str, int], GapRecord] = {}
+        #: By id; findings of score and of watch.
         self.verdicts: dict[str, Seen] = {}
         self.signals: dict[str, Seen] = {}
         self.found: dict[str, Seen] = {}
         self.watched: dict[str, Seen] = {}
+        #: By (alert id, revision); (retraining id, state).
         self.alerts: dict[tuple[str, int], AlertRecord] = {}
-        self.decisions: set[tuple[str, str]] = set()
-        self.letters: Counter[tuple[str, int, int]] = Counter()
-        self.changelog: dict[str, dict[str, list[tuple[int, int, bytes]]]] = defaultdict(lambda: defaultdict(list))
-        self.repeated: Counter[str] = Counter()
-        self.unlike: list[str] = []
+        self.decisions = set()
+        #: Dead letters by their origin: (topic, partition, offset).
+        self.letters = Counter()
+        #: By table and key: (partition, offset, value), in order.
+        self.changelog = defaultdict(lambda: defaultdict(list))
+        #: Copies beyond the first by topic, and copies with another content.
+        self.repeated = Counter()
+        self.unlike = []
 
     @property
-    def repeated_share(self) -> float:
-        """How many of all records of inference, verdicts, signals, findings and alerts were copies of an earlier one."""
+    def repeated_share(self):
+        """The share of duplicates among all events."""
         first = sum(map(len, (self.inference, self.verdicts, self.signals, self.found, self.watched, self.alerts)))
-        again = sum(self.repeated.values())
+        again = self.repeated.total()
         return round(again / max(1, first + again), 4)
 
-    def take(self, raw: Raw) -> Event | None:
-        """Keep a record; return its event, where it is one."""
+    def add(self, raw):
+        """Keep a Kafka record; return its event, or None."""
         if raw.topic in self._tables:
             key = (raw.key or b"").decode(errors="replace")
             self.changelog[self._tables[raw.topic]][key].append((raw.partition, raw.offset, raw.value or b""))
@@ -116,7 +95,7 @@ class Record:
         self._keep(raw, event)
         return event
 
-    def _keep(self, raw: Raw, event: Event) -> None:
+    def _keep(self, raw, event):
         data = event.data
         if raw.topic == self._names.inference:
             self._inference(raw, event)
@@ -128,11 +107,11 @@ class Record:
             kept = self.watched if event.source == WATCH_SOURCE else self.found
             self._first(kept, event.id, raw, event, plain_finding(data))
         elif isinstance(data, AlertRecord) and event.source == "weir/alert":
-            self._alert(raw, data)
-        elif raw.topic == self._names.retraining:
-            self.decisions.add((event.id, getattr(data, "state", "")))
+            self._alert(raw, plain_alert(data))
+        elif isinstance(data, RetrainingRecord):
+            self.decisions.add((event.id, data.state))
 
-    def _inference(self, raw: Raw, event: Event) -> None:
+    def _inference(self, raw, event):
         identity = None
         if isinstance(event.data, RequestRecord | ResponseRecord):
             identity = (event.source, event.id)
@@ -141,25 +120,26 @@ class Record:
             self.gaps[event.source, event.data.first_number] = event.data
         self.places[raw.partition].append((raw.offset, identity))
 
-    def _first(self, kept: dict[Any, Seen], identity: Any, raw: Raw, event: Event, data: Any) -> None:
-        known = kept.get(identity)
-        if known is None:
+    def _first(self, kept, identity, raw, event, data):
+        if identity not in kept:
             kept[identity] = Seen(raw.partition, raw.offset, msgspec.structs.replace(event, data=data))
-            return
+        else:
+            self._copy(raw, identity, kept[identity].event.data == data)
+
+    def _alert(self, raw, record):
+        identity = (record.alert_id, record.revision)
+        if identity not in self.alerts:
+            self.alerts[identity] = record
+        else:
+            self._copy(raw, identity, self.alerts[identity] == record)
+
+    def _copy(self, raw, identity, equal):
         self.repeated[raw.topic] += 1
-        if known.event.data != data:
-            self.unlike.append(f"{raw.topic} has {identity} twice, and not alike")
-
-    def _alert(self, raw: Raw, record: AlertRecord) -> None:
-        plain = plain_alert(record)
-        known = self.alerts.setdefault((record.alert_id, record.revision), plain)
-        if known is not plain:
-            self.repeated[raw.topic] += 1
-            if known != plain:
-                self.unlike.append(f"alert {record.alert_id} revision {record.revision} twice, and not alike")
+        if not equal:
+            self.unlike.append(f"{raw.topic} has two contents of {identity}")
 
 
-def _origin(raw: Raw) -> tuple[str, int, int]:
+def _origin(raw):
     headers = dict(raw.headers)
-    said = [headers.get(HEADER_PREFIX + name, b"").decode() for name in ("topic", "partition", "offset")]
-    return said[0], int(said[1] or -1), int(said[2] or -1)
+    topic, partition, offset = (headers.get(f"{HEADER_PREFIX}{name}", b"") for name in ("topic", "partition", "offset"))
+    return topic.decode(), int(partition or -1), int(offset or -1)

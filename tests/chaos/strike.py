@@ -1,9 +1,8 @@
-"""What a fault is, and how one is struck: prepare, strike, see that it bit, heal, wait until everything goes on."""
+"""A fault, and one strike of it: strike, heal, and wait until everything continues."""
 
 import abc
 import random
 import time
-from typing import Any, ClassVar
 
 import msgspec
 
@@ -11,133 +10,109 @@ from chaos.options import WorldOptions
 from chaos.oracle import Oracle
 from chaos.world import World, until
 
-__all__ = ["Fault", "Lab", "Strike", "strike_once"]
+PARTS = ("shipper", "score", "watch")
 
 
 class Strike(msgspec.Struct, kw_only=True):
-    """One strike, as it went.
-
-    Attributes
-    ----------
-    bit
-        What shows that it hit something; "" where it hit nothing, and then it does not count.
-    recovery_seconds
-        From the healing until everything that had stood still went on.
-    violations
-        Of the round that it belongs to.
-    """
+    """One strike. `effect` is what it interrupted; a strike without one does not count. `violations` are those of its round."""
 
     fault: str
     number: int
     seed: int
     how: str = ""
-    bit: str = ""
+    effect: str = ""
     recovery_seconds: float | None = None
     figures: dict[str, float] = {}
     violations: list[str] = []
 
+    def require(self, condition, violation):
+        """Add `violation` unless `condition` is true."""
+        if not condition:
+            self.violations.append(violation)
+
+    def expect(self, invariant, what, check, seconds, every=0.1):
+        """Poll `check`; add a violation at the deadline."""
+        try:
+            until(what, check, seconds, every)
+        except TimeoutError as error:
+            self.violations.append(f"{invariant}: {error}")
+
 
 class Lab(msgspec.Struct):
-    """A lab and what watches it."""
+    """A running world and the oracle that checks it."""
 
     world: World
     oracle: Oracle
 
 
 class Fault(abc.ABC):
-    """One row of docs/design/faults.md.
+    """One row of docs/design/faults.md."""
 
-    Attributes
-    ----------
-    key, what
-        ``F1.score``, and what it does in words.
-    wanted
-        Strikes of the long suite.
-    round_strikes
-        Strikes between two looks of the oracle.
-    mutation
-        The one of :data:`chaos.mutations.MUTATIONS` that it must find.
-    breaks
-        What a violation begins with that counts as finding it.
-    in_lab
-        Whether it is struck in a lab; else in a process of its own (:mod:`chaos.apart`).
-    together
-        Whether it may be struck beside others of its kind, in the same lab at the same time.
-    fresh
-        Whether each round needs a lab of its own.
-    bound_seconds
-        Everything must go on within so much of the healing (I10).
-    options
-        The lab that it needs.
-    """
-
-    key: ClassVar[str]
-    what: ClassVar[str]
-    wanted: ClassVar[int] = 20
-    round_strikes: ClassVar[int] = 5
-    mutation: ClassVar[str]
-    breaks: ClassVar[tuple[str, ...]]
-    together: ClassVar[bool] = False
-    fresh: ClassVar[bool] = False
-    in_lab: ClassVar[bool] = True
-    bound_seconds: ClassVar[float] = 60.0
-    options: ClassVar[WorldOptions] = WorldOptions()
-
-    def open(self, options: WorldOptions) -> World:
-        """Start the lab."""
-        return World(options).start()
+    key: str
+    what: str
+    #: Strikes of the long suite, and between two checks of the oracle.
+    wanted = 20
+    round_strikes = 5
+    #: The key in :data:`chaos.mutations.MUTATIONS` that it must find, and what a violation that finds it begins with.
+    mutation: str
+    breaks: tuple[str, ...]
+    #: Whether it may be struck beside others in the same lab, each round needs a new lab, or it needs none.
+    together = fresh = False
+    in_lab = True
+    #: Whether processes may end by themselves.
+    deaths_allowed = True
+    #: Everything must continue within so many seconds after the fault (I10): the parts whose offsets must grow.
+    bound_seconds = 60.0
+    parts = PARTS
+    #: Bounds of a random pause before the strike; () has none.
+    pause: tuple[float, ...] = ()
+    options = WorldOptions()
 
     @abc.abstractmethod
-    def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
-        """Do it, and fill in `how` and `bit`; returns with the fault healed."""
-
-    def standing(self, lab: Lab) -> dict[str, int]:
-        """Return what must grow after the healing, by name: measured once at the healing."""
-        return progress(lab.world)
-
-    def after(self, lab: Lab, strike: Strike) -> list[str]:
-        """Return what is wrong once everything went on again, beside the oracle's invariants."""
-        del lab, strike
-        return []
-
-    def settled(self, lab: Lab) -> list[str]:
-        """Return what is wrong once the round's log is drained, beside the oracle's invariants."""
-        del lab
-        return []
+    def strike(self, lab, chance, strike):
+        """Inject the fault, fill in `how` and `effect`, and heal it."""
 
 
-def progress(world: World, *parts: str) -> dict[str, int]:
-    """Return how far shipper, score and watch (or those named) have come: sums of offsets."""
-    found: dict[str, int] = {}
+def progress(world, *parts):
+    """Return the sum of the offsets that each part has reached."""
     names = world.names
-    wanted = parts or ("shipper", "score", "watch")
-    if "shipper" in wanted:
+    found = {}
+    if "shipper" in parts:
         found["shipper"] = sum(world.look.ends({names.inference: world.kafka.partitions}).values())
-    if "score" in wanted:
+    if "score" in parts:
         found["score"] = sum(world.committed("score").values())
-    if "watch" in wanted:
+    if "watch" in parts:
         found["watch"] = sum(end for (topic, _), end in world.committed("watch").items() if topic == names.findings)
     return found
 
 
-def strike_once(fault: Fault, lab: Lab, number: int, seed: int) -> Strike:
+def strike_once(fault, lab, number, seed):
     """Strike once; the same seed and number give the same times and the same kind."""
     chance = random.Random(f"{seed}/{fault.key}/{number}")
     strike = Strike(fault=fault.key, number=number, seed=seed)
+    if fault.pause:
+        pause = chance.uniform(*fault.pause)
+        strike.how = f"after {pause:.2f} s"
+        time.sleep(pause)
     fault.strike(lab, chance, strike)
-    began = time.monotonic()
-    before = fault.standing(lab)
-    try:
-        until("everything goes on", lambda: _moved(before, fault.standing(lab)), fault.bound_seconds, 0.2)
-    except TimeoutError:
-        now = fault.standing(lab)
-        still = sorted(name for name, value in before.items() if now[name] <= value)
-        strike.violations.append(f"I10: {', '.join(still)} stood still for {fault.bound_seconds:.0f} s: {strike.how}")
-    else:
-        strike.recovery_seconds = round(time.monotonic() - began, 2)
-    strike.violations += fault.after(lab, strike)
+    if fault.in_lab and strike.recovery_seconds is None:
+        _recovered(fault, lab, strike)
     return strike
 
 
-def _moved(before: dict[str, int], now: dict[str, Any]) -> bool:
-    return all(now[name] > value for name, value in before.items())
+def _recovered(fault, lab, strike):
+    began = time.monotonic()
+    before = progress(lab.world, *fault.parts)
+
+    def stopped():
+        now = progress(lab.world, *fault.parts)
+        return sorted(name for name, value in before.items() if now[name] <= value)
+
+    try:
+        until("everything continues", lambda: not stopped(), fault.bound_seconds, 0.2)
+    except TimeoutError:
+        strike.violations.append(
+            f"I10: {', '.join(stopped())} made no progress for {fault.bound_seconds:.0f} s: {strike.how}"
+        )
+    else:
+        strike.recovery_seconds = round(time.monotonic() - began, 2)

@@ -1,4 +1,4 @@
-"""Processes that are started again when they die, as ``weir up`` does, unless the lab holds them down."""
+"""Processes that are restarted when they die, as ``weir up`` does, unless the lab keeps them stopped."""
 
 import contextlib
 import os
@@ -6,12 +6,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
-
-__all__ = ["Child", "Death"]
 
 _STOP_SECONDS = 20.0
 _BACKOFF_SECONDS = (0.1, 0.5, 2.0, 5.0)
@@ -19,7 +15,7 @@ _STEADY_SECONDS = 10.0
 
 
 class Death(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that ended, and whether the lab had ended it."""
+    """The end of a process; `ours` if the lab caused it."""
 
     name: str
     status: int
@@ -28,32 +24,17 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Child:
-    """One supervised process; the thread that starts it waits for it, since the kernel kills a child with that thread.
+    """One supervised process, which appends its output to `log` and its ends to `deaths`.
 
-    Parameters
-    ----------
-    argv, environment
-        What to run.
-    log
-        Its output is appended there.
-    on_death
-        Told of each end.
+    The thread that starts the process waits for it: the kernel kills a child with that thread.
     """
 
-    def __init__(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        log: Path,
-        on_death: Callable[[Death], None],
-    ) -> None:
+    def __init__(self, name, argv, *, environment, log, deaths) -> None:
         self.name = name
-        self.log = log
         self._argv = argv
         self._environment = environment
-        self._on_death = on_death
+        self._log = log
+        self._deaths = deaths
         self._wanted = threading.Event()
         self._closed = threading.Event()
         self._changed = threading.Condition()
@@ -63,25 +44,25 @@ class Child:
         self._thread.start()
 
     @property
-    def pid(self) -> int | None:
+    def pid(self):
         """The process, or None while there is none."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     @property
-    def wanted(self) -> bool:
+    def wanted(self):
         """Whether it is to run."""
         return self._wanted.is_set()
 
-    def expect_death(self) -> None:
+    def expect_death(self):
         """Count its next end as the lab's doing."""
         self._ours = True
 
-    def start(self) -> None:
-        """Have it run from now on."""
+    def start(self):
+        """Run it from now on."""
         self._wanted.set()
 
-    def wait_running(self, seconds: float = 30.0) -> int:
+    def wait_running(self, seconds=30.0):
         """Return its pid as soon as it runs."""
         deadline = time.monotonic() + seconds
         while (pid := self.pid) is None:
@@ -89,30 +70,29 @@ class Child:
             time.sleep(0.01)
         return pid
 
-    def kill(self, *, hold: bool = False) -> None:
-        """SIGKILL it, wait until it is gone; with `hold` it stays down until :meth:`start`."""
-        self._end(signal.SIGKILL, hold=hold)
+    def kill(self):
+        """SIGKILL it and wait for its end; it stays down until :meth:`start`."""
+        self._end(signal.SIGKILL)
 
-    def stop(self) -> None:
+    def stop(self):
         """SIGTERM it, and SIGKILL after a while; it stays down."""
-        self._end(signal.SIGTERM, hold=True)
+        self._end(signal.SIGTERM)
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal, where it runs."""
+    def send(self, number):
+        """Send a signal if it runs."""
         if (pid := self.pid) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def close(self) -> None:
+    def close(self):
         """End it for good."""
         self._closed.set()
-        self._end(signal.SIGKILL, hold=True)
+        self._end(signal.SIGKILL)
         self._wanted.set()
         self._thread.join()
 
-    def _end(self, how: signal.Signals, *, hold: bool) -> None:
-        if hold:
-            self._wanted.clear()
+    def _end(self, how):
+        self._wanted.clear()
         process = self._process
         if process is None or process.poll() is not None:
             return
@@ -128,29 +108,32 @@ class Child:
         with self._changed:
             self._changed.wait_for(lambda: self._process is not process, _STOP_SECONDS)
 
-    def _keep(self) -> None:
+    def _keep(self):
         quick = 0
         while True:
             self._wanted.wait()
             if self._closed.is_set():
                 return
             began = time.monotonic()
-            with self.log.open("ab") as log:
-                self._process = process = subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "KILL", *self._argv],
-                    env=dict(self._environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            status = process.wait()
+            status = self._run()
             lived = time.monotonic() - began
             ours, self._ours = self._ours, False
-            self._on_death(Death(name=self.name, status=status, ours=ours, lived_seconds=lived))
+            self._deaths.append(Death(name=self.name, status=status, ours=ours, lived_seconds=lived))
             with self._changed:
                 self._process = None
                 self._changed.notify_all()
             quick = 0 if ours or lived > _STEADY_SECONDS else quick + 1
             if self._wanted.is_set() and quick:
                 self._closed.wait(_BACKOFF_SECONDS[min(quick, len(_BACKOFF_SECONDS)) - 1])
+
+    def _run(self):
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *self._argv],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self._process.wait()

@@ -2,17 +2,11 @@
 
 import asyncio
 import contextlib
-import socket
 
 import pytest
+from support.running_broker import free_ports
 
 from chaos.proxy import Link, Proxy
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def _echo(reader, writer):
@@ -24,27 +18,18 @@ async def _echo(reader, writer):
 
 
 @contextlib.asynccontextmanager
-async def proxied(link=None):
+async def connected(link=None):
     server = await asyncio.start_server(_echo, "127.0.0.1", 0)
-    proxy = Proxy(_free_port(), server.sockets[0].getsockname()[1])
+    proxy = Proxy(*free_ports(1), server.sockets[0].getsockname()[1])
     proxy.link = link or Link()
     await proxy.start()
     try:
-        yield proxy
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        yield proxy, reader, writer
+        writer.close()
     finally:
         await proxy.stop()
         server.close()
-
-
-@contextlib.asynccontextmanager
-async def connected(proxy):
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 async def _asked(reader, writer, data=b"hello"):
@@ -52,32 +37,27 @@ async def _asked(reader, writer, data=b"hello"):
     return await reader.readexactly(len(data))
 
 
-async def test_it_passes_bytes_both_ways():
-    async with proxied() as proxy, connected(proxy) as (reader, writer):
-        data = bytes(range(256)) * 2000
+@pytest.mark.parametrize(
+    ("link", "size", "seconds"),
+    [
+        (Link(), 512_000, 0.0),
+        (Link(latency_seconds=0.2), 5, 0.4),
+        (Link(bytes_per_second=50_000), 10_000, 0.4),
+    ],
+    ids=["plain", "latency each way", "narrow"],
+)
+async def test_bytes_pass_both_ways_no_sooner_than_the_link_allows(link, size, seconds):
+    async with connected(link) as (proxy, reader, writer):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        data = bytes(number % 251 for number in range(size))
         assert await _asked(reader, writer, data) == data
-        assert proxy.passed == 2 * len(data)
+        assert loop.time() - began >= seconds
         assert proxy.connections == 1
 
 
-async def test_latency_is_added_to_each_way():
-    async with proxied(Link(latency_seconds=0.2)) as proxy, connected(proxy) as (reader, writer):
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await _asked(reader, writer)
-        assert loop.time() - began >= 0.4
-
-
-async def test_a_narrow_line_takes_its_time():
-    async with proxied(Link(bytes_per_second=50_000)) as proxy, connected(proxy) as (reader, writer):
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await _asked(reader, writer, b"x" * 10_000)
-        assert loop.time() - began >= 0.4
-
-
 async def test_half_open_passes_nothing_until_it_is_healed():
-    async with proxied() as proxy, connected(proxy) as (reader, writer):
+    async with connected() as (proxy, reader, writer):
         await _asked(reader, writer)
         proxy.link = Link(half_open=True)
         writer.write(b"late")
@@ -89,7 +69,7 @@ async def test_half_open_passes_nothing_until_it_is_healed():
 
 
 async def test_a_cut_resets_every_connection():
-    async with proxied() as proxy, connected(proxy) as (reader, writer):
+    async with connected() as (proxy, reader, writer):
         await _asked(reader, writer)
         assert await proxy.cut() == 1
         with pytest.raises(ConnectionResetError):
@@ -97,7 +77,6 @@ async def test_a_cut_resets_every_connection():
 
 
 async def test_refused_connections_are_reset():
-    async with proxied(Link(refuse=True)) as proxy:
+    async with connected(Link(refuse=True)) as (_, reader, _writer):
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            async with connected(proxy) as (reader, _):
-                await reader.readexactly(1)
+            await reader.readexactly(1)

@@ -7,8 +7,6 @@ import msgspec
 from chaos.engine import DETECTORS, SLOW_WORD
 from stream.wire import Message, RequestRecord, ResponseRecord, Usage
 
-__all__ = ["MODEL", "TENANTS", "Exchange", "Traffic"]
-
 MODEL = "m"
 TENANTS = ("acme", "elm", "fir")  # their streams and models spread over both partitions
 _TOPICS = (("garden", "travel", "cooking"), ("reactor", "centrifuge", "isotope"))
@@ -25,15 +23,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic:
-    """The exchanges of one source; the same seed and name give the same ones.
-
-    Parameters
-    ----------
-    name
-        Begins every request id; unique to a source.
-    slow_share
-        Share of the prompts that keep a model process busy.
-    """
+    """The exchanges of one source; the same seed and name give the same ones. Request ids begin with `name`."""
 
     def __init__(self, name: str, seed: int, *, slow_share: float = 0.02) -> None:
         self._name = name

@@ -1,23 +1,17 @@
-"""I5: at every kill, what was committed was finished."""
+"""I5: at every kill, the committed records were finished."""
 
 from collections import defaultdict
 
 import msgspec
 
-from chaos.checks.outcomes import Outputs
-from chaos.checks.told import some
+from chaos.checks.violations import violations
 from chaos.look import Offsets
-from chaos.record import Record
-from chaos.replay import Touch
 from stream.stages.alert import state as alert_state
 from stream.stages.watch.state import decode_stream
-from stream.wire import TopicNames
-
-__all__ = ["Commits", "Mark"]
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """What was committed at one moment, and how far every topic had come a little later: outputs after that are too late."""
+    """The offsets committed at one moment, and the ends of all topics a little later: outputs after those are too late."""
 
     what: str
     score: Offsets
@@ -26,69 +20,61 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commits:
-    """Checks marks in the order of time; what one mark has shown finished, a later one need not look at again."""
+    """Checks marks in order of time; each record is checked once."""
 
-    def __init__(self, names: TopicNames, changelogs: dict[str, str]) -> None:
+    def __init__(self, names, changelogs) -> None:
         self._names = names
         self._changelogs = changelogs
-        self._shown: dict[tuple[str, int], int] = defaultdict(int)
+        self._checked = defaultdict(int)
 
-    def score(self, mark: Mark, record: Record, outputs: Outputs) -> list[str]:
-        """Inference: every record below the committed offset has all its outputs, or its dead letter."""
-        topic, open_ = self._names.inference, []
+    def _unchecked(self, topic, partition, offsets, committed):
+        """Yield the indexes in `offsets` of the records below the committed offset that no earlier mark covered."""
+        start = self._checked[topic, partition]
+        for index in range(start, len(offsets)):
+            if offsets[index] >= committed.get((topic, partition), 0):
+                break
+            self._checked[topic, partition] = index + 1
+            yield index
+
+    def score(self, mark, record, outputs):
+        """Every committed inference record has all its outputs, or its dead letter."""
+        topic, unfinished = self._names.inference, []
         for partition, places in record.places.items():
-            start, committed = self._shown[topic, partition], mark.score.get((topic, partition), 0)
-            index = start
-            for index in range(start, len(places)):
+            for index in self._unchecked(topic, partition, [offset for offset, _ in places], mark.score):
                 offset, identity = places[index]
-                if offset >= committed:
-                    break
                 if not self._finished((partition, offset), identity, mark, record, outputs):
-                    open_.append(f"{partition}/{offset}")
-            self._shown[topic, partition] = max(start, index)
-        return some("I5", f"inference records were committed before they were finished, at {mark.what}", open_)
+                    unfinished.append(f"{partition}/{offset}")
+        return violations(
+            "I5", f"inference records were committed before they were finished, at {mark.what}", unfinished
+        )
 
-    def _finished(
-        self,
-        place: tuple[int, int],
-        identity: tuple[str, str] | None,
-        mark: Mark,
-        record: Record,
-        outputs: Outputs,
-    ) -> bool:
+    def _finished(self, place, identity, mark, record, outputs):
         if identity is None:
             return place not in record.unreadable or bool(record.letters[self._names.inference, *place])
         ids, signal_id = outputs.of[identity]
-        signal = record.signals.get(signal_id)
-        wanted = [(self._names.verdicts, record.verdicts.get(one)) for one in ids] + [(self._names.signals, signal)]
+        wanted = [(self._names.verdicts, record.verdicts.get(one)) for one in ids]
+        wanted.append((self._names.signals, record.signals.get(signal_id)))
         return all(
             seen is not None and seen.offset < mark.ends.get((topic, seen.partition), 0) for topic, seen in wanted
         )
 
-    def watch(self, mark: Mark, record: Record, touches: list[list[Touch]], table: str, topic: str) -> list[str]:
-        """Signals or findings: every record below the committed offset that changes a state is in the state that is kept."""
-        log, open_ = self._changelogs[table], []
+    def watch(self, mark, record, replays, table, topic):
+        """Every committed signal or finding that changes a state is in the stored state."""
+        log, unfinished = self._changelogs[table], []
         reached = {
             key: max((_reached(table, key, v) for p, o, v in values if o < mark.ends.get((log, p), 0)), default=-1)
             for key, values in record.changelog[table].items()
         }
-        for partition, mine in enumerate(touches):
-            start, committed = self._shown[topic, partition], mark.watch.get((topic, partition), 0)
-            index = start
-            for index in range(start, len(mine)):
-                if mine[index].offset >= committed:
-                    break
-                if reached.get(mine[index].key, -1) < _needed(mine[index]):
-                    open_.append(f"{partition}/{mine[index].offset}")
-            self._shown[topic, partition] = max(start, index)
-        return some("I5", f"records of {topic} were committed and their state not kept, at {mark.what}", open_)
+        for partition, replay in enumerate(replays):
+            touches = replay.touches
+            for index in self._unchecked(topic, partition, [touch.offset for touch in touches], mark.watch):
+                touch = touches[index]
+                if reached.get(touch.key, -1) < (touch.bucket if touch.bucket >= 0 else touch.offset):
+                    unfinished.append(f"{partition}/{touch.offset}")
+        return violations("I5", f"records of {topic} were committed without their state, at {mark.what}", unfinished)
 
 
-def _reached(table: str, key: str, value: bytes) -> int:
+def _reached(table, key, value):
     if key.startswith("\0") or not value:
         return -1
     return decode_stream(value).last_closed if table == "streams" else alert_state.decode(value).offset
-
-
-def _needed(touch: Touch) -> int:
-    return touch.bucket if touch.bucket >= 0 else touch.offset

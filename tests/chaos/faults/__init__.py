@@ -20,44 +20,22 @@ from chaos.faults.f17_soak import Soak
 from chaos.faults.f19_hostile_text import HostileText
 from chaos.strike import Fault
 
-__all__ = ["FAULTS", "chosen"]
-
 FAULTS: dict[str, Fault] = {
     fault.key: fault
     for fault in (
-        ScoreKill(),
-        WatchKill(),
-        SourceKill(),
-        ShipperKill(),
-        BrokerKill(),
-        NoBroker(),
-        ComingAndGoing(),
-        SlowBroker(),
-        SlowHead(),
-        Fuzz(),
-        SpoolSheds(),
-        SpoolRejects(),
-        SpoolFillsDisk(),
-        BrokerDisk(),
-        LedgerDisk(),
-        TornTail(),
-        SlowConsumer(),
-        Clocks(),
-        LostProducer(),
-        DataDeleted(),
-        VolumeDeleted(),
-        Zombie(),
-        Soak(),
+        *(ScoreKill(), WatchKill(), SourceKill(), ShipperKill(), BrokerKill(), NoBroker(), ComingAndGoing()),
+        *(SlowBroker(), SlowHead(), Fuzz()),
+        *(SpoolSheds(), SpoolRejects(), SpoolFillsDisk(), BrokerDisk(), LedgerDisk()),
+        *(TornTail(), SlowConsumer(), Clocks(), LostProducer(), DataDeleted(), VolumeDeleted(), Zombie(), Soak()),
         HostileText(),
     )
 }
 
 
-def chosen(names: str) -> list[Fault]:
-    """Return the faults that `names` (``F1,F4``, ``F1.score``) means, in their order; all where it is empty."""
+def chosen(names):
+    """Return the faults that `names` (``F1,F4``, ``F1.score``) selects, in their order; all if it is empty."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
-    found = [fault for key, fault in FAULTS.items() if not wanted or key in wanted or key.split(".")[0] in wanted]
-    unknown = [name for name in wanted if not any(name in (key, key.split(".")[0]) for key in FAULTS)]
-    if unknown:
+    found = {name: [fault for key, fault in FAULTS.items() if name in (key, key.split(".")[0])] for name in wanted}
+    if unknown := [name for name, faults in found.items() if not faults]:
         raise SystemExit(f"no fault is named {', '.join(unknown)}; there are {', '.join(FAULTS)}")
-    return found
+    return [fault for fault in FAULTS.values() if not wanted or any(fault in faults for faults in found.values())]

@@ -1,56 +1,34 @@
-"""F2: kill -9 of a gateway's capture under load; another gateway comes, the dead one's spool is ended by the shipper."""
+"""F2: kill -9 of a gateway's capture under load; another gateway starts, and the shipper ends the dead one's spool."""
 
-import random
 import time
-from typing import ClassVar
 
 from chaos.journals import read_journals
-from chaos.strike import Fault, Lab, Strike
-from chaos.world import until
-
-__all__ = ["SourceKill"]
+from chaos.strike import Fault
 
 
 class SourceKill(Fault):
     """A source: the recorder of a serving gateway, in a process of its own."""
 
-    key: ClassVar[str] = "F2"
-    what: ClassVar[str] = "kill -9 of a gateway's capture process under load"
-    wanted: ClassVar[int] = 100
-    round_strikes: ClassVar[int] = 10
-    mutation: ClassVar[str] = "accepted-in-memory"
-    breaks: ClassVar[tuple[str, ...]] = ("I1", "I2")
-    together: ClassVar[bool] = True
+    key = "F2"
+    what = "kill -9 of a gateway's capture process under load"
+    wanted = 100
+    round_strikes = 10
+    mutation = "accepted-in-memory"
+    breaks = ("I1", "I2")
+    together = True
+    pause = (1.0, 6.0)
 
-    def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
-        """Kill one after a while, and start another; its spool must be ended, drained and removed."""
+    def strike(self, lab, chance, strike):
+        """Kill one and start another; its spool must be ended, drained and removed, which is the recovery."""
         world = lab.world
-        wait = chance.uniform(1.0, 6.0)
-        number = chance.randrange(100)
-        time.sleep(wait)
-        name = world.kill_a_source(number)
-        strike.how = f"{name} after {wait:.2f} s"
+        name = world.kill_a_source(chance.randrange(100))
+        strike.how = f"{name} {strike.how}"
         began = time.monotonic()
         journals = read_journals(world.home, name)
-        open_ = len(journals.accepted - journals.ended)
-        strike.bit = f"{open_} requests had no end" if open_ else ""
+        unended = len(journals.accepted - journals.ended)
+        strike.effect = f"{unended} requests had no end" if unended else ""
         world.add_source()
-        spool = [world.spool / source for source in journals.sources]
-        try:
-            until(
-                "its spool is ended and drained", lambda: not any(path.exists() for path in spool), self.bound_seconds
-            )
-        except TimeoutError as error:
-            strike.violations.append(f"I10: {error}")
-        strike.figures["aborted_after_seconds"] = round(time.monotonic() - began, 2)
-
-    def standing(self, lab: Lab) -> dict[str, int]:
-        """Nothing more: :meth:`strike` has waited."""
-        del lab
-        return {}
-
-    def after(self, lab: Lab, strike: Strike) -> list[str]:
-        """What :meth:`strike` waited for is the recovery."""
-        del lab
-        strike.recovery_seconds = strike.figures["aborted_after_seconds"]
-        return []
+        spools = [world.spool / source for source in journals.sources]
+        drained = "its spool is ended and drained"
+        strike.expect("I10", drained, lambda: not any(path.exists() for path in spools), self.bound_seconds)
+        strike.recovery_seconds = round(time.monotonic() - began, 2)

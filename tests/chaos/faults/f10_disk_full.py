@@ -1,139 +1,125 @@
-"""F10: the disk is full under the spool, the broker, the ledger; score's and watch's tables are in memory and in Kafka."""
+"""F10: the disk is full under the spool, the broker or the ledger; the tables of score and watch are in memory and in Kafka."""
 
-import random
 import time
-from typing import ClassVar
 
 from chaos.journals import read_journals
 from chaos.options import WorldOptions
 from chaos.proxy import Link
-from chaos.strike import Fault, Lab, Strike
+from chaos.strike import Fault
 from chaos.world import until
-
-__all__ = ["BrokerDisk", "LedgerDisk", "SpoolFillsDisk", "SpoolRejects", "SpoolSheds"]
 
 
 class _DiskFull(Fault):
     """Fills a disk for some seconds."""
 
-    seconds: ClassVar[tuple[float, float]] = (3.0, 7.0)
+    pause = (0.5, 3.0)
+    seconds = (3.0, 7.0)
+    unit: str
 
-    def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
-        """Fill it, wait, empty it."""
-        wait, full = chance.uniform(0.5, 3.0), chance.uniform(*self.seconds)
-        strike.how = f"after {wait:.2f} s, for {full:.1f} s"
-        time.sleep(wait)
-        before = self.noticed(lab)
-        assert lab.world.disk is not None
-        taken = lab.world.disk.fill()
+    def strike(self, lab, chance, strike):
+        world = lab.world
+        full = chance.uniform(*self.seconds)
+        strike.how += f", for {full:.1f} s"
+        before = self.noticed(world)
+        taken = world.disk.fill()
         time.sleep(full)
-        hit = self.noticed(lab) - before
-        lab.world.disk.empty()
-        strike.bit = f"{taken} bytes were taken, {hit} {self.unit}" if hit > 0 else ""
-        self.recovered(lab)
+        hit = self.noticed(world) - before
+        world.disk.empty()
+        strike.effect = f"{taken} bytes were taken, {hit} {self.unit}" if hit > 0 else ""
+        self.recovered(world)
 
-    unit: ClassVar[str]
-
-    def noticed(self, lab: Lab) -> int:
-        """Return a count that grows where the fullness was met."""
+    def noticed(self, world):
+        """Return a count that grows when the product meets the full disk."""
         raise NotImplementedError
 
-    def recovered(self, lab: Lab) -> None:
-        """Wait for what must come back first."""
+    def recovered(self, world):
+        """Wait for the part that must recover first."""
 
 
 class SpoolSheds(_DiskFull):
     """Policy ``shed``: requests are served and counted in gap records."""
 
-    key: ClassVar[str] = "F10.shed"
-    what: ClassVar[str] = "disk full under the spool, policy shed"
-    mutation: ClassVar[str] = "shed-uncounted"
-    breaks: ClassVar[tuple[str, ...]] = ("I1", "I2", "F10")
-    unit: ClassVar[str] = "records were shed"
-    options: ClassVar[WorldOptions] = WorldOptions(disk_of="spool", disk_mb=8)
+    key = "F10.shed"
+    what = "disk full under the spool, policy shed"
+    mutation = "shed-uncounted"
+    breaks = ("I1", "I2", "F10")
+    unit = "records were shed"
+    options = WorldOptions(disk_of="spool", disk_mb=8)
 
-    def noticed(self, lab: Lab) -> int:
-        """Return how many were shed."""
-        return lab.world.balance().shed
+    def noticed(self, world):
+        return world.balance().shed
 
 
 class SpoolRejects(_DiskFull):
-    """Policy ``reject``: requests are refused, which the gateway answers with 503 and Retry-After."""
+    """Policy ``reject``: requests are rejected; the gateway answers 503 with Retry-After."""
 
-    key: ClassVar[str] = "F10.reject"
-    what: ClassVar[str] = "disk full under the spool, policy reject"
-    mutation: ClassVar[str] = "shed-uncounted"
-    breaks: ClassVar[tuple[str, ...]] = ("I1", "I2", "F10")
-    unit: ClassVar[str] = "requests were refused"
-    options: ClassVar[WorldOptions] = WorldOptions(disk_of="spool", disk_mb=8, capture={"on_full": "reject"})
+    key = "F10.reject"
+    what = "disk full under the spool, policy reject"
+    mutation = "shed-uncounted"
+    breaks = ("I1", "I2", "F10")
+    unit = "requests were rejected"
+    options = WorldOptions(disk_of="spool", disk_mb=8, capture={"on_full": "reject"})
 
-    def noticed(self, lab: Lab) -> int:
-        """Return how many were refused."""
-        return len(read_journals(lab.world.home).refused)
+    def noticed(self, world):
+        return len(read_journals(world.home).refused)
 
 
 class SpoolFillsDisk(Fault):
-    """Nobody else is to blame, and nobody else makes room: the shipper must."""
+    """The spool alone fills the disk, so the shipper must free the space."""
 
-    key: ClassVar[str] = "F10.own"
-    what: ClassVar[str] = "the spool fills its own disk while the broker cannot be reached"
-    round_strikes: ClassVar[int] = 3
-    mutation: ClassVar[str] = "cursor-needs-room"
-    breaks: ClassVar[tuple[str, ...]] = ("I10",)
-    options: ClassVar[WorldOptions] = WorldOptions(
-        rate=150.0, slow_share=0.0, disk_of="spool", disk_mb=4, capture={"segment_bytes": 500_000}
-    )
+    key = "F10.own"
+    what = "the spool fills its own disk while the broker cannot be reached"
+    round_strikes = 3
+    mutation = "cursor-needs-room"
+    breaks = ("I10",)
+    options = WorldOptions(rate=150.0, slow_share=0.0, disk_of="spool", disk_mb=4, capture={"segment_bytes": 500_000})
 
-    def strike(self, lab: Lab, chance: random.Random, strike: Strike) -> None:
-        """Refuse connections until records are shed, and some more."""
+    def strike(self, lab, chance, strike):
+        """Refuse connections until records are shed, and a little longer."""
         world = lab.world
-        more = chance.uniform(0.5, 3.0)
+        longer = chance.uniform(0.5, 3.0)
         before = world.balance().shed
-        world.line(Link(refuse=True))
+        world.proxy.link = Link(refuse=True)
         world.cut()
         until("the disk is full", lambda: world.balance().shed > before, 90)
-        time.sleep(more)
-        world.line(Link())
-        strike.how = f"full for {more:.1f} s"
-        strike.bit = f"{world.balance().shed - before} records were shed"
+        time.sleep(longer)
+        world.proxy.link = Link()
+        strike.how = f"full for {longer:.1f} s"
+        strike.effect = f"{world.balance().shed - before} records were shed"
 
 
 class BrokerDisk(_DiskFull):
-    """The broker ends itself, as Kafka does when its only disk fails, and comes back when there is room."""
+    """The broker ends itself, as Kafka does when its only disk fails, and is restarted when there is space."""
 
-    key: ClassVar[str] = "F10.broker"
-    what: ClassVar[str] = "disk full under the broker"
-    mutation: ClassVar[str] = "sends-forgotten"
-    breaks: ClassVar[tuple[str, ...]] = ("I4",)
-    unit: ClassVar[str] = "records waited in the spool"
-    bound_seconds: ClassVar[float] = 120.0
-    seconds: ClassVar[tuple[float, float]] = (6.0, 12.0)
-    options: ClassVar[WorldOptions] = WorldOptions(disk_of="kafka", disk_mb=160, rate=40.0)
+    key = "F10.broker"
+    what = "disk full under the broker"
+    mutation = "sends-forgotten"
+    breaks = ("I4",)
+    unit = "records waited in the spool"
+    bound_seconds = 120.0
+    seconds = (6.0, 12.0)
+    options = WorldOptions(disk_of="kafka", disk_mb=160, rate=40.0)
 
-    def noticed(self, lab: Lab) -> int:
-        """Return how many records wait, where that is more than the usual few."""
-        spooled = lab.world.balance().spooled
-        return spooled if spooled > 100 else 0
+    def noticed(self, world):
+        spooled = world.balance().spooled
+        return spooled if spooled > 100 else 0  # the usual few do not count
 
-    def recovered(self, lab: Lab) -> None:
-        """Wait for the broker."""
-        lab.world.wait_broker()
+    def recovered(self, world):
+        world.wait_broker()
 
 
 class LedgerDisk(_DiskFull):
-    """The ledger's SQLite cannot write; it ends, is started again, and reads on."""
+    """The ledger's SQLite cannot write; the ledger ends, is restarted, and continues."""
 
-    key: ClassVar[str] = "F10.ledger"
-    what: ClassVar[str] = "disk full under the ledger"
-    mutation: ClassVar[str] = "ledger-forgets"
-    breaks: ClassVar[tuple[str, ...]] = ("I1",)
-    unit: ClassVar[str] = "records were behind"
-    options: ClassVar[WorldOptions] = WorldOptions(disk_of="ledger", disk_mb=96)
+    key = "F10.ledger"
+    what = "disk full under the ledger"
+    mutation = "ledger-forgets"
+    breaks = ("I1",)
+    unit = "records were behind"
+    options = WorldOptions(disk_of="ledger", disk_mb=96)
 
-    def noticed(self, lab: Lab) -> int:
-        """Return how far the ledger is behind the record."""
-        return lab.world.meters.ledger_behind()
+    def noticed(self, world):
+        return world.meters.ledger_behind()
 
-    def recovered(self, lab: Lab) -> None:
-        """Wait until it has read everything again."""
-        until("the ledger reads on", lambda: lab.world.meters.ledger_behind() < 60, self.bound_seconds)
+    def recovered(self, world):
+        until("the ledger continues", lambda: world.meters.ledger_behind() < 60, self.bound_seconds)
