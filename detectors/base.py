@@ -194,20 +194,14 @@ class TextDetector(Detector[ConfigT]):
     def load(self) -> None:
         """Load weights and compile patterns; a second call does nothing.
 
-        Raises
-        ------
-        WeightsError
-            Weights are missing or have another digest than the pinned one.
+        Raises WeightsError if weights are missing or have another digest than the pinned one.
         """
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
         """Score each text; pure, in order, and independent of the other texts up to rounding.
 
-        Raises
-        ------
-        NotLoadedError
-            ``load()`` was not called.
+        Raises NotLoadedError if ``load()`` was not called.
         """
 
     @property
@@ -246,10 +240,8 @@ class StreamDetector(Detector[ConfigT]):
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot.
 
-        Raises
-        ------
-        StateMismatch
-            The bytes are corrupt, or of another detector, version or configuration; the state is then unchanged.
+        Raises StateMismatch if the bytes are corrupt, or of another detector, version or configuration; the state is
+        then unchanged.
         """
 
 
@@ -257,10 +249,7 @@ class StreamDetector(Detector[ConfigT]):
 def restoring(detector: StreamDetector[Any]) -> Iterator[None]:
     """Run the body, which rebuilds `detector` from a snapshot's content; undo its changes if it fails.
 
-    Raises
-    ------
-    StateMismatch
-        The body raised ValueError or KeyError: parts of the content contradict each other.
+    Raises StateMismatch if the body raised ValueError or KeyError: parts of the content contradict each other.
     """
     kept = dict(detector.__dict__)
     try:
@@ -300,10 +289,7 @@ def seal(detector: Detector[Any], body: msgspec.Struct) -> bytes:
 def unseal(detector: Detector[Any], state: bytes, body_type: type[StateT]) -> StateT:
     """Unpack the result of `seal` for the same detector, version and configuration.
 
-    Raises
-    ------
-    StateMismatch
-        The bytes are corrupt, or of another detector, version or configuration.
+    Raises StateMismatch if the bytes are corrupt, or of another detector, version or configuration.
     """
     remedy = "rebuild the state from the earliest retained signal"
     try:

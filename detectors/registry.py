@@ -66,12 +66,8 @@ def alert_text(name: str) -> AlertText | None:
 def create(name: str, config: Mapping[str, object] | None = None) -> Detector[Any]:
     """Build a detector by name, without loading its weights; `config` has fields of its ``config_type``.
 
-    Raises
-    ------
-    UnknownDetectorError
-        No detector has that name.
-    ConfigError
-        An unknown option or a value out of its bounds; the message names it.
+    Raises UnknownDetectorError if no detector has that name; ConfigError if an option is unknown or its value out of
+    bounds.
     """
     return _create(DETECTORS, "detector", name, config)
 

@@ -69,10 +69,7 @@ def cost(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dic
     compare that on a shared machine. ``rss_rise_mib`` is resident memory after scoring minus before ``load()``,
     ``rss_peak_mib`` the peak of the process.
 
-    Raises
-    ------
-    DetectorError
-        The detector cannot be loaded, or its process was killed, mostly for lack of memory.
+    Raises DetectorError if the detector cannot be loaded, or its process was killed, mostly for lack of memory.
     """
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:

@@ -146,10 +146,7 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     load_examples
         Reads these examples; the default leaves synthetic ones out.
 
-    Raises
-    ------
-    DataError
-        ``root`` is no folder, or contains none of the known files.
+    Raises DataError if ``root`` is no folder, or contains none of the known files.
     """
     if not root.is_dir():
         raise DataError(f"{root} is no folder: name the folder of the labelled sets (docs/detectors.md)")

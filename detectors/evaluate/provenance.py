@@ -38,13 +38,7 @@ class DataFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def data_files(root: Path, names: Iterable[str]) -> list[DataFile]:
-    """Return the digest of each file under ``root``.
-
-    Raises
-    ------
-    DataError
-        A file cannot be read.
-    """
+    """Return the digest of each file under ``root``; raise DataError if a file cannot be read."""
     result = []
     for name in names:
         try:

@@ -56,10 +56,8 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
 def parse_columns(value: str) -> Columns:
     """Read ``text=COLUMN,label=COLUMN,…``.
 
-    Raises
-    ------
-    DataError
-        A part is no ``role=column``, a role is unknown or repeated, or text, or both label and spans, are missing.
+    Raises DataError if a part is no ``role=column``, a role is unknown or repeated, or text, or both label and spans,
+    are missing.
     """
     example = "for example text=comment,label=toxic"
     found: dict[str, str] = {}
@@ -210,10 +208,7 @@ def read_cases(path: Path, columns: Columns, positive: Sequence[str] = ()) -> li
     positive
         The labels that should be flagged; empty if labels are 1/0, true/false or yes/no.
 
-    Raises
-    ------
-    DataError
-        The file cannot be read, a column is missing, or the text, label or spans of a row are invalid.
+    Raises DataError if the file cannot be read, a column is missing, or the text, label or spans of a row are invalid.
     """
     cases: list[Case] = []
     seen: set[str] = set()

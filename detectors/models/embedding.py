@@ -47,10 +47,7 @@ class Embedder:
     def load(self) -> None:
         """Load the pinned weights; a second call does nothing.
 
-        Raises
-        ------
-        WeightsError
-            They are missing or are not the pinned ones.
+        Raises WeightsError if they are missing or are not the pinned ones.
         """
         if self._model is not None:
             return
@@ -88,13 +85,7 @@ def pack(vector: Vectors) -> bytes:
 
 
 def unpack(data: bytes) -> Vectors:
-    """Return the float32 vector that `pack` wrote.
-
-    Raises
-    ------
-    ValueError
-        The bytes are no row of float16.
-    """
+    """Return the float32 vector that `pack` wrote; raise ValueError if the bytes are no row of float16."""
     if not data or len(data) % 2:
         raise ValueError(f"an embedding of {len(data)} bytes is no row of float16: expected {2 * PACKED_DIMENSIONS}")
     return np.frombuffer(data, dtype="<f2").astype(np.float32)

@@ -25,12 +25,8 @@ _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".msgp
 def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
     """Return the folder of a model: the one named, or that of a repository at a commit in the hub's local cache.
 
-    Raises
-    ------
-    ConfigError
-        Neither is named, or a repository without a commit: a branch can change under a digest.
-    WeightsError
-        It is not here and may not be fetched, or cannot be.
+    Raises ConfigError if neither is named, or a repository without a commit: a branch can change under a digest;
+    WeightsError if it is not here and may not be fetched, or cannot be.
     """
     if not model:
         raise ConfigError("detector hub has no model: name a folder or a repository in detectors.options.hub.model")
@@ -70,10 +66,7 @@ def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
 def safetensors_of(folder: Path) -> list[str]:
     """Return the names of the files that hold a model's weights: one, or the shards that its index names.
 
-    Raises
-    ------
-    WeightsError
-        There are none, or only pickled ones.
+    Raises WeightsError if there are none, or only pickled ones.
     """
     if (folder / "model.safetensors").is_file():
         return ["model.safetensors"]
@@ -101,10 +94,7 @@ def safetensors_of(folder: Path) -> list[str]:
 def read_weights(folder: Path, names: Sequence[str], digests: Mapping[str, str]) -> "dict[str, Tensor]":
     """Read tensors whose files have the given digests; other files that `digests` names are checked too.
 
-    Raises
-    ------
-    WeightsError
-        A file is missing, has no digest here, or another one.
+    Raises WeightsError if a file is missing, has no digest here, or another one.
     """
     from safetensors import SafetensorError  # noqa: PLC0415 - comes with torch, which takes seconds
     from safetensors.torch import load  # noqa: PLC0415 - as above
@@ -143,10 +133,7 @@ def _checked(folder: Path, name: str, digest: str) -> bytes:
 def tokenizer_of(folder: Path) -> "Tokenizer":
     """Return the tokenizer of a model, from ``tokenizer.json``.
 
-    Raises
-    ------
-    WeightsError
-        It is missing, or cannot be read.
+    Raises WeightsError if it is missing, or cannot be read.
     """
     from tokenizers import Tokenizer  # noqa: PLC0415 - loaded with torch
 

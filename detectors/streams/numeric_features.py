@@ -108,12 +108,6 @@ class NumericFeatures:
         return {name: moments.snapshot() for name, moments in self._moments.items()}
 
     def restore(self, states: Mapping[str, MomentsState]) -> None:
-        """Continue from a snapshot.
-
-        Raises
-        ------
-        KeyError
-            The state lacks a feature.
-        """
+        """Continue from a snapshot; raise KeyError if the state lacks a feature."""
         for name, moments in self._moments.items():
             moments.restore(states[name])

@@ -88,13 +88,7 @@ class RecentObservations:
         return list(self._rows)
 
     def restore(self, state: list[PackedObservation]) -> None:
-        """Continue from a snapshot.
-
-        Raises
-        ------
-        ValueError
-            The state is of another number of regions.
-        """
+        """Continue from a snapshot; raise ValueError if the state is of another number of regions."""
         expected, found = (2 * self._size + 7) // 8, sorted({len(row[-1]) for row in state})
         if found not in ([], [expected]):
             raise ValueError(

@@ -73,10 +73,7 @@ class RiverMonitor:
     threshold
         ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when None.
 
-    Raises
-    ------
-    ConfigError
-        The method is unknown.
+    Raises ConfigError if the method is unknown.
     """
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None) -> None:
@@ -191,13 +188,7 @@ class RiverMonitor:
         )
 
     def restore(self, state: msgspec.Struct) -> None:
-        """Continue from a snapshot.
-
-        Raises
-        ------
-        ValueError
-            The state is of another method or of other scores.
-        """
+        """Continue from a snapshot; raise ValueError if the state is of another method or of other scores."""
         if not isinstance(state, RiverState) or {len(state.values), len(state.seen)} != {len(self._names)}:
             raise ValueError(f"state is a {type(state).__name__}; expected RiverState of {len(self._names)} scores")
         self._values = [list(values) for values in state.values]

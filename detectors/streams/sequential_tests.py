@@ -369,13 +369,7 @@ class ReferenceRegions:
         )
 
     def restore(self, state: RegionsState) -> None:
-        """Continue from a snapshot.
-
-        Raises
-        ------
-        ValueError
-            The state is of another number of regions or bets.
-        """
+        """Continue from a snapshot; raise ValueError if the state is of another number of regions or bets."""
         size = len(self._scores)
         sums = np.array(state.sums, dtype=np.float64)
         counts = {slot: np.array(rows, dtype=np.float64) for slot, rows in state.counts.items()}

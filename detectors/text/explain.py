@@ -92,12 +92,7 @@ _Node = tuple[float, int, int, int, NDArray[np.bool_], float, float, float]
 def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", seed: int = 0) -> Explained:
     """Attribute a detector's score of one text to its words, here and now; see `steps`.
 
-    Raises
-    ------
-    NotLoadedError
-        ``load()`` was not called.
-    ValueError
-        The method is unknown.
+    Raises NotLoadedError if ``load()`` was not called; ValueError if the method is unknown.
     """
     asking = steps(text, method=method, seed=seed)
     try:

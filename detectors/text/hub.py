@@ -79,12 +79,8 @@ class HubDetector(TextDetector[HubConfig]):
     def load(self) -> None:
         """Find, check and load the model; see `TextDetector.load`.
 
-        Raises
-        ------
-        ConfigError
-            No model, revision or label is named, or a label that the model does not know.
-        WeightsError
-            It is not here, is pickled, has another digest, or is no sequence classifier.
+        Raises ConfigError if no model, revision or label is named, or a label that the model does not know;
+        WeightsError if it is not here, is pickled, has another digest, or is no sequence classifier.
         """
         if self._classifier is not None:
             return

@@ -182,10 +182,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
     def screen(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the linear model's log-odds of each text, and whether the encoder must read the text.
 
-        Raises
-        ------
-        NotLoadedError
-            ``load()`` was not called.
+        Raises NotLoadedError if ``load()`` was not called.
         """
         if self._engine is None:
             raise NotLoadedError(f"{self.name}.score_many before load(): call load() once in the process that scores")

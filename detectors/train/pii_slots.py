@@ -64,13 +64,7 @@ class Slots:
         self._locale = self._any_locale()
 
     def fill(self, slot: str) -> Pieces:
-        """Return a value for a slot, in labelled pieces.
-
-        Raises
-        ------
-        KeyError
-            No such slot.
-        """
+        """Return a value for a slot, in labelled pieces; raise KeyError if no such slot."""
         if slot == "address":
             return self._address()
         if slot == "formal":

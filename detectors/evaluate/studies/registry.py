@@ -58,13 +58,7 @@ assert {name for name in STUDIES if name in STREAM} == set(STREAM), "a stream de
 
 
 def find_study(name: str) -> Study:
-    """Return a study by name.
-
-    Raises
-    ------
-    DataError
-        No study has that name.
-    """
+    """Return a study by name; raise DataError if no study has that name."""
     if name not in STUDIES:
         known = "; ".join(f"{key}: {one.about}" for key, one in STUDIES.items())
         raise DataError(f"there is no study {name!r}: choose one of {known}")
