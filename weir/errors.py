@@ -5,7 +5,7 @@
     WeirError
     ├── SettingsError       a setting is unknown, out of bounds, or its file cannot be read
     ├── StackError          a process of the stack cannot be started, found or stopped
-    └── NotFoundError       an id, key or topic does not exist
+    └── NotFoundError       an id or a key does not exist
 """
 
 __all__ = ["NotFoundError", "SettingsError", "StackError", "WeirError"]
@@ -24,4 +24,4 @@ class StackError(WeirError):
 
 
 class NotFoundError(WeirError):
-    """An id, key or topic does not exist."""
+    """An id or a key does not exist."""

@@ -1,7 +1,7 @@
 """Presidio's pattern recognisers on RE2: their patterns, checksums and context words, in time linear in the text.
 
 Why this exists: Python's backtracking engines take 23 s for 64 KB of ``www.`` (docs/design/faults.md), and a timeout that skips
-fails open. RE2 finds the candidates and Presidio's own validators check them. The number of checked candidates is bounded; a text
+fails open. RE2 finds the candidates and Presidio's own validators check them. The number of accepted candidates is bounded; a text
 with more is reported as partly covered.
 """
 

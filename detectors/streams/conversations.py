@@ -70,7 +70,7 @@ class Conversations:
         by_one, looked = self._ids.get(one, (0, 0))
         if not looked:
             return False
-        by_all, others = self._keys[key]
+        by_all, others = self._keys.get(key, (0, 0))
         sent = by_all + others + 1
         return by_one + 1 <= max(self._turns - 1, BY_ONE * sent) and by_all + 1 <= (1 - 0.5 / self._turns) * sent
 
@@ -89,13 +89,7 @@ class Conversations:
         return ConversationsState(rows=list(self._rows))
 
     def restore(self, state: ConversationsState) -> None:
-        """Continue from a snapshot.
-
-        Raises
-        ------
-        ValueError
-            The state has more events than the window.
-        """
+        """Continue from a snapshot; raise ValueError if the state has more events than the window."""
         if len(state.rows) > self._events:
             raise ValueError(f"state has {len(state.rows)} events; the window has at most {self._events}")
         self._rows, self._keys, self._ids = deque(state.rows), {}, {}

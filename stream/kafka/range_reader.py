@@ -9,14 +9,16 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from stream.kafka.clients import consumer_for
-from stream.kafka.log_reader import READ_ERRORS, LogReader
-from stream.wire import Event, LogRange, WireError, decode
+from stream.kafka.clients import BROKER_ERRORS, consumer_for
+from stream.kafka.log_reader import READ_ERRORS, LogReader, Records
+from stream.wire import Event, LogRange, readable
 
 __all__ = ["RangeReader", "retained"]
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
+#: Time without an answer of the broker after which a read of a range ends.
+_OUTAGE_SECONDS = 30.0
 #: Bytes of one partition that wait before it is paused; a fetch may bring 1 MiB more.
 _WAITING_BYTES = 4 * 1024 * 1024
 
@@ -49,15 +51,17 @@ class RangeReader:
                 if first < item.last[number]:
                     positions[partition] = first
         self._reader = LogReader(consumer, positions)
+        self._clock = asyncio.get_running_loop().time
+        self._answered_at = self._clock()
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """Return the next record of a partition, None at the end of its range; raises LogExpired or ReaderStalled."""
+        """Return the next record of a partition, None at the end of its range; raises LogExpired, ReaderStalled or, after 30 s, what the broker raises."""
         place = TopicPartition(topic, partition)
         lane = self._lanes[place]
         while not lane.waiting:
             if self._is_read(place):
                 return None
-            for other, records in (await self._reader.read()).items():
+            for other, records in (await self._read()).items():
                 self._keep(other, records)
         record = lane.waiting.popleft()
         lane.bytes -= len(record.value or b"")
@@ -65,6 +69,17 @@ class RangeReader:
             lane.paused = False
             self._consumer.resume(place)
         return record
+
+    async def _read(self) -> Records:
+        """Return the next records, none while the broker does not answer for less than 30 s."""
+        try:
+            records = await self._reader.read()
+        except BROKER_ERRORS:
+            if self._clock() - self._answered_at >= _OUTAGE_SECONDS:
+                raise
+            return {}
+        self._answered_at = self._clock()
+        return records
 
     def _is_read(self, partition: TopicPartition) -> bool:
         last = self._lanes[partition].last
@@ -98,7 +113,7 @@ async def retained(
                 reader = LogReader(consumer, {place: max(position, first)})
                 while position < offsets.stop:
                     for record in (await reader.read()).get(place, ()):
-                        event = _decoded(record)
+                        event = readable(record.value, record.headers)
                         if event is not None and record.offset < offsets.stop:
                             yield record.offset, event
                     position = reader.positions[place]
@@ -106,10 +121,3 @@ async def retained(
         except READ_ERRORS as error:
             _log.warning("%s-%d: %s; reading on from offset %d", topic, partition, type(error).__name__, position)
             await asyncio.sleep(_RETRY_SECONDS)
-
-
-def _decoded(record: ConsumerRecord) -> Event | None:
-    try:
-        return decode(record.value, record.headers)
-    except WireError:
-        return None

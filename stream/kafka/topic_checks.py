@@ -16,10 +16,10 @@ _ANSWER_SECONDS = 10.0
 
 
 async def partition_counts(options: Mapping[str, Any], topics: Collection[str] | None = None) -> dict[str, int]:
-    """Return {topic: partitions} of those `topics` that exist, of all by default; the request creates no topic."""
+    """Return {topic: partitions} of those `topics` that exist and have partitions; `topics` None means all."""
     async with admin_for(options) as client:
         described = await client.describe_topics()
-    counts = {entry["topic"]: len(entry["partitions"]) for entry in described}
+    counts = {entry["topic"]: len(entry["partitions"]) for entry in described if entry["partitions"]}
     return counts if topics is None else {topic: counts[topic] for topic in topics if topic in counts}
 
 

@@ -36,7 +36,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     @property
     def member_id(self) -> str:
         """The consumer's id in its group; "" before it has joined."""
-        return "" if self._consumer is None else str(self._consumer._coordinator.member_id)  # noqa: SLF001 - neither Faust nor aiokafka has a public one
+        coordinator = None if self._consumer is None else self._consumer._coordinator  # noqa: SLF001 - neither Faust nor aiokafka has a public one
+        return "" if coordinator is None else str(coordinator.member_id)
 
 
 @overrides(

@@ -22,7 +22,7 @@ __all__ = ["DeadLetterTopic"]
 class DeadLetterTopic:
     """The dead letters of a stack.
 
-    Every method raises BrokerError if Kafka does not answer, and NotFoundError if the topic does not exist.
+    Every method raises BrokerError if Kafka does not answer, and TopicMissing if the topic does not exist.
     """
 
     def __init__(self, kafka: KafkaSettings) -> None:

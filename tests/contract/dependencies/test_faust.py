@@ -1,5 +1,7 @@
 """Attributes that instances of Faust's classes have and that Weir uses."""
 
+from aiokafka import AIOKafkaConsumer
+
 from stream.runtime.app import create_base_app
 from stream.runtime.overrides import require_attributes
 from stream.settings import KafkaSettings
@@ -16,4 +18,7 @@ async def test_instances_have_the_attributes_that_weir_uses(tmp_path):
     assert consumer.committed("t") is None
     assert consumer.member_id == ""
     require_attributes(consumer._thread, "_consumer")
+    consumer._thread._consumer = unstarted = AIOKafkaConsumer()
+    assert consumer.member_id == "", "aiokafka has no coordinator before it has reached a broker"
+    await unstarted.stop()
     require_attributes(app.raw_table("t", 2).data, "_key_partition")

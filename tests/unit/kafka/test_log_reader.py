@@ -10,6 +10,8 @@ from aiokafka.structs import TopicPartition
 from stream.errors import LogExpired, ReaderStalled
 from stream.kafka import tail
 from stream.kafka.log_reader import LogReader
+from stream.kafka.range_reader import RangeReader
+from stream.wire import LogRange
 
 PARTITION = TopicPartition("t", 0)
 
@@ -25,6 +27,9 @@ class Consumer:
 
     def seek(self, partition, offset):
         self.offset = offset
+
+    def pause(self, partition):
+        assert partition == PARTITION
 
     async def position(self, partition):
         return self.offset
@@ -43,7 +48,7 @@ class Consumer:
             raise step
         first, self.offset = self.offset, self.offset + step
         records = [
-            SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=0, serialized_value_size=1)
+            SimpleNamespace(topic="t", partition=0, offset=offset, timestamp=0, serialized_value_size=1, value=b"")
             for offset in range(first, self.offset)
         ]
         return {PARTITION: records} if records else {}
@@ -128,3 +133,18 @@ async def test_a_tail_that_loses_the_broker_within_its_backlog_loses_no_record(m
 
 async def _from_the_start(_tail, _consumer, first, _ends):
     return dict(first)
+
+
+@pytest.mark.parametrize(("seconds", "ended"), [(29, False), (31, True)])
+async def test_a_range_survives_a_broker_that_is_away_for_less_than_30_s(seconds, ended, now):
+    consumer = Consumer(KafkaConnectionError())
+    reader = RangeReader(consumer, [LogRange(topic="t", first={"0": 0}, last={"0": 1})])
+    reader._clock = reader._reader._clock = lambda: now.seconds
+    reader._answered_at = reader._reader._probed_at = 0.0
+    now.seconds = seconds
+    consumer.script = [0, 1]
+    if ended:
+        with pytest.raises(KafkaConnectionError):
+            await reader.next("t", 0)
+    else:
+        assert (await reader.next("t", 0)).offset == 0

@@ -128,3 +128,7 @@ def test_a_state_of_a_larger_window_is_refused():
 def test_the_empty_state_of_an_earlier_version_is_read():
     """Sentinels look at every answer, so their states go on."""
     assert msgspec.msgpack.decode(msgspec.msgpack.encode({"looked_at": []}), type=ConversationsState).rows == []
+
+
+def test_the_first_event_of_a_key_is_looked_at_although_its_hash_equals_another_keys_conversation():
+    assert fed([("key-1", "c13031"), ("key-2", "d37040")]) == [True, True]
