@@ -43,20 +43,9 @@ def services(stack):
 
 def test_what_up_starts_by_default_and_by_profile():
     default, gpu = set(model()["services"]), set(model(profiles=("gpu",))["services"])
-    wanted = {
-        "kafka",
-        "topics",
-        "shipper",
-        "score",
-        "watch",
-        "ledger",
-        "bridge",
-        "mlflow",
-        "collector",
-        "jaeger",
-        "prometheus",
-    }
-    assert default == wanted | {"alertmanager", "grafana", "serving"}
+    weir = {"serving", "shipper", "score", "watch", "ledger", "bridge"}
+    others = {"kafka", "topics", "mlflow", "collector", "jaeger", "prometheus", "alertmanager", "grafana"}
+    assert default == weir | others
     assert gpu == default - {"serving"} | {"serving-gpu"}
 
 
@@ -136,7 +125,7 @@ def test_services_wait_for_what_they_need(stack):
 
 
 def test_every_mounted_file_is_in_the_repository_and_read_only(stack):
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    tracked = shell("git", "ls-files", cwd=ROOT).split()
     for name, service in services(stack):
         for mount in service.get("volumes", []):
             if mount["type"] == "bind":
@@ -193,6 +182,10 @@ def test_weir_takes_every_service_s_environment(stack, tmp_path, monkeypatch):
     assert asked >= 7
 
 
+def shell(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, check=True, **options).stdout
+
+
 def test_each_component_is_a_principal_of_its_own(secure):
     granted = {line.split()[0] for line in rules()}
     users = {
@@ -239,26 +232,15 @@ def test_the_secrets_are_made_once_and_are_those_that_are_mounted(secure, tmp_pa
     folder = tmp_path / "secrets"
 
     def make():
-        done = subprocess.run(
-            ["sh", ROOT / "deploy/secrets.sh", "127.0.0.9", "kafka.example"],
-            env={"WEIR_SECRETS": str(folder), "PATH": "/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert str(folder) in done.stdout
+        environment = {"WEIR_SECRETS": str(folder), "PATH": "/usr/bin:/bin"}
+        assert str(folder) in shell("sh", ROOT / "deploy/secrets.sh", "127.0.0.9", "kafka.example", env=environment)
         return {path.name: path.read_text() for path in folder.iterdir()}
 
     first = make()
     assert make() == first
     assert {Path(secret["file"]).name for secret in secure["secrets"].values()} == set(first)
     assert folder.stat().st_mode & 0o777 == 0o700
-    names = subprocess.run(
-        ["openssl", "x509", "-in", folder / "kafka-key.pem", "-noout", "-ext", "subjectAltName"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    names = shell("openssl", "x509", "-in", folder / "kafka-key.pem", "-noout", "-ext", "subjectAltName")
     assert all(name in names for name in ("DNS:kafka", "DNS:kafka.example", "IP Address:127.0.0.9"))
     passwords = [text for name, text in first.items() if name.startswith("kafka-user-")]
     assert len(set(passwords)) == len(passwords)

@@ -57,10 +57,8 @@ def test_pods_are_what_the_restricted_profile_asks_for(name, spec):
         assert one["resources"]["requests"].keys() >= {"cpu", "memory"}
         assert "memory" in one["resources"]["limits"]
         assert "livenessProbe" in one
-        assert {mount["name"] for mount in one["volumeMounts"]} <= {
-            *(volume["name"] for volume in spec["volumes"]),
-            "home",
-        }
+        volumes = {"home", *(volume["name"] for volume in spec["volumes"])}
+        assert {mount["name"] for mount in one["volumeMounts"]} <= volumes
 
 
 def test_only_the_ray_heads_autoscaler_has_a_token_of_the_cluster():
@@ -85,10 +83,8 @@ def test_the_settings_are_settings_and_agree_with_the_topics(path, monkeypatch):
     declared = {one["metadata"]["name"]: one["spec"] for one in of_kind("KafkaTopic")}
     for topic in settings.kafka.topics():
         spec = declared[topic.name]
-        assert (spec["partitions"], {k: str(v) for k, v in spec["config"].items()}) == (
-            topic.partitions,
-            topic.config(),
-        )
+        assert spec["partitions"] == topic.partitions
+        assert {key: str(value) for key, value in spec["config"].items()} == topic.config()
 
 
 def test_every_topic_is_declared_in_three_copies_the_changelogs_of_watch_too():
@@ -109,14 +105,10 @@ def test_every_client_of_kafka_is_a_user_with_rights_of_its_own():
     }
     assert named == {name: name for name in named}
     assert named.keys() <= users.keys()
-    writers = {
-        name
-        for name, acls in users.items()
-        for acl in acls
-        if acl["resource"]["name"] == "weir.inference" and "Write" in acl["operations"]
-    }
+    acls = [(name, acl["resource"]["name"], acl["operations"]) for name, found in users.items() for acl in found]
+    writers = {name for name, resource, allowed in acls if resource == "weir.inference" and "Write" in allowed}
     assert writers == {"shipper"}, "who writes what was served"
-    assert not any("All" in acl["operations"] for acls in users.values() for acl in acls)
+    assert not any("All" in allowed for _, _, allowed in acls)
 
 
 @pytest.mark.skipif(not _TABLE.exists(), reason="this tree has no containers for one host, so nothing to agree with")
@@ -128,19 +120,13 @@ def test_the_rights_are_those_of_the_containers_on_one_host():
         host |= {
             (user, kind, name, one) for name in names.split(",") for one in operations if user not in {"", "topics"}
         }
-    cluster = {
-        (
-            user["metadata"]["name"],
-            acl["resource"]["type"],
-            acl["resource"]["name"] + "*" * (acl["resource"]["patternType"] == "prefix"),
-            one,
-        )
-        for user in of_kind("KafkaUser")
-        for acl in user["spec"]["authorization"]["acls"]
-        for one in acl["operations"]
-        if user["metadata"]["name"] != "keda"
-    }
-    assert cluster == host
+    cluster = set()
+    for user in of_kind("KafkaUser"):
+        for acl in user["spec"]["authorization"]["acls"]:
+            resource = acl["resource"]
+            pattern = resource["name"] + "*" * (resource["patternType"] == "prefix")
+            cluster |= {(user["metadata"]["name"], resource["type"], pattern, one) for one in acl["operations"]}
+    assert {right for right in cluster if right[0] != "keda"} == host
 
 
 def test_everything_is_denied_that_is_not_allowed():

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
 from support.conventions import departures, exported
 from support.simulated_kafka import SteppedDelivery
-from support.spool import TRACE, Spool, small_settings
+from support.spool import TRACE, Spool, flip_bit, small_settings
 
 from serving.capture.balance import SourceReader
 from serving.capture.delivery_cursor import load_cursor
@@ -163,10 +163,7 @@ async def test_a_record_that_the_broker_refuses_is_found_in_its_batch_and_moved_
 async def test_damage_on_the_disk_becomes_a_gap_record(spool, ship):
     kafka = SteppedDelivery()
     spool.fill(12)
-    path = segment_path(spool.directory, 0)
-    data = bytearray(path.read_bytes())
-    data[600] ^= 1
-    path.write_bytes(data)
+    flip_bit(segment_path(spool.directory, 0), 600)
     _, stop, task = ship(kafka)
     while load_cursor(spool.directory).number < 12:
         kafka.take()

@@ -17,14 +17,9 @@ from stream.settings import KafkaSettings
 
 @pytest.fixture
 def shipper(tmp_path):
-    return Shipper(
-        tmp_path,
-        {"bootstrap_servers": "127.0.0.1:1"},
-        names=KafkaSettings().names,
-        partitions=1,
-        registry=CollectorRegistry(),
-        tracer_provider=NoOpTracerProvider(),
-    )
+    kafka = {"names": KafkaSettings().names, "partitions": 1}
+    telemetry = {"registry": CollectorRegistry(), "tracer_provider": NoOpTracerProvider()}
+    return Shipper(tmp_path, {"bootstrap_servers": "127.0.0.1:1"}, **kafka, **telemetry)
 
 
 async def test_a_spool_that_is_shipped_and_removed_during_a_round_does_not_end_the_shipper(

@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from support.spool import NUMBERED, Spool, frames_of, small_settings
+from support.spool import NUMBERED, Spool, flip_bit, frames_of, small_settings
 
 from serving.capture.adopt_spool import adopt
 from serving.capture.delivery_cursor import Cursor
@@ -28,7 +28,7 @@ def read_all(directory, cursor=None):
     return items
 
 
-def fill(spool, first, last):
+def fill(spool, last, first=0):
     for number in range(first, last):
         spool.request(f"r{number}", "x" * (number * 37 % 900))
 
@@ -37,7 +37,7 @@ def test_everything_is_read_once_in_order_while_it_is_written(spool):
     reader = SpoolReader(spool.directory, Cursor())
     numbers = []
     for step in range(40):
-        fill(spool, 3 * step, 3 * step + 3)
+        fill(spool, 3 * step + 3, 3 * step)
         numbers += [item.frame.number for item in reader.read() if item.frame.kind in NUMBERED]
     while items := reader.read():
         numbers += [item.frame.number for item in items if item.frame.kind in NUMBERED]
@@ -47,14 +47,14 @@ def test_everything_is_read_once_in_order_while_it_is_written(spool):
 
 
 def test_reading_goes_on_from_any_cursor(spool):
-    fill(spool, 0, 30)
+    fill(spool, 30)
     items = read_all(spool.directory)
     for position, item in enumerate(items):
         assert read_all(spool.directory, item.cursor) == items[position + 1 :]
 
 
 def test_a_frame_in_the_making_is_waited_for(spool):
-    fill(spool, 0, 2)
+    fill(spool, 2)
     path = segment_path(spool.directory, segments(spool.directory)[-1])
     whole = path.read_bytes()
     last = read_segment(path)[0][-2].end
@@ -66,15 +66,13 @@ def test_a_frame_in_the_making_is_waited_for(spool):
 
 
 def test_a_damaged_frame_is_stepped_over_and_its_number_reported(spool, tmp_path):
-    fill(spool, 0, 12)
+    fill(spool, 12)
     for index in segments(spool.directory)[:-1]:
         path = segment_path(spool.directory, index)
         for frame in [frame for frame in read_segment(path)[0] if frame.kind == Kind.REQUEST]:
             copy = tmp_path / "copy"
             shutil.copytree(spool.directory, copy)
-            data = bytearray(path.read_bytes())
-            data[frame.end - 5] ^= 1
-            segment_path(copy, index).write_bytes(data)
+            flip_bit(segment_path(copy, index), frame.end - 5)
             items = read_all(copy)
             missing = [(item.first_missing, item.missing) for item in items if item.missing]
             assert missing == [(frame.number, 1)]
@@ -85,18 +83,15 @@ def test_a_damaged_frame_is_stepped_over_and_its_number_reported(spool, tmp_path
 
 
 def test_a_damaged_head_costs_nothing(spool):
-    fill(spool, 0, 12)
-    path = segment_path(spool.directory, segments(spool.directory)[1])
-    data = bytearray(path.read_bytes())
-    data[3] ^= 1
-    path.write_bytes(data)
+    fill(spool, 12)
+    flip_bit(segment_path(spool.directory, segments(spool.directory)[1]), 3)
     items = read_all(spool.directory)
     assert [item.frame.number for item in items if item.frame.kind == Kind.REQUEST] == list(range(1, 13))
     assert not any(item.missing for item in items)
 
 
 def test_a_segment_that_is_gone_is_reported_whole(spool):
-    fill(spool, 0, 12)
+    fill(spool, 12)
     lost = segments(spool.directory)[1]
     path = segment_path(spool.directory, lost)
     numbers = [frame.number for frame in read_segment(path)[0] if frame.kind == Kind.REQUEST]
@@ -118,9 +113,7 @@ def test_a_damaged_gap_record_is_counted_once(tmp_path):
     for index in segments(spool.directory):
         path = segment_path(spool.directory, index)
         if gap in read_segment(path)[0]:
-            data = bytearray(path.read_bytes())
-            data[gap.end - 5] ^= 1
-            path.write_bytes(data)
+            flip_bit(path, gap.end - 5)
     damaged = read_all(spool.directory)[-1].cursor
     assert damaged.number == whole.number
     assert damaged.shed + damaged.moved == whole.shed
@@ -128,7 +121,7 @@ def test_a_damaged_gap_record_is_counted_once(tmp_path):
 
 
 def test_a_refused_record_counts_as_moved(spool):
-    fill(spool, 0, 3)
+    fill(spool, 3)
     items = read_all(spool.directory)
     refused = next(item for item in items if item.frame.number == 2)
     reader = SpoolReader(spool.directory, Cursor(), frozenset({(refused.cursor.segment, refused.cursor.offset)}))

@@ -39,13 +39,8 @@ def home(home):
     shard, decisions = Shard(files.shard(0)), Decisions(files.decisions)
     question, answer = request("r1", 10.0), end("r1", 11.0, owed=("toxicity",))
     shard.apply(log.inference(question, answer, request("r2", 12.0), gap("s1", 4, 4, ("r5",))))
-    shard.apply(
-        log.verdicts(
-            verdict(question, "toxicity", flagged=True, label="toxic"),
-            verdict(question, "pii", flagged=True, label="pii"),
-            verdict(answer, "toxicity"),
-        )
-    )
+    flagged = [verdict(question, name, flagged=True, label=name) for name in ("toxicity", "pii")]
+    shard.apply(log.verdicts(*flagged, verdict(answer, "toxicity")))
     yield home
     for part in (shard, decisions):
         part.close()

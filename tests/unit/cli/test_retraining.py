@@ -11,17 +11,9 @@ from weir.client import Retraining
 
 
 def event(number, state="suppressed", *, model="m", **gates):
-    return Retraining(
-        retraining_id=f"rt_{number}",
-        state=state,
-        reason=f"has {number} windows, needs 9",
-        alert_ids=("al_1",),
-        data=None,
-        tenant="acme",
-        model=model,
-        at=1_000.0 + number,
-        gates=gates,
-    )
+    where = {"tenant": "acme", "model": model, "at": 1_000.0 + number, "alert_ids": ("al_1",), "data": None}
+    reason = f"has {number} windows, needs 9"
+    return Retraining(retraining_id=f"rt_{number}", state=state, reason=reason, gates=gates, **where)
 
 
 WINDOWS = {"windows": False, "agree": True}

@@ -41,17 +41,10 @@ def home(home):
     shard.apply(log.inference(question, answer, gap("s1", 4, 4, ("r5",)), partition=3))
     shard.apply(log.verdicts(flagged, verdict(question, "toxicity"), verdict(answer, "pii"), partition=3))
     shard.apply(log.verdicts(explanation(question, "pii", (3, 6, 2.5), (7, 9, -1.0)), partition=3))
-    decisions.apply(
-        log.records(
-            "weir.alerts",
-            alert("al_firing"),
-            alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",)),
-            alert("al_over", opened_at=1.0, resolved_at=5.0),
-            alert("al_later", opened_at=12.0),
-            alert("al_other_side", side="output"),
-            alert("al_not_flagged", detector="toxicity"),
-        )
-    )
+    alerts = [alert("al_firing"), alert("al_evidence", detector="drift", opened_at=15.0, evidence=("r1",))]
+    alerts += [alert("al_over", opened_at=1.0, resolved_at=5.0), alert("al_later", opened_at=12.0)]
+    alerts += [alert("al_other_side", side="output"), alert("al_not_flagged", detector="toxicity")]
+    decisions.apply(log.records("weir.alerts", *alerts))
     runs = retraining("rt_1", "al_evidence", "al_x"), retraining("rt_2", "al_x")
     decisions.apply(log.records("weir.retraining", *runs))
     yield home

@@ -1,6 +1,7 @@
 """Alerts that the client yields during and after a silence."""
 
 import msgspec
+import pytest
 from support import alert_records as records
 
 from weir.client.client import _ChangeFilter
@@ -19,40 +20,27 @@ def yielded(*records, updates=False):
     return [(item.alert_id, item.state, item.silenced) for item in found]
 
 
-def test_only_alerts_within_a_silence_are_marked():
-    later = alert(alert_id="al_2", at=200.0)
-    before = alert(alert_id="al_3", at=99.0)
-    assert yielded(SILENCE, ALERT, later, before) == [
-        ("al_1", "firing", True),
-        ("al_2", "firing", False),
-        ("al_3", "firing", False),
-    ]
+FIRING, MARKED = ("al_1", "firing", False), ("al_1", "firing", True)
+ENDED = msgspec.structs.replace(SILENCE, at=160.0, until=160.0)
+LATER = [alert(revision=number, at=150.0 + 30 * number) for number in range(5)]
+RESOLVED = alert(revision=1, state="resolved", resolved_at=150.0)
 
 
-def test_an_alert_that_fires_after_its_silence_is_yielded_once_more():
-    goes_on = [alert(revision=number, at=150.0 + 30 * number) for number in range(5)]
-    assert yielded(SILENCE, *goes_on) == [("al_1", "firing", True), ("al_1", "firing", False)]
-
-
-def test_a_silence_does_not_yield_a_known_alert_again():
-    assert yielded(SILENCE, alert(at=90.0), alert(revision=1)) == [("al_1", "firing", False)]
-
-
-def test_a_resolution_within_a_silence_is_marked():
-    resolved = alert(revision=1, state="resolved", resolved_at=150.0)
-    assert yielded(SILENCE, alert(at=90.0), resolved) == [("al_1", "firing", False), ("al_1", "resolved", True)]
-
-
-def test_after_the_silence_was_ended_the_next_is_yielded():
-    ended = msgspec.structs.replace(SILENCE, at=160.0, until=160.0)
-    assert yielded(SILENCE, ALERT, ended, alert(alert_id="al_2", at=170.0)) == [
-        ("al_1", "firing", True),
-        ("al_2", "firing", False),
-    ]
+@pytest.mark.parametrize(
+    ("records", "found"),
+    [
+        ([SILENCE, ALERT], [MARKED]),
+        ([SILENCE, alert(at=200.0)], [FIRING]),
+        ([SILENCE, alert(at=99.0)], [FIRING]),
+        ([SILENCE, *LATER], [MARKED, FIRING]),  # it fires after its silence, and is yielded once more
+        ([SILENCE, alert(at=90.0), alert(revision=1)], [FIRING]),  # a silence yields no known alert again
+        ([SILENCE, alert(at=90.0), RESOLVED], [FIRING, ("al_1", "resolved", True)]),
+        ([SILENCE, ALERT, ENDED, alert(alert_id="al_2", at=170.0)], [MARKED, ("al_2", "firing", False)]),
+    ],
+)
+def test_alerts_within_a_silence_are_marked(records, found):
+    assert yielded(*records) == found
 
 
 def test_updates_are_marked_too():
-    assert yielded(SILENCE, ALERT, alert(revision=1, at=210.0), updates=True) == [
-        ("al_1", "firing", True),
-        ("al_1", "firing", False),
-    ]
+    assert yielded(SILENCE, ALERT, alert(revision=1, at=210.0), updates=True) == [MARKED, FIRING]

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -50,8 +48,3 @@ def test_without_a_stack_or_an_address_the_error_names_the_home(tmp_path):
     loaded = Loaded(settings=Settings(home=tmp_path), sources={}, config_path=None)
     with pytest.raises(StackError, match=str(tmp_path)):
         Client(loaded)
-
-
-def test_importing_weir_stays_light():
-    code = "import sys, weir; print([m for m in ('aiokafka', 'faust', 'rich', 'pydantic') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

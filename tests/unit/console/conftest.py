@@ -39,13 +39,16 @@ class Page:
             transport=httpx.ASGITransport(app, raise_app_exceptions=True), base_url=f"http://127.0.0.1:{PORT}"
         )
 
+    async def answer(self, path, **parameters):
+        return await self.client.get(path, params=parameters, headers={"authorization": f"Bearer {self.secret}"})
+
     async def get(self, path, **parameters):
-        answer = await self.client.get(path, params=parameters, headers={"authorization": f"Bearer {self.secret}"})
+        answer = await self.answer(path, **parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def bad(self, path, **parameters):
-        answer = await self.client.get(path, params=parameters, headers={"authorization": f"Bearer {self.secret}"})
+        answer = await self.answer(path, **parameters)
         return answer.status_code, answer.json()["error"]
 
 

@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from support.cases import cases
 
 from stream.dead_letters import REPLAYED, dead_letter_headers
 from weir.dead_letters.escape import escaped
 from weir.dead_letters.letter import letter_of, replay_note_of
 from weir.dead_letters.shown_headers import shown_headers
 
+CASES = cases(__file__)
 OWN = (("ce_id", b"r1/request"), ("ce_correlationid", b"r1"), ("ce_type", b"weir.inference.request.v1"))
 
 
@@ -29,24 +31,7 @@ def kept(**changes):
 
 def test_the_metadata_of_a_letter_is_in_its_headers():
     letter = letter_of(record(kept()))
-    assert msgspec.to_builtins(letter) == {
-        "offset": 7,
-        "time": 1.5,
-        "stage": "score",
-        "topic": "weir.inference",
-        "partition": 3,
-        "source_offset": 42,
-        "disposition": "bug",
-        "place": "stream.stages.score.model_pool",
-        "exception": "ValueError",
-        "attempt": 1,
-        "size_bytes": 5,
-        "request_id": "r1",
-        "event_type": "weir.inference.request.v1",
-        "value_kept": True,
-        "replayed_at": None,
-        "replayed_to": None,
-    }
+    assert msgspec.to_builtins(letter) == CASES["metadata"]
 
 
 def test_a_record_without_our_headers_has_no_source():

@@ -84,18 +84,8 @@ async def test_the_estimate_ignores_the_growth_of_the_log():
     assert last.seconds_left == 500 / 200 * at
 
 
-@pytest.fixture
-def terminal():
-    return Console(file=io.StringIO(), force_terminal=True, width=120)
-
-
-@pytest.fixture
-def pipe():
-    return Console(file=io.StringIO(), width=120)
-
-
-def test_on_a_terminal_the_row_has_the_newest_numbers_and_disappears(terminal):
-    lines = []
+def test_on_a_terminal_the_row_has_the_newest_numbers_and_disappears():
+    lines, terminal = [], Console(file=io.StringIO(), force_terminal=True, width=120)
     with _progress(terminal) as progress:
         view = BacklogView(progress, lines.append)
         view.show(backlog(0, 1_200, seconds=0))
@@ -113,8 +103,8 @@ def test_on_a_terminal_the_row_has_the_newest_numbers_and_disappears(terminal):
     assert not lines
 
 
-def test_in_a_pipe_each_backlog_is_a_line(pipe):
-    lines = []
+def test_in_a_pipe_each_backlog_is_a_line():
+    lines, pipe = [], Console(file=io.StringIO(), width=120)
     with _progress(pipe) as progress:
         view = BacklogView(progress, lines.append)
         for known in (backlog(0, 1_200, seconds=0), backlog(300, 900, seconds=10), backlog(1_200, 3, seconds=40)):

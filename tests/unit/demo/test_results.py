@@ -1,9 +1,9 @@
 """What the demo prints about its tenant, and when it has seen everything."""
 
 import pytest
-from support import alert_records
+from support import alert_records, ledger_log
 
-from stream.wire import RetrainingRecord, Verdict
+from stream.wire import RetrainingRecord
 from weir.demo.results import EXPECTED, DemoResults
 
 
@@ -13,18 +13,7 @@ def results():
 
 
 def verdict(*, tenant="demo-1", flagged=True):
-    return Verdict(
-        request_id="r1",
-        event_id="r1/request",
-        tenant=tenant,
-        model="m",
-        side="input",
-        detector="pii",
-        version="1",
-        flagged=flagged,
-        label="pii",
-        score=1.0,
-    )
+    return ledger_log.verdict(ledger_log.request("r1", 0.0, tenant=tenant), "pii", flagged=flagged).data
 
 
 def alert(detector, *, tenant="demo-1", severity="warning"):
@@ -32,15 +21,9 @@ def alert(detector, *, tenant="demo-1", severity="warning"):
 
 
 def retraining(number, state="suppressed", *, tenant="demo-1", **gates):
-    return RetrainingRecord(
-        retraining_id=f"rt_{number}",
-        state=state,
-        reason=f"has {number} windows, needs 3",
-        tenant=tenant,
-        model="m",
-        at=float(number),
-        gates=gates,
-    )
+    where = {"tenant": tenant, "model": "m", "at": float(number)}
+    reason = f"has {number} windows, needs 3"
+    return RetrainingRecord(retraining_id=f"rt_{number}", state=state, reason=reason, gates=gates, **where)
 
 
 def test_only_flagged_verdicts_of_the_tenant_are_printed_and_all_are_counted(results):

@@ -46,21 +46,13 @@ class Stack:
         provider.add_span_processor(SimpleSpanProcessor(self.spans))
         self.keys_path = keys_path(tmp_path)
         self.write_keys(("k_1", "acme", KEY, None))
-        self.gateway = make_gateway(
-            tmp_path,
-            self.backend,
-            self.recorder if capture else None,
-            self.registry,
-            tracer=provider.get_tracer("test"),
-            expected=ExpectedVerdicts(
-                input=("pii", "injection"), output=("pii", "refusal"), context_characters=context_characters
-            ),
-            **({"edge_token": EDGE, "max_in_flight": 64} | bounds),
-        )
-        transport = httpx.ASGITransport(app=self.gateway)
-        self.client = httpx.AsyncClient(
-            transport=transport, base_url="http://gateway", headers={"authorization": f"Bearer {KEY}"}
-        )
+        detectors = {"input": ("pii", "injection"), "output": ("pii", "refusal")}
+        expected = ExpectedVerdicts(**detectors, context_characters=context_characters)
+        bounds = {"edge_token": EDGE, "max_in_flight": 64, "expected": expected} | bounds
+        recorder, tracer = self.recorder if capture else None, provider.get_tracer("test")
+        self.gateway = make_gateway(tmp_path, self.backend, recorder, self.registry, tracer=tracer, **bounds)
+        transport, headers = httpx.ASGITransport(app=self.gateway), {"authorization": f"Bearer {KEY}"}
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)
 
     def write_keys(self, *keys) -> None:
         write_keys(self.keys_path, *keys)

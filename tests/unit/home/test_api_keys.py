@@ -7,7 +7,7 @@ import pytest
 
 from serving.api_keys import KeyRing
 from stream.wire import OWN_TENANT
-from weir.errors import NotFoundError, SettingsError, StackError
+from weir.errors import SettingsError, StackError
 from weir.home.api_keys import (
     create_key,
     ensure_first_key,
@@ -25,13 +25,9 @@ def test_the_file_holds_the_hash_and_never_the_key(tmp_path):
     text = keys_path(tmp_path).read_text()
     assert secret not in text
     (entry,) = json.loads(text)["keys"]
-    assert entry == {
-        "id": record.id,
-        "tenant": "support",
-        "sha256": hashlib.sha256(secret.encode()).hexdigest(),
-        "created": record.created,
-        "revoked": None,
-    }
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    own = {"id": record.id, "tenant": "support", "created": record.created, "revoked": None}
+    assert entry == own | {"sha256": digest}
     assert stat.S_IMODE(keys_path(tmp_path).stat().st_mode) == 0o600
 
 
@@ -64,11 +60,6 @@ def test_revoking_twice_keeps_the_first_time(tmp_path):
 def test_a_tenants_name_is_checked(tmp_path, tenant):
     with pytest.raises(SettingsError, match="use 1 to 64 letters"):
         create_key(tmp_path, tenant)
-
-
-def test_an_unknown_key_is_named(tmp_path):
-    with pytest.raises(NotFoundError, match=r"no key 'k_x'.*weir keys list"):
-        revoke_key(tmp_path, "k_x")
 
 
 def test_a_damaged_file_is_not_overwritten(tmp_path):

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import json
-import socket
 from contextlib import asynccontextmanager
 
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 from support.gateway import KEY, write_keys
 from support.intake import EXPECTED, litellm_payload
+from support.stack import free_port
 
 from serving.intake import run_intake
 from serving.settings import CaptureSettings, IntakeSettings
@@ -52,22 +52,13 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], dic
 
 @asynccontextmanager
 async def running(tmp_path, **settings):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     write_keys(tmp_path / "keys.json", ("k_1", "acme", KEY, None))
     stop = asyncio.Event()
-    task = asyncio.create_task(
-        run_intake(
-            home=tmp_path,
-            settings=IntakeSettings(port=port, **settings),
-            capture=CaptureSettings(),
-            expected=EXPECTED,
-            registry=CollectorRegistry(),
-            tracer_provider=TracerProvider(),
-            stop=stop,
-            health={},
-        )
-    )
+    limits = {"settings": IntakeSettings(port=port, **settings), "capture": CaptureSettings()}
+    telemetry = {"registry": CollectorRegistry(), "tracer_provider": TracerProvider()}
+    running = run_intake(home=tmp_path, expected=EXPECTED, stop=stop, health={}, **limits, **telemetry)
+    task = asyncio.create_task(running)
     with contextlib.ExitStack() as stack:
         server = Server(port, stack)
         await until_answered(server, "127.0.0.1")

@@ -1,4 +1,3 @@
-import json
 
 import pytest
 from support.cases import cases
@@ -60,42 +59,17 @@ def test_the_same_log_is_the_same_request_and_another_call_is_another():
     assert records_of(elsewhere, EXPECTED)[0].request_id != first
 
 
-@pytest.mark.parametrize(
-    ("metadata", "conversation"),
-    [
-        ({"requester_custom_headers": {"X-Weir-Conversation-Id": "c-1"}, "requester_metadata": None}, "c-1"),
-        ({"requester_metadata": {"conversation_id": 3}}, "s-1"),
-        (None, "s-1"),
-    ],
-)
+@pytest.mark.parametrize(("metadata", "conversation"), CASES["conversations"])
 def test_the_conversation(metadata, conversation):
     assert records(litellm_payload(metadata=metadata, session_id="s-1"))[0].conversation_id == conversation
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        json.dumps([{"id": "a"}, {"id": "b"}]),
-        '{"id": "a"}\n{"id": "b"}\n',
-        '{"id": "a"}\n\n{"id": "b"}',
-    ],
-)
+@pytest.mark.parametrize("raw", CASES["batches"])
 def test_the_formats_of_a_batch(raw):
     assert [one["id"] for one in payloads(raw.encode())] == ["a", "b"]
 
 
-def test_one_log_over_several_lines():
-    assert list(payloads(json.dumps({"id": "a"}, indent=2).encode())) == [{"id": "a"}]
-
-
-@pytest.mark.parametrize(
-    ("payload", "message"),
-    [
-        (3, "no id"),
-        ({"id": 3, "status": "success"}, "no id"),
-        ({"id": "a"}, "status is neither success nor failure"),
-    ],
-)
+@pytest.mark.parametrize(("payload", "message"), CASES["refused"])
 def test_what_is_no_standard_payload_is_refused(payload, message):
     with pytest.raises(UnreadablePayload, match=message):
         exchange_from_litellm(payload, PRINCIPAL)

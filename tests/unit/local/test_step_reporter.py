@@ -15,13 +15,3 @@ def test_plain_lines_have_the_step_its_progress_and_its_time():
     assert first.endswith("s] broker: waiting for kafka://127.0.0.1:1")
     assert second.endswith("s, 127.0.0.1:1 (1 of 2)")
     assert "broker: ready after 0." in second
-
-
-def test_a_terminal_gets_a_table():
-    out = io.StringIO()
-    with StepReporter(Console(file=out, width=120, force_terminal=True)).steps(1) as steps:
-        steps.begin("model", "looking")
-        steps.waiting("model", "fetching", 0.5)
-        steps.ready("model", "here")
-    assert "model" in out.getvalue()
-    assert "here" in out.getvalue()

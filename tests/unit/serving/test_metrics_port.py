@@ -1,12 +1,11 @@
 """The metrics port that others can reach: one process has it, and the next one when that has left."""
 
 import logging
-import time
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
-from support.stack import free_port
+from support.stack import free_port, until
 
 from serving.metrics_port import MetricsPort
 
@@ -19,10 +18,7 @@ def shown(port):
 
 
 def eventually(port, text):
-    deadline = time.monotonic() + 30
-    while text not in shown(port):
-        assert time.monotonic() < deadline, f"{text} is not shown at {port} within 30 s"
-        time.sleep(0.02)
+    until(f"{text} at {port}", lambda: text in shown(port), 30)
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ EXCEPTIONS = {
     ("stream/replay/plan.py", "windows"): "how far apart two alerts of a replay match, not a gate of retraining",
     ("stream/telemetry.py", "host"): "a listener is on loopback unless its caller says otherwise",
     ("weir/home/ports.py", "host"): "ports.json has ports of the loopback address",
-    ("weir/local/processes.py", "deadline_seconds"): "the end of processes, not a batch of score",
 }
 
 
