@@ -27,7 +27,7 @@ from weir.settings import Loaded, Settings, load_settings
 
 __all__ = ["Client", "effective_kafka"]
 
-#: Alerts and retraining events whose last state is kept to drop duplicates.
+#: Number of alerts and retraining events whose last state is kept to drop duplicates.
 _REMEMBERED = 100_000
 ItemT = TypeVar("ItemT")
 
@@ -89,7 +89,7 @@ class Client:
 
         Raises
         ------
-        BrokerError
+        stream.errors.BrokerError
             Kafka does not answer when the stream starts.
 
         Examples
