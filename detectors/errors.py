@@ -1,22 +1,9 @@
-"""Errors of the detectors package.
-
-::
-
-    DetectorError
-    ├── UnknownDetectorError   no detector of that name is registered
-    ├── ConfigError            a configuration key or value that the detector does not know
-    ├── WeightsError           weights are missing, or differ from the pinned ones
-    ├── NotLoadedError         scored before ``load()``
-    ├── DataError              labelled data that cannot be read
-    ├── ExtraMissing           a library of an optional extra is not installed
-    └── StateMismatch          a snapshot that this detector cannot continue from
-"""
+"""Errors of the detectors package; all are a `DetectorError`."""
 
 __all__ = [
     "ConfigError",
     "DataError",
     "DetectorError",
-    "ExtraMissing",
     "NotLoadedError",
     "StateMismatch",
     "UnknownDetectorError",
@@ -49,10 +36,6 @@ class NotLoadedError(DetectorError, RuntimeError):
 
 class DataError(DetectorError, ValueError):
     """Labelled data cannot be read; the message names the file, the value and what is expected."""
-
-
-class ExtraMissing(DetectorError, ImportError):
-    """A library of an optional extra is not installed."""
 
 
 class StateMismatch(DetectorError, ValueError):

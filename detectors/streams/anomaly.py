@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import AlertText, Finding, Observation, StreamDetector, restoring, seal, unseal
+from detectors.base import AlertText, Finding, Observation, StreamDetector
+from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.conversations import TURNS
 from detectors.streams.monitor import Budget, Feature, MonitorState
 from detectors.streams.numeric_features import MomentsState, NumericFeatures, scores_of

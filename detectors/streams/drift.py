@@ -12,8 +12,9 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from detectors.base import AlertText, Finding, Observation, StreamDetector, restoring, seal, unseal
+from detectors.base import AlertText, Finding, Observation, StreamDetector
 from detectors.models.embedding import unpack, unpack_many
+from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.clusters import Clusters, ClustersState
 from detectors.streams.conversations import TURNS
 from detectors.streams.monitor import Budget, Feature, MonitorState

@@ -17,8 +17,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from detectors.base import AlertText, Finding, Observation, StreamDetector, restoring, seal, unseal
+from detectors.base import AlertText, Finding, Observation, StreamDetector
 from detectors.models.embedding import unpack
+from detectors.snapshots import restoring, seal, unseal
 from detectors.streams.monitor import Budget, Feature, Monitor, MonitorState
 from detectors.streams.numeric_features import bin_of
 from detectors.streams.sequential_tests import tie_break

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from detectors.base import Finding, Observation, StreamDetector, seal, unseal
+from detectors.base import Finding, Observation, StreamDetector
+from detectors.snapshots import seal, unseal
 from stream.settings import TenantSettings, tenant_settings
 from stream.stages.watch.machine import PartitionWatch, WatchRules
 from stream.wire import Event, FindingRecord, Signal, Tick, canonical_time, stream_key

@@ -1,0 +1,80 @@
+"""The bytes of a stream detector's snapshot: versioned, checksummed msgpack."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+
+from detectors.base import Detector, StreamDetector
+from detectors.errors import StateMismatch
+
+__all__ = ["restoring", "seal", "unseal"]
+
+StateT = TypeVar("StateT", bound=msgspec.Struct)
+
+
+@contextmanager
+def restoring(detector: StreamDetector[Any]) -> Iterator[None]:
+    """Run the body, which rebuilds `detector` from a snapshot's content; undo its changes if it fails.
+
+    Raises StateMismatch if the body raised ValueError or KeyError: parts of the content contradict each other.
+    """
+    kept = dict(detector.__dict__)
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        detector.__dict__.update(kept)
+        raise StateMismatch(f"a snapshot of {detector.name} contradicts itself: {error}") from error
+
+
+class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes of a snapshot. ``config`` and ``digest`` are BLAKE2b: a flipped bit in a float decodes without error."""
+
+    detector: str
+    version: str
+    config: bytes
+    digest: bytes
+    body: bytes
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def seal(detector: Detector[Any], body: msgspec.Struct) -> bytes:
+    """Pack a state under the detector's name, version and configuration."""
+    packed = msgspec.msgpack.encode(body)
+    envelope = _Envelope(
+        detector=detector.name,
+        version=detector.version,
+        config=_digest(msgspec.msgpack.encode(detector.config)),
+        digest=_digest(packed),
+        body=packed,
+    )
+    return msgspec.msgpack.encode(envelope)
+
+
+def unseal(detector: Detector[Any], state: bytes, body_type: type[StateT]) -> StateT:
+    """Unpack the result of `seal` for the same detector, version and configuration.
+
+    Raises StateMismatch if the bytes are corrupt, or of another detector, version or configuration.
+    """
+    remedy = "rebuild the state from the earliest retained signal"
+    try:
+        envelope = msgspec.msgpack.decode(state, type=_Envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateMismatch(f"{len(state)} bytes are no snapshot of {detector.name}: {remedy}") from error
+    expected = (detector.name, detector.version)
+    found = (envelope.detector, envelope.version)
+    if found != expected:
+        raise StateMismatch(f"a snapshot of {' '.join(found)}, expected {' '.join(expected)}: {remedy}")
+    if envelope.config != _digest(msgspec.msgpack.encode(detector.config)):
+        raise StateMismatch(f"a snapshot of {detector.name} with another configuration: {remedy}")
+    if envelope.digest != _digest(envelope.body):
+        raise StateMismatch(f"a snapshot of {detector.name} whose checksum does not match its content: {remedy}")
+    try:
+        return msgspec.msgpack.decode(envelope.body, type=body_type)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateMismatch(f"a snapshot of {detector.name} whose content cannot be read: {remedy}") from error
