@@ -12,12 +12,10 @@ import pytest
 from support.lab import Lab
 from support.running_broker import RunningBroker, start_broker
 
-from stream.errors import TopicMismatch
 from stream.kafka.admin import create_topics, list_topics
 from stream.kafka.probe import broker_answers
 from stream.settings import KafkaSettings
 from stream.wire.topics import Topic
-from weir.local.broker.kafka_jars import apache_available
 
 pytestmark = pytest.mark.kafka
 ROOT = Path(__file__).parents[3]
@@ -44,13 +42,6 @@ async def test_topics_are_created_once_with_their_settings(broker):
         assert {info.retention_ms for info in listed.values()} == {3_600_000}
 
 
-async def test_another_partition_count_is_refused_with_the_remedy(broker):
-    name = f"{fresh_prefix()}inference"
-    await create_topics(options(broker), [Topic(name=name, partitions=3)])
-    with pytest.raises(TopicMismatch, match=r"has 3 partitions, the settings require 8.*WEIR_KAFKA__PARTITIONS"):
-        await create_topics(options(broker), [Topic(name=name, partitions=8)])
-
-
 async def test_messages_count_what_the_topic_holds(broker):
     name = f"{fresh_prefix()}x"
     await create_topics(options(broker), [Topic(name=name, partitions=2)])
@@ -61,8 +52,8 @@ async def test_messages_count_what_the_topic_holds(broker):
 
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
 async def test_records_survive_kill_9_and_a_restart_on_the_same_port(kind, tmp_path, request):
-    if kind == "apache" and not apache_available():
-        request.getfixturevalue("apache_broker")
+    if kind == "apache":
+        request.getfixturevalue("apache")
     name = f"{fresh_prefix()}kept"
     with start_broker(kind, tmp_path) as broker:
         await create_topics(options(broker), [Topic(name=name, partitions=2)])

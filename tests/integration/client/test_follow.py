@@ -13,7 +13,6 @@ from support.running_broker import start_broker
 from stream.errors import BrokerError, TopicMissing
 from stream.wire import Event, RetrainingRecord
 from weir.client import Alert, Client, Retraining
-from weir.local.broker.kafka_jars import apache_available
 
 pytestmark = pytest.mark.kafka
 
@@ -113,8 +112,8 @@ async def test_leaving_the_loop_closes_the_connection(broker):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["apache", "embedded"])
 async def test_following_resumes_after_a_broker_restart(kind, tmp_path, request):
-    if kind == "apache" and not apache_available():
-        request.getfixturevalue("apache_broker")
+    if kind == "apache":
+        request.getfixturevalue("apache")
     with start_broker(kind, tmp_path) as broker:
         kafka = await fresh_topics(broker.bootstrap)
         async with aclosing(client(kafka).alerts(since="1h")) as stream:

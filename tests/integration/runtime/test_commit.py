@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from faust.transport.drivers import aiokafka as driver
 
 pytestmark = pytest.mark.kafka
 
@@ -44,25 +43,6 @@ async def test_a_commit_never_passes_a_message_in_flight(lab):
             return await lab.committed(app.conf.id, topic) == 8
 
         await lab.eventually(all_done)
-
-
-async def test_the_same_without_our_transport_commits_past_it(lab, monkeypatch):
-    """Proves that the test above can fail: Faust's own transport loses the head."""
-    topic = await lab.topic()
-    app, release, done = lab.app(), asyncio.Event(), []
-    monkeypatch.setattr(type(app), "_new_transport", lambda self: driver.Transport(self.conf.broker_consumer, self))
-    monkeypatch.setattr(type(app), "acknowledge", lambda self, event: event.ack())
-    slow_head(app, topic, 2, release, done)
-    await lab.produce(topic, [b"%d" % n for n in range(8)])
-    async with lab.running(app):
-
-        async def passed() -> bool:
-            await app.consumer.commit()
-            return (await lab.committed(app.conf.id, topic) or 0) > 2
-
-        await lab.eventually(passed)
-        assert 2 not in done
-        release.set()
 
 
 async def test_stopping_with_messages_in_flight_commits_none_of_them(lab):
