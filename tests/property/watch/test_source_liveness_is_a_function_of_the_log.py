@@ -9,6 +9,7 @@ from support.source_liveness_log import found, oracle, rules, tick_lanes, told
 from support.watch_chain import Chain, plain
 
 from stream.stages.watch.source_liveness import SourceLiveness
+from stream.stages.watch.state import decode_liveness
 
 SECONDS = 900
 SEEDS = st.integers(0, 2**32)
@@ -43,6 +44,27 @@ def test_any_order_of_the_partitions_gives_what_a_plain_pass_gives(seed, partiti
     assert silent(first) == oracle(lanes[0])
     assert by_id(first) == by_id(second)
     assert len(by_id(first)) == len(first)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEEDS, crashes=st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_crashes_at_any_point_change_no_finding(seed, crashes):
+    """The table outlives a crash; what was committed is as far back as the signals of an open bucket hold it."""
+    random_, log = random.Random(seed), interleaved(make(seed, 3), random.Random(seed))
+    table, published, position = None, [], 0
+    for crash in [*sorted(crashes), 1.0]:
+        watch = SourceLiveness(rules(3), decode_liveness(table) if table is not None else None)
+        found(watch, log[watch.offset + 1 : position], watch.offset + 1)
+        stop, begun = max(int(crash * len(log)), position), position
+        for offset in range(begun, stop):
+            published += watch.apply(log[offset].data, offset)
+            if watch.dirty and crash < 1 and offset + 10 > stop:
+                break  # killed between publishing and writing the state
+            if watch.dirty:
+                table = watch.snapshot()
+            position = offset + 1
+        position = max(0, position - random_.randint(0, 400)) if table is not None else 0
+    assert by_id(published) == by_id(found(SourceLiveness(rules(3)), log))
 
 
 @settings(max_examples=10, deadline=None)
