@@ -42,7 +42,7 @@ __all__ = ["AppArgs", "build"]
 APP_NAME = "weir"
 _GATEWAY_CPUS = 0.1
 _MODEL_CPUS = 0.2
-#: More than a gateway accepts: it rejects further requests itself, in OpenAI's shape.
+#: More than a gateway accepts, so that the gateway rejects excess requests itself, in OpenAI's format.
 _GATEWAY_ONGOING = 10_000
 _HEALTH_CHECK_SECONDS = 1.0
 _HEALTH_TIMEOUT_SECONDS = 15.0

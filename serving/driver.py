@@ -32,9 +32,9 @@ _DEPLOY_SECONDS = 600.0
 _WATCH_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0
 _STOP_SECONDS = 8.0
-#: Failed connections in a row after which Ray counts as gone.
+#: Failed connections in a row after which the driver treats Ray as ended.
 _RAY_MISSES = 3
-#: How much of an unready endpoint's answer goes into the health message.
+#: Characters of an unready endpoint's response that the health message contains.
 _SHOWN_CHARACTERS = 200
 
 

@@ -34,7 +34,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Mapping[str, str]
 
-#: A body that takes longer to arrive gets 408; ray_local/haproxy.py waits as long.
+#: A body that arrives later gets 408; ray_local/haproxy.py has the same limit.
 BODY_SECONDS = 30.0
 
 _ENCODER = msgspec.json.Encoder()

@@ -20,7 +20,7 @@ __all__ = [
 
 EndStatus = Literal["complete", "error", "cancelled", "aborted"]
 
-#: Detectors for Weir's own prompts, the sentinels: the prompts never change, so only the answers can show something new.
+#: Detectors for the answers to Weir's own prompts (sentinels); the prompts never change and need no detector.
 _OWN_DETECTORS = frozenset({"refusal"})
 
 

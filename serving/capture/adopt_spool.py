@@ -16,10 +16,10 @@ from stream.wire import GapRecord
 
 __all__ = ["adopt"]
 
-#: An OpenRequest has field names of the request record; the record's text is not decoded.
+#: An OpenRequest has field names of the request record, so this decoder skips the record's text.
 _REQUEST = msgspec.json.Decoder(OpenRequest)
 _GAP = msgspec.json.Decoder(GapRecord)
-#: Requests must be ended whatever the limit is; the gateway reserved the space.
+#: The ends are written without a size limit, because the gateway reserved space for them.
 _UNLIMITED = CaptureSettings(limit_bytes=1 << 62)
 
 

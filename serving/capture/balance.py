@@ -15,7 +15,7 @@ from serving.capture.spool_tail import SpoolTail, oldest_time
 
 __all__ = ["Balance", "BalanceReader", "SourceReader", "read_balance"]
 
-#: Retries when a spool is folded into the totals during a read.
+#: Attempts to read, because a spool can be added to the totals during a read.
 _ATTEMPTS = 5
 
 

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 CURSOR_FILE = "cursor"
-#: The file of earlier versions.
+#: The name of the cursor's file in earlier versions.
 _OLD_CURSOR_FILE = "cursor.json"
 _SLOT_BYTES = 512
 _SLOT = struct.Struct("<IQH")

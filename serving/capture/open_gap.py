@@ -23,7 +23,7 @@ __all__ = ["GAP_FILE", "GapFile", "OpenGap", "read_gap"]
 
 GAP_FILE = "gap"
 SIZE_BYTES = 64 * 1024
-#: The most space that a gap record with a full list of ids needs in a segment.
+#: Maximum size of a gap record in a segment, with a full list of ids.
 GAP_RECORD_BYTES = SIZE_BYTES + 4096
 MAX_ID_BYTES = 128
 

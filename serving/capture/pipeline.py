@@ -29,7 +29,7 @@ __all__ = ["Pace", "Pipeline"]
 _LOG = logging.getLogger(__name__)
 _DRAIN_SECONDS = 5.0
 _ROOM_SECONDS = 1.0
-#: Records between two turns of the event loop.
+#: Records that are sent before the event loop can run other tasks.
 _YIELD_EVERY = 32
 _NUMBERED = (Kind.REQUEST, Kind.END)
 

@@ -156,7 +156,7 @@ class Shipper:
 
     async def _scan(self, stop: asyncio.Event) -> None:
         for source, directory in source_directories(self._root).items():
-            if not directory.is_dir():  # removed while another spool was adopted
+            if not directory.is_dir():  # removed while another spool was completed
                 continue
             if source in load_totals(self._root).folded:
                 await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)

@@ -25,7 +25,7 @@ from stream.files import FileLock, sync_directory
 __all__ = ["ASIDE", "LOCK_FILE", "MAX_RECORD_BYTES", "create_source", "source_directories"]
 
 LOCK_FILE = "lock"
-#: aiokafka and the broker reject about 1 MiB; the rest is for the shipper's headers and the framing.
+#: aiokafka and the broker reject records from about 1 MiB; the difference is for headers and framing.
 MAX_RECORD_BYTES = 1_000_000
 ASIDE = "aside"
 _NEW = ".new-"

@@ -27,7 +27,7 @@ from stream.wire import Feedback, GapRecord, Record, RequestRecord, ResponseReco
 
 __all__ = ["Position", "SpoolWriter"]
 
-#: A full spool has at least so many segments, so that the shipper can free a part of it.
+#: Minimum number of segments of a full spool, so that the shipper can free a part of the spool.
 _MIN_SEGMENTS = 4
 
 

@@ -7,7 +7,7 @@ from serving.capture.spool_layout import ASIDE
 
 __all__ = ["move_aside"]
 
-#: How many of these records are kept.
+#: Number of rejected records that are kept.
 KEPT_RECORDS = 100
 
 

@@ -25,7 +25,7 @@ __all__ = ["Call", "Endpoints", "GatewaySettings"]
 
 _CONVERSATION_CHARACTERS = 256
 _DESCRIBE_SECONDS = 2.0
-#: Feedback is ids and single words.
+#: A small limit, because feedback consists of ids and single words.
 _FEEDBACK_BYTES = 16 * 1024
 
 

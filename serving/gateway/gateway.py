@@ -22,7 +22,7 @@ __all__ = ["Gateway", "lifespan"]
 
 _LOG = logging.getLogger(__name__)
 _Handler = Callable[[Call], Awaitable[None]]
-#: The status under which a request is counted whose client disconnected before a response began.
+#: The status in the metrics for a request whose client disconnected before a response began.
 _NO_RESPONSE = 499
 
 

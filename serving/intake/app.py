@@ -27,9 +27,9 @@ __all__ = ["Intake"]
 _LOG = logging.getLogger(__name__)
 _RETRY_AFTER_SECONDS = 5
 _OVERDUE_SECONDS = 1.0
-#: Bodies that are processed at the same time: a bound of memory.
+#: Bodies that are processed at the same time, limited because of their memory.
 _MAX_BODIES = 8
-#: Rejected items, and warnings, that a response names one by one.
+#: Maximum number of rejected items, and of warnings, in a response.
 _MAX_NAMED = 20
 
 _Item = Callable[[], ReportedExchange]
@@ -93,7 +93,9 @@ class Intake:
             async with self._turn:
                 try:
                     await self._pairer.record_overdue()
-                except sqlite3.OperationalError as error:  # a full disk: the halves stay, and are tried again
+                except (
+                    sqlite3.OperationalError
+                ) as error:  # the disk is full: the halves stay, and the next call records them
                     _LOG.warning("overdue halves cannot be recorded yet: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _OVERDUE_SECONDS)

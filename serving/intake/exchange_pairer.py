@@ -132,7 +132,7 @@ class ExchangePairer:
             )
         try:
             await self._record(exchange)
-        except CaptureError as error:  # its halves are stored: it is tried again
+        except CaptureError as error:  # the halves are stored, and the next call records them
             _LOG.warning("exchange %s waits: %s", identity, error)
             return False
         return True

@@ -26,7 +26,7 @@ from stream.wire import ErrorInfo, Usage
 __all__ = ["exchange_from_litellm", "payloads"]
 
 Payload = Mapping[str, Any]
-#: LiteLLM's replacement of a text that it is set not to log (`turn_off_message_logging`).
+#: LiteLLM writes this instead of a text if `turn_off_message_logging` is set.
 _REDACTED = "redacted-by-litellm"
 _HASH_CHARACTERS = 12
 _CONVERSATION_HEADER = "x-weir-conversation-id"

@@ -36,9 +36,9 @@ __all__ = [
 Parameters = dict[str, float | int | str | list[str] | None]
 _PARAMETERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "frequency_penalty")
 _ID_BYTES = 16
-#: As at the gateway; every segment of the spool repeats the names of a request until its end.
+#: The gateway's limit; every segment of the spool contains the names of a request until its end.
 _NAME_CHARACTERS = 256
-#: Longer numbers are not repeated in messages.
+#: Messages do not contain numbers with more digits.
 _SHOWN_DIGITS = 24
 #: The year 2096: OTLP stores a span's nanoseconds in 64 bits, and a time that does not fit makes the collector drop the batch.
 LATEST_SECONDS = 4e9
@@ -145,7 +145,7 @@ def valid_time(seconds: float) -> float:
     return float(seconds) if 0 < seconds < LATEST_SECONDS else 0.0
 
 
-#: Stands in for a missing response: KServe's logger reports responses of status 200 only.
+#: Used for a missing response, because KServe's logger reports only responses of status 200.
 _NO_RESPONSE = ReportedResponse(status="error", error=ErrorInfo(kind="no_answer_told", status=502))
 
 

@@ -24,7 +24,7 @@ FRONTEND = "frontend http_frontend"
 STATISTICS = "listen stats"
 #: Headers by which a client could make Serve end its request early, or continue it after a disconnect.
 _SERVE_HEADERS = ("x-request-timeout-seconds", "x-request-disconnect-disabled")
-#: As long as serving.http.BODY_SECONDS; the gateway receives the request only when its body is complete.
+#: Equal to serving.http.BODY_SECONDS; the gateway receives the request only when its body is complete.
 _BODY_SECONDS = 30
 #: Connections beyond an address's limit that are still accepted, so that their requests are answered 429.
 _ANSWERED_EXCESS = 64

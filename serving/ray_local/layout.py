@@ -48,7 +48,7 @@ _PRIVATE = 0o700
 _DIGEST_CHARACTERS = 8
 _TOKEN_BYTES = 32
 _OBJECT_STORE_BYTES = 100_000_000
-#: Enough for the deployments, whose CPU requests are fractions; Ray schedules by it and limits nothing.
+#: Enough for the CPU requests of all deployments, which are fractions; Ray uses them to schedule, not to limit.
 _CPUS = 2
 
 

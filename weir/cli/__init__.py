@@ -11,7 +11,7 @@ from weir.errors import WeirError
 
 __all__ = ["SUBCOMMANDS", "main"]
 
-#: Command: (module, attribute, line of help); help is here so that it imports no subcommand.
+#: Command: (module, attribute, help line); the help line is here so that `--help` imports no subcommand.
 SUBCOMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("weir.cli.up", "up", "Start everything on this machine and supervise it."),
     "down": ("weir.cli.down", "down", "Stop everything that `weir up` started."),

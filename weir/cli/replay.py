@@ -26,7 +26,7 @@ from weir.settings.detector_options import check_detector_options
 
 __all__ = ["replay_command"]
 
-#: Alerts on single events resolve after five minutes by default, so those that fire at the start of the range are known.
+#: By default, alerts on single events resolve after five minutes; a longer warm-up finds alerts that fire at the start.
 _TEXT_WARM_UP_SECONDS = 600.0
 _INTERRUPTED = 130
 

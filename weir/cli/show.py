@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
-#: Drift alerts of a request whose terms are computed; each reads up to 80 texts.
+#: Maximum number of drift alerts whose terms are computed; each needs up to 80 texts.
 _DRIFT_ALERTS = 3
 
 

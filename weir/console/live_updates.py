@@ -26,7 +26,7 @@ _COVERAGE_SECONDS = 5.0
 _PING_SECONDS = 5.0
 _REQUESTS = 100
 _MAX_CLIENTS = 16
-#: After every change: a new client gets only the current sequence number.
+#: Larger than every sequence number, so that a new client gets no old changes.
 _NO_CHANGES = 2**62
 _COVERAGE_FIELDS = ("ratio", "requests", "owed", "missing", "errors", "pending")
 

@@ -21,7 +21,7 @@ LINK_SECONDS = 86_400.0
 SESSION_SECONDS = 7 * 86_400
 _PRIVATE = 0o600
 _LINK, _SESSION = "link", "session"
-#: Used links that are kept; nobody opens more in a day.
+#: Maximum number of used links that are kept; more links per day are rejected.
 _MAX_USED = 10_000
 #: Tolerated difference between the clocks of this process and the command that made a link.
 _SLACK_SECONDS = 2.0

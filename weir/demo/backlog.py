@@ -25,13 +25,13 @@ __all__ = [
     "score_position",
 ]
 
-#: The demo's time limit, without the time in which score works off a backlog; and the limit with that time.
+#: The demo's time limits: without the time in which the score stage reads a backlog, and including that time.
 LIMIT_SECONDS = 240.0
 LONGEST_SECONDS = 1_200.0
 _POLL_SECONDS = 5.0
-#: Score commits every few seconds; a smaller lag is normal.
+#: The score stage commits every few seconds, so a smaller lag is normal.
 _NOTABLE_RECORDS = 50
-#: Without a commit for so long, score makes no progress.
+#: If the score stage has not committed for this time, it makes no progress.
 _STALLED_SECONDS = 60.0
 
 

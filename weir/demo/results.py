@@ -9,7 +9,7 @@ from weir.operate.retraining import RetrainingHistory
 
 __all__ = ["EXPECTED", "DemoResults"]
 
-#: Alerts, and the retraining event, without which the demo fails.
+#: The alerts and the retraining event that the demo needs to succeed.
 EXPECTED = ("pii", "toxicity", "drift", "retraining")
 
 

@@ -37,7 +37,7 @@ __all__ = ["Outcome", "run_demo"]
 
 _KEYS = 4
 _SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
-#: Name, prompts, and what Weir should do with them.
+#: (Name of the phase, its prompts, the expected reaction of Weir).
 _PHASES = (
     ("1/3 ordinary prompts", ORDINARY, "household questions; Weir learns them as the reference for drift"),
     (

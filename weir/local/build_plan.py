@@ -15,7 +15,7 @@ from weir.settings import MetricsSection, Settings
 
 __all__ = ["TOPICS", "build_plan"]
 
-#: The start step between the broker and the components that use topics.
+#: The step of a start that creates the topics, after the broker and before the components that use topics.
 TOPICS = "topics"
 _BROKER = "broker"
 #: Limits of a start: imports, and loading models, on a slow machine.
@@ -32,7 +32,7 @@ _READY_SECONDS = {
     "intake": 60.0,
 }
 _BROKER_STOP_SECONDS = 20.0
-#: Everything but serving gets a tenth of a core that both want, so that it continues, more slowly.
+#: If another process and serving need the same core, the other process gets about a tenth of it.
 _MONITORING_NICENESS = 10
 
 

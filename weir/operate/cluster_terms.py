@@ -19,7 +19,7 @@ DRIFT = "drift"
 #: Requests before the change that the evidence is compared with, and how many of the tenant's are searched for the same model.
 _REFERENCE_TEXTS = 60
 _SEARCHED_REQUESTS = 300
-#: A term must occur in so many evidence texts: what a person wrote once describes no cluster.
+#: Minimum number of evidence texts with a term, because a term in one text does not describe a cluster.
 _MIN_TEXTS = 3
 #: Chi-squared with one degree of freedom, p < 0.01.
 _MIN_LIKELIHOOD_RATIO = 6.63

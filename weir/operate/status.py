@@ -35,7 +35,7 @@ __all__ = [
     "gather_status",
 ]
 
-#: Without a heartbeat for so long, the ledger does not run or is stuck.
+#: If the ledger has sent no heartbeat for this time, it does not run or is stuck.
 _HEARTBEAT_SECONDS = 15.0
 _PROBE_SECONDS = 2.0
 _LAG_SECONDS = 5.0

@@ -23,7 +23,7 @@ from weir.quality.scoring import load_detectors
 
 __all__ = ["EvaluationOptions", "EvaluationReport", "run_evaluation"]
 
-#: The detector of marked personal data.
+#: The detector that is measured on texts with marked spans.
 SPANS_DETECTOR = "pii"
 
 

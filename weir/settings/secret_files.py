@@ -10,7 +10,7 @@ from weir.errors import SettingsError
 
 __all__ = ["SUFFIX", "files_of", "read_files"]
 
-#: No key ends in it.
+#: No settings key ends with this suffix.
 SUFFIX = "_FILE"
 
 

@@ -8,7 +8,7 @@ from weir.client.times import format_time
 __all__ = ["SEVERITY_STYLE", "alert_line"]
 
 SEVERITY_STYLE = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
-#: Width of a formatted time and two spaces: the runbook line is indented by it.
+#: Indent of the runbook line: the width of a formatted time and two spaces.
 _INDENT = " " * 21
 
 

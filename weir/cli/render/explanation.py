@@ -13,11 +13,11 @@ from weir.quality.explaining import Explanation, Weight
 __all__ = ["explanation_lines"]
 
 _INDENT = "  "
-#: Characters of context around the part of the text that was attributed.
+#: Characters of context before and after the words that have weights.
 _CONTEXT = 80
 _LISTED = 8
 _BAR = 20
-#: From this share of the largest weight: style of a word that raises the score, and of one that lowers it.
+#: (Minimum share of the largest weight, style of a word that raises the score, style of a word that lowers the score).
 _STEPS = ((0.66, "bold white on red3", "bold white on blue3"), (0.33, "black on light_coral", "black on sky_blue2"))
 _FAINT = (0.1, "red", "blue")
 

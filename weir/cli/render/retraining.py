@@ -16,7 +16,7 @@ from weir.operate.retraining import RetrainingEntry, RetrainingHistory
 __all__ = ["entry_line", "retraining_view"]
 
 _STATE_STYLE = {"requested": "bold magenta", "promoted": "green", "rolled_back": "red"}
-#: Entries that a terminal redraws; an older one is printed for good.
+#: Number of entries that a terminal redraws; older entries are printed and do not change.
 _REDRAWN = 8
 _PRINT_SECONDS = 60.0
 

@@ -12,7 +12,7 @@ from weir.operate.status import CaptureStatus, ComponentStatus, CoverageStatus, 
 
 __all__ = ["status_view"]
 
-#: Rows of a coverage table, the worst first.
+#: Maximum number of rows of a coverage table.
 _SHOWN = 8
 
 

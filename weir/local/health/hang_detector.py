@@ -8,9 +8,9 @@ __all__ = ["HANG_SECONDS", "UNHEALTHY_SECONDS", "Decision", "HangDetector"]
 
 #: A process that does not answer, or reports that it is stuck, is restarted after this time.
 HANG_SECONDS = 25.0
-#: A process that answers that it is unhealthy, and not merely waiting, may recover: it is restarted after this time.
+#: A process that reports another problem than waiting may recover, so it is restarted after this longer time.
 UNHEALTHY_SECONDS = 180.0
-#: Failed checks that a restart also needs, so that a suspended machine does not count as a hung process.
+#: Minimum number of failed checks before a restart, so that a suspended machine does not count as a hung process.
 _MIN_FAILURES = 5
 
 
