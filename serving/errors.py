@@ -37,9 +37,7 @@ class CaptureError(ServingError):
 class SpoolFull(CaptureError):
     """A request was not accepted, because it could not be recorded; answer 503 with ``Retry-After``."""
 
-    def __init__(self, message: str, *, retry_after_seconds: int = 5) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
+    retry_after_seconds = 5
 
 
 class SpoolUnavailable(CaptureError):

@@ -48,7 +48,7 @@ MAGIC = b"\xd7W"
 SUFFIX = ".seg"
 HEADER_BYTES = 27
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
-#: Size limit of one :class:`OpenRequest` in a HEAD: every HEAD repeats it until the request ends.
+#: Size limit of one :class:`OpenRequest`, which every HEAD contains until the request ends.
 MAX_OPEN_BYTES = 4096
 
 _PREFIX = struct.Struct("<2sI")
@@ -171,13 +171,13 @@ def _whole_at(data: bytes, position: int) -> bool:
     return end <= len(data) and int(crc) == zlib.crc32(memoryview(data)[position + 6 : end])
 
 
-def read_segment(path: Path, offset: int = 0) -> tuple[list[Frame], int]:
-    """Return all valid frames of a segment from `offset` on, without damaged parts, and the offset after the last frame."""
-    data = path.read_bytes()[offset:]
-    frames, _ = parse(data, offset)
-    end = frames[-1].end if frames else offset
-    while (found := resync(data, end - offset + 1)) is not None:
-        more, _ = parse(data[found:], offset + found)
+def read_segment(path: Path) -> tuple[list[Frame], int]:
+    """Return all valid frames of a segment, without damaged parts, and the offset after the last frame."""
+    data = path.read_bytes()
+    frames, _ = parse(data)
+    end = frames[-1].end if frames else 0
+    while (found := resync(data, end + 1)) is not None:
+        more, _ = parse(data[found:], found)
         frames += more
         end = more[-1].end
     return frames, end

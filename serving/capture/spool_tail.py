@@ -48,7 +48,7 @@ class SpoolTail:
         if index != self._segment:
             self._segment, self._offset = index, 0
         found = False
-        with contextlib.suppress(FileNotFoundError):  # freed in the meantime
+        with contextlib.suppress(FileNotFoundError):  # unlinked in the meantime
             while self._read_chunk():
                 found = True
         if not found and index != before[0]:
@@ -87,10 +87,10 @@ def oldest_time(directory: Path, segment: int, offset: int) -> float | None:
     return None
 
 
-def _read_at(path: Path, offset: int, size: int = _CHUNK_BYTES) -> bytes:
+def _read_at(path: Path, offset: int) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.pread(handle, size, offset)
+        return os.pread(handle, _CHUNK_BYTES, offset)
     finally:
         os.close(handle)
 

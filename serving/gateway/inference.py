@@ -36,7 +36,7 @@ from stream.wire import MAX_COUNT, OWN_TENANT, ErrorInfo, ResponseRecord, semcon
 __all__ = ["Inference", "Wiring"]
 
 _LOG = logging.getLogger(__name__)
-#: The statuses by which HTTP servers log a request whose client disconnected, and an error of their own.
+#: The usual statuses for a request whose client disconnected, and for an internal error.
 _CLIENT_CLOSED_REQUEST = 499
 _INTERNAL_ERROR = 500
 
@@ -98,13 +98,13 @@ class Inference:
                     traceparent=traceparent_of(self._span),
                     tracestate=tracestate_of(self._span),
                 )
-        except CaptureError as error:
+        except CaptureError:
             self._ended = True
             self._fail("spool_full")
             raise unavailable(
                 "The spool is full, and capture.on_full is reject: Weir serves nothing that it cannot record. Try again later.",
                 code="spool_full",
-                retry_after_seconds=error.retry_after_seconds if isinstance(error, SpoolFull) else 5,
+                retry_after_seconds=SpoolFull.retry_after_seconds,
             ) from None
 
     async def _generate(self, reply: Reply) -> None:

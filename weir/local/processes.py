@@ -27,6 +27,8 @@ HOME_MARK, COMPONENT_MARK = "_WEIR_STACK_HOME", "_WEIR_STACK_COMPONENT"
 _START_TIME_FIELD = 19
 _GONE_STATES = {"Z", "X"}
 _KILL_SECONDS = 5
+#: How long to look for processes that start meanwhile.
+_END_SECONDS = 30.0
 
 
 def process_identity(pid: int) -> str | None:
@@ -74,12 +76,10 @@ def end_processes(processes: Iterable[psutil.Process], grace_seconds: float) -> 
     return pids
 
 
-def end_owned_processes(
-    home: Path, component: str | None = None, *, grace_seconds: float = 5.0, deadline_seconds: float = 30.0
-) -> int:
+def end_owned_processes(home: Path, component: str | None = None, *, grace_seconds: float = 5.0) -> int:
     """End all processes of a stack or of its `component`, also those that start meanwhile; return their number."""
     ended: set[int] = set()
-    deadline = time.monotonic() + deadline_seconds
+    deadline = time.monotonic() + _END_SECONDS
     while (running := owned_processes(home, component)) and time.monotonic() < deadline:
         ended |= set(end_processes(running, grace_seconds))
     return len(ended)
