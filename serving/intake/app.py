@@ -93,9 +93,7 @@ class Intake:
             async with self._turn:
                 try:
                     await self._pairer.record_overdue()
-                except (
-                    sqlite3.OperationalError
-                ) as error:  # the disk is full: the halves stay, and the next call records them
+                except sqlite3.OperationalError as error:  # the disk is full; the next call records the halves
                     _LOG.warning("overdue halves cannot be recorded yet: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _OVERDUE_SECONDS)
