@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import uuid
+from importlib.resources import files
 from pathlib import Path
 
 from stream.errors import BrokerError
@@ -31,42 +32,13 @@ _JVM = (
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.storage.internals.log.LogManager=info",
 )
-# One node on a small machine, instead of defaults for a cluster.
-_SMALL = """
-num.partitions=8
-offsets.topic.num.partitions=8
-offsets.topic.replication.factor=1
-offsets.retention.minutes=43200
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=false
-num.network.threads=2
-num.io.threads=4
-background.threads=4
-log.segment.bytes=67108864
-log.retention.check.interval.ms=60000
-log.cleaner.dedupe.buffer.size=16777216
-"""
 
 
 def server_properties(data: Path, port: int, controller_port: int) -> str:
     """Return the text of ``server.properties``; every listener is on 127.0.0.1."""
-    return f"""process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=BROKER://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=BROKER
-controller.listener.names=CONTROLLER
-log.dirs={data}
-message.max.bytes={MAX_MESSAGE_BYTES}
-{_SMALL}"""
+    template = (files("weir.local.broker") / "server.properties").read_text(encoding="ascii")
+    ports = {"port": port, "controller_port": controller_port}
+    return template.format(data=data, max_message_bytes=MAX_MESSAGE_BYTES, **ports)
 
 
 def apache_command(directory: Path, port: int, controller_port: int) -> list[str]:
