@@ -16,21 +16,18 @@
     └── ReplayError            a replay that cannot be run as it was asked for
 """
 
-from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
+from stream.wire.errors import StreamError
 
 __all__ = [
     "BrokerError",
-    "DecodeError",
     "LogExpired",
     "ModelsLost",
     "ReaderStalled",
     "ReplayError",
-    "SchemaError",
     "StateUnreadable",
     "StreamError",
     "TopicMismatch",
     "TopicMissing",
-    "WireError",
     "no_kafka",
 ]
 

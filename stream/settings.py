@@ -1,8 +1,9 @@
 """Settings of the stream's processes. ``weir.settings`` loads them once from the file and the environment."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache, partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -23,6 +24,7 @@ __all__ = [
     "TenantSettings",
     "WatchSettings",
     "WebhookSettings",
+    "cached_tenant_settings",
     "overlay",
     "tenant_settings",
 ]
@@ -36,6 +38,7 @@ FromZero = Annotated[float, Field(ge=0)]
 #: Versions that every detector has: the installed one, and the recorded one of the log.
 RESERVED_VARIANTS = ("installed", "recorded")
 _VARIANT = re.compile(r"\A[a-z][a-z0-9_-]*@[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
+_CACHED_TENANTS = 100_000
 
 
 class Section(BaseModel):
@@ -260,6 +263,11 @@ def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> Te
         if fnmatchcase(tenant, pattern):
             merged = overlay(merged, values)
     return TenantSettings.model_validate(merged)
+
+
+def cached_tenant_settings(tenants: Mapping[str, Mapping[str, Any]]) -> Callable[[str], TenantSettings]:
+    """Return :func:`tenant_settings` of `tenants` as a function that builds the settings of a tenant once."""
+    return lru_cache(maxsize=_CACHED_TENANTS)(partial(tenant_settings, tenants))
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

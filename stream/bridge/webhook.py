@@ -21,7 +21,7 @@ from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
 from stream.settings import KafkaSettings, WebhookSettings
 from stream.webhook_signature import secret_bytes, sign
-from stream.wire import AlertRecord, WireError, decode
+from stream.wire import AlertRecord, readable
 
 __all__ = ["WebhookNotifier", "group_of"]
 
@@ -128,10 +128,5 @@ class WebhookNotifier:
 
 def _alert(record: ConsumerRecord) -> AlertRecord | None:
     """Return the alert of `record`, None if it is something else; :class:`AlertReader` logs what is unreadable."""
-    if record.value is None:
-        return None
-    try:
-        data = decode(record.value, record.headers).data
-    except WireError:
-        return None
-    return data if isinstance(data, AlertRecord) else None
+    event = readable(record.value, record.headers)
+    return event.data if event is not None and isinstance(event.data, AlertRecord) else None

@@ -1,6 +1,7 @@
 """The headers of a record: CloudEvents attributes in Kafka's binary mode, and the headers of a dead letter."""
 
 from stream.contract.schemas import Schema
+from stream.dead_letters import DISPOSITIONS, HEADER_PREFIX
 from stream.wire.codec import CONTENT_TYPE
 from stream.wire.semconv import SEVERITY_NUMBERS
 
@@ -39,7 +40,6 @@ EVENT_HEADERS: Schema = {
     "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "content-type"],
 }
 
-_PREFIX = "__weir.errors."
 _FACTS = {
     "topic": "Topic of the record.",
     "partition": "Partition of the record.",
@@ -56,13 +56,7 @@ DEAD_LETTER_HEADERS: Schema = {
     "type": "object",
     "title": "Dead letter",
     "description": "The headers of the record, then these.",
-    "properties": {f"{_PREFIX}{name}": _text(what) for name, what in _FACTS.items()},
+    "properties": {f"{HEADER_PREFIX}{name}": _text(what) for name, what in _FACTS.items()},
     "additionalProperties": True,
 }
-DEAD_LETTER_HEADERS["properties"][f"{_PREFIX}disposition"]["examples"] = [
-    "decode",
-    "schema",
-    "oversize",
-    "timeout",
-    "bug",
-]
+DEAD_LETTER_HEADERS["properties"][f"{HEADER_PREFIX}disposition"]["examples"] = list(DISPOSITIONS)

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 from aiokafka.structs import ConsumerRecord
 
-from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, WireError, decode
+from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, readable
 
 __all__ = ["MergedRecord", "RecordReader", "merged_partitions"]
 
@@ -46,17 +46,9 @@ async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -
         if record is None:
             heapq.heappop(clocks)
             continue
-        event = _decoded(record)
+        event = readable(record.value, record.headers)
         heapq.heapreplace(clocks, (time if event is None else max(time, event.time), number))
         yield MergedRecord(number, record.offset, None if event is None or _is_duplicate(seen, event) else event)
-
-
-def _decoded(record: ConsumerRecord) -> Event | None:
-    """Return the event, or None if the record became a dead letter."""
-    try:
-        return decode(record.value, record.headers)
-    except WireError:
-        return None
 
 
 def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:

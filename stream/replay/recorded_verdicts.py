@@ -5,7 +5,7 @@ from collections import OrderedDict
 from math import inf
 
 from stream.replay.merged_partitions import RecordReader
-from stream.wire import Event, Tick, Verdict, WireError, decode
+from stream.wire import Event, Tick, Verdict, readable
 
 __all__ = ["Absent", "RecordedVerdicts"]
 
@@ -64,7 +64,5 @@ class RecordedVerdicts:
             record = await self._reader.next(self._topic, partition)
             if record is None:
                 return Absent.PENDING
-            try:
-                state.apply(decode(record.value, record.headers), self._detector)
-            except WireError:
-                continue
+            if (found := readable(record.value, record.headers)) is not None:
+                state.apply(found, self._detector)

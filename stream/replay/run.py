@@ -1,7 +1,6 @@
 """A replay on Kafka: fix the offsets, run both versions, compare their alerts."""
 
 import asyncio
-import functools
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,14 +24,12 @@ from stream.replay.shadow_topic import DiscardSink, Sink, shadow_topic
 from stream.replay.stream_replay import StreamReplay
 from stream.replay.text_replay import TextReplay, TextScoring
 from stream.replay.versions import Version, create_version, stream_version
-from stream.settings import KafkaSettings, ScoreSettings, TenantSettings, WatchSettings, tenant_settings
+from stream.settings import KafkaSettings, ScoreSettings, WatchSettings, cached_tenant_settings, tenant_settings
 from stream.stages.score.model_pool import ModelPool
 from stream.stages.score.model_process import ModelSpec
 from stream.wire import format_time
 
 __all__ = ["ReplaySettings", "replay"]
-
-_TENANTS = 100_000
 
 
 class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +60,7 @@ async def replay(request: ReplayRequest, settings: ReplaySettings, observe: Obse
             ranges=await offset_ranges(consumer, names, counts, request, time.time()),
             partitions=counts[names.inference],
             stream_partitions=counts[names.signals],
-            tenants=_tenants(settings.patterns),
+            tenants=cached_tenant_settings(settings.patterns),
             watch=settings.watch,
         )
         _check_retained(plan, log)
@@ -205,13 +202,3 @@ def _check_retained(plan: ReplayPlan, log: RetainedLog) -> None:
         f"the range up to {format_time(request.until)} has expired: of {main.topic} {rest}; start later, or raise [kafka] "
         "retention_hours and retention_bytes"
     )
-
-
-def _tenants(patterns: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Return a cached function from a tenant to its settings."""
-
-    @functools.lru_cache(maxsize=_TENANTS)
-    def of(tenant: str) -> TenantSettings:
-        return tenant_settings(patterns, tenant)
-
-    return of

@@ -1,6 +1,5 @@
 """Replays a stream detector over past signals; its recorded results are the findings of watch."""
 
-from contextlib import suppress
 from math import inf
 
 import msgspec
@@ -12,7 +11,7 @@ from stream.replay.shadow_topic import Sink
 from stream.replay.timeline import AlertTimeline, ReplayedAlert
 from stream.replay.versions import Version, stream_version
 from stream.replay.watch_chain import WatchChain
-from stream.wire import Event, FindingRecord, Signal, Tick, WireError, decode
+from stream.wire import Event, FindingRecord, Signal, Tick, readable
 
 __all__ = ["StreamReplay"]
 
@@ -85,9 +84,7 @@ class StreamReplay:
         """Feed the signals to the versions that run; return the watermark at the end."""
         while (record := await self._reader.next(self._plan.names.signals, number)) is not None:
             self._meter.record()
-            event = None
-            with suppress(WireError):
-                event = decode(record.value, record.headers)
+            event = readable(record.value, record.headers)
             if event is None:
                 self._meter.events.skipped += 1
             elif self._is_read(event):
@@ -111,9 +108,8 @@ class StreamReplay:
         """Return the alerts of the published findings up to `end`, and the watermark that watch had reached by then."""
         timeline, reached = AlertTimeline(self._plan.tenants), -inf
         while reached < end and (record := await self._reader.next(self._plan.names.findings, number)) is not None:
-            try:
-                event = decode(record.value, record.headers)
-            except WireError:
+            event = readable(record.value, record.headers)
+            if event is None:
                 continue
             if isinstance(event.data, Tick) and event.data.watermark is not None:
                 reached = max(reached, event.data.watermark)

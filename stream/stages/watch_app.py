@@ -11,7 +11,7 @@ from detectors.base import StreamDetector
 from detectors.registry import STREAM, create_stream
 from stream.dead_letters import DeadLetters
 from stream.runtime.app import BaseApp, create_base_app
-from stream.settings import KafkaSettings, TenantSettings, WatchSettings, tenant_settings
+from stream.settings import KafkaSettings, TenantSettings, WatchSettings, cached_tenant_settings, tenant_settings
 from stream.stages.alert.agent import AlertStage
 from stream.stages.alert.state import order as alert_order
 from stream.stages.retrain.agent import RetrainStage
@@ -45,8 +45,9 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
     `tenants` has settings by tenant name or pattern; `data_dir` is this worker's own. Raises ConfigError if a stream
     detector has an unknown option, or a value out of its bounds, for some tenant.
     """
-    by_tenant = _Tenants(tenants)
-    by_tenant.check()
+    for pattern in ("", *tenants):  # a wrong option is an error at the start, not at the first event
+        stream_detectors(tenant_settings(tenants, pattern))
+    by_tenant = cached_tenant_settings(tenants)
     app = create_base_app(f"{settings.topic_prefix}watch", settings, data_dir=data_dir)
     app.watchdog_seconds = watch.watchdog_seconds
     context = StageContext(
@@ -74,25 +75,6 @@ def _add_agent(app: BaseApp, stage: Stage, *topics: str) -> None:
         await drain(stream, stage.handle)
 
     app.agent(app.raw_topic(*topics, partitions=app.kafka.stream_partitions), name=stage.name)(agent)
-
-
-class _Tenants:
-    """Settings by tenant, built once each."""
-
-    def __init__(self, patterns: Mapping[str, Mapping[str, Any]]) -> None:
-        self._patterns = patterns
-        self._known: dict[str, TenantSettings] = {}
-
-    def __call__(self, tenant: str) -> TenantSettings:
-        settings = self._known.get(tenant)
-        if settings is None:
-            settings = self._known[tenant] = tenant_settings(self._patterns, tenant)
-        return settings
-
-    def check(self) -> None:
-        """Build the detectors of every pattern, so that a wrong option is an error at the start, not at the first event."""
-        for pattern in ("", *self._patterns):
-            stream_detectors(tenant_settings(self._patterns, pattern))
 
 
 def _dead_letters(app: BaseApp, registry: CollectorRegistry) -> dict[str, DeadLetters]:

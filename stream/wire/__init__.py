@@ -4,7 +4,7 @@ Capture, stages, ledger and other consumers share it, so it imports only the sta
 Faust.
 """
 
-from stream.wire.codec import Event, Record, decode, encode, event_type
+from stream.wire.codec import Event, Record, decode, encode, event_type, readable
 from stream.wire.errors import DecodeError, SchemaError, StreamError, WireError
 from stream.wire.event_types import ABORTED_TYPE, EVENT_TYPES
 from stream.wire.events.alerts import AlertRecord, Feedback, LogRange, RetrainingRecord, SilenceRecord
@@ -72,6 +72,7 @@ __all__ = [
     "murmur2",
     "parse_time",
     "partition_for",
+    "readable",
     "stream_key",
     "tenant_model_key",
     "topic_specs",

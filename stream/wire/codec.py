@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from stream.wire.errors import DecodeError, SchemaError
+from stream.wire.errors import DecodeError, SchemaError, WireError
 from stream.wire.event_types import EVENT_TYPES
 from stream.wire.events.base import EventData
 from stream.wire.times import format_time, parse_time
 
-__all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "event_type"]
+__all__ = ["CONTENT_TYPE", "Event", "Record", "decode", "encode", "event_type", "readable"]
 
 CONTENT_TYPE = b"application/json"
 
@@ -120,6 +120,14 @@ def decode(value: bytes | None, headers: Headers) -> Event:
         raise DecodeError(f"header ce_{error.args[0]} is missing") from None
     except (ValueError, OverflowError):
         raise DecodeError("header ce_time is no RFC 3339 time with a zone") from None
+
+
+def readable(value: bytes | None, headers: Headers) -> Event | None:
+    """Decode a Kafka record; return None if it is no event of the contract."""
+    try:
+        return decode(value, headers)
+    except WireError:
+        return None
 
 
 def _as_mapping(headers: Headers) -> Mapping[str, bytes]:
