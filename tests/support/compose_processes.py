@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from support.compose import ROOT
 from support.gobuilds import collector, jaeger
@@ -28,23 +27,12 @@ _TEXT = {".properties", ".yml", ".yaml", ".toml", ".txt", ".sh"}
 
 
 class ComposeProcesses:
-    """The services of a compose model as processes of this machine.
+    """The services of a `model` (the output of ``docker compose config``) as processes with their files in `folder`.
 
-    Parameters
-    ----------
-    model
-        Output of ``docker compose config``.
-    folder
-        Folder of all files.
-    network
-        The first three numbers of the loopback addresses.
-    environment
-        Additional variables by service.
+    `network` is the first three numbers of the loopback addresses, `environment` has additional variables by service.
     """
 
-    def __init__(
-        self, model: dict[str, Any], folder: Path, *, network: str, environment: dict[str, dict[str, str]]
-    ) -> None:
+    def __init__(self, model, folder, *, network, environment):
         self.services = model["services"]
         self.folder = folder
         self.address = {name: f"{network}.{number}" for number, name in enumerate(sorted(self.services), 1)}

@@ -71,9 +71,7 @@ def write_keys(path: Path, *keys) -> None:
     path.write_text(json.dumps({"keys": listed}))
 
 
-def make_gateway(
-    home: Path, backend: InProcess, recorder: Recorder | None, registry: CollectorRegistry, **options
-) -> Gateway:
+def make_gateway(home, backend, recorder, registry, **options):
     """Return a gateway whose keys are in `home`; `options` are `expected`, `tracer` and those of GatewaySettings."""
     wiring = Wiring(
         backend=backend,

@@ -127,9 +127,7 @@ def _download(package: str, folder: Path, remedy: str) -> None:
             run_or_missing(["apt-get", "--quiet", *own, *command], folder, remedy)
 
 
-def run_or_missing(
-    command: list[str], folder: Path, remedy: str, *, seconds: float = _SECONDS, **environment: str
-) -> None:
+def run_or_missing(command, folder, remedy, *, seconds=_SECONDS, **environment):
     """Run a command that fetches or builds a program; raise ProgramMissing if it fails."""
     env = os.environ | environment
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=seconds, check=False)

@@ -64,17 +64,7 @@ def repository_files() -> Iterator[Path]:
 
 
 def passages(path: Path, *, code: bool = False, strings: bool = True) -> Iterator[Passage]:
-    """Yield the passages of a file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    code
-        Whether to keep code in backticks.
-    strings
-        Whether to read a Python module's strings besides its docstrings.
-    """
+    """Yield the passages of a file; `code` keeps code in backticks, `strings` a Python module's strings besides docstrings."""
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         found = _python(source, strings=strings)

@@ -2,36 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
 
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
-from stream.settings import KafkaSettings, LedgerSettings
+from stream.settings import LedgerSettings
 
 
 @contextlib.asynccontextmanager
-async def running_ledger(
-    home: Path, kafka: KafkaSettings, health: dict[str, Any] | None = None
-) -> AsyncIterator[LedgerReader]:
+async def running_ledger(home, kafka, health=None, **settings):
     """Run the ledger of `home`; yield its reader."""
-    stop, registry = asyncio.Event(), CollectorRegistry()
-    work = run_ledger(
-        directory=home / "ledger",
-        kafka=kafka,
-        ledger=LedgerSettings(),
-        registry=registry,
-        tracer_provider=TracerProvider(),
-        stop=stop,
-        health={} if health is None else health,
-    )
+    stop, directory = asyncio.Event(), home / "ledger"
+    telemetry = {"registry": CollectorRegistry(), "tracer_provider": TracerProvider()}
+    told = {"stop": stop, "health": {} if health is None else health}
+    work = run_ledger(directory=directory, kafka=kafka, ledger=LedgerSettings(**settings), **telemetry, **told)
     task = asyncio.create_task(work)
     try:
-        yield LedgerReader(home / "ledger")
+        yield LedgerReader(directory)
     finally:
         stop.set()
         await asyncio.wait_for(task, 30)

@@ -3,7 +3,7 @@
 import asyncio
 import bisect
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -38,15 +38,7 @@ class Group:
 
 
 class SimulatedKafka:
-    """Topics that keep everything, and what compaction leaves of it.
-
-    Parameters
-    ----------
-    topics
-        Partitions by topic; another topic is refused.
-    clock
-        Seconds since the epoch.
-    """
+    """Topics (partitions by name) that keep everything, and what compaction leaves of it."""
 
     def __init__(self, topics: Mapping[str, int], clock: Callable[[], float] = time.time) -> None:
         self.topics = dict(topics)
@@ -62,14 +54,7 @@ class SimulatedKafka:
         """Return a group; made where there is none."""
         return self.groups.setdefault(name, Group())
 
-    def append(
-        self,
-        topic: str,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Iterable[tuple[str, bytes]],
-    ) -> Stored:
+    def append(self, topic, partition, key, value, headers):
         """Write a record; from here on every consumer can read it."""
         log = self.written[topic, partition]
         record = Stored(topic, partition, len(log), key, value, tuple(headers), int(self._clock() * 1000))

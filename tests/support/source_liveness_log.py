@@ -23,9 +23,7 @@ def rules(partitions: int, *, forget_seconds: float = DAY) -> LivenessRules:
     )
 
 
-def tick_lanes(
-    seconds: int, gaps: Gaps, closes: dict[str, int] | None = None, partitions: int = 1
-) -> list[list[Event]]:
+def tick_lanes(seconds, gaps, closes=None, partitions=1):
     """Return, by inference partition, one tick a second of the sources that speak in it; `closes` says who closes when."""
     closes = closes or {}
     lanes: list[list[Event]] = [[] for _ in range(partitions)]

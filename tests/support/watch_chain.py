@@ -17,13 +17,7 @@ from stream.wire import OWN_TENANT, AlertRecord, Event, Tick, tenant_model_key
 
 
 class Chain:
-    """Takes what score publishes, in its order: signals and ticks for watch, findings of single events for alert.
-
-    Attributes
-    ----------
-    findings, alerts, decisions
-        What stands on the topics afterwards; decisions with the log time that they were made at.
-    """
+    """Applies what score publishes, in its order; `findings`, `alerts` and `decisions` are the topics afterwards."""
 
     def __init__(self, patterns: dict[str, dict[str, Any]], detectors: Any, partitions: int = 2) -> None:
         self._patterns = patterns
