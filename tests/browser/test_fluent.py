@@ -1,11 +1,11 @@
-"""Ten thousand alerts, and 200 events a second: what is drawn stays small. Times are printed, never asserted."""
+"""Ten thousand alerts, and 200 events a second: few rows are drawn."""
 
 import threading
 import time
 
 import pytest
 from support.console_ledger import LedgerMaker
-from support.console_page import Look, measured, served_console
+from support.console_page import Look, served_console
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -13,6 +13,16 @@ ALERTS = 10_000
 DRAWN = 60
 SECONDS = 10
 EVENTS_PER_SECOND = 200
+SCROLL = """() => new Promise((done) => {
+  const box = document.querySelector('.list-box');
+  const step = () => {
+    box.scrollTop += 600;
+    const list = document.querySelector('.list');
+    if (list.clientHeight >= 58 * 10000 && box.scrollTop + box.clientHeight >= list.clientHeight) done();
+    else requestAnimationFrame(step);
+  };
+  step();
+})"""
 
 
 def rows(page):
@@ -26,27 +36,14 @@ def test_ten_thousand_alerts_are_scrolled_to_the_end(browser, tmp_path):
     maker.beat(time.time())
     with served_console(tmp_path) as served, Look(browser, served) as look:
         page = look.go("/alerts?state=", ".row")
-        with measured(page, f"scroll through {ALERTS} alerts"):
-            page.evaluate(
-                """() => new Promise((done) => {
-                  const box = document.querySelector('.list-box');
-                  const step = () => {
-                    box.scrollTop += 600;
-                    const list = document.querySelector('.list');
-                    if (list.clientHeight >= 58 * 10000 && box.scrollTop + box.clientHeight >= list.clientHeight) done();
-                    else requestAnimationFrame(step);
-                  };
-                  step();
-                })"""
-            )
+        page.evaluate(SCROLL)
         assert page.locator("header [role=status]").inner_text() == f"{ALERTS} shown"
         page.wait_for_selector(f".row[aria-posinset='{ALERTS}']")
         assert 10 < rows(page) < DRAWN
-        with measured(page, "j, 60 times"):
-            page.locator(".row").last.click()
-            page.wait_for_selector(".pane h2")
-            for _ in range(60):
-                page.keyboard.press("k")
+        page.locator(".row").last.click()
+        page.wait_for_selector(".pane h2")
+        for _ in range(60):
+            page.keyboard.press("k")
         assert page.locator(".row[aria-selected=true]").get_attribute("aria-posinset") == str(ALERTS - 60)
         page.keyboard.press("/")
         page.keyboard.type("number 9876")
@@ -78,12 +75,10 @@ def test_two_hundred_events_per_second_are_shown(browser, tmp_path):
         thread.start()
         try:
             page.wait_for_selector(".row")
-            with measured(page, f"{EVENTS_PER_SECOND} events/s") as figures:
-                page.wait_for_timeout(SECONDS * 1000)
+            page.wait_for_timeout(SECONDS * 1000)
         finally:
             stop.set()
             thread.join()
-        print(f"{len(sent) * 2 / figures['seconds']:.0f} events/s were written")
         last = f"p{sent[-1]:06d}"
         look.until(f"document.querySelector('.row .id').title === '{last}'")
         assert rows(page) < DRAWN

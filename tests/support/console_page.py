@@ -1,12 +1,11 @@
 """A console that is served, and a Chromium that looks at it."""
 
-import json
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from support.receiver import receiver
 from support.stack import free_port, until
@@ -115,37 +114,3 @@ class Look:
         with self._context.expect_page() as found:
             act()
         return found.value.url
-
-
-#: Collects frames and long tasks from when it runs to `window.__measured()`.
-_METER = """() => {
-  const frames = [], long = [];
-  let last = performance.now(), on = true;
-  const step = (now) => { frames.push(now - last); last = now; if (on) requestAnimationFrame(step); };
-  requestAnimationFrame(step);
-  const observer = new PerformanceObserver((list) => long.push(...list.getEntries().map((one) => one.duration)));
-  observer.observe({ entryTypes: ["longtask"] });
-  window.__measured = () => { on = false; observer.disconnect(); return { frames, long }; };
-}"""
-
-
-@contextmanager
-def measured(page: Page, what: str) -> Iterator[dict]:
-    """Measure frames and long tasks of the body, and print them; nothing is asserted of a time."""
-    figures: dict = {}
-    page.evaluate(_METER)
-    began = time.monotonic()
-    yield figures
-    found = page.evaluate("window.__measured()")
-    frames = sorted(found["frames"])
-    figures |= {
-        "what": what,
-        "seconds": round(time.monotonic() - began, 1),
-        "frames": len(frames),
-        "frame_ms_median": round(frames[len(frames) // 2], 1),
-        "frame_ms_p95": round(frames[int(len(frames) * 0.95)], 1),
-        "frame_ms_max": round(frames[-1], 1),
-        "long_tasks": len(found["long"]),
-        "long_task_ms_max": round(max(found["long"], default=0), 1),
-    }
-    print(f"\n{json.dumps(figures)}")
