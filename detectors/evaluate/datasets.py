@@ -131,20 +131,10 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     *,
     load_examples: ExampleLoader = public_examples,
 ) -> Datasets:
-    """Read the sets of the detectors ``names`` and ordinary prompts.
+    """Read the sets of the detectors ``names`` and ordinary prompts, at most ``limit`` texts a source (0: all).
 
-    Parameters
-    ----------
-    root
-        The data folder.
-    limit
-        Texts a source, at most; 0 reads all.
-    seed
-        Seed of the samples.
-    split
-        Which split of the shared encoder's examples, and the seed of its training.
-    load_examples
-        Reads these examples; the default leaves synthetic ones out.
+    ``split`` is the split of the shared encoder's examples, and the seed of its training. ``load_examples`` reads them;
+    the default leaves synthetic ones out.
 
     Raises DataError if ``root`` is no folder, or contains none of the known files.
     """

@@ -16,30 +16,20 @@ __all__ = ["FORMATS", "TYPES", "Row", "characters", "common", "overlap", "span_c
 Row = dict[str, float]
 LEAST_OVERLAP = 0.5
 
-#: A type of a data set or of a detector → the type for the comparison; other types are compared as they are.
-TYPES = {
-    "ADDRESS": "LOCATION",
-    "STREET_ADDRESS": "LOCATION",
-    "GPE": "LOCATION",
-    "LOC": "LOCATION",
-    "FAC": "LOCATION",
-    "CITY": "LOCATION",
-    "COUNTRY": "LOCATION",
-    "ZIP_CODE": "LOCATION",
-    "PER": "PERSON",
-    "NAME": "PERSON",
-    "ORG": "ORGANIZATION",
-    "DATE": "DATE_TIME",
-    "TIME": "DATE_TIME",
-    "DOMAIN_NAME": "URL",
-    "EMAIL": "EMAIL_ADDRESS",
-    "PHONE": "PHONE_NUMBER",
-    "IBAN": "IBAN_CODE",
-    "SSN": "US_SSN",
-    "PREFIX": "TITLE",
-    "JOB": "TITLE",
-    "JOB_TITLE": "TITLE",
+_SYNONYMS = {
+    "LOCATION": ("ADDRESS", "STREET_ADDRESS", "GPE", "LOC", "FAC", "CITY", "COUNTRY", "ZIP_CODE"),
+    "PERSON": ("PER", "NAME"),
+    "ORGANIZATION": ("ORG",),
+    "DATE_TIME": ("DATE", "TIME"),
+    "URL": ("DOMAIN_NAME",),
+    "EMAIL_ADDRESS": ("EMAIL",),
+    "PHONE_NUMBER": ("PHONE",),
+    "IBAN_CODE": ("IBAN",),
+    "US_SSN": ("SSN",),
+    "TITLE": ("PREFIX", "JOB", "JOB_TITLE"),
 }
+#: A type of a data set or of a detector → the type for the comparison; other types are compared as they are.
+TYPES = {name: kind for kind, names in _SYNONYMS.items() for name in names}
 #: Types with a format, with a checksum or without; their metrics are pooled.
 FORMATS = frozenset({"CREDIT_CARD", "IBAN_CODE", "US_SSN", "EMAIL_ADDRESS", "IP_ADDRESS", "URL"})
 

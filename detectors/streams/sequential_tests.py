@@ -23,19 +23,7 @@ from numpy.typing import NDArray
 
 from detectors.streams.recent import MEMORY, Change, PackedObservation, RecentObservations
 
-__all__ = [
-    "FEW",
-    "LEAST",
-    "LENIENT",
-    "MEMORY",
-    "MOST",
-    "ODDS",
-    "BettingStep",
-    "Change",
-    "ReferenceRegions",
-    "RegionsState",
-    "tie_break",
-]
+__all__ = ["FEW", "LEAST", "LENIENT", "MOST", "ODDS", "BettingStep", "ReferenceRegions", "RegionsState", "tie_break"]
 
 Floats = NDArray[np.float64]
 

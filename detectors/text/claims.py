@@ -103,14 +103,8 @@ def unsupported(
 ) -> float:
     """Return how little a text supports a sentence, in [0, 1].
 
-    Parameters
-    ----------
-    claim
-        The sentence.
-    context, known
-        The sentences of the text, and their `vocabulary`.
-    similarity
-        The sentence's cosine similarity to each of them.
+    ``context`` are the sentences of the text, ``known`` their `vocabulary`, ``similarity`` the sentence's cosine
+    similarity to each of them.
     """
     if not claim.words or _NO_ANSWER.search(claim.text):
         return 0.0

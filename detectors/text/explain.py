@@ -18,17 +18,7 @@ from numpy.typing import NDArray
 from detectors.base import TextDetector
 from detectors.text.shared_encoder import EncoderDetector
 
-__all__ = [
-    "EVALUATIONS",
-    "Answer",
-    "Attribution",
-    "Explained",
-    "Method",
-    "Question",
-    "answer",
-    "explain",
-    "steps",
-]
+__all__ = ["Answer", "Attribution", "Explained", "Method", "Question", "answer", "explain", "steps"]
 
 Method = Literal["auto", "occlusion", "shap", "lime"]
 

@@ -21,14 +21,8 @@ WEIGHT_DECAY = 0.01
 class AveragedTraining:
     """Trained parameters by name, their average, and the number of steps that are done.
 
-    Parameters
-    ----------
-    average
-        Decay of the average, once it has run for some steps.
-    checkpoint
-        A safetensors file; it is removed by `finish`.
-    task
-        A run resumes only from a checkpoint of the same task.
+    ``average`` is the decay of the average, once it has run for some steps. A run resumes only from a checkpoint of the
+    same ``task``.
     """
 
     def __init__(

@@ -185,21 +185,9 @@ def train(  # noqa: PLR0913 - the options of the recipe
 ) -> None:
     """Run the whole recipe.
 
-    Parameters
-    ----------
-    data
-        The folder of the labelled sets.
-    out
-        The safetensors file to write; the checkpoint is beside it until the end.
-    steps
-        Batches of at most 1,280 tokens; about 1,700 are one pass over everything.
-    rate
-        The highest learning rate.
-    warm
-        Weights of an earlier run to start from, instead of all-MiniLM-L6-v2 as it is; sources are then mixed by
-        `detectors.train.mixes.REFRESH`.
-    hold
-        Outputs (`detectors.models.multitask.OUTPUTS`) that are held near those of ``warm`` on the same texts.
+    A step is a batch of at most 1,280 tokens; about 1,700 are one pass over everything. ``warm`` are weights of an
+    earlier run to start from (sources are then mixed by `detectors.train.mixes.REFRESH`), near which the outputs
+    ``hold`` (of `detectors.models.multitask.OUTPUTS`) are held on the same texts.
     """
     if hold and not warm:
         raise ValueError(f"hold is {list(hold)} without warm: name the weights that they are held near")

@@ -40,19 +40,9 @@ def matrix(texts: Sequence[str]) -> csr_matrix:
 def fit(
     inputs: csr_matrix, targets: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit all outputs at once.
+    """Fit all outputs at once; return the weights (features, outputs) and the bias (outputs,).
 
-    Parameters
-    ----------
-    inputs
-        (n, features).
-    targets, weights
-        (n, outputs); targets in [0, 1], weights 0 where the target is unknown.
-
-    Returns
-    -------
-    tuple
-        Weights (features, outputs) and bias (outputs,).
+    ``inputs`` are (n, features), ``targets`` in [0, 1] and their ``weights`` (n, outputs), 0 where a target is unknown.
     """
     scale = weights / weights.sum(axis=0)
     columns = inputs.T.tocsr()
@@ -90,17 +80,7 @@ def _ordinary(data: Path, known: set[str]) -> list[Example]:
 
 
 def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> None:
-    """Train on the train split.
-
-    Parameters
-    ----------
-    data
-        The folder of the labelled sets.
-    out
-        The safetensors file to write.
-    teacher
-        A ``.npy`` file of the encoder's probabilities (n, tasks) for the train split, in its order, NaN if unknown.
-    """
+    """Train on the train split; ``teacher`` is the file of `detectors.train.teacher`."""
     everything = load_examples(data, seed)
     examples = [e for e in everything if e.split == "train"]
     more = _ordinary(data, {example.text for example in everything})

@@ -29,26 +29,15 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TextSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of texts.
+    """One file of texts."""
 
-    Attributes
-    ----------
-    by_split
-        Name → templates, each of which belongs to one split.
-    templates
-        Name → templates that all splits share.
-    slots
-        Slot → words.
-    words
-        Name → words that a generator draws by itself.
-    groups
-        Groups of people: plural → singular.
-    """
-
+    #: Name → templates, each of which belongs to one split; and those that all splits share.
     by_split: Texts = {}
     templates: Texts = {}
+    #: Slot → words; and words that a generator draws by itself.
     slots: Texts = {}
     words: Texts = {}
+    #: Groups of people: plural → singular.
     groups: Mapping[str, str] = {}
     requests: tuple[Request, ...] = ()
 

@@ -96,16 +96,8 @@ def train(  # noqa: PLR0913 - the options of the recipe
 ) -> None:
     """Run the whole recipe, and write the weights and their record.
 
-    Parameters
-    ----------
-    data
-        The folder of the labelled sets; only ordinary questions are read, as negatives.
-    out
-        The safetensors file to write; ``.json`` and, while it runs, ``.checkpoint`` are beside it.
-    seed
-        Seed of the sentences, their order and the initial weights.
-    positives, negatives, epochs
-        Sentences with entities and without, and how often each is used.
+    Of the labelled sets in ``data``, only ordinary questions are read, as negatives. ``positives`` and ``negatives``
+    are the numbers of sentences with entities and without.
     """
     record = {
         "detector": "pii", "kinds": list(KINDS), "seed": seed, "positives": positives, "negatives": negatives,

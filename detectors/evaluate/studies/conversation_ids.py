@@ -124,12 +124,7 @@ class Trial(NamedTuple):
 def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Trial, seed: Sequence[int]) -> int | None:
     """Return the events from when the detector is ready to its alarm, None if there is none.
 
-    Parameters
-    ----------
-    groups
-        Texts by intent or task.
-    seed
-        Draws the texts; its last number breaks ties.
+    ``seed`` draws the texts of the ``groups`` (intents or tasks); its last number breaks ties.
     """
     detector = create_stream("drift", {"alarm_every_events": trial.limit, "daily_cycle": False, "seed": seed[-1]})
     traffic = _Traffic(groups, client, seed)

@@ -1,6 +1,5 @@
 """In-control streams (without a change), for many simulated runs at once."""
 
-import abc
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,12 +14,9 @@ __all__ = [
     "FEATURES",
     "SCORES",
     "STREAMS",
-    "Arrival",
     "ConversationStream",
-    "DailyCycle",
     "Exchangeable",
     "IdScheme",
-    "InControlStream",
     "OpenConversations",
     "SharedId",
     "key_each",
@@ -49,27 +45,15 @@ class Arrival(NamedTuple):
     conversation: str = ""
 
 
-class InControlStream(abc.ABC):
-    """A stream without a change, for many runs at once."""
-
-    @abc.abstractmethod
-    def event(self, number: int) -> Arrival:
-        """Return the arrival of an event; the same in every run."""
-
-    @abc.abstractmethod
-    def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Return the event's scores in these runs, (len(runs), SCORES); called once an event, in order."""
-
-
-class Exchangeable(InControlStream):
-    """Independent values; ranks make their distribution irrelevant."""
+class Exchangeable:
+    """A stream of independent values, for many runs at once; ranks make their distribution irrelevant."""
 
     def event(self, number: int) -> Arrival:
-        """Return one event a second."""
+        """Return the arrival of an event, the same in every run: one a second."""
         return Arrival(float(number))
 
     def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Draw Gaussian scores."""
+        """Return the event's scores in these runs, (len(runs), SCORES): Gaussian; called once an event, in order."""
         del number
         return rng.standard_normal((len(runs), SCORES))
 
@@ -177,7 +161,7 @@ class DailyCycle(Exchangeable):
         return super().scores(rng, number, runs) + math.sin(2 * math.pi * number / self._events_a_day)
 
 
-def _unseeded(stream: Callable[[], InControlStream]) -> Callable[[int, int], InControlStream]:
+def _unseeded(stream: Callable[[], Exchangeable]) -> Callable[[int, int], Exchangeable]:
     """Return a factory, of (seed, runs), of a stream that needs neither."""
     return lambda _seed, _runs: stream()
 
@@ -185,7 +169,7 @@ def _unseeded(stream: Callable[[], InControlStream]) -> Callable[[int, int], InC
 _ANY_HOUR = {"daily": False}
 
 #: Name → factory of the stream, of (seed, runs), and the fields of `Budget` that differ from the default.
-STREAMS: Mapping[str, tuple[Callable[[int, int], InControlStream], Mapping[str, Any]]] = {
+STREAMS: Mapping[str, tuple[Callable[[int, int], Exchangeable], Mapping[str, Any]]] = {
     "exchangeable, daily_cycle off": (_unseeded(Exchangeable), _ANY_HOUR),
     "exchangeable": (_unseeded(Exchangeable), {}),
     "conversations of five, daily_cycle off": (ConversationStream, _ANY_HOUR),

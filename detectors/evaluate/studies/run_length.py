@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from detectors.evaluate.progress import Progress, no_progress
 from detectors.evaluate.studies.context import Row, StudyContext
-from detectors.evaluate.studies.in_control import FEATURES, STREAMS, InControlStream
+from detectors.evaluate.studies.in_control import FEATURES, STREAMS, Exchangeable
 from detectors.streams.conversations import Conversations
 from detectors.streams.monitor import Budget, Feature, Monitor
 from detectors.streams.recent import MEMORY
@@ -102,7 +102,7 @@ class BatchMonitor:
 
 
 def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulated
-    stream: InControlStream,
+    stream: Exchangeable,
     budget: Budget,
     *,
     runs: int,
@@ -113,16 +113,7 @@ def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulate
 ) -> Floats:
     """Return the events until an alarm in each run, (runs,), at most ``LONGEST`` times the limit.
 
-    Parameters
-    ----------
-    stream
-        Its first observations are each run's own calibration sample.
-    budget
-        Its limit is in events.
-    reference
-        Observations of the calibration sample.
-    name
-        The name of the stream for ``progress``.
+    The first ``reference`` observations of the stream are each run's own calibration sample; ``name`` is for progress.
     """
     rng = np.random.default_rng(seed)
     monitors = BatchMonitor(FEATURES, budget, runs)

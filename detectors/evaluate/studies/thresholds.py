@@ -42,12 +42,7 @@ def _quality(data: Labelled, grid: Floats) -> Floats:
 def choose(sources: Mapping[str, Labelled], benign: Sequence[Floats]) -> tuple[float, dict[str, float]]:
     """Return a threshold, and the quality on each source of the threshold that was chosen without it.
 
-    Parameters
-    ----------
-    sources
-        Scores and labels of the tune split, by source.
-    benign
-        Scores of ordinary prompts, by source.
+    ``sources`` are scores and labels of the tune split by source, ``benign`` the scores of ordinary prompts by source.
     """
     least = max((float(np.quantile(scores, 1 - MOST_FLAGGED)) for scores in benign), default=0.0)
     grid = np.arange(0.02, 0.99, 0.01).round(2)
