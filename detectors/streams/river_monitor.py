@@ -5,7 +5,8 @@ the detector of any feature signalled in it.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import Finding, Observation
-from detectors.errors import ConfigError
 from detectors.streams.conversations import Conversations, ConversationsState
 from detectors.streams.monitor import Budget, Feature, Monitor
 
-__all__ = ["E_DETECTOR", "METHODS", "RiverMonitor", "RiverState", "monitor_for"]
+__all__ = ["E_DETECTOR", "RiverState", "make_river", "monitor_for"]
 
 E_DETECTOR = "e-detector"
 
@@ -25,30 +25,17 @@ E_DETECTOR = "e-detector"
 KEPT = 256
 
 
-def _adwin(delta: float) -> Any:
+#: By name: river's default threshold.
+METHODS: Mapping[str, float] = {"adwin": 0.002, "kswin": 0.005, "page-hinkley": 50.0}
+
+
+def make_river(method: str, threshold: float) -> Any:
+    """Return a detector of river with a threshold: ADWIN's delta, KSWIN's alpha, or Page-Hinkley's threshold."""
     from river import drift  # noqa: PLC0415 - imported only if configured
 
-    return drift.ADWIN(delta=delta, clock=1)  # type: ignore[no-untyped-call]  # a Cython class
-
-
-def _kswin(alpha: float) -> Any:
-    from river import drift  # noqa: PLC0415 - as above
-
-    return drift.KSWIN(alpha=alpha, seed=0)
-
-
-def _page_hinkley(threshold: float) -> Any:
-    from river import drift  # noqa: PLC0415 - as above
-
-    return drift.PageHinkley(threshold=threshold)
-
-
-#: By name: constructor from a threshold, and river's default threshold.
-METHODS: Mapping[str, tuple[Callable[[float], Any], float]] = {
-    "adwin": (_adwin, 0.002),
-    "kswin": (_kswin, 0.005),
-    "page-hinkley": (_page_hinkley, 50.0),
-}
+    if method == "adwin":
+        return drift.ADWIN(delta=threshold, clock=1)  # type: ignore[no-untyped-call]  # a Cython class
+    return drift.KSWIN(alpha=threshold, seed=0) if method == "kswin" else drift.PageHinkley(threshold=threshold)
 
 
 class RiverState(msgspec.Struct, frozen=True, kw_only=True, tag="river"):
@@ -64,23 +51,11 @@ class RiverState(msgspec.Struct, frozen=True, kw_only=True, tag="river"):
 class RiverMonitor:
     """One of river's detectors for each score, with the interface of `detectors.streams.monitor.Monitor`.
 
-    Parameters
-    ----------
-    features, budget
-        As for `Monitor`; the limit is unused.
-    method
-        One of `METHODS`.
-    threshold
-        ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; river's default when None.
-
-    Raises ConfigError if the method is unknown.
+    ``method`` is one of `METHODS`; the limit of the budget is unused. A threshold of None is river's default.
     """
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None) -> None:
-        if method not in METHODS:
-            raise ConfigError(f"method is {method!r}; use {E_DETECTOR}, {', '.join(METHODS)}")
-        self._make, default = METHODS[method]
-        self._threshold = default if threshold is None else threshold
+        self._make = partial(make_river, method, METHODS[method] if threshold is None else threshold)
         self._columns: dict[str, slice] = {}
         self._names: list[str] = []
         for name, feature in features.items():
@@ -88,7 +63,7 @@ class RiverMonitor:
             self._names += [name] * feature.scores
         self._warm_up = [features[name].warm_up for name in self._names]
         self.blank = np.full(len(self._names), np.nan)
-        self._detectors = [self._make(self._threshold) for _ in self._names]
+        self._detectors = [self._make() for _ in self._names]
         self._values: list[list[float]] = [[] for _ in self._names]
         self._seen = [0] * len(self._names)
         self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
@@ -115,7 +90,7 @@ class RiverMonitor:
         """Reset these features; see `Monitor.renew`."""
         for column in (column for column, name in enumerate(self._names) if name in names):
             self._values[column], self._seen[column] = [], 0
-            self._detectors[column] = self._make(self._threshold)
+            self._detectors[column] = self._make()
 
     def looks_at(self, observation: Observation) -> bool:
         """Return whether an event is looked at; see `Monitor.looks_at`."""
@@ -156,7 +131,7 @@ class RiverMonitor:
         return bool(self._detectors[column].drift_detected)
 
     def _built(self, values: list[float]) -> Any:
-        made = self._make(self._threshold)
+        made = self._make()
         for value in values:
             made.update(value)
         return made
@@ -201,5 +176,5 @@ class RiverMonitor:
 def monitor_for(
     features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None
 ) -> Monitor | RiverMonitor:
-    """Return the monitor of a configuration; raise ConfigError if the method is unknown."""
+    """Return the monitor of a configuration."""
     return Monitor(features, budget) if method == E_DETECTOR else RiverMonitor(features, budget, method, threshold)

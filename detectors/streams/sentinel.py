@@ -9,7 +9,6 @@ World, ch. 4.5). The p-values are uniform whatever the prompts are, so those of 
 of drift (`detectors.streams.monitor`).
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
@@ -81,11 +80,10 @@ class _Ranks(msgspec.Struct, kw_only=True):
 
     def learn(self, value: int) -> None:
         """Add a value to the counts, `HOLD` values later."""
-        waiting = deque([*self.waiting, value])
-        while len(waiting) > HOLD:
-            first = waiting.popleft()
+        self.waiting.append(value)
+        while len(self.waiting) > HOLD:
+            first = self.waiting.pop(0)
             self.counts[first] = self.counts.get(first, 0) + 1
-        self.waiting = list(waiting)
 
 
 class _Prompt(msgspec.Struct, kw_only=True):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from river import drift as river_drift
+from river.drift import PageHinkley
 
 from detectors.evaluate.progress import Progress, no_progress, tracked
 from detectors.evaluate.readers import clinc_domains
@@ -30,6 +30,7 @@ from detectors.evaluate.studies.alarms import (
 from detectors.evaluate.studies.context import Row, StudyContext
 from detectors.models.embedding import Embedder, pack, unpack
 from detectors.registry import create_stream
+from detectors.streams.river_monitor import make_river
 
 __all__ = ["CHANGES", "drift_delay"]
 
@@ -113,16 +114,12 @@ def _threshold(nulls: Sequence[Floats], limit: int) -> float:
     return high
 
 
-def _adwin(delta: float) -> Any:
-    return river_drift.ADWIN(delta=delta, clock=1)  # type: ignore[no-untyped-call]  # a Cython class
-
-
 #: Name → the detector for a parameter, its most sensitive value, and one that hardly ever alarms.
 _RIVER: Mapping[str, tuple[Callable[[float], Any], float, float]] = {
-    "ADWIN": (_adwin, 0.99, 1e-6),
-    "KSWIN": (lambda value: river_drift.KSWIN(alpha=value, seed=0), 0.05, 1e-9),
+    "ADWIN": (partial(make_river, "adwin"), 0.99, 1e-6),
+    "KSWIN": (partial(make_river, "kswin"), 0.05, 1e-9),
     "Page-Hinkley": (
-        lambda value: river_drift.PageHinkley(threshold=value, delta=0.01, alpha=1.0, min_instances=30),
+        lambda value: PageHinkley(threshold=value, delta=0.01, alpha=1.0, min_instances=30),
         0.1,
         30.0,
     ),
