@@ -68,7 +68,7 @@ def watching():
         record = Record(world.kafka)
         world.kafka.on_commit.append(Commits(record, world.violated))
         watch = Watch(loop, world)
-        loop.call_soon(world.start_worker, "watch-0")
+        loop.call_soon(world.supervise, "watch-0")
         watch.wait(3)
         yield watch
         for _ in range(4):

@@ -10,7 +10,7 @@ from support.protocol.run import live
 _SAY_EVERY = 100
 
 
-def main() -> int:
+def main():
     """Return 0 where nothing was violated."""
     options, lives, began = _options(), [], time.monotonic()
     for number in range(options.first, options.first + options.seeds):

@@ -1,13 +1,10 @@
 """aiokafka's clients, doubled on a simulated broker: as much of them as our code calls."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
 from unittest import mock
 
-from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 import stream.kafka.clients
@@ -20,7 +17,7 @@ _NETWORKS: dict[str, Network] = {}
 
 
 @contextmanager
-def doubled(address: str, network: Network) -> Iterator[None]:
+def doubled(address, network):
     """Put the doubles in the place of aiokafka's clients, and let `address` lead to `network`."""
     doubles = {"AIOKafkaConsumer": Consumer, "AIOKafkaProducer": Producer, "AIOKafkaAdminClient": Admin}
     _NETWORKS[address] = network
@@ -34,7 +31,7 @@ def doubled(address: str, network: Network) -> Iterator[None]:
 class Producer:
     """A producer; with `enable_idempotence`, the first failure of a partition loses its sequence there."""
 
-    def __init__(self, *, bootstrap_servers: str, enable_idempotence: bool = False, **_: Any) -> None:
+    def __init__(self, *, bootstrap_servers, enable_idempotence=False, **_):
         self.network = _NETWORKS[bootstrap_servers]
         self.process = CURRENT.get()
         self.idempotent = enable_idempotence
@@ -44,35 +41,25 @@ class Producer:
         self._message_accumulator = SimpleNamespace(fail_all=self.fail)
         self.ended = False
 
-    async def start(self) -> None:
+    async def start(self):
         await self.network.travel()
         self.network.producers.append(self)
 
-    async def stop(self) -> None:
+    async def stop(self):
         self.ended = True
 
-    async def send(  # noqa: PLR0917 - aiokafka's signature
-        self,
-        topic: str,
-        value: bytes | None = None,
-        key: bytes | None = None,
-        partition: int = 0,
-        timestamp_ms: int | None = None,
-        headers: Any = (),
-    ) -> "asyncio.Future[Any]":
+    async def send(self, topic, value=None, key=None, partition=0, timestamp_ms=None, headers=()):  # noqa: PLR0917 - aiokafka's
         return self.push(topic, key, value, partition, headers)
 
-    async def send_and_wait(self, topic: str, value: bytes | None = None, **more: Any) -> Any:
+    async def send_and_wait(self, topic, value=None, **more):
         return await (await self.send(topic, value, **more))
 
-    async def flush(self) -> None:
+    async def flush(self):
         waiting = [future for line in self._lines.values() for future in line.futures]
         if waiting:
             await asyncio.wait(waiting)
 
-    def push(
-        self, topic: str, key: bytes | None, value: bytes | None, partition: int, headers: Any
-    ) -> "asyncio.Future[Any]":
+    def push(self, topic, key, value, partition, headers):
         """Begin to send a record."""
         if self.process is not None and not self.process.alive:
             raise asyncio.CancelledError
@@ -82,54 +69,54 @@ class Producer:
             self._lines[topic, partition] = line
         return line.push((key, value, tuple(headers or ())))
 
-    def fail(self, error: Exception, *, written: int = 0) -> None:
+    def fail(self, error, *, written=0):
         """Lose it: all that is on its way fails, though the first `written` of each partition were written."""
         for line in self._lines.values():
             line.fail(error, written=written)
 
-    async def _metadata(self) -> Any:
+    async def _metadata(self):
         await self.network.travel()
         topics = self.network.kafka.topics
         return SimpleNamespace(partitions_for_topic=lambda topic: set(range(topics.get(topic, 0))))
 
-    async def _close(self) -> None:
+    async def _close(self):
         return
 
 
 class Consumer:
     """A consumer that is assigned partitions by hand."""
 
-    def __init__(self, *, bootstrap_servers: str, group_id: str | None = None, **_: Any) -> None:
+    def __init__(self, *, bootstrap_servers, group_id=None, **_):
         self._network = _NETWORKS[bootstrap_servers]
         self._kafka = self._network.kafka
         self._group = group_id
         self._positions: dict[Place, int] = {}
         self._client = SimpleNamespace(send=None, close=self.stop)
 
-    async def start(self) -> None:
+    async def start(self):
         await self._network.travel()
 
-    async def stop(self) -> None:
+    async def stop(self):
         self._positions = {}
 
-    def assign(self, places: list[TopicPartition]) -> None:
+    def assign(self, places):
         self._positions = dict.fromkeys(places, 0)
 
-    def seek(self, place: TopicPartition, offset: int) -> None:
+    def seek(self, place, offset):
         self._positions[place] = offset
 
-    async def position(self, place: TopicPartition) -> int:
+    async def position(self, place):
         return self._positions[place]
 
-    async def beginning_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+    async def beginning_offsets(self, places):
         await self._network.travel()
         return {place: await self._first(place) for place in places}
 
-    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+    async def end_offsets(self, places):
         await self._network.travel()
         return {place: self._kafka.end(place) for place in places}
 
-    async def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[TopicPartition, Any]:
+    async def offsets_for_times(self, times):
         await self._network.travel()
         found = {}
         for place, time in times.items():
@@ -137,18 +124,15 @@ class Consumer:
             found[place] = next((SimpleNamespace(offset=r.offset) for r in log if r.timestamp >= time), None)
         return found
 
-    async def getmany(
-        self, *places: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
-    ) -> dict[TopicPartition, Any]:
+    async def getmany(self, *places, timeout_ms=0, max_records=None):
         await self._network.travel()
-        found = self._fetch(places, max_records)
-        if not found and timeout_ms:
+        if not (found := self._fetch(places, max_records)) and timeout_ms:
             await asyncio.sleep(timeout_ms / 1000)
             await self._network.travel()
             found = self._fetch(places, max_records)
         return found
 
-    def _fetch(self, places: tuple[TopicPartition, ...], most: int | None) -> dict[TopicPartition, Any]:
+    def _fetch(self, places, most):
         """Take what there is, mostly; a broker may answer with less."""
         found = {}
         for place in places or tuple(self._positions):
@@ -160,7 +144,7 @@ class Consumer:
                 self._positions[place] = max(self._positions[place], self._kafka.end(place))
         return found
 
-    async def _first(self, place: TopicPartition) -> int:
+    async def _first(self, place):
         log = self._kafka.read(place, 0, 1)
         return log[0].offset if log else self._kafka.end(place)
 
@@ -168,30 +152,28 @@ class Consumer:
 class Admin:
     """The admin client."""
 
-    def __init__(self, *, bootstrap_servers: str, **_: Any) -> None:
+    def __init__(self, *, bootstrap_servers, **_):
         self._network = _NETWORKS[bootstrap_servers]
 
-    async def start(self) -> None:
+    async def start(self):
         await self._network.travel()
 
-    async def close(self) -> None:
+    async def close(self):
         return
 
-    async def describe_topics(self) -> list[dict[str, Any]]:
+    async def describe_topics(self):
         await self._network.travel()
         return [{"topic": topic, "partitions": range(count)} for topic, count in self._network.kafka.topics.items()]
 
-    async def list_consumer_group_offsets(self, group: str) -> dict[TopicPartition, Any]:
+    async def list_consumer_group_offsets(self, group):
         await self._network.travel()
         committed = self._network.kafka.group(group).committed
         return {TopicPartition(*place): SimpleNamespace(offset=offset) for place, offset in committed.items()}
 
 
-def lose_producer(network: Network, error: KafkaError, *, written: int) -> bool:
-    """Lose the newest idempotent producer that lives; False where there is none."""
+def lose_producer(network, error, *, written):
+    """Lose the newest idempotent producer that lives."""
     alive = [made for made in network.producers if not made.ended and made.process is not None and made.process.alive]
     network.producers = [made for made in alive if made.idempotent]
-    if not network.producers:
-        return False
-    network.producers[-1].fail(error, written=written)
-    return True
+    if network.producers:
+        network.producers[-1].fail(error, written=written)

@@ -2,13 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
 
 from faust.types import TP
 
 from support.protocol.faust_worker import FaustWorker
-from support.protocol.virtual_time import VirtualLoop
-from support.simulated_kafka import SimulatedKafka
 
 #: Shorter than ours (stream/runtime/app.py), longer than any record is under way: worlds are short.
 SESSION_SECONDS = 4.0
@@ -16,15 +13,9 @@ _HEARTBEAT_SECONDS = 1.0
 
 
 class Coordinator:
-    """Rebalances one group, eagerly, as aiokafka does: all give up all, then each gets its share.
+    """Rebalances one group, eagerly, as aiokafka does: all give up all, then each gets its share."""
 
-    Parameters
-    ----------
-    together
-        Topics whose partitions of one number go to one member (tables need it); others are dealt one by one.
-    """
-
-    def __init__(self, loop: VirtualLoop, kafka: SimulatedKafka, group: str, topics: Sequence[str], seed: str) -> None:
+    def __init__(self, loop, kafka, group, topics, seed):
         self._loop = loop
         self._kafka = kafka
         self._group = kafka.group(group)
@@ -34,16 +25,16 @@ class Coordinator:
         self._wanted = asyncio.Event()
         self._behind: dict[FaustWorker, float] = {}
 
-    def join(self, worker: FaustWorker) -> None:
+    def join(self, worker):
         """Let a worker in, with the next rebalance."""
         self.members.append(worker)
         self._wanted.set()
 
-    def rebalance(self) -> None:
+    def rebalance(self):
         """Ask for a rebalance."""
         self._wanted.set()
 
-    async def run(self) -> None:
+    async def run(self):
         """Watch the members, and rebalance when it is asked for."""
         while True:
             try:
@@ -57,7 +48,7 @@ class Coordinator:
                 self._wanted.clear()
                 await self._rebalance()
 
-    def _look(self) -> int:
+    def _look(self):
         """Give up who sent no heartbeat for a session; who comes back joins anew. Return how many are silent."""
         now = self._loop.time()
         self._behind = {member: since for member, since in self._behind.items() if member in self.members}
@@ -72,14 +63,14 @@ class Coordinator:
                 self._wanted.set()
         return len(self._behind)
 
-    async def _return(self, member: FaustWorker) -> None:
+    async def _return(self, member):
         """Let in again who was given up, once it runs and has heard of it."""
         await member.process.running.wait()
         await asyncio.sleep(self._random.uniform(0, _HEARTBEAT_SECONDS))
         if member.process.alive:
             self.join(member)
 
-    async def _rebalance(self) -> None:
+    async def _rebalance(self):
         members = list(self.members)
         given_up = [member.process.within(self._loop.create_task, member.revoke()) for member in members]
         if given_up:
@@ -97,7 +88,7 @@ class Coordinator:
         for member, places in zip(present, self._deal(len(present)), strict=True):
             member.process.spawn(member.assign(places, self._group.generation))
 
-    def _deal(self, members: int) -> list[list[TP]]:
+    def _deal(self, members):
         hands: list[list[TP]] = [[] for _ in range(members)]
         order = list(range(members))
         self._random.shuffle(order)

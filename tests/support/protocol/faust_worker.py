@@ -6,19 +6,15 @@ faust/stores/memory.py, whose order of steps this keeps.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from faust.events import Event
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from stream.runtime.app import BaseApp
 from stream.runtime.transport import Consumer
 from support.protocol.clients import Producer
-from support.protocol.network import Network
-from support.protocol.virtual_time import Process
-from support.simulated_kafka import Stored
 
 AgentBody = Callable[[Any], Awaitable[None]]
 _COMMIT_SECONDS = 1.0
@@ -28,17 +24,17 @@ _BATCH = 50
 class _Feed:
     """An agent's stream: what was delivered and not taken yet."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.queue: asyncio.Queue[Event] = asyncio.Queue()
 
-    def noack(self) -> "_Feed":
+    def noack(self):
         return self
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self):
         while True:
             yield await self.queue.get()
 
-    def clear(self) -> None:
+    def clear(self):
         while not self.queue.empty():
             self.queue.get_nowait()
 
@@ -48,19 +44,19 @@ class _Thread:
 
     beacon = None
 
-    def __init__(self, worker: "FaustWorker") -> None:
+    def __init__(self, worker):
         self._worker = worker
 
-    def assignment(self) -> set[TP]:
+    def assignment(self):
         return set(self._worker.assigned)
 
-    def topic_partitions(self, topic: str) -> int | None:
+    def topic_partitions(self, topic):
         return self._worker.network.kafka.topics.get(topic)
 
-    def highwater(self, tp: TP) -> int:
+    def highwater(self, tp):
         return self._worker.network.kafka.end(tp)
 
-    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def commit(self, offsets):
         worker = self._worker
         await worker.network.travel()
         done = worker.network.kafka.commit(worker.group, worker.generation, offsets)
@@ -72,46 +68,27 @@ class _Thread:
 class _Consumer(Consumer):
     worker: "FaustWorker"
 
-    def _new_consumer_thread(self) -> Any:
+    def _new_consumer_thread(self):
         return _Thread(self.worker)
 
 
 class _Producer:
     """Faust's producer over aiokafka's."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address):
         self._producer = Producer(bootstrap_servers=address)
 
-    async def send(  # noqa: PLR0917 - Faust's signature
-        self, topic: str, key: Any, value: Any, partition: int, timestamp: Any, headers: Any
-    ) -> "asyncio.Future[Any]":
+    async def send(self, topic, key, value, partition, timestamp, headers):  # noqa: PLR0917 - Faust's signature
         return self._producer.push(topic, key, value, partition, headers)
 
-    async def flush(self) -> None:
+    async def flush(self):
         await self._producer.flush()
 
 
 class FaustWorker:
-    """One worker process of an app.
+    """One worker process of an app that is never started; `agents` are functions by the topics that each reads."""
 
-    Parameters
-    ----------
-    process, network, address
-        Where it lives, and how it reaches the broker.
-    app
-        Made by our factory; never started.
-    agents
-        Functions of agents, by the topics that each reads.
-    """
-
-    def __init__(
-        self,
-        process: Process,
-        network: Network,
-        address: str,
-        app: BaseApp,
-        agents: Mapping[tuple[str, ...], AgentBody],
-    ) -> None:
+    def __init__(self, process, network, address, app, agents):
         self.process = process
         self.network = network
         self.app = app
@@ -128,7 +105,7 @@ class FaustWorker:
         self._recovery: asyncio.Task[Any] | None = None
         self._adopt_app(address)
 
-    def _adopt_app(self, address: str) -> None:
+    def _adopt_app(self, address):
         app, loop = self.app, self.process.loop
         app.loop = loop
         app._producer = _Producer(address)
@@ -139,7 +116,7 @@ class FaustWorker:
         )
         app.crash = self._crash
 
-    def start(self) -> None:
+    def start(self):
         """Run its agents and what goes on beside them."""
         for topics, body in self._agents.items():
             self.process.spawn(body(self._feeds[topics]))
@@ -148,36 +125,36 @@ class FaustWorker:
         self.process.spawn(self._fetch())
         self.process.spawn(self._commits())
 
-    async def _crash(self, error: BaseException) -> None:
+    async def _crash(self, error):
         self.process.error = error
         self.process.kill()
 
     # -- the group's side
 
-    async def revoke(self) -> None:
+    async def revoke(self):
         """Give up what is assigned, before the group joins anew."""
         await self.process.turn()
         if self._recovery is not None:
             self._recovery.cancel()
         await self.consumer.on_partitions_revoked(set(self.assigned))
 
-    async def assign(self, places: Iterable[TP], generation: int) -> None:
+    async def assign(self, places, generation):
         """Take an assignment, and recover the tables that belong to it."""
         await self.process.turn()
         self.assigned, self.generation = sorted(places), generation
         await self.consumer.on_partitions_assigned(set(self.assigned), generation)
 
-    async def _revoked(self, revoked: set[TP]) -> None:
+    async def _revoked(self, revoked):
         self._flow = False
         if revoked:
             for feed in self._feeds.values():
                 feed.clear()
             await self.app.producer.flush()
 
-    async def _assigned(self, assigned: set[TP], generation: int = 0) -> None:
+    async def _assigned(self, assigned, generation=0):
         self._recovery = self.process.spawn(self._recover(sorted(assigned), generation))
 
-    async def _recover(self, assigned: list[TP], generation: int) -> None:
+    async def _recover(self, assigned, generation):
         partitions = sorted({tp.partition for tp in assigned})
         wanted = {
             TP(table.changelog_topic_name, number): table for table in self.app.tables.values() for number in partitions
@@ -197,7 +174,7 @@ class FaustWorker:
             self._positions = {tp: committed.get(tp, 0) for tp in assigned}
             self._flow = True
 
-    async def _read_changelog(self, tp: TP, table: Any, end: int) -> None:
+    async def _read_changelog(self, tp, table, end):
         while self._changelogs[tp] < end:
             await self.network.travel()
             records = [r for r in self.network.kafka.read(tp, self._changelogs[tp], _BATCH) if r.offset < end]
@@ -206,7 +183,7 @@ class FaustWorker:
 
     # -- the log's side
 
-    async def _fetch(self) -> None:
+    async def _fetch(self):
         random = self.network.random
         while True:
             await asyncio.sleep(random.uniform(0, 0.3))
@@ -219,7 +196,7 @@ class FaustWorker:
             for tp in places:
                 await self._deliver(tp, random.randint(1, _BATCH))
 
-    async def _deliver(self, tp: TP, most: int) -> None:
+    async def _deliver(self, tp, most):
         """Deliver in order; a rebalance in between ends it."""
         generation = self.generation
         for record in self.network.kafka.read(tp, self._positions.get(tp, 0), most):
@@ -228,30 +205,20 @@ class FaustWorker:
             self._positions[tp] = record.offset + 1
             await self.consumer.callback(self._event(tp, record).message)
 
-    async def _arrived(self, message: Any) -> None:
+    async def _arrived(self, message):
         """Put a message into its agent's stream, as Faust's conductor does."""
         feed = next(feed for topics, feed in self._feeds.items() if message.topic in topics)
         message.incref()
         event = Event(self.app, message.key, message.value, message.headers, message)
         feed.queue.put_nowait(event)
 
-    def _event(self, tp: TP, record: Stored) -> Event:
-        message = ConsumerMessage(
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp / 1000,
-            0,
-            record.headers,
-            record.key,
-            record.value,
-            None,
-            tp=tp,
-            generation_id=self.generation,
-        )
+    def _event(self, tp, record):
+        place, time = (record.topic, record.partition, record.offset), record.timestamp / 1000
+        data = (record.headers, record.key, record.value, None)
+        message = ConsumerMessage(*place, time, 0, *data, tp=tp, generation_id=self.generation)
         return Event(self.app, record.key, record.value, record.headers, message)
 
-    async def _commits(self) -> None:
+    async def _commits(self):
         while True:
             await asyncio.sleep(_COMMIT_SECONDS)
             await self.process.turn()

@@ -3,19 +3,15 @@
 import asyncio
 import os
 import random
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import serving.capture.segment_writer
 import serving.capture.spool_layout
 import serving.capture.spool_writer
 from serving.capture.clock import SourceClock
-from serving.settings import CaptureSettings
-from support.protocol.virtual_time import CURRENT, Process, ProcessKilled, VirtualLoop
+from support.protocol.virtual_time import CURRENT, ProcessKilled
 from support.spool import TRACE, Spool, a_request, an_end
 
 _TICK_SECONDS = 1.0
@@ -24,9 +20,7 @@ _TICK_SECONDS = 1.0
 class Gateway:
     """Accepts requests as one process; `open` are those without an end."""
 
-    def __init__(
-        self, process: Process, root: Path, settings: CaptureSettings, skew: float, on_end: Callable[["Gateway"], None]
-    ) -> None:
+    def __init__(self, process, root, settings, skew, on_end):
         loop = process.loop
         self.process = process
         clock = SourceClock(wall=lambda: loop.time() + skew, monotonic=loop.time)
@@ -38,11 +32,11 @@ class Gateway:
         process.spawn(self._keep())
 
     @property
-    def serves(self) -> bool:
+    def serves(self):
         """Whether a request would be answered."""
         return self.process.alive and self.process.running.is_set()
 
-    def request(self, name: str, text: str, **fields: Any) -> bool:
+    def request(self, name, text, **fields):
         """Accept a request; False where the gateway was killed in the middle of it."""
         record = a_request(name, text, **fields)
         if self._call(partial(self._spool.writer.request, record, traceparent=TRACE)):
@@ -50,18 +44,18 @@ class Gateway:
             return True
         return False
 
-    def end(self, name: str, text: str, status: str, **fields: Any) -> bool:
+    def end(self, name, text, status, **fields):
         """End a request; False where the gateway was killed in the middle of it."""
         self.open.remove(name)
         return self._call(partial(self._spool.writer.end, an_end(name, text, status, **fields)))
 
-    def close(self) -> bool:
+    def close(self):
         """End the source in good order; False where the gateway was killed in the middle of it."""
         done = self._call(self._spool.writer.finish)
         self.kill()
         return done
 
-    def kill(self) -> None:
+    def kill(self):
         """End the process; the kernel closes its files and gives up its lock."""
         self.process.kill()
         if self._held:
@@ -69,7 +63,7 @@ class Gateway:
             self._on_end(self)
             self._spool.kill()
 
-    def _call(self, act: Any) -> bool:
+    def _call(self, act):
         try:
             self.process.within(act)
         except ProcessKilled:
@@ -77,7 +71,7 @@ class Gateway:
             return False
         return True
 
-    async def _keep(self) -> None:
+    async def _keep(self):
         writer = self._spool.writer
         while self._call(writer.recount) and self._call(writer.tick) and self._call(writer.sync):
             await asyncio.sleep(_TICK_SECONDS)
@@ -85,11 +79,11 @@ class Gateway:
 
 
 @contextmanager
-def virtual_disk(loop: VirtualLoop, seed: str) -> Iterator[None]:
+def virtual_disk(loop, seed):
     """Let whoever writes a spool live in virtual time, take its name from the seed, and be killed in the middle of a write."""
     draws, write = random.Random(f"disk {seed}"), serving.capture.segment_writer._write_whole
 
-    def write_or_die(handle: int, data: bytes) -> None:
+    def write_or_die(handle, data):
         process = CURRENT.get()
         if process is not None and process.write_fuse is not None:
             process.write_fuse -= 1

@@ -105,7 +105,7 @@ def source_of(dead_letter):
 
 def ledger(rest):
     """The ledger counts what the log holds, and misses nothing."""
-    book = LedgerStore(LedgerFiles(rest.world.parts.ledger), _NAMES, KAFKA.partitions, float("inf"))
+    book = LedgerStore(LedgerFiles(rest.world.parts.ledger_directory), _NAMES, KAFKA.partitions, float("inf"))
     try:
         coverage = book.coverage()
     finally:

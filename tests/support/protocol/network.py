@@ -3,25 +3,18 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from aiokafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumber, RequestTimedOutError
 
-from support.protocol.virtual_time import CURRENT, Process, VirtualLoop
-from support.simulated_kafka import SimulatedKafka
+from support.protocol.virtual_time import CURRENT
 
 
 class Weather(msgspec.Struct, kw_only=True):
-    """How the network is; a world changes it as it goes.
+    """How the network is: seconds of the slowest batch or answer, and the shares of batches that fail.
 
-    Parameters
-    ----------
-    slowest
-        Seconds that a batch or an answer takes, at most.
-    ack_lost, refused
-        Share of batches that are written while the sender hears of a failure, and of those that are not written.
+    Batches of `ack_lost` are written while the sender hears of a failure, those of `refused` are not written.
     """
 
     slowest: float = 0.05
@@ -32,7 +25,7 @@ class Weather(msgspec.Struct, kw_only=True):
 class Network:
     """The way to one broker."""
 
-    def __init__(self, loop: VirtualLoop, kafka: SimulatedKafka, seed: int | str) -> None:
+    def __init__(self, loop, kafka, seed):
         self.loop = loop
         self.kafka = kafka
         self.random = random.Random(f"network {seed}")
@@ -41,7 +34,7 @@ class Network:
         self.up = asyncio.Event()
         self.up.set()
 
-    async def travel(self) -> None:
+    async def travel(self):
         """Make one way, as the current process; returns when the broker is there and the process runs."""
         process = CURRENT.get()
         await asyncio.sleep(self.delay())
@@ -49,7 +42,7 @@ class Network:
         if process is not None:
             await process.turn()
 
-    def delay(self) -> float:
+    def delay(self):
         """Draw how long one way takes."""
         return self.random.uniform(0, self.weather.slowest)
 
@@ -60,7 +53,7 @@ class Line:
     An idempotent producer's line breaks with the first batch that fails: what follows would be out of its sequence.
     """
 
-    def __init__(self, network: Network, process: Process | None, place: tuple[str, int], *, idempotent: bool) -> None:
+    def __init__(self, network, process, place, *, idempotent):
         self._network = network
         self._process = process
         self._place = place
@@ -69,7 +62,7 @@ class Line:
         self._flying: list[tuple[Any, Any]] = []
         self._broken = False
 
-    def push(self, record: Any) -> "asyncio.Future[Any]":
+    def push(self, record):
         """Send `record` (key, value, headers); the future is done when the broker has answered."""
         future = self._network.loop.create_future()
         if self._broken:
@@ -80,11 +73,11 @@ class Line:
         return future
 
     @property
-    def futures(self) -> list["asyncio.Future[Any]"]:
+    def futures(self):
         """What has no answer yet."""
         return [future for future, _ in (*self._flying, *self._waiting)]
 
-    def fail(self, error: Exception, *, written: int = 0) -> None:
+    def fail(self, error, *, written=0):
         """Break it: everything fails, after the first `written` records were written."""
         self._broken = True
         for _, record in self._flying[:written]:
@@ -96,7 +89,7 @@ class Line:
             if not future.done():
                 future.set_exception(error)
 
-    def _depart(self) -> None:
+    def _depart(self):
         if self._flying or not self._waiting:
             return
         if self._process is not None and not self._process.running.is_set():
@@ -106,7 +99,7 @@ class Line:
         self._flying = [self._waiting.popleft() for _ in range(size)]
         self._network.loop.call_later(self._network.delay(), self._arrive, self._flying)
 
-    def _arrive(self, batch: list[Any]) -> None:
+    def _arrive(self, batch):
         """Reach the broker. A batch that is on the network when its sender dies may arrive all the same."""
         network, weather = self._network, self._network.weather
         if batch is not self._flying:
@@ -125,10 +118,10 @@ class Line:
             self._process.effect()
         self._answer_later(batch, KafkaTimeoutError() if fate > 1 - weather.ack_lost else stored)
 
-    def _answer_later(self, batch: list[Any], answer: Any) -> None:
+    def _answer_later(self, batch, answer):
         self._network.loop.call_later(self._network.delay(), self._answer, batch, answer)
 
-    def _answer(self, batch: list[Any], answer: Any) -> None:
+    def _answer(self, batch, answer):
         process = self._process
         if process is not None and not process.running.is_set():
             process.on_resume.append(lambda: self._answer(batch, answer))
@@ -141,12 +134,8 @@ class Line:
         self._flying = []
         for position, (future, _) in enumerate(batch):
             if not future.done():
-                _settle(future, answer if isinstance(answer, Exception) else answer[position])
+                failed = isinstance(answer, Exception)
+                (future.set_exception if failed else future.set_result)(answer if failed else answer[position])
         if process is not None:
             process.effect()
         self._depart()
-
-
-def _settle(future: "asyncio.Future[Any]", answer: Any) -> None:
-    set_: Callable[[Any], None] = future.set_exception if isinstance(answer, Exception) else future.set_result
-    set_(answer)

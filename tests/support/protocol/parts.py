@@ -1,23 +1,25 @@
 """How a world's processes are put together: the shipper, the score and watch workers, the ledger; each from our own code."""
 
 import asyncio
+from unittest import mock
 
 from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 
 from serving.capture.pipeline import Pace
 from serving.capture.shipper import Shipper
-from stream.dead_letters import DeadLetters
 from stream.ledger.service import run_ledger
-from stream.runtime.app import create_base_app
-from stream.settings import KafkaSettings, LedgerSettings, WatchSettings, tenant_settings
-from stream.stages.score.agent import ScoreAgent, ScoreParts
-from stream.stages.score.batches import Batcher
-from stream.stages.score.metrics import ScoreMetrics
+from stream.settings import (
+    DetectorSettings,
+    KafkaSettings,
+    LedgerSettings,
+    ScoreSettings,
+    WatchSettings,
+    tenant_settings,
+)
+from stream.stages import score_app, watch_app
 from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import ModelProcess, ModelSpec
-from stream.stages.score.spans import ScoreSpans
-from stream.stages.watch_app import create_app
 from support import doubles
 from support.protocol.faust_worker import FaustWorker
 from support.signal_log import Level, LevelDetector
@@ -26,6 +28,7 @@ P, Q = 2, 2
 KAFKA = KafkaSettings(bootstrap_servers="simulated:9092", partitions=P, stream_partitions=Q)
 DETECTORS = ("pii", "toxicity")
 ENGINE = ModelSpec(threads=1, detectors=DETECTORS, create=doubles.create, embedder=None)
+SCORE = ScoreSettings(batch_events=4, batch_wait_seconds=0.02, outstanding_events=8, explain_findings=0)
 PACE = Pace(poll_seconds=0.2, save_seconds=0.3, window_frames=6, stall_seconds=20.0)
 WATCH = WatchSettings(source_silence_seconds=12, outstanding_events=200)
 BUCKET_SECONDS = 2.0
@@ -61,11 +64,17 @@ class _Pool:
     """Stands where the model processes are: a boundary of processes that no virtual clock reaches. The engine is the real one."""
 
     workers = 1
+    loaded = True
 
-    def __init__(self, network):
+    def __init__(self, network, spec):
         self._network = network
-        self._engine = ModelProcess(ENGINE)
+        self._engine = ModelProcess(spec)
         self._engine.load()
+
+    async def start(self):
+        return
+
+    stop = start
 
     async def score(self, items, deliver):
         await asyncio.sleep(self._network.random.choice((0.0, 0.01, 0.2)))
@@ -84,76 +93,40 @@ class Parts:
         self.network = network
         self.spool = root / "spool"
         self.spool.mkdir(parents=True)
-        self.ledger = root / "ledger"
+        self.ledger_directory = root / "ledger"
 
-    def shipper(self, process, stop):
+    def shipper(self, process):
         """Start the shipper as `process`."""
-        shipper = process.within(self._shipper)
-        process.spawn(shipper.run(stop))
+        kafka, topics = {"bootstrap_servers": KAFKA.bootstrap_servers}, {"names": KAFKA.names, "partitions": P}
+        shipper = process.within(lambda: Shipper(self.spool, kafka, pace=PACE, **topics, **_telemetry()))
+        process.spawn(shipper.run(asyncio.Event()))
         process.on_end.append(lambda: [lock.release() for lock in shipper._locks.values()])
 
-    def _shipper(self):
-        return Shipper(
-            self.spool,
-            {"bootstrap_servers": KAFKA.bootstrap_servers},
-            names=KAFKA.names,
-            partitions=P,
-            registry=CollectorRegistry(),
-            tracer_provider=NoOpTracerProvider(),
-            pace=PACE,
-        )
-
     def score(self, process):
-        """Make a score worker as `process`; as stream/score/app.py does, but for the processes of the models."""
-        return process.within(self._score, process)
-
-    def _score(self, process):
-        names, registry = KAFKA.names, CollectorRegistry()
-        app = create_base_app(f"{KAFKA.topic_prefix}score", KAFKA, data_dir=self.root)
-        metrics = ScoreMetrics(registry)
-        spans = ScoreSpans(NoOpTracerProvider(), names.inference, "score")
-        pool = _Pool(self.network)
-        batcher = Batcher(pool, events=4, wait_seconds=0.02, spans=spans, metrics=metrics)
-        parts = ScoreParts(
-            batcher=batcher,
-            dead_letters=DeadLetters(app.publisher, names.dead_letters, "score", registry=registry),
-            spans=spans,
-            metrics=metrics,
-            version_of=lambda _: "unknown",
-            embedding_sample=1.0,
-            outstanding=8,
-        )
-        agent = ScoreAgent(app, parts)
-        app.background += [batcher.run, agent.ticks.run]
-        return FaustWorker(process, self.network, KAFKA.bootstrap_servers, app, {(names.inference,): agent.run})
+        """Make a score worker as `process`."""
+        return self._worker(process, score_app.create_app, DetectorSettings(), SCORE, WATCH, spec=ENGINE)
 
     def watch(self, process):
         """Make a watch worker as `process`."""
-        return process.within(self._watch, process)
+        return self._worker(process, watch_app.create_app, WATCH, TENANTS, detectors=length_detectors)
 
-    def _watch(self, process):
-        app = create_app(
-            KAFKA,
-            WATCH,
-            TENANTS,
-            data_dir=self.root,
-            registry=CollectorRegistry(),
-            tracer_provider=NoOpTracerProvider(),
-            detectors=length_detectors,
-        )
+    def _worker(self, process, create, *settings, **options):
+        def pool(spec, **_):
+            return _Pool(self.network, spec)
+
+        with mock.patch.object(score_app, "ModelPool", pool):
+            return process.within(self._made, process, create, settings, options)
+
+    def _made(self, process, create, settings, options):
+        app = create(KAFKA, *settings, data_dir=self.root, **_telemetry(), **options)
         agents = {tuple(agent.channel.topics): agent.fun for agent in app.agents.values()}
         return FaustWorker(process, self.network, KAFKA.bootstrap_servers, app, agents)
 
-    def run_ledger(self, process, stop):
+    def ledger(self, process):
         """Start the ledger as `process`."""
-        process.spawn(
-            run_ledger(
-                directory=self.ledger,
-                kafka=KAFKA,
-                ledger=LedgerSettings(),
-                registry=CollectorRegistry(),
-                tracer_provider=NoOpTracerProvider(),
-                stop=stop,
-                health={},
-            )
-        )
+        settings = {"directory": self.ledger_directory, "kafka": KAFKA, "ledger": LedgerSettings()}
+        process.spawn(run_ledger(stop=asyncio.Event(), health={}, **settings, **_telemetry()))
+
+
+def _telemetry():
+    return {"registry": CollectorRegistry(), "tracer_provider": NoOpTracerProvider()}

@@ -23,7 +23,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def live(seed, steps=40, favoured=None) -> Life:
+def live(seed, steps=40, favoured=None):
     """Live the world of `seed`; some steps may be favoured."""
     return run_virtual(seed, lambda loop: _live(str(seed), loop, steps, favoured or {}))
 

@@ -1,21 +1,19 @@
 """What may happen to a world; each step is drawn, and draws its own particulars."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from functools import partial
 
 from aiokafka.errors import OutOfOrderSequenceNumber
 
 from support.protocol.clients import lose_producer
-from support.protocol.gateway import Gateway
 from support.protocol.network import Weather
 from support.protocol.parts import DETECTORS, KAFKA
-from support.protocol.world import World
 
 _TEXTS = ("hello", "call 555 12345", "RAISE", "x" * 60, "call 98765 " + "y" * 60)
 _TENANTS = ("acme", "beta")
 
 
-def request(world: World) -> None:
+def request(world):
     """Accept a request or a few; there may be no room."""
     gateway = _serving(world)
     for _ in range(world.random.choice((1, 1, 2, 6))):
@@ -23,7 +21,7 @@ def request(world: World) -> None:
             _request(world, gateway)
 
 
-def _request(world: World, gateway: Gateway) -> None:
+def _request(world, gateway):
     accepted = world.accepted
     name, tenant = f"r{len(accepted.requests) + len(accepted.cut)}", world.random.choice(_TENANTS)
     text = world.random.choices(_TEXTS, weights=(8, 4, 1, 2, 2))[0]
@@ -37,7 +35,7 @@ def _request(world: World, gateway: Gateway) -> None:
         accepted.cut.add(name)
 
 
-def end(world: World) -> None:
+def end(world):
     """End some of the requests, one way or another."""
     gateway = _serving(world)
     for _ in range(world.random.randint(1, 4)):
@@ -54,7 +52,7 @@ def end(world: World) -> None:
             world.accepted.perhaps += 1
 
 
-def kill_gateway(world: World) -> None:
+def kill_gateway(world):
     """Kill a gateway, perhaps in the middle of one of its writes; another one opens."""
     gateway = _serving(world)
     if gateway is None:
@@ -67,7 +65,7 @@ def kill_gateway(world: World) -> None:
     _open(world)
 
 
-def close_gateway(world: World) -> None:
+def close_gateway(world):
     """End a gateway in good order; perhaps it is killed on the way."""
     gateway = _serving(world)
     if gateway is None:
@@ -78,7 +76,7 @@ def close_gateway(world: World) -> None:
     _open(world)
 
 
-def stop_gateway(world: World) -> None:
+def stop_gateway(world):
     """Let a gateway stand still for a while; beside it another one opens, mostly."""
     gateway = _serving(world)
     if gateway is not None:
@@ -87,10 +85,10 @@ def stop_gateway(world: World) -> None:
         gateway.process.stop(world.random.choice((2.0, 6.0, 20.0)))
 
 
-def kill(world: World, *names: str) -> None:
+def kill(world, kind):
     """Kill a process now, or right after one of its next effects, or in the middle of a write to a spool."""
-    process = world.processes[world.random.choice([name for name in world.processes if name.startswith(names)])]
-    how = world.random.choices(("now", "effect", "write"), weights=(2, 5, int("shipper" in names)))[0]
+    process = _process(world, kind)
+    how = world.random.choices(("now", "effect", "write"), weights=(2, 5, int(kind == "shipper")))[0]
     if how == "now":
         process.kill()
     elif how == "effect":
@@ -99,9 +97,9 @@ def kill(world: World, *names: str) -> None:
         process.write_fuse = world.random.randint(1, 6)
 
 
-def stop(world: World, *names: str) -> None:
+def stop(world, kind):
     """Let a process stand still, now or right after an effect, perhaps past its session, and go on."""
-    process = world.processes[world.random.choice([name for name in world.processes if name.startswith(names)])]
+    process = _process(world, kind)
     seconds = world.random.choice((0.5, 2.0, 6.0, 9.0, 9.0))
     if world.random.random() < 0.3:
         process.stop(seconds)
@@ -109,35 +107,32 @@ def stop(world: World, *names: str) -> None:
         process.stop_fuse = (world.random.randint(1, 12), seconds)
 
 
-def scale(world: World) -> None:
+def scale(world):
     """Let a second worker join, or leave."""
     name = world.random.choice(("score-1", "watch-1"))
     if name in world.workers:
         world.loop.create_task(world.leave(name))
     else:
-        world.start_worker(name)
+        world.supervise(name)
 
 
-def rebalance(world: World) -> None:
-    """Rebalance a group."""
+def rebalance(world):
     world.coordinators[world.random.choice(("score", "watch"))].rebalance()
 
 
-def commit(world: World) -> None:
-    """Let a worker commit now."""
+def commit(world):
     worker = world.workers[world.random.choice(sorted(world.workers))]
     if worker.process.alive and worker.process.running.is_set() and worker.generation:
         worker.process.spawn(worker.consumer.commit())
 
 
-def slow_partition(world: World) -> None:
+def slow_partition(world):
     """Let a worker get little of one partition, beside others that are fast."""
     worker = world.workers[world.random.choice(sorted(world.workers))]
     worker.slow = {place: 0.9 for place in worker.assigned if world.random.random() < 0.4}
 
 
-def weather(world: World) -> None:
-    """Change how the network is."""
+def weather(world):
     world.network.weather = Weather(
         slowest=world.random.choice((0.02, 0.2, 0.8)),
         ack_lost=world.random.choice((0.0, 0.0, 0.1, 0.3)),
@@ -145,18 +140,18 @@ def weather(world: World) -> None:
     )
 
 
-def outage(world: World) -> None:
+def outage(world):
     """Let the broker be away for a while."""
     world.network.up.clear()
     world.loop.call_later(world.random.uniform(0.5, 8), world.network.up.set)
 
 
-def lose(world: World) -> None:
+def lose(world):
     """Lose the shipper's producer, some of what it had on its way written."""
     lose_producer(world.network, OutOfOrderSequenceNumber(), written=world.random.randint(0, 4))
 
 
-def duplicate(world: World) -> None:
+def duplicate(world):
     """Write some records again, as a sender does that was killed before it noted their acknowledgement."""
     names = KAFKA.names
     topic = world.random.choice((names.inference, names.verdicts, names.signals, names.findings))
@@ -168,7 +163,7 @@ def duplicate(world: World) -> None:
             world.kafka.append(topic, number, record.key, record.value, record.headers)
 
 
-def poison(world: World) -> None:
+def poison(world):
     """Write something that is no event."""
     names, draw = KAFKA.names, world.random
     topic = draw.choice((names.inference, names.inference, names.signals, names.findings, names.alerts))
@@ -180,31 +175,27 @@ def poison(world: World) -> None:
     )
 
 
-def compact(world: World) -> None:
+def compact(world):
     """Let the broker compact what is compacted."""
     for topic in world.kafka.topics:
         if topic.endswith("-changelog") or topic == KAFKA.names.alerts:
             world.kafka.compact(topic, keep_newest=40)
 
 
-def _named(act: Callable[..., None], *names: str) -> Callable[[World], None]:
-    return lambda world: act(world, *names)
-
-
 #: What may happen, and how often.
-STEPS: dict[str, tuple[int, Callable[[World], None]]] = {
+STEPS = {
     "request": (30, request),
     "end": (18, end),
     "kill gateway": (3, kill_gateway),
     "close gateway": (2, close_gateway),
     "stop gateway": (2, stop_gateway),
-    "kill shipper": (6, _named(kill, "shipper")),
-    "stop shipper": (1, _named(stop, "shipper")),
-    "kill score": (5, _named(kill, "score")),
-    "stop score": (2, _named(stop, "score")),
-    "kill watch": (8, _named(kill, "watch")),
-    "stop watch": (3, _named(stop, "watch")),
-    "kill ledger": (3, _named(kill, "ledger")),
+    "kill shipper": (6, partial(kill, kind="shipper")),
+    "stop shipper": (1, partial(stop, kind="shipper")),
+    "kill score": (5, partial(kill, kind="score")),
+    "stop score": (2, partial(stop, kind="score")),
+    "kill watch": (8, partial(kill, kind="watch")),
+    "stop watch": (3, partial(stop, kind="watch")),
+    "kill ledger": (3, partial(kill, kind="ledger")),
     "scale": (3, scale),
     "rebalance": (4, rebalance),
     "commit": (3, commit),
@@ -218,7 +209,7 @@ STEPS: dict[str, tuple[int, Callable[[World], None]]] = {
 }
 
 
-async def step(world: World, favoured: Mapping[str, int]) -> str:
+async def step(world, favoured):
     """Let one thing happen, and time pass; return what it was. What is `favoured` happens so many times as often."""
     names = list(STEPS)
     weights = [STEPS[name][0] * favoured.get(name, 1) for name in names]
@@ -228,11 +219,15 @@ async def step(world: World, favoured: Mapping[str, int]) -> str:
     return name
 
 
-def _serving(world: World) -> Gateway | None:
+def _process(world, kind):
+    return world.processes[world.random.choice([name for name in world.processes if name.startswith(kind)])]
+
+
+def _serving(world):
     serving = [gateway for gateway in world.gateways if gateway.serves]
     return world.random.choice(serving) if serving else None
 
 
-def _open(world: World) -> None:
+def _open(world):
     """Open a gateway; a small one comes to shed."""
     world.open_gateway(limit_bytes=world.random.choice((1_000_000, 1_000_000, 90_000, 200_000)))

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -26,7 +26,7 @@ class Process:
     after so many effects, for the seconds beside it.
     """
 
-    def __init__(self, loop: "VirtualLoop", name: str) -> None:
+    def __init__(self, loop, name):
         self.loop = loop
         self.name = name
         self.alive = True
@@ -41,19 +41,19 @@ class Process:
         self.on_resume: list[Callable[[], None]] = []
         self.on_end: list[Callable[[], None]] = []  # what the kernel does: files close, locks are given up
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def spawn(self, coroutine):
         """Run a coroutine as one of this process's; one that fails ends it."""
         task = self.within(self.loop.create_task, coroutine)
         task.add_done_callback(self._ended)
         return task
 
-    def within(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    def within(self, call, *arguments):
         """Call as this process: what it starts belongs to it."""
         context = copy_context()
         context.run(CURRENT.set, self)
         return context.run(call, *arguments)
 
-    def effect(self) -> None:
+    def effect(self):
         """Count an effect; the fuse may end the process here."""
         if self.fuse is not None:
             self.fuse -= 1
@@ -65,7 +65,7 @@ class Process:
             if self.stop_fuse is None:
                 self.stop(seconds)
 
-    def kill(self) -> None:
+    def kill(self):
         """End it at once: nothing of it has an effect from here on."""
         if self.alive:
             self.alive = False
@@ -73,12 +73,12 @@ class Process:
             for task in list(self.tasks):
                 task.cancel()
 
-    def stop(self, seconds: float) -> None:
+    def stop(self, seconds):
         """Suspend it, as SIGSTOP does, and let it go on after `seconds`."""
         self.running.clear()
         self.loop.call_later(seconds, self.resume)
 
-    def resume(self) -> None:
+    def resume(self):
         """Let it go on."""
         if not self.running.is_set():
             self.running.set()
@@ -86,13 +86,13 @@ class Process:
             for call in waiting:
                 call()
 
-    async def turn(self) -> None:
+    async def turn(self):
         """Return when the process runs; one that is dead never goes on from here."""
         if not self.alive:
             raise asyncio.CancelledError
         await self.running.wait()
 
-    async def reap(self) -> None:
+    async def reap(self):
         """Wait until nothing of it is left."""
         for _ in range(_ROUNDS):
             left = [task for task in self.tasks if not task.done()]
@@ -105,7 +105,7 @@ class Process:
             await asyncio.sleep(0.001)
         raise AssertionError(f"{self.name} does not end: {left}")
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, task):
         if not task.cancelled() and (error := task.exception()) is not None and self.alive:
             self.error = error
             self.kill()
@@ -114,11 +114,11 @@ class Process:
 class _Idle(selectors.SelectSelector):
     """Waits for nothing: the time that it should wait is passed on."""
 
-    def __init__(self, leap: Callable[[float | None], None]) -> None:
+    def __init__(self, leap):
         super().__init__()
         self._leap = leap
 
-    def select(self, timeout: float | None = None) -> list[Any]:
+    def select(self, timeout=None):
         self._leap(timeout)
         return []
 
@@ -126,17 +126,17 @@ class _Idle(selectors.SelectSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Deterministic: the order of everything follows from the seed."""
 
-    def __init__(self, seed: int | str) -> None:
+    def __init__(self, seed):
         self._now = START
         self.random = random.Random(f"loop {seed}")
         super().__init__(_Idle(self._leap))
         self.set_task_factory(_task)
         self.set_exception_handler(lambda _loop, _context: None)  # a process's failure is told by the process
 
-    def time(self) -> float:
+    def time(self):
         return self._now
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+    def run_in_executor(self, executor, func, *args):
         """Call `func` after a moment, and answer after another: a kill may come before, between and after."""
         future, process = self.create_future(), CURRENT.get()
         if process is not None:
@@ -144,7 +144,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.call_later(self.random.uniform(0, 0.002), self._call, process, future, func, args)
         return future
 
-    def _call(self, process: Process | None, future: Any, func: Callable[..., Any], args: Any) -> None:
+    def _call(self, process, future, func, args):
         if process is not None and not process.running.is_set():
             process.on_resume.append(lambda: self._call(process, future, func, args))
             return
@@ -160,14 +160,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             process.effect()
         self.call_later(self.random.uniform(0, 0.002), _answer, process, future, result, error)
 
-    def _leap(self, timeout: float | None) -> None:
+    def _leap(self, timeout):
         if timeout is None:
             raise AssertionError("every task waits for something that nothing will bring about")
         if timeout > 0:
             self._now += timeout
 
 
-def _task(loop: VirtualLoop, coroutine: Any, context: Any = None, **more: Any) -> asyncio.Task[Any]:
+def _task(loop, coroutine, context=None, **more):
     """Make a task that belongs to the process that it is made in."""
     task = asyncio.Task(coroutine, loop=loop, context=context, **more)
     process = context.get(CURRENT) if context is not None else CURRENT.get()
@@ -179,7 +179,7 @@ def _task(loop: VirtualLoop, coroutine: Any, context: Any = None, **more: Any) -
     return task
 
 
-def _answer(process: Process | None, future: Any, result: Any, error: Exception | None) -> None:
+def _answer(process, future, result, error):
     if future.done() or (process is not None and not process.alive):
         return
     if error is not None:
@@ -188,7 +188,7 @@ def _answer(process: Process | None, future: Any, result: Any, error: Exception 
         future.set_result(result)
 
 
-def run_virtual(seed: int | str, main: Callable[[VirtualLoop], Coroutine[Any, Any, Any]]) -> Any:
+def run_virtual(seed, main):
     """Run `main` in a loop of its own to its end, and close everything."""
     loop = VirtualLoop(seed)
     asyncio.set_event_loop(loop)

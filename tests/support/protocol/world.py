@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from support.protocol.faust_worker import FaustWorker
 from support.protocol.gateway import Gateway, virtual_disk
 from support.protocol.network import Network, Weather
 from support.protocol.parts import KAFKA, Parts
-from support.protocol.virtual_time import Process, VirtualLoop
-from support.simulated_kafka import Place, SimulatedKafka
+from support.protocol.virtual_time import Process
+from support.simulated_kafka import SimulatedKafka
 
 _NAMES = KAFKA.names
 _GROUPS = {"score": (_NAMES.inference,), "watch": (_NAMES.signals, _NAMES.findings, _NAMES.alerts, _NAMES.retraining)}
@@ -46,7 +45,7 @@ class Accepted(msgspec.Struct):
 class World:
     """Everything, and the draws that decide what happens to it."""
 
-    def __init__(self, seed: str, loop: VirtualLoop, root: Path) -> None:
+    def __init__(self, seed, loop, root):
         self.seed = seed
         self.loop = loop
         self.random = random.Random(f"world {seed}")
@@ -57,64 +56,46 @@ class World:
         self.parts = Parts(root, self.network)
         self.balance = BalanceReader(self.parts.spool)
         self.accepted = Accepted()
-        self.crashes: list[str] = []
         self.violations: dict[str, str] = {}
         self.gateways: list[Gateway] = []
         self.processes: dict[str, Process] = {}
         self.workers: dict[str, FaustWorker] = {}
         self._supervisors: dict[str, asyncio.Task[Any]] = {}
-        self._stops: dict[str, asyncio.Event] = {}
         self.coordinators = {
             name: Coordinator(loop, self.kafka, f"weir.{name}", topics, seed) for name, topics in _GROUPS.items()
         }
         self._background = [loop.create_task(one.run()) for one in self.coordinators.values()]
 
-    # -- processes
-
-    def start(self) -> None:
+    def start(self):
         """Start one of each."""
         self.open_gateway()
-        self.supervise("shipper", self._shipper)
-        self.supervise("ledger", self._ledger)
-        for name in ("score-0", "watch-0"):
-            self.start_worker(name)
+        for name in ("shipper", "ledger", "score-0", "watch-0"):
+            self.supervise(name)
 
-    def start_worker(self, name: str) -> None:
-        """Start a worker and keep it alive."""
-        self.supervise(name, self._worker)
-
-    def supervise(self, name: str, start: Callable[[str, Process], None]) -> None:
+    def supervise(self, name):
         """Start a process, and start it anew whenever it ends."""
         if name not in self._supervisors:
-            self._supervisors[name] = self.loop.create_task(self._supervise(name, start))
+            self._supervisors[name] = self.loop.create_task(self._supervise(name))
 
-    async def _supervise(self, name: str, start: Callable[[str, Process], None]) -> None:
+    async def _supervise(self, name):
         while True:
             process = self.processes[name] = Process(self.loop, name)
-            start(name, process)
+            self._start(name, process)
             await process.dead.wait()
             if process.error is not None:
-                self.crashes.append(f"{name}: {process.error!r}")
-                self.violated("no process ends by itself", self.crashes[-1])
+                self.violated("no process ends by itself", f"{name}: {process.error!r}")
             await process.reap()
             await asyncio.sleep(self.random.uniform(0.1, 1.5))
 
-    def _shipper(self, name: str, process: Process) -> None:
-        self._stops[name] = asyncio.Event()
-        self.parts.shipper(process, self._stops[name])
-
-    def _ledger(self, name: str, process: Process) -> None:
-        self._stops[name] = asyncio.Event()
-        self.parts.run_ledger(process, self._stops[name])
-
-    def _worker(self, name: str, process: Process) -> None:
+    def _start(self, name, process):
         kind = name.partition("-")[0]
-        worker = self.parts.score(process) if kind == "score" else self.parts.watch(process)
-        self.workers[name] = worker
-        worker.start()
-        self.coordinators[kind].join(worker)
+        worker = getattr(self.parts, kind)(process)
+        if worker is not None:
+            self.workers[name] = worker
+            worker.start()
+            self.coordinators[kind].join(worker)
 
-    async def leave(self, name: str) -> None:
+    async def leave(self, name):
         """End a worker in good order: it commits, and leaves its group."""
         supervisor = self._supervisors.pop(name, None)
         if supervisor is None:
@@ -130,19 +111,17 @@ class World:
             coordinator.members.remove(worker)
         coordinator.rebalance()
 
-    def open_gateway(self, limit_bytes: int = 1_000_000) -> None:
+    def open_gateway(self, limit_bytes=1_000_000):
         """Start a gateway."""
         settings = CaptureSettings(limit_bytes=limit_bytes, segment_bytes=4_000, end_reserve_bytes=2_048)
         process = Process(self.loop, f"gateway-{len(self.gateways)}")
         self.gateways.append(Gateway(process, self.parts.spool, settings, self.random.uniform(-1.5, 1.5), self._ended))
 
-    def _ended(self, gateway: Gateway) -> None:
+    def _ended(self, gateway):
         """Note that a gateway is gone: whoever ends its spool may write an end for each open request."""
         self.accepted.perhaps += len(gateway.open)
 
-    # -- rest
-
-    async def rest(self) -> bool:
+    async def rest(self):
         """Let the weather clear, everything run, and all that was accepted come to its end; False where it does not."""
         self.network.weather = Weather(slowest=0.02)
         self.network.up.set()
@@ -152,7 +131,7 @@ class World:
         for worker in self.workers.values():
             worker.slow.clear()
         for name in ("score-0", "watch-0"):
-            self.start_worker(name)
+            self.supervise(name)
         self.open_gateway()
         for gateway in self.gateways[:-1]:
             if gateway.process.alive:
@@ -172,11 +151,11 @@ class World:
         await asyncio.sleep(3)
         return rested
 
-    def _spools(self) -> list[Path]:
+    def _spools(self):
         last = self.gateways[-1].source
         return [path for path in self.parts.spool.glob("gateway-*") if path.name != last]
 
-    async def _read_up_to(self, ends: dict[Place, int] | None, deadline: float) -> bool:
+    async def _read_up_to(self, ends, deadline):
         """Wait until the groups have committed all below `ends`, or all that is written; False where they do not."""
         while self.behind(ends):
             if self.loop.time() > deadline:
@@ -194,11 +173,11 @@ class World:
             if place[0] in topics and self.kafka.group(f"weir.{group}").committed.get(place, 0) < end
         ]
 
-    def violated(self, invariant: str, what: str) -> None:
+    def violated(self, invariant, what):
         """Note the first violation of an invariant."""
         self.violations.setdefault(invariant, what)
 
-    async def end(self) -> None:
+    async def end(self):
         """End everything."""
         for task in (*self._supervisors.values(), *self._background):
             task.cancel()
@@ -211,7 +190,7 @@ class World:
 
 
 @contextmanager
-def open_world(seed: str, loop: VirtualLoop) -> Iterator[World]:
+def open_world(seed, loop):
     """Make a world in a folder of its own, in memory where possible."""
     with ExitStack() as stack:
         within = str(_MEMORY) if _MEMORY.is_dir() else None
