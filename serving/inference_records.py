@@ -128,7 +128,7 @@ def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Mess
 
 
 def request_attributes(request: InferenceRequest, topic: str) -> dict[str, str | int | float | bool]:
-    """Return the attributes of the inference's span; `topic` contains its text, "" if the text is not recorded."""
+    """Return the attributes of the inference's span; `topic` is the topic that contains its text, or "" if there is none."""
     generation = request.generation
     found: dict[str, str | int | float | bool | None] = {
         semconv.GEN_AI_OPERATION_NAME: request.operation,

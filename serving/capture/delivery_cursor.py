@@ -42,7 +42,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """A position in a spool: all frames before the position have been delivered.
 
     The next frame is at `segment`, `offset`; `number` is the last record number before it. `shed` of these numbers are in gap records of
-    the spool. `moved` more are in gap records that the shipper sent, because the record was too large for the broker or damaged on disk.
+    the spool; `moved` others are in gap records that the shipper sent for records that were too large for the broker or damaged on disk.
     `closed` means that the position is the end of a closed spool.
     """
 

@@ -88,7 +88,7 @@ class ActionEndpoints:
         return json_response({"object": "feedback", "request_id": review.request_id, "accepted": True}, 202)
 
     async def terms(self, request: Request) -> Response:
-        """Return the terms that are typical of a drift alert's evidence texts, computed at this time."""
+        """Compute and return the terms that are typical of a drift alert's evidence texts."""
         story = await self._alert(request.path_params["alert_id"])
         if story.alert.detector != DRIFT:
             raise NotFoundError(f"alert {story.alert.alert_id} is not a drift alert, so it has no cluster to describe")

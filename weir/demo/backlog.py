@@ -120,7 +120,7 @@ class BacklogView:
         self.newest: Backlog | None = None
 
     def show(self, backlog: Backlog) -> None:
-        """Show `backlog` if it is notable."""
+        """Show `backlog` if it is large enough (:attr:`Backlog.notable`)."""
         self.newest = backlog
         if not self._progress.console.is_interactive:
             if backlog.notable:

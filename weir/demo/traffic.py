@@ -15,7 +15,7 @@ _TIMEOUT_SECONDS = 120.0
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Request id (``x-request-id``) and HTTP status of an answer; 0 if there was no answer."""
+    """Request id (``x-request-id``) and HTTP status of an answer; the status is 0 if there was no answer."""
 
     request_id: str
     status: int

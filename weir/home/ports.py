@@ -97,7 +97,7 @@ def _free_run(width: int, ports: list[int]) -> int:
 
 
 def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """Return the ports of `home`, and the names of ports that changed because a process uses them; the stack must not run."""
+    """Return the ports of `home`, and the names of ports that were replaced because they are in use; the stack must not run."""
     saved: Mapping[str, int] = load_ports(home) if ports_path(home).exists() else {}
     names = list(names)
     busy = [name for name in names if name in saved and not all(map(port_is_free, _ports_of(name, saved[name])))]

@@ -44,7 +44,7 @@ class Watcher:
         self._pool = ThreadPoolExecutor(max_workers=len(plan.components) or 1, thread_name_prefix="probe")
 
     def round(self) -> None:
-        """Check all components once, start or restart components that do not run or hang, and write the states."""
+        """Check all components once, start those that do not run, restart those that hang, and write the states."""
         for name, reason in self._exits.new_exits():
             log(f"{name} died ({reason}); its log: {log_path(self._home, name)}")
         infos = self._supervisord.processes()

@@ -21,7 +21,7 @@ def _path(home: Path) -> Path:
 
 
 def load_held(home: Path) -> set[str]:
-    """Return the names of the held components."""
+    """Return the names of the components that :func:`stop_component` stopped."""
     try:
         return set(json.loads(_path(home).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):
@@ -29,12 +29,12 @@ def load_held(home: Path) -> set[str]:
 
 
 def save_held(home: Path, names: set[str]) -> None:
-    """Write the names of the held components."""
+    """Write the names of the components that the watcher must not start."""
     replace_file(_path(home), json.dumps(sorted(names)))
 
 
 def stop_component(home: Path, name: str) -> None:
-    """Stop and hold component `name`; return when its process has ended, or raise StackError."""
+    """Stop component `name` and keep it stopped; return when its process has ended, or raise StackError."""
     component, supervisord = load_plan(home).component(name), connect(home)
     save_held(home, load_held(home) | {name})
     supervisord.stop(name)
@@ -44,7 +44,7 @@ def stop_component(home: Path, name: str) -> None:
 
 
 def start_component(home: Path, name: str) -> None:
-    """Start component `name`, which is then no longer held, and return at once; raises StackError."""
+    """Start component `name`, let the watcher restart it again, and return at once; raises StackError."""
     load_plan(home).component(name)
     supervisord = connect(home)
     save_held(home, load_held(home) - {name})
