@@ -108,6 +108,7 @@ async def test_letters_that_cannot_be_replayed_fail_and_the_others_are_replayed(
     results, outcomes = await apache.replay()
     assert results == [(0, "failed"), (1, "failed"), (2, "failed"), (3, "replayed")]
     assert "its headers name elsewhere-1" in outcomes[0].detail
+    assert "set WEIR_KAFKA__TOPIC_PREFIX" in outcomes[0].detail
     assert "its headers name no topic" in outcomes[2].detail
     letters = await apache.log.letters()
     await apache.expire(dead, 4, partition=0)

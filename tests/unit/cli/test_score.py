@@ -2,6 +2,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from support.cases import cases
 
 from detectors.base import Turn
 from detectors.pii.detector import PiiDetector
@@ -9,6 +10,7 @@ from detectors.registry import create_text
 from weir.cli import main
 from weir.quality.scoring import BadLine, Item, read_items, score_items
 
+CASES = cases(__file__)
 pytestmark = pytest.mark.usefixtures("home")
 
 
@@ -52,22 +54,9 @@ def test_plain_lines_get_their_number_even_if_a_later_line_looks_like_json():
     ]
 
 
-@pytest.mark.parametrize(
-    ("line", "name", "reason"),
-    [
-        (b'{"id": "x", "text": 5}\n', "x", "whose text is a string"),
-        (b'{"id": "x"}\n', "x", "whose text is a string"),
-        (b'{"id": "x", "text": "a", "prompt": 5}\n', "x", "prompt is neither a string nor a list"),
-        (b'{"id": "x", "text": "a", "prompt": [{"role": "user"}]}\n', "x", "prompt is neither a string nor a list"),
-        (b'{"id": null, "text": "a"}\n', "2", "neither a string nor an integer"),
-        (b'{"id": "x", "text": "a"\n', "2", "invalid JSON"),
-        (b"[1]\n", "2", "expected an object"),
-        (b'{"text": "\xff"}\n', "2", "byte 10 is not UTF-8"),
-        (b"[" * 100_000 + b"\n", "2", "invalid JSON"),
-    ],
-)
+@pytest.mark.parametrize(("line", "name", "reason"), [*CASES["bad_lines"], ("[" * 100_000 + "\n", "2", "invalid JSON")])
 def test_a_bad_line_is_answered_in_its_place(line, name, reason):
-    first, bad, last = read_items([b'{"text": "a"}\n', line, b'{"text": "b"}\n'])
+    first, bad, last = read_items([b'{"text": "a"}\n', line.encode("latin-1"), b'{"text": "b"}\n'])
     assert isinstance(bad, BadLine)
     assert (bad.line, bad.id) == (2, name)
     assert reason in bad.error

@@ -2,6 +2,7 @@ import json
 
 import msgspec
 import pytest
+from support.cases import cases
 from support.intake import kserve_headers, kserve_structured
 
 from serving.api_keys import Principal
@@ -11,6 +12,7 @@ from serving.intake.kserve import events_of, exchange_from_kserve
 from serving.intake.reported_exchange import ReportedExchange, records_of
 from stream.wire import Message
 
+CASES = cases(__file__)
 PRINCIPAL = Principal(id="k_1", tenant="acme")
 REQUEST = {"model": "qwen-2", "messages": [{"role": "user", "content": "hi"}]}
 RESPONSE = {"choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}]}
@@ -78,27 +80,17 @@ def test_metadata_that_names_no_conversation(metadata):
     assert exchange("request", REQUEST, **{"ce-metadata": metadata}).origin.conversation == ""
 
 
+NOT_CODED = json.dumps(kserve_structured("request", {}) | {"data_base64": "?"})
+
+
 @pytest.mark.parametrize(
-    ("headers", "body", "message"),
-    [
-        (kserve_headers("request", **{"ce-id": ""}), b"{}", "the CloudEvent has no id"),
-        ({"content-type": "application/json"}, b"{}", "the CloudEvent has no id, source, type"),
-        (kserve_headers("feedback"), b"{}", "it must be org.kubeflow.serving.inference.request or"),
-        (kserve_headers("request"), b"{}", "the body has no fields"),
-        (kserve_headers("request"), b"\x80", "1 bytes are not JSON"),
-        (kserve_headers("request", **{"content-type": "application/octet-stream"}), b"x", "V2's binary tensors"),
-        ({"content-type": "application/cloudevents+json"}, b"[]", "the event is no JSON object"),
-        ({"content-type": "application/cloudevents-batch+json"}, b"{}", "the batch is no list"),
-        (
-            {"content-type": "application/cloudevents+json"},
-            json.dumps(kserve_structured("request", {}) | {"data_base64": "?"}).encode(),
-            "is not Base64",
-        ),
-    ],
+    ("half", "changes", "body", "message"),
+    [*CASES["refused"], (None, {"content-type": "application/cloudevents+json"}, NOT_CODED, "is not Base64")],
 )
-def test_what_is_no_event_of_the_logger_is_refused(headers, body, message):
+def test_what_is_no_event_of_the_logger_is_refused(half, changes, body, message):
+    headers = kserve_headers(half, **changes) if half else changes
     with pytest.raises(UnreadablePayload) as error:
-        exchanges(headers, body)
+        exchanges(headers, body.encode("latin-1"))
     assert message in str(error.value)
 
 

@@ -1,4 +1,3 @@
-
 import pytest
 from support.cases import cases
 from support.intake import litellm_failure, litellm_payload

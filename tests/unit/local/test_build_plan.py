@@ -9,7 +9,7 @@ from weir.errors import StackError
 from weir.home.ports import PORT_NAMES
 from weir.local import build_plan as module
 from weir.local.broker.kafka_jars import ensure_jars
-from weir.local.broker.launch import BrokerLaunch, BrokerPlan, plan_broker, retention_bytes
+from weir.local.broker.launch import BrokerLaunch, BrokerPlan, plan_broker
 from weir.settings import Settings
 
 
@@ -125,9 +125,3 @@ def test_apache_without_maven_names_the_package(monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(BrokerError, match=r"maven.*WEIR_KAFKA__BROKER=embedded"):
         ensure_jars()
-
-
-def test_the_embedded_broker_retains_less():
-    kafka = KafkaSettings()
-    assert retention_bytes("apache", kafka) == kafka.retention_bytes
-    assert retention_bytes("embedded", kafka) == 64 * 1024 * 1024

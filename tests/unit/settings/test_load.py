@@ -107,17 +107,8 @@ def test_a_webhooks_secret_may_come_from_the_environment_and_is_masked(write, mo
     assert SIGNING not in str(effective)
 
 
-CREDENTIALS = {
-    "WEIR_BRIDGE__ALERTMANAGERS": '["http://ann:hunter2@127.0.0.1:9093"]',
-    "WEIR_BRIDGE__WEBHOOKS__PAGER__URL": "https://ann:hunter2@pager.example/hook",
-    "WEIR_BRIDGE__WEBHOOKS__PAGER__SECRET": SIGNING,
-    "WEIR_KAFKA__SASL_PASSWORD": "hunter2",
-    "WEIR_TRACE__ENDPOINT": "http://ann:hunter2@127.0.0.1:5000/v1/traces",
-}
-
-
 def test_no_password_is_shown(monkeypatch):
-    for name, value in CREDENTIALS.items():
+    for name, value in CASES["credentials"]:
         monkeypatch.setenv(name, value)
     loaded = load_settings()
     effective = loaded.effective()
