@@ -76,7 +76,10 @@ def component(name, pid):
         identity=process_identity(pid) or "",
         log=f"/logs/{name}.log",
         started_at=time.time() - 90,
-        address="127.0.0.1:1", health_url="http://127.0.0.1:1/healthz", restarts=1, running=True,
+        address="127.0.0.1:1",
+        health_url="http://127.0.0.1:1/healthz",
+        restarts=1,
+        running=True,
     )
 
 
