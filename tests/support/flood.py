@@ -5,7 +5,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import httpx
 
 from support.gateway import CAPACITY, KEY
 from support.memory import forget_peak, peak_bytes
+from support.stack import until
 
 ROOT = Path(__file__).parents[2]
 #: 350 KB in 700 words: a request, its prompt, its answer and its records are a few of these.
@@ -25,19 +25,11 @@ def gateway(home: Path):
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
     process = subprocess.Popen([sys.executable, "-m", "support.gateway", str(home)], env=environment)
     try:
-        deadline = time.monotonic() + 60
-        while not (home / "port").exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline, "no gateway within 60 s"
-            time.sleep(0.02)
+        until("the gateway has a port", lambda: process.poll() is not None or (home / "port").exists())
         yield process.pid, f"http://127.0.0.1:{(home / 'port').read_text()}"
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
 
 
 async def ask(url: str, count: int) -> list[httpx.Response]:

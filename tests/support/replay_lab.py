@@ -1,15 +1,10 @@
 """A log that the real score and watch apps record, and the command that replays it."""
 
 import time
-import uuid
-
-from opentelemetry.sdk.trace import TracerProvider
-from prometheus_client import CollectorRegistry
+import tomllib
 
 from stream.kafka.admin import list_topics
-from stream.settings import WatchSettings
 from stream.stages.score.model_process import ModelSpec
-from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Tick
 from support.commands import Commands
 from support.events import tick
@@ -18,13 +13,6 @@ from support.stage_lab import Q
 
 SECONDS = 300
 _PIECE_SECONDS = 20
-TENANTS = {
-    "*": {
-        "bucket_seconds": 5,
-        "drift": {"reference_events": 20, "alarm_every_events": 20},
-        "alerts": {"resolve_after_seconds": 30},
-    }
-}
 CONFIG = """
 [detectors.options.pii]
 entities = false
@@ -49,7 +37,7 @@ class ReplayLab(ScoreLab):
     """Weir's topics with a log of the last five minutes."""
 
     def __init__(self, bootstrap, directory) -> None:
-        super().__init__(bootstrap, directory)
+        super().__init__(bootstrap, directory, tomllib.loads(CONFIG)["tenants"])
         self.start = float(int(time.time()) - SECONDS - 60)
         (directory / "weir.toml").write_text(CONFIG)
         self.commands = Commands(directory, self.kafka)
@@ -61,16 +49,6 @@ class ReplayLab(ScoreLab):
             at = self.start + 2 * number + 0.3
             events.append(request(f"r{number}", _text(number), at=at, owed=("pii",)))
         await self.append(*sorted(events, key=lambda event: event.time))
-
-    def watch_app(self):
-        return create_app(
-            self.kafka,
-            WatchSettings(),
-            TENANTS,
-            data_dir=self.directory / uuid.uuid4().hex[:6],
-            registry=CollectorRegistry(),
-            tracer_provider=TracerProvider(),
-        )
 
     async def record(self) -> None:
         """Fill the log while score and watch run, at the pace of their watermarks, as in a live stack."""

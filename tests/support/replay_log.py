@@ -4,8 +4,6 @@ import asyncio
 import tomllib
 from pathlib import Path
 
-import msgspec
-
 from stream.replay.alert_diff import compare
 from stream.replay.plan import ReplayPlan, ReplayRequest
 from stream.replay.progress import ProgressMeter
@@ -14,7 +12,8 @@ from stream.replay.text_replay import TextReplay, TextScoring
 from stream.replay.versions import Version, Versions
 from stream.settings import DetectorSettings, KafkaSettings, WatchSettings, tenant_settings
 from stream.stages.score.model_process import ModelProcess, ModelSpec
-from stream.wire import Event, LogRange, encode
+from stream.wire import Event, LogRange
+from support.ledger_log import Log
 from support.rescoring import SECONDS, START, P, create, gateway_tick
 
 TENANTS = tomllib.loads((Path(__file__).parents[2] / "weir.toml").read_text())["tenants"]
@@ -22,26 +21,14 @@ NAMES = KafkaSettings().names
 END = START + SECONDS + 60
 
 
-class Record(msgspec.Struct, frozen=True):
-    topic: str
-    partition: int
-    offset: int
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
-
-
 class MemoryLog:
     """Records by topic and partition; `reader` returns them one by one."""
 
-    def __init__(self, topics: dict[str, list[list[Event]]]) -> None:
-        self.records: dict[tuple[str, int], list[Record]] = {}
+    def __init__(self, topics):
+        log, self.records = Log(), {}
         for topic, partitions in topics.items():
             for number, events in enumerate(partitions):
-                records = [
-                    Record(topic, number, offset, one.value, one.headers)
-                    for offset, one in enumerate(map(encode, events))
-                ]
-                self.records[topic, number] = records
+                self.records[topic, number] = log.records(topic, *events, partition=number)
 
     def reader(self):
         return _Reader(self.records)

@@ -33,8 +33,8 @@ def _event(event_id, data, at, kind=None):
 class ScoreLab(StageLab):
     """Weir's topics on one broker, and the score app."""
 
-    def __init__(self, bootstrap, directory) -> None:
-        super().__init__(bootstrap, directory)
+    def __init__(self, bootstrap, directory, tenants=None) -> None:
+        super().__init__(bootstrap, directory, tenants)
         self.appended = dict.fromkeys(range(P), 0)
 
     def score_app(self, *, spec=DOUBLES, registry=None, **score):

@@ -74,10 +74,6 @@ class SimulatedKafka:
         start = bisect.bisect_left(log, offset, key=lambda record: record.offset)
         return log[start : start + count]
 
-    def retained(self, topic: str) -> list[Stored]:
-        """Return what is retained of a topic, partition by partition."""
-        return [record for number in range(self.topics[topic]) for record in self._retained[topic, number]]
-
     def compact(self, topic: str, keep_newest: int) -> None:
         """Keep the last record of each key but for the newest ones, Kafka's active segment, which it does not look at."""
         for number in range(self.topics[topic]):
@@ -108,12 +104,9 @@ class SteppedDelivery:
         self.log: list[tuple[str, int, Any]] = []
         self.headers: list[Any] = []
         self.refuses: Callable[[Any], bool] | None = None
-        self.up = asyncio.Event()
-        self.up.set()
         self._lease = _SteppedLease(self)
 
     async def lease(self) -> "_SteppedLease":
-        await self.up.wait()
         if self._lease.is_lost:
             self._lease = _SteppedLease(self)
         return self._lease
@@ -126,26 +119,17 @@ class SteppedDelivery:
             if self.refuses is not None and self.refuses(_event(record)):
                 _fail(future, MessageSizeTooLargeError())
                 continue
-            stored = self._write(record)
+            topic, partition, _, _, headers = record
+            self.log.append((topic, partition, _event(record)))
+            self.headers.append(headers)
+            stored = self.kafka.append(*record)
             if not future.done():
                 future.set_result(stored)
-
-    def lose(self, taken_silently: int = 0) -> None:
-        """Fail what was sent as a lost sequence does; the first `taken_silently` were written, their answer was lost."""
-        for _, *record in self.pending[:taken_silently]:
-            self._write(record)
-        self.abandon()
 
     def abandon(self) -> None:
         pending, self.pending = self.pending, []
         for future, *_ in pending:
             _fail(future, OutOfOrderSequenceNumber())
-
-    def _write(self, record: list[Any]) -> Stored:
-        topic, partition, _, _, headers = record
-        self.log.append((topic, partition, _event(record)))
-        self.headers.append(headers)
-        return self.kafka.append(*record)
 
 
 class _SteppedLease:

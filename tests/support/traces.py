@@ -1,14 +1,11 @@
 """Spans of one trace, as MLflow's API gives them, and whether they hang together."""
 
-import base64
 import json
 
 import httpx
 import msgspec
 
 from support.stack import until
-
-NOTHING = base64.b64encode(b"").decode()
 
 
 class SpanSeen(msgspec.Struct, frozen=True, kw_only=True):

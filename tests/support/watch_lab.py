@@ -1,40 +1,19 @@
 """Weir's topics under a prefix of its own, what score would write to them, and the watch app in this process or in another."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from prometheus_client import CollectorRegistry
 
 from stream.runtime.app import BaseApp
-from stream.settings import WatchSettings
-from stream.stages.watch_app import create_app
 from stream.wire import AlertRecord, Event, FindingRecord, RetrainingRecord, Signal, encode, partition_for
 from support.stage_lab import Q, StageLab
 
 
 class WatchLab(StageLab):
     """Weir's topics on one broker, and the watch app."""
-
-    def __init__(self, bootstrap: str, directory: Path, tenants: dict[str, Any]) -> None:
-        super().__init__(bootstrap, directory)
-        self.tenants = tenants
-        self.registry = CollectorRegistry()
-
-    def watch_app(self, settings: WatchSettings | None = None) -> BaseApp:
-        self.registry = CollectorRegistry()
-        return create_app(
-            self.kafka,
-            settings or WatchSettings(),
-            self.tenants,
-            data_dir=self.directory / uuid.uuid4().hex[:6],
-            registry=self.registry,
-            tracer_provider=self.provider(),
-        )
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[BaseApp]:
