@@ -38,26 +38,17 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """The score of one text by one detector.
+    """The score of one text by one detector."""
 
-    Attributes
-    ----------
-    score
-        In [0, 1], higher is worse.
-    label
-        The detector's word for its decision; ``error`` if it read only a part of the text and flagged nothing.
-    flagged
-        Whether the score reaches the detector's threshold.
-    covered
-        The share of the text that was read.
-    spans
-        Positions in the raw text, of detectors that return them.
-    """
-
+    #: In [0, 1], higher is worse.
     score: float
+    #: The detector's word for its decision; ``error`` if it read only a part of the text and flagged nothing.
     label: str
+    #: Whether the score reaches the detector's threshold.
     flagged: bool
+    #: The share of the text that was read.
     covered: float = 1.0
+    #: Positions in the raw text, of detectors that return them.
     spans: tuple[Span, ...] = ()
 
 
@@ -69,58 +60,38 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """Numeric features of one event, for stream detectors.
+    """Numeric features of one event, for stream detectors."""
 
-    Attributes
-    ----------
-    id, time
-        Identity, and event time in seconds.
-    features
-        Name to value; without features that were not measured.
-    embedding
-        `detectors.models.embedding.pack` of the text's embedding, if this event was sampled.
-    principal
-        Id of the API key.
-    conversation
-        A hash of its conversation; empty without one.
-    embedding_version
-        The version of the frozen model that made the embedding.
-    prompt
-        Id of the fixed prompt, for an answer to one of Weir's own; else empty.
-    """
-
+    #: Identity, and event time in seconds.
     id: str
     time: float
+    #: Name to value; without features that were not measured.
     features: dict[str, float]
+    #: `detectors.models.embedding.pack` of the text's embedding, if this event was sampled.
     embedding: bytes | None = None
+    #: Id of the API key.
     principal: str = ""
+    #: A hash of its conversation; empty without one.
     conversation: str = ""
+    #: The version of the frozen model that made the embedding.
     embedding_version: str = ""
+    #: Id of the fixed prompt, for an answer to one of Weir's own; else empty.
     prompt: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a stream detector for one bucket.
+    """The result of a stream detector for one bucket."""
 
-    Attributes
-    ----------
-    score
-        In [0, 1]; at or above .5 exactly if the statistic exceeds its limit.
-    statistic, limit
-        The test statistic and its limit.
-    feature
-        The feature with the largest statistic.
-    alarm
-        Whether the statistic exceeds the limit.
-    details
-        Numbers that explain the result (size of the change, events seen); never text.
-    """
-
+    #: In [0, 1]; at or above .5 exactly if the statistic exceeds its limit.
     score: float
+    #: The test statistic and its limit.
     statistic: float
     limit: float
+    #: The feature with the largest statistic.
     feature: str
+    #: Whether the statistic exceeds the limit.
     alarm: bool
+    #: Numbers that explain the result (size of the change, events seen); never text.
     details: dict[str, float] = {}
 
 
@@ -134,41 +105,27 @@ def label_of(word: str, *, flagged: bool, covered: float) -> str:
 
 
 class AlertText(msgspec.Struct, frozen=True, kw_only=True):
-    """Wording of a detector's alerts.
+    """Wording of a detector's alerts."""
 
-    Attributes
-    ----------
-    subject
-        What was found, in lower case, as the summary names it: "personal data", "drift".
-    meaning
-        Of a stream detector: what an alarm means, for findings whose details state no change.
-    runbook
-        What an operator does first: one sentence of at most 200 characters, the detector's row in docs/operate.md.
-    """
-
+    #: What was found, in lower case, as the summary names it: "personal data", "drift".
     subject: str
+    #: What an operator does first: one sentence of at most 200 characters, the detector's row in docs/operate.md.
     runbook: str
+    #: Of a stream detector: what an alarm means, for findings whose details state no change.
     meaning: str = ""
 
 
 class Detector(abc.ABC, Generic[ConfigT]):
-    """A detector with a name, a version, a frozen configuration, and the capabilities that stages and the console read.
-
-    Attributes
-    ----------
-    alert
-        Wording of its alerts; None: its findings open no alert. A text detector with it alerts on one flagged event.
-    explains
-        Whether its verdicts can be attributed to words (`detectors.text.explain`).
-    sides
-        The sides that it reads: ``input`` is prompts, ``output`` is answers.
-    """
+    """A detector: name, version, frozen configuration, and the capabilities that stages and the console read."""
 
     name: ClassVar[str]
     version: ClassVar[str]
     config_type: ClassVar[type[msgspec.Struct]]
+    #: Wording of its alerts; None: its findings open no alert. A text detector with it alerts on one flagged event.
     alert: ClassVar[AlertText | None] = None
+    #: Whether its verdicts can be attributed to words (`detectors.text.explain`).
     explains: ClassVar[bool] = False
+    #: The sides that it reads: ``input`` is prompts, ``output`` is answers.
     sides: ClassVar[tuple[str, ...]] = ("input", "output")
 
     def __init__(self, config: ConfigT | None = None) -> None:

@@ -13,24 +13,16 @@ Input = tuple[str, tuple[Turn, ...]]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A text and its labels.
-
-    Attributes
-    ----------
-    prompt
-        The turns that the text answers; empty if it answers none, or they are unknown.
-    label
-        Whether a detector should flag it; None if only spans are known.
-    spans
-        Personal data, in characters of the text; None if nobody marked any.
-    groups
-        Column of a table (``functionality``, ``type``) → the values of this text in it.
-    """
+    """A text and its labels."""
 
     text: str
+    #: The turns that the text answers; empty if it answers none, or they are unknown.
     prompt: tuple[Turn, ...] = ()
+    #: Whether a detector should flag it; None if only spans are known.
     label: bool | None = None
+    #: Personal data, in characters of the text; None if nobody marked any.
     spans: tuple[Span, ...] | None = None
+    #: Column of a table (``functionality``, ``type``) → the values of this text in it.
     groups: Mapping[str, tuple[str, ...]] = {}
 
     @property

@@ -29,26 +29,17 @@ SHOWN = 8
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
-    """The column of each role; empty if the file has none.
+    """The column of each role; empty if the file has none."""
 
-    Attributes
-    ----------
-    text
-        The text to score.
-    prompt
-        What the text answers: a question, or a list of ``{"role", "content"}``.
-    label
-        Whether it should be flagged: 1/0, true/false, yes/no, or other values, of which the positive ones are named.
-    spans
-        Personal data in it: a list of ``{"start", "end", "type"}``, in CSV as JSON.
-    functionality, type
-        Groups for tables by value; a list counts in each of its values.
-    """
-
+    #: The text to score.
     text: str
+    #: What the text answers: a question, or a list of ``{"role", "content"}``.
     prompt: str = ""
+    #: Whether it should be flagged: 1/0, true/false, yes/no, or other values, of which the positive ones are named.
     label: str = ""
+    #: Personal data in it: a list of ``{"start", "end", "type"}``, in CSV as JSON.
     spans: str = ""
+    #: Groups for tables by value; a list counts in each of its values.
     functionality: str = ""
     type: str = ""
 

@@ -24,26 +24,17 @@ SLOT_SECONDS = 1_800.0
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """The alarm budget, and which events it compares.
+    """The alarm budget, and which events it compares."""
 
-    Attributes
-    ----------
-    limit
-        Lowest mean time between false alarms: in events, or in days if ``days``.
-    days
-        Whether the limit is in days of event time.
-    daily
-        Whether values are ranked only among those of the same half-hour of the day (UTC).
-    conversation_events
-        Window, in events, in which one event of each conversation is looked at; 0 looks at every event.
-    conversation_turns
-        Turns of a conversation in the window that count as one; see `detectors.streams.conversations`.
-    """
-
+    #: Lowest mean time between false alarms: in events, or in days if ``days``.
     limit: float
+    #: Whether the limit is in days of event time.
     days: bool = False
+    #: Whether values are ranked only among those of the same half-hour of the day (UTC).
     daily: bool = True
+    #: Window, in events, in which one event of each conversation is looked at; 0 looks at every event.
     conversation_events: int = 512
+    #: Turns of a conversation in the window that count as one; see `detectors.streams.conversations`.
     conversation_turns: int = TURNS
 
     def slot(self, time: float) -> int:
@@ -52,26 +43,17 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
-    """A tracked feature.
+    """A tracked feature."""
 
-    Attributes
-    ----------
-    share
-        Share of the alarm budget; all shares add up to 1.
-    tails
-        1 to watch large values, 2 to watch small values too.
-    warm_up
-        Number of reference values before the first bet.
-    scores
-        Number of scores of the feature, each watched separately.
-    fractions
-        Parts of the reference, from the outermost value in, that are the regions of a tail.
-    """
-
+    #: Share of the alarm budget; all shares add up to 1.
     share: float
+    #: 1 to watch large values, 2 to watch small values too.
     tails: int
+    #: Number of reference values before the first bet.
     warm_up: int
+    #: Number of scores of the feature, each watched separately.
     scores: int = 1
+    #: Parts of the reference, from the outermost value in, that are the regions of a tail.
     fractions: tuple[float, ...] = (0.03, 0.1, 0.3)
 
 

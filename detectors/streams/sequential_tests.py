@@ -49,24 +49,16 @@ def tie_break(seed: int, identity: str) -> tuple[float, float]:
 
 
 class BettingStep(NamedTuple):
-    """One step of the sequential test.
+    """One step of the sequential test."""
 
-    Attributes
-    ----------
-    event, time
-        Number and time of the event.
-    slot
-        Slot of the day; values are ranked within their slot.
-    increment
-        Amount added to each sum: 1, or the days since the previous event.
-    draw
-        Uniform random number in (0, 1), a function of the event alone.
-    """
-
+    #: Number and time of the event.
     event: int
     time: float
+    #: Slot of the day; values are ranked within their slot.
     slot: int
+    #: Amount added to each sum: 1, or the days since the previous event.
     increment: float
+    #: Uniform random number in (0, 1), a function of the event alone.
     draw: float
 
 

@@ -54,21 +54,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """A score taken apart.
+    """A score taken apart."""
 
-    Attributes
-    ----------
-    method
-        ``occlusion``, ``shap`` or ``lime``.
-    base, score
-        Of the words with none of them left, and of all of them, in [0, 1]; of the cheap tier where that decided.
-    words
-        In the text's order.
-    """
-
+    #: ``occlusion``, ``shap`` or ``lime``.
     method: str
+    #: Of the words with none of them left, and of all of them, in [0, 1]; of the cheap tier where that decided.
     base: float
     score: float
+    #: In the text's order.
     words: tuple[Attribution, ...]
 
 

@@ -33,28 +33,19 @@ def _own_weights(weights: Path, digest: str) -> dict[str, Any]:
 
 
 class Trainer(msgspec.Struct, frozen=True, kw_only=True):
-    """A recipe.
+    """A recipe."""
 
-    Attributes
-    ----------
-    train
-        Function of (data folder, file to write, seed, share, log); deterministic up to the order of floating-point
-        sums. ``share`` is the length of the run as a share of the whole, to try things out.
-    weights
-        The name of the file that it writes.
-    files
-        The files that it reads, under the data folder.
-    detectors
-        The detectors that run these weights.
-    options
-        (file, its SHA-256) → the options with which a detector runs them.
-    """
-
+    #: Function of (data folder, file to write, seed, share, log); deterministic up to the order of floating-point
+    #: sums. ``share`` is the length of the run as a share of the whole, to try things out.
     train: Callable[[Path, Path, int, float, Log], None]
+    #: The name of the file that it writes.
     weights: str
+    #: The files that it reads, under the data folder.
     files: tuple[str, ...]
+    #: The detectors that run these weights.
     detectors: tuple[str, ...]
     card: CardText
+    #: (file, its SHA-256) → the options with which a detector runs them.
     options: Callable[[Path, str], Mapping[str, Any]] = _own_weights
 
 
