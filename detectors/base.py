@@ -1,6 +1,6 @@
-"""Text detectors, which are pure, and stream detectors, which learn one bucket at a time; the capabilities that both declare.
+"""Interfaces of text detectors, which score one text, and stream detectors, which learn from a stream of events.
 
-A detector has no clock, no settings and no client: time and identity are arguments, so every stage runs it by this interface alone.
+A detector reads no clock or settings and calls no service. Time and identity are arguments, so any stage can run it.
 """
 
 import abc
@@ -29,7 +29,7 @@ ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch of the raw text: character offsets, ``end`` exclusive; never the text itself."""
+    """The position of a finding in the raw text, as character offsets, ``end`` exclusive; it contains no text."""
 
     start: int
     end: int
@@ -42,18 +42,18 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
     #: In [0, 1], higher is worse.
     score: float
-    #: The detector's word for its decision; ``error`` if it read only a part of the text and flagged nothing.
+    #: The detector's name for its decision; ``error`` if it read only a part of the text and did not flag it.
     label: str
     #: Whether the score reaches the detector's threshold.
     flagged: bool
     #: The share of the text that was read.
     covered: float = 1.0
-    #: Positions in the raw text, of detectors that return them.
+    #: Positions of the findings in the raw text, if the detector returns positions.
     spans: tuple[Span, ...] = ()
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of the prompt of an answer; ``role`` is ``system``, ``user`` or ``assistant``."""
+    """One message of a prompt; ``role`` is ``system``, ``user`` or ``assistant``."""
 
     role: str
     content: str
@@ -62,34 +62,34 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Numeric features of one event, for stream detectors."""
 
-    #: Identity, and event time in seconds.
+    #: Id of the event, and event time in seconds.
     id: str
     time: float
-    #: Name to value; without features that were not measured.
+    #: Value of each feature by name; features that were not measured are absent.
     features: dict[str, float]
     #: `detectors.models.embedding.pack` of the text's embedding, if this event was sampled.
     embedding: bytes | None = None
     #: Id of the API key.
     principal: str = ""
-    #: A hash of its conversation; empty without one.
+    #: A hash of the conversation id; empty if the event has none.
     conversation: str = ""
     #: The version of the frozen model that made the embedding.
     embedding_version: str = ""
-    #: Id of the fixed prompt, for an answer to one of Weir's own; else empty.
+    #: For an answer to one of Weir's own fixed prompts: the id of the prompt; else empty.
     prompt: str = ""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a stream detector for one bucket."""
+    """The result of a stream detector for one bucket, a fixed interval of event time."""
 
-    #: In [0, 1]; at or above .5 exactly if the statistic exceeds its limit.
+    #: In [0, 1]; it is .5 or more exactly if the statistic reaches its limit.
     score: float
     #: The test statistic and its limit.
     statistic: float
     limit: float
     #: The feature with the largest statistic.
     feature: str
-    #: Whether the statistic exceeds the limit.
+    #: Whether the statistic reaches the limit.
     alarm: bool
     #: Numbers that explain the result (size of the change, events seen); never text.
     details: dict[str, float] = {}
@@ -100,7 +100,7 @@ OK, ERROR = "ok", "error"
 
 
 def label_of(word: str, *, flagged: bool, covered: float) -> str:
-    """Return the label of a text: `word` if it is flagged, ``error`` if only a part of it was read, else ``ok``."""
+    """Return `word` for a flagged text, else ``ok``, or ``error`` if only a part of the text was read."""
     return word if flagged else OK if covered >= 1.0 else ERROR
 
 
@@ -111,21 +111,21 @@ class AlertText(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     #: What an operator does first: one sentence of at most 200 characters, the detector's row in docs/operate.md.
     runbook: str
-    #: Of a stream detector: what an alarm means, for findings whose details state no change.
+    #: What an alarm of a stream detector means; used if the finding's details describe no change.
     meaning: str = ""
 
 
 class Detector(abc.ABC, Generic[ConfigT]):
-    """A detector: name, version, frozen configuration, and the capabilities that stages and the console read."""
+    """A detector: its name, version, frozen configuration and capabilities, which stages and the console read."""
 
     name: ClassVar[str]
     version: ClassVar[str]
     config_type: ClassVar[type[msgspec.Struct]]
-    #: Wording of its alerts; None: its findings open no alert. A text detector with it alerts on one flagged event.
+    #: Wording of its alerts; None if its findings open no alert. One flagged event of a text detector opens an alert.
     alert: ClassVar[AlertText | None] = None
     #: Whether its verdicts can be attributed to words (`detectors.text.explain`).
     explains: ClassVar[bool] = False
-    #: The sides that it reads: ``input`` is prompts, ``output`` is answers.
+    #: The sides that it scores: ``input`` is prompts, ``output`` is answers.
     sides: ClassVar[tuple[str, ...]] = ("input", "output")
 
     def __init__(self, config: ConfigT | None = None) -> None:
@@ -137,48 +137,49 @@ class Detector(abc.ABC, Generic[ConfigT]):
 
 
 class TextDetector(Detector[ConfigT]):
-    """Scores texts one by one; a batch only makes it faster."""
+    """A detector that scores each text independently; scoring several texts in one batch is only faster."""
 
     @abc.abstractmethod
     def load(self) -> None:
         """Load weights and compile patterns; a second call does nothing.
 
-        Raises WeightsError if weights are missing or have another digest than the pinned one.
+        Raises WeightsError if weights are missing or their digest is not the pinned digest.
         """
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Score each text; pure, in order, and independent of the other texts up to rounding.
+        """Return the score of each text, in the order of `texts`; up to rounding, it depends on no other text.
 
         Raises NotLoadedError if ``load()`` was not called.
         """
 
     @property
     def prompt_characters(self) -> int:
-        """Upper bound of the prompt's characters that it reads with an answer; 0 if it reads the text alone."""
+        """The most characters of the prompt that the detector reads with an answer; 0 if it reads only the answer."""
         return 0
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each answer with the turns of its prompt, oldest first; the turns are empty if they are unknown."""
-        del prompts  # most detectors read the text alone
+        """Score each answer with its prompt's messages, oldest first; an unknown prompt is an empty sequence."""
+        del prompts  # most detectors read only the answer
         return self.score_many(texts)
 
 
 class StreamDetector(Detector[ConfigT]):
-    """Learns a stream, one closed bucket of observations at a time.
+    """A detector that learns from a stream, one bucket at a time: the observations of a fixed interval of event time.
 
-    State is bounded and an update costs amortised O(1) per observation. Findings are a function of the configuration and of the
-    observations, in order: a replay returns the same. With `own_tenant`, it reads the answers to Weir's own fixed prompts alone.
+    State is bounded and an update costs amortised O(1) per observation. Findings depend only on the configuration and
+    the observations in order, so a replay returns the same findings.
     """
 
+    #: Whether the detector reads only answers to Weir's own fixed prompts, instead of users' traffic.
     own_tenant: ClassVar[bool] = False
 
     @abc.abstractmethod
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Update with one closed bucket, sorted by (time, id); it may be empty.
+        """Learn from the observations of one bucket, sorted by (time, id); there may be none.
 
-        Return None while the detector learns its reference; then a finding for every bucket, alarm or not: the alert stage needs
-        clear buckets too.
+        Return None while the detector collects its reference. Afterwards, return a finding for every bucket, also without
+        an alarm, because the alert stage needs those to resolve alerts.
         """
 
     @abc.abstractmethod
@@ -189,6 +190,6 @@ class StreamDetector(Detector[ConfigT]):
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot.
 
-        Raises StateMismatch if the bytes are corrupt, or of another detector, version or configuration; the state is
-        then unchanged.
+        Raises StateMismatch if the bytes are corrupt, or from another detector, version or configuration; the state of
+        the detector is then unchanged.
         """

@@ -1,4 +1,4 @@
-"""Errors of the detectors package; all are a `DetectorError`."""
+"""Errors of the detectors package; `DetectorError` is the base class of all."""
 
 __all__ = [
     "ConfigError",
@@ -12,26 +12,26 @@ __all__ = [
 
 
 class DetectorError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """Base class of the errors that this package raises on purpose."""
 
 
 class UnknownDetectorError(DetectorError, KeyError):
-    """No detector of that name is registered."""
+    """No detector with this name is registered."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
 class ConfigError(DetectorError, ValueError):
-    """A configuration key or value that the detector does not know."""
+    """A detector option has an unknown name or an invalid value."""
 
 
 class WeightsError(DetectorError):
-    """Weights are missing, or differ from the pinned ones."""
+    """Weights are missing, or their digest is not the pinned digest."""
 
 
 class NotLoadedError(DetectorError, RuntimeError):
-    """A detector was asked to score before ``load()``."""
+    """A score was requested before ``load()`` was called."""
 
 
 class DataError(DetectorError, ValueError):
@@ -39,4 +39,4 @@ class DataError(DetectorError, ValueError):
 
 
 class StateMismatch(DetectorError, ValueError):
-    """A snapshot that this detector cannot continue from: corrupt, another version, another configuration."""
+    """A snapshot cannot be restored: it is corrupt, or from another detector, version or configuration."""

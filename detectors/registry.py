@@ -1,6 +1,6 @@
-"""Every detector, registered once: the stages, the settings, the console and the command take names and capabilities from here.
+"""The registry of all detectors, from which the stages, settings, console and commands read names and capabilities.
 
-Importing it costs 0.1 s (numpy): a detector imports its machine-learning libraries in ``load()``.
+Importing this module takes only 0.1 s (numpy), because a detector imports its machine-learning libraries in ``load()``.
 """
 
 from collections.abc import Mapping
@@ -59,26 +59,26 @@ EXPLAINED = tuple(name for name, detector in DETECTORS.items() if detector.expla
 
 
 def alert_text(name: str) -> AlertText | None:
-    """Return the wording of a detector's alerts; None if its findings open no alert, or it is not registered."""
+    """Return the wording of a detector's alerts, None if its findings open no alert or the name is not registered."""
     return DETECTORS[name].alert if name in DETECTORS else None
 
 
 def create(name: str, config: Mapping[str, object] | None = None) -> Detector[Any]:
-    """Build a detector by name, without loading its weights; `config` has fields of its ``config_type``.
+    """Build a detector without loading its weights; the keys of `config` are the fields of its ``config_type``.
 
-    Raises UnknownDetectorError if no detector has that name; ConfigError if an option is unknown or its value out of
-    bounds.
+    Raises UnknownDetectorError if no detector has this name, and ConfigError if an option is unknown or its value is
+    invalid.
     """
     return _create(DETECTORS, "detector", name, config)
 
 
 def create_text(name: str, config: Mapping[str, object] | None = None) -> TextDetector[Any]:
-    """Build a text detector, as `create` does."""
+    """Build a text detector; see `create`."""
     return _create(TEXT, "text detector", name, config)
 
 
 def create_stream(name: str, config: Mapping[str, object] | None = None) -> StreamDetector[Any]:
-    """Build a stream detector, as `create` does."""
+    """Build a stream detector; see `create`."""
     return _create(STREAM, "stream detector", name, config)
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a stream detector's snapshot: versioned, checksummed msgpack."""
+"""Encoding of a stream detector's snapshot: versioned, checksummed msgpack."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ StateT = TypeVar("StateT", bound=msgspec.Struct)
 
 @contextmanager
 def restoring(detector: StreamDetector[Any]) -> Iterator[None]:
-    """Run the body, which rebuilds `detector` from a snapshot's content; undo its changes if it fails.
+    """Undo the changes to `detector` if the ``with`` block, which restores a decoded snapshot, fails.
 
-    Raises StateMismatch if the body raised ValueError or KeyError: parts of the content contradict each other.
+    Raises StateMismatch if the block raises ValueError or KeyError: parts of the snapshot contradict each other.
     """
     kept = dict(detector.__dict__)
     try:
@@ -30,7 +30,7 @@ def restoring(detector: StreamDetector[Any]) -> Iterator[None]:
 
 
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes of a snapshot. ``config`` and ``digest`` are BLAKE2b: a flipped bit in a float decodes without error."""
+    """A snapshot, its origin and a BLAKE2b digest of ``body``, because msgpack does not detect a flipped bit."""
 
     detector: str
     version: str
@@ -44,7 +44,7 @@ def _digest(data: bytes) -> bytes:
 
 
 def seal(detector: Detector[Any], body: msgspec.Struct) -> bytes:
-    """Pack a state under the detector's name, version and configuration."""
+    """Encode a state with the detector's name, version and a hash of its configuration."""
     packed = msgspec.msgpack.encode(body)
     envelope = _Envelope(
         detector=detector.name,
@@ -57,9 +57,9 @@ def seal(detector: Detector[Any], body: msgspec.Struct) -> bytes:
 
 
 def unseal(detector: Detector[Any], state: bytes, body_type: type[StateT]) -> StateT:
-    """Unpack the result of `seal` for the same detector, version and configuration.
+    """Decode a state that `seal` encoded for the same detector, version and configuration.
 
-    Raises StateMismatch if the bytes are corrupt, or of another detector, version or configuration.
+    Raises StateMismatch if the bytes are corrupt, or from another detector, version or configuration.
     """
     remedy = "rebuild the state from the earliest retained signal"
     try:
