@@ -17,7 +17,6 @@ from serving.capture.pipeline import Pipeline
 from serving.capture.segment import segments
 from serving.capture.shipper import Shipper, read_shipper_status
 from serving.capture.spool_reader import SpoolReader
-from serving.errors import SpoolFull
 from serving.settings import CaptureSettings
 from stream.wire import GapRecord, RequestRecord, ResponseRecord, TopicNames
 
@@ -79,23 +78,6 @@ async def test_shed_on_a_full_disk_is_counted_whatever_happens_to_the_gateway(sm
     reader.close()
 
 
-async def test_reject_on_a_full_disk_refuses_and_recovers(small_disk):
-    settings = CaptureSettings(on_full="reject")
-    with Recorder(root=small_disk / "spool", settings=settings, registry=CollectorRegistry()) as recorder:
-        others = fill(small_disk)
-        refused = 0
-        for number in range(50):
-            try:
-                await recorder.request(a_request(f"r{number}", "x" * 9000), traceparent=TRACE)
-            except SpoolFull:
-                refused += 1
-        assert refused > 0
-        assert read_balance(small_disk / "spool").accepted == 50 - refused
-        others.unlink()
-        await recorder.request(a_request("after"), traceparent=TRACE)
-        assert recorder.writable()
-
-
 async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_disk):
     """Nobody else frees the disk: where the shipper cannot say how far it is, it frees nothing, and all stays as it is."""
     root = small_disk / "spool"
@@ -108,12 +90,8 @@ async def test_a_spool_that_has_filled_its_own_disk_is_drained_and_freed(small_d
         assert full.shed > 0
         fill(small_disk)
         kafka = SteppedDelivery()
-        pipeline = Pipeline(
-            root / recorder.source,
-            kafka,
-            tracer=TracerProvider().get_tracer("t"),
-            metrics=ShipperMetrics(CollectorRegistry()),
-        )
+        telemetry = {"tracer": TracerProvider().get_tracer("t"), "metrics": ShipperMetrics(CollectorRegistry())}
+        pipeline = Pipeline(root / recorder.source, kafka, **telemetry)
         stop = asyncio.Event()
         task = asyncio.create_task(pipeline.run(stop))
         async with asyncio.timeout(20):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from aiokafka.client import AIOKafkaClient
@@ -14,18 +15,7 @@ from support.stack import free_port
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
-CONFIG = """
-process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{control}
-listeners=CLIENTS://127.0.0.1:{clients},PLAIN://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{control}
-listener.security.protocol.map=CLIENTS:SASL_PLAINTEXT,PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAIN
-controller.listener.names=CONTROLLER
-sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.clients.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-log.dirs={logs}
-"""
+CONFIG = Path(__file__).with_name("server.properties").read_text()
 
 
 @contextlib.contextmanager
@@ -57,10 +47,8 @@ async def answers(port, **login):
 
 
 async def knows(port, user, password):
-    return await answers(
-        port, security_protocol="SASL_PLAINTEXT", sasl_mechanism="SCRAM-SHA-512",
-        sasl_plain_username=user, sasl_plain_password=password,
-    )  # fmt: skip
+    login = {"sasl_plain_username": user, "sasl_plain_password": password}
+    return await answers(port, security_protocol="SASL_PLAINTEXT", sasl_mechanism="SCRAM-SHA-512", **login)
 
 
 async def reached(what, check, process):
@@ -71,13 +59,18 @@ async def reached(what, check, process):
         await asyncio.sleep(0.2)
 
 
-async def test_users_are_made_of_secrets_that_no_process_shows(apache, tmp_path):
+def prepared(folder):
+    """Write Kafka's scripts, which note their arguments in ``seen``; return free ports."""
     for name in ("bin", "secrets", "tmp"):
-        (tmp_path / name).mkdir()
-    write_scripts(tmp_path / "bin", seen=tmp_path / "seen")
+        (folder / name).mkdir()
+    write_scripts(folder / "bin", seen=folder / "seen")
+    return {name: free_port() for name in ("clients", "plain", "control")}
+
+
+async def test_users_are_made_of_secrets_that_no_process_shows(apache, tmp_path):
+    ports = prepared(tmp_path)
     (tmp_path / "secrets" / "kafka-user-ann").write_text("hunter2 %s\\n\n")
     (tmp_path / "secrets" / "kafka-user-bob").write_text("hunter3\n")
-    ports = {name: free_port() for name in ("clients", "plain", "control")}
     clients = ports["clients"]
     with started(tmp_path, ports) as process:
         await reached("ann is let in", lambda: knows(clients, "ann", "hunter2 %s\\n"), process)
@@ -85,13 +78,8 @@ async def test_users_are_made_of_secrets_that_no_process_shows(apache, tmp_path)
         assert not await knows(clients, "bob", "hunter2")
         changed = tmp_path / "changed"
         changed.write_text("SCRAM-SHA-512=password=hunter4\n")
-        arguments = ["--alter", "--add-config-file", changed, "--entity-type", "users", "--entity-name", "bob"]
-        command = [
-            tmp_path / "bin" / "kafka-configs.sh",
-            "--bootstrap-server",
-            f"127.0.0.1:{ports['plain']}",
-            *arguments,
-        ]
+        command = [tmp_path / "bin" / "kafka-configs.sh", "--bootstrap-server", f"127.0.0.1:{ports['plain']}"]
+        command += ["--alter", "--add-config-file", changed, "--entity-type", "users", "--entity-name", "bob"]
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         await reached("bob has another password", lambda: knows(clients, "bob", "hunter4"), process)
@@ -102,10 +90,7 @@ async def test_users_are_made_of_secrets_that_no_process_shows(apache, tmp_path)
 
 
 async def test_without_secrets_it_starts_and_a_second_start_formats_nothing(apache, tmp_path):
-    for name in ("bin", "secrets", "tmp"):
-        (tmp_path / name).mkdir()
-    write_scripts(tmp_path / "bin", seen=tmp_path / "seen")
-    ports = {name: free_port() for name in ("clients", "plain", "control")}
+    ports = prepared(tmp_path)
     for _ in range(2):
         with started(tmp_path, ports) as process:
             await reached("it answers", lambda: answers(ports["plain"]), process)
