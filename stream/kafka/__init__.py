@@ -1,1 +1,1 @@
-"""Everything that talks to Kafka: clients, readers, publisher, admin, ack tracker, probe."""
+"""Access to Kafka: clients, readers, publisher, admin, ack tracker, health check."""

@@ -1,7 +1,7 @@
-"""The offset that may be committed: the smallest one in flight.
+"""Finds the offset that may be committed: the smallest delivered offset that is not acknowledged.
 
-Faust keeps the acknowledged offsets and can commit past a message in flight (faust#606, faust#707). The tracker keeps the delivered ones that are
-not acknowledged, so that gaps in the log need no guess.
+Faust keeps the acknowledged offsets and can commit past a message in flight (faust#606, faust#707). The tracker keeps the delivered offsets that are
+not acknowledged, so offsets without a record need no special treatment.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ PartitionT = TypeVar("PartitionT", bound=Hashable)
 
 
 class AckTracker(Generic[PartitionT]):
-    """Open offsets of each assigned partition, in one assignment generation; O(1) amortised, not thread-safe."""
+    """The open offsets (delivered, not acknowledged) of one assignment generation; O(1) amortised, not thread-safe."""
 
     def __init__(self) -> None:
         self._generation: int | None = None
@@ -31,17 +31,17 @@ class AckTracker(Generic[PartitionT]):
         return list(self._partitions)
 
     def assign(self, partitions: Iterable[PartitionT], generation: int) -> None:
-        """Begin a generation; offsets delivered in an earlier one are delivered again."""
+        """Begin a generation without open offsets: Kafka delivers unacknowledged records again."""
         self._generation = generation
         self._partitions = {partition: _Partition() for partition in partitions}
 
     def revoke(self, partitions: Iterable[PartitionT]) -> None:
-        """Forget `partitions`, which another worker has now."""
+        """Forget `partitions`, which another worker owns now."""
         for partition in partitions:
             self._partitions.pop(partition, None)
 
     def deliver(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Open `offset`; False if it is of another generation, not assigned, or was delivered before."""
+        """Open `offset`; return False if the generation or partition is not assigned, or it was delivered before."""
         state = self._state(partition, generation)
         if state is None or (state.last is not None and offset <= state.last):
             return False
@@ -50,7 +50,7 @@ class AckTracker(Generic[PartitionT]):
         return True
 
     def ack(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Close `offset`; False if it is of another generation, not assigned, or not open."""
+        """Close `offset`; return False if the generation or partition is not assigned, or `offset` is not open."""
         state = self._state(partition, generation)
         if state is None or offset not in state.open:
             return False
@@ -62,19 +62,19 @@ class AckTracker(Generic[PartitionT]):
         return self._state(partition, generation) is not None
 
     def position(self, partition: PartitionT) -> int | None:
-        """Return the offset to commit: the smallest open one, or else one past the last delivered; None before the first."""
+        """Return the offset to commit: the smallest open one, else one past the last delivered, else None."""
         state = self._partitions.get(partition)
         if state is None or state.last is None:
             return None
         return next(iter(state.open), state.last + 1)
 
     def delivered(self, partition: PartitionT) -> int | None:
-        """Return one past the last delivered offset, or None."""
+        """Return one past the last delivered offset, or None if none was delivered."""
         state = self._partitions.get(partition)
         return None if state is None or state.last is None else state.last + 1
 
     def open_count(self, partition: PartitionT | None = None) -> int:
-        """Return the number of open offsets, of `partition` or of all."""
+        """Return the number of open offsets of `partition`, or of all partitions."""
         if partition is None:
             return sum(len(state.open) for state in self._partitions.values())
         state = self._partitions.get(partition)
@@ -85,7 +85,7 @@ class AckTracker(Generic[PartitionT]):
 
 
 class _Partition:
-    """Open offsets in their order of delivery; a plain dict would scan its deleted head."""
+    """Open offsets in order of delivery. A plain dict would scan the deleted keys before its first key."""
 
     __slots__ = ("last", "open")
 

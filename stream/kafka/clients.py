@@ -1,6 +1,6 @@
 """Kafka clients: the one module that creates aiokafka's consumers, producers and admin clients, and stops them.
 
-Consumers have no group unless the caller names one: partitions are assigned by hand and the caller keeps the positions.
+Consumers have no group unless the caller names one: the caller assigns partitions and keeps the positions.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _PRODUCER = {"acks": "all", "request_timeout_ms": _REQUEST_TIMEOUT_MS}
 
 @asynccontextmanager
 async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """Start a consumer without a group, and stop it at the end, also if it did not start; it resets no offset by itself."""
+    """Start a consumer without a group; stop it at exit, even if the start failed. It resets no offset by itself."""
     consumer = paced(AIOKafkaConsumer(**options, **(_CONSUMER | more)))
     try:
         await consumer.start()
@@ -59,7 +59,7 @@ def new_producer(options: Mapping[str, Any], **more: Any) -> AIOKafkaProducer:
 
 @asynccontextmanager
 async def producer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaProducer]:
-    """Start a producer that waits for all in-sync replicas, and stop it at the end, also if it did not start."""
+    """Start a producer that waits for all in-sync replicas; stop it at exit, even if the start failed."""
     producer = new_producer(options, **more)
     try:
         await producer.start()
@@ -70,7 +70,7 @@ async def producer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator
 
 @asynccontextmanager
 async def admin_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Start an admin client, and close it at the end, also if it did not start."""
+    """Start an admin client; close it at exit, even if the start failed."""
     client = AIOKafkaAdminClient(**options, **({"request_timeout_ms": _REQUEST_TIMEOUT_MS} | more))
     try:
         await client.start()
@@ -80,10 +80,10 @@ async def admin_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AI
 
 
 def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
-    """Let each empty fetch of `consumer`, which is not started yet, take at least 20 ms; return it.
+    """Make each empty fetch of `consumer`, which must not be started yet, take at least 20 ms; return `consumer`.
 
-    A broker holds an empty fetch for ``fetch_max_wait_ms``. The embedded one answers at once and aiokafka asks again at once: 4,500
-    times a second, a processor for each consumer.
+    Apache Kafka delays an empty fetch by ``fetch_max_wait_ms``. The embedded broker answers at once and aiokafka then fetches again at once: 4,500
+    times per second, which uses one processor per consumer.
     """
     client: Any = consumer._client  # noqa: SLF001 - aiokafka has no public hook between the fetcher and the broker
     send = client.send
@@ -100,15 +100,15 @@ def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
 
 
 def _is_empty(response: Any) -> bool:
-    """Whether no partition of a fetch response has records; they are its last field in every version."""
+    """Whether a fetch response has no records; in every protocol version they are the last field of a partition."""
     return not any(partition[-1] for _topic, partitions in response.topics for partition in partitions)
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Stop `consumer` without ending the calling task.
 
-    ``Fetcher.close`` awaits the fetches that it has cancelled (aiokafka 0.14). While a broker is away, their CancelledError leaves ``stop()``
-    incomplete, would end the calling task, and leaves the connections open.
+    ``Fetcher.close`` awaits the fetches that it has cancelled (aiokafka 0.14). While a broker is away, the CancelledError of these fetches ends
+    ``stop()`` early, so that connections stay open, and would end the calling task too.
     """
     stopping = asyncio.create_task(consumer.stop())
     await asyncio.wait({stopping})
@@ -119,9 +119,9 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 
 async def discard_producer(producer: AIOKafkaProducer) -> None:
-    """Stop `producer` without delivering the records that it still contains; ``stop()`` delivers them first.
+    """Stop `producer` and discard the records that it still contains; ``stop()`` would deliver them first.
 
-    In this order: the sending task, which must not meet a failed batch; the connections, so that nothing in flight is awaited; the batches.
+    It ends the sending task first, so that it meets no failed batch, then the connections, so that no request in flight is awaited, then the batches.
     """
     sender = producer._sender.sender_task  # noqa: SLF001 - aiokafka has no public way to abandon records
     if sender is not None:

@@ -1,4 +1,4 @@
-"""The log reader: partitions from given offsets on, with the end of the log, expired logs and stalled consumers."""
+"""Reads partitions from given offsets on, and detects the end of the log, expired records and a stalled consumer."""
 
 import asyncio
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ Records = Mapping[TopicPartition, list[ConsumerRecord]]
 
 
 class LogReader:
-    """Reads partitions of a log from given positions, with a started consumer; no group, nothing is committed.
+    """Reads partitions of a log from given positions, with a started consumer that has no group; it commits nothing.
 
-    `positions` is the next offset of each partition, past offsets without a record (compacted, a transaction's marker)
-    as well; `ends` is where each partition ended at the last :meth:`probe`. `caught_up` is whether a probe found that
-    everything up to the ends of the probe before was read, so that a growing log can be caught up with.
+    `positions` is the next offset of each partition; it also moves past offsets without a record (removed by compaction, or a transaction's marker).
+    `ends` is the end of each partition at the last :meth:`probe`. `caught_up` is whether, at the last probe, everything before the ends of the
+    previous probe was read: so a reader can catch up with a log that grows.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class LogReader:
             consumer.seek(partition, offset)
 
     async def read(self) -> Records:
-        """Return the next records by partition, none if no record arrived for 0.5 s; then it probes the log every 2 s.
+        """Return the next records by partition, or none after 0.5 s; without records it probes the log every 2 s.
 
-        Raises LogExpired if an offset to read was deleted, ReaderStalled if the log contains more and nothing arrives,
+        Raises LogExpired if an offset to read was deleted, ReaderStalled if the log contains more records and none arrives for 30 s,
         and KafkaError, OSError or TimeoutError if the broker does not answer.
         """
         try:
@@ -75,7 +75,7 @@ class LogReader:
         return records
 
     async def probe(self) -> None:
-        """Ask where the log ends now; raises as :meth:`read` does."""
+        """Request the present end offsets of the log; raises as :meth:`read` does."""
         before = self.ends
         self.ends = await asyncio.wait_for(self._consumer.end_offsets(list(self.positions)), _PROBE_TIMEOUT_SECONDS)
         self._probed_at = self._clock()
@@ -89,7 +89,7 @@ class LogReader:
             )
 
     def reached(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Whether everything before `ends` was read."""
+        """Whether all records before `ends` were read."""
         return all(self.positions[partition] >= end for partition, end in ends.items())
 
     async def _skip_gaps(self) -> None:
@@ -103,7 +103,7 @@ def partitions_of(counts: Mapping[str, int]) -> list[TopicPartition]:
 
 
 async def record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> ConsumerRecord | None:
-    """Return the record at `offset`, None if the log does not contain it (any more); raises TimeoutError after 15 s."""
+    """Return the record at `offset`, or None if the log does not contain it; raises TimeoutError after 15 s."""
     consumer.assign([partition])
     first = (await consumer.beginning_offsets([partition]))[partition]
     end = (await consumer.end_offsets([partition]))[partition]

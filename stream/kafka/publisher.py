@@ -41,7 +41,7 @@ async def publish(producer: AIOKafkaProducer, topic: str, event: Event, *, parti
 
 
 class Publisher:
-    """Publishes through a Faust app's producer, and retries while the broker is away: Faust only logs a failed send.
+    """Publishes through a Faust app's producer, and retries while the broker is away; Faust would only log the error.
 
     `producer` returns the :class:`stream.runtime.transport.Producer`, which does not exist before the app starts.
     """
@@ -50,9 +50,9 @@ class Publisher:
         self._producer = producer
 
     async def publish(self, topic: str, event: Event, *, partition: int, traceparent: str = "") -> Any:
-        """Encode and publish `event`; return Kafka's RecordMetadata. `traceparent` is the plain header, of this hop.
+        """Encode and publish `event`; return Kafka's RecordMetadata. `traceparent` is the plain header of this name.
 
-        Raises a KafkaError if the broker rejects the record permanently: its size, or missing rights.
+        Raises a KafkaError if the broker rejects the record permanently, because of its size or missing rights.
         """
         record = encode(event)
         hop: Headers = (("traceparent", traceparent.encode()),) if traceparent else ()

@@ -1,4 +1,4 @@
-"""Reads a log between fixed offsets in bounded memory: partitions side by side, each at its own pace, or one partition's events."""
+"""Reads a log between fixed offsets in bounded memory, from several partitions or as the events of one."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ _WAITING_BYTES = 4 * 1024 * 1024
 
 
 class _Lane:
-    """Records of one partition that were read and not yet taken."""
+    """Records of one partition that were read but not yet returned by :meth:`RangeReader.next`."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -34,10 +34,9 @@ class _Lane:
 
 
 class RangeReader:
-    """Partitions of a log, each to be read to the end of its range, with a started consumer without a group.
+    """Reads each partition of a log to the end of its range, with a started consumer that has no group.
 
-    A partition that is ahead of the others is paused when 5 MiB of it wait, so that merging partitions takes bounded
-    memory.
+    A partition is paused while more than 4 MiB of its records wait, so that merging partitions needs bounded memory.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, ranges: Iterable[LogRange]) -> None:
@@ -55,7 +54,7 @@ class RangeReader:
         self._answered_at = self._clock()
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """Return the next record of a partition, None at the end of its range; raises LogExpired, ReaderStalled or, after 30 s, what the broker raises."""
+        """Return the next record, or None at the range's end; raises as LogReader.read, broker errors after 30 s."""
         place = TopicPartition(topic, partition)
         lane = self._lanes[place]
         while not lane.waiting:
@@ -71,7 +70,7 @@ class RangeReader:
         return record
 
     async def _read(self) -> Records:
-        """Return the next records, none while the broker does not answer for less than 30 s."""
+        """Return the next records, or none if the broker does not answer; raises the broker's error after 30 s."""
         try:
             records = await self._reader.read()
         except BROKER_ERRORS:
@@ -99,10 +98,10 @@ class RangeReader:
 async def retained(
     options: Mapping[str, Any], topic: str, partition: int, offsets: range, progress: Callable[[], None]
 ) -> AsyncIterator[tuple[int, Event]]:
-    """Yield (offset, event) of the records of `offsets` that a partition still contains, in order; it waits for the broker.
+    """Yield (offset, event) of each record in `offsets` that still exists; wait while the broker is away.
 
     Unreadable records are skipped: they became dead letters when they were first read. `progress` is called after each
-    poll, so that a watchdog sees a long read go on.
+    poll, so that a watchdog does not end a long read.
     """
     place = TopicPartition(topic, partition)
     position = offsets.start

@@ -1,10 +1,10 @@
-"""Detects work without progress."""
+"""Detects that work waits and none of it is finished."""
 
 __all__ = ["StallDetector"]
 
 
 class StallDetector:
-    """The time for which there has been work and no progress."""
+    """Measures how long work has waited without progress."""
 
     def __init__(self, bound_seconds: float) -> None:
         self._bound = bound_seconds
@@ -12,10 +12,9 @@ class StallDetector:
         self._since = 0.0
 
     def observe(self, *, now: float, progress: int, work: bool) -> bool:
-        """Return whether there has been work without progress for the bound, at monotonic time `now`.
+        """Return whether work has waited without progress for the whole bound, at monotonic time `now`.
 
-        `progress` grows with every piece of work done; `work` is whether anything waits, False while the broker is
-        away.
+        `progress` is a counter that grows with each finished piece of work. `work` is whether work waits; pass False while the broker is away.
         """
         if not work or progress != self._progress:
             self._progress, self._since = progress, now

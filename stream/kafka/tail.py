@@ -1,4 +1,4 @@
-"""The tail of one topic: from a time on, over broker restarts; no consumer group, nothing is committed."""
+"""Reads one topic from a given time on, across broker restarts, without a consumer group and without commits."""
 
 import asyncio
 import logging
@@ -27,10 +27,10 @@ Offsets = dict[TopicPartition, int]
 
 
 class Tail:
-    """A topic to read from the time `since`, in seconds since the epoch by the records' timestamps.
+    """Reads a topic from the time `since`: seconds since the epoch, compared with the records' timestamps.
 
-    Without `since` it begins at the end with `follow`, which waits for more, else at the first record. Records of
-    `lookback_seconds` before the beginning are yielded too; :meth:`is_lookback` is true for them.
+    With `follow` it waits for more records at the end of the topic. Without `since` it begins at the end if `follow` is set, else at the first
+    record. It also yields the records of the `lookback_seconds` before the beginning; :meth:`is_lookback` is true for them.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Tail:
         self._begins: Offsets = {}
 
     def is_lookback(self, record: ConsumerRecord) -> bool:
-        """Whether `record` is older than the beginning."""
+        """Whether `record` is before the beginning, and was read only because of `lookback_seconds`."""
         return bool(record.offset < self._begins.get(TopicPartition(record.topic, record.partition), 0))
 
     async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
-        """Yield records; those that the topic contained at the start in the order of their timestamps.
+        """Yield records. The records that the topic contains at the start are in the order of their timestamps.
 
-        Raises BrokerError if no Kafka answers at the start (later it waits for Kafka), TopicMissing if there is no such
-        topic.
+        Raises BrokerError if no broker answers at the start (later it waits), and TopicMissing if the topic does not
+        exist.
         """
         while True:
             try:
@@ -98,7 +98,7 @@ class Tail:
                     yield record
 
     def _taken(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Return `records` in the order of their timestamps; the next session reads on behind them."""
+        """Return `records` in the order of their timestamps; the next session continues after these records."""
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             self._positions[partition] = max(self._positions[partition], record.offset + 1)
@@ -110,7 +110,7 @@ class Tail:
         return partitions_of(counts)
 
     async def _start(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], ends: Offsets) -> Offsets:
-        """Return the offsets to read from: of the last session, else of `since`; the log may have expired or been recreated meanwhile."""
+        """Return the offsets to read from: those of the last session or of `since`, within the present log."""
         first: Offsets = await consumer.beginning_offsets(partitions)
         if not self._positions:
             self._begins = await self._beginning(consumer, first, ends)

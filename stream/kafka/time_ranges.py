@@ -1,8 +1,7 @@
 """The offsets of a topic that contain a range of event time: for a retraining event, and for a replay.
 
-Alerts carry event times, and Kafka's timestamps say when a record was produced, which after an outage is much later. So a range begins
-at the records that were produced at `since` (nothing that happened later was produced earlier), and its end is searched for by the
-records' event times.
+Alerts contain event times, but the timestamp of a Kafka record is the time at which it was produced, which is much later after an outage. No event is
+produced before it happens, so a range begins at the first record produced at `since` or later. Its end is found by the event times of the records.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ _MARGIN_SECONDS = 60.0
 
 
 async def data_range(options: Mapping[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
-    """Return the offsets of `topic` that contain the event times from `since` to `until`, by partition; it waits for the broker.
+    """Return the result of :func:`log_range` on a new consumer; wait while the broker is away.
 
     The same log gives the same range, as long as no source delivers events that are older than a minute.
     """
@@ -45,8 +44,8 @@ async def log_range(
 ) -> LogRange:
     """Return the offsets of `topic` that contain the event times from `since` to `until`.
 
-    None is the first record, and the end of the log. The started `consumer`, without a group, is assigned other
-    partitions.
+    A `since` of None means the first record, an `until` of None the end of the log. The started `consumer` must have no group; its assignment
+    changes.
     """
     places = partitions_of({topic: partitions})
     last: dict[TopicPartition, int] = await consumer.end_offsets(places)
@@ -67,7 +66,7 @@ async def log_range(
 async def produced_since(
     consumer: AIOKafkaConsumer, time: float, otherwise: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
-    """Return the first offsets that were produced at `time` or later; a partition without such a record gets its offset of `otherwise`."""
+    """Return each partition's first offset produced at `time` or later, else its offset in `otherwise`."""
     found = await consumer.offsets_for_times(dict.fromkeys(otherwise, max(0, int(time * 1000))))
     return {
         place: int(entry.offset) if (entry := found.get(place)) is not None else offset
@@ -76,7 +75,7 @@ async def produced_since(
 
 
 async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int, until: float) -> int:
-    """Return one past the last record from `start` on that happened by `until`; `start` if there is none."""
+    """Return one past the last record from `start` on with an event time up to `until`, or `start`."""
     reader = LogReader(consumer, {place: start}, poll_ms=_POLL_MS)
     last = start
     while not reader.reached({place: end}):
@@ -90,7 +89,7 @@ async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, e
 
 
 def _event_time(record: ConsumerRecord) -> float | None:
-    """Return a record's event time, or None if it has none that can be read."""
+    """Return a record's event time, or None if its header is missing or invalid."""
     try:
         return parse_time(dict(record.headers)["ce_time"].decode())
     except (KeyError, ValueError, OverflowError):

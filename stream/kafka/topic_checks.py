@@ -1,4 +1,4 @@
-"""Topics as Weir needs them: they exist, with the partition counts of the settings."""
+"""Checks that Weir's topics exist and have the partition counts of the settings."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ _ANSWER_SECONDS = 10.0
 
 
 async def partition_counts(options: Mapping[str, Any], topics: Collection[str] | None = None) -> dict[str, int]:
-    """Return {topic: partitions} of those `topics` that exist and have partitions; `topics` None means all."""
+    """Return {topic: partitions} for those of `topics` that exist and have partitions; None means all topics."""
     async with admin_for(options) as client:
         described = await client.describe_topics()
     counts = {entry["topic"]: len(entry["partitions"]) for entry in described if entry["partitions"]}
@@ -24,7 +24,7 @@ async def partition_counts(options: Mapping[str, Any], topics: Collection[str] |
 
 
 def check_topics(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
-    """Compare {topic: partitions} of the settings with that of the broker.
+    """Compare `expected`, {topic: partitions} of the settings, with the partition counts of the broker.
 
     Raises TopicMismatch if a topic has another partition count, TopicMissing if a topic does not exist.
     """

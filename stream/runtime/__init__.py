@@ -1,1 +1,1 @@
-"""Faust as Weir needs it: commits that pass no unfinished record, awaited state, a watchdog, one factory of apps."""
+"""Faust with Weir's guarantees: no commit passes an unfinished record, state writes are awaited, a watchdog runs."""

@@ -35,12 +35,12 @@ _MEBIBYTE = 1024 * 1024
 
 @overrides(faust.App, "_new_producer_transport", "_new_transport", "on_start", "on_stop")
 class BaseApp(faust.App):
-    """A Faust app with acknowledged outputs, commits that pass no unfinished record, and health.
+    """A Faust app that awaits its outputs, commits no offset past an unfinished record, and reports its health.
 
-    `sources` has the partition count of each topic that is read or written, checked before the start. `held` returns
-    the number of delivered events that stay open on purpose (an open bucket) and are no lag. Each of `health_checks`
-    returns the reason of a fault, or "". Tasks of `background` start with the app, before it has partitions, and end
-    the worker if they fail; `closers` are awaited after the app has stopped.
+    `sources` has the partition count of each topic that the app reads or writes; the counts are checked before the start. `held` returns the number
+    of delivered events that stay open on purpose (events of an open bucket); they are no lag. Each of `health_checks` returns the reason of a fault,
+    or "" if there is none. Tasks of `background` start with the app, before it has partitions, and end the worker if they fail; `closers` are awaited
+    after the app has stopped.
     """
 
     kafka: KafkaSettings
@@ -59,7 +59,7 @@ class BaseApp(faust.App):
         self._beat: float | None = None
 
     def raw_topic(self, *names: str, partitions: int) -> Any:
-        """Return a channel of existing topics of raw bytes, of the same number of partitions; Faust never creates them."""
+        """Return a channel of topics of raw bytes, each with `partitions` partitions; Faust does not create them."""
         self.sources |= dict.fromkeys(names, partitions)
         return self.topic(
             *names,
@@ -73,14 +73,14 @@ class BaseApp(faust.App):
         )
 
     def raw_table(self, name: str, partitions: int, order: Order | None = None) -> AckedTable:
-        """Return an :class:`AckedTable` whose changelog has as many partitions as its source; `order` as there."""
+        """Return an :class:`AckedTable`, with its `order`, whose changelog has as many partitions as its source."""
         table = cast(AckedTable, self.Table(name, key_type=bytes, value_type=bytes, partitions=partitions))
         table.order = order or table.order
         return table
 
     @property
     def acked_consumer(self) -> Consumer:
-        """The consumer, with its tracker."""
+        """The consumer, as the type that has the ack tracker."""
         return cast(Consumer, self.consumer)
 
     @property
@@ -89,22 +89,22 @@ class BaseApp(faust.App):
         return cast(Consumer | None, self._consumer)
 
     def acknowledge(self, event: Any) -> bool:
-        """Release `event`'s offset: all its outputs are acknowledged, its state is stored."""
+        """Release the offset of `event`, whose outputs are acknowledged and whose state is stored."""
         event.ack()
         self.progress()
         return bool(self.acked_consumer.acknowledge(event.message))
 
     def is_current(self, event: Any) -> bool:
-        """Whether `event` belongs to the current assignment; if not, it is delivered again and must be dropped."""
+        """Whether `event` belongs to the current assignment; if not, drop it: the partition's owner receives it again."""
         message = event.message
         return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
 
     def progress(self) -> None:
-        """Count a piece of work for the watchdog (an event acknowledged, a bucket closed)."""
+        """Count a finished piece of work for the watchdog (an acknowledged event, a closed bucket)."""
         self.progress_count += 1
 
     def lag(self) -> dict[TP, int]:
-        """Return open and undelivered records of each assigned partition, as of its last fetch; cheap."""
+        """Return how many offsets each assigned partition has from its first open one on, as of its last fetch."""
         consumer = self.started_consumer
         if consumer is None:
             return {}
@@ -151,7 +151,7 @@ class BaseApp(faust.App):
 
 
 def create_base_app(app_id: str, kafka: KafkaSettings, *, data_dir: Path) -> BaseApp:
-    """Return an app without agents; `app_id` is also its consumer group, and `data_dir` a directory of this worker alone."""
+    """Return an app without agents. `app_id` is also its consumer group; no other worker may use `data_dir`."""
     app = BaseApp(app_id, **(_FAUST_SETTINGS | _connection(kafka) | {"datadir": data_dir}))
     app.kafka = kafka
     return app

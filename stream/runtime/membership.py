@@ -1,7 +1,7 @@
-"""A worker's member id in its consumer group, on disk, so that its successor can remove a killed worker from the group.
+"""Stores a worker's member id, so that the successor of a killed worker can remove it from the consumer group.
 
-A killed worker stays a member until its session ends (10 s), and the group waits for it. The embedded broker (noida-db 0.2.3) never removes it
-once its successor has begun to join.
+A killed worker stays a member until its session expires (10 s), and the group waits for its answer. The embedded broker (noida-db 0.2.3) never
+removes the killed worker after its successor has begun to join.
 """
 
 import asyncio
@@ -24,8 +24,7 @@ _SECONDS = 10.0
 class Membership:
     """The stored member id of a worker in a consumer group.
 
-    `directory` is the worker's own, created if it is missing. While one worker has locked it, another one stores
-    nothing and removes no member.
+    `directory` is created if it is missing. If another worker has locked it, this worker stores nothing and removes no member.
     """
 
     def __init__(self, directory: Path, group: str) -> None:
@@ -38,7 +37,7 @@ class Membership:
         self._member = self._path.read_text(encoding="utf-8") if self._lock else ""
 
     def keep(self, member: str) -> None:
-        """Store `member`, the id from the group's coordinator; "" is none."""
+        """Store `member`, the id from the group's coordinator; "" means that there is no id yet."""
         if self._lock is None or not member or member == self._member:
             return
         self._member = member
@@ -54,6 +53,6 @@ class Membership:
             _log.warning("%s may still be a member of %s: %s", self._member, self._group, type(error).__name__)
 
     def close(self) -> None:
-        """Release the directory."""
+        """Unlock the directory."""
         if self._lock is not None:
             self._lock.release()

@@ -1,6 +1,6 @@
 """Checks at import that subclasses of a library's classes still override its methods.
 
-If a library renames a method, the override silently does nothing, and records are lost.
+If a library renames a method, it no longer calls the override, without an error, and records are lost.
 """
 
 import inspect
@@ -22,9 +22,9 @@ class UpstreamChanged(StreamError):
 def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
     """Return a class decorator that checks the overrides `names` of `base`, a class of the library.
 
-    Raises UpstreamChanged if `base` lacks a name, or has it with other parameters or as another kind of function, and
-    if the class replaces a name of `base` that is not listed: a later version may add one that Weir uses for something
-    else. Raises TypeError if the class does not define a listed name.
+    Raises UpstreamChanged if `base` lacks a listed name, or has it with other parameters or as another kind of function. Also raises it if the class
+    replaces a name of `base` that is not listed: a later version of the library may add a name that Weir already uses. Raises TypeError if the class
+    does not define a listed name.
     """
 
     def check(cls: ClassT) -> ClassT:
@@ -74,7 +74,7 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 
 
 def _accepts(ours: list[inspect.Parameter], theirs: list[inspect.Parameter]) -> bool:
-    """Whether our named parameters are their first ones, and all others are passed through ``*args`` and ``**kwargs``."""
+    """Whether `ours` equals `theirs`; ``*args`` and ``**kwargs`` together may replace the last parameters."""
     variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     named = [parameter for parameter in ours if parameter.kind not in variadic]
     passed_through = variadic <= {parameter.kind for parameter in ours}

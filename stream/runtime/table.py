@@ -1,12 +1,12 @@
 """A Faust table whose writes are awaited.
 
-``table[key] = value`` of Faust discards the future of its changelog record, so that an event can be acknowledged whose state was never
-stored, and takes the partition from the current event. Here a write names its partition and returns when the changelog has the record;
-memory never runs ahead of the changelog.
+Faust's ``table[key] = value`` does not wait for the changelog record, so an event can be acknowledged although its state was never stored. It also
+takes the partition from the current event. Here the caller of a write names the partition, and the write returns after the changelog contains the
+record; memory is never newer than the changelog.
 
-The last record of a key is not always its newest state: a worker that was stopped past its session, or that retries, writes beside the
-worker that owns the partition by then. States are functions of the log, so the state that has read furthest is right, whichever worker wrote it;
-recovery keeps it and writes it again behind the older one, before compaction drops it (docs/adr/0002-furthest-state.md).
+The last record of a key is not always its newest state: a worker that was paused until its session expired, or that retries a write, can write after
+another worker became the partition's owner. States are functions of the log, so the state that has read furthest is the right one, whichever worker
+wrote it. Recovery keeps this state and writes it again behind the older one, before compaction deletes it (docs/adr/0002-furthest-state.md).
 """
 
 import logging
@@ -30,7 +30,7 @@ Order = Callable[[bytes, bytes], float]
 
 @overrides(faust.Table, "apply_changelog_batch", "on_key_del", "on_key_set", "on_recovery_completed", "on_start")
 class AckedTable(faust.Table[bytes, bytes]):
-    """A table of raw bytes, written with :meth:`put` and :meth:`remove` alone; the state of a key with the larger `order` is newer."""
+    """A table of raw bytes, written only by :meth:`put` and :meth:`remove`. A state with a larger `order` is newer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,7 +38,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         self._stale: dict[bytes, int] = {}
 
     async def on_start(self) -> None:
-        """Start, and check the store: the store of a table that has not started would never stop."""
+        """Start, then check the store. The check creates the store; if created before the start, it never stops."""
         await super().on_start()
         require_attributes(self.data, "_key_partition")
 
@@ -60,9 +60,9 @@ class AckedTable(faust.Table[bytes, bytes]):
         return states, lost
 
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
-        """Write `value` to the changelog, then to memory; `partition` is that of the event behind the state.
+        """Write `value` to the changelog, then to memory; `partition` is that of the event that changed the state.
 
-        If a newer state was recovered during the write (the partition was revoked and assigned again), that state is written again.
+        If a newer state was recovered during the write (the partition was revoked and assigned again), the newer state is written again.
         """
         await self._publish(key, value, partition)
         while self._is_older(self._order(key, value), self._order(key, self.data.get(key))):
@@ -95,7 +95,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         super().apply_changelog_batch([event for event in batch if self._is_newest(event, orders)])
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Write each state again behind which the changelog has an older one."""
+        """Write a state again if the changelog has an older state of the same key behind it."""
         await super().on_recovery_completed(active_tps, standby_tps)
         stale, self._stale = self._stale, {}
         for key, partition in stale.items():
@@ -106,7 +106,7 @@ class AckedTable(faust.Table[bytes, bytes]):
                 await self._publish(key, self.data[key], partition)
 
     def _is_newest(self, event: Any, orders: dict[bytes, float | None]) -> bool:
-        """Whether a changelog record is no older than the known state of its key; `orders` is of this batch.
+        """Whether a changelog record is no older than the known state of its key; `orders` is for this batch.
 
         An unreadable state has no order: it is applied and later rebuilt from the log, and so is the next record of its key.
         """

@@ -1,4 +1,4 @@
-"""A bound on events in flight."""
+"""Limits the number of events in flight."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,7 +8,7 @@ __all__ = ["TaskWindow"]
 
 
 class TaskWindow:
-    """At most `size` events in flight; a task of its own finishes each, so that waiting for acknowledgements costs no throughput.
+    """At most `size` events in flight; a task per event waits for acknowledgements, so that none delays the next.
 
     `on_failure` is called with the exception of a task that failed.
     """
@@ -22,7 +22,7 @@ class TaskWindow:
         return len(self._tasks)
 
     async def run(self, finish: Coroutine[Any, Any, None]) -> None:
-        """Start `finish` as soon as a slot is free."""
+        """Start `finish` as a task as soon as a slot is free."""
         try:
             await self._slots.acquire()
         except asyncio.CancelledError:

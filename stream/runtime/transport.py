@@ -1,12 +1,12 @@
 """Faust's aiokafka transport, with commits that never pass an unfinished record and recoveries that skip none.
 
-Commits: `Consumer._new_offset` of faust-streaming 0.15 commits past records in flight, and Faust acknowledges records that no agent has
-processed (of an older generation, undecodable, or whose agent raised). Here only :meth:`Consumer.acknowledge`, called by an agent that has finished,
-releases an offset.
+Commits: `Consumer._new_offset` of faust-streaming 0.15 commits past records in flight, and Faust acknowledges records that no agent has processed
+(records of an older generation, undecodable records, and records whose agent raised an error). Here only :meth:`Consumer.acknowledge`, called by an
+agent that has finished, releases an offset.
 
 Recoveries: Faust resumes partitions, seeks them and clears every queue while a fetch in progress adds records and moves positions
-(faust-streaming#596). Here a seek waits for the fetch, a resumed partition waits for the flow, and a rebalance clears the set of partitions with
-full queues. docs/design/traps.md, 21 to 30, has the details.
+(faust-streaming#596). Here a seek waits for the fetch, a resumed partition waits until Faust delivers messages again, and a rebalance clears the set
+of partitions with full queues. docs/design/traps.md, 21 to 30, has the details.
 """
 
 import asyncio
@@ -97,14 +97,14 @@ class Consumer(driver.Consumer):
         return self._committed_offset[tp]
 
     def ack(self, message: Any) -> bool:
-        """Keep Faust's mark that nothing refers to the message any more; it moves no offset."""
+        """Mark the message as acknowledged for Faust only; this releases no offset."""
         first = not message.acked
         message.acked = True
         self._unacked_messages.discard(message)
         return first
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
-        """Fetch a copy of the active set: Faust passes its live set, and aiokafka reads an empty one as "all partitions"."""
+        """Fetch from a copy of the active set, which Faust changes; to aiokafka an empty set means all partitions."""
         async with self._position:
             wanted = set(active_partitions or ())
             return await super()._getmany(wanted, timeout) if wanted else {}
@@ -115,7 +115,7 @@ class Consumer(driver.Consumer):
             await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek partitions without a committed offset to the beginning: a fetch before the rebalance may have moved them."""
+        """Also seek partitions without a committed offset, to the beginning: an earlier fetch may have moved them."""
         offsets = await super().seek_to_committed()
         fresh = [tp for tp, offset in offsets.items() if not offset and self.app.topics.acks_enabled_for(tp.topic)]
         if fresh:
@@ -125,7 +125,8 @@ class Consumer(driver.Consumer):
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek changelogs to the offsets that recovery has read, while no fetch is in progress.
 
-        The fetch of a recovery that a rebalance interrupts may end after this seek; the table would lack the records that it takes.
+        If a rebalance interrupts a recovery, the recovery's last fetch could end after this seek and move the position; the table would then lack the
+        fetched records.
         """
         async with self._position:
             await super().seek_wait(partitions)
@@ -137,11 +138,11 @@ class Consumer(driver.Consumer):
         super().pause_partitions(paused)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Fetch from `tps` once the flow resumes, after which no queue is cleared."""
+        """Fetch from `tps` after :meth:`resume_flow`, because Faust clears the queues before it."""
         self._waiting_for_flow.update(tps)
 
     def resume_flow(self) -> None:
-        """Deliver messages again, those of resumed partitions too."""
+        """Resume delivery and the fetches from resumed partitions."""
         resumed, self._waiting_for_flow = self._waiting_for_flow, set()
         super().resume_partitions(resumed)
         super().resume_flow()
@@ -153,7 +154,7 @@ class Consumer(driver.Consumer):
         return (tp for tp in self.tracker.partitions if topics is None or tp in topics or tp.topic in topics)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Keep no intervals: the tracker needs none, and Faust's grow without bound."""
+        """Store no gaps: the tracker needs none, and Faust's list of gaps grows without bound."""
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Fetch again from a partition whose queue was full, unless it is paused."""
@@ -176,18 +177,18 @@ class Consumer(driver.Consumer):
 class Producer(driver.Producer):
     """A producer that waits for all in-sync replicas.
 
-    It is not idempotent: an expired batch can lose an idempotent producer its sequence for good (aiokafka#1017), effects may be repeated,
-    and aiokafka keeps one batch per partition in flight, which preserves the order.
+    It is not idempotent: an idempotent producer can lose its sequence number permanently when a batch expires (aiokafka#1017). Weir allows
+    duplicates, and aiokafka keeps one batch per partition in flight, which preserves the order.
     """
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all"}
 
     async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
-        """Send, and request metadata of `topic` from now on; Faust's errors become aiokafka's.
+        """Send, and keep the metadata of `topic` up to date from now on; raises aiokafka's errors instead of Faust's.
 
-        aiokafka requests metadata of all topics until it meets an unknown topic (a new changelog), and then of this topic alone: records
-        for other topics would wait 30 s for their batch to expire.
+        aiokafka requests metadata of all topics until it meets an unknown topic (a new changelog), and then of this topic alone. Without their
+        metadata, records for other topics would wait until their batch expires after 30 s.
         """
         try:
             self._ensure_producer().client.add_topic(topic)
@@ -208,7 +209,7 @@ class Transport(driver.Transport):
     async def _create_topic(
         self, owner: Any, client: Any, topic: str, partitions: int, replication: int, **kwargs: Any
     ) -> None:
-        """Create a changelog with as many copies as the other topics have; Faust's setting is one number for every cluster."""
+        """Create a changelog with the replication factor of the other topics; Faust's setting is fixed."""
         del replication
         brokers = len(client.cluster.brokers())
         await super()._create_topic(owner, client, topic, partitions, copies(brokers), **kwargs)

@@ -1,10 +1,10 @@
 """Ends a worker that has work and makes no progress.
 
-Faust's recovery can hang, its consumer can stop slowly, and neither always resumes after a broker outage. The supervisor starts the worker
-again; delivery is at least once, so that is safe. The watchdog asks the broker through a client of its own, since the worker's may be at fault,
-and pauses while the broker is away.
+Faust's recovery can hang, its consumer can stop slowly, and neither always resumes after a broker outage. The supervisor starts the worker again;
+delivery is at least once, so that is safe. The watchdog asks the broker through a client of its own, because the worker's client may be at fault, and
+pauses while the broker is away.
 
-It also ends a worker whose log is shorter than what it has read: the volume was deleted, or the topics were recreated. Such a worker would wait
+It also ends a worker that has read past the present end of the log: the volume was deleted, or the topics were recreated. Such a worker would wait
 for the old offsets and commit nothing.
 """
 
@@ -67,7 +67,7 @@ class Watchdog:
             self._end(f"{waiting} records wait and none was finished for {self._app.watchdog_seconds:.0f} s")
 
     async def _waiting(self, client: AIOKafkaConsumer) -> int:
-        """Return how many records wait for this worker: undelivered and open ones, less those that are open on purpose."""
+        """Return how many records wait for this worker: undelivered and open ones, less those open on purpose."""
         consumer = self._app.started_consumer
         if consumer is None or consumer.tracker.generation is None or self._app.rebalancing:
             await client.end_offsets([TopicPartition(name, 0) for name in list(self._app.sources)[:1]])
@@ -84,7 +84,7 @@ class Watchdog:
         )
 
     def _look_for_cut(self, partitions: Mapping[str, tuple[int, int]]) -> None:
-        """End the worker if one of `partitions` (name to offset read, and end) has been shorter than what was read for some looks."""
+        """End the worker if in 3 checks in a row one of `partitions`, {name: (offset read, end)}, ended too early."""
         cut = [f"{name} ends at {end}, {done} were read" for name, (done, end) in partitions.items() if end < done]
         self._cut_looks = self._cut_looks + 1 if cut else 0
         if self._cut_looks >= _CUT_LOOKS:

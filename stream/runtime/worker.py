@@ -28,7 +28,7 @@ _BEAT_SECONDS = 0.5
 def run(app: BaseApp) -> int:
     """Run `app` in the main thread until SIGTERM or SIGINT; blocks.
 
-    Returns 0 after a signal, :data:`EXIT_CRASHED`, or :data:`EXIT_CONFIG` if a topic has another partition count. A
+    Returns 0 after a signal, :data:`EXIT_CONFIG` if a topic has another partition count, else :data:`EXIT_CRASHED`. A
     worker that stalls, or does not stop within 10 s, ends its process with
     :data:`~stream.runtime.watchdog.EXIT_STALLED`.
     """
@@ -52,7 +52,7 @@ def run(app: BaseApp) -> int:
 
 
 async def _prepare(app: BaseApp, membership: Membership) -> bool:
-    """Wait for the broker and the topics, and remove a killed predecessor from the group; False if a signal came first."""
+    """Wait for the broker and the topics, and remove a killed predecessor from the group; False after a signal."""
     loop = asyncio.get_running_loop()
     waiting = asyncio.ensure_future(_ready(app, membership))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,7 +75,7 @@ async def _ready(app: BaseApp, membership: Membership) -> None:
 
 @overrides(faust.Worker, "_schedule_shutdown", "on_execute", "on_start", "on_stop", "on_worker_shutdown")
 class _Worker(faust.Worker):
-    """Faust's worker, with a heartbeat and a watchdog that start before recovery, and a bound on stopping."""
+    """Faust's worker, with a heartbeat and a watchdog that start before recovery, and a time limit for stopping."""
 
     app: BaseApp
 
@@ -100,7 +100,7 @@ class _Worker(faust.Worker):
             end_process(f"a side task of the worker failed: {error!r}")
 
     async def on_stop(self) -> None:
-        """End the side tasks."""
+        """Cancel the heartbeat and the watchdog."""
         for task in self._side_tasks:
             task.cancel()
         await asyncio.gather(*self._side_tasks, return_exceptions=True)
@@ -111,7 +111,7 @@ class _Worker(faust.Worker):
         self._begin_stop()
 
     def stopped_in_time(self) -> None:
-        """Cancel that timer."""
+        """Cancel the timer that :meth:`on_worker_shutdown` started."""
         self._last_resort.cancel()
 
     def _begin_stop(self) -> None:
@@ -130,4 +130,4 @@ class _Worker(faust.Worker):
             await asyncio.sleep(_BEAT_SECONDS)
 
     async def on_execute(self) -> None:
-        """Leave the process's title as it is: supervision identifies processes by it."""
+        """Leave the title of the process unchanged, because supervision identifies processes by their titles."""

@@ -37,9 +37,9 @@ Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One CloudEvent; `source` and `id` identify it.
 
-    `time` is event time, in seconds since the epoch. `correlationid` is the id of its request, `causationid` that of
-    the event that caused it. `traceparent` is the trace context of its origin; the plain header, which each hop sets,
-    is not part of the event. The UTF-8 bytes of `partitionkey` are the record's key.
+    `time` is event time, in seconds since the epoch. `correlationid` is the id of its request, `causationid` the id of the event that caused this
+    one. `traceparent` is the trace context in which the event was created; the plain header ``traceparent``, which each publishing process sets, is
+    not part of the event. The UTF-8 bytes of `partitionkey` are the record's key.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size_bytes(self) -> int:
-        """Size of key, value and headers, without the framing of the broker."""
+        """Size of key, value and headers, without the bytes that the broker adds."""
         return len(self.key or b"") + len(self.value) + sum(len(name) + len(value) for name, value in self.headers)
 
 
@@ -97,7 +97,8 @@ def decode(value: bytes | None, headers: Headers) -> Event:
     """Decode a Kafka record.
 
     Raises DecodeError if there is no value, a required attribute is missing or not UTF-8, or type or version is
-    unknown, and SchemaError if the data does not fit its type: the message has the path of the field, never its value.
+    unknown, and SchemaError if the data does not fit its type: the message contains the path of the field, never its
+    value.
     """
     attributes = _attributes(headers)
     kind = attributes.get("type", "")
@@ -123,7 +124,7 @@ def decode(value: bytes | None, headers: Headers) -> Event:
 
 
 def readable(value: bytes | None, headers: Headers) -> Event | None:
-    """Decode a Kafka record; return None if it is no event of the contract."""
+    """Decode a Kafka record; return None if the record is no event of the contract."""
     try:
         return decode(value, headers)
     except WireError:
@@ -147,7 +148,7 @@ def _attributes(headers: Headers) -> dict[str, str]:
 
 
 def _without_values(error: msgspec.ValidationError) -> str:
-    """Return msgspec's message only in the forms that quote no value."""
+    """Return msgspec's message if its form quotes no value, else a general message."""
     message = str(error)
     if message.startswith(("Expected `", "Object missing required field `")):
         return message

@@ -14,7 +14,7 @@ class WireError(StreamError):
 
 
 class DecodeError(WireError):
-    """The record is no CloudEvent in Kafka's binary mode, or of an unknown type."""
+    """The record is no CloudEvent in Kafka's binary mode, or its event type is unknown."""
 
 
 class SchemaError(WireError):

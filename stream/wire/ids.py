@@ -1,6 +1,6 @@
 """Deterministic ids: a hash of what identifies a thing, never of a measurement.
 
-Two runs over the same log have the same ids, whatever the rounding of a score.
+Two runs over the same log produce the same ids, even if a score is rounded differently.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def _digest(prefix: str, *parts: str) -> str:
 
 
 def new_request_id() -> str:
-    """Return a new request id: a random UUID, as HAProxy's ``%[uuid]``."""
+    """Return a new request id: a random UUID in the format of HAProxy's ``%[uuid]``."""
     return str(uuid.uuid4())
 
 
@@ -53,20 +53,20 @@ def bucket_finding_id(stream: str, detector: str, bucket: int) -> str:
 
 
 def alert_id(stream: str, detector: str, opening_finding: str) -> str:
-    """Return the id of an alert: stream, detector, and the finding that opened it."""
+    """Return the id of an alert, a hash of its stream, its detector and the finding that opened it."""
     return _digest("al", stream, detector, opening_finding)
 
 
 def silence_id(stream: str, detector: str, feature: str) -> str:
-    """Return the id of a silence, which depends on what it mutes: a later one of the same thing replaces it."""
+    """Return the id of a silence. It depends only on the muted thing, so a later silence of that replaces it."""
     return _digest("si", stream, detector, feature)
 
 
 def retraining_id(tenant: str, model: str, alert_ids: tuple[str, ...], state: str) -> str:
-    """Return the id of a retraining decision: tenant, model, state and its alerts in any order."""
+    """Return the id of a retraining decision, a hash of tenant, model, state and the set of alerts."""
     return _digest("rt", tenant, model, state, *sorted(alert_ids))
 
 
 def replay_id(ranges: str, versions: str, rule: str) -> str:
-    """Return the id of a replay: its offsets, versions and rules, each as canonical text."""
+    """Return the id of a replay, a hash of its offsets, versions and rules, each as canonical text."""
     return _digest("rp", ranges, versions, rule)

@@ -1,7 +1,7 @@
 """Record keys and Kafka's default partitioner.
 
-It hashes a key with MurmurHash2 (seed 0x9747b28c, 32 bit, little endian), masks the sign bit and takes the remainder by
-the number of partitions. Topics that are joined share key bytes, partition count and this partitioner.
+The partitioner hashes a key with MurmurHash2 (seed 0x9747b28c, 32 bit, little endian), masks the sign bit and takes the remainder by the number of
+partitions. Topics that are joined have the same key bytes, partition count and partitioner.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ def tenant_model_key(tenant: str, model: str) -> str:
 
 
 def murmur2(data: bytes) -> int:
-    """Return the hash of Kafka's Java client, an unsigned 32-bit integer."""
+    """Return the hash that Kafka's Java client computes of `data`, an unsigned 32-bit integer."""
     length = len(data)
     value = (_SEED ^ length) & _MASK
     whole = length - length % 4

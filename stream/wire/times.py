@@ -1,4 +1,4 @@
-"""Event times: seconds since the epoch as float; RFC 3339 with microseconds in ``ce_time``."""
+"""Event times: seconds since the epoch as float; in the header ``ce_time``, RFC 3339 with microseconds."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ def format_time(seconds: float) -> str:
 
 
 def parse_time(text: str) -> float:
-    """Return seconds since the epoch of an RFC 3339 time with a zone; raises ValueError."""
+    """Return an RFC 3339 time with a zone as seconds since the epoch; raises ValueError."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"time {text!r} has no zone; RFC 3339 needs one")
@@ -23,5 +23,5 @@ def parse_time(text: str) -> float:
 
 
 def canonical_time(seconds: float) -> float:
-    """Return `seconds` rounded to microseconds, as the wire has it."""
+    """Return `seconds` rounded to microseconds, the precision of ``ce_time``."""
     return round(seconds * 1e6) / 1e6

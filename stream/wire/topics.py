@@ -13,7 +13,7 @@ _COPIES = 3
 
 
 class TopicNames(msgspec.Struct, frozen=True):
-    """Topic names under one prefix."""
+    """The topic names, all with one prefix."""
 
     prefix: str
 
@@ -91,11 +91,10 @@ def topic_specs(
     retention_ms: int,
     retention_bytes: int,
 ) -> list[Topic]:
-    """Return every topic of Weir, in the order of the flow.
+    """Return every topic of Weir, in the order in which events pass through the topics.
 
-    Inference, verdicts and feedback have `inference_partitions`; signals, findings, alerts and retraining
-    `stream_partitions`. Retention is of a partition. Alerts are compacted instead; replays are kept for a day and 64
-    MiB at most, because a replay can run again.
+    Inference, verdicts and feedback have `inference_partitions`; signals, findings, alerts and retraining have `stream_partitions`. Retention limits
+    each partition. Alerts are compacted instead; replays are kept for at most a day and 64 MiB, because a replay can run again.
     """
 
     def topic(name: str, partitions: int, policy: str = "delete") -> Topic:
@@ -126,5 +125,5 @@ def topic_specs(
 
 
 def copies(brokers: int) -> int:
-    """Return the replication factor for a cluster of so many brokers: three, or the number of brokers."""
+    """Return the replication factor for a cluster of `brokers` brokers: three, or `brokers` if that is less."""
     return max(1, min(_COPIES, brokers))

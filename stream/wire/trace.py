@@ -11,7 +11,7 @@ _SAMPLED = 0x01
 
 
 class TraceParent(msgspec.Struct, frozen=True):
-    """A parsed ``traceparent``: 32 and 16 lower-case hex digits, neither all zero, and the sampled flag."""
+    """A parsed ``traceparent``: two ids of 32 and 16 lower-case hex digits, neither all zero, and the sampled flag."""
 
     trace_id: str
     span_id: str
@@ -19,7 +19,7 @@ class TraceParent(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, header: str | None) -> "TraceParent | None":
-        """Return the context of `header`, None if it is absent or invalid."""
+        """Return the trace context in `header`, or None if the header is absent or invalid."""
         match = _PATTERN.match(header or "")
         if match is None:
             return None
@@ -29,5 +29,5 @@ class TraceParent(msgspec.Struct, frozen=True):
         return cls(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
 
     def header(self) -> str:
-        """Return the value of the header."""
+        """Return the value of a ``traceparent`` header."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"

@@ -44,11 +44,10 @@ class WordWeight(EventData, frozen=True, kw_only=True):
 
 
 class ExplanationRecord(EventData, frozen=True, kw_only=True):
-    """The words that a flagged verdict depends on. It is computed after the verdict, and alerts never depend on it.
+    """The words that a flagged verdict depends on. Computed after the verdict; no alert depends on an explanation.
 
-    `words` are those of the `attributed` words with the largest weights, in the order of the text; a positive weight
-    supports the verdict. `base` and `score` are the scores without and with the attributed words, by the tier that
-    decided.
+    The weights of `attributed` words were computed; `words` are those with the largest weights, in the order of the text. A positive weight supports
+    the verdict. `score` is the score of the text, `base` the score without the attributed words, both by the model (linear or encoder) that decided.
     """
 
     event_type: ClassVar[str] = "weir.explanation.v1"
@@ -70,7 +69,8 @@ class ExplanationRecord(EventData, frozen=True, kw_only=True):
 class Signal(EventData, frozen=True, kw_only=True):
     """Numeric features of one event, for the stream detectors.
 
-    ``conversation`` is a hash of its conversation id; ``prompt`` names the fixed prompt of a sentinel's answer.
+    `conversation` is a hash of the event's conversation id. `prompt` is the name of the fixed prompt if the event answers one of Weir's fixed
+    prompts, else "".
     """
 
     event_type: ClassVar[str] = "weir.signal.v1"
@@ -92,7 +92,7 @@ class Signal(EventData, frozen=True, kw_only=True):
 
 
 class FindingRecord(EventData, frozen=True, kw_only=True):
-    """A finding of a detector in one event (`bucket` is None) or in one closed bucket of a stream."""
+    """A detector's finding about one event (`bucket` is None), or about one closed bucket (time window) of a stream."""
 
     event_type: ClassVar[str] = "weir.finding.v1"
 
@@ -119,7 +119,7 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
 class SentinelRecord(EventData, frozen=True, kw_only=True):
     """Whether the answers of `model` to the fixed prompts differ from its former ones (`moved`), up to `at`.
 
-    It is a copy of a finding on every partition of findings, because alerts of every tenant state it.
+    A copy goes to every partition of findings, because the alerts of every tenant contain this result.
     """
 
     event_type: ClassVar[str] = "weir.sentinel.v1"

@@ -1,4 +1,4 @@
-"""Requests and their ends: the only events with text."""
+"""Requests and their end records: the only events with text."""
 
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ class Usage(EventData, frozen=True, kw_only=True):
 
     @property
     def total_tokens(self) -> int:
-        """Prompt and completion tokens."""
+        """The sum of prompt and completion tokens."""
         return self.prompt_tokens + self.completion_tokens
 
 
@@ -53,7 +53,7 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
     number: Count = 0
 
     def text(self) -> str:
-        """Return the text for input detectors; spans are offsets into it."""
+        """Return the text for input detectors; spans are offsets into this text."""
         if self.messages:
             return "\n".join(message.content for message in self.messages)
         return self.prompt
@@ -67,8 +67,8 @@ ABORTED = "aborted"
 class ResponseRecord(EventData, frozen=True, kw_only=True):
     """The end of an accepted request; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
 
-    `context` is the end of the prompt, for detectors that compare the answer with it (``[detectors]
-    context_characters``): a worker scores a record alone, because another worker may have read the request.
+    `context` is the last part of the prompt (``[detectors] context_characters``), for detectors that compare the answer with the prompt: another
+    worker may have read the request.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v1"

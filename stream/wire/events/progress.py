@@ -1,4 +1,4 @@
-"""Ticks, ends of sources, and gaps."""
+"""Progress events: ticks, the ends of sources, and gaps (counts of lost records)."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ __all__ = ["Closed", "GapRecord", "Tick"]
 
 
 class GapRecord(EventData, frozen=True, kw_only=True):
-    """A count of accepted records that cannot be delivered, with their range of numbers."""
+    """A count of accepted records that cannot be delivered, with the first and last of their numbers."""
 
     event_type: ClassVar[str] = "weir.capture.gap.v1"
 
@@ -21,12 +21,16 @@ class GapRecord(EventData, frozen=True, kw_only=True):
 
 
 class Tick(EventData, frozen=True, kw_only=True):
-    """Progress: `stage` has published everything older than these times to this partition.
+    """The progress of `stage`: it has published all events older than these times to this partition.
 
-    ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
-    its spool, reserved space included, in [0, 1]. ``score``: `sources` and `closed` are what it read from inference
-    partition `partition` since its last tick. ``watch``: `watermark` is that of signals partition `partition`,
-    published to the same partition of findings.
+    The fields depend on the stage:
+
+    - ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
+      its spool, reserved space included, in [0, 1].
+    - ``score``: `sources` and `closed` contain the times and ended sources that it read from partition `partition` of
+      inference since its last tick.
+    - ``watch``: `watermark` is the watermark of partition `partition` of signals; the tick is on the same partition of
+      findings.
     """
 
     event_type: ClassVar[str] = "weir.tick.v1"
