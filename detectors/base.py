@@ -178,8 +178,8 @@ class StreamDetector(Detector[ConfigT]):
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Learn from the observations of one bucket, sorted by (time, id); there may be none.
 
-        Return None while the detector collects its reference. Afterwards, return a finding for every bucket, also without
-        an alarm, because the alert stage needs those to resolve alerts.
+        Return None while the detector collects its reference. Afterwards, return a finding for every bucket, also
+        without an alarm, because the alert stage needs those to resolve alerts.
         """
 
     @abc.abstractmethod

@@ -1,1 +1,1 @@
-"""Detectors that learn from a stream of buckets: drift, anomaly, sentinel."""
+"""Detectors that learn from a stream of events: drift, anomaly, sentinel."""

@@ -1,4 +1,4 @@
-"""Anomalies of latency, tokens and errors, each against its own history, with the sequential test of drift."""
+"""Anomaly detector: compares latencies, token counts and errors with their own history, by the same test as drift."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
@@ -17,7 +17,7 @@ from detectors.streams.sequential_tests import tie_break
 
 __all__ = ["AnomalyConfig", "AnomalyDetector"]
 
-#: Number of tails watched by feature: a fast answer or an absent error is no anomaly, a short or long text is.
+#: Tails tested per feature: 1 is large values, 2 is large and small values, as a short text can be an anomaly too.
 TAILS = {
     "latency_seconds": 1,
     "time_to_first_token_seconds": 1,
@@ -35,23 +35,23 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     alarm_every_events
         Alarm budget: lowest mean number of events between false alarms.
     reference_events
-        Values of each feature in the reference, before the first finding.
+        Number of first values of each feature that form its reference; later values are tested.
     alarm_every_days
-        The same budget in days of event time; it replaces the budget in events.
+        Alarm budget in days of event time; if set, it replaces the budget in events.
     daily_cycle
-        Whether values are compared only with those of the same half-hour of the day (UTC), so that a daily cycle is no
-        change. A change in a half-hour with few earlier values alarms later.
+        Whether values are compared only with values of the same half-hour of the day (UTC), so that a daily cycle
+        causes no alarm. In a half-hour with few earlier values, a change is detected later.
     conversation_events
-        Window, in events, in which one event of each conversation is looked at and the others are suppressed; 0 looks at every event.
+        Number of events in a window in which the detector uses one event per conversation; 0 uses every event.
     conversation_turns
-        A conversation of at most this many turns in the window is looked at once. An id with more turns suppresses at most
-        half of its API key's events in the window.
+        The detector uses one event of a conversation with at most this many turns in the window. A conversation with
+        more turns suppresses at most half of its API key's events in the window.
     method
-        ``e-detector``, or a detector of river, which has no alarm budget: ``adwin``, ``kswin``, ``page-hinkley``.
+        ``e-detector``, or a detector of the library river without alarm budget: ``adwin``, ``kswin``, ``page-hinkley``.
     method_threshold
         ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; None selects river's default.
     seed
-        Breaks ties between equal ranks, together with the event's id.
+        Breaks ties between equal values at random, together with the event's id.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
@@ -71,11 +71,11 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnomalyDetector(StreamDetector[AnomalyConfig]):
-    """Each value against the history of its feature, under one alarm budget.
+    """Detector that compares each value with the earlier values of its feature, with one alarm budget for all features.
 
     Notes
     -----
-    State: two counts for each region and half-hour, and 160 observations. An update costs about 30 µs.
+    State: two counts per region and half-hour, and 160 observations. An update takes about 30 µs.
     """
 
     name: ClassVar[str] = "anomaly"
@@ -108,7 +108,7 @@ class AnomalyDetector(StreamDetector[AnomalyConfig]):
         self._numbers = NumericFeatures(TAILS)
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Process one closed bucket; see `StreamDetector.update_many`."""
+        """Process one bucket; see `StreamDetector.update_many`."""
         monitor, numbers = self._monitor, self._numbers
         looked = [monitor.looks_at(observation) for observation in observations]
         drawn = [

@@ -15,9 +15,9 @@ _RECENT = 160
 
 
 def spherical_k_means(vectors: Vectors, count: int) -> Vectors:
-    """Return unit centres, (count, d), of spherical k-means; deterministic: each start is the vector farthest from the other starts.
+    """Return the unit centres, (count, d), of spherical k-means; each initial centre is the farthest from the others.
 
-    Dhillon and Modha, Concept decompositions for large sparse text data (2001); starts by Gonzalez (1985).
+    Dhillon and Modha, Concept decompositions for large sparse text data (2001); initial centres: Gonzalez (1985).
     """
     centres = vectors[[int(np.argmax(vectors @ vectors.mean(axis=0)))]]
     while len(centres) < count:
@@ -31,7 +31,7 @@ def spherical_k_means(vectors: Vectors, count: int) -> Vectors:
 
 
 class ClustersState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Clusters`: float16 centres, shares of the reference, and the cluster of each recent event."""
+    """A snapshot of `Clusters`: float16 centres, each cluster's share of the reference, clusters of recent events."""
 
     centres: bytes
     shares: list[float]
@@ -39,7 +39,7 @@ class ClustersState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clusters:
-    """Numbered clusters of the reference, and the cluster of each of the last 160 events; no text is stored."""
+    """The clusters of the reference, and the cluster number of each of the last 160 events; no text is stored."""
 
     def __init__(self) -> None:
         self.centres: Vectors | None = None
@@ -47,17 +47,17 @@ class Clusters:
         self._recent: deque[tuple[int, int]] = deque(maxlen=_RECENT)
 
     def begin(self, reference: Vectors, count: int) -> None:
-        """Find ``count`` clusters in the reference, (n, d)."""
+        """Divide the reference embeddings, (n, d), into ``count`` clusters."""
         self.centres = spherical_k_means(reference, count).astype("<f2").astype(np.float32)
         nearest = np.argmax(reference @ self.centres.T, axis=1)
         self._shares = (np.bincount(nearest, minlength=count) / len(reference)).tolist()
 
     def update_many(self, events: Sequence[int], similarities: Vectors) -> None:
-        """Assign each event to a cluster by its similarities to the centres, (n, count)."""
+        """Assign each event to the cluster with the most similar centre; ``similarities`` is (events, clusters)."""
         self._recent.extend(zip(events, np.argmax(similarities, axis=1).tolist(), strict=True))
 
     def details(self, since: float) -> dict[str, float]:
-        """Return the largest cluster of the reference, the cluster that grew most since event ``since``, and their shares."""
+        """Return the largest reference cluster, the cluster that grew most since event ``since``, and their shares."""
         after = [cluster for event, cluster in self._recent if event >= since]
         if not after:
             return {}
@@ -78,7 +78,7 @@ class Clusters:
         return ClustersState(centres=centres, shares=list(self._shares), recent=list(self._recent))
 
     def restore(self, state: ClustersState) -> None:
-        """Continue from a snapshot; raise ValueError if the centres do not divide into the clusters."""
+        """Continue from a snapshot; raise ValueError if the centres cannot be divided into the number of clusters."""
         self.centres = None
         if state.centres:
             centres = np.frombuffer(state.centres, dtype="<f2").astype(np.float32)

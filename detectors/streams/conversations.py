@@ -1,8 +1,8 @@
-"""Select the events that a stream detector looks at: one for each conversation, unless that would hide an API key's traffic.
+"""Selection of the events that a stream detector uses: one per conversation in a window of events.
 
-Messages of one conversation are alike, so their ranks are no fair sample of the stream: one message is looked at, the others are
-suppressed. A client that sends one conversation id on every request would then never be watched, so the events that one id
-suppresses, and those that all ids of a key suppress together, are bounded.
+Messages of one conversation are alike, but the test needs exchangeable values. So the detector uses one message and
+suppresses the others. A client could hide its traffic by sending one conversation id with every request. Two bounds
+prevent this: the number of events that one id can suppress, and the number that all ids of an API key can suppress.
 """
 
 import hashlib
@@ -14,45 +14,45 @@ import msgspec
 
 __all__ = ["BY_ONE", "TURNS", "Conversations", "ConversationsState"]
 
-#: Turns of a conversation that count as one observation, whatever else its key sends.
+#: Most turns of a conversation that count as one observation, independent of the key's other events.
 TURNS: Final = 16
-#: Largest share of its key's events in the window that one id may suppress.
+#: One conversation id may suppress at most this share of its key's events in the window.
 BY_ONE: Final = 1 / 2
 _MARKS: Final = (1 << 31) - 1
 
 
 class ConversationsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `Conversations`: one `_row` for each event of the window, oldest first."""
+    """A snapshot of `Conversations`: the packed row (`_row`) of each event in the window, oldest first."""
 
     rows: list[int] = []
 
 
 class Conversations:
-    """The events of the last ``events`` of a stream: key, conversation, and whether each was looked at.
+    """A window of the last events of a stream, with the key and conversation of each, and whether it was used.
 
     Parameters
     ----------
     events
-        Size of the window, the next event included; 0 looks at every event.
+        Size of the window, including the next event; 0 uses every event.
     turns
-        One id suppresses ``turns - 1`` events of the window, or half of its key's events in it if that is more. Of what all ids of a
-        key send, one event in ``2 turns`` is looked at.
+        A conversation id suppresses at most ``turns - 1`` events in the window, or half of its key's events if that is
+        more. At least one in ``2 * turns`` events of a key is used.
 
     Notes
     -----
-    State: 9 bytes an event of the window, and counts of the keys and ids in it. An update is amortised O(1), about 3 µs.
-    A conversation that two keys share counts as two. Keys and ids are 31-bit marks: those with equal marks are counted together.
+    State: 9 bytes per event of the window, and counts per key and id. An update is amortised O(1), about 3 µs. The same
+    id under two keys is two conversations. Keys and ids are 31-bit hashes; equal hashes are counted together.
     """
 
     def __init__(self, events: int, turns: int = TURNS) -> None:
         self._events, self._turns = events, turns
         self._rows: deque[int] = deque()
-        #: By mark of a key, and of an id: events suppressed and looked at in the window.
+        #: By hash of a key, and by hash of an id: numbers of suppressed and of used events in the window.
         self._keys: dict[int, list[int]] = {}
         self._ids: dict[int, list[int]] = {}
 
     def looks_at(self, principal: str, conversation: str) -> bool:
-        """Return whether the next event is looked at; an event without a conversation always is."""
+        """Add the next event to the window and return whether to use it; an event without a conversation is used."""
         if self._events == 0:
             return True
         while len(self._rows) >= self._events:
@@ -66,7 +66,7 @@ class Conversations:
         return looked
 
     def _suppresses(self, key: int, one: int) -> bool:
-        """Whether an event of this id is suppressed: another one in the window was looked at, and no bound is exceeded."""
+        """Whether to suppress an event of this id: the window has a used event of the id, and no bound is exceeded."""
         by_one, looked = self._ids.get(one, (0, 0))
         if not looked:
             return False
@@ -99,11 +99,11 @@ class Conversations:
 
 @lru_cache(maxsize=1024)
 def _mark(text: str) -> int:
-    """Return a hash of a text, from 1 to 2^31 - 1."""
+    """Return a hash of a key or id, from 1 to 2^31 - 1."""
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).digest()
     return int.from_bytes(digest, "big") & _MARKS or 1
 
 
 def _row(key: int, one: int, *, looked: bool) -> int:
-    """Pack an event of the window: mark of its key, mark of its conversation or 0, and whether it was looked at."""
+    """Pack an event into an integer: the hashes of its key and conversation (0 if none), and whether it was used."""
     return key << 32 | one << 1 | looked

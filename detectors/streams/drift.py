@@ -1,7 +1,8 @@
-"""Drift of a stream: whether current traffic is like the stream's reference.
+"""Drift detector: tests whether current events of a stream are distributed like its first events, the reference.
 
-Embeddings are scored by their distance to the nearest reference embeddings (the stream's first) and by their similarity to the
-reference's clusters, numeric features by their own history, under one alarm budget (`detectors.streams.monitor`).
+An embedding has two kinds of scores: its distance to the nearest reference embeddings, and its similarity to the
+clusters of the reference. Numeric features are compared with their own history. All scores share one alarm budget
+(`detectors.streams.monitor`).
 """
 
 from collections.abc import Sequence
@@ -27,13 +28,13 @@ __all__ = ["CLUSTERS", "EMBEDDING", "DriftConfig", "DriftDetector"]
 EMBEDDING = "embedding"
 CLUSTERS = "topics"  # the name in findings and snapshots
 Vectors = NDArray[np.float32]
-#: Parts of the reference nearest to a centre that are regions of a cluster: its core, and the core with its surroundings.
+#: The two regions of a cluster are these shares of the reference that are nearest to its centre.
 _NEAR = (0.1, 0.25)
 #: Size of the random tie-break between equal distances.
 _TIE = 1e-6
-#: Consecutive embeddings of another version that restart the reference; fewer are from a worker that is being replaced.
+#: So many consecutive embeddings of another version restart the reference; fewer come from a worker being replaced.
 _RENEW = 20
-#: One embedding in so many is kept out of the reference, as the first history of distances to it.
+#: One in this many of the first embeddings is not in the reference: their distances to it are the first history.
 _HELD_OUT = 3
 
 
@@ -45,31 +46,31 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     alarm_every_events
         Alarm budget: lowest mean number of events between false alarms.
     alarm_every_days
-        The same budget in days of event time; it replaces the budget in events.
+        Alarm budget in days of event time; if set, it replaces the budget in events.
     reference_events
-        Embeddings, and values of each feature, in the reference.
+        Number of first embeddings, and of first values of each numeric feature, that form the reference.
     neighbours
-        Number of nearest reference embeddings whose mean distance is the score.
+        Number of nearest reference embeddings; the mean distance to them is the score.
     topics
-        Largest number of clusters of the reference watched for growth; 0 watches distance alone.
+        Largest number of reference clusters that are tested for growth; 0 tests only the distance.
     features
-        Numeric features watched as well, in both tails.
+        Numeric features that are tested too, for large and for small values.
     embedding_share
-        Share of the budget for the embedding and its clusters; the features divide the rest.
+        Share of the budget for the embedding and its clusters; the numeric features divide the rest equally.
     daily_cycle
-        Whether values are compared only with those of the same half-hour of the day (UTC), so that a daily cycle is no
-        change. A change in a half-hour with few earlier values alarms later.
+        Whether values are compared only with values of the same half-hour of the day (UTC), so that a daily cycle
+        causes no alarm. In a half-hour with few earlier values, a change is detected later.
     conversation_events
-        Window, in events, in which one event of each conversation is looked at and the others are suppressed; 0 looks at every event.
+        Number of events in a window in which the detector uses one event per conversation; 0 uses every event.
     conversation_turns
-        A conversation of at most this many turns in the window is looked at once. An id with more turns suppresses at most
-        half of its API key's events in the window.
+        The detector uses one event of a conversation with at most this many turns in the window. A conversation with
+        more turns suppresses at most half of its API key's events in the window.
     method
-        ``e-detector``, or a detector of river, which has no alarm budget: ``adwin``, ``kswin``, ``page-hinkley``.
+        ``e-detector``, or a detector of the library river without alarm budget: ``adwin``, ``kswin``, ``page-hinkley``.
     method_threshold
         ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; None selects river's default.
     seed
-        Breaks ties between equal ranks, together with the event's id.
+        Breaks ties between equal values at random, together with the event's id.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
@@ -97,12 +98,12 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriftDetector(StreamDetector[DriftConfig]):
-    """Distance to a reference, similarity to its clusters, and numeric features, under one alarm budget.
+    """Detector that tests distances to a reference, similarities to its clusters and numeric features.
 
     Notes
     -----
-    State: two thirds of ``reference_events`` as packed embeddings (192 bytes each), the clusters' centres, and the regions'
-    counts. The cost of an update does not grow with the stream.
+    State: two thirds of ``reference_events`` as packed embeddings (192 bytes each), the clusters' centres, and the
+    counts of the regions. The cost of an update does not grow with the number of events.
     """
 
     name: ClassVar[str] = "drift"
@@ -153,7 +154,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         self._matrix: Vectors | None = None
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Process one closed bucket; see `StreamDetector.update_many`."""
+        """Process one bucket; see `StreamDetector.update_many`."""
         at = 0
         while at < len(observations):
             block = observations[at:] if self._steady(observations[at:]) else observations[at : at + 1]
@@ -168,7 +169,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         return self._numbers.explain(finding)
 
     def _steady(self, observations: Sequence[Observation]) -> bool:
-        """Whether no event changes the reference, so that the embeddings can be read together."""
+        """Whether none of these events can change the reference, so that `_update` can process them together."""
         if len(self._reference) < self._size:
             return False
         return self._others == 0 and all(
@@ -193,7 +194,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     def _embedded(
         self, block: Sequence[Observation], looked: Sequence[bool], scores: NDArray[np.float64], ties: Sequence[float]
     ) -> None:
-        """Write the scores of the embeddings; none while the reference fills."""
+        """Write the scores of the embeddings; while the reference is incomplete, add the embedding to it instead."""
         read = [index for index, observation in enumerate(block) if looked[index] and self._readable(observation)]
         if not read:
             return
@@ -209,7 +210,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         self._measure(np.array(read, dtype=np.intp), vectors, scores, np.array([ties[index] for index in read]) * _TIE)
 
     def _readable(self, observation: Observation) -> bool:
-        """Whether an event has an embedding of the reference's version and length, or one that starts a new reference."""
+        """Whether the event's embedding has the version and length of the reference, or starts a new reference."""
         data = observation.embedding
         if data and observation.embedding_version != self._version and not self._renewed(observation.embedding_version):
             return False
@@ -219,7 +220,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         return True
 
     def _remember(self, observation: Observation) -> None:
-        """Add to the reference; a complete one is clustered."""
+        """Add an embedding to the reference; if this completes the reference, find its clusters."""
         self._reference.append(observation.embedding or b"")
         if len(self._reference) == self._size and self._cluster_count:
             self._clusters.begin(self._vectors(), self._cluster_count)
@@ -229,7 +230,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     ) -> None:
         """Write the distance of each vector to the reference, and its similarity to the clusters.
 
-        One product for each vector, because the last bits of a joint product would depend on the bucket.
+        Vectors are multiplied one by one: the rounding of one joint matrix product would depend on the bucket's size.
         """
         rows = self._rows()
         similarities = np.empty((len(vectors), len(rows)), dtype=np.float32)
@@ -245,7 +246,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
             scores[indices, self._nearness] = near + ties.astype(np.float32)[:, None]
 
     def _renewed(self, version: str) -> bool:
-        """Whether to restart the reference with this other version; distances between versions are meaningless."""
+        """Count an embedding of another version; after `_RENEW` in a row, restart the reference and return true."""
         self._others += 1
         if self._reference and self._others < _RENEW:
             return False
@@ -255,7 +256,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
         return True
 
     def _rows(self) -> Vectors:
-        """Return the reference and the cluster centres as rows, unpacked on first use, as most streams are idle."""
+        """Return the reference and the cluster centres as rows, unpacked at first use because most streams are idle."""
         if self._matrix is None:
             centres = [] if self._clusters.centres is None else [self._clusters.centres]
             self._matrix = np.vstack([self._vectors(), *centres])

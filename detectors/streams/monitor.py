@@ -1,8 +1,9 @@
-"""Several features under one alarm budget, shared by drift, anomaly and sentinel.
+"""Test of several features under one alarm budget, used by the drift, anomaly and sentinel detectors.
 
-Each feature has a share of the budget, divided among its regions; the statistic is the average of all their sums, and an alarm
-starts when it reaches the limit. During an alarm nothing is learned, and observations since the change began are removed from the
-history: the alarm lasts as long as the changed traffic, and ends a few events later. Then the sums are reset.
+Each feature has a share of the budget, divided equally among its regions (ranges of values, see `sequential_tests`).
+Each region has Shiryaev-Roberts sums; the statistic is their weighted average. An alarm starts when the statistic
+reaches the limit. Then the values since the start of the change are removed from the history, and no value is added
+during the alarm. So an alarm ends a few events after the changed traffic. Then the sums are reset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ SLOT_SECONDS = 1_800.0
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """The alarm budget, and which events it compares."""
+    """The alarm budget, and the options that select which events and values are compared."""
 
     #: Lowest mean time between false alarms: in events, or in days if ``days``.
     limit: float
@@ -32,33 +33,33 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     days: bool = False
     #: Whether values are ranked only among those of the same half-hour of the day (UTC).
     daily: bool = True
-    #: Window, in events, in which one event of each conversation is looked at; 0 looks at every event.
+    #: Number of events in a window in which one event per conversation is used; 0 uses every event.
     conversation_events: int = 512
-    #: Turns of a conversation in the window that count as one; see `detectors.streams.conversations`.
+    #: Most turns of a conversation in the window that count as one event; see `detectors.streams.conversations`.
     conversation_turns: int = TURNS
 
     def slot(self, time: float) -> int:
-        """Return the slot of the day, 0 to 47, of an event; 0 if values of all times are compared."""
+        """Return the half-hour of the day, 0 to 47, or 0 if values of all times of day are compared."""
         return int(time % DAY_SECONDS // SLOT_SECONDS) if self.daily else 0
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
-    """A tracked feature."""
+    """A feature that the monitor tests: one or more scores per event."""
 
     #: Share of the alarm budget; all shares add up to 1.
     share: float
-    #: 1 to watch large values, 2 to watch small values too.
+    #: 1 tests for large values, 2 tests for small values too.
     tails: int
     #: Number of reference values before the first bet.
     warm_up: int
-    #: Number of scores of the feature, each watched separately.
+    #: Number of scores of the feature, each tested separately.
     scores: int = 1
-    #: Parts of the reference, from the outermost value in, that are the regions of a tail.
+    #: Each region of a tail contains this share of the reference: its most extreme values.
     fractions: tuple[float, ...] = (0.03, 0.1, 0.3)
 
 
 class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
-    """A snapshot of a `Monitor`; ``waiting`` has slot and scores of the first values of each feature in warm-up."""
+    """A snapshot of a `Monitor`; ``waiting`` contains (slot, scores) of the values of each incomplete reference."""
 
     regions: RegionsState
     waiting: dict[str, list[tuple[int, list[float]]]]
@@ -69,7 +70,7 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True, tag="e-detector"):
 
 
 class Monitor:
-    """Regions of several features, and their common statistic."""
+    """The regions of several features, and the statistic that combines their sums."""
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget) -> None:
         self._features = dict(features)
@@ -83,7 +84,7 @@ class Monitor:
             signs = (1.0, -1.0)[: feature.tails]
             layout += [(name, c, sign, part) for c in columns for sign in signs for part in feature.fractions]
             first += feature.scores
-        #: By region: feature, column of the score, tail (1 upper, -1 lower), part of the reference.
+        #: For each region: feature, column of the score, tail (1 upper, -1 lower), share of the reference in it.
         self.layout = layout
         self.blank = np.full(first, np.nan)
         names = [row[0] for row in layout]
@@ -104,12 +105,12 @@ class Monitor:
 
     @property
     def ready(self) -> bool:
-        """Whether any feature is past its warm-up."""
+        """Whether the reference of any feature is complete."""
         return len(self._waiting) < len(self._features)
 
     @property
     def events(self) -> int:
-        """Number of events processed, which is the number of the next event."""
+        """Number of events processed; it is also the number of the next event, as the first has number 0."""
         return self._events
 
     @property
@@ -119,15 +120,15 @@ class Monitor:
 
     @property
     def statistic(self) -> float:
-        """The average of the regions' sums, weighted by their shares."""
+        """The average of the regions' sums, weighted by the regions' shares of the budget."""
         return self._regions.statistic
 
     def columns(self, feature: str) -> slice:
-        """Return the columns of a feature in the scores of `update`."""
+        """Return the columns of the scores of `update` that belong to a feature."""
         return self._columns[feature]
 
     def renew(self, *names: str) -> None:
-        """Reset these features: their values are no longer comparable with the history."""
+        """Start a new reference for these features, because new values are not comparable with the history."""
         self._regions.renew(np.array([row[0] in names for row in self.layout]))
         self._waiting = {
             name: self._waiting.get(name, []) for name in self._features if name in {*self._waiting, *names}
@@ -136,7 +137,7 @@ class Monitor:
             self._waiting[name] = []
 
     def looks_at(self, observation: Observation) -> bool:
-        """Return whether an event is looked at; call it once for each event, in order."""
+        """Return whether to use an event, given its conversation; call this method once per event, in order."""
         return self._conversations.looks_at(observation.principal, observation.conversation)
 
     def update_many(
@@ -146,14 +147,14 @@ class Monitor:
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> list[bool]:
-        """Process events in order, with the result of `update` for each; return whether there was an alarm before each event.
+        """Process n events in order, as `update` does one; return for each event whether there was an alarm before it.
 
         Parameters
         ----------
         observations, looked
-            The events, (n,), and whether each is looked at.
+            The events, (n,), and whether each is used.
         scores, draws
-            As for `update`, one row for each event, (n, scores).
+            The scores, (n, columns), and random numbers, (n,), of the events; see `update`.
         """
         alarms: list[bool] = []
         at = 0
@@ -174,7 +175,7 @@ class Monitor:
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> int:
-        """Process the first events together, up to the first that needs `update`; return their number."""
+        """Process the first events together, until one needs `update`; return the number of processed events."""
         if self._alarm or self._waiting or self._budget.days or len(observations) == 1 or not self._regions.batchable:
             return 0
         slots = [self._budget.slot(observation.time) for observation in observations]
@@ -199,7 +200,7 @@ class Monitor:
         observation
             The event; only its time is read.
         scores
-            In the order of `columns`, without ties, NaN for a missing score; None if the event is not looked at.
+            Scores in the order of `columns`, with ties broken; NaN for a missing score; None if the event is not used.
         draw
             Uniform random number in (0, 1), a function of the event alone.
         """
@@ -236,7 +237,7 @@ class Monitor:
         self._alarm = alarm
 
     def _learn_first(self, scores: NDArray[np.float64], slot: int) -> None:
-        """Collect the reference of each feature in warm-up; a complete one fixes its regions."""
+        """Add the scores to each incomplete reference; a complete reference fixes the regions of its feature."""
         for name in list(self._waiting):
             values = scores[self._columns[name]].tolist()
             if values[0] == values[0]:  # not NaN
@@ -253,9 +254,9 @@ class Monitor:
                 self._regions.begin(region, values[:, column - start], slots, fraction)
 
     def close(self) -> Finding | None:
-        """Return the finding of the current bucket, None in warm-up, and start the next bucket.
+        """Return the finding of the current bucket, or None while no reference is complete; start the next bucket.
 
-        The statistic is the highest of the bucket, so that an alarm that starts and ends within the bucket is reported.
+        The finding has the bucket's highest statistic, to report also an alarm that starts and ends within the bucket.
         """
         statistic, limit = max(self._highest, self.statistic), float(self._budget.limit)
         self._highest = 0.0
@@ -283,7 +284,7 @@ class Monitor:
         )
 
     def snapshot(self) -> MonitorState:
-        """Return an immutable copy of the state, between two buckets."""
+        """Return an immutable copy of the state; call this method only after `close`."""
         return MonitorState(
             regions=self._regions.snapshot(),
             waiting={name: list(rows) for name, rows in self._waiting.items()},
@@ -296,7 +297,7 @@ class Monitor:
     def restore(self, state: msgspec.Struct) -> None:
         """Continue from a snapshot.
 
-        Raises ValueError if the state is of other features or of another number of regions.
+        Raises ValueError if the state has other features or another number of regions.
         """
         if not isinstance(state, MonitorState):
             raise ValueError(f"state is a {type(state).__name__}; expected MonitorState, as the method is e-detector")  # noqa: TRY004 - `restoring` maps it

@@ -1,4 +1,4 @@
-"""Numeric features for the monitor: bins of values, and running moments that measure the size of a change."""
+"""Numeric features of a stream: the bins of their values, and the mean and variance that describe a change's size."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,21 +11,21 @@ __all__ = ["BINS", "Moments", "MomentsState", "NumericFeatures", "bin_of", "scor
 
 BINS = 1024
 
-#: Bins for each octave above `UNIT`: values that differ by 2 % have different bins, from a millisecond to a million tokens.
+#: Bins per doubling of a value above `UNIT`: from 0.001 s to a million tokens, values that differ by 2 % differ in bin.
 RESOLUTION = 34
 UNIT = 0.001
 RECENT = 0.1
 
 
 def scores_of(values: Sequence[float], ties: Sequence[float]) -> list[float]:
-    """Return the score of each value, its bin plus the tie-break of its event in (0, 1); NaN if it is not finite."""
+    """Return the score of each value: its bin plus its event's tie-break in (0, 1), or NaN if it is not finite."""
     return [
         math.nan if (index := bin_of(value)) is None else index + tie for value, tie in zip(values, ties, strict=True)
     ]
 
 
 def bin_of(value: float) -> int | None:
-    """Return the bin of a value, None if it is not finite; negative values share the lowest bin."""
+    """Return the bin of a value, or None if the value is not finite; negative values are in the lowest bin."""
     if not math.isfinite(value):
         return None
     return min(BINS - 1, int(RESOLUTION * math.log2(1.0 + max(0.0, value) / UNIT)))
@@ -41,13 +41,13 @@ class MomentsState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moments:
-    """Mean and variance of the reference (Welford, Technometrics 4(3), 1962), and an exponentially weighted recent mean."""
+    """Mean and variance outside alarms (Welford, Technometrics 4(3), 1962) and an exponentially weighted mean."""
 
     def __init__(self) -> None:
         self._count = self._mean = self._squares = self._recent = 0.0
 
     def update_many(self, values: Iterable[float], alarms: Iterable[bool]) -> None:
-        """Add values in order, without NaN; a value before which there was an alarm is not part of the reference."""
+        """Add values in order, except NaN; a value during an alarm changes only the recent mean."""
         count, mean, squares, recent = self._count, self._mean, self._squares, self._recent
         for value, alarm in zip(values, alarms, strict=True):
             if math.isnan(value):
@@ -61,7 +61,7 @@ class Moments:
         self._count, self._mean, self._squares, self._recent = count, mean, squares, recent
 
     def details(self) -> dict[str, float]:
-        """Return the moments as details of a finding."""
+        """Return mean, standard deviation and recent mean as details of a finding."""
         variance = self._squares / (self._count - 1.0) if self._count > 1.0 else 0.0
         deviation = math.sqrt(max(0.0, variance))
         return {"reference_mean": self._mean, "reference_deviation": deviation, "recent_mean": self._recent}
@@ -76,13 +76,13 @@ class Moments:
 
 
 class NumericFeatures:
-    """The numeric features ``names`` of a stream's observations, and their moments."""
+    """The numeric features ``names`` of a stream, with the mean and variance of each."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._moments = {name: Moments() for name in names}
 
     def read(self, observations: Sequence[Observation], looked: Sequence[bool]) -> dict[str, list[float]]:
-        """Return each feature's value of each event; NaN if the event is not looked at or its value is not finite."""
+        """Return the values of each feature, one per event; NaN if the event is not used or the value is not finite."""
         return {
             name: [
                 value if mine and math.isfinite(value := observation.features.get(name, math.nan)) else math.nan
@@ -92,12 +92,12 @@ class NumericFeatures:
         }
 
     def update(self, values: Mapping[str, Sequence[float]], alarms: Sequence[bool]) -> None:
-        """Add the values that `read` returned; an event before which there was an alarm is not part of the reference."""
+        """Add the values that `read` returned; an event during an alarm changes only the recent means."""
         for name, moments in self._moments.items():
             moments.update_many(values[name], alarms)
 
     def explain(self, finding: Finding) -> Finding:
-        """Add the moments of the leading feature to a finding, if it is one of these features."""
+        """Add the mean and deviation of the finding's feature to its details, if this is a numeric feature."""
         moments = self._moments.get(finding.feature)
         if moments is None:
             return finding

@@ -1,4 +1,4 @@
-"""The last observations of a stream: the event at which a change began, and the observations to remove from the history."""
+"""The last observations of a stream: they date the start of a change, and are removed from the history if changed."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,17 @@ __all__ = ["MEMORY", "Change", "PackedObservation", "RecentObservations"]
 MEMORY: Final = 160
 _MIN_SHARE: Final = 1e-9
 _MIN_BASE: Final = 1e-3
-#: By region: whether the value is in the region, and whether it has a score, (2, m).
+#: For each of m regions: whether the value is in the region, and whether the region's score exists, (2, m).
 Flags = NDArray[np.bool_]
-#: An observation's event number, time, slot of the day, whether it was learned, and its packed `Flags`.
+#: Event number, time, half-hour of the day, whether the observation was added to the history, and its packed `Flags`.
 PackedObservation = tuple[int, float, int, bool, bytes]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """Event and time at which a region's share changed, and the share before and since; event 0 without observations."""
+    """The start of a change as event number and time, and the share of values in a region before it and since it.
+
+    Event 0 means that there are no observations.
+    """
 
     event: float
     time: float
@@ -30,7 +33,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecentObservations:
-    """The last `MEMORY` observations, as flags of ``size`` regions."""
+    """The last `MEMORY` observations: for each of ``size`` regions, whether the value was in it."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -41,7 +44,7 @@ class RecentObservations:
         self._rows.append((event, time, slot, learned, np.packbits(flags).tobytes()))
 
     def extend(self, events: Sequence[tuple[int, float, int]], flags: Flags) -> None:
-        """Add learned observations: event, time and slot of each, and their flags, (n, 2, m)."""
+        """Add n observations that are in the history: (event number, time, slot) of each; flags, (n, 2, regions)."""
         packed = np.packbits(flags.reshape(len(flags), 2 * self._size), axis=1)
         width, data = packed.shape[1], packed.tobytes()
         self._rows.extend(
@@ -58,7 +61,7 @@ class RecentObservations:
         return bits.reshape(-1, 2, self._size).astype(np.bool_)
 
     def change(self, region: int, before: float) -> Change:
-        """Return the maximum-likelihood time at which a region's share rose above ``before``."""
+        """Return the most likely start of a rise of a region's share above ``before``, by maximum likelihood."""
         if not self._rows:
             return Change(event=0.0, time=0.0, share_before=before, share_since=before)
         packed = self._packed()
@@ -76,7 +79,7 @@ class RecentObservations:
         return Change(event=float(event), time=time, share_before=before, share_since=float(since[first]))
 
     def unlearn(self, since: float) -> Iterator[tuple[int, Flags]]:
-        """Yield slot and flags of each observation learned from event ``since`` on, and mark it as not learned."""
+        """Yield slot and flags of each observation since event ``since`` in the history, and mark it as removed."""
         flags = self._flags()
         for index, (event, time, slot, learned, packed) in enumerate(self._rows):
             if learned and event >= since:
@@ -88,7 +91,7 @@ class RecentObservations:
         return list(self._rows)
 
     def restore(self, state: list[PackedObservation]) -> None:
-        """Continue from a snapshot; raise ValueError if the state is of another number of regions."""
+        """Continue from a snapshot; raise ValueError if the state has another number of regions."""
         expected, found = (2 * self._size + 7) // 8, sorted({len(row[-1]) for row in state})
         if found not in ([], [expected]):
             raise ValueError(

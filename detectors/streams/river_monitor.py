@@ -1,7 +1,7 @@
-"""River's change detectors (ADWIN, KSWIN, Page-Hinkley) as an alternative to the e-detectors.
+"""Change detectors of the library river (ADWIN, KSWIN, Page-Hinkley) as an alternative to the e-detectors.
 
-They have no alarm budget: a threshold must be tuned to the stream. Their alarm is an instant, not a state, so a bucket alarms if
-the detector of any feature signalled in it.
+They have no alarm budget: the user must tune a threshold to the stream. They signal a change at one event only, so a
+bucket has an alarm if the detector of any feature signals a change during the bucket.
 """
 
 import math
@@ -21,7 +21,7 @@ __all__ = ["E_DETECTOR", "RiverState", "make_river", "monitor_for"]
 
 E_DETECTOR = "e-detector"
 
-#: A detector is rebuilt from its last `KEPT` values after twice as many, so that its state is these values.
+#: After 2 * `KEPT` values a detector is rebuilt from the last `KEPT`, so that these values are enough to restore it.
 KEPT = 256
 
 
@@ -30,7 +30,7 @@ METHODS: Mapping[str, float] = {"adwin": 0.002, "kswin": 0.005, "page-hinkley": 
 
 
 def make_river(method: str, threshold: float) -> Any:
-    """Return a detector of river with a threshold: ADWIN's delta, KSWIN's alpha, or Page-Hinkley's threshold."""
+    """Return a detector of river; the threshold is ADWIN's delta, KSWIN's alpha or Page-Hinkley's threshold."""
     from river import drift  # noqa: PLC0415 - imported only if configured
 
     if method == "adwin":
@@ -39,7 +39,7 @@ def make_river(method: str, threshold: float) -> Any:
 
 
 class RiverState(msgspec.Struct, frozen=True, kw_only=True, tag="river"):
-    """A snapshot of a `RiverMonitor`: the values that each detector was built from."""
+    """A snapshot of a `RiverMonitor`; ``values`` are the values that rebuild each detector."""
 
     values: list[list[float]]
     seen: list[int]
@@ -49,9 +49,9 @@ class RiverState(msgspec.Struct, frozen=True, kw_only=True, tag="river"):
 
 
 class RiverMonitor:
-    """One of river's detectors for each score, with the interface of `detectors.streams.monitor.Monitor`.
+    """One detector of river per score, with the interface of `detectors.streams.monitor.Monitor`.
 
-    ``method`` is one of `METHODS`; the limit of the budget is unused. A threshold of None is river's default.
+    ``method`` is a key of `METHODS`. If ``threshold`` is None, river's default applies. ``budget.limit`` is not used.
     """
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None) -> None:
@@ -68,22 +68,22 @@ class RiverMonitor:
         self._seen = [0] * len(self._names)
         self._conversations = Conversations(budget.conversation_events, budget.conversation_turns)
         self.events = 0
-        #: Number of the last event at which a detector signalled, and the columns that signalled in this bucket.
+        #: Number of the last event with a signal of a detector, and the columns with a signal in this bucket.
         self._last_signal = 0
         self._signals: set[int] = set()
 
     @property
     def ready(self) -> bool:
-        """Whether any score is past its warm-up."""
+        """Whether any score has as many values as its reference needs."""
         return any(seen >= warm_up for seen, warm_up in zip(self._seen, self._warm_up, strict=True))
 
     @property
     def alarm(self) -> bool:
-        """Whether a detector signalled in this bucket."""
+        """Whether a detector has signalled a change in this bucket."""
         return bool(self._signals)
 
     def columns(self, feature: str) -> slice:
-        """Return the columns of a feature in the scores of `update`."""
+        """Return the columns of the scores of `update` that belong to a feature."""
         return self._columns[feature]
 
     def renew(self, *names: str) -> None:
@@ -93,7 +93,7 @@ class RiverMonitor:
             self._detectors[column] = self._make()
 
     def looks_at(self, observation: Observation) -> bool:
-        """Return whether an event is looked at; see `Monitor.looks_at`."""
+        """Return whether to use an event; see `Monitor.looks_at`."""
         return self._conversations.looks_at(observation.principal, observation.conversation)
 
     def update_many(
@@ -137,7 +137,7 @@ class RiverMonitor:
         return made
 
     def close(self) -> Finding | None:
-        """Return the finding of the current bucket; its statistic is the number of features that signalled, its limit 1."""
+        """Return the bucket's finding; its statistic is the number of features with a signal, and its limit is 1."""
         names = [self._names[column] for column in sorted(self._signals)]
         self._signals.clear()
         if not self.ready:
@@ -153,7 +153,7 @@ class RiverMonitor:
         )
 
     def snapshot(self) -> RiverState:
-        """Return an immutable copy of the state, between two buckets."""
+        """Return an immutable copy of the state; call this method only after `close`."""
         return RiverState(
             values=[list(values) for values in self._values],
             seen=list(self._seen),
@@ -163,7 +163,7 @@ class RiverMonitor:
         )
 
     def restore(self, state: msgspec.Struct) -> None:
-        """Continue from a snapshot; raise ValueError if the state is of another method or of other scores."""
+        """Continue from a snapshot; raise ValueError if the state has another type or another number of scores."""
         if not isinstance(state, RiverState) or {len(state.values), len(state.seen)} != {len(self._names)}:
             raise ValueError(f"state is a {type(state).__name__}; expected RiverState of {len(self._names)} scores")
         self._values = [list(values) for values in state.values]
@@ -176,5 +176,5 @@ class RiverMonitor:
 def monitor_for(
     features: Mapping[str, Feature], budget: Budget, method: str, threshold: float | None
 ) -> Monitor | RiverMonitor:
-    """Return the monitor of a configuration."""
+    """Return a `Monitor` if the method is ``e-detector``, else a `RiverMonitor`."""
     return Monitor(features, budget) if method == E_DETECTOR else RiverMonitor(features, budget, method, threshold)

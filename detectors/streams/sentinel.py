@@ -1,12 +1,12 @@
-"""Answers to fixed prompts, each against the earlier answers to the same prompt: detects a change of the model or its serving.
+"""Sentinel detector: compares answers to fixed prompts with earlier answers to detect a change of model or serving.
 
-Drift of users' traffic cannot distinguish a new use from a new model. The sentinel prompts never change, so a change in their
-answers is not caused by the input.
+Drift of users' traffic does not show whether the model changed or its users did. The sentinel prompts never change, so
+a change in their answers is not caused by the input.
 
-An answer's features (distance of its frozen embedding to the prompt's first embeddings, length, tokens, refusal score) are ranked
-among the same features of the same prompt (Mondrian conformal p-values: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
-World, ch. 4.5). The p-values are uniform whatever the prompts are, so those of all prompts form one stream for the sequential test
-of drift (`detectors.streams.monitor`).
+Each feature of an answer (distance of its embedding to the prompt's first embeddings, length, tokens, refusal score) is
+ranked among the earlier values for the same prompt. The ranks give Mondrian conformal p-values (Vovk, Gammerman and
+Shafer, Algorithmic Learning in a Random World, ch. 4.5), which are uniform for any prompt. So the p-values of all
+prompts form one stream for the sequential test that drift uses too (`detectors.streams.monitor`).
 """
 
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ __all__ = ["SENTINEL", "SentinelConfig", "SentinelDetector"]
 
 SENTINEL = "sentinel"
 EMBEDDING = "embedding"
-#: Numeric features of an answer; greedy decoding makes most of them constants of a prompt.
+#: Numeric features of an answer; with greedy decoding most of them are constant for a prompt.
 NUMBERS = ("characters", "completion_tokens", "score_refusal")
 #: Number of a prompt's first embeddings to which later ones are compared.
 REFERENCE = 4
-#: Values of a prompt that wait before they enter the history, so that a change is not compared with itself.
+#: A value enters the history only after so many later values, so that changed values are not compared with each other.
 HOLD = 2
-#: Number of prompts kept, those sent last: a new version of the set has other prompt names.
+#: Number of most recent prompts to keep: a new version of the prompt set has other names.
 PROMPTS = 64
-#: Bins of a distance, 1 - similarity, from 0 to 1: float16 and another batch move it by less.
+#: Number of bins of the distance 1 - similarity, from 0 to 1; rounding to float16 changes it by less than a bin.
 _STEPS = 512
 
 
@@ -47,13 +47,13 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     alarm_every_events
         Alarm budget: lowest mean number of answers between false alarms.
     reference_events
-        Answers, over all prompts, in the reference, before the first finding.
+        Number of first answers to all prompts together that form the reference; findings start after it.
     adopt_events
-        Answers after which a lasting alarm is adopted: the changed model becomes the new reference.
+        After so many answers in an alarm, the detector is reset: the changed answers become the new reference.
     embedding_share
-        The embedding's share of the budget; the numeric features divide the rest.
+        The embedding's share of the budget; the numeric features divide the rest equally.
     seed
-        Breaks ties between equal ranks, together with the event's id.
+        Breaks ties between equal values at random, together with the event's id.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
@@ -64,22 +64,22 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class _Ranks(msgspec.Struct, kw_only=True):
-    """Past values of one feature of one prompt: counts by bin, and values not yet counted."""
+    """Earlier values of one feature of one prompt: counts by bin, and the last values, which are not yet counted."""
 
     counts: dict[int, int] = {}
     waiting: list[int] = []
 
     def p_value(self, value: int, tie: float) -> float:
-        """Return the conformal p-value of a large `value`, in (0, 1): uniform while the values are exchangeable."""
+        """Return the conformal p-value, in (0, 1), small for large values; it is uniform for exchangeable values."""
         above = sum(count for other, count in self.counts.items() if other > value)
         return (above + tie * (self.counts.get(value, 0) + 1)) / (sum(self.counts.values()) + 1)
 
     def is_new(self, value: int) -> bool:
-        """Whether no past value is like this one."""
+        """Whether this value differs from all earlier values; false if there are none."""
         return bool(self.counts) and value not in self.counts
 
     def learn(self, value: int) -> None:
-        """Add a value to the counts, `HOLD` values later."""
+        """Add a value; it is counted after `HOLD` more values."""
         self.waiting.append(value)
         while len(self.waiting) > HOLD:
             first = self.waiting.pop(0)
@@ -87,7 +87,7 @@ class _Ranks(msgspec.Struct, kw_only=True):
 
 
 class _Prompt(msgspec.Struct, kw_only=True):
-    """State of one prompt; ``moved`` is whether its last answer differed from all earlier ones."""
+    """State of one prompt; ``moved`` is whether a feature of its last answer differed from all earlier answers."""
 
     reference: list[bytes] = []
     ranks: dict[str, _Ranks] = {}
@@ -101,14 +101,14 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SentinelDetector(StreamDetector[SentinelConfig]):
-    """Each answer against the earlier answers to the same prompt, all prompts under one alarm budget.
+    """Detector that compares each answer with earlier answers to the same prompt; all prompts share one alarm budget.
 
     Observations without a ``prompt`` are ignored.
 
     Notes
     -----
-    State: 64 prompts at most, each with four packed embeddings (192 bytes each) and the counts of the bins that its values fell
-    into. An update costs one pass over these counts, about 10 µs if most answers are equal.
+    State: at most 64 prompts, each with four packed embeddings (192 bytes each) and the counts of its non-empty bins.
+    An update reads these counts once, which takes about 10 µs if most answers are equal.
     """
 
     name: ClassVar[str] = SENTINEL
@@ -133,14 +133,14 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         first = config.reference_events
         features = {EMBEDDING: Feature(share=config.embedding_share, tails=1, warm_up=first)}
         features |= {name: Feature(share=share, tails=2, warm_up=first) for name in NUMBERS}
-        # Every answer is looked at, and answers do not depend on the time of the day.
+        # Every answer is used, and answers do not depend on the time of day.
         budget = Budget(limit=config.alarm_every_events, daily=False, conversation_events=0)
         self._monitor = Monitor(features, budget)
         self._prompts: dict[str, _Prompt] = {}
         self._alarmed = 0
 
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Process one closed bucket; see `StreamDetector.update_many`."""
+        """Process one bucket; see `StreamDetector.update_many`."""
         for observation in observations:
             if observation.prompt:
                 self._update(observation)
@@ -167,7 +167,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         self._learn(prompt, values, was=was)
 
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
-        """Add an answer to the history; during an alarm drop the waiting values instead, as they are part of the change."""
+        """Add an answer to the history; during an alarm do not, and drop uncounted values when the alarm starts."""
         if not self._monitor.alarm:
             self._alarmed = 0
             for name, value in values.items():
@@ -180,7 +180,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
                     ranks.waiting = []
 
     def _prompt(self, name: str) -> _Prompt:
-        """Return the state of a prompt, and evict the prompt sent longest ago if there are too many."""
+        """Return the state of a prompt; if there are more than `PROMPTS`, evict the least recently sent prompt."""
         prompt = self._prompts.pop(name, None) or _Prompt()
         while len(self._prompts) >= PROMPTS:
             del self._prompts[next(iter(self._prompts))]
@@ -188,14 +188,17 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         return prompt
 
     def _values(self, prompt: _Prompt, observation: Observation) -> dict[str, int]:
-        """Return the bin of each feature that the answer has."""
+        """Return, by feature, the bin of each value that the answer has."""
         features = observation.features
         found = {name: index for name in NUMBERS if (index := bin_of(features.get(name, float("nan")))) is not None}
         distance = self._distance(prompt, observation.embedding)
         return found if distance is None else found | {EMBEDDING: distance}
 
     def _distance(self, prompt: _Prompt, data: bytes | None) -> int | None:
-        """Return the bin of the distance to the nearest reference; None without an embedding, or while the reference fills."""
+        """Return the bin of the distance to the nearest reference embedding.
+
+        Return None if the embedding is missing or invalid, or if it was added to an incomplete reference.
+        """
         if not data or len(data) % 2 or (prompt.reference and len(data) != len(prompt.reference[0])):
             return None
         vector = unpack(data)

@@ -1,15 +1,16 @@
 """Anytime-valid change detection from ranks: the sequential test of drift, anomaly and sentinel.
 
-A *region* is a set of values fixed once by a reference: "the largest 3 %", "as near to cluster 4 as a tenth of the reference".
-While the stream is exchangeable, the probability that the next value is in a region is known exactly, whatever the distribution:
-j of n + 1 gaps between the reference's values are in it at first, and each value in it adds one (Pólya's urn; the rank of a new
-value among all earlier values is uniform: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World). A bet that
-multiplies the odds of the region then has mean one, and a Shiryaev-Roberts sum of such bets, ``R <- (R + 1) bet``, grows by one
-per event on average (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532). So does a weighted average of sums, and it takes
-N events on average to reach N: "at most one false alarm in N events". An event that is not looked at makes no bet but still adds
-its one, so the budget counts all events, whatever the sample.
+A *region* is a set of values that n reference values fix once, for example "the largest 3 %". While the stream is
+exchangeable, the probability that the next value is in a region is known exactly for any distribution. At first, j of
+the n + 1 gaps between reference values are in the region; each later value in the region adds a gap (Pólya's urn; Vovk,
+Gammerman and Shafer, Algorithmic Learning in a Random World).
 
-Bets are cut before their value is known, so that the average never jumps far over the limit: a jump would waste delay.
+A *bet* is a factor with mean one, above one if the next value is in the region, else below one. A *sum* of bets is the
+Shiryaev-Roberts statistic ``R <- (R + 1) bet``. It grows by one per event on average, and so does a weighted average of
+sums (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532). So this average reaches N after at least N events on
+average: "at most one false alarm in N events". An unused event adds one without a bet, so the budget counts all events.
+
+Bets are capped before the value is known: if the average could far exceed the limit, changes would be detected later.
 """
 
 import hashlib
@@ -27,43 +28,43 @@ __all__ = ["FEW", "LEAST", "LENIENT", "MOST", "ODDS", "BettingStep", "ReferenceR
 
 Floats = NDArray[np.float64]
 
-#: What a bet multiplies the odds of its region by.
+#: Factors by which the two bets of a region multiply its odds.
 ODDS: Final = (3.0, 12.0)
 #: Largest multiple of the limit to which a bet may raise the average.
 OVERSHOOT: Final = 1.1
-#: A slot of the day with fewer values than `FEW` bets against `LENIENT` times the recent share, between `LEAST` and `MOST`: a daily
-#: cycle of one standard deviation up and down doubles a tail of 3 % within about an hour.
+#: In a half-hour with fewer values than `FEW`, a region's probability is assumed to be `LENIENT` times its recent share
+#: plus `LEAST`, at most `MOST`: a daily cycle of ± one standard deviation doubles a tail of 3 % within about an hour.
 FEW: Final = 50
 LENIENT, LEAST, MOST = 2.0, 0.02, 0.9
 _RAISED: Final = np.array(ODDS)[:, None]
-#: `ReferenceRegions.update_many` leaves a bet that is nearly cut to `update`, so that rounding cannot change a decision.
+#: `ReferenceRegions.update_many` leaves bets that are nearly capped to `update`, so that rounding changes no decision.
 _SAFETY: Final = 0.999
 _HALVES: Final = struct.Struct(">QQ")
 
 
 def tie_break(seed: int, identity: str) -> tuple[float, float]:
-    """Return two pseudo-random numbers in (0, 1), a function of the seed and the event id alone."""
+    """Return two pseudo-random numbers in (0, 1) that depend only on the seed and the event id."""
     digest = hashlib.blake2b(f"{seed}\0{identity}".encode("utf-8", "replace"), digest_size=16).digest()
     high, low = _HALVES.unpack(digest)
     return (high + 0.5) / 2.0**64, (low + 0.5) / 2.0**64
 
 
 class BettingStep(NamedTuple):
-    """One step of the sequential test."""
+    """The values of one event that a step of the sequential test needs, except its scores."""
 
     #: Number and time of the event.
     event: int
     time: float
-    #: Slot of the day; values are ranked within their slot.
+    #: Half-hour of the day; values are ranked among values of the same slot.
     slot: int
     #: Amount added to each sum: 1, or the days since the previous event.
     increment: float
-    #: Uniform random number in (0, 1), a function of the event alone.
+    #: Uniform random number in (0, 1) that depends only on the event.
     draw: float
 
 
 class RegionsState(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of `ReferenceRegions`: lists by region; ``counts`` has [inside, seen] by slot."""
+    """A snapshot of `ReferenceRegions`: lists by region; ``counts`` maps a half-hour to [values inside, all values]."""
 
     thresholds: list[float]
     home: list[int]
@@ -74,23 +75,23 @@ class RegionsState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReferenceRegions:
-    """One e-detector for each region and bet, under one limit.
+    """The test of m regions: one Shiryaev-Roberts sum per region and bet, and one limit for their weighted average.
 
     Parameters
     ----------
     scores
-        Column of the scores that each region reads, (m,).
+        For each region the column of its score, (m,).
     signs
-        1 if large values are in the region, -1 if small values are, (m,).
+        For each region 1 if it contains large values, -1 if it contains small values, (m,).
     weights
-        Share of the alarm budget, (m,); their sum is at most one.
+        For each region its share of the alarm budget, (m,); the shares add up to at most one.
     limit
         Alarm limit of the weighted average of the sums.
 
     Notes
     -----
-    State: two counts for each region and slot, one sum for each region and bet, and the last 160 observations. An update is a dozen
-    operations on (2, m), about 15 µs for 30 regions.
+    State: two counts per region and half-hour, one sum per region and bet, and the last 160 observations. An update is
+    a dozen operations on arrays of shape (2, m), about 15 µs for 30 regions.
     """
 
     def __init__(self, scores: NDArray[np.intp], signs: Floats, weights: Floats, *, limit: float) -> None:
@@ -103,22 +104,22 @@ class ReferenceRegions:
         self._recent_share = np.zeros(size)
         self._counts: dict[int, Floats] = {}
         self._sums = np.zeros((len(ODDS), size))
-        #: The slot that the reference of every region is from; -1 if they are from several.
+        #: The half-hour (slot) of the references of all regions; -1 if the references are from several half-hours.
         self._common_slot = -1
         self._recent = RecentObservations(size)
         self.statistic = 0.0
 
     def begin(self, region: int, reference: Floats, slots: NDArray[np.int64], fraction: float) -> None:
-        """Fix a region as the outermost ``fraction``, in (0, 1), of the reference; at least one value is inside.
+        """Fix a region as the most extreme reference values, at least one, and count the reference as its history.
 
         Parameters
         ----------
         region
             Number of the region.
         reference, slots
-            Values, (n,), and the slot of each, (n,). They are the region's first history.
+            The reference values, (n,), and the half-hour of each, (n,).
         fraction
-            Share of the reference in the region.
+            Share of the reference values that the region contains, in (0, 1).
         """
         values = reference * self._signs[region]
         inside = max(1, round(fraction * (len(values) + 1)))
@@ -140,7 +141,7 @@ class ReferenceRegions:
         self._common_slot = slots.pop() if len(slots) == 1 else -1
 
     def renew(self, regions: NDArray[np.bool_]) -> None:
-        """Reset the regions that the mask (m,) selects; each needs a new reference."""
+        """Reset the regions that the mask ``regions``, (m,), selects; each needs a new reference."""
         self._thresholds[regions], self._ready[regions], self._reference_slots[regions] = np.inf, 0.0, -1
         self._sums[:, regions], self._recent_share[regions] = 0.0, 0.0
         self._find_common_slot()
@@ -153,7 +154,7 @@ class ReferenceRegions:
         return counts
 
     def wait(self, step: float) -> None:
-        """Count an event that is not looked at: add its increment to every sum."""
+        """Count an unused event: add its increment, ``step``, to every sum without a bet."""
         self._sums += self._ready * step
         self._update_statistic()
 
@@ -161,14 +162,14 @@ class ReferenceRegions:
         self.statistic = float(np.vdot(self._weights, self._sums))
 
     def update(self, scores: Floats, step: BettingStep, *, alarm: bool) -> None:
-        """Bet on one observation, then learn it; during an ``alarm`` nothing is learned and no bet is cut.
+        """Multiply the sums by the bets on one observation, then count it; during an alarm do not count it or cap bets.
 
         Parameters
         ----------
         scores
-            Scores without ties; NaN for a missing score.
+            Scores with ties broken; NaN for a missing score.
         step
-            Event number, time, slot, increment and random number of the observation.
+            The observation's event number, time, half-hour, increment and random number.
         """
         values = scores[self._scores] * self._signs
         flags = np.empty((2, len(values)), dtype=np.bool_)
@@ -192,25 +193,25 @@ class ReferenceRegions:
         self._recent.append(step.event, step.time, step.slot, flags, learned=not alarm)
 
     def update_many(self, scores: Floats, looked: Sequence[bool], steps: Sequence[BettingStep]) -> tuple[int, float]:
-        """Process events of one slot in order until a bet must be cut or the limit is reached; same result as `update` and `wait`.
+        """Process events of one half-hour, as `update` and `wait` do, until a bet needs a cap or the limit is reached.
 
         Parameters
         ----------
         scores
-            Scores of the events that are looked at, (k, scores); NaN for a missing score.
+            Scores of the k used events, (k, columns); NaN for a missing score.
         looked
-            Whether each event is looked at, (n,), k of them true.
+            Whether each of the n events is used, (n,).
         steps
-            One step for each event, (n,).
+            One step per event, (n,).
 
         Returns
         -------
         tuple of int and float
-            Number of events processed, and the highest statistic after any of them.
+            Number of processed events, and the highest statistic after any of them.
 
         Notes
         -----
-        A bet depends on counts alone, and the counts on the values' regions: both are known for all events at once.
+        Bets depend only on counts, and counts on which values are in a region, so all bets can be computed at once.
         """
         counts, size = self._counts_of(steps[0].slot), len(self._scores)
         flags = np.empty((len(scores), 2, size), dtype=np.bool_)
@@ -229,7 +230,7 @@ class ReferenceRegions:
         return taken, highest
 
     def _recent_shares(self, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Floats:
-        """Return the moving share of each region before each observation and after the last, (k + 1, m)."""
+        """Return each region's moving share of values, before each observation and after the last, (k + 1, m)."""
         recent_shares = np.empty((len(inside) + 1, inside.shape[1]))
         recent_shares[0] = self._recent_share
         change, scored = np.empty(inside.shape[1]), None if seen.all() else seen.astype(np.float64)
@@ -246,7 +247,7 @@ class ReferenceRegions:
     def _bets(
         self, counts: Floats, flags: NDArray[np.bool_], recent_shares: Floats, draws: Floats, slot: int
     ) -> Floats:
-        """Return the factors by which each observation multiplies the sums, uncut, (k, bets, m)."""
+        """Return the uncapped factors by which each of k observations multiplies the sums, (k, bets, m)."""
         before = counts + np.cumsum(flags, axis=0) - flags  # whole numbers: exact
         won, seen = flags[:, 0], flags[:, 1]
         share = before[:, 0] / (before[:, 1] + 1.0)
@@ -261,16 +262,16 @@ class ReferenceRegions:
         return bets
 
     def _uncut_limit(self) -> float:
-        """Return the highest average at which no bet is cut, less a safety margin."""
+        """Return the highest average at which no bet is capped, less a safety margin."""
         return _SAFETY * OVERSHOOT * self.limit / ODDS[-1]
 
     @property
     def batchable(self) -> bool:
-        """Whether the next bet is uncut, so that `update_many` can process it."""
+        """Whether the next bet needs no cap, so that `update_many` can process it."""
         return self.statistic + 1.0 <= self._uncut_limit()
 
     def _multiply(self, bets: Floats, looked: Sequence[bool], steps: Sequence[BettingStep]) -> tuple[int, int, float]:
-        """Apply the bets; return the numbers of events and of observations processed, and the highest statistic."""
+        """Apply the bets; return the numbers of processed events and of used ones, and the highest statistic."""
         uncut, sums, ready = self._uncut_limit(), self._sums, self._ready
         flat, weights = sums.reshape(-1), self._weights.reshape(-1)  # views: the sums are one block of memory
         statistic, read, highest = self.statistic, 0, 0.0
@@ -291,18 +292,18 @@ class ReferenceRegions:
         return taken, read, highest
 
     def _share_of_other_slot(self, counts: Floats, share: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the shares to bet against in a slot other than the reference's, and the regions whose wins need no random draw.
+        """Return each region's assumed probability in a half-hour, and whether a value inside always wins the bet.
 
-        The urn is exact for the slot that the reference is from. In another slot the probability that the next value is inside is between
-        n_in / (n + 1) and (n_in + 1) / (n + 1): the bet uses the lower bound, and a value inside wins with probability
-        n_in / (n_in + 1). A slot with few values uses twice the recent share instead.
+        The probability is exact in the half-hour of the reference. In another half-hour with n values, n_in of them in
+        the region, it is between n_in / (n + 1) and (n_in + 1) / (n + 1). The bet then uses the lower bound, and a value
+        inside wins with probability n_in / (n_in + 1). A half-hour with few values uses twice the recent share.
         """
         exact = self._reference_slots == slot
         few = ~exact & (counts[1] < FEW)
         return np.where(few, np.minimum(LENIENT * self._recent_share + LEAST, MOST), share), exact | few
 
     def _cut(self, share: Floats, step: float) -> Floats:
-        """Return odds, (bets, m), with which no outcome raises the average over ``OVERSHOOT`` times the limit."""
+        """Return capped odds, (bets, m), so that no value can raise the average above ``OVERSHOOT`` times the limit."""
         room = self.statistic + step
         if room * ODDS[-1] <= OVERSHOOT * self.limit:
             return _RAISED
@@ -313,27 +314,27 @@ class ReferenceRegions:
         return odds
 
     def cap(self, highest: float) -> None:
-        """Scale the sums down so that the statistic is at most ``highest``: an alarm then clears soon after its cause ends."""
+        """Scale the sums so that the statistic is at most ``highest``, to end an alarm soon after its cause ends."""
         if self.statistic > highest:
             self._sums *= highest / self.statistic
             self._update_statistic()
 
     def restart(self) -> None:
-        """Reset the sums, so that the next alarm has its own budget."""
+        """Set all sums to zero, so that the next alarm has a full alarm budget."""
         self._sums[:] = 0.0
         self.statistic = 0.0
 
     def leading(self) -> int:
-        """Return the region with the largest share of the statistic."""
+        """Return the region that contributes most to the statistic."""
         return int(np.argmax((self._weights * self._sums).sum(axis=0)))
 
     def change(self, region: int) -> Change:
-        """Return when a region's share most likely rose, and by how much; see `RecentObservations.change`."""
+        """Return the most likely time at which a region's share rose, and its size; see `RecentObservations.change`."""
         inside, seen = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2)).tolist()
         return self._recent.change(region, inside / max(1.0, seen))
 
     def forget(self, since: float) -> None:
-        """Remove the observations from event ``since`` on from the counts, so that a change does not become normal."""
+        """Remove the observations since event ``since`` from the counts, so that changed values are not learned."""
         for slot, flags in self._recent.unlearn(since):
             self._counts_of(slot)[:] -= flags
 
@@ -349,7 +350,7 @@ class ReferenceRegions:
         )
 
     def restore(self, state: RegionsState) -> None:
-        """Continue from a snapshot; raise ValueError if the state is of another number of regions or bets."""
+        """Continue from a snapshot; raise ValueError if the state has another number of regions or bets."""
         size = len(self._scores)
         sums = np.array(state.sums, dtype=np.float64)
         counts = {slot: np.array(rows, dtype=np.float64) for slot, rows in state.counts.items()}
