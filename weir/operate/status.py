@@ -230,7 +230,7 @@ def _clock_problems(heartbeat: Heartbeat, now: float) -> list[str]:
         return [problem]
     if (inactive := heartbeat.wall_time - heartbeat.advanced_at) > bound:
         return [
-            f"every source is inactive: no tick for {inactive:.0f} s, the bound is {bound:.0f} s; see the logs of serve and shipper"
+            f"every source is inactive: no heartbeat for {inactive:.0f} s, the bound is {bound:.0f} s; see the logs of serve and shipper"
         ]
     return []
 

@@ -53,7 +53,7 @@ def print_report(report: EvaluationReport) -> None:
         click.echo(f"left out: {reason}")
     about = report.provenance
     click.echo(
-        f"seed {about['seed']}, at most {about['limit'] or 'all'} texts a source, {about['machine']}, {about['at']}"
+        f"seed {about['seed']}, at most {about['limit'] or 'all'} texts per source, {about['machine']}, {about['at']}"
     )
 
 
