@@ -88,7 +88,9 @@ class CaptureSettings(Section):
     limit_bytes: Count = Field(2 * _KIB**3, description="size limit of a gateway's spool")
     segment_bytes: Count = Field(16 * _KIB**2, description="size at which a segment is closed")
     sync_seconds: Seconds = Field(0.05, description="a power loss may lose the records of this interval")
-    tick_seconds: Seconds = Field(1.0, description="interval of the heartbeat records (ticks) that advance a source's event time")
+    tick_seconds: Seconds = Field(
+        1.0, description="interval of the heartbeat records (ticks) that advance a source's event time"
+    )
     end_reserve_bytes: Count = Field(512 * _KIB, description="space reserved for the end of each request in progress")
 
 

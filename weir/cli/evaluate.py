@@ -33,7 +33,11 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     help="run-length[-10000], delays, clients, patience (drift); tiers, thresholds, bias, languages, disguises.",
 )
 @click.option(
-    "--limit", type=click.IntRange(0), default=300, show_default=True, help="Maximum number of texts per source; 0: all."
+    "--limit",
+    type=click.IntRange(0),
+    default=300,
+    show_default=True,
+    help="Maximum number of texts per source; 0: all.",
 )
 @click.option("--runs", type=click.IntRange(1), default=40, show_default=True, help="Simulated streams a row.")
 @click.option(

@@ -33,7 +33,11 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
 @click.option(
-    "--limit", type=click.IntRange(0), default=300, show_default=True, help="Maximum number of texts per source for the metrics; 0: all."
+    "--limit",
+    type=click.IntRange(0),
+    default=300,
+    show_default=True,
+    help="Maximum number of texts per source for the metrics; 0: all.",
 )
 def train_detector(  # noqa: PLR0913 - the options of the command
     *, name: str, data: Path, out: Path | None, seed: int, share: float, resume: bool, limit: int
