@@ -1,4 +1,4 @@
-"""Sentences of an answer against sentences of a text, by their words: the features of the groundedness baseline.
+"""Comparison of an answer's sentences with the prompt's, by their words: the features of the groundedness detector.
 
 An invented sentence often differs only in numbers, names or a "not", so these are compared separately.
 """
@@ -29,18 +29,18 @@ _STOP = frozenset(
     )
 )
 _NEGATION = re.compile(r"\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|without)\b|n['’]t\b", re.IGNORECASE)  # noqa: RUF001
-#: Phrases of an answer that gives no information, so that nothing in it is unsupported.
+#: Phrases of an answer that gives no information; it contains no unsupported statement.
 _NO_ANSWER = re.compile(
     r"(?:does not|doesn't|do not|don't|cannot|can't|not) (?:say|state|mention|tell|know|give|contain|specify|include|possible|enough)"
     r"|(?:no|not enough) information",
     re.IGNORECASE,
 )
-#: Letters of a word that are compared: endings differ in a paraphrase.
+#: Number of first letters of a word that are compared, because endings differ in a paraphrase.
 STEM = 5
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A sentence, its position, and its features."""
+    """A sentence with its position in the text, its words, numbers and names, and whether it is negated."""
 
     start: int
     end: int
@@ -52,7 +52,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def claims(text: str, most: int) -> tuple[list[Claim], float]:
-    """Return the sentences of a text, at most so many, and their share of its characters."""
+    """Return the first ``most`` sentences of a text, and the share of the text's characters that they cover."""
     found: list[Claim] = []
     end = 0
     for match in _SENTENCE.finditer(text):
@@ -101,10 +101,10 @@ def vocabulary(sentences: Iterable[Claim]) -> tuple[frozenset[str], frozenset[st
 def unsupported(
     claim: Claim, context: Sequence[Claim], known: tuple[frozenset[str], frozenset[str]], similarity: Sequence[float]
 ) -> float:
-    """Return how little a text supports a sentence, in [0, 1].
+    """Return the doubt about a sentence of an answer, in [0, 1]: 0 if the prompt fully supports the sentence.
 
-    ``context`` are the sentences of the text, ``known`` their `vocabulary`, ``similarity`` the sentence's cosine
-    similarity to each of them.
+    ``context`` contains the prompt's sentences, ``known`` is their `vocabulary`, and ``similarity`` contains the cosine
+    similarity of ``claim`` to each sentence of ``context``.
     """
     if not claim.words or _NO_ANSWER.search(claim.text):
         return 0.0

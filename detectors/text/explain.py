@@ -1,8 +1,9 @@
-"""Attribution of a verdict to words, computed only for events that alert.
+"""Attribution of a text's score to its words, computed only for events that alert.
 
-Every method is a pure function of the detector and the text, and reads only log-odds of texts. `steps` yields questions and leaves it
-to its caller when and where to answer them, so that a process that also scores traffic can answer them one by one. Weights are
-differences in log-odds (differences of probabilities vanish for a certain verdict): a positive word raises the score.
+Every method is a pure function of the detector and the text, and uses only log-odds of texts. `steps` is a generator
+that yields the texts to score. Its caller decides when to score them, so a process can score traffic in between.
+Weights are differences in log-odds, because differences of probabilities near 1 are almost 0. A word with a positive
+weight raises the score.
 """
 
 import heapq
@@ -24,15 +25,15 @@ Method = Literal["auto", "occlusion", "shap", "lime"]
 
 MOST_WORDS, OVERLAP = 120, 20
 EVALUATIONS, BATCH = 256, 16
-#: Of a long text the detector itself reads so many stretches, at most; the cheap tier chooses them.
+#: Most parts of a long text that the encoder scores; the linear model selects them.
 STRETCHES = 16
-#: A word; what goes on without a space is cut, so that no part of a text is larger than 120 words.
+#: A word; longer strings without a space are cut into several words, so that no 120 words are too long to score.
 _WORD = re.compile(r"\S{1,40}")
 _LEAST = 1e-6
 
 
 class Attribution(NamedTuple):
-    """What a word did: start and end (exclusive; offsets into the raw text), and log-odds of the score."""
+    """The weight of a word in the score, in log-odds, and its offsets in the raw text (``end`` exclusive)."""
 
     start: int
     end: int
@@ -40,42 +41,42 @@ class Attribution(NamedTuple):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Texts whose log-odds are wanted: the detector's, or those of its cheap tier alone."""
+    """Texts to score by the detector, or only by its linear model if ``cheap``."""
 
     texts: tuple[str, ...]
     cheap: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Log-odds by text, and whether the detector leaves the first text to its encoder."""
+    """The log-odds of each text, and whether the encoder decides the first text."""
 
     odds: tuple[float, ...]
     encoder: bool
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """A score taken apart."""
+    """The score of a text and the weight of each of its words."""
 
     #: ``occlusion``, ``shap`` or ``lime``.
     method: str
-    #: Of the words with none of them left, and of all of them, in [0, 1]; of the cheap tier where that decided.
+    #: Scores of the empty text and of all words, in [0, 1]; the linear model's scores if it decided.
     base: float
     score: float
-    #: In the text's order.
+    #: In the order of the text.
     words: tuple[Attribution, ...]
 
 
 Steps = Generator[Question, Answer, Explained]
-# Asks for the log-odds of the words that masks (n, words) keep: (n,).
+# Yields questions; returns the log-odds, (n,), of the texts that n masks, (n, words), keep.
 _Values = Generator[Question, Answer, NDArray[np.float64]]
 # Priority, tie-breaker, start, end, the mask around the stretch, the value without and with it, its share.
 _Node = tuple[float, int, int, int, NDArray[np.bool_], float, float, float]
 
 
 def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", seed: int = 0) -> Explained:
-    """Attribute a detector's score of one text to its words, here and now; see `steps`.
+    """Attribute a detector's score of one text to its words, and compute all scores at once; see `steps`.
 
-    Raises NotLoadedError if ``load()`` was not called; ValueError if the method is unknown.
+    Raises NotLoadedError if ``load()`` was not called, and ValueError if the method is unknown.
     """
     asking = steps(text, method=method, seed=seed)
     try:
@@ -88,7 +89,7 @@ def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", 
 
 
 def answer(detector: TextDetector[Any], question: Question) -> Answer:
-    """Answer a question of `steps`; a detector without a cheap tier answers for it."""
+    """Return the log-odds that a question of `steps` requests; ``cheap`` has no effect without a linear model."""
     encoder = False
     if isinstance(detector, EncoderDetector):
         odds, unsure = detector.screen(question.texts)
@@ -100,22 +101,23 @@ def answer(detector: TextDetector[Any], question: Question) -> Answer:
 
 
 def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int = EVALUATIONS) -> Steps:
-    """Attribute a score of one text to its words; a generator of questions that returns what was found.
+    """Attribute the score of one text to its words: yield each `Question`, receive its `Answer`, return `Explained`.
 
     Parameters
     ----------
     text
         The raw text.
     method
-        ``occlusion``: one word left out at a time. ``shap``: Owen values over a binary partition of the text, which are
-        Shapley values where only neighbours form coalitions (Lundberg's partition explainer).
-        ``lime``: a ridge regression on 200 random maskings (Ribeiro et al., arXiv 1602.04938). ``auto``: ``shap`` where the
-        encoder decided, ``occlusion`` for other detectors; where the cheap tier decided, occlusion of its score alone, which
-        takes milliseconds.
+        - ``occlusion``: omits one word at a time.
+        - ``shap``: Owen values over a binary partition of the text (Lundberg's partition explainer): Shapley values in
+          which only neighbouring words form coalitions.
+        - ``lime``: a ridge regression on 200 random maskings (Ribeiro et al., arXiv 1602.04938).
+        - ``auto``: ``shap`` if the encoder decided the text; ``occlusion`` of the linear model's score if the linear
+          model did; ``occlusion`` for other detectors.
     seed
-        Of the maskings of ``lime``.
+        Seed of the random maskings of ``lime``.
     evaluations
-        Scores that ``shap`` asks for, at most.
+        Most scores that ``shap`` requests.
 
     Raises
     ------
@@ -124,7 +126,7 @@ def steps(text: str, *, method: Method = "auto", seed: int = 0, evaluations: int
 
     Notes
     -----
-    Of a text over 120 words the stretch of 120 that scores highest is attributed.
+    In a text of more than 120 words, only the 120 consecutive words with the highest score get weights.
     """
     if method not in get_args(Method):
         raise ValueError(f"method of explanation is {method!r}; use one of {', '.join(get_args(Method))}")
@@ -156,7 +158,7 @@ def _probability(odds: float) -> float:
 def _stretch(
     text: str, spans: list[tuple[int, int]], *, cheap: bool
 ) -> Generator[Question, Answer, list[tuple[int, int]]]:
-    """Return the words of the stretch that scores highest, all of them where they are few."""
+    """Return the 120 consecutive words with the highest score, or all words if there are fewer."""
     if len(spans) <= MOST_WORDS:
         return spans
     cuts = [spans[at : at + MOST_WORDS] for at in range(0, len(spans) - OVERLAP, MOST_WORDS - OVERLAP)]
@@ -170,12 +172,12 @@ def _stretch(
 
 
 class _Words:
-    """The words of a stretch, and the log-odds of some of them."""
+    """The words to explain; `values` requests the log-odds of texts that contain only some of them."""
 
     def __init__(self, text: str, spans: Sequence[tuple[int, int]], *, cheap: bool) -> None:
         self.count = len(spans)
         self._cheap = cheap
-        # A word that was cut out of a longer one is put back without a space.
+        # Words that were cut from one longer string are joined without a space.
         joined = [start == end for (_, end), (start, _) in pairwise(spans)]
         self._parts = [
             ("" if glued else " ") + text[start:end]
@@ -183,14 +185,14 @@ class _Words:
         ]
 
     def values(self, masks: NDArray[np.bool_]) -> _Values:
-        """Ask for the log-odds of the words that each mask keeps."""
+        """Request the log-odds of the text that each mask keeps."""
         texts = ["".join(part for part, keep in zip(self._parts, mask, strict=True) if keep).strip() for mask in masks]
         answered = yield Question(texts=tuple(texts), cheap=self._cheap)
         return np.array(answered.odds)
 
 
 def _owen(words: _Words, base: float, top: float, evaluations: int) -> _Values:
-    """Split stretches in halves, those that matter most first; what is left unsplit shares its value evenly."""
+    """Split the text in halves recursively, largest weight first; divide the weight of an unsplit part equally."""
     result = np.zeros(words.count)
     serial, spent = 0, 2
     heap: list[_Node] = [(0.0, serial, 0, words.count, np.zeros(words.count, dtype=bool), base, top, 1.0)]

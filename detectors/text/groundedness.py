@@ -1,7 +1,8 @@
-"""Groundedness: whether the prompt supports the sentences of an answer. An experimental baseline.
+"""Groundedness detector (experimental): whether the prompt supports the sentences of an answer.
 
-Each sentence is compared with the prompt by words, numbers, names and negation (`detectors.text.claims`), and by the frozen
-embedding. The detector does not reason: it may flag a conclusion in other words, and miss a false combination of true words.
+Each sentence is compared with the prompt by words, numbers, names and negation (`detectors.text.claims`), and by its
+embedding. The detector does not reason: it may flag a correct conclusion that uses other words than the prompt, and
+miss a false statement that uses only the prompt's words.
 """
 
 from collections.abc import Sequence
@@ -29,9 +30,9 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     threshold
         Lowest score that is flagged.
     context_characters
-        Fewest characters of a prompt with a text to answer from; an answer to a shorter prompt is ``unknown``.
+        Fewest characters of a prompt that can support an answer; an answer to a shorter prompt is ``unknown``.
     max_sentences, max_context
-        Sentences of an answer and of its prompt that are read; more of an answer lowers ``covered``.
+        Most sentences of an answer and of its prompt that are read; unread sentences of the answer lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
@@ -47,11 +48,11 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class GroundednessDetector(TextDetector[GroundednessConfig]):
-    """How little the prompt supports the answer's least supported sentence; spans of type ``UNSUPPORTED`` say which.
+    """Detector whose score is the doubt about the least supported sentence; spans ``UNSUPPORTED`` mark such sentences.
 
     Notes
     -----
-    Costs one embedding a sentence of the answer and of the prompt.
+    The cost is one embedding per sentence of the answer and of the prompt.
     """
 
     name: ClassVar[str] = "groundedness"
@@ -76,11 +77,11 @@ class GroundednessDetector(TextDetector[GroundednessConfig]):
             self._embedder = embedder
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return ``unknown`` for each text, as there is no prompt to compare with."""
+        """Return ``unknown`` for each text, because there is no prompt to compare it with."""
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each text beside its prompt; see `TextDetector.score_answers`."""
+        """Score each answer against its prompt; see `TextDetector.score_answers`."""
         if self._embedder is None:
             raise NotLoadedError(
                 "groundedness.score_answers before load(): call load() once in the process that scores"

@@ -1,8 +1,8 @@
-"""Hub: a sequence classifier from the Hugging Face hub, or from a folder, as a detector.
+"""Hub detector: runs a sequence classifier from the Hugging Face hub or from a folder.
 
-A team can use ``unitary/toxic-bert`` or its own classifier without writing a detector. Nothing is fetched unless
-the configuration allows it, no pickle is opened, no code of a repository runs, and weights are loaded from the bytes whose SHA-256
-was checked against the configured one.
+A team can use ``unitary/toxic-bert`` or its own classifier without writing a detector. Nothing is downloaded unless the
+configuration allows it. No pickle is opened and no code of a repository runs. Weights are loaded only if their SHA-256
+is the configured one.
 """
 
 import hashlib
@@ -28,19 +28,19 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     model
         A folder, or the id of a repository on the hub.
     revision
-        The commit of that repository (40 hexadecimal digits); a folder has none.
+        The commit of the repository (40 hexadecimal digits); leave it out for a folder.
     sha256
-        Name to SHA-256 of every safetensors file; other files that are named are checked as well.
+        SHA-256 of every safetensors file by name; other files that are named here are checked too.
     labels
-        Word in the verdict for each label of the model that counts; other labels are ignored.
+        Label of the model = label of the verdict; the model's other labels are ignored.
     threshold
-        Lowest probability of one of these labels that is flagged.
+        Texts in which one of these labels has this probability or a higher one are flagged.
     activation
         ``sigmoid`` for independent labels, ``softmax`` for exclusive ones; ``auto`` reads the model's configuration.
     allow_download
-        Fetch the repository if it is not in the local cache.
+        Download the repository if it is not in the local cache.
     max_tokens, max_windows
-        Length of a window, capped by the model's own limit, and windows of a long text that are read; more lowers ``covered``.
+        Tokens per window (at most the model's limit), and most windows of a text to read; unread ones lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     """
@@ -58,7 +58,7 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class HubDetector(TextDetector[HubConfig]):
-    """The highest probability of the configured labels over the windows of a text."""
+    """Detector whose score is the highest probability of a configured label in any window of the text."""
 
     name: ClassVar[str] = "hub"
     version: ClassVar[str] = "1"
@@ -79,8 +79,8 @@ class HubDetector(TextDetector[HubConfig]):
     def load(self) -> None:
         """Find, check and load the model; see `TextDetector.load`.
 
-        Raises ConfigError if no model, revision or label is named, or a label that the model does not know;
-        WeightsError if it is not here, is pickled, has another digest, or is no sequence classifier.
+        Raises ConfigError if the model, its revision or its labels are not configured, or the model lacks a configured
+        label. Raises WeightsError if the model is missing, pickled, has another digest or is no sequence classifier.
         """
         if self._classifier is not None:
             return

@@ -1,4 +1,4 @@
-"""Prompt injection: attempts to override instructions or to make the model drop its rules."""
+"""Injection detector: attempts to override the model's instructions or to make it ignore its rules."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ __all__ = ["InjectionDetector"]
 
 
 class InjectionDetector(EncoderDetector):
-    """Attempts to override instructions or to make the model drop its rules, direct or hidden in other text."""
+    """Detector of attempts, also inside other text, to override instructions or make the model ignore its rules."""
 
     name: ClassVar[str] = "injection"
     alert: ClassVar[AlertText] = AlertText(

@@ -1,7 +1,8 @@
-"""Language mismatch: an answer in a language other than that of its prompt, or than the expected languages.
+"""Language detector: an answer in another language than its prompt, or in none of the expected languages.
 
-A ``mismatch`` needs two texts that are long enough and of which the model is sure. A prompt that names the answer's language, asks
-for a translation, or contains a passage in that language allows it. An undecided text is ``unknown``.
+The answer is a ``mismatch`` only if the languages of both texts are certain and the texts are long enough. The answer's
+language is allowed if the prompt names this language, asks for a translation or contains a passage in this language. If
+a language is uncertain, the label is ``unknown``.
 """
 
 from collections.abc import Sequence
@@ -28,11 +29,11 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes
     ----------
     expected
-        Allowed languages (ISO 639-1) of every text; empty compares an answer with its prompt.
+        Allowed languages of every text (ISO 639-1); if empty, an answer is compared with its prompt.
     threshold
-        Lowest probability of a detected language, for both texts.
+        A language is certain if its probability is at least this; applies to the answer and to the prompt.
     letters
-        Fewest letters of a text whose language is detected (a Chinese, Japanese or Korean sign counts as three).
+        Fewest letters of a text with a certain language (a Chinese, Japanese or Korean character counts as three).
     """
 
     expected: tuple[str, ...] = ()
@@ -41,9 +42,10 @@ class LanguageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class LanguageDetector(TextDetector[LanguageConfig]):
-    """The probability of the answer's language, or of the prompt's if that is lower, if the two differ; else 0.
+    """Detector of answers in a wrong language; the score is 0 if the language is allowed or uncertain.
 
-    A flagged text has one span, its whole length, of type ``LANGUAGE_`` and the code of its language.
+    Otherwise the score is the lower of the probabilities of the answer's and the prompt's language. A flagged text has
+    one span of its whole length, with a type such as ``LANGUAGE_DE``.
     """
 
     name: ClassVar[str] = "language"
@@ -57,7 +59,7 @@ class LanguageDetector(TextDetector[LanguageConfig]):
 
     @property
     def prompt_characters(self) -> int:
-        """See `TextDetector.prompt_characters`: none where languages are expected."""
+        """See `TextDetector.prompt_characters`; 0 if `expected` languages are configured."""
         return 0 if self._expected else PROMPT_CHARACTERS
 
     def load(self) -> None:
@@ -65,11 +67,11 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         self._model = self._model or LanguageModel()
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Score each text without a prompt: ``unknown`` unless languages are expected."""
+        """Score each text without a prompt; the label is ``unknown`` unless `expected` languages are configured."""
         return self.score_answers(texts, [()] * len(texts))
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each text beside its prompt; see `TextDetector.score_answers`."""
+        """Score each answer with its prompt; see `TextDetector.score_answers`."""
         if self._model is None:
             raise NotLoadedError("language.score_answers before load(): call load() once in the process that scores")
         return [self._score(text, turns) for text, turns in zip(texts, prompts, strict=True)]
@@ -98,7 +100,10 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         return guess.letters >= self.config.letters and guess.probability >= self.config.threshold
 
     def _allowed_languages(self, turns: Sequence[Turn], answer: Guess) -> tuple[set[str], float]:
-        """Return the languages that a prompt may be answered in, and the probability of its own; none if that is uncertain."""
+        """Return the languages in which the answer is allowed, and the probability of the prompt's own language.
+
+        Return no languages if the prompt's own language is uncertain.
+        """
         assert self._model is not None
         last = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
         whole = self._model.guess(last[:PROMPT_CHARACTERS])

@@ -1,4 +1,4 @@
-"""Refusals: answers that decline a request."""
+"""Refusal detector: answers that decline a request."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ __all__ = ["RefusalDetector"]
 
 
 class RefusalDetector(EncoderDetector):
-    """Answers that refuse. Experimental: trained on phrases written for Weir and on weak labels."""
+    """Detector of answers that refuse a request; experimental: trained on Weir's own phrases and on weak labels."""
 
     name: ClassVar[str] = "refusal"
     sides: ClassVar[tuple[str, ...]] = ("output",)

@@ -1,8 +1,10 @@
-"""Repetition: degenerate answers that repeat themselves, as small models and broken sampling produce them.
+"""Repetition detector: answers that repeat themselves, as small models and broken sampling produce them.
 
-The score is the highest of three measures: the share of tokens in loops (one sequence repeated without a break; Holtzman et al.,
-The Curious Case of Neural Text Degeneration, arXiv 1904.09751), the share of 8-grams that occurred earlier in the text (rep-n of
-Welleck et al., arXiv 1908.04319), and the compression ratio, which also detects a loop with a counter in it.
+The score is the highest of three measures:
+
+- the share of tokens in loops, which are sequences repeated without a break (Holtzman et al., arXiv 1904.09751);
+- the share of 8-grams that occurred earlier in the text (rep-n of Welleck et al., arXiv 1908.04319);
+- how well the text compresses, which also detects a loop with a counter in it.
 """
 
 import re
@@ -26,12 +28,12 @@ PERIODS = 64
 #: Fewest consecutive occurrences, and fewest tokens, of a loop.
 TIMES, TOKENS = 4, 24
 GRAM = 8
-#: Fewest 8-grams whose share is measured: a short refrain is no fault.
+#: Fewest 8-grams of a text whose repeated share is measured: a short refrain is no fault.
 GRAMS = 48
-#: Ratios of compressed to raw bytes (prose: .4 to .6, a loop with a counter: below .1), and fewest bytes measured.
+#: Compressed size / raw size (prose: .4 to .6, a loop with a counter: below .1), and fewest bytes to measure it.
 LOOSE, TIGHT, BYTES = 0.2, 0.05, 1500
-# Letters of scripts without spaces are one token each, and so is each character of a string too long for a word. A run of one
-# sign is one token, as a ruled line would otherwise be a loop.
+# In scripts without spaces, and in strings too long for a word, each character is a token. A run of one sign is one
+# token, because a line of dashes would otherwise be a loop.
 _TOKEN = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]{25,}|[^\W_]+|([^\w\s]|_)\1{0,79}"
 )
@@ -45,18 +47,18 @@ class RepetitionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     Attributes
     ----------
     threshold
-        Lowest repeated share of a text that is flagged.
+        Texts with this score or a higher one are flagged.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.5
 
 
 class RepetitionDetector(TextDetector[RepetitionConfig]):
-    """The repeated share of a text; spans of type ``LOOP`` mark its loops.
+    """Detector whose score is the repeated share of a text; spans of type ``LOOP`` mark its loops.
 
     Notes
     -----
-    Linear in the length: 64 passes of numpy over the tokens. No weights.
+    The time is linear in the length: 64 numpy passes over the tokens. There are no weights.
     """
 
     name: ClassVar[str] = "repetition"
@@ -68,7 +70,7 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
         self._loaded = False
 
     def load(self) -> None:
-        """Mark the detector as loaded; there are no weights; see `TextDetector.load`."""
+        """Mark the detector as loaded, as it has no weights; see `TextDetector.load`."""
         self._loaded = True
 
     def score_many(self, texts: Sequence[str]) -> list[Score]:
@@ -94,7 +96,7 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
 
 
 def _token_spans(text: str) -> list[tuple[int, int]]:
-    """Return start and end of each token."""
+    """Return the start and end offsets of each token."""
     found: list[tuple[int, int]] = []
     for match in _TOKEN.finditer(text):
         start, end = match.span()
@@ -106,14 +108,14 @@ def _token_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _numbered(text: str, token_spans: Sequence[tuple[int, int]]) -> Tokens:
-    """Return one number a token, the same for the same token in any case."""
+    """Return a number per token; equal tokens have the same number, in upper or lower case."""
     numbers: dict[str, int] = {}
     folded = text.lower() if len(text.lower()) == len(text) else text
     return np.array([numbers.setdefault(folded[start:end], len(numbers)) for start, end in token_spans], dtype=np.int64)
 
 
 def _looped(tokens: Tokens) -> NDArray[np.bool_]:
-    """Return which tokens lie in a loop of any period."""
+    """Return for each token whether it is part of a loop."""
     inside = np.zeros(len(tokens), dtype=bool)
     for period in range(1, min(PERIODS, len(tokens) // TIMES) + 1):
         same = np.concatenate([[False], tokens[period:] == tokens[:-period], [False]])
@@ -125,7 +127,7 @@ def _looped(tokens: Tokens) -> NDArray[np.bool_]:
 
 
 def _long(begins: Tokens, ends: Tokens, period: int) -> tuple[list[int], list[int]]:
-    """Return the runs that are loops: a run of ``n`` equal pairs covers ``n + period`` tokens."""
+    """Return the runs that are long enough for a loop; n equal pairs at distance ``period`` cover n + period tokens."""
     covered = ends - begins + period
     kept = (covered >= TIMES * period) & (covered >= TOKENS)
     return begins[kept].tolist(), ends[kept].tolist()
@@ -142,7 +144,7 @@ def _repeated_grams(tokens: Tokens) -> float:
 
 
 def _compressed(text: str) -> float:
-    """Return how far the text compresses: 0 at ``LOOSE`` and above, 1 at ``TIGHT`` and below."""
+    """Return how well the text compresses: 0 at a ratio of ``LOOSE`` or more, 1 at ``TIGHT`` or less."""
     data = without_surrogates(text).encode()
     if len(data) < BYTES:
         return 0.0
@@ -151,7 +153,7 @@ def _compressed(text: str) -> float:
 
 
 def _spans(looped: NDArray[np.bool_], token_spans: Sequence[tuple[int, int]]) -> list[Span]:
-    """Return one span for each stretch of tokens in loops."""
+    """Return one span per sequence of consecutive tokens in loops."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], looped, [False]]).astype(np.int8))).tolist()
     return [
         Span(start=token_spans[begin][0], end=token_spans[end - 1][1], type="LOOP", score=1.0)

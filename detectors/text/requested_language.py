@@ -1,4 +1,4 @@
-"""Whether a prompt asks for its answer in a given language, or for a translation."""
+"""Test of whether a prompt requests an answer in a given language or a translation."""
 
 import re
 
@@ -14,7 +14,7 @@ _TRANSLATE = re.compile(
 
 
 def names_language(text: str, language: str) -> bool:
-    """Whether a text names the language (or one of its group), or asks for a translation."""
+    """Return whether a text names the language, or a language that is often confused with it, or asks to translate."""
     lowered = text.lower()
     group = group_of(language)
     names = "|".join(names for code, names in _NAMES.items() if group_of(code) == group)

