@@ -1,1 +1,1 @@
-"""The bridge: sends Weir's alerts to Alertmanagers and webhooks. It reads ``weir.alerts`` and writes to no topic."""
+"""The bridge: reads ``weir.alerts`` and sends the alerts to Alertmanagers and webhooks. It writes to no topic."""

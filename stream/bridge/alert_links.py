@@ -9,7 +9,7 @@ __all__ = ["AlertLinks"]
 
 
 class AlertLinks(msgspec.Struct, frozen=True, kw_only=True):
-    """Addresses of the runbook and of a trace, which contains ``{trace_id}``; each "" for none."""
+    """The addresses of the runbook and of traces (with ``{trace_id}`` for the id); an empty address means no link."""
 
     runbook: str = ""
     trace: str = ""

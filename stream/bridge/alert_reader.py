@@ -1,7 +1,7 @@
-"""Reads ``weir.alerts`` from its beginning, and follows it.
+"""Reads ``weir.alerts`` from its beginning, and then each new record.
 
-The topic is compacted, so its beginning is the state and the bridge stores nothing on disk. While Kafka is unavailable
-the known alerts continue to fire. If the topic is created again, the alerts are read again.
+The topic is compacted, so it contains the state of all alerts and the bridge stores nothing on disk. While Kafka is unavailable, the known alerts
+continue to fire. If the topic is recreated, the bridge reads the alerts again.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ _NO_TOPIC = "waiting for topics"
 
 
 async def alert_partitions(kafka: KafkaSettings) -> list[TopicPartition]:
-    """Return the partitions of the alerts topic, none if it does not exist."""
+    """Return the partitions of the alerts topic, or an empty list if the topic does not exist."""
     topic = kafka.names.alerts
     return partitions_of(await partition_counts(kafka.client_options(), [topic]))
 
 
 class AlertReader:
-    """Keeps `alerts` up to date; None until the topic was read once."""
+    """Keeps `alerts` up to date; `alerts` is None until the topic was read to its end once."""
 
     def __init__(self, kafka: KafkaSettings, metrics: BridgeMetrics, health: dict[str, object]) -> None:
         self._kafka = kafka
@@ -43,7 +43,7 @@ class AlertReader:
         self.alerts: FiringAlerts | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the topic until `stop` is set; wait for Kafka if it is unavailable."""
+        """Read the topic until `stop` is set; wait while Kafka is unavailable."""
         while not stop.is_set():
             try:
                 await self._session(stop)
@@ -91,7 +91,7 @@ class AlertReader:
 
 
 def apply(alerts: FiringAlerts, records: Iterable[ConsumerRecord]) -> None:
-    """Apply the readable records; a tombstone changes nothing."""
+    """Apply the readable records; ignore tombstones."""
     for record in records:
         if record.value is None:
             continue

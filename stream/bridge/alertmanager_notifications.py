@@ -1,7 +1,7 @@
 """The notifications for an Alertmanager: firing alerts with an expiry, and recently resolved alerts.
 
-As Prometheus does, the bridge posts firing alerts again and again, each time for a little longer, and resolved alerts
-for some minutes. So a lost post, a restarted Alertmanager and a restarted bridge need no record of what was sent.
+Like Prometheus, the bridge posts each firing alert again and again, each time with a later expiry, and each resolved alert for some minutes. So it
+needs no record of sent notifications after a lost post or a restart of either process.
 """
 
 import msgspec
@@ -18,7 +18,7 @@ _LIFE_INTERVALS = 4
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert of an Alertmanager. Times are seconds since the epoch; `ends` is None while it fires."""
+    """One alert as Alertmanager sees it. Times are seconds since the epoch; `ends` is None while the alert fires."""
 
     labels: Labels
     annotations: dict[str, str]
@@ -27,7 +27,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     ends: float | None = None
 
     def body(self, firing_until: float) -> dict[str, object]:
-        """Return the form of Alertmanager's API v2; a firing alert ends at `firing_until` unless it is posted again."""
+        """Return the JSON of Alertmanager's API v2; a firing alert expires at `firing_until` unless posted again."""
         body: dict[str, object] = {
             "labels": dict(self.labels),
             "annotations": self.annotations,
@@ -38,7 +38,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notifications:
-    """Computes the notifications of one Alertmanager; the label `service` separates two stacks at it."""
+    """Computes the notifications of one Alertmanager; the label `service` separates the alerts of two stacks."""
 
     def __init__(self, service: str, links: AlertLinks, resend_seconds: float) -> None:
         self._service = service
@@ -48,7 +48,7 @@ class Notifications:
         self._resolved: dict[Labels, Notification] = {}
 
     def due(self, alerts: FiringAlerts, now: float) -> list[Notification]:
-        """Return the notifications at clock time `now`."""
+        """Return the notifications to post at clock time `now`."""
         groups, muted = self._groups(alerts, now)
         firing = {labels: self._notification(labels, group) for labels, group in groups.items()}
         for labels, notification in self._firing.items():
@@ -67,13 +67,13 @@ class Notifications:
         return [*firing.values(), *self._resolved.values()]
 
     def payload(self, notifications: list[Notification], now: float) -> list[dict[str, object]]:
-        """Return the body of a POST at `now`."""
+        """Return the body of a POST request at clock time `now`."""
         return [notification.body(now + self._life_seconds) for notification in notifications]
 
     def _groups(
         self, alerts: FiringAlerts, now: float
     ) -> tuple[dict[Labels, list[AlertRecord]], dict[Labels, SilenceRecord]]:
-        """Return the firing alerts by labels, and the silences of muted labels."""
+        """Return {labels: firing alerts that are not muted} and {labels: silence that mutes such an alert}."""
         groups: dict[Labels, list[AlertRecord]] = {}
         muted: dict[Labels, SilenceRecord] = {}
         for alert in alerts.firing():
@@ -103,7 +103,7 @@ class Notifications:
 
 
 def _ended(notification: Notification, at: float, silence: SilenceRecord | None) -> Notification:
-    """Return the notification with its end; if it is silenced, an annotation says until when, by whom and why."""
+    """Return the notification with its end time and, if it is silenced, an annotation with the silence's details."""
     annotations = dict(notification.annotations)
     if silence is not None:
         annotations["silenced"] = f"until {format_time(silence.until)} by {silence.by}: {silence.reason}"

@@ -1,4 +1,4 @@
-"""Pauses that end when the process stops, and exponential backoff."""
+"""Exponential backoff, and pauses that end early when the process stops."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 class BackOff:
-    """Waits that double from `first` to `longest` seconds, with jitter of up to a half."""
+    """Waiting times that double from `first` to `longest` seconds, with random jitter of up to one half."""
 
     def __init__(self, first: float, longest: float) -> None:
         self._first = self._next = first

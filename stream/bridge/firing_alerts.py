@@ -1,7 +1,7 @@
-"""The firing alerts and active silences of ``weir.alerts``; no clock, no network.
+"""The firing alerts and active silences of ``weir.alerts``; without clock and network.
 
-Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (a source, a
-request). So several of Weir's alerts can be one there: it fires while one of them fires and is not silenced.
+Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (such as source or request id). So one alert of
+Alertmanager can represent several of Weir's: it fires while any of these fires and is not silenced.
 """
 
 from collections import OrderedDict
@@ -22,7 +22,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 def labels_of(alert: AlertRecord, service: str) -> Labels:
-    """Return the identity of `alert` at an Alertmanager, such as ``alertname=WeirPii``, sorted, without empty labels."""
+    """Return the labels of `alert` in Alertmanager, such as ``alertname=WeirPii``, sorted, without empty labels."""
     labels = {
         "alertname": f"Weir{alert.detector.title().replace('_', '')}",
         "detector": alert.detector,
@@ -36,10 +36,10 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
 
 
 class FiringAlerts:
-    """The newest record of each alert, in any order of partitions and with any duplicates: the highest revision counts.
+    """The record of each alert with the highest revision; duplicates and the order of arrival have no effect.
 
-    More than `limit` alerts of a kind drop the one that changed longest ago; dropped firing alerts are counted in
-    `dropped`.
+    It keeps at most `limit` firing and `limit` resolved alerts. Beyond that it drops the alert whose last change is oldest, and counts dropped firing
+    alerts in `dropped`.
     """
 
     def __init__(self, limit: int = MAX_ALERTS) -> None:
@@ -50,7 +50,7 @@ class FiringAlerts:
         self.dropped = 0
 
     def apply(self, data: EventData) -> None:
-        """Apply a record of the topic."""
+        """Apply an alert or a silence; ignore other records."""
         if isinstance(data, SilenceRecord):
             self.silences.apply(data)
         elif isinstance(data, AlertRecord) and not self._is_older(data):
@@ -71,7 +71,7 @@ class FiringAlerts:
             self.dropped += is_firing
 
     def firing(self) -> Iterable[AlertRecord]:
-        """Return the firing alerts, silenced ones too."""
+        """Return the firing alerts, including silenced ones."""
         return self._firing.values()
 
     def resolved(self, since: float) -> list[AlertRecord]:

@@ -29,7 +29,7 @@ class BridgeMetrics:
         self.last_success = gauge("last_success_timestamp_seconds", "When a target last accepted a request", "target")
 
     def posted(self, target: str, *, accepted_at: float | None) -> None:
-        """Count a request to `target`; `accepted_at` is None if it failed."""
+        """Count a request to `target`; `accepted_at` is the time of acceptance, None if the request failed."""
         self.posts.labels(target, "failed" if accepted_at is None else "taken").inc()
         self.reachable.labels(target).set(accepted_at is not None)
         if accepted_at is not None:

@@ -1,4 +1,4 @@
-"""A target of notifications: posts, and shows in health, log and metrics whether the target accepts them."""
+"""Posts notifications to one target, and reports in health, log and metrics whether the target accepts them."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ _FIRST_SECONDS = 0.5
 
 
 class NotificationTarget:
-    """One Alertmanager or webhook; `health` has a reason while it accepts nothing. Pauses last up to `longest_seconds`."""
+    """One Alertmanager or webhook. While it rejects messages or does not answer, `health` contains the reason."""
 
     def __init__(  # noqa: PLR0913 - the target, and where its state is shown
         self,
@@ -37,9 +37,9 @@ class NotificationTarget:
         self.back_off = BackOff(_FIRST_SECONDS, longest_seconds)
 
     async def post(self, url: str, what: str, *, show_answer: bool = False, **request: Any) -> bool:
-        """Post `request` and return whether the target accepted it. `what` names it in the log.
+        """Post `request` and return whether the target accepted it. `what` names the request in the log.
 
-        `show_answer` includes the start of a rejecting answer in the reason.
+        With `show_answer`, the logged reason includes the beginning of the target's error response.
         """
         reason = await self._post(url, request, show_answer=show_answer)
         self._metrics.posted(self._name, accepted_at=None if reason else time.time())
@@ -52,7 +52,7 @@ class NotificationTarget:
         return False
 
     async def _post(self, url: str, request: dict[str, Any], *, show_answer: bool) -> str:
-        """Return why the target did not accept a request, "" if it did."""
+        """Return the reason why the target did not accept a request, or "" if the target accepted it."""
         try:
             response = await self._client.post(url, **request)
         except httpx.HTTPError as error:

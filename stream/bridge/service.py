@@ -1,4 +1,4 @@
-"""The bridge's process: one reader of alerts, and a notifier for each Alertmanager and webhook."""
+"""The bridge's process: one reader of alerts, and one notifier for each Alertmanager and each webhook."""
 
 import asyncio
 
@@ -30,10 +30,10 @@ async def run_bridge(
     stop: asyncio.Event,
     health: dict[str, object],
 ) -> None:
-    """Send notifications until `stop` is set; the next bridge sends what was not accepted.
+    """Send notifications until `stop` is set; notifications that were not accepted are sent by the next bridge process.
 
-    `kafka` has an address. `health` gets {problem: reason} while Kafka or a target is unavailable; each problem starts
-    with ``waiting``, because a restart does not help.
+    `kafka` must have an address. `health` contains {problem: reason} while Kafka or a target is unavailable. Each problem's name starts with
+    ``waiting``, because a restart of the bridge does not help.
     """
     metrics = BridgeMetrics(registry)
     reader = AlertReader(kafka, metrics, health)

@@ -1,7 +1,7 @@
-"""Delivers alerts to one webhook at least once, in the order of each partition; commits accepted ones.
+"""Delivers alerts to one webhook at least once, in the order of each partition; commits the accepted alerts.
 
-The bridge retries a receiver that is unavailable or answers anything but 2xx without end, at growing intervals, while
-its alerts wait in the log. Each webhook has its own consumer group, for its offsets only, so none waits for another.
+If a receiver is unavailable or its status is not 2xx, the bridge retries without end, at growing intervals; the alerts wait in the log. Each webhook
+has its own consumer group, used only for offsets, so no webhook waits for another.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class WebhookNotifier:
         self._waiting = f"waiting for kafka (webhook {name})"
 
     async def run(self, reader: AlertReader, stop: asyncio.Event) -> None:
-        """Deliver until `stop` is set, from when `reader` has the silences; a new webhook gets later alerts only."""
+        """Wait until `reader` has the silences, then deliver until `stop` is set; a new webhook gets no old alerts."""
         while not stop.is_set():
             if reader.alerts is None:
                 await pause(stop, 0.2)
@@ -113,7 +113,7 @@ class WebhookNotifier:
         return True
 
     async def _notify(self, alert: AlertRecord, offsets: WebhookOffsets, stop: asyncio.Event) -> bool:
-        """Send until the receiver accepts the alert or `stop` is set; return whether it was accepted."""
+        """Send the alert until the receiver accepts it or `stop` is set; return whether it was accepted."""
         body, identity = payload(alert, self._links), message_id(alert)
         while not stop.is_set():
             signature = sign(self._key, identity, int(time.time()), body)
@@ -127,6 +127,6 @@ class WebhookNotifier:
 
 
 def _alert(record: ConsumerRecord) -> AlertRecord | None:
-    """Return the alert of `record`, None if it is something else; :class:`AlertReader` logs what is unreadable."""
+    """Return the alert in `record`, or None for any other record; :class:`AlertReader` logs unreadable records."""
     event = readable(record.value, record.headers)
     return event.data if event is not None and isinstance(event.data, AlertRecord) else None

@@ -1,4 +1,4 @@
-"""Which records of an alert a webhook receives, and the payload."""
+"""Selects the alert records that a webhook receives, and builds their payload."""
 
 from collections import OrderedDict
 from fnmatch import fnmatchcase
@@ -16,7 +16,7 @@ __all__ = ["WebhookFilter", "message_id", "payload"]
 
 
 def message_id(alert: AlertRecord) -> str:
-    """Return the id of the message about an alert in its present state, the same at each retry."""
+    """Return the message id of an alert's present state and severity; each retry has the same id."""
     return f"{alert.alert_id}.{alert.state}.{alert.severity}"
 
 
@@ -28,7 +28,7 @@ class WebhookFilter:
         self._delivered: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     def selects(self, alert: AlertRecord, silences: Silences) -> bool:
-        """Return whether the webhook receives `alert`; not if it was silenced when it came to this state."""
+        """Return whether the webhook receives `alert`; alerts that were silenced when they changed are not sent."""
         if not fnmatchcase(alert.tenant, self._settings.tenants):
             return False
         if SEVERITY_NUMBERS[alert.severity] < SEVERITY_NUMBERS[self._settings.severity]:
@@ -39,7 +39,7 @@ class WebhookFilter:
         return not silences.muting(alert, alert.at)
 
     def delivered(self, alert: AlertRecord) -> None:
-        """Record a delivery; for an alert that was forgotten, a message can be sent twice under the same id."""
+        """Record a delivery. Old entries are dropped, so a message can be sent again, with the same id."""
         self._delivered[alert.alert_id] = (alert.revision, message_id(alert))
         self._delivered.move_to_end(alert.alert_id)
         if len(self._delivered) > MAX_ALERTS:
@@ -47,7 +47,7 @@ class WebhookFilter:
 
 
 def payload(alert: AlertRecord, links: AlertLinks) -> bytes:
-    """Return ``type``, ``timestamp`` and ``data``: the alert as `weir alerts --json` prints it, and its links."""
+    """Return ``type``, ``timestamp`` and ``data``: the alert in the form of `weir alerts --json`, and its links."""
     data = msgspec.to_builtins(alert)
     addresses = {"runbook_url": links.runbook_of(alert), "trace_url": links.trace_of(alert)}
     return msgspec.json.encode(

@@ -1,8 +1,7 @@
 """The progress of one webhook: the offsets of its consumer group.
 
-Kafka deletes the offsets of a group that does not commit for a week (``offsets.retention.minutes``), and a receiver can
-be unavailable for longer. So the bridge commits after each delivery, and every hour without one; otherwise a restart
-would begin at the log's end.
+Kafka deletes the offsets of a group that does not commit for a week (``offsets.retention.minutes``), and a receiver can be unavailable for longer. So
+the bridge commits after each delivery, and every hour without a delivery; otherwise a restart would begin at the end of the log.
 """
 
 import logging
@@ -19,10 +18,9 @@ _RECOMMIT_SECONDS = 3600.0
 
 
 class WebhookOffsets:
-    """The offsets of one session, and all of its commits; `consumer` is of the webhook's group.
+    """Reads and commits the offsets of one session; `consumer` belongs to the webhook's group.
 
-    `missed` counts records that left the log before delivery: a compacted topic can lose all but the newest of an
-    alert.
+    `missed` counts records that were deleted from the log before delivery: compaction keeps only the newest record of an alert.
     """
 
     def __init__(
@@ -36,7 +34,7 @@ class WebhookOffsets:
         self._recommit_at = 0.0
 
     async def start(self) -> dict[TopicPartition, int]:
-        """Return the offsets after the last delivery; without one the log's end, which is committed at once."""
+        """Return the offsets after the last delivery; if there was none, commit and return the end of the log."""
         ends = await self._consumer.end_offsets(self._partitions)
         for partition, end in ends.items():
             committed = await self._consumer.committed(partition)
@@ -58,12 +56,12 @@ class WebhookOffsets:
         await self._commit()
 
     def skipped(self, partition: TopicPartition, offset: int) -> None:
-        """Advance past the record at `offset`, which the next commit includes."""
+        """Advance past the record at `offset`; the next commit includes this record."""
         self._missed.inc(max(offset - self._next[partition], 0))
         self._next[partition] = offset + 1
 
     async def keep(self) -> None:
-        """Commit again if the last commit is an hour old."""
+        """Commit the same offsets again if the last commit is an hour old."""
         if time.monotonic() > self._recommit_at:
             await self._commit()
 

@@ -1,6 +1,6 @@
-"""The event contract in any language: JSON Schemas and AsyncAPI, generated from ``stream.wire``.
+"""The event contract for any language: JSON Schemas and AsyncAPI, generated from ``stream.wire``.
 
-``weir contract --write docs/contract`` writes them; a test fails if the files differ from the structs.
+``weir contract --write docs/contract`` writes these files; a test fails if they differ from the structs.
 """
 
 from stream.contract.document import asyncapi_document

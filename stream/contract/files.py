@@ -11,7 +11,7 @@ __all__ = ["contract_files", "printed"]
 
 
 def contract_files() -> dict[str, str]:
-    """Return {path below the folder: text}."""
+    """Return {path below the contract folder: text of the file}."""
     schemas = {f"schemas/{name}.json": printed(schema) for name, schema in event_schemas().items()}
     return {"asyncapi.json": printed(asyncapi_document())} | schemas
 

@@ -35,7 +35,7 @@ def with_span(record: AlertRecord, provider: TracerProvider, evidence: tuple[str
 
 
 def alert_event(alert: OutgoingAlert) -> Event:
-    """Return the event of one revision of an alert; equal revisions have equal bytes."""
+    """Return the event of one revision of an alert; the same revision always has the same bytes."""
     record = alert.record
     return Event(
         id=f"{record.alert_id}/{record.revision}",
@@ -52,7 +52,7 @@ def alert_event(alert: OutgoingAlert) -> Event:
 
 
 class AlertPublisher:
-    """Publishes alerts with a producer that starts with the first alert; `partitions` is the count of the topic."""
+    """Publishes alerts; starts its producer at the first alert. `partitions` is the partition count of the topic."""
 
     def __init__(self, options: Mapping[str, Any], names: TopicNames, partitions: int) -> None:
         self._options = dict(options)

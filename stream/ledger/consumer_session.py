@@ -1,4 +1,4 @@
-"""One consumer over everything that the ledger reads, from the stored offsets to the end of the log and on."""
+"""One consumer of all topics that the ledger reads, from the stored offsets on, past the present end of the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,14 +26,13 @@ _NO_TOPICS = "waiting for topics"
 
 
 class LogReset(LedgerError):
-    """The log ends before an offset that the ledger has read: it is another log."""
+    """The log ends before an offset that the ledger has read, so it is another log."""
 
 
 class Session:
-    """Reads until a condition holds or Kafka fails.
+    """Reads until a condition is true or Kafka fails.
 
-    `call` runs a function of the store on the store's thread; `health` gets the reason while topics are missing or have
-    another partition count.
+    `call` runs a function of the store on the store's thread. While topics are missing or have another partition count, `health` contains the reason.
     """
 
     def __init__(
@@ -54,9 +53,9 @@ class Session:
         self.lag: dict[str, int] = {}
 
     async def run(self, *, until: Callable[[], bool], probed: Callable[[], Awaitable[None]]) -> None:
-        """Read until `until()`; call `probed` after each probe of the log's end.
+        """Read until `until()` is true; call `probed` after each probe of the log's end.
 
-        Raises LogReset if the store was read from another log, and what :meth:`LogReader.read` raises.
+        Raises LogReset if the store was read from another log, and the errors of :meth:`LogReader.read`.
         """
         options = self._kafka.client_options()
         if not await self._topics_exist(options, until):

@@ -1,7 +1,7 @@
 """Coverage: how many expected verdicts are completed, pending and missing.
 
-A pending pair of event and detector becomes missing when score's tick on verdicts passes the event's time for its
-source: score publishes the verdicts of older events before the tick. A late verdict still completes the pair.
+A pending pair of event and detector becomes missing when the event is older than score's tick for its source on the topic of verdicts, because score
+publishes the verdicts of older events before the tick. A late verdict still completes the pair.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ _PAIRS = "FROM unsettled u LEFT JOIN sources s ON s.source = u.source"
 
 
 class Count(msgspec.Struct, kw_only=True):
-    """Pairs of event and detector: expected (`owed`), completed (`settled`, with errors), missing, pending."""
+    """Pairs of event and detector: expected (`owed`), completed (`settled`, `errors` included), missing and pending."""
 
     owed: int = 0
     settled: int = 0
@@ -31,7 +31,7 @@ class Count(msgspec.Struct, kw_only=True):
 
     @property
     def ratio(self) -> float:
-        """Completed pairs divided by expected pairs, 1 if none is expected."""
+        """Completed pairs divided by expected pairs; 1 if no pair is expected."""
         return self.settled / self.owed if self.owed else 1.0
 
     def add(self, **counts: int) -> None:
@@ -41,10 +41,9 @@ class Count(msgspec.Struct, kw_only=True):
 
 
 class Coverage(msgspec.Struct, kw_only=True):
-    """Counts over all partitions: distinct requests and ends, records in gaps, feedback, and expected pairs.
+    """Counts over all partitions: distinct requests and end records, records lost in gaps, feedback, expected pairs.
 
-    `oldest_pending_time` is the event time of the oldest pending pair; `skipped` is {topic: records that could not be
-    read or stored}.
+    `oldest_pending_time` is the event time of the oldest pending pair. `skipped` is {topic: number of records that could not be read or stored}.
     """
 
     requests: int = 0
@@ -66,10 +65,10 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """Pairs that score passed without a verdict, also by detector, tenant and model.
+    """Pairs that score's ticks have passed and that have no verdict: in all, and by detector, tenant and model.
 
-    `requests` are the oldest 20 ids at most of `requests_total`, with their `traceparents`; `first` is the identity of
-    the oldest pair, ``event id/detector``.
+    `requests` contains the oldest of `requests_total` request ids, at most 20, and `traceparents` their trace contexts. `first` identifies the oldest
+    pair, as ``event id/detector``.
     """
 
     pairs: int = 0
@@ -83,7 +82,7 @@ class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def coverage_of(databases: Iterable[sqlite3.Connection]) -> Coverage:
-    """Return the coverage over all partitions; each file is read as one snapshot."""
+    """Return the coverage over all partitions; the numbers of one file are from one snapshot."""
     coverage = Coverage()
     for database in databases:
         database.execute("BEGIN")

@@ -19,9 +19,10 @@ ResultT = TypeVar("ResultT")
 
 
 class LedgerFiles:
-    """The folder ``$WEIR_HOME/ledger``: ``partition-N.db``, ``decisions.db``, a lock, requests to rebuild.
+    """The folder ``$WEIR_HOME/ledger``: ``partition-N.db``, ``decisions.db``, a lock file, a rebuild request.
 
-    Readers open a connection for one query. SQLite's write-ahead log gives them a snapshot while the ledger writes.
+    Readers open a connection for each query. Through SQLite's write-ahead log they read a snapshot while the ledger
+    writes.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,7 +38,7 @@ class LedgerFiles:
         return self.directory / f"partition-{partition}.db"
 
     def shards(self) -> list[Path]:
-        """Return the files of partitions that exist, in order."""
+        """Return the existing files of partitions, in order."""
         return sorted(self.directory.glob("partition-*.db"), key=lambda path: int(path.stem.rpartition("-")[2]))
 
     @contextmanager
@@ -53,12 +54,12 @@ class LedgerFiles:
             yield [stack.enter_context(closing(_connect(path))) for path in self.shards()]
 
     def other_version(self) -> Path | None:
-        """Return a file that is damaged or has another schema version, or None."""
+        """Return the first file that is damaged or has another schema version, or None."""
         known = [path for path in (self.decisions, *self.shards()) if path.exists()]
         return next((path for path in known if schema_version(path) != SCHEMA_VERSION), None)
 
     def delete(self) -> None:
-        """Delete every database, and the request to do so."""
+        """Delete every database, and the rebuild request."""
         for suffix in ("db", "db-wal", "db-shm"):
             for path in self.directory.glob(f"*.{suffix}"):
                 path.unlink(missing_ok=True)
@@ -79,7 +80,7 @@ class LedgerFiles:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the exclusive right to write; raises LedgerBusy if another process has it."""
+        """Lock the ledger for writing; raises LedgerBusy if another process has the lock."""
         self.directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock.try_acquire(self.directory / "lock")
         if lock is None:
@@ -93,7 +94,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def retried(query: Callable[[], ResultT]) -> ResultT:
-    """Run `query`; retry for two seconds if a file is locked, or absent because of a rebuild."""
+    """Run `query`; retry for two seconds while a file is locked, or absent because of a rebuild."""
     for _ in range(_ATTEMPTS - 1):
         try:
             return query()

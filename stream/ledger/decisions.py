@@ -1,7 +1,7 @@
-"""Alerts, windows, silences and retraining events; and the outbox of the ledger's own alerts.
+"""Stores alerts, windows, silences and retraining events, and the outbox of the ledger's own alerts.
 
-The ledger stores its alerts with their ids, publishes them, and deletes them from the outbox when the broker
-acknowledges them. If it dies in between, it publishes the same record again under the same id.
+The ledger stores each alert with its id, publishes it, and deletes it from the outbox when the broker has acknowledged it. If the ledger dies before
+that, it publishes the same record again under the same id.
 """
 
 from collections.abc import Iterable
@@ -29,10 +29,10 @@ _ALERT = msgspec.json.Decoder(AlertRecord)
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the ledger itself, written once a second at clock time `wall_time`.
 
-    `log_time` is the newest tick time of any source, 0 before the first; `advanced_at` is the clock time at which it
-    last increased. The stack is unhealthy if that is more than the setting `silence_seconds` ago: only here the clock
-    decides, because event time does not advance without ticks. `caught_up` is whether the log was read to its end a
-    moment ago, `lag` is {topic: records that the ledger has not read}.
+    `log_time` is the newest tick time of any source, 0 before the first tick; `advanced_at` is the clock time at which `log_time` last increased. If
+    that is more than the setting `silence_seconds` ago, the stack is unhealthy. Only here the clock decides, because event time does not advance
+    without ticks. `caught_up` is whether the last probe found the log read to its end, `lag` is {topic: number of records that the ledger has not
+    read}.
     """
 
     wall_time: float
@@ -51,7 +51,7 @@ class OutgoingAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_own(alert: AlertRecord) -> bool:
-    """Return whether the ledger opened `alert`; of alerts `silence`, those about sources are watch's."""
+    """Return whether the ledger opened `alert`. Alerts of detector ``silence`` about a source are opened by watch."""
     if alert.tenant != OWN_TENANT:
         return False
     return alert.detector in OWN_DETECTORS or (alert.detector == SILENCE and alert.feature.startswith(DETECTOR_PREFIX))
@@ -113,7 +113,7 @@ class Decisions(LedgerFile):
         store_window(self.database, data)
 
     def expire(self) -> None:
-        """Delete windows that the log no longer has, and what exceeds the bounds."""
+        """Delete windows that the log no longer contains, and the oldest rows beyond the limits."""
         with transaction(self.database):
             expire_windows(self.database, self._retention_seconds)
             self.database.execute(
@@ -128,18 +128,18 @@ class Decisions(LedgerFile):
         return [alert for alert in alerts if is_own(alert.record)]
 
     def resolved_until(self, detector: str) -> float:
-        """Return when the last own alert of `detector` resolved, minus infinity if none has."""
+        """Return the time at which the last own alert of `detector` resolved, or minus infinity if none has."""
         query = "SELECT max(resolved_at) FROM alerts WHERE tenant = ? AND detector = ?"
         newest = self.database.execute(query, (OWN_TENANT, detector)).fetchone()[0]
         return float("-inf") if newest is None else float(newest)
 
     def has_resolved(self, alert_id: str) -> bool:
-        """Return whether an alert of this id has resolved; it does not open again."""
+        """Return whether the alert with this id has resolved; a resolved alert does not open again."""
         query = "SELECT 1 FROM alerts WHERE alert_id = ? AND state = 'resolved'"
         return self.database.execute(query, (alert_id,)).fetchone() is not None
 
     def decide(self, alerts: Iterable[OutgoingAlert]) -> None:
-        """Store own alerts, and add them to the outbox."""
+        """Store the ledger's own alerts, and add them to the outbox."""
         with transaction(self.database):
             for alert in alerts:
                 record = alert.record

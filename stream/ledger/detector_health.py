@@ -1,7 +1,7 @@
-"""Which detectors answer: their newest event with a verdict, and later pairs with errors or none.
+"""For each detector: the newest event with a verdict, and the later pairs with an error or without a verdict.
 
-A verdict with label ``error`` completes its pair (the stage did not lose the event), but it is no answer. The tables
-are a function of the set of verdicts, in any order.
+A verdict with label ``error`` completes its pair (the stage did not lose the event), but it is no answer. The content of the tables depends on the
+set of verdicts, not on their order.
 """
 
 import sqlite3
@@ -31,23 +31,23 @@ class DetectorHealth:
         self._changed: set[str] = set()
 
     def answered(self, detector: str, time: float) -> None:
-        """Record a verdict of `detector` on an event of `time`."""
+        """Record a verdict of `detector` on an event with event time `time`."""
         self._answered[detector] = max(time, self._answered.get(detector, time))
         self._changed.add(detector)
 
     def failed(self, event_id: str, detector: str, request_id: str, time: float) -> None:
-        """Record that `detector` has only returned errors for an event."""
+        """Record that `detector` has returned only errors for an event."""
         row = (event_id, detector, request_id, time)
         self._database.execute("INSERT OR IGNORE INTO failed VALUES (?, ?, ?, ?)", row)
         self._changed.add(detector)
 
     def recovered(self, event_id: str, detector: str, time: float) -> None:
-        """Record a verdict that follows an error for the same event."""
+        """Record a verdict on an event that had only errors before."""
         self._database.execute("DELETE FROM failed WHERE event_id = ? AND detector = ?", (event_id, detector))
         self.answered(detector, time)
 
     def flush(self) -> None:
-        """Write the answers of a batch, and delete the failures before them."""
+        """Write the answers of a batch, and delete each detector's failures before its answer."""
         for detector in self._changed:
             self._database.execute(
                 "INSERT INTO heard VALUES (?1, ?2) ON CONFLICT DO UPDATE SET time = ifnull(max(time, ?2), ifnull(time, ?2))",
@@ -59,16 +59,16 @@ class DetectorHealth:
             )
 
     def clear(self) -> None:
-        """Forget the batch."""
+        """Discard the batch."""
         self._answered.clear()
         self._changed.clear()
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
-    """The expected pairs of one detector since its last answer, all errors or missing: 10,000 a partition at most.
+    """The pairs of one detector since its last answer, all with errors or missing; counts at most 10,000 per partition.
 
-    `requests` are the first 20 ids at most; `began`, `newest` and `last_answer` are event times, the last one None if
-    the detector never answered.
+    `requests` contains at most the first 20 request ids. `began`, `newest` and `last_answer` are event times; `last_answer` is None if the detector
+    never answered.
     """
 
     detector: str
@@ -81,7 +81,7 @@ class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def last_answers(databases: Iterable[sqlite3.Connection]) -> dict[str, float | None]:
-    """Return {detector: event time of its last answer, None if it never answered} over all partitions."""
+    """Return {detector: event time of its last answer, or None if it never answered} over all partitions."""
     answers: dict[str, float | None] = {}
     for database in databases:
         for detector, time in database.execute("SELECT detector, time FROM heard"):
@@ -93,7 +93,7 @@ def last_answers(databases: Iterable[sqlite3.Connection]) -> dict[str, float | N
 def unanswered_pairs(
     databases: Sequence[sqlite3.Connection], answers: dict[str, float | None], missing: Iterable[str]
 ) -> tuple[Unanswered, ...]:
-    """Return the detectors with unanswered pairs, from their last answers and the detectors with missing verdicts."""
+    """Return the detectors with unanswered pairs; `missing` names the detectors that have missing verdicts."""
     absent = set(missing)
     detectors = sorted({*answers, *absent})
     entries = (_unanswered(databases, name, answers.get(name), absent=name in absent) for name in detectors)
@@ -101,7 +101,7 @@ def unanswered_pairs(
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """The pairs of one kind in one file; `first` contains (time, event id, request id)."""
+    """The failed or the missing pairs in one file; `first` lists (time, event id, request id) of the first pairs."""
 
     pairs: int
     began: float

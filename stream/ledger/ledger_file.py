@@ -1,4 +1,4 @@
-"""A SQLite file that is filled from the log: each record once, rows and offsets in one transaction.
+"""A SQLite file with data from the log. Each record is stored once: its rows and offset are in one transaction.
 
 A record that cannot be read or stored is skipped and counted.
 """
@@ -53,9 +53,9 @@ class _Progress:
 
 
 class LedgerFile:
-    """Base of the two kinds of files; `unstored` is called once for each record that cannot be stored.
+    """Base class of the two kinds of files; `unstored` is called for each record that cannot be stored.
 
-    Rows that are older than the newest by more than `retention_seconds` are deleted.
+    Rows that are more than `retention_seconds` older than the newest row are deleted.
     """
 
     #: Whether a record without a value is expected, as on a compacted topic.
@@ -84,8 +84,7 @@ class LedgerFile:
     def apply(self, records: Sequence[LogRecord]) -> int:
         """Store a batch; return how many records were new, readable and storable.
 
-        A batch that fails is halved until the bad record is alone; its offset is then committed, so that it cannot stop
-        the ledger.
+        A batch that fails is halved until the bad record is alone; this record is then skipped, so that it does not stop the ledger.
         """
         try:
             return self._apply(records)
@@ -110,10 +109,10 @@ class LedgerFile:
         return taken
 
     def _flush(self) -> None:
-        """Write what a batch has collected, in its transaction."""
+        """Write the rows that a batch has collected, in the transaction of the batch."""
 
     def _read_new(self, records: Iterable[LogRecord], progress: _Progress) -> Iterable[tuple[LogRecord, Event]]:
-        """Yield the records that are new and readable; advance `progress` over all."""
+        """Yield the new, readable records; advance `progress` past all records."""
         for record in records:
             key = (record.topic, record.partition)
             if record.offset < progress.next.get(key, 0):

@@ -1,4 +1,4 @@
-"""The ledger's metrics. Labels are detectors, topics and reasons, so their number is bounded."""
+"""The ledger's metrics. The labels are detectors, topics and reasons, so the number of series is bounded."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 

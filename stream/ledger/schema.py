@@ -148,7 +148,7 @@ def _open(path: Path | str, tables: str) -> sqlite3.Connection:
 
 
 def schema_version(path: Path) -> int | None:
-    """Return the schema version of the file at `path`; None if the file is damaged or has none."""
+    """Return the schema version of the file at `path`, or None if the file is damaged or has no version."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
             row = database.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()

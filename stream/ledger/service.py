@@ -46,10 +46,10 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
     stop: asyncio.Event,
     health: dict[str, Any],
 ) -> None:
-    """Keep the ledger in `directory` (``$WEIR_HOME/ledger``) until `stop` is set; raises LedgerBusy if another process writes it.
+    """Run the ledger in `directory` until `stop` is set; raises LedgerBusy if another process has its lock.
 
-    Files of another version are rebuilt from the log. `health` gets {problem: reason}; a problem that starts with
-    ``waiting`` needs no restart.
+    Files with another schema version are rebuilt from the log. `health` receives {problem: reason}; if the problem's name starts with ``waiting``, a
+    restart does not help.
     """
     files = LedgerFiles(directory)
     with files.lock():
@@ -102,7 +102,7 @@ class _Service:
         return LedgerStore(self._files, kafka.names, kafka.partitions, retention, unstored=unstored)
 
     async def run_session(self, ended: Callable[[], bool]) -> None:
-        """Read until `ended()`, an error of Kafka, or a request to rebuild."""
+        """Read until `ended()` is true, Kafka fails, or a rebuild is requested."""
         if self._files.rebuild_requested():
             await self._rebuild("it was requested")
         self._session = Session(self._kafka, self._metrics, self._call, self._store, self._health)
@@ -131,14 +131,14 @@ class _Service:
         self._metrics.rebuilds.inc()
 
     def _reopen(self) -> None:
-        """Close, delete and open in one call on the store's thread, so that no heartbeat meets closed files."""
+        """Close, delete and open the files in one call on the store's thread, so that no heartbeat sees closed files."""
         self._store.close()
         self._files.delete()
         self._store = self._open()
         self._log_time = 0.0
 
     async def _probed(self) -> None:
-        """Decide about alerts after a look at the log's end that found all of it read, and publish the outbox."""
+        """Decide about alerts if the probe found the log read to its end, and publish the outbox."""
         self._health.pop(_WAITING, None)
         session = self._session
         if session is not None and session.caught_up:

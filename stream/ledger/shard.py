@@ -1,8 +1,7 @@
-"""One inference partition: its events joined with their verdicts.
+"""Stores the events of one inference partition, joined with their verdicts.
 
-The state is a function of the set of records, in any order of topics and with any duplicates: a verdict can arrive
-before its event, late, twice, or from two versions of a detector. The order within a partition matters for ticks only,
-whose times only increase.
+The state is a function of the set of records. Duplicates and the order of topics have no effect: a verdict can arrive before its event, late, twice,
+or from two versions of a detector. The order within a partition matters only for ticks, whose times never decrease.
 """
 
 from collections import Counter
@@ -49,7 +48,7 @@ _JSON = msgspec.json.Encoder(order="deterministic")
 
 
 class Shard(LedgerFile):
-    """The file of one inference partition; `path` can be ``:memory:``. Other parameters as in :class:`LedgerFile`."""
+    """The file of one inference partition. `path` can be ``:memory:``; other parameters: see :class:`LedgerFile`."""
 
     def __init__(
         self, path: Path | str, *, retention_seconds: float = float("inf"), unstored: Unstored = lambda: None
@@ -104,9 +103,9 @@ class Shard(LedgerFile):
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
 
     def _delete_substitute(self, event_id: str) -> None:
-        """Delete the end that was written for a source that died: it contains no answer and expects no verdict.
+        """Delete the substitute end record of a source that died; such a record has no answer and expects no verdict.
 
-        After such a death intake can receive the exchange again and end its request a second time.
+        After the source's death, intake can receive the exchange again and write a second end record.
         """
         query = "DELETE FROM events WHERE event_id = ? AND status = ? AND owed = '' RETURNING time, tenant, model"
         for time, tenant, model in self.database.execute(query, (event_id, ABORTED)).fetchall():
@@ -219,7 +218,7 @@ class Shard(LedgerFile):
         advance_source(self.database, data.source, "capture", time=data.time, closed=True)
 
     def _gap(self, _record: LogRecord, event: Event, data: GapRecord) -> None:
-        """Store a gap record with the partition's watermark: no later record of the partition has a smaller one."""
+        """Store a gap record with the partition's watermark, which no later record of the partition can undercut."""
         newest = self.database.execute("SELECT max(capture_time) FROM sources").fetchone()[0]
         logged = event.time if newest is None else newest
         row = (event.id, data.source, data.first_number, data.last_number, data.count, data.reason, event.time, logged)
@@ -254,7 +253,7 @@ class Shard(LedgerFile):
         return float(row[0]) if row else 0.0
 
     def expire(self) -> float:
-        """Delete whole hours that the log no longer has; return the time of the oldest hour that remains."""
+        """Delete whole hours that the log no longer contains; return the time of the oldest remaining hour."""
         floor = (_hour(self._newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
         if floor <= self._floor:
             return self._floor

@@ -1,4 +1,4 @@
-"""The progress of each capture source by its ticks: watermark, lag of verdicts, usage of its spool.
+"""The progress of each capture source, computed from its ticks: watermark, lag of verdicts, usage of its spool.
 
 Without Kafka no tick arrives. `weir status` then reads the usage of spools from the disk.
 """
@@ -37,8 +37,8 @@ VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= {ALERT_SHARE} THEN ?2 END) ON CONFLICT D
 class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """The newest tick times of one source in one partition.
 
-    `spool` is the used share of its spool at the last tick; `spool_since` is the time of the tick that reached
-    the share that opens an alert.
+    `spool` is the used share of its spool at the last tick. `spool_since` is the time of the tick at which the share reached the bound of the alert,
+    None if it is below.
     """
 
     source: str
@@ -63,7 +63,7 @@ def capture_tick(database: sqlite3.Connection, source: str, time: float, spool: 
 def advance_source(
     database: sqlite3.Connection, source: str, stage: str, *, time: float | None = None, closed: bool = False
 ) -> None:
-    """Advance the time of `stage` (``capture``, ``score``) for a source; a smaller time or None changes nothing."""
+    """Advance the time of `stage` (``capture``, ``score``) for a source; ignore a smaller time or None."""
     first = time if stage == "capture" else None
     database.execute(
         f"INSERT INTO sources (source, first_time, {stage}_time, {stage}_closed) VALUES (?1, ?2, ?3, ?4)"  # noqa: S608 - two names
@@ -80,12 +80,12 @@ def source_times(database: sqlite3.Connection) -> list[SourceTime]:
 
 
 def watermark(sources: Sources) -> float:
-    """Return the newest tick time of any source, 0 if there is none."""
+    """Return the newest tick time of any source, or 0 if there is no tick."""
     return max((time for partition in sources.values() if (time := _newest(partition)) is not None), default=0.0)
 
 
 def read_watermark(sources: Sources) -> float | None:
-    """Return the event time up to which every partition was read; None until each partition has a tick."""
+    """Return the event time up to which every partition was read, or None until each partition has a tick."""
     times = [_newest(partition) for partition in sources.values()]
     known = [time for time in times if time is not None]
     return min(known) if known and len(known) == len(times) else None
@@ -96,7 +96,7 @@ def _newest(partition: Sequence[SourceTime]) -> float | None:
 
 
 def verdict_lag(sources: Sources) -> tuple[float, str]:
-    """Return the seconds that verdicts are behind inference in the worst source, and an identity of the lag."""
+    """Return the largest lag of verdicts behind inference of any source, in seconds, and an identity of this lag."""
     worst, identity = 0.0, ""
     for partition, entries in sorted(sources.items()):
         for entry in entries:
@@ -109,7 +109,7 @@ def verdict_lag(sources: Sources) -> tuple[float, str]:
 
 
 def full_spools(sources: Sources) -> tuple[FullSpool, ...]:
-    """Return the open sources whose spool is above the bound, by the partition that was read furthest."""
+    """Return the open sources whose spool is above the bound; the partition that was read furthest decides."""
     newest: dict[str, SourceTime] = {}
     for entry in (entry for partition in sources.values() for entry in partition):
         known = newest.get(entry.source)

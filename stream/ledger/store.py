@@ -1,4 +1,4 @@
-"""All files of the ledger together: a batch of the log goes to the file of its partition.
+"""All files of the ledger; each batch of log records goes to the file of its partition.
 
 The store is not thread-safe. The service calls it on one worker thread, so that SQLite never blocks the event loop.
 """
@@ -34,7 +34,7 @@ def topics_read(names: TopicNames, *, partitions: int, stream_partitions: int) -
 
 
 class LedgerStore:
-    """The open ledger, with one file for each of the `partitions` of inference; others as in :class:`LedgerFile`."""
+    """The open ledger, with one file per inference partition; the other parameters are those of :class:`LedgerFile`."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class LedgerStore:
         return offsets
 
     def apply(self, batches: Iterable[Iterable[LogRecord]]) -> int:
-        """Store batches, in one transaction a file; return how many records were new."""
+        """Store batches, in one transaction per file; return how many records were new."""
         by_partition: dict[int, list[LogRecord]] = {}
         decided: list[LogRecord] = []
         for record in (record for batch in batches for record in batch):
@@ -82,7 +82,7 @@ class LedgerStore:
         return watermark(self._sources())
 
     def observe(self, settings: LedgerSettings) -> Observation:
-        """Return what the ledger's own alerts are decided from."""
+        """Return the input from which the ledger decides its own alerts."""
         sources = self._sources()
         missing, answers = missing_verdicts(self._databases), last_answers(self._databases)
         unanswered = unanswered_pairs(self._databases, answers, missing.detectors)
@@ -106,7 +106,7 @@ class LedgerStore:
         )
 
     def decide(self, settings: LedgerSettings, with_span: SpanFactory) -> Observation:
-        """Open, update and resolve the ledger's own alerts, into the outbox; call it when the whole log was read."""
+        """Open, update and resolve the ledger's own alerts in the outbox; call it when the log was read to its end."""
         observation = self.observe(settings)
         firing = {alert.record.alert_id: alert for alert in self.decisions.own_firing()}
         alerts = []
@@ -121,9 +121,9 @@ class LedgerStore:
         return observation
 
     def _resolved(self, detector: str, last_answer: float | None) -> int:
-        """Return how many alerts about the inactivity of `detector` since its last answer have resolved.
+        """Return how many alerts about `detector` have resolved since its last answer.
 
-        An alert resolves without an answer if the detector is not expected for an hour; the next one needs another id.
+        An alert resolves without an answer if no verdict of the detector was expected for an hour; the next alert then needs another id.
         """
         return next(n for n in count() if not self.decisions.has_resolved(inactive_alert_id(detector, last_answer, n)))
 
@@ -132,11 +132,11 @@ class LedgerStore:
         return coverage_of(self._databases)
 
     def rejected_feedback(self) -> RejectedFeedback:
-        """Return how much feedback names an alert and is no review of it."""
+        """Return the numbers of feedback records that name an alert but are not a review."""
         return rejected_feedback(self.decisions.database, self._databases)
 
     def expire(self) -> None:
-        """Delete what the log no longer has."""
+        """Delete the rows that the log no longer contains."""
         self.decisions.expire()
         for shard in self.shards.values():
             shard.expire()

@@ -1,7 +1,7 @@
-"""The findings of stream detectors by closed window: statistic and limit over time.
+"""Stores the findings of stream detectors about closed windows: statistic and limit over time.
 
-Findings about one event are not stored (their verdicts are), nor those about Weir's own sources, of which many share a
-window.
+Findings about one event are not stored, because their verdicts are. Findings about Weir's own sources are not stored either, because many of them
+have the same window.
 """
 
 import sqlite3
@@ -56,7 +56,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """Windows of a stream as columns, oldest first; thinned to the highest window of each run if there are too many.
+    """Windows of a stream as columns, oldest first. If there are too many, each is the highest of several neighbours.
 
     `latest` is the newest window, `changed` the newest window in alarm, each None if there is none.
     """
@@ -90,7 +90,7 @@ def store_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
 
 
 def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> None:
-    """Delete windows past the retention, and the oldest of more than half a million."""
+    """Delete windows older than the retention, and the oldest windows beyond half a million."""
     newest = database.execute("SELECT max(time) FROM windows").fetchone()[0]
     if newest is None:
         return
@@ -101,7 +101,7 @@ def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> No
 
 
 def streams(database: sqlite3.Connection, tenant: str = "") -> list[WindowStream]:
-    """Return the 200 streams with the highest statistics relative to their limits, of all tenants or one."""
+    """Return 200 streams of all tenants or one: those in alarm first, then by the ratio of statistic to limit."""
     query = (
         'SELECT tenant, model, side, detector, time, statistic, bound AS "limit", alarm, feature FROM window_streams'
         " WHERE ?1 = '' OR tenant = ?1 ORDER BY alarm DESC, statistic / bound DESC, tenant, model, side, detector LIMIT ?2"
@@ -110,7 +110,7 @@ def streams(database: sqlite3.Connection, tenant: str = "") -> list[WindowStream
 
 
 def series(database: sqlite3.Connection, name: StreamName, since: float, until: float) -> Series:
-    """Return the windows of a stream that ended in ``[since, until]``, as 1,440 points at most."""
+    """Return the windows of a stream that ended in ``[since, until]``, as at most 1,440 points."""
     bounds = (*msgspec.structs.astuple(name), since, until)
     rows = database.execute(
         f"SELECT time, statistic, bound, alarm, events FROM windows WHERE {_OF_STREAM} ORDER BY time",  # noqa: S608 - constants
@@ -129,7 +129,7 @@ def series(database: sqlite3.Connection, name: StreamName, since: float, until: 
 
 
 def _thinned(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Reduce each run of rows to its highest one if there are too many."""
+    """If there are too many rows, reduce each run of neighbouring rows to the row with the highest statistic."""
     width = -(-len(rows) // _POINTS) or 1
     return [max(rows[first : first + width], key=lambda row: row[1]) for first in range(0, len(rows), width)]
 

@@ -1,4 +1,4 @@
-"""A condition that an alert of the ledger is about."""
+"""The condition that opens an alert of the ledger and keeps it firing."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _NAMED = 3
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """A present fault; its alert id is a hash of `opening`, and `opened_at` is its start if that is known."""
+    """A present fault. Its alert's id is a hash of `opening`; `opened_at` is the fault's start if that is known."""
 
     detector: str
     severity: str

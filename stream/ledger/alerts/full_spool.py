@@ -1,4 +1,4 @@
-"""The alert about a full spool: the used share that opens it, and the share below which it resolves."""
+"""The alert about a full spool, which opens at one used share and resolves below another."""
 
 import msgspec
 

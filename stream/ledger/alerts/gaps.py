@@ -1,8 +1,8 @@
 """Gap records (accepted by capture, not delivered), grouped into episodes.
 
-An episode is a run of gap records with less than `resolve_seconds` between neighbouring records. It is one alert, whose
-id, start and end are a function of the log: a record counts at the watermark of its partition, and only when no
-partition can add an earlier record.
+An episode is a run of gap records with less than `resolve_seconds` between neighbouring records. Each episode is one alert, whose id, start and end
+are a function of the log. For this, the time of a gap record is the watermark of its partition, and a record counts only when no partition can add an
+earlier record.
 """
 
 import sqlite3
@@ -18,10 +18,10 @@ __all__ = ["GapEpisode", "next_gap_episode"]
 
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode: `records` gap records that count `lost` requests and ends, also by source and reason, largest first.
+    """One episode: `records` gap records, which count `lost` requests and ends; `sources` and `reasons` split `lost`.
 
-    `requests` are 20 ids at most of `requests_total`; `first` is the id of the first record, `began` its event time.
-    `over` is the event time of the end, None while another record can still belong to the episode.
+    `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record, `began` its time. `over` is the
+    event time of the episode's end, None while another record can still belong to the episode.
     """
 
     records: int = 0
@@ -46,10 +46,10 @@ class _Gap(msgspec.Struct, frozen=True, order=True):
 def next_gap_episode(
     databases: Sequence[sqlite3.Connection], *, since: float, until: float | None, resolve_seconds: float
 ) -> GapEpisode:
-    """Return the first episode that ends after `since`, when the last gap alert resolved; empty if there is none.
+    """Return the first episode that ends after `since`, the end of the last resolved gap alert, or an empty episode.
 
-    Every partition was read up to event time `until`, None if that is unknown. The query reads gap records after
-    `since` only, and capture writes one when it frees room, not one for each request.
+    Every partition was read up to event time `until`; None if that is unknown. The query is cheap: it reads only gap records since about `since`, and
+    capture writes one gap record for many lost requests.
     """
     if until is None:
         return GapEpisode()
@@ -99,7 +99,7 @@ def _largest_first(counts: Counter[str]) -> dict[str, int]:
 
 
 def _requests(databases: Sequence[sqlite3.Connection], episode: list[_Gap]) -> tuple[tuple[str, ...], int]:
-    """Return the first ids by record, and the number of all; a request and its end can both be lost."""
+    """Return the first request ids, in the order of the gap records, and the number of all; each id counts once."""
     first, last = episode[0].logged, episode[-1].logged
     where = "FROM gap_requests r JOIN gaps g ON g.event_id = r.event_id WHERE g.logged BETWEEN ? AND ?"
     query = f"SELECT g.logged, g.event_id, r.request_id {where} ORDER BY 1, 2, 3 LIMIT {2 * EVIDENCE}"

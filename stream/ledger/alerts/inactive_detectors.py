@@ -1,7 +1,7 @@
-"""Inactive detectors: verdicts are expected of them, and they return none or only errors.
+"""Inactive detectors: verdicts are expected from them, but they return no verdicts or only errors.
 
-Each detector has an alert; if all are inactive, there is one alert for all. Without score's ticks no verdict counts as
-missing, so a stopped score raises a lag alert and none of these.
+Each inactive detector has its own alert; if all are inactive, they share one alert. A stopped score stage raises a lag alert instead: without score's
+ticks no verdict counts as missing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ Firing = Mapping[tuple[str, str], AlertRecord]
 
 
 def inactive_alert_id(detector: str, last_answer: float | None, resolved: int) -> str:
-    """Return the id of the alert about `detector` since `last_answer`, after `resolved` other alerts since then."""
+    """Return the id of the alert about `detector`; `resolved` alerts about it have resolved since `last_answer`."""
     return own_alert_id(SILENCE, _opening(detector, last_answer, resolved))
 
 
@@ -44,7 +44,7 @@ def inactive_detectors(observation: Observation, settings: LedgerSettings, firin
 
 
 def _together(inactive: list[Unanswered], observation: Observation, firing: Firing) -> list[Unanswered]:
-    """Return those that share one alert: two or more without an alert of their own, while no other detector answers."""
+    """Return the detectors that share one alert: two or more without their own alert, if no other detector answers."""
     names = {entry.detector for entry in inactive}
     others = max(
         (time for name, time in observation.last_answers.items() if name not in names and time is not None),

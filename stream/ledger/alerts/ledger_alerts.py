@@ -1,8 +1,8 @@
 """The ledger's own alerts: coverage, gaps, lag, inactive detectors, full spools.
 
-A pure function from the firing alerts and an observation to the records to publish. The alerts have tenant ``_weir``,
-no model and no side. An inactive source among active ones is watch's alert (stream/stages/watch/source_liveness.py). If
-every source is inactive, event time does not advance, and only the heartbeat of the ledger shows it.
+A pure function: it takes the firing alerts and an observation and returns the records to publish. The alerts have tenant ``_weir``, no model and no
+side. The watch stage raises the alert about an inactive source among active sources (stream/stages/watch/source_liveness.py). If every source is
+inactive, event time does not advance, and only the ledger's heartbeat shows the fault.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ _GROWN = 2.0
 
 
 def decide(firing: Iterable[AlertRecord], observation: Observation, settings: LedgerSettings) -> list[AlertRecord]:
-    """Return the records to publish: alerts that open, change or resolve. The log was read to its end.
+    """Return the records to publish: alerts that open, change or resolve. Call it after the log was read to its end.
 
     `firing` are the ledger's own alerts that fire.
     """
@@ -121,7 +121,7 @@ def _update(alert: AlertRecord, condition: Condition, observation: Observation) 
 
 
 def _resolve(alert: AlertRecord, observation: Observation) -> AlertRecord:
-    """Resolve `alert`; a gap alert with its whole episode and the end of that, whenever the ledger decides."""
+    """Resolve `alert`. A gap alert gets the final numbers of its episode and resolves at the episode's end."""
     at = max(observation.log_time, alert.at)
     gaps = observation.gaps
     if alert.detector == "gap" and gaps.over is not None:

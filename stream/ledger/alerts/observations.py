@@ -1,4 +1,4 @@
-"""What the ledger's own alerts are decided from."""
+"""The input from which the ledger decides its own alerts."""
 
 import msgspec
 
@@ -11,11 +11,10 @@ __all__ = ["Observation"]
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """A function of the log; `log_time` is the newest tick time of any source, in seconds since the epoch.
+    """The state of the log for these alerts; `log_time` is the newest tick time of any source, seconds since the epoch.
 
-    `gaps` is the first episode of gap records that no resolved alert covers. By detector, `last_answers` has the event
-    time of its newest answer (None if it never answered), and `resolved` the resolved alerts about its inactivity since
-    then.
+    `gaps` is the first episode of gap records that no resolved alert covers. `last_answers` is {detector: event time of its newest answer, None if it
+    never answered}. `resolved` is {detector: number of resolved alerts about its inactivity since its newest answer}.
     """
 
     log_time: float

@@ -1,4 +1,4 @@
-"""Pages of alerts and retraining events, newest first; the records of one alert; the alerts that changed."""
+"""Queries for pages of alerts and retraining events, newest first, for the records of one alert, and for changes."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _FILTERS = ("state", "severity", "detector", "tenant", "model", "side")
 
 
 class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert in a list; `silenced` if a silence mutes it now."""
+    """An alert in a list; `silenced` is whether a silence mutes the alert now."""
 
     alert_id: str
     state: str
@@ -55,10 +55,10 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Filters of a page of `limit` rows after the page that ended at `before`; "" matches everything.
+    """The filters of a page of `limit` rows that follow the row `before`; a filter of "" matches every alert.
 
-    `words` is text in the record, in any case; `unreviewed` selects alerts of users' tenants with evidence and without
-    a review.
+    `words` selects records that contain this text; upper and lower case are equal. `unreviewed` selects alerts of users' tenants (not Weir's own)
+    that have evidence and no review.
     """
 
     state: str = ""
@@ -74,14 +74,14 @@ class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Alerts, newest first; `next` is the `before` of the next page, "" if there is none."""
+    """Alerts, newest first; `next` is the `before` of the next page, or "" on the last page."""
 
     alerts: list[AlertRow]
     next: str = ""
 
 
 class RetrainingPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Retraining events, newest first; `next` as in :class:`AlertPage`."""
+    """Retraining events, newest first; `next` is the same as in :class:`AlertPage`."""
 
     retraining: list[RetrainingRecord]
     next: str = ""
@@ -107,7 +107,7 @@ def alert_page(
     query: AlertQuery,
     now: float,
 ) -> AlertPage:
-    """Return a page of alerts; `now` decides which silences are active, in seconds since the epoch."""
+    """Return a page of alerts; `now` (seconds since the epoch) decides which silences are active."""
     rows = _rows(database, query, reviewed_alerts(shards) if query.unreviewed else [])
     alerts = [_ALERT.decode(record) for *_position, record in rows[: query.limit]]
     reviews = reviews_of(shards, alerts)
@@ -123,7 +123,7 @@ def _next_page(rows: Sequence[tuple[Any, ...]], limit: int) -> str:
 def _rows(
     database: sqlite3.Connection, query: AlertQuery, reviewed: list[tuple[str, str]]
 ) -> list[tuple[float, str, str]]:
-    """Return position and record of a page's alerts, and of one more, which shows that there is a next page."""
+    """Return position and record of a page's alerts and of one more alert, which shows that a next page exists."""
     conditions: list[str] = ["(opened_at, alert_id) < (?, ?)"]
     values: list[Any] = [*query.before]
     for column in _FILTERS:
@@ -156,7 +156,7 @@ def alert_row(record: AlertRecord, silences: Silences, reviews: Mapping[str, Seq
 
 
 def alert_of(database: sqlite3.Connection, alert_id: str) -> AlertRecord | None:
-    """Return the newest record of an alert, or None."""
+    """Return the newest record of an alert, or None if the ledger has no such alert."""
     row = database.execute("SELECT record FROM alerts WHERE alert_id = ?", (alert_id,)).fetchone()
     return _ALERT.decode(row[0]) if row else None
 
@@ -182,13 +182,13 @@ def changed_since(database: sqlite3.Connection, seq: int, limit: int) -> tuple[i
 
 
 def firing_counts(database: sqlite3.Connection) -> dict[str, int]:
-    """Return {severity: firing alerts}."""
+    """Return {severity: number of firing alerts}."""
     query = "SELECT severity, count(*) FROM alerts WHERE state = 'firing' GROUP BY 1"
     return dict(database.execute(query).fetchall())
 
 
 def retraining_page(database: sqlite3.Connection, before: Cursor, limit: int) -> RetrainingPage:
-    """Return retraining events, newest first; each state of a retraining is an event of its own."""
+    """Return retraining events, newest first; each state of a retraining is a separate event."""
     rows = database.execute(
         "SELECT at, retraining_id || '/' || state AS id, record FROM retraining WHERE (at, id) < (?, ?)"
         " ORDER BY at DESC, id DESC LIMIT ?",

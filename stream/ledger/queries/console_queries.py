@@ -1,4 +1,4 @@
-"""Queries of the console: lists and details, each from one snapshot of the files."""
+"""The console's queries for lists and details; each reads one snapshot of the files."""
 
 import sqlite3
 from collections.abc import Callable
@@ -31,9 +31,9 @@ ResultT = TypeVar("ResultT")
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the ledger has of an alert; `changes` are its records, `evidence` its known requests.
+    """An alert with all related data: `changes` are its records, `evidence` its requests that the ledger contains.
 
-    `series` are the windows of its stream around it, for an alert of a stream detector.
+    For an alert of a stream detector, `series` contains the windows of its stream before, during and after the alert.
     """
 
     alert: AlertRecord
@@ -46,7 +46,7 @@ class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HourCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Expected, completed, failed and missing pairs of one hour of event time, which starts at `time`."""
+    """Numbers of expected, completed, failed and missing pairs in the hour of event time that starts at `time`."""
 
     time: float
     owed: int
@@ -56,12 +56,12 @@ class HourCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What an open page shows of the present.
+    """The data with which an open page of the console updates itself.
 
-    `seq` is the number of the newest change of an alert in the file with id `born`; with another id the page must load
-    everything again. `alerts` are those that changed, newest first, 100 at most, with `left_out` if there are more.
-    `rate` and `flagged` count requests and flagged verdicts in each of the last 60 s. `reviews` (their number) and
-    `silences` ({id: end} of active ones) are here because neither changes an alert record.
+    `seq` is the number of the newest change of an alert in the file with id `born`; if the id differs, the page must load everything again. `alerts`
+    are the alerts that changed, newest first, at most 100; `left_out` is whether there are more. `rate` and `flagged` count requests and flagged
+    verdicts in each of the last 60 s. `reviews` is the number of reviews and `silences` {id: end} of the active silences; neither changes an alert
+    record.
     """
 
     born: str
@@ -110,7 +110,7 @@ class LedgerPages:
         )
 
     def alert(self, alert_id: str, now: float) -> AlertStory | None:
-        """Return all that the ledger has of an alert, or None."""
+        """Return an alert with all related data, or None if the ledger has no such alert."""
         silences = self.reader.silences()
 
         def query(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> AlertStory | None:

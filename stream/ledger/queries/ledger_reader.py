@@ -1,4 +1,4 @@
-"""Queries of the command: coverage, one request, alerts about Weir, silences, heartbeat."""
+"""Queries of the command `weir`: coverage, one request, alerts about Weir, silences, heartbeat."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class LedgerReader:
         return retried(query)
 
     def own_alerts(self) -> list[AlertRecord]:
-        """Return the firing alerts about Weir itself, oldest first; a sentinel's alert is about a model."""
+        """Return the firing alerts about Weir itself, oldest first. Alerts about a model are left out."""
         query = "SELECT record FROM alerts WHERE tenant = ? AND model = '' AND state = 'firing' ORDER BY opened_at"
         return [msgspec.json.decode(record, type=AlertRecord) for record in self._decisions(query, OWN_TENANT)]
 
@@ -52,7 +52,7 @@ class LedgerReader:
         return silences
 
     def _decisions(self, query: str, *parameters: str) -> list[str]:
-        """Return the first column of a query, empty if there is no ledger."""
+        """Return the first column of a query's result, or an empty list if there is no ledger."""
 
         def rows() -> list[str]:
             with self._files.read_decisions() as database:
@@ -61,7 +61,7 @@ class LedgerReader:
         return retried(rows) if self.exists() else []
 
     def request(self, request_id: str) -> RequestStory | None:
-        """Return what the ledger has of a request, None if nothing; raises LedgerAbsent if the folder contains no ledger."""
+        """Return a request with all related data, or None; raises LedgerAbsent if the folder contains no ledger."""
         if not self.exists():
             raise LedgerAbsent(
                 f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to a stack's home"

@@ -1,6 +1,6 @@
 """Cursors of pages that are ordered by time, then by id, newest first.
 
-Rows of a batch share a time, so a cursor of the time alone would skip some of them or return them twice.
+Several rows can have the same time, so a cursor of the time alone would skip some rows or return them twice.
 """
 
 import math
@@ -10,7 +10,7 @@ __all__ = ["NEWEST", "Cursor"]
 
 
 class Cursor(NamedTuple):
-    """The position of a row; the rows of the next page are smaller. Written as ``TIME/ID``, "" before the newest."""
+    """The position of a row; the next page has the rows below. As text ``TIME/ID``, or "" before the newest row."""
 
     time: float
     id: str
@@ -21,7 +21,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Return the cursor in `text`, a time with an optional id or ""; a time alone is before every row of it. Raises ValueError."""
+        """Return the cursor in `text`: ``TIME/ID``, ``TIME`` (only older rows follow) or "". Raises ValueError."""
         if not text:
             return NEWEST
         time, _slash, name = text.partition("/")

@@ -1,4 +1,4 @@
-"""Pages of requests, newest first, each with its verdicts in short: ids and numbers, never text."""
+"""Pages of requests, newest first, each with a short form of its verdicts: ids and numbers, never text."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ _VERDICTS = (
 
 
 class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict in short."""
+    """The short form of a verdict."""
 
     detector: str
     side: str
@@ -46,7 +46,7 @@ class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in a list; `status` is "" without an end, `pending` has the missing verdicts as ``side/detector``."""
+    """A request in a list. `status` is "" before its end; `pending` lists expected verdicts as ``side/detector``."""
 
     request_id: str
     time: float
@@ -61,9 +61,9 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests, newest first; `next` is the `before` of the next page, "" if there is none.
+    """Requests, newest first; `next` is the `before` of the next page, or "" on the last page.
 
-    A filtered page can be short or empty and have a `next`, because the number of scanned rows is bounded.
+    A filtered page can have few or no rows although a next page exists, because the number of scanned rows is limited.
     """
 
     requests: list[RequestRow]
@@ -85,10 +85,10 @@ def request_page(
     tenant: str = "",
     flagged: bool = False,
 ) -> RequestPage:
-    """Return a page of requests over all partitions, after the page that ended at `before`.
+    """Return a page of the requests of all partitions that follow the row `before`.
 
-    `tenant` selects the requests of one tenant, if it is not ""; `flagged` those with a flagged verdict, ordered by the
-    time of the newest one.
+    `tenant` selects the requests of one tenant unless it is "". `flagged` selects requests with a flagged verdict, ordered by the time of the newest
+    flagged verdict.
     """
     scans = [_scan(database, before, tenant, limit, _FLAGGED if flagged else _ACCEPTED) for database in databases]
     # Below the largest end, rows of that partition would be missing.
@@ -116,7 +116,7 @@ def _scan(database: sqlite3.Connection, before: Cursor, tenant: str, limit: int,
 
 
 def request_rows(databases: Iterable[sqlite3.Connection], request_ids: Iterable[str]) -> dict[str, RequestRow]:
-    """Return {request id: row} of the requests that the ledger has."""
+    """Return {request id: row} for those of the requests that the ledger contains."""
     wanted = list(dict.fromkeys(request_ids))
     rows: dict[str, RequestRow] = {}
     for database in databases:
@@ -159,7 +159,7 @@ def _joined(events: list[tuple[Any, ...]], verdicts: list[tuple[Any, ...]]) -> R
 
 
 def traffic(databases: Iterable[sqlite3.Connection], until: float, seconds: int) -> tuple[list[int], list[int]]:
-    """Return requests and flagged verdicts in each of the `seconds` before `until`, oldest first."""
+    """Return the numbers of requests and of flagged verdicts in each of the `seconds` before `until`, oldest first."""
     requests, flagged = [0] * seconds, [0] * seconds
     queries = (
         (requests, "SELECT time FROM events WHERE time >= ? AND side = 'input'"),

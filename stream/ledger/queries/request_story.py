@@ -1,4 +1,4 @@
-"""One request: its events, its verdicts, its alerts, and the retraining events that those led to."""
+"""The query for one request: its events, verdicts and alerts, and the retraining events of these alerts."""
 
 import sqlite3
 
@@ -29,7 +29,7 @@ _OF_REQUEST = "WHERE event_id > ?1 || '/' AND event_id < ?1 || '0'"
 
 
 class RecordLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the log contains an event, which is the only way to its text."""
+    """The position of an event in the log; the text of the event can be read only there."""
 
     event_id: str
     side: str
@@ -43,7 +43,7 @@ class RecordLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndNote(msgspec.Struct, frozen=True, kw_only=True):
-    """How the request ended."""
+    """The end of a request: status, numbers of tokens, and times."""
 
     status: str
     finish_reason: str | None
@@ -55,7 +55,7 @@ class EndNote(msgspec.Struct, frozen=True, kw_only=True):
 class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
     """The words that a verdict depends on most, with their weights (log-odds), in the order of the text.
 
-    `attributed` words were measured; `base` and `score` are the scores without and with all of them.
+    The weights of `attributed` words were computed; `score` is the score of the text, `base` without these words.
     """
 
     method: str
@@ -95,7 +95,7 @@ class RequestEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestStory(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the ledger has of a request; only `gap` is set if the request was counted instead of delivered."""
+    """A request with all related data; if the request was lost, only `gap` is set."""
 
     request_id: str
     events: RequestEvents | None = None
@@ -123,7 +123,7 @@ def _location(row: sqlite3.Row) -> RecordLocation:
 
 
 def request_events(database: sqlite3.Connection, request_id: str) -> RequestEvents | None:
-    """Return what one partition has of a request, or None."""
+    """Return the events and verdicts of a request in one partition, or None if the partition has none."""
     rows = _events(database, request_id)
     if not rows:
         return None
@@ -209,8 +209,8 @@ def gap_of(database: sqlite3.Connection, request_id: str) -> GapNote | None:
 def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Connection) -> RequestStory:
     """Join a request's events with its alerts and their retraining events.
 
-    An alert belongs to a request if it names it as evidence, or if it fired for the stream and the detector of a
-    flagged verdict: its evidence is 20 requests at most.
+    An alert belongs to a request if its evidence contains the request. Evidence is limited to 20 requests, so an alert also belongs to it if the
+    alert fired at the time of a flagged verdict, for the verdict's stream and detector.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",
@@ -230,7 +230,7 @@ def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Con
 
 
 def retraining_of(decisions: sqlite3.Connection, alert_ids: list[str]) -> list[RetrainingRecord]:
-    """Return the retraining events that alerts led to, oldest first."""
+    """Return the retraining events that these alerts caused, oldest first."""
     records: dict[tuple[str, str], RetrainingRecord] = {}
     for alert_id in alert_ids:
         rows = decisions.execute(

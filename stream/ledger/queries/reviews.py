@@ -1,8 +1,7 @@
 """Reviews of alerts: ``right`` or ``wrong``.
 
-Every client with an API key can send feedback that names an alert. The gateway does not know whose alert it is, so the
-ledger decides: a review comes from the tenant of the alert (by an API key or through the console). Other feedback is
-counted.
+Every client with an API key can send feedback that names an alert. The gateway does not know the tenant of the alert, so the ledger checks it:
+feedback is a review if its tenant (from the API key or the console) is the alert's tenant. Other feedback is only counted.
 """
 
 import sqlite3
@@ -35,14 +34,14 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RejectedFeedback(msgspec.Struct, frozen=True, kw_only=True):
-    """Number of feedback records that name an alert: of another tenant, and with another label."""
+    """Numbers of rejected feedback records that name an alert: from another tenant, and with an unknown label."""
 
     tenant: int
     label: int
 
 
 def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecord]) -> dict[str, list[Review]]:
-    """Return {alert id: its reviews, oldest first}, without the alerts that have none."""
+    """Return {alert id: its reviews, oldest first} for the alerts that have reviews."""
     tenants = msgspec.json.encode({alert.alert_id: alert.tenant for alert in alerts}).decode()
     reviews: dict[str, list[Review]] = {}
     for database in shards:
@@ -59,19 +58,19 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecor
 
 
 def reviewed_alerts(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str]]:
-    """Return (alert id, tenant of the feedback); a review if the alert has the same tenant."""
+    """Return (alert id, tenant of the feedback) of each possible review; it is one if the alert has the same tenant."""
     query = f"SELECT DISTINCT alert_id, tenant FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return [row for database in shards for row in database.execute(query)]
 
 
 def review_count(shards: Iterable[sqlite3.Connection]) -> int:
-    """Return the number of reviews, of any tenant: it changes with each new review."""
+    """Return the number of possible reviews, of any tenant; a new review increases it."""
     query = f"SELECT count(*) FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return sum(int(database.execute(query).fetchone()[0]) for database in shards)
 
 
 def rejected_feedback(decisions: sqlite3.Connection, shards: Iterable[sqlite3.Connection]) -> RejectedFeedback:
-    """Count the feedback that names a known alert and is no review of it."""
+    """Count the feedback that names a known alert but is not a review."""
     tenants = labels = 0
     for database in shards:
         counts = database.execute(
