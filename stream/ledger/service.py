@@ -131,7 +131,7 @@ class _Service:
         self._metrics.rebuilds.inc()
 
     def _reopen(self) -> None:
-        """Close, delete and open the files in one call on the store's thread, so that no heartbeat sees closed files."""
+        """Close, delete and open the files in one call on the store's thread: no heartbeat may see closed files."""
         self._store.close()
         self._files.delete()
         self._store = self._open()

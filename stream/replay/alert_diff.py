@@ -1,7 +1,7 @@
 """The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Each of
-the others is paired with the nearest alert of its stream and detector within some windows: that alert moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Each remaining alert is paired with
+the nearest alert of its stream and detector, up to some windows away: such an alert has moved.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,7 +17,7 @@ __all__ = ["AlertDiff", "Counts", "MovedAlert", "compare"]
 
 
 class MovedAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert of both versions that differs: `changes` names ``opened``, ``severity`` or ``feature``."""
+    """An alert that both versions raise, but differently: `changes` names ``opened``, ``severity`` or ``feature``."""
 
     changes: tuple[str, ...]
     before: ReplayedAlert
@@ -25,7 +25,7 @@ class MovedAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, kw_only=True):
-    """Alerts of one tenant and detector."""
+    """Numbers of alerts of one tenant and detector."""
 
     tenant: str
     detector: str
@@ -36,7 +36,7 @@ class Counts(msgspec.Struct, kw_only=True):
 
 
 class AlertDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """Alerts that differ, by opening time; `by` counts them by tenant and detector."""
+    """The alerts that differ, ordered by opening time; `by` has the numbers for each tenant and detector."""
 
     appeared: list[ReplayedAlert] = []
     vanished: list[ReplayedAlert] = []
@@ -61,10 +61,10 @@ def compare(
     windows: int,
     counts: Callable[[ReplayedAlert], bool],
 ) -> AlertDiff:
-    """Return how the alerts `after` differ from those `before`.
+    """Return the difference between the alerts `before` and the alerts `after`.
 
-    Two alerts that open at most so many `windows` apart can be one that moved. Alerts for which `counts` is false
-    (opened before the range) are only compared as the origin of an alert that moved.
+    Two alerts that open at most `windows` windows apart can be one alert that moved. An alert for which `counts` is false (it opened before the
+    range) counts only if its partner opened in the range.
     """
     pairs: list[Pair] = []
     vanished: Alerts = []
@@ -110,7 +110,7 @@ def _matched(before: Alerts, after: Alerts, windows: int) -> tuple[list[Pair], A
 
 
 def _nearest_first(before: Alerts, after: Alerts, windows: int) -> Iterable[tuple[int, int]]:
-    """Return the indexes of pairs that are at most so many windows apart, by distance."""
+    """Return the indexes of pairs that are at most `windows` windows apart, nearest first."""
     opened = [alert.opened_at for alert in after]
     near = []
     for left, alert in enumerate(before):

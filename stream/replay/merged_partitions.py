@@ -1,4 +1,4 @@
-"""Merges the partitions of inference in an order that depends on the log alone: the last one goes first."""
+"""Merges the partitions of inference in an order that depends only on the log."""
 
 import heapq
 from collections import OrderedDict
@@ -20,7 +20,7 @@ class RecordReader(Protocol):
     """Reads partitions record by record."""
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """Return the next record of a partition, None at its end."""
+        """Return the next record of a partition, or None at its end."""
         ...
 
 
@@ -35,8 +35,8 @@ class MergedRecord(msgspec.Struct, frozen=True):
 async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -> AsyncGenerator[MergedRecord, None]:
     """Yield the records of `topic`, in order within a partition, always from the partition that is furthest behind.
 
-    The time of a partition is the newest event time read from it, ticks included. So the order does not depend on the
-    arrival of the records, and partitions are never further apart than a tick.
+    The time of a partition is the newest event time read from it, ticks included. So the order does not depend on the arrival of the records, and the
+    partitions' times differ by at most the interval between ticks.
     """
     clocks = [(float("-inf"), number) for number in range(partitions)]
     seen: OrderedDict[str, None] = OrderedDict()
@@ -52,9 +52,9 @@ async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -
 
 
 def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:
-    """Return whether a request or an end is a duplicate. A tick has the same id on every partition.
+    """Return whether a request or end record is a duplicate; ticks have the same id on every partition and never are.
 
-    An end that was written for a dead source does not make a later end of the request a duplicate.
+    After a substitute end record, written because a source died, a later end record of the request is no duplicate.
     """
     data = event.data
     if not isinstance(data, RequestRecord | ResponseRecord):

@@ -1,4 +1,4 @@
-"""Notes of a report: what is missing from the log, not compared, or not comparable."""
+"""The notes of a report: what is missing from the log, and what is not compared or not comparable."""
 
 from math import isinf
 
@@ -14,10 +14,10 @@ __all__ = ["ReplayResults", "notes"]
 
 
 class ReplayResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The alerts and findings of both versions, the version to compare with first.
+    """The alerts and numbers of findings, first of the version to compare with, then of the version to run.
 
-    `behind` is {partition: event time up to which watch had published findings} for partitions that did not reach the
-    end of the range.
+    `behind` is {partition: event time up to which watch had published findings} for the partitions in which watch had not reached the end of the
+    range.
     """
 
     alerts: tuple[list[ReplayedAlert], list[ReplayedAlert]]

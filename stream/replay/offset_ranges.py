@@ -1,4 +1,4 @@
-"""The offsets that a replay reads, which are fixed before it starts, and whether the log still contains them."""
+"""The offsets that a replay reads, fixed before it starts, and a check that the log still contains them."""
 
 from collections.abc import Mapping
 
@@ -17,9 +17,9 @@ _MARGIN_SECONDS = 60.0
 
 
 class RetainedLog(msgspec.Struct, frozen=True, kw_only=True):
-    """What a topic still contains: partitions whose first records have `expired`, and the complete time range.
+    """What a topic still contains. In the partitions `expired`, the first records were deleted.
 
-    `since` is the production time from which on nothing has expired; None if the topic contains no record.
+    The topic is complete for production times from `since` on; None if the topic contains no record.
     """
 
     expired: tuple[int, ...]
@@ -27,16 +27,16 @@ class RetainedLog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def topics_of(names: TopicNames, request: ReplayRequest) -> tuple[str, str]:
-    """Return the topic that is replayed, and the topic with its recorded results."""
+    """Return the topic to replay, and the topic that contains the recorded results."""
     return (names.signals, names.findings) if request.detector.over_streams else (names.inference, names.verdicts)
 
 
 async def offset_ranges(
     consumer: AIOKafkaConsumer, names: TopicNames, counts: Mapping[str, int], request: ReplayRequest, now: float
 ) -> tuple[LogRange, ...]:
-    """Return the offsets of each topic to read; those of a past range are always the same.
+    """Return the offsets to read of each topic; a range in the past always has the same offsets.
 
-    A range that reaches clock time `now` ends at the end of the log. `counts` are the partitions of each topic.
+    A range that reaches clock time `now` ends at the end of the log. `counts` is {topic: number of partitions}.
     """
     main, results = topics_of(names, request)
     ranges = []
@@ -53,7 +53,7 @@ async def offset_ranges(
 
 
 async def retained_log(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> RetainedLog:
-    """Return what `topic` still contains."""
+    """Return which part of `topic` still exists."""
     every = partitions_of({topic: partitions})
     first = await consumer.beginning_offsets(every)
     oldest = await consumer.offsets_for_times(dict.fromkeys(every, 0))

@@ -1,4 +1,4 @@
-"""The request of a replay, its plan, and the id that follows from both."""
+"""The request of a replay, its plan, and its id, a hash of both."""
 
 from fnmatch import fnmatchcase
 
@@ -18,10 +18,9 @@ _CANONICAL = msgspec.json.Encoder(order="deterministic")
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `weir replay`: the version to run, and the version `against` which its alerts are compared.
 
-    Alerts that opened in [`since`, `until`) are compared (event times, seconds since the epoch). `warm_up_seconds`
-    before `since` are read for the state of the detectors; None: all that the log has. `tenant` is a pattern. Two
-    alerts that opened at most `windows` windows apart still count as one that moved. With `publish`, findings and
-    alerts go to the shadow topic.
+    Alerts that opened in [`since`, `until`) are compared (event times, seconds since the epoch). Events of the `warm_up_seconds` before `since` are
+    read to build the detectors' state; None means from the beginning of the log. `tenant` is a pattern. Two alerts that opened at most `windows`
+    windows apart can count as one alert that moved. With `publish`, findings and alerts go to the shadow topic.
     """
 
     detector: Version
@@ -35,7 +34,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def start(self) -> float | None:
-        """The first event time to read."""
+        """The first event time to read, or None for the beginning of the log."""
         return None if self.warm_up_seconds is None else self.since - self.warm_up_seconds
 
     @property
@@ -44,15 +43,15 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.against, self.detector
 
     def covers(self, tenant: str, time: float) -> bool:
-        """Return whether an event is read, in the range or its warm-up."""
+        """Return whether an event is read, for the range or for its warm-up."""
         return time < self.until and self.after_start(tenant, time)
 
     def after_start(self, tenant: str, time: float) -> bool:
-        """Return whether `time` is not before the first event time, for a tenant of the request."""
+        """Return whether an event has a requested tenant and is not before the first event time to read."""
         return (self.start is None or time >= self.start) and fnmatchcase(tenant, self.tenant)
 
     def compares(self, opened_at: float) -> bool:
-        """Return whether an alert that opened then is compared."""
+        """Return whether an alert that opened at this time is compared."""
         return self.since <= opened_at < self.until
 
 
@@ -68,7 +67,7 @@ class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
     watch: WatchSettings
 
     def watch_rules(self, detectors: Detectors) -> WatchRules:
-        """Return the rules of the watch stage with other detectors."""
+        """Return the rules of the watch stage with the given detectors instead of its own."""
         return WatchRules(
             partitions=self.partitions,
             source_silence_seconds=self.watch.source_silence_seconds,
@@ -77,9 +76,9 @@ class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def identity(self, patterns: dict[str, TenantSettings]) -> str:
-        """Return the id of the replay: equal offsets, versions and settings have the same id and the same results.
+        """Return the id of the replay. Equal offsets, versions and settings give the same id and the same results.
 
-        `patterns` are the settings of the watch and alert stages by tenant pattern.
+        `patterns` is {tenant pattern: settings of the watch and alert stages}.
         """
         request = self.request
         rule = {

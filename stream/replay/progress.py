@@ -1,4 +1,4 @@
-"""Counts records and reports the progress a few times a second."""
+"""Counts records, and reports the progress a few times per second."""
 
 import time
 
@@ -27,7 +27,7 @@ class ProgressMeter:
             self._observe(self._progress())
 
     def statistics(self) -> RunStatistics:
-        """Return the statistics of the run, and report its end."""
+        """Report the end of the run, and return its statistics."""
         self._observe(self._progress())
         events = self.events
         span = 0.0 if events.first is None or events.last is None else events.last - events.first

@@ -1,4 +1,4 @@
-"""The recorded verdicts of one detector, read along with their events to bound memory."""
+"""The recorded verdicts of one detector, read side by side with their events so that memory is bounded."""
 
 import enum
 from collections import OrderedDict
@@ -15,7 +15,7 @@ _AHEAD = 20_000
 
 
 class Absent(enum.Enum):
-    """Why there is no verdict: score passed the event without one, or has not reached it."""
+    """The reason for an absent verdict: score passed the event without a verdict, or has not reached the event."""
 
     MISSING = "missing"
     PENDING = "pending"
@@ -39,12 +39,12 @@ class _Partition:
                 self.ahead.popitem(last=False)
 
     def has_passed(self, event: Event) -> bool:
-        """Return whether score's ticks have passed `event`: its verdict would be before them."""
+        """Return whether score's ticks have passed `event`; its verdict would be before these ticks."""
         return self.sources.get(event.source, -inf) > event.time
 
 
 class RecordedVerdicts:
-    """Verdicts of `detector` on `topic`, which is partitioned as inference is."""
+    """Finds verdicts of `detector` on `topic`, which has the same partitions as inference."""
 
     def __init__(self, reader: RecordReader, topic: str, partitions: int, detector: str) -> None:
         self._reader = reader
@@ -53,7 +53,7 @@ class RecordedVerdicts:
         self._partitions = [_Partition() for _ in range(partitions)]
 
     async def find(self, partition: int, event: Event) -> Verdict | Absent:
-        """Return the first verdict on `event` of `partition` of inference."""
+        """Return the first verdict on `event`, an event of inference partition `partition`, or why there is none."""
         state = self._partitions[partition]
         while True:
             verdict = state.ahead.pop(event.id, None)

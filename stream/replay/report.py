@@ -24,7 +24,7 @@ LISTED_FLIPS = 1000
 
 
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event at the threshold that two scorings of a version decide differently; the recorded one counts."""
+    """An event near the threshold for which rounding changed the decision; the recorded decision counts."""
 
     request_id: str
     tenant: str
@@ -36,7 +36,7 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flips(msgspec.Struct, kw_only=True):
-    """The number of flips, and the first thousand."""
+    """The number of flips, and the first thousand flips."""
 
     total: int = 0
     events: list[Flip] = []
@@ -49,11 +49,11 @@ class Flips(msgspec.Struct, kw_only=True):
 
 
 class EventCounts(msgspec.Struct, kw_only=True):
-    """Events of the requested tenants: `read` in the range and its warm-up, and `compared`, which both versions decided.
+    """Numbers of events of the requested tenants. Both versions decided the `compared` events.
 
-    `failed` texts could not be scored; their verdict is an error, as score's would be. Score had not reached `pending`
-    events, which are not compared, and passed `missing` ones without a verdict of the detector. `skipped` counts
-    unreadable records and duplicates; `first` and `last` are event times.
+    `read` events are in the range or its warm-up. `failed` texts could not be scored; their verdict is an error, as in the score stage. `pending`
+    events are not compared, because score had not reached them. For `missing` events, score published no verdict of the detector. `skipped` counts
+    unreadable records and duplicates. `first` and `last` are event times.
     """
 
     read: int = 0
@@ -66,14 +66,14 @@ class EventCounts(msgspec.Struct, kw_only=True):
     last: float | None = None
 
     def event(self, time: float) -> None:
-        """Count an event that was read."""
+        """Count an event that was read, with its event time."""
         self.read += 1
         self.first = time if self.first is None else min(self.first, time)
         self.last = time if self.last is None else max(self.last, time)
 
 
 class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A version in the report; `findings` counts its alarms, `alerts` the alerts that opened in the range."""
+    """One version in the report: `findings` counts its alarms, `alerts` its alerts that opened in the range."""
 
     name: str
     version: str
@@ -84,8 +84,7 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
 class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Speed of this run: the only part of a report that differs between two runs of the same replay.
 
-    `records` includes ticks. `ratio` is the quotient of events read a second and events of the log a second of event
-    time.
+    `records` includes ticks. `ratio` is the number of events read per second, divided by the number of events in the log per second of event time.
     """
 
     seconds: float
@@ -96,7 +95,7 @@ class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
-    """The result of a replay; `topic` is the shadow topic, None if nothing was published."""
+    """The result of a replay; `topic` is the shadow topic, or None if nothing was published."""
 
     replay_id: str
     detector: VersionSummary
@@ -115,7 +114,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from",
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Records read of all records of the replayed topic, and an estimate of the time left, None before the first."""
+    """The number of records read, of all records to read, and the estimated time left (None if unknown)."""
 
     done: int
     total: int

@@ -33,7 +33,7 @@ __all__ = ["ReplaySettings", "replay"]
 
 
 class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The present settings of the stack; `patterns` are those of tenants by name or pattern."""
+    """The present settings of the stack; `patterns` is {tenant name or pattern: settings}."""
 
     kafka: KafkaSettings
     watch: WatchSettings
@@ -131,7 +131,7 @@ def _report(plan: ReplayPlan, identity: str, log: RetainedLog, results: ReplayRe
 
 @asynccontextmanager
 async def _models(request: ReplayRequest, settings: ReplaySettings) -> AsyncIterator[TextScoring | None]:
-    """Run model processes with the text detectors of the versions that run; None if there is none."""
+    """Run model processes with the text detectors of the versions that run; yield None if none runs."""
     versions = {version.name: version for version in request.versions if not version.recorded}
     if request.detector.over_streams or not versions:
         yield None
@@ -153,7 +153,7 @@ async def _models(request: ReplayRequest, settings: ReplaySettings) -> AsyncIter
 
 
 def _check(request: ReplayRequest, settings: ReplaySettings) -> None:
-    """Reject a request that cannot run, before anything is read."""
+    """Reject a request that cannot run, before any record is read."""
     if request.since >= request.until:
         raise ReplayError(
             f"from {format_time(request.since)} is not before to {format_time(request.until)}; swap them, or widen the range"
@@ -192,7 +192,7 @@ async def _counts(kafka: KafkaSettings, request: ReplayRequest) -> dict[str, int
 
 
 def _check_retained(plan: ReplayPlan, log: RetainedLog) -> None:
-    """Reject a range whose records have all expired. Records that were produced late, after an outage, expire later."""
+    """Reject a range whose records have all expired; records that were produced late, after an outage, may remain."""
     request, main = plan.request, plan.ranges[0]
     starts_later = log.since is None or log.since > request.since
     if not log.expired or not starts_later or any(main.last[number] > first for number, first in main.first.items()):

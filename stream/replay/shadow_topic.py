@@ -1,4 +1,4 @@
-"""The shadow topic: the findings and alerts of a replay, with the replay's id, on a topic that no stage reads."""
+"""The shadow topic: no stage reads it, and it contains the findings and alerts of replays, with the replay's id."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -17,7 +17,7 @@ _OUTSTANDING = 1000
 
 
 class Sink(Protocol):
-    """Receives the findings and alerts of a version."""
+    """Interface for the receiver of a version's findings and alerts."""
 
     async def publish(self, events: Iterable[Event]) -> None:
         """Publish `events`, in order."""
@@ -25,7 +25,7 @@ class Sink(Protocol):
 
 
 class DiscardSink:
-    """Discards everything, for a replay that only compares."""
+    """Discards all events, for a replay that only compares."""
 
     async def publish(self, events: Iterable[Event]) -> None:
         """Discard `events`."""
@@ -45,7 +45,7 @@ class ShadowTopic:
         self._sent: list[asyncio.Future[Any]] = []
 
     async def publish(self, events: Iterable[Event]) -> None:
-        """Send the events of the range, in order."""
+        """Send the events that are not before `since`, in order."""
         for event in events:
             if event.time < self._since:
                 continue
@@ -58,7 +58,7 @@ class ShadowTopic:
                 await self.flush()
 
     async def flush(self) -> None:
-        """Wait until everything is acknowledged; raises the errors of the broker."""
+        """Wait until all records are acknowledged; raises the broker's errors."""
         sent, self._sent = self._sent, []
         await asyncio.gather(*sent)
 
@@ -67,7 +67,7 @@ class ShadowTopic:
 async def shadow_topic(
     options: Mapping[str, Any], topic: str, identity: str, since: float
 ) -> AsyncIterator[ShadowTopic]:
-    """Open the shadow topic; all its records are acknowledged at the end of the body."""
+    """Open the shadow topic; at exit, wait until all records are acknowledged."""
     async with producer_for(options, linger_ms=5) as producer:
         shadow = ShadowTopic(producer, topic, identity, since)
         yield shadow

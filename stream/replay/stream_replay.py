@@ -1,4 +1,4 @@
-"""Replays a stream detector over past signals; its recorded results are the findings of watch."""
+"""Replays a stream detector over past signals. The recorded results are the findings that watch published."""
 
 from math import inf
 
@@ -20,7 +20,7 @@ _TICK_SECONDS = 2.0
 
 
 class _VersionRun:
-    """One version on one partition of signals."""
+    """Runs one version over one partition of signals."""
 
     def __init__(self, plan: ReplayPlan, version: Version) -> None:
         self.version = version
@@ -37,7 +37,7 @@ class _VersionRun:
         return results
 
     def _with_version(self, event: Event) -> Event:
-        """Set the version in a finding: a variant runs the code of the installed version."""
+        """Set the variant's version in a finding, because a variant runs the code of the installed version."""
         if not isinstance(event.data, FindingRecord):
             return event
         return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, version=self.version.version))
@@ -46,9 +46,9 @@ class _VersionRun:
 class StreamReplay:
     """Runs two versions of a stream detector over a log; `sink` receives the results of the version to run.
 
-    `alerts` and `findings` (numbers of alarms) are of the version to compare with, then of the version to run. `behind`
-    has the event time that watch had reached by partition, if that is before the end of the range: alerts are compared
-    up to then.
+    `alerts` and `findings` (numbers of alarms) have two items: first for the version to compare with, then for the version to run. `behind` is
+    {partition: event time that watch had reached}, for the partitions in which watch had not reached the end of the range; there, alerts are compared
+    only up to this time.
     """
 
     def __init__(self, plan: ReplayPlan, reader: RecordReader, sink: Sink, meter: ProgressMeter) -> None:
@@ -81,7 +81,7 @@ class StreamReplay:
             self.alerts[index].extend(alert.until(end) for alert in timeline.alerts if alert.opened_at <= end)
 
     async def _signals(self, number: int, runs: list[_VersionRun], published: _VersionRun | None) -> float:
-        """Feed the signals to the versions that run; return the watermark at the end."""
+        """Feed the signals to the versions that run; return the watermark at the end, at most the end of the range."""
         while (record := await self._reader.next(self._plan.names.signals, number)) is not None:
             self._meter.record()
             event = readable(record.value, record.headers)
@@ -105,7 +105,7 @@ class StreamReplay:
         return True
 
     async def _recorded(self, number: int, end: float) -> tuple[AlertTimeline, float]:
-        """Return the alerts of the published findings up to `end`, and the watermark that watch had reached by then."""
+        """Return the alerts of findings published up to `end`, and the watermark up to which watch had published."""
         timeline, reached = AlertTimeline(self._plan.tenants), -inf
         while reached < end and (record := await self._reader.next(self._plan.names.findings, number)) is not None:
             event = readable(record.value, record.headers)

@@ -1,6 +1,6 @@
-"""Replays a text detector over past inference: new or recorded verdicts become findings and alerts as in the stages.
+"""Replays a text detector over past inference: verdicts, new or recorded, become findings and alerts as in the stages.
 
-Both versions decide the same events in the same order with the same watermarks, so that only their verdicts differ.
+Both versions process the same events in the same order with the same watermarks, so only their verdicts differ.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _CHUNK = 4096
 
 
 class Scorer(Protocol):
-    """Scores a batch, as :class:`stream.stages.score.model_pool.ModelPool` does."""
+    """Interface to score a batch; :class:`stream.stages.score.model_pool.ModelPool` implements it."""
 
     async def score(self, items: Sequence[Item], deliver: Deliver) -> None:
         """Score `items`; call `deliver(index, outcome)` for each."""
@@ -43,7 +43,7 @@ class Scorer(Protocol):
 
 
 class TextScoring(msgspec.Struct, frozen=True):
-    """A scorer, the texts of a batch, and the batches that are scored at a time."""
+    """A scorer, the number of texts in a batch, and the number of batches that are scored in parallel."""
 
     scorer: Scorer
     batch_events: int
@@ -51,7 +51,7 @@ class TextScoring(msgspec.Struct, frozen=True):
 
 
 class _Expected(msgspec.Struct, frozen=True):
-    """An event that expects a verdict of the detector, and its recorded verdict if that is needed."""
+    """An event that expects a verdict of the detector, with its recorded verdict if a version needs that."""
 
     event: Event
     recorded: Verdict | None
@@ -63,9 +63,8 @@ _Step = Event | _Expected
 class TextReplay:
     """Runs two versions of a text detector over a log; `sink` receives the results of the version to run.
 
-    `scoring` scores texts with detectors named as the versions; None if no version runs. `timelines` are the alerts of
-    the version to compare with, then of the version to run; `flips` are decisions that differ by rounding: the recorded
-    ones count.
+    `scoring` scores texts; its detectors have the names of the versions. It is None if no version runs. `timelines` has the alerts of the version to
+    compare with, then of the version to run. `flips` are the decisions that differ only by rounding; for these the recorded decision counts.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class TextReplay:
         self.flips = Flips()
 
     async def run(self) -> None:
-        """Read to the end; a chunk is scored while the next one is read."""
+        """Read to the end; while a chunk is scored, the next chunk is read."""
         scoring: asyncio.Task[list[Outcome | None]] | None = None
         waiting: list[_Step] = []
         try:
@@ -105,7 +104,7 @@ class TextReplay:
                 await asyncio.gather(scoring, return_exceptions=True)
 
     async def _chunks(self) -> AsyncGenerator[list[_Step], None]:
-        """Yield steps in order, in chunks that the model processes can score at once."""
+        """Yield events and ticks in order, in chunks that the model processes can score together."""
         chunk: list[_Step] = []
         events = 0
         merged = merged_partitions(self._reader, self._plan.names.inference, self._plan.partitions)
@@ -140,7 +139,7 @@ class TextReplay:
         return await self._with_recorded(record.partition, event)
 
     async def _with_recorded(self, partition: int, event: Event) -> _Expected | None:
-        """Return the event with its recorded verdict; None if score had not reached it."""
+        """Return the event with its recorded verdict, or None if score had not reached the event."""
         if self._recorded is None:
             return _Expected(event, None)
         verdict = await self._recorded.find(partition, event)
@@ -154,7 +153,7 @@ class TextReplay:
         return _Expected(event, verdict)
 
     async def _score(self, chunk: list[_Step]) -> list[Outcome | None]:
-        """Return the outcome of each step; None for a tick, and if no version runs."""
+        """Return the outcome of each step: None for a tick, and for every step if no version runs."""
         rows = [row for row, step in enumerate(chunk) if isinstance(step, _Expected)]
         outcomes: list[Outcome | None] = [None] * len(chunk)
         if self._scoring is not None:
@@ -196,7 +195,7 @@ class TextReplay:
         return self._feed((_finding(step.event, before), _finding(step.event, after)))
 
     def _without_flip(self, version: Version, recorded: Verdict | None, verdict: Verdict | None) -> Verdict | None:
-        """Return `verdict`, with the recorded decision if it flipped at the threshold."""
+        """Return `verdict`, with the recorded decision if rounding flipped the decision."""
         if version.recorded or recorded is None or verdict is None:
             return verdict
         flipped = flip(version, recorded, verdict)
@@ -206,7 +205,7 @@ class TextReplay:
         return msgspec.structs.replace(verdict, flagged=recorded.flagged)
 
     def _feed(self, events: tuple[Event | None, Event | None]) -> list[Event]:
-        """Feed each timeline its event; return the finding and the alert records of the version to run."""
+        """Feed each version's event to its timeline; return the finding and alert records of the version to run."""
         before, after = events
         if before is not None:
             self.timelines[0].feed(before)
@@ -217,5 +216,5 @@ class TextReplay:
 
 
 def _finding(event: Event, verdict: Verdict | None) -> Event | None:
-    """Return the finding of a flagged verdict, in the trace of the request."""
+    """Return the finding of a flagged verdict, with the request's trace context; None without a flagged verdict."""
     return None if verdict is None else finding_event(event, verdict, event.traceparent)

@@ -1,4 +1,4 @@
-"""The alerts of one version in a replay: opening, escalation and resolution of each, one small value an alert."""
+"""The alerts of one version in a replay: one small value per alert, with its opening, escalation and resolution."""
 
 from collections.abc import Iterable
 
@@ -16,8 +16,8 @@ _CRITICAL = "critical"
 class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
     """One alert of a replay; times are event times, seconds since the epoch.
 
-    It opened in window `bucket`, by `feature` if its detector has features. `evidence` has 20 request ids at most, of
-    `evidence_total`.
+    The alert opened in window `bucket`; `feature` is the feature that opened it, if its detector has features. `evidence` contains at most 20 of
+    `evidence_total` request ids.
     """
 
     alert_id: str
@@ -36,7 +36,7 @@ class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
     evidence_total: int = 0
 
     def until(self, time: float) -> "ReplayedAlert":
-        """Return the alert in its state at `time`."""
+        """Return the alert with the state that it had at `time`."""
         critical = self.critical_at if self.critical_at is not None and self.critical_at <= time else None
         resolved = self.resolved_at if self.resolved_at is not None and self.resolved_at <= time else None
         return msgspec.structs.replace(
@@ -48,7 +48,7 @@ class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertTimeline:
-    """Runs the alert stage over the findings of one version, and keeps the alerts; `findings` counts alarms."""
+    """Runs the alert stage on the findings of one version, and keeps the alerts. `findings` is the number of alarms."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants

@@ -1,4 +1,4 @@
-"""The verdict of a version on one event, recorded or new, and flips of decisions at the threshold."""
+"""The verdict of a version on one event, recorded or new, and decisions that rounding flips at the threshold."""
 
 from stream.replay.report import Flip
 from stream.replay.versions import Version
@@ -17,7 +17,7 @@ ROUNDING = 0.001
 def version_verdict(
     version: Version, event: Event, recorded: Verdict | None, outcome: Outcome | None
 ) -> Verdict | None:
-    """Return the verdict of `version` on `event`; None if it is the recorded one and the log has none."""
+    """Return the verdict of `version` on `event`; None if the version is ``recorded`` and the log has no verdict."""
     if version.recorded:
         return recorded
     scored = outcome if isinstance(outcome, Scored) else Scored()
@@ -25,10 +25,10 @@ def version_verdict(
 
 
 def flip(version: Version, recorded: Verdict, scored: Verdict) -> Flip | None:
-    """Return the flip if `version` decides differently than recorded because of rounding.
+    """Return the flip if only rounding makes the decision of `version` differ from the recorded decision, else None.
 
-    Both scores are then within 0.001 of its threshold, and the recorded decision follows from the recorded score and
-    that threshold: a variant with another threshold decides differently for that reason, which is no flip.
+    For a flip, both scores are within 0.001 of the version's threshold, and the recorded score gives the recorded decision at this threshold. A
+    decision that differs because a variant has another threshold is no flip.
     """
     limit = version.threshold
     if limit is None or recorded.flagged == scored.flagged or "error" in (recorded.label, scored.label):

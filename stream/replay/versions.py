@@ -1,7 +1,7 @@
 """The versions of a detector that a replay can run or compare with: installed, variants in the settings, recorded.
 
-The version of a detector identifies its code and weights; its options are settings. So a variant has a name in the
-settings, and its findings have both: ``2+819e5f3e.1eca322b/strict``.
+The version of a detector identifies its code and weights; its options are settings. So a variant has a name in the settings, and its findings contain
+version and name: ``2+819e5f3e.1eca322b/strict``.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,8 @@ INSTALLED, RECORDED = RESERVED_VARIANTS
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a detector; `label` is ``installed``, ``recorded``, or the name of a variant.
 
-    `version` is that of its verdicts and findings, "" if it is recorded. `options` are all options of a text detector,
-    and those that override each tenant's for a stream detector. `threshold` is the lowest score that it flags, if it
-    has one.
+    `version` is the version in its verdicts and findings, "" for ``recorded``. `options` are all options of a text detector, or the options of a
+    stream detector that override those of each tenant. `threshold` is the lowest score that the version flags, or None.
     """
 
     detector: str
@@ -37,32 +36,32 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Its name on the command line: ``toxicity@strict``."""
+        """The version's name on the command line, such as ``toxicity@strict``."""
         return f"{self.detector}@{self.label}"
 
     @property
     def recorded(self) -> bool:
-        """Whether it is the content of the log, which is not run."""
+        """Whether this version is the recorded results in the log, so that nothing is run."""
         return self.label == RECORDED
 
     @property
     def over_streams(self) -> bool:
-        """Whether it reads signals by bucket instead of texts."""
+        """Whether this is a version of a stream detector, which reads signals, not texts."""
         return self.detector in STREAM
 
 
 def create_version(name: str, options: Mapping[str, Any] | None) -> TextDetector[Any]:
-    """Create a text detector by the name of its version, for a model process."""
+    """Create the text detector of a version ``DETECTOR@LABEL``, for a model process."""
     return create_text(name.partition("@")[0], options)
 
 
 def stream_version(version: Version, settings: TenantSettings) -> StreamDetector[Any]:
-    """Create a stream detector with a tenant's options, overridden by the version's."""
+    """Create a stream detector with a tenant's options, overridden by the version's options."""
     return create_stream(version.detector, {**settings.detector_options(version.detector), **version.options})
 
 
 class Versions:
-    """The versions under given settings; `create` creates a text detector by name."""
+    """Finds versions by name under given settings; `create` creates a text detector by name."""
 
     def __init__(self, settings: DetectorSettings, create: DetectorFactory = create_text) -> None:
         self._settings = settings
@@ -71,7 +70,7 @@ class Versions:
     def resolve(self, name: str) -> Version:
         """Return the version ``DETECTOR@VERSION``; a detector alone means the installed version.
 
-        Raises ReplayError, which lists the alternatives, if there is no such detector, version or option.
+        Raises ReplayError, which lists the alternatives, if the detector, the version or an option does not exist.
         """
         detector, _, label = name.partition("@")
         if name in RESERVED_VARIANTS:
@@ -120,6 +119,6 @@ class Versions:
 
 
 def _threshold(detector: Any) -> float | None:
-    """Return the threshold of a text detector: its option, or the shipped one if that is 0."""
+    """Return the threshold of a text detector: its option `threshold`, or the shipped threshold if the option is 0."""
     threshold = getattr(detector.config, "threshold", 0.0) or getattr(detector, "threshold", 0.0)
     return float(threshold) if threshold else None

@@ -1,4 +1,4 @@
-"""The watch stage without Kafka, driven by a replay: the same machine, so a replay decides as the stage does."""
+"""The watch stage without Kafka, for replays: it uses the stage's machine, so a replay decides as the stage does."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _TICK_SECONDS = 1.0
 class WatchChain:
     """Turns the records of one partition of signals into findings and ticks.
 
-    If open buckets contain more than `outstanding` events, the oldest closes early, as in the stage.
+    If open buckets contain more than `outstanding` events, the oldest bucket closes early, as in the stage.
     """
 
     def __init__(self, rules: WatchRules, outstanding: int = 50_000) -> None:
@@ -25,11 +25,11 @@ class WatchChain:
 
     @property
     def watermark(self) -> float | None:
-        """The watermark; None until every partition of inference has sent a tick."""
+        """The watermark, or None until every partition of inference has sent a tick."""
         return self._machine.watermark.value
 
     def feed(self, event: Event) -> Iterator[Event]:
-        """Apply a signal or a tick of score; a finding about one event is passed on."""
+        """Apply a signal or a tick of score, and yield the results; pass on a finding about one event."""
         if isinstance(event.data, FindingRecord):
             yield event
         elif isinstance(event.data, Signal):
