@@ -1,6 +1,7 @@
 """The committed contract agrees with the structs and with AsyncAPI's own schema."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -34,21 +35,10 @@ def test_asyncapis_own_schema_rejects_a_wrong_document():
     assert list(OFFICIAL.iter_errors(document))
 
 
-def _references(node):
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            yield node["$ref"]
-        for value in node.values():
-            yield from _references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _references(value)
-
-
 @pytest.mark.parametrize("name", sorted(contract_files()))
 def test_every_reference_exists(name):
     document = json.loads(contract_files()[name])
-    for reference in set(_references(document)):
+    for reference in set(re.findall(r'"\$ref": "([^"]+)"', contract_files()[name])):
         node = document
         for part in reference.removeprefix("#/").split("/"):
             assert part in node, reference

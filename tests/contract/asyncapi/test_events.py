@@ -1,4 +1,4 @@
-"""Golden bytes, examples and the records of capture fit the published schemas."""
+"""Golden bytes and examples fit the published schemas."""
 
 import base64
 import json
@@ -6,20 +6,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from prometheus_client import CollectorRegistry
 
-from serving.capture.delivery_cursor import Cursor
-from serving.capture.recorder import Recorder
-from serving.capture.segment import Kind, record_of
-from serving.capture.spool_reader import SpoolReader
-from serving.settings import CaptureSettings
 from stream.contract import event_schema
 from stream.contract.attributes import EVENT_HEADERS
 from stream.contract.examples import example, example_event
-from stream.wire import EVENT_TYPES, Feedback, Message, RequestRecord, ResponseRecord, decode, inference_key
+from stream.wire import EVENT_TYPES, decode, inference_key
 
 GOLDEN = sorted((Path(__file__).parents[1] / "wire" / "golden" / "v1").glob("*.json"))
-WHERE = {"request_id": "r1", "tenant": "acme", "model": "m"}
 
 
 def fits(headers, payload):
@@ -66,33 +59,3 @@ def test_the_keys_of_the_examples_are_those_of_the_partitioner():
 def test_unknown_fields_and_headers_fit():
     shown = example("weir.alert.v1")
     fits(shown["headers"] | {"ce_tomorrow": "x"}, shown["payload"] | {"tomorrow": 1})
-
-
-async def test_records_of_capture_fit(tmp_path):
-    recorder = Recorder(root=tmp_path, settings=CaptureSettings(), registry=CollectorRegistry())
-    recorder.start()
-    await recorder.request(
-        RequestRecord(**WHERE, messages=(Message(role="user", content="Grüße"),), parameters={"seed": None}),
-        traceparent="",
-    )
-    await recorder.end(ResponseRecord(**WHERE, status="complete", text="Hallo", finish_reason="stop"))
-    await recorder.request(RequestRecord(**WHERE | {"request_id": "r2"}), traceparent="")
-    await recorder.feedback(Feedback(request_id="r1", tenant="acme", rating="up"))
-    source = recorder.source
-    recorder.close()
-
-    reader = SpoolReader(tmp_path / source, Cursor())
-    items = reader.read()
-    reader.close()
-    records = [record_of(item.frame) for item in items if item.frame.kind != Kind.HEAD]
-    for record in records:
-        fits({name: value.decode() for name, value in record.headers}, json.loads(record.value))
-    types = {dict(record.headers)["ce_type"].decode() for record in records}
-    assert types == {
-        "weir.inference.request.v1",
-        "weir.inference.response.v1",
-        "weir.inference.aborted.v1",
-        "weir.feedback.v1",
-        "weir.tick.v1",
-        "weir.closed.v1",
-    }

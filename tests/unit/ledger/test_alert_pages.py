@@ -1,6 +1,7 @@
 """Lists of alerts and retraining events, records of one alert, and reviews."""
 
 import pytest
+from support import alert_records
 from support.console_ledger import LedgerMaker
 from support.events import event_of
 
@@ -9,14 +10,7 @@ from stream.ledger.queries.alert_pages import AlertQuery, alert_changes, changed
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
 from stream.ledger.queries.reviews import RejectedFeedback, review_count, reviews_of
-from stream.wire import AlertRecord, Feedback, RetrainingRecord
-
-
-@pytest.fixture
-def maker(tmp_path):
-    maker = LedgerMaker(tmp_path)
-    yield maker
-    maker.close()
+from stream.wire import Feedback, RetrainingRecord
 
 
 @pytest.fixture
@@ -24,11 +18,8 @@ def pages(maker, tmp_path):
     return LedgerPages(tmp_path)
 
 
-def alert(alert_id, revision=0, *, state="firing", severity="warning", at=10.0):
-    data = AlertRecord(
-        alert_id=alert_id, state=state, detector="pii", severity=severity, tenant="acme", model="m", side="input",
-        opened_at=10.0, at=at, revision=revision, evidence=("r1",), evidence_total=1,
-    )  # fmt: skip
+def alert(alert_id, revision=0, *, at=10.0, **fields):
+    data = alert_records.alert(alert_id, revision=revision, opened_at=10.0, at=at, **fields)
     return event_of(data, f"{alert_id}/{revision}", at)
 
 

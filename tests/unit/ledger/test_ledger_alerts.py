@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from support import alert_records
 from support.events import event_of, tick
 from support.ledger_log import Log, forwarded, request
 
@@ -14,7 +15,6 @@ from stream.ledger.shard import Shard
 from stream.ledger.sources import source_times, verdict_lag, watermark
 from stream.settings import LedgerSettings
 from stream.stages.watch.source_liveness import OWN_STREAM
-from stream.wire import AlertRecord
 from stream.wire.ids import alert_id, bucket_finding_id
 
 SETTINGS = LedgerSettings()
@@ -31,12 +31,8 @@ def decided(firing=(), **observation):
 
 def test_missing_verdicts_open_one_alert_that_grows_and_resolves():
     (opened,) = decided(missing=missing())
-    assert (opened.tenant, opened.detector, opened.state, opened.severity) == (
-        "_weir",
-        "coverage",
-        "firing",
-        "critical",
-    )
+    stated = (opened.tenant, opened.detector, opened.state, opened.severity)
+    assert stated == ("_weir", "coverage", "firing", "critical")
     assert (opened.evidence, opened.evidence_total, opened.opened_at) == (("r1",), 1, 100.0)
     assert decided([opened], log_time=120.0, missing=missing()) == []
     more = missing(3, ("r1", "r2"))
@@ -66,10 +62,8 @@ def test_lag_fires_above_its_bound_is_published_again_when_it_doubles_and_resolv
 
 def test_watch_s_alert_about_a_source_is_stored_and_is_not_the_ledger_s():
     decisions, log = Decisions(":memory:"), Log()
-    watch_alert = AlertRecord(
-        alert_id="al_1", state="firing", detector="silence", severity="warning", tenant="_weir", model="", side="",
-        opened_at=100.0, at=100.0, feature="s1",
-    )  # fmt: skip
+    own = {"detector": "silence", "feature": "s1", "tenant": "_weir", "model": "", "side": ""}
+    watch_alert = alert_records.alert("al_1", **own)
     decisions.apply(log.records("weir.alerts", event_of(watch_alert, "al_1/0", 100.0)))
     assert decisions.own_firing() == []
     decisions.decide([OutgoingAlert(record=decided(log_time=200.0, missing=missing())[0])])

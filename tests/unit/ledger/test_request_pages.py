@@ -4,18 +4,10 @@ import math
 from itertools import chain
 
 import pytest
-from support.console_ledger import LedgerMaker
 
 from stream.ledger.queries import request_pages as module
 from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
-
-
-@pytest.fixture
-def maker(tmp_path):
-    maker = LedgerMaker(tmp_path)
-    yield maker
-    maker.close()
 
 
 def pages(directory, **query):

@@ -3,8 +3,10 @@
 import json
 import random
 import sqlite3
+from unittest.mock import Mock
 
 import pytest
+from support import alert_records
 from support.events import event_of, tick
 from support.ledger_log import Log, end, gap, request, verdict
 
@@ -12,23 +14,15 @@ from stream.ledger.coverage import coverage_of
 from stream.ledger.decisions import Decisions
 from stream.ledger.queries.request_story import request_events
 from stream.ledger.shard import Shard
-from stream.wire import AlertRecord, RequestRecord, encode
+from stream.wire import RequestRecord, encode
 
 HUGE = 2**63
 
 
-class Unstored:
-    """Counts its calls."""
-
-    records = 0
-
-    def __call__(self):
-        self.records += 1
-
-
 @pytest.fixture
 def unstored():
-    return Unstored()
+    """Counts its calls."""
+    return Mock()
 
 
 @pytest.fixture
@@ -88,7 +82,7 @@ def test_a_record_that_sqlite_rejects_is_skipped_and_logged_without_its_values(s
     assert coverage.skipped == {"weir.inference": 9}
     assert shard.offsets() == {("weir.inference", 0): 100, ("weir.verdicts", 0): 100}
     assert {name for name in names if request_events(shard.database, name)} == set(names) - bad
-    assert unstored.records == 9
+    assert unstored.call_count == 9
     assert caplog.text.count("IntegrityError") == 9
     assert "canary" not in caplog.text
 
@@ -101,7 +95,7 @@ def test_counts_equal_those_of_a_ledger_that_stores_each_record_alone(shard, log
     records = [*log.inference(*events, tick(90.0)), *log.verdicts(*(verdict(event, "pii") for event in events))]
     assert shard.apply(records) == sum(alone.apply([record]) for record in records)
     assert list(shard.database.iterdump()) == list(alone.database.iterdump())
-    assert unstored.records == 20
+    assert unstored.call_count == 20
     alone.close()
 
 
@@ -109,7 +103,7 @@ def test_a_skipped_record_does_not_advance_time(log, unstored):
     shard = Shard(":memory:", retention_seconds=3600.0, unstored=unstored)
     reject(shard.database, "sources", "source", "bad")
     shard.apply(log.inference(request("r1", 10.0), tick(1_000_000.0, source="bad"), tick(20.0)))
-    assert unstored.records == 1
+    assert unstored.call_count == 1
     assert shard.expire() == 0.0
     assert coverage_of([shard.database]).requests == 1
     shard.close()
@@ -120,8 +114,7 @@ def test_a_skipped_alert_stops_no_other(log, unstored):
     reject(decisions.database, "alerts", "detector", "bad")
 
     def alert(name, detector="pii"):
-        where = {"detector": detector, "severity": "warning", "tenant": "acme", "model": "m", "side": "input"}
-        return event_of(AlertRecord(alert_id=name, state="firing", opened_at=1.0, at=1.0, **where), name, 1.0)
+        return event_of(alert_records.alert(name, detector=detector), name, 1.0)
 
     records = log.records("weir.alerts", alert("a"), alert("b", "bad"), alert("c"))
     huge = with_numbers(log, "weir.alerts", alert("d"), revision=HUGE)
@@ -130,7 +123,7 @@ def test_a_skipped_alert_stops_no_other(log, unstored):
     skipped = decisions.database.execute("SELECT reason, records FROM skipped ORDER BY 1").fetchall()
     assert skipped == [("schema", 1), ("storage", 1)]
     assert decisions.offsets() == {("weir.alerts", 0): 5}
-    assert unstored.records == 1
+    assert unstored.call_count == 1
     decisions.close()
 
 
@@ -148,7 +141,7 @@ def test_a_value_that_sqlite_cannot_store_skips_its_record_only(shard, log, unst
     assert shard.database.execute("SELECT number FROM numbers").fetchall() == [(0,), (1,), (3,), (4,), (6,)]
     assert shard.offsets() == {("weir.inference", 0): 7}
     assert coverage_of([shard.database]).skipped == {"weir.inference": 2}
-    assert unstored.records == 2
+    assert unstored.call_count == 2
 
 
 def test_a_full_disk_skips_nothing(tmp_path, log, unstored):
@@ -158,7 +151,7 @@ def test_a_full_disk_skips_nothing(tmp_path, log, unstored):
     records = log.inference(*(request(f"r{number}", 10.0) for number in range(500)))
     with pytest.raises(sqlite3.OperationalError, match="full"):
         shard.apply(records)
-    assert (shard.offsets(), unstored.records) == ({}, 0)
+    assert (shard.offsets(), unstored.call_count) == ({}, 0)
     shard.database.execute("PRAGMA max_page_count = 100000").close()
     assert shard.apply(records) == 500
     shard.close()

@@ -21,9 +21,7 @@ async def test_a_living_workers_directory_is_not_taken(tmp_path, caplog):
         intruder = Membership(tmp_path, "weir.score")
     assert str(tmp_path) in caplog.text
     intruder.keep("intruder")
-    await intruder.remove_predecessor(
-        {"bootstrap_servers": "127.0.0.1:1"}
-    )  # says nothing to anybody: it knows no member
+    await intruder.remove_predecessor({"bootstrap_servers": "127.0.0.1:1"})  # asks no broker: it knows no member
     intruder.close()
     living.close()
     assert (tmp_path / "member").read_text() == "alive"

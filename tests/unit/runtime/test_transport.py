@@ -140,34 +140,30 @@ async def producer(tmp_path):
     return app.producer
 
 
+class Kafka:
+    """Notes the topics whose metadata is requested, and those that are written to."""
+
+    def __init__(self, error=None):
+        self.did, self.error = [], error
+        self.client = SimpleNamespace(add_topic=lambda topic: self.did.append(("requests", topic)))
+
+    async def send(self, topic, value, **_options):
+        if self.error:
+            raise self.error
+        self.did.append(("sends to", topic))
+
+
 async def test_the_metadata_of_every_topic_that_is_written_to_is_requested(producer):
-    did = []
-
-    class Client:
-        def add_topic(self, topic):
-            did.append(("requests", topic))
-
-    class Kafka:
-        client = Client()
-
-        async def send(self, topic, value, **kwargs):
-            did.append(("sends to", topic))
-
     producer._producer = Kafka()
     for topic in ("alerts", "changelog"):
         await producer.send(topic, b"k", b"v", 0, None, [])
-    assert did == [("requests", "alerts"), ("sends to", "alerts"), ("requests", "changelog"), ("sends to", "changelog")]
+    did = [("requests", "alerts"), ("sends to", "alerts"), ("requests", "changelog"), ("sends to", "changelog")]
+    assert producer._producer.did == did
 
 
 @pytest.mark.parametrize("error", [MessageSizeTooLargeError("2 MiB"), KafkaTimeoutError()])
 async def test_a_failed_send_raises_the_error_of_aiokafka(producer, error):
-    class Kafka:
-        client = SimpleNamespace(add_topic=lambda _topic: None)
-
-        async def send(self, topic, value, **kwargs):
-            raise error
-
-    producer._producer = Kafka()
+    producer._producer = Kafka(error)
     with pytest.raises(type(error)) as raised:
         await producer.send("alerts", b"k", b"v", 0, None, [])
     assert raised.value is error

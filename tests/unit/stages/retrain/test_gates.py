@@ -61,9 +61,7 @@ def test_alerts_about_weir_itself_decide_nothing_however_many_agree():
     run = Run()
     assert run(*(alert(name, 100.0, tenant="_weir") for name in ("silence", "coverage", "lag", "drift", "pii"))) == []
     assert run.state.firing == {}
-    assert run.last(alert("drift", 100.0), alert("pii", 101.0)).state == "requested", (
-        "the same alerts of another tenant"
-    )
+    assert run.last(alert("drift", 100.0), alert("pii", 101.0)).state == "requested", "another tenant"
 
 
 @pytest.mark.parametrize("detector", ["pii", "toxicity", "injection", "refusal", "anomaly"])

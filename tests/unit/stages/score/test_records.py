@@ -103,13 +103,7 @@ def test_a_text_of_nothing_but_findings_gives_a_verdict_that_fits_a_record():
 def test_a_signal_has_the_features_that_the_stream_detectors_read():
     asked = signal_event(ASK, Scored(embedding=b"xx", embedding_version="e1"), TRACEPARENT)
     assert asked.id == "r1/request/signal"
-    assert asked.data.features == {
-        "characters": 19,
-        "words": 3,
-        "prompt_chars": 19,
-        "prompt_words": 3,
-        "messages": 1,
-    }
+    assert asked.data.features == {"characters": 19, "words": 3, "prompt_chars": 19, "prompt_words": 3, "messages": 1}
     assert (asked.data.embedding, asked.data.embedding_version, asked.data.principal) == (b"xx", "e1", "key-1")
     answered = signal_event(end("r1", "two words"), Scored(), TRACEPARENT).data.features
     assert answered["time_to_first_token_seconds"] == 0.1

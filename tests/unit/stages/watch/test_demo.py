@@ -15,10 +15,7 @@ REQUIRED = {"bucket_seconds": 5, "drift": {"reference_events": 40, "alarm_every_
 GATES = {"retraining": {"windows": 2, "events": 40, "principals": 3}}
 
 
-def settings(**more):
-    path = Path(__file__).parents[4] / "weir.toml"
-    shipped = tomllib.loads(path.read_text())["tenants"]
-    return more or shipped
+SHIPPED = tomllib.loads((Path(__file__).parents[4] / "weir.toml").read_text())["tenants"]
 
 
 def first(chain, detector):
@@ -31,7 +28,7 @@ def first(chain, detector):
 
 # Seed 2 begins with the false alarm that a budget of one in 1,000 events allows now and then.
 @pytest.mark.parametrize("seed", [0, 1, 3, 4])
-@pytest.mark.parametrize("patterns", [settings(), settings(**{"demo-*": REQUIRED | GATES})], ids=["shipped", "brief"])
+@pytest.mark.parametrize("patterns", [SHIPPED, {"demo-*": REQUIRED | GATES}], ids=["shipped", "brief"])
 def test_the_demos_traffic_gives_its_alerts_and_the_request_within_two_minutes(patterns, seed):
     chain = Chain(patterns, stream_detectors).run(demo_log(seed))
     for detector in ("pii", "toxicity", "drift"):
@@ -43,17 +40,17 @@ def test_the_demos_traffic_gives_its_alerts_and_the_request_within_two_minutes(p
 
 
 def test_the_same_findings_give_the_same_alerts():
-    chain = Chain(settings(), stream_detectors).run(demo_log(1))
+    chain = Chain(SHIPPED, stream_detectors).run(demo_log(1))
     again = chain.replayed(stream_detectors)
     assert plain(again.alerts) == plain(chain.alerts)
     assert again.decisions == chain.decisions
-    twice = Chain(settings(), stream_detectors).run(demo_log(1))
+    twice = Chain(SHIPPED, stream_detectors).run(demo_log(1))
     assert plain(twice.alerts) == plain(chain.alerts)
 
 
 def test_one_key_that_floods_starts_no_retraining_and_fifty_keys_without_drift_neither():
     """F20: alerts are raised; the request is suppressed, with the share that was too large."""
-    chain = Chain(settings(), stream_detectors).run(demo_log(2, flood=True))
+    chain = Chain(SHIPPED, stream_detectors).run(demo_log(2, flood=True))
     assert first(chain, "drift").severity == "warning"
     assert {decision.record.state for decision in chain.decisions} == {"suppressed"}
     assert any("one API key: has 1.00" in item.record.reason for item in chain.decisions)
@@ -61,7 +58,7 @@ def test_one_key_that_floods_starts_no_retraining_and_fifty_keys_without_drift_n
         finding_of(f"r{number}", START + number / 20, "toxicity", tenant=TENANT, principal=f"k{number % 50}")
         for number in range(2000)
     ]
-    many = Chain(settings(), stream_detectors).run(log)
+    many = Chain(SHIPPED, stream_detectors).run(log)
     assert first(many, "toxicity")
     assert [decision.record.state for decision in many.decisions] == ["suppressed"] * len(many.decisions)
 

@@ -169,16 +169,6 @@ def test_the_oldest_bucket_can_be_closed_early_to_bound_memory():
     assert machine.open.events == 3
 
 
-def test_a_stream_without_traffic_is_told_a_few_empty_buckets_then_costs_nothing():
-    machine = PartitionWatch(rules(1))
-    machine.offer(signal_event("a", 1.0, features={"x": 0.0}), None)
-    buckets = []
-    for second in range(1, 120):
-        machine.tick(score_tick(0, {"s": float(second)}).data)
-        buckets += [event.data.bucket for closed in machine.closed() for event in closed.findings]
-    assert buckets == [1, 2, 3]
-
-
 def test_what_came_too_late_before_a_restart_comes_too_late_after_it():
     """A new source, behind the watermark: held, its event would close a bucket that one pass from zero never closes."""
     late = signal_event("late", 4.0)

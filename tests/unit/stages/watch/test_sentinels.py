@@ -2,13 +2,11 @@
 
 import msgspec
 import pytest
-from support.alert_log import Alerts, bucket_finding, settings
+from support.alert_log import Alerts, bucket_finding
 from support.sentinel_log import answers
 from support.signal_log import MODEL, rules, watch_tick
 from support.watch_chain import Chain
 
-from stream.stages.retrain.machine import Retraining
-from stream.stages.retrain.state import ModelState
 from stream.stages.watch.machine import PartitionWatch
 from stream.stages.watch.records import sentinel_note
 from stream.stages.watch_app import stream_detectors
@@ -17,21 +15,6 @@ from stream.wire import OWN_TENANT, Event, SentinelRecord, stream_key
 OPTIONS = {"alarm_every_events": 1000, "reference_events": 24}
 PATTERNS = {"*": {"bucket_seconds": 5, "drift": OPTIONS}, OWN_TENANT: {"sentinel": OPTIONS}}
 P = 2
-
-
-def told(chain):
-    return [(event.data.detector, event.data.state, event.data.tenant, event.data.model) for event in chain.alerts]
-
-
-def test_a_change_of_the_model_is_an_alert_of_weirs_tenant_and_no_reason_to_retrain():
-    chain = Chain(PATTERNS, stream_detectors, P).run(answers(OWN_TENANT, 120, changed_at=90))
-    assert told(chain)[0] == ("sentinel", "firing", OWN_TENANT, MODEL)
-    assert {record[0] for record in told(chain)} == {"sentinel"}
-    alert = chain.alerts[0].data
-    assert "Answer change on m" in alert.summary
-    assert alert.runbook
-    assert len({event.data.alert_id for event in chain.alerts}) == 1
-    assert chain.decisions == []
 
 
 def test_answers_that_stay_as_they_are_alert_nobody():
@@ -80,15 +63,6 @@ def test_an_alert_that_fires_on_tells_what_the_sentinels_say_by_then():
     alerts.apply(note(moved=True))
     (update,) = alerts.run([watch_tick(40.0)], 2)
     assert (update.data.state, update.data.sentinels) == ("firing", "moved")
-
-
-def test_an_alert_of_drift_with_moved_sentinels_asks_for_no_retraining():
-    tenant = settings(retraining={"agreeing_alerts": 1, "windows": 1, "events": 1, "principals": 1})
-    for said, state in ((None, "requested"), (note(moved=False), "requested"), (note(moved=True), "suppressed")):
-        (opened,) = Alerts(tenant).run([*([said] if said else []), bucket_finding(1)])
-        decision = Retraining(tenant).alert(ModelState(tenant="acme", model=MODEL), opened, "weir.alerts", 0)
-        assert decision.record.state == state
-        assert ("fixed prompts" in decision.record.reason) == (state == "suppressed")
 
 
 def test_a_note_repeats_a_sentinels_finding_where_something_was_answered():

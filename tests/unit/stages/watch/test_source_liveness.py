@@ -15,12 +15,7 @@ KEY = "_weir\x1f\x1f"
 def test_an_inactive_source_is_a_finding_a_bucket_and_clear_ones_once_it_is_heard_again():
     (lane,) = tick_lanes(400, {"a": [], "b": [(100, 200)]})
     events = found(SourceLiveness(rules(1)), lane)
-    assert told(events) == [
-        ("b", 180.0, True),
-        ("b", 210.0, False),
-        ("b", 240.0, False),
-        ("b", 270.0, False),
-    ]
+    assert told(events) == [("b", 180.0, True), ("b", 210.0, False), ("b", 240.0, False), ("b", 270.0, False)]
     event = events[0]
     assert isinstance(event.data, FindingRecord)
     assert event.id == bucket_finding_id(KEY, "silence/b", event.data.bucket)
