@@ -27,7 +27,7 @@ _UNKNOWN_VERSION = "unknown"
 
 
 def model_spec(detectors: DetectorSettings, score: ScoreSettings) -> ModelSpec:
-    """Return the models of each process under these settings."""
+    """Return the models that each model process loads under these settings."""
     return ModelSpec(
         detectors=tuple(dict.fromkeys((*detectors.input, *detectors.output))),
         options=detectors.options,
@@ -48,8 +48,8 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 ) -> BaseApp:
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
-    `data_dir` is this worker's own; `spec` defaults to the models of the settings; of `watch`, `watchdog_seconds` is
-    read. Raises DetectorError if a detector or an option is unknown.
+    No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of `watch`, only `watchdog_seconds` is used. Raises
+    DetectorError if a detector or an option is unknown.
     """
     names = settings.names
     app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)
@@ -98,7 +98,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 
 
 def _versions(spec: ModelSpec) -> Callable[[str], str]:
-    """Return a look-up of versions without loaded weights; the spec's own detectors must exist."""
+    """Return a function that returns a detector's version without its weights; the spec's detectors must exist."""
     known = {name: spec.create(name, spec.options.get(name)).version for name in spec.detectors}
 
     @functools.lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""The watch app: three agents, each with a table that is partitioned like the topic it reads."""
+"""The watch app: three agents, each with a table that has the same partitions as the topic that the agent reads."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ __all__ = ["create_app", "stream_detectors"]
 
 
 def stream_detectors(settings: TenantSettings) -> dict[str, StreamDetector[Any]]:
-    """Return fresh stream detectors under a tenant's options, by name."""
+    """Return {name: new stream detector} with a tenant's options."""
     return {name: create_stream(name, settings.detector_options(name)) for name in STREAM}
 
 
@@ -42,8 +42,8 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
 ) -> BaseApp:
     """Return the Faust app ``watch``, to be run by :func:`stream.runtime.worker.run`.
 
-    `tenants` has settings by tenant name or pattern; `data_dir` is this worker's own. Raises ConfigError if a stream
-    detector has an unknown option, or a value out of its bounds, for some tenant.
+    `tenants` is {tenant name or pattern: settings}; no other worker may use `data_dir`. Raises ConfigError if any tenant's settings contain an
+    unknown option of a stream detector, or a value out of its bounds.
     """
     for pattern in ("", *tenants):  # a wrong option is an error at the start, not at the first event
         stream_detectors(tenant_settings(tenants, pattern))

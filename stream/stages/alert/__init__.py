@@ -1,1 +1,1 @@
-"""The alert stage: findings become alerts that open, change, and resolve, each under one id."""
+"""The alert stage turns findings into alerts. An alert opens, changes and resolves under one id."""

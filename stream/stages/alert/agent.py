@@ -1,4 +1,4 @@
-"""The alert agent: findings to alerts."""
+"""The alert agent: reads findings and publishes alerts."""
 
 import logging
 from functools import partial
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class AlertStage(TableStage):
-    """Findings to alerts; its table is partitioned like findings."""
+    """Turns findings into alerts; its table has the same partitions as findings."""
 
     name = "alert"
 
@@ -51,7 +51,7 @@ class AlertStage(TableStage):
         return PartitionAlerts(self._context.tenants, states, self._span)
 
     async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> PartitionAlerts:
-        """Replay the retained findings of the streams in `lost`, without publishing their alerts a second time."""
+        """Rebuild the states in `lost` from the retained findings, without publishing the alerts again."""
         alerts = PartitionAlerts(self._context.tenants, only=lost)
         async for offset, event in self._context.retained(self._context.names.findings, partition, range(end)):
             alerts.apply(event, offset)

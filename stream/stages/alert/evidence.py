@@ -1,4 +1,4 @@
-"""Adding a finding to the evidence of an alert, within bounds."""
+"""Adds a finding to the evidence of an alert, of which the size is bounded."""
 
 from stream.stages.alert.state import Evidence
 from stream.wire import FindingRecord
@@ -31,7 +31,7 @@ def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str)
 
 
 def _merged(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
-    """Return the sums by key, the largest 32 of them."""
+    """Return the sums of the counts by key, at most the 32 largest sums."""
     sums = dict(first)
     for key, count in second.items():
         sums[key] = sums.get(key, 0) + count
@@ -41,7 +41,7 @@ def _merged(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
 
 
 def _keep(references: list[str], reference: str) -> None:
-    """Keep the first ten and the latest ten references."""
+    """Add `reference`; keep the first ten and the latest ten references."""
     if reference in references:
         return
     references.append(reference)

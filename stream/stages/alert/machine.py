@@ -1,8 +1,8 @@
-"""The alert stage without Kafka: findings and watermarks in, alert records out.
+"""The alert stage without Kafka: it applies findings and watermarks and returns alert records.
 
-A finding about one event opens an alert at once; the alert resolves when event time has passed without another finding.
-Findings about closed buckets open an alert after some alarms in a row and resolve it after some clear buckets in a row
-(hysteresis). Findings about inactive sources do the same, with one alert a source.
+A finding about one event opens an alert at once; the alert resolves after some event time without another finding. Findings about closed buckets open
+an alert after some buckets in a row with an alarm, and resolve it after some buckets in a row without one (hysteresis). Findings about inactive
+sources do the same, with one alert per source.
 """
 
 from collections.abc import Callable
@@ -25,15 +25,15 @@ _HOLD_SECONDS = 600.0
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
-    """Open an alert without a span: its records have the context of its cause."""
+    """Open an alert without a span, so that its records have the trace context of its cause."""
     return cause
 
 
 class Alerting:
     """Changes the alerts of one stream under the settings of its tenant.
 
-    Methods change the given state and return the records to publish before it is written.
-    `sentinel` is the newest note on the fixed prompts of the stream's model, which alerts of drift state.
+    Methods change the given state and return the records to publish before the state is written. `sentinel` states whether the model's answers to
+    Weir's fixed prompts changed; drift alerts contain this result.
     """
 
     def __init__(self, settings: TenantSettings, opener: Opener, sentinel: SentinelRecord | None = None) -> None:
@@ -46,7 +46,7 @@ class Alerting:
     def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
         """Apply the finding at `offset` of the findings partition.
 
-        A record at or below the state's offset, a known finding id and a known bucket change nothing.
+        It ignores an offset up to the state's offset, a known finding id and a known bucket.
         """
         finding = event.data
         assert isinstance(finding, FindingRecord)
@@ -56,9 +56,9 @@ class Alerting:
         return self._single(state, event, finding) if finding.bucket is None else self._bucket(state, event, finding)
 
     def watermark(self, state: StreamAlerts, watermark: float, offset: int) -> list[Event]:
-        """Resolve the alerts that are due at `watermark`, and publish new findings of the others.
+        """Resolve the alerts that are due at `watermark`; of the other alerts, publish new findings.
 
-        Records have the event time at which they were due, so the steps of the watermark do not matter.
+        Records have the event time at which they were due, so the result does not depend on the steps of the watermark.
         """
         if offset <= state.offset:
             return []
@@ -73,7 +73,7 @@ class Alerting:
         return records
 
     def due(self, state: StreamAlerts) -> float | None:
-        """Return the watermark from which on :meth:`watermark` changes something; None if it never does."""
+        """Return the first watermark at which :meth:`watermark` changes the state, or None if none does."""
         times = [state.held[0][0] + self._hold_seconds] if state.held else []
         for name, detector in state.detectors.items():
             if detector.alert is not None and detector.evidence is not None:
@@ -155,7 +155,7 @@ class Alerting:
         return alert_event(state, finding.detector, detector.alert, evidence, resolved=False, sentinel=self._sentinel)
 
     def _changed(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> list[Event]:
-        """Publish a change of severity at once, anything else when the last record is old enough."""
+        """Publish a change of severity at once; publish other changes when the last record is old enough."""
         assert detector.alert is not None
         assert detector.evidence is not None
         detector.alert.dirty = True
@@ -167,7 +167,7 @@ class Alerting:
     def _revise(
         self, state: StreamAlerts, name: str, detector: DetectorState, time: float, *, resolved: bool = False
     ) -> Event:
-        """Return the alert's next record; a resolved alert leaves the state."""
+        """Return the alert's next record; remove a resolved alert from the state."""
         alert, evidence = detector.alert, detector.evidence
         assert alert is not None
         assert evidence is not None

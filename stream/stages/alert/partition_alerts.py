@@ -1,4 +1,4 @@
-"""The alerts of one partition of findings, and when the watermark next changes each."""
+"""The alerts of one partition of findings, and for each stream the watermark of its next change."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,8 +15,8 @@ _MODELS = 1024
 class PartitionAlerts:
     """Applies the records of one partition of findings, in order.
 
-    `only` restricts it to some streams. `sentinels` has the newest note on the fixed prompts by model, in memory alone: a new one
-    arrives within minutes. A tick costs a comparison for each stream with a change to come, and work for the streams that are due.
+    With `only`, other streams are ignored. `sentinels` is {model: its newest record about the fixed prompts}, kept only in memory because a new
+    record arrives within minutes. A tick costs one comparison per stream that waits for a watermark, and more for the streams that are due.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class PartitionAlerts:
             self._schedule(key)
 
     def apply(self, event: Event, offset: int | None = None) -> list[Event]:
-        """Apply the record at `offset` (by default the next); return the alert records to publish before the states are written."""
+        """Apply the record at `offset` (default: the next); return the records to publish before states are written."""
         offset = self._offset = self._offset + 1 if offset is None else offset
         if isinstance(event.data, FindingRecord):
             return self._finding(event, event.data, offset)
@@ -78,7 +78,7 @@ class PartitionAlerts:
         return records
 
     def _note(self, note: SentinelRecord) -> None:
-        """Keep the newest note of a model, of the 1,024 models with the latest notes."""
+        """Keep the newest sentinel record per model, for at most 1,024 models."""
         known = self.sentinels.get(note.model)
         if known is not None and known.at > note.at:
             return

@@ -1,4 +1,4 @@
-"""The records of an alert: its state after each change, with its evidence by reference."""
+"""Builds the records of an alert: its state after each change, with references to its evidence."""
 
 from detectors.registry import alert_text
 from stream.runbook import runbook_line
@@ -26,8 +26,8 @@ def alert_event(  # noqa: PLR0913 - the parts of a stream's state that a record 
 ) -> Event:
     """Return the event with the alert's present state.
 
-    `name` is the detector's, or its :func:`~stream.stages.alert.state.slot`. `sentinel` is the newest note on the fixed prompts of the
-    model; an alert of drift states it while it is at most ten minutes of event time old.
+    `name` is the detector or its :func:`~stream.stages.alert.state.slot`. `sentinel` states whether the model's answers to the fixed prompts changed;
+    a drift alert contains it unless it is more than ten minutes of event time old.
     """
     name = name.partition(SLOT)[0]
     text = alert_text(name)

@@ -1,4 +1,4 @@
-"""The alert stage's table: one value a stream, with the alerts of all its detectors."""
+"""The alert stage's table: one value per stream, with the alerts of all detectors."""
 
 import hashlib
 
@@ -28,11 +28,10 @@ HELD = 4096
 
 
 class Evidence(msgspec.Struct, kw_only=True):
-    """The evidence of an alert, by reference and bounded: at most 20 requests and findings, 32 principals.
+    """The evidence of an alert: references to at most 20 requests and 20 findings, and at most 32 principals.
 
-    `windows` counts distinct windows with findings, `recent_windows` has the newest of them. `requests`, `findings` and
-    `traces` have the first ten and the latest, the cause of the alert first. `details` are the newest alarm's numbers
-    about the change.
+    `windows` counts distinct windows with findings; `recent_windows` contains the newest of these windows. `requests`, `findings` and `traces`
+    contain the first ten and the latest ten; the alert's cause is the first. `details` are the newest alarm's numbers about the change.
     """
 
     window_seconds: float
@@ -56,8 +55,8 @@ class Evidence(msgspec.Struct, kw_only=True):
 class OpenAlert(msgspec.Struct, kw_only=True):
     """An alert that is firing.
 
-    `at` is the event time of its last record; it is `dirty` if no record states its newest findings yet; it resolves after
-    `resolves_after` seconds of event time without a finding.
+    `at` is the event time of its last record. It is `dirty` if no record contains its newest findings yet. It resolves after `resolves_after` seconds
+    of event time without a finding.
     """
 
     alert_id: str
@@ -72,7 +71,7 @@ class OpenAlert(msgspec.Struct, kw_only=True):
 
 
 class DetectorState(msgspec.Struct, kw_only=True):
-    """One detector of one stream: alarms and clear buckets in a row, the evidence, and the firing alert."""
+    """One detector of one stream: numbers of buckets in a row with and without alarm, evidence, and firing alert."""
 
     last_bucket_end: float | None = None
     alarms: int = 0
@@ -84,8 +83,8 @@ class DetectorState(msgspec.Struct, kw_only=True):
 class StreamAlerts(msgspec.Struct, kw_only=True):
     """The alerts of one (tenant, model, side).
 
-    `offset` is the newest record of the findings partition that changed it; duplicates below it are ignored. `held` has (event time,
-    short id) of single-event findings, against duplicates under another offset. `detectors` are by :func:`slot`.
+    `offset` is the offset of the newest record of findings that changed this state; records up to this offset are ignored. `held` contains (event
+    time, short id) of findings about one event, to detect duplicates at other offsets. The keys of `detectors` are from :func:`slot`.
     """
 
     version: int = _VERSION
@@ -99,12 +98,12 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
 
 
 def slot(detector: str, source: str = "") -> str:
-    """Return the key of a :class:`DetectorState`: one a detector, and on Weir's own stream one a source."""
+    """Return the key of a :class:`DetectorState`: one per detector, and on Weir's own stream one per source."""
     return f"{detector}{SLOT}{source}" if source else detector
 
 
 def short_id(identity: str) -> int:
-    """Return 63 bits of a hash of an id, enough to distinguish a few thousand."""
+    """Return 63 bits of a hash of an id, enough to distinguish a few thousand ids."""
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest()) >> 1
 
 
@@ -117,5 +116,5 @@ _order = decoder(_Order)
 
 
 def order(_key: bytes, value: bytes) -> float:
-    """Return how far a stream's value has read the log: the offset of its last change; raises StateUnreadable."""
+    """Return the offset up to which the state has read the log, that of its last change; raises StateUnreadable."""
     return _order(value).offset

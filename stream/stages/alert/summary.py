@@ -1,4 +1,4 @@
-"""The summary of an alert: what happened, to which model and tenant, since when, how much; names and numbers, never text of a prompt."""
+"""The summary of an alert: what happened, to which model and tenant, since when and how much; never a prompt's text."""
 
 from collections.abc import Iterator, Mapping
 
@@ -20,7 +20,7 @@ _DAY_SECONDS = 86_400
 def summary(
     state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, sentinel: SentinelRecord | None
 ) -> str:
-    """Return the sentences that sum up the firing alert of detector `name`; `sentinel` is stated where it is given."""
+    """Return the summary of the firing alert of detector `name`; it includes `sentinel` if that is not None."""
     parts = _inactive_source(alert, evidence) if name == SILENCE else _finding(state, name, alert, evidence)
     return ". ".join((*parts, *_sentinel(sentinel, alert))) + "."
 
@@ -48,7 +48,7 @@ def _finding(state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidenc
 
 
 def change(feature: str, side: str, details: Mapping[str, float]) -> str:
-    """Return the clause that states what a stream detector found to change; empty where `details` do not say."""
+    """Return the clause that states which change a stream detector found, or "" if `details` lack the numbers."""
     texts = f"recent {_TEXTS.get(side, 'events')}"
     if feature == _CLUSTERS and "topic_since" in details:
         before, now = details["topic_since_share_before"], details["topic_since_share"]
@@ -71,7 +71,7 @@ def _inactive_source(alert: OpenAlert, evidence: Evidence) -> Iterator[str]:
 
 
 def _sentinel(note: SentinelRecord | None, alert: OpenAlert) -> Iterator[str]:
-    """State whether the model changed too: then the inputs alone do not explain the drift."""
+    """State whether the answers to fixed prompts changed too; if so, changed inputs alone do not explain the drift."""
     if note is not None and note.moved:
         yield "The answers to the fixed prompts changed too: check the model and its serving first"
     elif note is not None:
@@ -79,12 +79,12 @@ def _sentinel(note: SentinelRecord | None, alert: OpenAlert) -> Iterator[str]:
 
 
 def number(value: float) -> str:
-    """Return four significant digits, from 1,000 on a whole number."""
+    """Return `value` with four significant digits, or as a whole number from 1,000 on."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def clock(seconds: float, near: float) -> str:
-    """Return a time in UTC, to the second; with its date unless `near` is on the same day."""
+    """Return a time as text in UTC, to the second, with the date unless `near` is on the same day."""
     date, time = format_time(float(int(seconds))).split("T")
     same_day = seconds // _DAY_SECONDS == near // _DAY_SECONDS
     return f"{'' if same_day else f'{date} '}{time[:8]} UTC"

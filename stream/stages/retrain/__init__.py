@@ -1,1 +1,1 @@
-"""The retraining stage: agreeing alerts become a request, or a suppression with the gates that failed."""
+"""The retraining stage: agreeing alerts cause a retraining request, or a suppression that names the failed gates."""

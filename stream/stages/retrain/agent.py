@@ -1,4 +1,4 @@
-"""The retraining agent: alerts, and the progress of requests, to retraining decisions."""
+"""The retraining agent: reads alerts and the progress of requests, and publishes retraining decisions."""
 
 import logging
 from functools import partial
@@ -25,7 +25,7 @@ _Models = dict[str, ModelState]
 
 
 class RetrainStage(TableStage):
-    """Alerts and retraining records to decisions; its table is partitioned like both."""
+    """Turns alerts and retraining records into decisions; its table has the same partitions as both topics."""
 
     name = "retrain"
 
@@ -79,9 +79,9 @@ class RetrainStage(TableStage):
         return models
 
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Models:
-        """Replay the retained alerts, then the retained requests, of the models in `lost`.
+        """Rebuild the states of the models in `lost` from the retained alerts, then the retained retraining records.
 
-        The replay ends at the committed offsets: later records are delivered, and may cause a decision to publish.
+        It ends at the committed offsets, because Kafka delivers later records, which can cause decisions to publish.
         """
         models: _Models = {}
         group = self._app.conf.id
@@ -96,7 +96,7 @@ class RetrainStage(TableStage):
 
 
 def _state_of(models: _Models, event: Event, only: set[str] | None = None) -> tuple[str, ModelState | None]:
-    """Return the key and the state that `event` concerns; no state if it concerns no user's model, or none of `only`."""
+    """Return key and state of the event's model; state None for Weir's own events, or if `only` lacks the key."""
     data = event.data
     if not isinstance(data, AlertRecord | RetrainingRecord) or data.tenant == OWN_TENANT:
         return "", None

@@ -1,7 +1,7 @@
-"""The gates between alerts and a retraining request.
+"""The gates: conditions that must all be true before alerts cause a retraining request.
 
-Why this exists: drift detectors cannot distinguish real from adversarial drift, and one poisoned update can spoil a model. So
-an alert only proposes, and each gate can reject it, with the value that it found and the value that it needs.
+Why gates exist: drift detectors cannot distinguish real from adversarial drift, and one poisoned update can spoil a model. So an alert only proposes
+retraining, and each gate can reject it; the reason states the found and the required value.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _MOVED = "moved"
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one gate; `reason` states what it has and needs, for a gate that failed."""
+    """The result of one gate; if the gate failed, `reason` states the found and the required value."""
 
     name: str
     passed: bool
@@ -26,11 +26,11 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list[Gate]:
-    """Return the result of every gate at event time `at`; a request needs all of them.
+    """Return the result of every gate at event time `at`; a request needs all gates to pass.
 
-    Events, windows and principals are those of the firing alerts of one (tenant, model), prompts and answers together. The largest
-    share of one API key is the maximum of three: in all events, in those of drift, and in those of the other detectors that have to
-    agree (those with the smallest shares count). So a key that floods one detector is no second opinion.
+    Events, windows and principals are those of the firing alerts of one (tenant, model), prompts and answers together. The largest share of one API
+    key is the maximum of three shares: in the events of all alerts, in the events of drift alerts, and in those of the other detectors needed for
+    agreement (the detectors with the smallest shares count). So one key that floods a second detector cannot make two detectors agree.
     """
     alerts = list(state.firing.values())
     share = _largest_share(alerts, settings.agreeing_alerts)

@@ -1,6 +1,6 @@
-"""The retraining stage without Kafka: alert records and the progress of requests in, decisions out.
+"""The retraining stage without Kafka: it applies alert and retraining records and returns decisions.
 
-Its last state is `requested`: a trainer or a person continues.
+Weir itself only requests retraining; a trainer or a person does the rest and publishes its progress.
 """
 
 import msgspec
@@ -25,9 +25,9 @@ class Retraining:
         self._margin = settings.bucket_seconds * settings.alerts.open_windows
 
     def alert(self, state: ModelState, event: Event, topic: str, offset: int) -> Decision | None:
-        """Apply an alert record; a duplicate, or a record older than the known revision, changes nothing.
+        """Apply an alert record; ignore a duplicate or an older revision.
 
-        Alerts of Weir's own tenant concern no user's model and never cause retraining.
+        Alerts of Weir's own tenant never cause retraining, because they are about no user's model.
         """
         record = event.data
         assert isinstance(record, AlertRecord)
@@ -46,7 +46,7 @@ class Retraining:
         return self._decide(state, event, record.at)
 
     def progress(self, state: ModelState, record: RetrainingRecord, topic: str, offset: int) -> None:
-        """Apply a retraining record: a request (for a state that is rebuilt), its start or its end."""
+        """Apply a retraining record: the start or the end of a request, or (while a state is rebuilt) the request."""
         if not _advance(state, topic, offset):
             return
         if record.state == "requested" and (state.requested_at is None or record.at > state.requested_at):
@@ -84,7 +84,7 @@ def _advance(state: ModelState, topic: str, offset: int) -> bool:
 
 
 def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) -> FiringAlert:
-    """Return the part of an alert's record that the gates read; a record without a note on the fixed prompts keeps the known one."""
+    """Return the part of an alert record that the gates read; if the record lacks `sentinels`, keep the known value."""
     return FiringAlert(
         alert_id=record.alert_id,
         detector=record.detector,
@@ -101,7 +101,7 @@ def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) ->
 
 
 def _suppress(state: ModelState, event: Event, gates: list[Gate]) -> Decision | None:
-    """Suppress once for each set of alerts and failed gates, whatever their numbers."""
+    """Return a suppression, only once per set of alerts and failed gates, even if the gates' values change."""
     marks = tuple(f"gate {gate.name}" for gate in gates if not gate.passed)
     identity = retraining_id(state.tenant, state.model, (*sorted(state.firing), *marks), "suppressed")
     if identity in state.suppressed:

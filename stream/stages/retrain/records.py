@@ -1,4 +1,4 @@
-"""The records of retraining: a request with the offsets of its data, or a suppression with the gates that failed."""
+"""Builds the records of retraining: a request with the offsets of its data, or a suppression with the failed gates."""
 
 import msgspec
 
@@ -14,8 +14,8 @@ RETRAIN_SOURCE = "weir/retrain"
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """A retraining decision, without the offsets of its data.
 
-    `cause` and `request_id` are the alert that caused it and that alert's first request; `traceparent` and `links` the contexts of that
-    alert and of the others. The evidence lies between the event times `since` and `until`; they are None for a suppression.
+    `cause` is the id of the alert that caused the decision, `request_id` that alert's first request and `traceparent` its trace context; `links` are
+    the trace contexts of the other alerts. The data of a request are between the event times `since` and `until`; both are None for a suppression.
     """
 
     record: RetrainingRecord
@@ -60,7 +60,7 @@ def _agreement(state: ModelState) -> str:
 
 
 def retraining_event(decision: Decision, record: RetrainingRecord, traceparent: str) -> Event:
-    """Return the event that publishes `record`, the decision's with the offsets of its data."""
+    """Return the event of `record`, which is the decision's record with the offsets of its data added."""
     return Event(
         id=record.retraining_id,
         source=RETRAIN_SOURCE,

@@ -1,4 +1,4 @@
-"""The retraining stage's table: one value a (tenant, model)."""
+"""The retraining stage's table: one value per (tenant, model)."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ _REMEMBERED = 64
 class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a firing alert that the gates read; `at` is the event time of its last record.
 
-    `sentinels` is the newest note on the fixed prompts in its records: ``moved``, ``still`` or "".
+    `sentinels` states whether the answers to Weir's fixed prompts changed: ``moved`` (yes), ``still`` (no) or "".
     """
 
     alert_id: str
@@ -32,10 +32,9 @@ class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
 class ModelState(msgspec.Struct, kw_only=True):
     """The retraining state of one (tenant, model).
 
-    `offsets` has the newest record that was applied, by topic; duplicates below it are ignored. `resolved` are the
-    latest resolved alerts, so that a duplicate record does not add them again; `suppressed` the ids of the latest
-    suppressions. `in_flight` is whether the last request was started and has not ended; a request that nobody starts
-    expires with its cool-down.
+    `offsets` is {topic: offset of the newest applied record}; records up to this offset are ignored. `resolved` has the ids of the latest resolved
+    alerts, so that a late record does not open one again; `suppressed` has the ids of the latest suppressions. `in_flight` is whether the last
+    request was started and has not ended. A request that nobody starts blocks others only during its cool-down.
     """
 
     version: int = _VERSION
@@ -52,7 +51,7 @@ class ModelState(msgspec.Struct, kw_only=True):
 
 
 def remember(items: list[str], item: str) -> None:
-    """Append `item`, and keep the last 64."""
+    """Append `item`, and keep only the last 64 items."""
     items.append(item)
     del items[:-_REMEMBERED]
 
@@ -66,5 +65,5 @@ _order = decoder(_Order)
 
 
 def order(_key: bytes, value: bytes) -> float:
-    """Return how far a model's value has read the log: the sum of its offsets, which only grow; raises StateUnreadable."""
+    """Return the sum of the state's offsets: how far it has read the log. Raises StateUnreadable."""
     return sum(_order(value).offsets.values())

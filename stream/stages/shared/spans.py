@@ -12,10 +12,10 @@ _LINKS = 20
 
 
 def mark(tracer: Tracer, name: str, parent: str, others: Iterable[str], attributes: Mapping[str, str | float]) -> str:
-    """Make a span `name` that begins and ends now, as a child of `parent`; return its traceparent.
+    """Create a span `name` that begins and ends now, as a child of `parent`; return the span's traceparent.
 
-    `parent` is the traceparent of its cause ("" starts a new trace), `others` are those of the other evidence, which are linked.
-    `attributes` never contain the text of a prompt.
+    `parent` is the traceparent of the cause ("" starts a new trace). `others` are the traceparents of the other evidence; the span has links to
+    these. `attributes` never contain the text of a prompt.
     """
     links = [link for other in list(others)[:_LINKS] for link in link_to(other)]
     span = tracer.start_span(

@@ -1,4 +1,4 @@
-"""The base of the watch app's three stages: read raw events, publish, write the state, acknowledge; each awaited before the next."""
+"""The base of the watch app's three stages: read, publish, write the state, acknowledge; each awaited."""
 
 import abc
 import asyncio
@@ -25,7 +25,7 @@ _ResultT = TypeVar("_ResultT")
 
 
 class StageContext:
-    """An app and what its stages share."""
+    """An app, and the objects that its stages share."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class StageContext:
         self._dead_letters = dead_letters
 
     async def read(self, raw: Any, stage: str) -> Event | None:
-        """Decode a raw Faust event; None for a tombstone, and for bytes that cannot be read, which become a dead letter."""
+        """Decode a raw Faust event; return None for a tombstone and for unreadable bytes (a dead letter is sent)."""
         if raw.message.value is None:
             return None
         try:
@@ -67,7 +67,7 @@ class StageContext:
             return otherwise
 
     def retained(self, topic: str, partition: int, offsets: range) -> AsyncIterator[tuple[int, Event]]:
-        """Yield (offset, event) of the retained records of `offsets`; see :func:`stream.kafka.range_reader.retained`."""
+        """Yield (offset, event) of the records in `offsets` that still exist, as `stream.kafka.range_reader` does."""
         return retained(self.kafka.client_options(), topic, partition, offsets, self.app.progress)
 
     async def ticks(self, partition: int, offsets: range) -> AsyncIterator[tuple[int, Tick]]:
@@ -83,7 +83,7 @@ class StageContext:
 
 
 class Stage(abc.ABC):
-    """A stage with a table that is partitioned like the topic that it reads."""
+    """A stage with a table that has the same partitions as the topic that the stage reads."""
 
     name: ClassVar[str]
 
@@ -98,7 +98,7 @@ class Stage(abc.ABC):
         """Process raw events, in order."""
 
     async def _partition(self, raw: Any) -> Any:
-        """Return the state of the partition of `raw`, which is loaded again in each assignment."""
+        """Return the state of the partition of `raw`; load it again after each assignment."""
         number, generation = raw.message.partition, raw.message.generation_id
         if number not in self._partitions or self._partitions[number][0] != generation:
             state = await self._load(number, raw.message.offset)
@@ -108,7 +108,7 @@ class Stage(abc.ABC):
 
     @abc.abstractmethod
     async def _load(self, partition: int, offset: int) -> Any:
-        """Return the state of a partition as it was before `offset`."""
+        """Load the state of a partition, as it was before the record at `offset`."""
 
 
 class TableStage(Stage):
@@ -131,11 +131,11 @@ class TableStage(Stage):
 
     @abc.abstractmethod
     async def _apply(self, partition: Any, event: Event, raw: Any) -> dict[str, Any]:
-        """Apply `event` and publish what follows; return the states to write, by key."""
+        """Apply `event` and publish the results; return {key: state to write}."""
 
 
 async def drain(stream: Any, handle: Callable[[list[Any]], Awaitable[None]]) -> None:
-    """Pass `stream`'s raw events to `handle` in order, up to 256 waiting ones at once; ends with the exception of `handle`."""
+    """Pass raw events of `stream` to `handle` in order, at most 256 per call; raises the exceptions of `handle`."""
     waiting: asyncio.Queue[Any] = asyncio.Queue(_BATCH)
     async with asyncio.TaskGroup() as tasks:
         worker = tasks.create_task(_work(waiting, handle))

@@ -1,4 +1,4 @@
-"""Table values as msgpack, with the version of their format."""
+"""Encodes table values as msgpack; each value contains the version of its format."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,9 +15,9 @@ encode = msgspec.msgpack.encode
 
 
 def decoder(kind: type[StateT]) -> Callable[[bytes], StateT]:
-    """Return a function that decodes table values of `kind`, whose field `version`, if it has one, defaults to the present version.
+    """Return a decoder of table values of `kind`. If it has a field `version`, its default is the present version.
 
-    The function raises StateUnreadable for any other bytes: the state is then rebuilt from the log.
+    For other bytes or versions, the decoder raises StateUnreadable; the state is then rebuilt from the log.
     """
     packed = msgspec.msgpack.Decoder(kind)
     version = next((field.default for field in msgspec.structs.fields(kind) if field.name == "version"), None)

@@ -1,4 +1,4 @@
-"""Statistic and limit of each stream's tests in its newest closed bucket; bounded for any number of tenants."""
+"""Gauges of each stream's statistic and limit in its newest closed bucket; their number is bounded."""
 
 from collections import OrderedDict
 
@@ -10,7 +10,7 @@ _LABELS = ("tenant", "model", "side", "detector")
 
 
 class StreamGauges:
-    """Two gauges a (tenant, model, side, detector); beyond `streams`, the one whose bucket closed longest ago is removed."""
+    """Two gauges per (tenant, model, side, detector). Beyond `streams`, the least recently updated pair is removed."""
 
     def __init__(self, registry: CollectorRegistry, streams: int = 1000) -> None:
         self._statistic = Gauge("weir_stream_statistic", "Statistic of a stream's test", _LABELS, registry=registry)
