@@ -1,6 +1,6 @@
-"""The frozen embedding that drift reads: all-MiniLM-L6-v2 (arXiv 2002.10957), versioned apart from the classifiers.
+"""The frozen embedding that drift detection uses: all-MiniLM-L6-v2 (arXiv 2002.10957).
 
-Why this exists: were drift read from the toxicity encoder, retraining that encoder would look like drift.
+Its version is independent of the classifiers. With the toxicity encoder's embeddings, retraining would look like drift.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ Vectors = NDArray[np.float32]
 
 
 class Embedder:
-    """Texts to unit vectors: the mean over the tokens of the first 126 tokens, as the model was trained to be used.
+    """Embeds texts: the vector of a text is the mean of its first 126 token vectors, scaled to length one.
 
     Parameters
     ----------
     model_dir
-        A folder with the pinned all-MiniLM-L6-v2; the one inside the wheel when left out.
+        A folder with the pinned all-MiniLM-L6-v2; None selects the installed wheel's folder.
     threads
-        Torch threads of this process, set at ``load()``; left as they are when None.
+        Torch threads of this process, set at ``load()``; None leaves the number unchanged.
     """
 
     version = f"all-MiniLM-L6-v2+{MINILM_DIGEST[:8]}.{PROJECTION_DIGEST[:8]}"
@@ -47,7 +47,7 @@ class Embedder:
     def load(self) -> None:
         """Load the pinned weights; a second call does nothing.
 
-        Raises WeightsError if they are missing or are not the pinned ones.
+        Raises WeightsError if the weights are missing or their digest is not the pinned digest.
         """
         if self._model is not None:
             return
@@ -59,38 +59,38 @@ class Embedder:
         self._model = load_minilm(self._model_dir)
 
     def embed_many(self, texts: Sequence[str]) -> Vectors:
-        """Return unit vectors, float32 (n, 384), in order; an empty text has the vector of no words."""
+        """Return one unit vector per text, float32 (texts, 384); an empty text has the vector of the special tokens."""
         if self._model is None or self._tokenizer is None:
             raise NotLoadedError("Embedder.embed_many before load(): call load() once in the process that embeds")
         from detectors.models.minilm import encode_mean  # noqa: PLC0415 - torch takes seconds to import
         from detectors.models.token_windows import CLS, SEP, WINDOW, tokenize  # noqa: PLC0415 - as above
 
-        # No token is shorter than a character, so what lies beyond cannot be among the first 126 words of 100 characters.
+        # The first 126 tokens, of at most 100 characters each, end before this limit: the rest need not be tokenized.
         ids = tokenize(self._tokenizer, [text[: WINDOW * 100] for text in texts])
         return encode_mean(self._model, [[CLS, *row[:WINDOW], SEP] for row in ids])
 
 
 @cache
 def _projection() -> Vectors:
-    """Return the (384, 96) basis of the packed form: principal directions of public prompts and answers."""
+    """Return the projection matrix of packed embeddings, (384, 96): principal directions of public texts."""
     basis: Vectors = load_safetensors(read_pinned(PROJECTION_PATH, PROJECTION_DIGEST))["basis"].astype(np.float32)
     return basis
 
 
 def pack(vector: Vectors) -> bytes:
-    """Project a vector of 384 to 96 dimensions, scale it to length one, and return it as 192 bytes of float16."""
+    """Project a vector from 384 to 96 dimensions, scale it to length one, and return it as 192 bytes of float16."""
     projected = vector.astype(np.float32) @ _projection()
     length = float(np.linalg.norm(projected))
     return (projected / length if length > 0 else projected).astype("<f2").tobytes()
 
 
 def unpack(data: bytes) -> Vectors:
-    """Return the float32 vector that `pack` wrote; raise ValueError if the bytes are no row of float16."""
+    """Return the float32 vector of a packed embedding; raise ValueError if the number of bytes is odd or zero."""
     if not data or len(data) % 2:
         raise ValueError(f"an embedding of {len(data)} bytes is no row of float16: expected {2 * PACKED_DIMENSIONS}")
     return np.frombuffer(data, dtype="<f2").astype(np.float32)
 
 
 def unpack_many(rows: Sequence[bytes]) -> Vectors:
-    """Return the float32 vectors, (n, d), of packed embeddings of one length."""
+    """Return the float32 vectors, (n, d), of n packed embeddings with equal length."""
     return np.frombuffer(b"".join(rows), dtype="<f2").astype(np.float32).reshape(len(rows), -1)

@@ -1,4 +1,4 @@
-"""The files of a model from the hub: found without a download unless it is allowed, safetensors alone, checked by digest."""
+"""Files of a model from the Hugging Face hub: find or download them, check their digests and load them."""
 
 import hashlib
 import json
@@ -17,16 +17,16 @@ __all__ = ["hub_folder", "read_weights", "safetensors_of", "tokenizer_of"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-#: What is fetched: no pickle, and no Python.
+#: Patterns of the files to download; they exclude pickles and Python code.
 _WANTED = ("*.json", "*.txt", "*.safetensors")
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".msgpack", ".h5")
 
 
 def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
-    """Return the folder of a model: the one named, or that of a repository at a commit in the hub's local cache.
+    """Return the model's folder: ``model`` if it is a folder, else the hub's local cache of the repository ``model``.
 
-    Raises ConfigError if neither is named, or a repository without a commit: a branch can change under a digest;
-    WeightsError if it is not here and may not be fetched, or cannot be.
+    Raises ConfigError if no model is configured, or a repository without a commit, because a branch can change.
+    Raises WeightsError if the model is not in the cache and the download fails or is not allowed.
     """
     if not model:
         raise ConfigError("detector hub has no model: name a folder or a repository in detectors.options.hub.model")
@@ -64,9 +64,9 @@ def hub_folder(model: str, revision: str, *, allow_download: bool) -> Path:
 
 
 def safetensors_of(folder: Path) -> list[str]:
-    """Return the names of the files that hold a model's weights: one, or the shards that its index names.
+    """Return the names of a model's safetensors files: one file, or the shards that the index file lists.
 
-    Raises WeightsError if there are none, or only pickled ones.
+    Raises WeightsError if there are none, or only pickled weights.
     """
     if (folder / "model.safetensors").is_file():
         return ["model.safetensors"]
@@ -92,9 +92,9 @@ def safetensors_of(folder: Path) -> list[str]:
 
 
 def read_weights(folder: Path, names: Sequence[str], digests: Mapping[str, str]) -> "dict[str, Tensor]":
-    """Read tensors whose files have the given digests; other files that `digests` names are checked too.
+    """Read the tensors of the files ``names`` after a check of their digests; check the other files of `digests` too.
 
-    Raises WeightsError if a file is missing, has no digest here, or another one.
+    Raises WeightsError if a file is missing, has no configured digest, or has another digest.
     """
     from safetensors import SafetensorError  # noqa: PLC0415 - comes with torch, which takes seconds
     from safetensors.torch import load  # noqa: PLC0415 - as above
@@ -131,9 +131,9 @@ def _checked(folder: Path, name: str, digest: str) -> bytes:
 
 
 def tokenizer_of(folder: Path) -> "Tokenizer":
-    """Return the tokenizer of a model, from ``tokenizer.json``.
+    """Return the tokenizer of a model, read from ``tokenizer.json``.
 
-    Raises WeightsError if it is missing, or cannot be read.
+    Raises WeightsError if the file is missing or cannot be read.
     """
     from tokenizers import Tokenizer  # noqa: PLC0415 - loaded with torch
 

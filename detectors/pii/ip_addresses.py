@@ -1,4 +1,4 @@
-"""IP addresses: which dotted and coloned numbers are one, and not a version, an object identifier, a slice or a scope."""
+"""Recognition of IP addresses, which must be distinguished from versions, object identifiers, slices and scopes."""
 
 import ipaddress
 import re
@@ -7,13 +7,13 @@ from detectors.pii.rules import RULES
 
 __all__ = ["PUBLIC", "ip_score"]
 
-#: A public address flags a text; an address of a private network, or one that may be a version, is reported alone.
+#: Scores: a public address flags a text; a private address, or one that may be a version, is only reported.
 PUBLIC, REPORTED = 0.7, 0.45
 BEFORE, AFTER = 60, 20
-#: The only block of IPv6 from which public addresses are given out (RFC 4291).
+#: The only block of public IPv6 addresses (RFC 4291).
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 _LOCAL = re.compile(r"(?i)(?:fe[89ab][0-9a-f]|f[cd][0-9a-f]{2}):")
-#: Numbers of a version are small: without a word such as "ip", four numbers below this are no address.
+#: Versions have small numbers: without a word such as "ip" nearby, four numbers below this may be a version.
 _SMALL = 64
 _LONGER_BEFORE = re.compile(r"(?:[^\W\d]|\.|(?<!\.\d)(?<!\.\d\d)(?<!\.\d\d\d)-|[=<>~!]= ?|[~^]|[^\W\d][\w.\-]*/|\d)$")
 _LONGER_AFTER = re.compile(r"\.\w|-(?!\d{1,3}\.\d)\w|[~+_]")
@@ -21,7 +21,7 @@ _WORDS = re.compile(rf"(?<![^\W_])(?:(?P<ip>{'|'.join(RULES.ip_words)})|{'|'.joi
 
 
 def ip_score(text: str, lower: str, start: int, end: int) -> float:
-    """Return the score of a candidate; 0 if it is no address."""
+    """Return the score of a candidate; 0 if it is no IP address."""
     before, found, after = text[max(0, start - BEFORE) : start], text[start:end], text[end : end + AFTER]
     try:
         address = ipaddress.ip_address(found)
@@ -41,7 +41,7 @@ def _score_v4(address: ipaddress.IPv4Address, before: str, after: str) -> float:
     if not address.is_global or address.is_multicast:
         return REPORTED
     said = bool(words) or any(word["ip"] for word in _WORDS.finditer(after))
-    # A last number of 0 is a network's, not a machine's.
+    # An address that ends with 0 is a network, not a machine.
     return PUBLIC if said or (max(address.packed) >= _SMALL and address.packed[-1]) else REPORTED
 
 

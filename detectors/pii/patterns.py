@@ -1,8 +1,8 @@
-"""Presidio's pattern recognisers on RE2: their patterns, checksums and context words, in time linear in the text.
+"""Presidio's pattern recognisers (patterns, checksums, context words) on the RE2 engine, in time linear in the text.
 
-Why this exists: Python's backtracking engines take 23 s for 64 KB of ``www.`` (docs/design/faults.md), and a timeout that skips
-fails open. RE2 finds the candidates and Presidio's own validators check them. The number of accepted candidates is bounded; a text
-with more is reported as partly covered.
+Python's backtracking engines need 23 s for 64 KB of ``www.`` (docs/design/faults.md), and with a timeout a client could
+evade detection. RE2 finds the candidates and Presidio's own validators check them. Only a bounded number of candidates
+is checked; a text with more is reported as partly covered.
 """
 
 import re
@@ -26,20 +26,20 @@ __all__ = ["PatternScanner", "Scan", "without_transformers"]
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 20
 CONTEXT_GAIN = 0.35
 REPORTED_FROM = 0.4
-#: What groups of digits are worth that only their context makes an official number.
+#: Score of groups of digits that are an official number only if their context says so.
 ROW = 0.3
-#: What a number of the right form is worth beside a word of its context ("my passport number is ...").
+#: Lowest score of a number of the right form near a word of its context ("my passport number is ...").
 IN_CONTEXT = 0.65
 _WORD = re.compile(r"[^\W\d_]+")
 _DIGIT = re.compile(r"\d")
-#: A number of so many digits with one of these beside it is a part of a decimal, or of a row of groups of four.
+#: Next to these expressions, a number of at least 7 digits is a part of a decimal number or of groups of four digits.
 LONG = 7
 _PIECE_BEFORE, _PIECE_AFTER = re.compile(r"(?:\d\.|(?:^|\s)\d{4} )$"), re.compile(r"\.\d| \d{4}(?![\d/])")
-#: In longer texts digits are not counted.
+#: Digits are not counted in texts with more characters.
 MOST_DIGITS = 20_000
-#: Characters without which a kind has no match.
+#: For each type, a character that every match contains.
 MARKS = {"EMAIL_ADDRESS": "@"}
-#: Largest number of candidates of one pattern that are validated; validators are Python, and hostile text is all candidates.
+#: Most candidates of one pattern that are validated: validators are slow, and a hostile text has many candidates.
 JUDGED = 400
 PHONES_JUDGED = 120
 URL = r"(?:https?://|\bwww\.)[^\s<>\"'`]{3,900}"
@@ -50,14 +50,14 @@ ADDRESS = (
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """Spans of one text, and how many of its characters were looked at."""
+    """The spans of one text, and the number of its first characters that were searched."""
 
     spans: list[Span]
     reached: int
 
 
 class _Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One compiled pattern of one recogniser."""
+    """One compiled pattern of a Presidio recogniser, with its score and context words."""
 
     kind: str
     pattern: Any
@@ -67,7 +67,7 @@ class _Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Text:
-    """A text as RE2 reads it (UTF-8), with the way back to character offsets."""
+    """A text in UTF-8, as RE2 requires, with a map from byte offsets to character offsets."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -77,13 +77,13 @@ class _Text:
         self._offsets = None if text.isascii() else np.append(np.cumsum((bytes_ & 0xC0) != 0x80) - 1, len(text))
 
     def characters(self, start: int, end: int) -> tuple[int, int]:
-        """Return character offsets of a byte range."""
+        """Return the character offsets of a byte range."""
         if self._offsets is None:
             return start, end
         return int(self._offsets[start]), int(self._offsets[end])
 
     def near(self, start: int, end: int, words: Sequence[str]) -> bool:
-        """Return whether one of the words occurs shortly before the range, or right after it."""
+        """Return whether a word occurs in the `CONTEXT_BEFORE` characters before a range, or just after the range."""
         around = self.lower[max(0, start - CONTEXT_BEFORE) : start] + " " + self.lower[end : end + CONTEXT_AFTER]
         alone = set(_WORD.findall(around))
         return any(word in alone or (" " in word and word in around) for word in words)
@@ -91,9 +91,9 @@ class _Text:
 
 @contextmanager
 def without_transformers() -> Iterator[None]:
-    """Import presidio_analyzer without transformers, which it wants only for recognisers that are not used here.
+    """Make imports of transformers fail, so that presidio_analyzer is imported without it.
 
-    With it the import takes thirty times as long (20 s on a busy machine) and several hundred megabytes in each process.
+    Only unused recognisers need transformers, whose import takes up to 20 s and several hundred megabytes per process.
     """
     if "transformers" in sys.modules:
         yield
@@ -114,7 +114,7 @@ def _compile(pattern: str, *, group: bool = False) -> Any:
 
 
 class PatternScanner:
-    """All pattern rules, compiled once. Needs no model; ``scan`` is pure."""
+    """Finds personal data by all pattern rules, which are compiled once; needs no model, and ``scan`` is pure."""
 
     def __init__(self) -> None:
         with without_transformers():
@@ -128,7 +128,7 @@ class PatternScanner:
         self._phone, self._url, self._address = _compile(PHONE), _compile(URL), _compile(f"(?-i){ADDRESS}")
 
     def scan(self, text: str) -> Scan:
-        """Find every kind of span in a text."""
+        """Return the spans of all types in a text."""
         view = _Text(text)
         spans: list[Span] = []
         reached = len(text)
@@ -167,7 +167,7 @@ class PatternScanner:
         return Span(start=start, end=end, type=rule.kind, score=score) if score >= REPORTED_FROM else None
 
     def _score(self, rule: _Rule, view: _Text, start: int, end: int) -> float:
-        """Return the score of a candidate without its context; 0 if it is none."""
+        """Return the score of a candidate by its form alone; 0 if the candidate is invalid."""
         found = view.text[start:end]
         if rule.kind == "EMAIL_ADDRESS":  # Presidio's own check would download the suffix list
             return 1.0 if self._domains(found.rpartition("@")[2]).suffix else 0.0
@@ -180,7 +180,7 @@ class PatternScanner:
         if rule.kind == "CREDIT_CARD" and not _is_card_length(found):
             return 0.0
         score = _validated(rule, found)
-        # Groups of digits with spaces or points between them are a row of numbers more often.
+        # Groups of digits with spaces or points between them are more often unrelated numbers.
         return min(score, ROW) if rule.kind == "US_SSN" and "-" not in found else score
 
 
@@ -200,7 +200,7 @@ def _rules(recognizer: Any) -> Iterator[_Rule]:
 
 
 def _validated(rule: _Rule, found: str) -> float:
-    """Return Presidio's score of a candidate: 1 if its checksum holds, 0 if it does not, else the pattern's."""
+    """Return 1 if a candidate has a right checksum, 0 if it has a wrong one, else the score of the pattern."""
     if rule.kind == "IBAN_CODE":
         found = found.upper()
     try:
@@ -231,7 +231,7 @@ def _plain(view: _Text, pattern: Any, kind: str, score: float, group: int = 0) -
 
 
 def _addresses(view: _Text, pattern: Any) -> list[Span]:
-    """Return streets with a number, surer beside words that say whose address it is."""
+    """Return street addresses with a number; their score is higher near words such as "my address"."""
     return [
         msgspec.structs.replace(span, score=span.score + CONTEXT_GAIN)
         if view.near(span.start, span.end, RULES.address_context)

@@ -1,7 +1,8 @@
-"""Phone numbers: which runs of digits are one, by their own form or by the words around them.
+"""Recognition of phone numbers by their form and by the words around them.
 
-Without a word such as "phone" beside it, a number needs the form of a valid national or international number. Digits without
-separators count only right beside such a word. A piece of a longer number, a date, a decimal or an identifier never counts.
+Without a word such as "phone" near it, a number needs the form of a valid national or international number. Digits
+without separators count only directly beside such a word. A part of a longer number, of a date, of a decimal or of an
+identifier never counts.
 """
 
 import re
@@ -17,25 +18,25 @@ __all__ = ["PHONE", "phone_spans"]
 
 _RULES = RULES.phone
 
-#: Characters before and after a number that are read.
+#: Number of characters before and after a number that are searched for words.
 BEFORE, AFTER = 60, 20
 INTERNATIONAL, NATIONAL = 0.75, 0.65
-#: An international number that phonenumbers rejects, and digits that only the words around them make a number.
+#: Scores of an international number that phonenumbers rejects, and of digits without the form of a phone number.
 UNASSIGNED, DIGITS = 0.45, 0.3
 CONTEXT_GAIN = 0.35
 REPORTED_FROM = 0.4
-#: Digits: fewest, fewest without separators, most.
+#: Fewest digits, fewest digits without separators, and most digits of a phone number.
 FEWEST, FEWEST_BARE, MOST = 6, 7, 15
 
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,5})?"
-#: Candidates, for RE2. North American numbers come first, so that two in a row are not read as one.
+#: Expression for candidates, for RE2. North American numbers are first, so that two in a row are not one match.
 PHONE = (
     rf"(?:\+?1[ .\-]?)?(?:\([2-9]\d\d\) ?|\b[2-9]\d\d[ .\-])[2-9]\d\d[ .\-]\d{{4}}{_EXTENSION}\b"
     rf"|(?:\+|\b|\()\d(?:(?:\)[\-/. ]?| ?\(|[/\-] ?| [/\-]|[ .])?\d){{5,16}}{_EXTENSION}\b"
 )
 
 _DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:1[5-9]|20)\d\d"
-#: A date in it, two years, an address of the net, a social security number.
+#: Expression for numbers of another kind: dates, two years, IP addresses, social security numbers.
 _OTHER_FORM = re.compile(
     rf"\b(?:{_DAY}([ ./\-]){_MONTH}\1|{_MONTH}([ ./\-]){_DAY}\2){_YEAR}\b"
     rf"|^(?:{_DAY}([./\-]){_MONTH}\3|{_MONTH}([./\-]){_DAY}\4)\d\d(?:$| )"
@@ -48,13 +49,13 @@ _NOT_DIGIT = re.compile(r"\D+")
 _EXTENDED = re.compile(_EXTENSION + "$")
 _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+$")
 _GLUED_BEFORE = re.compile(r"(?:[\w@#%$€£¥<\\\-\u2013]|\d[.:/'\u2019])$")
-#: A word of letters and digits before groups set apart by spaces: they are its other groups ("GB82 1234 5678").
+#: A word of letters and digits before groups of digits, as in an IBAN ("GB82 1234 5678"): the groups belong to it.
 _CODE_BEFORE = re.compile(r"(?<!\w)[^\W\d_]+\d+ $")
 _GLUED_AFTER = re.compile(rf"\w|[%°€£¥$@]|[.:/'\u2019]\d|[\-\u2013]\w| ?=| ?(?:{'|'.join(_RULES.units)})\b")
 
 
 def _any(words: Iterable[str]) -> str:
-    """Return an expression for one of the words; an underscore or a digit may touch it, a letter may not."""
+    """Return a regular expression for any of the words; the word may touch a digit or underscore, but no letter."""
     return rf"(?<![^\W\d_])(?:{'|'.join(words)})(?![^\W\d_])"
 
 
@@ -68,7 +69,7 @@ _NEAR = re.compile(rf"{_LABEL}|{_any(_RULES.words)}")
 
 
 class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """Digits that may be a phone number; ``near``: a word such as "call" is on the same line."""
+    """Digits that may be a phone number; ``near`` is whether a word such as "call" is on the same line."""
 
     start: int
     end: int
@@ -77,7 +78,7 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def phone_spans(text: str, lower: str, ranges: Iterable[tuple[int, int]], judged: int) -> tuple[list[Span], int | None]:
-    """Return the phone numbers among ranges of a text, and where the candidate after the first ``judged`` begins."""
+    """Return the phone numbers among the first ``judged`` candidates, and the start of the next candidate or None."""
     candidates = (one for start, end in ranges if (one := _candidate(text, lower, start, end)) is not None)
     spans = [span for one in islice(candidates, judged) if (span := _span(one)) is not None]
     rest = next(candidates, None)
@@ -85,7 +86,7 @@ def phone_spans(text: str, lower: str, ranges: Iterable[tuple[int, int]], judged
 
 
 def _candidate(text: str, lower: str, start: int, end: int) -> _Candidate | None:
-    """Return what may be a phone number by its form and its neighbours."""
+    """Return a candidate, or None if the number of digits, the form or the surrounding characters exclude it."""
     start, end = _without_odd_bracket(text, start, end)
     found = text[start:end]
     digits = _digits(found)
@@ -102,7 +103,7 @@ def _candidate(text: str, lower: str, start: int, end: int) -> _Candidate | None
 
 
 def _without_odd_bracket(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the longer side of a bracket without a partner: "2) 415-555-2671", "(call 415-555-2671) 3 times"."""
+    """Return the longer side of an unpaired bracket, as in "2) 415-555-2671" or "(call 415-555-2671) 3 times"."""
     found = text[start:end]
     if ("(" in found) == (")" in found):
         return start, end
@@ -116,7 +117,7 @@ def _digits(found: str) -> str:
 
 
 def _is_amount(found: str) -> bool:
-    """Return whether points in a candidate are those of decimals or thousands."""
+    """Return whether a candidate is an amount: its points separate decimals or thousands."""
     marks = _NOT_DIGIT.findall(_EXTENDED.sub("", found).lstrip("+"))
     if "." not in marks or "(" in found:
         return False
@@ -124,7 +125,7 @@ def _is_amount(found: str) -> bool:
 
 
 def _is_piece(found: str, before: str, after: str) -> bool:
-    """Return whether a candidate is a part of something longer: a word, an identifier, a row of numbers, an amount."""
+    """Return whether a candidate is a part of a word, an identifier, a list of numbers or an amount."""
     if _GLUED_BEFORE.search(before) or _GLUED_AFTER.match(after):
         return True
     if _NOT_LABEL_BEFORE.search(before.rpartition("\n")[2]) or (" " in found and _CODE_BEFORE.search(before)):
@@ -135,7 +136,7 @@ def _is_piece(found: str, before: str, after: str) -> bool:
 
 
 def _span(one: _Candidate) -> Span | None:
-    """Return a candidate that is sure enough to be reported."""
+    """Return the span of a candidate, or None if its score is too low to report."""
     if one.found.startswith("+"):
         score = INTERNATIONAL if _is_valid(one.found, None) else UNASSIGNED
     elif _is_national(one.found):
@@ -150,7 +151,7 @@ def _span(one: _Candidate) -> Span | None:
 
 
 def _is_national(found: str) -> bool:
-    """Return whether a number is written as it is dialled or printed in one of the regions."""
+    """Return whether a number has a valid national form in one of the configured regions."""
     number = _EXTENDED.sub("", found)
     groups = tuple(map(len, filter(None, _NOT_DIGIT.split(number))))
     if _digits(number)[0] == "0":

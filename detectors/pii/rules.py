@@ -1,4 +1,4 @@
-"""What the PII detector looks for, as data: rules.toml."""
+"""The rules of the PII detector, read from rules.toml."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ Words = tuple[str, ...]
 
 
 class PhoneRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Words and layouts of phone numbers."""
+    """Context words and digit layouts of phone numbers."""
 
     labels: Words
     labels_unspaced: Words
@@ -25,7 +25,7 @@ class PhoneRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The tables of rules.toml, which describes each."""
+    """The tables of rules.toml; the comments in this file describe each table."""
 
     recognizers: Words
     without: frozenset[str]

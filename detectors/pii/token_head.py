@@ -1,9 +1,9 @@
-"""The token head that finds names, places, organisations, jobs, dates and numbers of people: a small convolutional tagger.
+"""The token head: a small convolutional tagger that finds names, locations, organisations, jobs, dates and numbers.
 
-Why this exists: patterns find what has a form; a name has none but its surroundings. Word embeddings are the pinned MiniLM's,
-projected. The pinned tokenizer lower-cases and drops line breaks, so a shape embedding encodes each token's capitals and the
-character before it. Four dilated convolutions look at nine tokens to each side (Strubell et al., arXiv 1702.02098). It costs 0.2
-million multiplications a token, a fiftieth of three MiniLM layers, and is linear in the text without windows.
+Patterns find only data with a fixed form; a name has none, so its context decides. Word embeddings are projections of
+MiniLM's. The tokenizer removes capitals and line breaks, so a shape embedding encodes each token's capitals and the
+character before the token. Four dilated convolutions read nine tokens on each side (Strubell et al., arXiv 1702.02098).
+The head needs 0.2 million multiplications per token, a fiftieth of three MiniLM layers; the time is linear in the text.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from detectors.pii.tokens import SHAPES
 
 __all__ = ["KINDS", "Loaded", "TokenHead", "load_head", "row"]
 
-#: What a token can belong to. FORMAT is what patterns find (cards, addresses of the net); the head only learns to leave it.
+#: Kinds of entities. FORMAT is data that patterns find (cards, IP addresses); the head learns only to ignore it.
 KINDS = (
     "PERSON",
     "LOCATION",
@@ -38,17 +38,17 @@ KINDS = (
 CLASSES = 1 + 2 * len(KINDS)
 WIDTH = 128
 DILATIONS = (1, 2, 4, 2)
-#: Empty positions between two texts of one row: as many as the widest convolution reaches.
+#: Empty positions between two texts in one row: the widest distance of a convolution, so that texts stay independent.
 GAP = max(DILATIONS)
 #: Tokens to each side that a token's class depends on.
 REACH = sum(DILATIONS)
-#: Tokens of one row, about.
+#: Approximate number of tokens in one row.
 TOKENS = 4096
 _UNKNOWN = 100
 
 
 class Block(nn.Module):
-    """A residual convolution over a token and its neighbours at one distance."""
+    """A residual convolution of each token with its two neighbours at distance ``dilation``."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Block(nn.Module):
         self.mix = nn.Linear(3 * WIDTH, WIDTH)
 
     def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
-        """Transform ``hidden`` (length, width) where ``real`` (length, 1) is 1."""
+        """Transform ``hidden``, (length, width), at the positions where ``real``, (length, 1), is 1."""
         normed = nn.functional.pad(self.norm(hidden) * real, (0, 0, self.dilation, self.dilation))
         length = len(hidden)
         around = torch.cat([normed[at : at + length] for at in (0, self.dilation, 2 * self.dilation)], dim=1)
@@ -65,7 +65,7 @@ class Block(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """Projected word vectors and shapes to logits: class 0 is outside, ``1 + 2k`` begins kind k, ``2 + 2k`` goes on."""
+    """The tagger: class 0 is outside, ``1 + 2k`` the first token of an entity of kind k, ``2 + 2k`` a later token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class TokenHead(nn.Module):
         self.out = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, words: Tensor, shapes: Tensor, real: Tensor) -> Tensor:
-        """Return logits (length, classes) of projected ``words`` (length, width) and ``shapes`` (length)."""
+        """Return logits, (length, classes), for projected word vectors, (length, width), and shapes, (length,)."""
         hidden = (words + self.shapes(shapes)) * real
         for block in self.blocks:
             hidden = block(hidden, real)
@@ -87,7 +87,7 @@ class TokenHead(nn.Module):
 def row(
     ids: Sequence[Sequence[int]], shapes: Sequence[Sequence[int] | NDArray[np.int64]]
 ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Concatenate texts with gaps: ids, shapes, the mask of real positions (length, 1), and the start of each text."""
+    """Concatenate texts with gaps; return ids, shapes, a mask of non-gaps, (length, 1), and the start of each text."""
     starts, length = [], 0
     for one in ids:
         starts.append(length)
@@ -101,7 +101,7 @@ def row(
 
 
 class Loaded:
-    """The head with its word vectors, projected once at load: 16 MB."""
+    """The token head with its word vectors, which are projected once at load and need 16 MB."""
 
     def __init__(self, head: TokenHead, words: Tensor) -> None:
         self._head = head
@@ -110,11 +110,11 @@ class Loaded:
     def probabilities(
         self, ids: Sequence[Sequence[int]], shapes: Sequence[NDArray[np.int64]]
     ) -> list[NDArray[np.float32]]:
-        """Return the probability of each class for each token: (length, classes) a text. Texts do not see each other."""
+        """Return the class probabilities of the tokens, (length, classes) per text, independent of the other texts."""
         found = [np.zeros((len(one), CLASSES), dtype=np.float32) for one in ids]
         with torch.inference_mode():
             for cuts in _rows([len(one) for one in ids]):
-                # A cut reads REACH tokens beyond both its ends, so that it says what the whole text would.
+                # A part is read with REACH more tokens on both sides, so that the result equals that of the whole text.
                 around = [(n, max(0, first - REACH), min(len(ids[n]), last + REACH)) for n, first, last in cuts]
                 tokens, kinds, real, starts = row(
                     [ids[n][a:b] for n, a, b in around], [shapes[n][a:b] for n, a, b in around]
@@ -126,7 +126,7 @@ class Loaded:
 
 
 def _rows(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
-    """Cut texts, in order, into rows of about `TOKENS` tokens at most: (text, first token, token after the last)."""
+    """Yield rows of about `TOKENS` tokens at most, each a list of (text, first token, end token), in order."""
     cuts: list[tuple[int, int, int]] = []
     room = TOKENS
     for index, length in enumerate(lengths):
@@ -142,7 +142,7 @@ def _rows(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
 
 
 def load_head(model_dir: str | None, weights: Path, digest: str) -> Loaded:
-    """Build the head from the pinned MiniLM's word vectors and a file of weights whose SHA-256 must be ``digest``."""
+    """Build the token head from MiniLM's word vectors and a file of weights whose SHA-256 must be ``digest``."""
     head = TokenHead()
     state: Mapping[str, Tensor] = load_safetensors(read_pinned(weights, digest))
     head.load_state_dict({name: value.float() for name, value in state.items()})

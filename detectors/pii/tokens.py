@@ -1,4 +1,4 @@
-"""Texts to the tokens that the PII head reads: ids, offsets into the text, and the shape of each token in the raw text."""
+"""Tokenization for the PII token head: the id, offsets and shape (capitals, digits, space before) of each token."""
 
 import re
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["SHAPES", "Tokens", "continues_word", "encode"]
 
-#: Six cases (no letter, lower, Title, UPPER, miXed, digits) by the character before (none, a space, a line break).
+#: Six cases (no letter, lower, Title, UPPER, miXed, digits) times three gaps before a token (none, space, line break).
 SHAPES = 18
-# WordPiece gives up on words over 100 characters ([UNK]): a text without spaces would pass unseen, so they are cut.
+# Long words are cut: WordPiece maps a word of over 100 characters to [UNK], so a text without spaces would not be read.
 _LONG_WORD = re.compile(r"(\S{90})(?=\S)")
 _LETTER, _UPPER, _DIGIT, _SPACE, _BREAK = 1, 2, 4, 8, 16
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """One text's tokens, without special ones: ids, start and end offsets (characters), shapes."""
+    """The tokens of one text, without special tokens: ids, start and end offsets in characters, and shapes."""
 
     ids: list[int]
     starts: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def _classes() -> NDArray[np.uint8]:
-    """Return the class bits of every character of the basic plane; others count as none."""
+    """Return the class bits of every character of the Basic Multilingual Plane, and 0 for all other characters."""
     table = np.zeros(65537, dtype=np.uint8)
     for code in range(65536):
         c = chr(code)
@@ -60,7 +60,7 @@ def _bits(text: str) -> NDArray[np.uint8]:
 
 
 def continues_word(text: str, tokens: Tokens) -> NDArray[np.bool_]:
-    """Return for each token whether it continues the word of the token before it: letters or digits without a gap."""
+    """Return for each token whether it continues the previous token's word: letters or digits without a gap."""
     alnum = (_bits(text) & (_LETTER | _DIGIT)) != 0
     inside = np.zeros(len(tokens.ids), dtype=np.bool_)
     touching = tokens.starts[1:] == tokens.ends[:-1]
@@ -80,12 +80,12 @@ def _shapes(text: str, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> ND
     before = np.concatenate(([0], ends[:-1]))
     gap = np.where(starts == before, 0, np.where(sums[_BREAK][starts] > sums[_BREAK][np.minimum(before, starts)], 2, 1))
     if len(gap):
-        gap[0] = 2  # a text begins as a line does
+        gap[0] = 2  # the start of a text counts as the start of a line
     return (case * 3 + gap).astype(np.int64)
 
 
 def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[Tokens]:
-    """Tokenize texts without lone surrogates; linear in their length."""
+    """Return the tokens of each text, in time linear in its length; texts must not contain lone surrogates."""
     cut = [_LONG_WORD.sub(r"\1 ", text) if len(text) > 90 else text for text in texts]
     found: list[Tokens] = []
     for text, spaced, encoding in zip(texts, cut, tokenizer.encode_batch(cut, add_special_tokens=False), strict=True):

@@ -40,7 +40,7 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     allow_download
         Download the repository if it is not in the local cache.
     max_tokens, max_windows
-        Tokens per window (at most the model's limit), and most windows of a text to read; unread ones lower ``covered``.
+        Tokens per window (at most the model's limit), and most windows of a text; unread windows lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     """
