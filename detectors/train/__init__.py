@@ -1,1 +1,1 @@
-"""Training of the shipped weights; nothing here is imported when a detector runs."""
+"""Training of the detectors' weights; no detector imports this package at run time."""

@@ -1,7 +1,7 @@
-"""Make the shipped weights: ``make train TRAINER=encoder TRAIN="--data DIR"``.
+"""Train the shipped weights: ``make train TRAINER=encoder TRAIN="--data DIR"``.
 
-It prints the digest to pin in `detectors.models.weight_files`. Users train weights of their own with
-``weir train-detector``, which also measures them and writes a model card.
+The command prints the digest to pin in `detectors.models.weight_files`. To train weights of your own, use
+``weir train-detector``, which also measures the weights and writes a model card.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def _log(line: str) -> None:
 
 
 def main() -> int:
-    """Parse the command line and run one part."""
+    """Parse the command line and run one trainer."""
     parser = argparse.ArgumentParser(prog="python -m detectors.train", description=__doc__)
     parser.add_argument("part", choices=OUT)
     parser.add_argument("--data", type=Path, required=True, help="folder of the labelled sets (docs/detectors.md)")

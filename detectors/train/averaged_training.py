@@ -1,4 +1,4 @@
-"""AdamW with an exponential average of the weights, and a checkpoint from which an interrupted run resumes."""
+"""Training with AdamW, an exponential moving average of the weights, and checkpoints to resume interrupted runs."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,17 +12,17 @@ from torch import nn
 
 __all__ = ["AveragedTraining", "Log"]
 
-#: Takes a line of progress.
+#: Function that prints a line of progress.
 Log = Callable[[str], None]
 BatchT = TypeVar("BatchT")
 WEIGHT_DECAY = 0.01
 
 
 class AveragedTraining:
-    """Trained parameters by name, their average, and the number of steps that are done.
+    """The trained parameters by name, their moving average, and the number of completed steps, ``done``.
 
-    ``average`` is the decay of the average, once it has run for some steps. A run resumes only from a checkpoint of the
-    same ``task``.
+    ``average`` is the decay of the moving average; the decay is lower in the first steps. A run resumes only from a
+    checkpoint with the same ``task``.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class AveragedTraining:
         self._checkpoint, self._average, self._task = checkpoint, average, task
 
     def step(self, rate: float) -> None:
-        """Take one step at a learning rate with the parameters' gradients, clipped to norm 1."""
+        """Update the parameters with their gradients, clipped to norm 1, at the learning rate ``rate``."""
         nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -46,7 +46,7 @@ class AveragedTraining:
             self.averaged[name].lerp_(p.detach(), 1 - decay)
 
     def run(self, plan: Sequence[BatchT], take: Callable[[BatchT], float], log: Log, *, every: int) -> float:
-        """Take a step with each batch that is left; save and log after ``every`` steps; return the moving mean loss."""
+        """Call ``take`` for each remaining batch; save and log every ``every`` steps; return the moving mean loss."""
         begun, first, mean = time.monotonic(), self.done, 0.0
         for batch in plan[first:]:
             loss = take(batch)
@@ -70,7 +70,7 @@ class AveragedTraining:
         partial.replace(self._checkpoint)
 
     def resume(self, log: Log) -> None:
-        """Continue from the checkpoint, if there is one of this task."""
+        """Continue from the checkpoint, if it exists and has the same task."""
         if not self._checkpoint.exists():
             return
         with safe_open(self._checkpoint, "pt") as file:
@@ -90,5 +90,5 @@ class AveragedTraining:
         log(f"resumes after step {self.done}")
 
     def finish(self) -> None:
-        """Remove the checkpoint."""
+        """Delete the checkpoint."""
         self._checkpoint.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
-"""Train the shared encoder of toxicity, injection and refusal.
+"""Training of the encoder that the toxicity, injection and refusal detectors share.
 
-Every matrix of the six layers gets a low-rank change (LoRA, arXiv 2106.09685), biases and norms are trained too, word
-vectors are not. Sources are balanced (`detectors.evaluate.public_sets.SOURCES`). A text that names a group is paired
-with a copy that names another, and the two logits are pulled together (counterfactual logit pairing, Garg et al., arXiv
-1809.10610). The result is the exponential average of the weights. A run that starts from earlier weights to learn one
-task can hold the other outputs near those weights' (learning without forgetting, Li and Hoiem, arXiv 1606.09282).
+Every matrix of the six layers gets a low-rank adapter (LoRA, arXiv 2106.09685). Biases and norms are trained too, word
+vectors are not. Sources are balanced (`detectors.evaluate.public_sets.SOURCES`). A text that names a group of people is
+paired with a copy that names another group, and a loss penalises the difference of their logits (counterfactual logit
+pairing, Garg et al., arXiv 1809.10610). The result is the exponential moving average of the weights. A run that starts
+from earlier weights can keep selected outputs near the earlier ones (learning without forgetting, arXiv 1606.09282).
 """
 
 import copy
@@ -42,7 +42,7 @@ EVERY, THREADS = 20, 2
 
 
 class Item(NamedTuple):
-    """A window of a text, perhaps with its counterfactual, which names another group."""
+    """One or two rows of token ids: a window of a text, and perhaps a copy of the text that names another group."""
 
     rows: list[list[int]]
     labels: Labels
@@ -50,10 +50,10 @@ class Item(NamedTuple):
 
 
 def windows(tokens: list[int], example: Example, rng: random.Random) -> Iterator[tuple[list[int], float]]:
-    """Yield windows of a text and their weights: its beginning, and of a long text sometimes another part.
+    """Yield windows of a text and their weights: its beginning, and for a long text sometimes another part.
 
-    Many beginnings are cut to `SHORT`, which costs half. Later windows of a positive may be harmless, so they weigh
-    less.
+    Many beginnings are cut to `SHORT` tokens, which halves the training time. A later window of a positive text may be
+    harmless, so its weight is lower.
     """
     full = 1.0 in example.labels[:2] or rng.random() < 0.4
     yield tokens[: WINDOW if full else SHORT], 1.0
@@ -65,7 +65,7 @@ def windows(tokens: list[int], example: Example, rng: random.Random) -> Iterator
 def batches(
     examples: Sequence[Example], tokens: Sequence[list[int]], counterfactuals: Sequence[list[int]], rng: random.Random
 ) -> list[list[Item]]:
-    """Cut one epoch into batches of similar length and equal cost, in random order."""
+    """Divide the examples of one epoch into batches of texts with similar length, in random order."""
     items: list[Item] = []
     for example, ids, other in zip(examples, tokens, counterfactuals, strict=True):
         paired = other and rng.random() < PAIRED and max(len(ids), len(other)) <= WINDOW
@@ -84,7 +84,7 @@ def batches(
 
 
 def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
-    # The backward pass of flash attention takes a quarter of a step at these lengths; the plain one far less.
+    # The backward pass of flash attention takes a quarter of a step at these lengths; plain attention is faster.
     with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
         hidden = model.backbone(ids, mask)
     logits: Tensor = model.heads(hidden.float(), mask)
@@ -94,10 +94,10 @@ def _logits(model: MultiTask, ids: Tensor, mask: Tensor) -> Tensor:
 def loss_of(
     model: MultiTask, batch: Sequence[Item], before: MultiTask | None = None, held: Sequence[int] = ()
 ) -> Tensor:
-    """Return the weighted cross-entropy over the known labels, and two squared gaps.
+    """Return the loss of a batch: the weighted cross-entropy of the known labels, plus two squared differences.
 
-    One is between the logits of counterfactuals, the other, in the ``held`` outputs, from the logits of the model
-    ``before``.
+    The first is between the logits of a text and of its copy with another group. The second is between the ``held``
+    logits of the model and of the model ``before``.
     """
     ids, mask = pad([row for item in batch for row in item.rows])
     flat = [item for item in batch for _ in item.rows]
@@ -123,7 +123,7 @@ def loss_of(
 
 
 def pace(step: int, total: int) -> float:
-    """Return the share of the peak rate: linear warm-up, a plateau, a linear decay to a twentieth."""
+    """Return the learning rate as a share of its maximum: linear warm-up, constant, linear decay to a twentieth."""
     done = step / total
     if done < WARM_UP:
         return max(0.05, done / WARM_UP)
@@ -131,7 +131,7 @@ def pace(step: int, total: int) -> float:
 
 
 class EncoderRun:
-    """The model under training."""
+    """One training run: the model, its optimizer and its output file."""
 
     def __init__(self, out: Path, seed: int, rate: float, warm: dict[str, Tensor], hold: Sequence[str] = ()) -> None:
         torch.manual_seed(seed)
@@ -153,7 +153,7 @@ class EncoderRun:
         self._model.train()
 
     def step(self, batch: Sequence[Item], total: int, pool: ThreadPoolExecutor) -> float:
-        """Take one step; a thread for each part is faster than threads inside each operation."""
+        """Train on a batch in `THREADS` parts; a thread per part is faster than threads in each torch operation."""
         parts = [batch[index::THREADS] for index in range(THREADS) if batch[index::THREADS]]
         values = list(self.training.parameters.values())
 
@@ -168,7 +168,7 @@ class EncoderRun:
         return sum(loss for loss, _ in found)
 
     def save(self) -> None:
-        """Write the weights so far."""
+        """Write the current averaged weights."""
         save_file(delta(self.training.averaged, self._start, self._warm), self._out)
 
 
@@ -183,11 +183,11 @@ def train(  # noqa: PLR0913 - the options of the recipe
     warm: Path | None = None,
     hold: Sequence[str] = (),
 ) -> None:
-    """Run the whole recipe.
+    """Train the shared encoder and write its weights to ``out``.
 
-    A step is a batch of at most 1,280 tokens; about 1,700 are one pass over everything. ``warm`` are weights of an
-    earlier run to start from (sources are then mixed by `detectors.train.mixes.REFRESH`), near which the outputs
-    ``hold`` (of `detectors.models.multitask.OUTPUTS`) are held on the same texts.
+    A step is one batch of at most 1,280 tokens; about 1,700 steps read all texts once. ``warm`` is a file with weights
+    of an earlier run to start from; `detectors.train.mixes.REFRESH` then selects the texts. The outputs ``hold`` (names
+    of `detectors.models.multitask.OUTPUTS`) are kept near the outputs of these earlier weights.
     """
     if hold and not warm:
         raise ValueError(f"hold is {list(hold)} without warm: name the weights that they are held near")
@@ -207,7 +207,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
 
 
 def _plan(examples: Sequence[Example], steps: int, rng: random.Random, log: Log) -> list[list[Item]]:
-    """Return the batches of as many passes as the steps need."""
+    """Return at least ``steps`` batches, from as many epochs as necessary."""
     texts = [spoken(example.text[:20_000]) for example in examples]
     swapped = [swap_group(text, rng) if len(text) < 400 else None for text in texts]
     tokenizer = load_tokenizer()

@@ -1,6 +1,6 @@
-"""Synthetic prompt injections, alone and planted in documents, and benign texts with the same words.
+"""Synthetic prompt injections, alone or inside documents, and benign texts with the same words.
 
-Texts and the reasons for them: ``texts/attacks.toml`` and ``texts/planted.toml``.
+The templates, and the reasons for them, are in ``texts/attacks.toml`` and ``texts/planted.toml``.
 """
 
 import random
@@ -11,12 +11,12 @@ from detectors.train.templates import capitalised, fill, of_split, read_source, 
 __all__ = ["attack", "extraction", "follow_up", "long_prompt", "lookalike", "planted", "planted_benign"]
 
 Names = dict[str, Sequence[str]]
-#: Of planted texts, the share in other languages, and with the share of code added.
+#: Share of planted texts in other languages, and share of texts in other languages or with code.
 FOREIGN, CODE = 0.2, 0.3
 
 
 def _shouted(text: str, rng: random.Random) -> str:
-    """Vary the spelling as people do: sometimes capitals, lower case, no full stop."""
+    """Vary the spelling at random: capitals, lower case, or no punctuation at the end."""
     roll = rng.random()
     if roll < 0.06:
         return text.upper()
@@ -26,7 +26,7 @@ def _shouted(text: str, rng: random.Random) -> str:
 
 
 def attack(rng: random.Random) -> str:
-    """Return a short attack; a third of them are inside a carrier."""
+    """Return a short attack; about a third of the attacks are inside another text (a carrier)."""
     texts = read_source("attacks").templates
     override, goal = rng.choice(texts["overrides"]), rng.choice(texts["goals"])
     template = rng.choice(texts["direct"])
@@ -39,7 +39,7 @@ def attack(rng: random.Random) -> str:
 
 
 def lookalike(rng: random.Random) -> str:
-    """Return a benign prompt with the words of the attacks, sometimes inside the same carriers."""
+    """Return a benign prompt that contains words of the attacks, sometimes inside the same carrier texts."""
     source = read_source("attacks")
     texts, fillers = source.templates, source.templates["fillers"]
     text = fill(rng.choice(texts["benign"]), source.slots, rng)
@@ -51,9 +51,9 @@ def lookalike(rng: random.Random) -> str:
 
 
 def long_prompt(rng: random.Random) -> str:
-    """Return a benign prompt of 100 to 350 words: role play with many rules, a document, a letter.
+    """Return a benign prompt of 100 to 350 words with a role, rules and other text.
 
-    They keep the classifier from learning that a long prompt or a role is an attack.
+    These texts prevent that the classifier learns to flag long prompts or role play.
     """
     source = read_source("attacks")
     texts = source.templates
@@ -73,17 +73,17 @@ def _filled(name: str, rng: random.Random) -> str:
 
 
 def follow_up(rng: random.Random) -> str:
-    """Return a benign second turn: it refers to an earlier answer."""
+    """Return a benign follow-up message, which refers to an earlier answer."""
     return _filled("follow_ups", rng)
 
 
 def extraction(rng: random.Random) -> str:
-    """Return an attempt to read the hidden instructions."""
+    """Return an attempt to obtain the model's hidden instructions."""
     return _filled("extractions", rng)
 
 
 def _embedded(inner: str, split: str, rng: random.Random) -> str:
-    """Return a document that contains ``inner``."""
+    """Return a document that contains the text ``inner``."""
     source = read_source("planted")
     fillers = [" ".join(rng.sample(source.templates["fillers"], rng.choice([1, 2, 4]))) for _ in range(4)]
     slots = {**source.slots, "B": fillers, "X": [inner]}
@@ -156,10 +156,10 @@ def _planted(make: Callable[[float, str, random.Random], str], rng: random.Rando
 
 
 def planted(rng: random.Random, split: str) -> str:
-    """Return an injection of a split: mostly in a document, sometimes alone or in another language."""
+    """Return an injection from the templates of ``split``: mostly in a document, sometimes in another language."""
     return _planted(_injection, rng, split)
 
 
 def planted_benign(rng: random.Random, split: str) -> str:
-    """Return a benign text: the same documents with instructions to people, the same languages and code."""
+    """Return a benign counterpart of `planted`: the same documents with instructions to people or harmless code."""
     return _planted(_benign, rng, split)

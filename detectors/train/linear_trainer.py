@@ -1,7 +1,7 @@
-"""Train the cheap tier before the shared encoder.
+"""Training of the linear model that scores texts before the shared encoder.
 
-Logistic regression with an L2 penalty by L-BFGS, on labels mixed with the encoder's probabilities (distillation, Hinton
-et al., arXiv 1503.02531).
+The method is logistic regression with an L2 penalty, fitted by L-BFGS. The targets are means of the labels and the
+encoder's probabilities (distillation, Hinton et al., arXiv 1503.02531).
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from detectors.train.mixes import load_examples
 __all__ = ["fit", "matrix", "train"]
 
 PENALTY, ITERATIONS = 1e-5, 40
-#: Weight of an ordinary prompt beyond the encoder's sample. At twice that fewer texts reach the encoder, but doubtful
-#: scores fall too.
+#: Weight of an ordinary prompt that is not among the encoder's examples. With twice this weight, fewer texts reach the
+#: encoder, but the scores of doubtful texts fall too.
 ORDINARY_WEIGHT = 1.0
 
 
 def matrix(texts: Sequence[str]) -> csr_matrix:
-    """Return the normalised features of the first chunks of the texts: (n, 2 ** BITS)."""
+    """Return the normalised features of the first chunk of each text, (texts, 2 ** BITS)."""
     features = hashed([chunks(views(text)[-1])[0] for text in texts])
     values = features.norms()[features.owners].astype(np.float32)
     made = csr_matrix((values, (features.owners, features.buckets)), shape=(len(texts), 1 << BITS))
@@ -40,9 +40,10 @@ def matrix(texts: Sequence[str]) -> csr_matrix:
 def fit(
     inputs: csr_matrix, targets: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit all outputs at once; return the weights (features, outputs) and the bias (outputs,).
+    """Fit all outputs at once; return the weights, (features, outputs), and the bias, (outputs,).
 
-    ``inputs`` are (n, features), ``targets`` in [0, 1] and their ``weights`` (n, outputs), 0 where a target is unknown.
+    ``inputs`` has the shape (n, features). ``targets``, in [0, 1], and ``weights`` have the shape (n, outputs); the
+    weight of an unknown target is 0.
     """
     scale = weights / weights.sum(axis=0)
     columns = inputs.T.tocsr()
@@ -65,7 +66,7 @@ def fit(
 def targets_of(
     examples: Sequence[Example], teacher: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return targets and weights (n, tasks): the mean of label and teacher, or the known one of them."""
+    """Return targets and weights, (n, tasks); a target is the mean of label and ``teacher``, or the known one."""
     label = np.array([example.labels[: len(TASKS)] for example in examples])
     given = label if teacher is None else np.where(np.isnan(teacher), label, teacher)
     mixed = np.where(np.isnan(label), given, (label + given) / 2)
@@ -74,13 +75,13 @@ def targets_of(
 
 
 def _ordinary(data: Path, known: set[str]) -> list[Example]:
-    """Return the ordinary prompts beyond the encoder's sample, most of what the tier decides."""
+    """Return the ordinary prompts that are not in ``known``; the linear model decides mostly such texts."""
     texts = dict.fromkeys(text for source, text in ordinary_prompts(data) if source != "mtbench" and text not in known)
     return [Example(text, labels(0.0), ORDINARY_WEIGHT, "ordinary") for text in texts]
 
 
 def train(data: Path, out: Path, seed: int, *, teacher: Path | None = None) -> None:
-    """Train on the train split; ``teacher`` is the file of `detectors.train.teacher`."""
+    """Train the linear model and write it to ``out``; ``teacher`` is the file that `detectors.train.teacher` writes."""
     everything = load_examples(data, seed)
     examples = [e for e in everything if e.split == "train"]
     more = _ordinary(data, {example.text for example in everything})

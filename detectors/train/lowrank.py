@@ -1,4 +1,4 @@
-"""The low-rank change that training makes to the encoder (LoRA, arXiv 2106.09685): insert it, and extract it."""
+"""Low-rank adapters of the encoder (LoRA, arXiv 2106.09685): insertion before training and extraction after it."""
 
 import math
 
@@ -13,7 +13,7 @@ RANK, SCALE = 32, 2.0
 
 
 class LowRank(nn.Module):
-    """A frozen linear map plus a trained one of low rank; its bias is trained too."""
+    """A frozen linear map plus a trained low-rank map; the bias of the frozen map is trained too."""
 
     def __init__(self, base: nn.Linear, generator: torch.Generator) -> None:
         super().__init__()
@@ -22,13 +22,13 @@ class LowRank(nn.Module):
         self.b = nn.Parameter(torch.zeros(base.out_features, RANK))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Apply both maps."""
+        """Return the sum of both maps of ``inputs``."""
         mapped: Tensor = self.base(inputs) + (inputs @ self.a.T) @ (self.b.T * SCALE)
         return mapped
 
 
 def adapt(model: MultiTask, seed: int) -> None:
-    """Replace every matrix of the layers by its low-rank adapted form; train norms and biases of the layers too."""
+    """Replace every linear map of the layers by a `LowRank`; mark the norms and biases of the layers for training."""
     generator = torch.Generator().manual_seed(seed)
     for layer in model.backbone.layers:
         for name in ("qkv", "out", "inner", "outer"):
@@ -40,7 +40,11 @@ def adapt(model: MultiTask, seed: int) -> None:
 
 
 def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the whole change, with ``warm``, in float16, under the names that `multitask.merge` reads."""
+    """Return the adapter to save, in float16, under the names that `multitask.merge` reads.
+
+    ``averaged`` contains the trained parameters, ``start`` their values before training, and ``warm`` the adapter from
+    which this run started, which the result includes.
+    """
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
         short = name.removeprefix("backbone.").replace(".base", "")

@@ -1,4 +1,4 @@
-"""The texts that the shared encoder learns from, and the mix for a run that starts from earlier weights."""
+"""The training texts of the shared encoder, and a sample of them for a run that starts from earlier weights."""
 
 import random
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from detectors.train.synthetic_examples import synthetic_examples
 
 __all__ = ["REFRESH", "load_examples", "refreshed"]
 
-#: Source → its share in a run that starts from earlier weights.
+#: Source → mean copies of each of its texts in a run that starts from earlier weights.
 REFRESH = read_toml("detectors.train", "refresh.toml", dict[str, float])
 
 
 def load_examples(root: Path, seed: int = 0) -> list[Example]:
-    """Return the public examples, balanced and split, and the synthetic ones."""
+    """Return the public examples, balanced and split, and the synthetic examples."""
     return [*public_examples(root, seed), *synthetic_examples()]
 
 
 def refreshed(examples: Sequence[Example], seed: int) -> list[Example]:
-    """Return a random sample by the shares of `REFRESH`."""
+    """Return a random sample with the shares of `REFRESH`; a source with a share above 1 is repeated."""
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
     found: list[Example] = []
     for example in examples:

@@ -1,4 +1,4 @@
-"""The model card of trained weights, in Markdown (Mitchell et al., arXiv 1810.03993): data, recipe, figures, limits."""
+"""The model card of trained weights (Mitchell et al., arXiv 1810.03993): data, training, metrics and limits."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from detectors.train.trainers import Trainer
 __all__ = ["TrainingResult", "model_card"]
 
 Row = Mapping[str, Any]
-#: Sets and types with fewer texts are not listed among the worst.
+#: Sets and types with fewer texts are not listed among the `WORST` with the lowest metrics.
 ENOUGH = 20
 WORST = 5
 COLUMNS = {
@@ -23,10 +23,10 @@ SPANS = {"set": "set", "texts": "texts", "F1": "f1", "F2": "f2", "recall": "reca
 
 
 class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one run of a recipe, and its provenance.
+    """The result of one training run, and its provenance.
 
-    ``rows`` contains the metrics of each detector (`detectors.evaluate.evaluation.Evaluated.row`), ``options`` the
-    options with which a detector runs these weights, with its threshold.
+    ``rows`` contains the metrics of each detector (`detectors.evaluate.evaluation.Evaluated.row`). ``options`` contains
+    for each detector the options that use these weights, with the threshold.
     """
 
     name: str
@@ -43,7 +43,7 @@ class TrainingResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def model_card(result: TrainingResult, trainer: Trainer) -> str:
-    """Return the text of the card."""
+    """Return the model card of a training run as Markdown."""
     return (
         "\n".join([*_head(result, trainer), *_use(result), *_data(result), *_figures(result), *_fails(result, trainer)])
         + "\n"
@@ -122,7 +122,7 @@ def _fails(result: TrainingResult, trainer: Trainer) -> Iterator[str]:
 
 
 def _mistakes(row: Row) -> Iterator[tuple[float, str]]:
-    """Yield (metric, sentence) for each set and type with enough texts."""
+    """Yield (metric, sentence) for each set and type with at least `ENOUGH` texts."""
     for one in row["sets"]:
         parts = [(one["set"], one)] if "positive" in one else []
         parts += [(f"{one['set']}, {part['value']}", part) for rows in one.get("by", {}).values() for part in rows]

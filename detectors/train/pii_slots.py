@@ -1,7 +1,7 @@
-"""Values for the slots of ``texts/pii_sentences.toml``, from Faker and ``texts/pii_words.toml``.
+"""Random values for the slots of ``texts/pii_sentences.toml``, from Faker and ``texts/pii_words.toml``.
 
-Names, towns, streets, companies and jobs are many and of many countries, so that the head learns the context and not a
-list. Organisations and job titles are composed here, because Faker's have few shapes.
+There are many names, towns, streets, companies and jobs from many countries, so that the token head learns contexts and
+not a list. Organisations and job titles are composed here, because Faker's have little variety.
 """
 
 import random
@@ -14,21 +14,21 @@ from detectors.train.templates import read_source
 __all__ = ["Pieces", "Slots"]
 
 POOL = 120
-#: Faker draws dates up to now by default, so its values would change with the clock.
+#: Last date that Faker draws; its default is the current time, so values would depend on the clock.
 END = datetime(2026, 1, 1, tzinfo=UTC)
-#: (text, label) pairs; an empty label is text that is no entity.
+#: (text, label) pairs; the label is empty for text outside entities.
 Pieces = list[tuple[str, str]]
 
 
 def _weight(locale: str) -> float:
-    """Return a weight: English at twice its share; scripts that the tokenizer hardly covers seldom."""
+    """Return the weight of a locale: higher for English, low for scripts that the tokenizer hardly covers."""
     if locale in read_source("pii_words").words["other_scripts"]:
         return 0.15
     return 4.0 if locale == "en_US" else 2.0 if locale.startswith("en_") else 1.0
 
 
 class Slots:
-    """Fills slots as a function of the seed and of Faker's version, which the lock file pins."""
+    """A generator of slot values; they depend only on the seed and on Faker's version, which the lock file pins."""
 
     def __init__(self, seed: int) -> None:
         from faker import Faker  # noqa: PLC0415 - needed for training only
@@ -46,7 +46,7 @@ class Slots:
         self.table = self._single_values()
 
     def _faker(self, locale: str) -> Any:
-        """Build a locale's generator at its first use: it takes a tenth of a second."""
+        """Return the Faker generator of a locale, built at first use because this takes a tenth of a second."""
         if locale not in self._fakers:
             made: Any = self._make(locale)
             self._fakers[locale] = made
@@ -60,11 +60,11 @@ class Slots:
         return self.rng.choices(self.locales, self._weights)[0]
 
     def begin(self) -> None:
-        """Choose the locale of the next text; a fifth of its values are of another locale all the same."""
+        """Choose the locale of the next text; about a fifth of the text's values are of other locales."""
         self._locale = self._any_locale()
 
     def fill(self, slot: str) -> Pieces:
-        """Return a value for a slot, in labelled pieces; raise KeyError if no such slot."""
+        """Return a value for a slot as labelled pieces; raise KeyError if there is no such slot."""
         if slot == "address":
             return self._address()
         if slot == "formal":
@@ -73,7 +73,7 @@ class Slots:
         return [(make(), label)]
 
     def _single_values(self) -> dict[str, tuple[str, Callable[[], str]]]:
-        """Return slot → (label, generator) of the slots with one piece."""
+        """Return (label, generator) by slot, for slots whose value is a single piece."""
         word, shape, fake, english = self._word, self._format, self._fake, self._english
         return {
             "name": ("PERSON", self._name),
@@ -127,7 +127,7 @@ class Slots:
         return self.rng.choice(self._formats[name])
 
     def _fake(self, kind: str) -> str:
-        """Draw from the pool of the text's locale; a locale without that kind uses English."""
+        """Return a random value of a kind in the text's locale, or in English if the locale lacks this kind."""
         locale = self._locale if self.rng.random() < 0.8 else self._any_locale()
         pool = self._pools.get((locale, kind))
         if pool is None:
@@ -249,7 +249,7 @@ class Slots:
         return name.capitalize() if self.rng.random() < 0.3 else name
 
     def _timestamp(self) -> datetime:
-        """Return a time in the years 1940 to 2028; Faker's own would depend on today."""
+        """Return a random time in the years 1940 to 2027; Faker's would depend on today's date."""
         return datetime(1940, 1, 1, tzinfo=UTC) + timedelta(seconds=self.rng.randrange(88 * 365 * 86_400))
 
     def _date(self) -> str:
@@ -260,7 +260,7 @@ class Slots:
         return self._fake("phone_number") if self.rng.random() < 0.7 else self._digits("phones")
 
     def _digits(self, name: str) -> str:
-        """Fill a format: # is a digit from 1 to 9, ? a capital letter."""
+        """Return a random format of ``name`` with a digit 1 to 9 for each "#" and a capital letter for each "?"."""
         characters = {"#": "123456789", "?": "ABCDEFGHKLMNPRST"}
         return "".join(self.rng.choice(characters[c]) if c in characters else c for c in self._format(name))
 

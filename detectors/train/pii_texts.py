@@ -1,4 +1,4 @@
-"""Labelled texts for the PII head: filled templates, and ordinary questions without entities."""
+"""Labelled training texts for the PII token head: filled templates, and ordinary questions without entities."""
 
 import random
 import re
@@ -23,7 +23,7 @@ _DATE_WORDS = re.compile(
 
 
 class Labelled(NamedTuple):
-    """A text and its entities as (start, end, kind)."""
+    """A text with its entities as (start, end, kind)."""
 
     text: str
     spans: tuple[tuple[int, int, str], ...]
@@ -38,7 +38,7 @@ def _filled(slots: Slots, template: str) -> Pieces:
 
 
 def _varied(pieces: Pieces, rng: random.Random) -> Pieces:
-    """Vary the spelling as people do: lower case, values in lower case, capitals, no full stop."""
+    """Vary the spelling at random: lower case or capitals for all pieces or for entities only; no full stop."""
     draw = rng.random()
     for limit, change, whole in (
         (0.22, str.lower, True),
@@ -64,14 +64,14 @@ def _joined(pieces: Pieces) -> Labelled:
 
 
 def _training_questions(root: Path) -> list[str]:
-    """Return a sample of CLINC's and HaluEval's questions, of the training split by near-duplicate cluster."""
+    """Return a sample of CLINC's and HaluEval's questions in the train split of `near_duplicates.splits`."""
     found = sorted({text for source, text in ordinary_prompts(root) if source != "mtbench"})
     found = random.Random(0).sample(found, min(7_000, len(found)))  # noqa: S311 - a reproducible sample
     return [text for text, split in zip(found, splits(found), strict=True) if split == "train"]
 
 
 def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
-    """Yield the questions without entities: no capital inside, no known town, country, first name, day or month."""
+    """Yield the questions without inner capitals, dates and known names of people, towns, countries and brands."""
     words = read_source("pii_words").words
     names = {name.lower() for kind in ("cities", "first_names", "brands") for name in words[kind]}
     for kind in ("first", "last", "city", "country", "nationality"):
@@ -89,7 +89,7 @@ def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
 
 
 def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelled]:
-    """Return filled sentences and negatives: a quarter synthetic, the rest ordinary questions."""
+    """Return ``positives`` filled templates, and ``negatives``: a quarter synthetic, the rest ordinary questions."""
     slots, rng = Slots(seed), random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     sentences = read_source("pii_sentences").templates
     templates, without = sentences["with_entities"], sentences["without_entities"]

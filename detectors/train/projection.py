@@ -1,4 +1,4 @@
-"""Fit the basis of the packed embedding: principal directions (96 of 384) of HaluEval's questions and answers."""
+"""Fitting of the projection of packed embeddings: 96 principal directions of HaluEval's questions and answers."""
 
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ __all__ = ["fit_projection"]
 
 
 def fit_projection(data: Path, out: Path, count: int = 3000) -> None:
-    """Fit the basis on ``count`` questions and a third as many answers, and write it as safetensors."""
+    """Fit the projection on ``count`` questions and a third as many answers, and write it as safetensors."""
     rows = list(islice(halueval(data / HALUEVAL), count))
     texts = [question for question, _ in rows] + [answer for _, answer in rows[: count // 3]]
     ids = tokenize(load_tokenizer(), texts)

@@ -1,7 +1,7 @@
-"""Synthetic refusals, and answers that help although they contain the same words (sorry, cannot, unable).
+"""Synthetic refusals, and helpful answers that contain the same words (sorry, cannot, unable).
 
-Texts and the reasons for them: ``texts/refusals.toml`` and ``texts/declining.toml``. No public labelled set of refusals
-is in the data, so the detector is experimental; weak labels of HaluEval's answers are in `detectors.evaluate.readers`.
+The templates, and the reasons for them, are in ``texts/refusals.toml`` and ``texts/declining.toml``. The data has no
+public labelled set of refusals, so the detector is experimental; `detectors.evaluate.public_sets` adds weak labels.
 """
 
 import random
@@ -18,7 +18,7 @@ def _gerund(task: str) -> str:
 
 
 def refusal(rng: random.Random) -> str:
-    """Return a refusal of one shape: an apology and a "cannot"."""
+    """Return a refusal of a simple form, such as an apology and "I cannot …"."""
     source = read_source("refusals")
     texts, task = source.templates, rng.choice(source.words["tasks"])
     opening = rng.choice(texts["openings"]) if rng.random() < 0.75 else ""
@@ -28,7 +28,7 @@ def refusal(rng: random.Random) -> str:
 
 
 def complying(rng: random.Random) -> str:
-    """Return an answer that helps, with the words of `refusal`."""
+    """Return a helpful answer that contains the words of a `refusal`."""
     source = read_source("refusals")
     texts, words = source.templates, source.words
     first, second = rng.choice(texts["good"]), rng.choice(texts["good"])
@@ -42,7 +42,7 @@ def complying(rng: random.Random) -> str:
 
 
 def _body(rng: random.Random, core: str, slots: Mapping[str, Sequence[str]]) -> str:
-    """Return a refusal in context: alone, after other sentences, before a reason or an offer."""
+    """Return the refusal ``core`` alone, or after other sentences, or before a reason or an offer."""
     texts = read_source("declining").templates
     shape = rng.random()
     text = core
@@ -60,7 +60,7 @@ def _body(rng: random.Random, core: str, slots: Mapping[str, Sequence[str]]) -> 
 
 
 def declining(rng: random.Random, split: str) -> str:
-    """Return a refusal in one of many styles, worded by the templates of ``split``."""
+    """Return a refusal in one of many styles, from a template of ``split``."""
     source = read_source("declining")
     request = rng.choice(source.requests)
     slots = {"do": [request.do], "doing": [request.doing], "thing": [request.thing]}
@@ -69,7 +69,7 @@ def declining(rng: random.Random, split: str) -> str:
 
 
 def helping(rng: random.Random, split: str) -> str:
-    """Return an answer that helps, worded by the templates of ``split``."""
+    """Return a helpful answer from a template of ``split``."""
     source = read_source("declining")
     good = [f"{item}." for item in source.templates["good"]]
     slots = {"good": good, "noun": source.words["nouns"], "ask": source.words["asks"]}

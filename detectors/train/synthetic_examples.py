@@ -1,4 +1,4 @@
-"""All synthetic texts of this project with their labels, by split."""
+"""All synthetic training, tuning and test texts of this project, with their labels."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from detectors.train.toxicity_texts import abuse, contrast, harmless, retort
 __all__ = ["synthetic_examples"]
 
 ItemT = TypeVar("ItemT")
-#: Split → (seed, share of the counts below).
+#: Split → (seed, factor of the counts below).
 SPLITS = {"train": (1, 1.0), "tune": (2, 0.1), "test": (3, 0.1)}
 
 
@@ -31,9 +31,9 @@ def _personal(rng: random.Random) -> str:
     return fill(rng.choice(source.templates["personal"]), source.slots, rng)
 
 
-#: Source, function of a random generator that returns a text, texts of the training split, and their labels.
+#: Rows of (source, function of a random generator that returns a text, number of training texts, labels).
 Table = tuple[tuple[str, Callable[..., str], int, Labels], ...]
-#: The splits share the templates.
+#: Sources whose templates all splits share.
 SHARED: Table = (
     ("own_attack", attack, 3600, labels(UNKNOWN, 1.0)),
     ("own_twin", lookalike, 3600, labels(0.0)),
@@ -46,7 +46,7 @@ SHARED: Table = (
     ("own_harmless", harmless, 1300, labels(0.0)),
     ("own_personal", _personal, 400, labels(0.0)),
 )
-#: Each split has templates of its own; it is the second argument.
+#: Sources with separate templates for each split; the split is the second argument of the function.
 BY_SPLIT: Table = (
     ("own_declining", declining, 2600, labels(0.0, 0.0, 1.0)),
     ("own_helping", helping, 2600, labels(0.0)),
@@ -56,7 +56,7 @@ BY_SPLIT: Table = (
 
 
 def synthetic_examples() -> Iterator[Example]:
-    """Yield every synthetic text once a source and split."""
+    """Yield the synthetic examples, without duplicates within a source and split."""
     for split, (seed, share) in SPLITS.items():
         for table, extra in ((SHARED, ()), (BY_SPLIT, (split,))):
             for source, make, count, known in table:

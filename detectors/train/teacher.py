@@ -1,8 +1,8 @@
-"""The encoder's probabilities for the training texts of the cheap tier.
+"""The encoder's probabilities for the training texts of the linear model.
 
-The cheap tier reads the beginning of a text (`detectors.models.linear.chunks`), and labels are about all of it. So the
-encoder scores the same beginnings, and `detectors.train.linear_trainer` mixes its probabilities with the labels.
-Synthetic texts and ordinary prompts are short and have exact labels: theirs are NaN.
+The linear model is trained on the first chunk of a text (`detectors.models.linear.chunks`), but labels are about the
+whole text. So the encoder scores the same chunks, and `detectors.train.linear_trainer` averages its probabilities with
+the labels. Synthetic texts and ordinary prompts are short and have exact labels, so their probabilities are NaN.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ BLOCK = 2048
 
 
 def probabilities(model: MultiTask, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return the encoder's probabilities (texts, tasks) for the first chunk of each text, without its disguise."""
+    """Return the encoder's probabilities, (texts, tasks), for the first chunk of each text without disguise."""
     beginnings = [chunks(views(text)[-1])[0] for text in texts]
     tokens = load_tokenizer().encode_batch(beginnings, add_special_tokens=False)
     odds = log_odds(model, [[CLS, *row.ids[:WINDOW], SEP] for row in tokens])[:, : len(TASKS)]
@@ -44,7 +44,7 @@ def _is_scored(example: Example) -> bool:
 def write_probabilities(  # noqa: PLR0913 - the options of the command
     data: Path, out: Path, seed: int, *, log: Log, weights: Path = ENCODER_PATH, precision: str = "float32"
 ) -> None:
-    """Write the probabilities for the train split, in its order, as ``.npy``; an interrupted run resumes."""
+    """Write the probabilities for the train split to the ``.npy`` file ``out``; an interrupted run resumes."""
     torch.set_num_threads(1)
     examples = [e for e in load_examples(data, seed) if e.split == "train"]
     scored = np.array([_is_scored(example) for example in examples])

@@ -1,7 +1,7 @@
-"""Templates with slots, from the files in ``texts``.
+"""Templates of texts with slots to fill, from the files in ``texts``.
 
-A template of a table ``by_split`` belongs to one split (its index modulo six), so the figures of the tune and test
-splits are of wordings that training has not seen. Words of slots are shared.
+A template of a table ``by_split`` belongs to one split, by its index modulo six. So the tune and test splits measure
+wordings that training has not seen. All splits share the words for the slots.
 """
 
 import functools
@@ -21,7 +21,7 @@ Texts = Mapping[str, tuple[str, ...]]
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a user asks for: a verb and its object, the same as a noun, and its subject."""
+    """A user's request in three forms: a verb with its object, the same as a noun phrase, and its subject."""
 
     do: str
     doing: str
@@ -29,12 +29,12 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TextSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of texts."""
+    """The content of one file of templates and words."""
 
-    #: Name → templates, each of which belongs to one split; and those that all splits share.
+    #: Name → templates: of ``by_split``, each belongs to one split; those of ``templates`` are shared by all splits.
     by_split: Texts = {}
     templates: Texts = {}
-    #: Slot → words; and words that a generator draws by itself.
+    #: Slot → words that `fill` draws, and name → words that a generator draws itself.
     slots: Texts = {}
     words: Texts = {}
     #: Groups of people: plural → singular.
@@ -59,14 +59,14 @@ def capitalised(text: str) -> str:
 
 
 def fill(template: str, slots: Texts | Mapping[str, Sequence[str]], rng: random.Random) -> str:
-    """Fill every slot with a random word, capitalised if the template names a lower-case slot with a capital."""
+    """Fill every slot with a random word; a slot that is written with a capital gets a capitalised word."""
     values = {name: rng.choice(words) for name, words in slots.items()}
     begun = {capitalised(name): capitalised(value) for name, value in values.items() if name.islower()}
     return template.format(**values, **begun)
 
 
 def varied(text: str, rng: random.Random) -> str:
-    """Vary the spelling as people do: sometimes lower case, no full stop, a curly apostrophe or none."""
+    """Vary the spelling at random: lower case, no full stop, a curly apostrophe or no apostrophe."""
     roll = rng.random()
     if roll < 0.1:
         return text.lower()

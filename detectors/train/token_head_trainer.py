@@ -1,4 +1,4 @@
-"""Train the token head of the PII detector; a record beside its weights has seed, counts and digests."""
+"""Training of the PII detector's token head; a JSON file beside the weights records seed, counts and digests."""
 
 import hashlib
 import json
@@ -23,10 +23,10 @@ from detectors.train.pii_texts import Labelled, texts
 __all__ = ["NEGATIVES", "POSITIVES", "train"]
 
 TOKENS_A_BATCH = 1400
-#: Sentences with entities, and without, of a whole run.
+#: Numbers of sentences with entities and without entities in a full run.
 POSITIVES, NEGATIVES = 16_000, 8_000
 RATE, AVERAGE = 3e-3, 0.99
-#: Share of words that are hidden, so that the head learns from their context; and of vector elements.
+#: Share of tokens that are hidden, so that the head learns from their context, and of vector elements set to 0.
 HIDDEN_WORDS, DROPPED = 0.06, 0.1
 UNKNOWN = 100
 CHECKPOINT_EVERY = 50
@@ -34,7 +34,10 @@ Item = tuple[list[int], list[int], list[int]]
 
 
 def labels_of(tokens: Tokens, spans: Sequence[tuple[int, int, str]]) -> list[int]:
-    """Return the class of each token: 0 outside, ``1 + 2k`` where a span of kind k begins, ``2 + 2k`` inside it."""
+    """Return the class of each token: ``1 + 2k`` for the first token of a span of kind k, ``2 + 2k`` for later ones.
+
+    The class of a token outside all spans is 0.
+    """
     found = np.zeros(len(tokens.ids), dtype=np.int64)
     for start, end, kind in spans:
         inside = np.flatnonzero((tokens.starts < end) & (tokens.ends > start))
@@ -44,7 +47,7 @@ def labels_of(tokens: Tokens, spans: Sequence[tuple[int, int, str]]) -> list[int
 
 
 def items(examples: Sequence[Labelled]) -> list[Item]:
-    """Return ids, shapes and classes of each text."""
+    """Return the token ids, shapes and classes of each text; texts without tokens are omitted."""
     tokenized = encode(load_tokenizer(), [example.text for example in examples])
     return [
         (tokens.ids, tokens.shapes.tolist(), labels_of(tokens, example.spans))
@@ -54,7 +57,7 @@ def items(examples: Sequence[Labelled]) -> list[Item]:
 
 
 def batches(rows: Sequence[Item], rng: random.Random) -> list[list[Item]]:
-    """Cut one epoch, in random order, into batches of about `TOKENS_A_BATCH` tokens."""
+    """Divide the texts of one epoch, in random order, into batches of about `TOKENS_A_BATCH` tokens."""
     result: list[list[Item]] = [[]]
     length = 0
     for item in rng.sample(rows, len(rows)):
@@ -67,7 +70,7 @@ def batches(rows: Sequence[Item], rng: random.Random) -> list[list[Item]]:
 
 
 def _loss(head: TokenHead, words: Tensor, batch: Sequence[Item], generator: torch.Generator) -> Tensor:
-    """Return the mean cross-entropy of a batch's tokens, with some words hidden."""
+    """Return the mean cross-entropy of a batch's tokens; a random share of the tokens is hidden."""
     ids, shapes, real, starts = row([item[0] for item in batch], [item[1] for item in batch])
     classes = torch.full((len(ids),), -100)
     for start, item in zip(starts, batch, strict=True):
@@ -79,7 +82,7 @@ def _loss(head: TokenHead, words: Tensor, batch: Sequence[Item], generator: torc
 
 
 def _rate(step: int, steps: int) -> float:
-    """Return the learning rate: it rises over 6 % of the steps and falls linearly to zero."""
+    """Return the learning rate, which rises during the first 6 % of the steps and then falls linearly to zero."""
     warm = max(1.0, 0.06 * steps)
     return RATE * min(step / warm, max(0.0, (steps - step) / (steps - warm)))
 
@@ -94,10 +97,10 @@ def train(  # noqa: PLR0913 - the options of the recipe
     negatives: int = NEGATIVES,
     epochs: int = 2,
 ) -> None:
-    """Run the whole recipe, and write the weights and their record.
+    """Train the token head; write its weights to ``out`` and their record to a JSON file beside it.
 
-    Of the labelled sets in ``data``, only ordinary questions are read, as negatives. ``positives`` and ``negatives``
-    are the numbers of sentences with entities and without.
+    From the folder ``data``, only ordinary questions are read, as texts without entities. ``positives`` and
+    ``negatives`` are the numbers of texts with and without entities.
     """
     record = {
         "detector": "pii", "kinds": list(KINDS), "seed": seed, "positives": positives, "negatives": negatives,

@@ -1,6 +1,6 @@
-"""Synthetic texts for toxicity: insults and hate, and harmless texts with the same words, groups and emoji.
+"""Synthetic toxic texts, and harmless texts with the same words, groups of people and emoji.
 
-Texts and the reasons for them: ``texts/abuse.toml``, ``texts/contrast.toml`` and ``texts/retorts.toml``.
+The templates, with reasons, are in ``texts/abuse.toml``, ``texts/contrast.toml`` and ``texts/retorts.toml``.
 """
 
 import random
@@ -10,7 +10,7 @@ from detectors.train.templates import capitalised, fill, of_split, read_source, 
 
 __all__ = ["abuse", "contrast", "harmless", "retort", "swap_group"]
 
-#: Kind, templates of contrast.toml, whether they are toxic, and their weight.
+#: Rows of (kind, name of the templates in contrast.toml, label of toxicity, weight).
 POOLS = (
     ("hate", "hateful", 1.0, 8),
     ("hate", "decent", 0.0, 9),
@@ -32,12 +32,12 @@ def _abuse(name: str, rng: random.Random) -> str:
 
 
 def abuse(rng: random.Random) -> str:
-    """Return an insult, a threat or a slight."""
+    """Return an insult or a threat."""
     return _abuse("toxic", rng)
 
 
 def harmless(rng: random.Random) -> str:
-    """Return a harmless text with the words of `abuse`."""
+    """Return a harmless text that contains words of `abuse`."""
     return _abuse("harmless", rng)
 
 
@@ -54,7 +54,7 @@ def _about_group(template: str, rng: random.Random) -> str:
 
 
 def contrast(count: int, rng: random.Random, split: str) -> Iterator[tuple[str, str, float]]:
-    """Yield ``count`` of (text, kind, toxic) of a split; a harmless text has the kind that it resembles."""
+    """Yield ``count`` tuples (text, kind, toxic) of a split; the kind of a harmless text is the one it resembles."""
     texts = read_source("contrast").by_split
     pools = [(of_split(texts[name], split), kind, toxic, weight) for kind, name, toxic, weight in POOLS]
     pools = [pool for pool in pools if pool[0]]
@@ -63,7 +63,7 @@ def contrast(count: int, rng: random.Random, split: str) -> Iterator[tuple[str, 
 
 
 def retort(rng: random.Random, split: str) -> tuple[str, float, bool]:
-    """Return (text, toxic, with emoji) of a split; half of the texts are toxic."""
+    """Return a tuple (text, toxic, has emoji) of a split; half of the texts are toxic."""
     source, groups = read_source("retorts"), list(read_source("contrast").groups.items())
     toxic, pictured = rng.random() < 0.5, rng.random() < 0.5
     name = ("pictured_" if pictured else "") + ("toxic" if toxic else "harmless")
@@ -76,7 +76,7 @@ def retort(rng: random.Random, split: str) -> tuple[str, float, bool]:
 
 
 def _group_names() -> list[list[str]]:
-    """Return the names of groups by form: plural, singular, adjective."""
+    """Return three lists of names of groups of people: plurals, singulars, adjectives."""
     groups = read_source("contrast").groups
     adjectives = [plural.split()[0].lower() for plural in groups if plural.endswith(" people")]
     return [
@@ -87,7 +87,7 @@ def _group_names() -> list[list[str]]:
 
 
 def swap_group(text: str, rng: random.Random) -> str | None:
-    """Return the lower-case text with its first group replaced by another of the same form, None if it names none."""
+    """Return the text in lower case with one named group of people replaced by another; None if it names no group."""
     words = f" {text.lower()} "
     for names in _group_names():
         for group in sorted(names, key=len, reverse=True):

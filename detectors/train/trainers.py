@@ -1,7 +1,8 @@
-"""The recipes of ``weir train-detector``, registered once.
+"""The trainers of ``weir train-detector``.
 
-A recipe writes one safetensors file and logs its progress. It resumes from a checkpoint beside that file, and removes
-the checkpoint at the end. To add a recipe, write a function of the same signature, a row of `TRAINERS`, and its text in model_cards.toml.
+A trainer writes one safetensors file and logs its progress. It resumes from a checkpoint beside this file, and deletes
+the checkpoint at the end. To add a trainer, write a function with the signature of `Trainer.train`, a row of `TRAINERS`
+and the text of its model card in model_cards.toml.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ __all__ = ["TRAINERS", "CardText", "Log", "Trainer", "find_trainer"]
 
 
 class CardText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Text of the model card, from model_cards.toml."""
+    """Text for a trainer's model card, from model_cards.toml."""
 
     recipe: str
     limits: tuple[str, ...]
@@ -33,19 +34,19 @@ def _own_weights(weights: Path, digest: str) -> dict[str, Any]:
 
 
 class Trainer(msgspec.Struct, frozen=True, kw_only=True):
-    """A recipe."""
+    """A function that trains weights, with its input files and the detectors that use the weights."""
 
-    #: Function of (data folder, file to write, seed, share, log); deterministic up to the order of floating-point
-    #: sums. ``share`` is the length of the run as a share of the whole, to try things out.
+    #: Function of (data folder, file to write, seed, share, log), deterministic up to the order of floating-point sums.
+    #: ``share`` is the share of a full run, for short test runs.
     train: Callable[[Path, Path, int, float, Log], None]
-    #: The name of the file that it writes.
+    #: Name of the file of weights.
     weights: str
-    #: The files that it reads, under the data folder.
+    #: The files in the data folder that the function reads.
     files: tuple[str, ...]
-    #: The detectors that run these weights.
+    #: The detectors that use these weights.
     detectors: tuple[str, ...]
     card: CardText
-    #: (file, its SHA-256) → the options with which a detector runs them.
+    #: (file of weights, its SHA-256) → options of a detector that uses this file.
     options: Callable[[Path, str], Mapping[str, Any]] = _own_weights
 
 
@@ -62,7 +63,7 @@ def _pii(data: Path, out: Path, seed: int, share: float, log: Log) -> None:
 
 _CARDS = read_toml("detectors.train", "model_cards.toml", dict[str, CardText])
 _ENCODER = Trainer(train=_encoder, weights="encoder.safetensors", files=FILES, detectors=TASKS, card=_CARDS["encoder"])
-#: Detector → its recipe.
+#: Detector → its trainer.
 TRAINERS: dict[str, Trainer] = {
     **dict.fromkeys(TASKS, _ENCODER),
     "pii": Trainer(
@@ -72,7 +73,7 @@ TRAINERS: dict[str, Trainer] = {
 
 
 def find_trainer(name: str) -> Trainer:
-    """Return the recipe of a detector; raise UnknownDetectorError if none trains it."""
+    """Return the trainer of a detector's weights; raise UnknownDetectorError if there is none."""
     if name not in TRAINERS:
         raise UnknownDetectorError(f"no recipe trains {name!r}: choose one of {', '.join(TRAINERS)}")
     return TRAINERS[name]
