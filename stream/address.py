@@ -1,7 +1,7 @@
-"""Addresses in settings, whose user and password are never shown.
+"""Addresses in settings; their user and password are never shown.
 
-``http://user:password@host`` is common for a proxy's credentials, and an address is written to metric labels, logs, health and ``weir config``.
-So an :class:`Address` is the address without its credentials, which only `headers` contains.
+Users write a proxy's credentials as ``http://user:password@host``, but addresses appear in metric labels, logs, health and ``weir config``. So the
+text of an :class:`Address` has no credentials; only `headers` contains them.
 """
 
 import base64
@@ -19,10 +19,10 @@ _MASK = "********@"
 
 
 class Address(str):
-    """The address in ``http(s)://[user:password@]host[:port][/path]`` without its credentials; "" is none.
+    """The address in ``http(s)://[user:password@]host[:port][/path]``, without credentials; "" means no address.
 
     `headers` is ``{"authorization": "Basic …"}``, or {} without a user. Special characters in user and password are
-    percent-encoded. Raises ValueError, without the text, for another form.
+    percent-encoded. Raises ValueError, which does not contain the text, for any other form.
     """
 
     __slots__ = ("headers",)
@@ -68,7 +68,7 @@ def _basic(user: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return any `text` without what could be a user and a password."""
+    """Return `text` without each part that could be a user and password."""
     return _CREDENTIALS.sub(rf"\1{_MASK}", text)
 
 

@@ -1,6 +1,7 @@
-"""Dead letters: records that cannot be read or processed, unchanged, with their origin and the reason.
+"""Dead letters: unchanged copies of records that cannot be read or processed, with their origin and the reason.
 
-Headers follow Kafka Connect's under the prefix ``__weir.errors.``; none contains a message's text, which may be personal data.
+The headers have the names of Kafka Connect's, with the prefix ``__weir.errors.``. No header contains the text of an error message, which may contain
+personal data.
 """
 
 import logging
@@ -28,10 +29,10 @@ class _Produces(Protocol):
 
 
 def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, disposition: str) -> Headers:
-    """Return the headers of `message`'s dead letter: its own, then Weir's, with the attempt counted up.
+    """Return the headers of the dead letter of `message`: its own, then Weir's, with the attempt number plus one.
 
-    `stage` and `place` are the agent that failed and the class in which it did; `error` is the exception's class name,
-    never its message; `disposition` is one of :data:`DISPOSITIONS`.
+    `stage` is the agent that failed, `place` the class that failed. `error` is the class name of the exception, never its message. `disposition` is
+    one of :data:`DISPOSITIONS`.
     """
     own = [(name, value) for name, value in message.headers or () if not name.startswith(HEADER_PREFIX)]
     before = dict(message.headers or ()).get(f"{HEADER_PREFIX}attempt", b"0")
@@ -50,9 +51,9 @@ def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, dis
 
 
 class DeadLetters:
-    """Publishes the dead letters of one stage, each awaited before the source's offset may move.
+    """Publishes the dead letters of one stage, and waits for each before the record's offset is released.
 
-    `registry` gets ``weir_dead_letters_total``; stages of one process share the `counter` of the first instead.
+    It registers the metric ``weir_dead_letters_total`` in `registry`. Further stages of a process pass the `counter` of the first stage instead.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class DeadLetters:
             self.counter.labels(stage, disposition)
 
     async def send(self, message: Any, *, disposition: str, error: str, place: str = "") -> None:
-        """Publish `message`'s dead letter and wait for the acknowledgement.
+        """Publish the dead letter of `message`, and wait for the acknowledgement.
 
-        A record that would be too large with Weir's headers is published without its value: its topic and offset find it.
+        A record that would be too large with Weir's headers is published without its value, which can be found by topic and offset.
         """
         headers = dead_letter_headers(
             message, stage=self._stage, place=place or self._stage, error=error, disposition=disposition

@@ -4,16 +4,16 @@
 
     StreamError
     ├── WireError              (stream.wire.errors: a record that cannot be read or written)
-    │   ├── DecodeError        headers or bytes that are no CloudEvent of ours
-    │   └── SchemaError        a known type whose data does not fit its schema
-    ├── BrokerError            no Kafka answers, it refuses, or the local broker cannot be started
+    │   ├── DecodeError        headers or bytes are no CloudEvent of Weir
+    │   └── SchemaError        the data of a known type does not fit its schema
+    ├── BrokerError            no broker answers, it rejects a request, or the local broker cannot start
     ├── TopicMissing           a topic does not exist
     ├── TopicMismatch          a topic exists with another partition count
     ├── LogExpired             records to be read were deleted
-    ├── ReaderStalled          the log contains more and nothing arrives
-    ├── StateUnreadable        a table value that this version cannot read
-    ├── ModelsLost             the model processes ended and do not come back
-    └── ReplayError            a replay that cannot be run as it was asked for
+    ├── ReaderStalled          the log contains more records but none arrives
+    ├── StateUnreadable        this version cannot read a table value
+    ├── ModelsLost             the model processes ended and cannot be started again
+    └── ReplayError            a replay cannot run as requested
 """
 
 from stream.wire.errors import StreamError
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class BrokerError(StreamError):
-    """No Kafka answers, it refuses, or the local broker cannot be installed or started."""
+    """No broker answers, the broker rejects a request, or the local broker cannot be installed or started."""
 
 
 class TopicMissing(StreamError):
@@ -49,7 +49,7 @@ class LogExpired(StreamError):
 
 
 class ReaderStalled(StreamError):
-    """The log contains more and nothing arrives; a new consumer helps."""
+    """The log contains more records but none arrives; a new consumer resolves this."""
 
 
 class StateUnreadable(StreamError):
@@ -61,11 +61,11 @@ class ModelsLost(StreamError):
 
 
 class ReplayError(StreamError):
-    """A replay cannot be run as it was asked for: its detector, its range, or what is left of the log."""
+    """A replay cannot run as requested, because of its detector, its range, or expired records."""
 
 
 def no_kafka(bootstrap_servers: str) -> BrokerError:
-    """Return the error for a Kafka that does not answer."""
+    """Return the error that no Kafka broker answers."""
     return BrokerError(
         f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or set "
         "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"

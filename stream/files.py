@@ -1,4 +1,4 @@
-"""Files that several processes share: atomic replacement, and locks that end with their process."""
+"""Files that several processes share: atomic replacement, and locks that are released when their process ends."""
 
 import fcntl
 import os
@@ -9,9 +9,9 @@ __all__ = ["FileLock", "replace_file", "sync_directory"]
 
 
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
-    """Replace `path` in one step: a reader, and a crash of this process, leave the old content or the new.
+    """Replace `path` atomically: readers see the old or the new content, even if this process crashes.
 
-    With `durable`, a power loss does so too. Raises OSError if the disk is full or failed; `path` is then unchanged.
+    With `durable`, this is also true after a power loss. Raises OSError if the disk is full or fails; `path` is then unchanged.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -30,7 +30,7 @@ def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in the folder `path` durable."""
+    """Write the file names in the folder `path` to disk, so that they survive a power loss."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -46,14 +46,14 @@ class FileLock:
 
     @classmethod
     def acquire(cls, path: Path) -> Self:
-        """Wait for the lock on `path`; raises OSError where the file cannot be opened."""
+        """Wait for the lock on `path`; raises OSError if the file cannot be opened."""
         lock = cls(_open(path))
         fcntl.flock(lock._handle, fcntl.LOCK_EX)
         return lock
 
     @classmethod
     def try_acquire(cls, path: Path) -> Self | None:
-        """Return the lock on `path`, or None where another process holds it; raises OSError where it cannot be opened."""
+        """Return the lock on `path`, or None if another process has it; raises OSError if the file cannot be opened."""
         lock = cls(_open(path))
         try:
             fcntl.flock(lock._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""What an operator does first about each alert of Weir about itself; a detector has its line on its class (`AlertText.runbook`).
+"""The first step for an operator after an alert about Weir itself; detectors' lines are in `AlertText.runbook`.
 
-The process that raises an alert writes the line into it, so a consumer needs neither this table nor the detectors. Tests compare both
-with docs/operate.md and docs/runbook.md.
+The process that raises an alert writes the line into the alert, so consumers need neither this table nor the detectors. Tests compare both with
+docs/operate.md and docs/runbook.md.
 """
 
 __all__ = ["DETECTOR_PREFIX", "RUNBOOK", "SILENCE", "runbook_anchor", "runbook_line"]
@@ -31,7 +31,7 @@ def _name(detector: str, feature: str) -> str:
 
 
 def runbook_line(detector: str, feature: str = "") -> str:
-    """Return the first step for an alert of Weir about itself, "" for any other."""
+    """Return the first step for an alert about Weir itself, or "" for any other alert."""
     return RUNBOOK.get(_name(detector, feature), "")
 
 

@@ -1,4 +1,4 @@
-"""Settings of the stream's processes. ``weir.settings`` loads them once from the file and the environment."""
+"""Settings of the processes in `stream`. ``weir.settings`` loads them once from the file and the environment."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ _CACHED_TENANTS = 100_000
 
 
 class Section(BaseModel):
-    """A section of settings: frozen, without unknown keys."""
+    """A section of settings: immutable; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +75,7 @@ class KafkaSettings(Section):
 
     @property
     def names(self) -> TopicNames:
-        """Topic names with the prefix."""
+        """The topic names, with the prefix of the settings."""
         return TopicNames(self.topic_prefix)
 
     def topics(self) -> list[Topic]:
@@ -177,10 +177,10 @@ class RetrainingSettings(Section):
 
 
 class TenantSettings(Section):
-    """``[tenants."name or pattern"]``: settings of tenants; patterns are merged in order, the last one wins.
+    """``[tenants."name or pattern"]``: settings of tenants; later matching tables override earlier ones.
 
-    A table with the name of a stream detector (``[tenants."acme".drift]``) has its options; the registry is not
-    imported here, so names and options are checked where detectors run (`weir.settings.detector_options`).
+    A table with the name of a stream detector (``[tenants."acme".drift]``) contains the options of that detector. This module does not import the
+    registry of detectors, so names and options are checked in the processes that run detectors (`weir.settings.detector_options`).
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -235,7 +235,7 @@ class WebhookSettings(Section):
 
 
 class BridgeSettings(Section):
-    """``[bridge]``: notifications to Alertmanagers and webhooks. It runs if there is one."""
+    """``[bridge]``: notifications to Alertmanagers and webhooks. The bridge runs if at least one is configured."""
 
     alertmanagers: tuple[Target, ...] = Field(
         (), description="base addresses; user:password@ in one is sent and never shown"
@@ -252,12 +252,12 @@ class BridgeSettings(Section):
 
     @property
     def enabled(self) -> bool:
-        """Whether there is an Alertmanager or a webhook."""
+        """Whether an Alertmanager or a webhook is configured."""
         return bool(self.alertmanagers or self.webhooks)
 
 
 def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> TenantSettings:
-    """Return the settings of `tenant`: the defaults, overridden by every matching pattern in order."""
+    """Return the settings of `tenant`: the defaults, overridden by each matching pattern in order."""
     merged: dict[str, Any] = {}
     for pattern, values in tenants.items():
         if fnmatchcase(tenant, pattern):
@@ -266,12 +266,12 @@ def tenant_settings(tenants: Mapping[str, Mapping[str, Any]], tenant: str) -> Te
 
 
 def cached_tenant_settings(tenants: Mapping[str, Mapping[str, Any]]) -> Callable[[str], TenantSettings]:
-    """Return :func:`tenant_settings` of `tenants` as a function that builds the settings of a tenant once."""
+    """Return a function from tenant to settings, which calls :func:`tenant_settings` only once per tenant."""
     return lru_cache(maxsize=_CACHED_TENANTS)(partial(tenant_settings, tenants))
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` overridden by `over`, table by table."""
+    """Return `base` overridden by `over`; nested tables are merged."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)

@@ -1,8 +1,8 @@
-"""Operators' silences: each mutes the notifications of one subject, (stream, detector, feature).
+"""Operators' silences; each mutes the notifications about one subject: (stream, detector, feature).
 
-A silence changes no state: a muted alert opens, resolves and counts for retraining and `weir status` like any other. It also mutes the
-alert that it was made from when that alert's feature changes. It is unrelated to alerts with detector ``silence``, which report an inactive
-source (stream/stages/watch/source_liveness.py).
+A silence changes no state: a muted alert opens, resolves and counts for retraining and `weir status` like any other alert. A silence also mutes the
+alert from which it was created after that alert's feature changes. Silences are unrelated to alerts of detector ``silence``, which report inactive
+sources (stream/stages/watch/source_liveness.py).
 """
 
 from stream.wire import AlertRecord, SilenceRecord, stream_key
@@ -21,21 +21,21 @@ def silence_id_of(alert: AlertRecord) -> str:
 
 
 class Silences:
-    """The silences in the log, one for each subject: the newest by `at` counts, so processing is idempotent."""
+    """The silences in the log, the newest (by `at`) for each subject, so that processing is idempotent."""
 
     def __init__(self) -> None:
         self._known: dict[str, SilenceRecord] = {}
         self._made_from: dict[str, str] = {}
 
     def apply(self, record: SilenceRecord) -> None:
-        """Apply a record of the log."""
+        """Add a silence record of the log, unless a newer one of its subject is known."""
         known = self._known.get(record.silence_id)
         if known is None or record.at >= known.at:
             self._known[record.silence_id] = record
             self._made_from[record.alert_id] = record.silence_id
 
     def newest(self, name: str) -> SilenceRecord | None:
-        """Return the newest record of silence id `name`, active or not."""
+        """Return the newest record of the silence with id `name`, active or expired."""
         return self._known.get(name)
 
     def muting(self, alert: AlertRecord, time: float) -> list[SilenceRecord]:

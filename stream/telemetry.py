@@ -1,6 +1,6 @@
-"""Traces and metrics of one process: an OTLP exporter, a Prometheus port, a health answer.
+"""Traces, metrics and health of one process: an OTLP exporter, and an HTTP port for Prometheus and health checks.
 
-Every process of a stack uses it, Ray replicas too. Callers put no content into spans and labels; tests/e2e searches for it.
+Every process of a stack uses this module, including Ray replicas. Callers never put texts of users into spans and labels; tests/e2e checks this.
 """
 
 import json
@@ -51,7 +51,7 @@ Health = Callable[[], dict[str, object] | None]
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A response of a metrics port."""
+    """An HTTP response of the metrics port."""
 
     status: int
     content_type: str
@@ -63,9 +63,9 @@ Pages = Callable[[str, str], Page | None]
 
 
 class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The export of spans to the OTLP/HTTP traces URL `endpoint` ("" for none), each with `headers`.
+    """Settings to export spans to the OTLP/HTTP traces URL `endpoint` ("" for no export), with `headers` per request.
 
-    `ratio` is the share of new traces to sample, in [0, 1]; traces of a sampled parent always are.
+    `ratio` is the share of new traces to sample, in [0, 1]; traces with a sampled parent are always sampled.
     """
 
     endpoint: str
@@ -76,7 +76,7 @@ class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
 def tracer_provider(service: str, settings: TraceSettings) -> TracerProvider:
     """Return a provider that exports `service`'s spans in the background; the caller shuts it down.
 
-    A full queue (16,384 spans) drops spans, never requests.
+    If the queue (16,384 spans) is full, spans are dropped; requests never wait.
     """
     sampler = ParentBased(TraceIdRatioBased(settings.ratio))
     resource = Resource.create({"service.name": f"weir-{service}", "service.namespace": "weir"})
@@ -94,7 +94,7 @@ def tracer_provider(service: str, settings: TraceSettings) -> TracerProvider:
 
 
 def incoming_context(headers: Mapping[str, str]) -> Context:
-    """Return the trace context of a client's headers, an empty one if there is no valid ``traceparent``.
+    """Return the trace context in a client's headers, or an empty context without a valid ``traceparent``.
 
     A ``tracestate`` that is malformed or larger than 512 bytes is dropped; the ``traceparent`` is kept.
     """
@@ -108,7 +108,7 @@ def bounded_tracestate(header: str) -> str:
 
 
 def parent_context(traceparent: str | None) -> Context | None:
-    """Return a context whose current span is `traceparent`'s, or None if it is absent or invalid."""
+    """Return a context whose current span is that of `traceparent`, or None if this is absent or invalid."""
     context = incoming_context({"traceparent": traceparent or ""})
     return context if _span_context(context).is_valid else None
 
@@ -118,13 +118,13 @@ def _span_context(context: Context) -> SpanContext:
 
 
 def link_to(traceparent: str | None) -> list[Link]:
-    """Return a list with one link to `traceparent`'s span, or an empty one."""
+    """Return a list with a link to the span of `traceparent`, or an empty list if that is absent or invalid."""
     context = parent_context(traceparent)
     return [] if context is None else [Link(_span_context(context))]
 
 
 def traceparent_of(span: trace.Span) -> str:
-    """Return the ``traceparent`` header that names `span`, or "" for a span without a context."""
+    """Return the ``traceparent`` header of `span`, or "" for a span without a valid context."""
     context = span.get_span_context()
     if not context.is_valid:
         return ""
@@ -137,9 +137,9 @@ def tracestate_of(span: trace.Span) -> str:
 
 
 class MetricsServer:
-    """Prometheus text at ``/metrics`` and health at ``/healthz`` on a port, from a thread of its own.
+    """Serves Prometheus metrics at ``/metrics`` and health at ``/healthz`` on a port, in a separate thread.
 
-    Port 0 picks a free one (see :attr:`port`). `health` returns None or {} for status 200, or {subject: reason} for
+    Port 0 selects a free port (see :attr:`port`). `health` returns None or {} for status 200, or {subject: reason} for
     503; `pages` is called for every other path.
     """
 
@@ -159,7 +159,7 @@ class MetricsServer:
 
     @property
     def port(self) -> int:
-        """The port."""
+        """The port that the server listens on."""
         return int(self._server.server_address[1])
 
     def start(self) -> "MetricsServer":
@@ -203,5 +203,5 @@ class _Handler(BaseHTTPRequestHandler):
         return found or Page(404, "text/plain", b"see /metrics and /healthz\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-        """Log nothing: there is a scrape every second."""
+        """Log nothing, because requests for metrics arrive every second."""
         del format, args

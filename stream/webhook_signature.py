@@ -15,7 +15,7 @@ _SHORTEST, _LONGEST = 24, 64
 
 
 def secret_bytes(secret: str) -> bytes:
-    """Return the key in `secret` (``whsec_`` and base64); raises ValueError, without the secret, unless it has 24 to 64 bytes."""
+    """Return the key in `secret` (``whsec_`` and base64); raises ValueError unless it has 24 to 64 bytes."""
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -29,7 +29,7 @@ def secret_bytes(secret: str) -> bytes:
 
 
 def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the headers of `body`; `timestamp` is the time of this attempt, seconds since the epoch."""
+    """Return the signature headers of `body`; `timestamp` is the time of this attempt, in seconds since the epoch."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     digest = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
     return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{digest}"}

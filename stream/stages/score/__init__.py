@@ -1,4 +1,4 @@
-"""The score stage: requests and ends to verdicts, signals and findings.
+"""The score stage turns requests and end records into verdicts, signals and findings.
 
-It has no table, so it scales with the partitions of inference. The models are in processes of their own.
+It has no table, so it scales with the partitions of inference. The models run in separate processes.
 """

@@ -1,4 +1,4 @@
-"""The score agent: requests and ends to verdicts, signals and findings; many events at once, each acknowledged after its outputs."""
+"""The score agent: it scores many events concurrently, and acknowledges each after its outputs are published."""
 
 import asyncio
 import logging
@@ -42,10 +42,10 @@ _log = logging.getLogger(__name__)
 
 
 class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of the agent.
+    """The parts from which the agent is built.
 
-    `version_of` returns the version of a detector that did not score; `explain` is called with the partition, the event and its
-    verdicts after they are published. A share of `embedding_sample` of events is embedded; at most `outstanding` are in flight.
+    `version_of` returns the version of a detector that did not score. `explain` is called with partition, event and verdicts after the verdicts are
+    published. `embedding_sample` is the share of events that are embedded; at most `outstanding` events are in flight.
     """
 
     batcher: Batcher
@@ -59,7 +59,7 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScoreAgent:
-    """Scores the records of inference."""
+    """Scores the requests and end records of the topic of inference."""
 
     def __init__(self, app: BaseApp, parts: ScoreParts) -> None:
         self._app = app
@@ -69,7 +69,7 @@ class ScoreAgent:
         self.ticks = TickForwarder(self._forward)
 
     async def run(self, stream: Any) -> None:
-        """Read until the stream ends; the body of the Faust agent."""
+        """Process records until the stream ends; the body of the Faust agent."""
         async for raw in stream.noack().events():
             await self._take(raw)
 
@@ -81,7 +81,7 @@ class ScoreAgent:
             await asyncio.sleep(1)
 
     def _crash(self, error: BaseException) -> None:
-        """End the worker: an event cannot be finished, and the offset must not pass it."""
+        """End the worker, because an event cannot be finished and no commit may pass its offset."""
         cause = error if isinstance(error, StreamError | KafkaError) else StreamError(type(error).__name__)
         _log.critical("an event cannot be finished: %s: %s", type(cause).__name__, cause)
         self._app.add_future(self._app.crash(cause))
@@ -146,7 +146,7 @@ class ScoreAgent:
         return await self._parts.batcher.score(item_of(data, embed=embed), span)
 
     def _outputs(self, event: Event, outcome: Outcome, span: Span) -> list[Event]:
-        """Return verdicts, findings and the signal, each with its span."""
+        """Return the verdicts, findings and signal of an event, and record a span for each verdict."""
         spent = outcome.spent if isinstance(outcome, Scored) else {}
         found: list[Event] = []
         for verdict in verdicts(event, outcome, self._parts.version_of):
@@ -161,7 +161,7 @@ class ScoreAgent:
         return [*found, signal_event(event, outcome, traceparent_of(span))]
 
     async def _publish(self, partition: int, outputs: list[Event]) -> None:
-        """Publish all outputs at once, and wait until each is acknowledged."""
+        """Publish all outputs concurrently, and wait until each is acknowledged."""
         await asyncio.gather(*(self._send(partition, output) for output in outputs))
 
     async def _send(self, partition: int, output: Event) -> None:

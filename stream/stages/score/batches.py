@@ -1,4 +1,4 @@
-"""Micro-batches across partitions: waiting items are scored together when a model process is free."""
+"""Micro-batches of items from all partitions; waiting items are scored together when a model process is free."""
 
 import asyncio
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Batcher:
         self._quiet.set()
 
     async def score(self, item: Item, span: Span) -> Outcome:
-        """Score one item in a batch with others; `span` is its event's."""
+        """Score one item, in a batch with others; `span` is the span of its event."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._jobs.put_nowait(_Job(item=item, span=span, outcome=outcome))
         self._open += 1

@@ -1,4 +1,4 @@
-"""Processor time of the worker and its model processes; the metric of the Prometheus client has the worker alone."""
+"""Processor time of the worker and its model processes; the Prometheus client's metric excludes the latter."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ _UTIME, _STIME = 11, 12
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time of `pid` in user and system mode, in seconds; 0 if it has ended, or without /proc."""
+    """Return the user and system processor time of `pid` in seconds; 0 if the process has ended or /proc is missing."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -26,7 +26,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 class CpuCollector(Collector):
-    """A counter that never decreases: an ended process keeps its last value. `pids` defaults to this process and its children."""
+    """A counter that still includes ended processes. `pids` defaults to this process and its children."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class CpuCollector(Collector):
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the present total."""
+        """Yield the present total processor time."""
         pids = set(self._pids())
         self._ended += sum(seconds for pid, seconds in self._living.items() if pid not in pids)
         self._living = {pid: max(self._used(pid), self._living.get(pid, 0.0)) for pid in pids}

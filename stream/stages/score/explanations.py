@@ -1,9 +1,9 @@
-"""Explanations of flagged verdicts: the words that they rest on, published after the finding, in idle time.
+"""Explains flagged verdicts by the words that they depend on; published after the finding, computed in idle time.
 
-Why this exists: an explanation costs a hundred scores, and an alert has a second. So the finding is published first; its text waits in a
-bounded queue and is explained in small questions, each while no event waits for the models. An explanation that does not fit, is above the
-limit of its stream or finds no idle time is skipped and counted: `weir explain` computes it on demand. No alert and no offset depends on an
-explanation.
+Why idle time: an explanation needs about a hundred scores, but an alert must open within a second. So the finding is published first. The text then
+waits in a bounded queue, and the models score its variants in small parts, each while no event waits for the models. An explanation is skipped and
+counted if the queue is full, the stream is above its limit, or the models are never idle; `weir explain` computes it on demand. No alert and no
+offset depends on an explanation.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ _STREAMS = 4_096
 
 
 class ExplanationLimit:
-    """Limits the explained findings of a stream and detector in each five minutes of event time.
+    """Limits the explained findings per stream, detector and five minutes of event time.
 
-    State: two numbers for each of the 4,096 streams with the latest findings.
+    It stores two numbers per stream and detector, for the 4,096 pairs with the latest findings.
     """
 
     def __init__(self, findings: int) -> None:
@@ -45,7 +45,7 @@ class ExplanationLimit:
         self._spent: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
 
     def take(self, stream: str, detector: str, time: float) -> bool:
-        """Count a finding at `time`; return whether it may be explained."""
+        """Count a finding with event time `time`; return whether it is within the limit."""
         window = int(time // _WINDOW_SECONDS)
         known, count = self._spent.pop((stream, detector), (window, 0))
         if window > known:
@@ -69,7 +69,7 @@ class _Models(Protocol):
 
 
 class Explainer:
-    """Explains flagged verdicts one by one, under the settings ``explain_findings`` and ``explain_seconds``.
+    """Explains flagged verdicts one by one, within the settings ``explain_findings`` and ``explain_seconds``.
 
     `quiet` returns when no event waits for the models; `publish` publishes an event to a partition of verdicts.
     """
@@ -94,7 +94,7 @@ class Explainer:
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(_WAITING)
 
     def offer(self, partition: int, event: Event, verdicts: Sequence[Verdict]) -> None:
-        """Queue the flagged verdicts of an event of inference partition `partition`, whose findings are published."""
+        """Queue the flagged verdicts of an event; call it after their findings are published."""
         for verdict in verdicts:
             if self._findings and verdict.flagged and verdict.detector in EXPLAINED:
                 self._take(partition, event, verdict)
@@ -113,13 +113,13 @@ class Explainer:
             self._jobs.put_nowait(_Job(event=event, partition=partition, verdict=verdict, text=text, until=until))
 
     async def run(self) -> None:
-        """Explain until cancelled."""
+        """Explain queued verdicts until cancelled."""
         while True:
             job = await self._jobs.get()
             self._metrics.explanation(job.verdict.detector, await self._finish(job))
 
     async def _finish(self, job: _Job) -> str:
-        """Explain and publish; return the outcome."""
+        """Explain a verdict and publish the explanation; return the outcome, a label of the metric."""
         try:
             explained = await self._explained(job)
         except TimeoutError:
@@ -142,7 +142,7 @@ class Explainer:
                 return found
 
     async def _answer(self, job: _Job, question: Question) -> Answer:
-        """Ask a question in parts, each while the models are idle: to interrupt a part would end its process."""
+        """Ask a question in parts, each while the models are idle; only ending its process would stop a part."""
         answers: list[Answer] = []
         for part in _parts(question):
             async with asyncio.timeout_at(job.until):
@@ -154,7 +154,7 @@ class Explainer:
 
 
 def _parts(question: Question) -> Iterator[Question]:
-    """Yield the parts of a question: each has a bounded number of characters, or one text."""
+    """Split a question into parts, each with a bounded number of characters or a single text."""
     most = _CHEAP_SLICE if question.cheap else _SLICE
     part: list[str] = []
     for text in question.texts:

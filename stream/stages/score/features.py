@@ -1,4 +1,4 @@
-"""Numeric features of an event, and the choice of embedded events."""
+"""Numeric features of an event, and the choice of the events to embed."""
 
 import hashlib
 
@@ -10,20 +10,20 @@ _SPACE = 1 << 64
 
 
 def sampled(event_id: str, share: float) -> bool:
-    """Return whether an event is in the uniform sample that drift reads: by a hash of its id, not by its text or scores."""
+    """Return whether a hash of its id puts an event into the uniform sample that drift reads, whatever its text."""
     digest = hashlib.blake2b(event_id.encode(), digest_size=8, person=b"weir-sample").digest()
     return int.from_bytes(digest, "big") < share * _SPACE
 
 
 def embedded(event_id: str, data: RequestRecord | ResponseRecord, share: float) -> bool:
-    """Return whether an event's text is embedded: users' by :func:`sampled`, of the fixed prompts every answer."""
+    """Return whether to embed an event's text: all answers to fixed prompts, and users' events that are sampled."""
     if data.tenant == OWN_TENANT:
         return bool(prompt_of(data))
     return bool(data.text() if isinstance(data, RequestRecord) else data.text) and sampled(event_id, share)
 
 
 def prompt_of(data: RequestRecord | ResponseRecord) -> str:
-    """Return the name of the fixed prompt of a sentinel's complete answer, "" for any other event."""
+    """Return the name of the fixed prompt that a complete answer belongs to, or "" for any other event."""
     complete = isinstance(data, ResponseRecord) and data.status == "complete" and bool(data.text)
     return data.conversation_id if complete and data.tenant == OWN_TENANT else ""
 
@@ -42,7 +42,7 @@ def request_features(request: RequestRecord) -> dict[str, float]:
 
 
 def response_features(response: ResponseRecord) -> dict[str, float]:
-    """Return the features of an answer and of its end; without those that were not measured."""
+    """Return the measured features of an answer and its end record."""
     failed = response.status in {"error", "aborted"}
     features = {"error": float(failed), "cancelled": float(response.status == "cancelled")}
     if response.text:

@@ -1,4 +1,4 @@
-"""The score stage without Kafka: which detectors an event expects, the item that they score, and the verdicts that follow."""
+"""The score stage without Kafka: an event's expected detectors, the item that they score, and their verdicts."""
 
 from collections.abc import Callable
 
@@ -26,30 +26,30 @@ Inference = RequestRecord | ResponseRecord
 
 
 def inference_of(event: Event) -> Inference:
-    """Return the request or the end that `event` contains."""
+    """Return the request or end record in `event`."""
     assert isinstance(event.data, RequestRecord | ResponseRecord)
     return event.data
 
 
 def side_of(data: Inference) -> str:
-    """Return ``input`` for a request, ``output`` for its end."""
+    """Return ``input`` for a request, ``output`` for an end record."""
     return "input" if isinstance(data, RequestRecord) else "output"
 
 
 def text_of(data: Inference) -> str:
-    """Return the text that the detectors of its side read."""
+    """Return the text that the detectors read: the prompt of a request, or the answer of an end record."""
     return data.text() if isinstance(data, RequestRecord) else data.text
 
 
 def expected_detectors(data: Inference) -> tuple[str, ...]:
-    """Return the detectors whose verdicts are expected, each once and in order; none for an end without text."""
+    """Return the detectors of the expected verdicts, in order, without duplicates; none for an end without text."""
     if isinstance(data, ResponseRecord) and not data.text:
         return ()
     return tuple(dict.fromkeys(data.owed))
 
 
 def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed: bool = False) -> Item:
-    """Return the item that a model process scores: the text, the prompt of an answer, and by default the expected detectors."""
+    """Return the item that a model process scores; `detectors` defaults to the expected detectors."""
     context = data.context if isinstance(data, ResponseRecord) else ()
     return Item(
         text=text_of(data),
@@ -60,7 +60,7 @@ def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed:
 
 
 def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -> list[Verdict]:
-    """Return a verdict for each expected detector of a request or an end; `version_of` serves detectors that did not score."""
+    """Return a verdict for each expected detector; `version_of` returns the version of one that did not score."""
     scored = outcome if isinstance(outcome, Scored) else Scored()
     return [
         verdict(event, name, scored.versions.get(name) or version_of(name), scored.scores.get(name))
@@ -69,7 +69,7 @@ def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -
 
 
 def verdict(event: Event, detector: str, version: str, score: Score | None) -> Verdict:
-    """Return the verdict of one detector on `event`: label ``error`` without a score, or if it read a part and flagged nothing."""
+    """Return one detector's verdict: ``error`` without a score, or if it read only a part and flagged nothing."""
     data = inference_of(event)
     score = score or Score(score=0.0, label=ERROR, flagged=False, covered=0.0)
     partial = score.covered < 1.0 and not score.flagged

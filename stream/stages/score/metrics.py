@@ -1,4 +1,4 @@
-"""Metrics of the score app. Labels are bounded: an unregistered detector counts as ``other``."""
+"""Metrics of the score app. The number of label values is bounded: an unregistered detector counts as ``other``."""
 
 from functools import partial
 
@@ -55,7 +55,7 @@ class ScoreMetrics:
         self._explanations.labels(detector, outcome).inc()
 
     def detector_seconds(self, detector: str, seconds: float) -> None:
-        """Observe a detector's time on a batch."""
+        """Observe the seconds that a detector took for a batch."""
         self._detector.labels(_label(detector)).observe(seconds)
 
 

@@ -1,7 +1,7 @@
-"""Model processes with a deadline, and the search for a text that hangs or kills them.
+"""Model processes with a deadline, and the search for the text that makes a process hang or crash.
 
-Why this exists: a detector that hangs or crashes its process must cost only the event that caused it. A batch that fails is halved
-until only this event is left.
+A detector that hangs or crashes its process must affect only the event that caused this. So a batch that fails is halved until only this event is
+left.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _GRACE_SECONDS = 10.0
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that cannot be scored: ``timeout`` or ``bug``, and the name of the exception class."""
+    """An item that cannot be scored: `disposition` is ``timeout`` or ``bug``, `error` the exception class's name."""
 
     disposition: str
     error: str
@@ -44,8 +44,8 @@ Deliver = Callable[[int, Outcome], None]
 class ModelPool:
     """Scores batches in spawned processes.
 
-    Each of `workers` processes scores one batch at a time, within `deadline_seconds`. `progress` is called while a batch is within its
-    deadline or models load, which can take longer than the watchdog's limit.
+    Each of `workers` processes scores one batch at a time, within `deadline_seconds`. `progress` is called while a batch is within its deadline and
+    while models load, because both can take longer than the watchdog's limit.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class ModelPool:
         return self._ready.is_set()
 
     async def start(self) -> None:
-        """Start the processes and wait for the models; raises ModelsLost if they cannot be loaded, with the reason in the log."""
+        """Start the processes and wait for the models; raises ModelsLost (and logs why) if they cannot load."""
         self._pool = self._new_pool()
         await self._load_models(self._pool)
         self._ready.set()
 
     async def stop(self) -> None:
-        """End the processes, with their tasks."""
+        """End the processes and cancel their tasks."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await asyncio.to_thread(_end, pool)
@@ -87,9 +87,9 @@ class ModelPool:
         await self._part(items, range(len(items)), deliver)
 
     async def answer_question(self, name: str, question: Question) -> Answer:
-        """Answer a question about a score of the detector `name`.
+        """Answer an explanation's question: the scores of the detector `name` for variants of a text.
 
-        Raises the detector's error, or TimeoutError after the deadline of a batch; its process is then replaced.
+        Raises the detector's error, or TimeoutError after the deadline of a batch; the model process is then replaced.
         """
         answered: Answer = await self._task(model_process.answer_question, (name, question), self._deadline)
         return answered
@@ -118,7 +118,7 @@ class ModelPool:
         await self._part(items, rows[half:], deliver)
 
     async def _task(self, work: Callable[..., Any], arguments: tuple[Any, ...], deadline: float) -> Any:
-        """Run a task; if the pool was broken before it (an idle process was killed), replace the pool and run the task again."""
+        """Run a task; if the pool was already broken (an idle process was killed), replace it and retry."""
         for last in (False, True):
             pool = self._pool
             if pool is None:
@@ -137,7 +137,7 @@ class ModelPool:
         raise AssertionError
 
     async def _result(self, future: Any, deadline: float) -> Any:
-        """Wait for a task; report progress to the watchdog while its process loads models or is within the deadline."""
+        """Wait for a task; report progress to the watchdog while models load or the task is within its deadline."""
         loop = asyncio.get_running_loop()
         waiting, patience = asyncio.wrap_future(future), loop.time() + _LOAD_SECONDS
         started = False

@@ -1,6 +1,6 @@
 """A model process: the detectors and the embedding, loaded once, and the functions that the pool calls in it.
 
-Importing it is cheap: detectors import their libraries in ``load()``.
+Importing this module is cheap, because detectors import their libraries in ``load()``.
 """
 
 import ctypes
@@ -42,10 +42,10 @@ def make_embedder(threads: int) -> Embedder:
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model process loads; pickled into it.
+    """The models that a model process loads; the struct is pickled and sent to the process.
 
-    `detectors` are loaded at the start; another one is loaded for the first event that expects it. `create` builds a detector by name
-    and must be importable in the process. `embedder` is None if no event is sampled; `threads` are torch's.
+    `detectors` are loaded at the start; any other detector is loaded for the first event that expects it. `create` builds a detector by name and must
+    be importable in the process. `embedder` is None if no event is sampled. `threads` is the number of torch threads.
     """
 
     detectors: tuple[str, ...]
@@ -56,7 +56,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A text and the detectors to score it; of an answer also the prompt, if its record contains it."""
+    """A text and the detectors to score it. For an answer, `context` is the prompt, if the record has one."""
 
     text: str
     detectors: tuple[str, ...]
@@ -67,8 +67,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an item.
 
-    Scores and versions are by detector, without detectors that are unknown here; `spent` is begin and end of a detector's work on the
-    batch, in nanoseconds since the epoch; the embedding is packed.
+    `scores` and `versions` have detectors as keys; detectors that this process does not know are absent. `spent` has the begin and end of each
+    detector's work on the batch, in nanoseconds since the epoch. `embedding` is packed into bytes.
     """
 
     scores: dict[str, Score] = {}
@@ -96,7 +96,7 @@ class ModelProcess:
             detector.load()
 
     def score(self, items: Sequence[Item]) -> list[Scored]:
-        """Score a batch, all detectors in one call: detectors that share an encoder run it once."""
+        """Score a batch with all detectors in one call, so that detectors with a common encoder run it only once."""
         scores: list[dict[str, Score]] = [{} for _ in items]
         versions: dict[str, str] = {}
         spent: dict[str, tuple[int, int]] = {}
@@ -124,7 +124,7 @@ class ModelProcess:
         ]
 
     def answer_question(self, name: str, question: Question) -> Answer:
-        """Answer a question about a score of the detector `name`, which has flagged a text."""
+        """Answer an explanation's question about the scores of the detector `name`, which flagged a text."""
         detector = self._detector(name)
         assert detector is not None
         return answer(detector, question)
@@ -157,7 +157,7 @@ _process: ModelProcess | None = None
 
 
 def load_models(spec: ModelSpec) -> None:
-    """Set up this process: die with the parent, leave Ctrl-C to it, load the models."""
+    """Set up this process: end it with the parent, ignore Ctrl-C (the parent handles it), load the models."""
     global _process  # noqa: PLW0603 - a pool's initializer has no other way to pass something to its tasks
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -184,11 +184,11 @@ def score(items: Sequence[Item]) -> list[Scored]:
 
 
 def answer_question(name: str, question: Question) -> Answer:
-    """Answer a question about a detector's score in this process."""
+    """Answer an explanation's question about a detector's scores in this process."""
     return _loaded().answer_question(name, question)
 
 
 def _die_with_parent() -> None:
-    """Let the kernel kill this process with its parent: a hung detector would survive a killed worker."""
+    """Let the kernel kill this process with its parent; otherwise a hung detector would survive a killed worker."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

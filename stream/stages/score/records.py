@@ -1,4 +1,4 @@
-"""The events of the score stage: verdicts, findings, signals, explanations; ids and order depend on the inference event alone."""
+"""Builds verdicts, findings, signals and explanations; ids and order depend only on the inference event."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _Data = Verdict | FindingRecord | Signal | ExplanationRecord
 
 
 def _event(event: Event, identity: str, data: _Data, traceparent: str) -> Event:
-    """Return the event of `data`, which `event` caused, with the key of the inference event."""
+    """Return an event with `data`, caused by the inference event `event` and with the same key."""
     return Event(
         id=identity,
         source=SOURCE,
@@ -57,7 +57,7 @@ def verdict_event(event: Event, verdict: Verdict, traceparent: str) -> Event:
 
 
 def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | None:
-    """Return the finding of a flagged verdict; None if its detector opens no alert: its rate is a feature that drift reads."""
+    """Return the finding of a flagged verdict, or None if the detector opens no alerts (drift reads its score)."""
     if not verdict.flagged or alert_text(verdict.detector) is None:
         return None
     principal = inference_of(event).principal
@@ -83,7 +83,7 @@ def finding_event(event: Event, verdict: Verdict, traceparent: str) -> Event | N
 
 
 def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
-    """Return the signal of an event: its features, the scores among them, and its embedding if it was sampled."""
+    """Return the signal of an event: its features, including the scores, and its embedding if the event was sampled."""
     data, side = inference_of(event), side_of(inference_of(event))
     scored = outcome if isinstance(outcome, Scored) else Scored()
     features = request_features(data) if isinstance(data, RequestRecord) else response_features(data)
@@ -112,7 +112,7 @@ def signal_event(event: Event, outcome: Outcome, traceparent: str) -> Event:
 
 
 def explanation_event(event: Event, verdict: Verdict, explained: Explained) -> Event:
-    """Return the event of the words that `verdict` rests on, as offsets: it contains no word."""
+    """Return the explanation of `verdict`; it contains the offsets of words, not the words."""
     record = ExplanationRecord(
         request_id=verdict.request_id,
         event_id=event.id,

@@ -1,4 +1,4 @@
-"""Spans of the score app: one for each event with one for each detector below it, and one for each batch, linked to its events."""
+"""Spans of the score app: one per event, with a child span per verdict, and one per batch, linked to its events."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ __all__ = ["ScoreSpans"]
 
 
 class ScoreSpans:
-    """Makes the spans of the app with consumer group `group`; none contains text."""
+    """Creates the spans of the app with consumer group `group`; spans contain no text of prompts or answers."""
 
     def __init__(self, provider: TracerProvider, topic: str, group: str) -> None:
         self._tracer: Tracer = provider.get_tracer("weir.score")
@@ -28,7 +28,7 @@ class ScoreSpans:
         }
 
     def process(self, message: Any, event: Event) -> Span:
-        """Start the span of one event: a child of the request's context, linked to the producer's span."""
+        """Start the span of one event: a child in the request's trace, with a link to the producer's span."""
         hop = dict(message.headers or ()).get("traceparent", b"").decode("ascii", "replace")
         return self._tracer.start_span(
             self._name,
@@ -47,7 +47,7 @@ class ScoreSpans:
 
     @contextmanager
     def batch(self, spans: Sequence[Span]) -> Iterator[Span]:
-        """Open a span over a batch: the root of a trace, linked to its events, and they to it."""
+        """Open the span of a batch: the root of a trace; it and the spans of its events are linked to each other."""
         links = [Link(span.get_span_context()) for span in spans]
         batch = self._tracer.start_span(
             self._name,
@@ -64,7 +64,7 @@ class ScoreSpans:
             batch.end()
 
     def evaluate(self, parent: Span, verdict: Verdict, spent: tuple[int, int] | None) -> str:
-        """Record a verdict below its event's span; return the ``traceparent`` of the new span."""
+        """Record a verdict as a child of its event's span; return the ``traceparent`` of the new span."""
         span = self._tracer.start_span(
             f"evaluate {verdict.detector}",
             context=set_span_in_context(parent),

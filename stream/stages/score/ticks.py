@@ -1,7 +1,7 @@
-"""Forwarding of ticks: a tick leaves the score stage after the outputs of every earlier event.
+"""Forwards ticks: the score stage publishes a tick after the outputs of every earlier event.
 
-A tick of an inference partition waits until every event read before it is acknowledged; then one tick a second, merged from those
-read since the last, goes to verdicts and signals.
+A tick of an inference partition waits until every event before it is acknowledged. Once per second, the ticks that no longer wait are merged into one
+tick, which goes to verdicts and signals.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def merge_ticks(partition: int, offset: int, events: list[Event], source: str) -> Event:
-    """Merge `events` (ticks and closed, in order) into one tick; `offset` is that of the last one."""
+    """Merge `events` (Tick and Closed, in order) into one tick; `offset` is the offset of the last event."""
     sources: dict[str, float] = {}
     closed: dict[str, None] = {}
     for event in events:
@@ -70,12 +70,12 @@ class TickLine:
         self._open.pop(offset, None)
 
     def tick(self, offset: int, event: Event, token: Any) -> None:
-        """Add a tick that was read; `token` is acknowledged when it is forwarded."""
+        """Add a tick that was read; `token` is acknowledged when the tick is forwarded."""
         self._ticks.append((offset, event, token))
 
     @property
     def ready(self) -> bool:
-        """Whether a tick has no unfinished event before it."""
+        """Whether the first tick has no unfinished event before it."""
         return bool(self._ticks) and self._ticks[0][0] < self._first_open()
 
     def take(self) -> Forward:
@@ -92,7 +92,7 @@ class TickLine:
 
 
 class TickForwarder:
-    """Forwards the ticks of every partition, each at most once in `every_seconds` by the clock.
+    """Forwards the ticks of all partitions, at most once per partition in `every_seconds` of clock time.
 
     `send` publishes one partition's ticks and acknowledges their tokens.
     """
@@ -105,11 +105,11 @@ class TickForwarder:
         self._changed = asyncio.Event()
 
     def opened(self, message: Any) -> None:
-        """Add an event other than a tick when it is read."""
+        """Add an event that was read and is no tick."""
         self._line(message).open(message.offset)
 
     def acknowledged(self, message: Any) -> None:
-        """Remove an event when it is acknowledged."""
+        """Remove an event that was acknowledged."""
         line = self._lines.get(message.partition)
         if line is not None and line.generation == message.generation_id:
             line.acknowledged(message.offset)
@@ -117,14 +117,14 @@ class TickForwarder:
                 self._changed.set()
 
     def tick(self, message: Any, event: Event, token: Any) -> None:
-        """Add a tick or closed when it is read."""
+        """Add an event Tick or Closed that was read."""
         line = self._line(message)
         line.tick(message.offset, event, token)
         if line.ready:
             self._changed.set()
 
     async def run(self) -> None:
-        """Forward until cancelled."""
+        """Forward ticks until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
@@ -138,7 +138,7 @@ class TickForwarder:
                 await self._pause([self._due[line.partition] - now for line in ready])
 
     async def _pause(self, waits: list[float]) -> None:
-        """Wait for a change, or until the first ready partition is due."""
+        """Wait until a tick becomes ready, or until the first ready partition is due."""
         try:
             async with asyncio.timeout(min(waits, default=None)):
                 await self._changed.wait()

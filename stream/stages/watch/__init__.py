@@ -1,1 +1,1 @@
-"""The watch stage: signals become findings, one closed bucket of event time at a time."""
+"""The watch stage turns signals into findings: its detectors read one closed bucket (time window) at a time."""

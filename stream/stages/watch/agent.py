@@ -1,4 +1,4 @@
-"""The watch agent: signals and ticks to findings; publish, write the state, acknowledge."""
+"""The watch agent: reads signals and ticks, publishes findings, writes the state, then acknowledges."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ _LOADED_AT_ONCE = 100
 
 
 class _Partition:
-    """One signals partition in one assignment; one of them has the source liveness."""
+    """One signals partition in one assignment; `liveness` is None in all partitions but one."""
 
     def __init__(
         self, number: int, machine: PartitionWatch, sources: set[str], liveness: SourceLiveness | None
@@ -49,7 +49,7 @@ class _Partition:
 
 
 class WatchStage(Stage):
-    """Signals to findings; its table is partitioned like signals."""
+    """Turns signals into findings; its table has the same partitions as signals."""
 
     name = "watch"
 
@@ -60,7 +60,7 @@ class WatchStage(Stage):
         self._liveness = SourceLivenessStore(context, table, settings.source_silence_seconds)
 
     def held(self) -> int:
-        """Return how many events of open buckets are not acknowledged."""
+        """Return the number of events in open buckets, which are not acknowledged yet."""
         return sum(partition.machine.open.tokens for _, partition in self._partitions.values())
 
     async def handle(self, batch: list[Any]) -> None:
@@ -117,7 +117,7 @@ class WatchStage(Stage):
             await self._liveness.keep(partition.number, liveness)
 
     async def _finish(self, partition: _Partition, closed: ClosedStream, raw: Any) -> None:
-        """Publish, write the state, acknowledge; each awaited before the next."""
+        """Publish the findings of a stream, write its state, then acknowledge; each step is awaited."""
         for event in closed.findings:
             await self._publish(event, partition.number)
             if (note := sentinel_note(event)) is not None:
@@ -135,7 +135,7 @@ class WatchStage(Stage):
         await self._context.publish(self._context.names.findings, self._traced(event), number)
 
     async def _forward(self, partition: _Partition) -> None:
-        """Publish the watermark for the alert stage, once a second of event time."""
+        """Publish the watermark for the alert stage, once per second of event time."""
         watermark = partition.machine.watermark.value
         assert watermark is not None
         if partition.forwarded is not None and watermark < partition.forwarded + _TICK_SECONDS:
@@ -145,7 +145,7 @@ class WatchStage(Stage):
         await self._context.publish(self._context.names.findings, tick, partition.number)
 
     async def _keep_sources(self, partition: _Partition, raw: Any) -> None:
-        """Write the live sources and the watermark, from which a restarted stage continues."""
+        """Write the live sources and the watermark if they are due; a restarted stage continues from these."""
         watermark = partition.machine.watermark
         live, value = watermark.live(), watermark.value
         due = value is not None and (partition.kept is None or value >= partition.kept + _KEEP_SECONDS)
@@ -158,7 +158,7 @@ class WatchStage(Stage):
             partition.sources, partition.kept = live, value
 
     def _traced(self, event: Event) -> Event:
-        """Give an alarm its own span: a child of the strongest evidence, linked to the others."""
+        """Record a span for an alarm: a child of the strongest evidence's span, with links to the other evidence."""
         finding = event.data
         assert isinstance(finding, FindingRecord)
         if not finding.alarm:

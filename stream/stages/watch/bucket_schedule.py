@@ -1,7 +1,7 @@
-"""The open buckets of a partition, and the streams that close a bucket next.
+"""Schedules the open buckets of a partition by the time at which they close.
 
-Why this exists: a tick arrives once a second from every partition, and most tenants are idle. A tick must cost only the streams that
-close a bucket, and an event none of the others: with 10,000 streams, a scan took 36 ms a tick and 17 ms an event.
+Why a schedule: every partition sends a tick per second, and most tenants are idle. So a tick may only process the streams that close a bucket, and an
+event only its own stream. With 10,000 streams, a scan of all streams took 36 ms per tick and 17 ms per event.
 """
 
 import heapq
@@ -10,7 +10,7 @@ __all__ = ["BucketSchedule", "OpenCounts"]
 
 
 class OpenCounts:
-    """Buckets with events, distinct events in them, and tokens to acknowledge, over every stream of a partition."""
+    """Totals of all streams of a partition: open buckets, their distinct events, and their tokens to acknowledge."""
 
     __slots__ = ("buckets", "events", "tokens")
 
@@ -19,10 +19,10 @@ class OpenCounts:
 
 
 class BucketSchedule:
-    """Streams by the bucket that they close next, and open buckets by their start.
+    """Orders the streams by the bucket that they close next, and the open buckets by their start.
 
-    A tick costs one comparison for each width of buckets, and, if it closes a bucket, a scan of the streams of that
-    width that have open buckets. An event costs O(log open buckets).
+    A tick costs one comparison per bucket width. If it closes a bucket, it also costs a scan of the streams with open buckets of that width. An event
+    costs O(log open buckets).
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class BucketSchedule:
         self._starts: list[tuple[float, str]] = []
 
     def note(self, key: str, seconds: float, number: int | None) -> None:
-        """Schedule bucket `number` of width `seconds` as the next of stream `key`; None removes the stream."""
+        """Schedule bucket `number` (width `seconds`) as the next to close in stream `key`; None removes the stream."""
         group = self._groups.setdefault(seconds, {})
         if number is None:
             group.pop(key, None)
@@ -40,7 +40,7 @@ class BucketSchedule:
         self._first[seconds] = min(number, self._first.get(seconds, number))
 
     def due(self, watermark: float) -> list[str]:
-        """Return the streams with a bucket that ends at or before `watermark`, in the order of their keys."""
+        """Return the keys of the streams with a bucket that ends at or before `watermark`, sorted."""
         found: list[str] = []
         for seconds, first in self._first.items():
             edge = int(watermark // seconds)
@@ -51,11 +51,11 @@ class BucketSchedule:
         return sorted(found)
 
     def opened(self, key: str, start: float) -> None:
-        """Add an open bucket of stream `key` with its start."""
+        """Add an open bucket of stream `key` by its start."""
         heapq.heappush(self._starts, (start, key))
 
     def oldest(self) -> tuple[float, str] | None:
-        """Return the start and the stream of the oldest bucket that was added; it may be closed by now."""
+        """Return the start and the stream of the oldest bucket that was added; this bucket may have closed since."""
         return self._starts[0] if self._starts else None
 
     def drop_oldest(self) -> None:

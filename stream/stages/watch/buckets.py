@@ -1,4 +1,4 @@
-"""The open buckets of one stream, which a watermark closes."""
+"""The open buckets (time windows) of one stream; the watermark closes them."""
 
 import enum
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
 
 
 class Offer(enum.Enum):
-    """The result of an offered event: kept until its bucket closes, late, or a duplicate of a closed bucket's event."""
+    """The result of an offered event: kept until its bucket closes, late, or for a bucket already closed."""
 
     HELD = "held"
     LATE = "late"
@@ -22,9 +22,10 @@ class Offer(enum.Enum):
 
 
 class Held(msgspec.Struct):
-    """One event of an open bucket, and the tokens to acknowledge when it closes: one for each duplicate.
+    """One event of an open bucket; when the bucket closes, its tokens are acknowledged, one per duplicate.
 
-    Of duplicates under one id, an end record counts before one that was written for a source that died, then the earlier one.
+    Of events with the same id, only one counts: an end record rather than a substitute that was written because a source died, and then the earlier
+    event.
     """
 
     aborted: bool
@@ -35,7 +36,7 @@ class Held(msgspec.Struct):
     tokens: list[Any]
 
     def outranks(self, other: "Held") -> bool:
-        """Return whether this duplicate counts, in whatever order the two arrived."""
+        """Return whether this event counts instead of `other`, which has the same id, in any order of arrival."""
         return (self.aborted, self.observation.time) < (other.aborted, other.observation.time)
 
 
@@ -54,11 +55,11 @@ def observation_of(signal: Signal) -> Observation:
 
 
 class StreamBuckets:
-    """Buckets of one (tenant, model, side) by event time: bucket b has the times in [b * seconds, (b + 1) * seconds).
+    """Buckets of one (tenant, model, side): bucket b has the event times in [b * seconds, (b + 1) * seconds).
 
-    `empty_limit` empty buckets are closed after the last bucket with events: enough for an alert to resolve, and a bound on the cost of
-    an idle stream. They depend on the events alone, not on the steps of the watermark. `counts` are those of the partition. Memory is one
-    observation an event.
+    After the last bucket with events, `empty_limit` empty buckets are closed: enough for an alert to resolve, and few enough that an idle stream
+    costs little. They depend only on the events, not on the steps of the watermark. `counts` are the totals of the partition. Memory is one
+    observation per event.
     """
 
     def __init__(
@@ -77,11 +78,11 @@ class StreamBuckets:
         self._counts = counts or OpenCounts()
 
     def number(self, time: float) -> int:
-        """Return the number of the bucket of `time`."""
+        """Return the number of the bucket that contains `time`."""
         return int(time // self.seconds)
 
     def offer(self, event: Event, signal: Signal, token: Any, watermark: float | None) -> Offer:
-        """Keep `signal` until its bucket closes, unless the bucket is closed."""
+        """Keep `signal` until its bucket closes, unless the bucket is already closed."""
         number = self.number(signal.time)
         if watermark is not None and number < self.number(watermark):
             return Offer.LATE
@@ -107,7 +108,7 @@ class StreamBuckets:
 
     @property
     def next_due(self) -> int | None:
-        """The number of the next bucket to close, empty ones included; None if there is none."""
+        """The number of the next bucket to close, which can be empty, or None if no bucket is left to close."""
         numbers = list(self._open)
         if self.last_event is not None and self.last_closed is not None:
             numbers += [self.last_closed + 1] * (self.last_closed < self.last_event + self.empty_limit)
@@ -115,11 +116,11 @@ class StreamBuckets:
 
     @property
     def idle(self) -> bool:
-        """Whether no bucket is open and every empty bucket is closed."""
+        """Whether no bucket is open and all `empty_limit` empty buckets are closed."""
         return self.next_due is None
 
     def join(self, counts: OpenCounts) -> None:
-        """Count these buckets in `counts`, and drop the tokens: the events were replayed."""
+        """Count these buckets in `counts`, and drop their tokens, because replayed events need no acknowledgement."""
         for bucket in self._open.values():
             for held in bucket.values():
                 held.tokens.clear()
@@ -132,11 +133,11 @@ class StreamBuckets:
         return [number * self.seconds for number in self._open]
 
     def oldest_start(self) -> float | None:
-        """Return the start of the oldest open bucket; None if no bucket is open."""
+        """Return the start of the oldest open bucket, or None if no bucket is open."""
         return min(self._open) * self.seconds if self._open else None
 
     def due(self, watermark: float) -> Iterator[tuple[int, list[Held]]]:
-        """Close, in order, every bucket that ends at or before `watermark`: its number and events, sorted by (time, id)."""
+        """Close every bucket that ends at or before `watermark`; yield its number and its events by (time, id)."""
         edge = self.number(watermark)
         for number in [*sorted(number for number in self._open if number < edge), edge]:
             yield from self._empty_before(number)

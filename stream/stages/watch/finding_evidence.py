@@ -1,4 +1,4 @@
-"""The evidence of a finding in a closed bucket: its requests, and the events of each principal."""
+"""The evidence of a finding about a closed bucket: its requests, and its number of events per principal."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ PRINCIPALS = 32
 
 
 def strongest_evidence(held: Sequence[Held], feature: str) -> list[Held]:
-    """Return the events furthest from the bucket's median of `feature`, one of each request; without values the latest."""
+    """Return events, one per request: those furthest from the median of `feature`, or without values the latest."""
     latest = list(reversed(held))
     values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
     if values:
@@ -29,6 +29,6 @@ def strongest_evidence(held: Sequence[Held], feature: str) -> list[Held]:
 
 
 def principals(held: Sequence[Held]) -> dict[str, int]:
-    """Return events by principal, the most frequent ones."""
+    """Return {principal: number of events} of the most frequent principals."""
     counts = Counter(item.observation.principal for item in held)
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:PRINCIPALS])

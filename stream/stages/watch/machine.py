@@ -1,7 +1,7 @@
-"""The watch stage on one partition of signals, without Kafka: signals and ticks in; closed buckets, findings and states out.
+"""The watch stage without Kafka, on one partition: it applies signals and ticks, and returns findings and states.
 
-Why this exists: the stage must be a function of the log, whatever crashes, duplicates and interleavings of partitions there are.
-So it is a plain object that tests can drive.
+Its results must be a function of the log, independent of crashes, duplicates and the order between partitions. So it is a plain object, which tests
+can drive.
 """
 
 import logging
@@ -29,7 +29,7 @@ Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]
 
 
 class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of closing a stream's due buckets: publish the findings, then write the state under `key`, then acknowledge."""
+    """A stream with newly closed buckets: publish the findings, then write the state, then acknowledge the tokens."""
 
     key: str
     findings: list[Event]
@@ -38,7 +38,7 @@ class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules of the watch stage: `partitions` is P, the partitions of inference; `detectors` returns a tenant's new detectors."""
+    """The stage's rules; `partitions` counts those of inference, and `detectors` creates a tenant's detectors."""
 
     partitions: int
     source_silence_seconds: float
@@ -47,10 +47,10 @@ class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionWatch:
-    """Every stream of one signals partition; `known` sources were live before a restart.
+    """All streams of one signals partition. The sources `known` were live before a restart.
 
-    Only events of the streams `only` are applied, if it is given. `stored` returns the table value of a stream, or
-    None; with it, idle streams are in the table alone, not in memory.
+    If `only` is not None, events of other streams are ignored. `stored` returns the table value of a stream, or None if there is no value. If
+    `stored` is given, idle streams are kept only in the table, not in memory.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class PartitionWatch:
         self.offset = -1
 
     def resume(self, stored: SourcesState) -> bool:
-        """Continue from the stored watermark; return False if a state of an earlier Weir has none.
+        """Continue from the stored watermark; return False if the state (of an earlier Weir) has none that fits.
 
-        The watermark decides which events are late, so it must be the same after a restart. The stored states have closed every bucket
-        before it. Without one of these states, the stage waits for its sources instead.
+        The watermark decides which events are late, so it must be the same after a restart. In the stored stream states, every bucket before the
+        watermark is closed. Without a stored watermark, the stage waits for its sources instead.
         """
         if not self.watermark.restore(stored.lanes, stored.value):
             return False
@@ -83,7 +83,7 @@ class PartitionWatch:
         return True
 
     def load(self, key: str, value: bytes) -> None:
-        """Continue a stream from its table value; :meth:`lost` has what cannot be read."""
+        """Continue a stream from its table value; :meth:`lost` returns the unreadable states."""
         stream = self._loaded(key, value)
         if self._stored is None or stream.lost or not stream.buckets.idle:
             self._keep(stream)
@@ -114,15 +114,15 @@ class PartitionWatch:
         return stream
 
     def lost(self) -> dict[str, set[str]]:
-        """Return the streams whose state could not be read, with the detectors concerned."""
+        """Return {key: detectors} of the streams whose state, or some of it, could not be read."""
         return {key: set(stream.lost) for key, stream in self._streams.items() if stream.lost}
 
     def replayer(self) -> "PartitionWatch":
-        """Return a new machine for the lost streams: :meth:`replay` the log into it, then :meth:`adopt` it."""
+        """Return a new machine for the lost streams; call its :meth:`replay` with the log, then :meth:`adopt` it."""
         return PartitionWatch(self._rules, only=frozenset(self.lost()))
 
     def replay(self, event: Event) -> None:
-        """Apply an event of the retained log for its effect on the state alone."""
+        """Apply an event of the retained log only for its effect on the state; discard the findings."""
         if isinstance(event.data, Tick):
             if self.tick(event.data):
                 for _ in self.closed(snapshot=False):
@@ -131,7 +131,7 @@ class PartitionWatch:
             self.offer(event, None)
 
     def adopt(self, replay: "PartitionWatch") -> None:
-        """Take the lost states from `replay`; each detector concerned reports its reset with its next bucket."""
+        """Copy the lost states from the machine `replay`; rebuilt detectors report a reset with their next bucket."""
         for key, names in self.lost().items():
             stream, rebuilt = self._streams[key], replay._streams.get(key)  # noqa: SLF001 - the same class
             if rebuilt is not None and stream.buckets.last_closed is None:
@@ -147,7 +147,7 @@ class PartitionWatch:
                 self._schedule.opened(key, start)
 
     def offer(self, event: Event, token: Any) -> Offer:
-        """Offer a signal to its stream; with :attr:`Offer.HELD`, `token` is kept until its bucket closes."""
+        """Offer a signal to its stream. If it returns :attr:`Offer.HELD`, `token` is kept until the bucket closes."""
         signal = event.data
         assert isinstance(signal, Signal)
         key = stream_key(signal.tenant, signal.model, signal.side)
@@ -163,9 +163,9 @@ class PartitionWatch:
         return offer
 
     def tick(self, tick: Tick, offset: int | None = None) -> bool:
-        """Apply one of score's ticks, unless its `offset` is a duplicate; return whether the watermark moved.
+        """Apply a tick of score, unless `offset` was applied before; return whether the watermark advanced.
 
-        If it moved, call :meth:`closed`.
+        If it advanced, call :meth:`closed`.
         """
         if offset is not None:
             if offset <= self.offset:
@@ -174,7 +174,7 @@ class PartitionWatch:
         return self.watermark.apply(tick)
 
     def closed(self, *, snapshot: bool = True) -> Iterator[ClosedStream]:
-        """Close the buckets before the watermark, stream by stream."""
+        """Close the buckets before the watermark, and yield the result of each stream."""
         if self.watermark.value is None:
             return
         self._forget_retired()
@@ -185,7 +185,7 @@ class PartitionWatch:
         self._oldest_open()
 
     def _forget_retired(self) -> None:
-        """Drop from memory the streams that were idle after the last tick: their states are written by now."""
+        """Drop from memory the streams that were idle after the last tick; their states have been written since."""
         for key in self._retired if self._stored is not None else ():
             stream = self._streams.get(key)
             if stream is not None and stream.buckets.idle and not stream.announce:
@@ -193,7 +193,7 @@ class PartitionWatch:
         self._retired.clear()
 
     def _oldest_open(self) -> tuple[float, WatchedStream] | None:
-        """Return the oldest open bucket's start and its stream; drop closed buckets from the schedule."""
+        """Return the start and the stream of the oldest open bucket; drop closed buckets from the schedule."""
         while (oldest := self._schedule.oldest()) is not None:
             start, key = oldest
             stream = self._streams.get(key)
@@ -203,7 +203,7 @@ class PartitionWatch:
         return None
 
     def relieve(self) -> ClosedStream | None:
-        """Close the oldest open bucket early, to bound memory; its further events are then late."""
+        """Close the oldest open bucket early, to bound memory; later events of this bucket are ignored."""
         oldest = self._oldest_open()
         if oldest is None:
             return None
@@ -232,7 +232,7 @@ class PartitionWatch:
         return ClosedStream(key=stream.key, findings=findings, state=state, tokens=tokens)
 
     def _fresh(self, key: str) -> dict[str, StreamDetector[Any]]:
-        """Return a stream's detectors: those of Weir's own tenant, or those of users."""
+        """Return new detectors for a stream: those for Weir's own tenant, or those for users' tenants."""
         tenant = _tenant(key)
         made = self._rules.detectors(self._rules.tenants(tenant))
         return {name: detector for name, detector in made.items() if detector.own_tenant == (tenant == OWN_TENANT)}
@@ -253,6 +253,6 @@ def _tenant(key: str) -> str:
 
 
 def _catch_up(rebuilt: WatchedStream, last_closed: int | None, replay: PartitionWatch) -> None:
-    """Close in `rebuilt` the buckets that were closed when the state was written: their ticks may be later in the log."""
+    """Close in `rebuilt` the buckets up to `last_closed`, whose ticks can be after the replayed records."""
     assert last_closed is not None
     replay._close(rebuilt, (last_closed + 1.5) * rebuilt.buckets.seconds, snapshot=False)  # noqa: SLF001 - the same module

@@ -1,4 +1,4 @@
-"""The events of the watch stage: findings of closed buckets, notes on the fixed prompts, the watermark."""
+"""Builds the events of the watch stage: findings, the results of the fixed prompts, and watermarks."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,12 +37,12 @@ class StreamBucket(NamedTuple):
 
     @property
     def end(self) -> float:
-        """The end of the bucket, in event time: the time of its findings."""
+        """The event time at which the bucket ends, which is the time of its findings."""
         return canonical_time((self.number + 1) * self.seconds)
 
 
 def finding_event(bucket: StreamBucket, detector: str, version: str, finding: Finding) -> Event:
-    """Return the event of a detector's finding in `bucket`; its id is a function of stream, detector and bucket."""
+    """Return the event of a detector's finding in `bucket`; the id depends only on stream, detector and bucket."""
     evidence = strongest_evidence(bucket.held, finding.feature)
     record = msgspec.structs.replace(
         _blank(bucket, detector, version),
@@ -61,13 +61,13 @@ def finding_event(bucket: StreamBucket, detector: str, version: str, finding: Fi
 
 
 def reset_event(bucket: StreamBucket, detector: str, version: str) -> Event:
-    """Return the finding, no alarm, that reports that `detector` lost its state before `bucket`."""
+    """Return a finding without alarm, which reports that `detector` lost its state before `bucket`."""
     identity = bucket_finding_id(bucket.key, f"{detector}/reset", bucket.number)
     return _event(bucket, identity, _blank(bucket, detector, version), [])
 
 
 def sentinel_note(event: Event) -> Event | None:
-    """Return the note on a sentinel's finding for every partition of findings; None for other findings, and without answers."""
+    """Return the sentinel record of a finding about fixed prompts; None for other findings, and without answers."""
     finding = event.data
     if not isinstance(finding, FindingRecord) or finding.detector != SENTINEL:
         return None
@@ -92,7 +92,7 @@ def sentinel_note(event: Event) -> Event | None:
 
 
 def watermark_tick(partition: int, watermark: float) -> Event:
-    """Return the tick that states the watermark of signals `partition` to the alert stage."""
+    """Return the tick that gives the alert stage the watermark of signals partition `partition`."""
     tick = Tick(stage="watch", partition=partition, watermark=watermark)
     identity = f"watch/{partition}/{watermark:.6f}"
     return Event(id=identity, source=WATCH_SOURCE, type=Tick.event_type, time=watermark, data=tick)

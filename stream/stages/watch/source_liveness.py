@@ -1,7 +1,7 @@
 """Liveness of the sources: one finding for each bucket in which a source is inactive while others are active.
 
-Why this exists: a dead node must not stop the windows of the others, and must not go unnoticed. If every source is inactive, event
-time stops, and the ledger reports that by the wall clock.
+A dead node must not stop the windows of the other nodes, and must cause an alert. If every source is inactive, event time stops; the ledger reports
+this by the wall clock.
 """
 
 import msgspec
@@ -25,11 +25,11 @@ _LEAP_BUCKETS = 128
 
 
 class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
-    """When a source is inactive.
+    """The rules by which a source is inactive.
 
-    A source that the watermark has released is inactive if it is `silence_seconds` of event time behind the others, and removed after
-    `forget_seconds`, when its records are no longer retained. `clear_buckets` after an inactive one get a clear finding: as many as resolve
-    an alert. `partitions` is P, the partitions of inference.
+    A source that no longer holds back the watermark is inactive if it is `silence_seconds` of event time behind the others. It is removed after
+    `forget_seconds`, when the log no longer contains its records. After an inactive bucket, `clear_buckets` buckets get a finding without alarm,
+    which resolves the alert. `partitions` is P, the number of partitions of inference.
     """
 
     partitions: int
@@ -40,7 +40,7 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, kafka: KafkaSettings, own: TenantSettings, silence_seconds: float) -> "LivenessRules":
-        """Return the rules under the settings of Kafka and of Weir's own tenant."""
+        """Return the rules for the settings of Kafka and of Weir's own tenant."""
         return cls(
             partitions=kafka.partitions,
             silence_seconds=silence_seconds,
@@ -51,14 +51,13 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceLiveness:
-    """Ticks of score in, findings out: one for each bucket and inactive source, then some clear ones.
+    """Turns score's ticks into findings: an alarm per bucket and inactive source, then some findings without alarm.
 
-    An inference partition evaluates a bucket when its own event time passes the bucket's end; a source is inactive if
-    it is so on every partition. So the order between partitions has no effect, and a closed source, which no partition
-    has, is not inactive.
+    Each inference partition evaluates a bucket when the partition's own event time passes the bucket's end. A source is inactive if it is inactive on
+    every partition, so the order between partitions has no effect. A closed source is on no partition, so it is not inactive.
 
-    Raises StateUnreadable if the state is of another number of partitions or another width of buckets. A tick costs
-    O(sources); memory is O(P x (sources + inactive sources x buckets that one partition is ahead of another)).
+    Raises StateUnreadable if the state has another number of partitions or another bucket width. A tick costs O(sources); memory is O(P x (sources +
+    inactive sources x buckets between the fastest and slowest partition)).
     """
 
     def __init__(self, rules: LivenessRules, state: LivenessState | None = None) -> None:
@@ -76,11 +75,11 @@ class SourceLiveness:
 
     @property
     def offset(self) -> int:
-        """The offset of the last applied tick, -1 before the first."""
+        """The offset of the last applied tick, or -1 before the first tick."""
         return self._state.offset
 
     def snapshot(self) -> bytes:
-        """Return the state to store, which is due if :attr:`dirty`, before the tick is acknowledged."""
+        """Return the state. If :attr:`dirty` is true, store the state before the tick is acknowledged."""
         self.dirty = False
         return encode(self._state)
 
@@ -149,7 +148,7 @@ class SourceLiveness:
         return [self._finding(name, bucket, silent.get(name)) for name in sorted({*silent, *clear})]
 
     def _finding(self, source: str, bucket: int, newest: float | None) -> Event:
-        """Return the finding about `source`; `newest` is its newest time, None if it is not inactive."""
+        """Return the finding about `source`; `newest` is its last event time, or None if the source is active."""
         seconds = self._rules.bucket_seconds
         end = canonical_time((bucket + 1) * seconds)
         behind = 0.0 if newest is None else end - newest

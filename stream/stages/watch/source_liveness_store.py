@@ -1,7 +1,7 @@
-"""Loads and writes the state of source liveness, on the one signals partition of Weir's own stream.
+"""Loads and writes the state of source liveness, on the signals partition that contains Weir's own stream.
 
-Every signals partition receives the ticks of all sources; one of them publishes, or each inactive source would have an alert a
-partition. Ticks are acknowledged at once and the state is written once a bucket: a restart reads the ticks in between.
+Every signals partition receives the ticks of all sources. Only one partition publishes findings, otherwise each inactive source would have one alert
+per partition. Ticks are acknowledged at once, but the state is written once per bucket; a restart reads the ticks since then again.
 """
 
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class SourceLivenessStore:
-    """Loads and writes source liveness; its buckets have the width of tenant ``_weir``."""
+    """Loads and writes source liveness; its buckets have the width that is set for tenant ``_weir``."""
 
     def __init__(self, context: StageContext, table: AckedTable, silence_seconds: float) -> None:
         self._context = context
@@ -28,7 +28,7 @@ class SourceLivenessStore:
         self._rules = LivenessRules.of(context.kafka, context.tenants(OWN_TENANT), silence_seconds)
 
     async def load(self, partition: int, offset: int) -> SourceLiveness | None:
-        """Return source liveness as it was before `offset` of signals `partition`; None if another partition has it."""
+        """Return the state before `offset` of signals partition `partition`; None if another partition has it."""
         if partition != self._partition:
             return None
         value = self._table.data.get(liveness_key(partition).encode())

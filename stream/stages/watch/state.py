@@ -1,4 +1,4 @@
-"""The watch stage's table: one value a stream, one for the sources of a partition, and one for source liveness."""
+"""The watch stage's table: one value per stream, one per partition for its sources, and one for source liveness."""
 
 import msgspec
 
@@ -23,7 +23,7 @@ _VERSION = 1
 
 
 class StreamState(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one stream: the last closed bucket, the last one with events (of width `seconds`), the detectors' snapshots."""
+    """A stream's last closed bucket, its last bucket with events (both of width `seconds`), and detector snapshots."""
 
     version: int = _VERSION
     seconds: float
@@ -32,7 +32,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: dict[str, bytes] = {}
 
     def resized(self, seconds: float) -> "StreamState":
-        """Return the state with its numbers converted to buckets of `seconds`; only whole closed buckets count."""
+        """Return the state with its bucket numbers converted to width `seconds`; only whole closed buckets count."""
         if seconds == self.seconds:
             return self
         last = int((self.last_closed + 1) * self.seconds // seconds) - 1
@@ -40,9 +40,9 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
-    """The live sources of a partition, and its watermark `value` with the `lanes` behind it, after the tick at `offset`.
+    """The live sources of a signals partition and its watermark `value`, after the tick at `offset`.
 
-    A value of an earlier Weir has no lanes.
+    `lanes` has the sources per inference partition; states of earlier Weir versions have no lanes.
     """
 
     version: int = _VERSION
@@ -55,8 +55,8 @@ class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
 class LivenessLane(msgspec.Struct, kw_only=True):
     """The liveness of the sources on one inference partition.
 
-    `first` and `reached` are the first and the present bucket of its event time; None before its first tick. `silent` has, for each bucket
-    that ended here and not yet on every partition, the inactive sources with the newest time of each here.
+    `first` and `reached` are the first and the present bucket of its event time, None before its first tick. `silent` is {bucket: {inactive source:
+    its newest time on this partition}}, for the buckets that have ended on this partition but not on every partition.
     """
 
     sources: SourceLane
@@ -68,8 +68,8 @@ class LivenessLane(msgspec.Struct, kw_only=True):
 class LivenessState(msgspec.Struct, kw_only=True):
     """The liveness of all sources, after the tick at `offset` of its signals partition.
 
-    Buckets have the width `seconds`. `edge` is the first bucket that has not ended on every partition; None before every partition had a
-    tick. `last` has the last inactive bucket of each source.
+    Buckets have the width `seconds`. `edge` is the first bucket that has not ended on every partition, None until every partition has a tick. `last`
+    is {source: its last inactive bucket}.
     """
 
     version: int = _VERSION
@@ -106,6 +106,6 @@ _OWN_PREFIX = b"\0"
 
 
 def order(key: bytes, value: bytes) -> float:
-    """Return how far a value has read the log: event time of a stream, offset of the others; raises StateUnreadable."""
+    """Return how far a value has read the log: a stream's event time, else an offset; raises StateUnreadable."""
     state = _order(value)
     return state.offset if key.startswith(_OWN_PREFIX) else (state.last_closed + 1) * state.seconds

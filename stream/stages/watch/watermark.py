@@ -1,7 +1,7 @@
-"""The watermark: one event time, from the times of every source on every inference partition.
+"""The watermark: one event time, computed from the times of every source on every inference partition.
 
-Why this exists: windows, resolves and cool-downs must be a function of the log. A stage on one partition of signals receives
-score's ticks of all P inference partitions; then no event older than the watermark can arrive from a live source.
+Windows, resolutions and cool-downs must be a function of the log, so they use this time instead of the clock. A stage on one partition of signals
+receives score's ticks of all P inference partitions; after these, no event older than the watermark can arrive from a live source.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _ENDED = 128
 
 
 class SourceTime(msgspec.Struct):
-    """One source on one partition: its time, its capped progress, and the partition's progress when it last moved."""
+    """One source on one partition: its time, its progress, and the partition's progress when its time last advanced."""
 
     time: float
     progress: float
@@ -30,9 +30,9 @@ class SourceTime(msgspec.Struct):
 class SourceLane(msgspec.Struct, kw_only=True):
     """The sources of one inference partition, as a storable value.
 
-    `sources` are live or expected; `released` ones no longer hold back the watermark; `ended` has the last closed ones, which a duplicate
-    tick must not revive. Each has its newest time here. `progress` is the capped progress of the fastest source, `low` the lowest time of a
-    live source, which never decreases.
+    `sources` are live or expected. Sources in `released` no longer hold back the watermark. `ended` has the sources that closed last, which a
+    duplicate tick must not revive. Each source has its newest time on this partition. `progress` is the progress of the fastest source: its advanced
+    event time, of which each step is capped. `low` is the lowest time of a live source; it never decreases.
     """
 
     heard: bool = False
@@ -43,7 +43,7 @@ class SourceLane(msgspec.Struct, kw_only=True):
     low: float | None = None
 
     def expect(self, source: str) -> None:
-        """Wait for `source`, which was live before a restart."""
+        """Let the watermark wait for `source`, which was live before a restart."""
         self.sources[source] = SourceTime(-inf, self.progress, self.progress)
 
     def apply(self, tick: Tick, silence_seconds: float) -> None:
@@ -95,13 +95,12 @@ class SourceLane(msgspec.Struct, kw_only=True):
 
 
 class Watermark:
-    """The minimum over live sources and all P = `partitions` inference partitions; it never decreases.
+    """The minimum time over all live sources and all P = `partitions` inference partitions; it never decreases.
 
-    There is no watermark before each partition had a tick, and none before each of the `known` sources, which were live
-    before a restart. A source whose time stays the same while another source on the partition advances by
-    `silence_seconds` of event time is released: it no longer holds back the watermark, until it is within so much of
-    it. A new source that is further behind is released at once. A closed source is removed. Without sources the
-    watermark stays.
+    `value` is None until each partition has a tick and each of the `known` sources, which were live before a restart, has sent one or is released. A
+    source is released (it no longer holds back the watermark) if its time stays the same while another source on the partition advances by
+    `silence_seconds` of event time. It is live again when its time is less than `silence_seconds` behind. A new source that is further behind is
+    released at once. A closed source is removed. Without live sources the watermark stays the same.
 
     Memory is O(P x live sources); a tick costs O(live sources).
     """
@@ -118,18 +117,18 @@ class Watermark:
 
     @property
     def lanes(self) -> list[SourceLane]:
-        """The sources by inference partition, to be stored with :attr:`value`."""
+        """The sources of each inference partition; store them together with :attr:`value`."""
         return self._partitions
 
     def restore(self, lanes: list[SourceLane], value: float | None) -> bool:
-        """Continue from a stored watermark; return False if it is of another number of partitions."""
+        """Continue from a stored watermark; return False if it was stored for another number of partitions."""
         if len(lanes) != len(self._partitions):
             return False
         self._partitions, self.value = lanes, value
         return True
 
     def apply(self, tick: Tick) -> bool:
-        """Apply one of score's ticks; return whether the watermark moved. A tick of an unknown partition is ignored."""
+        """Apply a tick of score; return whether the watermark advanced. A tick of an unknown partition is ignored."""
         if not 0 <= tick.partition < len(self._partitions):
             return False
         self._partitions[tick.partition].apply(tick, self._silence_seconds)
@@ -145,13 +144,13 @@ class Watermark:
 
     @property
     def lag_seconds(self) -> float:
-        """Seconds between the watermark and the newest time of a source; 0 before there is one."""
+        """Seconds between the watermark and the newest time of a source; 0 before there is a watermark."""
         return self.newest - self.value if self.newest is not None and self.value is not None else 0.0
 
     def live(self) -> set[str]:
-        """Return the sources that are live or expected on some partition."""
+        """Return the sources that are live or expected on at least one partition."""
         return {name for partition in self._partitions for name in partition.sources}
 
     def released(self) -> set[str]:
-        """Return the sources that are released on some partition."""
+        """Return the sources that are released on at least one partition."""
         return {name for partition in self._partitions for name in partition.released}
