@@ -31,8 +31,8 @@ class _Produces(Protocol):
 def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, disposition: str) -> Headers:
     """Return the headers of the dead letter of `message`: its own, then Weir's, with the attempt number plus one.
 
-    `stage` is the agent that failed, `place` the class that failed. `error` is the class name of the exception, never its message. `disposition` is
-    one of :data:`DISPOSITIONS`.
+    `stage` is the agent that failed, `place` the class that failed. `error` is the class name of the exception, never
+    its message. `disposition` is one of :data:`DISPOSITIONS`.
     """
     own = [(name, value) for name, value in message.headers or () if not name.startswith(HEADER_PREFIX)]
     before = dict(message.headers or ()).get(f"{HEADER_PREFIX}attempt", b"0")
@@ -53,7 +53,8 @@ def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, dis
 class DeadLetters:
     """Publishes the dead letters of one stage, and waits for each before the record's offset is released.
 
-    It registers the metric ``weir_dead_letters_total`` in `registry`. Further stages of a process pass the `counter` of the first stage instead.
+    It registers the metric ``weir_dead_letters_total`` in `registry`. Further stages of a process pass the `counter` of
+    the first stage instead.
     """
 
     def __init__(

@@ -179,8 +179,9 @@ class RetrainingSettings(Section):
 class TenantSettings(Section):
     """``[tenants."name or pattern"]``: settings of tenants; later matching tables override earlier ones.
 
-    A table with the name of a stream detector (``[tenants."acme".drift]``) contains the options of that detector. This module does not import the
-    registry of detectors, so names and options are checked in the processes that run detectors (`weir.settings.detector_options`).
+    A table with the name of a stream detector (``[tenants."acme".drift]``) contains the options of that detector. This
+    module does not import the registry of detectors, so names and options are checked in the processes that run
+    detectors (`weir.settings.detector_options`).
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

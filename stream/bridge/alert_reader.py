@@ -1,7 +1,7 @@
 """Reads ``weir.alerts`` from its beginning, and then each new record.
 
-The topic is compacted, so it contains the state of all alerts and the bridge stores nothing on disk. While Kafka is unavailable, the known alerts
-continue to fire. If the topic is recreated, the bridge reads the alerts again.
+The topic is compacted, so it contains the state of all alerts and the bridge stores nothing on disk. While Kafka is
+unavailable, the known alerts continue to fire. If the topic is recreated, the bridge reads the alerts again.
 """
 
 import asyncio

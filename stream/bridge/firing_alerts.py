@@ -1,7 +1,8 @@
 """The firing alerts and active silences of ``weir.alerts``; without clock and network.
 
-Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (such as source or request id). So one alert of
-Alertmanager can represent several of Weir's: it fires while any of these fires and is not silenced.
+Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (such as source or
+request id). So one alert of Alertmanager can represent several of Weir's: it fires while any of these fires and is not
+silenced.
 """
 
 from collections import OrderedDict
@@ -38,8 +39,8 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
 class FiringAlerts:
     """The record of each alert with the highest revision; duplicates and the order of arrival have no effect.
 
-    It keeps at most `limit` firing and `limit` resolved alerts. Beyond that it drops the alert whose last change is oldest, and counts dropped firing
-    alerts in `dropped`.
+    It keeps at most `limit` firing and `limit` resolved alerts. Beyond that it drops the alert whose last change is
+    oldest, and counts dropped firing alerts in `dropped`.
     """
 
     def __init__(self, limit: int = MAX_ALERTS) -> None:

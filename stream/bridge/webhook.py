@@ -1,7 +1,7 @@
 """Delivers alerts to one webhook at least once, in the order of each partition; commits the accepted alerts.
 
-If a receiver is unavailable or its status is not 2xx, the bridge retries without end, at growing intervals; the alerts wait in the log. Each webhook
-has its own consumer group, used only for offsets, so no webhook waits for another.
+If a receiver is unavailable or its status is not 2xx, the bridge retries without end, at growing intervals; the alerts
+wait in the log. Each webhook has its own consumer group, used only for offsets, so no webhook waits for another.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """The progress of one webhook: the offsets of its consumer group.
 
-Kafka deletes the offsets of a group that does not commit for a week (``offsets.retention.minutes``), and a receiver can be unavailable for longer. So
-the bridge commits after each delivery, and every hour without a delivery; otherwise a restart would begin at the end of the log.
+Kafka deletes the offsets of a group that does not commit for a week (``offsets.retention.minutes``), and a receiver can
+be unavailable for longer. So the bridge commits after each delivery, and every hour without a delivery; otherwise a
+restart would begin at the end of the log.
 """
 
 import logging
@@ -20,7 +21,8 @@ _RECOMMIT_SECONDS = 3600.0
 class WebhookOffsets:
     """Reads and commits the offsets of one session; `consumer` belongs to the webhook's group.
 
-    `missed` counts records that were deleted from the log before delivery: compaction keeps only the newest record of an alert.
+    `missed` counts records that were deleted from the log before delivery: compaction keeps only the newest record of
+    an alert.
     """
 
     def __init__(

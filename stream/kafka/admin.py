@@ -43,7 +43,8 @@ def _answering(options: Mapping[str, Any]) -> Iterator[None]:
 async def create_topics(options: Mapping[str, Any], topics: list[Topic]) -> list[str]:
     """Create those of `topics` that do not exist, and return their names.
 
-    Raises TopicMismatch if a topic has another partition count, BrokerError if no broker answers or the broker rejects the request.
+    Raises TopicMismatch if a topic has another partition count, BrokerError if no broker answers or the broker rejects
+    the request.
     """
     with _answering(options):
         counts = await partition_counts(options)

@@ -28,9 +28,10 @@ Records = Mapping[TopicPartition, list[ConsumerRecord]]
 class LogReader:
     """Reads partitions of a log from given positions, with a started consumer that has no group; it commits nothing.
 
-    `positions` is the next offset of each partition; it also moves past offsets without a record (removed by compaction, or a transaction's marker).
-    `ends` is the end of each partition at the last :meth:`probe`. `caught_up` is whether, at the last probe, everything before the ends of the
-    previous probe was read: so a reader can catch up with a log that grows.
+    `positions` is the next offset of each partition; it also moves past offsets without a record (removed by
+    compaction, or a transaction's marker). `ends` is the end of each partition at the last :meth:`probe`. `caught_up`
+    is whether, at the last probe, everything before the ends of the previous probe was read: so a reader can catch up
+    with a log that grows.
     """
 
     def __init__(
@@ -57,8 +58,8 @@ class LogReader:
     async def read(self) -> Records:
         """Return the next records by partition, or none after 0.5 s; without records it probes the log every 2 s.
 
-        Raises LogExpired if an offset to read was deleted, ReaderStalled if the log contains more records and none arrives for 30 s,
-        and KafkaError, OSError or TimeoutError if the broker does not answer.
+        Raises LogExpired if an offset to read was deleted, ReaderStalled if the log contains more records and none
+        arrives for 30 s, and KafkaError, OSError or TimeoutError if the broker does not answer.
         """
         try:
             records: Records = await self._consumer.getmany(timeout_ms=self._poll_ms, max_records=self._max_records)

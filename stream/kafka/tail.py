@@ -29,8 +29,9 @@ Offsets = dict[TopicPartition, int]
 class Tail:
     """Reads a topic from the time `since`: seconds since the epoch, compared with the records' timestamps.
 
-    With `follow` it waits for more records at the end of the topic. Without `since` it begins at the end if `follow` is set, else at the first
-    record. It also yields the records of the `lookback_seconds` before the beginning; :meth:`is_lookback` is true for them.
+    With `follow` it waits for more records at the end of the topic. Without `since` it begins at the end if `follow` is
+    set, else at the first record. It also yields the records of the `lookback_seconds` before the beginning;
+    :meth:`is_lookback` is true for them.
     """
 
     def __init__(

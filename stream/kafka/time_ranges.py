@@ -44,8 +44,8 @@ async def log_range(
 ) -> LogRange:
     """Return the offsets of `topic` that contain the event times from `since` to `until`.
 
-    A `since` of None means the first record, an `until` of None the end of the log. The started `consumer` must have no group; its assignment
-    changes.
+    A `since` of None means the first record, an `until` of None the end of the log. The started `consumer` must have no
+    group; its assignment changes.
     """
     places = partitions_of({topic: partitions})
     last: dict[TopicPartition, int] = await consumer.end_offsets(places)

@@ -32,7 +32,8 @@ class LogReset(LedgerError):
 class Session:
     """Reads until a condition is true or Kafka fails.
 
-    `call` runs a function of the store on the store's thread. While topics are missing or have another partition count, `health` contains the reason.
+    `call` runs a function of the store on the store's thread. While topics are missing or have another partition count,
+    `health` contains the reason.
     """
 
     def __init__(

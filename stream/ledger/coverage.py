@@ -1,7 +1,8 @@
 """Coverage: how many expected verdicts are completed, pending and missing.
 
-A pending pair of event and detector becomes missing when the event is older than score's tick for its source on the topic of verdicts, because score
-publishes the verdicts of older events before the tick. A late verdict still completes the pair.
+A pending pair of event and detector becomes missing when the event is older than score's tick for its source on the
+topic of verdicts, because score publishes the verdicts of older events before the tick. A late verdict still completes
+the pair.
 """
 
 import sqlite3
@@ -43,7 +44,8 @@ class Count(msgspec.Struct, kw_only=True):
 class Coverage(msgspec.Struct, kw_only=True):
     """Counts over all partitions: distinct requests and end records, records lost in gaps, feedback, expected pairs.
 
-    `oldest_pending_time` is the event time of the oldest pending pair. `skipped` is {topic: number of records that could not be read or stored}.
+    `oldest_pending_time` is the event time of the oldest pending pair. `skipped` is {topic: number of records that
+    could not be read or stored}.
     """
 
     requests: int = 0
@@ -67,8 +69,8 @@ class Coverage(msgspec.Struct, kw_only=True):
 class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     """Pairs that score's ticks have passed and that have no verdict: in all, and by detector, tenant and model.
 
-    `requests` contains the oldest of `requests_total` request ids, at most 20, and `traceparents` their trace contexts. `first` identifies the oldest
-    pair, as ``event id/detector``.
+    `requests` contains the oldest of `requests_total` request ids, at most 20, and `traceparents` their trace contexts.
+    `first` identifies the oldest pair, as ``event id/detector``.
     """
 
     pairs: int = 0

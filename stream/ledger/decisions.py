@@ -1,7 +1,7 @@
 """Stores alerts, windows, silences and retraining events, and the outbox of the ledger's own alerts.
 
-The ledger stores each alert with its id, publishes it, and deletes it from the outbox when the broker has acknowledged it. If the ledger dies before
-that, it publishes the same record again under the same id.
+The ledger stores each alert with its id, publishes it, and deletes it from the outbox when the broker has acknowledged
+it. If the ledger dies before that, it publishes the same record again under the same id.
 """
 
 from collections.abc import Iterable
@@ -29,10 +29,10 @@ _ALERT = msgspec.json.Decoder(AlertRecord)
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the ledger itself, written once a second at clock time `wall_time`.
 
-    `log_time` is the newest tick time of any source, 0 before the first tick; `advanced_at` is the clock time at which `log_time` last increased. If
-    that is more than the setting `silence_seconds` ago, the stack is unhealthy. Only here the clock decides, because event time does not advance
-    without ticks. `caught_up` is whether the last probe found the log read to its end, `lag` is {topic: number of records that the ledger has not
-    read}.
+    `log_time` is the newest tick time of any source, 0 before the first tick; `advanced_at` is the clock time at which
+    `log_time` last increased. If that is more than the setting `silence_seconds` ago, the stack is unhealthy. Only here
+    the clock decides, because event time does not advance without ticks. `caught_up` is whether the last probe found
+    the log read to its end, `lag` is {topic: number of records that the ledger has not read}.
     """
 
     wall_time: float

@@ -1,7 +1,7 @@
 """For each detector: the newest event with a verdict, and the later pairs with an error or without a verdict.
 
-A verdict with label ``error`` completes its pair (the stage did not lose the event), but it is no answer. The content of the tables depends on the
-set of verdicts, not on their order.
+A verdict with label ``error`` completes its pair (the stage did not lose the event), but it is no answer. The content
+of the tables depends on the set of verdicts, not on their order.
 """
 
 import sqlite3
@@ -67,8 +67,8 @@ class DetectorHealth:
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
     """The pairs of one detector since its last answer, all with errors or missing; counts at most 10,000 per partition.
 
-    `requests` contains at most the first 20 request ids. `began`, `newest` and `last_answer` are event times; `last_answer` is None if the detector
-    never answered.
+    `requests` contains at most the first 20 request ids. `began`, `newest` and `last_answer` are event times;
+    `last_answer` is None if the detector never answered.
     """
 
     detector: str

@@ -48,8 +48,8 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
 ) -> None:
     """Run the ledger in `directory` until `stop` is set; raises LedgerBusy if another process has its lock.
 
-    Files with another schema version are rebuilt from the log. `health` receives {problem: reason}; if the problem's name starts with ``waiting``, a
-    restart does not help.
+    Files with another schema version are rebuilt from the log. `health` receives {problem: reason}; if the problem's
+    name starts with ``waiting``, a restart does not help.
     """
     files = LedgerFiles(directory)
     with files.lock():

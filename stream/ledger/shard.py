@@ -1,7 +1,8 @@
 """Stores the events of one inference partition, joined with their verdicts.
 
-The state is a function of the set of records. Duplicates and the order of topics have no effect: a verdict can arrive before its event, late, twice,
-or from two versions of a detector. The order within a partition matters only for ticks, whose times never decrease.
+The state is a function of the set of records. Duplicates and the order of topics have no effect: a verdict can arrive
+before its event, late, twice, or from two versions of a detector. The order within a partition matters only for ticks,
+whose times never decrease.
 """
 
 from collections import Counter

@@ -37,8 +37,8 @@ VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= {ALERT_SHARE} THEN ?2 END) ON CONFLICT D
 class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """The newest tick times of one source in one partition.
 
-    `spool` is the used share of its spool at the last tick. `spool_since` is the time of the tick at which the share reached the bound of the alert,
-    None if it is below.
+    `spool` is the used share of its spool at the last tick. `spool_since` is the time of the tick at which the share
+    reached the bound of the alert, None if it is below.
     """
 
     source: str

@@ -1,7 +1,7 @@
 """Stores the findings of stream detectors about closed windows: statistic and limit over time.
 
-Findings about one event are not stored, because their verdicts are. Findings about Weir's own sources are not stored either, because many of them
-have the same window.
+Findings about one event are not stored, because their verdicts are. Findings about Weir's own sources are not stored
+either, because many of them have the same window.
 """
 
 import sqlite3

@@ -1,7 +1,8 @@
 """The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Each remaining alert is paired with
-the nearest alert of its stream and detector, up to some windows away: such an alert has moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Each
+remaining alert is paired with the nearest alert of its stream and detector, up to some windows away: such an alert has
+moved.
 """
 
 from bisect import bisect_left, bisect_right
@@ -63,8 +64,8 @@ def compare(
 ) -> AlertDiff:
     """Return the difference between the alerts `before` and the alerts `after`.
 
-    Two alerts that open at most `windows` windows apart can be one alert that moved. An alert for which `counts` is false (it opened before the
-    range) counts only if its partner opened in the range.
+    Two alerts that open at most `windows` windows apart can be one alert that moved. An alert for which `counts` is
+    false (it opened before the range) counts only if its partner opened in the range.
     """
     pairs: list[Pair] = []
     vanished: Alerts = []

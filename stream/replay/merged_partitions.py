@@ -35,8 +35,8 @@ class MergedRecord(msgspec.Struct, frozen=True):
 async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -> AsyncGenerator[MergedRecord, None]:
     """Yield the records of `topic`, in order within a partition, always from the partition that is furthest behind.
 
-    The time of a partition is the newest event time read from it, ticks included. So the order does not depend on the arrival of the records, and the
-    partitions' times differ by at most the interval between ticks.
+    The time of a partition is the newest event time read from it, ticks included. So the order does not depend on the
+    arrival of the records, and the partitions' times differ by at most the interval between ticks.
     """
     clocks = [(float("-inf"), number) for number in range(partitions)]
     seen: OrderedDict[str, None] = OrderedDict()

@@ -16,8 +16,8 @@ __all__ = ["ReplayResults", "notes"]
 class ReplayResults(msgspec.Struct, frozen=True, kw_only=True):
     """The alerts and numbers of findings, first of the version to compare with, then of the version to run.
 
-    `behind` is {partition: event time up to which watch had published findings} for the partitions in which watch had not reached the end of the
-    range.
+    `behind` is {partition: event time up to which watch had published findings} for the partitions in which watch had
+    not reached the end of the range.
     """
 
     alerts: tuple[list[ReplayedAlert], list[ReplayedAlert]]

@@ -18,9 +18,10 @@ _CANONICAL = msgspec.json.Encoder(order="deterministic")
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `weir replay`: the version to run, and the version `against` which its alerts are compared.
 
-    Alerts that opened in [`since`, `until`) are compared (event times, seconds since the epoch). Events of the `warm_up_seconds` before `since` are
-    read to build the detectors' state; None means from the beginning of the log. `tenant` is a pattern. Two alerts that opened at most `windows`
-    windows apart can count as one alert that moved. With `publish`, findings and alerts go to the shadow topic.
+    Alerts that opened in [`since`, `until`) are compared (event times, seconds since the epoch). Events of the
+    `warm_up_seconds` before `since` are read to build the detectors' state; None means from the beginning of the log.
+    `tenant` is a pattern. Two alerts that opened at most `windows` windows apart can count as one alert that moved.
+    With `publish`, findings and alerts go to the shadow topic.
     """
 
     detector: Version

@@ -51,9 +51,10 @@ class Flips(msgspec.Struct, kw_only=True):
 class EventCounts(msgspec.Struct, kw_only=True):
     """Numbers of events of the requested tenants. Both versions decided the `compared` events.
 
-    `read` events are in the range or its warm-up. `failed` texts could not be scored; their verdict is an error, as in the score stage. `pending`
-    events are not compared, because score had not reached them. For `missing` events, score published no verdict of the detector. `skipped` counts
-    unreadable records and duplicates. `first` and `last` are event times.
+    `read` events are in the range or its warm-up. `failed` texts could not be scored; their verdict is an error, as in
+    the score stage. `pending` events are not compared, because score had not reached them. For `missing` events, score
+    published no verdict of the detector. `skipped` counts unreadable records and duplicates. `first` and `last` are
+    event times.
     """
 
     read: int = 0
@@ -84,7 +85,8 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
 class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Speed of this run: the only part of a report that differs between two runs of the same replay.
 
-    `records` includes ticks. `ratio` is the number of events read per second, divided by the number of events in the log per second of event time.
+    `records` includes ticks. `ratio` is the number of events read per second, divided by the number of events in the
+    log per second of event time.
     """
 
     seconds: float

@@ -46,9 +46,9 @@ class _VersionRun:
 class StreamReplay:
     """Runs two versions of a stream detector over a log; `sink` receives the results of the version to run.
 
-    `alerts` and `findings` (numbers of alarms) have two items: first for the version to compare with, then for the version to run. `behind` is
-    {partition: event time that watch had reached}, for the partitions in which watch had not reached the end of the range; there, alerts are compared
-    only up to this time.
+    `alerts` and `findings` (numbers of alarms) have two items: first for the version to compare with, then for the
+    version to run. `behind` is {partition: event time that watch had reached}, for the partitions in which watch had
+    not reached the end of the range; there, alerts are compared only up to this time.
     """
 
     def __init__(self, plan: ReplayPlan, reader: RecordReader, sink: Sink, meter: ProgressMeter) -> None:

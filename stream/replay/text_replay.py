@@ -63,8 +63,9 @@ _Step = Event | _Expected
 class TextReplay:
     """Runs two versions of a text detector over a log; `sink` receives the results of the version to run.
 
-    `scoring` scores texts; its detectors have the names of the versions. It is None if no version runs. `timelines` has the alerts of the version to
-    compare with, then of the version to run. `flips` are the decisions that differ only by rounding; for these the recorded decision counts.
+    `scoring` scores texts; its detectors have the names of the versions. It is None if no version runs. `timelines` has
+    the alerts of the version to compare with, then of the version to run. `flips` are the decisions that differ only by
+    rounding; for these the recorded decision counts.
     """
 
     def __init__(

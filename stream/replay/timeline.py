@@ -16,8 +16,8 @@ _CRITICAL = "critical"
 class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
     """One alert of a replay; times are event times, seconds since the epoch.
 
-    The alert opened in window `bucket`; `feature` is the feature that opened it, if its detector has features. `evidence` contains at most 20 of
-    `evidence_total` request ids.
+    The alert opened in window `bucket`; `feature` is the feature that opened it, if its detector has features.
+    `evidence` contains at most 20 of `evidence_total` request ids.
     """
 
     alert_id: str

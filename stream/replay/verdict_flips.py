@@ -27,8 +27,8 @@ def version_verdict(
 def flip(version: Version, recorded: Verdict, scored: Verdict) -> Flip | None:
     """Return the flip if only rounding makes the decision of `version` differ from the recorded decision, else None.
 
-    For a flip, both scores are within 0.001 of the version's threshold, and the recorded score gives the recorded decision at this threshold. A
-    decision that differs because a variant has another threshold is no flip.
+    For a flip, both scores are within 0.001 of the version's threshold, and the recorded score gives the recorded
+    decision at this threshold. A decision that differs because a variant has another threshold is no flip.
     """
     limit = version.threshold
     if limit is None or recorded.flagged == scored.flagged or "error" in (recorded.label, scored.label):

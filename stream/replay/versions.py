@@ -1,7 +1,7 @@
 """The versions of a detector that a replay can run or compare with: installed, variants in the settings, recorded.
 
-The version of a detector identifies its code and weights; its options are settings. So a variant has a name in the settings, and its findings contain
-version and name: ``2+819e5f3e.1eca322b/strict``.
+The version of a detector identifies its code and weights; its options are settings. So a variant has a name in the
+settings, and its findings contain version and name: ``2+819e5f3e.1eca322b/strict``.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,9 @@ INSTALLED, RECORDED = RESERVED_VARIANTS
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a detector; `label` is ``installed``, ``recorded``, or the name of a variant.
 
-    `version` is the version in its verdicts and findings, "" for ``recorded``. `options` are all options of a text detector, or the options of a
-    stream detector that override those of each tenant. `threshold` is the lowest score that the version flags, or None.
+    `version` is the version in its verdicts and findings, "" for ``recorded``. `options` are all options of a text
+    detector, or the options of a stream detector that override those of each tenant. `threshold` is the lowest score
+    that the version flags, or None.
     """
 
     detector: str

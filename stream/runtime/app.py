@@ -37,10 +37,11 @@ _MEBIBYTE = 1024 * 1024
 class BaseApp(faust.App):
     """A Faust app that awaits its outputs, commits no offset past an unfinished record, and reports its health.
 
-    `sources` has the partition count of each topic that the app reads or writes; the counts are checked before the start. `held` returns the number
-    of delivered events that stay open on purpose (events of an open bucket); they are no lag. Each of `health_checks` returns the reason of a fault,
-    or "" if there is none. Tasks of `background` start with the app, before it has partitions, and end the worker if they fail; `closers` are awaited
-    after the app has stopped.
+    `sources` has the partition count of each topic that the app reads or writes; the counts are checked before the
+    start. `held` returns the number of delivered events that stay open on purpose (events of an open bucket); they are
+    no lag. Each of `health_checks` returns the reason of a fault, or "" if there is none. Tasks of `background` start
+    with the app, before it has partitions, and end the worker if they fail; `closers` are awaited after the app has
+    stopped.
     """
 
     kafka: KafkaSettings

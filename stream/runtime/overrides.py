@@ -22,9 +22,9 @@ class UpstreamChanged(StreamError):
 def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
     """Return a class decorator that checks the overrides `names` of `base`, a class of the library.
 
-    Raises UpstreamChanged if `base` lacks a listed name, or has it with other parameters or as another kind of function. Also raises it if the class
-    replaces a name of `base` that is not listed: a later version of the library may add a name that Weir already uses. Raises TypeError if the class
-    does not define a listed name.
+    Raises UpstreamChanged if `base` lacks a listed name, or has it with other parameters or as another kind of
+    function. Also raises it if the class replaces a name of `base` that is not listed: a later version of the library
+    may add a name that Weir already uses. Raises TypeError if the class does not define a listed name.
     """
 
     def check(cls: ClassT) -> ClassT:

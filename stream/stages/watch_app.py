@@ -42,8 +42,8 @@ def create_app(  # noqa: PLR0913 - the parts of a process, by name
 ) -> BaseApp:
     """Return the Faust app ``watch``, to be run by :func:`stream.runtime.worker.run`.
 
-    `tenants` is {tenant name or pattern: settings}; no other worker may use `data_dir`. Raises ConfigError if any tenant's settings contain an
-    unknown option of a stream detector, or a value out of its bounds.
+    `tenants` is {tenant name or pattern: settings}; no other worker may use `data_dir`. Raises ConfigError if any
+    tenant's settings contain an unknown option of a stream detector, or a value out of its bounds.
     """
     for pattern in ("", *tenants):  # a wrong option is an error at the start, not at the first event
         stream_detectors(tenant_settings(tenants, pattern))

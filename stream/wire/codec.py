@@ -37,9 +37,10 @@ Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One CloudEvent; `source` and `id` identify it.
 
-    `time` is event time, in seconds since the epoch. `correlationid` is the id of its request, `causationid` the id of the event that caused this
-    one. `traceparent` is the trace context in which the event was created; the plain header ``traceparent``, which each publishing process sets, is
-    not part of the event. The UTF-8 bytes of `partitionkey` are the record's key.
+    `time` is event time, in seconds since the epoch. `correlationid` is the id of its request, `causationid` the id of
+    the event that caused this one. `traceparent` is the trace context in which the event was created; the plain header
+    ``traceparent``, which each publishing process sets, is not part of the event. The UTF-8 bytes of `partitionkey` are
+    the record's key.
     """
 
     id: str

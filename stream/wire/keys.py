@@ -1,7 +1,7 @@
 """Record keys and Kafka's default partitioner.
 
-The partitioner hashes a key with MurmurHash2 (seed 0x9747b28c, 32 bit, little endian), masks the sign bit and takes the remainder by the number of
-partitions. Topics that are joined have the same key bytes, partition count and partitioner.
+The partitioner hashes a key with MurmurHash2 (seed 0x9747b28c, 32 bit, little endian), masks the sign bit and takes the
+remainder by the number of partitions. Topics that are joined have the same key bytes, partition count and partitioner.
 """
 
 import hashlib

@@ -93,8 +93,9 @@ def topic_specs(
 ) -> list[Topic]:
     """Return every topic of Weir, in the order in which events pass through the topics.
 
-    Inference, verdicts and feedback have `inference_partitions`; signals, findings, alerts and retraining have `stream_partitions`. Retention limits
-    each partition. Alerts are compacted instead; replays are kept for at most a day and 64 MiB, because a replay can run again.
+    Inference, verdicts and feedback have `inference_partitions`; signals, findings, alerts and retraining have
+    `stream_partitions`. Retention limits each partition. Alerts are compacted instead; replays are kept for at most a
+    day and 64 MiB, because a replay can run again.
     """
 
     def topic(name: str, partitions: int, policy: str = "delete") -> Topic:

@@ -1,8 +1,8 @@
 """Gap records (accepted by capture, not delivered), grouped into episodes.
 
-An episode is a run of gap records with less than `resolve_seconds` between neighbouring records. Each episode is one alert, whose id, start and end
-are a function of the log. For this, the time of a gap record is the watermark of its partition, and a record counts only when no partition can add an
-earlier record.
+An episode is a run of gap records with less than `resolve_seconds` between neighbouring records. Each episode is one
+alert, whose id, start and end are a function of the log. For this, the time of a gap record is the watermark of its
+partition, and a record counts only when no partition can add an earlier record.
 """
 
 import sqlite3
@@ -20,8 +20,9 @@ __all__ = ["GapEpisode", "next_gap_episode"]
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
     """One episode: `records` gap records, which count `lost` requests and ends; `sources` and `reasons` split `lost`.
 
-    `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record, `began` its time. `over` is the
-    event time of the episode's end, None while another record can still belong to the episode.
+    `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record,
+    `began` its time. `over` is the event time of the episode's end, None while another record can still belong to the
+    episode.
     """
 
     records: int = 0
@@ -48,8 +49,8 @@ def next_gap_episode(
 ) -> GapEpisode:
     """Return the first episode that ends after `since`, the end of the last resolved gap alert, or an empty episode.
 
-    Every partition was read up to event time `until`; None if that is unknown. The query is cheap: it reads only gap records since about `since`, and
-    capture writes one gap record for many lost requests.
+    Every partition was read up to event time `until`; None if that is unknown. The query is cheap: it reads only gap
+    records since about `since`, and capture writes one gap record for many lost requests.
     """
     if until is None:
         return GapEpisode()

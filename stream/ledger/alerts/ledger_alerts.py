@@ -1,8 +1,9 @@
 """The ledger's own alerts: coverage, gaps, lag, inactive detectors, full spools.
 
-A pure function: it takes the firing alerts and an observation and returns the records to publish. The alerts have tenant ``_weir``, no model and no
-side. The watch stage raises the alert about an inactive source among active sources (stream/stages/watch/source_liveness.py). If every source is
-inactive, event time does not advance, and only the ledger's heartbeat shows the fault.
+A pure function: it takes the firing alerts and an observation and returns the records to publish. The alerts have
+tenant ``_weir``, no model and no side. The watch stage raises the alert about an inactive source among active sources
+(stream/stages/watch/source_liveness.py). If every source is inactive, event time does not advance, and only the
+ledger's heartbeat shows the fault.
 """
 
 from collections.abc import Iterable

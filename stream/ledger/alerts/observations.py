@@ -13,8 +13,9 @@ __all__ = ["Observation"]
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the log for these alerts; `log_time` is the newest tick time of any source, seconds since the epoch.
 
-    `gaps` is the first episode of gap records that no resolved alert covers. `last_answers` is {detector: event time of its newest answer, None if it
-    never answered}. `resolved` is {detector: number of resolved alerts about its inactivity since its newest answer}.
+    `gaps` is the first episode of gap records that no resolved alert covers. `last_answers` is {detector: event time of
+    its newest answer, None if it never answered}. `resolved` is {detector: number of resolved alerts about its
+    inactivity since its newest answer}.
     """
 
     log_time: float

@@ -87,8 +87,8 @@ def request_page(
 ) -> RequestPage:
     """Return a page of the requests of all partitions that follow the row `before`.
 
-    `tenant` selects the requests of one tenant unless it is "". `flagged` selects requests with a flagged verdict, ordered by the time of the newest
-    flagged verdict.
+    `tenant` selects the requests of one tenant unless it is "". `flagged` selects requests with a flagged verdict,
+    ordered by the time of the newest flagged verdict.
     """
     scans = [_scan(database, before, tenant, limit, _FLAGGED if flagged else _ACCEPTED) for database in databases]
     # Below the largest end, rows of that partition would be missing.

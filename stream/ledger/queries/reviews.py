@@ -1,7 +1,8 @@
 """Reviews of alerts: ``right`` or ``wrong``.
 
-Every client with an API key can send feedback that names an alert. The gateway does not know the tenant of the alert, so the ledger checks it:
-feedback is a review if its tenant (from the API key or the console) is the alert's tenant. Other feedback is only counted.
+Every client with an API key can send feedback that names an alert. The gateway does not know the tenant of the alert,
+so the ledger checks it: feedback is a review if its tenant (from the API key or the console) is the alert's tenant.
+Other feedback is only counted.
 """
 
 import sqlite3

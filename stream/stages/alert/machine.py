@@ -1,8 +1,8 @@
 """The alert stage without Kafka: it applies findings and watermarks and returns alert records.
 
-A finding about one event opens an alert at once; the alert resolves after some event time without another finding. Findings about closed buckets open
-an alert after some buckets in a row with an alarm, and resolve it after some buckets in a row without one (hysteresis). Findings about inactive
-sources do the same, with one alert per source.
+A finding about one event opens an alert at once; the alert resolves after some event time without another finding.
+Findings about closed buckets open an alert after some buckets in a row with an alarm, and resolve it after some buckets
+in a row without one (hysteresis). Findings about inactive sources do the same, with one alert per source.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]
 class Alerting:
     """Changes the alerts of one stream under the settings of its tenant.
 
-    Methods change the given state and return the records to publish before the state is written. `sentinel` states whether the model's answers to
-    Weir's fixed prompts changed; drift alerts contain this result.
+    Methods change the given state and return the records to publish before the state is written. `sentinel` states
+    whether the model's answers to Weir's fixed prompts changed; drift alerts contain this result.
     """
 
     def __init__(self, settings: TenantSettings, opener: Opener, sentinel: SentinelRecord | None = None) -> None:

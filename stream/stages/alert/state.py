@@ -30,8 +30,9 @@ HELD = 4096
 class Evidence(msgspec.Struct, kw_only=True):
     """The evidence of an alert: references to at most 20 requests and 20 findings, and at most 32 principals.
 
-    `windows` counts distinct windows with findings; `recent_windows` contains the newest of these windows. `requests`, `findings` and `traces`
-    contain the first ten and the latest ten; the alert's cause is the first. `details` are the newest alarm's numbers about the change.
+    `windows` counts distinct windows with findings; `recent_windows` contains the newest of these windows. `requests`,
+    `findings` and `traces` contain the first ten and the latest ten; the alert's cause is the first. `details` are the
+    newest alarm's numbers about the change.
     """
 
     window_seconds: float

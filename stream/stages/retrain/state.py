@@ -32,9 +32,10 @@ class FiringAlert(msgspec.Struct, frozen=True, kw_only=True):
 class ModelState(msgspec.Struct, kw_only=True):
     """The retraining state of one (tenant, model).
 
-    `offsets` is {topic: offset of the newest applied record}; records up to this offset are ignored. `resolved` has the ids of the latest resolved
-    alerts, so that a late record does not open one again; `suppressed` has the ids of the latest suppressions. `in_flight` is whether the last
-    request was started and has not ended. A request that nobody starts blocks others only during its cool-down.
+    `offsets` is {topic: offset of the newest applied record}; records up to this offset are ignored. `resolved` has the
+    ids of the latest resolved alerts, so that a late record does not open one again; `suppressed` has the ids of the
+    latest suppressions. `in_flight` is whether the last request was started and has not ended. A request that nobody
+    starts blocks others only during its cool-down.
     """
 
     version: int = _VERSION

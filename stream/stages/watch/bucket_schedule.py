@@ -21,8 +21,8 @@ class OpenCounts:
 class BucketSchedule:
     """Orders the streams by the bucket that they close next, and the open buckets by their start.
 
-    A tick costs one comparison per bucket width. If it closes a bucket, it also costs a scan of the streams with open buckets of that width. An event
-    costs O(log open buckets).
+    A tick costs one comparison per bucket width. If it closes a bucket, it also costs a scan of the streams with open
+    buckets of that width. An event costs O(log open buckets).
     """
 
     def __init__(self) -> None:

@@ -49,8 +49,8 @@ class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
 class PartitionWatch:
     """All streams of one signals partition. The sources `known` were live before a restart.
 
-    If `only` is not None, events of other streams are ignored. `stored` returns the table value of a stream, or None if there is no value. If
-    `stored` is given, idle streams are kept only in the table, not in memory.
+    If `only` is not None, events of other streams are ignored. `stored` returns the table value of a stream, or None if
+    there is no value. If `stored` is given, idle streams are kept only in the table, not in memory.
     """
 
     def __init__(

@@ -53,11 +53,12 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
 class SourceLiveness:
     """Turns score's ticks into findings: an alarm per bucket and inactive source, then some findings without alarm.
 
-    Each inference partition evaluates a bucket when the partition's own event time passes the bucket's end. A source is inactive if it is inactive on
-    every partition, so the order between partitions has no effect. A closed source is on no partition, so it is not inactive.
+    Each inference partition evaluates a bucket when the partition's own event time passes the bucket's end. A source is
+    inactive if it is inactive on every partition, so the order between partitions has no effect. A closed source is on
+    no partition, so it is not inactive.
 
-    Raises StateUnreadable if the state has another number of partitions or another bucket width. A tick costs O(sources); memory is O(P x (sources +
-    inactive sources x buckets between the fastest and slowest partition)).
+    Raises StateUnreadable if the state has another number of partitions or another bucket width. A tick costs
+    O(sources); memory is O(P x (sources + inactive sources x buckets between the fastest and slowest partition)).
     """
 
     def __init__(self, rules: LivenessRules, state: LivenessState | None = None) -> None:

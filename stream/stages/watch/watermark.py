@@ -97,10 +97,11 @@ class SourceLane(msgspec.Struct, kw_only=True):
 class Watermark:
     """The minimum time over all live sources and all P = `partitions` inference partitions; it never decreases.
 
-    `value` is None until each partition has a tick and each of the `known` sources, which were live before a restart, has sent one or is released. A
-    source is released (it no longer holds back the watermark) if its time stays the same while another source on the partition advances by
-    `silence_seconds` of event time. It is live again when its time is less than `silence_seconds` behind. A new source that is further behind is
-    released at once. A closed source is removed. Without live sources the watermark stays the same.
+    `value` is None until each partition has a tick and each of the `known` sources, which were live before a restart,
+    has sent one or is released. A source is released (it no longer holds back the watermark) if its time stays the same
+    while another source on the partition advances by `silence_seconds` of event time. It is live again when its time is
+    less than `silence_seconds` behind. A new source that is further behind is released at once. A closed source is
+    removed. Without live sources the watermark stays the same.
 
     Memory is O(P x live sources); a tick costs O(live sources).
     """

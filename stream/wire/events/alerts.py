@@ -20,8 +20,8 @@ class LogRange(EventData, frozen=True, kw_only=True):
 class AlertRecord(EventData, frozen=True, kw_only=True):
     """The state of one alert, published again when its state, severity or evidence changes; the key is `alert_id`.
 
-    `runbook` is the first step for an operator, in one sentence. In a drift alert, `sentinels` states whether the answers to Weir's fixed prompts
-    changed too: ``moved`` (yes), ``still`` (no), or "" if that is unknown.
+    `runbook` is the first step for an operator, in one sentence. In a drift alert, `sentinels` states whether the
+    answers to Weir's fixed prompts changed too: ``moved`` (yes), ``still`` (no), or "" if that is unknown.
     """
 
     event_type: ClassVar[str] = "weir.alert.v1"
@@ -56,8 +56,9 @@ class AlertRecord(EventData, frozen=True, kw_only=True):
 class SilenceRecord(EventData, frozen=True, kw_only=True):
     """An operator's silence: no notifications about one thing (stream, detector, feature) from `at` until `until`.
 
-    The key is `silence_id`: a later record with the same id replaces this one, and a record whose `until` equals its `at` ends the silence. Operator
-    `by` created the silence from alert `alert_id`, for `reason`. The detector ``silence`` is unrelated: it finds inactive sources.
+    The key is `silence_id`: a later record with the same id replaces this one, and a record whose `until` equals its
+    `at` ends the silence. Operator `by` created the silence from alert `alert_id`, for `reason`. The detector
+    ``silence`` is unrelated: it finds inactive sources.
     """
 
     event_type: ClassVar[str] = "weir.silence.v1"

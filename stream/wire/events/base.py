@@ -1,7 +1,7 @@
 """The base of every event's data, and the ranges of its numbers.
 
-JSON does not limit numbers, but SQLite and OTLP do. A number out of its range is a schema error, so that no consumer stops at a record that it cannot
-store.
+JSON does not limit numbers, but SQLite and OTLP do. A number out of its range is a schema error, so that no consumer
+stops at a record that it cannot store.
 """
 
 from typing import Annotated, ClassVar

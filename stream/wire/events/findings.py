@@ -46,8 +46,9 @@ class WordWeight(EventData, frozen=True, kw_only=True):
 class ExplanationRecord(EventData, frozen=True, kw_only=True):
     """The words that a flagged verdict depends on. Computed after the verdict; no alert depends on an explanation.
 
-    The weights of `attributed` words were computed; `words` are those with the largest weights, in the order of the text. A positive weight supports
-    the verdict. `score` is the score of the text, `base` the score without the attributed words, both by the model (linear or encoder) that decided.
+    The weights of `attributed` words were computed; `words` are those with the largest weights, in the order of the
+    text. A positive weight supports the verdict. `score` is the score of the text, `base` the score without the
+    attributed words, both by the model (linear or encoder) that decided.
     """
 
     event_type: ClassVar[str] = "weir.explanation.v1"
@@ -69,8 +70,8 @@ class ExplanationRecord(EventData, frozen=True, kw_only=True):
 class Signal(EventData, frozen=True, kw_only=True):
     """Numeric features of one event, for the stream detectors.
 
-    `conversation` is a hash of the event's conversation id. `prompt` is the name of the fixed prompt if the event answers one of Weir's fixed
-    prompts, else "".
+    `conversation` is a hash of the event's conversation id. `prompt` is the name of the fixed prompt if the event
+    answers one of Weir's fixed prompts, else "".
     """
 
     event_type: ClassVar[str] = "weir.signal.v1"
