@@ -1,8 +1,7 @@
 """The firing alerts and active silences of ``weir.alerts``; without clock and network.
 
-Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (such as source or
-request id). So one alert of Alertmanager can represent several of Weir's: it fires while any of these fires and is not
-silenced.
+Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (such as a source).
+So several of Weir's alerts can be one alert there, which fires while any of them fires and is not silenced.
 """
 
 from collections import OrderedDict

@@ -21,8 +21,7 @@ _RECOMMIT_SECONDS = 3600.0
 class WebhookOffsets:
     """Reads and commits the offsets of one session; `consumer` belongs to the webhook's group.
 
-    `missed` counts records that were deleted from the log before delivery: compaction keeps only the newest record of
-    an alert.
+    `missed` counts records that were deleted before delivery: compaction keeps only the newest record of an alert.
     """
 
     def __init__(

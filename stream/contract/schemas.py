@@ -1,7 +1,6 @@
 """JSON Schemas of the data of every event, from the structs of ``stream.wire``.
 
-Unknown fields are allowed, because a later version can add some, and so are other values of fields whose values are
-listed.
+Unknown fields, and other values than those listed, are allowed, because a later version can add some.
 """
 
 from inspect import cleandoc

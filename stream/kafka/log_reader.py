@@ -30,8 +30,8 @@ class LogReader:
 
     `positions` is the next offset of each partition; it also moves past offsets without a record (removed by
     compaction, or a transaction's marker). `ends` is the end of each partition at the last :meth:`probe`. `caught_up`
-    is whether, at the last probe, everything before the ends of the previous probe was read: so a reader can catch up
-    with a log that grows.
+    is whether, at the last probe, everything before the ends of the previous probe was read, so that it can become true
+    in a growing log.
     """
 
     def __init__(

@@ -14,8 +14,7 @@ class StallDetector:
     def observe(self, *, now: float, progress: int, work: bool) -> bool:
         """Return whether work has waited without progress for the whole bound, at monotonic time `now`.
 
-        `progress` is a counter that grows with each finished piece of work. `work` is whether work waits; pass False
-        while the broker is away.
+        `progress` grows with each finished piece of work. `work` is whether work waits: False while the broker is away.
         """
         if not work or progress != self._progress:
             self._progress, self._since = progress, now

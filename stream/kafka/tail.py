@@ -58,8 +58,7 @@ class Tail:
     async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
         """Yield records. The records that the topic contains at the start are in the order of their timestamps.
 
-        Raises BrokerError if no broker answers at the start (later it waits), and TopicMissing if the topic does not
-        exist.
+        Raises BrokerError if no broker answers at the start (later it waits), TopicMissing if the topic does not exist.
         """
         while True:
             try:

@@ -32,8 +32,7 @@ class LogReset(LedgerError):
 class Session:
     """Reads until a condition is true or Kafka fails.
 
-    `call` runs a function of the store on the store's thread. While topics are missing or have another partition count,
-    `health` contains the reason.
+    `call` runs a function on the store's thread. `health` contains a reason while topics are missing or do not fit.
     """
 
     def __init__(

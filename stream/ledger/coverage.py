@@ -1,8 +1,7 @@
 """Coverage: how many expected verdicts are completed, pending and missing.
 
 A pending pair of event and detector becomes missing when the event is older than score's tick for its source on the
-topic of verdicts, because score publishes the verdicts of older events before the tick. A late verdict still completes
-the pair.
+topic of verdicts, because score publishes older verdicts before the tick. A late verdict still completes the pair.
 """
 
 import sqlite3
@@ -44,8 +43,8 @@ class Count(msgspec.Struct, kw_only=True):
 class Coverage(msgspec.Struct, kw_only=True):
     """Counts over all partitions: distinct requests and end records, records lost in gaps, feedback, expected pairs.
 
-    `oldest_pending_time` is the event time of the oldest pending pair. `skipped` is {topic: number of records that
-    could not be read or stored}.
+    `oldest_pending_time` is the event time of the oldest pending pair, `skipped` {topic: unreadable or unstorable
+    records}.
     """
 
     requests: int = 0

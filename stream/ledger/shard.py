@@ -1,8 +1,7 @@
 """Stores the events of one inference partition, joined with their verdicts.
 
 The state is a function of the set of records. Duplicates and the order of topics have no effect: a verdict can arrive
-before its event, late, twice, or from two versions of a detector. The order within a partition matters only for ticks,
-whose times never decrease.
+before its event, late, twice, or from two versions of a detector. Only the order of ticks within a partition matters.
 """
 
 from collections import Counter

@@ -123,8 +123,7 @@ class LedgerStore:
     def _resolved(self, detector: str, last_answer: float | None) -> int:
         """Return how many alerts about `detector` have resolved since its last answer.
 
-        An alert resolves without an answer if no verdict of the detector was expected for an hour; the next alert then
-        needs another id.
+        An alert also resolves if no verdict was expected for an hour; the next alert then needs another id.
         """
         return next(n for n in count() if not self.decisions.has_resolved(inactive_alert_id(detector, last_answer, n)))
 

@@ -1,8 +1,7 @@
 """The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Each
-remaining alert is paired with the nearest alert of its stream and detector, up to some windows away: such an alert has
-moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. A
+remaining alert that can be paired with a nearby alert of its stream and detector has moved.
 """
 
 from bisect import bisect_left, bisect_right

@@ -53,8 +53,8 @@ class EventCounts(msgspec.Struct, kw_only=True):
 
     `read` events are in the range or its warm-up. `failed` texts could not be scored; their verdict is an error, as in
     the score stage. `pending` events are not compared, because score had not reached them. For `missing` events, score
-    published no verdict of the detector. `skipped` counts unreadable records and duplicates. `first` and `last` are
-    event times.
+    published no verdict of the detector. `skipped` are unreadable or duplicate records. `first` and `last` are event
+    times.
     """
 
     read: int = 0
@@ -85,8 +85,7 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
 class RunStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Speed of this run: the only part of a report that differs between two runs of the same replay.
 
-    `records` includes ticks. `ratio` is the number of events read per second, divided by the number of events in the
-    log per second of event time.
+    `records` includes ticks. `ratio` is events read per second, divided by events per second of event time in the log.
     """
 
     seconds: float

@@ -24,8 +24,7 @@ _SECONDS = 10.0
 class Membership:
     """The stored member id of a worker in a consumer group.
 
-    `directory` is created if it is missing. If another worker has locked it, this worker stores nothing and removes no
-    member.
+    `directory` is created if it is missing. If another worker has locked it, nothing is stored and no member removed.
     """
 
     def __init__(self, directory: Path, group: str) -> None:

@@ -125,7 +125,7 @@ class Consumer(driver.Consumer):
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek changelogs to the offsets that recovery has read, while no fetch is in progress.
 
-        If a rebalance interrupts a recovery, the recovery's last fetch could end after this seek and move the position; the table would then lack the
+        If a rebalance interrupts a recovery, its last fetch could otherwise end after the seek and move the position; the table would then lack the
         fetched records.
         """
         async with self._position:

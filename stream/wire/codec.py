@@ -39,8 +39,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     `time` is event time, in seconds since the epoch. `correlationid` is the id of its request, `causationid` the id of
     the event that caused this one. `traceparent` is the trace context in which the event was created; the plain header
-    ``traceparent``, which each publishing process sets, is not part of the event. The UTF-8 bytes of `partitionkey` are
-    the record's key.
+    ``traceparent``, which each publishing process sets, is not part of it. The record's key is `partitionkey` in UTF-8.
     """
 
     id: str
@@ -98,8 +97,7 @@ def decode(value: bytes | None, headers: Headers) -> Event:
     """Decode a Kafka record.
 
     Raises DecodeError if there is no value, a required attribute is missing or not UTF-8, or type or version is
-    unknown, and SchemaError if the data does not fit its type: the message contains the path of the field, never its
-    value.
+    unknown, and SchemaError if the data does not fit its type; the message has the field's path, never its value.
     """
     attributes = _attributes(headers)
     kind = attributes.get("type", "")

@@ -1,7 +1,6 @@
 """Names of span attributes, from OpenTelemetry's semantic conventions of 2026.
 
-The GenAI and messaging conventions are in development and their Python constants are deprecated, so the names are
-listed here.
+The names are listed here because OpenTelemetry's Python constants of these conventions are deprecated.
 """
 
 from typing import Final

@@ -21,8 +21,7 @@ class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
     """One episode: `records` gap records, which count `lost` requests and ends; `sources` and `reasons` split `lost`.
 
     `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record,
-    `began` its time. `over` is the event time of the episode's end, None while another record can still belong to the
-    episode.
+    `began` its time. `over` is the event time of the episode's end, or None while it can still get another record.
     """
 
     records: int = 0

@@ -1,7 +1,6 @@
 """Model processes with a deadline, and the search for the text that makes a process hang or crash.
 
-A detector that hangs or crashes its process must affect only the event that caused this. So a batch that fails is halved until only this event is
-left.
+A detector that hangs or crashes must affect only the event that caused this, so a batch that fails is halved until this event is alone.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The watch stage without Kafka, on one partition: it applies signals and ticks, and returns findings and states.
 
-Its results must be a function of the log, independent of crashes, duplicates and the order between partitions. So it is a plain object, which tests
-can drive.
+The results must be a function of the log, independent of crashes, duplicates and the order between partitions; tests drive this plain object to check
+that.
 """
 
 import logging

@@ -29,8 +29,8 @@ class Tick(EventData, frozen=True, kw_only=True):
       its spool, reserved space included, in [0, 1].
     - ``score``: `sources` and `closed` contain the times and ended sources that it read from partition `partition` of
       inference since its last tick.
-    - ``watch``: `watermark` is the watermark of partition `partition` of signals; the tick is on the same partition of
-      findings.
+    - ``watch``: `watermark` is that of partition `partition` of signals; the tick is on the same partition of findings.
+
     """
 
     event_type: ClassVar[str] = "weir.tick.v1"
