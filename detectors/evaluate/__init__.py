@@ -1,1 +1,1 @@
-"""Measures detectors on labelled data, purely: what `weir eval` runs."""
+"""Evaluation of detectors on labelled data, as `weir eval` runs it."""

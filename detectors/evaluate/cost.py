@@ -1,7 +1,7 @@
-"""The cost of a detector: time a text, and memory, measured in a process of its own.
+"""The cost of a detector: time per text and memory, measured in a separate process per detector.
 
-In one process, libraries and weights that another detector loaded would not count, and the shared encoder's cache of
-recent scores would make the second of three detectors look free.
+In a common process, libraries and weights that an earlier detector loaded would not count, and cached outputs of the
+shared encoder would make later detectors appear to cost nothing.
 """
 
 import multiprocessing
@@ -24,7 +24,7 @@ STATUS = Path("/proc/self/status")
 
 
 def _resident() -> tuple[float, float]:
-    """Return this process's resident memory and its peak, in MiB; without /proc the peak twice."""
+    """Return this process's resident memory and its peak in MiB; on systems without /proc, return the peak twice."""
     if STATUS.exists():
         # Not getrusage: a child process inherits the peak of its parent.
         lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
@@ -63,13 +63,13 @@ def _measure(name: str, config: Mapping[str, object], texts: Sequence[Input]) ->
 
 
 def cost(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dict[str, float]:
-    """Return the cost of a detector over ``texts`` in batches of 32, after one text to warm up.
+    """Return the cost of a detector for ``texts`` in batches of 32, after one text to warm up.
 
-    ``texts_a_second`` and ``ms_a_text`` are wall-clock times, ``cpu_ms_a_text`` is processor time of all threads:
-    compare that on a shared machine. ``rss_rise_mib`` is resident memory after scoring minus before ``load()``,
-    ``rss_peak_mib`` the peak of the process.
+    ``texts_a_second`` and ``ms_a_text`` are elapsed times; ``cpu_ms_a_text`` is the processor time of all threads, on
+    which other processes have less influence. ``rss_rise_mib`` is the resident memory after scoring minus that before
+    ``load()``; ``rss_peak_mib`` is the peak of the process.
 
-    Raises DetectorError if the detector cannot be loaded, or its process was killed, mostly for lack of memory.
+    Raises DetectorError if the detector cannot be loaded, or if its process was killed, usually for lack of memory.
     """
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:

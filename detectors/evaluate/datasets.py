@@ -1,7 +1,7 @@
-"""The datasets of each text detector under one data folder, and ordinary prompts.
+"""The labelled sets of each text detector in one data folder, and ordinary prompts.
 
-Of the shared encoder's examples only one split is read, and none if one of their files is missing: the splits would be
-others. Add the set of another detector to `READERS`, or cases of this project to `detectors.evaluate.cases.synthetic`.
+Only one split of the shared encoder's examples is read. If one of their files is missing, none are read, because the
+splits would differ. Add the set of another detector to `READERS`, or generated cases to `evaluate.cases.synthetic`.
 """
 
 import math
@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 PRESIDIO = "pii/presidio_generated_large.json.gz"
-#: The seed of the shipped weights, and so of their splits.
+#: The seed with which the shipped weights were trained and the examples were split.
 SHIPPED_SEED = 0
-#: Prefix of the name of the set with all sources of a split.
+#: Prefix of the name of the set that contains all sources of a split.
 ALL_SOURCES = "all of the "
 #: (data folder, seed of the splits) → examples of the shared encoder's tasks.
 ExampleLoader = Callable[[Path, int], Sequence[Example]]
@@ -45,7 +45,7 @@ ItemT = TypeVar("ItemT")
 
 
 class Datasets(msgspec.Struct, frozen=True, kw_only=True):
-    """Labelled sets, ordinary prompts, the files that were read, and the known files that are missing."""
+    """The labelled sets, the ordinary prompts, the files that were read, and the expected files that are missing."""
 
     sets: Sequence[LabelledSet]
     ordinary: Sequence[OrdinaryPrompts]
@@ -54,7 +54,7 @@ class Datasets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reader(NamedTuple):
-    """A set of a detector: its file under the data folder, and the function that reads it."""
+    """A labelled set of a detector: its file in the data folder, and the function that reads this file."""
 
     file: str
     read: Callable[[Path], LabelledSet]
@@ -66,12 +66,12 @@ def _pii(path: Path) -> LabelledSet:
 
 
 def _halueval_answers(path: Path, detector: str) -> LabelledSet:
-    """Return HaluEval's answers; the detector should flag none of them."""
+    """Return HaluEval's answers as a set of negatives: the detector should flag none of them."""
     cases = [Case(text=answer, prompt=with_question(question), label=False) for question, answer in halueval(path)]
     return LabelledSet(detector=detector, name="halueval_answers", cases=cases)
 
 
-#: Detector → its public sets, for detectors that are no head of the shared encoder.
+#: Detector → its public sets, for detectors that do not use the shared encoder.
 READERS: dict[str, tuple[Reader, ...]] = {
     "pii": (
         Reader(PRESIDIO, _pii),
@@ -85,7 +85,7 @@ READERS: dict[str, tuple[Reader, ...]] = {
 
 
 def sample(items: Sequence[ItemT], limit: int, seed: int) -> list[ItemT]:
-    """Return at most ``limit`` random items, all if it is 0."""
+    """Return at most ``limit`` random items, or all items if ``limit`` is 0."""
     if not limit or len(items) <= limit:
         return list(items)
     return random.Random(seed).sample(list(items), limit)  # noqa: S311 - a reproducible sample
@@ -94,14 +94,14 @@ def sample(items: Sequence[ItemT], limit: int, seed: int) -> list[ItemT]:
 def _of_task(
     examples: Sequence[Example], finer: Mapping[str, Mapping[str, tuple[str, ...]]], task: str, limit: int, seed: int
 ) -> Iterator[LabelledSet]:
-    """Yield the sets of one task: all sources of a split together, and a set a source."""
+    """Yield the sets of one task: first a set of all sources together, then one set per source."""
     index = TASKS.index(task)
     by_source: dict[str, list[Case]] = {}
     for example in examples:
         label = example.labels[index]
         if math.isnan(label):
             continue
-        # The finer labels are about toxicity.
+        # Only toxicity has finer labels.
         kind = finer.get(example.source, {}).get(example.text) if task == "toxicity" else None
         case = Case(text=example.text, label=label == 1, groups={"type": kind} if kind else {})
         by_source.setdefault(example.source, []).append(case)
@@ -114,7 +114,7 @@ def _of_task(
 
 
 def load_ordinary(root: Path, limit: int, seed: int, trained_on: frozenset[str] = frozenset()) -> list[OrdinaryPrompts]:
-    """Return ordinary prompts by source, at most ``limit`` each (0: all), without the texts in ``trained_on``."""
+    """Return the ordinary prompts of each source, at most ``limit`` per source (0: all), except ``trained_on``."""
     by_source: dict[str, dict[str, None]] = {}
     for source, text in ordinary_prompts(root):
         if text not in trained_on:
@@ -131,12 +131,12 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     *,
     load_examples: ExampleLoader = public_examples,
 ) -> Datasets:
-    """Read the sets of the detectors ``names`` and ordinary prompts, at most ``limit`` texts a source (0: all).
+    """Read the sets of the detectors ``names`` and ordinary prompts, at most ``limit`` texts per source (0: all).
 
-    ``split`` is the split of the shared encoder's examples, and the seed of its training. ``load_examples`` reads them;
-    the default leaves synthetic ones out.
+    ``split`` is (the name of the split of the shared encoder's examples, the seed of the splits). ``load_examples``
+    reads these examples; the default reads no synthetic ones.
 
-    Raises DataError if ``root`` is no folder, or contains none of the known files.
+    Raises DataError if ``root`` is no folder, or contains none of the expected files.
     """
     if not root.is_dir():
         raise DataError(f"{root} is no folder: name the folder of the labelled sets (docs/detectors.md)")

@@ -1,4 +1,4 @@
-"""Evaluate detectors: score every text, then compute the metrics and the cost of each detector."""
+"""Evaluation of detectors: score every text, then compute the metrics and the cost of each detector."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -15,7 +15,7 @@ from detectors.evaluate.set_metrics import Row, false_positive_rates, set_metric
 
 __all__ = ["Curves", "Evaluated", "evaluate", "measure_cost"]
 
-#: Texts whose cost is measured: enough for a steady figure, few enough for the slowest detector.
+#: Number of texts to measure the cost: enough for a stable result, and few enough for the slowest detector.
 COST_TEXTS = 200
 
 
@@ -29,7 +29,7 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
-    """The metrics of one detector, as in the JSON report, and its curves."""
+    """The metrics of one detector, as the JSON report contains them, and the data for its plots."""
 
     detector: str
     version: str
@@ -43,7 +43,7 @@ def evaluate(
     ordinary: Sequence[OrdinaryPrompts],
     progress: Progress,
 ) -> list[Evaluated]:
-    """Score each text once and return the metrics of each detector. ``detectors`` are loaded."""
+    """Score each text once and return the metrics of each detector; ``detectors`` must be loaded."""
     scores = score_all(detectors, inputs_of([detector.name for detector in detectors], sets, ordinary), progress)
     return [
         _evaluated(detector, [one for one in sets if one.detector == detector.name], ordinary, scores[detector.name])
@@ -81,7 +81,7 @@ def _curves(one: LabelledSet, scores: Mapping[Input, Score]) -> Curves:
 def measure_cost(
     detector: TextDetector[Any], sets: Sequence[LabelledSet], ordinary: Sequence[OrdinaryPrompts]
 ) -> dict[str, float]:
-    """Return `cost` over 200 texts: as many of each set of the detector and of each source of ordinary prompts."""
+    """Return the `cost` of 200 texts, in equal parts from the detector's sets and the sources of ordinary prompts."""
     groups = [[case.input for case in one.cases] for one in sets if one.detector == detector.name]
     groups += [[(text, ()) for text in one.texts] for one in ordinary]
     mix = list(dict.fromkeys(key for row in zip_longest(*groups) for key in row if key))[:COST_TEXTS]

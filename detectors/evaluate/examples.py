@@ -1,6 +1,6 @@
-"""A labelled text of the shared encoder's tasks: what every source of public and synthetic data yields.
+"""A labelled text for the shared encoder's tasks; all sources of public and synthetic data are read as such examples.
 
-An example has one label a task, NaN if it is unknown: a jailbreak may or may not be toxic.
+An example has one label per task. The label is NaN if it is unknown: for example, a jailbreak may or may not be toxic.
 """
 
 import math
@@ -15,7 +15,7 @@ Labels = tuple[float, ...]
 
 
 class Example(NamedTuple):
-    """A text and its labels in the order of `multitask.OUTPUTS`: tasks, then categories of toxicity."""
+    """A text and its labels, in the order of `multitask.OUTPUTS`: tasks, then categories of toxicity."""
 
     text: str
     labels: Labels
@@ -25,6 +25,6 @@ class Example(NamedTuple):
 
 
 def labels(toxicity: float, injection: float = 0.0, refusal: float = 0.0, **known: float) -> Labels:
-    """Return the labels of a text; a harmless text is of no category, a toxic text of the ``known`` categories."""
+    """Return the labels of a text; all categories are 0 if it is harmless, else as ``known``, or NaN if not known."""
     rest = 0.0 if toxicity == 0.0 else UNKNOWN
     return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES))

@@ -8,7 +8,7 @@ from detectors.base import Span, Turn
 
 __all__ = ["Case", "Input", "LabelledSet", "OrdinaryPrompts"]
 
-#: A text and the turns that it answers.
+#: A text, and the messages of the prompt that it answers.
 Input = tuple[str, tuple[Turn, ...]]
 
 
@@ -16,23 +16,23 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A text and its labels."""
 
     text: str
-    #: The turns that the text answers; empty if it answers none, or they are unknown.
+    #: The messages of the prompt that the text answers; empty if there is none, or it is unknown.
     prompt: tuple[Turn, ...] = ()
-    #: Whether a detector should flag it; None if only spans are known.
+    #: Whether a detector should flag the text; None if only spans are known.
     label: bool | None = None
-    #: Personal data, in characters of the text; None if nobody marked any.
+    #: Personal data in the text, as character offsets; None if the data set does not label spans.
     spans: tuple[Span, ...] | None = None
-    #: Column of a table (``functionality``, ``type``) → the values of this text in it.
+    #: Grouping column (``functionality``, ``type``) → the values of this text, for tables with a row per value.
     groups: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def input(self) -> Input:
-        """The part that a detector reads."""
+        """The part of the case that a detector reads: the text and its prompt."""
         return self.text, self.prompt
 
 
 class LabelledSet(msgspec.Struct, frozen=True, kw_only=True):
-    """Cases of one origin for one detector; all of them have a label, or all of them have spans."""
+    """Cases from one source for one detector; all cases have a label, or all cases have spans."""
 
     detector: str
     name: str
@@ -40,7 +40,7 @@ class LabelledSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrdinaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
-    """Benign traffic of one origin; every flag on it is a false positive."""
+    """Benign prompts from one source; every flagged prompt is a false positive."""
 
     source: str
     texts: Sequence[str]

@@ -1,6 +1,6 @@
-"""Metrics of scikit-learn, NaN where a metric is undefined (a class is missing), and the calibration that it lacks.
+"""Classification metrics of scikit-learn, with NaN if a metric is undefined, and calibration metrics.
 
-scikit-learn's calibration curve has no counts and puts a score on the edge of two bins into the lower one.
+scikit-learn's calibration curve is not used: it has no counts, and puts a score between two bins into the lower bin.
 """
 
 from collections.abc import Sequence
@@ -15,26 +15,29 @@ NAN = float("nan")
 
 
 def auroc(labels: Sequence[bool], scores: Sequence[float]) -> float:
-    """Return the probability that a positive scores above a negative, ties half; NaN if a class is missing."""
+    """Return the probability that a positive has a higher score than a negative; a tie counts one half.
+
+    Return NaN if there are no positives or no negatives.
+    """
     return float(roc_auc_score(labels, scores)) if any(labels) and not all(labels) else NAN
 
 
 def average_precision(labels: Sequence[bool], scores: Sequence[float]) -> float:
-    """Return the sum of precision over each rise of recall, not interpolated; NaN without positives."""
+    """Return the mean of the precisions at all thresholds, weighted by the rise of recall; NaN without positives."""
     return float(average_precision_score(labels, scores)) if any(labels) else NAN
 
 
 def f_beta(hits: float, found: float, wanted: float, beta: float = 1.0) -> float:
-    """Return F-beta from true positives, predicted positives and actual positives; NaN if there are none of either."""
+    """Return F-beta from the numbers of true, predicted and actual positives; NaN if the last two are 0."""
     denominator = beta**2 * wanted + found
     return (1 + beta**2) * hits / denominator if denominator else NAN
 
 
 def decisions(labels: Sequence[bool], flagged: Sequence[bool]) -> dict[str, float]:
-    """Return F1, F2, macro-F1, precision, recall, accuracy and share flagged of the decisions at one threshold.
+    """Return F1, F2, macro-F1, precision, recall, accuracy and the flagged share of the decisions at one threshold.
 
-    Macro-F1 is the mean of the F1 of the two classes. NaN if undefined: F1, F2 and recall without positives, macro-F1
-    without a class, precision if nothing is flagged.
+    Macro-F1 is the mean of the F1 of both classes. Undefined metrics are NaN: F1, F2 and recall without positives,
+    macro-F1 if a class is missing, and precision if nothing is flagged.
     """
     precision, recall, f1, texts = precision_recall_fscore_support(
         labels, flagged, labels=[False, True], zero_division=np.nan
@@ -52,7 +55,7 @@ def decisions(labels: Sequence[bool], flagged: Sequence[bool]) -> dict[str, floa
 
 
 class Bin(NamedTuple):
-    """The number, mean score and share of positives of the texts with a score in [low, high)."""
+    """A bin of scores in [low, high): the number of its texts, their mean score, and the share of positives."""
 
     low: float
     high: float
@@ -62,9 +65,9 @@ class Bin(NamedTuple):
 
 
 def reliability(labels: Sequence[bool], scores: Sequence[float], bins: int = 15) -> list[Bin]:
-    """Return the bins of equal width with a text (Guo et al. 2017, arXiv 1706.04599); scores are in [0, 1].
+    """Return the reliability curve as non-empty bins of equal width (Guo et al. 2017, arXiv 1706.04599).
 
-    The last bin includes its upper end.
+    Scores are in [0, 1]; the last bin includes 1.
     """
     truth, values = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=float)
     indices = np.minimum((values * bins).astype(int), bins - 1)
@@ -77,6 +80,6 @@ def reliability(labels: Sequence[bool], scores: Sequence[float], bins: int = 15)
 
 
 def calibration_error(curve: Sequence[Bin]) -> float:
-    """Return the expected calibration error, weighted by texts; NaN without texts."""
+    """Return the expected calibration error: the mean of |score - share of positives| over texts; NaN without texts."""
     texts = sum(one.texts for one in curve)
     return sum(one.texts * abs(one.mean_score - one.positive) for one in curve) / texts if texts else NAN

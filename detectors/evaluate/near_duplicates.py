@@ -1,8 +1,8 @@
-"""Splits by near-duplicate cluster, so that no copy of a training text is held out.
+"""Splits of texts by clusters of near-duplicates, so that no copy of a training text is in the held-out splits.
 
-MinHash over word trigrams with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4): texts that
-agree on one band of three hashes are joined. At 12 hashes a pair of Jaccard similarity .5 is joined with probability
-.41, one of .8 with .94.
+The method is MinHash over word trigrams with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4):
+texts that agree on one band of three hashes are joined. With 12 hashes, two texts with a Jaccard similarity of .5 are
+joined with probability .41, and with a similarity of .8 with probability .94.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def _shingles(text: str) -> np.ndarray:
 
 
 def clusters(texts: Sequence[str]) -> list[int]:
-    """Return a cluster number for each text; near-duplicates share theirs."""
+    """Return a cluster number for each text; near-duplicates have the same number."""
     rng = np.random.default_rng(7)
     factors = rng.integers(1, PRIME, size=(HASHES, 1))
     offsets = rng.integers(0, PRIME, size=(HASHES, 1))
@@ -48,7 +48,7 @@ def clusters(texts: Sequence[str]) -> list[int]:
 
 
 def splits(texts: Sequence[str]) -> list[str]:
-    """Return train (80 %), tune (10 %) or test (10 %) for each text, by the hash of its cluster's representative."""
-    # Byte 1, because one of the sets was itself halved by byte 0.
+    """Return train (80 %), tune (10 %) or test (10 %) for each text, by the hash of one text of its cluster."""
+    # Byte 1 of the hash, because byte 0 selected the texts of one of the sets.
     buckets = [hashlib.sha256(texts[number].encode()).digest()[1] % 10 for number in clusters(texts)]
     return ["test" if bucket == 0 else "tune" if bucket == 1 else "train" for bucket in buckets]

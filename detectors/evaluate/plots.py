@@ -1,4 +1,4 @@
-"""Plots of an evaluation, one PNG a detector; needs the extra ``eval``."""
+"""Plots of an evaluation, as PNG files per detector; needs the extra ``eval``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ from detectors.evaluate.set_metrics import Row
 
 __all__ = ["draw"]
 
-#: Okabe and Ito's colours, which colour-blind people can distinguish.
+#: Colours of Okabe and Ito, which colour-blind people can distinguish.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-#: Curves in one panel, at most.
+#: Most curves in one panel.
 CURVES = len(COLOURS)
 
 
 def draw(result: Evaluated, folder: Path) -> list[Path]:
-    """Draw the curves of a detector with both classes, and a file for each set with types of spans."""
+    """Draw one file with the curves of a detector, and one file per set with typed spans; return the files."""
     written = []
     shown = [one for one in result.curves if any(one.labels) and not all(one.labels)]
     if shown:
@@ -52,7 +52,7 @@ def _figure(title: str, width: float, height: float, rows: int, columns: int) ->
 
 
 def _curves(result: Evaluated, shown: Sequence[Curves]) -> Figure:
-    """Draw ROC, precision and recall of the largest sets, reliability and the histogram of scores of the first."""
+    """Draw ROC and precision-recall of the first and the largest sets, and reliability and scores of the first set."""
     title = f"{result.detector} {result.version}"
     figure, (left, right, calibration, histogram) = _figure(title, 11, 9, 2, 2)
     chosen = [shown[0], *sorted(shown[1:], key=lambda one: -len(one.labels))[: CURVES - 1]]
@@ -64,7 +64,7 @@ def _curves(result: Evaluated, shown: Sequence[Curves]) -> Figure:
         false_rates, recalls, _ = roc_curve(one.labels, one.scores, drop_intermediate=False)
         left.plot(false_rates, recalls, label=name, drawstyle="steps-post", **style)
         left.plot(false_rate, recall, "o", color=COLOURS[index])
-        # Steps as average precision sums them: recall falls along the curve, each precision extends to the next recall.
+        # Drawn as steps, as average precision sums them: each precision extends to the next lower recall.
         precisions, recalls, _ = precision_recall_curve(one.labels, one.scores)
         right.plot(recalls, precisions, drawstyle="steps-post", **style)
         if flagged.any():
@@ -105,7 +105,7 @@ def _histogram(axes: Axes, one: Curves) -> None:
 
 
 def _types(result: Evaluated, row: Row) -> Figure:
-    """Draw recall and precision of typed spans by type, and of characters of any type in the last pair of bars."""
+    """Draw bars of recall and precision for the spans of each type, and for characters under spans of any type."""
     kinds = [kind for kind in row["types"] if kind["spans"]][::-1]
     figure, (axes,) = _figure(f"{result.detector} {result.version}, {row['set']}", 9, 1.6 + 0.42 * len(kinds), 1, 1)
     positions = np.arange(len(kinds) + 1)

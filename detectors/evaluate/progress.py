@@ -1,4 +1,4 @@
-"""Progress of long work: evaluation, studies and training call one function."""
+"""Progress reports of evaluations and studies, by one callback."""
 
 from collections.abc import Iterable, Iterator, Sized
 from typing import Protocol, TypeVar
@@ -9,10 +9,10 @@ ItemT = TypeVar("ItemT")
 
 
 class Progress(Protocol):
-    """Called repeatedly while work runs."""
+    """A callback that receives the progress of long work."""
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Report that ``done`` of ``total`` steps of ``what`` are done; ``total`` is 0 if it is unknown."""
+        """Report that ``done`` of ``total`` steps of ``what`` are done; ``total`` is 0 if the number is unknown."""
 
 
 def no_progress(what: str, done: int, total: int) -> None:
@@ -21,7 +21,7 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 
 def tracked(progress: Progress, what: str, items: Iterable[ItemT], total: int = 0) -> Iterator[ItemT]:
-    """Yield the items and report each one that is done; ``total`` is known if ``items`` has a length."""
+    """Yield the items and report progress after each; ``total`` is only used if ``items`` has no length."""
     total = len(items) if isinstance(items, Sized) else total
     progress(what, 0, total)
     for done, item in enumerate(items, 1):

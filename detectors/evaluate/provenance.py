@@ -1,4 +1,4 @@
-"""Provenance of metrics and weights: digests of the data files, versions of the libraries, the machine."""
+"""Provenance of metrics and weights: digests of data files, versions of libraries, and the machine."""
 
 import hashlib
 import importlib.metadata
@@ -30,7 +30,7 @@ CPU = Path("/proc/cpuinfo")
 
 
 class DataFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was read: its name (under the data folder, if it is in it), size and SHA-256."""
+    """A file that was read: its name, relative to the data folder if it is in this folder, its size and SHA-256."""
 
     file: str
     size_bytes: int
@@ -52,7 +52,7 @@ def data_files(root: Path, names: Iterable[str]) -> list[DataFile]:
 
 
 def versions() -> dict[str, str]:
-    """Return the version of Python and of each library of `LIBRARIES` that is installed."""
+    """Return the versions of Python and of the installed libraries of `LIBRARIES`."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:

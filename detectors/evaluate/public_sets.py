@@ -1,6 +1,6 @@
-"""The public labelled sets of the shared encoder's tasks: their labels and finer types, balanced and split.
+"""The public labelled sets for the shared encoder's tasks, with labels and finer types, balanced and split.
 
-The files are under one data folder, which docs/detectors.md describes.
+The files are in one data folder, which docs/detectors.md describes.
 """
 
 import random
@@ -19,7 +19,7 @@ __all__ = ["FILES", "SOURCES", "fine_labels", "public_examples"]
 
 Row = Mapping[str, Any]
 
-# Words that make a text doubtful as a negative of toxicity if the set labels something narrower (EDOS: sexism).
+# Words that make a text a doubtful negative of toxicity if the set labels a narrower concept (EDOS: sexism).
 _DOUBTFUL = re.compile(
     r"(?i)\b(?:\w*fuck\w*|shit\w*|bitch\w*|cunts?|rap(?:e|ed|ist)s?|kill\w*|whores?|sluts?|hoes?|fag\w*|retard\w*|idiots?|dumb|stupid)\b"
 )
@@ -40,7 +40,7 @@ _MODERATION = {
 
 
 def _tweet(text: str) -> str:
-    """Remove the marks of a tweet: handles, links, retweets, entities."""
+    """Remove the handles, links, retweet marks and HTML entities of a tweet."""
     text = re.sub(r"&#?\w+;", " ", re.sub(r"(?:\bRT\b|@\w+:?|https?://\S+|\[USER\]|\[URL\])", " ", text))
     return re.sub(r"\s+", " ", text.strip(' !"')).strip()
 
@@ -92,7 +92,7 @@ def _moderation(row: Row) -> Iterator[Example]:
 
 
 def _halueval(row: tuple[str, str]) -> Iterator[Example]:
-    """Yield a question as an ordinary prompt, and its answer as benign, with a weak label of refusal by its first words."""
+    """Yield a question and its answer as benign texts; the answer's first words decide its weak label of refusal."""
     question, answer = row
     yield Example(question, labels(0.0), 1.0, "halueval_question")
     if _REFUSES.match(answer) and not (_HELPS.search(answer) or len(answer) > 400):
@@ -122,7 +122,10 @@ def _gptfuzz(row: Row) -> Iterator[Example]:
 
 
 class Source(NamedTuple):
-    """A public set: its file, what reads its rows and makes examples of one, and the examples kept, so that no set dominates."""
+    """A public set: its file, a function that reads rows, a function that makes examples of a row, and a limit.
+
+    ``limit`` is the largest number of examples, so that no set dominates.
+    """
 
     file: str
     read: Callable[[Path], Iterable[Any]]
@@ -152,7 +155,7 @@ FILES = tuple(source.file for source in SOURCES)
 
 
 def public_examples(root: Path, seed: int = 0) -> list[Example]:
-    """Read, balance and split every set of `SOURCES`; near-duplicates are in one split."""
+    """Read, balance and split all sets of `SOURCES`; near-duplicates are in the same split."""
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample, not secrets
     found: list[Example] = []
     for source in SOURCES:
@@ -177,7 +180,7 @@ _FINER = {
 
 
 def fine_labels(root: Path) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return the finer labels of some sources, for tables by type: source → text → labels."""
+    """Return the finer labels of some sources, as source → text → labels, for tables by type."""
     classes = {"0": "hate", "1": "offensive", "2": "neither"}
     toxicity = root / "toxicity"
     return {

@@ -1,4 +1,4 @@
-"""Read the public files under one data folder (docs/detectors.md)."""
+"""Readers of the public data files in the data folder that docs/detectors.md describes."""
 
 import csv
 import gzip
@@ -31,14 +31,14 @@ __all__ = [
 CLINC = "drift/clinc_data_full.json.gz"
 HALUEVAL = "hallucination/halueval_general.jsonl.gz"
 MTBENCH = "traffic/mtbench_prompts.jsonl"
-#: Ordinary prompts: source → file. Nothing is trained on MT-Bench.
+#: Source of ordinary prompts → its file. MT-Bench is not used for training.
 ORDINARY = {"mtbench": MTBENCH, "clinc": CLINC, "halueval_question": HALUEVAL}
 
 Groups = dict[str, list[str]]
 
 
 def read_json(path: Path) -> Any:
-    """Return a gzipped JSON file."""
+    """Return the content of a gzipped JSON file."""
     return json.loads(gzip.decompress(path.read_bytes()).decode("utf-8-sig"))
 
 
@@ -56,7 +56,7 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def clinc(path: Path) -> Iterator[str]:
-    """Yield CLINC's texts of every split, those that are out of scope included."""
+    """Yield the texts of all CLINC splits, including texts that are out of scope."""
     for name, pairs in read_json(path).items():
         if name in {"train", "val", "test", "oos_train", "oos_test"}:
             yield from (text for text, _ in pairs)
@@ -81,7 +81,7 @@ def clinc_domains(root: Path) -> Groups:
 
 
 def t0_tasks(root: Path) -> Groups:
-    """Return T0's prompts by task."""
+    """Return the prompts of T0 by task."""
     groups: Groups = defaultdict(list)
     for row in read_lines(root / "ordinary/t0_tasks_half.jsonl.gz"):
         groups[row["template"]].append(row["prompt"])
@@ -89,19 +89,19 @@ def t0_tasks(root: Path) -> Groups:
 
 
 def halueval(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield HaluEval's questions and ChatGPT's answers to them."""
+    """Yield (question, ChatGPT's answer) for each row of HaluEval."""
     for row in read_lines(path):
         yield row["user_query"], row["chatgpt_response"]
 
 
 def mtbench(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the category and the turns of MT-Bench's conversations."""
+    """Yield (category, user messages) for each conversation of MT-Bench."""
     for row in read_lines(path):
         yield row.get("category", ""), row["turns"]
 
 
 def ordinary_prompts(root: Path) -> list[tuple[str, str]]:
-    """Return (source, text) of ordinary prompts; a source without its file (`ORDINARY`) is left out."""
+    """Return (source, text) of the ordinary prompts; a source of `ORDINARY` whose file is missing is omitted."""
     readers: dict[str, Callable[[Path], Iterable[str]]] = {
         "mtbench": lambda path: [turn for _, turns in mtbench(path) for turn in turns],
         "clinc": clinc,
@@ -112,7 +112,7 @@ def ordinary_prompts(root: Path) -> list[tuple[str, str]]:
 
 
 def presidio(path: Path) -> list[tuple[str, tuple[Span, ...]]]:
-    """Return the texts of a file in presidio-research's format, with their marked spans."""
+    """Return the texts of a file in the format of presidio-research, with their labelled spans."""
     return [
         (
             record["full_text"],

@@ -1,4 +1,4 @@
-"""Run detectors over texts: detectors that share an encoder share its passes, and a text of two sets is scored once."""
+"""Scoring of all texts of an evaluation: each text once per detector, in batches that the detectors share."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ def score_texts(detector: TextDetector[Any], texts: Sequence[str], batch: int = 
 def inputs_of(
     names: Sequence[str], sets: Iterable[LabelledSet], ordinary: Iterable[OrdinaryPrompts]
 ) -> dict[Input, list[str]]:
-    """Return each input and the detectors that read it; all of ``names`` read ordinary prompts."""
+    """Return, for each input, the names of the detectors to score it; all of ``names`` score ordinary prompts."""
     wanted: dict[Input, dict[str, None]] = {}
     for one in sets:
         for case in one.cases:
@@ -43,9 +43,9 @@ def inputs_of(
 def score_all(
     detectors: Sequence[TextDetector[Any]], inputs: Mapping[Input, Sequence[str]], progress: Progress
 ) -> Scores:
-    """Return detector name → input → score. ``detectors`` are loaded; ``inputs`` is the result of `inputs_of`."""
+    """Return detector name → input → score; ``detectors`` must be loaded, ``inputs`` is a result of `inputs_of`."""
     scores: dict[str, dict[Input, Score]] = {detector.name: {} for detector in detectors}
-    # Texts of similar length share a batch, because a batch is padded to its longest.
+    # Texts of similar length share a batch, because a batch is padded to its longest text.
     order = sorted(inputs, key=lambda key: len(key[0]))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]

@@ -1,4 +1,4 @@
-"""The metrics of one labelled set, and false-positive rates on ordinary prompts, from the scores of the texts."""
+"""Metrics of a labelled set, and false-positive rates on ordinary prompts, computed from the scores of the texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def false_positive_rates(ordinary: Sequence[OrdinaryPrompts], scores: Mapping[Input, Score]) -> list[Row]:
-    """Return how many ordinary prompts are flagged, by source and in all."""
+    """Return the number and share of flagged ordinary prompts, per source and for all sources together."""
     groups = {one.source: one.texts for one in ordinary if one.texts}
     if len(groups) > 1:
         groups["all"] = [text for one in ordinary for text in one.texts]
@@ -26,11 +26,11 @@ def false_positive_rates(ordinary: Sequence[OrdinaryPrompts], scores: Mapping[In
 
 
 def set_metrics(one: LabelledSet, scores: Mapping[Input, Score]) -> Row:
-    """Return the metrics of a set: of decisions if its cases have labels, of spans if they have spans.
+    """Return the metrics of a set.
 
-    Keys: ``set``, ``texts``; with labels those of `metrics.decisions`, ``positive``, ``auroc``, ``average_precision``,
-    ``ece``, ``reliability`` (the curve), ``length_auroc`` (AUROC of the length of the text alone: a baseline), ``by``
-    (column → rows); with spans ``spans``, ``characters``, ``typed``, ``formats`` and ``types`` (rows).
+    The keys are ``set`` and ``texts``. If the cases have labels: the keys of `metrics.decisions`, ``positive``,
+    ``auroc``, ``average_precision``, ``ece``, ``reliability`` (the curve), ``length_auroc`` (AUROC of the length as a
+    baseline), ``by`` (column → rows). If they have spans: ``spans``, ``characters``, ``typed``, ``formats``, ``types``.
     """
     found = [scores[case.input] for case in one.cases]
     row: Row = {"set": one.name, "texts": len(one.cases)}
@@ -59,7 +59,7 @@ def _of_labels(cases: Sequence[Case], found: Sequence[Score]) -> Row:
 
 
 def _by_value(cases: Sequence[Case], found: Sequence[Score], column: str) -> list[Row]:
-    """Return a row for each value of a column, in alphabetical order."""
+    """Return one row of metrics per value of a grouping column, in alphabetical order."""
     members: dict[str, list[int]] = {}
     for index, case in enumerate(cases):
         for value in case.groups.get(column, ()):

@@ -1,8 +1,8 @@
-"""Metrics of personal data: characters of any type, and typed spans under one published type map.
+"""Metrics of personal data: of the characters under spans of any type, and of spans with their types.
 
-Characters of any type measure a redaction. Typed spans are matched one to one, by type, if they overlap by at least
-half (intersection over union). Types are compared after `TYPES`, because data sets divide Presidio's LOCATION in
-several ways.
+The characters show how well the spans would redact a text. Spans of the same type are matched one to one if they
+overlap by at least half (intersection over union). `TYPES` maps the types of data sets to common types, because data
+sets divide Presidio's LOCATION in several ways.
 """
 
 from collections import defaultdict
@@ -28,25 +28,25 @@ _SYNONYMS = {
     "US_SSN": ("SSN",),
     "TITLE": ("PREFIX", "JOB", "JOB_TITLE"),
 }
-#: A type of a data set or of a detector → the type for the comparison; other types are compared as they are.
+#: A type of a data set or of a detector → the common type; other types remain unchanged.
 TYPES = {name: kind for kind, names in _SYNONYMS.items() for name in names}
-#: Types with a format, with a checksum or without; their metrics are pooled.
+#: Types with a fixed format, whose metrics are also computed together.
 FORMATS = frozenset({"CREDIT_CARD", "IBAN_CODE", "US_SSN", "EMAIL_ADDRESS", "IP_ADDRESS", "URL"})
 
 
 def common(kind: str) -> str:
-    """Return the type for the comparison."""
+    """Return the common type of a type; see `TYPES`."""
     return TYPES.get(kind, kind)
 
 
 def overlap(one: Span, other: Span) -> float:
-    """Return the intersection of two spans over their union."""
+    """Return the intersection over union of two spans, in [0, 1]."""
     shared = max(0, min(one.end, other.end) - max(one.start, other.start))
     return shared / (one.end - one.start + other.end - other.start - shared)
 
 
 def span_counts(found: Iterable[Span], wanted: Iterable[Span]) -> tuple[int, int, int]:
-    """Return (hits, found, wanted) of spans of one type; each matches once, pairs with the largest overlap first."""
+    """Return the numbers of matches, found spans and labelled spans of one type; largest overlaps are matched first."""
     mine, theirs = list(found), list(wanted)
     pairs = [(overlap(a, b), i, j) for i, a in enumerate(mine) for j, b in enumerate(theirs)]
     taken: set[int] = set()
@@ -73,7 +73,7 @@ def _covered(spans: Iterable[Span]) -> set[int]:
 
 
 def characters(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> Row:
-    """Return F1, F2, precision and recall of the characters under a span of any type, over all texts."""
+    """Return F1, F2, precision and recall of the characters under spans of any type, for all texts together."""
     hits = mine = theirs = 0
     for one, other in zip(found, wanted, strict=True):
         ours, truth = _covered(one), _covered(other)
@@ -82,9 +82,9 @@ def characters(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]
 
 
 def typed(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> tuple[dict[str, Row], Row, Row]:
-    """Return the metrics of typed spans over all texts: by type, of all types pooled, of `FORMATS` pooled.
+    """Return three metrics of spans in all texts: for each type, for all types together, and for `FORMATS` together.
 
-    A span of a type that the data never labels is a false positive of the pool.
+    A span of a type that the data set never labels is a false positive.
     """
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for one, other in zip(found, wanted, strict=True):

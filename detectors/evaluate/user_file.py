@@ -1,4 +1,4 @@
-"""Read a labelled file of the user by its columns: CSV, TSV, JSON or JSON lines, gzipped or not."""
+"""Reader of a user's labelled file with named columns: CSV, TSV, JSON or JSON lines, optionally gzipped."""
 
 import csv
 import gzip
@@ -29,26 +29,26 @@ SHOWN = 8
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
-    """The column of each role; empty if the file has none."""
+    """The name of the column with each kind of content; empty if the file has no such column."""
 
     #: The text to score.
     text: str
-    #: What the text answers: a question, or a list of ``{"role", "content"}``.
+    #: The prompt that the text answers: a question, or a list of ``{"role", "content"}``.
     prompt: str = ""
-    #: Whether it should be flagged: 1/0, true/false, yes/no, or other values, of which the positive ones are named.
+    #: Whether the text should be flagged: 1/0, true/false, yes/no, or other values with ``positive`` in `read_cases`.
     label: str = ""
-    #: Personal data in it: a list of ``{"start", "end", "type"}``, in CSV as JSON.
+    #: Personal data in the text: a list of ``{"start", "end", "type"}``, in a CSV file as JSON.
     spans: str = ""
-    #: Groups for tables by value; a list counts in each of its values.
+    #: Groups for tables with a row per value; a text with a list of values is in the row of each value.
     functionality: str = ""
     type: str = ""
 
 
 def parse_columns(value: str) -> Columns:
-    """Read ``text=COLUMN,label=COLUMN,…``.
+    """Parse ``text=COLUMN,label=COLUMN,…``.
 
-    Raises DataError if a part is no ``role=column``, a role is unknown or repeated, or text, or both label and spans,
-    are missing.
+    Raises DataError if a part is no ``role=column``, if a role is unknown or repeated, if ``text`` is missing, or if
+    both ``label`` and ``spans`` are missing.
     """
     example = "for example text=comment,label=toxic"
     found: dict[str, str] = {}
@@ -100,7 +100,7 @@ def _table(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, Any]]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a file with their number, which counts from 1."""
+    """Yield (number from 1, row) for each row of a file."""
     kinds = [suffix.lower() for suffix in path.suffixes]
     packed = kinds[-1:] == [".gz"]
     kind = (kinds[:-1] if packed else kinds)[-1:]
@@ -134,7 +134,7 @@ def _word(value: Any) -> str:
 
 
 def _prompt(value: Any, location: str) -> tuple[Turn, ...]:
-    """Return the turns of a prompt: one of the user, or those of a chat."""
+    """Return the messages of a prompt: a string is one user message, a list is a chat."""
     if value is None or isinstance(value, str):
         return (Turn(role="user", content=value),) if value else ()
     try:
@@ -146,7 +146,7 @@ def _prompt(value: Any, location: str) -> tuple[Turn, ...]:
 
 
 def _spans(value: Any, text: str, location: str) -> tuple[Span, ...]:
-    """Return the spans of one row, checked against its text."""
+    """Return the spans of one row; raise DataError if a span is invalid or outside the text."""
     try:
         items = json.loads(value or "[]") if isinstance(value, str) else value
         spans = []
@@ -193,9 +193,9 @@ def read_cases(path: Path, columns: Columns, positive: Sequence[str] = ()) -> li
     Parameters
     ----------
     path
-        ``.csv``, ``.tsv``, ``.json`` (a list of objects) or ``.jsonl``; ``.gz`` behind it.
+        File with suffix ``.csv``, ``.tsv``, ``.json`` (a list of objects) or ``.jsonl``, optionally with ``.gz`` added.
     columns
-        The column of each role.
+        The names of the columns.
     positive
         The labels that should be flagged; empty if labels are 1/0, true/false or yes/no.
 

@@ -1,6 +1,6 @@
-"""Test cases of this project, for detectors without labelled public data; written or generated here, from a seed.
+"""Test cases that this project wrote or generates from a seed, for detectors without public labelled data.
 
-They show how a detector does on what its authors thought of, not on real traffic.
+The metrics on these cases show how well a detector handles the cases its authors expected, not real traffic.
 """
 
 from detectors.base import Turn
@@ -9,6 +9,6 @@ __all__ = ["with_question"]
 
 
 def with_question(question: str, system: str = "") -> tuple[Turn, ...]:
-    """Return a prompt: a system message, if there is one, and a question."""
+    """Return a prompt with a question, and with a system message if ``system`` is not empty."""
     first = (Turn(role="system", content=system),) if system else ()
     return (*first, Turn(role="user", content=question))

@@ -1,6 +1,6 @@
-"""Sentences in about 60 languages, from the ``examples`` modules of spaCy (MIT), which every installation of Weir has.
+"""Sentences in about 60 languages from the ``examples`` modules of spaCy (MIT), which is installed with Weir.
 
-Each language has 1 to 29 sentences of everyday and news text by its speakers or translators.
+Each language has 1 to 29 sentences of everyday and news text, written by speakers of the language or translators.
 """
 
 import ast
@@ -15,14 +15,14 @@ from detectors.models.language_model import group_of
 
 __all__ = ["pairs", "sentences", "shortened"]
 
-#: Languages that the model was not made for (Ancient Greek, Luganda, Ligurian, Tigrinya, Tswana), and ``xx``, which
-#: repeats others.
+#: Languages that the model does not support (Ancient Greek, Luganda, Ligurian, Tigrinya, Tswana), and ``xx``, whose
+#: sentences are copies.
 _LEFT_OUT = frozenset({"grc", "lg", "lij", "ti", "tn", "xx"})
 _CODES = {"kmr": "ku"}
 
 
 def sentences() -> dict[str, list[str]]:
-    """Return the sentences of each language; the modules are parsed, because importing them takes a minute."""
+    """Return the sentences of each language, parsed from the modules because importing them takes a minute."""
     spec = importlib.util.find_spec("spacy")
     assert spec is not None
     assert spec.submodule_search_locations is not None
@@ -36,7 +36,7 @@ def sentences() -> dict[str, list[str]]:
 
 
 def _listed(module: ast.Module) -> list[str]:
-    """Return the value of ``sentences = […]``."""
+    """Return the list that a module assigns to ``sentences``."""
     for node in module.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "sentences":
             value: list[str] = ast.literal_eval(node.value)
@@ -45,7 +45,7 @@ def _listed(module: ast.Module) -> list[str]:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return the beginning of a text, at most ``length`` characters, up to the end of a word if the text has spaces."""
+    """Return at most ``length`` first characters of a text, cut at the end of a word if the text has spaces."""
     if len(text) <= length:
         return text
     cut = text[: length + 1].rpartition(" ")[0]
@@ -53,10 +53,10 @@ def shortened(text: str, length: int) -> str:
 
 
 def pairs(count: int, most: int, seed: int) -> Iterator[Case]:
-    """Yield answers to prompts in pairs: one in the same group of languages, one in another (label True).
+    """Yield ``count`` pairs of answers to a prompt: one in the prompt's language, one in another (label True).
 
-    Each text has 1 to ``most`` sentences. Prompt and answer have different sentences, so a language with one sentence
-    is left out.
+    Each text has 1 to ``most`` sentences. Prompt and answer have different sentences, so languages with a single
+    sentence are omitted.
     """
     rng = random.Random(seed)  # noqa: S311 - a reproducible sample
     texts = sentences()

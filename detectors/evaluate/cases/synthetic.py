@@ -1,6 +1,6 @@
-"""Generated test cases: grounded answers, repetitions, refusals, and sentences that differ only in an identity term.
+"""Generated test cases: grounded and invented answers, repetitions, refusals, and sentences with identity terms.
 
-The texts are in the TOML files beside this module.
+The templates are in the TOML files beside this module.
 """
 
 import functools
@@ -27,9 +27,9 @@ LANGUAGE_PAIRS = 1000
 
 
 class Passage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question, the values of each slot (the first is true), and the facts: sentence, paraphrase, denial.
+    """A question, the values of each slot (the first is true), and facts as (sentence, paraphrase, denial).
 
-    ``free`` follows from the facts in other words, ``twisted`` does not follow and uses their words.
+    The answers ``free`` follow from the facts but use other words; ``twisted`` do not follow but use the same words.
     """
 
     question: str
@@ -45,7 +45,7 @@ class Passage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The passages, sentences that none of them contains, and answers that say so."""
+    """The passages, sentences that no passage supports, and answers that the text does not contain the information."""
 
     passages: tuple[Passage, ...]
     added: tuple[str, ...]
@@ -53,7 +53,7 @@ class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kind → refusals and near misses, the requests that fill them, and endings."""
+    """Templates of refusals and of similar answers that are none, by kind, with requests and endings to fill in."""
 
     requests: tuple[dict[str, str], ...]
     endings: tuple[str, ...]
@@ -62,7 +62,7 @@ class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Identities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Templates with a slot ``{term}``, and the terms by group."""
+    """Templates with a slot ``{term}``, and identity terms by group."""
 
     templates: tuple[str, ...]
     terms: Mapping[str, tuple[str, ...]]
@@ -81,7 +81,7 @@ def _case(text: str, kind: str, *, label: bool) -> Case:
 
 
 def groundedness_cases() -> Iterator[Case]:
-    """Yield 24 answers to each passage, in pairs of a grounded answer and one that is made up in part (label True)."""
+    """Yield 24 answers for each passage: half are grounded, half are partly invented (label True)."""
     rng = random.Random(0)  # noqa: S311 - reproducible cases
     texts = read_toml(FOLDER, "groundedness.toml", Groundedness)
     for number, passage in enumerate(texts.passages):
@@ -121,7 +121,7 @@ def groundedness_cases() -> Iterator[Case]:
 
 
 def repetition_cases() -> Iterator[Case]:
-    """Yield two times twelve answers to each passage: six that repeat themselves in different ways, six that do not."""
+    """Yield 24 answers for each passage: half repeat themselves in six ways (label True), half do not."""
     rng = random.Random(0)  # noqa: S311 - reproducible cases
     phrases = read_toml(FOLDER, "repetition.toml", dict[str, tuple[str, ...]])["phrases"]
     for passage in read_toml(FOLDER, "groundedness.toml", Groundedness).passages * 2:
@@ -150,7 +150,7 @@ def repetition_cases() -> Iterator[Case]:
 
 
 def refusal_cases() -> Iterator[Case]:
-    """Yield the refusals, for each request, and the near misses, with different endings."""
+    """Yield refusals (label True), for each request or with each ending, and near misses with each ending."""
     texts = read_toml(FOLDER, "refusals.toml", Refusals)
     for kind, templates in texts.refusals.items():
         for template in templates:
@@ -165,7 +165,7 @@ def refusal_cases() -> Iterator[Case]:
 
 
 def identity_cases() -> Iterator[Case]:
-    """Yield every template with every term; the type is the term, none should be flagged."""
+    """Yield every template with every identity term; no text should be flagged, and the type is the term."""
     texts = read_identities()
     for term in (term for terms in texts.terms.values() for term in terms):
         article = "an" if term[0] in "aeioAEIO" else "a"
@@ -179,7 +179,7 @@ def _sets(detector: str, make: Callable[[], Iterator[Case]]) -> list[LabelledSet
 
 
 def _language_pairs() -> list[LabelledSet]:
-    """Return answers in the language of their prompt and in another, of up to 1, 2 and 4 sentences a side."""
+    """Return three sets of answers in the prompt's or another language, with up to 1, 2 and 4 sentences per text."""
     return [
         LabelledSet(
             detector="language",

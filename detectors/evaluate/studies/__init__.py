@@ -1,1 +1,1 @@
-"""Studies of what no labelled set measures: streams above all. `registry` lists them."""
+"""Studies of properties that no labelled set measures, mainly of stream detectors; `registry` lists them."""

@@ -1,4 +1,4 @@
-"""Alarms of stream detectors on simulated streams: first alarm, distance of false alarms, delays."""
+"""Alarms of stream detectors on simulated streams: run lengths without a change, and delays after a change."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -19,18 +19,18 @@ __all__ = [
     "run_length_row",
 ]
 
-#: Events before and after a change in censored delays.
+#: Numbers of events before and after a change, for censored delays.
 BEFORE, AFTER = 300, 600
 
 
 def embedded(tag: str, embeddings: Iterable[bytes]) -> Iterator[Observation]:
-    """Yield one event a second for each packed embedding; ``tag`` is part of the ids, which break ties."""
+    """Yield one event per packed embedding, one per second; ``tag`` is part of the event ids, which break ties."""
     for index, embedding in enumerate(embeddings):
         yield Observation(id=f"{tag}-{index}", time=float(index), features={}, embedding=embedding)
 
 
 def first_alarm(detector: StreamDetector[Any], observations: Iterable[Observation]) -> int | None:
-    """Return the number of the observation, from 1, at which a detector alarms; None if it does not."""
+    """Return the number, from 1, of the observation at which a detector first alarms, or None without an alarm."""
     for number, observation in enumerate(observations, 1):
         finding = detector.update_many([observation])
         if finding is not None and finding.alarm:
@@ -39,18 +39,18 @@ def first_alarm(detector: StreamDetector[Any], observations: Iterable[Observatio
 
 
 def events_per_alarm(alarms: Sequence[int | None], longest: int) -> float:
-    """Return the events watched for one alarm; None is no alarm in ``longest`` events."""
+    """Return the mean number of events per alarm; an entry None is a stream of ``longest`` events without an alarm."""
     watched = sum(longest if alarm is None else alarm for alarm in alarms)
     return watched / max(1, sum(alarm is not None for alarm in alarms))
 
 
 def run_length_row(data: str, alarms: Sequence[int | None], longest: int) -> Row:
-    """Return a row of streams without a change: the events watched for one alarm."""
+    """Return a table row for streams without a change, with the mean number of events per alarm."""
     return {"detector": "drift", "data": data, "run_length": events_per_alarm(alarms, longest), "runs": len(alarms)}
 
 
 def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
-    """Return the order statistics of delays: negative before the change, None for a change that is missed."""
+    """Return a table row with quantiles of delays; a delay is negative before the change, None without an alarm."""
     never = 1 << 30
     right = sorted(never if delay is None else delay for delay in delays if delay is None or delay > 0)
     median, high = (right[len(right) // 2], right[int(0.9 * len(right))]) if right else (never, never)
@@ -66,7 +66,10 @@ def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
 
 
 def censored_delay_row(data: str, alarms: Sequence[int | None]) -> Row:
-    """Return delays after a change at `BEFORE`, None censored at `AFTER`; NaN if every alarm is too early."""
+    """Return a table row with the delays after a change at event `BEFORE`; a missed change counts as `AFTER` events.
+
+    The delays are NaN if every alarm is before the change.
+    """
     delays = [AFTER if alarm is None else alarm - BEFORE for alarm in alarms if alarm is None or alarm > BEFORE]
     values = np.array(delays) if delays else np.array([np.nan])
     return {

@@ -1,4 +1,4 @@
-"""The study ``anomaly``: changes of latencies, tokens and errors, and false alarms without a change."""
+"""The study ``anomaly``: delays after changes of latency, tokens and errors, and false alarms without a change."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,7 @@ from detectors.registry import create_stream
 
 __all__ = ["anomaly"]
 
-#: Factor of the latency, factor of the tokens, share of answers that are errors.
+#: Factor of the latency, factor of the number of tokens, share of errors.
 Kind = tuple[float, float, float]
 CHANGES: dict[str, Kind] = {
     "latency three times as long": (3.0, 1.0, 0.01),
@@ -28,7 +28,7 @@ LIMIT, REFERENCE = 1000, 100
 
 
 def _answers(seed: Sequence[int], parts: Sequence[tuple[Kind, int]]) -> Iterator[Observation]:
-    """Yield ``count`` answers of each kind."""
+    """Yield simulated answers: ``count`` answers of each (kind, count) in ``parts``, in order."""
     rng = np.random.default_rng(seed)
     kinds = [kind for kind, count in parts for _ in range(count)]
     for index, (latency, tokens, errors) in enumerate(kinds):
@@ -49,7 +49,7 @@ def _alarms(study: StudyContext, what: str, *parts: tuple[Kind, int]) -> list[in
 
 
 def anomaly(study: StudyContext) -> list[Row]:
-    """Return the delays of each change, and the distance of false alarms on 3 N events without a change."""
+    """Return the delays of each change, and the events per false alarm in 3 N events without a change."""
     rows = []
     for name, change in CHANGES.items():
         alarms = _alarms(study, name, (USUAL, BEFORE), (change, AFTER))

@@ -1,8 +1,13 @@
-"""The study ``tiers``: the cost and the loss of the cheap tier before the shared encoder.
+"""The study ``tiers``: how much time the linear model before the shared encoder saves, and what it costs in quality.
 
-On a mix of 98 % ordinary prompts and 2 % toxic ones, and on the hard sets; recall on disguised texts; injection beside
-length alone on texts of matched length. Times are processor time of one thread. The mix has too few toxic texts to
-measure a hundredth of AUROC, and AUROC does not depend on their share: more of them count for it.
+The study measures:
+
+- speed and AUROC on a mix of 98 % ordinary and 2 % toxic prompts, and on sets that are hard for a linear model;
+- recall on disguised texts;
+- AUROC of the injection score and of the length alone, on texts of matched length.
+
+Times are processor times of one thread. The mix has too few toxic texts for a precise AUROC. AUROC does not depend on
+the share of toxic texts, so it is measured with more of them.
 """
 
 import random
@@ -48,7 +53,7 @@ def _load(name: str, **config: object) -> EncoderDetector:
 
 
 def _scores(detector: EncoderDetector, texts: Sequence[str]) -> tuple[Floats, float]:
-    """Return the scores and the seconds of processor time."""
+    """Return the scores of texts, and the seconds of processor time that they took."""
     begun = time.process_time()
     scores = score_texts(detector, texts)
     return np.array([score.score for score in scores]), time.process_time() - begun
@@ -57,7 +62,7 @@ def _scores(detector: EncoderDetector, texts: Sequence[str]) -> tuple[Floats, fl
 def escalation_curve(
     labels: NDArray[np.bool_], cheap: Floats, whole: Floats, high: float, mixed: int
 ) -> list[tuple[float, float, float]]:
-    """Return (low limit, share of the first ``mixed`` texts that is escalated, AUROC of all)."""
+    """Return rows (lower limit, share of the first ``mixed`` texts that the encoder scores, AUROC on all texts)."""
     rows: list[tuple[float, float, float]] = []
     for low in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0):
         escalated = (cheap >= low) & (cheap < (high if low else 1.01))
@@ -67,15 +72,15 @@ def escalation_curve(
 
 
 def _compared(texts: Sequence[str], labels: NDArray[np.bool_], data: str, more: Sequence[str] = ()) -> list[Row]:
-    """Compare the cascade, the cheap tier and the encoder of toxicity on the same texts; texts/s are of processor time.
+    """Compare the linear model, the encoder and both together (cascade) for toxicity on the same texts.
 
-    ``more`` are toxic texts that only AUROC counts.
+    ``texts_a_second`` is per second of processor time. ``more`` contains toxic texts that only count for AUROC.
     """
     name, mixed = "toxicity", len(texts)
     cascade, whole, cheap = _load(name), _load(name, limits=(0.0, 1.0)), _load(name, limits=(1.0, 1.0))
     fast, fast_seconds = _scores(cheap, texts)
     slow, slow_seconds = _scores(whole, texts)
-    # The engine has cached these texts: one more space makes them new.
+    # The engine has cached the outputs of these texts; with one more space they are computed again.
     cascade_seconds = _scores(cascade, [f"{text} " for text in texts])[1]
     fast, slow = np.append(fast, _scores(cheap, more)[0]), np.append(slow, _scores(whole, more)[0])
     escalated = cascade.screen([*texts, *more])[1]
@@ -100,7 +105,7 @@ def _compared(texts: Sequence[str], labels: NDArray[np.bool_], data: str, more: 
 
 
 def _disguised(study: StudyContext, name: str, texts: Sequence[str]) -> list[Row]:
-    """Return recall on positives, plain and disguised."""
+    """Return the recall on positive texts, plain and in each disguise."""
     detector = _load(name)
     rows = []
     disguises: Mapping[str, Callable[[str], str]] = {"plain": str, **DISGUISES}
@@ -112,7 +117,7 @@ def _disguised(study: StudyContext, name: str, texts: Sequence[str]) -> list[Row
 
 
 def _of_matched_length(held: Sequence[Example], limit: int) -> list[Row]:
-    """Return AUROC of injection and of length alone on pairs of a positive and a negative of similar length."""
+    """Return the AUROC of the injection score and of the length, on pairs (positive, negative) of similar length."""
     positive = sorted((e.text for e in held if e.labels[1] == 1), key=len)
     negative = sorted((e.text for e in held if e.labels[1] == 0), key=len)
     pairs: list[tuple[str, str]] = []
@@ -137,7 +142,7 @@ def _of_matched_length(held: Sequence[Example], limit: int) -> list[Row]:
 
 
 def cascade(study: StudyContext) -> list[Row]:
-    """Return the metrics of both tiers on the test split of the shared encoder's sources, 300 texts a row at most."""
+    """Return the rows of the study, from the test split of the shared encoder's examples, at most 300 texts per row."""
     rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample
     study.progress("reading examples", 0, 0)
     held = [e for e in study.load_examples(study.data, study.seed) if e.split == "test"]

@@ -9,12 +9,12 @@ from detectors.evaluate.public_sets import public_examples
 
 __all__ = ["Row", "StudyContext"]
 
-#: A row of a table: ``detector``, ``data`` (the stream or texts, and their change), ``runs``, and what was measured.
+#: A table row: ``detector``, ``data`` (description of the stream or texts, and the change), ``runs``, and metrics.
 Row = dict[str, Any]
 
 
 class StudyContext(NamedTuple):
-    """The data folder, simulated streams a row, the seed, progress, and the loader of the shared encoder's examples."""
+    """Inputs of a study: data folder, simulated streams per row, seed, progress callback, loader of the examples."""
 
     data: Path
     runs: int

@@ -1,7 +1,7 @@
-"""The study ``clients``: false alarms and delays of drift on real texts, by the conversation ids that clients send.
+"""The study ``clients``: false alarms and delays of drift on real texts, for several ways to send conversation ids.
 
-The turns of a conversation are texts of one intent (CLINC) or of one task (T0), so they are similar, as real turns are.
-The change is a switch to five other intents or tasks.
+The messages of a simulated conversation are texts of one intent (CLINC) or task (T0), so they are similar, as in real
+conversations. The change is a switch to five other intents or tasks.
 """
 
 import random
@@ -24,13 +24,13 @@ from detectors.registry import create_stream
 __all__ = ["CLIENTS", "Client", "Text", "Trial", "conversation_ids", "first_alarm_of"]
 
 LIMIT = 1000
-#: Texts of each intent or task.
+#: Number of texts per intent or task.
 TEXTS = 20
-#: Intents or tasks after the change.
+#: Number of intents or tasks after the change.
 OTHERS = 5
-#: Times N: length of streams without a change.
+#: Length of streams without a change, in multiples of N.
 LONGEST = 4
-#: Events after which a stream counts, although the detector is not ready.
+#: Most events that the detector gets to complete its reference.
 WARM_UP = 4_000
 
 
@@ -42,7 +42,7 @@ class Text(NamedTuple):
 
 
 class Client(NamedTuple):
-    """A client: messages a conversation, the scheme of its ids, and the number of keys, of which one changes."""
+    """A client: messages per conversation, scheme of its ids, and number of API keys; only one key's texts change."""
 
     messages: int
     ids: IdScheme
@@ -60,12 +60,12 @@ CLIENTS: Mapping[str, Client] = {
 }
 
 
-#: Name → texts by intent or task.
+#: Name of the data → function that reads the texts by intent or task.
 SOURCES: Mapping[str, Callable[[Path], dict[str, list[str]]]] = {"CLINC": clinc_intents, "T0": t0_tasks}
 
 
 def _embedded(groups: Mapping[str, Sequence[str]], seed: int, progress: Progress) -> list[list[Text]]:
-    """Return `TEXTS` texts of each group."""
+    """Return `TEXTS` embedded texts of each group (intent or task)."""
     embedder, rng = Embedder(threads=1), random.Random(seed)  # noqa: S311 - a reproducible sample
     embedder.load()
     found = []
@@ -81,19 +81,19 @@ def _embedded(groups: Mapping[str, Sequence[str]], seed: int, progress: Progress
 
 
 class _Traffic:
-    """Messages of conversations, one a second; the change is to `OTHERS` new groups."""
+    """Simulated messages of conversations, one per second; after the change they are from `OTHERS` new groups."""
 
     def __init__(self, groups: Sequence[Sequence[Text]], client: Client, seed: Sequence[int]) -> None:
         self._rng = np.random.default_rng(seed)
         self._open, self._client = OpenConversations(self._rng, client.messages), client
         order = [groups[index] for index in self._rng.permutation(len(groups))]
         self._usual, self._others = order[OTHERS:], order[:OTHERS]
-        #: Conversation → the position of its group.
+        #: Conversation → the position of its group among the groups, in [0, 1).
         self._positions: dict[int, float] = {}
         self._number = 0
 
     def next(self, *, changed: bool) -> Observation:
-        """Return the next message."""
+        """Return the next message as an observation."""
         conversation, ended = self._open.next()
         position = self._positions.setdefault(conversation, self._rng.random())
         if ended:
@@ -114,7 +114,7 @@ class _Traffic:
 
 
 class Trial(NamedTuple):
-    """N, the events from when the detector is ready, and how many of them are before the change, None for no change."""
+    """N, the number of events after the detector's reference, and how many are before the change (None: no change)."""
 
     limit: int
     longest: int
@@ -122,9 +122,9 @@ class Trial(NamedTuple):
 
 
 def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Trial, seed: Sequence[int]) -> int | None:
-    """Return the events from when the detector is ready to its alarm, None if there is none.
+    """Return the number of events from the end of the detector's reference to its first alarm, None without an alarm.
 
-    ``seed`` draws the texts of the ``groups`` (intents or tasks); its last number breaks ties.
+    ``groups`` are the texts by intent or task, from which ``seed`` draws. The last number of ``seed`` breaks ties.
     """
     detector = create_stream("drift", {"alarm_every_events": trial.limit, "daily_cycle": False, "seed": seed[-1]})
     traffic = _Traffic(groups, client, seed)
@@ -136,7 +136,7 @@ def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Tria
 
 
 def conversation_ids(study: StudyContext) -> list[Row]:
-    """Return, for each source and client, events to a false alarm over N, and the delays of a change."""
+    """Return, for each source and client, the events to a false alarm divided by N, and the delays after a change."""
     rows: list[Row] = []
     trials = Trial(LIMIT, LONGEST * LIMIT), Trial(LIMIT, BEFORE + AFTER, BEFORE)
     for source, read in SOURCES.items():

@@ -1,4 +1,4 @@
-"""Disguises of a text, and the study ``disguises``: how much personal data the detector still finds in them."""
+"""Disguises of texts, and the study ``disguises``: how much personal data the PII detector finds in disguised texts."""
 
 import base64
 import random
@@ -19,7 +19,7 @@ LEET = str.maketrans("aeios", "43105")
 
 
 def tagged(text: str) -> str:
-    """Replace printable ASCII by the tag characters of Unicode."""
+    """Replace printable ASCII characters by Unicode tag characters, which are invisible."""
     return "".join(chr(0xE0000 + ord(c)) if " " <= c <= "~" else c for c in text)
 
 
@@ -28,7 +28,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-#: Disguise → replacement of each character, so that positions are known.
+#: Disguise → replacement for each character; the positions of spans remain known.
 BY_CHARACTER: Mapping[str, Callable[[str], str]] = {
     "plain": str,
     "homoglyphs": lambda character: character.translate(CYRILLIC),
@@ -39,7 +39,7 @@ BY_CHARACTER: Mapping[str, Callable[[str], str]] = {
     "leet": lambda character: character.translate(LEET),
     "emoji": lambda character: " \U0001f600 " if character == " " else character,
 }
-#: Code of a whole text; nothing in it can be marked, so only flags are compared.
+#: Encodings of a whole text; spans inside have no positions, so only the flagged share is measured.
 CODES: Mapping[str, Callable[[str], str]] = {
     "base64": encoded,
     "hexadecimal": lambda text: text.encode().hex(),
@@ -48,7 +48,7 @@ CODES: Mapping[str, Callable[[str], str]] = {
 
 
 def _disguised(text: str, spans: Sequence[Span], disguise: Callable[[str], str]) -> tuple[str, set[int]]:
-    """Return a text in disguise, and the positions in it of the characters of its spans, without spaces."""
+    """Return a disguised text, and the positions in this text of the characters of its spans, except spaces."""
     personal = {index for span in spans for index in range(span.start, span.end) if not text[index].isspace()}
     parts, wanted, length = [disguise(character) for character in text], set[int](), 0
     for index, piece in enumerate(parts):
@@ -59,7 +59,7 @@ def _disguised(text: str, spans: Sequence[Span], disguise: Callable[[str], str])
 
 
 def disguised_pii(study: StudyContext) -> list[Row]:
-    """Return the share of personal characters that are found, and of texts flagged, plain and in each disguise."""
+    """Return, for plain texts and each disguise, the share of personal characters found and of texts flagged."""
     detector = load_text("pii")
     every = presidio(study.data / PRESIDIO)
     records = random.Random(study.seed).sample(every, min(TEXTS, len(every)))  # noqa: S311 - a reproducible sample

@@ -1,4 +1,4 @@
-"""The study ``drift``: a switch of domain on CLINC and MT-Bench, streams without a change, and run lengths."""
+"""The study ``drift``: delays after a change of domain on CLINC and MT-Bench, and run lengths without a change."""
 
 import random
 from pathlib import Path
@@ -23,13 +23,13 @@ PROSE = {"writing", "roleplay", "humanities", "stem", "extraction"}
 
 
 def _delay(before: list[bytes], after: list[bytes], tag: str) -> int | None:
-    """Return the events from the change to the alarm: negative before the change, None if there is none."""
+    """Return the number of events from the change to the alarm, negative before the change, None without an alarm."""
     alarm = first_alarm(create_stream("drift", CONFIG), embedded(tag, [*before, *after]))
     return None if alarm is None else alarm - len(before)
 
 
 def domain_switch(study: StudyContext) -> list[Row]:
-    """Return delays of a switch of domain, false alarms on shuffled CLINC, and run lengths of simulated streams."""
+    """Return delays after a change of domain, false alarms on shuffled CLINC, and run lengths of simulated streams."""
     embedder = Embedder()
     embedder.load()
     rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample

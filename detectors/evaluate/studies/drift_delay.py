@@ -1,8 +1,8 @@
-"""The study ``delays``: delays of drift beside other methods, each at the same rate of false alarms.
+"""The study ``delays``: delays of the drift detector and of other methods at the same rate of false alarms.
 
 Windowed MMD (Gretton et al., A kernel two-sample test, JMLR 2012) compares the last 25 or 50 embeddings with the
-reference at every event; river's ADWIN, KSWIN and Page-Hinkley read the distance to the reference, as drift does. Their
-thresholds are calibrated on streams without a change to one alarm in N events; drift needs no calibration.
+reference at every event. River's ADWIN, KSWIN and Page-Hinkley use the distance to the reference, as the drift detector
+does. Their thresholds are calibrated to one alarm in N events on streams without a change; drift needs no calibration.
 """
 
 import math
@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 LIMIT = 1000
 REFERENCE = 200
-#: Domains before the change, and texts of each domain.
+#: Number of domains before the change, and of texts per domain.
 KNOWN, TEXTS = 5, 700
 #: Change → probability of the new domain, and of the first known domain; the others share the rest.
 CHANGES: Mapping[str, tuple[float, float]] = {
@@ -47,7 +47,7 @@ CHANGES: Mapping[str, tuple[float, float]] = {
     "20 % of another domain": (0.2, 0.16),
     "a known domain from 20 % to 60 %": (0.0, 0.6),
 }
-#: Stream → events from the reference to the alarm.
+#: Function that returns the number of events from a stream's reference to the alarm, or None without an alarm.
 Method = Callable[[Vectors], int | None]
 
 
@@ -57,7 +57,7 @@ def _draw(rng: np.random.Generator, domains: Sequence[Vectors], weights: Sequenc
 
 
 def _stream(rng: np.random.Generator, vectors: Mapping[str, Vectors], change: str | None, length: int) -> Vectors:
-    """Return a reference, then ``length`` events; a change is after `BEFORE` of them."""
+    """Return a stream: a reference, then ``length`` events; a change, if any, is after `BEFORE` of them."""
     names = rng.permutation(sorted(vectors))[: KNOWN + 1]
     domains = [vectors[name] for name in names]
     usual = [1 / KNOWN] * KNOWN + [0.0]
@@ -76,7 +76,7 @@ def _drift_first(stream: Vectors, *, limit: int, tag: str) -> int | None:
 
 
 def mmd(stream: Vectors, window: int) -> Floats:
-    """Return windowed MMD² of each event after the reference, (n,), minus infinity before the window is full."""
+    """Return the windowed MMD² at each event after the reference, (n,); minus infinity until the window is full."""
     reference, rest = stream[:REFERENCE], stream[REFERENCE:]
     squared = 2.0 - 2.0 * (reference @ reference.T)
     width = np.median(squared[np.triu_indices(REFERENCE, 1)])
@@ -93,7 +93,7 @@ def mmd(stream: Vectors, window: int) -> Floats:
 
 
 def distances(stream: Vectors, nearest_of: int = 3) -> Floats:
-    """Return the mean distance of each event after the reference to its three nearest in it."""
+    """Return, for each event after the reference, its mean distance to the three nearest reference embeddings."""
     similarities = stream[REFERENCE:] @ stream[:REFERENCE].T
     nearest: Floats = np.partition(similarities, -nearest_of, axis=1)[:, -nearest_of:].mean(axis=1)
     return 1.0 - nearest
@@ -105,7 +105,7 @@ def _first_above(statistic: Floats, threshold: float) -> int | None:
 
 
 def _threshold(nulls: Sequence[Floats], limit: int) -> float:
-    """Return the threshold at which these statistics alarm once in ``limit`` events."""
+    """Return the threshold that the statistics ``nulls`` of streams without a change reach once in ``limit`` events."""
     low, high = 0.0, max(float(null.max()) for null in nulls)
     for _ in range(30):
         middle = (low + high) / 2
@@ -114,7 +114,7 @@ def _threshold(nulls: Sequence[Floats], limit: int) -> float:
     return high
 
 
-#: Name → the detector for a parameter, its most sensitive value, and one that hardly ever alarms.
+#: Name → function that makes a detector from a parameter, most sensitive parameter, parameter with very few alarms.
 _RIVER: Mapping[str, tuple[Callable[[float], Any], float, float]] = {
     "ADWIN": (partial(make_river, "adwin"), 0.99, 1e-6),
     "KSWIN": (partial(make_river, "kswin"), 0.05, 1e-9),
@@ -124,7 +124,7 @@ _RIVER: Mapping[str, tuple[Callable[[float], Any], float, float]] = {
         30.0,
     ),
 }
-#: Bisections of the range of a parameter, on a logarithmic scale.
+#: Number of bisections of a parameter's range, on a logarithmic scale.
 _BISECTIONS = 9
 
 
@@ -148,7 +148,7 @@ def _distance_first(stream: Vectors, *, make: Callable[[float], Any], value: flo
 def _river_value(
     name: str, nulls: Sequence[Floats], limit: int, progress: Progress = no_progress
 ) -> tuple[float, float]:
-    """Return the most sensitive parameter with at most one false alarm in ``limit`` events, and its rate."""
+    """Return the most sensitive parameter with at least ``limit`` events per false alarm, and its events per alarm."""
     make, sensitive, rare = _RIVER[name]
     every = _every(make, sensitive, nulls)
     if every >= limit:
@@ -165,7 +165,7 @@ def _river_value(
 
 
 def _every(make: Callable[[float], Any], value: float, nulls: Sequence[Floats]) -> float:
-    """Return the events for one alarm on these streams without a change."""
+    """Return the mean number of events per alarm on streams without a change."""
     return events_per_alarm([_river_first(make, value, null.tolist()) for null in nulls], len(nulls[0]))
 
 
@@ -180,7 +180,7 @@ def _domain_vectors(root: Path) -> dict[str, Vectors]:
 
 
 def _methods(study: StudyContext, nulls: Sequence[Vectors]) -> tuple[dict[str, Method], list[Row]]:
-    """Return the calibrated methods, and their events to a false alarm."""
+    """Return the calibrated methods, and a table row per method with its mean number of events per false alarm."""
     methods: dict[str, Method] = {"drift": partial(_drift_first, limit=LIMIT, tag=str(study.seed))}
     for window in (25, 50):
         statistics = [mmd(null, window) for null in tracked(study.progress, f"MMD, window of {window}", nulls)]
@@ -203,7 +203,7 @@ def _alarms(study: StudyContext, what: str, first: Method, streams: Sequence[Vec
 
 
 def drift_delay(study: StudyContext) -> list[Row]:
-    """Return the delays of each method on each change; runs that alarmed before the change are counted separately."""
+    """Return the delays of each method for each change; runs with an alarm before the change are counted separately."""
     vectors = _domain_vectors(study.data)
     rng = np.random.default_rng([study.seed, 0])
     nulls = [_stream(rng, vectors, None, 2 * LIMIT) for _ in range(study.runs)]

@@ -1,9 +1,9 @@
-"""The study ``patience``: which of many streams have changed, with error over patience bounded.
+"""The study ``patience``: which of many streams have changed, with a bound on the error over patience.
 
-A procedure that alarms at all is wrong on some stream in the end, so over unlimited time no worst-case error rate below
-one is possible. Error over patience can be bounded: whenever the procedure is stopped, the expected share of false
-discoveries is at most ``rate`` times the expected number of events until then (Dandapanthula and Ramdas, arXiv
-2501.04130). e-d-BH, the e-Benjamini-Hochberg procedure on e-detectors, does so for any dependence of the streams.
+Over unlimited time, any procedure that can alarm has a false alarm on some stream, so no error rate below one can be
+guaranteed. But the error over patience can be bounded: whenever the procedure is stopped, the expected share of false
+discoveries is at most 1/N of the expected number of events so far (Dandapanthula and Ramdas, arXiv 2501.04130). The
+e-d-BH procedure (e-Benjamini-Hochberg on e-detectors) has this bound even if the streams are dependent.
 """
 
 from collections.abc import Mapping
@@ -24,15 +24,15 @@ REFERENCE = 200
 
 
 def e_d_bh(statistics: Mapping[str, float], every: float) -> list[str]:
-    """Return the streams that have changed, the strongest first; ties in the order of their names.
+    """Return the names of the streams that have changed, ordered by statistic (highest first), then by name.
 
     Parameters
     ----------
     statistics
-        Stream → its e-detector's value now: `Finding.statistic`, of a detector whose own limit is at least
-        ``every * len(statistics)`` (bets are cut there).
+        Stream → current `Finding.statistic` of its detector. The limit of the detector must be at least
+        ``every * len(statistics)``, because the statistic is capped near the limit.
     every
-        The wrong share of the result is at most 1 in ``every`` events of waiting, in the unit of the statistics.
+        N of the bound: the expected share of wrong streams is at most 1/N of the expected number of events so far.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def e_d_bh(statistics: Mapping[str, float], every: float) -> list[str]:
 
 
 class Step(NamedTuple):
-    """Discoveries after some events: the share that is wrong, and the share of the changes that is found."""
+    """State of a procedure after some events: share of wrong discoveries, and share of changed streams discovered."""
 
     events: int
     wrong: float
@@ -63,12 +63,12 @@ class Step(NamedTuple):
 
 
 def error_over_patience(study: StudyContext, *, streams: int = 1000, changed: int = 50, limit: int = 1000) -> list[Row]:
-    """Return, for each procedure, the time to its first discovery and the share of its discoveries that is wrong.
+    """Return, for each procedure and stopping time, the shares of wrong and found streams and the error over patience.
 
-    In each round ``changed`` of the ``streams`` shift by two standard deviations ``limit // 2`` events after their
-    reference. A round is stopped at its first discovery, at ``limit // 2`` and at ``limit`` events;
-    ``error_over_patience`` is the mean share of wrong streams there, over the mean number of events, times ``limit``:
-    the bound is 1.
+    In each round, ``changed`` of the ``streams`` shift by two standard deviations, ``limit // 2`` events after their
+    reference. The stopping times are the first discovery, ``limit // 2`` events and ``limit`` events.
+    ``error_over_patience`` is the mean share of wrong streams, divided by the mean number of events and multiplied by
+    ``limit``; its bound is 1.
     """
     histories: dict[str, list[list[Step]]] = {"e-d-BH": [], "each stream by itself": []}
     for number in tracked(study.progress, f"rounds of {streams} streams", range(study.runs)):
@@ -84,7 +84,7 @@ def error_over_patience(study: StudyContext, *, streams: int = 1000, changed: in
 
 
 def _round(rng: np.random.Generator, streams: int, changed: int, limit: int) -> dict[str, list[Step]]:
-    """Return the steps of each procedure, one an event."""
+    """Simulate one round; return a `Step` per event for each procedure."""
     monitors = BatchMonitor(FEATURES, Budget(limit=float(limit * streams), daily=False), streams)
     stream, every = Exchangeable(), np.arange(streams)
     reference = [stream.scores(rng, number, every) for number in range(REFERENCE)]

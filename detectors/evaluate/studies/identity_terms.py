@@ -1,4 +1,4 @@
-"""The study ``bias``: how far the score of a sentence depends on the identity term in it."""
+"""The study ``bias``: how much the score of a sentence depends on the identity term in the sentence."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ __all__ = ["bias_of", "identity_bias"]
 
 
 def bias_of(name: str, detector: TextDetector[Any]) -> list[Row]:
-    """Return the widest gap, and each term's mean score above the mean of its templates.
+    """Return the largest difference between two terms, and for each term its mean score minus that of all terms.
 
-    The templates are the same for every term, so the differences are paired; ``flagged`` counts false positives.
+    All terms have the same templates, so the differences are paired. ``flagged`` is the false-positive rate.
     """
     texts = [case.text for case in identity_cases()]
     found = score_texts(detector, texts)
@@ -35,5 +35,5 @@ def bias_of(name: str, detector: TextDetector[Any]) -> list[Row]:
 
 
 def identity_bias(study: StudyContext) -> list[Row]:
-    """Return the gaps of each head of the shared encoder."""
+    """Return the differences between identity terms for toxicity, injection and refusal."""
     return [row for name in tracked(study.progress, "identity terms", TASKS) for row in bias_of(name, load_text(name))]

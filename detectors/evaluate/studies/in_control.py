@@ -1,4 +1,4 @@
-"""In-control streams (without a change), for many simulated runs at once."""
+"""Simulated streams without a change (in-control streams), for many runs at once."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-#: The features of these runs, as drift has them by default: distance, clusters, two numeric features.
+#: The features of the drift detector with default settings: distance, clusters, two numeric features.
 FEATURES: Mapping[str, Feature] = {
     "embedding": Feature(share=0.35, tails=1, warm_up=200),
     "topics": Feature(share=0.35, tails=1, warm_up=200, scores=8, fractions=(0.1, 0.25)),
@@ -38,7 +38,7 @@ SCORES = sum(feature.scores for feature in FEATURES.values())
 
 
 class Arrival(NamedTuple):
-    """The time of an event, and its API key and conversation id."""
+    """The time, API key and conversation id of an event."""
 
     time: float
     principal: str = ""
@@ -46,58 +46,58 @@ class Arrival(NamedTuple):
 
 
 class Exchangeable:
-    """A stream of independent values, for many runs at once; ranks make their distribution irrelevant."""
+    """A stream of independent Gaussian values; the test uses only ranks, so the distribution has no influence."""
 
     def event(self, number: int) -> Arrival:
-        """Return the arrival of an event, the same in every run: one a second."""
+        """Return the arrival of an event, which is the same in every run; there is one event per second."""
         return Arrival(float(number))
 
     def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Return the event's scores in these runs, (len(runs), SCORES): Gaussian; called once an event, in order."""
+        """Return an event's scores in the given runs, (runs, `SCORES`); call this method once per event, in order."""
         del number
         return rng.standard_normal((len(runs), SCORES))
 
 
 class SharedId(Exchangeable):
-    """Independent values of ``keys`` keys in turn, of which the first sends ``ids`` conversation ids in turn."""
+    """Independent values from ``keys`` API keys in turn; the first key sends ``ids`` conversation ids in turn."""
 
     def __init__(self, keys: int, ids: int = 1) -> None:
         self._keys, self._ids = keys, ids
 
     def event(self, number: int) -> Arrival:
-        """Return one event a second."""
+        """Return the arrival of an event; there is one event per second."""
         key = number % self._keys
         return Arrival(float(number), str(key), "" if key else str(number // self._keys % self._ids))
 
 
-#: Number of a conversation → the API key and the conversation id of its events.
+#: Function from the number of a conversation to its (API key, conversation id).
 IdScheme = Callable[[int], tuple[str, str]]
 
 
 def one_key(conversation: int) -> tuple[str, str]:
-    """Give all conversations one key, and each an id."""
+    """Return the same key for all conversations, and a separate id for each."""
     return "", str(conversation)
 
 
 def key_each(conversation: int) -> tuple[str, str]:
-    """Give each conversation a key and an id."""
+    """Return a separate key and id for each conversation."""
     return str(conversation), str(conversation)
 
 
 def no_id(conversation: int) -> tuple[str, str]:
-    """Give no conversation an id."""
+    """Return the same key and no id for all conversations."""
     del conversation
     return "", ""
 
 
 def one_id(conversation: int, keys: int = 1) -> tuple[str, str]:
-    """Give all events of one of the keys the same id."""
+    """Return one of ``keys`` keys; the conversations of the first key have the same id, all others a separate id."""
     key = conversation % keys
     return str(key), str(conversation) if key else "always"
 
 
 class OpenConversations:
-    """Twenty open conversations of ``messages`` messages; each message is of a random one."""
+    """A generator of messages from twenty open conversations, in random order; each has ``messages`` messages."""
 
     count = 20
 
@@ -107,7 +107,7 @@ class OpenConversations:
         self.newest = self.count - 1
 
     def next(self) -> tuple[int, bool]:
-        """Return the number of a conversation, and whether this message is its last."""
+        """Return the number of the next message's conversation, and whether the message is the conversation's last."""
         index = int(self._rng.integers(self.count))
         conversation, left = self._open[index]
         self._open[index] = (conversation, left - 1)
@@ -118,7 +118,7 @@ class OpenConversations:
 
 
 class ConversationStream(Exchangeable):
-    """ConversationStream whose scores share 80 % of their variance."""
+    """A stream of conversations; the scores of a conversation's messages share 80 % of their variance."""
 
     shared = 0.8
 
@@ -132,14 +132,14 @@ class ConversationStream(Exchangeable):
         return self._rng.standard_normal((self._runs, SCORES))
 
     def event(self, number: int) -> Arrival:
-        """Return one event a second, of an open conversation."""
+        """Return the arrival of an event of an open conversation; there is one event per second."""
         self._current, self._ended = self._open.next()
         if self._ended:
             self._effects[self._open.newest] = self._effect()
         return Arrival(float(number), *self._ids(self._current))
 
     def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Add the part that the conversation shares to the message's own."""
+        """Return the scores of a message: the sum of its conversation's part and its own part."""
         own = super().scores(rng, number, runs)
         effect = self._effects.pop(self._current) if self._ended else self._effects[self._current]
         mixed: Floats = math.sqrt(self.shared) * effect[runs] + math.sqrt(1 - self.shared) * own
@@ -147,28 +147,28 @@ class ConversationStream(Exchangeable):
 
 
 class DailyCycle(Exchangeable):
-    """A daily cycle: every mean swings up and down by one standard deviation a day."""
+    """A stream with a daily cycle: the mean of every score rises and falls by one standard deviation per day."""
 
     def __init__(self, events_a_day: int) -> None:
         self._events_a_day = events_a_day
 
     def event(self, number: int) -> Arrival:
-        """Return events evenly over the day."""
+        """Return the arrival of an event; events are evenly distributed over the day."""
         return Arrival(number * DAY_SECONDS / self._events_a_day)
 
     def scores(self, rng: np.random.Generator, number: int, runs: NDArray[np.intp]) -> Floats:
-        """Shift the scores by the time of day."""
+        """Return scores whose mean depends on the time of day."""
         return super().scores(rng, number, runs) + math.sin(2 * math.pi * number / self._events_a_day)
 
 
 def _unseeded(stream: Callable[[], Exchangeable]) -> Callable[[int, int], Exchangeable]:
-    """Return a factory, of (seed, runs), of a stream that needs neither."""
+    """Return a factory with the arguments (seed, runs) for a stream that needs neither."""
     return lambda _seed, _runs: stream()
 
 
 _ANY_HOUR = {"daily": False}
 
-#: Name → factory of the stream, of (seed, runs), and the fields of `Budget` that differ from the default.
+#: Name → factory of the stream with the arguments (seed, runs), and the fields of `Budget` without default values.
 STREAMS: Mapping[str, tuple[Callable[[int, int], Exchangeable], Mapping[str, Any]]] = {
     "exchangeable, daily_cycle off": (_unseeded(Exchangeable), _ANY_HOUR),
     "exchangeable": (_unseeded(Exchangeable), {}),

@@ -1,4 +1,4 @@
-"""The study ``languages``: how often the language of a sentence is identified, by the length that is read."""
+"""The study ``languages``: the accuracy of language identification by the number of characters read."""
 
 from collections import defaultdict
 
@@ -15,7 +15,7 @@ LENGTHS = (10, 20, 40, 80, 1000)
 
 
 def language_identification(study: StudyContext) -> list[Row]:
-    """Return the accuracy by length, and the languages with errors in whole sentences."""
+    """Return the accuracy for each length, and for each language with errors in whole sentences."""
     model, rows = LanguageModel(), list[Row]()
     right: dict[str, list[bool]] = {}
     for length in tracked(study.progress, "identifying languages", LENGTHS):

@@ -1,7 +1,7 @@
-"""Every study, registered once.
+"""The registry of all studies.
 
-A study with the name of a stream detector is part of every evaluation; the others take longer and run when they are
-named.
+A study with the name of a stream detector is part of every evaluation of this detector. The other studies take longer
+and run only if ``--study`` names them.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ __all__ = ["STUDIES", "Study", "find_study"]
 
 
 class Study(NamedTuple):
-    """A study of one detector: its subject, and the function that returns its rows."""
+    """A study: its detector, a description of its subject, and the function that returns its table rows."""
 
     detector: str
     about: str
@@ -58,7 +58,7 @@ assert {name for name in STUDIES if name in STREAM} == set(STREAM), "a stream de
 
 
 def find_study(name: str) -> Study:
-    """Return a study by name; raise DataError if no study has that name."""
+    """Return a study by name; raise DataError if no study has this name."""
     if name not in STUDIES:
         known = "; ".join(f"{key}: {one.about}" for key, one in STUDIES.items())
         raise DataError(f"there is no study {name!r}: choose one of {known}")

@@ -1,7 +1,7 @@
-"""The study ``run-length``: events to a false alarm on streams without a change, thousands of streams at once.
+"""The study ``run-length``: the number of events to a false alarm on thousands of simulated streams without a change.
 
-`BatchMonitor` is `detectors.streams.monitor.Monitor` with a leading axis of streams, so that a thousand runs of ten
-thousand events take a minute; a test compares the two event by event.
+`BatchMonitor` computes `detectors.streams.monitor.Monitor` for many streams at once, so that a thousand runs of ten
+thousand events take a minute. A test compares both classes event by event.
 """
 
 import itertools
@@ -24,14 +24,14 @@ __all__ = ["BatchMonitor", "run_length_rows", "run_lengths"]
 Floats = NDArray[np.float64]
 
 _RAISED = np.array(ODDS)[None, :, None]
-#: Events after which runs that have alarmed are dropped, and progress is reported.
+#: Interval, in events, at which runs with an alarm are dropped and progress is reported.
 _EVERY = 64
-#: Times the limit: length at which a run without an alarm is cut off.
+#: Length, in multiples of the limit, at which a run without an alarm ends.
 LONGEST = 12.0
 
 
 class BatchMonitor:
-    """Monitors of ``runs`` streams, up to their first alarm; ``statistic`` is (runs,)."""
+    """The monitors of ``runs`` streams, until their first alarm; ``statistic`` has the shape (runs,)."""
 
     def __init__(self, features: Mapping[str, Feature], budget: Budget, runs: int) -> None:
         monitor = Monitor(features, budget)
@@ -45,7 +45,7 @@ class BatchMonitor:
         self.statistic = np.zeros(runs)
 
     def begin(self, reference: Floats, times: Floats) -> None:
-        """Set the regions of each run by its own reference, (runs, n, scores), observed at ``times``, (n,)."""
+        """Fix the regions of each run by its reference, (runs, n, scores), with the event times ``times``, (n,)."""
         values = reference[:, :, self._columns] * self._signs
         slots = np.array([self._budget.slot(time) for time in times])
         count, ordered = values.shape[1], np.sort(values, axis=1)
@@ -61,18 +61,18 @@ class BatchMonitor:
             counts[:, 1] += mine.sum()
 
     def _of(self, slot: int) -> Floats:
-        """Return the counts of a half-hour of the day: events in each region, and all events, (runs, 2, regions)."""
+        """Return the counts of a half-hour of the day, (runs, 2, regions): events in each region, and all events."""
         if slot not in self._counts:
             self._counts[slot] = np.zeros((len(self._sums), 2, len(self._signs)))
         return self._counts[slot]
 
     def wait(self) -> None:
-        """Count an event that the detector suppresses."""
+        """Count an event that the detector does not use."""
         self._sums += 1.0
         self._measure()
 
     def update(self, scores: Floats, slot: int, uniform: Floats) -> None:
-        """Take the scores of an event, (runs, scores), and a uniform random number of each run, which breaks ties."""
+        """Process the scores of an event, (runs, scores), with a uniform random number per run, (runs,)."""
         counts = self._of(slot)
         inside = scores[:, self._columns] * self._signs >= self._thresholds
         few = (counts[:, 1] < FEW) & (slot != self._home)
@@ -95,7 +95,7 @@ class BatchMonitor:
         self.statistic = self._sums.reshape(len(self._sums), -1) @ self._weights
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
-        """Drop the other runs."""
+        """Keep only the runs that the mask ``chosen``, (runs,), selects."""
         self._sums, self.statistic = self._sums[chosen], self.statistic[chosen]
         self._thresholds, self._lately = self._thresholds[chosen], self._lately[chosen]
         self._counts = {slot: counts[chosen] for slot, counts in self._counts.items()}
@@ -111,9 +111,9 @@ def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulate
     progress: Progress = no_progress,
     name: str = "",
 ) -> Floats:
-    """Return the events until an alarm in each run, (runs,), at most ``LONGEST`` times the limit.
+    """Return the number of events until an alarm in each run, (runs,), at most ``LONGEST`` times the limit.
 
-    The first ``reference`` observations of the stream are each run's own calibration sample; ``name`` is for progress.
+    The first ``reference`` used events of each run are its reference. ``name`` is shown in progress reports.
     """
     rng = np.random.default_rng(seed)
     monitors = BatchMonitor(FEATURES, budget, runs)
@@ -154,7 +154,7 @@ def run_lengths(  # noqa: PLR0913 - a stream, its budget, and how it is simulate
 
 
 def run_length_rows(study: StudyContext, limit: int = 1000) -> list[Row]:
-    """Return the mean run length of each of `STREAMS` over ``limit``, and its standard error."""
+    """Return, for each of `STREAMS`, the mean run length divided by ``limit``, and its standard error."""
     rows: list[Row] = []
     for name, (make, options) in STREAMS.items():
         budget = Budget(limit=limit, **options)

@@ -1,8 +1,8 @@
-"""The study ``sentinel``: false alarms of the sentinel detector without a change, and delays after one.
+"""The study ``sentinel``: false alarms of the sentinel detector without a change, and delays after a change.
 
-A simulated model answers eight prompts in turn. It always answers a prompt alike, or in one of four ways (``varying``).
-Its answers are points on the sphere of the packed embedding; a changed model answers with other points and other
-lengths.
+A simulated model answers eight prompts in turn. To ``varying`` of them it gives one of four answers at random, to the
+others always the same answer. An answer is a random unit vector (its embedding) and a length. A changed model gives
+answers with other vectors and lengths.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ __all__ = ["sentinel"]
 LIMIT = 1000
 PROMPTS = 8
 DIMENSIONS = 96
-#: Times N: length at which a run without an alarm is cut off.
+#: Length, in multiples of N, at which a run without an alarm ends.
 LONGEST = 8
-#: Answers before and after a change.
+#: Numbers of answers before and after a change.
 BEFORE, AFTER = 480, 400
 
 
 class _Model:
-    """Answers of a model: ``changed`` of the eight prompts are answered otherwise than by the model before."""
+    """A simulated model; its answers to ``changed`` of the eight prompts differ from those of an unchanged model."""
 
     def __init__(self, rng: np.random.Generator, *, varying: int, changed: int = 0) -> None:
         self._rng, self._varying, self._changed = rng, varying, changed
@@ -37,7 +37,7 @@ class _Model:
         for _ in range(count):
             prompt = self._count % PROMPTS
             variant = int(self._rng.integers(4)) if prompt < self._varying else 0
-            # The last prompts change first: a change is harder to detect in those that vary.
+            # The last prompts change, because changes are harder to detect in the first ones, whose answers vary.
             seed = [prompt, variant, int(prompt >= PROMPTS - self._changed)]
             vector = np.random.default_rng(seed).normal(size=DIMENSIONS)
             words = float(20 + np.random.default_rng([*seed, 1]).integers(12))
@@ -56,7 +56,7 @@ def _detector() -> SentinelDetector:
 
 
 def _false_alarms(study: StudyContext, varying: int) -> Row:
-    """Return the mean answers to a false alarm over N, a lower bound: runs that were cut off count as they are."""
+    """Return the mean number of answers to a false alarm, divided by N; a lower bound, as long runs are cut off."""
     alarms = [
         first_alarm(
             _detector(), _Model(np.random.default_rng([study.seed, run]), varying=varying).answers(LONGEST * LIMIT)
@@ -70,7 +70,7 @@ def _false_alarms(study: StudyContext, varying: int) -> Row:
 
 
 def _delays(study: StudyContext, changed: int, varying: int) -> Row:
-    """Return quantiles of the answers from a change to its alarm; runs with an alarm before the change are left out."""
+    """Return quantiles of the number of answers from a change to the alarm; omit runs with an alarm before it."""
     found = []
     for run in tracked(study.progress, f"sentinel: {changed} of {PROMPTS} answers change", range(study.runs)):
         rng, detector = np.random.default_rng([study.seed, run]), _detector()
@@ -84,7 +84,7 @@ def _delays(study: StudyContext, changed: int, varying: int) -> Row:
 
 
 def sentinel(study: StudyContext) -> list[Row]:
-    """Return run lengths without a change, and delays of changes of some or all answers."""
+    """Return run lengths without a change, and delays after changes of some or all answers."""
     return [
         *(_false_alarms(study, varying) for varying in (0, 3)),
         *(_delays(study, changed, varying) for changed, varying in ((8, 0), (8, 3), (4, 0), (2, 0), (1, 0))),

@@ -1,8 +1,7 @@
-"""The study ``thresholds``: a threshold for each head of the shared encoder.
+"""The study ``thresholds``: proposes a threshold for each task of the shared encoder, from the tune split.
 
-On the tune split, by leaving one source out: the threshold that is best on the mean of the other sources is measured on
-the source left out, and the median of these thresholds is proposed. None of them flags more than 2 % of the ordinary
-prompts of any source.
+For each source, the threshold with the best mean quality on all other sources is measured on this source. The study
+proposes the median of these thresholds. None of them flags more than 2 % of the ordinary prompts of any source.
 """
 
 import random
@@ -28,7 +27,7 @@ Labelled = tuple[Floats, NDArray[np.bool_]]
 
 
 def _quality(data: Labelled, grid: Floats) -> Floats:
-    """Return macro-F1 at each threshold, the share of right decisions if one class is missing."""
+    """Return macro-F1 at each threshold, or the share of right decisions if a class is missing."""
     scores, labels = data[0], data[1][:, None]
     flagged = scores[:, None] >= grid
     if labels.all() or not labels.any():
@@ -40,9 +39,10 @@ def _quality(data: Labelled, grid: Floats) -> Floats:
 
 
 def choose(sources: Mapping[str, Labelled], benign: Sequence[Floats]) -> tuple[float, dict[str, float]]:
-    """Return a threshold, and the quality on each source of the threshold that was chosen without it.
+    """Return the proposed threshold, and for each source the quality of the threshold that was chosen without it.
 
-    ``sources`` are scores and labels of the tune split by source, ``benign`` the scores of ordinary prompts by source.
+    ``sources`` contains (scores, labels) of the tune split by source; ``benign`` has the scores of ordinary prompts of
+    each source.
     """
     least = max((float(np.quantile(scores, 1 - MOST_FLAGGED)) for scores in benign), default=0.0)
     grid = np.arange(0.02, 0.99, 0.01).round(2)
@@ -59,7 +59,7 @@ def choose(sources: Mapping[str, Labelled], benign: Sequence[Floats]) -> tuple[f
 
 
 def thresholds(study: StudyContext) -> list[Row]:
-    """Return a proposal for each task of the shared encoder, and its quality on each source left out."""
+    """Return the proposed threshold of each task of the shared encoder, and the quality on each source."""
     rng = random.Random(study.seed)  # noqa: S311 - a reproducible sample
     held = [e for e in study.load_examples(study.data, study.seed) if e.split == "tune"]
     by_source: dict[str, list[str]] = defaultdict(list)
