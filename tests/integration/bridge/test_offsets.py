@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 from support.alert_records import alert, event
@@ -16,7 +16,7 @@ from support.stack import free_port
 
 from stream.bridge.webhook import group_of
 from stream.kafka.admin import group_offsets
-from stream.kafka.clients import consumer_for
+from stream.kafka.clients import admin_for, consumer_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
@@ -81,14 +81,10 @@ async def test_records_that_left_the_log_are_counted_and_the_others_delivered(ap
             async with bridge(kafka, **hook(made.url)) as run:
                 await until("it reads", lambda: run.started == {"hook"})
             await to.send(topic, *(event(alert(f"al_{number}")) for number in range(5)))
-            admin = AIOKafkaAdminClient(**kafka.client_options())
-            await admin.start()
-            try:
+            async with admin_for(kafka.client_options()) as admin:
                 policy = {"cleanup.policy": "compact,delete"}
                 await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=policy)])
                 await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=3)})
-            finally:
-                await admin.close()
             async with bridge(kafka, **hook(made.url)) as run:
                 await until("the others are delivered", lambda: ids(made) == ["al_3", "al_4"])
                 await to.send(topic, event(alert("al_5")))

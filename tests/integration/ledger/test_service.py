@@ -6,6 +6,7 @@ import time
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import CollectorRegistry
+from support import alert_records
 from support.events import event_of, tick
 from support.kafka_log import fresh_topics, sender, until
 from support.ledger_log import end, forwarded, gap, verdict
@@ -18,7 +19,7 @@ from stream.ledger.queries.console_queries import LedgerPages
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.service import run_ledger
 from stream.settings import LedgerSettings
-from stream.wire import AlertRecord, Feedback, LogRange, RetrainingRecord
+from stream.wire import Feedback, LogRange, RetrainingRecord
 from weir.client import Client
 from weir.local.broker.kafka_jars import apache_available
 
@@ -72,30 +73,20 @@ def running(directory, kafka, **settings):
     return Running(directory, kafka, LedgerSettings(**settings))
 
 
-def alert(alert_id="al_1", *, at=10.0, evidence=("r1",), **more):
-    fields = {"detector": "pii", "severity": "warning", "tenant": "acme", "model": "m", "side": "input"} | more
-    fields |= {"opened_at": at, "at": at, "evidence": evidence, "evidence_total": len(evidence)}
-    return event_of(AlertRecord(alert_id=alert_id, state="firing", **fields), f"{alert_id}/0", at, key=alert_id)
+def alert(alert_id="al_1", *, at=10.0, **more):
+    return event_of(alert_records.alert(alert_id, opened_at=at, at=at, **more), f"{alert_id}/0", at, key=alert_id)
 
 
 def retraining(*alert_ids):
-    data = RetrainingRecord(
-        retraining_id="rt_1",
-        state="requested",
-        reason="drift and pii agree",
-        tenant="acme",
-        model="m",
-        at=12.0,
-        alert_ids=alert_ids,
-        data=LogRange(topic="weir.inference", first={"0": 0}, last={"0": 9}),
-    )
+    where = {"tenant": "acme", "model": "m", "at": 12.0, "data": LogRange(topic="weir.inference")}
+    data = RetrainingRecord(retraining_id="rt_1", state="requested", reason="r", alert_ids=alert_ids, **where)
     return event_of(data, "rt_1", 12.0)
 
 
 def inactive_source():
     """Return watch's alert about an inactive source."""
     own = {"tenant": "_weir", "detector": "silence", "model": "", "side": "", "feature": "s2"}
-    return alert("al_silence", at=190.0, evidence=(), **own)
+    return alert("al_silence", at=190.0, evidence=(), evidence_total=0, **own)
 
 
 async def own_alerts(kafka):
@@ -177,16 +168,24 @@ async def test_it_continues_at_its_offsets_and_a_rebuild_has_the_same_coverage(b
             assert ledger.reader.coverage() == before
 
 
-async def test_files_of_another_schema_version_are_rebuilt(broker, tmp_path):
+REBUILT = {
+    "another schema version": ("UPDATE meta SET value = '0' WHERE key = 'schema'", "UPDATE pairs SET owed = 77"),
+    "a log that was created again": ("UPDATE offsets SET next = 900 WHERE topic LIKE '%.inference'",),
+}
+
+
+@pytest.mark.parametrize("changes", REBUILT.values(), ids=REBUILT)
+async def test_files_of_another_version_or_log_are_rebuilt(broker, tmp_path, changes):
     kafka = await fresh_topics(broker.bootstrap)
     async with sender(kafka) as to:
         await to.send(kafka.names.inference, inference_request("r1", 10.0))
         async with running(tmp_path, kafka) as ledger:
             await ledger.totals(owed=2)
         with contextlib.closing(sqlite3.connect(tmp_path / "partition-0.db", isolation_level=None)) as database:
-            database.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
-            database.execute("UPDATE pairs SET owed = 77")
+            for change in changes:
+                database.execute(change)
         async with running(tmp_path, kafka) as ledger:
+            await ledger.caught_up(time.time())
             await ledger.totals(owed=2)
 
 
@@ -277,16 +276,3 @@ async def test_it_waits_for_a_stopped_broker_and_continues(kind, tmp_path, reque
                 await to.send(kafka.names.inference, second)
             await until("the second event", lambda: ledger.reader.coverage().total.owed == 4, 60)
             await until("health", lambda: not ledger.health)
-
-
-async def test_a_recreated_log_is_read_from_the_start(broker, tmp_path):
-    kafka = await fresh_topics(broker.bootstrap)
-    async with sender(kafka) as to:
-        await to.send(kafka.names.inference, inference_request("r1", 10.0), inference_request("r2", 11.0))
-        async with running(tmp_path, kafka) as ledger:
-            await ledger.totals(owed=4)
-        with contextlib.closing(sqlite3.connect(tmp_path / "partition-0.db", isolation_level=None)) as database:
-            database.execute("UPDATE offsets SET next = 900 WHERE topic = ?", (kafka.names.inference,))
-        async with running(tmp_path, kafka) as ledger:
-            await until("a rebuild", lambda: ledger.registry.get_sample_value("weir_ledger_rebuilds_total") == 1)
-            await ledger.totals(owed=4)

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import TopicPartition
 from support.lab import Lab
 
 from stream.errors import LogExpired
-from stream.kafka.clients import consumer_for
+from stream.kafka.clients import admin_for, consumer_for
 from stream.kafka.range_reader import RangeReader
 from stream.wire import LogRange
 
@@ -51,12 +51,8 @@ async def test_a_partition_that_is_ahead_waits_within_its_bound_and_nothing_is_l
 async def test_a_log_that_expires_while_it_is_read_is_an_error(lab):
     topic = await lab.topic(1)
     await lab.produce(topic, [b"x"] * 10)
-    admin = AIOKafkaAdminClient(**lab.kafka.client_options())
-    await admin.start()
-    try:
+    async with admin_for(lab.kafka.client_options()) as admin:
         await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=5)})
-    finally:
-        await admin.close()
     async with consumer_for(lab.kafka.client_options()) as consumer:
         reader = RangeReader(consumer, [LogRange(topic=topic, first={"0": 0}, last={"0": 10})])
         with pytest.raises(LogExpired):

@@ -5,12 +5,13 @@ import json
 import signal
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import TopicPartition
 from support.replay_lab import CERTAIN, SECONDS, WEAK, ReplayLab
 from support.stage_lab import P
 
 from detectors.pii.detector import PiiDetector
+from stream.kafka.clients import admin_for
 from stream.wire import AlertRecord, FindingRecord, format_time
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
@@ -143,13 +144,9 @@ async def test_an_expired_range_is_an_error_that_names_what_is_left(lab):
 
 async def delete(lab, offset):
     """Delete the records before `offset` of each partition of inference."""
-    admin = AIOKafkaAdminClient(**lab.kafka.client_options())
-    await admin.start()
-    try:
-        partitions = [TopicPartition(lab.names.inference, number) for number in range(P)]
+    partitions = [TopicPartition(lab.names.inference, number) for number in range(P)]
+    async with admin_for(lab.kafka.client_options()) as admin:
         await admin.delete_records(dict.fromkeys(partitions, RecordsToDelete(before_offset=offset)))
-    finally:
-        await admin.close()
 
 
 async def test_missing_topics_are_an_error_that_names_the_command(apache_broker, tmp_path):

@@ -5,11 +5,12 @@ import signal
 from collections import Counter
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from support.events import tick
 from support.score_stack import ScoreLab, request
 from support.stage_lab import P, Q
 
+from stream.kafka.clients import admin_for
 from stream.runtime.worker import EXIT_CONFIG, EXIT_STALLED
 from stream.wire import Signal, Verdict
 
@@ -88,20 +89,16 @@ async def test_a_worker_with_work_and_no_progress_ends_itself(lab):
 
     async with lab.worker("score", watchdog=6) as process:
         await lab.eventually(scored, 60)
-        admin = AIOKafkaAdminClient(**lab.kafka.client_options())
-        await admin.start()
-        await admin.delete_topics([lab.names.signals])
-        await admin.close()
+        async with admin_for(lab.kafka.client_options()) as admin:
+            await admin.delete_topics([lab.names.signals])
         await lab.append(request("r2", "hello"))
         assert await asyncio.wait_for(process.wait(), 90) == EXIT_STALLED
 
 
 async def test_topics_that_do_not_fit_end_the_worker_with_the_remedy(apache_broker, tmp_path):
     lab = ScoreLab(apache_broker.bootstrap, tmp_path)
-    admin = AIOKafkaAdminClient(**lab.kafka.client_options())
-    await admin.start()
-    await admin.create_topics([NewTopic(lab.names.inference, P + Q + 1, 1)])
-    await admin.close()
+    async with admin_for(lab.kafka.client_options()) as admin:
+        await admin.create_topics([NewTopic(lab.names.inference, P + Q + 1, 1)])
     async with lab.worker("score") as process:
         assert await asyncio.wait_for(process.wait(), 30) == EXIT_CONFIG
     log = (tmp_path / "worker.log").read_text()

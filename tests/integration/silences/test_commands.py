@@ -167,11 +167,3 @@ async def test_what_cannot_be_silenced_is_refused_with_the_remedy(operator):
     assert (await operator.alerts("unsilence", silence["silence_id"])).returncode == 0
     again = await operator.alerts("unsilence", silence["silence_id"])
     assert f"no silence in force covers {silence['silence_id']}" in again.stderr
-
-
-async def test_silencing_again_replaces_the_silence(operator):
-    await operator.fire(alert("al_1"))
-    for duration, reason in (("1h", "first"), ("3h", "second")):
-        assert (await operator.alerts("silence", "al_1", "--for", duration, "--reason", reason)).returncode == 0
-    (silence,) = json.loads((await operator.alerts("silences", "--json")).stdout)
-    assert (silence["reason"], silence["until"] - silence["at"]) == ("second", pytest.approx(10_800))

@@ -6,8 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from support.demo_log import TENANT, demo_log
+from support.alert_records import alert, silence
+from support.alert_records import event as event_of
+from support.demo_log import START, TENANT, demo_log
+from support.kafka_log import sender
 from support.signal_log import MODEL
 from support.stage_lab import P, Q
 from support.watch_chain import Chain
@@ -53,8 +55,20 @@ async def settled(lab, app):
         pytest.fail(f"not committed after 40 s: {behind}")
 
 
+def silences():
+    """Return a silence of everything that the demo's log causes, over all times."""
+    for side in ("input", "output"):
+        for detector, feature in (("pii", ""), ("toxicity", ""), ("drift", "embedding")):
+            muted = alert("al_before", tenant=TENANT, model=MODEL, side=side, detector=detector, feature=feature)
+            yield event_of(silence(muted, 0.0, START + 3600.0))
+
+
 async def test_signals_and_findings_become_alerts_and_a_request(lab):
+    """Silences mute notifications alone: they change no alert and no decision."""
     log = demo_log(1)
+    async with sender(lab.kafka) as to:
+        partition = partition_for(tenant_model_key(TENANT, MODEL), Q)
+        await to.send(lab.names.alerts, *silences(), partition=partition)
     await lab.publish([b"no event", *log])
     async with lab.watching() as app:
 
@@ -129,9 +143,7 @@ def check_traces(lab, decisions):
 async def test_a_request_names_the_offsets_that_hold_its_event_times(lab):
     """Records were produced 30 s after they happened, as after an outage."""
     start = time.time() - 600  # a broker refuses a time that is an hour ahead of its own
-    producer = AIOKafkaProducer(**lab.kafka.client_options())
-    await producer.start()
-    try:
+    async with lab.producer() as producer:
         for number in range(200):
             await producer.send_and_wait(
                 lab.names.inference,
@@ -140,8 +152,6 @@ async def test_a_request_names_the_offsets_that_hold_its_event_times(lab):
                 timestamp_ms=int((start + number + 30) * 1000),
                 headers=[("ce_time", format_time(start + number).encode())],
             )
-    finally:
-        await producer.stop()
     options = lab.kafka.client_options()
     found = await data_range(options, lab.names.inference, P, start + 40, start + 101.5)
     assert found.topic == lab.names.inference
