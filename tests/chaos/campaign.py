@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 from aiokafka.errors import KafkaError
 
+from chaos.journals import read_journals
 from chaos.mutations import mutated
 from chaos.oracle import Oracle
 from chaos.strike import Lab, Strike, strike_once
@@ -88,8 +89,9 @@ class Campaign:
             world = World(self._options).start()
             self._lab, self._rounds = Lab(world, Oracle(world)), 0
         else:
-            for _ in range(self._options.sources):
-                self._lab.world.add_source()
+            world = self._lab.world
+            names = [world.add_source() for _ in range(self._options.sources)]
+            until("the sources accept", lambda: all(read_journals(world.home, name).accepted for name in names))
         return self._lab
 
     def _close(self):

@@ -87,3 +87,6 @@ def test_a_mutation_is_found_without_a_lab(key):
 def test_each_fault_has_a_mutation_and_an_invariant_that_it_breaks():
     assert {fault.mutation for fault in FAULTS.values()} == MUTATIONS.keys()
     assert all(fault.breaks for fault in FAULTS.values())
+    for name in MUTATIONS:
+        with mutated(name):  # fails for a target that the product no longer has
+            pass
