@@ -1,6 +1,6 @@
 """Dead letters: unchanged copies of records that cannot be read or processed, with their origin and the reason.
 
-The headers have the names of Kafka Connect's, with the prefix ``__weir.errors.``. No header contains an error message, because its text may be
+The headers have the names that Kafka Connect uses, but the prefix ``__weir.errors.``. No header contains an error message, because its text may be
 personal data.
 """
 
@@ -53,8 +53,7 @@ def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, dis
 class DeadLetters:
     """Publishes the dead letters of one stage, and waits for each before the record's offset is released.
 
-    It registers the metric ``weir_dead_letters_total`` in `registry`, or uses the `counter` of the process's first
-    stage.
+    It registers ``weir_dead_letters_total`` in `registry`, or uses the `counter` of the process's first stage.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class ReplayError(StreamError):
 
 
 def no_kafka(bootstrap_servers: str) -> BrokerError:
-    """Return the error that no Kafka broker answers."""
+    """Return the error for a Kafka broker that does not answer."""
     return BrokerError(
         f"no Kafka answers at {bootstrap_servers}; start the stack with `weir up`, or set "
         "WEIR_KAFKA__BOOTSTRAP_SERVERS to a broker that runs"

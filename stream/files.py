@@ -11,7 +11,7 @@ __all__ = ["FileLock", "replace_file", "sync_directory"]
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
     """Replace `path` atomically: readers see the old or the new content, even if this process crashes.
 
-    With `durable`, also after a power loss. Raises OSError, with `path` unchanged, if the disk is full or fails.
+    `durable` extends this to power losses. Raises OSError, with `path` unchanged, if the disk is full or fails.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

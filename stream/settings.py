@@ -151,7 +151,7 @@ class ScoreSettings(Section):
 
 
 class AlertSettings(Section):
-    """How the findings of one stream and detector become an alert."""
+    """The rules by which findings of one stream and detector become an alert."""
 
     open_windows: Count = Field(1, description="consecutive windows in alarm that open an alert of a stream detector")
     close_windows: Count = Field(3, description="consecutive windows without alarm that resolve it")
@@ -163,7 +163,7 @@ class AlertSettings(Section):
 
 
 class RetrainingSettings(Section):
-    """The gates between alerts and a retraining event."""
+    """The gates: conditions that alerts must meet before retraining is requested."""
 
     agreeing_alerts: Count = Field(2, description="firing alerts of different detectors, drift included, at least")
     windows: Count = Field(3, description="windows with findings of these alerts, at least")

@@ -15,7 +15,7 @@ _SHORTEST, _LONGEST = 24, 64
 
 
 def secret_bytes(secret: str) -> bytes:
-    """Return the key in `secret` (``whsec_`` and base64); raises ValueError unless it has 24 to 64 bytes."""
+    """Return the key in `secret` (``whsec_`` and base64); raises ValueError unless the key has 24 to 64 bytes."""
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):

@@ -73,7 +73,7 @@ class Notifications:
     def _groups(
         self, alerts: FiringAlerts, now: float
     ) -> tuple[dict[Labels, list[AlertRecord]], dict[Labels, SilenceRecord]]:
-        """Return {labels: firing alerts that are not muted} and {labels: silence that mutes such an alert}."""
+        """Return {labels: firing, unmuted alerts}, and {labels of a muted alert: a silence that mutes it}."""
         groups: dict[Labels, list[AlertRecord]] = {}
         muted: dict[Labels, SilenceRecord] = {}
         for alert in alerts.firing():

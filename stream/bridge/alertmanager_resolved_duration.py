@@ -1,4 +1,4 @@
-"""How long the bridge posts a resolved alert to an Alertmanager."""
+"""The time for which the bridge posts a resolved alert to an Alertmanager."""
 
 __all__ = ["RESOLVED_SECONDS"]
 

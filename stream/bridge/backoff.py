@@ -26,6 +26,6 @@ class BackOff:
         self._next = self._first
 
     def seconds(self) -> float:
-        """Return how long to wait now."""
+        """Return the next waiting time."""
         current, self._next = self._next, min(2 * self._next, self._longest)
         return current * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -1,7 +1,7 @@
 """The firing alerts and active silences of ``weir.alerts``; without clock and network.
 
-Alertmanager identifies an alert by its labels, and no label may have an unbounded number of values (such as a source).
-So several of Weir's alerts can be one alert there, which fires while any of them fires and is not silenced.
+Alertmanager identifies an alert by its labels, and a label must not have unbounded values, such as source names. So
+several of Weir's alerts can be one alert there, which fires while any of them fires and is not silenced.
 """
 
 from collections import OrderedDict
@@ -36,7 +36,7 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
 
 
 class FiringAlerts:
-    """The record of each alert with the highest revision; duplicates and the order of arrival have no effect.
+    """The newest record (highest revision) of each alert; duplicates and the order of arrival have no effect.
 
     It keeps at most `limit` firing and `limit` resolved alerts. Beyond that it drops the alert whose last change is
     oldest, and counts dropped firing alerts in `dropped`.

@@ -1,4 +1,4 @@
-"""Delivers alerts to one webhook at least once, in the order of each partition; commits the accepted alerts.
+"""Delivers alerts to one webhook at least once, in order within each partition; commits the accepted alerts.
 
 If a receiver is unavailable or its status is not 2xx, the bridge retries without end, at growing intervals; the alerts
 wait in the log. Each webhook has its own consumer group, used only for offsets, so no webhook waits for another.

@@ -1,6 +1,6 @@
 """JSON Schemas of the data of every event, from the structs of ``stream.wire``.
 
-Unknown fields, and other values than those listed, are allowed, because a later version can add some.
+Unknown fields and unlisted values are allowed, because a later version can add both.
 """
 
 from inspect import cleandoc
@@ -37,7 +37,7 @@ _KNOWN = {
 
 
 def components(ref_template: str) -> dict[str, Schema]:
-    """Return {struct: schema} of all event data and the structs in it; `ref_template` contains ``{name}``."""
+    """Return {struct: schema} for all event data and the nested structs; `ref_template` contains ``{name}``."""
     structs = sorted(set(EVENT_TYPES.values()), key=lambda struct: struct.__name__)
     _, found = msgspec.json.schema_components(structs, ref_template=ref_template)
     return {name: _described(name, schema) for name, schema in sorted(found.items())}

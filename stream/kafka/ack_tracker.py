@@ -22,7 +22,7 @@ class AckTracker(Generic[PartitionT]):
 
     @property
     def generation(self) -> int | None:
-        """The current assignment generation; None before the first."""
+        """The current assignment generation, or None before the first assignment."""
         return self._generation
 
     @property
@@ -85,7 +85,7 @@ class AckTracker(Generic[PartitionT]):
 
 
 class _Partition:
-    """Open offsets in order of delivery. A plain dict would scan the deleted keys before its first key."""
+    """Open offsets in order of delivery. To find its first key, a plain dict scans all keys deleted before."""
 
     __slots__ = ("last", "open")
 

@@ -43,7 +43,7 @@ def _answering(options: Mapping[str, Any]) -> Iterator[None]:
 async def create_topics(options: Mapping[str, Any], topics: list[Topic]) -> list[str]:
     """Create those of `topics` that do not exist, and return their names.
 
-    Raises TopicMismatch if a topic has another partition count, BrokerError if no broker answers or accepts.
+    Raises TopicMismatch if a topic has another partition count, BrokerError if the broker does not answer or fails.
     """
     with _answering(options):
         counts = await partition_counts(options)

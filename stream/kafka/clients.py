@@ -1,6 +1,6 @@
 """Kafka clients: the one module that creates aiokafka's consumers, producers and admin clients, and stops them.
 
-Consumers have no group unless the caller names one: the caller assigns partitions and keeps the positions.
+Consumers have no group unless the caller names one; the caller assigns partitions and stores the positions.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _PRODUCER = {"acks": "all", "request_timeout_ms": _REQUEST_TIMEOUT_MS}
 
 @asynccontextmanager
 async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """Start a consumer without a group; stop it at exit, even if the start failed. It resets no offset by itself."""
+    """Start a consumer without a group; stop it at exit, even if the start failed. Offsets are never reset."""
     consumer = paced(AIOKafkaConsumer(**options, **(_CONSUMER | more)))
     try:
         await consumer.start()
@@ -107,8 +107,8 @@ def _is_empty(response: Any) -> bool:
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Stop `consumer` without ending the calling task.
 
-    ``Fetcher.close`` awaits the fetches that it has cancelled (aiokafka 0.14). While a broker is away, the CancelledError of these fetches ends
-    ``stop()`` early, so that connections stay open, and would end the calling task too.
+    ``Fetcher.close`` awaits the fetches that it has cancelled (aiokafka 0.14). While a broker is away, the CancelledError of these fetches would end
+    ``stop()`` early, leave connections open, and end the calling task.
     """
     stopping = asyncio.create_task(consumer.stop())
     await asyncio.wait({stopping})
@@ -121,7 +121,7 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 async def discard_producer(producer: AIOKafkaProducer) -> None:
     """Stop `producer` and discard the records that it still contains; ``stop()`` would deliver them first.
 
-    It ends the sending task first, so that it meets no failed batch, then the connections, so that no request in flight is awaited, then the batches.
+    It ends the sending task first, so that it sees no failed batch, then the connections, so that no request in flight is awaited, then the batches.
     """
     sender = producer._sender.sender_task  # noqa: SLF001 - aiokafka has no public way to abandon records
     if sender is not None:

@@ -1,4 +1,4 @@
-"""Reads a log between fixed offsets in bounded memory, from several partitions or as the events of one."""
+"""Reads a log between fixed offsets in bounded memory: several partitions by record, or one partition's events."""
 
 import asyncio
 import logging

@@ -110,7 +110,7 @@ class Tail:
         return partitions_of(counts)
 
     async def _start(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], ends: Offsets) -> Offsets:
-        """Return the offsets to read from: those of the last session or of `since`, within the present log."""
+        """Return the offsets to read from: those of the last session or of `since`, limited to what the log has."""
         first: Offsets = await consumer.beginning_offsets(partitions)
         if not self._positions:
             self._begins = await self._beginning(consumer, first, ends)

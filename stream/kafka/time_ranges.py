@@ -28,7 +28,7 @@ _MARGIN_SECONDS = 60.0
 async def data_range(options: Mapping[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
     """Return the result of :func:`log_range` on a new consumer; wait while the broker is away.
 
-    The same log gives the same range, as long as no source delivers events that are older than a minute.
+    The same log gives the same range, as long as no source delivers events more than a minute late.
     """
     while True:
         try:
@@ -75,7 +75,7 @@ async def produced_since(
 
 
 async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int, until: float) -> int:
-    """Return one past the last record from `start` on with an event time up to `until`, or `start`."""
+    """Return the offset after the last record from `start` on whose event time is at most `until`, or `start`."""
     reader = LogReader(consumer, {place: start}, poll_ms=_POLL_MS)
     last = start
     while not reader.reached({place: end}):

@@ -1,4 +1,4 @@
-"""One consumer of all topics that the ledger reads, from the stored offsets on, past the present end of the log."""
+"""One consumer of all topics that the ledger reads; it starts at the stored offsets and follows the log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,13 +26,13 @@ _NO_TOPICS = "waiting for topics"
 
 
 class LogReset(LedgerError):
-    """The log ends before an offset that the ledger has read, so it is another log."""
+    """The log ends before an offset that the ledger has read, so it was deleted or recreated."""
 
 
 class Session:
     """Reads until a condition is true or Kafka fails.
 
-    `call` runs a function on the store's thread. `health` contains a reason while topics are missing or do not fit.
+    `call` runs a function on the store's thread. `health` has a reason while topics are missing or misconfigured.
     """
 
     def __init__(

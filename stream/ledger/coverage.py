@@ -35,7 +35,7 @@ class Count(msgspec.Struct, kw_only=True):
         return self.settled / self.owed if self.owed else 1.0
 
     def add(self, **counts: int) -> None:
-        """Add counts by field."""
+        """Add each of `counts` to the field of its name."""
         for name, count in counts.items():
             setattr(self, name, getattr(self, name) + count)
 
@@ -43,8 +43,7 @@ class Count(msgspec.Struct, kw_only=True):
 class Coverage(msgspec.Struct, kw_only=True):
     """Counts over all partitions: distinct requests and end records, records lost in gaps, feedback, expected pairs.
 
-    `oldest_pending_time` is the event time of the oldest pending pair, `skipped` {topic: unreadable or unstorable
-    records}.
+    `oldest_pending_time` is the oldest pending pair's event time, `skipped` {topic: records not readable or storable}.
     """
 
     requests: int = 0
@@ -59,7 +58,7 @@ class Coverage(msgspec.Struct, kw_only=True):
     skipped: dict[str, int] = {}
 
     def add(self, detector: str, tenant: str, model: str, **counts: int) -> None:
-        """Add counts of pairs to the total and to each split."""
+        """Add counts of pairs to the total, and to those of the detector, the tenant and the model."""
         self.total.add(**counts)
         for split, name in ((self.by_detector, detector), (self.by_tenant, tenant), (self.by_model, model)):
             split.setdefault(name, Count()).add(**counts)

@@ -27,7 +27,7 @@ _ALERT = msgspec.json.Decoder(AlertRecord)
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the ledger itself, written once a second at clock time `wall_time`.
+    """The state of the ledger itself, written once per second, at clock time `wall_time`.
 
     `log_time` is the newest tick time of any source, 0 before the first tick; `advanced_at` is the clock time at which
     `log_time` last increased. If that is more than the setting `silence_seconds` ago, the stack is unhealthy. Only here

@@ -47,7 +47,7 @@ class DetectorHealth:
         self.answered(detector, time)
 
     def flush(self) -> None:
-        """Write the answers of a batch, and delete each detector's failures before its answer."""
+        """Write the answers of a batch, and delete each detector's failures up to its newest answer."""
         for detector in self._changed:
             self._database.execute(
                 "INSERT INTO heard VALUES (?1, ?2) ON CONFLICT DO UPDATE SET time = ifnull(max(time, ?2), ifnull(time, ?2))",

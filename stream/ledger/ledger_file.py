@@ -84,8 +84,7 @@ class LedgerFile:
     def apply(self, records: Sequence[LogRecord]) -> int:
         """Store a batch; return how many records were new, readable and storable.
 
-        A batch that fails is halved until the bad record is alone; this record is skipped, so that the ledger
-        continues.
+        A batch that fails is halved until the bad record is alone; then only this record is skipped.
         """
         try:
             return self._apply(records)

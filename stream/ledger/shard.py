@@ -218,7 +218,7 @@ class Shard(LedgerFile):
         advance_source(self.database, data.source, "capture", time=data.time, closed=True)
 
     def _gap(self, _record: LogRecord, event: Event, data: GapRecord) -> None:
-        """Store a gap record with the partition's watermark, which no later record of the partition can undercut."""
+        """Store a gap record with the partition's watermark, which never decreases."""
         newest = self.database.execute("SELECT max(capture_time) FROM sources").fetchone()[0]
         logged = event.time if newest is None else newest
         row = (event.id, data.source, data.first_number, data.last_number, data.count, data.reason, event.time, logged)

@@ -38,7 +38,7 @@ class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """The newest tick times of one source in one partition.
 
     `spool` is the used share of its spool at the last tick. `spool_since` is the time of the tick at which the share
-    reached the bound of the alert, None if it is below.
+    reached the bound of the alert, or None if it is below.
     """
 
     source: str
@@ -109,7 +109,7 @@ def verdict_lag(sources: Sources) -> tuple[float, str]:
 
 
 def full_spools(sources: Sources) -> tuple[FullSpool, ...]:
-    """Return the open sources whose spool is above the bound; the partition that was read furthest decides."""
+    """Return the open sources whose spool is above the bound, according to the partition that was read furthest."""
     newest: dict[str, SourceTime] = {}
     for entry in (entry for partition in sources.values() for entry in partition):
         known = newest.get(entry.source)

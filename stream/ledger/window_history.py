@@ -1,7 +1,7 @@
 """Stores the findings of stream detectors about closed windows: statistic and limit over time.
 
 Findings about one event are not stored, because their verdicts are. Findings about Weir's own sources are not stored
-either, because many of them have the same window.
+either, because several can have the same stream and window.
 """
 
 import sqlite3
@@ -56,9 +56,9 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """Windows of a stream as columns, oldest first. If there are too many, each is the highest of several neighbours.
+    """Windows of a stream as columns, oldest first; if there are too many, only the highest of every few.
 
-    `latest` is the newest window, `changed` the newest window in alarm, each None if there is none.
+    `latest` is the newest window, `changed` the newest window in alarm; each is None if there is no such window.
     """
 
     time: list[float] = []

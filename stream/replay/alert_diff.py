@@ -63,8 +63,8 @@ def compare(
 ) -> AlertDiff:
     """Return the difference between the alerts `before` and the alerts `after`.
 
-    Two alerts that open at most `windows` windows apart can be one alert that moved. An alert for which `counts` is
-    false (it opened before the range) counts only if its partner opened in the range.
+    Two alerts that open at most `windows` windows apart can be one alert that moved. A pair counts if at least one of
+    its alerts opened in the range, which `counts` decides.
     """
     pairs: list[Pair] = []
     vanished: Alerts = []

@@ -52,7 +52,7 @@ async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -
 
 
 def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:
-    """Return whether a request or end record is a duplicate; ticks have the same id on every partition and never are.
+    """Return whether `event` is a duplicate request or end record; False for others, because ticks share ids.
 
     After a substitute end record, written because a source died, a later end record of the request is no duplicate.
     """

@@ -19,7 +19,7 @@ _MARGIN_SECONDS = 60.0
 class RetainedLog(msgspec.Struct, frozen=True, kw_only=True):
     """What a topic still contains. In the partitions `expired`, the first records were deleted.
 
-    The topic is complete for production times from `since` on; None if the topic contains no record.
+    From production time `since` on, the topic is complete; `since` is None if the topic contains no record.
     """
 
     expired: tuple[int, ...]

@@ -53,8 +53,7 @@ class EventCounts(msgspec.Struct, kw_only=True):
 
     `read` events are in the range or its warm-up. `failed` texts could not be scored; their verdict is an error, as in
     the score stage. `pending` events are not compared, because score had not reached them. For `missing` events, score
-    published no verdict of the detector. `skipped` are unreadable or duplicate records. `first` and `last` are event
-    times.
+    published no verdict. `skipped` are unreadable or duplicate records. `first` and `last` are event times.
     """
 
     read: int = 0

@@ -45,7 +45,7 @@ async def replay(request: ReplayRequest, settings: ReplaySettings, observe: Obse
     """Run a replay and return its report; `observe` receives the progress.
 
     It reads without a consumer group, commits nothing, and writes to the shadow topic only. Raises ReplayError if a
-    topic is missing or the log of the range has expired, LogExpired or ReaderStalled while it reads, ModelsLost if the
+    topic is missing or the log of the range has expired, LogExpired or ReaderStalled during reading, ModelsLost if the
     detectors cannot be loaded, and a KafkaError if Kafka does not answer.
     """
     _check(request, settings)

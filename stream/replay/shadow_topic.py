@@ -1,4 +1,4 @@
-"""The shadow topic: no stage reads it, and it contains the findings and alerts of replays, with the replay's id."""
+"""The shadow topic, which no stage reads: it contains findings and alerts of replays, with the replay's id."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping

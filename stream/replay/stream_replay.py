@@ -81,7 +81,7 @@ class StreamReplay:
             self.alerts[index].extend(alert.until(end) for alert in timeline.alerts if alert.opened_at <= end)
 
     async def _signals(self, number: int, runs: list[_VersionRun], published: _VersionRun | None) -> float:
-        """Feed the signals to the versions that run; return the watermark at the end, at most the end of the range."""
+        """Feed the signals to the versions that run; return the final watermark, limited to the end of the range."""
         while (record := await self._reader.next(self._plan.names.signals, number)) is not None:
             self._meter.record()
             event = readable(record.value, record.headers)

@@ -42,7 +42,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def recorded(self) -> bool:
-        """Whether this version is the recorded results in the log, so that nothing is run."""
+        """Whether this version's results are read from the log instead of computed."""
         return self.label == RECORDED
 
     @property

@@ -29,7 +29,7 @@ class WatchChain:
         return self._machine.watermark.value
 
     def feed(self, event: Event) -> Iterator[Event]:
-        """Apply a signal or a tick of score, and yield the results; pass on a finding about one event."""
+        """Yield the results of a signal or a tick of score; yield a finding about one event unchanged."""
         if isinstance(event.data, FindingRecord):
             yield event
         elif isinstance(event.data, Signal):

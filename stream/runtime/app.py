@@ -1,7 +1,7 @@
 """The Faust app that score and watch are built on.
 
-Faust's defaults bind a web server to every interface, create topics with partition counts of their own, need a minute to notice a dead
-worker, and lose events (docs/design/traps.md, 1 to 10). One factory sets all of that.
+Faust's defaults bind a web server to every interface, create topics with partition counts of their own, need a minute to notice a dead worker, and
+lose events (docs/design/traps.md, 1 to 10). One factory changes these defaults.
 """
 
 import ssl
@@ -40,8 +40,7 @@ class BaseApp(faust.App):
     `sources` has the partition count of each topic that the app reads or writes; the counts are checked before the
     start. `held` returns the number of delivered events that stay open on purpose (events of an open bucket); they are
     no lag. Each of `health_checks` returns the reason of a fault, or "" if there is none. Tasks of `background` start
-    with the app, before it has partitions, and end the worker if they fail; `closers` are awaited after the app has
-    stopped.
+    with the app, before it has partitions, and end the worker if they fail; `closers` are awaited after it stops.
     """
 
     kafka: KafkaSettings
@@ -74,14 +73,14 @@ class BaseApp(faust.App):
         )
 
     def raw_table(self, name: str, partitions: int, order: Order | None = None) -> AckedTable:
-        """Return an :class:`AckedTable`, with its `order`, whose changelog has as many partitions as its source."""
+        """Return an :class:`AckedTable` with this `order`; its changelog has as many partitions as its source."""
         table = cast(AckedTable, self.Table(name, key_type=bytes, value_type=bytes, partitions=partitions))
         table.order = order or table.order
         return table
 
     @property
     def acked_consumer(self) -> Consumer:
-        """The consumer, as the type that has the ack tracker."""
+        """The consumer, typed as the class that has the ack tracker."""
         return cast(Consumer, self.consumer)
 
     @property
@@ -105,7 +104,7 @@ class BaseApp(faust.App):
         self.progress_count += 1
 
     def lag(self) -> dict[TP, int]:
-        """Return how many offsets each assigned partition has from its first open one on, as of its last fetch."""
+        """Return {assigned partition: number of records from its first open one to the end, at its last fetch}."""
         consumer = self.started_consumer
         if consumer is None:
             return {}

@@ -1,4 +1,4 @@
-"""Stores a worker's member id, so that the successor of a killed worker can remove it from the consumer group.
+"""Stores a worker's member id, so that the successor of a killed worker can remove that member from the group.
 
 A killed worker stays a member until its session expires (10 s), and the group waits for its answer. The embedded broker (noida-db 0.2.3) never
 removes the killed worker after its successor has begun to join.
@@ -44,7 +44,7 @@ class Membership:
         self._path.write_text(member, encoding="utf-8")
 
     async def remove_predecessor(self, options: Mapping[str, Any]) -> None:
-        """Remove the former worker from the group; if that fails, its session expires."""
+        """Remove the former worker from the group; if that fails, the group waits until its session expires."""
         if not self._member:
             return
         try:

@@ -38,7 +38,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         self._stale: dict[bytes, int] = {}
 
     async def on_start(self) -> None:
-        """Start, then check the store. The check creates the store; if created before the start, it never stops."""
+        """Start, then check the store. The check creates the store; a store created before the start never stops."""
         await super().on_start()
         require_attributes(self.data, "_key_partition")
 
@@ -95,7 +95,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         super().apply_changelog_batch([event for event in batch if self._is_newest(event, orders)])
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Write a state again if the changelog has an older state of the same key behind it."""
+        """Write a state again if the changelog has an older state of the same key after it."""
         await super().on_recovery_completed(active_tps, standby_tps)
         stale, self._stale = self._stale, {}
         for key, partition in stale.items():
@@ -106,9 +106,9 @@ class AckedTable(faust.Table[bytes, bytes]):
                 await self._publish(key, self.data[key], partition)
 
     def _is_newest(self, event: Any, orders: dict[bytes, float | None]) -> bool:
-        """Whether a changelog record is no older than the known state of its key; `orders` is for this batch.
+        """Whether a changelog record is no older than the known state of its key; `orders` has those of the batch.
 
-        An unreadable state has no order: it is applied and later rebuilt from the log, and so is the next record of its key.
+        An unreadable state has no order, so it is applied, as is the next record of its key; it is later rebuilt from the log.
         """
         key, value = event.key, event.message.value
         order = self._order(key, value)

@@ -8,7 +8,7 @@ __all__ = ["TaskWindow"]
 
 
 class TaskWindow:
-    """At most `size` events in flight; a task per event waits for acknowledgements, so that none delays the next.
+    """At most `size` events in flight; each has its own task, so that its acknowledgements delay no other event.
 
     `on_failure` is called with the exception of a task that failed.
     """

@@ -115,7 +115,7 @@ class Consumer(driver.Consumer):
             await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Also seek partitions without a committed offset, to the beginning: an earlier fetch may have moved them."""
+        """Seek to committed offsets, or to the beginning if there is none, because a fetch may have moved on."""
         offsets = await super().seek_to_committed()
         fresh = [tp for tp, offset in offsets.items() if not offset and self.app.topics.acks_enabled_for(tp.topic)]
         if fresh:
@@ -125,8 +125,7 @@ class Consumer(driver.Consumer):
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek changelogs to the offsets that recovery has read, while no fetch is in progress.
 
-        If a rebalance interrupts a recovery, its last fetch could otherwise end after the seek and move the position; the table would then lack the
-        fetched records.
+        Otherwise the last fetch of an interrupted recovery could move the position after the seek, and the table would lack these records.
         """
         async with self._position:
             await super().seek_wait(partitions)
@@ -142,7 +141,7 @@ class Consumer(driver.Consumer):
         self._waiting_for_flow.update(tps)
 
     def resume_flow(self) -> None:
-        """Resume delivery and the fetches from resumed partitions."""
+        """Resume the delivery of messages, and the fetches from partitions that wait for it."""
         resumed, self._waiting_for_flow = self._waiting_for_flow, set()
         super().resume_partitions(resumed)
         super().resume_flow()
@@ -162,7 +161,7 @@ class Consumer(driver.Consumer):
             super().on_buffer_drop(tp)
 
     async def on_partitions_revoked(self, revoked: Iterable[TP]) -> None:
-        """Forget the records in flight and the full queues; the next generation delivers the records again."""
+        """Forget the records in flight and the full queues; the next generation delivers these records again."""
         self.tracker.revoke(revoked)
         self._buffered_partitions.clear()
         await super().on_partitions_revoked(set(revoked))
@@ -209,7 +208,7 @@ class Transport(driver.Transport):
     async def _create_topic(
         self, owner: Any, client: Any, topic: str, partitions: int, replication: int, **kwargs: Any
     ) -> None:
-        """Create a changelog with the replication factor of the other topics; Faust's setting is fixed."""
+        """Create a changelog with the replication factor of the other topics; Faust's own is a constant."""
         del replication
         brokers = len(client.cluster.brokers())
         await super()._create_topic(owner, client, topic, partitions, copies(brokers), **kwargs)

@@ -88,7 +88,7 @@ def encode(event: Event) -> Record:
 
 
 def event_type(headers: Headers) -> str | None:
-    """Return the ``ce_type`` header without decoding the rest, or None."""
+    """Return the ``ce_type`` header without decoding the rest, or None if it is missing."""
     raw = _as_mapping(headers).get("ce_type")
     return raw.decode("utf-8", "replace") if raw is not None else None
 

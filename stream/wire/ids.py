@@ -38,7 +38,7 @@ def verdict_id(event_id: str, detector: str, version: str) -> str:
 
 
 def event_finding_id(event_id: str, detector: str, version: str) -> str:
-    """Return the id of a detector version's finding in an event."""
+    """Return the id of a detector version's finding about an event."""
     return _digest("fd", event_id, detector, version)
 
 
@@ -58,7 +58,7 @@ def alert_id(stream: str, detector: str, opening_finding: str) -> str:
 
 
 def silence_id(stream: str, detector: str, feature: str) -> str:
-    """Return the id of a silence. It depends only on the muted thing, so a later silence of that replaces it."""
+    """Return the id of a silence, a hash of what it mutes, so that a later silence of the same replaces it."""
     return _digest("si", stream, detector, feature)
 
 

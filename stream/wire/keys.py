@@ -19,7 +19,7 @@ _ROTATION = 24
 
 
 def inference_key(tenant: str, conversation_or_request_id: str) -> str:
-    """Return the key of an inference event: SHA-256 in hex over tenant and conversation or request id."""
+    """Return the key of an inference event: SHA-256 in hex of the tenant and the conversation (or request) id."""
     return hashlib.sha256(f"{tenant}{_SEPARATOR}{conversation_or_request_id}".encode()).hexdigest()
 
 

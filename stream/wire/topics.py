@@ -34,12 +34,12 @@ class TopicNames(msgspec.Struct, frozen=True):
 
     @property
     def findings(self) -> str:
-        """Findings of detectors in one event or in one closed bucket."""
+        """Findings of detectors about one event or about one closed bucket."""
         return f"{self.prefix}findings"
 
     @property
     def alerts(self) -> str:
-        """Alerts, compacted by alert id, and silences of operators, by silence id."""
+        """Alerts and operators' silences, compacted by alert id or silence id."""
         return f"{self.prefix}alerts"
 
     @property

@@ -1,4 +1,4 @@
-"""The alert about a full spool, which opens at one used share and resolves below another."""
+"""The alert about a full spool: it opens at one share of used space, and resolves below a smaller share."""
 
 import msgspec
 

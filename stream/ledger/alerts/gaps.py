@@ -18,10 +18,10 @@ __all__ = ["GapEpisode", "next_gap_episode"]
 
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode: `records` gap records, which count `lost` requests and ends; `sources` and `reasons` split `lost`.
+    """One episode: `records` gap records, which count `lost` records; `sources` and `reasons` split this number.
 
     `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record,
-    `began` its time. `over` is the event time of the episode's end, or None while it can still get another record.
+    `began` its time. `over` is the event time of the episode's end, or None while the episode can still grow.
     """
 
     records: int = 0

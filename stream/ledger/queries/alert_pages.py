@@ -57,8 +57,8 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
 class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
     """The filters of a page of `limit` rows that follow the row `before`; a filter of "" matches every alert.
 
-    `words` selects records that contain this text; upper and lower case are equal. `unreviewed` selects alerts of
-    users' tenants (not Weir's own) that have evidence and no review.
+    `words` selects records that contain this text, in upper or lower case. `unreviewed` selects alerts of users'
+    tenants (not Weir's own) that have evidence and no review.
     """
 
     state: str = ""

@@ -58,10 +58,10 @@ class HourCount(msgspec.Struct, frozen=True, kw_only=True):
 class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """The data with which an open page of the console updates itself.
 
-    `seq` is the number of the newest change of an alert in the file with id `born`; if the id differs, the page must
-    load everything again. `alerts` are the alerts that changed, newest first, at most 100; `left_out` is whether there
-    are more. `rate` and `flagged` count requests and flagged verdicts in each of the last 60 s. `reviews` is the number
-    of reviews and `silences` {id: end} of the active silences; neither changes an alert record.
+    `seq` is the number of the newest change of an alert in the file with id `born`; if the id changes, the file was
+    rebuilt and the page must load everything again. `alerts` are the alerts that changed, newest first, at most 100;
+    `left_out` is whether there are more. `rate` and `flagged` count requests and flagged verdicts in each of the last
+    60 s. `reviews` is the number of reviews, and `silences` is {id: end} of the active silences.
     """
 
     born: str

@@ -10,7 +10,7 @@ __all__ = ["NEWEST", "Cursor"]
 
 
 class Cursor(NamedTuple):
-    """The position of a row; the next page has the rows below. As text ``TIME/ID``, or "" before the newest row."""
+    """The position of a row; the next page has the rows after it. Its text is ``TIME/ID``, or "" for the start."""
 
     time: float
     id: str

@@ -55,7 +55,7 @@ class EndNote(msgspec.Struct, frozen=True, kw_only=True):
 class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
     """The words that a verdict depends on most, with their weights (log-odds), in the order of the text.
 
-    The weights of `attributed` words were computed; `score` is the score of the text, `base` without these words.
+    The weights of `attributed` words were computed; `score` is the text's score, `base` its score without them.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Adds a finding to the evidence of an alert, of which the size is bounded."""
+"""Adds a finding to an alert's evidence, and limits the size of the evidence."""
 
 from stream.stages.alert.state import Evidence
 from stream.wire import FindingRecord

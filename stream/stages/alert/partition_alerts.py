@@ -15,8 +15,8 @@ _MODELS = 1024
 class PartitionAlerts:
     """Applies the records of one partition of findings, in order.
 
-    With `only`, other streams are ignored. `sentinels` is {model: its newest record about the fixed prompts}, kept only in memory because a new
-    record arrives within minutes. A tick costs one comparison per stream that waits for a watermark, and more for the streams that are due.
+    If `only` is given, other streams are ignored. `sentinels` is {model: its newest SentinelRecord}, kept only in memory because a new record arrives
+    within minutes. A tick costs one comparison per stream that waits for a watermark, and more for the streams that are due.
     """
 
     def __init__(

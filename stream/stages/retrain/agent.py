@@ -81,7 +81,7 @@ class RetrainStage(TableStage):
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Models:
         """Rebuild the states of the models in `lost` from the retained alerts, then the retained retraining records.
 
-        It ends at the committed offsets, because Kafka delivers later records, which can cause decisions to publish.
+        This ends at the committed offsets: Kafka delivers later records, and their decisions must be published.
         """
         models: _Models = {}
         group = self._app.conf.id
@@ -96,7 +96,7 @@ class RetrainStage(TableStage):
 
 
 def _state_of(models: _Models, event: Event, only: set[str] | None = None) -> tuple[str, ModelState | None]:
-    """Return key and state of the event's model; state None for Weir's own events, or if `only` lacks the key."""
+    """Return key and state of the event's model; the state is None for Weir's own, or if not in `only`."""
     data = event.data
     if not isinstance(data, AlertRecord | RetrainingRecord) or data.tenant == OWN_TENANT:
         return "", None

@@ -59,7 +59,7 @@ class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScoreAgent:
-    """Scores the requests and end records of the topic of inference."""
+    """Scores the requests and end records of the inference topic."""
 
     def __init__(self, app: BaseApp, parts: ScoreParts) -> None:
         self._app = app

@@ -54,7 +54,7 @@ class Batcher:
                 self._quiet.set()
 
     async def quiet(self) -> None:
-        """Return when no item waits or is being scored."""
+        """Wait until no item waits or is being scored."""
         while self._open:
             await self._quiet.wait()
 

@@ -142,7 +142,7 @@ class Explainer:
                 return found
 
     async def _answer(self, job: _Job, question: Question) -> Answer:
-        """Ask a question in parts, each while the models are idle; only ending its process would stop a part."""
+        """Ask a question in parts, each only while the models are idle, because a part cannot be interrupted."""
         answers: list[Answer] = []
         for part in _parts(question):
             async with asyncio.timeout_at(job.until):

@@ -10,7 +10,7 @@ _SPACE = 1 << 64
 
 
 def sampled(event_id: str, share: float) -> bool:
-    """Return whether a hash of its id puts an event into the uniform sample that drift reads, whatever its text."""
+    """Return whether an event is in the uniform sample that drift reads; only a hash of its id decides."""
     digest = hashlib.blake2b(event_id.encode(), digest_size=8, person=b"weir-sample").digest()
     return int.from_bytes(digest, "big") < share * _SPACE
 

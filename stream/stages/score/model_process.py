@@ -37,7 +37,7 @@ class _Embeds(Protocol):
 
 
 def make_embedder(threads: int) -> Embedder:
-    """Return the frozen embedding that drift reads, with `threads` torch threads."""
+    """Return the frozen embedding model, whose vectors drift reads, with `threads` torch threads."""
     return Embedder(threads=threads)
 
 

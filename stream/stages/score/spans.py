@@ -47,7 +47,7 @@ class ScoreSpans:
 
     @contextmanager
     def batch(self, spans: Sequence[Span]) -> Iterator[Span]:
-        """Open the span of a batch: the root of a trace; it and the spans of its events are linked to each other."""
+        """Open the span of a batch: the root of a trace, with links from and to the spans of its events."""
         links = [Link(span.get_span_context()) for span in spans]
         batch = self._tracer.start_span(
             self._name,

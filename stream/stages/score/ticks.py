@@ -1,4 +1,4 @@
-"""Forwards ticks: the score stage publishes a tick after the outputs of every earlier event.
+"""Forwards ticks (progress in event time): the score stage publishes a tick after the outputs of earlier events.
 
 A tick of an inference partition waits until every event before it is acknowledged. Once per second, the ticks that no longer wait are merged into one
 tick, which goes to verdicts and signals.

@@ -1,4 +1,4 @@
-"""Metrics of the watch app's three stages. Labels are bounded: registered detectors, states and severities of the contract."""
+"""Metrics of the watch app's three stages. Label values are registered detectors, states and severities."""
 
 from functools import partial
 

@@ -15,7 +15,7 @@ encode = msgspec.msgpack.encode
 
 
 def decoder(kind: type[StateT]) -> Callable[[bytes], StateT]:
-    """Return a decoder of table values of `kind`. If it has a field `version`, its default is the present version.
+    """Return a decoder of table values of `kind`; its field `version`, if any, has the present version as default.
 
     For other bytes or versions, the decoder raises StateUnreadable; the state is then rebuilt from the log.
     """

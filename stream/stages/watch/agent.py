@@ -64,7 +64,7 @@ class WatchStage(Stage):
         return sum(partition.machine.open.tokens for _, partition in self._partitions.values())
 
     async def handle(self, batch: list[Any]) -> None:
-        """Process raw events of signals, in order."""
+        """Process raw events of the signals topic, in order."""
         for raw in batch:
             if not self._app.is_current(raw):
                 continue

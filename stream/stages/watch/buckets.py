@@ -24,7 +24,7 @@ class Offer(enum.Enum):
 class Held(msgspec.Struct):
     """One event of an open bucket; when the bucket closes, its tokens are acknowledged, one per duplicate.
 
-    Of events with the same id, the earliest counts; a substitute for a died source's end record counts only if alone.
+    Of events with the same id, the earliest counts; a substitute end record (written for a dead source) counts last.
     """
 
     aborted: bool
@@ -57,7 +57,7 @@ class StreamBuckets:
     """Buckets of one (tenant, model, side): bucket b has the event times in [b * seconds, (b + 1) * seconds).
 
     After the last bucket with events, `empty_limit` empty buckets are closed: enough for an alert to resolve, and few enough that an idle stream
-    costs little. They depend only on the events. `counts` are the totals of the partition. Memory is one observation per event.
+    costs little. Empty buckets depend only on the events. `counts` are the totals of the partition. Memory is one observation per event.
     """
 
     def __init__(

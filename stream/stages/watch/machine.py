@@ -1,7 +1,6 @@
 """The watch stage without Kafka, on one partition: it applies signals and ticks, and returns findings and states.
 
-The results must be a function of the log, independent of crashes, duplicates and the order between partitions; tests drive this plain object to check
-that.
+The results must be a function of the log, independent of crashes, duplicates and the order between partitions.
 """
 
 import logging
@@ -38,7 +37,7 @@ class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The stage's rules; `partitions` counts those of inference, and `detectors` creates a tenant's detectors."""
+    """The stage's rules. `partitions` is the number of inference partitions; `detectors` creates those of a tenant."""
 
     partitions: int
     source_silence_seconds: float
@@ -114,7 +113,7 @@ class PartitionWatch:
         return stream
 
     def lost(self) -> dict[str, set[str]]:
-        """Return {key: detectors} of the streams whose state, or some of it, could not be read."""
+        """Return {stream key: detectors whose state could not be read}."""
         return {key: set(stream.lost) for key, stream in self._streams.items() if stream.lost}
 
     def replayer(self) -> "PartitionWatch":

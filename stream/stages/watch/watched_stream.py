@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class WatchedStream:
-    """A stream's buckets and detectors; `lost` ones have no state, those in `announce` report a reset next."""
+    """A stream's buckets and detectors. Those in `lost` have no state; those in `announce` report a reset next."""
 
     def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
         self.key = key

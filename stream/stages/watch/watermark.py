@@ -31,8 +31,8 @@ class SourceLane(msgspec.Struct, kw_only=True):
     """The sources of one inference partition, as a storable value.
 
     `sources` are live or expected. Sources in `released` no longer hold back the watermark. `ended` has the sources that closed last, which a
-    duplicate tick must not revive. Each source has its newest time on this partition. `progress` is the progress of the fastest source: its advanced
-    event time, of which each step is capped. `low` is the lowest time of a live source; it never decreases.
+    duplicate tick must not revive. Each source has its newest time on this partition. `progress` is how far the fastest source has advanced in event
+    time, with a cap on each step. `low` is the lowest time of a live source; it never decreases.
     """
 
     heard: bool = False
@@ -98,10 +98,10 @@ class Watermark:
     """The minimum time over all live sources and all P = `partitions` inference partitions; it never decreases.
 
     `value` is None until each partition has a tick and each of the `known` sources, which were live before a restart,
-    has sent one or is released. A source is released (it no longer holds back the watermark) if its time stays the same
-    while another source on the partition advances by `silence_seconds` of event time. It is live again when its time is
-    less than `silence_seconds` behind. A new source that is further behind is released at once. A closed source is
-    removed. Without live sources the watermark stays the same.
+    has sent a tick or is released. A source is released (it no longer holds back the watermark) if its time stays the
+    same while another source on the partition advances by `silence_seconds` of event time. It is live again when its
+    time is less than `silence_seconds` behind. A new source that is further behind is released at once. A closed source
+    is removed. Without live sources the watermark stays the same.
 
     Memory is O(P x live sources); a tick costs O(live sources).
     """

@@ -27,7 +27,7 @@ class Usage(EventData, frozen=True, kw_only=True):
 
 
 class ErrorInfo(EventData, frozen=True, kw_only=True):
-    """Why a request failed: a class and a status, never text of the request."""
+    """The reason for a failed request: an error class and a status, never the request's text."""
 
     kind: str
     status: Count = 500
