@@ -35,7 +35,7 @@ class Count(msgspec.Struct, kw_only=True):
         return self.settled / self.owed if self.owed else 1.0
 
     def add(self, **counts: int) -> None:
-        """Add each of `counts` to the field of its name."""
+        """Add each of `counts` to the field of the same name."""
         for name, count in counts.items():
             setattr(self, name, getattr(self, name) + count)
 

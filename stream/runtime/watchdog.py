@@ -1,8 +1,8 @@
 """Ends a worker that has work and makes no progress.
 
-Faust's recovery can hang, its consumer can stop slowly, and neither always resumes after a broker outage. The supervisor starts the worker again;
-delivery is at least once, so that is safe. The watchdog asks the broker through a client of its own, because the worker's client may be at fault, and
-pauses while the broker is away.
+Faust's recovery can hang and its consumer can stop, for example after a broker outage. The supervisor starts the worker again; delivery is at least
+once, so that is safe. The watchdog asks the broker through a client of its own, because the worker's client may be at fault, and pauses while the
+broker is away.
 
 It also ends a worker that has read past the present end of the log: the volume was deleted, or the topics were recreated. Such a worker would wait
 for the old offsets and commit nothing.

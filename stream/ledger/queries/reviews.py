@@ -59,13 +59,13 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecor
 
 
 def reviewed_alerts(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str]]:
-    """Return (alert id, tenant of the feedback) of possible reviews; the alert must have the same tenant."""
+    """Return (alert id, tenant) of feedback with a review's label; it is a review if this is the alert's tenant."""
     query = f"SELECT DISTINCT alert_id, tenant FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return [row for database in shards for row in database.execute(query)]
 
 
 def review_count(shards: Iterable[sqlite3.Connection]) -> int:
-    """Return how many feedback records can be reviews, of any tenant; a new review increases this number."""
+    """Return the number of feedback records with a review's label; a new review increases it."""
     query = f"SELECT count(*) FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return sum(int(database.execute(query).fetchone()[0]) for database in shards)
 

@@ -72,7 +72,7 @@ class OpenAlert(msgspec.Struct, kw_only=True):
 
 
 class DetectorState(msgspec.Struct, kw_only=True):
-    """One detector of one stream: numbers of buckets in a row with and without alarm, evidence, and firing alert."""
+    """One detector of one stream: alarms in a row, buckets without alarm in a row, evidence and firing alert."""
 
     last_bucket_end: float | None = None
     alarms: int = 0

@@ -96,7 +96,7 @@ class RetrainStage(TableStage):
 
 
 def _state_of(models: _Models, event: Event, only: set[str] | None = None) -> tuple[str, ModelState | None]:
-    """Return key and state of the event's model; the state is None for Weir's own, or if not in `only`."""
+    """Return (key, state) of the event's model; state None if the tenant is Weir's or the key not in `only`."""
     data = event.data
     if not isinstance(data, AlertRecord | RetrainingRecord) or data.tenant == OWN_TENANT:
         return "", None

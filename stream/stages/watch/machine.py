@@ -37,7 +37,7 @@ class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The stage's rules. `partitions` is the number of inference partitions; `detectors` creates those of a tenant."""
+    """The stage's rules. `partitions` counts inference partitions; `detectors` creates the detectors of a tenant."""
 
     partitions: int
     source_silence_seconds: float

@@ -27,7 +27,8 @@ class Tick(EventData, frozen=True, kw_only=True):
 
     - ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
       its spool, reserved space included, in [0, 1].
-    - ``score``: `sources` and `closed` contain the source times and ended sources that score read from partition `partition` of inference since its last tick.
+    - ``score``: `sources` and `closed` are the times and the ended sources that it read from partition `partition` of
+      inference since its last tick.
     - ``watch``: `watermark` is that of partition `partition` of signals; the tick is on the same partition of findings.
     """
 
