@@ -100,7 +100,7 @@ OK, ERROR = "ok", "error"
 
 
 def label_of(word: str, *, flagged: bool, covered: float) -> str:
-    """Return `word` for a flagged text, else ``ok``, or ``error`` if only a part of the text was read."""
+    """Return `word` if the text is flagged, else ``ok`` if the whole text was read, else ``error``."""
     return word if flagged else OK if covered >= 1.0 else ERROR
 
 
@@ -137,7 +137,7 @@ class Detector(abc.ABC, Generic[ConfigT]):
 
 
 class TextDetector(Detector[ConfigT]):
-    """A detector that scores each text independently; scoring several texts in one batch is only faster."""
+    """A detector that scores texts independently of each other; batches only save time."""
 
     @abc.abstractmethod
     def load(self) -> None:
@@ -165,7 +165,7 @@ class TextDetector(Detector[ConfigT]):
 
 
 class StreamDetector(Detector[ConfigT]):
-    """A detector that learns from a stream, one bucket at a time: the observations of a fixed interval of event time.
+    """A detector that learns from a stream of observations, one bucket (a fixed interval of event time) at a time.
 
     State is bounded and an update costs amortised O(1) per observation. Findings depend only on the configuration and
     the observations in order, so a replay returns the same findings.
@@ -178,8 +178,8 @@ class StreamDetector(Detector[ConfigT]):
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
         """Learn from the observations of one bucket, sorted by (time, id); there may be none.
 
-        Return None while the detector collects its reference. Afterwards, return a finding for every bucket, also
-        without an alarm, because the alert stage needs those to resolve alerts.
+        Return None while the detector collects its reference. Afterwards, return a finding for every bucket: the alert
+        stage needs findings without an alarm to resolve alerts.
         """
 
     @abc.abstractmethod

@@ -66,7 +66,6 @@ def _pii(path: Path) -> LabelledSet:
 
 
 def _halueval_answers(path: Path, detector: str) -> LabelledSet:
-    """Return HaluEval's answers as a set of negatives: the detector should flag none of them."""
     cases = [Case(text=answer, prompt=with_question(question), label=False) for question, answer in halueval(path)]
     return LabelledSet(detector=detector, name="halueval_answers", cases=cases)
 

@@ -15,10 +15,7 @@ NAN = float("nan")
 
 
 def auroc(labels: Sequence[bool], scores: Sequence[float]) -> float:
-    """Return the probability that a positive has a higher score than a negative; a tie counts one half.
-
-    Return NaN if there are no positives or no negatives.
-    """
+    """Return the probability that a positive scores above a negative; a tie counts one half; NaN without a class."""
     return float(roc_auc_score(labels, scores)) if any(labels) and not all(labels) else NAN
 
 
@@ -55,7 +52,7 @@ def decisions(labels: Sequence[bool], flagged: Sequence[bool]) -> dict[str, floa
 
 
 class Bin(NamedTuple):
-    """A bin of scores in [low, high): the number of its texts, their mean score, and the share of positives."""
+    """A bin of scores in [low, high), the last one in [low, 1]: number of texts, mean score, share of positives."""
 
     low: float
     high: float
@@ -65,10 +62,7 @@ class Bin(NamedTuple):
 
 
 def reliability(labels: Sequence[bool], scores: Sequence[float], bins: int = 15) -> list[Bin]:
-    """Return the reliability curve as non-empty bins of equal width (Guo et al. 2017, arXiv 1706.04599).
-
-    Scores are in [0, 1]; the last bin includes 1.
-    """
+    """Return the reliability curve of scores in [0, 1]: the non-empty bins of equal width (arXiv 1706.04599)."""
     truth, values = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=float)
     indices = np.minimum((values * bins).astype(int), bins - 1)
     result = []

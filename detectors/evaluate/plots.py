@@ -52,7 +52,7 @@ def _figure(title: str, width: float, height: float, rows: int, columns: int) ->
 
 
 def _curves(result: Evaluated, shown: Sequence[Curves]) -> Figure:
-    """Draw ROC and precision-recall of the first and the largest sets, and reliability and scores of the first set."""
+    """Draw ROC and precision-recall of the first and the largest sets, reliability and histogram of the first set."""
     title = f"{result.detector} {result.version}"
     figure, (left, right, calibration, histogram) = _figure(title, 11, 9, 2, 2)
     chosen = [shown[0], *sorted(shown[1:], key=lambda one: -len(one.labels))[: CURVES - 1]]

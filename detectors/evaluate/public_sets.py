@@ -122,10 +122,7 @@ def _gptfuzz(row: Row) -> Iterator[Example]:
 
 
 class Source(NamedTuple):
-    """A public set: its file, a function that reads rows, a function that makes examples of a row, and a limit.
-
-    ``limit`` is the largest number of examples, so that no set dominates.
-    """
+    """A public set: its file, functions that read rows and make examples of a row, and the most examples to keep."""
 
     file: str
     read: Callable[[Path], Iterable[Any]]
@@ -180,7 +177,7 @@ _FINER = {
 
 
 def fine_labels(root: Path) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Return the finer labels of some sources, as source → text → labels, for tables by type."""
+    """Return finer labels (such as "threat") of some sources, as source → text → labels, for tables by type."""
     classes = {"0": "hate", "1": "offensive", "2": "neither"}
     toxicity = root / "toxicity"
     return {

@@ -59,7 +59,6 @@ def _of_labels(cases: Sequence[Case], found: Sequence[Score]) -> Row:
 
 
 def _by_value(cases: Sequence[Case], found: Sequence[Score], column: str) -> list[Row]:
-    """Return one row of metrics per value of a grouping column, in alphabetical order."""
     members: dict[str, list[int]] = {}
     for index, case in enumerate(cases):
         for value in case.groups.get(column, ()):

@@ -1,6 +1,6 @@
 """The frozen embedding that drift detection uses: all-MiniLM-L6-v2 (arXiv 2002.10957).
 
-Its version is independent of the classifiers. With the toxicity encoder's embeddings, retraining would look like drift.
+If drift detection used the embeddings of the toxicity encoder, retraining this encoder would look like drift.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ Vectors = NDArray[np.float32]
 
 
 class Embedder:
-    """Embeds texts: the vector of a text is the mean of its first 126 token vectors, scaled to length one.
+    """An embedding model: the vector of a text is the mean of its first 126 token vectors, scaled to length one.
 
     Parameters
     ----------

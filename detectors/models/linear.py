@@ -49,7 +49,6 @@ def chunks(text: str) -> list[str]:
 
 @cache
 def _powers(length: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return the first ``length`` powers of the hash factor and of its inverse, modulo 2^32."""
     inverse = pow(_FACTOR, -1, 1 << 32)
     up, down = np.empty(length, np.uint32), np.empty(length, np.uint32)
     for array, base in ((up, _FACTOR), (down, inverse)):
@@ -60,7 +59,7 @@ def _powers(length: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 
 def hashed(texts: Sequence[str]) -> Hashed:
-    """Return the features of texts, hashed into ``2 ** BITS`` buckets; cut long texts with `chunks` before."""
+    """Return the features of texts, hashed into ``2 ** BITS`` buckets; first cut long texts with `chunks`."""
     rows = [" ".join(["", *_WORD.findall(text.lower()), ""]).encode("utf-8", "replace") for text in texts]
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     data = np.frombuffer(b"".join(rows), dtype=np.uint8)

@@ -36,7 +36,7 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def windows(ids: list[int], most: int) -> Windows:
-    """Cut token ids into overlapping windows; of more than ``most``, keep evenly spaced ones with both ends."""
+    """Cut token ids into overlapping windows; keep at most ``most``, evenly spaced from the first to the last."""
     if not ids:
         return Windows(rows=[], covered=1.0)
     starts = list(range(0, max(1, len(ids) - WINDOW + STRIDE), STRIDE))
@@ -52,7 +52,7 @@ def windows(ids: list[int], most: int) -> Windows:
 
 
 def buckets(rows: Sequence[Sequence[int]], tokens: int = 2048, most: int = 64) -> Iterator[list[int]]:
-    """Yield batches of row indices; the rows have similar lengths, at most ``tokens`` tokens with padding."""
+    """Yield batches of indices of rows with similar length; a batch has at most ``tokens`` tokens with padding."""
     batch: list[int] = []
     for index in sorted(range(len(rows)), key=lambda i: len(rows[i])):
         if batch and (len(batch) == most or (len(batch) + 1) * len(rows[index]) > tokens):

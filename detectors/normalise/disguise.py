@@ -135,10 +135,7 @@ _DECODERS: tuple[tuple[re.Pattern[str], Callable[[str], bytes]], ...] = (
 
 
 def encoded(text: str) -> list[Encoded]:
-    """Return the parts of a text whose tag characters, Base64 or hexadecimal digits decode to text.
-
-    At most eight parts per encoding are decoded, and of each part at most 8,192 characters.
-    """
+    """Return the parts of a text that tag characters, Base64 or hexadecimal digits encode: at most eight of each."""
     found: list[Encoded] = []
     for pattern, decode in _DECODERS:
         for _, match in zip(range(MOST_DECODED), pattern.finditer(text), strict=False):

@@ -14,7 +14,7 @@ _PICTURES = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+ ?")
 
 
 def without_pictures(text: str, copy: Normalised | None) -> Normalised | None:
-    """Return ``copy``, or ``text`` if it is None, without emoji and with offsets into the raw text, in linear time."""
+    """Return ``copy``, or if it is None a copy of ``text``, without emoji; the time is linear in the length."""
     source = text if copy is None else copy.text
     if source.isascii() or not _PICTURES.search(source):
         return copy

@@ -146,7 +146,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         return self._finder.find_many(views, self.config.max_tokens)
 
     def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
-        """Combine a text's spans with those of its encoded passages; the most severe finding marks a whole passage."""
+        """Combine a text's spans with the most severe span of each encoded passage, which marks the whole passage."""
         marks: list[Span] = []
         for one, told in hidden:
             worst = max(told.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)
@@ -206,7 +206,7 @@ def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
 
 
 def _joined(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Join overlapping spans of one type that does not identify a person alone, and the parts of one street address."""
+    """Join overlapping spans of a type that alone identifies nobody, and the parts of a street address."""
     found: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda s: (s.start, s.end)):
         row = found.setdefault(span.type, [])
@@ -243,7 +243,6 @@ def _free(occupied: bytearray, span: Span) -> Iterator[tuple[int, int]]:
 
 
 def _decide(text: str, spans: Sequence[Span]) -> float:
-    """Return the score of a text from its spans."""
     direct = max((span.score for span in spans if span.type not in RULES.indirect), default=0.0)
     names = [s for s in spans if s.type == "PERSON" and len(text[s.start : s.end].split()) > 1]
     # A LOCATION with another score than a town's is from an address pattern, or is a street with a number.
@@ -256,7 +255,7 @@ def _decide(text: str, spans: Sequence[Span]) -> float:
 
 
 def _lives_there(text: str, names: Sequence[Span], addresses: Sequence[Span]) -> bool:
-    """Return whether a full name is near an address with a house number; names with signs as in code do not count."""
+    """Return whether a full name is near an address with a house number; names with signs of code do not count."""
     names = [s for s in names if not NOT_NAME.search(text[s.start : s.end])]
     return any(
         max(address.start - name.end, name.start - address.end) < NAME_TO_ADDRESS

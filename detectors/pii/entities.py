@@ -58,10 +58,7 @@ class EntityFinder:
 
 
 def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Entity]:
-    """Return the entities of a text; a word's probabilities are the means over its tokens.
-
-    A word extends the entity of the previous word if its kind is the same, unless the word starts a new entity.
-    """
+    """Return the entities of a text; a word has the mean probabilities of its tokens and can extend an entity."""
     from detectors.pii.token_head import KINDS  # noqa: PLC0415 - torch takes seconds to import
 
     if not len(scores) or (1.0 - scores[:, 0]).max() < min(RULES.sure_from.values()):

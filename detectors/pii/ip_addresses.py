@@ -1,4 +1,4 @@
-"""Recognition of IP addresses, which must be distinguished from versions, object identifiers, slices and scopes."""
+"""Recognition of IP addresses among versions, object identifiers, array slices and scopes of code, which look alike."""
 
 import ipaddress
 import re

@@ -1,6 +1,6 @@
 """Presidio's pattern recognisers (patterns, checksums, context words) on the RE2 engine, in time linear in the text.
 
-Python's backtracking engines need 23 s for 64 KB of ``www.`` (docs/design/faults.md), and with a timeout a client could
+Python's backtracking engines need 23 s for 64 KB of ``www.`` (docs/design/faults.md); with a timeout, such texts would
 evade detection. RE2 finds the candidates and Presidio's own validators check them. Only a bounded number of candidates
 is checked; a text with more is reported as partly covered.
 """
@@ -57,8 +57,6 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One compiled pattern of a Presidio recogniser, with its score and context words."""
-
     kind: str
     pattern: Any
     score: float
@@ -77,7 +75,6 @@ class _Text:
         self._offsets = None if text.isascii() else np.append(np.cumsum((bytes_ & 0xC0) != 0x80) - 1, len(text))
 
     def characters(self, start: int, end: int) -> tuple[int, int]:
-        """Return the character offsets of a byte range."""
         if self._offsets is None:
             return start, end
         return int(self._offsets[start]), int(self._offsets[end])
@@ -114,7 +111,7 @@ def _compile(pattern: str, *, group: bool = False) -> Any:
 
 
 class PatternScanner:
-    """Finds personal data by all pattern rules, which are compiled once; needs no model, and ``scan`` is pure."""
+    """A scanner that finds personal data by all pattern rules; it needs no model, and ``scan`` is pure."""
 
     def __init__(self) -> None:
         with without_transformers():

@@ -103,7 +103,7 @@ def _candidate(text: str, lower: str, start: int, end: int) -> _Candidate | None
 
 
 def _without_odd_bracket(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the longer side of an unpaired bracket, as in "2) 415-555-2671" or "(call 415-555-2671) 3 times"."""
+    """Return the longer part before or after an unpaired bracket, as in "2) 415-555-2671" or "(415-555-2671) 3"."""
     found = text[start:end]
     if ("(" in found) == (")" in found):
         return start, end
@@ -117,7 +117,7 @@ def _digits(found: str) -> str:
 
 
 def _is_amount(found: str) -> bool:
-    """Return whether a candidate is an amount: its points separate decimals or thousands."""
+    """Return whether the points of a candidate separate decimals or thousands."""
     marks = _NOT_DIGIT.findall(_EXTENDED.sub("", found).lstrip("+"))
     if "." not in marks or "(" in found:
         return False

@@ -65,7 +65,7 @@ class Block(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """The tagger: class 0 is outside, ``1 + 2k`` the first token of an entity of kind k, ``2 + 2k`` a later token."""
+    """The tagger; class 0 is outside entities, ``1 + 2k`` first in an entity of kind k, ``2 + 2k`` later in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class TokenHead(nn.Module):
 def row(
     ids: Sequence[Sequence[int]], shapes: Sequence[Sequence[int] | NDArray[np.int64]]
 ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Concatenate texts with gaps; return ids, shapes, a mask of non-gaps, (length, 1), and the start of each text."""
+    """Concatenate texts with gaps; return ids, shapes, mask (length, 1; 0 in gaps), and the start of each text."""
     starts, length = [], 0
     for one in ids:
         starts.append(length)

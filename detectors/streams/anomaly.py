@@ -42,16 +42,16 @@ class AnomalyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Whether values are compared only with values of the same half-hour of the day (UTC), so that a daily cycle
         causes no alarm. In a half-hour with few earlier values, a change is detected later.
     conversation_events
-        Number of events in a window in which the detector uses one event per conversation; 0 uses every event.
+        Size, in events, of the window in which the detector uses one event per conversation; 0 uses every event.
     conversation_turns
         The detector uses one event of a conversation with at most this many turns in the window. A conversation with
         more turns suppresses at most half of its API key's events in the window.
     method
-        ``e-detector``, or a detector of the library river without alarm budget: ``adwin``, ``kswin``, ``page-hinkley``.
+        ``e-detector``; or ``adwin``, ``kswin`` or ``page-hinkley`` of the library river, which ignore the alarm budget.
     method_threshold
         ADWIN's delta, KSWIN's alpha, Page-Hinkley's threshold; None selects river's default.
     seed
-        Breaks ties between equal values at random, together with the event's id.
+        Seed to break ties between equal values at random, together with the event's id.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000

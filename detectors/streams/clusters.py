@@ -15,7 +15,7 @@ _RECENT = 160
 
 
 def spherical_k_means(vectors: Vectors, count: int) -> Vectors:
-    """Return the unit centres, (count, d), of spherical k-means; each initial centre is the farthest from the others.
+    """Return the unit centres, (count, d), of spherical k-means; each initial centre is farthest from the earlier ones.
 
     Dhillon and Modha, Concept decompositions for large sparse text data (2001); initial centres: Gonzalez (1985).
     """

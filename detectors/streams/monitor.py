@@ -1,9 +1,9 @@
 """Test of several features under one alarm budget, used by the drift, anomaly and sentinel detectors.
 
 Each feature has a share of the budget, divided equally among its regions (ranges of values, see `sequential_tests`).
-Each region has Shiryaev-Roberts sums; the statistic is their weighted average. An alarm starts when the statistic
-reaches the limit. Then the values since the start of the change are removed from the history, and no value is added
-during the alarm. So an alarm ends a few events after the changed traffic. Then the sums are reset.
+Each region has Shiryaev-Roberts sums; the statistic is the weighted average of all sums. An alarm starts when the
+statistic reaches the limit. Then the values since the start of the change are removed from the history, and no value is
+added during the alarm. So an alarm ends a few events after the changed traffic ends. Then the sums are reset.
 """
 
 from collections.abc import Mapping, Sequence
@@ -147,7 +147,7 @@ class Monitor:
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> list[bool]:
-        """Process n events in order, as `update` does one; return for each event whether there was an alarm before it.
+        """Process n events in order, with the result of `update`; return whether there was an alarm before each event.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class Monitor:
         scores
             Scores in the order of `columns`, with ties broken; NaN for a missing score; None if the event is not used.
         draw
-            Uniform random number in (0, 1), a function of the event alone.
+            Uniform random number in (0, 1) that depends only on the event.
         """
         increment = self._increment(observation.time)
         if scores is None:

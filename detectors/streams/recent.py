@@ -1,4 +1,4 @@
-"""The last observations of a stream: they date the start of a change, and are removed from the history if changed."""
+"""The last observations of a stream, which show when a change began and can be removed from the history."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,7 @@ PackedObservation = tuple[int, float, int, bool, bytes]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """The start of a change as event number and time, and the share of values in a region before it and since it.
-
-    Event 0 means that there are no observations.
-    """
+    """The start of a change (event number, time; 0 if unknown), and the share of values in a region before and since."""
 
     event: float
     time: float

@@ -49,7 +49,7 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     reference_events
         Number of first answers to all prompts together that form the reference; findings start after it.
     adopt_events
-        After so many answers in an alarm, the detector is reset: the changed answers become the new reference.
+        Number of answers during an alarm after which the detector is reset: then the new answers are the reference.
     embedding_share
         The embedding's share of the budget; the numeric features divide the rest equally.
     seed
@@ -70,7 +70,7 @@ class _Ranks(msgspec.Struct, kw_only=True):
     waiting: list[int] = []
 
     def p_value(self, value: int, tie: float) -> float:
-        """Return the conformal p-value, in (0, 1), small for large values; it is uniform for exchangeable values."""
+        """Return the conformal p-value of a value, in (0, 1): small for large values, uniform if exchangeable."""
         above = sum(count for other, count in self.counts.items() if other > value)
         return (above + tie * (self.counts.get(value, 0) + 1)) / (sum(self.counts.values()) + 1)
 
@@ -167,7 +167,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         self._learn(prompt, values, was=was)
 
     def _learn(self, prompt: _Prompt, values: dict[str, int], *, was: bool) -> None:
-        """Add an answer to the history; during an alarm do not, and drop uncounted values when the alarm starts."""
+        """Add an answer to the history, except during an alarm; drop the uncounted values when an alarm starts."""
         if not self._monitor.alarm:
             self._alarmed = 0
             for name, value in values.items():
@@ -188,17 +188,13 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         return prompt
 
     def _values(self, prompt: _Prompt, observation: Observation) -> dict[str, int]:
-        """Return, by feature, the bin of each value that the answer has."""
         features = observation.features
         found = {name: index for name in NUMBERS if (index := bin_of(features.get(name, float("nan")))) is not None}
         distance = self._distance(prompt, observation.embedding)
         return found if distance is None else found | {EMBEDDING: distance}
 
     def _distance(self, prompt: _Prompt, data: bytes | None) -> int | None:
-        """Return the bin of the distance to the nearest reference embedding.
-
-        Return None if the embedding is missing or invalid, or if it was added to an incomplete reference.
-        """
+        """Return the bin of the distance to the nearest reference embedding; None if they cannot be compared."""
         if not data or len(data) % 2 or (prompt.reference and len(data) != len(prompt.reference[0])):
             return None
         vector = unpack(data)

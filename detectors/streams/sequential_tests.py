@@ -162,7 +162,7 @@ class ReferenceRegions:
         self.statistic = float(np.vdot(self._weights, self._sums))
 
     def update(self, scores: Floats, step: BettingStep, *, alarm: bool) -> None:
-        """Multiply the sums by the bets on one observation, then count it; during an alarm do not count it or cap bets.
+        """Multiply the sums by the bets on an observation, then count it; during an alarm, do not count it or cap bets.
 
         Parameters
         ----------

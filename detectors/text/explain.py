@@ -74,7 +74,7 @@ _Node = tuple[float, int, int, int, NDArray[np.bool_], float, float, float]
 
 
 def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", seed: int = 0) -> Explained:
-    """Attribute a detector's score of one text to its words, and compute all scores at once; see `steps`.
+    """Attribute a detector's score of one text to its words; all scores are computed in this call; see `steps`.
 
     Raises NotLoadedError if ``load()`` was not called, and ValueError if the method is unknown.
     """

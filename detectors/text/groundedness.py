@@ -28,7 +28,7 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     Attributes
     ----------
     threshold
-        Lowest score that is flagged.
+        Texts with this score or a higher one are flagged.
     context_characters
         Fewest characters of a prompt that can support an answer; an answer to a shorter prompt is ``unknown``.
     max_sentences, max_context
@@ -36,7 +36,7 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir
-        A folder with the pinned all-MiniLM-L6-v2; empty selects the one inside the wheel.
+        A folder with the pinned all-MiniLM-L6-v2; empty selects the installed wheel's folder.
     """
 
     threshold: Annotated[float, Meta(gt=0, le=1)] = 0.55

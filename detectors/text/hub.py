@@ -32,7 +32,7 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sha256
         SHA-256 of every safetensors file by name; other files that are named here are checked too.
     labels
-        Label of the model = label of the verdict; the model's other labels are ignored.
+        The verdict's label for each label of the model; other labels of the model are ignored.
     threshold
         Texts in which one of these labels has this probability or a higher one are flagged.
     activation
@@ -40,7 +40,7 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     allow_download
         Download the repository if it is not in the local cache.
     max_tokens, max_windows
-        Tokens per window (at most the model's limit), and most windows of a text; unread windows lower ``covered``.
+        Most tokens of a window (the model may limit them), and most windows of a text; unread ones lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     """

@@ -100,10 +100,7 @@ class LanguageDetector(TextDetector[LanguageConfig]):
         return guess.letters >= self.config.letters and guess.probability >= self.config.threshold
 
     def _allowed_languages(self, turns: Sequence[Turn], answer: Guess) -> tuple[set[str], float]:
-        """Return the languages in which the answer is allowed, and the probability of the prompt's own language.
-
-        Return no languages if the prompt's own language is uncertain.
-        """
+        """Return the allowed languages and the probability of the prompt's language; none if this is uncertain."""
         assert self._model is not None
         last = next((turn.content for turn in reversed(turns) if turn.role == "user"), "")
         whole = self._model.guess(last[:PROMPT_CHARACTERS])

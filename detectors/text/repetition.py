@@ -96,7 +96,6 @@ class RepetitionDetector(TextDetector[RepetitionConfig]):
 
 
 def _token_spans(text: str) -> list[tuple[int, int]]:
-    """Return the start and end offsets of each token."""
     found: list[tuple[int, int]] = []
     for match in _TOKEN.finditer(text):
         start, end = match.span()
@@ -134,7 +133,6 @@ def _long(begins: Tokens, ends: Tokens, period: int) -> tuple[list[int], list[in
 
 
 def _repeated_grams(tokens: Tokens) -> float:
-    """Return the share of 8-grams that occurred earlier in the text."""
     count = len(tokens) - GRAM + 1
     if count < GRAMS:
         return 0.0
@@ -153,7 +151,6 @@ def _compressed(text: str) -> float:
 
 
 def _spans(looped: NDArray[np.bool_], token_spans: Sequence[tuple[int, int]]) -> list[Span]:
-    """Return one span per sequence of consecutive tokens in loops."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], looped, [False]]).astype(np.int8))).tolist()
     return [
         Span(start=token_spans[begin][0], end=token_spans[end - 1][1], type="LOOP", score=1.0)

@@ -73,8 +73,6 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class _Output(msgspec.Struct, frozen=True, kw_only=True):
-    """The encoder's log-odds of each task, and the share of the text that was read."""
-
     odds: tuple[float, ...]
     covered: float
 
@@ -146,7 +144,6 @@ class Engine:
 
 @cache
 def _engine(model_dir: str, threads: int, precision: str, weights: str, digest: str) -> Engine:
-    """Return this process's engine for these options; detectors with the same options share it."""
     return Engine(model_dir, threads, precision, weights, digest)
 
 

@@ -51,10 +51,7 @@ def lookalike(rng: random.Random) -> str:
 
 
 def long_prompt(rng: random.Random) -> str:
-    """Return a benign prompt of 100 to 350 words with a role, rules and other text.
-
-    These texts prevent that the classifier learns to flag long prompts or role play.
-    """
+    """Return a benign prompt of 100 to 350 words: the classifier must not learn to flag long prompts or roles."""
     source = read_source("attacks")
     texts = source.templates
     values = {name: rng.choice(words) for name, words in source.slots.items()}
@@ -83,7 +80,6 @@ def extraction(rng: random.Random) -> str:
 
 
 def _embedded(inner: str, split: str, rng: random.Random) -> str:
-    """Return a document that contains the text ``inner``."""
     source = read_source("planted")
     fillers = [" ".join(rng.sample(source.templates["fillers"], rng.choice([1, 2, 4]))) for _ in range(4)]
     slots = {**source.slots, "B": fillers, "X": [inner]}
@@ -91,7 +87,6 @@ def _embedded(inner: str, split: str, rng: random.Random) -> str:
 
 
 def _to_assistant(split: str, rng: random.Random) -> str:
-    """Return an instruction to the assistant."""
     source = read_source("planted")
     texts, words = source.templates, source.words
     goals: Sequence[str] = of_split(source.by_split["goals"], split)
@@ -105,7 +100,6 @@ def _to_assistant(split: str, rng: random.Random) -> str:
 
 
 def _to_people(rng: random.Random) -> str:
-    """Return an instruction to people."""
     source = read_source("planted")
     texts, words = source.templates, source.words
     act, other = (fill(rng.choice(texts["acts"]), source.slots, rng) for _ in range(2))

@@ -40,11 +40,7 @@ def adapt(model: MultiTask, seed: int) -> None:
 
 
 def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the adapter to save, in float16, under the names that `multitask.merge` reads.
-
-    ``averaged`` contains the trained parameters, ``start`` their values before training, and ``warm`` the adapter from
-    which this run started, which the result includes.
-    """
+    """Return the adapter to save, in float16 and with the names of `multitask.merge`; it includes ``warm``."""
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
         short = name.removeprefix("backbone.").replace(".base", "")

@@ -26,7 +26,6 @@ SPLITS = {"train": (1, 1.0), "tune": (2, 0.1), "test": (3, 0.1)}
 
 
 def _personal(rng: random.Random) -> str:
-    """Return a harmless prompt with names, phone numbers and cities."""
     source = read_source("personal")
     return fill(rng.choice(source.templates["personal"]), source.slots, rng)
 

@@ -34,10 +34,7 @@ Item = tuple[list[int], list[int], list[int]]
 
 
 def labels_of(tokens: Tokens, spans: Sequence[tuple[int, int, str]]) -> list[int]:
-    """Return the class of each token: ``1 + 2k`` for the first token of a span of kind k, ``2 + 2k`` for later ones.
-
-    The class of a token outside all spans is 0.
-    """
+    """Return the class of each token: 0 outside spans, ``1 + 2k`` first in a span of kind k, ``2 + 2k`` later in it."""
     found = np.zeros(len(tokens.ids), dtype=np.int64)
     for start, end, kind in spans:
         inside = np.flatnonzero((tokens.starts < end) & (tokens.ends > start))

@@ -36,7 +36,6 @@ def sentences() -> dict[str, list[str]]:
 
 
 def _listed(module: ast.Module) -> list[str]:
-    """Return the list that a module assigns to ``sentences``."""
     for node in module.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "sentences":
             value: list[str] = ast.literal_eval(node.value)
@@ -45,7 +44,7 @@ def _listed(module: ast.Module) -> list[str]:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return at most ``length`` first characters of a text, cut at the end of a word if the text has spaces."""
+    """Return the first ``length`` characters of a text, or fewer to end after a whole word if the text has spaces."""
     if len(text) <= length:
         return text
     cut = text[: length + 1].rpartition(" ")[0]

@@ -45,7 +45,7 @@ class Passage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The passages, sentences that no passage supports, and answers that the text does not contain the information."""
+    """The passages, sentences that no passage supports, and answers that say that the text lacks the information."""
 
     passages: tuple[Passage, ...]
     added: tuple[str, ...]
@@ -53,7 +53,7 @@ class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Templates of refusals and of similar answers that are none, by kind, with requests and endings to fill in."""
+    """Templates of refusals and of similar answers that do not refuse, by kind, and requests and endings for them."""
 
     requests: tuple[dict[str, str], ...]
     endings: tuple[str, ...]

@@ -28,7 +28,6 @@ LIMIT, REFERENCE = 1000, 100
 
 
 def _answers(seed: Sequence[int], parts: Sequence[tuple[Kind, int]]) -> Iterator[Observation]:
-    """Yield simulated answers: ``count`` answers of each (kind, count) in ``parts``, in order."""
     rng = np.random.default_rng(seed)
     kinds = [kind for kind, count in parts for _ in range(count)]
     for index, (latency, tokens, errors) in enumerate(kinds):

@@ -1,4 +1,4 @@
-"""The study ``tiers``: how much time the linear model before the shared encoder saves, and what it costs in quality.
+"""The study ``tiers``: how much time the linear model before the shared encoder saves, and how much quality it costs.
 
 The study measures:
 
@@ -53,7 +53,6 @@ def _load(name: str, **config: object) -> EncoderDetector:
 
 
 def _scores(detector: EncoderDetector, texts: Sequence[str]) -> tuple[Floats, float]:
-    """Return the scores of texts, and the seconds of processor time that they took."""
     begun = time.process_time()
     scores = score_texts(detector, texts)
     return np.array([score.score for score in scores]), time.process_time() - begun
@@ -105,7 +104,6 @@ def _compared(texts: Sequence[str], labels: NDArray[np.bool_], data: str, more: 
 
 
 def _disguised(study: StudyContext, name: str, texts: Sequence[str]) -> list[Row]:
-    """Return the recall on positive texts, plain and in each disguise."""
     detector = _load(name)
     rows = []
     disguises: Mapping[str, Callable[[str], str]] = {"plain": str, **DISGUISES}

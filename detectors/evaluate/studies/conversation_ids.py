@@ -93,7 +93,6 @@ class _Traffic:
         self._number = 0
 
     def next(self, *, changed: bool) -> Observation:
-        """Return the next message as an observation."""
         conversation, ended = self._open.next()
         position = self._positions.setdefault(conversation, self._rng.random())
         if ended:
@@ -114,7 +113,7 @@ class _Traffic:
 
 
 class Trial(NamedTuple):
-    """N, the number of events after the detector's reference, and how many are before the change (None: no change)."""
+    """The alarm budget N, the events after the reference, and how many of these are before the change, if any."""
 
     limit: int
     longest: int

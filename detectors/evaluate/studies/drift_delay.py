@@ -170,7 +170,6 @@ def _every(make: Callable[[float], Any], value: float, nulls: Sequence[Floats]) 
 
 
 def _domain_vectors(root: Path) -> dict[str, Vectors]:
-    """Return the packed embeddings of CLINC's texts by domain."""
     embedder, rng = Embedder(threads=1), random.Random(0)  # noqa: S311 - a reproducible sample
     embedder.load()
     chosen = {name: rng.sample(own, min(TEXTS, len(own))) for name, own in sorted(clinc_domains(root).items())}

@@ -32,7 +32,7 @@ def e_d_bh(statistics: Mapping[str, float], every: float) -> list[str]:
         Stream → current `Finding.statistic` of its detector. The limit of the detector must be at least
         ``every * len(statistics)``, because the statistic is capped near the limit.
     every
-        N of the bound: the expected share of wrong streams is at most 1/N of the expected number of events so far.
+        The number N: the expected share of wrong streams is at most 1/N of the expected number of events so far.
 
     Raises
     ------
@@ -84,7 +84,6 @@ def error_over_patience(study: StudyContext, *, streams: int = 1000, changed: in
 
 
 def _round(rng: np.random.Generator, streams: int, changed: int, limit: int) -> dict[str, list[Step]]:
-    """Simulate one round; return a `Step` per event for each procedure."""
     monitors = BatchMonitor(FEATURES, Budget(limit=float(limit * streams), daily=False), streams)
     stream, every = Exchangeable(), np.arange(streams)
     reference = [stream.scores(rng, number, every) for number in range(REFERENCE)]

@@ -1,7 +1,7 @@
 """The study ``run-length``: the number of events to a false alarm on thousands of simulated streams without a change.
 
-`BatchMonitor` computes `detectors.streams.monitor.Monitor` for many streams at once, so that a thousand runs of ten
-thousand events take a minute. A test compares both classes event by event.
+`BatchMonitor` does what `detectors.streams.monitor.Monitor` does for many streams at once, so that a thousand runs of
+ten thousand events take a minute. A test compares both classes event by event.
 """
 
 import itertools
