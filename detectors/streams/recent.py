@@ -21,7 +21,7 @@ PackedObservation = tuple[int, float, int, bool, bytes]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """The start of a change (event number, time; 0 if unknown), and the share of values in a region before and since."""
+    """The start of a change (event number, time; 0 if unknown), and a region's share of values before and since."""
 
     event: float
     time: float

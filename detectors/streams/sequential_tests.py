@@ -295,7 +295,7 @@ class ReferenceRegions:
         """Return each region's assumed probability in a half-hour, and whether a value inside always wins the bet.
 
         The probability is exact in the half-hour of the reference. In another half-hour with n values, n_in of them in
-        the region, it is between n_in / (n + 1) and (n_in + 1) / (n + 1). The bet then uses the lower bound, and a value
+        the region, it is between n_in / (n + 1) and (n_in + 1) / (n + 1). The bet then uses the lower bound; a value
         inside wins with probability n_in / (n_in + 1). A half-hour with few values uses twice the recent share.
         """
         exact = self._reference_slots == slot

@@ -31,8 +31,10 @@ class GroundednessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         Texts with this score or a higher one are flagged.
     context_characters
         Fewest characters of a prompt that can support an answer; an answer to a shorter prompt is ``unknown``.
-    max_sentences, max_context
-        Most sentences of an answer and of its prompt that are read; unread sentences of the answer lower ``covered``.
+    max_sentences
+        Most sentences of an answer that are read; unread sentences lower ``covered``.
+    max_context
+        Most sentences of a prompt that are read.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     model_dir

@@ -39,8 +39,10 @@ class HubConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ``sigmoid`` for independent labels, ``softmax`` for exclusive ones; ``auto`` reads the model's configuration.
     allow_download
         Download the repository if it is not in the local cache.
-    max_tokens, max_windows
-        Most tokens of a window (the model may limit them), and most windows of a text; unread ones lower ``covered``.
+    max_tokens
+        Tokens per window; the model's own limit applies too.
+    max_windows
+        Most windows of a long text that are read; unread windows lower ``covered``.
     threads
         Torch threads of this process, set at ``load()``; 0 leaves the number unchanged.
     """
