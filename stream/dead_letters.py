@@ -74,7 +74,7 @@ class DeadLetters:
             ["stage", "disposition"],
             registry=registry,
         )
-        for disposition in DISPOSITIONS:  # starts at zero, so that the first letter is an increase
+        for disposition in DISPOSITIONS:  # starts at zero, so that Prometheus sees the first dead letter as an increase
             self.counter.labels(stage, disposition)
 
     async def send(self, message: Any, *, disposition: str, error: str, place: str = "") -> None:

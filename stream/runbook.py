@@ -11,7 +11,7 @@ SILENCE = "silence"
 DETECTOR_PREFIX = "detector:"
 _DETECTOR_SILENCE = f"{SILENCE} of a detector"
 
-#: Detector of an alert, as docs/operate.md names it, to the first step.
+#: {detector of an alert, as in docs/operate.md: first step}.
 RUNBOOK: dict[str, str] = {
     "coverage": "Find the detector in `weir status` and its error in score's log; after the fix, late verdicts clear this alert.",
     "gap": "Free disk space on the gateways that the summary names or raise `capture.limit_bytes`, then restore Kafka and the shipper; "

@@ -35,7 +35,7 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 FromZero = Annotated[float, Field(ge=0)]
 
-#: Versions that every detector has: the installed one, and the recorded one of the log.
+#: Versions that every detector has: the installed version, and the recorded results in the log.
 RESERVED_VARIANTS = ("installed", "recorded")
 _VARIANT = re.compile(r"\A[a-z][a-z0-9_-]*@[A-Za-z0-9][A-Za-z0-9._+-]*\Z")
 _CACHED_TENANTS = 100_000

@@ -11,7 +11,7 @@ from stream.wire.ids import silence_id
 __all__ = ["LONGEST_SECONDS", "SHORTEST_SECONDS", "Silences", "silence_id_of"]
 
 SHORTEST_SECONDS = 60.0
-#: Bounded, so a consumer that starts so far back has every silence that can be active.
+#: Longest silence: a consumer that starts this far back reads every silence that can be active.
 LONGEST_SECONDS = 30 * 86_400.0
 
 

@@ -39,7 +39,7 @@ __all__ = [
     "tracestate_of",
 ]
 
-#: A trace store on a busy machine is slow, and a batch that times out is lost.
+#: Timeout of an export: a trace store on a busy machine is slow, and a batch that times out is lost.
 _EXPORT_SECONDS = 60
 #: A larger ``tracestate`` is dropped; W3C Trace Context asks for at least 512 characters to be propagated.
 MAX_TRACESTATE_BYTES = 512

@@ -13,7 +13,7 @@ from stream.wire import AlertRecord, SilenceRecord, format_time
 
 __all__ = ["Notification", "Notifications"]
 
-#: A firing alert expires after so many intervals without a post.
+#: A firing alert expires after this number of intervals without a post.
 _LIFE_INTERVALS = 4
 
 

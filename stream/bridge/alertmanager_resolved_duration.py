@@ -2,5 +2,5 @@
 
 __all__ = ["RESOLVED_SECONDS"]
 
-#: As Prometheus: long enough for an Alertmanager that restarts.
+#: The same as Prometheus: long enough for an Alertmanager to restart.
 RESOLVED_SECONDS = 900.0

@@ -1,7 +1,7 @@
 """The firing alerts and active silences of ``weir.alerts``; without clock and network.
 
 Alertmanager identifies an alert by its labels, and a label must not have unbounded values, such as source names. So
-several of Weir's alerts can be one alert there, which fires while any of them fires and is not silenced.
+several of Weir's alerts can be one alert in Alertmanager. It fires while any of them fires without a silence.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ from stream.wire import AlertRecord, EventData, SilenceRecord
 
 __all__ = ["MAX_ALERTS", "FiringAlerts", "Labels", "labels_of"]
 
-#: Firing alerts, and resolved alerts, that are kept at most.
+#: The largest number of firing alerts, and of resolved alerts, that are kept.
 MAX_ALERTS = 10_000
 _FIRING = "firing"
 

@@ -17,7 +17,7 @@ from stream.settings import BridgeSettings, KafkaSettings
 __all__ = ["run_bridge"]
 
 _TIMEOUT_SECONDS = 15.0
-#: The longest pauses before an Alertmanager and a webhook are tried again.
+#: The longest pauses before retries, to an Alertmanager and to a webhook.
 _ALERTMANAGER_SECONDS = 30.0
 _WEBHOOK_SECONDS = 60.0
 

@@ -45,7 +45,7 @@ class WebhookOffsets:
                     self._name,
                     partition.partition,
                 )
-            # A committed offset after the end is of a topic that was deleted and created again.
+            # A committed offset after the end belongs to a topic that was deleted and recreated since.
             self._next[partition] = end if committed is None else committed if committed <= end else 0
         await self._commit()
         first = await self._consumer.beginning_offsets(self._partitions)

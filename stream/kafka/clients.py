@@ -1,4 +1,4 @@
-"""Kafka clients: the one module that creates aiokafka's consumers, producers and admin clients, and stops them.
+"""Kafka clients: the only module that creates aiokafka's consumers, producers and admin clients, and stops them.
 
 Consumers have no group unless the caller names one; the caller assigns partitions and stores the positions.
 """
@@ -25,7 +25,7 @@ __all__ = [
     "stop_consumer",
 ]
 
-#: What clients raise while the broker is away, slow or half-open.
+#: The errors that clients raise while the broker is away or slow, or a connection is half-open.
 BROKER_ERRORS = (KafkaError, OSError, TimeoutError)
 _REQUEST_TIMEOUT_MS = 10_000
 _EMPTY_FETCH_SECONDS = 0.02

@@ -13,7 +13,7 @@ from stream.kafka.stall import StallDetector
 
 __all__ = ["READ_ERRORS", "LogReader", "partitions_of", "record_at"]
 
-#: What ends a session of a reader; a new session with a new consumer helps.
+#: The errors that end a reader's session; a new session with a new consumer resolves them.
 READ_ERRORS = (LogExpired, ReaderStalled, *BROKER_ERRORS)
 _POLL_MS = 500
 _MAX_RECORDS = 1000

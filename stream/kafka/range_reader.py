@@ -17,9 +17,9 @@ __all__ = ["RangeReader", "retained"]
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
-#: Time without an answer of the broker after which a read of a range ends.
+#: Time without an answer of the broker after which reading a range fails.
 _OUTAGE_SECONDS = 30.0
-#: Bytes of one partition that wait before it is paused; a fetch may bring 1 MiB more.
+#: Waiting bytes at which a partition is paused; a fetch can add 1 MiB.
 _WAITING_BYTES = 4 * 1024 * 1024
 
 

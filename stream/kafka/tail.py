@@ -110,7 +110,7 @@ class Tail:
         return partitions_of(counts)
 
     async def _start(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], ends: Offsets) -> Offsets:
-        """Return the offsets to read from: those of the last session or of `since`, limited to what the log has."""
+        """Return the offsets to read from: where the last session ended, or at `since`, within the present log."""
         first: Offsets = await consumer.beginning_offsets(partitions)
         if not self._positions:
             self._begins = await self._beginning(consumer, first, ends)

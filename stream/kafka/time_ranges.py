@@ -21,7 +21,7 @@ __all__ = ["data_range", "log_range", "produced_since"]
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.5
 _POLL_MS = 200
-#: The search ends at the first record that happened so long after `until`: no source that the watermark waits for is further behind.
+#: The search ends at a record this much later than `until`, because the watermark waits for no source further behind.
 _MARGIN_SECONDS = 60.0
 
 

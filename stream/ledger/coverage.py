@@ -13,7 +13,7 @@ import msgspec
 
 __all__ = ["EVIDENCE", "PASSED", "Count", "Coverage", "MissingVerdicts", "coverage_of", "missing_verdicts"]
 
-#: Request ids of an alert, at most.
+#: Largest number of request ids in an alert.
 EVIDENCE = 20
 #: SQL: score's tick has passed the event of a pair. At equal times the pair waits for the next tick.
 PASSED = "(ifnull(s.score_closed, 0) OR u.time < ifnull(s.score_time, -1))"
@@ -58,7 +58,7 @@ class Coverage(msgspec.Struct, kw_only=True):
     skipped: dict[str, int] = {}
 
     def add(self, detector: str, tenant: str, model: str, **counts: int) -> None:
-        """Add counts of pairs to the total, and to those of the detector, the tenant and the model."""
+        """Add counts of pairs to the total and to the counts of the detector, the tenant and the model."""
         self.total.add(**counts)
         for split, name in ((self.by_detector, detector), (self.by_tenant, tenant), (self.by_model, model)):
             split.setdefault(name, Count()).add(**counts)

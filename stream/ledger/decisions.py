@@ -19,7 +19,7 @@ __all__ = ["OWN_DETECTORS", "Decisions", "Heartbeat", "OutgoingAlert", "is_own"]
 
 #: Detector names of the alerts that only the ledger opens and resolves, for tenant ``_weir``.
 OWN_DETECTORS = ("coverage", "gap", "lag", "spool")
-#: The newest records of alerts that are kept.
+#: Number of newest alert records that are kept.
 _CHANGES = 200_000
 
 _JSON = msgspec.json.Encoder(order="deterministic")

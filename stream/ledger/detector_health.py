@@ -65,7 +65,7 @@ class DetectorHealth:
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
-    """The expected verdicts of one detector since its last answer: all are errors or missing; at most 10,000 per partition.
+    """A detector's expected verdicts since its last answer, all errors or missing; at most 10,000 per partition.
 
     `requests` contains at most the first 20 request ids. `began`, `newest` and `last_answer` are event times;
     `last_answer` is None if the detector never answered.

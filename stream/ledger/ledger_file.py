@@ -19,8 +19,8 @@ _LOG = logging.getLogger(__name__)
 Partition = tuple[str, int]
 #: Called once for each record that cannot be stored.
 Unstored = Callable[[], None]
-#: What SQLite and its driver raise because of a value. OperationalError (a full disk) concerns the file and ends the
-#: process.
+#: Errors that SQLite and its driver raise because of a value. OperationalError (a full disk) is about the file and ends
+#: the process.
 _UNSTORABLE = (
     OverflowError,
     ValueError,

@@ -132,7 +132,7 @@ class Shard(LedgerFile):
         return is_new
 
     def _expect(self, event: Event, data: RequestRecord | ResponseRecord, side: str, expected: tuple[str, ...]) -> None:
-        """Store the pairs of an event that expects verdicts, and complete those whose verdict arrived first."""
+        """Store the expected verdicts of an event, and complete each whose verdict arrived before the event."""
         known = self._labels(event.id) if expected else {}
         for detector in expected:
             key = (_hour(event.time), side, detector, data.tenant, data.model)

@@ -15,7 +15,7 @@ from stream.wire import OWN_TENANT, FindingRecord
 
 __all__ = ["Series", "StreamName", "Window", "WindowStream", "expire_windows", "series", "store_window", "streams"]
 
-#: The newest windows that are kept: a day of 30 s windows of 170 streams.
+#: Number of newest windows that are kept: a day of 30 s windows of 170 streams.
 _MOST = 500_000
 _STREAMS = 200
 _POINTS = 1_440
@@ -56,7 +56,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """Windows of a stream as columns, oldest first; if there are too many, only the highest of every few.
+    """Windows of a stream as columns, oldest first; a long series is reduced to the highest window of each interval.
 
     `latest` is the newest window, `changed` the newest window in alarm; each is None if there is no such window.
     """
@@ -101,7 +101,7 @@ def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> No
 
 
 def streams(database: sqlite3.Connection, tenant: str = "") -> list[WindowStream]:
-    """Return 200 streams of all tenants or one: those in alarm first, then by the ratio of statistic to limit."""
+    """Return up to 200 streams of all tenants or one: first streams in alarm, then by ratio of statistic to limit."""
     query = (
         'SELECT tenant, model, side, detector, time, statistic, bound AS "limit", alarm, feature FROM window_streams'
         " WHERE ?1 = '' OR tenant = ?1 ORDER BY alarm DESC, statistic / bound DESC, tenant, model, side, detector LIMIT ?2"
@@ -129,7 +129,7 @@ def series(database: sqlite3.Connection, name: StreamName, since: float, until: 
 
 
 def _thinned(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """If there are too many rows, reduce each run of neighbouring rows to the row with the highest statistic."""
+    """If there are too many rows, keep only the row with the highest statistic of every few consecutive rows."""
     width = -(-len(rows) // _POINTS) or 1
     return [max(rows[first : first + width], key=lambda row: row[1]) for first in range(0, len(rows), width)]
 

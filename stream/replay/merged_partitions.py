@@ -12,7 +12,7 @@ from stream.wire import ABORTED, Event, RequestRecord, ResponseRecord, readable
 
 __all__ = ["MergedRecord", "RecordReader", "merged_partitions"]
 
-#: Event ids that are kept to find duplicates: a restarted shipper sends its duplicates soon.
+#: Number of event ids that are kept to find duplicates, which a restarted shipper sends soon after the originals.
 _KEPT_IDS = 50_000
 
 

@@ -12,7 +12,7 @@ from stream.wire import LogRange, TopicNames
 
 __all__ = ["RetainedLog", "offset_ranges", "retained_log", "topics_of"]
 
-#: Verdicts and findings follow their events by less than this, and the clocks of producers differ by less.
+#: Verdicts and findings are published within this time after their events; producers' clocks also differ by less.
 _MARGIN_SECONDS = 60.0
 
 

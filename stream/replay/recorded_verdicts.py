@@ -9,8 +9,8 @@ from stream.wire import Event, Tick, Verdict, readable
 
 __all__ = ["Absent", "RecordedVerdicts"]
 
-#: Verdicts read before their events, at most. Score has fewer outstanding events; older ones belong to no event of the
-#: range.
+#: Largest number of verdicts read before their events. Score has fewer outstanding events, so older verdicts have no
+#: event in the range.
 _AHEAD = 20_000
 
 

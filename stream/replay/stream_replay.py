@@ -15,7 +15,7 @@ from stream.wire import Event, FindingRecord, Signal, Tick, readable
 
 __all__ = ["StreamReplay"]
 
-#: Watch publishes its watermark once a second, so it can be so far behind without lag.
+#: Watch publishes its watermark once per second, so the watermark can be this much behind without lag.
 _TICK_SECONDS = 2.0
 
 

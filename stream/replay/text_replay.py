@@ -30,7 +30,7 @@ from stream.wire import Closed, Event, FindingRecord, RequestRecord, ResponseRec
 __all__ = ["Scorer", "TextReplay", "TextScoring"]
 
 _SOURCE = "weir/replay"
-#: Ticks and events of one chunk, at most.
+#: Largest number of ticks and events in one chunk.
 _CHUNK = 4096
 
 

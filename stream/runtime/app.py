@@ -22,13 +22,13 @@ from stream.settings import KafkaSettings
 
 __all__ = ["BaseApp", "create_base_app"]
 
-#: A worker that joined before a topic existed gets its partitions after so long.
+#: Longest time until a worker that joined before a topic existed gets the topic's partitions.
 _METADATA_MS = 5_000
 _SESSION_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 3.0
 _REQUEST_SECONDS = 30.0
 _LOOP_STALL_SECONDS = 5.0
-#: Bound of events that wait in memory for an agent.
+#: Largest number of events that wait in memory for an agent.
 _BUFFER_EVENTS = 256
 _MEBIBYTE = 1024 * 1024
 

@@ -106,7 +106,7 @@ class AckedTable(faust.Table[bytes, bytes]):
                 await self._publish(key, self.data[key], partition)
 
     def _is_newest(self, event: Any, orders: dict[bytes, float | None]) -> bool:
-        """Whether a changelog record is no older than the known state of its key; `orders` has those of the batch.
+        """Whether a changelog record is no older than the known state of its key; `orders` is of this batch's states.
 
         An unreadable state has no order, so it is applied, as is the next record of its key; it is later rebuilt from the log.
         """
@@ -133,7 +133,7 @@ class AckedTable(faust.Table[bytes, bytes]):
     async def _publish(self, key: bytes, value: bytes | None, partition: int) -> None:
         topic = self.changelog_topic_name
         count = self.app.consumer.topic_partitions(topic)
-        if count and count != self.partitions:  # 0: a topic just made, not in this client's metadata yet
+        if count and count != self.partitions:  # 0: a new topic, not in this client's metadata yet
             raise TopicMismatch(
                 f"changelog {topic} has {count} partitions and its source {self.partitions}: a state would be in another partition than "
                 f"its events. Delete {topic}; the table is rebuilt from the retained events"

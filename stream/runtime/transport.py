@@ -69,7 +69,7 @@ class Consumer(driver.Consumer):
         self.tracker: AckTracker[TP] = AckTracker()
         self._forward = callback
         self._waiting_for_flow: set[TP] = set()
-        self._position = asyncio.Lock()  # taken by what moves positions: a fetch, a seek to the committed offsets
+        self._position = asyncio.Lock()  # for operations that move positions: fetches and seeks
         super().__init__(transport, self._deliver, on_partitions_revoked, on_partitions_assigned, **kwargs)
         require_attributes(
             self, "_buffered_partitions", "_committed_offset", "_paused_partitions", "_thread", "_unacked_messages"
@@ -115,7 +115,7 @@ class Consumer(driver.Consumer):
             await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to committed offsets, or to the beginning if there is none, because a fetch may have moved on."""
+        """Seek to the committed offset, or without one to the beginning: an earlier fetch may have moved on."""
         offsets = await super().seek_to_committed()
         fresh = [tp for tp, offset in offsets.items() if not offset and self.app.topics.acks_enabled_for(tp.topic)]
         if fresh:

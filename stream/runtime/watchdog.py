@@ -26,7 +26,7 @@ EXIT_STALLED = 70
 
 _log = logging.getLogger(__name__)
 _PROBE_SECONDS = 5.0
-#: Looks in a row; a new partition leader may know of fewer records for a moment.
+#: Checks in a row; a new partition leader may report fewer records for a moment.
 _CUT_LOOKS = 3
 
 

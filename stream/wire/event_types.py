@@ -7,7 +7,7 @@ __all__ = ["ABORTED_TYPE", "EVENT_TYPES"]
 
 ABORTED_TYPE = "weir.inference.aborted.v1"
 
-#: CloudEvents type to struct of its data.
+#: {CloudEvents type: struct of its data}.
 EVENT_TYPES: dict[str, type[EventData]] = {
     struct.event_type: struct
     for struct in (

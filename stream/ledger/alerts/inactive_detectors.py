@@ -18,7 +18,7 @@ __all__ = ["ALL", "inactive_alert_id", "inactive_detectors"]
 
 #: Feature of the alert about all detectors, instead of a detector's name.
 ALL = "*"
-#: A detector without expected verdicts while others answer for so much longer has been disabled.
+#: A detector without expected verdicts for this time, while others answer, has been disabled.
 _DISABLED_SECONDS = 3600.0
 
 Firing = Mapping[tuple[str, str], AlertRecord]

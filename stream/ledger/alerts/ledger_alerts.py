@@ -26,7 +26,7 @@ __all__ = ["decide"]
 _UPDATE_SECONDS = 10.0
 #: Lag resolves at half of its bound, so that the alert does not flap.
 _LAG_EXIT = 0.5
-#: Growth of the statistic that publishes a firing alert again.
+#: Factor of growth of the statistic at which a firing alert is published again.
 _GROWN = 2.0
 
 

@@ -116,7 +116,7 @@ def _scan(database: sqlite3.Connection, before: Cursor, tenant: str, limit: int,
 
 
 def request_rows(databases: Iterable[sqlite3.Connection], request_ids: Iterable[str]) -> dict[str, RequestRow]:
-    """Return {request id: row} for those of the requests that the ledger contains."""
+    """Return {request id: row} of the given requests that the ledger contains."""
     wanted = list(dict.fromkeys(request_ids))
     rows: dict[str, RequestRow] = {}
     for database in databases:

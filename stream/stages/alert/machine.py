@@ -17,10 +17,10 @@ from stream.wire.ids import alert_id
 
 __all__ = ["Alerting", "Opener", "no_span"]
 
-#: Makes the span of an alert that opens: (alert id, detector, context of its cause, other contexts) to its traceparent.
+#: Records the span of a new alert: (alert id, detector, context of its cause, other contexts) -> traceparent of the span.
 Opener = Callable[[str, str, str, tuple[str, ...]], str]
 _CRITICAL, _WARNING = "critical", "warning"
-#: Finding ids are kept for at least so much event time: a restarted scorer publishes duplicates within minutes.
+#: Finding ids are kept for at least this event time: a restarted score worker publishes duplicates within minutes.
 _HOLD_SECONDS = 600.0
 
 

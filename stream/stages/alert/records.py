@@ -11,7 +11,7 @@ __all__ = ["ALERT_SOURCE", "alert_event"]
 
 ALERT_SOURCE = "weir/alert"
 _DRIFT = "drift"
-#: An older note on the fixed prompts says nothing about the present.
+#: Event time after which a result of the fixed prompts is too old for an alert.
 _FRESH_SECONDS = 600.0
 
 

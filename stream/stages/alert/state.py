@@ -21,9 +21,9 @@ __all__ = [
 ]
 
 _VERSION = 1
-#: Between the detector and the source in the key of a state.
+#: Separates detector and source in the key of a state.
 SLOT = "\x1f"
-#: Finding ids kept against duplicates: more than score may have outstanding over all partitions.
+#: Number of finding ids kept to detect duplicates: more than score can have outstanding over all partitions.
 HELD = 4096
 
 
@@ -117,5 +117,5 @@ _order = decoder(_Order)
 
 
 def order(_key: bytes, value: bytes) -> float:
-    """Return the offset up to which the state has read the log, that of its last change; raises StateUnreadable."""
+    """Return the offset of the state's last change: how far it has read the log. Raises StateUnreadable."""
     return _order(value).offset

@@ -29,8 +29,8 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
     """Return the result of every gate at event time `at`; a request needs all gates to pass.
 
     Events, windows and principals are those of the firing alerts of one (tenant, model), prompts and answers together. The largest share of one API
-    key is the maximum of three shares: in the events of all alerts, in the events of drift alerts, and in those of the other detectors needed for
-    agreement (the detectors with the smallest shares count). So one key that floods a second detector cannot make two detectors agree.
+    key is the maximum of three shares: in the events of all alerts, in the events of drift alerts, and in the events of the other detectors that are
+    needed to agree (detectors with small shares are preferred). So one key that floods a second detector cannot make two detectors agree.
     """
     alerts = list(state.firing.values())
     share = _largest_share(alerts, settings.agreeing_alerts)

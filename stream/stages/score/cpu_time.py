@@ -1,4 +1,4 @@
-"""Processor time of the worker and its model processes; the Prometheus client's metric excludes the latter."""
+"""Processor time of the worker and of its model processes; the Prometheus client's metric has only the worker."""
 
 import multiprocessing
 import os

@@ -23,7 +23,7 @@ __all__ = ["Failed", "ModelPool", "Outcome"]
 _log = logging.getLogger(__name__)
 #: A part of a batch gets its share of the deadline, but at least this share.
 _SMALLEST_SHARE = 0.25
-#: Loading models on a busy machine takes a minute; after so long the process is lost.
+#: Loading models on a busy machine takes a minute; after this time the process counts as lost.
 _LOAD_SECONDS = 300.0
 #: Time to end a process after its deadline.
 _GRACE_SECONDS = 10.0
@@ -169,7 +169,7 @@ class ModelPool:
         try:
             await self._result(pool.schedule(model_process.ready), 0.0)
         except RuntimeError as error:
-            if self._pool is not pool:  # stopped meanwhile: no loss, and no crash of the worker
+            if self._pool is not pool:  # the pool was stopped meanwhile, so no models are lost
                 raise asyncio.CancelledError from error
             raise ModelsLost("the models cannot be loaded; see the log of the model process") from error
 

@@ -28,7 +28,7 @@ from stream.wire.ids import event_finding_id, explanation_id, verdict_id
 __all__ = ["MOST_WORDS", "SOURCE", "explanation_event", "finding_event", "signal_event", "verdict_event"]
 
 SOURCE = "weir/score"
-#: Words in an explanation, those with the largest weights.
+#: Largest number of words in an explanation; words with the largest weights are kept.
 MOST_WORDS = 20
 _CONVERSATION_CHARACTERS = 16
 

@@ -37,6 +37,6 @@ class WatchMetrics:
         self.findings_read = counter("weir_findings_read", "Findings that the alert stage read", ["detector"])
         self.alerts = counter("weir_alert_records", "Alert records published", ["detector", "state", "severity"])
         self.retraining = counter("weir_retraining_decisions", "Retraining decisions published", ["state"])
-        for state in ("requested", "suppressed"):  # from zero on, so the first decision is an increase
+        for state in ("requested", "suppressed"):  # from zero, so that the first decision is an increase
             self.retraining.labels(state)
         self.streams = StreamGauges(registry)

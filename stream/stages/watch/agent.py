@@ -28,9 +28,9 @@ __all__ = ["WatchStage"]
 logger = logging.getLogger(__name__)
 #: Event time between two ticks to findings.
 _TICK_SECONDS = 1.0
-#: Event time between two writes of the watermark while its sources stay the same; a restart reads the ticks since.
+#: Event time between two writes of the watermark while its sources stay the same; a restart reads later ticks again.
 _KEEP_SECONDS = 30.0
-#: States loaded before other tasks run.
+#: Number of states that are loaded before other tasks can run.
 _LOADED_AT_ONCE = 100
 
 
@@ -204,14 +204,14 @@ class WatchStage(Stage):
         for number, (key, value) in enumerate(self._table.rows(partition)):
             if not key.startswith(b"\0"):  # no stream's state
                 machine.load(key.decode(), value)
-            if number % _LOADED_AT_ONCE == 0:  # thousands of tenants take seconds, and heartbeats are due meanwhile
+            if number % _LOADED_AT_ONCE == 0:  # thousands of tenants take seconds, in which heartbeats are due
                 self._app.progress()
                 await asyncio.sleep(0)
         if lost := machine.lost():
             logger.warning("partition %d: the state of %d streams is rebuilt from the log", partition, len(lost))
             await self._rebuild(machine, partition, offset)
         elif machine.resume(known):
-            # The ticks since closed nothing that was not closed before they were acknowledged.
+            # Buckets that later ticks closed were finished before these ticks were acknowledged.
             async for position, tick in self._context.ticks(partition, range(machine.offset + 1, offset)):
                 machine.tick(tick, position)
         liveness = await self._liveness.load(partition, offset)

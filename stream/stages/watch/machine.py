@@ -37,7 +37,7 @@ class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WatchRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The stage's rules. `partitions` counts inference partitions; `detectors` creates the detectors of a tenant."""
+    """The stage's rules. `partitions` counts inference partitions; `detectors` creates a tenant's detectors."""
 
     partitions: int
     source_silence_seconds: float
@@ -108,7 +108,7 @@ class PartitionWatch:
         if stream is None:
             value = self._stored(key) if self._stored is not None else None
             stream = self._new(key, None) if value is None else self._loaded(key, value)
-            stream.announce, stream.lost = stream.lost, set()  # it was readable when the partition was assigned
+            stream.announce, stream.lost = stream.lost, set()  # the state was readable at assignment
             self._streams[key] = stream
         return stream
 

@@ -20,7 +20,7 @@ __all__ = ["OWN_STREAM", "LivenessRules", "SourceLiveness"]
 OWN_STREAM = stream_key(OWN_TENANT, "", "")
 _VERSION = "1"
 _HOUR_SECONDS = 3600
-#: Buckets checked after a leap of event time, the last of it: a clock may leap by years.
+#: Number of last buckets that are checked after a jump of event time, because a clock can jump by years.
 _LEAP_BUCKETS = 128
 
 

@@ -13,9 +13,9 @@ from stream.wire import Tick
 
 __all__ = ["SourceLane", "SourceTime", "Watermark"]
 
-#: A step of one source counts for at most this share of the limit: a clock that jumps must not make the others inactive.
+#: A step of a source counts for at most this share of the limit, so that a clock jump makes no other source inactive.
 _LARGEST_STEP = 0.25
-#: Closed sources that are kept on a partition, against duplicate ticks after the closing.
+#: Number of closed sources that are kept per partition, to ignore duplicate ticks after the end of a source.
 _ENDED = 128
 
 

@@ -44,7 +44,7 @@ class WordWeight(EventData, frozen=True, kw_only=True):
 
 
 class ExplanationRecord(EventData, frozen=True, kw_only=True):
-    """The words that a flagged verdict depends on. Computed after the verdict; no alert depends on an explanation.
+    """The words that a flagged verdict depends on, computed after the verdict; no alert depends on an explanation.
 
     The weights of `attributed` words were computed; `words` are those with the largest weights, in the order of the
     text. A positive weight supports the verdict. `score` is the score of the text, `base` the score without the

@@ -59,8 +59,8 @@ class RequestRecord(EventData, frozen=True, kw_only=True):
         return self.prompt
 
 
-#: Status of the end of an interrupted request. Without expected verdicts, the adopter of a dead source's spool wrote
-#: it.
+#: Status of the end of an interrupted request. An end record without expected verdicts is a substitute, written by the
+#: process that took over a dead source's spool.
 ABORTED = "aborted"
 
 
