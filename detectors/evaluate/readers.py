@@ -1,4 +1,4 @@
-"""Readers of the public data files in the data folder that docs/detectors.md describes."""
+"""Functions that read the public data files in the data folder that docs/detectors.md describes."""
 
 import csv
 import gzip
