@@ -1,4 +1,4 @@
-"""Progress reports of evaluations and studies, by one callback."""
+"""The callback with which evaluations and studies report their progress."""
 
 from collections.abc import Iterable, Iterator, Sized
 from typing import Protocol, TypeVar

@@ -1,4 +1,4 @@
-"""A copy of a text without emoji, whose offsets can be mapped to the raw text.
+"""A copy of a text without emoji, with a map from its offsets to the raw text.
 
 An emoji after every word leaves a text readable, but it splits names, numbers and addresses into parts.
 """

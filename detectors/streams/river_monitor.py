@@ -25,7 +25,7 @@ E_DETECTOR = "e-detector"
 KEPT = 256
 
 
-#: By name: river's default threshold.
+#: Name of a detector → river's default threshold.
 METHODS: Mapping[str, float] = {"adwin": 0.002, "kswin": 0.005, "page-hinkley": 50.0}
 
 

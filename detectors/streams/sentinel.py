@@ -53,7 +53,7 @@ class SentinelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     embedding_share
         The embedding's share of the budget; the numeric features divide the rest equally.
     seed
-        Breaks ties between equal values at random, together with the event's id.
+        Seed to break ties between equal values at random, together with the event's id.
     """
 
     alarm_every_events: Annotated[int, Meta(ge=10)] = 10_000
@@ -194,7 +194,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         return found if distance is None else found | {EMBEDDING: distance}
 
     def _distance(self, prompt: _Prompt, data: bytes | None) -> int | None:
-        """Return the bin of the distance to the nearest reference embedding; None if they cannot be compared."""
+        """Return the bin of an embedding's distance to the nearest reference embedding, None if either is missing."""
         if not data or len(data) % 2 or (prompt.reference and len(data) != len(prompt.reference[0])):
             return None
         vector = unpack(data)

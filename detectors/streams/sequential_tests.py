@@ -1,9 +1,9 @@
 """Anytime-valid change detection from ranks: the sequential test of drift, anomaly and sentinel.
 
 A *region* is a set of values that n reference values fix once, for example "the largest 3 %". While the stream is
-exchangeable, the probability that the next value is in a region is known exactly for any distribution. At first, j of
-the n + 1 gaps between reference values are in the region; each later value in the region adds a gap (Pólya's urn; Vovk,
-Gammerman and Shafer, Algorithmic Learning in a Random World).
+exchangeable, the probability that the next value is in a region is known exactly for any distribution: it is the share
+of the gaps between all earlier values that are in the region, at first j of n + 1 (Pólya's urn; Vovk, Gammerman and
+Shafer, Algorithmic Learning in a Random World).
 
 A *bet* is a factor with mean one, above one if the next value is in the region, else below one. A *sum* of bets is the
 Shiryaev-Roberts statistic ``R <- (R + 1) bet``. It grows by one per event on average, and so does a weighted average of

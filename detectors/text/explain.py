@@ -27,7 +27,7 @@ MOST_WORDS, OVERLAP = 120, 20
 EVALUATIONS, BATCH = 256, 16
 #: Most parts of a long text that the encoder scores; the linear model selects them.
 STRETCHES = 16
-#: A word; longer strings without a space are cut into several words, so that no 120 words are too long to score.
+#: A word; longer strings without a space are cut into several words, so that 120 words are never too long to score.
 _WORD = re.compile(r"\S{1,40}")
 _LEAST = 1e-6
 
@@ -41,7 +41,7 @@ class Attribution(NamedTuple):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Texts to score by the detector, or only by its linear model if ``cheap``."""
+    """Texts to score: by the detector, or if ``cheap`` only by its linear model."""
 
     texts: tuple[str, ...]
     cheap: bool = False
@@ -89,7 +89,7 @@ def explain(detector: TextDetector[Any], text: str, *, method: Method = "auto", 
 
 
 def answer(detector: TextDetector[Any], question: Question) -> Answer:
-    """Return the log-odds that a question of `steps` requests; ``cheap`` has no effect without a linear model."""
+    """Return the log-odds for a question of `steps`; ``cheap`` has no effect if the detector has no linear model."""
     encoder = False
     if isinstance(detector, EncoderDetector):
         odds, unsure = detector.screen(question.texts)

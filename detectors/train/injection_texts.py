@@ -1,6 +1,6 @@
 """Synthetic prompt injections, alone or inside documents, and benign texts with the same words.
 
-The templates, and the reasons for them, are in ``texts/attacks.toml`` and ``texts/planted.toml``.
+The templates, with reasons, are in ``texts/attacks.toml`` and ``texts/planted.toml``.
 """
 
 import random

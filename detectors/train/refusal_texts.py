@@ -1,7 +1,7 @@
 """Synthetic refusals, and helpful answers that contain the same words (sorry, cannot, unable).
 
-The templates, and the reasons for them, are in ``texts/refusals.toml`` and ``texts/declining.toml``. The data has no
-public labelled set of refusals, so the detector is experimental; `detectors.evaluate.public_sets` adds weak labels.
+The templates, with reasons, are in ``texts/refusals.toml`` and ``texts/declining.toml``. The detector is experimental,
+because the data has no labelled set of refusals, only weak labels of HaluEval (`detectors.evaluate.public_sets`).
 """
 
 import random

@@ -150,7 +150,7 @@ def repetition_cases() -> Iterator[Case]:
 
 
 def refusal_cases() -> Iterator[Case]:
-    """Yield refusals (label True), for each request or with each ending, and near misses with each ending."""
+    """Yield refusals (label True) and similar answers that do not refuse, with all requests and endings filled in."""
     texts = read_toml(FOLDER, "refusals.toml", Refusals)
     for kind, templates in texts.refusals.items():
         for template in templates:

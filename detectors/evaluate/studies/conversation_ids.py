@@ -42,7 +42,7 @@ class Text(NamedTuple):
 
 
 class Client(NamedTuple):
-    """A client: messages per conversation, scheme of its ids, and number of API keys; only one key's texts change."""
+    """A client: messages per conversation, function for its ids, number of API keys; only one key's texts change."""
 
     messages: int
     ids: IdScheme

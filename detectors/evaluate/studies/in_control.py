@@ -168,7 +168,7 @@ def _unseeded(stream: Callable[[], Exchangeable]) -> Callable[[int, int], Exchan
 
 _ANY_HOUR = {"daily": False}
 
-#: Name → factory of the stream with the arguments (seed, runs), and the fields of `Budget` without default values.
+#: Name → factory of the stream, called with (seed, runs), and the fields of `Budget` that differ from the default.
 STREAMS: Mapping[str, tuple[Callable[[int, int], Exchangeable], Mapping[str, Any]]] = {
     "exchangeable, daily_cycle off": (_unseeded(Exchangeable), _ANY_HOUR),
     "exchangeable": (_unseeded(Exchangeable), {}),
