@@ -100,7 +100,7 @@ def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
 
 
 def _is_empty(response: Any) -> bool:
-    """Whether a fetch response has no records; in every protocol version they are the last field of a partition."""
+    """Whether a fetch response has no records, which are a partition's last field in every protocol version."""
     return not any(partition[-1] for _topic, partitions in response.topics for partition in partitions)
 
 

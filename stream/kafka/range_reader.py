@@ -54,7 +54,7 @@ class RangeReader:
         self._answered_at = self._clock()
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """Return the next record, or None at the range's end; raises as LogReader.read, broker errors after 30 s."""
+        """Return the next record, or None at the end of the range; raises broker errors after 30 s without an answer."""
         place = TopicPartition(topic, partition)
         lane = self._lanes[place]
         while not lane.waiting:

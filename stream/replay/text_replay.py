@@ -154,7 +154,7 @@ class TextReplay:
         return _Expected(event, verdict)
 
     async def _score(self, chunk: list[_Step]) -> list[Outcome | None]:
-        """Return the outcome of each step: None for a tick, and for every step if no version runs."""
+        """Return an outcome per step (event or tick): None for a tick, and for every step if no version runs."""
         rows = [row for row, step in enumerate(chunk) if isinstance(step, _Expected)]
         outcomes: list[Outcome | None] = [None] * len(chunk)
         if self._scoring is not None:

@@ -1,6 +1,6 @@
 """The event contract: the data of the events on Weir's topics, and their encoding.
 
-Capture, stages, ledger and other consumers share it, so it imports only the standard library and msgspec.
+Capture, stages, ledger and other consumers use this package, so it imports only the standard library and msgspec.
 """
 
 from stream.wire.codec import Event, Record, decode, encode, event_type, readable

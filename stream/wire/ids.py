@@ -58,7 +58,7 @@ def alert_id(stream: str, detector: str, opening_finding: str) -> str:
 
 
 def silence_id(stream: str, detector: str, feature: str) -> str:
-    """Return the id of a silence, a hash of its subject, so that a later silence of this subject replaces it."""
+    """Return the id of a silence, a hash of its subject, so that a later silence with the same subject replaces it."""
     return _digest("si", stream, detector, feature)
 
 

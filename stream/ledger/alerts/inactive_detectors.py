@@ -25,7 +25,7 @@ Firing = Mapping[tuple[str, str], AlertRecord]
 
 
 def inactive_alert_id(detector: str, last_answer: float | None, resolved: int) -> str:
-    """Return the id of the alert about `detector`; `resolved` is how many have resolved since `last_answer`."""
+    """Return the id of the alert about `detector`; `resolved` counts earlier alerts since `last_answer`."""
     return own_alert_id(SILENCE, _opening(detector, last_answer, resolved))
 
 

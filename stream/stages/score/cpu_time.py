@@ -26,7 +26,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 class CpuCollector(Collector):
-    """A counter that still includes ended processes. `pids` defaults to this process and its children."""
+    """A counter of processor time, ended processes included. `pids` defaults to this process and its children."""
 
     def __init__(
         self,
