@@ -10,12 +10,12 @@ from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
 from opentelemetry.trace import Tracer
 
 from serving.capture import event_encoding as encoding
 from serving.capture.delivery_cursor import Cursor, load_cursor, save_cursor
+from serving.capture.delivery_limits import DeliveryLimits
 from serving.capture.metrics import ShipperMetrics
 from serving.capture.producer import Delivery, DeliveryLost, Lease, is_size_error
 from serving.capture.segment import Kind, record_of, segment_path, segments
@@ -24,7 +24,7 @@ from serving.capture.spool_reader import Item, SpoolReader
 from serving.capture.unsendable_records import move_aside
 from stream.wire import GapRecord
 
-__all__ = ["Pace", "Pipeline"]
+__all__ = ["Pipeline"]
 
 _LOG = logging.getLogger(__name__)
 _DRAIN_SECONDS = 5.0
@@ -32,20 +32,6 @@ _ROOM_SECONDS = 1.0
 #: Records that are sent before the event loop can run other tasks.
 _YIELD_EVERY = 32
 _NUMBERED = (Kind.REQUEST, Kind.END)
-
-
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of the frames in flight (`window_frames`, `window_bytes`), and intervals of a pipeline.
-
-    A spool without new frames is read every `poll_seconds`. The cursor is written every `save_seconds`; after a kill, the records of this
-    interval are sent again. A producer without an acknowledgement for `stall_seconds` is replaced.
-    """
-
-    window_frames: int = 1024
-    window_bytes: int = 8 * 1024 * 1024
-    poll_seconds: float = 0.02
-    save_seconds: float = 0.1
-    stall_seconds: float = 40.0
 
 
 class _Entry(NamedTuple):
@@ -67,7 +53,7 @@ class Pipeline:
         *,
         tracer: Tracer,
         metrics: ShipperMetrics,
-        pace: Pace | None = None,
+        limits: DeliveryLimits | None = None,
     ) -> None:
         self._directory = directory
         self._source = directory.name
@@ -75,7 +61,7 @@ class Pipeline:
         self._partitions = delivery.partitions
         self._sender = Sender(delivery.names, delivery.partitions, tracer, metrics)
         self._metrics = metrics
-        self._pace = pace or Pace()
+        self._limits = limits or DeliveryLimits()
         self._window: deque[_Entry] = deque()
         self._window_bytes = 0
         self._rejected: set[tuple[int, int]] = set()
@@ -124,20 +110,20 @@ class Pipeline:
                 if position % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)  # a send that never blocks would starve the sender task
             self._advance(lease)
-            if _now() - self._saved_at >= self._pace.save_seconds:
+            if _now() - self._saved_at >= self._limits.save_seconds:
                 await self._save()
             if not items:
-                await self._wait(self._pace.poll_seconds)
+                await self._wait(self._limits.poll_seconds)
         deadline = _now() + _DRAIN_SECONDS
         while self._window and _now() < deadline:
-            await self._wait(self._pace.poll_seconds)
+            await self._wait(self._limits.poll_seconds)
             self._advance(lease)
         await self._save()
 
     async def _make_room(self, lease: Lease) -> None:
         """Wait until the limits allow another frame in flight."""
-        frames = 1 if self._careful else self._pace.window_frames
-        while len(self._window) >= frames or self._window_bytes >= self._pace.window_bytes:
+        frames = 1 if self._careful else self._limits.window_frames
+        while len(self._window) >= frames or self._window_bytes >= self._limits.window_bytes:
             await self._wait(_ROOM_SECONDS)
             self._advance(lease)
         self._careful = max(0, self._careful - 1)
@@ -160,8 +146,8 @@ class Pipeline:
             self._progress_at = _now()
         if lease.is_lost:
             raise DeliveryLost(lease.reason)
-        if self._window and _now() - max(self._progress_at, self._window[0].began) > self._pace.stall_seconds:
-            raise DeliveryLost(f"nothing was acknowledged for {self._pace.stall_seconds:.0f} s")
+        if self._window and _now() - max(self._progress_at, self._window[0].began) > self._limits.stall_seconds:
+            raise DeliveryLost(f"nothing was acknowledged for {self._limits.stall_seconds:.0f} s")
 
     def _check(self, entry: _Entry) -> None:
         for future in entry.futures:

@@ -21,9 +21,10 @@ from prometheus_client import CollectorRegistry
 from serving.capture.adopt_spool import adopt
 from serving.capture.balance import BalanceReader
 from serving.capture.delivery_cursor import Cursor, Totals, load_totals, save_totals
+from serving.capture.delivery_limits import DeliveryLimits
 from serving.capture.heartbeat import Heartbeat
 from serving.capture.metrics import BalanceCollector, ShipperMetrics
-from serving.capture.pipeline import Pace, Pipeline
+from serving.capture.pipeline import Pipeline
 from serving.capture.producer import Delivery
 from serving.capture.spool_layout import LOCK_FILE, source_directories
 from stream.files import FileLock, replace_file
@@ -123,10 +124,10 @@ class Shipper:
         partitions: int,
         registry: CollectorRegistry,
         tracer_provider: TracerProvider,
-        pace: Pace | None = None,
+        limits: DeliveryLimits | None = None,
     ) -> None:
         self._root = root
-        self._pace = pace
+        self._limits = limits
         self._tracer = tracer_provider.get_tracer("weir.capture")
         self._metrics = ShipperMetrics(registry)
         registry.register(BalanceCollector(BalanceReader(root)))
@@ -190,7 +191,7 @@ class Shipper:
             self._delivery,
             tracer=self._tracer,
             metrics=self._metrics,
-            pace=self._pace,
+            limits=self._limits,
         )
         await pipeline.run(stop)
         while pipeline.closed and source not in self._adopted and not stop.is_set():

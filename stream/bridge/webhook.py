@@ -15,8 +15,9 @@ from stream.bridge.alert_reader import AlertReader, alert_partitions
 from stream.bridge.backoff import pause
 from stream.bridge.metrics import BridgeMetrics
 from stream.bridge.notification_target import NotificationTarget
-from stream.bridge.webhook_filter import WebhookFilter, message_id, payload
+from stream.bridge.webhook_filter import WebhookFilter, message_id
 from stream.bridge.webhook_offsets import WebhookOffsets
+from stream.bridge.webhook_payload import payload
 from stream.kafka.clients import consumer_for
 from stream.kafka.log_reader import READ_ERRORS, LogReader
 from stream.settings import KafkaSettings, WebhookSettings

@@ -1,18 +1,15 @@
-"""Selects the alert records that a webhook receives, and builds their payload."""
+"""Selects the alert records that a webhook receives."""
 
 from collections import OrderedDict
 from fnmatch import fnmatchcase
 
-import msgspec
-
-from stream.bridge.alert_links import AlertLinks
 from stream.bridge.firing_alerts import MAX_ALERTS
 from stream.settings import WebhookSettings
 from stream.silences import Silences
-from stream.wire import AlertRecord, format_time
+from stream.wire import AlertRecord
 from stream.wire.semconv import SEVERITY_NUMBERS
 
-__all__ = ["WebhookFilter", "message_id", "payload"]
+__all__ = ["WebhookFilter", "message_id"]
 
 
 def message_id(alert: AlertRecord) -> str:
@@ -44,12 +41,3 @@ class WebhookFilter:
         self._delivered.move_to_end(alert.alert_id)
         if len(self._delivered) > MAX_ALERTS:
             self._delivered.popitem(last=False)
-
-
-def payload(alert: AlertRecord, links: AlertLinks) -> bytes:
-    """Return ``type``, ``timestamp`` and ``data``: the alert in the form of `weir alerts --json`, and its links."""
-    data = msgspec.to_builtins(alert)
-    addresses = {"runbook_url": links.runbook_of(alert), "trace_url": links.trace_of(alert)}
-    return msgspec.json.encode(
-        {"type": f"weir.alert.{alert.state}", "timestamp": format_time(alert.at), "data": data | addresses}
-    )

@@ -6,7 +6,7 @@ from unittest import mock
 from opentelemetry.trace import NoOpTracerProvider
 from prometheus_client import CollectorRegistry
 
-from serving.capture.pipeline import Pace
+from serving.capture.delivery_limits import DeliveryLimits
 from serving.capture.shipper import Shipper
 from stream.ledger.service import run_ledger
 from stream.settings import (
@@ -29,7 +29,7 @@ KAFKA = KafkaSettings(bootstrap_servers="simulated:9092", partitions=P, stream_p
 DETECTORS = ("pii", "toxicity")
 ENGINE = ModelSpec(threads=1, detectors=DETECTORS, create=doubles.create, embedder=None)
 SCORE = ScoreSettings(batch_events=4, batch_wait_seconds=0.02, outstanding_events=8, explain_findings=0)
-PACE = Pace(poll_seconds=0.2, save_seconds=0.3, window_frames=6, stall_seconds=20.0)
+LIMITS = DeliveryLimits(poll_seconds=0.2, save_seconds=0.3, window_frames=6, stall_seconds=20.0)
 WATCH = WatchSettings(source_silence_seconds=12, outstanding_events=200)
 BUCKET_SECONDS = 2.0
 COOL_DOWN_SECONDS = 20.0
@@ -98,7 +98,7 @@ class Parts:
     def shipper(self, process):
         """Start the shipper as `process`."""
         kafka, topics = {"bootstrap_servers": KAFKA.bootstrap_servers}, {"names": KAFKA.names, "partitions": P}
-        shipper = process.within(lambda: Shipper(self.spool, kafka, pace=PACE, **topics, **_telemetry()))
+        shipper = process.within(lambda: Shipper(self.spool, kafka, limits=LIMITS, **topics, **_telemetry()))
         process.spawn(shipper.run(asyncio.Event()))
         process.on_end.append(lambda: [lock.release() for lock in shipper._locks.values()])
 

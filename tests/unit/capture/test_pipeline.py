@@ -14,12 +14,13 @@ from support.spool import TRACE, Spool, flip_bit, small_settings
 
 from serving.capture.balance import SourceReader
 from serving.capture.delivery_cursor import load_cursor
+from serving.capture.delivery_limits import DeliveryLimits
 from serving.capture.metrics import ShipperMetrics
-from serving.capture.pipeline import Pace, Pipeline
+from serving.capture.pipeline import Pipeline
 from serving.capture.segment import segment_path, segments
 from stream.wire import Feedback, GapRecord, RequestRecord, Tick, TraceParent
 
-PACE = Pace(poll_seconds=0.001, save_seconds=0.0, stall_seconds=30)
+LIMITS = DeliveryLimits(poll_seconds=0.001, save_seconds=0.0, stall_seconds=30)
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ def ship(spool, spans):
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
 
-    def begin(kafka, pace=PACE):
+    def begin(kafka, limits=LIMITS):
         metrics = ShipperMetrics(CollectorRegistry())
-        pipeline = Pipeline(spool.directory, kafka, tracer=provider.get_tracer("t"), metrics=metrics, pace=pace)
+        pipeline = Pipeline(spool.directory, kafka, tracer=provider.get_tracer("t"), metrics=metrics, limits=limits)
         stop = asyncio.Event()
         return pipeline, stop, asyncio.create_task(pipeline.run(stop))
 
@@ -53,8 +54,8 @@ def ship(spool, spans):
 def deliver(ship):
     """Ship until `count` records are in flight, acknowledge them, and stop."""
 
-    async def run(kafka, count, pace=PACE):
-        _, stop, task = ship(kafka, pace)
+    async def run(kafka, count, limits=LIMITS):
+        _, stop, task = ship(kafka, limits)
         await until(lambda: len(kafka.pending) == count)
         kafka.take()
         await finish(stop, task)
@@ -122,7 +123,7 @@ async def test_a_shipper_killed_between_cursor_and_unlink_goes_on(spool, deliver
 async def test_in_flight_records_are_bounded(spool, ship):
     kafka = SteppedDelivery()
     spool.fill(200)
-    _, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, window_frames=16))
+    _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, window_frames=16))
     seen = 0
     while seen < 200:
         await until(lambda: kafka.pending)
@@ -135,7 +136,7 @@ async def test_in_flight_records_are_bounded(spool, ship):
 async def test_a_producer_that_gets_nothing_through_is_given_up(spool, ship):
     kafka = SteppedDelivery()
     spool.request("a")
-    _, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, stall_seconds=0.05))
+    _, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, stall_seconds=0.05))
     await until(lambda: kafka.pending)
     first = kafka.pending[0][0]
     await until(lambda: first.done() and kafka.pending)
@@ -229,7 +230,7 @@ async def test_the_head_of_a_segment_is_nothing_to_wait_for(spool, ship):
     kafka = SteppedDelivery()
     spool.fill(12)
     assert len(segments(spool.directory)) > 2
-    pipeline, stop, task = ship(kafka, Pace(poll_seconds=0.001, save_seconds=0, window_frames=1))
+    pipeline, stop, task = ship(kafka, DeliveryLimits(poll_seconds=0.001, save_seconds=0, window_frames=1))
     while pipeline.cursor.number < 12:
         await asyncio.wait({task}, timeout=0.001)
         assert not task.done(), task.exception()

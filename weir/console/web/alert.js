@@ -4,12 +4,11 @@ import { Component } from "./vendor/preact.mjs";
 import { get, live, send } from "./api.js";
 import { BeforeAfter } from "./before_after.js";
 import { SeriesChart } from "./charts.js";
-import { Dialog } from "./dialogs.js";
 import { Explanation, explanations } from "./marked_text.js";
+import { SilenceForm } from "./silence_form.js";
 import { collapsed } from "./suppressions.js";
 import { duration, Empty, ErrorBox, Fact, html, Id, Loader, Mark, number, stream, Tag, Time, TraceLink, Verdicts } from "./ui.js";
 
-const DURATIONS = ["30m", "2h", "8h", "1d", "7d"];
 const SENTINELS = { moved: "answers changed too: check the model first", still: "answers unchanged: the inputs changed" };
 
 export class AlertPane extends Loader {
@@ -199,33 +198,4 @@ function changeText(one, before) {
   if (!before) return `${one.revision ? "first known as" : "opened as"} ${one.severity}${statistic}`;
   if (before.severity !== one.severity) return `now ${one.severity}, ${one.evidence_total} requests`;
   return `${one.evidence_total} requests${statistic}`;
-}
-
-class SilenceForm extends Loader {
-  constructor(props) {
-    super(props);
-    Object.assign(this.state, { duration: "2h", reason: "", loading: false });
-  }
-
-  _submit = (event) => {
-    event.preventDefault();
-    const { duration: lasts, reason } = this.state;
-    this.load(async () => {
-      await send("POST", "/api/silences", { alert_id: this.props.alert.alert_id, for: lasts, reason });
-      this.props.onDone();
-      this.props.onClose();
-    });
-  };
-
-  render({ alert, onClose }, { duration: lasts, reason, loading, error }) {
-    return html`<${Dialog} title="Silence" onClose=${onClose}>
-      <p>Nobody is notified about alerts of <strong>${[stream(alert), alert.detector, alert.feature].filter(Boolean).join(" / ")}</strong>, also if they fire again. Everything else continues.</p>
-      <form onSubmit=${this._submit}>
-        <div class="choice" role="group" aria-label="How long">${DURATIONS.map((one) => html`<button type="button" aria-pressed=${lasts === one ? "true" : "false"} onClick=${() => this.setState({ duration: one })}>${one}</button>`)}</div>
-        <label class="field">Reason, for the next person on call<input required maxlength="500" autofocus value=${reason} onInput=${(event) => this.setState({ reason: event.target.value })} /></label>
-        <${ErrorBox} error=${error} />
-        <div class="actions"><button class="primary" disabled=${loading || !reason.trim()}>${loading ? "Silencing" : `Silence for ${lasts}`}</button><button type="button" onClick=${onClose}>Cancel</button></div>
-      </form>
-    </${Dialog}>`;
-  }
 }
