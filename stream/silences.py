@@ -1,8 +1,8 @@
 """Operators' silences; each mutes the notifications about one subject: (stream, detector, feature).
 
-A silence changes no state: a muted alert opens, resolves and counts for retraining and `weir status` like any other alert. If the feature of the
-alert from which it was created changes, the silence still mutes that alert. Silences are unrelated to alerts of detector ``silence``, which report
-inactive sources (stream/stages/watch/source_liveness.py).
+A silence changes no state: a muted alert opens, resolves and counts for retraining and `weir status` like any other alert. It still mutes the alert
+from which it was created if the feature of this alert changes. Silences are unrelated to alerts of detector ``silence``, which report inactive
+sources (stream/stages/watch/source_liveness.py).
 """
 
 from stream.wire import AlertRecord, SilenceRecord, stream_key

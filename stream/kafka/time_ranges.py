@@ -1,7 +1,8 @@
 """The offsets of a topic that contain a range of event time: for a retraining event, and for a replay.
 
 Alerts contain event times, but the timestamp of a Kafka record is the time at which it was produced, which is much later after an outage. No event is
-produced before it happens, so a range begins at the first record produced at `since` or later. Its end is found by the event times of the records.
+produced before it happens, so a range begins at the first record produced at `since` or later. The end of the range is found by the event times of
+the records.
 """
 
 import asyncio

@@ -35,7 +35,7 @@ class ModelState(msgspec.Struct, kw_only=True):
     `offsets` is {topic: offset of the newest applied record}; records up to this offset are ignored. `resolved` has the
     ids of the latest resolved alerts, so that a late record does not open one again; `suppressed` has the ids of the
     latest suppressions. `in_flight` is whether the last request was started and has not ended. A request that nobody
-    starts blocks others only during its cool-down.
+    starts blocks other requests only during its cool-down.
     """
 
     version: int = _VERSION

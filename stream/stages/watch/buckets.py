@@ -57,7 +57,7 @@ class StreamBuckets:
     """Buckets of one (tenant, model, side): bucket b has the event times in [b * seconds, (b + 1) * seconds).
 
     After the last bucket with events, `empty_limit` empty buckets are closed: enough for an alert to resolve, and few enough that an idle stream
-    costs little. Which empty buckets are closed depends only on the events. `counts` are the totals of the partition. Memory is one observation per
+    costs little. Which empty buckets are closed depends only on the events. `counts` are the totals of the partition. Memory: an observation per
     event.
     """
 

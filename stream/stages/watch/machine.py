@@ -71,7 +71,7 @@ class PartitionWatch:
         self.offset = -1
 
     def resume(self, stored: SourcesState) -> bool:
-        """Continue from the stored watermark; return False if the state (of an earlier Weir) has none that fits.
+        """Continue from the stored watermark; return False if it is for another number of partitions.
 
         The watermark decides which events are late, so it must be the same after a restart. In the stored stream states, every bucket before the
         watermark is closed. Without a stored watermark, the stage waits for its sources instead.
