@@ -1,1 +1,1 @@
-"""Pure online detectors: no Kafka, no Ray, no settings, no clock."""
+"""The detectors, in pure Python: this package imports no Kafka, no Ray and no settings, and reads no clock."""

@@ -1,7 +1,7 @@
 """The labelled sets of each text detector in one data folder, and ordinary prompts.
 
-Only one split of the shared encoder's examples is read. If one of their files is missing, none are read, because the
-splits would differ. Add the set of another detector to `READERS`, or generated cases to `evaluate.cases.synthetic`.
+Only one split of the shared encoder's examples is read. If one of their files is missing, none are read, because this
+changes the splits. Add the set of another detector to `READERS`, or generated cases to `evaluate.cases.synthetic`.
 """
 
 import math

@@ -15,7 +15,7 @@ NAN = float("nan")
 
 
 def auroc(labels: Sequence[bool], scores: Sequence[float]) -> float:
-    """Return the probability that a positive scores above a negative; a tie counts one half; NaN without a class."""
+    """Return the probability that a positive scores above a negative (a tie: one half); NaN if a class is missing."""
     return float(roc_auc_score(labels, scores)) if any(labels) and not all(labels) else NAN
 
 

@@ -1,4 +1,4 @@
-"""Reading of a labelled file from the user, with named columns: CSV, TSV, JSON or JSON lines, optionally gzipped."""
+"""Reading of a user's labelled file by named columns: CSV, TSV, JSON or JSON lines, optionally gzipped."""
 
 import csv
 import gzip

@@ -46,7 +46,7 @@ class Layer(nn.Module):
 
 
 class MiniLM(nn.Module):
-    """The encoder: returns a vector of 384 dimensions per token."""
+    """The encoder, which returns a vector of 384 dimensions per token."""
 
     def __init__(self) -> None:
         super().__init__()

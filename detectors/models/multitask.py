@@ -26,7 +26,7 @@ INNER = 48
 
 
 class Heads(nn.Module):
-    """One small perceptron per output; its input is the first token vector, and the mean and maximum of all."""
+    """One small perceptron per output; its input is the first token vector, and the mean and maximum of all vectors."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Heads(nn.Module):
 
 
 class MultiTask(nn.Module):
-    """The shared encoder with its heads: returns one logit per output for each row of token ids."""
+    """The shared encoder with its heads, which returns one logit per output for each row of token ids."""
 
     def __init__(self, backbone: MiniLM, outputs: int = len(OUTPUTS)) -> None:
         super().__init__()

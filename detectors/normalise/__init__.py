@@ -1,1 +1,1 @@
-"""Normalised copies of a text: Unicode folded, emoji and disguises such as leetspeak removed."""
+"""Normalised copies of a text, without lookalike characters, emoji and disguises such as leetspeak."""

@@ -57,7 +57,7 @@ def _hidden(character: str) -> bool:
 
 
 def _pieces(text: str) -> list[tuple[str, int, int]]:
-    """Return (piece, start, end) of each character with the combining marks after it, without hidden characters."""
+    """Return (piece, start, end) for each visible character; a piece is a character with its combining marks."""
     pieces: list[tuple[str, int, int]] = []
     for index, character in enumerate(text):
         if not character.isascii() and _hidden(character):

@@ -58,7 +58,7 @@ class EntityFinder:
 
 
 def _decode(text: str, tokens: Tokens, scores: NDArray[np.float32]) -> list[Entity]:
-    """Return the entities of a text; a word has the mean probabilities of its tokens and can extend an entity."""
+    """Return a text's entities; a word has the mean probabilities of its tokens and can extend the entity before it."""
     from detectors.pii.token_head import KINDS  # noqa: PLC0415 - torch takes seconds to import
 
     if not len(scores) or (1.0 - scores[:, 0]).max() < min(RULES.sure_from.values()):

@@ -1,4 +1,4 @@
-"""Recognition of IP addresses among versions, object identifiers, array slices and scopes of code, which look alike."""
+"""Recognition of IP addresses, but not of similar versions, object identifiers, array slices and C++ scopes."""
 
 import ipaddress
 import re

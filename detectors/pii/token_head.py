@@ -65,7 +65,7 @@ class Block(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """The tagger; class 0 is outside entities, ``1 + 2k`` first in an entity of kind k, ``2 + 2k`` later in it."""
+    """The tagger. Class 0 is a token outside entities, ``1 + 2k`` a first token of kind k, ``2 + 2k`` a later token."""
 
     def __init__(self) -> None:
         super().__init__()

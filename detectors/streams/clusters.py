@@ -78,7 +78,7 @@ class Clusters:
         return ClustersState(centres=centres, shares=list(self._shares), recent=list(self._recent))
 
     def restore(self, state: ClustersState) -> None:
-        """Continue from a snapshot; raise ValueError if the centres cannot be divided into the number of clusters."""
+        """Continue from a snapshot; raise ValueError if the size of the centres does not fit the number of clusters."""
         self.centres = None
         if state.centres:
             centres = np.frombuffer(state.centres, dtype="<f2").astype(np.float32)

@@ -18,7 +18,7 @@ RECENT = 0.1
 
 
 def scores_of(values: Sequence[float], ties: Sequence[float]) -> list[float]:
-    """Return the score of each value: its bin plus its event's tie-break in (0, 1), or NaN if it is not finite."""
+    """Return the score of each value: its bin plus its event's tie-break in (0, 1); NaN if the value is not finite."""
     return [
         math.nan if (index := bin_of(value)) is None else index + tie for value, tie in zip(values, ties, strict=True)
     ]

@@ -70,7 +70,7 @@ class _Ranks(msgspec.Struct, kw_only=True):
     waiting: list[int] = []
 
     def p_value(self, value: int, tie: float) -> float:
-        """Return the conformal p-value of a value, in (0, 1): small for large values, uniform if exchangeable."""
+        """Return the conformal p-value, in (0, 1): small for a large value, uniform if the values are exchangeable."""
         above = sum(count for other, count in self.counts.items() if other > value)
         return (above + tie * (self.counts.get(value, 0) + 1)) / (sum(self.counts.values()) + 1)
 

@@ -230,7 +230,7 @@ class ReferenceRegions:
         return taken, highest
 
     def _recent_shares(self, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Floats:
-        """Return each region's moving share of values, before each observation and after the last, (k + 1, m)."""
+        """Return each region's moving average share, before each observation and after the last, (k + 1, m)."""
         recent_shares = np.empty((len(inside) + 1, inside.shape[1]))
         recent_shares[0] = self._recent_share
         change, scored = np.empty(inside.shape[1]), None if seen.all() else seen.astype(np.float64)

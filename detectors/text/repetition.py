@@ -107,7 +107,7 @@ def _token_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _numbered(text: str, token_spans: Sequence[tuple[int, int]]) -> Tokens:
-    """Return a number per token; equal tokens have the same number, in upper or lower case."""
+    """Return a number per token; tokens that are equal or differ only in case have the same number."""
     numbers: dict[str, int] = {}
     folded = text.lower() if len(text.lower()) == len(text) else text
     return np.array([numbers.setdefault(folded[start:end], len(numbers)) for start, end in token_spans], dtype=np.int64)

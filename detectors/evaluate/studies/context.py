@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 class StudyContext(NamedTuple):
-    """Inputs of a study: data folder, simulated streams per row, seed, progress callback, loader of the examples."""
+    """Inputs of a study: data folder, simulated streams per row, seed, progress callback, loader of labelled texts."""
 
     data: Path
     runs: int

@@ -70,7 +70,7 @@ def _false_alarms(study: StudyContext, varying: int) -> Row:
 
 
 def _delays(study: StudyContext, changed: int, varying: int) -> Row:
-    """Return quantiles of the number of answers from a change to the alarm; omit runs with an alarm before it."""
+    """Return quantiles of the number of answers from a change to the alarm; omit runs that alarm before the change."""
     found = []
     for run in tracked(study.progress, f"sentinel: {changed} of {PROMPTS} answers change", range(study.runs)):
         rng, detector = np.random.default_rng([study.seed, run]), _detector()
