@@ -65,7 +65,7 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """Pairs that score's ticks have passed and that have no verdict: in all, and by detector, tenant and model.
+    """Expected verdicts that are missing though score's ticks passed their events; also by detector, tenant and model.
 
     `requests` contains the oldest of `requests_total` request ids, at most 20, and `traceparents` their trace contexts.
     `first` identifies the oldest pair, as ``event id/detector``.

@@ -38,7 +38,7 @@ class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """The newest tick times of one source in one partition.
 
     `spool` is the used share of its spool at the last tick. `spool_since` is the time of the tick at which the share
-    reached the bound of the alert, or None if it is below.
+    reached the bound of the alert, or None if the share is below.
     """
 
     source: str
@@ -96,7 +96,7 @@ def _newest(partition: Sequence[SourceTime]) -> float | None:
 
 
 def verdict_lag(sources: Sources) -> tuple[float, str]:
-    """Return the largest lag of verdicts behind inference of any source, in seconds, and an identity of this lag."""
+    """Return the largest lag of any source's verdicts behind inference, in seconds, and an identity of this lag."""
     worst, identity = 0.0, ""
     for partition, entries in sorted(sources.items()):
         for entry in entries:

@@ -31,7 +31,7 @@ ResultT = TypeVar("ResultT")
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with all related data: `changes` are its records, `evidence` its requests that the ledger contains.
+    """An alert with all related data: `changes` are its records, `evidence` its known requests.
 
     For an alert of a stream detector, `series` contains the windows of its stream before, during and after the alert.
     """

@@ -60,7 +60,7 @@ def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed:
 
 
 def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -> list[Verdict]:
-    """Return a verdict for each expected detector; `version_of` returns the version of one that did not score."""
+    """Return a verdict for each expected detector; `version_of` returns the version of a detector without a score."""
     scored = outcome if isinstance(outcome, Scored) else Scored()
     return [
         verdict(event, name, scored.versions.get(name) or version_of(name), scored.scores.get(name))
@@ -69,7 +69,7 @@ def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -
 
 
 def verdict(event: Event, detector: str, version: str, score: Score | None) -> Verdict:
-    """Return one detector's verdict; the label is ``error`` without a score, or if a part was read and not flagged."""
+    """Return one detector's verdict: ``error`` without a score, or if an unflagged text was read only in part."""
     data = inference_of(event)
     score = score or Score(score=0.0, label=ERROR, flagged=False, covered=0.0)
     partial = score.covered < 1.0 and not score.flagged

@@ -19,7 +19,7 @@ _STAGE = "score"
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
-    """Ticks of one partition to forward together, and their tokens."""
+    """Ticks of one partition to forward together, and their tokens: the raw events to acknowledge after that."""
 
     partition: int
     offset: int

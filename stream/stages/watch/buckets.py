@@ -22,7 +22,7 @@ class Offer(enum.Enum):
 
 
 class Held(msgspec.Struct):
-    """One event of an open bucket; when the bucket closes, its tokens are acknowledged, one per duplicate.
+    """One event of an open bucket; its tokens (raw events, one per duplicate) are acknowledged when the bucket closes.
 
     Of events with the same id, the earliest counts; a substitute end record (written for a dead source) counts last.
     """

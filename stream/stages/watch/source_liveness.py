@@ -1,7 +1,7 @@
 """Liveness of the sources: one finding for each bucket in which a source is inactive while others are active.
 
-A dead node must not stop the windows of the other nodes, and must cause an alert. If all are inactive, event time stops, and the ledger reports this
-by the wall clock.
+A dead node must not stop the windows of the other nodes, and must cause an alert. If all nodes are inactive, event time stops, and the ledger reports
+this by the wall clock.
 """
 
 import msgspec
