@@ -33,7 +33,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     days: bool = False
     #: Whether values are ranked only among those of the same half-hour of the day (UTC).
     daily: bool = True
-    #: Number of events in a window in which one event per conversation is used; 0 uses every event.
+    #: Size, in events, of the window in which one event per conversation is used; 0 uses every event.
     conversation_events: int = 512
     #: Most turns of a conversation in the window that count as one event; see `detectors.streams.conversations`.
     conversation_turns: int = TURNS
@@ -147,7 +147,7 @@ class Monitor:
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> list[bool]:
-        """Process n events in order, with the result of `update`; return whether there was an alarm before each event.
+        """Process n events in order, with the same result as `update`; return whether an alarm was on before each.
 
         Parameters
         ----------
