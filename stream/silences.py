@@ -1,7 +1,7 @@
 """Operators' silences; each mutes the notifications about one subject: (stream, detector, feature).
 
-A silence changes no state: a muted alert opens, resolves and counts for retraining and `weir status` like any other alert. It still mutes the alert
-from which it was created if the feature of this alert changes. Silences are unrelated to alerts of detector ``silence``, which report inactive
+A silence changes no state: a muted alert opens, resolves and counts for retraining and `weir status` like any other alert. A silence still mutes the
+alert from which it was created if that alert's feature changes. Silences are unrelated to alerts of detector ``silence``, which report inactive
 sources (stream/stages/watch/source_liveness.py).
 """
 
