@@ -105,7 +105,7 @@ class StreamReplay:
         return True
 
     async def _recorded(self, number: int, end: float) -> tuple[AlertTimeline, float]:
-        """Return the alerts of findings published up to `end`, and the watermark that watch had published last."""
+        """Return the alerts of findings published up to `end`, and watch's last watermark, at most `end`."""
         timeline, reached = AlertTimeline(self._plan.tenants), -inf
         while reached < end and (record := await self._reader.next(self._plan.names.findings, number)) is not None:
             event = readable(record.value, record.headers)
