@@ -30,8 +30,8 @@ class LogReader:
 
     `positions` is the next offset of each partition; it also moves past offsets without a record (removed by
     compaction, or a transaction's marker). `ends` is the end of each partition at the last :meth:`probe`. `caught_up`
-    is whether, at the last probe, all records before the `ends` of the previous probe were read; so a reader of a
-    growing log can catch up.
+    is whether, at the last probe, all records before the `ends` of the previous probe were read; so the reader can
+    catch up with a growing log.
     """
 
     def __init__(
