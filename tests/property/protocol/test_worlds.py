@@ -14,7 +14,7 @@ from support.protocol.run import live
 from support.protocol.steps import STEPS
 
 WORLDS = int(os.environ.get("WEIR_PROTOCOL_WORLDS", "100"))
-PIECES = 10
+PIECES = 20
 #: A mutation is seen in the first few worlds; of the rare ones, in the first few after a place where one is known.
 ATTEMPTS = 40
 FIRST = {"stale states recovered": 55, "unlink before cursor": 15}
