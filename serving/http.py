@@ -1,8 +1,6 @@
-"""The parts of HTTP over ASGI that Weir needs: API keys, bodies of limited size, JSON and server-sent events."""
+"""The parts of HTTP over ASGI that Weir needs: bodies of limited size, JSON and server-sent events."""
 
 import asyncio
-import base64
-import binascii
 import hmac
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -10,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from serving.api_keys import KeyRing, Principal
 from serving.openai_api.errors import ApiError, unavailable
 from stream.wire.ids import new_request_id
 
@@ -22,7 +19,6 @@ __all__ = [
     "Scope",
     "Send",
     "Slots",
-    "authenticate",
     "headers_of",
     "read_body",
     "request_id_of",
@@ -56,36 +52,6 @@ def request_id_of(headers: Headers, edge_token: str) -> str:
     if given and edge_token and hmac.compare_digest(headers.get("x-weir-edge", ""), edge_token):
         return given
     return new_request_id()
-
-
-def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) -> Principal:
-    """Return the principal of the request's API key; raises ApiError 401.
-
-    With `allow_basic`, the password of HTTP Basic can be the key, because some clients can only send a key in the URL.
-    """
-    authorization = headers.get("authorization", "")
-    principal = keys.identify(_as_bearer(authorization) if allow_basic else authorization)
-    if principal is not None:
-        return principal
-    problem = "is not valid" if "authorization" in headers else "is missing"
-    basic = ", or the key as the password of the address (http://weir:<key>@host/…)" if allow_basic else ""
-    raise ApiError(
-        401,
-        f"The API key {problem}; send `Authorization: Bearer <key>`{basic}. `weir keys create` makes a key.",
-        code="invalid_api_key",
-        headers={"www-authenticate": "Bearer"},
-    )
-
-
-def _as_bearer(authorization: str) -> str:
-    scheme, _, coded = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return authorization
-    try:
-        _, _, key = base64.b64decode(coded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-    return f"Bearer {key}"
 
 
 class Slots:

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from serving.api_keys import KeyRing
+from serving.authentication import authenticate
 from serving.gateway.endpoints import Call, Endpoints, GatewaySettings
 from serving.gateway.inference import Wiring
-from serving.http import Receive, Reply, Scope, Send, authenticate, headers_of, request_id_of
+from serving.http import Receive, Reply, Scope, Send, headers_of, request_id_of
 from serving.openai_api.errors import ApiError
 from serving.replica.generation import ModelInfo
 from stream.telemetry import incoming_context

@@ -12,8 +12,9 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
 from serving.api_keys import KeyRing, Principal
+from serving.authentication import authenticate
 from serving.errors import CaptureError, HalvesFull, UnreadablePayload
-from serving.http import Headers, Receive, Reply, Scope, Send, Slots, authenticate, headers_of, read_body
+from serving.http import Headers, Receive, Reply, Scope, Send, Slots, headers_of, read_body
 from serving.intake.exchange_pairer import ExchangePairer
 from serving.intake.kserve import events_of, exchange_from_kserve
 from serving.intake.litellm import exchange_from_litellm, payloads

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from stream.ledger.alerts.condition import Condition, counted
 from stream.ledger.coverage import EVIDENCE
 from stream.ledger.schema import select
 
-__all__ = ["GapEpisode", "next_gap_episode"]
+__all__ = ["GapEpisode", "lost_records", "next_gap_episode"]
 
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,3 +109,20 @@ def _requests(databases: Sequence[sqlite3.Connection], episode: list[_Gap]) -> t
         total += database.execute(f"SELECT count(DISTINCT r.request_id) {where}", (first, last)).fetchone()[0]
         named += database.execute(query, (first, last)).fetchall()
     return tuple(dict.fromkeys(request for _, _, request in sorted(named)))[:EVIDENCE], total
+
+
+def lost_records(gaps: GapEpisode) -> Condition:
+    """Return the condition of the alert."""
+    return Condition(
+        detector="gap",
+        severity="critical",
+        summary=(
+            f"{gaps.lost} accepted requests and ends could not be delivered: {counted(gaps.reasons)};"
+            f" sources {counted(gaps.sources)}"
+        ),
+        opening=gaps.first,
+        opened_at=gaps.began,
+        evidence=gaps.requests,
+        evidence_total=gaps.requests_total,
+        statistic=float(gaps.lost),
+    )

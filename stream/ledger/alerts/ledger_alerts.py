@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from stream.ledger.alerts.condition import Condition, counted, own_alert_id
+from stream.ledger.alerts.condition import Condition, own_alert_id
 from stream.ledger.alerts.full_spool import full_spool
-from stream.ledger.alerts.gaps import GapEpisode
+from stream.ledger.alerts.gaps import lost_records
 from stream.ledger.alerts.inactive_detectors import Firing, inactive_detectors
+from stream.ledger.alerts.missing_verdicts import missing_verdicts
 from stream.ledger.alerts.observations import Observation
-from stream.ledger.coverage import MissingVerdicts
+from stream.ledger.alerts.verdict_lag import verdict_lag
 from stream.runbook import runbook_line
 from stream.settings import LedgerSettings
 from stream.wire import OWN_TENANT, AlertRecord
@@ -24,8 +25,6 @@ from stream.wire import OWN_TENANT, AlertRecord
 __all__ = ["decide"]
 
 _UPDATE_SECONDS = 10.0
-#: Lag resolves at half of its bound, so that the alert does not flap.
-_LAG_EXIT = 0.5
 #: Factor of growth of the statistic at which a firing alert is published again.
 _GROWN = 2.0
 
@@ -47,56 +46,12 @@ def decide(firing: Iterable[AlertRecord], observation: Observation, settings: Le
 
 def _conditions(observation: Observation, settings: LedgerSettings, firing: Firing) -> Iterable[Condition]:
     if observation.missing.pairs:
-        yield _coverage(observation.missing)
+        yield missing_verdicts(observation.missing)
     if observation.gaps.records and (observation.gaps.over is None or ("gap", "") not in firing):
-        yield _gap(observation.gaps)
-    lag_bound = settings.lag_seconds * (_LAG_EXIT if ("lag", "") in firing else 1.0)
-    if observation.lag_seconds > lag_bound:
-        yield _lag(observation, settings.lag_seconds)
+        yield lost_records(observation.gaps)
+    yield from verdict_lag(observation, settings, firing)
     yield from inactive_detectors(observation, settings, firing)
     yield from map(full_spool, observation.spools)
-
-
-def _coverage(missing: MissingVerdicts) -> Condition:
-    return Condition(
-        detector="coverage",
-        severity="critical",
-        summary=(
-            f"{missing.pairs} expected verdicts on {missing.requests_total} requests are missing: {counted(missing.detectors)};"
-            f" tenants {counted(missing.tenants)}; models {counted(missing.models)}"
-        ),
-        opening=missing.first,
-        evidence=missing.requests,
-        evidence_total=missing.requests_total,
-        statistic=float(missing.pairs),
-    )
-
-
-def _gap(gaps: GapEpisode) -> Condition:
-    return Condition(
-        detector="gap",
-        severity="critical",
-        summary=(
-            f"{gaps.lost} accepted requests and ends could not be delivered: {counted(gaps.reasons)};"
-            f" sources {counted(gaps.sources)}"
-        ),
-        opening=gaps.first,
-        opened_at=gaps.began,
-        evidence=gaps.requests,
-        evidence_total=gaps.requests_total,
-        statistic=float(gaps.lost),
-    )
-
-
-def _lag(observation: Observation, bound: float) -> Condition:
-    return Condition(
-        detector="lag",
-        severity="warning",
-        summary=f"Verdicts are {observation.lag_seconds:.0f} s behind inference (limit {bound:.0f} s)",
-        opening=observation.lag_identity,
-        statistic=observation.lag_seconds,
-        limit=bound,
-    )
 
 
 def _open(condition: Condition, observation: Observation) -> AlertRecord:
@@ -126,7 +81,7 @@ def _resolve(alert: AlertRecord, observation: Observation) -> AlertRecord:
     at = max(observation.log_time, alert.at)
     gaps = observation.gaps
     if alert.detector == "gap" and gaps.over is not None:
-        return _revise(alert, state="resolved", at=at, resolved_at=gaps.over, **_fields(_gap(gaps)))
+        return _revise(alert, state="resolved", at=at, resolved_at=gaps.over, **_fields(lost_records(gaps)))
     return _revise(alert, state="resolved", at=at, resolved_at=at)
 
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 import msgspec
 
 from stream.ledger import window_history
-from stream.ledger.coverage import PASSED
 from stream.ledger.database_files import LedgerFiles, retried
 from stream.ledger.queries import alert_pages, request_pages
 from stream.ledger.queries.alert_pages import AlertChange, AlertPage, AlertQuery, AlertRow, RetrainingPage
+from stream.ledger.queries.coverage_hours import HourCount, coverage_hours
 from stream.ledger.queries.ledger_reader import LedgerReader
 from stream.ledger.queries.page_cursor import NEWEST, Cursor
 from stream.ledger.queries.request_pages import RequestPage, RequestRow
@@ -20,10 +20,8 @@ from stream.ledger.queries.reviews import Review, review_count, reviews_of
 from stream.ledger.window_history import Series, StreamName, WindowStream
 from stream.wire import AlertRecord, RetrainingRecord
 
-__all__ = ["AlertStory", "HourCount", "LedgerPages", "LiveUpdate"]
+__all__ = ["AlertStory", "LedgerPages", "LiveUpdate"]
 
-_HOUR_SECONDS = 3600
-_HOURS = 72
 _CHANGED_ALERTS = 100
 _RATE_SECONDS = 60
 _AROUND_SECONDS = 3600.0
@@ -43,16 +41,6 @@ class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
     silenced: bool = False
     retraining: list[RetrainingRecord] = []
     series: Series | None = None
-
-
-class HourCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of expected, completed, failed and missing pairs in the hour of event time that starts at `time`."""
-
-    time: float
-    owed: int
-    settled: int
-    errors: int
-    missing: int = 0
 
 
 class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +134,7 @@ class LedgerPages:
 
     def hours(self) -> list[HourCount]:
         """Return the counts of the newest 72 hours with expected pairs, oldest first."""
-        return self._query(lambda _, shards: _hours(shards), [])
+        return self._query(lambda _, shards: coverage_hours(shards), [])
 
     def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:
         """Return what changed after change `seq`, and the present state; None if there is no ledger."""
@@ -178,19 +166,3 @@ def _around(decisions: sqlite3.Connection, alert: AlertRecord) -> Series:
     name = StreamName(tenant=alert.tenant, model=alert.model, side=alert.side, detector=alert.detector)
     until = (alert.resolved_at or alert.at) + _AROUND_SECONDS
     return window_history.series(decisions, name, alert.opened_at - _AROUND_SECONDS, until)
-
-
-def _hours(shards: list[sqlite3.Connection]) -> list[HourCount]:
-    completed = "SELECT hour, sum(owed), sum(settled), sum(errors), 0 FROM pairs GROUP BY 1"
-    missing = (
-        f"SELECT CAST(u.time / {_HOUR_SECONDS} AS INTEGER), 0, 0, 0, count(*) FROM unsettled u"  # noqa: S608 - constants
-        f" LEFT JOIN sources s ON s.source = u.source WHERE {PASSED} GROUP BY 1"
-    )
-    hours: dict[int, list[int]] = {}
-    for database in shards:
-        for hour, *counts in database.execute(f"{completed} UNION ALL {missing}"):
-            hours[hour] = [a + b for a, b in zip(hours.get(hour, [0] * 4), counts, strict=True)]
-    return [
-        HourCount(time=float(hour * _HOUR_SECONDS), owed=owed, settled=settled, errors=errors, missing=absent)
-        for hour, (owed, settled, errors, absent) in sorted(hours.items())[-_HOURS:]
-    ]

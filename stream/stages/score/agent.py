@@ -14,7 +14,7 @@ from stream.errors import ModelsLost, StreamError
 from stream.runtime.app import BaseApp
 from stream.runtime.task_window import TaskWindow
 from stream.stages.score.batches import Batcher
-from stream.stages.score.features import embedded
+from stream.stages.score.event_features import embedded
 from stream.stages.score.machine import expected_detectors, inference_of, item_of, verdicts
 from stream.stages.score.metrics import ScoreMetrics
 from stream.stages.score.model_pool import Failed, Outcome

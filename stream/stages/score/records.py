@@ -7,7 +7,7 @@ import msgspec
 
 from detectors.registry import alert_text
 from detectors.text.explain import Attribution, Explained
-from stream.stages.score.features import prompt_of, request_features, response_features
+from stream.stages.score.event_features import prompt_of, request_features, response_features
 from stream.stages.score.machine import inference_of, side_of
 from stream.stages.score.model_pool import Outcome
 from stream.stages.score.model_process import Scored

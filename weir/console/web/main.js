@@ -10,7 +10,7 @@ import { ErrorBox, html } from "./ui.js";
 import { AlertsView } from "./alerts.js";
 import { CoverageView } from "./coverage.js";
 import { DriftView } from "./drift.js";
-import { LiveView } from "./live.js";
+import { LiveView } from "./live_requests.js";
 import { RetrainingView } from "./retraining.js";
 import { SilencesView } from "./silences.js";
 

@@ -5,7 +5,7 @@ import pytest
 from support.score_stack import end, request
 
 from detectors.base import Score, Span, Turn
-from stream.stages.score.features import sampled
+from stream.stages.score.event_features import sampled
 from stream.stages.score.machine import MAX_SPANS, expected_detectors, item_of, verdicts
 from stream.stages.score.model_pool import Failed
 from stream.stages.score.model_process import Scored

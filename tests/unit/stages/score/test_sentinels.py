@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream.stages.score.features import embedded, prompt_of
+from stream.stages.score.event_features import embedded, prompt_of
 from stream.wire import OWN_TENANT, Message, RequestRecord, ResponseRecord
 
 WHERE = {"request_id": "r1", "model": "m", "conversation_id": "sentinel/1/fact"}

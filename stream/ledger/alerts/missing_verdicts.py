@@ -1,0 +1,22 @@
+"""The alert about missing verdicts (`coverage`)."""
+
+from stream.ledger.alerts.condition import Condition, counted
+from stream.ledger.coverage import MissingVerdicts
+
+__all__ = ["missing_verdicts"]
+
+
+def missing_verdicts(missing: MissingVerdicts) -> Condition:
+    """Return the condition of the alert."""
+    return Condition(
+        detector="coverage",
+        severity="critical",
+        summary=(
+            f"{missing.pairs} expected verdicts on {missing.requests_total} requests are missing: {counted(missing.detectors)};"
+            f" tenants {counted(missing.tenants)}; models {counted(missing.models)}"
+        ),
+        opening=missing.first,
+        evidence=missing.requests,
+        evidence_total=missing.requests_total,
+        statistic=float(missing.pairs),
+    )
