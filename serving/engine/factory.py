@@ -5,13 +5,16 @@ from pathlib import Path
 from serving.engine.catalogue import ECHO_MODEL
 from serving.engine.echo_engine import EchoEngine
 from serving.engine.errors import EngineUnavailableError
+from serving.engine.gguf_file import is_readable
 from serving.engine.protocol import Engine
 
 __all__ = ["KINDS", "create_engine"]
 
-KINDS = ("auto", "packed", "transformers", "echo")
+KINDS = ("auto", "openvino", "transformers", "echo")
 _DTYPES = ("auto", "float32", "bfloat16")
 _DEVICES = ("auto", "cpu", "cuda")
+# The devices of NVIDIA, of NVIDIA under WSL, and of AMD.
+_GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
@@ -30,11 +33,13 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     Parameters
     ----------
     kind
-        `packed` (Weir's own loop for the Llama family), `transformers` (its continuous batching, any causal model), `echo`, or
-        `auto`: echo for the model `echo`, packed on a CPU if it supports the model, else transformers.
+        `openvino` (a GGUF file or OpenVINO IR, on a CPU), `transformers` (its continuous batching, any causal model), `echo`, or
+        `auto`: echo for the model `echo`, openvino on a CPU if it reads the model, else transformers.
     model_dir
-        The model's directory, from `serving.engine.fetch_model.ensure`.
-    device, dtype, slots, max_length, threads
+        The model's directory or GGUF file, from `serving.engine.fetch_model.ensure`.
+    dtype
+        With openvino, `float32` computes exactly, and the others in the precision that OpenVINO chooses.
+    device, slots, max_length, threads
         See :class:`serving.engine.resources.Resources`; `auto` is a GPU if this process has one, and its dtype bfloat16.
 
     Raises
@@ -49,8 +54,16 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
         raise EngineUnavailableError(f"slots is {slots}: give at least 1")
     if kind == "echo" or (kind == "auto" and name == ECHO_MODEL):
         return EchoEngine()
+    if kind == "openvino" and device == "cuda":
+        raise EngineUnavailableError("engine 'openvino' runs on a CPU: set device 'cpu', or engine 'transformers'")
     # torch takes a second to import and transformers many: each engine imports what it needs.
+    if kind == "openvino" or (kind == "auto" and is_readable(model_dir) and _on_cpu(device)):
+        from serving.engine.openvino_engine import OpenvinoEngine  # noqa: PLC0415
+
+        exact = dtype == "float32"
+        return OpenvinoEngine(model_dir, slots=slots, max_length=max_length, threads=threads, exact=exact)
     from serving.engine.resources import Resources, choose_device, choose_dtype  # noqa: PLC0415
+    from serving.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
 
     torch_device = choose_device(device)
     resources = Resources(
@@ -60,17 +73,13 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
         max_length=max_length,
         threads=threads,
     )
-    if kind == "packed" or (kind == "auto" and _is_packable(torch_device.type, model_dir)):
-        from serving.engine.packed_engine import PackedEngine  # noqa: PLC0415
-
-        return PackedEngine(model_dir, resources)
-    from serving.engine.transformers_engine import TransformersEngine  # noqa: PLC0415
-
     return TransformersEngine(model_dir, resources)
 
 
-def _is_packable(device: str, model_dir: Path) -> bool:
-    """Return whether Weir's own loop is the better choice: on CPUs, for the models that it supports."""
-    from serving.engine.llama_config import read_config, unsupported  # noqa: PLC0415 - it imports torch too
+def _on_cpu(device: str) -> bool:
+    """Return whether `device` is a CPU; torch decides only where the machine has the device of a GPU."""
+    if device == "auto" and any(Path(file).exists() for file in _GPU_FILES):
+        from serving.engine.resources import choose_device  # noqa: PLC0415
 
-    return device == "cpu" and unsupported(read_config(model_dir)) is None
+        device = choose_device(device).type
+    return device != "cuda"

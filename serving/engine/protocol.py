@@ -72,7 +72,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """The implementation: `packed`, `llama`, `transformers`, `echo`."""
+        """The implementation: `openvino`, `transformers`, `echo`."""
 
     @property
     def model_version(self) -> str:

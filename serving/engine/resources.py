@@ -23,8 +23,6 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
         Limit of prompt and answer together, in tokens; the model's own limit if `None`.
     threads
         Processor threads of a step; as many as this process may use if `None`.
-    pack
-        Whether to lay weights out for the processor if possible; off only in benchmarks.
     """
 
     device: torch.device
@@ -32,7 +30,6 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     max_length: int | None = None
     threads: int | None = None
-    pack: bool = True
 
     @property
     def thread_count(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import logging
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -19,7 +20,7 @@ from transformers import (
 
 from serving.engine.chunk_queue import Inbox, check_prompt
 from serving.engine.errors import EngineClosedError, GenerationFailedError, ModelInvalidError, PromptRejectedError
-from serving.engine.llama_config import end_tokens, read_config
+from serving.engine.gguf_file import find_gguf
 from serving.engine.model_files import model_version
 from serving.engine.protocol import Chunk, EngineStats, FinishReason, Sampling
 from serving.engine.resources import Resources
@@ -47,9 +48,9 @@ class TransformersEngine:
 
     def __init__(self, model_dir: Path, resources: Resources) -> None:
         self._dir, self._resources = model_dir, resources
-        self._ends = end_tokens(model_dir, read_config(model_dir))
-        longest = int(AutoConfig.from_pretrained(model_dir).get_text_config().max_position_embeddings)
-        limit = resources.limit(longest)
+        config = _config(model_dir)
+        self._ends = _end_tokens(model_dir, config)
+        limit = resources.limit(int(config.max_position_embeddings))
         on_cpu = resources.device.type == "cpu"
         self.context_length = min(limit, _CPU_LENGTH) if on_cpu and resources.max_length is None else limit
         self._loading = threading.Lock()
@@ -76,7 +77,7 @@ class TransformersEngine:
                 return
             torch.set_num_threads(self._resources.thread_count)
             self._codec = _codec(self._dir)
-            model: Any = AutoModelForCausalLM.from_pretrained(self._dir, dtype=self._resources.dtype)
+            model: Any = AutoModelForCausalLM.from_pretrained(**_source(self._dir), dtype=self._resources.dtype)
             self._model = model.to(self._resources.device).eval()
             self._manager = self._started()
             _LOG.info("engine transformers has loaded %s (%s)", self.model_version, self._resources.dtype)
@@ -227,7 +228,7 @@ class _TokenizerCodec:
     """The codec of a model whose tokenizer only transformers can build."""
 
     def __init__(self, directory: Path) -> None:
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(directory)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(**_source(directory))
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text)["input_ids"])
@@ -240,6 +241,36 @@ class _TokenizerCodec:
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+
+def _source(model: Path) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained`."""
+    file = find_gguf(model)
+    if file is None:
+        return {"pretrained_model_name_or_path": model}
+    return {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+
+
+def _config(model: Path) -> Any:
+    try:
+        return AutoConfig.from_pretrained(**_source(model)).get_text_config()
+    except (OSError, ValueError) as error:
+        raise ModelInvalidError(
+            f"{model} has no configuration that transformers can read: fetch the model again"
+        ) from error
+
+
+def _end_tokens(model: Path, config: Any) -> frozenset[int]:
+    """Return the tokens that end an answer, by configuration and generation configuration.
+
+    The tokenizer's own end token is not among them: SmolLM2's GGUF names the token that begins a turn.
+    """
+    path = model / "generation_config.json"
+    generation = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    ends: set[int] = set()
+    for value in (config.eos_token_id, generation.get("eos_token_id")):
+        ends.update(value if isinstance(value, list) else [] if value is None else [value])
+    return frozenset(ends)
 
 
 def _codec(directory: Path) -> Codec:

@@ -4,16 +4,15 @@ import asyncio
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 PARTS = {
     "endpoint": "requests/s and p99 with capture on and off; echo engine",
     "outage": "p50 and p99 with the broker down and up; echo engine",
-    "generation": "tokens/s of 8 concurrent requests, against 1 and transformers serve",
+    "generation": "tokens/s of 8 concurrent requests, against 1",
     "delay": "seconds from the end of a response to its alert, at 20 events/s",
     "score_rate": "events/s of score, against a bare consumer; ARGS: [HOST:PORT [EVENTS]]",
     "replay_rate": "events/s of a replay, against its log; ARGS: [HOST:PORT [EVENTS]]",
-    "engines": "tokens/s of the engines in one process",
+    "exactness": "greedy answers of openvino, against transformers in float32; ARGS: --prompts N",
     "backpressure": "peak memory of each stage with a backlog",
     "growth": "every growth.* below; half an hour",
     "growth.workers": "score workers and partitions, with a detector of 5 ms an event",
@@ -22,7 +21,7 @@ PARTS = {
     "growth.recovery": "start of a watch worker with the state of many tenants in its changelog",
 }
 DEFAULT = ("endpoint", "outage", "generation", "delay", "score_rate", "replay_rate")
-TAKES_ARGUMENTS = ("score_rate", "replay_rate", "engines")
+TAKES_ARGUMENTS = ("score_rate", "replay_rate", "exactness")
 
 
 def run(name: str, arguments: list[str]) -> int:
@@ -37,9 +36,8 @@ def run(name: str, arguments: list[str]) -> int:
 def generation() -> int:
     """Measure on a stack with the default model."""
     module, model = import_module("bench.generation"), import_module("serving.settings").ModelSettings().name
-    files = import_module("serving.engine.fetch_model").ensure(model, None, "auto", lambda *_: None)
     with import_module("support.stack").running() as stack:
-        for figure in asyncio.run(module.measure(stack, model, Path(files.path))):
+        for figure in asyncio.run(module.measure(stack, model)):
             print(figure.line(), flush=True)
     return 0
 

@@ -9,34 +9,38 @@ from serving.engine.errors import EngineClosedError, PromptRejectedError
 from serving.engine.factory import create_engine
 from serving.engine.model_files import model_version
 from serving.engine.protocol import Engine, Sampling
-from tests.support.tiny_llama import save_tiny_llama
+from tests.support.tiny_gguf import save_tiny_gguf
 
-_KINDS = ("echo", "packed", "transformers")
+_KINDS = ("echo", "openvino", "transformers")
 _SLOTS = 3
 _WORDS = "the weir measures what flows over it, again and again: naïve 👋 and 日本語 too"
 
 
 @pytest.fixture(scope="module")
-def model_dir(tmp_path_factory):
+def models(tmp_path_factory):
     # Initialised wide, a model of this size repeats itself less; without an end token it says what it is asked for.
-    return save_tiny_llama(tmp_path_factory.mktemp("tiny"), eos_token_id=None)
+    directory = tmp_path_factory.mktemp("tiny")
+    file = save_tiny_gguf(directory, eos_token_id=None)
+    return {"echo": directory, "openvino": file, "transformers": directory / "hf"}
 
 
-def _build(kind, model_dir) -> Engine:
-    return create_engine(kind=kind, model_dir=model_dir, name="tiny", device="cpu", slots=_SLOTS, threads=1)
+def _build(kind, models) -> Engine:
+    return create_engine(
+        kind=kind, model_dir=models[kind], name="tiny", device="cpu", dtype="float32", slots=_SLOTS, threads=1
+    )
 
 
 @pytest.fixture(scope="module", params=_KINDS)
-def engine(request, model_dir):
-    engine = _build(request.param, model_dir)
+def engine(request, models):
+    engine = _build(request.param, models)
     engine.load()
     yield engine
     asyncio.run(engine.close())
 
 
 @pytest.fixture(params=_KINDS)
-def own_engine(request, model_dir):
-    engine = _build(request.param, model_dir)
+def own_engine(request, models):
+    engine = _build(request.param, models)
     engine.load()
     yield engine
     asyncio.run(engine.close())
@@ -65,10 +69,10 @@ async def _until_free(engine):
     await _until(engine, lambda stats: not stats.running and not stats.waiting)
 
 
-def test_it_follows_the_protocol(engine, model_dir):
+def test_it_follows_the_protocol(engine, models):
     assert isinstance(engine, Engine)
     assert engine.name in _KINDS
-    assert engine.model_version == ("echo" if engine.name == "echo" else model_version(model_dir))
+    assert engine.model_version == ("echo" if engine.name == "echo" else model_version(models[engine.name]))
     assert engine.context_length > 0
     assert engine.stats().slots == (0 if engine.name == "echo" else _SLOTS)
     engine.load()
@@ -139,6 +143,28 @@ async def test_many_more_than_there_are_slots_say_what_each_says_alone(engine):
     assert await asyncio.gather(*(_text(engine, prompt) for prompt in prompts)) == alone
 
 
+async def test_a_long_prompt_does_not_stall_another_answer(engine):
+    if engine.name == "echo":
+        pytest.skip("it reads nothing")
+    said, started = [], asyncio.Event()
+
+    async def short():
+        async for chunk in engine.generate(engine.encode("weir"), _sampling(max_tokens=450)):
+            said.append(chunk.completion_tokens)
+            started.set()
+
+    task = asyncio.create_task(short())
+    await started.wait()
+    before = said[-1]
+    stream = engine.generate((engine.encode("weir ") * 400)[:400], _sampling(max_tokens=3))
+    await anext(stream)
+    assert said[-1] - before >= 3, "of seven steps"
+    await stream.aclose()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await _until_free(engine)
+
+
 async def test_closing_the_iterator_frees_the_slot(engine):
     for _ in range(_SLOTS + 1):
         stream = engine.generate(engine.encode(_WORDS), _sampling(max_tokens=200))
@@ -201,8 +227,8 @@ async def test_closing_ends_what_runs_and_refuses_what_comes(own_engine):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in _KINDS if kind != "echo"])
-async def test_before_it_is_loaded_it_says_what_to_do(kind, model_dir):
-    engine = _build(kind, model_dir)
+async def test_before_it_is_loaded_it_says_what_to_do(kind, models):
+    engine = _build(kind, models)
     with pytest.raises(EngineClosedError, match=r"call load\(\) first"):
         await anext(engine.generate([1], _sampling()))
     await engine.close()

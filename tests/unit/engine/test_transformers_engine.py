@@ -58,3 +58,19 @@ def test_tokenizers_that_only_transformers_can_build_encode_the_same(engine, tin
     assert codec.encode_chat(messages) == engine.encode_chat(messages)
     assert codec.encode("naïve 👋") == engine.encode("naïve 👋")
     assert codec.decode(codec.encode("naïve 👋")) == "naïve 👋"
+
+
+async def test_it_reads_a_gguf_file_and_answers_as_openvino_does(tiny_gguf):
+    texts = []
+    for kind in ("transformers", "openvino"):
+        engine = create_engine(
+            kind=kind, model_dir=tiny_gguf, name="tiny", device="cpu", dtype="float32", slots=1, threads=1
+        )
+        engine.load()
+        prompt = engine.encode_chat([{"role": "user", "content": "naïve 👋 17"}])
+        sampling = Sampling(max_tokens=40, temperature=0.0)
+        texts.append((prompt, "".join([chunk.text async for chunk in engine.generate(prompt, sampling)])))
+        await engine.close()
+    (prompt, text), (same_prompt, other) = texts
+    assert prompt == same_prompt
+    assert text.replace("\ufffd", "") == other, "OpenVINO leaves out bytes that are no UTF-8"

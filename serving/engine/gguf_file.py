@@ -1,0 +1,87 @@
+"""The models that OpenVINO reads, their context length, and the F16 copy of a quantised GGUF file.
+
+OpenVINO's answers differ from those of the same weights in transformers when it reads 4-bit weights, and are the same when it reads F16.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+from serving.engine.errors import ModelInvalidError
+from serving.engine.model_files import IR_MODEL, Progress
+
+__all__ = ["context_length", "find_gguf", "is_readable", "rewrite_as_f16"]
+
+_MAGIC = b"GGUF"
+_CONTEXT_KEY = b".context_length"
+_UINT32 = 4
+#: The keys of the architecture come before the vocabulary, which is megabytes long.
+_HEADER_BYTES = 1 << 16
+
+
+def find_gguf(model: Path) -> Path | None:
+    """Return the GGUF file that `model` is, or that the directory `model` has as its only one."""
+    if model.suffix == ".gguf" and model.is_file():
+        return model
+    found = list(model.glob("*.gguf")) if model.is_dir() else []
+    return found[0] if len(found) == 1 else None
+
+
+def is_readable(model: Path) -> bool:
+    """Return whether OpenVINO reads the model: a GGUF file, a directory with one, or a directory with OpenVINO IR."""
+    return find_gguf(model) is not None or (model / IR_MODEL).is_file()
+
+
+def context_length(model: Path) -> int:
+    """Return the context length of a readable model, in tokens."""
+    if (file := find_gguf(model)) is not None:
+        return _gguf_context_length(file)
+    try:
+        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+        return int(config.get("text_config", config)["max_position_embeddings"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelInvalidError(
+            f"{model}/config.json has no max_position_embeddings: export the model again with optimum-cli"
+        ) from error
+
+
+def _gguf_context_length(file: Path) -> int:
+    """Search the header: `gguf.GGUFReader` needs three seconds, because it reads the vocabulary."""
+    with file.open("rb") as stream:
+        header = stream.read(_HEADER_BYTES)
+    at = header.find(_CONTEXT_KEY)
+    if header.startswith(_MAGIC) and at > 0:
+        kind, length = struct.unpack_from("<II", header, at + len(_CONTEXT_KEY))
+        if kind == _UINT32:
+            return int(length)
+    raise ModelInvalidError(f"{file} has no context length in its header: use a GGUF file of a language model")
+
+
+def rewrite_as_f16(source: Path, target: Path, progress: Progress) -> None:
+    """Write the model of the GGUF file `source` to the file `target`, quantised weights as F16, everything else the same.
+
+    Takes about 5 s and 600 MB of memory for 135 million parameters.
+    """
+    import gguf  # noqa: PLC0415 - only this function needs it
+    import numpy as np  # noqa: PLC0415 - as above
+
+    progress("reading the model", 0.0)
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
+    replaced = ("general.architecture", "general.file_type", "general.quantization_version")
+    for name, field in reader.fields.items():
+        if name not in replaced and not name.startswith("GGUF."):
+            element = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(name, field.contents(), field.types[0], element)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    for index, tensor in enumerate(reader.tensors):
+        progress("converting weights", 0.5 + 0.3 * index / len(reader.tensors))
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        plain = tensor.tensor_type == gguf.GGMLQuantizationType.F32
+        writer.add_tensor(tensor.name, values if plain else values.astype(np.float16))
+    progress("writing weights", 0.8)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    progress("done", 1.0)

@@ -1,0 +1,289 @@
+"""OpenVINO GenAI's continuous batching behind the engine protocol: GGUF files and OpenVINO IR directories, on a CPU."""
+
+import asyncio
+import itertools
+import logging
+import os
+import queue
+import secrets
+import threading
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import openvino_genai as genai
+
+from serving.engine.chunk_queue import Inbox, check_prompt
+from serving.engine.errors import (
+    EngineClosedError,
+    EngineError,
+    EngineUnavailableError,
+    GenerationFailedError,
+    PromptRejectedError,
+)
+from serving.engine.gguf_file import context_length, find_gguf, is_readable
+from serving.engine.model_files import IR_MODEL, model_version
+from serving.engine.protocol import Chunk, EngineStats, FinishReason, Sampling
+from serving.engine.text_stream import TextStream
+
+__all__ = ["OpenvinoEngine"]
+
+_LOG = logging.getLogger(__name__)
+_FAILED = "a generation step failed: send the request again"
+_CLOSED = "the engine is closed: send the request again when the model is back"
+_GREEDY_BELOW = 1e-5
+# Prompt tokens of a step, beside one token of each running request: more delay the others' tokens, fewer the first token.
+_PROMPT_TOKENS_PER_STEP = 64
+# The pipeline requires an end token; this one is in no vocabulary.
+_NO_TOKEN = 2**31
+# float32 everywhere: the answers of transformers in float32, alone and in a batch.
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "KV_CACHE_PRECISION": "f32"}
+
+
+class _Request:
+    """One request; `cancelled` may be set from any thread, `seen` and `handle` belong to the engine's thread."""
+
+    def __init__(self, prompt: Sequence[int], sampling: Sampling, text: TextStream) -> None:
+        self.prompt, self.sampling, self.text = prompt, sampling, text
+        self.inbox = Inbox()
+        self.cancelled = False
+        self.handle: Any = None
+        self.seen = 0
+
+    def send(self, item: Chunk | EngineError) -> None:
+        if not self.inbox.send(item):
+            self.cancelled = True
+
+    def fail(self, error: EngineError) -> None:
+        self.send(error)
+        self.cancelled = True
+
+    def read(self) -> Chunk | None:
+        """Return the tokens that have arrived since the last call, as a chunk; None if there are none."""
+        text, reason, before = "", None, self.seen
+        while reason is None and self.handle.can_read():
+            for output in self.handle.read().values():
+                said, reason = self._say(output.generated_ids, output.finish_reason)
+                text += said
+        if self.seen == before and reason is None:
+            return None
+        return Chunk(text=text, finish_reason=reason, prompt_tokens=len(self.prompt), completion_tokens=self.seen)
+
+    def _say(self, tokens: Sequence[int], end: Any) -> tuple[str, FinishReason | None]:
+        text = ""
+        for token in tokens:
+            self.seen += 1
+            text += self.text.push(token)
+            if self.text.stopped:
+                return text, "stop"
+        if end == genai.GenerationFinishReason.NONE:
+            return text, None
+        return text + self.text.flush(), "length" if end == genai.GenerationFinishReason.LENGTH else "stop"
+
+
+class OpenvinoEngine:
+    """Generates with a `ContinuousBatchingPipeline`, which one thread owns.
+
+    Parameters
+    ----------
+    model
+        A `.gguf` file, a directory with one, or a directory with OpenVINO IR.
+    exact
+        Compute in float32; otherwise OpenVINO chooses the precision, bfloat16 where the processor has it.
+    slots, max_length, threads
+        See :class:`serving.engine.resources.Resources`.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self, model: Path, *, slots: int, max_length: int | None = None, threads: int | None = None, exact: bool
+    ) -> None:
+        if not is_readable(model):
+            raise EngineUnavailableError(
+                f"{model} has neither one .gguf file nor {IR_MODEL}, which the engine 'openvino' reads: "
+                "choose the engine 'transformers', or export the model with optimum-cli"
+            )
+        self._model, self._slots, self._exact = model, slots, exact
+        longest = context_length(model)
+        self.context_length = min(max_length or longest, longest)
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._loading = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pipeline: Any = None
+        self._tokenizer: Any = None
+        self._ids = itertools.count()
+        self._arrivals: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._requests: list[_Request] = []
+        self._closed = False
+        self._prompt_total = self._completion_total = 0
+        self._version = ""
+
+    @property
+    def model_version(self) -> str:
+        """Version of the weights; without a manifest, the first call reads all of them."""
+        self._version = self._version or model_version(self._model)
+        return self._version
+
+    def load(self) -> None:
+        """Load weights and tokenizer, and start the thread that generates."""
+        with self._loading:
+            if self._thread is not None:
+                return
+            self._open()
+            self._thread = threading.Thread(target=self._run, name="weir-engine", daemon=True)
+            self._thread.start()
+            _LOG.info("engine openvino has loaded %s (exact: %s)", self.model_version, self._exact)
+
+    def _open(self) -> None:
+        scheduler = genai.SchedulerConfig()
+        scheduler.max_num_seqs = self._slots
+        scheduler.max_num_batched_tokens = _PROMPT_TOKENS_PER_STEP + self._slots
+        properties = {"INFERENCE_NUM_THREADS": self._threads} | (_EXACT if self._exact else {})
+        path = find_gguf(self._model) or self._model
+        self._pipeline = genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)
+        self._tokenizer = self._pipeline.get_tokenizer()
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Return the tokens of a conversation up to the assistant's turn."""
+        tokenizer = self._loaded()
+        if not tokenizer.chat_template:
+            raise PromptRejectedError("the model has no chat template: use /v1/completions")
+        history = [dict(message) for message in messages]
+        try:
+            text = tokenizer.apply_chat_template(history, add_generation_prompt=True)
+        except RuntimeError as error:
+            raise PromptRejectedError(
+                "the model's chat template rejects these messages: check their roles and their order"
+            ) from error
+        return _ids(tokenizer.encode(text, add_special_tokens=False))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a plain prompt."""
+        return _ids(self._loaded().encode(text))
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
+        """Generate; see the protocol."""
+        check_prompt(prompt, sampling, self.context_length)
+        request = _Request(prompt, sampling, TextStream(self._loaded().decode, sampling.stop))
+        self._arrivals.put(request)
+        try:
+            if self._closed:
+                raise EngineClosedError(_CLOSED)
+            while True:
+                chunk = await request.inbox.get()
+                yield chunk
+                if chunk.finish_reason is not None:
+                    return
+        finally:
+            request.cancelled = True
+
+    async def close(self) -> None:
+        """Stop after the current step; running requests fail."""
+        self._closed = True
+        self._arrivals.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def stats(self) -> EngineStats:
+        """Return the load and the totals."""
+        known = len(self._requests)
+        return EngineStats(
+            running=min(known, self._slots),
+            waiting=max(known - self._slots, 0) + self._arrivals.qsize(),
+            slots=self._slots,
+            prompt_tokens_total=self._prompt_total,
+            completion_tokens_total=self._completion_total,
+        )
+
+    def _loaded(self) -> Any:
+        if self._closed:
+            raise EngineClosedError(_CLOSED)
+        if self._thread is None:
+            raise EngineClosedError("the engine has not loaded its model: call load() first")
+        return self._tokenizer
+
+    def _run(self) -> None:
+        try:
+            while not self._closed:
+                self._receive()
+                try:
+                    self._step()
+                except Exception:  # noqa: BLE001 - the loop's boundary: one bad step must not end serving
+                    _LOG.exception("a step failed; %d requests are lost", len(self._requests))
+                    self._fail(GenerationFailedError(_FAILED))
+                    self._open()
+        finally:
+            self._closed = True  # also if the pipeline cannot be opened again
+            self._receive()
+            self._fail(EngineClosedError(_CLOSED))
+        if self._pipeline.has_non_finished_requests():
+            self._pipeline.step()  # frees the cache of cancelled requests
+        self._pipeline = None
+
+    def _receive(self) -> None:
+        """Add the requests that have arrived; wait if there is nothing to do."""
+        block = not self._closed and not self._pipeline.has_non_finished_requests()
+        while block or not self._arrivals.empty():
+            request = self._arrivals.get()
+            if request is not None and not request.cancelled:
+                self._requests.append(request)
+            block = False
+
+    def _step(self) -> None:
+        for request in self._requests:
+            if request.handle is None:
+                self._add(request)
+        self._drop_cancelled()
+        if self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
+        for request in self._requests:
+            before, chunk = request.seen, request.read()
+            self._completion_total += request.seen - before
+            if chunk is not None:
+                request.send(chunk)
+                request.cancelled |= chunk.finish_reason is not None
+            elif request.handle.get_status() == genai.GenerationStatus.IGNORED:
+                request.fail(GenerationFailedError("the cache of the pipeline is full: send the request again"))
+        self._drop_cancelled()
+
+    def _drop_cancelled(self) -> None:
+        """Cancel the handles; the pipeline's next step frees their slots."""
+        for request in self._requests:
+            if request.cancelled and request.handle is not None:
+                request.handle.cancel()
+        self._requests = [request for request in self._requests if not request.cancelled]
+
+    def _add(self, request: _Request) -> None:
+        tokens = openvino.Tensor(np.array([request.prompt], dtype=np.int64))
+        try:
+            request.handle = self._pipeline.add_request(next(self._ids), tokens, self._config(request.sampling))
+        except RuntimeError:
+            _LOG.exception("OpenVINO rejects a request's sampling")
+            request.fail(GenerationFailedError("the engine 'openvino' rejects the sampling parameters: use others"))
+        else:
+            self._prompt_total += len(request.prompt)
+
+    def _config(self, sampling: Sampling) -> Any:
+        """Translate the sampling; of the model's own configuration only the tokens that end an answer count."""
+        model, config = self._pipeline.get_config(), genai.GenerationConfig()
+        ends = {token for token in model.stop_token_ids if token >= 0} or {_NO_TOKEN}
+        config.eos_token_id, config.stop_token_ids = min(ends), ends
+        config.max_new_tokens = sampling.max_tokens
+        config.frequency_penalty, config.presence_penalty = sampling.frequency_penalty, sampling.presence_penalty
+        if sampling.temperature >= _GREEDY_BELOW:
+            config.do_sample = True
+            config.temperature, config.top_p = sampling.temperature, sampling.top_p
+            config.rng_seed = secrets.randbits(63) if sampling.seed is None else sampling.seed % 2**63
+        return config
+
+    def _fail(self, error: EngineError) -> None:
+        for request in self._requests:
+            request.fail(error)
+        self._drop_cancelled()
+
+
+def _ids(encoded: Any) -> list[int]:
+    return list(encoded.input_ids.data[0].tolist())

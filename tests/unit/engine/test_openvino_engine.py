@@ -1,0 +1,179 @@
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from bench.exactness import PROMPTS, answers, encode, load_reference, shortfalls
+from transformers import AutoTokenizer
+
+from serving.engine.errors import EngineUnavailableError, GenerationFailedError, PromptRejectedError
+from serving.engine.factory import create_engine
+from serving.engine.protocol import Sampling
+
+# Prose, a number, French, Russian, Japanese, symbols, a function, a paragraph.
+_CHOSEN = (0, 26, 37, 46, 49, 59, 62, 85)
+_TOKENS = 12
+
+
+def _build(model, **changes):
+    return create_engine(**{"model_dir": model, "name": "tiny", "device": "cpu", "slots": 2, "threads": 1, **changes})
+
+
+async def _collect(engine, prompt, **changes):
+    sampling = Sampling(**{"max_tokens": _TOKENS, "temperature": 0.0, **changes})
+    chunks = [chunk async for chunk in engine.generate(encode(engine, prompt), sampling)]
+    return "".join(chunk.text for chunk in chunks), chunks[-1]
+
+
+async def _until(engine, condition):
+    deadline = time.monotonic() + 60
+    while not condition(engine.stats()):
+        assert time.monotonic() < deadline, engine.stats()
+        await asyncio.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def smollm(smollm_files):
+    engine = _build(smollm_files.path, dtype="float32", slots=4, threads=None)
+    engine.load()
+    yield engine
+    asyncio.run(engine.close())
+
+
+@pytest.fixture
+def tiny(tiny_gguf):
+    engine = _build(tiny_gguf, dtype="float32")
+    engine.load()
+    yield engine
+    asyncio.run(engine.close())
+
+
+def test_in_float32_the_default_model_answers_as_transformers_alone_and_together(smollm, smollm_files):
+    prompts = [PROMPTS[index] for index in _CHOSEN]
+    model = load_reference(smollm_files.path)
+    alone, together = asyncio.run(answers(smollm, prompts, _TOKENS))
+    assert alone == together
+    assert [shortfalls(model, encode(smollm, text), tokens) for text, tokens in zip(prompts, alone, strict=True)] == [
+        {} for _ in prompts
+    ]
+
+
+def test_texts_and_conversations_have_the_tokens_of_transformers(smollm, smollm_files):
+    tokenizer = AutoTokenizer.from_pretrained(smollm_files.path, gguf_file="model.gguf")
+    for text in ("", "  leading and trailing  ", *PROMPTS):
+        assert smollm.encode(text) == tokenizer(text)["input_ids"]
+        turns = [{"role": "user", "content": text}, {"role": "assistant", "content": "ok"}]
+        for messages in ([{"role": "system", "content": "Be brief."}, *turns], [*turns, turns[0]], turns[:1]):
+            wanted = tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+            assert smollm.encode_chat(messages) == wanted
+
+
+async def test_the_end_token_counts_and_ends_the_answer(smollm):
+    text, last = await _collect(smollm, "Say only the word yes.", max_tokens=60)
+    assert last.finish_reason == "stop"
+    assert last.completion_tokens == len(smollm.encode(text)) + 1
+
+
+async def test_a_stop_string_inside_a_token_ends_the_text_before_it(smollm):
+    whole, _ = await _collect(smollm, PROMPTS[0])
+    token = next(word for word in whole.split() if len(word) > 3)
+    text, last = await _collect(smollm, PROMPTS[0], stop=(token[2:4],))
+    assert text == whole[: whole.index(token[2:4])]
+    assert last.finish_reason == "stop"
+
+
+async def test_a_step_that_fails_loses_its_requests_and_nothing_else(tiny, monkeypatch):
+    before, _ = await _collect(tiny, "hello")
+
+    class Failing:
+        """A pipeline whose step fails; the engine replaces it."""
+
+        def __init__(self, pipeline):
+            self._pipeline = pipeline
+
+        def step(self):
+            raise RuntimeError("out of memory")
+
+        def __getattr__(self, name):
+            return getattr(self._pipeline, name)
+
+    tiny._pipeline = Failing(tiny._pipeline)
+    with pytest.raises(GenerationFailedError, match="send the request again"):
+        await _collect(tiny, "hello")
+    assert (await _collect(tiny, "hello"))[0] == before
+
+
+async def test_a_reader_that_falls_behind_gets_one_chunk_of_all(tiny):
+    whole, last = await _collect(tiny, "hello")
+    stream = tiny.generate(encode(tiny, "hello"), Sampling(max_tokens=_TOKENS, temperature=0.0))
+    first = await anext(stream)
+    await _until(tiny, lambda stats: not stats.running)
+    await asyncio.sleep(0)
+    rest = [chunk async for chunk in stream]
+    assert first.text + "".join(chunk.text for chunk in rest) == whole
+    assert len(rest) <= 2
+    assert rest[-1].completion_tokens == last.completion_tokens
+
+
+async def test_a_reader_whose_event_loop_is_gone_frees_its_slot(tiny):
+    held = []
+
+    def elsewhere():
+        loop = asyncio.new_event_loop()
+        held.append(tiny.generate(encode(tiny, "hello"), Sampling(max_tokens=450, temperature=0.0)))
+        loop.run_until_complete(anext(held[0]))
+        loop.close()
+
+    await asyncio.to_thread(elsewhere)
+    await _until(tiny, lambda stats: not stats.running)
+    assert tiny.stats().completion_tokens_total < 450
+    await held[0].aclose()
+
+
+async def test_without_a_seed_answers_differ(tiny):
+    assert len({(await _collect(tiny, "hello", temperature=1.5))[0] for _ in range(4)}) > 1
+
+
+async def test_messages_that_the_template_rejects_are_rejected_without_their_text(tiny):
+    tiny._tokenizer.set_chat_template("{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(PromptRejectedError, match=r"check their roles and their order$"):
+        encode(tiny, "secret")
+
+
+def test_the_context_is_that_of_the_model_or_max_length(tiny_gguf):
+    assert _build(tiny_gguf).context_length == 512
+    assert _build(tiny_gguf, max_length=100).context_length == 100
+    assert _build(tiny_gguf, max_length=10**6).context_length == 512
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kind": "tgi"}, "engine 'tgi' is not supported: choose one of auto, openvino"),
+        ({"kind": "packed"}, "engine 'packed' is not supported"),
+        ({"dtype": "int4"}, "dtype 'int4' is not supported"),
+        ({"device": "tpu"}, "device 'tpu' is not supported"),
+        ({"slots": 0}, "slots is 0: give at least 1"),
+        ({"kind": "openvino", "device": "cuda"}, "runs on a CPU"),
+    ],
+)
+def test_an_unsupported_setting_is_rejected_with_the_choices(tiny_gguf, arguments, message):
+    with pytest.raises(EngineUnavailableError, match=message):
+        _build(tiny_gguf, **arguments)
+
+
+def test_a_gpu_that_is_missing_is_rejected(tiny_dir):
+    import torch  # noqa: PLC0415 - the engine under test does not import it
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(EngineUnavailableError, match="torch finds no GPU"):
+        _build(tiny_dir, device="cuda")
+
+
+def test_auto_chooses_by_the_model(tiny_gguf, tiny_dir):
+    assert _build(tiny_gguf).name == "openvino"
+    assert _build(tiny_dir).name == "transformers"
+    assert _build(Path(), name="echo").name == "echo"
+    with pytest.raises(EngineUnavailableError, match=r"neither one \.gguf file nor openvino_model\.xml"):
+        _build(tiny_dir, kind="openvino")
