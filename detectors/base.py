@@ -137,7 +137,7 @@ class Detector(abc.ABC, Generic[ConfigT]):
 
 
 class TextDetector(Detector[ConfigT]):
-    """A detector that scores texts independently of each other; batches only save time."""
+    """A detector that scores texts independently of each other; scoring in batches only saves time."""
 
     @abc.abstractmethod
     def load(self) -> None:
@@ -148,18 +148,18 @@ class TextDetector(Detector[ConfigT]):
 
     @abc.abstractmethod
     def score_many(self, texts: Sequence[str]) -> list[Score]:
-        """Return the score of each text, in the order of `texts`; up to rounding, it depends on no other text.
+        """Return the score of each text, in the order of `texts`; except for rounding, it depends on this text only.
 
         Raises NotLoadedError if ``load()`` was not called.
         """
 
     @property
     def prompt_characters(self) -> int:
-        """The most characters of the prompt that the detector reads with an answer; 0 if it reads only the answer."""
+        """Most characters of a prompt that the detector reads with an answer; 0 if it reads no prompts."""
         return 0
 
     def score_answers(self, texts: Sequence[str], prompts: Sequence[Sequence[Turn]]) -> list[Score]:
-        """Score each answer with its prompt's messages, oldest first; an unknown prompt is an empty sequence."""
+        """Score each answer with the messages of its prompt, oldest first; no messages if the prompt is unknown."""
         del prompts  # most detectors read only the answer
         return self.score_many(texts)
 
@@ -176,7 +176,7 @@ class StreamDetector(Detector[ConfigT]):
 
     @abc.abstractmethod
     def update_many(self, observations: Sequence[Observation]) -> Finding | None:
-        """Learn from the observations of one bucket, sorted by (time, id); there may be none.
+        """Learn from the observations of one bucket, sorted by (time, id); the bucket can be empty.
 
         Return None while the detector collects its reference. Afterwards, return a finding for every bucket: the alert
         stage needs findings without an alarm to resolve alerts.
@@ -190,6 +190,6 @@ class StreamDetector(Detector[ConfigT]):
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot.
 
-        Raises StateMismatch if the bytes are corrupt, or from another detector, version or configuration; the state of
-        the detector is then unchanged.
+        Raises StateMismatch, and does not change the state of the detector, if the bytes are corrupt, or from another
+        detector, version or configuration.
         """

@@ -67,7 +67,7 @@ def cost(name: str, config: Mapping[str, object], texts: Sequence[Input]) -> dic
 
     ``texts_a_second`` and ``ms_a_text`` are elapsed times; ``cpu_ms_a_text`` is the processor time of all threads, on
     which other processes have less influence. ``rss_rise_mib`` is the resident memory after scoring minus that before
-    ``load()``; ``rss_peak_mib`` is the peak of the process.
+    ``load()``; ``rss_peak_mib`` is the highest resident memory of the process.
 
     Raises DetectorError if the detector cannot be loaded, or if its process was killed, usually for lack of memory.
     """

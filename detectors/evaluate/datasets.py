@@ -1,7 +1,7 @@
 """The labelled sets of each text detector in one data folder, and ordinary prompts.
 
-Only one split of the shared encoder's examples is read. If one of their files is missing, none are read, because this
-changes the splits. Add the set of another detector to `READERS`, or generated cases to `evaluate.cases.synthetic`.
+Only one split of the shared encoder's examples is read. If a file of these examples is missing, no example is read,
+because the splits would differ. To add labelled files, extend `READERS`; generated cases: `evaluate.cases.synthetic`.
 """
 
 import math
@@ -113,7 +113,7 @@ def _of_task(
 
 
 def load_ordinary(root: Path, limit: int, seed: int, trained_on: frozenset[str] = frozenset()) -> list[OrdinaryPrompts]:
-    """Return the ordinary prompts of each source, at most ``limit`` per source (0: all), except ``trained_on``."""
+    """Return the ordinary prompts of each source, at most ``limit`` per source (0: all); omit texts ``trained_on``."""
     by_source: dict[str, dict[str, None]] = {}
     for source, text in ordinary_prompts(root):
         if text not in trained_on:
@@ -133,7 +133,7 @@ def load_datasets(  # noqa: PLR0913 - what to read, and how much of it
     """Read the sets of the detectors ``names`` and ordinary prompts, at most ``limit`` texts per source (0: all).
 
     ``split`` is (the name of the split of the shared encoder's examples, the seed of the splits). ``load_examples``
-    reads these examples; the default reads no synthetic ones.
+    reads these examples; the default reads only the public examples.
 
     Raises DataError if ``root`` is no folder, or contains none of the expected files.
     """

@@ -29,7 +29,7 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
-    """The metrics of one detector, as the JSON report contains them, and the data for its plots."""
+    """The metrics of one detector, in the form of the JSON report, and the data for the detector's plots."""
 
     detector: str
     version: str

@@ -25,6 +25,6 @@ class Example(NamedTuple):
 
 
 def labels(toxicity: float, injection: float = 0.0, refusal: float = 0.0, **known: float) -> Labels:
-    """Return the labels of a text; a category is 0 if the text is harmless, else its value in ``known``, or NaN."""
+    """Return the labels of a text; a category not in ``known`` has label 0 if ``toxicity`` is 0, else NaN (unknown)."""
     rest = 0.0 if toxicity == 0.0 else UNKNOWN
     return (toxicity, injection, refusal, *(known.get(name, rest) for name in CATEGORIES))

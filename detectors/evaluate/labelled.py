@@ -32,7 +32,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LabelledSet(msgspec.Struct, frozen=True, kw_only=True):
-    """Cases from one source for one detector; all cases have a label, or all cases have spans."""
+    """Cases from one source for one detector; either all cases have a label, or all cases have spans."""
 
     detector: str
     name: str

@@ -20,12 +20,12 @@ def auroc(labels: Sequence[bool], scores: Sequence[float]) -> float:
 
 
 def average_precision(labels: Sequence[bool], scores: Sequence[float]) -> float:
-    """Return the mean of the precisions at all thresholds, weighted by the rise of recall; NaN without positives."""
+    """Return the mean precision over all thresholds, weighted by the increase of recall; NaN without positives."""
     return float(average_precision_score(labels, scores)) if any(labels) else NAN
 
 
 def f_beta(hits: float, found: float, wanted: float, beta: float = 1.0) -> float:
-    """Return F-beta from the numbers of true, predicted and actual positives; NaN if the last two are 0."""
+    """Return F-beta from the numbers of true, predicted and actual positives; NaN if the last two numbers are 0."""
     denominator = beta**2 * wanted + found
     return (1 + beta**2) * hits / denominator if denominator else NAN
 
@@ -52,7 +52,7 @@ def decisions(labels: Sequence[bool], flagged: Sequence[bool]) -> dict[str, floa
 
 
 class Bin(NamedTuple):
-    """A bin of scores in [low, high), the last one in [low, 1]: number of texts, mean score, share of positives."""
+    """A bin of the scores in [low, high) (last bin: [low, 1]): number of texts, mean score, share of positives."""
 
     low: float
     high: float

@@ -48,7 +48,7 @@ def clusters(texts: Sequence[str]) -> list[int]:
 
 
 def splits(texts: Sequence[str]) -> list[str]:
-    """Return train (80 %), tune (10 %) or test (10 %) for each text, by the hash of one text of its cluster."""
+    """Return train (80 %), tune (10 %) or test (10 %) for each text; the texts of a cluster are in the same split."""
     # Byte 1 of the hash, because byte 0 selected the texts of one of the sets.
     buckets = [hashlib.sha256(texts[number].encode()).digest()[1] % 10 for number in clusters(texts)]
     return ["test" if bucket == 0 else "tune" if bucket == 1 else "train" for bucket in buckets]

@@ -30,7 +30,7 @@ CPU = Path("/proc/cpuinfo")
 
 
 class DataFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was read: its name, relative to the data folder if it is in this folder, its size and SHA-256."""
+    """A file that was read: its name (relative to the data folder if the file is in this folder), size and SHA-256."""
 
     file: str
     size_bytes: int

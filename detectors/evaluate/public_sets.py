@@ -92,7 +92,7 @@ def _moderation(row: Row) -> Iterator[Example]:
 
 
 def _halueval(row: tuple[str, str]) -> Iterator[Example]:
-    """Yield a question and its answer as benign texts; the answer's first words decide its weak label of refusal."""
+    """Yield a question and its answer as benign texts; an answer that begins like a refusal is labelled a refusal."""
     question, answer = row
     yield Example(question, labels(0.0), 1.0, "halueval_question")
     if _REFUSES.match(answer) and not (_HELPS.search(answer) or len(answer) > 400):
@@ -122,7 +122,7 @@ def _gptfuzz(row: Row) -> Iterator[Example]:
 
 
 class Source(NamedTuple):
-    """A public set: its file, functions that read rows and make examples of a row, and the most examples to keep."""
+    """A public set: file, function that reads its rows, function from a row to examples, maximum number of examples."""
 
     file: str
     read: Callable[[Path], Iterable[Any]]

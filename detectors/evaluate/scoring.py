@@ -29,7 +29,7 @@ def score_texts(detector: TextDetector[Any], texts: Sequence[str], batch: int = 
 def inputs_of(
     names: Sequence[str], sets: Iterable[LabelledSet], ordinary: Iterable[OrdinaryPrompts]
 ) -> dict[Input, list[str]]:
-    """Return, for each input, the names of the detectors to score it; all of ``names`` score ordinary prompts."""
+    """Return input → names of the detectors that must score it; all detectors in ``names`` score ordinary prompts."""
     wanted: dict[Input, dict[str, None]] = {}
     for one in sets:
         for case in one.cases:

@@ -82,7 +82,7 @@ def characters(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]
 
 
 def typed(found: Sequence[Sequence[Span]], wanted: Sequence[Sequence[Span]]) -> tuple[dict[str, Row], Row, Row]:
-    """Return three metrics of spans in all texts: for each type, for all types together, and for `FORMATS` together.
+    """Return the metrics of the spans of each type, of all types together, and of the types in `FORMATS` together.
 
     A span of a type that the data set never labels is a false positive.
     """

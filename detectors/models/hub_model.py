@@ -55,7 +55,7 @@ class Classifier:
         self._tokenizer = tokenizer
 
     def outputs_of(self, words: Mapping[str, str]) -> dict[int, str]:
-        """Return, by the output index of each configured label, the label's name in a verdict.
+        """Return {output index: name in a verdict} of the configured labels, ``words`` ({label: name in a verdict}).
 
         Raises ConfigError if no label is configured, or if the model lacks a configured label.
         """

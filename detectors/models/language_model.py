@@ -64,7 +64,7 @@ class LanguageModel:
         self._model: Any = load_model(str(path))
 
     def guess(self, text: str) -> Guess:
-        """Return the most likely language of a text without its code and addresses, "" if no letters are left."""
+        """Remove code and addresses from a text; return the likely language of the rest, "" if no letters are left."""
         prose = _NO_PROSE.sub(" ", without_surrogates(text)).strip()
         prose = prose.lower() if prose.isupper() else prose  # the model mistakes capitals for other languages
         count = letters(prose)

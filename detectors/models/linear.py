@@ -59,7 +59,7 @@ def _powers(length: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 
 def hashed(texts: Sequence[str]) -> Hashed:
-    """Return the features of texts, hashed into ``2 ** BITS`` buckets; first cut long texts with `chunks`."""
+    """Return the features of texts, hashed into ``2 ** BITS`` buckets; the caller must cut long texts (`chunks`)."""
     rows = [" ".join(["", *_WORD.findall(text.lower()), ""]).encode("utf-8", "replace") for text in texts]
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     data = np.frombuffer(b"".join(rows), dtype=np.uint8)

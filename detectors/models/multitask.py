@@ -1,7 +1,7 @@
 """The encoder that toxicity, injection and refusal share: MiniLM with a low-rank adapter and a head per output.
 
 Three fine-tuned encoders would need three forward passes and 270 MB. The adapter (Hu et al., LoRA, arXiv 2106.09685)
-of five successive training runs has 12 MB. It is added to MiniLM's matrices at load, so scoring takes no extra time.
+has 12 MB after five successive training runs. `merge` adds it to MiniLM's matrices at load, so scoring is as fast.
 """
 
 from collections.abc import Sequence

@@ -25,7 +25,7 @@ class Windows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def split_long_words(text: str) -> str:
-    """Insert a space after each 90 characters of a word, and replace lone surrogates: tokenizers then read all text."""
+    """Insert a space after each 90 characters of a word, and replace lone surrogates: tokenizers would reject these."""
     return _LONG_WORD.sub(r"\1 ", without_surrogates(text))
 
 
@@ -52,7 +52,7 @@ def windows(ids: list[int], most: int) -> Windows:
 
 
 def buckets(rows: Sequence[Sequence[int]], tokens: int = 2048, most: int = 64) -> Iterator[list[int]]:
-    """Yield batches of indices of rows with similar length; a batch has at most ``tokens`` tokens with padding."""
+    """Yield batches of indices of rows with similar length, each with at most ``tokens`` tokens including padding."""
     batch: list[int] = []
     for index in sorted(range(len(rows)), key=lambda i: len(rows[i])):
         if batch and (len(batch) == most or (len(batch) + 1) * len(rows[index]) > tokens):

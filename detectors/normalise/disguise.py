@@ -63,7 +63,7 @@ class Encoded(NamedTuple):
 def spoken(text: str, *, silent: bool = False) -> str:
     """Replace emoji and other symbols by their names, because the tokenizer maps every emoji to ``[UNK]``.
 
-    With ``silent``, remove the symbols instead, so that the parts of a word that they separate are joined.
+    With ``silent``, remove the symbols instead; this joins the parts of a word that a symbol separated.
     """
     if text.isascii():
         return text
@@ -93,7 +93,7 @@ def _is_leet(text: str) -> bool:
 
 
 def _letters(text: str) -> str:
-    """Undo leetspeak, spaces or signs between the letters of a word, and repeated letters."""
+    """Replace leetspeak by letters; remove spaces and signs between a word's letters, and repetitions of a letter."""
     text = _SPACED.sub(lambda match: match.group().replace(match.group(1), ""), text)
     if _is_leet(text):
         text = _LEET_ALL.sub(lambda m: _unleet(m.group()) if any(map(str.isalnum, m.group())) else m.group(), text)

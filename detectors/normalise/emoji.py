@@ -14,7 +14,7 @@ _PICTURES = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+ ?")
 
 
 def without_pictures(text: str, copy: Normalised | None) -> Normalised | None:
-    """Return ``copy``, or if it is None a copy of ``text``, without emoji; the time is linear in the length."""
+    """Return ``copy`` (``text`` if ``copy`` is None) without emoji, in linear time; None if ``text`` has no emoji."""
     source = text if copy is None else copy.text
     if source.isascii() or not _PICTURES.search(source):
         return copy

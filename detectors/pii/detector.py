@@ -146,7 +146,7 @@ class PiiDetector(TextDetector[PiiConfig]):
         return self._finder.find_many(views, self.config.max_tokens)
 
     def _combine(self, text: str, spans: list[Span], covered: float, hidden: Sequence[tuple[Encoded, Score]]) -> Score:
-        """Combine a text's spans with the most severe span of each encoded passage, which marks the whole passage."""
+        """Combine a text's spans with one span per encoded passage, of the passage's most severe type."""
         marks: list[Span] = []
         for one, told in hidden:
             worst = max(told.spans, key=lambda span: (span.type not in RULES.indirect, span.score), default=None)
@@ -186,7 +186,7 @@ def _moved(span: Span, copy: Normalised) -> Span:
 
 
 def without_overlaps(text: str, spans: Sequence[Span]) -> list[Span]:
-    """Return spans without overlaps; a span keeps only the parts that no span before it in rank covers.
+    """Return spans without overlaps; a span keeps only the parts that no higher-ranked span covers.
 
     Types that identify a person rank first, then higher scores, then longer spans.
     """
@@ -255,7 +255,7 @@ def _decide(text: str, spans: Sequence[Span]) -> float:
 
 
 def _lives_there(text: str, names: Sequence[Span], addresses: Sequence[Span]) -> bool:
-    """Return whether a full name is near an address with a house number; names with signs of code do not count."""
+    """Return whether a full name is near an address with a house number; names that match `NOT_NAME` do not count."""
     names = [s for s in names if not NOT_NAME.search(text[s.start : s.end])]
     return any(
         max(address.start - name.end, name.start - address.end) < NAME_TO_ADDRESS

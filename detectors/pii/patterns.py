@@ -2,7 +2,7 @@
 
 Python's backtracking engines need 23 s for 64 KB of ``www.`` (docs/design/faults.md); with a timeout, such texts would
 evade detection. RE2 finds the candidates and Presidio's own validators check them. Only a bounded number of candidates
-is checked; a text with more is reported as partly covered.
+is checked; a text with more candidates is reported as partly covered.
 """
 
 import re

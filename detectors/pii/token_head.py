@@ -3,7 +3,7 @@
 Patterns find only data with a fixed form; a name has none, so its context decides. Word embeddings are projections of
 MiniLM's. The tokenizer removes capitals and line breaks, so a shape embedding encodes each token's capitals and the
 character before the token. Four dilated convolutions read nine tokens on each side (Strubell et al., arXiv 1702.02098).
-The head needs 0.2 million multiplications per token, a fiftieth of three MiniLM layers; the time is linear in the text.
+The head needs 0.2 million multiplications per token, 2 % of those of three MiniLM layers, and time linear in the text.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,7 +126,7 @@ class Loaded:
 
 
 def _rows(lengths: Sequence[int]) -> Iterator[list[tuple[int, int, int]]]:
-    """Yield rows of about `TOKENS` tokens at most, each a list of (text, first token, end token), in order."""
+    """Yield rows of at most `TOKENS` tokens, each a list of (text, first token, end token), in order."""
     cuts: list[tuple[int, int, int]] = []
     room = TOKENS
     for index, length in enumerate(lengths):

@@ -60,7 +60,7 @@ def _bits(text: str) -> NDArray[np.uint8]:
 
 
 def continues_word(text: str, tokens: Tokens) -> NDArray[np.bool_]:
-    """Return for each token whether it continues the previous token's word: letters or digits without a gap."""
+    """Return for each token whether it continues the previous token's word: letters or digits on both sides, no gap."""
     alnum = (_bits(text) & (_LETTER | _DIGIT)) != 0
     inside = np.zeros(len(tokens.ids), dtype=np.bool_)
     touching = tokens.starts[1:] == tokens.ends[:-1]

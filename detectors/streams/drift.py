@@ -194,7 +194,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     def _embedded(
         self, block: Sequence[Observation], looked: Sequence[bool], scores: NDArray[np.float64], ties: Sequence[float]
     ) -> None:
-        """Write the scores of the embeddings; while the reference is incomplete, add the embedding to it instead."""
+        """Write the embeddings' scores to ``scores``; while the reference is incomplete, only extend the reference."""
         read = [index for index, observation in enumerate(block) if looked[index] and self._readable(observation)]
         if not read:
             return
@@ -228,7 +228,7 @@ class DriftDetector(StreamDetector[DriftConfig]):
     def _measure(
         self, indices: NDArray[np.intp], vectors: Vectors, scores: NDArray[np.float64], ties: NDArray[np.float64]
     ) -> None:
-        """Write the distance of each vector to the reference, and its similarity to the clusters.
+        """Write the distance of each vector to the reference, and its similarity to the clusters, to ``scores``.
 
         Vectors are multiplied one by one: the rounding of one joint matrix product would depend on the bucket's size.
         """

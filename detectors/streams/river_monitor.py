@@ -1,7 +1,7 @@
 """Change detectors of the library river (ADWIN, KSWIN, Page-Hinkley) as an alternative to the e-detectors.
 
-They have no alarm budget: the user must tune a threshold to the stream. They signal a change at one event only, so a
-bucket has an alarm if the detector of any feature signals a change during the bucket.
+These detectors have no alarm budget: the user must tune a threshold to the stream. They signal a change at one event
+only, so a bucket has an alarm if the detector of any feature signals a change during the bucket.
 """
 
 import math

@@ -194,7 +194,7 @@ class SentinelDetector(StreamDetector[SentinelConfig]):
         return found if distance is None else found | {EMBEDDING: distance}
 
     def _distance(self, prompt: _Prompt, data: bytes | None) -> int | None:
-        """Return the bin of an embedding's distance to the nearest reference embedding, None if either is missing."""
+        """Return the bin of an embedding's distance to the nearest reference embedding; None if unknown."""
         if not data or len(data) % 2 or (prompt.reference and len(data) != len(prompt.reference[0])):
             return None
         vector = unpack(data)

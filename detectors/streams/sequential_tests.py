@@ -1,9 +1,9 @@
 """Anytime-valid change detection from ranks: the sequential test of drift, anomaly and sentinel.
 
 A *region* is a set of values that n reference values fix once, for example "the largest 3 %". While the stream is
-exchangeable, the probability that the next value is in a region is known exactly for any distribution: it is the share
-of the gaps between all earlier values that are in the region, at first j of n + 1 (Pólya's urn; Vovk, Gammerman and
-Shafer, Algorithmic Learning in a Random World).
+exchangeable, the probability that the next value is in a region is known exactly for any distribution: n earlier values
+have n + 1 gaps between and around them, and the probability is the share of these gaps that are in the region (Pólya's
+urn; Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World).
 
 A *bet* is a factor with mean one, above one if the next value is in the region, else below one. A *sum* of bets is the
 Shiryaev-Roberts statistic ``R <- (R + 1) bet``. It grows by one per event on average, and so does a weighted average of
@@ -50,7 +50,7 @@ def tie_break(seed: int, identity: str) -> tuple[float, float]:
 
 
 class BettingStep(NamedTuple):
-    """The values of one event that a step of the sequential test needs, except its scores."""
+    """The data of one event, except its scores, that a step of the sequential test needs."""
 
     #: Number and time of the event.
     event: int
@@ -154,7 +154,7 @@ class ReferenceRegions:
         return counts
 
     def wait(self, step: float) -> None:
-        """Count an unused event: add its increment, ``step``, to every sum without a bet."""
+        """Count an unused event: add the event's increment, ``step``, to every sum, and make no bet."""
         self._sums += self._ready * step
         self._update_statistic()
 
@@ -162,7 +162,7 @@ class ReferenceRegions:
         self.statistic = float(np.vdot(self._weights, self._sums))
 
     def update(self, scores: Floats, step: BettingStep, *, alarm: bool) -> None:
-        """Multiply the sums by the bets on an observation, then count it; during an alarm, do not count it or cap bets.
+        """Multiply the sums by the bets on an observation; without an alarm, cap the bets and count the observation.
 
         Parameters
         ----------
@@ -320,7 +320,7 @@ class ReferenceRegions:
             self._update_statistic()
 
     def restart(self) -> None:
-        """Set all sums to zero, so that the next alarm has a full alarm budget."""
+        """Set all sums to zero after an alarm: the mean time to the next false alarm is again at least the limit."""
         self._sums[:] = 0.0
         self.statistic = 0.0
 
@@ -329,7 +329,7 @@ class ReferenceRegions:
         return int(np.argmax((self._weights * self._sums).sum(axis=0)))
 
     def change(self, region: int) -> Change:
-        """Return the most likely time at which a region's share rose, and its size; see `RecentObservations.change`."""
+        """Return the likely start of a rise of a region's share, and the shares; see `RecentObservations.change`."""
         inside, seen = sum((counts[:, region] for counts in self._counts.values()), start=np.zeros(2)).tolist()
         return self._recent.change(region, inside / max(1.0, seen))
 

@@ -1,4 +1,4 @@
-"""Comparison of an answer's sentences with the prompt's, by their words: the features of the groundedness detector.
+"""Features of the groundedness detector: a comparison, by their words, of an answer's and a prompt's sentences.
 
 An invented sentence often differs only in numbers, names or a "not", so these are compared separately.
 """

@@ -40,7 +40,7 @@ def adapt(model: MultiTask, seed: int) -> None:
 
 
 def delta(averaged: dict[str, Tensor], start: dict[str, Tensor], warm: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the adapter to save, in float16 and with the names of `multitask.merge`; it includes ``warm``."""
+    """Return the trained adapter combined with the earlier adapter ``warm``, in float16, for `multitask.merge`."""
     result: dict[str, Tensor] = {}
     for name, value in averaged.items():
         short = name.removeprefix("backbone.").replace(".base", "")

@@ -260,7 +260,7 @@ class Slots:
         return self._fake("phone_number") if self.rng.random() < 0.7 else self._digits("phones")
 
     def _digits(self, name: str) -> str:
-        """Return a random format of ``name`` with a digit 1 to 9 for each "#" and a capital letter for each "?"."""
+        """Fill a random format of the list ``name``: a digit 1 to 9 for each "#" and a capital letter for each "?"."""
         characters = {"#": "123456789", "?": "ABCDEFGHKLMNPRST"}
         return "".join(self.rng.choice(characters[c]) if c in characters else c for c in self._format(name))
 

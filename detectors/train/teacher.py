@@ -30,7 +30,7 @@ BLOCK = 2048
 
 
 def probabilities(model: MultiTask, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return the encoder's probabilities, (texts, tasks), for the first chunk of each text without disguise."""
+    """Undo the disguise of each text; return the encoder's probabilities, (texts, tasks), for its first chunk."""
     beginnings = [chunks(views(text)[-1])[0] for text in texts]
     tokens = load_tokenizer().encode_batch(beginnings, add_special_tokens=False)
     odds = log_odds(model, [[CLS, *row.ids[:WINDOW], SEP] for row in tokens])[:, : len(TASKS)]

@@ -21,7 +21,7 @@ Texts = Mapping[str, tuple[str, ...]]
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A user's request in three forms: a verb with its object, the same as a noun phrase, and its subject."""
+    """A user's request in three forms: a verb with its object, the same request as a noun phrase, and its subject."""
 
     do: str
     doing: str

@@ -44,7 +44,7 @@ def _listed(module: ast.Module) -> list[str]:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return the first ``length`` characters of a text, or fewer to end after a whole word if the text has spaces."""
+    """Cut a text to at most ``length`` characters, after a whole word if this keeps more than half of ``length``."""
     if len(text) <= length:
         return text
     cut = text[: length + 1].rpartition(" ")[0]
@@ -52,7 +52,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def pairs(count: int, most: int, seed: int) -> Iterator[Case]:
-    """Yield ``count`` pairs of answers to a prompt: one in the prompt's language, one in another (label True).
+    """Yield two answers to each of ``count`` prompts: one in the prompt's language, one in another (label True).
 
     Each text has 1 to ``most`` sentences. Prompt and answer have different sentences, so languages with a single
     sentence are omitted.

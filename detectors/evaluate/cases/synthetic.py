@@ -53,7 +53,7 @@ class Groundedness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Refusals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Templates of refusals and of similar answers that do not refuse, by kind, and requests and endings for them."""
+    """Templates, by kind, of refusals and of similar answers that do not refuse; requests and endings to fill in."""
 
     requests: tuple[dict[str, str], ...]
     endings: tuple[str, ...]
@@ -165,7 +165,7 @@ def refusal_cases() -> Iterator[Case]:
 
 
 def identity_cases() -> Iterator[Case]:
-    """Yield every template with every identity term; no text should be flagged, and the type is the term."""
+    """Yield every template with every identity term, labelled as harmless; the type of a case is its term."""
     texts = read_identities()
     for term in (term for terms in texts.terms.values() for term in terms):
         article = "an" if term[0] in "aeioAEIO" else "a"
@@ -200,5 +200,5 @@ SETS: dict[str, Callable[[], list[LabelledSet]]] = {
 
 
 def synthetic_sets(detector: str) -> list[LabelledSet]:
-    """Return the synthetic sets of a detector, an empty list if there are none."""
+    """Return the synthetic sets of a detector, or an empty list if the detector has none."""
     return SETS[detector]() if detector in SETS else []

@@ -24,13 +24,13 @@ BEFORE, AFTER = 300, 600
 
 
 def embedded(tag: str, embeddings: Iterable[bytes]) -> Iterator[Observation]:
-    """Yield one event per packed embedding, one per second; ``tag`` is part of the event ids, which break ties."""
+    """Yield an event for each packed embedding, at times one second apart; ``tag`` makes the event ids unique."""
     for index, embedding in enumerate(embeddings):
         yield Observation(id=f"{tag}-{index}", time=float(index), features={}, embedding=embedding)
 
 
 def first_alarm(detector: StreamDetector[Any], observations: Iterable[Observation]) -> int | None:
-    """Return the number, from 1, of the observation at which a detector first alarms, or None without an alarm."""
+    """Return the number (from 1) of the observation that causes a detector's first alarm, or None without an alarm."""
     for number, observation in enumerate(observations, 1):
         finding = detector.update_many([observation])
         if finding is not None and finding.alarm:
@@ -50,7 +50,7 @@ def run_length_row(data: str, alarms: Sequence[int | None], longest: int) -> Row
 
 
 def delay_row(detector: str, data: str, delays: Sequence[int | None]) -> Row:
-    """Return a table row with quantiles of delays; a delay is negative before the change, None without an alarm."""
+    """Return a table row with quantiles of delays; a delay is negative if the alarm is too early, None if missing."""
     never = 1 << 30
     right = sorted(never if delay is None else delay for delay in delays if delay is None or delay > 0)
     median, high = (right[len(right) // 2], right[int(0.9 * len(right))]) if right else (never, never)

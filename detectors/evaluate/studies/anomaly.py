@@ -48,7 +48,7 @@ def _alarms(study: StudyContext, what: str, *parts: tuple[Kind, int]) -> list[in
 
 
 def anomaly(study: StudyContext) -> list[Row]:
-    """Return the delays of each change, and the events per false alarm in 3 N events without a change."""
+    """Return the delays of each change, and the mean run length without a change, divided by the alarm budget."""
     rows = []
     for name, change in CHANGES.items():
         alarms = _alarms(study, name, (USUAL, BEFORE), (change, AFTER))

@@ -42,7 +42,7 @@ class Text(NamedTuple):
 
 
 class Client(NamedTuple):
-    """A client: messages per conversation, function for its ids, number of API keys; only one key's texts change."""
+    """A client: messages per conversation, `IdScheme`, number of API keys; only texts of the first key change."""
 
     messages: int
     ids: IdScheme
@@ -81,7 +81,7 @@ def _embedded(groups: Mapping[str, Sequence[str]], seed: int, progress: Progress
 
 
 class _Traffic:
-    """Simulated messages of conversations, one per second; after the change they are from `OTHERS` new groups."""
+    """Simulated messages of conversations, one per second; messages after the change are from `OTHERS` new groups."""
 
     def __init__(self, groups: Sequence[Sequence[Text]], client: Client, seed: Sequence[int]) -> None:
         self._rng = np.random.default_rng(seed)
@@ -113,7 +113,7 @@ class _Traffic:
 
 
 class Trial(NamedTuple):
-    """The alarm budget N, the events after the reference, and how many of these are before the change, if any."""
+    """Alarm budget, number of events after the reference, and number of these before the change (None: no change)."""
 
     limit: int
     longest: int
@@ -121,9 +121,9 @@ class Trial(NamedTuple):
 
 
 def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Trial, seed: Sequence[int]) -> int | None:
-    """Return the number of events from the end of the detector's reference to its first alarm, None without an alarm.
+    """Return the number of events from the end of the reference to the first alarm, or None without an alarm.
 
-    ``groups`` are the texts by intent or task, from which ``seed`` draws. The last number of ``seed`` breaks ties.
+    ``groups`` are the texts by intent or task, from which ``seed`` draws. The detector's seed is the last of ``seed``.
     """
     detector = create_stream("drift", {"alarm_every_events": trial.limit, "daily_cycle": False, "seed": seed[-1]})
     traffic = _Traffic(groups, client, seed)
@@ -135,7 +135,7 @@ def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Tria
 
 
 def conversation_ids(study: StudyContext) -> list[Row]:
-    """Return, for each source and client, the events to a false alarm divided by N, and the delays after a change."""
+    """Return for each source and client the events until a false alarm / alarm budget, and delays after a change."""
     rows: list[Row] = []
     trials = Trial(LIMIT, LONGEST * LIMIT), Trial(LIMIT, BEFORE + AFTER, BEFORE)
     for source, read in SOURCES.items():

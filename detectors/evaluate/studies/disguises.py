@@ -48,7 +48,7 @@ CODES: Mapping[str, Callable[[str], str]] = {
 
 
 def _disguised(text: str, spans: Sequence[Span], disguise: Callable[[str], str]) -> tuple[str, set[int]]:
-    """Return a disguised text, and the positions in this text of the characters of its spans, except spaces."""
+    """Disguise a text; return the result, and the positions of the personal characters (in spans, no spaces) in it."""
     personal = {index for span in spans for index in range(span.start, span.end) if not text[index].isspace()}
     parts, wanted, length = [disguise(character) for character in text], set[int](), 0
     for index, piece in enumerate(parts):
@@ -59,7 +59,7 @@ def _disguised(text: str, spans: Sequence[Span], disguise: Callable[[str], str])
 
 
 def disguised_pii(study: StudyContext) -> list[Row]:
-    """Return, for plain texts and each disguise, the share of personal characters found and of texts flagged."""
+    """Return the shares of personal characters found and of texts flagged, for plain texts and each disguise."""
     detector = load_text("pii")
     every = presidio(study.data / PRESIDIO)
     records = random.Random(study.seed).sample(every, min(TEXTS, len(every)))  # noqa: S311 - a reproducible sample

@@ -57,7 +57,7 @@ def _draw(rng: np.random.Generator, domains: Sequence[Vectors], weights: Sequenc
 
 
 def _stream(rng: np.random.Generator, vectors: Mapping[str, Vectors], change: str | None, length: int) -> Vectors:
-    """Return a stream: a reference, then ``length`` events; a change, if any, is after `BEFORE` of them."""
+    """Return a stream: a reference, then ``length`` events; the change, if not None, is after `BEFORE` of these."""
     names = rng.permutation(sorted(vectors))[: KNOWN + 1]
     domains = [vectors[name] for name in names]
     usual = [1 / KNOWN] * KNOWN + [0.0]
@@ -105,7 +105,7 @@ def _first_above(statistic: Floats, threshold: float) -> int | None:
 
 
 def _threshold(nulls: Sequence[Floats], limit: int) -> float:
-    """Return the threshold that the statistics ``nulls`` of streams without a change reach once in ``limit`` events."""
+    """Return the threshold with a mean of ``limit`` events per alarm on ``nulls``, statistics without a change."""
     low, high = 0.0, max(float(null.max()) for null in nulls)
     for _ in range(30):
         middle = (low + high) / 2

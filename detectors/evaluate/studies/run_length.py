@@ -1,7 +1,7 @@
 """The study ``run-length``: the number of events to a false alarm on thousands of simulated streams without a change.
 
-`BatchMonitor` does what `detectors.streams.monitor.Monitor` does for many streams at once, so that a thousand runs of
-ten thousand events take a minute. A test compares both classes event by event.
+`BatchMonitor` processes many streams at once with the algorithm of `detectors.streams.monitor.Monitor`: a thousand runs
+of ten thousand events take a minute. A test compares both classes event by event.
 """
 
 import itertools
@@ -45,7 +45,7 @@ class BatchMonitor:
         self.statistic = np.zeros(runs)
 
     def begin(self, reference: Floats, times: Floats) -> None:
-        """Fix the regions of each run by its reference, (runs, n, scores), with the event times ``times``, (n,)."""
+        """Fix the regions of each run from its reference scores, (runs, n, scores), and their event times, (n,)."""
         values = reference[:, :, self._columns] * self._signs
         slots = np.array([self._budget.slot(time) for time in times])
         count, ordered = values.shape[1], np.sort(values, axis=1)

@@ -56,7 +56,7 @@ def _detector() -> SentinelDetector:
 
 
 def _false_alarms(study: StudyContext, varying: int) -> Row:
-    """Return the mean number of answers to a false alarm, divided by N; a lower bound, as long runs are cut off."""
+    """Return the mean of (answers until a false alarm / alarm budget); a lower bound, because long runs are cut off."""
     alarms = [
         first_alarm(
             _detector(), _Model(np.random.default_rng([study.seed, run]), varying=varying).answers(LONGEST * LIMIT)

@@ -1,7 +1,7 @@
 """The study ``thresholds``: proposes a threshold for each task of the shared encoder, from the tune split.
 
 For each source, the study chooses the threshold that is best on average on all other sources, and measures it on this
-source. It proposes the median of these thresholds. None of them flags more than 2 % of any source's ordinary prompts.
+source. It proposes the median of these thresholds. No threshold flags more than 2 % of any source's ordinary prompts.
 """
 
 import random
