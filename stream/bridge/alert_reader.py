@@ -33,7 +33,7 @@ async def alert_partitions(kafka: KafkaSettings) -> list[TopicPartition]:
 
 
 class AlertReader:
-    """Keeps `alerts` up to date; `alerts` is None until the topic was read to its end once."""
+    """Updates `alerts` with each new record; `alerts` is None until the topic has been read to its end once."""
 
     def __init__(self, kafka: KafkaSettings, metrics: BridgeMetrics, health: dict[str, object]) -> None:
         self._kafka = kafka

@@ -1,4 +1,4 @@
-"""Posts notifications to one Alertmanager (``POST /api/v2/alerts``): at once after a change, and at intervals."""
+"""Posts notifications to one Alertmanager (``POST /api/v2/alerts``): immediately after each change, and again at intervals."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ _CHUNK = 500
 
 
 class AlertmanagerNotifier:
-    """Keeps the Alertmanager at the base address `url` up to date; without changes it posts every `resend_seconds`."""
+    """Posts the alerts to the Alertmanager at the base address `url`, after each change and every `resend_seconds`."""
 
     def __init__(
         self, url: Address, target: NotificationTarget, notifications: Notifications, *, resend_seconds: float
@@ -45,7 +45,7 @@ class AlertmanagerNotifier:
             await pause(stop, wait)
 
     async def _post(self, due: list[Notification]) -> bool:
-        """Post all notifications and return whether all were accepted; a repeated post has no effect."""
+        """Post all notifications; return whether all were accepted. Posting a notification again has no effect."""
         payload = self._notifications.payload(due, time.time())
         for first in range(0, len(payload), _CHUNK):
             chunk = payload[first : first + _CHUNK]

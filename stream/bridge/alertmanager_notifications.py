@@ -73,7 +73,7 @@ class Notifications:
     def _groups(
         self, alerts: FiringAlerts, now: float
     ) -> tuple[dict[Labels, list[AlertRecord]], dict[Labels, SilenceRecord]]:
-        """Return {labels: firing, unmuted alerts}, and {labels of a muted alert: a silence that mutes it}."""
+        """Return the firing alerts without a silence by their labels, and by the labels of silenced alerts one silence."""
         groups: dict[Labels, list[AlertRecord]] = {}
         muted: dict[Labels, SilenceRecord] = {}
         for alert in alerts.firing():
@@ -103,7 +103,7 @@ class Notifications:
 
 
 def _ended(notification: Notification, at: float, silence: SilenceRecord | None) -> Notification:
-    """Return the notification with its end time and, if it is silenced, an annotation with the silence's details."""
+    """Return the notification with end time `at`; if `silence` is not None, an annotation contains its details."""
     annotations = dict(notification.annotations)
     if silence is not None:
         annotations["silenced"] = f"until {format_time(silence.until)} by {silence.by}: {silence.reason}"

@@ -15,14 +15,14 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 class BackOff:
-    """Waiting times that double from `first` to `longest` seconds, with random jitter of up to one half."""
+    """Waiting times that double from `first` to `longest` seconds, each multiplied by a random factor in [0.5, 1]."""
 
     def __init__(self, first: float, longest: float) -> None:
         self._first = self._next = first
         self._longest = longest
 
     def reset(self) -> None:
-        """Start again at `first`."""
+        """Let the next waiting time be based on `first` again."""
         self._next = self._first
 
     def seconds(self) -> float:

@@ -1,7 +1,7 @@
 """The firing alerts and active silences of ``weir.alerts``; without clock and network.
 
 Alertmanager identifies an alert by its labels, and a label must not have unbounded values, such as source names. So
-several of Weir's alerts can be one alert in Alertmanager. It fires while any of them fires without a silence.
+several of Weir's alerts can be one alert in Alertmanager, which fires while one of these alerts fires without a silence.
 """
 
 from collections import OrderedDict
@@ -38,8 +38,8 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
 class FiringAlerts:
     """The newest record (highest revision) of each alert; duplicates and the order of arrival have no effect.
 
-    It keeps at most `limit` firing and `limit` resolved alerts. Beyond that it drops the alert whose last change is
-    oldest, and counts dropped firing alerts in `dropped`.
+    It keeps at most `limit` firing and `limit` resolved alerts. Above a limit it drops the alert with the oldest last
+    change. `dropped` counts the firing alerts that were dropped.
     """
 
     def __init__(self, limit: int = MAX_ALERTS) -> None:

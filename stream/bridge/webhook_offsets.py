@@ -19,7 +19,7 @@ _RECOMMIT_SECONDS = 3600.0
 
 
 class WebhookOffsets:
-    """Reads and commits the offsets of one session; `consumer` belongs to the webhook's group.
+    """Reads and commits the offsets of one `consumer`, which belongs to the webhook's group.
 
     `missed` counts records that were deleted before delivery: compaction keeps only the newest record of an alert.
     """
@@ -35,7 +35,7 @@ class WebhookOffsets:
         self._recommit_at = 0.0
 
     async def start(self) -> dict[TopicPartition, int]:
-        """Return the offsets after the last delivery; if there was none, commit and return the end of the log."""
+        """Return the offset at which each partition starts: the committed one, else the end of the log; commit these."""
         ends = await self._consumer.end_offsets(self._partitions)
         for partition, end in ends.items():
             committed = await self._consumer.committed(partition)
