@@ -14,7 +14,7 @@ PartitionT = TypeVar("PartitionT", bound=Hashable)
 
 
 class AckTracker(Generic[PartitionT]):
-    """The open offsets (delivered, not acknowledged) of one assignment generation; O(1) amortised, not thread-safe."""
+    """The open offsets (delivered, not acknowledged) since the last rebalance; O(1) amortised, not thread-safe."""
 
     def __init__(self) -> None:
         self._generation: int | None = None
@@ -31,7 +31,7 @@ class AckTracker(Generic[PartitionT]):
         return list(self._partitions)
 
     def assign(self, partitions: Iterable[PartitionT], generation: int) -> None:
-        """Begin a generation without open offsets: Kafka delivers unacknowledged records again."""
+        """Begin `generation`, which a rebalance created, without open offsets: Kafka delivers those records again."""
         self._generation = generation
         self._partitions = {partition: _Partition() for partition in partitions}
 
@@ -41,7 +41,7 @@ class AckTracker(Generic[PartitionT]):
             self._partitions.pop(partition, None)
 
     def deliver(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Open `offset`; return False if the generation or partition is not assigned, or it was delivered before."""
+        """Open `offset`; return False if the generation is not the current one, or the partition not assigned, or `offset` is not new."""
         state = self._state(partition, generation)
         if state is None or (state.last is not None and offset <= state.last):
             return False
@@ -50,7 +50,7 @@ class AckTracker(Generic[PartitionT]):
         return True
 
     def ack(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Close `offset`; return False if the generation or partition is not assigned, or `offset` is not open."""
+        """Close `offset`; return False if it is not open in the current generation."""
         state = self._state(partition, generation)
         if state is None or offset not in state.open:
             return False
@@ -58,18 +58,18 @@ class AckTracker(Generic[PartitionT]):
         return True
 
     def owns(self, partition: PartitionT, generation: int) -> bool:
-        """Whether `partition` is assigned in `generation`."""
+        """Whether `generation` is the current one and `partition` is assigned."""
         return self._state(partition, generation) is not None
 
     def position(self, partition: PartitionT) -> int | None:
-        """Return the offset to commit: the smallest open one, else one past the last delivered, else None."""
+        """Return the offset to commit: the smallest open one; without one, :meth:`delivered`."""
         state = self._partitions.get(partition)
         if state is None or state.last is None:
             return None
         return next(iter(state.open), state.last + 1)
 
     def delivered(self, partition: PartitionT) -> int | None:
-        """Return one past the last delivered offset, or None if none was delivered."""
+        """Return the last delivered offset plus one, or None if no offset was delivered."""
         state = self._partitions.get(partition)
         return None if state is None or state.last is None else state.last + 1
 
@@ -85,7 +85,7 @@ class AckTracker(Generic[PartitionT]):
 
 
 class _Partition:
-    """Open offsets in order of delivery. To find its first key, a plain dict scans all keys deleted before."""
+    """Open offsets in order of delivery, in an OrderedDict: a plain dict finds its first key only after all deleted ones."""
 
     __slots__ = ("last", "open")
 

@@ -43,7 +43,7 @@ _PRODUCER = {"acks": "all", "request_timeout_ms": _REQUEST_TIMEOUT_MS}
 
 @asynccontextmanager
 async def consumer_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """Start a consumer without a group; stop it at exit, even if the start failed. Offsets are never reset."""
+    """Start a consumer without a group; stop it at exit, even if the start failed. A deleted offset is an error."""
     consumer = paced(AIOKafkaConsumer(**options, **(_CONSUMER | more)))
     try:
         await consumer.start()
@@ -80,7 +80,7 @@ async def admin_for(options: Mapping[str, Any], **more: Any) -> AsyncIterator[AI
 
 
 def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
-    """Make each empty fetch of `consumer`, which must not be started yet, take at least 20 ms; return `consumer`.
+    """Let each empty fetch take at least 20 ms, and return `consumer`. Call this before `consumer` starts.
 
     Apache Kafka delays an empty fetch by ``fetch_max_wait_ms``. The embedded broker answers at once and aiokafka then fetches again at once: 4,500
     times per second, which uses one processor per consumer.
@@ -100,7 +100,7 @@ def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
 
 
 def _is_empty(response: Any) -> bool:
-    """Whether a fetch response has no records, which are a partition's last field in every protocol version."""
+    """Whether a fetch response has no records. A partition's last field contains them in every protocol version."""
     return not any(partition[-1] for _topic, partitions in response.topics for partition in partitions)
 
 
@@ -119,9 +119,9 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 
 async def discard_producer(producer: AIOKafkaProducer) -> None:
-    """Stop `producer` and discard the records that it still contains; ``stop()`` would deliver them first.
+    """Stop `producer` and discard its unsent records; ``stop()`` alone would deliver them first.
 
-    It ends the sending task first, so that it sees no failed batch, then the connections, so that no request in flight is awaited, then the batches.
+    The order matters: the sending task ends before it can see a failed batch, and the connections close before a request in flight is awaited.
     """
     sender = producer._sender.sender_task  # noqa: SLF001 - aiokafka has no public way to abandon records
     if sender is not None:

@@ -28,10 +28,9 @@ Records = Mapping[TopicPartition, list[ConsumerRecord]]
 class LogReader:
     """Reads partitions of a log from given positions, with a started consumer that has no group; it commits nothing.
 
-    `positions` is the next offset of each partition; it also moves past offsets without a record (removed by
-    compaction, or a transaction's marker). `ends` is the end of each partition at the last :meth:`probe`. `caught_up`
-    is whether, at the last probe, all records before the `ends` of the previous probe were read; so the reader can
-    catch up with a growing log.
+    `positions` is the next offset to read of each partition, behind offsets without a record (removed by compaction, or
+    a transaction's marker). :meth:`probe` requests `ends`, the end of each partition. `caught_up` is whether, at
+    the last probe, the reader had passed the `ends` of the probe before; so it can become true while the log grows.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class LogReader:
             consumer.seek(partition, offset)
 
     async def read(self) -> Records:
-        """Return the next records by partition, or none after 0.5 s; without records it probes the log every 2 s.
+        """Return the next records by partition, or none after 0.5 s; without records, call :meth:`probe` every 2 s.
 
         Raises LogExpired if an offset to read was deleted, ReaderStalled if the log contains more records and none
         arrives for 30 s, and KafkaError, OSError or TimeoutError if the broker does not answer.
@@ -99,7 +98,7 @@ class LogReader:
 
 
 def partitions_of(counts: Mapping[str, int]) -> list[TopicPartition]:
-    """Return the partitions of {topic: partitions}."""
+    """Return every partition of the topics in `counts`, {topic: number of partitions}."""
     return [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
 
 

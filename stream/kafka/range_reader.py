@@ -1,4 +1,4 @@
-"""Reads a log between fixed offsets in bounded memory: several partitions by record, or one partition's events."""
+"""Reads a log between fixed offsets in bounded memory: the records of several partitions, or the events of one partition."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ class _Lane:
 class RangeReader:
     """Reads each partition of a log to the end of its range, with a started consumer that has no group.
 
-    A partition is paused while more than 4 MiB of its records wait, so that merging partitions needs bounded memory.
+    A partition with more than 4 MiB of waiting records is paused, so that merging partitions needs bounded memory.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, ranges: Iterable[LogRange]) -> None:
@@ -54,7 +54,7 @@ class RangeReader:
         self._answered_at = self._clock()
 
     async def next(self, topic: str, partition: int) -> ConsumerRecord | None:
-        """Return the next record, or None at the end of the range; raises broker errors after 30 s without an answer."""
+        """Return the next record of a partition, or None at the end of its range; raises broker errors after 30 s."""
         place = TopicPartition(topic, partition)
         lane = self._lanes[place]
         while not lane.waiting:
@@ -70,7 +70,7 @@ class RangeReader:
         return record
 
     async def _read(self) -> Records:
-        """Return the next records, or none if the broker does not answer; raises the broker's error after 30 s."""
+        """Return the next records, or no records if the broker fails; raises the error of a broker that fails for 30 s."""
         try:
             records = await self._reader.read()
         except BROKER_ERRORS:

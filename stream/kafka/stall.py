@@ -1,4 +1,4 @@
-"""Detects that work waits and none of it is finished."""
+"""Detects that work waits but no work is finished."""
 
 __all__ = ["StallDetector"]
 

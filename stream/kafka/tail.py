@@ -29,9 +29,9 @@ Offsets = dict[TopicPartition, int]
 class Tail:
     """Reads a topic from the time `since`: seconds since the epoch, compared with the records' timestamps.
 
-    With `follow` it waits for more records at the end of the topic. Without `since` it begins at the end if `follow` is
-    set, else at the first record. It also yields the records of the `lookback_seconds` before the beginning;
-    :meth:`is_lookback` is true for them.
+    With `follow` it waits for more records at the end of the topic. Without `since`, the start is the end of the topic
+    (with `follow`) or its first record. The records of the `lookback_seconds` before the start are also read;
+    :meth:`is_lookback` is true for these records.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class Tail:
         self._begins: Offsets = {}
 
     def is_lookback(self, record: ConsumerRecord) -> bool:
-        """Whether `record` is before the beginning, and was read only because of `lookback_seconds`."""
+        """Whether `record` is before the start, so that it was read only because of `lookback_seconds`."""
         return bool(record.offset < self._begins.get(TopicPartition(record.topic, record.partition), 0))
 
     async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
-        """Yield records. The records that the topic contains at the start are in the order of their timestamps.
+        """Yield records; those that exist at the first call are sorted by timestamp, within chunks of bounded size.
 
-        Raises BrokerError if no broker answers at the start (later it waits), TopicMissing if the topic does not exist.
+        Raises BrokerError if no broker answers the first request or without `follow`, TopicMissing without the topic.
         """
         while True:
             try:
@@ -98,7 +98,7 @@ class Tail:
                     yield record
 
     def _taken(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Return `records` in the order of their timestamps; the next session continues after these records."""
+        """Return `records` sorted by timestamp; after a broker error, the next consumer starts after these records."""
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             self._positions[partition] = max(self._positions[partition], record.offset + 1)
@@ -110,7 +110,7 @@ class Tail:
         return partitions_of(counts)
 
     async def _start(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], ends: Offsets) -> Offsets:
-        """Return the offsets to read from: where the last session ended, or at `since`, within the present log."""
+        """Return the next offset to read of each partition, limited to the present log."""
         first: Offsets = await consumer.beginning_offsets(partitions)
         if not self._positions:
             self._begins = await self._beginning(consumer, first, ends)

@@ -27,7 +27,7 @@ _MARGIN_SECONDS = 60.0
 
 
 async def data_range(options: Mapping[str, Any], topic: str, partitions: int, since: float, until: float) -> LogRange:
-    """Return the result of :func:`log_range` on a new consumer; wait while the broker is away.
+    """Return the result of :func:`log_range`, read with a new consumer; wait while the broker is away.
 
     The same log gives the same range, as long as no source delivers events more than a minute late.
     """
@@ -67,7 +67,7 @@ async def log_range(
 async def produced_since(
     consumer: AIOKafkaConsumer, time: float, otherwise: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
-    """Return each partition's first offset produced at `time` or later, else its offset in `otherwise`."""
+    """Return each partition's first offset produced at `time` or later; without one, the offset in `otherwise`."""
     found = await consumer.offsets_for_times(dict.fromkeys(otherwise, max(0, int(time * 1000))))
     return {
         place: int(entry.offset) if (entry := found.get(place)) is not None else offset
@@ -76,7 +76,7 @@ async def produced_since(
 
 
 async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int, until: float) -> int:
-    """Return the offset after the last record from `start` on whose event time is at most `until`, or `start`."""
+    """Return the end of a range: the offset after its last record with an event time up to `until`, at least `start`."""
     reader = LogReader(consumer, {place: start}, poll_ms=_POLL_MS)
     last = start
     while not reader.reached({place: end}):

@@ -16,7 +16,7 @@ _ANSWER_SECONDS = 10.0
 
 
 async def partition_counts(options: Mapping[str, Any], topics: Collection[str] | None = None) -> dict[str, int]:
-    """Return {topic: partitions} of each of `topics` that exists and has partitions; None means all topics."""
+    """Return {topic: number of partitions} of the existing topics; with `topics`, only of these topics."""
     async with admin_for(options) as client:
         described = await client.describe_topics()
     counts = {entry["topic"]: len(entry["partitions"]) for entry in described if entry["partitions"]}
