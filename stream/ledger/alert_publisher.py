@@ -23,7 +23,7 @@ _STOP_SECONDS = 10.0
 
 
 def with_span(record: AlertRecord, provider: TracerProvider, evidence: tuple[str, ...]) -> OutgoingAlert:
-    """Add a span to a new alert, linked to the trace contexts of its evidence."""
+    """Return a new alert with a span of its own, which has links to the trace contexts in `evidence`."""
     links: list[Link] = [link for parent in evidence for link in link_to(parent)]
     span = provider.get_tracer("weir.ledger").start_span(f"alert {record.detector}", links=links)
     span.set_attributes({WEIR_ALERT_ID: record.alert_id, WEIR_DETECTOR: record.detector, WEIR_TENANT: record.tenant})
@@ -52,7 +52,7 @@ def alert_event(alert: OutgoingAlert) -> Event:
 
 
 class AlertPublisher:
-    """Publishes alerts; starts its producer at the first alert. `partitions` is the partition count of the topic."""
+    """Publishes alerts; its producer starts with the first alert. The alerts topic has `partitions` partitions."""
 
     def __init__(self, options: Mapping[str, Any], names: TopicNames, partitions: int) -> None:
         self._options = dict(options)
@@ -69,7 +69,7 @@ class AlertPublisher:
         await publish(self._producer, self._topic, alert_event(alert), partition=partition)
 
     async def close(self) -> None:
-        """Stop the producer; unsent alerts stay in the outbox."""
+        """Stop the producer; unsent alerts stay in the table `outbox` and are sent later."""
         self._producer = None
         with contextlib.suppress(*BROKER_ERRORS):
             await asyncio.wait_for(self._clients.aclose(), _STOP_SECONDS)

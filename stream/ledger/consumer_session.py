@@ -26,7 +26,7 @@ _NO_TOPICS = "waiting for topics"
 
 
 class LogReset(LedgerError):
-    """The log ends before an offset that the ledger has read, so it was deleted or recreated."""
+    """The log ends before an offset that the ledger has read, so the topic was deleted or recreated."""
 
 
 class Session:
@@ -55,7 +55,7 @@ class Session:
     async def run(self, *, until: Callable[[], bool], probed: Callable[[], Awaitable[None]]) -> None:
         """Read until `until()` is true; call `probed` after each probe of the log's end.
 
-        Raises LogReset if the store was read from another log, and the errors of :meth:`LogReader.read`.
+        Raises LogReset if the stored offsets are from a topic that was deleted or recreated, and the errors of :meth:`LogReader.read`.
         """
         options = self._kafka.client_options()
         if not await self._topics_exist(options, until):

@@ -1,7 +1,7 @@
 """Coverage: how many expected verdicts are completed, pending and missing.
 
-A pending pair of event and detector becomes missing when the event is older than score's tick for its source on the
-topic of verdicts, because score publishes older verdicts before the tick. A late verdict still completes the pair.
+A pair of event and detector is pending until its verdict arrives. It is missing if score's tick (progress in event time)
+has passed the event, because score publishes verdicts before the tick. A late verdict still completes the pair.
 """
 
 import sqlite3
@@ -43,7 +43,7 @@ class Count(msgspec.Struct, kw_only=True):
 class Coverage(msgspec.Struct, kw_only=True):
     """Counts over all partitions: distinct requests and end records, records lost in gaps, feedback, expected pairs.
 
-    `oldest_pending_time` is the oldest pending pair's event time, `skipped` {topic: records not readable or storable}.
+    `oldest_pending_time` is the oldest pending pair's event time. `skipped` is {topic: number of skipped records}.
     """
 
     requests: int = 0
@@ -65,10 +65,10 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """Expected verdicts that are missing though score's ticks passed their events; also by detector, tenant and model.
+    """Numbers of missing verdicts, whose events score's ticks have passed; also by detector, tenant and model.
 
-    `requests` contains the oldest of `requests_total` request ids, at most 20, and `traceparents` their trace contexts.
-    `first` identifies the oldest pair, as ``event id/detector``.
+    `requests` contains the oldest of `requests_total` request ids, at most 20; `traceparents` are the trace contexts of
+    these requests. `first` is ``event id/detector`` of the oldest missing verdict.
     """
 
     pairs: int = 0
@@ -82,7 +82,7 @@ class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def coverage_of(databases: Iterable[sqlite3.Connection]) -> Coverage:
-    """Return the coverage over all partitions; the numbers of one file are from one snapshot."""
+    """Return the coverage over all partitions; one snapshot is read of each partition's file."""
     coverage = Coverage()
     for database in databases:
         database.execute("BEGIN")

@@ -1,4 +1,4 @@
-"""The files of the ledger: paths, the lock of the writer, rebuild requests, and read-only connections."""
+"""The files of the ledger: paths, read-only connections, the writer's lock, and requests to rebuild the files."""
 
 import sqlite3
 import time

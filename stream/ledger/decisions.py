@@ -1,7 +1,7 @@
-"""Stores alerts, windows, silences and retraining events, and the outbox of the ledger's own alerts.
+"""Stores alerts, windows, silences, retraining events, and an outbox: the ledger's own alerts that wait for Kafka.
 
 The ledger stores each alert with its id, publishes it, and deletes it from the outbox when the broker has acknowledged
-it. If the ledger dies before that, it publishes the same record again under the same id.
+it. If the ledger dies before the deletion, it publishes the same record again under the same id.
 """
 
 from collections.abc import Iterable
@@ -30,8 +30,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the ledger itself, written once per second, at clock time `wall_time`.
 
     `log_time` is the newest tick time of any source, 0 before the first tick; `advanced_at` is the clock time at which
-    `log_time` last increased. If that is more than the setting `silence_seconds` ago, the stack is unhealthy. Only here
-    the clock decides, because event time does not advance without ticks. `caught_up` is whether the last probe found
+    `log_time` last increased. If `advanced_at` is more than the setting `silence_seconds` ago, the stack is unhealthy;
+    the clock decides this, because event time does not advance without ticks. `caught_up` is whether the last probe found
     the log read to its end, `lag` is {topic: number of records that the ledger has not read}.
     """
 
@@ -51,7 +51,7 @@ class OutgoingAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_own(alert: AlertRecord) -> bool:
-    """Return whether the ledger opened `alert`. Alerts of detector ``silence`` about a source are opened by watch."""
+    """Return whether the ledger, not another stage, opened `alert`; watch opens the alerts about inactive sources."""
     if alert.tenant != OWN_TENANT:
         return False
     return alert.detector in OWN_DETECTORS or (alert.detector == SILENCE and alert.feature.startswith(DETECTOR_PREFIX))
@@ -113,7 +113,7 @@ class Decisions(LedgerFile):
         store_window(self.database, data)
 
     def expire(self) -> None:
-        """Delete windows that the log no longer contains, and the oldest rows beyond the limits."""
+        """Delete windows older than the retention, and the oldest windows and alert changes above their limits."""
         with transaction(self.database):
             expire_windows(self.database, self._retention_seconds)
             self.database.execute(
@@ -128,7 +128,7 @@ class Decisions(LedgerFile):
         return [alert for alert in alerts if is_own(alert.record)]
 
     def resolved_until(self, detector: str) -> float:
-        """Return the time at which the last own alert of `detector` resolved, or minus infinity if none has."""
+        """Return the last time at which an own alert of `detector` resolved, or minus infinity if none has resolved."""
         query = "SELECT max(resolved_at) FROM alerts WHERE tenant = ? AND detector = ?"
         newest = self.database.execute(query, (OWN_TENANT, detector)).fetchone()[0]
         return float("-inf") if newest is None else float(newest)
@@ -139,7 +139,7 @@ class Decisions(LedgerFile):
         return self.database.execute(query, (alert_id,)).fetchone() is not None
 
     def decide(self, alerts: Iterable[OutgoingAlert]) -> None:
-        """Store the ledger's own alerts, and add them to the outbox."""
+        """Store the ledger's own alerts, also in the outbox, from which they are published."""
         with transaction(self.database):
             for alert in alerts:
                 record = alert.record

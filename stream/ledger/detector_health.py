@@ -1,7 +1,7 @@
-"""For each detector: the newest event with a verdict, and the later pairs with an error or without a verdict.
+"""For each detector: the newest event with an answer, and the later events without an answer.
 
-A verdict with label ``error`` completes its pair (the stage did not lose the event), but it is no answer. The content
-of the tables depends on the set of verdicts, not on their order.
+An answer is a verdict whose label is not ``error``. A verdict with label ``error`` only shows that the stage did not
+lose the event. The content of the tables depends on the set of verdicts, not on their order.
 """
 
 import sqlite3
@@ -31,7 +31,7 @@ class DetectorHealth:
         self._changed: set[str] = set()
 
     def answered(self, detector: str, time: float) -> None:
-        """Record a verdict of `detector` on an event with event time `time`."""
+        """Record an answer of `detector` about an event with event time `time`."""
         self._answered[detector] = max(time, self._answered.get(detector, time))
         self._changed.add(detector)
 
@@ -42,12 +42,12 @@ class DetectorHealth:
         self._changed.add(detector)
 
     def recovered(self, event_id: str, detector: str, time: float) -> None:
-        """Record a verdict on an event that had only errors before."""
+        """Record an answer about an event for which `detector` had returned only errors before."""
         self._database.execute("DELETE FROM failed WHERE event_id = ? AND detector = ?", (event_id, detector))
         self.answered(detector, time)
 
     def flush(self) -> None:
-        """Write the answers of a batch, and delete each detector's failures up to its newest answer."""
+        """Write the answers of a batch, and delete the errors that are older than their detector's newest answer."""
         for detector in self._changed:
             self._database.execute(
                 "INSERT INTO heard VALUES (?1, ?2) ON CONFLICT DO UPDATE SET time = ifnull(max(time, ?2), ifnull(time, ?2))",
@@ -65,7 +65,7 @@ class DetectorHealth:
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
-    """A detector's expected verdicts since its last answer, all errors or missing; at most 10,000 per partition.
+    """A detector whose last `pairs` events have only errors or no verdict; at most 10,000 events per partition.
 
     `requests` contains at most the first 20 request ids. `began`, `newest` and `last_answer` are event times;
     `last_answer` is None if the detector never answered.
@@ -93,7 +93,7 @@ def last_answers(databases: Iterable[sqlite3.Connection]) -> dict[str, float | N
 def unanswered_pairs(
     databases: Sequence[sqlite3.Connection], answers: dict[str, float | None], missing: Iterable[str]
 ) -> tuple[Unanswered, ...]:
-    """Return the detectors with unanswered pairs; `missing` names the detectors that have missing verdicts."""
+    """Return the detectors with events since their last answer; `missing` names those with missing verdicts."""
     absent = set(missing)
     detectors = sorted({*answers, *absent})
     entries = (_unanswered(databases, name, answers.get(name), absent=name in absent) for name in detectors)

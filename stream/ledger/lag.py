@@ -28,7 +28,7 @@ async def consumer_lag(
 ) -> dict[str, dict[str, int]]:
     """Return {group: {topic: records between its committed offsets and the end}}.
 
-    A partition without a committed offset counts from its beginning; topics that do not exist are omitted. Raises a
+    In a partition without a committed offset, every record counts. Topics that do not exist are omitted. Raises a
     KafkaError, OSError or TimeoutError if Kafka does not answer in time.
     """
     async with asyncio.timeout(timeout_seconds):

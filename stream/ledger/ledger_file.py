@@ -45,7 +45,7 @@ Handler = Callable[[LogRecord, Event, Any], None]
 
 
 class _Progress:
-    """The next offset of each partition, and the records that a batch skipped."""
+    """The next offset of each partition, and the number of records that a batch skipped."""
 
     def __init__(self, offsets: dict[Partition, int]) -> None:
         self.next = offsets
@@ -82,9 +82,9 @@ class LedgerFile:
         return {(topic, part): offset for topic, part, offset in self.database.execute("SELECT * FROM offsets")}
 
     def apply(self, records: Sequence[LogRecord]) -> int:
-        """Store a batch; return how many records were new, readable and storable.
+        """Store a batch; return the number of stored records.
 
-        A batch that fails is halved until the bad record is alone; then only this record is skipped.
+        A batch that fails is halved until the record that causes the failure is alone; only this record is skipped.
         """
         try:
             return self._apply(records)

@@ -103,9 +103,9 @@ class Shard(LedgerFile):
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
 
     def _delete_substitute(self, event_id: str) -> None:
-        """Delete the substitute end record of a source that died; such a record has no answer and expects no verdict.
+        """Delete the substitute end record, which was written because the source died, without answer or verdicts.
 
-        After the source's death, intake can receive the exchange again and write a second end record.
+        Intake can receive the exchange again after the source died, and then writes the real end record.
         """
         query = "DELETE FROM events WHERE event_id = ? AND status = ? AND owed = '' RETURNING time, tenant, model"
         for time, tenant, model in self.database.execute(query, (event_id, ABORTED)).fetchall():
@@ -218,7 +218,7 @@ class Shard(LedgerFile):
         advance_source(self.database, data.source, "capture", time=data.time, closed=True)
 
     def _gap(self, _record: LogRecord, event: Event, data: GapRecord) -> None:
-        """Store a gap record with the partition's watermark, which never decreases."""
+        """Store a gap record with the newest tick time of its partition, which never decreases."""
         newest = self.database.execute("SELECT max(capture_time) FROM sources").fetchone()[0]
         logged = event.time if newest is None else newest
         row = (event.id, data.source, data.first_number, data.last_number, data.count, data.reason, event.time, logged)

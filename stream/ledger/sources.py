@@ -37,8 +37,8 @@ VALUES (?1, ?2, ?2, ?3, CASE WHEN ?3 >= {ALERT_SHARE} THEN ?2 END) ON CONFLICT D
 class SourceTime(msgspec.Struct, frozen=True, kw_only=True):
     """The newest tick times of one source in one partition.
 
-    `spool` is the used share of its spool at the last tick. `spool_since` is the time of the tick at which the share
-    reached the bound of the alert, or None if the share is below.
+    `spool` is the used share of its spool at the last tick. `spool_since` is the time of the tick at which this share
+    reached :data:`ALERT_SHARE`; None before, and again after the share fell below :data:`CLEAR_SHARE`.
     """
 
     source: str
@@ -85,7 +85,7 @@ def watermark(sources: Sources) -> float:
 
 
 def read_watermark(sources: Sources) -> float | None:
-    """Return the event time up to which every partition was read, or None until each partition has a tick."""
+    """Return the event time up to which all partitions were read, or None if a partition has no tick yet."""
     times = [_newest(partition) for partition in sources.values()]
     known = [time for time in times if time is not None]
     return min(known) if known and len(known) == len(times) else None
@@ -96,7 +96,7 @@ def _newest(partition: Sequence[SourceTime]) -> float | None:
 
 
 def verdict_lag(sources: Sources) -> tuple[float, str]:
-    """Return the largest lag of any source's verdicts behind inference, in seconds, and an identity of this lag."""
+    """Return the largest lag of a source's verdicts behind inference, in seconds, and the id with which its alert opens."""
     worst, identity = 0.0, ""
     for partition, entries in sorted(sources.items()):
         for entry in entries:
@@ -109,7 +109,7 @@ def verdict_lag(sources: Sources) -> tuple[float, str]:
 
 
 def full_spools(sources: Sources) -> tuple[FullSpool, ...]:
-    """Return the open sources whose spool is above the bound, according to the partition that was read furthest."""
+    """Return the sources, except closed ones, whose `spool_since` is set in the partition with their newest tick."""
     newest: dict[str, SourceTime] = {}
     for entry in (entry for partition in sources.values() for entry in partition):
         known = newest.get(entry.source)

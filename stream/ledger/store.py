@@ -106,7 +106,7 @@ class LedgerStore:
         )
 
     def decide(self, settings: LedgerSettings, with_span: SpanFactory) -> Observation:
-        """Open, update and resolve the ledger's own alerts in the outbox; call it when the log was read to its end."""
+        """Store new states of the ledger's own alerts, for publication; call this when the log was read to its end."""
         observation = self.observe(settings)
         firing = {alert.record.alert_id: alert for alert in self.decisions.own_firing()}
         alerts = []
@@ -121,7 +121,7 @@ class LedgerStore:
         return observation
 
     def _resolved(self, detector: str, last_answer: float | None) -> int:
-        """Return how many alerts about `detector` have resolved since its last answer.
+        """Return how many alerts about the inactive `detector` have resolved since its last answer.
 
         An alert also resolves if no verdict was expected for an hour; the next alert then needs another id.
         """

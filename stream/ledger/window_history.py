@@ -1,7 +1,7 @@
 """Stores the findings of stream detectors about closed windows: statistic and limit over time.
 
-Findings about one event are not stored, because their verdicts are. Findings about Weir's own sources are not stored
-either, because several can have the same stream and window.
+Findings about one event are not stored, because the ledger stores their verdicts. Findings about Weir's own sources
+are not stored, because findings about several sources can have the same stream and window.
 """
 
 import sqlite3
@@ -101,7 +101,7 @@ def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> No
 
 
 def streams(database: sqlite3.Connection, tenant: str = "") -> list[WindowStream]:
-    """Return up to 200 streams of all tenants or one: first streams in alarm, then by ratio of statistic to limit."""
+    """Return up to 200 streams of `tenant` ("": all tenants), those in alarm first, then by statistic divided by limit."""
     query = (
         'SELECT tenant, model, side, detector, time, statistic, bound AS "limit", alarm, feature FROM window_streams'
         " WHERE ?1 = '' OR tenant = ?1 ORDER BY alarm DESC, statistic / bound DESC, tenant, model, side, detector LIMIT ?2"
@@ -129,7 +129,7 @@ def series(database: sqlite3.Connection, name: StreamName, since: float, until: 
 
 
 def _thinned(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """If there are too many rows, keep only the row with the highest statistic of every few consecutive rows."""
+    """Reduce too many rows: of every few consecutive rows, keep the row with the highest statistic."""
     width = -(-len(rows) // _POINTS) or 1
     return [max(rows[first : first + width], key=lambda row: row[1]) for first in range(0, len(rows), width)]
 

@@ -1,4 +1,4 @@
-"""The alert about a full spool: it opens at one share of used space, and resolves below a smaller share."""
+"""The alert about a full spool: it opens at a used share of ALERT_SHARE, and resolves below CLEAR_SHARE."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ CLEAR_SHARE = 0.6
 
 
 class FullSpool(msgspec.Struct, frozen=True, kw_only=True):
-    """A source whose spool reached :data:`ALERT_SHARE` at time `since`; `share` of the spool is used now."""
+    """A source whose spool reached :data:`ALERT_SHARE` at event time `since`; `share` is the share in use now."""
 
     source: str
     since: float

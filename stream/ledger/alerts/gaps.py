@@ -19,7 +19,7 @@ __all__ = ["GapEpisode", "lost_records", "next_gap_episode"]
 
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode: `records` gap records, which count `lost` records; `sources` and `reasons` split this number.
+    """One episode: `records` gap records about `lost` lost records. `sources` and `reasons` split `lost`.
 
     `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record,
     `began` its time. `over` is the event time of the episode's end, or None while the episode can still grow.
@@ -47,10 +47,10 @@ class _Gap(msgspec.Struct, frozen=True, order=True):
 def next_gap_episode(
     databases: Sequence[sqlite3.Connection], *, since: float, until: float | None, resolve_seconds: float
 ) -> GapEpisode:
-    """Return the first episode that ends after `since`, the end of the last resolved gap alert, or an empty episode.
+    """Return the first episode that ends after `since`, or an empty episode if there is none.
 
-    Every partition was read up to event time `until`; None if that is unknown. The query is cheap: it reads only gap
-    records since about `since`, and capture writes one gap record for many lost requests.
+    `since` is the end of the last resolved gap alert. Every partition was read up to event time `until`; if `until` is
+    None, the episode is empty. Few rows are read: capture writes one gap record for many lost requests.
     """
     if until is None:
         return GapEpisode()
@@ -100,7 +100,7 @@ def _largest_first(counts: Counter[str]) -> dict[str, int]:
 
 
 def _requests(databases: Sequence[sqlite3.Connection], episode: list[_Gap]) -> tuple[tuple[str, ...], int]:
-    """Return the first request ids, in the order of the gap records, and the number of all; each id counts once."""
+    """Return the first request ids, in the order of the gap records, and the number of distinct request ids."""
     first, last = episode[0].logged, episode[-1].logged
     where = "FROM gap_requests r JOIN gaps g ON g.event_id = r.event_id WHERE g.logged BETWEEN ? AND ?"
     query = f"SELECT g.logged, g.event_id, r.request_id {where} ORDER BY 1, 2, 3 LIMIT {2 * EVIDENCE}"

@@ -25,12 +25,12 @@ Firing = Mapping[tuple[str, str], AlertRecord]
 
 
 def inactive_alert_id(detector: str, last_answer: float | None, resolved: int) -> str:
-    """Return the id of the alert about `detector`; `resolved` counts earlier alerts since `last_answer`."""
+    """Return an alert's id; `resolved` is the number of alerts about `detector` that resolved since `last_answer`."""
     return own_alert_id(SILENCE, _opening(detector, last_answer, resolved))
 
 
 def inactive_detectors(observation: Observation, settings: LedgerSettings, firing: Firing) -> Iterable[Condition]:
-    """Yield the inactive detectors. An alert about one detector continues when the others become inactive too."""
+    """Yield one condition per alert. An alert about one detector continues alone if all detectors become inactive."""
     inactive = [entry for entry in observation.unanswered if _is_inactive(entry, observation, settings)]
     together = _together(inactive, observation, firing)
     for entry in inactive:
@@ -44,7 +44,7 @@ def inactive_detectors(observation: Observation, settings: LedgerSettings, firin
 
 
 def _together(inactive: list[Unanswered], observation: Observation, firing: Firing) -> list[Unanswered]:
-    """Return the detectors that share one alert: two or more without their own alert, if no other detector answers."""
+    """Return the detectors of the shared alert: two or more without an alert of their own, while no other answers."""
     names = {entry.detector for entry in inactive}
     others = max(
         (time for name, time in observation.last_answers.items() if name not in names and time is not None),

@@ -1,9 +1,9 @@
 """The ledger's own alerts: coverage, gaps, lag, inactive detectors, full spools.
 
 A pure function: it takes the firing alerts and an observation and returns the records to publish. The alerts have
-tenant ``_weir``, no model and no side. The watch stage raises the alert about an inactive source among active sources
-(stream/stages/watch/source_liveness.py). If every source is inactive, event time does not advance, and only the
-ledger's heartbeat shows the fault.
+tenant ``_weir``, no model and no side. The watch stage, not the ledger, raises an alert if some of the sources
+are inactive (stream/stages/watch/source_liveness.py). If every source is inactive, event time does not advance, and
+only the ledger's heartbeat shows the fault.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ _GROWN = 2.0
 def decide(firing: Iterable[AlertRecord], observation: Observation, settings: LedgerSettings) -> list[AlertRecord]:
     """Return the records to publish: alerts that open, change or resolve. Call it after the log was read to its end.
 
-    `firing` are the ledger's own alerts that fire.
+    `firing` contains the firing alerts that the ledger opened.
     """
     open_alerts = {(alert.detector, alert.feature): alert for alert in firing}
     conditions = {(item.detector, item.feature): item for item in _conditions(observation, settings, open_alerts)}

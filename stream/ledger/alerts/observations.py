@@ -11,11 +11,11 @@ __all__ = ["Observation"]
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the log for these alerts; `log_time` is the newest tick time of any source, seconds since the epoch.
+    """The state of the log; `log_time` is the newest time of any source's tick, in seconds since the epoch.
 
-    `gaps` is the first episode of gap records that no resolved alert covers. `last_answers` is {detector: event time of
-    its newest answer, None if it never answered}. `resolved` is {detector: number of resolved alerts about its
-    inactivity since its newest answer}.
+    `gaps` is the first episode of gap records that no resolved alert covers. `last_answers` is {detector: event time
+    of its newest verdict that is no error, or None}. `resolved` is {detector: number of alerts about the inactive
+    detector that resolved since this verdict}.
     """
 
     log_time: float

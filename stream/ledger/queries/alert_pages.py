@@ -123,7 +123,7 @@ def _next_page(rows: Sequence[tuple[Any, ...]], limit: int) -> str:
 def _rows(
     database: sqlite3.Connection, query: AlertQuery, reviewed: list[tuple[str, str]]
 ) -> list[tuple[float, str, str]]:
-    """Return position and record of a page's alerts and of one more alert, which shows that a next page exists."""
+    """Return position and record of the alerts of a page, and of one alert more if a next page exists."""
     conditions: list[str] = ["(opened_at, alert_id) < (?, ?)"]
     values: list[Any] = [*query.before]
     for column in _FILTERS:

@@ -162,7 +162,7 @@ class LedgerPages:
 
 
 def _around(decisions: sqlite3.Connection, alert: AlertRecord) -> Series:
-    """Return the windows from an hour before an alert opened to an hour after it resolved or changed last."""
+    """Return the windows from an hour before an alert opened to an hour after it resolved (or last changed)."""
     name = StreamName(tenant=alert.tenant, model=alert.model, side=alert.side, detector=alert.detector)
     until = (alert.resolved_at or alert.at) + _AROUND_SECONDS
     return window_history.series(decisions, name, alert.opened_at - _AROUND_SECONDS, until)

@@ -10,7 +10,7 @@ __all__ = ["NEWEST", "Cursor"]
 
 
 class Cursor(NamedTuple):
-    """The position of a row; the next page has the rows after it. Its text is ``TIME/ID``, or "" for the start."""
+    """The position of a row, after which the next page begins. As text: ``TIME/ID``, or "" for the first page."""
 
     time: float
     id: str

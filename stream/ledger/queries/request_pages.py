@@ -71,7 +71,7 @@ class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Scan(msgspec.Struct, frozen=True):
-    """The matches of one partition; `end` is the last scanned row, None if the whole partition was scanned."""
+    """The matching rows of one partition; `end` is the last scanned row, or None if all rows were scanned."""
 
     matches: list[Cursor]
     end: Cursor | None

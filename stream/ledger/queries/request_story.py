@@ -55,7 +55,7 @@ class EndNote(msgspec.Struct, frozen=True, kw_only=True):
 class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
     """The words that a verdict depends on most, with their weights (log-odds), in the order of the text.
 
-    The weights of `attributed` words were computed; `score` is the text's score, `base` its score without them.
+    The weights of `attributed` words were computed. `score` is the text's score, `base` the score without these words.
     """
 
     method: str
@@ -210,7 +210,7 @@ def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Con
     """Join a request's events with its alerts and their retraining events.
 
     An alert belongs to a request if its evidence contains the request. Evidence is limited to 20 requests, so an alert
-    also belongs to it if the alert fired at the time of a flagged verdict, for the verdict's stream and detector.
+    also belongs to a request with a flagged verdict of the same stream and detector about an event during the alert.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",

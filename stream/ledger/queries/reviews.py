@@ -1,8 +1,8 @@
 """Reviews of alerts: ``right`` or ``wrong``.
 
 Every client with an API key can send feedback that names an alert. The gateway does not know the tenant of the alert,
-so the ledger checks it: feedback is a review if its tenant (from the API key or the console) is the alert's tenant.
-Other feedback is only counted.
+so the ledger checks the tenant: feedback is a review if its own tenant (of the API key or the console) is the alert's.
+Feedback of another tenant is counted as rejected.
 """
 
 import sqlite3
@@ -59,13 +59,13 @@ def reviews_of(shards: Iterable[sqlite3.Connection], alerts: Iterable[AlertRecor
 
 
 def reviewed_alerts(shards: Iterable[sqlite3.Connection]) -> list[tuple[str, str]]:
-    """Return (alert id, tenant) of feedback with a review's label; it is a review if this is the alert's tenant."""
+    """Return (alert id, tenant) of feedback with a review's label; the caller must check the tenant of the alert."""
     query = f"SELECT DISTINCT alert_id, tenant FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return [row for database in shards for row in database.execute(query)]
 
 
 def review_count(shards: Iterable[sqlite3.Connection]) -> int:
-    """Return the number of feedback records with a review's label; a new review increases it."""
+    """Return the number of feedback records with a review's label, which grows with each new review."""
     query = f"SELECT count(*) FROM feedback WHERE {_IS_REVIEW}"  # noqa: S608 - constants
     return sum(int(database.execute(query).fetchone()[0]) for database in shards)
 
