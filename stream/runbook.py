@@ -14,7 +14,7 @@ _DETECTOR_SILENCE = f"{SILENCE} of a detector"
 #: {detector of an alert, as in docs/operate.md: first step}.
 RUNBOOK: dict[str, str] = {
     "coverage": "Find the detector in `weir status` and its error in score's log; after the fix, late verdicts clear this alert.",
-    "gap": "Free disk space on the gateways that the summary names or raise `capture.limit_bytes`, then restore Kafka and the shipper; "
+    "gap": "Free disk space on the gateways named in the summary, or raise `capture.limit_bytes`; then restore Kafka and the shipper; "
     "the counted requests were answered but are not monitored.",
     "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"
     " restart).",
