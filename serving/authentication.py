@@ -13,7 +13,7 @@ __all__ = ["authenticate"]
 def authenticate(keys: KeyRing, headers: Headers, *, allow_basic: bool = False) -> Principal:
     """Return the principal of the request's API key; raises ApiError 401.
 
-    With `allow_basic`, the password of HTTP Basic can be the key, because some clients can only send a key in the URL.
+    With `allow_basic`, the password of HTTP Basic can be the key, because some clients can only send ``user:password`` in the URL.
     """
     authorization = headers.get("authorization", "")
     principal = keys.identify(_as_bearer(authorization) if allow_basic else authorization)

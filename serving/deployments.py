@@ -143,7 +143,7 @@ class Model:
         EngineCollector(engine.stats, self._metrics.registry)
 
     async def describe(self) -> ModelInfo:
-        """Return the model and its load."""
+        """Return the model description and the replica's load."""
         return self._server.describe()
 
     async def generate(self, generation: Generation) -> Any:

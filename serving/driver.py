@@ -51,8 +51,8 @@ async def run_driver(
     """Deploy the application and check its health until `stop` is set; then delete the application and shut Serve down.
 
     Call this function once per process, before Ray is imported, because Ray reads its environment at import. `health` contains the reason
-    while the endpoint is not ready. Raises DriverError if Ray does not answer within five minutes, Ray ends, or the deployment fails; then
-    call :func:`end_without_ray`.
+    while the endpoint is not ready. Raises DriverError if Ray does not answer within five minutes, Ray ends, or the deployment fails; the
+    caller must then call :func:`end_without_ray`.
     """
     os.environ.update(layout.driver_environment())
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it logs a line for each health check

@@ -35,7 +35,7 @@ class CaptureError(ServingError):
 
 
 class SpoolFull(CaptureError):
-    """A request was not accepted, because it could not be recorded; answer 503 with ``Retry-After``."""
+    """A request was not accepted, because it could not be recorded; the response must be 503 with ``Retry-After``."""
 
     retry_after_seconds = 5
 
@@ -49,11 +49,11 @@ class IntakeError(ServingError):
 
 
 class UnreadablePayload(IntakeError):
-    """A payload cannot be read; answer 4xx with the message."""
+    """A payload cannot be read; the response must be 4xx with this error's message."""
 
 
 class HalvesFull(IntakeError):
-    """Too many halves of exchanges wait for the other half; answer 503 with ``Retry-After``."""
+    """Too many halves of exchanges wait for the other half; the response must be 503 with ``Retry-After``."""
 
 
 class RayLocalError(ServingError):

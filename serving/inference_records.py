@@ -117,7 +117,7 @@ def _prompt(generation: Generation) -> tuple[Message, ...]:
 
 
 def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Message, ...]:
-    """Return the last messages, at most `max_characters` in all; the oldest of them is cut at its end if needed."""
+    """Return the last messages, at most `max_characters` in all; the end of the oldest returned message is cut off if needed."""
     kept: list[Message] = []
     for message in reversed(messages):
         if max_characters <= 0:
@@ -128,7 +128,7 @@ def context_of(messages: tuple[Message, ...], max_characters: int) -> tuple[Mess
 
 
 def request_attributes(request: InferenceRequest, topic: str) -> dict[str, str | int | float | bool]:
-    """Return the attributes of the inference's span; `topic` is the topic that contains its text, or "" if there is none."""
+    """Return the attributes of the inference's span; `topic` is the topic that contains the text, or "" if capture is off."""
     generation = request.generation
     found: dict[str, str | int | float | bool | None] = {
         semconv.GEN_AI_OPERATION_NAME: request.operation,

@@ -24,10 +24,10 @@ _UNLIMITED = CaptureSettings(limit_bytes=1 << 62)
 
 
 def adopt(directory: Path, source: str, clock: SourceClock | None = None) -> int | None:
-    """Complete the spool of `source` in the locked `directory`; return the number of aborted requests, None if it was closed.
+    """Complete the spool of `source` in the locked `directory`; return the number of aborted requests (None: already closed).
 
-    Truncates an incomplete last frame, writes the open gap as a gap record, an ``aborted`` end for each request without an end, and
-    ``closed``. If the process is killed, the next call continues. Raises OSError.
+    Truncates an incomplete last frame, then writes the count of dropped records (the open gap) as a gap record, an ``aborted`` end for
+    each request without an end, and ``closed``. If the process is killed, the next call continues. Raises OSError.
     """
     position, closed = _recover(directory)
     if closed:

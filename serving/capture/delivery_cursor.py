@@ -1,11 +1,11 @@
 """The cursor of a spool (the position up to which it has been delivered), and the totals of removed spools.
 
 The shipper sends with ``acks=all``, writes and syncs the cursor, and then unlinks the segments before the cursor. The cursor's space is
-allocated with the spool and the cursor is written in place, because on a full disk the shipper must write it before it can free space.
+allocated with the spool, and the cursor is written in place, so that the shipper can write the cursor on a full disk too.
 
 ::
 
-    slot    CRC-32 (4), sequence (8), length (2), JSON      two slots of 512 bytes, written in turn: if one is damaged, use the other
+    slot    CRC-32 (4), sequence (8), length (2), JSON      two slots of 512 bytes, written in turn: if one is damaged, the other is read
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
     The next frame is at `segment`, `offset`; `number` is the last record number before it. `shed` of these numbers are in gap records of
     the spool; `moved` others are in gap records that the shipper sent for records that were too large for the broker or damaged on disk.
-    `closed` means that the position is the end of a closed spool.
+    `closed` means that the position is after the ``closed`` record that ends a spool.
     """
 
     segment: int = 0
@@ -60,7 +60,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts summed over removed spools; a spool in `folded` is included, even if its directory still exists."""
+    """Counts summed over delivered spools that are removed; `folded` names those whose directory may still exist."""
 
     accepted: int = 0
     delivered: int = 0

@@ -1,4 +1,4 @@
-"""How much of a spool is in flight to Kafka, and after which time without an acknowledgement it is sent again."""
+"""Limits of the part of a spool that is in flight to Kafka, and the time without acknowledgement until a resend."""
 
 import msgspec
 

@@ -95,7 +95,7 @@ def opened(record: RequestRecord, *, traceparent: str, tracestate: str) -> OpenR
 
 
 def bounded(request: OpenRequest) -> OpenRequest:
-    """Return `request` with a valid tracestate of limited size, because each segment's HEAD contains it again."""
+    """Return `request` with a valid tracestate of limited size, because each later segment's HEAD repeats the tracestate."""
     return msgspec.structs.replace(request, tracestate=bounded_tracestate(request.tracestate))
 
 

@@ -8,8 +8,8 @@ and each shed number is written in place, which needs no free space.
     entry   CRC-32 (4), number (8), length of the id (1), request id        one after the other from offset 0
     tail    CRC-32 (4), first number (8), last number (8)                   two slots at the end, written in turn
 
-The numbers of the entries are consecutive; the first entry of an earlier gap ends the list. If there is no space for another entry, the
-tail counts more numbers, without ids. Numbers that the segments already contain do not belong to the gap.
+The numbers of the entries are consecutive; an entry with another number is of an earlier gap and ends the list. If there is no space for
+another entry, the tail has the last number, without ids. Numbers that the segments already contain do not belong to the gap.
 """
 
 import os
@@ -59,7 +59,7 @@ class GapFile:
 
     @property
     def full(self) -> bool:
-        """Whether the file may have no space for another id."""
+        """Whether the file has no space for another id of maximum length."""
         return self._position + _CRC.size + _ENTRY.size + MAX_ID_BYTES > _TAILS_AT
 
     def add(self, number: int, request_id: str) -> None:
@@ -93,7 +93,7 @@ class GapFile:
 
 
 def read_gap(directory: Path, after: int) -> OpenGap:
-    """Return the gap in the file in `directory`; `after` is the last number in the segments."""
+    """Return the open gap that is stored in `directory`; `after` is the last number in the segments."""
     try:
         data = (directory / GAP_FILE).read_bytes()
     except FileNotFoundError:

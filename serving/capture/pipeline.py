@@ -129,14 +129,14 @@ class Pipeline:
         self._careful = max(0, self._careful - 1)
 
     async def _wait(self, seconds: float) -> None:
-        """Wait for the first frame in flight, but not for a HEAD frame, which is not sent."""
+        """Wait up to `seconds` for the acknowledgement of the oldest frame in flight; a HEAD frame is never sent and needs none."""
         if not self._window:
             await asyncio.sleep(seconds)
         elif self._window[0].futures:
             await asyncio.wait(self._window[0].futures, timeout=seconds)
 
     def _advance(self, lease: Lease) -> None:
-        """Advance the cursor over the acknowledged frames at the start of the window; raises DeliveryLost."""
+        """Advance the cursor over the oldest frames in flight, up to the first unacknowledged frame; raises DeliveryLost."""
         while self._window and all(future.done() for future in self._window[0].futures):
             entry = self._window[0]
             self._check(entry)
@@ -158,7 +158,7 @@ class Pipeline:
                 raise DeliveryLost(repr(error)) from error
 
     def _reject(self, cursor: Cursor) -> None:
-        """Find the rejected record: the broker rejects whole batches, so the records in flight are sent again one by one."""
+        """Prepare to find the rejected record: send the records in flight again one by one, as the broker rejects whole batches."""
         if len(self._window) == 1:
             self._rejected.add((cursor.segment, cursor.offset))
         self._careful = len(self._window) + 1

@@ -32,7 +32,7 @@ _MAX_REQUEST_BYTES = 1024 * 1024 + 32 * 1024
 
 
 class DeliveryLost(Exception):
-    """The lease was lost: send all records again that Kafka has not acknowledged, with the next lease."""
+    """The lease was lost; the pipeline sends all records that Kafka has not acknowledged again with the next lease."""
 
 
 class Lease:

@@ -91,7 +91,7 @@ class Recorder:
         """Accept a request; call it before inference. When it returns, the record survives a kill of this process.
 
         If the spool is full, the policy ``shed`` counts the request in a gap record and returns; the policy ``reject`` raises SpoolFull.
-        After SpoolFull, answer 503 with ``Retry-After: retry_after_seconds``, and record no end.
+        After SpoolFull, the caller must answer 503 with ``Retry-After: retry_after_seconds``, and record no end.
         """
         began = time.perf_counter()
         try:
@@ -117,7 +117,7 @@ class Recorder:
             self._metrics.append_seconds.observe(time.perf_counter() - began)
 
     async def feedback(self, record: Feedback, *, conversation_id: str = "", traceparent: str = "") -> None:
-        """Record feedback; pass the request's `conversation_id` to give both the same key. Raises SpoolFull with both policies."""
+        """Record feedback; with the request's `conversation_id`, both get the same key. Raises SpoolFull also with the policy ``shed``."""
         identity = secrets.token_hex(8)
         self._running.feedback(record, identity=identity, conversation_id=conversation_id, traceparent=traceparent)
 

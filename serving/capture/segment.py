@@ -14,7 +14,7 @@ A segment is a file ``<index, 12 digits>.seg`` that contains only frames::
 Integers are little endian. The first frame is a HEAD, whose payload is a :class:`Head`: the state before the segment, so that the
 segment can be read without earlier segments. All other payloads are ``(key, value, headers)`` of a Kafka record; the key is the
 partition key. Each frame is written by one ``write()``. The CRC of an incomplete or damaged frame is wrong; reading continues at the next
-valid frame, whose number shows how many are missing.
+valid frame, whose number shows how many requests and ends are missing.
 """
 
 import enum

@@ -1,4 +1,4 @@
-"""Append frames to the segments of one spool, and handle disk errors; the size limit is checked elsewhere."""
+"""Append frames to the segments of one spool, and handle disk errors; spool_writer.py checks the size limit of the spool."""
 
 import contextlib
 import os

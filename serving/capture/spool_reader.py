@@ -44,7 +44,7 @@ class SpoolReader:
         self.cursor = cursor
 
     def read(self) -> list[Item]:
-        """Return about a chunk of the next frames, or [] if there are no new frames."""
+        """Return the next frames that are complete within one chunk of the segment, or [] if there are no new frames."""
         while True:
             if self._handle < 0 and not self._open():
                 return []

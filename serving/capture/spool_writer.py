@@ -177,7 +177,7 @@ class SpoolWriter:
         return self._full
 
     def finish(self) -> None:
-        """Write an ``aborted`` end for each request without an end, then ``closed``; after an OSError, call it again."""
+        """Write an ``aborted`` end for each request without an end, then ``closed``; after an OSError, the caller can call this again."""
         with self._lock:
             for request_id, (request, _, recorded) in list(self._open.items()):
                 if not recorded:  # its gap record is also its end

@@ -33,7 +33,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The one model that a gateway serves, and its limits.
 
     `edge_token` is a secret that HAProxy sends, so that the gateway accepts HAProxy's request ids; "" if there is no HAProxy. If
-    `max_in_flight` requests are read or answered, further ones get 503. A body that needs longer than `body_seconds` gets 408.
+    `max_in_flight` requests are in progress, further requests get 503. A body that needs longer than `body_seconds` gets 408.
     """
 
     model: str
@@ -209,7 +209,7 @@ class Endpoints:
 
 
 def _check_length(generation: Generation, info: ModelInfo) -> None:
-    """Reject a `max_tokens` that is too large for any prompt; the replica counts tokens and checks the sum."""
+    """Reject a `max_tokens` that is too large for any prompt; the replica checks the sum of prompt tokens and `max_tokens`."""
     if generation.max_tokens is not None and generation.max_tokens >= info.context_length:
         raise invalid(
             f"max_tokens is {generation.max_tokens}; with the prompt the limit is {info.context_length} tokens."

@@ -53,7 +53,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inference:
-    """One inference; `answer` formats its response."""
+    """One inference; `answer` formats the response to the client."""
 
     def __init__(self, wiring: Wiring, request: InferenceRequest, answer: Answer) -> None:
         self._wiring = wiring
@@ -67,7 +67,7 @@ class Inference:
         self._span: trace.Span = trace.INVALID_SPAN
 
     async def run(self, reply: Reply) -> None:
-        """Generate and send the answer; raises ApiError if capture or the model rejects the request or the replica is lost."""
+        """Generate and send the answer; raises ApiError if capture or the model rejects the request, or if the replica is lost."""
         topic = self._wiring.topic if self._wiring.recorder else ""
         with self._wiring.tracer.start_as_current_span(
             f"{self._request.operation} {self._request.model}",

@@ -76,9 +76,9 @@ class ExchangePairer:
         return self._waiting
 
     async def add(self, exchange: ReportedExchange) -> bool:
-        """Record an exchange, or store a half of it; return whether it is new. After the return, a crash does not lose it.
+        """Record an exchange, or store a half; return whether the item is new. After the return, a crash does not lose the item.
 
-        Raises CaptureError if the spool is full, HalvesFull if too many halves wait. After an error the client must send it again.
+        Raises CaptureError if the spool is full, HalvesFull if too many halves wait; the client must then send the item again.
         """
         if self._is_done(exchange.identity):
             return False
@@ -90,7 +90,7 @@ class ExchangePairer:
         return is_new
 
     async def record_overdue(self) -> int:
-        """Record the halves that have waited too long, and delete old ids; return the number of recorded exchanges.
+        """Record the halves that have waited too long, and forget the ids of old exchanges; return the number of recorded exchanges.
 
         The checkpoint at the end overwrites deleted rows, so the text of recorded halves is removed from the disk.
         """
@@ -121,7 +121,7 @@ class ExchangePairer:
             return cursor.rowcount == 1
 
     async def _record_pair(self, identity: str, *, alone: bool = False) -> bool:
-        """Record the stored halves if both have arrived (`alone`: also one half); return False if the spool is full."""
+        """Record the stored halves if both have arrived (one suffices if `alone`); return False if the spool is full."""
         halves = [_HALF.decode(row[0]) for row in self._rows("SELECT told FROM held WHERE identity = ?", (identity,))]
         if len(halves) < 2 and not (alone and halves):
             return True

@@ -45,7 +45,7 @@ LATEST_SECONDS = 4e9
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Origin of an exchange: tenant, principal (API key, with the other gateway's key if it sent one), conversation, trace."""
+    """Origin of an exchange: tenant, principal (API key, with the other gateway's key if that gateway sent one), conversation, trace."""
 
     tenant: str
     principal: str
@@ -104,7 +104,7 @@ class ReportedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def without_invalid_numbers(exchange: ReportedExchange) -> tuple[ReportedExchange, list[str]]:
-    """Return `exchange` without numbers that a record cannot contain, so that the text is recorded, and a message per number.
+    """Return `exchange` without numbers that a record cannot contain, and a message per omitted number; all text is kept.
 
     Raises UnreadablePayload if a name is longer than 256 characters.
     """
