@@ -127,7 +127,7 @@ def replay_letters(  # noqa: PLR0913 - one parameter an option
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Replay dead letters to the topic and partition of their source, after the cause is fixed.
+    """Replay dead letters to the topic and partition of their source; fix the cause of the errors first.
 
     Key, value and headers do not change, so ids are the same and processing is idempotent. The new verdict replaces the error
     verdict. A record that fails again becomes a new dead letter, and its attempt number grows. If a letter cannot be replayed, the

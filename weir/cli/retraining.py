@@ -14,7 +14,7 @@ __all__ = ["retraining"]
 @since_option
 @json_lines_option
 def retraining(*, follow: bool, since: str | None, as_json: bool) -> None:
-    """Show retraining events, oldest first; a suppressed event states what the failing gates (conditions) need.
+    """Show retraining events, oldest first. A suppressed event states what the failed gates (conditions for retraining) need.
 
     Suppressed events of one model with the same failing gates are one line, with their number and the times of the first and the
     newest event. --json prints every event.

@@ -19,7 +19,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     trace_id
         The trace of the alert's span.
     causation_ids
-        Findings of the alert.
+        Ids of the findings that caused the alert.
     silenced
         Whether a silence (``weir alerts silence``) covered the alert when it changed to this state.
     feature

@@ -1,6 +1,6 @@
 """Endpoints that change state or read texts: silences, reviews, prompt and answer, explanations, cluster terms.
 
-The commands have the same functions. Before each access to a text, the user of this process and the session are logged.
+Commands of ``weir`` do the same tasks. Before each access to a text, the user of this process and the session are logged.
 """
 
 import asyncio

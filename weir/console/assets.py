@@ -1,7 +1,7 @@
 """The page's files: Weir's files from the folder ``web``, libraries from their npm packages.
 
-The packages are the archives that npm serves, with their licences. Each is checked against the hash in npm's lock file before it is opened.
-If a file cannot be read, this is logged and the file is served as an error; other files and the API work.
+The packages are the archives that npm serves, with their licences. Each archive is checked against the hash in npm's lock file before use.
+If a file cannot be read, the problem is logged, and requests for this file get an error; other files and the API work.
 """
 
 import base64

@@ -43,7 +43,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownLetter(DeadLetter, frozen=True, kw_only=True):
-    """A dead letter with headers and, if `content` is true, key and text; `text` is None if its source has expired."""
+    """A dead letter with headers and, if `content` is true, key and text; `text` is None if its record in the source topic has expired."""
 
     headers: list[Header]
     content: bool = False

@@ -101,7 +101,7 @@ async def replay(
 async def _chunks(
     kafka: KafkaSettings, waiting: dict[int, DeadLetter]
 ) -> AsyncGenerator[list[tuple[DeadLetter, ConsumerRecord]], None]:
-    """Yield lists of letters of limited size with their records, and remove these letters from `waiting`."""
+    """Yield lists, of limited size, of letters with their records; remove these letters from `waiting`."""
     chunk: list[tuple[DeadLetter, ConsumerRecord]] = []
     chunk_bytes = 0
     async with aclosing(DeadLetterTopic(kafka).records(tuple(waiting))) as records:

@@ -146,7 +146,7 @@ class Deadline:
         self._counted = 0.0
 
     def passed(self, now: float, backlog: Backlog | None) -> bool:
-        """Return whether a limit is exceeded; time in which `backlog` shrinks counts only for the longer limit."""
+        """Return whether a limit is exceeded; the time while `backlog` shrinks counts for the longer limit, but not for the shorter."""
         if backlog is None or not backlog.shrinking(now):
             self._counted += now - self._checked
         self._checked = now

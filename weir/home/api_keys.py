@@ -51,7 +51,7 @@ def list_keys(home: Path) -> list[ApiKey]:
 
 
 def create_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
-    """Create a key for `tenant`; return its record and the key, which is not stored. Raises SettingsError for a bad name."""
+    """Create a key for `tenant`; return its record and the key, which is not stored. Raises SettingsError if the name is invalid."""
     if not _TENANT.fullmatch(tenant):
         raise SettingsError(
             f"tenant {tenant!r} is no name: use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
@@ -73,7 +73,7 @@ def _make_key(home: Path, tenant: str) -> tuple[ApiKey, str]:
 
 
 def revoke_key(home: Path, key_id: str) -> ApiKey:
-    """Revoke the key `key_id` and return its record. Revoking a key again has no effect. Raises NotFoundError."""
+    """Revoke the key `key_id` and return its record. A second call has no effect. Raises NotFoundError for an unknown id."""
     with _locked(home):
         keys = list_keys(home)
         found = next((key for key in keys if key.id == key_id), None)

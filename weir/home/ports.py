@@ -74,7 +74,7 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def choose_ports(names: Iterable[str], block: Iterable[int], taken: Iterable[int] = ()) -> dict[str, int]:
-    """Return a free port of `block` per name; a name that ends in ``_base`` gets the first of 64 free ports. Raises StackError."""
+    """Return a free port of `block` per name (the first of 64 consecutive ones if it ends in ``_base``); raises StackError."""
     used = set(taken)
     chosen: dict[str, int] = {}
     for name in sorted(names, key=_width, reverse=True):
@@ -97,7 +97,7 @@ def _free_run(width: int, ports: list[int]) -> int:
 
 
 def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """Return the ports of `home`, and the names of ports that were replaced because they are in use; the stack must not run."""
+    """Return the ports of `home`, and the names of replaced ports (which were in use); call this only while the stack is down."""
     saved: Mapping[str, int] = load_ports(home) if ports_path(home).exists() else {}
     names = list(names)
     busy = [name for name in names if name in saved and not all(map(port_is_free, _ports_of(name, saved[name])))]

@@ -64,7 +64,7 @@ class ComponentStarter:
         return any(TOPICS in component.after for component in self._plan.components)
 
     def _may_start(self) -> bool:
-        """Limit concurrent starts, because imports use a core for seconds, and Ray does not start on a machine that is too busy."""
+        """Whether another component may start now; too many concurrent starts would keep Ray from starting on a busy machine."""
         return len(self._started_at.keys() - self._ready) < max(_STARTS_AT_ONCE, os.cpu_count() or 1)
 
     def _start(self, component: Component) -> None:

@@ -39,7 +39,7 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
 class ClusterTerms(msgspec.Struct, frozen=True, kw_only=True):
     """At most 10 terms of an alert's evidence, the most typical first, and the numbers of texts that could be read.
 
-    `texts` counts texts of the evidence, `reference_texts` those of requests to the same tenant and model before the change.
+    `texts` counts texts of the evidence, `reference_texts` texts of earlier requests of the same tenant and model.
     """
 
     terms: tuple[Term, ...]

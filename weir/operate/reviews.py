@@ -69,7 +69,7 @@ def _event(data: Feedback, key: str) -> Event:
 
 
 async def _key_and_partition(kafka: KafkaSettings, reader: LedgerReader, data: Feedback) -> tuple[str, int]:
-    """Return key (a hash of the conversation id) and partition of the request's record; compute them if it has expired."""
+    """Return key (a hash of the conversation id) and partition of the request's record; compute both if the record has expired."""
     story = reader.request(data.request_id)
     for location in story.events.locations if story is not None and story.events is not None else ():
         async with consumer_for(kafka.client_options()) as consumer:

@@ -61,7 +61,7 @@ class CaptureStatus(Balance, frozen=True, kw_only=True):
 
 
 class PairCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of verdicts, one per event and expected detector: `owed` are expected, `settled` completed."""
+    """Counts of verdicts; each event has one verdict per expected detector. `owed` are expected, `settled` completed."""
 
     ratio: float
     owed: int

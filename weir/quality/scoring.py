@@ -43,7 +43,7 @@ def load_detectors(names: Sequence[str], options: Mapping[str, Mapping[str, Any]
 def read_items(lines: Iterable[bytes]) -> Iterator[Item | BadLine]:
     """Read JSON lines ``{"id", "text", "prompt"}`` or, if the first line does not begin with ``{``, plain lines.
 
-    The id of a line without one is its line number. Blank lines are skipped. ``prompt`` is a string or a list of ``{"role", "content"}``.
+    A line without an id gets its line number as id. Blank lines are skipped. ``prompt`` is a string or a list of ``{"role", "content"}``.
     """
     as_json: bool | None = None
     for number, raw in enumerate(lines, 1):

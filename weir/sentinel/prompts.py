@@ -1,7 +1,7 @@
 """The fixed prompts. If you change a text, change VERSION too: old and new answers must not be compared.
 
-Each prompt needs a different ability (facts, arithmetic, lists, rewriting, code, another language, tone, refusal), so that a change of the model
-shows in at least one.
+Each prompt needs a different ability (facts, arithmetic, lists, rewriting, code, another language, tone, refusal), so that a change of the
+model changes at least one answer.
 """
 
 import msgspec

@@ -1,7 +1,7 @@
 """Check the options of detectors before a process uses them.
 
 The settings do not check these options, because only a detector knows its options. If a process found a wrong option only when events arrive,
-every event of a tenant would become a dead letter. Only processes that run or check detectors call this, because their import needs a second.
+every event of a tenant would become a dead letter. Only processes that need the detectors call this: importing them needs a second.
 """
 
 import contextlib

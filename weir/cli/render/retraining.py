@@ -22,7 +22,7 @@ _PRINT_SECONDS = 60.0
 
 
 def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
-    """Return time, state, model and reason; if several events are one entry, also their count and the first time."""
+    """Return time, state, model and reason; for several events, also their number and the time of the first."""
     event = entry.event
     count = f"{entry.count} times since {format_time(entry.first_at)}, newest " if entry.count > 1 else ""
     return Text.assemble(
@@ -35,7 +35,7 @@ def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
 
 @contextlib.contextmanager
 def retraining_view(console: Console, *, follow: bool) -> Iterator["_Collected"]:
-    """Yield a view that prints events at once if `follow`, else all at the end; call its `refresh` every second."""
+    """Yield a view that prints events at once if `follow`, else all at the end; the caller must call its `refresh` every second."""
     if not follow:
         collected = _Collected()
         yield collected

@@ -86,7 +86,7 @@ def _coverage(coverage: CoverageStatus) -> list[RenderableType]:
 
 
 def _pairs(name: str, counts: Mapping[str, PairCount]) -> Table:
-    """Return the coverage table; the rows with the most missing verdicts, then errors, then pending verdicts are first."""
+    """Return the coverage table, ordered by missing verdicts, then by errors, then by pending verdicts, highest first."""
     rows = table(name, "coverage", "expected", "completed", "pending", "missing", "errors")
     worst = sorted(counts.items(), key=lambda item: (-item[1].missing, -item[1].errors, -item[1].pending, item[0]))
     for key, count in worst[:_SHOWN]:
