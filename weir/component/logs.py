@@ -1,16 +1,12 @@
-"""Log of a component: JSON lines, without the repeated messages of aiokafka.
-
-While Kafka does not answer, aiokafka logs ten messages a second, which would hide all other messages.
-"""
+"""Log of a component: JSON lines on stderr, without the repeated messages of aiokafka."""
 
 import json
 import logging
 import sys
 
-__all__ = ["JsonFormatter", "RepeatFilter", "log_to_stderr"]
+from weir.component.repeated_log_messages import RepeatFilter
 
-_LIBRARY = "aiokafka"
-_REPEAT_SECONDS = 10.0
+__all__ = ["JsonFormatter", "log_to_stderr"]
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,33 +23,6 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)
-
-
-class RepeatFilter(logging.Filter):
-    """Passes each message of a library's loggers once in `seconds`, and appends the number of dropped duplicates.
-
-    Duplicates have the same logger, level and message template; their arguments can differ.
-    """
-
-    def __init__(self, library: str = _LIBRARY, seconds: float = _REPEAT_SECONDS) -> None:
-        super().__init__(library)
-        self._seconds = seconds
-        self._passed: dict[tuple[str, int, str], tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to write `record`."""
-        if not super().filter(record):
-            return True
-        key = (record.name, record.levelno, str(record.msg))
-        since, dropped = self._passed.get(key, (float("-inf"), 0))
-        if record.created < since + self._seconds:
-            self._passed[key] = (since, dropped + 1)
-            return False
-        self._passed[key] = (record.created, 0)
-        if dropped:
-            repeats = f"({dropped} more like it in {record.created - since:.0f} s)"
-            record.msg, record.args = f"{record.getMessage()} {repeats}", ()
-        return True
 
 
 def log_to_stderr() -> None:
