@@ -1,4 +1,4 @@
-"""Posts notifications to one Alertmanager (``POST /api/v2/alerts``): immediately after each change, and again at intervals."""
+"""Posts notifications to one Alertmanager (``POST /api/v2/alerts``): after each change, and again at intervals."""
 
 import asyncio
 import time

@@ -73,7 +73,7 @@ class Notifications:
     def _groups(
         self, alerts: FiringAlerts, now: float
     ) -> tuple[dict[Labels, list[AlertRecord]], dict[Labels, SilenceRecord]]:
-        """Return the firing alerts without a silence by their labels, and by the labels of silenced alerts one silence."""
+        """Return {labels: firing alerts without a silence} and {labels of a silenced alert: one silence}."""
         groups: dict[Labels, list[AlertRecord]] = {}
         muted: dict[Labels, SilenceRecord] = {}
         for alert in alerts.firing():

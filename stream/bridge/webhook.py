@@ -1,4 +1,4 @@
-"""Delivers alerts to one webhook at least once, in order within each partition; commits the offset of each accepted alert.
+"""Delivers alerts to one webhook at least once, ordered per partition; commits the offset of each accepted alert.
 
 If a receiver is unavailable or its response status is not 2xx, the bridge retries without end, at growing intervals; the alerts
 wait in the log. Each webhook has its own consumer group, used only for offsets, so no webhook waits for another.
@@ -114,7 +114,7 @@ class WebhookNotifier:
         return True
 
     async def _notify(self, alert: AlertRecord, offsets: WebhookOffsets, stop: asyncio.Event) -> bool:
-        """Send the alert until the receiver accepts the alert or `stop` is set; return whether the receiver accepted it."""
+        """Send the alert until the receiver accepts it or `stop` is set; return whether the receiver accepted it."""
         body, identity = payload(alert, self._links), message_id(alert)
         while not stop.is_set():
             signature = sign(self._key, identity, int(time.time()), body)

@@ -36,7 +36,7 @@ class WebhookFilter:
         return not silences.muting(alert, alert.at)
 
     def delivered(self, alert: AlertRecord) -> None:
-        """Record a delivery. Only the latest deliveries are kept: an older message can be sent twice, with the same id."""
+        """Record a delivery. Only the latest are kept: an older message can be sent twice, with the same id."""
         self._delivered[alert.alert_id] = (alert.revision, message_id(alert))
         self._delivered.move_to_end(alert.alert_id)
         if len(self._delivered) > MAX_ALERTS:

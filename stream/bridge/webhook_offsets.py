@@ -35,7 +35,7 @@ class WebhookOffsets:
         self._recommit_at = 0.0
 
     async def start(self) -> dict[TopicPartition, int]:
-        """Return the offset at which each partition starts: the committed one, else the end of the log; commit these."""
+        """Return and commit the first offset to read per partition: the committed one, else the end of the log."""
         ends = await self._consumer.end_offsets(self._partitions)
         for partition, end in ends.items():
             committed = await self._consumer.committed(partition)
