@@ -41,7 +41,7 @@ class AckTracker(Generic[PartitionT]):
             self._partitions.pop(partition, None)
 
     def deliver(self, partition: PartitionT, offset: int, generation: int) -> bool:
-        """Open `offset`; return False if the generation is not the current one, or the partition not assigned, or `offset` is not new."""
+        """Open `offset`; return False if it was opened before or is not of the current generation."""
         state = self._state(partition, generation)
         if state is None or (state.last is not None and offset <= state.last):
             return False
@@ -85,7 +85,7 @@ class AckTracker(Generic[PartitionT]):
 
 
 class _Partition:
-    """Open offsets in order of delivery, in an OrderedDict: a plain dict finds its first key only after all deleted ones."""
+    """Open offsets in order of delivery; a plain dict would scan all deleted keys to find its first key."""
 
     __slots__ = ("last", "open")
 

@@ -1,4 +1,4 @@
-"""Reads a log between fixed offsets in bounded memory: the records of several partitions, or the events of one partition."""
+"""Reads a log between fixed offsets in bounded memory: records of several partitions, or events of one."""
 
 import asyncio
 import logging
@@ -70,7 +70,7 @@ class RangeReader:
         return record
 
     async def _read(self) -> Records:
-        """Return the next records, or no records if the broker fails; raises the error of a broker that fails for 30 s."""
+        """Return the next records, or no records if the broker fails; raises its error if it fails for 30 s."""
         try:
             records = await self._reader.read()
         except BROKER_ERRORS:

@@ -76,7 +76,7 @@ async def produced_since(
 
 
 async def _last(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int, until: float) -> int:
-    """Return the end of a range: the offset after its last record with an event time up to `until`, at least `start`."""
+    """Return the end of a range: the offset after its last record with an event time up to `until`, else `start`."""
     reader = LogReader(consumer, {place: start}, poll_ms=_POLL_MS)
     last = start
     while not reader.reached({place: end}):

@@ -46,7 +46,7 @@ def check_topics(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
 
 
 async def wait_for_topics(options: Mapping[str, Any], expected: Mapping[str, int]) -> None:
-    """Return once the broker answers and every topic of `expected` (name to partitions) exists; raises TopicMismatch."""
+    """Return when every topic of `expected`, {topic: partitions}, exists; raises TopicMismatch."""
     logged = ""
     while True:
         try:
