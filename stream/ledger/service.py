@@ -131,14 +131,14 @@ class _Service:
         self._metrics.rebuilds.inc()
 
     def _reopen(self) -> None:
-        """Close, delete and open the files in one call on the store's thread, so that no heartbeat is written to closed files."""
+        """Close, delete and open the files in one call, so that no heartbeat is written to closed files."""
         self._store.close()
         self._files.delete()
         self._store = self._open()
         self._log_time = 0.0
 
     async def _probed(self) -> None:
-        """If the log was read to its end, decide about alerts. In both cases, publish the alerts that wait in the outbox."""
+        """If the log was read to its end, decide about alerts. Then, in both cases, publish the waiting alerts."""
         self._health.pop(_WAITING, None)
         session = self._session
         if session is not None and session.caught_up:

@@ -96,7 +96,7 @@ def _newest(partition: Sequence[SourceTime]) -> float | None:
 
 
 def verdict_lag(sources: Sources) -> tuple[float, str]:
-    """Return the largest lag of a source's verdicts behind inference, in seconds, and the id with which its alert opens."""
+    """Return the largest lag of a source's verdicts behind inference, in seconds, and an id for its alert."""
     worst, identity = 0.0, ""
     for partition, entries in sorted(sources.items()):
         for entry in entries:

@@ -101,7 +101,7 @@ def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> No
 
 
 def streams(database: sqlite3.Connection, tenant: str = "") -> list[WindowStream]:
-    """Return up to 200 streams of `tenant` ("": all tenants), those in alarm first, then by statistic divided by limit."""
+    """Return up to 200 streams of `tenant` ("": all tenants), alarms first, then by statistic divided by limit."""
     query = (
         'SELECT tenant, model, side, detector, time, statistic, bound AS "limit", alarm, feature FROM window_streams'
         " WHERE ?1 = '' OR tenant = ?1 ORDER BY alarm DESC, statistic / bound DESC, tenant, model, side, detector LIMIT ?2"
