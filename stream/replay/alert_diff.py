@@ -1,7 +1,7 @@
 """The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. A
-remaining alert that can be paired with a nearby alert of its stream and detector has moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Of the
+other alerts, two nearby alerts of the same stream and detector, one per version, are one alert that moved.
 """
 
 from bisect import bisect_left, bisect_right
@@ -63,8 +63,8 @@ def compare(
 ) -> AlertDiff:
     """Return the difference between the alerts `before` and the alerts `after`.
 
-    Two alerts that open at most `windows` windows apart can be one alert that moved. A pair counts if at least one of
-    its alerts opened in the range, which `counts` decides.
+    Two alerts that open at most `windows` windows apart can be one alert that moved. `counts` returns whether an alert
+    opened in the compared range. Two matched alerts are counted if this is true for at least one of them.
     """
     pairs: list[Pair] = []
     vanished: Alerts = []
@@ -110,7 +110,7 @@ def _matched(before: Alerts, after: Alerts, windows: int) -> tuple[list[Pair], A
 
 
 def _nearest_first(before: Alerts, after: Alerts, windows: int) -> Iterable[tuple[int, int]]:
-    """Return the indexes of pairs that are at most `windows` windows apart, nearest first."""
+    """Return (index in `before`, index in `after`) of alerts at most `windows` windows apart, nearest alerts first."""
     opened = [alert.opened_at for alert in after]
     near = []
     for left, alert in enumerate(before):

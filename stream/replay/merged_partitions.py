@@ -33,10 +33,10 @@ class MergedRecord(msgspec.Struct, frozen=True):
 
 
 async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -> AsyncGenerator[MergedRecord, None]:
-    """Yield the records of `topic`, in order within a partition, always from the partition that is furthest behind.
+    """Yield the records of `topic`; the next record is always that of the partition with the smallest time.
 
-    The time of a partition is the newest event time read from it, ticks included. So the order does not depend on the
-    arrival of the records, and the partitions' times differ by at most the interval between ticks.
+    The time of a partition is the newest event time read from it, ticks included. So the order depends only on the log,
+    records of one partition stay in order, and the times of partitions differ by at most the interval between ticks.
     """
     clocks = [(float("-inf"), number) for number in range(partitions)]
     seen: OrderedDict[str, None] = OrderedDict()
@@ -52,7 +52,7 @@ async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -
 
 
 def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:
-    """Return whether `event` is a duplicate request or end record; False for others, because ticks share ids.
+    """Return whether `event` is a duplicate request or end record; other types can have equal ids without a duplicate.
 
     After a substitute end record, written because a source died, a later end record of the request is no duplicate.
     """

@@ -17,7 +17,7 @@ _MARGIN_SECONDS = 60.0
 
 
 class RetainedLog(msgspec.Struct, frozen=True, kw_only=True):
-    """What a topic still contains. In the partitions `expired`, the first records were deleted.
+    """The part of a topic that still exists. In the partitions `expired`, the oldest records were deleted.
 
     From production time `since` on, the topic is complete; `since` is None if the topic contains no record.
     """
@@ -34,7 +34,7 @@ def topics_of(names: TopicNames, request: ReplayRequest) -> tuple[str, str]:
 async def offset_ranges(
     consumer: AIOKafkaConsumer, names: TopicNames, counts: Mapping[str, int], request: ReplayRequest, now: float
 ) -> tuple[LogRange, ...]:
-    """Return the offsets to read of each topic; a range in the past always has the same offsets.
+    """Return the offsets to read of each topic; for a range in the past, the result is always the same.
 
     A range that reaches clock time `now` ends at the end of the log. `counts` is {topic: number of partitions}.
     """

@@ -16,7 +16,7 @@ _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `weir replay`: the version to run, and the version `against` which its alerts are compared.
+    """The options of `weir replay`; the alerts of `detector`, the version to run, are compared with those of `against`.
 
     Alerts that opened in [`since`, `until`) are compared (event times, seconds since the epoch). Events of the
     `warm_up_seconds` before `since` are read to build the detectors' state; None means from the beginning of the log.
@@ -44,7 +44,7 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.against, self.detector
 
     def covers(self, tenant: str, time: float) -> bool:
-        """Return whether an event is read, for the range or for its warm-up."""
+        """Return whether an event is read: its tenant is requested and its time is in the range or the warm-up."""
         return time < self.until and self.after_start(tenant, time)
 
     def after_start(self, tenant: str, time: float) -> bool:
@@ -68,7 +68,7 @@ class ReplayPlan(msgspec.Struct, frozen=True, kw_only=True):
     watch: WatchSettings
 
     def watch_rules(self, detectors: Detectors) -> WatchRules:
-        """Return the rules of the watch stage with the given detectors instead of its own."""
+        """Return the rules of the watch stage, with `detectors` instead of the stage's detectors."""
         return WatchRules(
             partitions=self.partitions,
             source_silence_seconds=self.watch.source_silence_seconds,

@@ -39,7 +39,7 @@ class _Partition:
                 self.ahead.popitem(last=False)
 
     def has_passed(self, event: Event) -> bool:
-        """Return whether score's ticks have passed `event`; its verdict would be before these ticks."""
+        """Return whether score's ticks have passed `event`; a verdict on it would be before these ticks."""
         return self.sources.get(event.source, -inf) > event.time
 
 
@@ -53,7 +53,7 @@ class RecordedVerdicts:
         self._partitions = [_Partition() for _ in range(partitions)]
 
     async def find(self, partition: int, event: Event) -> Verdict | Absent:
-        """Return the first verdict on `event`, an event of inference partition `partition`, or why there is none."""
+        """Return the first verdict on `event` of inference partition `partition`, or the reason for its absence."""
         state = self._partitions[partition]
         while True:
             verdict = state.ahead.pop(event.id, None)

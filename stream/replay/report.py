@@ -73,7 +73,7 @@ class EventCounts(msgspec.Struct, kw_only=True):
 
 
 class VersionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One version in the report: `findings` counts its alarms, `alerts` its alerts that opened in the range."""
+    """One version in the report, with its numbers of `findings` (alarms) and `alerts` (opened in the range)."""
 
     name: str
     version: str

@@ -192,7 +192,7 @@ async def _counts(kafka: KafkaSettings, request: ReplayRequest) -> dict[str, int
 
 
 def _check_retained(plan: ReplayPlan, log: RetainedLog) -> None:
-    """Reject a range whose records have all expired; records that were produced late, after an outage, may remain."""
+    """Reject a range of which the log no longer contains any record."""
     request, main = plan.request, plan.ranges[0]
     starts_later = log.since is None or log.since > request.since
     if not log.expired or not starts_later or any(main.last[number] > first for number, first in main.first.items()):

@@ -37,7 +37,7 @@ class _VersionRun:
         return results
 
     def _with_version(self, event: Event) -> Event:
-        """Set the variant's version in a finding, because a variant runs the code of the installed version."""
+        """Set the version in a finding; otherwise a variant (other options) has that of the installed code."""
         if not isinstance(event.data, FindingRecord):
             return event
         return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, version=self.version.version))
@@ -81,7 +81,7 @@ class StreamReplay:
             self.alerts[index].extend(alert.until(end) for alert in timeline.alerts if alert.opened_at <= end)
 
     async def _signals(self, number: int, runs: list[_VersionRun], published: _VersionRun | None) -> float:
-        """Feed the signals to the versions that run; return the final watermark, limited to the end of the range."""
+        """Pass the signals to the versions that run; return the smallest final watermark, at most `until`."""
         while (record := await self._reader.next(self._plan.names.signals, number)) is not None:
             self._meter.record()
             event = readable(record.value, record.headers)
@@ -105,7 +105,7 @@ class StreamReplay:
         return True
 
     async def _recorded(self, number: int, end: float) -> tuple[AlertTimeline, float]:
-        """Return the alerts of findings published up to `end`, and watch's last watermark, at most `end`."""
+        """Return the alerts from the recorded findings up to `end`, and the last watermark of watch (at most `end`)."""
         timeline, reached = AlertTimeline(self._plan.tenants), -inf
         while reached < end and (record := await self._reader.next(self._plan.names.findings, number)) is not None:
             event = readable(record.value, record.headers)

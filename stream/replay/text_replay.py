@@ -88,7 +88,7 @@ class TextReplay:
         self.flips = Flips()
 
     async def run(self) -> None:
-        """Read to the end; while a chunk is scored, the next chunk is read."""
+        """Read to the end of the range. While a chunk of events is scored, the next chunk is read."""
         scoring: asyncio.Task[list[Outcome | None]] | None = None
         waiting: list[_Step] = []
         try:
@@ -196,7 +196,7 @@ class TextReplay:
         return self._feed((_finding(step.event, before), _finding(step.event, after)))
 
     def _without_flip(self, version: Version, recorded: Verdict | None, verdict: Verdict | None) -> Verdict | None:
-        """Return `verdict`, with the recorded decision if rounding flipped the decision."""
+        """Return `verdict`, but with the recorded decision if only rounding made the decision differ."""
         if version.recorded or recorded is None or verdict is None:
             return verdict
         flipped = flip(version, recorded, verdict)
@@ -206,7 +206,7 @@ class TextReplay:
         return msgspec.structs.replace(verdict, flagged=recorded.flagged)
 
     def _feed(self, events: tuple[Event | None, Event | None]) -> list[Event]:
-        """Feed each version's event to its timeline; return the finding and alert records of the version to run."""
+        """Apply (event of the version to compare with, event of the version to run); return the latter's records."""
         before, after = events
         if before is not None:
             self.timelines[0].feed(before)

@@ -36,7 +36,7 @@ class ReplayedAlert(msgspec.Struct, frozen=True, kw_only=True):
     evidence_total: int = 0
 
     def until(self, time: float) -> "ReplayedAlert":
-        """Return the alert with the state that it had at `time`."""
+        """Return a copy of the alert with its state at `time`."""
         critical = self.critical_at if self.critical_at is not None and self.critical_at <= time else None
         resolved = self.resolved_at if self.resolved_at is not None and self.resolved_at <= time else None
         return msgspec.structs.replace(

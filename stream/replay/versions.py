@@ -1,7 +1,7 @@
 """The versions of a detector that a replay can run or compare with: installed, variants in the settings, recorded.
 
-The version of a detector identifies its code and weights; its options are settings. So a variant has a name in the
-settings, and its findings contain version and name: ``2+819e5f3e.1eca322b/strict``.
+The version of a detector identifies its code and weights, not its options. So a variant (other options) has a name in
+the settings, and its findings contain version and name: ``2+819e5f3e.1eca322b/strict``.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ class Versions:
         self._create = create
 
     def resolve(self, name: str) -> Version:
-        """Return the version ``DETECTOR@VERSION``; a detector alone means the installed version.
+        """Return the version with the name ``DETECTOR@VERSION``; without ``@VERSION``, the installed version.
 
         Raises ReplayError, which lists the alternatives, if the detector, the version or an option does not exist.
         """
