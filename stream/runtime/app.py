@@ -38,9 +38,9 @@ class BaseApp(faust.App):
     """A Faust app that awaits its outputs, commits no offset past an unfinished record, and reports its health.
 
     `sources` has the partition count of each topic that the app reads or writes; the counts are checked before the
-    start. `held` returns the number of delivered events that stay open on purpose (events of an open bucket); they are
-    no lag. Each of `health_checks` returns the reason of a fault, or "" if there is none. Tasks of `background` start
-    with the app, before it has partitions, and end the worker if they fail; `closers` are awaited after it stops.
+    start. `held` returns the number of events that stay unacknowledged on purpose, until their time window closes; these
+    do not count as lag. Each of `health_checks` returns the reason of a fault, or "" if there is none. Tasks of `background`
+    start before the app has partitions, and end the worker if they fail. `closers` are awaited after the app stops.
     """
 
     kafka: KafkaSettings
@@ -59,7 +59,7 @@ class BaseApp(faust.App):
         self._beat: float | None = None
 
     def raw_topic(self, *names: str, partitions: int) -> Any:
-        """Return a channel of topics of raw bytes, each with `partitions` partitions; Faust does not create them."""
+        """Return a channel of raw bytes from existing topics, each of which has `partitions` partitions."""
         self.sources |= dict.fromkeys(names, partitions)
         return self.topic(
             *names,
@@ -73,29 +73,29 @@ class BaseApp(faust.App):
         )
 
     def raw_table(self, name: str, partitions: int, order: Order | None = None) -> AckedTable:
-        """Return an :class:`AckedTable` with this `order`; its changelog has as many partitions as its source."""
+        """Return an :class:`AckedTable`; its changelog needs the `partitions` of the topic that is read."""
         table = cast(AckedTable, self.Table(name, key_type=bytes, value_type=bytes, partitions=partitions))
         table.order = order or table.order
         return table
 
     @property
     def acked_consumer(self) -> Consumer:
-        """The consumer, typed as the class that has the ack tracker."""
+        """The app's consumer, which has an ack tracker."""
         return cast(Consumer, self.consumer)
 
     @property
     def started_consumer(self) -> Consumer | None:
-        """The consumer, or None before the app has made one."""
+        """The app's consumer, or None before the app has created it."""
         return cast(Consumer | None, self._consumer)
 
     def acknowledge(self, event: Any) -> bool:
-        """Release the offset of `event`, whose outputs are acknowledged and whose state is stored."""
+        """Allow a commit past `event`. Call it after the event's outputs are acknowledged and its state is stored."""
         event.ack()
         self.progress()
         return bool(self.acked_consumer.acknowledge(event.message))
 
     def is_current(self, event: Any) -> bool:
-        """Whether `event` belongs to the current assignment; if not, drop it: the partition's owner receives it again."""
+        """Whether `event` is of the current assignment; drop other events: the partition's owner receives them."""
         message = event.message
         return bool(self.acked_consumer.tracker.owns(TP(message.topic, message.partition), message.generation_id))
 
@@ -104,7 +104,7 @@ class BaseApp(faust.App):
         self.progress_count += 1
 
     def lag(self) -> dict[TP, int]:
-        """Return {assigned partition: number of records from its first open one to the end, at its last fetch}."""
+        """Return {assigned partition: number of records after its committable offset}, as of the last fetch."""
         consumer = self.started_consumer
         if consumer is None:
             return {}
@@ -138,7 +138,7 @@ class BaseApp(faust.App):
             self.add_future(task())
 
     async def on_stop(self) -> None:
-        """Stop, then await the closers."""
+        """Stop the app, then await the closers."""
         await super().on_stop()
         for close in self.closers:
             await close()

@@ -24,7 +24,7 @@ _SECONDS = 10.0
 class Membership:
     """The stored member id of a worker in a consumer group.
 
-    `directory` is created if it is missing. If another worker has locked it, nothing is stored and no member removed.
+    `directory` is created if it is missing. If another worker has locked `directory`, this object does nothing.
     """
 
     def __init__(self, directory: Path, group: str) -> None:
@@ -44,7 +44,7 @@ class Membership:
         self._path.write_text(member, encoding="utf-8")
 
     async def remove_predecessor(self, options: Mapping[str, Any]) -> None:
-        """Remove the former worker from the group; if that fails, the group waits until its session expires."""
+        """Remove the former worker from the group; after a failure, the group waits for the end of its session."""
         if not self._member:
             return
         try:

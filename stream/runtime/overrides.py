@@ -20,7 +20,7 @@ class UpstreamChanged(StreamError):
 
 
 def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
-    """Return a class decorator that checks the overrides `names` of `base`, a class of the library.
+    """Return a class decorator which checks that the class overrides the methods `names` of a library's class `base`.
 
     Raises UpstreamChanged if `base` lacks a listed name, or has it with other parameters or as another kind of
     function. Also raises it if the class replaces a name of `base` that is not listed: a later version of the library
@@ -74,7 +74,7 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 
 
 def _accepts(ours: list[inspect.Parameter], theirs: list[inspect.Parameter]) -> bool:
-    """Whether `ours` equals `theirs`; ``*args`` and ``**kwargs`` together may replace the last parameters."""
+    """Whether the parameters have equal names and kinds; in `ours`, ``*args, **kwargs`` may replace the last ones."""
     variadic = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     named = [parameter for parameter in ours if parameter.kind not in variadic]
     passed_through = variadic <= {parameter.kind for parameter in ours}

@@ -38,7 +38,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         self._stale: dict[bytes, int] = {}
 
     async def on_start(self) -> None:
-        """Start, then check the store. The check creates the store; a store created before the start never stops."""
+        """Start, then check the store; a check before the start would create a store that never stops."""
         await super().on_start()
         require_attributes(self.data, "_key_partition")
 
@@ -48,7 +48,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         return [row for row in list(self.data.items()) if partition_for(row[0], self.partitions) == partition]
 
     def read(self, partition: int, decode: Callable[[bytes], _StateT]) -> tuple[dict[str, _StateT], set[str]]:
-        """Return the states of `partition` by key, and the keys of those for which `decode` raises StateUnreadable."""
+        """Return {key: state} of `partition`, and the keys whose values `decode` rejects with StateUnreadable."""
         states: dict[str, _StateT] = {}
         lost: set[str] = set()
         for key, value in self.rows(partition):
@@ -62,7 +62,7 @@ class AckedTable(faust.Table[bytes, bytes]):
     async def put(self, key: bytes, value: bytes, *, partition: int) -> None:
         """Write `value` to the changelog, then to memory; `partition` is that of the event that changed the state.
 
-        If a newer state was recovered during the write (the partition was revoked and assigned again), the newer state is written again.
+        During the write, the partition can be revoked and assigned again, and a newer state recovered. Then the newer state is written again.
         """
         await self._publish(key, value, partition)
         while self._is_older(self._order(key, value), self._order(key, self.data.get(key))):
@@ -72,7 +72,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         cast(Any, self.data)._key_partition[key] = partition  # noqa: SLF001 - by it the store drops other workers' keys
 
     async def remove(self, key: bytes, *, partition: int) -> None:
-        """Write a tombstone to the changelog, then delete the key."""
+        """Write a tombstone to the changelog, then delete the key from memory."""
         await self._publish(key, None, partition)
         self.data.pop(key, None)
         cast(Any, self.data)._key_partition.pop(key, None)  # noqa: SLF001 - as above
@@ -90,12 +90,12 @@ class AckedTable(faust.Table[bytes, bytes]):
         )
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Apply the changelog records that recovery has read, except states older than those read before."""
+        """Apply changelog records that recovery has read, except states older than a known state of their key."""
         orders: dict[bytes, float | None] = {}
         super().apply_changelog_batch([event for event in batch if self._is_newest(event, orders)])
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Write a state again if the changelog has an older state of the same key after it."""
+        """Write each state again that is followed in the changelog by an older state of the same key."""
         await super().on_recovery_completed(active_tps, standby_tps)
         stale, self._stale = self._stale, {}
         for key, partition in stale.items():
@@ -106,9 +106,9 @@ class AckedTable(faust.Table[bytes, bytes]):
                 await self._publish(key, self.data[key], partition)
 
     def _is_newest(self, event: Any, orders: dict[bytes, float | None]) -> bool:
-        """Whether a changelog record is no older than the known state of its key; `orders` is of this batch's states.
+        """Whether a changelog record is not older than the known state of its key; `orders` is of this batch.
 
-        An unreadable state has no order, so it is applied, as is the next record of its key; it is later rebuilt from the log.
+        An unreadable state has no order, so it and the next record of its key are both applied; the stage rebuilds an unreadable state from the log.
         """
         key, value = event.key, event.message.value
         order = self._order(key, value)

@@ -22,7 +22,7 @@ class TaskWindow:
         return len(self._tasks)
 
     async def run(self, finish: Coroutine[Any, Any, None]) -> None:
-        """Start `finish` as a task as soon as a slot is free."""
+        """Wait until fewer than `size` tasks run, then start `finish` as a task."""
         try:
             await self._slots.acquire()
         except asyncio.CancelledError:

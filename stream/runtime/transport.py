@@ -1,8 +1,8 @@
-"""Faust's aiokafka transport, with commits that never pass an unfinished record and recoveries that skip none.
+"""Faust's aiokafka transport, with commits that never pass an unfinished record and recoveries that skip no record.
 
 Commits: `Consumer._new_offset` of faust-streaming 0.15 commits past records in flight, and Faust acknowledges records that no agent has processed
-(records of an older generation, undecodable records, and records whose agent raised an error). Here only :meth:`Consumer.acknowledge`, called by an
-agent that has finished, releases an offset.
+(records of an older generation, undecodable records, and records whose agent raised an error). Here an offset can only be committed after an agent
+that has finished calls :meth:`Consumer.acknowledge`.
 
 Recoveries: Faust resumes partitions, seeks them and clears every queue while a fetch in progress adds records and moves positions
 (faust-streaming#596). Here a seek waits for the fetch, a resumed partition waits until Faust delivers messages again, and a rebalance clears the set
@@ -89,7 +89,7 @@ class Consumer(driver.Consumer):
         return self._thread.member_id
 
     def acknowledge(self, message: Any) -> bool:
-        """Release `message`'s offset; False if its assignment has ended."""
+        """Mark `message` as finished, for commits; return False if it is from an earlier assignment."""
         return self.tracker.ack(TP(message.topic, message.partition), message.offset, message.generation_id)
 
     def committed(self, tp: TP) -> int | None:
@@ -97,14 +97,14 @@ class Consumer(driver.Consumer):
         return self._committed_offset[tp]
 
     def ack(self, message: Any) -> bool:
-        """Mark the message as acknowledged for Faust only; this releases no offset."""
+        """Mark the message as acknowledged for Faust only; commits depend on :meth:`acknowledge`."""
         first = not message.acked
         message.acked = True
         self._unacked_messages.discard(message)
         return first
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
-        """Fetch from a copy of the active set, which Faust changes; to aiokafka an empty set means all partitions."""
+        """Fetch from a copy of the set, because Faust changes it; an empty set would mean all partitions."""
         async with self._position:
             wanted = set(active_partitions or ())
             return await super()._getmany(wanted, timeout) if wanted else {}
@@ -115,7 +115,7 @@ class Consumer(driver.Consumer):
             await super().perform_seek()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the committed offset, or without one to the beginning: an earlier fetch may have moved on."""
+        """Seek to the committed offset; without one, to the beginning, because a fetch may have passed it."""
         offsets = await super().seek_to_committed()
         fresh = [tp for tp, offset in offsets.items() if not offset and self.app.topics.acks_enabled_for(tp.topic)]
         if fresh:
@@ -125,7 +125,7 @@ class Consumer(driver.Consumer):
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek changelogs to the offsets that recovery has read, while no fetch is in progress.
 
-        Otherwise the last fetch of an interrupted recovery could move the position after the seek, and the table would lack these records.
+        Otherwise a fetch of an interrupted recovery could move the position after the seek, and the table would lack the fetched records.
         """
         async with self._position:
             await super().seek_wait(partitions)
@@ -137,11 +137,11 @@ class Consumer(driver.Consumer):
         super().pause_partitions(paused)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
-        """Fetch from `tps` after :meth:`resume_flow`, because Faust clears the queues before it."""
+        """Fetch from `tps`, but not before :meth:`resume_flow`: until then, Faust clears the queues."""
         self._waiting_for_flow.update(tps)
 
     def resume_flow(self) -> None:
-        """Resume the delivery of messages, and the fetches from partitions that wait for it."""
+        """Resume the delivery of messages, then the fetches that :meth:`resume_partitions` delayed."""
         resumed, self._waiting_for_flow = self._waiting_for_flow, set()
         super().resume_partitions(resumed)
         super().resume_flow()
@@ -156,18 +156,18 @@ class Consumer(driver.Consumer):
         """Store no gaps: the tracker needs none, and Faust's list of gaps grows without bound."""
 
     def on_buffer_drop(self, tp: TP) -> None:
-        """Fetch again from a partition whose queue was full, unless it is paused."""
+        """Fetch again from a partition whose queue was full, unless the partition is paused."""
         if tp not in self._paused_partitions:
             super().on_buffer_drop(tp)
 
     async def on_partitions_revoked(self, revoked: Iterable[TP]) -> None:
-        """Forget the records in flight and the full queues; the next generation delivers these records again."""
+        """Forget the records in flight and the full queues; after the rebalance, these records are delivered again."""
         self.tracker.revoke(revoked)
         self._buffered_partitions.clear()
         await super().on_partitions_revoked(set(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TP], generation_id: int = 0) -> None:
-        """Begin the generation before its first message can arrive."""
+        """Begin the assignment generation in the tracker before a message of this generation can arrive."""
         self.tracker.assign((TP(tp.topic, tp.partition) for tp in assigned), generation_id)
         await super().on_partitions_assigned(set(assigned), generation_id)
 
@@ -186,8 +186,8 @@ class Producer(driver.Producer):
     async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
         """Send, and keep the metadata of `topic` up to date from now on; raises aiokafka's errors instead of Faust's.
 
-        aiokafka requests metadata of all topics until it meets an unknown topic (a new changelog), and then of this topic alone. Without their
-        metadata, records for other topics would wait until their batch expires after 30 s.
+        aiokafka requests metadata of all topics until it meets an unknown topic (a new changelog), and then of this topic alone. Records for other
+        topics would then lack metadata, and wait until their batch expires after 30 s.
         """
         try:
             self._ensure_producer().client.add_topic(topic)
@@ -208,7 +208,7 @@ class Transport(driver.Transport):
     async def _create_topic(
         self, owner: Any, client: Any, topic: str, partitions: int, replication: int, **kwargs: Any
     ) -> None:
-        """Create a changelog with the replication factor of the other topics; Faust's own is a constant."""
+        """Create a changelog with the replication factor of the other topics; Faust would use a constant."""
         del replication
         brokers = len(client.cluster.brokers())
         await super()._create_topic(owner, client, topic, partitions, copies(brokers), **kwargs)

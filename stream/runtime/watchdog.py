@@ -1,8 +1,8 @@
 """Ends a worker that has work and makes no progress.
 
-Faust's recovery can hang and its consumer can stop, for example after a broker outage. The supervisor starts the worker again; delivery is at least
-once, so that is safe. The watchdog asks the broker through a client of its own, because the worker's client may be at fault, and pauses while the
-broker is away.
+Faust's recovery can hang and its consumer can stop, for example after a broker outage. The supervisor starts an ended worker again, which is
+safe: delivery is at least once. The watchdog has its own client, because the worker's may be at fault. While the broker
+is away, the watchdog pauses.
 
 It also ends a worker that has read past the present end of the log: the volume was deleted, or the topics were recreated. Such a worker would wait
 for the old offsets and commit nothing.
@@ -67,7 +67,7 @@ class Watchdog:
             self._end(f"{waiting} records wait and none was finished for {self._app.watchdog_seconds:.0f} s")
 
     async def _waiting(self, client: AIOKafkaConsumer) -> int:
-        """Return how many records wait for this worker: undelivered and open ones, less those open on purpose."""
+        """Return how many records wait for this worker: undelivered or unacknowledged, except those kept on purpose."""
         consumer = self._app.started_consumer
         if consumer is None or consumer.tracker.generation is None or self._app.rebalancing:
             await client.end_offsets([TopicPartition(name, 0) for name in list(self._app.sources)[:1]])
@@ -84,7 +84,7 @@ class Watchdog:
         )
 
     def _look_for_cut(self, partitions: Mapping[str, tuple[int, int]]) -> None:
-        """End the worker if in 3 checks in a row one of {name: (offset read, end)} had an end before its offset."""
+        """End the worker if 3 checks in a row find an end before the offset read; {name: (offset read, end)}."""
         cut = [f"{name} ends at {end}, {done} were read" for name, (done, end) in partitions.items() if end < done]
         self._cut_looks = self._cut_looks + 1 if cut else 0
         if self._cut_looks >= _CUT_LOOKS:

@@ -52,7 +52,7 @@ def run(app: BaseApp) -> int:
 
 
 async def _prepare(app: BaseApp, membership: Membership) -> bool:
-    """Wait for the broker and the topics, and remove a killed predecessor from the group; False after a signal."""
+    """Wait for the topics, and remove a killed predecessor from the group; return False after a signal."""
     loop = asyncio.get_running_loop()
     waiting = asyncio.ensure_future(_ready(app, membership))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,7 +107,7 @@ class _Worker(faust.Worker):
         await super().on_stop()
 
     def on_worker_shutdown(self) -> None:
-        """Start the timer that ends a worker which does not stop."""
+        """Start the timer that ends the process if the worker does not stop in time."""
         self._begin_stop()
 
     def stopped_in_time(self) -> None:
