@@ -48,8 +48,8 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 ) -> BaseApp:
     """Return the Faust app ``score``, to be run by :func:`stream.runtime.worker.run`.
 
-    No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of `watch`, only
-    `watchdog_seconds` is used. Raises DetectorError if a detector or an option is unknown.
+    No other worker may use `data_dir`. `spec` defaults to the models of the settings. Of the settings `watch`,
+    only `watchdog_seconds` is used. Raises DetectorError if a detector or an option is unknown.
     """
     names = settings.names
     app = create_base_app(f"{settings.topic_prefix}score", settings, data_dir=data_dir)
@@ -98,7 +98,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 
 
 def _versions(spec: ModelSpec) -> Callable[[str], str]:
-    """Return a function that returns a detector's version without its weights; the spec's detectors must exist."""
+    """Return a function from detector to version, which loads no weights; all detectors of `spec` must exist."""
     known = {name: spec.create(name, spec.options.get(name)).version for name in spec.detectors}
 
     @functools.lru_cache(maxsize=256)

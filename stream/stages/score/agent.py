@@ -44,8 +44,8 @@ _log = logging.getLogger(__name__)
 class ScoreParts(msgspec.Struct, frozen=True, kw_only=True):
     """The parts from which the agent is built.
 
-    `version_of` returns the version of a detector that did not score. `explain` is called with partition, event and verdicts after the verdicts are
-    published. `embedding_sample` is the share of events that are embedded; at most `outstanding` events are in flight.
+    `version_of` returns the version of a detector that returned no score. `explain` is called with partition, event and verdicts, after the agent has
+    published the verdicts. `embedding_sample` is the share of events that are embedded; at most `outstanding` events are in flight.
     """
 
     batcher: Batcher
@@ -81,7 +81,7 @@ class ScoreAgent:
             await asyncio.sleep(1)
 
     def _crash(self, error: BaseException) -> None:
-        """End the worker, because an event cannot be finished and no commit may pass its offset."""
+        """End the worker, because an event cannot be finished and no commit may pass the offset of this event."""
         cause = error if isinstance(error, StreamError | KafkaError) else StreamError(type(error).__name__)
         _log.critical("an event cannot be finished: %s: %s", type(cause).__name__, cause)
         self._app.add_future(self._app.crash(cause))
@@ -146,7 +146,7 @@ class ScoreAgent:
         return await self._parts.batcher.score(item_of(data, embed=embed), span)
 
     def _outputs(self, event: Event, outcome: Outcome, span: Span) -> list[Event]:
-        """Return the verdicts, findings and signal of an event, and record a span for each verdict."""
+        """Record a span for each verdict of an event; return the verdicts, findings and signal to publish."""
         spent = outcome.spent if isinstance(outcome, Scored) else {}
         found: list[Event] = []
         for verdict in verdicts(event, outcome, self._parts.version_of):
@@ -180,7 +180,7 @@ class ScoreAgent:
         self._parts.metrics.events.labels(kind).inc()
 
     async def _forward(self, forward: Forward) -> None:
-        """Publish the ticks of one partition to verdicts and signals."""
+        """Merge ticks of one partition, publish the result to verdicts and signals, then acknowledge the ticks."""
         tick = merge_ticks(forward.partition, forward.offset, forward.events, SOURCE)
         publish = self._app.publisher.publish
         await asyncio.gather(

@@ -1,4 +1,4 @@
-"""Micro-batches of items from all partitions; waiting items are scored together when a model process is free."""
+"""Micro-batches of items from all partitions; items that wait for a free model process are scored together."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class _Job(msgspec.Struct, kw_only=True):
 
 
 class Batcher:
-    """Collects items into batches for the pool: at most `events` items that arrive within `wait_seconds`."""
+    """Collects items into batches for the pool: at most `events` items, which arrive within `wait_seconds`."""
 
     def __init__(
         self, pool: ModelPool, *, events: int, wait_seconds: float, spans: ScoreSpans, metrics: ScoreMetrics
@@ -41,7 +41,7 @@ class Batcher:
         self._quiet.set()
 
     async def score(self, item: Item, span: Span) -> Outcome:
-        """Score one item, in a batch with others; `span` is the span of its event."""
+        """Score one item, in a batch with others; `span` is the span of the item's event."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._jobs.put_nowait(_Job(item=item, span=span, outcome=outcome))
         self._open += 1

@@ -1,4 +1,4 @@
-"""Processor time of the worker and of its model processes; the Prometheus client's metric has only the worker."""
+"""Processor time of the worker and of its model processes; the Prometheus client would count only the worker."""
 
 import multiprocessing
 import os
@@ -26,7 +26,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 class CpuCollector(Collector):
-    """A counter of processor time, ended processes included. `pids` defaults to this process and its children."""
+    """A counter of processor time, which includes ended processes. `pids` defaults to this process and its children."""
 
     def __init__(
         self,

@@ -10,13 +10,13 @@ _SPACE = 1 << 64
 
 
 def sampled(event_id: str, share: float) -> bool:
-    """Return whether an event is in the uniform sample that drift reads; only a hash of its id decides."""
+    """Return whether an event is in the uniform sample for drift detection; this depends only on the event's id."""
     digest = hashlib.blake2b(event_id.encode(), digest_size=8, person=b"weir-sample").digest()
     return int.from_bytes(digest, "big") < share * _SPACE
 
 
 def embedded(event_id: str, data: RequestRecord | ResponseRecord, share: float) -> bool:
-    """Return whether to embed an event's text: all answers to fixed prompts, and users' events that are sampled."""
+    """Return whether to embed an event's text: true for answers to fixed prompts and for sampled events of users."""
     if data.tenant == OWN_TENANT:
         return bool(prompt_of(data))
     return bool(data.text() if isinstance(data, RequestRecord) else data.text) and sampled(event_id, share)

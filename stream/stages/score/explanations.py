@@ -1,8 +1,8 @@
-"""Explains flagged verdicts by the words that they depend on; published after the finding, computed in idle time.
+"""Explains flagged verdicts by the words that a verdict depends on, computed when no event waits for the models.
 
-Why idle time: an explanation needs about a hundred scores, but an alert must open within a second. So the finding is published first. The text then
-waits in a bounded queue, and the models score its variants in small parts, each while no event waits for the models. An explanation is skipped and
-counted if the queue is full, the stream is above its limit, or the models are never idle; `weir explain` computes it on demand. No alert and no
+An explanation needs about a hundred scores, but an alert must open within a second. So the finding is published first. Then the text waits in a
+bounded queue, and the models score variants of the text in small parts, each when no event waits for the models. An explanation is not
+computed (but counted) if the queue is full, the stream is above its limit, or the models stay busy; see `weir explain`. No alert and no
 offset depends on an explanation.
 """
 
@@ -37,7 +37,7 @@ _STREAMS = 4_096
 class ExplanationLimit:
     """Limits the explained findings per stream, detector and five minutes of event time.
 
-    It stores two numbers per stream and detector, for the 4,096 pairs with the latest findings.
+    It stores two numbers per (stream, detector), for the 4,096 of these with the latest findings.
     """
 
     def __init__(self, findings: int) -> None:
@@ -94,7 +94,7 @@ class Explainer:
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(_WAITING)
 
     def offer(self, partition: int, event: Event, verdicts: Sequence[Verdict]) -> None:
-        """Queue the flagged verdicts of an event; call it after their findings are published."""
+        """Queue the flagged verdicts of an event. Call this after the findings of the verdicts are published."""
         for verdict in verdicts:
             if self._findings and verdict.flagged and verdict.detector in EXPLAINED:
                 self._take(partition, event, verdict)
@@ -142,7 +142,7 @@ class Explainer:
                 return found
 
     async def _answer(self, job: _Job, question: Question) -> Answer:
-        """Ask a question in parts, each only while the models are idle, because a part cannot be interrupted."""
+        """Let the detector score the question's texts in parts; each part starts when no event waits for the models."""
         answers: list[Answer] = []
         for part in _parts(question):
             async with asyncio.timeout_at(job.until):
@@ -154,7 +154,7 @@ class Explainer:
 
 
 def _parts(question: Question) -> Iterator[Question]:
-    """Split a question into parts, each with a bounded number of characters or a single text."""
+    """Split a question into parts; a part has a bounded number of characters, or only one text."""
     most = _CHEAP_SLICE if question.cheap else _SLICE
     part: list[str] = []
     for text in question.texts:

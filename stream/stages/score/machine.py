@@ -42,7 +42,7 @@ def text_of(data: Inference) -> str:
 
 
 def expected_detectors(data: Inference) -> tuple[str, ...]:
-    """Return the detectors of the expected verdicts, in order, without duplicates; none for an end without text."""
+    """Return the detectors of the expected verdicts, without duplicates; () for an end record without text."""
     if isinstance(data, ResponseRecord) and not data.text:
         return ()
     return tuple(dict.fromkeys(data.owed))
@@ -60,7 +60,7 @@ def item_of(data: Inference, detectors: tuple[str, ...] | None = None, *, embed:
 
 
 def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -> list[Verdict]:
-    """Return a verdict for each expected detector; `version_of` returns the version of a detector without a score."""
+    """Return a verdict for each expected detector; `version_of(name)` is used for a detector that returned no score."""
     scored = outcome if isinstance(outcome, Scored) else Scored()
     return [
         verdict(event, name, scored.versions.get(name) or version_of(name), scored.scores.get(name))
@@ -69,7 +69,7 @@ def verdicts(event: Event, outcome: Outcome, version_of: Callable[[str], str]) -
 
 
 def verdict(event: Event, detector: str, version: str, score: Score | None) -> Verdict:
-    """Return one detector's verdict: ``error`` without a score, or if an unflagged text was read only in part."""
+    """Return one detector's verdict: ``error`` if the score is missing, or if a partly read text is not flagged."""
     data = inference_of(event)
     score = score or Score(score=0.0, label=ERROR, flagged=False, covered=0.0)
     partial = score.covered < 1.0 and not score.flagged

@@ -1,6 +1,6 @@
 """Model processes with a deadline, and the search for the text that makes a process hang or crash.
 
-A detector that hangs or crashes must affect only the event that caused this, so a batch that fails is halved until this event is alone.
+A detector that hangs or crashes must affect only the event that caused the failure, so a failed batch is halved until this event is alone.
 """
 
 import asyncio
@@ -86,9 +86,9 @@ class ModelPool:
         await self._part(items, range(len(items)), deliver)
 
     async def answer_question(self, name: str, question: Question) -> Answer:
-        """Answer an explanation's question: the scores of the detector `name` for variants of a text.
+        """Return the scores of the detector `name` for the texts in `question`, variants of an explained text.
 
-        Raises the detector's error, or TimeoutError after the deadline of a batch; the model process is then replaced.
+        Raises the detector's error, or TimeoutError after the deadline of a batch; after a timeout, the process is replaced.
         """
         answered: Answer = await self._task(model_process.answer_question, (name, question), self._deadline)
         return answered
@@ -117,7 +117,7 @@ class ModelPool:
         await self._part(items, rows[half:], deliver)
 
     async def _task(self, work: Callable[..., Any], arguments: tuple[Any, ...], deadline: float) -> Any:
-        """Run a task; if the pool was already broken (an idle process was killed), replace it and retry."""
+        """Run a task. If the pool is already broken (an idle process was killed), replace the pool and retry."""
         for last in (False, True):
             pool = self._pool
             if pool is None:
@@ -136,7 +136,7 @@ class ModelPool:
         raise AssertionError
 
     async def _result(self, future: Any, deadline: float) -> Any:
-        """Wait for a task; report progress to the watchdog while models load or the task is within its deadline."""
+        """Wait for a task; report progress while models load and while the task is within its deadline."""
         loop = asyncio.get_running_loop()
         waiting, patience = asyncio.wrap_future(future), loop.time() + _LOAD_SECONDS
         started = False

@@ -37,7 +37,7 @@ class _Embeds(Protocol):
 
 
 def make_embedder(threads: int) -> Embedder:
-    """Return the frozen embedding model, whose vectors drift reads, with `threads` torch threads."""
+    """Return the embedding model for drift detection, which is never trained; it uses `threads` torch threads."""
     return Embedder(threads=threads)
 
 
@@ -67,7 +67,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """The result of an item.
 
-    `scores` and `versions` have detectors as keys; detectors that this process does not know are absent. `spent` has the begin and end of each
+    `scores`, `versions` and `spent` have detectors as keys; detectors that this process does not have are absent. `spent` is (begin, end) of the
     detector's work on the batch, in nanoseconds since the epoch. `embedding` is packed into bytes.
     """
 
@@ -124,7 +124,7 @@ class ModelProcess:
         ]
 
     def answer_question(self, name: str, question: Question) -> Answer:
-        """Answer an explanation's question about the scores of the detector `name`, which flagged a text."""
+        """Return the scores of the detector `name` for the texts of `question`, which explains a flagged verdict."""
         detector = self._detector(name)
         assert detector is not None
         return answer(detector, question)
@@ -157,7 +157,7 @@ _process: ModelProcess | None = None
 
 
 def load_models(spec: ModelSpec) -> None:
-    """Set up this process: end it with the parent, ignore Ctrl-C (the parent handles it), load the models."""
+    """Set up this process: load the models, end if the parent ends, ignore Ctrl-C (the parent handles Ctrl-C)."""
     global _process  # noqa: PLW0603 - a pool's initializer has no other way to pass something to its tasks
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -184,7 +184,7 @@ def score(items: Sequence[Item]) -> list[Scored]:
 
 
 def answer_question(name: str, question: Question) -> Answer:
-    """Answer an explanation's question about a detector's scores in this process."""
+    """Return the scores of the detector `name` for the texts of `question`, computed in this process."""
     return _loaded().answer_question(name, question)
 
 

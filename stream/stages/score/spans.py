@@ -1,4 +1,4 @@
-"""Spans of the score app: one per event, with a child span per verdict, and one per batch, linked to its events."""
+"""Spans of the score app: one per event, with a child span per verdict; one per batch, with links to its events."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """Forwards ticks (progress in event time): the score stage publishes a tick after the outputs of earlier events.
 
-A tick of an inference partition waits until every event before it is acknowledged. Once per second, the ticks that no longer wait are merged into one
-tick, which goes to verdicts and signals.
+A tick of an inference partition waits until every event before the tick is acknowledged. Once per second, the ticks that no longer wait are merged
+into one tick, which is published to verdicts and signals.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _STAGE = "score"
 
 
 class Forward(msgspec.Struct, frozen=True, kw_only=True):
-    """Ticks of one partition to forward together, and their tokens: the raw events to acknowledge after that."""
+    """Ticks of one partition to publish as one tick; then the raw events in `tokens` are acknowledged."""
 
     partition: int
     offset: int
@@ -53,7 +53,7 @@ def _sources(event: Event) -> Mapping[str, float]:
 
 
 class TickLine:
-    """Unfinished events and waiting ticks of one partition, in one assignment generation."""
+    """Unfinished events and waiting ticks of one partition since its last assignment."""
 
     def __init__(self, partition: int, generation: int) -> None:
         self.partition = partition
@@ -79,7 +79,7 @@ class TickLine:
         return bool(self._ticks) and self._ticks[0][0] < self._first_open()
 
     def take(self) -> Forward:
-        """Remove and return the ticks that have no unfinished event before them; :attr:`ready` must be true."""
+        """Remove and return the ticks without an unfinished event before them; :attr:`ready` must be true."""
         bound, events, tokens, last = self._first_open(), [], [], -1
         while self._ticks and self._ticks[0][0] < bound:
             last, event, token = self._ticks.popleft()
@@ -92,9 +92,9 @@ class TickLine:
 
 
 class TickForwarder:
-    """Forwards the ticks of all partitions, at most once per partition in `every_seconds` of clock time.
+    """Forwards the ticks of all partitions, those of one partition at most once per `every_seconds` (clock).
 
-    `send` publishes one partition's ticks and acknowledges their tokens.
+    `send` publishes the ticks of one partition and acknowledges them.
     """
 
     def __init__(self, send: Callable[[Forward], Awaitable[None]], *, every_seconds: float = 1.0) -> None:
@@ -105,7 +105,7 @@ class TickForwarder:
         self._changed = asyncio.Event()
 
     def opened(self, message: Any) -> None:
-        """Add an event that was read and is no tick."""
+        """Add an event that was read. The event must not be a tick."""
         self._line(message).open(message.offset)
 
     def acknowledged(self, message: Any) -> None:
@@ -117,7 +117,7 @@ class TickForwarder:
                 self._changed.set()
 
     def tick(self, message: Any, event: Event, token: Any) -> None:
-        """Add an event Tick or Closed that was read."""
+        """Add an event of type Tick or Closed that was read."""
         line = self._line(message)
         line.tick(message.offset, event, token)
         if line.ready:
@@ -138,7 +138,7 @@ class TickForwarder:
                 await self._pause([self._due[line.partition] - now for line in ready])
 
     async def _pause(self, waits: list[float]) -> None:
-        """Wait until a tick becomes ready, or until the first ready partition is due."""
+        """Wait until a tick becomes ready, or until the shortest of `waits` (seconds) has passed."""
         try:
             async with asyncio.timeout(min(waits, default=None)):
                 await self._changed.wait()
