@@ -35,7 +35,7 @@ _LOADED_AT_ONCE = 100
 
 
 class _Partition:
-    """One signals partition in one assignment; `liveness` is None in all partitions but one."""
+    """One signals partition since its last assignment; only one partition has a `liveness`, the others None."""
 
     def __init__(
         self, number: int, machine: PartitionWatch, sources: set[str], liveness: SourceLiveness | None
@@ -110,7 +110,7 @@ class WatchStage(Stage):
         self._app.acknowledge(raw)
 
     async def _check_liveness(self, partition: _Partition, liveness: SourceLiveness, tick: Tick, raw: Any) -> None:
-        """Publish findings about inactive sources, then write the state; the tick is acknowledged after both."""
+        """Publish findings about inactive sources, then write the state; the caller acknowledges the tick."""
         for event in liveness.apply(tick, raw.message.offset):
             await self._publish(event, partition.number)
         if liveness.dirty and self._app.is_current(raw):
@@ -135,7 +135,7 @@ class WatchStage(Stage):
         await self._context.publish(self._context.names.findings, self._traced(event), number)
 
     async def _forward(self, partition: _Partition) -> None:
-        """Publish the watermark for the alert stage, once per second of event time."""
+        """Publish the watermark for the alert stage, at most once per second of event time."""
         watermark = partition.machine.watermark.value
         assert watermark is not None
         if partition.forwarded is not None and watermark < partition.forwarded + _TICK_SECONDS:
@@ -145,7 +145,7 @@ class WatchStage(Stage):
         await self._context.publish(self._context.names.findings, tick, partition.number)
 
     async def _keep_sources(self, partition: _Partition, raw: Any) -> None:
-        """Write the live sources and the watermark if they are due; a restarted stage continues from these."""
+        """Write watermark and sources, from which a restart continues, if sources changed or the last write is old."""
         watermark = partition.machine.watermark
         live, value = watermark.live(), watermark.value
         due = value is not None and (partition.kept is None or value >= partition.kept + _KEEP_SECONDS)
@@ -158,7 +158,7 @@ class WatchStage(Stage):
             partition.sources, partition.kept = live, value
 
     def _traced(self, event: Event) -> Event:
-        """Record a span for an alarm: a child of the strongest evidence's span, with links to the other evidence."""
+        """Return the event of a finding. An alarm gets a new span, a child of the strongest evidence's span."""
         finding = event.data
         assert isinstance(finding, FindingRecord)
         if not finding.alarm:

@@ -1,7 +1,7 @@
-"""Schedules the open buckets of a partition by the time at which they close.
+"""Schedules the open buckets (time windows) of a partition by the time at which they close.
 
-Why a schedule: every partition sends a tick per second, and most tenants are idle. So a tick may only process the streams that close a bucket, and an
-event only its own stream. With 10,000 streams, a scan of all streams took 36 ms per tick and 17 ms per event.
+Every partition sends a tick (progress in event time) per second, and most tenants are idle. So a tick must only process streams that close a bucket,
+and an event only its own stream. With 10,000 streams, a scan of all streams took 36 ms per tick and 17 ms per event.
 """
 
 import heapq
@@ -10,7 +10,7 @@ __all__ = ["BucketSchedule", "OpenCounts"]
 
 
 class OpenCounts:
-    """Totals of all streams of a partition: open buckets, their distinct events, and their tokens to acknowledge."""
+    """Totals over the open buckets of a partition: buckets, distinct events, and raw events to acknowledge (tokens)."""
 
     __slots__ = ("buckets", "events", "tokens")
 
@@ -19,7 +19,7 @@ class OpenCounts:
 
 
 class BucketSchedule:
-    """Orders the streams by the bucket that they close next, and the open buckets by their start.
+    """Orders the streams by their next bucket to close, and the open buckets by start.
 
     A tick costs one comparison per bucket width. If it closes a bucket, it also costs a scan of the streams with open
     buckets of that width. An event costs O(log open buckets).
@@ -31,7 +31,7 @@ class BucketSchedule:
         self._starts: list[tuple[float, str]] = []
 
     def note(self, key: str, seconds: float, number: int | None) -> None:
-        """Schedule bucket `number` (width `seconds`) as the next to close in stream `key`; None removes the stream."""
+        """Set `number` as the next bucket (of width `seconds`) to close in stream `key`; None removes the stream."""
         group = self._groups.setdefault(seconds, {})
         if number is None:
             group.pop(key, None)
@@ -51,13 +51,13 @@ class BucketSchedule:
         return sorted(found)
 
     def opened(self, key: str, start: float) -> None:
-        """Add an open bucket of stream `key` by its start."""
+        """Add an open bucket of stream `key`, which begins at `start`."""
         heapq.heappush(self._starts, (start, key))
 
     def oldest(self) -> tuple[float, str] | None:
-        """Return the start and the stream of the oldest bucket that was added; this bucket may have closed since."""
+        """Return start and stream of the oldest added bucket, or None; the bucket can have closed since then."""
         return self._starts[0] if self._starts else None
 
     def drop_oldest(self) -> None:
-        """Remove the oldest bucket."""
+        """Remove the bucket that :meth:`oldest` returns."""
         heapq.heappop(self._starts)

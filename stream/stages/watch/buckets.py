@@ -14,7 +14,7 @@ __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
 
 
 class Offer(enum.Enum):
-    """The result of an offered event: kept until its bucket closes, late, or for a bucket already closed."""
+    """The result of an offered event: kept in an open bucket, behind the watermark, or its bucket is closed."""
 
     HELD = "held"
     LATE = "late"
@@ -22,9 +22,9 @@ class Offer(enum.Enum):
 
 
 class Held(msgspec.Struct):
-    """One event of an open bucket; its tokens (raw events, one per duplicate) are acknowledged when the bucket closes.
+    """One event of an open bucket; `tokens` are raw events, with duplicates, to acknowledge when the bucket closes.
 
-    Of events with the same id, the earliest counts; a substitute end record (written for a dead source) counts last.
+    Of events with the same id, only the earliest is used, and a substitute end record (of a dead source) only if alone.
     """
 
     aborted: bool
@@ -35,7 +35,7 @@ class Held(msgspec.Struct):
     tokens: list[Any]
 
     def outranks(self, other: "Held") -> bool:
-        """Return whether this event counts instead of `other`, which has the same id, in any order of arrival."""
+        """Return whether this event, not `other` with the same id, is used; the order of arrival has no effect."""
         return (self.aborted, self.observation.time) < (other.aborted, other.observation.time)
 
 
@@ -57,8 +57,8 @@ class StreamBuckets:
     """Buckets of one (tenant, model, side): bucket b has the event times in [b * seconds, (b + 1) * seconds).
 
     After the last bucket with events, `empty_limit` empty buckets are closed: enough for an alert to resolve, and few enough that an idle stream
-    costs little. Which empty buckets are closed depends only on the events. `counts` are the totals of the partition. Memory: an observation per
-    event.
+    costs little. Which empty buckets are closed depends only on the events. `counts` are the totals of the partition. Memory: one observation
+    per event of an open bucket.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class StreamBuckets:
 
     @property
     def next_due(self) -> int | None:
-        """The number of the next bucket to close, which can be empty, or None if no bucket is left to close."""
+        """The number of the next bucket to close, or None if no bucket is left. The bucket can be empty."""
         numbers = list(self._open)
         if self.last_event is not None and self.last_closed is not None:
             numbers += [self.last_closed + 1] * (self.last_closed < self.last_event + self.empty_limit)
@@ -119,7 +119,7 @@ class StreamBuckets:
         return self.next_due is None
 
     def join(self, counts: OpenCounts) -> None:
-        """Count these buckets in `counts`, and drop their tokens, because replayed events need no acknowledgement."""
+        """Add these buckets to `counts`, without tokens: their events were replayed and need no acknowledgement."""
         for bucket in self._open.values():
             for held in bucket.values():
                 held.tokens.clear()

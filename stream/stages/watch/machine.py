@@ -28,7 +28,7 @@ Detectors = Callable[[TenantSettings], dict[str, StreamDetector[Any]]]
 
 
 class ClosedStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream with newly closed buckets: publish the findings, then write the state, then acknowledge the tokens."""
+    """A stream with newly closed buckets: publish `findings`, then write `state`, then acknowledge `tokens`."""
 
     key: str
     findings: list[Event]
@@ -71,7 +71,7 @@ class PartitionWatch:
         self.offset = -1
 
     def resume(self, stored: SourcesState) -> bool:
-        """Continue from the stored watermark; return False if it is for another number of partitions.
+        """Continue from the stored watermark; return False if `stored` has another number of partitions.
 
         The watermark decides which events are late, so it must be the same after a restart. In the stored stream states, every bucket before the
         watermark is closed. Without a stored watermark, the stage waits for its sources instead.
@@ -117,11 +117,11 @@ class PartitionWatch:
         return {key: set(stream.lost) for key, stream in self._streams.items() if stream.lost}
 
     def replayer(self) -> "PartitionWatch":
-        """Return a new machine for the lost streams; call its :meth:`replay` with the log, then :meth:`adopt` it."""
+        """Return a new machine for the lost streams. Let it :meth:`replay` the log, then pass it to :meth:`adopt`."""
         return PartitionWatch(self._rules, only=frozenset(self.lost()))
 
     def replay(self, event: Event) -> None:
-        """Apply an event of the retained log only for its effect on the state; discard the findings."""
+        """Apply an event of the retained log to rebuild the state; discard the findings."""
         if isinstance(event.data, Tick):
             if self.tick(event.data):
                 for _ in self.closed(snapshot=False):
@@ -130,7 +130,7 @@ class PartitionWatch:
             self.offer(event, None)
 
     def adopt(self, replay: "PartitionWatch") -> None:
-        """Copy the lost states from the machine `replay`; rebuilt detectors report a reset with their next bucket."""
+        """Take the lost states from the machine `replay`; their detectors report a reset with the next bucket."""
         for key, names in self.lost().items():
             stream, rebuilt = self._streams[key], replay._streams.get(key)  # noqa: SLF001 - the same class
             if rebuilt is not None and stream.buckets.last_closed is None:
@@ -146,7 +146,7 @@ class PartitionWatch:
                 self._schedule.opened(key, start)
 
     def offer(self, event: Event, token: Any) -> Offer:
-        """Offer a signal to its stream. If it returns :attr:`Offer.HELD`, `token` is kept until the bucket closes."""
+        """Offer a signal to its stream; if the result is `Offer.HELD`, `token` is kept until the bucket closes."""
         signal = event.data
         assert isinstance(signal, Signal)
         key = stream_key(signal.tenant, signal.model, signal.side)
@@ -162,9 +162,9 @@ class PartitionWatch:
         return offer
 
     def tick(self, tick: Tick, offset: int | None = None) -> bool:
-        """Apply a tick of score, unless `offset` was applied before; return whether the watermark advanced.
+        """Apply a tick of score (progress in event time), unless `offset` was applied before.
 
-        If it advanced, call :meth:`closed`.
+        Return whether the watermark advanced; then call :meth:`closed`.
         """
         if offset is not None:
             if offset <= self.offset:
@@ -184,7 +184,7 @@ class PartitionWatch:
         self._oldest_open()
 
     def _forget_retired(self) -> None:
-        """Drop from memory the streams that were idle after the last tick; their states have been written since."""
+        """Drop from memory the streams that were idle after the last tick; the states of these streams are stored."""
         for key in self._retired if self._stored is not None else ():
             stream = self._streams.get(key)
             if stream is not None and stream.buckets.idle and not stream.announce:
@@ -231,7 +231,7 @@ class PartitionWatch:
         return ClosedStream(key=stream.key, findings=findings, state=state, tokens=tokens)
 
     def _fresh(self, key: str) -> dict[str, StreamDetector[Any]]:
-        """Return new detectors for a stream: those for Weir's own tenant, or those for users' tenants."""
+        """Return new detectors for a stream; Weir's own tenant and users' tenants have different detectors."""
         tenant = _tenant(key)
         made = self._rules.detectors(self._rules.tenants(tenant))
         return {name: detector for name, detector in made.items() if detector.own_tenant == (tenant == OWN_TENANT)}
@@ -252,6 +252,6 @@ def _tenant(key: str) -> str:
 
 
 def _catch_up(rebuilt: WatchedStream, last_closed: int | None, replay: PartitionWatch) -> None:
-    """Close in `rebuilt` the buckets up to `last_closed`, whose ticks can be after the replayed records."""
+    """Close the buckets of `rebuilt` up to `last_closed`; replayed records can end before the ticks for this."""
     assert last_closed is not None
     replay._close(rebuilt, (last_closed + 1.5) * rebuilt.buckets.seconds, snapshot=False)  # noqa: SLF001 - the same module

@@ -67,7 +67,7 @@ def reset_event(bucket: StreamBucket, detector: str, version: str) -> Event:
 
 
 def sentinel_note(event: Event) -> Event | None:
-    """Return the sentinel record of a finding about fixed prompts; None for other findings, and without answers."""
+    """Return the sentinel record of a finding about fixed prompts; None for other findings, or if no answer arrived."""
     finding = event.data
     if not isinstance(finding, FindingRecord) or finding.detector != SENTINEL:
         return None
@@ -92,7 +92,7 @@ def sentinel_note(event: Event) -> Event | None:
 
 
 def watermark_tick(partition: int, watermark: float) -> Event:
-    """Return the tick that gives the alert stage the watermark of signals partition `partition`."""
+    """Return a tick with the watermark of signals partition `partition`, for the alert stage."""
     tick = Tick(stage="watch", partition=partition, watermark=watermark)
     identity = f"watch/{partition}/{watermark:.6f}"
     return Event(id=identity, source=WATCH_SOURCE, type=Tick.event_type, time=watermark, data=tick)

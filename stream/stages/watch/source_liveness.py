@@ -27,9 +27,9 @@ _LEAP_BUCKETS = 128
 class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules by which a source is inactive.
 
-    A source that no longer holds back the watermark is inactive if it is `silence_seconds` of event time behind the others. It is removed after
-    `forget_seconds`, when the log no longer contains its records. After an inactive bucket, `clear_buckets` buckets get a finding without alarm,
-    which resolves the alert. `partitions` is P, the number of partitions of inference.
+    A source is inactive if the watermark no longer waits for it and its newest time is at least `silence_seconds` of event time behind the others.
+    Such a source is removed after `forget_seconds`, when the log no longer contains its records. After the last inactive bucket of a source,
+    `clear_buckets` buckets get a finding without alarm, which resolves the alert. `partitions` is P, the number of partitions of inference.
     """
 
     partitions: int
@@ -51,11 +51,11 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceLiveness:
-    """Turns score's ticks into findings: an alarm per bucket and inactive source, then some findings without alarm.
+    """Turns score's ticks into findings: an alarm per inactive source and bucket (time window), then findings without.
 
-    Each inference partition evaluates a bucket when the partition's own event time passes the bucket's end. A source is
-    inactive if it is inactive on every partition, so the order between partitions has no effect. A closed source is on
-    no partition, so it is not inactive.
+    A bucket is evaluated for each inference partition, when the event time of this partition passes the bucket's end. A
+    finding needs a source that is inactive on every partition, so the order between partitions has no effect. A source
+    that was closed is on no partition, so it is not inactive.
 
     Raises StateUnreadable if the state has another number of partitions or another bucket width. A tick costs
     O(sources); memory is O(P x (sources + inactive sources x buckets between the fastest and slowest partition)).
@@ -85,7 +85,7 @@ class SourceLiveness:
         return encode(self._state)
 
     def apply(self, tick: Tick, offset: int) -> list[Event]:
-        """Apply the tick at `offset`, unless it is a duplicate; return the findings of the buckets that end with it."""
+        """Apply the tick at `offset`; return the findings of the buckets that it ends. Ignore a duplicate."""
         state = self._state
         if offset <= state.offset or not 0 <= tick.partition < len(state.lanes):
             return []

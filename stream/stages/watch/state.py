@@ -32,7 +32,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: dict[str, bytes] = {}
 
     def resized(self, seconds: float) -> "StreamState":
-        """Return the state with its bucket numbers converted to width `seconds`; only whole closed buckets count."""
+        """Return the state with bucket numbers for width `seconds`; partly closed new buckets count as open."""
         if seconds == self.seconds:
             return self
         last = int((self.last_closed + 1) * self.seconds // seconds) - 1
@@ -55,7 +55,7 @@ class SourcesState(msgspec.Struct, frozen=True, kw_only=True):
 class LivenessLane(msgspec.Struct, kw_only=True):
     """The liveness of the sources on one inference partition.
 
-    `first` and `reached` are the first and the present bucket of its event time, None before its first tick. `silent` is {bucket: {inactive source:
+    `first` and `reached` are the first and the present bucket of event time here, None before the first tick. `silent` is {bucket: {inactive source:
     its newest time on this partition}}, for the buckets that have ended on this partition but not on every partition.
     """
 
@@ -68,7 +68,7 @@ class LivenessLane(msgspec.Struct, kw_only=True):
 class LivenessState(msgspec.Struct, kw_only=True):
     """The liveness of all sources, after the tick at `offset` of its signals partition.
 
-    Buckets have the width `seconds`. `edge` is the first bucket that has not ended on every partition, None until every partition has a tick. `last`
+    Buckets have the width `seconds`. `edge` is the first bucket that has not ended on every partition, or None until every partition has a tick. `last`
     is {source: its last inactive bucket}.
     """
 
@@ -106,6 +106,6 @@ _OWN_PREFIX = b"\0"
 
 
 def order(key: bytes, value: bytes) -> float:
-    """Return how far a value has read the log: a stream's event time, else an offset; raises StateUnreadable."""
+    """Return how far a value has read the log: the event time of a stream's value, the offset of another value."""
     state = _order(value)
     return state.offset if key.startswith(_OWN_PREFIX) else (state.last_closed + 1) * state.seconds

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class WatchedStream:
-    """A stream's buckets and detectors. Those in `lost` have no state; those in `announce` report a reset next."""
+    """A stream's buckets and detectors. Detectors in `lost` have no state; those in `announce` report a reset next."""
 
     def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
         self.key = key
@@ -27,7 +27,7 @@ class WatchedStream:
         self.announce: set[str] = set()
 
     def restore(self, stored: StreamState) -> None:
-        """Continue every detector from its snapshot; add a detector without a fitting snapshot to :attr:`lost`."""
+        """Restore each detector from its snapshot; add detectors that reject their snapshot to :attr:`lost`."""
         for name, detector in self.detectors.items():
             try:
                 detector.restore(stored.snapshots.get(name, b""))

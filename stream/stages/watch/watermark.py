@@ -1,7 +1,7 @@
 """The watermark: one event time, computed from the times of every source on every inference partition.
 
 Windows, resolutions and cool-downs must be a function of the log, so they use this time instead of the clock. A stage on one partition of signals
-receives score's ticks of all P inference partitions; after these, no event older than the watermark can arrive from a live source.
+receives score's ticks of all P inference partitions. A live source sends no event older than the watermark after its ticks.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _ENDED = 128
 
 
 class SourceTime(msgspec.Struct):
-    """One source on one partition: its time, its progress, and the partition's progress when its time last advanced."""
+    """A source on one partition: its time, its progress, and the partition's progress when the source last advanced."""
 
     time: float
     progress: float
@@ -30,8 +30,8 @@ class SourceTime(msgspec.Struct):
 class SourceLane(msgspec.Struct, kw_only=True):
     """The sources of one inference partition, as a storable value.
 
-    `sources` are live or expected. Sources in `released` no longer hold back the watermark. `ended` has the sources that closed last, which a
-    duplicate tick must not revive. Each source has its newest time on this partition. `progress` is how far the fastest source has advanced in event
+    The watermark waits for `sources` (live, or expected after a restart), not for `released` ones. `ended` has the sources that
+    closed last, which a duplicate tick must not add again. `progress` is how far the fastest source has advanced in event
     time, with a cap on each step. `low` is the lowest time of a live source; it never decreases.
     """
 
@@ -43,7 +43,7 @@ class SourceLane(msgspec.Struct, kw_only=True):
     low: float | None = None
 
     def expect(self, source: str) -> None:
-        """Let the watermark wait for `source`, which was live before a restart."""
+        """Let the watermark wait for a first tick of `source`, which was live before a restart."""
         self.sources[source] = SourceTime(-inf, self.progress, self.progress)
 
     def apply(self, tick: Tick, silence_seconds: float) -> None:
@@ -97,11 +97,11 @@ class SourceLane(msgspec.Struct, kw_only=True):
 class Watermark:
     """The minimum time over all live sources and all P = `partitions` inference partitions; it never decreases.
 
-    `value` is None until each partition has a tick and each of the `known` sources, which were live before a restart,
-    has sent a tick or is released. A source is released (it no longer holds back the watermark) if its time stays the
-    same while another source on the partition advances by `silence_seconds` of event time. It is live again when its
-    time is less than `silence_seconds` behind. A new source that is further behind is released at once. A closed source
-    is removed. Without live sources the watermark stays the same.
+    A source is released (the watermark no longer waits for it) if its time stays the same while another source on the
+    partition advances by `silence_seconds` of event time. A released source is live again when its time is less than
+    `silence_seconds` behind. A new source that is further behind is released at once. A closed source is removed.
+    `value` is None until each partition has a tick and each of the `known` sources (live before a restart) has sent a
+    tick or is released. Without live sources the watermark stays the same.
 
     Memory is O(P x live sources); a tick costs O(live sources).
     """
@@ -145,13 +145,13 @@ class Watermark:
 
     @property
     def lag_seconds(self) -> float:
-        """Seconds between the watermark and the newest time of a source; 0 before there is a watermark."""
+        """Seconds between the watermark and the newest time of any source; 0 while there is no watermark."""
         return self.newest - self.value if self.newest is not None and self.value is not None else 0.0
 
     def live(self) -> set[str]:
-        """Return the sources that are live or expected on at least one partition."""
+        """Return the sources for which the watermark waits on at least one partition."""
         return {name for partition in self._partitions for name in partition.sources}
 
     def released(self) -> set[str]:
-        """Return the sources that are released on at least one partition."""
+        """Return the inactive sources for which the watermark no longer waits on at least one partition."""
         return {name for partition in self._partitions for name in partition.released}
