@@ -51,7 +51,7 @@ class AlertStage(TableStage):
         return PartitionAlerts(self._context.tenants, states, self._span)
 
     async def _rebuilt(self, partition: int, end: int, lost: set[str]) -> PartitionAlerts:
-        """Rebuild the states in `lost` from the retained findings, without publishing the alerts again."""
+        """Return the alerts of the streams in `lost`, rebuilt from the retained findings; publish no alert again."""
         alerts = PartitionAlerts(self._context.tenants, only=lost)
         async for offset, event in self._context.retained(self._context.names.findings, partition, range(end)):
             alerts.apply(event, offset)

@@ -11,7 +11,7 @@ _RECENT_WINDOWS = 64
 
 
 def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str) -> None:
-    """Add `finding`, with its trace context `trace`, to `evidence`."""
+    """Add the finding with id `finding_id` and trace context `trace` to `evidence`."""
     _count_window(evidence, _window(evidence, finding))
     evidence.count += 1
     evidence.events += finding.events
@@ -31,7 +31,7 @@ def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str)
 
 
 def _merged(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
-    """Return the sums of the counts by key, at most the 32 largest sums."""
+    """Return {key: sum of its two counts}, limited to the 32 largest sums."""
     sums = dict(first)
     for key, count in second.items():
         sums[key] = sums.get(key, 0) + count
@@ -41,7 +41,7 @@ def _merged(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
 
 
 def _keep(references: list[str], reference: str) -> None:
-    """Add `reference`; keep the first ten and the latest ten references."""
+    """Add `reference` unless it is present; keep the first ten and the latest ten references."""
     if reference in references:
         return
     references.append(reference)

@@ -1,8 +1,8 @@
 """The alert stage without Kafka: it applies findings and watermarks and returns alert records.
 
-A finding about one event opens an alert at once; the alert resolves after some event time without another finding.
-Findings about closed buckets open an alert after some buckets in a row with an alarm, and resolve it after some buckets
-in a row without one (hysteresis). Findings about inactive sources do the same, with one alert per source.
+A finding about one event opens an alert at once; the alert resolves after some event time without another finding. For
+findings about closed buckets (time windows), an alert opens after some consecutive buckets with an alarm and resolves
+after some without an alarm (hysteresis). This also applies to inactive sources, each of which has its own alert.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _HOLD_SECONDS = 600.0
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
-    """Open an alert without a span, so that its records have the trace context of its cause."""
+    """Return the trace context of a new alert for which no span is created: that of the alert's cause."""
     return cause
 
 
@@ -46,7 +46,7 @@ class Alerting:
     def finding(self, state: StreamAlerts, event: Event, offset: int) -> list[Event]:
         """Apply the finding at `offset` of the findings partition.
 
-        It ignores an offset up to the state's offset, a known finding id and a known bucket.
+        Findings are ignored if their offset, id or bucket was applied before.
         """
         finding = event.data
         assert isinstance(finding, FindingRecord)
@@ -56,9 +56,9 @@ class Alerting:
         return self._single(state, event, finding) if finding.bucket is None else self._bucket(state, event, finding)
 
     def watermark(self, state: StreamAlerts, watermark: float, offset: int) -> list[Event]:
-        """Resolve the alerts that are due at `watermark`; of the other alerts, publish new findings.
+        """Resolve each alert that is due at `watermark`, and update each other alert whose new findings are due.
 
-        Records have the event time at which they were due, so the result does not depend on the steps of the watermark.
+        A record has the event time at which it was due, so the result does not depend on the steps of the watermark.
         """
         if offset <= state.offset:
             return []
@@ -73,7 +73,7 @@ class Alerting:
         return records
 
     def due(self, state: StreamAlerts) -> float | None:
-        """Return the first watermark at which :meth:`watermark` changes the state, or None if none does."""
+        """Return the first watermark at which :meth:`watermark` changes the state, or None if there is no such time."""
         times = [state.held[0][0] + self._hold_seconds] if state.held else []
         for name, detector in state.detectors.items():
             if detector.alert is not None and detector.evidence is not None:
@@ -155,7 +155,7 @@ class Alerting:
         return alert_event(state, finding.detector, detector.alert, evidence, resolved=False, sentinel=self._sentinel)
 
     def _changed(self, state: StreamAlerts, name: str, detector: DetectorState, time: float) -> list[Event]:
-        """Publish a change of severity at once; publish other changes when the last record is old enough."""
+        """Return a record at once if the severity changes; for other changes, only if the last record is old enough."""
         assert detector.alert is not None
         assert detector.evidence is not None
         detector.alert.dirty = True

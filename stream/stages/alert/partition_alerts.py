@@ -1,4 +1,4 @@
-"""The alerts of one partition of findings, and for each stream the watermark of its next change."""
+"""The alerts of one partition of findings, and for each stream the watermark at which its alerts change next."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,8 +15,8 @@ _MODELS = 1024
 class PartitionAlerts:
     """Applies the records of one partition of findings, in order.
 
-    If `only` is given, other streams are ignored. `sentinels` is {model: its newest SentinelRecord}, kept only in memory because a new record arrives
-    within minutes. A tick costs one comparison per stream that waits for a watermark, and more for the streams that are due.
+    If `only` is given, streams with other keys are ignored. `sentinels` is {model: its newest SentinelRecord}; it is not stored, because new records
+    arrive within minutes. A tick costs one comparison per stream that waits for a watermark, and more per stream that is due.
     """
 
     def __init__(

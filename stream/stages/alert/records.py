@@ -27,7 +27,7 @@ def alert_event(  # noqa: PLR0913 - the parts of a stream's state that a record 
     """Return the event with the alert's present state.
 
     `name` is the detector or its :func:`~stream.stages.alert.state.slot`. `sentinel` states whether the model's answers to the fixed prompts changed;
-    a drift alert contains it unless it is more than ten minutes of event time old.
+    a drift alert contains this result if the result is at most ten minutes (event time) old.
     """
     name = name.partition(SLOT)[0]
     text = alert_text(name)

@@ -31,8 +31,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     """The evidence of an alert: references to at most 20 requests and 20 findings, and at most 32 principals.
 
     `windows` counts distinct windows with findings; `recent_windows` contains the newest of these windows. `requests`,
-    `findings` and `traces` contain the first ten and the latest ten; the alert's cause is the first. `details` are the
-    newest alarm's numbers about the change.
+    `findings` and `traces` contain the first ten and the latest ten ids; the first finding caused the alert. `details`
+    are the newest alarm's numbers about the change.
     """
 
     window_seconds: float
@@ -56,8 +56,8 @@ class Evidence(msgspec.Struct, kw_only=True):
 class OpenAlert(msgspec.Struct, kw_only=True):
     """An alert that is firing.
 
-    `at` is the event time of its last record. It is `dirty` if no record contains its newest findings yet. It resolves after `resolves_after` seconds
-    of event time without a finding.
+    `at` is the event time of the alert's last record. `dirty` is whether findings are newer than this record. The alert resolves after
+    `resolves_after` seconds of event time without a finding.
     """
 
     alert_id: str
@@ -72,7 +72,7 @@ class OpenAlert(msgspec.Struct, kw_only=True):
 
 
 class DetectorState(msgspec.Struct, kw_only=True):
-    """One detector of one stream: alarms in a row, buckets without alarm in a row, evidence and firing alert."""
+    """One detector of one stream: consecutive buckets with and without alarm, evidence, and the firing alert."""
 
     last_bucket_end: float | None = None
     alarms: int = 0
@@ -99,7 +99,7 @@ class StreamAlerts(msgspec.Struct, kw_only=True):
 
 
 def slot(detector: str, source: str = "") -> str:
-    """Return the key of a :class:`DetectorState`: one per detector, and on Weir's own stream one per source."""
+    """Return the key of a :class:`DetectorState`: the detector, and on Weir's own stream also the source."""
     return f"{detector}{SLOT}{source}" if source else detector
 
 
@@ -117,5 +117,5 @@ _order = decoder(_Order)
 
 
 def order(_key: bytes, value: bytes) -> float:
-    """Return the offset of the state's last change: how far it has read the log. Raises StateUnreadable."""
+    """Return the offset of the state's last change, for the comparison of two states. Raises StateUnreadable."""
     return _order(value).offset

@@ -20,7 +20,7 @@ _DAY_SECONDS = 86_400
 def summary(
     state: StreamAlerts, name: str, alert: OpenAlert, evidence: Evidence, sentinel: SentinelRecord | None
 ) -> str:
-    """Return the summary of the firing alert of detector `name`; it includes `sentinel` if that is not None."""
+    """Return the summary of the firing alert of detector `name`, with the result `sentinel` unless it is None."""
     parts = _inactive_source(alert, evidence) if name == SILENCE else _finding(state, name, alert, evidence)
     return ". ".join((*parts, *_sentinel(sentinel, alert))) + "."
 
@@ -71,7 +71,7 @@ def _inactive_source(alert: OpenAlert, evidence: Evidence) -> Iterator[str]:
 
 
 def _sentinel(note: SentinelRecord | None, alert: OpenAlert) -> Iterator[str]:
-    """State whether the answers to fixed prompts changed too; if so, changed inputs alone do not explain the drift."""
+    """State whether the answers to fixed prompts changed too: then the inputs alone do not explain the drift."""
     if note is not None and note.moved:
         yield "The answers to the fixed prompts changed too: check the model and its serving first"
     elif note is not None:
@@ -84,7 +84,7 @@ def number(value: float) -> str:
 
 
 def clock(seconds: float, near: float) -> str:
-    """Return a time as text in UTC, to the second, with the date unless `near` is on the same day."""
+    """Return `seconds` as text in UTC, to the second; with the date, unless `near` is on the same day."""
     date, time = format_time(float(int(seconds))).split("T")
     same_day = seconds // _DAY_SECONDS == near // _DAY_SECONDS
     return f"{'' if same_day else f'{date} '}{time[:8]} UTC"

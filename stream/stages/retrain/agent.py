@@ -81,7 +81,7 @@ class RetrainStage(TableStage):
     async def _rebuilt(self, partition: int, lost: set[str]) -> _Models:
         """Rebuild the states of the models in `lost` from the retained alerts, then the retained retraining records.
 
-        This ends at the committed offsets: Kafka delivers later records, and their decisions must be published.
+        Only records before the committed offsets are read: Kafka delivers the others, whose decisions must be published.
         """
         models: _Models = {}
         group = self._app.conf.id
@@ -96,7 +96,7 @@ class RetrainStage(TableStage):
 
 
 def _state_of(models: _Models, event: Event, only: set[str] | None = None) -> tuple[str, ModelState | None]:
-    """Return (key, state) of the event's model; state None if the tenant is Weir's or the key not in `only`."""
+    """Return (key, state) of the event's model; no state if the tenant is Weir's or `only` lacks the key."""
     data = event.data
     if not isinstance(data, AlertRecord | RetrainingRecord) or data.tenant == OWN_TENANT:
         return "", None

@@ -1,7 +1,7 @@
 """The gates: conditions that must all be true before alerts cause a retraining request.
 
 Why gates exist: drift detectors cannot distinguish real from adversarial drift, and one poisoned update can spoil a model. So an alert only proposes
-retraining, and each gate can reject it; the reason states the found and the required value.
+retraining, and each gate can reject the proposal; a gate's reason states the found and the required value.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list
 
     Events, windows and principals are those of the firing alerts of one (tenant, model), prompts and answers together. The largest share of one API
     key is the maximum of three shares: in the events of all alerts, in the events of drift alerts, and in the events of the other detectors that are
-    needed to agree (detectors with small shares are preferred). So one key that floods a second detector cannot make two detectors agree.
+    needed to agree (detectors with small shares are preferred). So one API key with many findings of a second detector cannot make two detectors agree.
     """
     alerts = list(state.firing.values())
     share = _largest_share(alerts, settings.agreeing_alerts)
@@ -93,7 +93,7 @@ def _largest_share(alerts: Sequence[FiringAlert], agreeing: int) -> float:
 
 
 def _share(alerts: Sequence[FiringAlert]) -> float:
-    """Return the largest share of one principal in the events of `alerts`; 1 if no principal is known."""
+    """Return the share of the most frequent principal in the events of `alerts`, or 1 if no principal is known."""
     counts: dict[str, int] = {}
     for alert in alerts:
         for name, count in alert.principals.items():

@@ -84,7 +84,7 @@ def _advance(state: ModelState, topic: str, offset: int) -> bool:
 
 
 def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) -> FiringAlert:
-    """Return the part of an alert record that the gates read; if the record lacks `sentinels`, keep the known value."""
+    """Return the part of an alert record that the gates read; an empty `sentinels` is replaced by the known value."""
     return FiringAlert(
         alert_id=record.alert_id,
         detector=record.detector,
@@ -101,7 +101,7 @@ def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) ->
 
 
 def _suppress(state: ModelState, event: Event, gates: list[Gate]) -> Decision | None:
-    """Return a suppression, only once per set of alerts and failed gates, even if the gates' values change."""
+    """Return a suppression, or None if the same alerts and failed gates had one before, also with other values."""
     marks = tuple(f"gate {gate.name}" for gate in gates if not gate.passed)
     identity = retraining_id(state.tenant, state.model, (*sorted(state.firing), *marks), "suppressed")
     if identity in state.suppressed:

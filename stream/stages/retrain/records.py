@@ -14,8 +14,8 @@ RETRAIN_SOURCE = "weir/retrain"
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """A retraining decision, without the offsets of its data.
 
-    `cause` is the id of the alert that caused the decision, `request_id` that alert's first request and `traceparent` its trace context; `links` are
-    the trace contexts of the other alerts. The data of a request are between the event times `since` and `until`; both are None for a suppression.
+    `cause` is the id of the alert that caused the decision; `request_id` is the first request of this alert, and `traceparent` its trace context.
+    `links` are the trace contexts of the other alerts. The data of a request are from event time `since` to `until`; both are None for a suppression.
     """
 
     record: RetrainingRecord
@@ -60,7 +60,7 @@ def _agreement(state: ModelState) -> str:
 
 
 def retraining_event(decision: Decision, record: RetrainingRecord, traceparent: str) -> Event:
-    """Return the event of `record`, which is the decision's record with the offsets of its data added."""
+    """Return the event of `record`: the record of `decision`, to which the offsets of the data have been added."""
     return Event(
         id=record.retraining_id,
         source=RETRAIN_SOURCE,

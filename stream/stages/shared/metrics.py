@@ -12,7 +12,7 @@ __all__ = ["WatchMetrics", "detector_label"]
 
 
 def detector_label(name: str) -> str:
-    """Return `name` if it is a known detector, else ``other``, so that records cannot create labels without bound."""
+    """Return `name` if it is a known detector, else ``other``: the number of label values is bounded."""
     return name if name in DETECTORS or name == SILENCE else "other"
 
 

@@ -14,8 +14,8 @@ _LINKS = 20
 def mark(tracer: Tracer, name: str, parent: str, others: Iterable[str], attributes: Mapping[str, str | float]) -> str:
     """Create a span `name` that begins and ends now, as a child of `parent`; return the span's traceparent.
 
-    `parent` is the traceparent of the cause ("" starts a new trace). `others` are the traceparents of the other evidence; the span has links to
-    these. `attributes` never contain the text of a prompt.
+    `parent` is the traceparent of the cause ("" starts a new trace). The span has links to `others`, the traceparents of the other
+    evidence. `attributes` never contain the text of a prompt.
     """
     links = [link for other in list(others)[:_LINKS] for link in link_to(other)]
     span = tracer.start_span(

@@ -1,4 +1,4 @@
-"""The base of the watch app's three stages: read, publish, write the state, acknowledge; each awaited."""
+"""The base of the watch app's three stages: read, publish, write the state, acknowledge, each step awaited."""
 
 import abc
 import asyncio
@@ -25,7 +25,7 @@ _ResultT = TypeVar("_ResultT")
 
 
 class StageContext:
-    """An app, and the objects that its stages share."""
+    """An app, and the objects that are common to the stages of the app."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class StageContext:
             return None
 
     async def guarded(self, raw: Any, stage: str, apply: Callable[[], _ResultT], otherwise: _ResultT) -> _ResultT:
-        """Return the result of `apply`; if it raises, send the event to the dead letters and return `otherwise`."""
+        """Return the result of `apply`. If `apply` raises, send `raw` to the dead letters and return `otherwise`."""
         try:
             return apply()
         except Exception as error:
@@ -67,7 +67,7 @@ class StageContext:
             return otherwise
 
     def retained(self, topic: str, partition: int, offsets: range) -> AsyncIterator[tuple[int, Event]]:
-        """Yield (offset, event) of the records in `offsets` that still exist, as `stream.kafka.range_reader` does."""
+        """Yield (offset, event) of the records in `offsets` that still exist; report progress to the watchdog."""
         return retained(self.kafka.client_options(), topic, partition, offsets, self.app.progress)
 
     async def ticks(self, partition: int, offsets: range) -> AsyncIterator[tuple[int, Tick]]:
@@ -98,7 +98,7 @@ class Stage(abc.ABC):
         """Process raw events, in order."""
 
     async def _partition(self, raw: Any) -> Any:
-        """Return the state of the partition of `raw`; load it again after each assignment."""
+        """Return the state of the partition of `raw`; load the state again after each assignment of the partition."""
         number, generation = raw.message.partition, raw.message.generation_id
         if number not in self._partitions or self._partitions[number][0] != generation:
             state = await self._load(number, raw.message.offset)

@@ -15,7 +15,7 @@ encode = msgspec.msgpack.encode
 
 
 def decoder(kind: type[StateT]) -> Callable[[bytes], StateT]:
-    """Return a decoder of table values of `kind`; its field `version`, if any, has the present version as default.
+    """Return a decoder of table values of type `kind`, whose field `version`, if any, defaults to the present version.
 
     For other bytes or versions, the decoder raises StateUnreadable; the state is then rebuilt from the log.
     """

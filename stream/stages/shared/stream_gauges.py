@@ -1,4 +1,4 @@
-"""Gauges of each stream's statistic and limit in its newest closed bucket; their number is bounded."""
+"""Gauges of each stream's statistic and limit in its newest closed bucket, for a bounded number of streams."""
 
 from collections import OrderedDict
 
@@ -10,7 +10,7 @@ _LABELS = ("tenant", "model", "side", "detector")
 
 
 class StreamGauges:
-    """Two gauges per (tenant, model, side, detector). Beyond `streams`, the least recently updated pair is removed."""
+    """Two gauges for each of at most `streams` label sets; above that, the oldest updated label set is removed."""
 
     def __init__(self, registry: CollectorRegistry, streams: int = 1000) -> None:
         self._statistic = Gauge("weir_stream_statistic", "Statistic of a stream's test", _LABELS, registry=registry)
