@@ -29,7 +29,7 @@ class _Produces(Protocol):
 
 
 def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, disposition: str) -> Headers:
-    """Return the headers of the dead letter of `message`: its own, then Weir's, with the attempt number plus one.
+    """Return the headers of a dead letter: those of `message`, then Weir's, with the next attempt number.
 
     `stage` is the agent that failed, `place` the class that failed. `error` is the class name of the exception, never
     its message. `disposition` is one of :data:`DISPOSITIONS`.
@@ -51,9 +51,9 @@ def dead_letter_headers(message: Any, *, stage: str, place: str, error: str, dis
 
 
 class DeadLetters:
-    """Publishes the dead letters of one stage, and waits for each before the record's offset is released.
+    """Publishes the dead letters of one stage; :meth:`send` returns after Kafka has acknowledged the dead letter.
 
-    It registers ``weir_dead_letters_total`` in `registry`, or uses the `counter` of the process's first stage.
+    The metric ``weir_dead_letters_total`` is registered in `registry`, or is `counter` if another stage registered it.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class DeadLetters:
     async def send(self, message: Any, *, disposition: str, error: str, place: str = "") -> None:
         """Publish the dead letter of `message`, and wait for the acknowledgement.
 
-        A record that would be too large with Weir's headers is published without its value, which can be found by topic and offset.
+        A record that would be too large with Weir's headers is published without key and value; topic and offset of the full record are in the headers.
         """
         headers = dead_letter_headers(
             message, stage=self._stage, place=place or self._stage, error=error, disposition=disposition

@@ -11,7 +11,7 @@ __all__ = ["FileLock", "replace_file", "sync_directory"]
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o600, durable: bool = False) -> None:
     """Replace `path` atomically: readers see the old or the new content, even if this process crashes.
 
-    `durable` extends this to power losses. Raises OSError, with `path` unchanged, if the disk is full or fails.
+    With `durable`, this is also true after a power loss. Raises OSError, with `path` unchanged, if the disk is full or fails.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -39,7 +39,7 @@ def sync_directory(path: Path) -> None:
 
 
 class FileLock:
-    """An exclusive ``flock`` on a file, created if it is missing; released by the kernel when the process ends."""
+    """An exclusive ``flock`` on a file. The file is created if missing. The lock is released when the process ends."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle

@@ -151,7 +151,7 @@ class ScoreSettings(Section):
 
 
 class AlertSettings(Section):
-    """The rules by which findings of one stream and detector become an alert."""
+    """The rules for opening, updating and resolving the alert of one stream and detector."""
 
     open_windows: Count = Field(1, description="consecutive windows in alarm that open an alert of a stream detector")
     close_windows: Count = Field(3, description="consecutive windows without alarm that resolve it")

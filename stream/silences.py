@@ -1,7 +1,7 @@
 """Operators' silences; each mutes the notifications about one subject: (stream, detector, feature).
 
-A silence changes no state: a muted alert opens, resolves and counts for retraining and `weir status` like any other alert. A silence still mutes the
-alert from which it was created if that alert's feature changes. Silences are unrelated to alerts of detector ``silence``, which report inactive
+A silence changes no state: a muted alert opens, resolves and counts for retraining and `weir status` like any other alert. The alert from which a
+silence was created stays muted if the feature of the alert changes. Silences are unrelated to alerts of detector ``silence``, which report inactive
 sources (stream/stages/watch/source_liveness.py).
 """
 
@@ -28,7 +28,7 @@ class Silences:
         self._made_from: dict[str, str] = {}
 
     def apply(self, record: SilenceRecord) -> None:
-        """Add a silence record of the log, unless a newer one of its subject is known."""
+        """Add a silence record of the log, unless a newer record for the same subject is known."""
         known = self._known.get(record.silence_id)
         if known is None or record.at >= known.at:
             self._known[record.silence_id] = record

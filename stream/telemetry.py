@@ -63,7 +63,7 @@ Pages = Callable[[str, str], Page | None]
 
 
 class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings to export spans to the OTLP/HTTP traces URL `endpoint` ("" for no export), with `headers` per request.
+    """Export of spans to the OTLP/HTTP traces URL `endpoint` ("" means no export); each request has the `headers`.
 
     `ratio` is the share of new traces to sample, in [0, 1]; traces with a sampled parent are always sampled.
     """
@@ -108,7 +108,7 @@ def bounded_tracestate(header: str) -> str:
 
 
 def parent_context(traceparent: str | None) -> Context | None:
-    """Return a context whose current span is that of `traceparent`, or None if this is absent or invalid."""
+    """Return a context whose current span is that of `traceparent`, or None if `traceparent` is absent or invalid."""
     context = incoming_context({"traceparent": traceparent or ""})
     return context if _span_context(context).is_valid else None
 
@@ -118,7 +118,7 @@ def _span_context(context: Context) -> SpanContext:
 
 
 def link_to(traceparent: str | None) -> list[Link]:
-    """Return a list with a link to the span of `traceparent`, or an empty list if that is absent or invalid."""
+    """Return a list with a link to the span of `traceparent`, or [] if `traceparent` is absent or invalid."""
     context = parent_context(traceparent)
     return [] if context is None else [Link(_span_context(context))]
 
@@ -132,7 +132,7 @@ def traceparent_of(span: trace.Span) -> str:
 
 
 def tracestate_of(span: trace.Span) -> str:
-    """Return the ``tracestate`` header of `span`'s trace, or "" if it has none."""
+    """Return the ``tracestate`` header of `span`'s trace, or "" if the trace has none."""
     return span.get_span_context().trace_state.to_header()
 
 
@@ -140,7 +140,7 @@ class MetricsServer:
     """Serves Prometheus metrics at ``/metrics`` and health at ``/healthz`` on a port, in a separate thread.
 
     Port 0 selects a free port (see :attr:`port`). `health` returns None or {} for status 200, or {subject: reason} for
-    503; `pages` is called for every other path.
+    503; `pages` returns the response for every other path.
     """
 
     def __init__(

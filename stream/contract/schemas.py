@@ -74,7 +74,7 @@ def _described(struct: str, schema: Schema) -> Schema:
 
 
 def _referred(schema: Schema, every: dict[str, Schema]) -> list[str]:
-    """Return the names that `schema` refers to, directly and indirectly."""
+    """Return the names of the structs that `schema` refers to, directly or through other structs."""
     found: set[str] = set()
     waiting = [schema]
     while waiting:
