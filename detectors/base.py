@@ -116,7 +116,7 @@ class AlertText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Detector(abc.ABC, Generic[ConfigT]):
-    """A detector: its name, version, frozen configuration and capabilities, which stages and the console read."""
+    """A detector: name, version, frozen configuration, and capabilities that the stages and the console read."""
 
     name: ClassVar[str]
     version: ClassVar[str]

@@ -66,7 +66,7 @@ class Classifier:
         return {self._labels[label]: word for label, word in words.items()}
 
     def read_many(self, texts: Sequence[str], most: int, activation: str) -> list[tuple[NDArray[np.float64], float]]:
-        """Return for each text the highest probability of each label in any window, and the share of windows read."""
+        """Return for each text each label's probability (maximum over the windows), and the share of windows read."""
         best = np.zeros((len(texts), len(self._labels)), dtype=np.float64)
         covered = [1.0] * len(texts)
         rows: list[list[int]] = []

@@ -84,7 +84,7 @@ def letters(text: str) -> int:
 
 
 def group_of(language: str) -> str:
-    """Return the first language of a language's group of often confused languages, or the language if it has no group.
+    """Return the first language of a group of often confused languages that contains ``language``, else ``language``.
 
     Examples
     --------

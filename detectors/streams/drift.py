@@ -102,8 +102,8 @@ class DriftDetector(StreamDetector[DriftConfig]):
 
     Notes
     -----
-    State: two thirds of ``reference_events`` as packed embeddings (192 bytes each), the clusters' centres, and the
-    counts of the regions. The cost of an update does not grow with the number of events.
+    State: packed embeddings of 192 bytes (their number is two thirds of ``reference_events``), the clusters' centres,
+    and the counts of the regions. The cost of an update does not grow with the number of events.
     """
 
     name: ClassVar[str] = "drift"

@@ -292,7 +292,7 @@ class ReferenceRegions:
         return taken, read, highest
 
     def _share_of_other_slot(self, counts: Floats, share: Floats, slot: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return each region's assumed probability in a half-hour, and whether a value inside always wins the bet.
+        """Return each region's assumed probability in a half-hour, and whether every value in the region wins its bet.
 
         The probability is exact in the half-hour of the reference. In another half-hour with n values, n_in of them in
         the region, it is between n_in / (n + 1) and (n_in + 1) / (n + 1). The bet then uses the lower bound; a value

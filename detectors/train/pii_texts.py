@@ -71,7 +71,7 @@ def _training_questions(root: Path) -> list[str]:
 
 
 def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
-    """Yield the questions without inner capitals, dates and known names of people, towns, countries and brands."""
+    """Yield the questions without entities: no inner capitals, no dates, no known names (such as people or towns)."""
     words = read_source("pii_words").words
     names = {name.lower() for kind in ("cities", "first_names", "brands") for name in words[kind]}
     for kind in ("first", "last", "city", "country", "nationality"):
@@ -89,7 +89,7 @@ def _without_entities(candidates: list[str], slots: Slots) -> Iterator[str]:
 
 
 def texts(root: Path, positives: int, negatives: int, seed: int) -> list[Labelled]:
-    """Return ``positives`` filled templates, and ``negatives``: a quarter synthetic, the rest ordinary questions."""
+    """Return ``positives`` filled templates, and ``negatives`` texts without entities, a quarter of them synthetic."""
     slots, rng = Slots(seed), random.Random(seed)  # noqa: S311 - reproducible text, not secrets
     sentences = read_source("pii_sentences").templates
     templates, without = sentences["with_entities"], sentences["without_entities"]

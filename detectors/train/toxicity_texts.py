@@ -54,7 +54,7 @@ def _about_group(template: str, rng: random.Random) -> str:
 
 
 def contrast(count: int, rng: random.Random, split: str) -> Iterator[tuple[str, str, float]]:
-    """Yield ``count`` tuples (text, kind, toxic) of a split; a harmless text has the kind of similar toxic texts."""
+    """Yield ``count`` tuples (text, kind, toxic) of a split; a harmless text has the kind of its toxic counterparts."""
     texts = read_source("contrast").by_split
     pools = [(of_split(texts[name], split), kind, toxic, weight) for kind, name, toxic, weight in POOLS]
     pools = [pool for pool in pools if pool[0]]

@@ -121,7 +121,7 @@ def groundedness_cases() -> Iterator[Case]:
 
 
 def repetition_cases() -> Iterator[Case]:
-    """Yield 24 answers for each passage: half repeat themselves in six ways (label True), half do not."""
+    """Yield 24 answers for each passage: 12 with a repetition of one of six kinds (label True), 12 without."""
     rng = random.Random(0)  # noqa: S311 - reproducible cases
     phrases = read_toml(FOLDER, "repetition.toml", dict[str, tuple[str, ...]])["phrases"]
     for passage in read_toml(FOLDER, "groundedness.toml", Groundedness).passages * 2:

@@ -2,7 +2,7 @@
 
 Windowed MMD (Gretton et al., A kernel two-sample test, JMLR 2012) compares the last 25 or 50 embeddings with the
 reference at every event. River's ADWIN, KSWIN and Page-Hinkley use the distance to the reference, as the drift detector
-does. Their thresholds are calibrated to one alarm in N events on streams without a change; drift needs no calibration.
+does. The thresholds of MMD and river are calibrated to one alarm in N events without a change; drift's is fixed at N.
 """
 
 import math
@@ -148,7 +148,7 @@ def _distance_first(stream: Vectors, *, make: Callable[[float], Any], value: flo
 def _river_value(
     name: str, nulls: Sequence[Floats], limit: int, progress: Progress = no_progress
 ) -> tuple[float, float]:
-    """Return the most sensitive parameter with at least ``limit`` events per false alarm, and its events per alarm."""
+    """Return the most sensitive parameter with at least ``limit`` events per false alarm, and this number of events."""
     make, sensitive, rare = _RIVER[name]
     every = _every(make, sensitive, nulls)
     if every >= limit:

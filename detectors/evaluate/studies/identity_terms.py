@@ -15,7 +15,7 @@ __all__ = ["bias_of", "identity_bias"]
 
 
 def bias_of(name: str, detector: TextDetector[Any]) -> list[Row]:
-    """Return the largest difference between two terms, and for each term its mean score minus the mean of all terms.
+    """Return for each term its mean score minus the mean score of all terms, and the largest difference of two terms.
 
     All terms have the same templates, so the differences are paired. ``flagged`` is the false-positive rate.
     """

@@ -59,7 +59,7 @@ class Exchangeable:
 
 
 class SharedId(Exchangeable):
-    """Independent values from ``keys`` API keys in turn; the first key sends ``ids`` conversation ids in turn."""
+    """Independent values from ``keys`` API keys in turn; only the first key sends conversation ids, ``ids`` in turn."""
 
     def __init__(self, keys: int, ids: int = 1) -> None:
         self._keys, self._ids = keys, ids

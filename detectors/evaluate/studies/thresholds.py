@@ -39,7 +39,7 @@ def _quality(data: Labelled, grid: Floats) -> Floats:
 
 
 def choose(sources: Mapping[str, Labelled], benign: Sequence[Floats]) -> tuple[float, dict[str, float]]:
-    """Return the proposed threshold, and for each source the quality of the threshold that was chosen without it.
+    """Return the proposed threshold, and for each source the quality of a threshold chosen without this source.
 
     ``sources`` contains (scores, labels) of the tune split by source; ``benign`` has the scores of ordinary prompts of
     each source.
