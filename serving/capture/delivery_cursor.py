@@ -41,8 +41,8 @@ _TOTALS_FILE = "totals.json"
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """A position in a spool: all frames before the position have been delivered.
 
-    The next frame is at `segment`, `offset`; `number` is the last record number before it. `shed` of these numbers are in gap records of
-    the spool; `moved` others are in gap records that the shipper sent for records that were too large for the broker or damaged on disk.
+    The next frame is at `segment`, `offset`; `number` is the last record number before it. `shed` is how many of these numbers are in gap
+    records of the spool, `moved` how many others the shipper sent in gap records, because a record was too large or damaged on disk.
     `closed` means that the position is after the ``closed`` record that ends a spool.
     """
 

@@ -1,4 +1,4 @@
-"""Send one spool to Kafka in order: read frames, send many at once, advance the cursor over acknowledged frames, unlink segments.
+"""Send one spool to Kafka in order: read frames, send many frames at once, advance the cursor over acknowledged frames, unlink segments.
 
 The cursor is written and synced after the acknowledgement, and segments are unlinked after that. A kill between these steps sends records
 again, and consumers deduplicate by id. A frame is in flight from its sending to its acknowledgement.

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from serving.engine.catalogue import CATALOGUE, ECHO_MODEL, HubSource, WheelSource
 from serving.engine.errors import EngineError, ModelInvalidError, ModelNotFoundError
-from serving.engine.gguf_file import rewrite_as_f16
+from serving.engine.gguf_file import is_readable, rewrite_as_f16
 from serving.engine.hub_download import from_hub, hub_revision
 from serving.engine.model_files import (
-    IR_MODEL,
     ModelFiles,
     Progress,
     directory_digest,
@@ -112,9 +111,9 @@ def _folder(cache: Path, name: str, kind: str) -> Path:
 
 
 def _local(model: Path) -> ModelFiles:
-    if not any(path.is_file() for path in (model, model / "config.json", model / IR_MODEL)):
+    if not is_readable(model) and not (model / "config.json").is_file():
         raise ModelInvalidError(
-            f"{model} is no GGUF file and has no config.json: set a GGUF file, or a model directory in Hugging Face's format"
+            f"{model} has no GGUF file and no config.json: set a GGUF file, or a model directory in Hugging Face's format"
         )
     if (present := _present(model)) is not None:
         return present

@@ -39,7 +39,7 @@ class DemoResults(msgspec.Struct, kw_only=True):
         return verdict.flagged
 
     def add_alert(self, alert: AlertRecord) -> bool:
-        """Store an alert of the tenant; return whether it was stored and its state or severity is new."""
+        """Store an alert if it is of the tenant; return whether it was stored with a new state or a new severity."""
         if alert.tenant != self.tenant:
             return False
         known = self.alerts.get(alert.alert_id)
@@ -49,7 +49,7 @@ class DemoResults(msgspec.Struct, kw_only=True):
         return known is None or (known.state, known.severity) != (alert.state, alert.severity)
 
     def add_retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
-        """Store an event of the tenant; return False for other tenants and for a suppressed event with a known reason."""
+        """Store an event if it is of the tenant; return False if not stored, or suppressed for the same reasons as before."""
         if event.tenant != self.tenant:
             return False
         if event.state == "suppressed":

@@ -10,7 +10,7 @@ __all__ = ["log_access", "user_name"]
 
 
 def user_name() -> str:
-    """Return the name of the operating system's user, or the uid if it has none."""
+    """Return the name of the user that runs this process, or the uid if the user has no name."""
     uid = os.getuid()
     try:
         return pwd.getpwuid(uid).pw_name

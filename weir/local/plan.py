@@ -27,8 +27,8 @@ WATCHER = "watcher"
 class Component(msgspec.Struct, frozen=True, kw_only=True):
     """A process of the stack.
 
-    `health_url` is ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``. The components (or the step ``topics``) in `after`
-    must be ready before the first start. In the first `ready_seconds`, a process that does not answer does not count as hung.
+    `health_url` is ``http://…/healthz``, ``kafka://host:port`` or ``tcp://host:port``. Components (or the step ``topics``) in `after`
+    must be ready before this component first starts. In the first `ready_seconds`, a process that does not answer does not count as hung.
     `stop_seconds` is the time from SIGTERM to SIGKILL. `metrics` is ``host:port`` or "". `niceness` (0 to 19) lets serving run first.
     """
 

@@ -31,7 +31,7 @@ class ShownVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A request; `gap` is set if a record of it is in a gap record, `text` and `cluster_terms` (by alert) if text was requested."""
+    """A request; `gap` is set if the request was not delivered, `text` and `cluster_terms` (by alert) if the user requested text."""
 
     request_id: str
     trace_id: str

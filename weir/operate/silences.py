@@ -84,7 +84,7 @@ async def silence(
 ) -> tuple[SilenceRecord, bool]:
     """Silence an alert for `seconds` from now; return the silence, and whether the alert has resolved already.
 
-    Raises SettingsError if `seconds` or the length of `reason` is out of bounds, NotFoundError, or BrokerError.
+    Raises NotFoundError, BrokerError, or, if `seconds` or the length of `reason` is out of bounds, SettingsError.
     """
     _check(seconds, reason)
     topic = await _AlertTopic(kafka).read(alert_id)
