@@ -173,7 +173,9 @@ def test_a_local_gguf_file_is_used_where_it_is(tiny_gguf, tmp_path):
     files = weights.ensure(str(tiny_gguf), tmp_path / "cache")
     assert (files.path, files.source, files.digest) == (tiny_gguf, "local", file_digest(tiny_gguf))
     assert files.version == model_version(tiny_gguf)
-    with pytest.raises(ModelInvalidError, match=r"other\.gguf is no GGUF file and has no config\.json"):
+    (tmp_path / "one.gguf").write_bytes(tiny_gguf.read_bytes())
+    assert weights.ensure(str(tmp_path)).path == tmp_path
+    with pytest.raises(ModelInvalidError, match=r"other\.gguf has no GGUF file and no config\.json"):
         weights.ensure(str(tmp_path / "other.gguf"), tmp_path / "cache")
 
 
