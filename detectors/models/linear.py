@@ -1,7 +1,7 @@
 """A linear model of hashed words, word pairs and character n-grams, which scores a text in tens of microseconds.
 
 The linear model, which was trained to predict the encoder's scores (`detectors.train.linear_trainer`), decides the
-clear cases; the encoder decides the others (`detectors.text.shared_encoder`). Feature hashing (Weinberger et al., arXiv
+clear cases; the encoder decides the rest (`detectors.text.shared_encoder`). Feature hashing (Weinberger et al., arXiv
 0902.2206) needs no vocabulary. The polynomial hash of any substring is the difference of two prefix sums, so a few
 numpy operations hash all texts of a batch.
 """

@@ -1,7 +1,7 @@
 """A normalised copy of a text that was disguised to evade detection, with offsets into the raw text.
 
 Zero-width, tag and lookalike characters leave a text readable, but patterns and models do not recognise it. Detectors
-score the raw text and this copy, and report spans that they find in the copy at their raw offsets.
+score the raw text and this copy; spans in the copy are reported with their offsets in the raw text.
 """
 
 # ruff: noqa: RUF001 - ambiguous characters are what this module is about

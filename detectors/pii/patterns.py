@@ -88,7 +88,7 @@ class _Text:
 
 @contextmanager
 def without_transformers() -> Iterator[None]:
-    """Make imports of transformers fail, so that presidio_analyzer is imported without it.
+    """Make imports of transformers fail, so that presidio_analyzer is imported without transformers.
 
     Only unused recognisers need transformers, whose import takes up to 20 s and several hundred megabytes per process.
     """

@@ -1,7 +1,7 @@
 """Attribution of a text's score to its words, computed only for events that alert.
 
 Every method is a pure function of the detector and the text, and uses only log-odds of texts. `steps` is a generator
-that yields the texts to score. Its caller decides when to score them, so a process can score traffic in between.
+that yields the texts to score. The caller of `steps` decides when to score them, and can score traffic in between.
 Weights are differences in log-odds, because differences of probabilities near 1 are almost 0. A word with a positive
 weight raises the score.
 """

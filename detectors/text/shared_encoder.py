@@ -2,8 +2,8 @@
 
 The linear model (`detectors.models.linear`) scores every text in tens of microseconds and decides the clear cases. The
 encoder (`detectors.models.multitask`) scores the other texts, and copies of them without disguise such as leetspeak
-(`detectors.normalise.disguise.views`). It reads overlapping windows of 128 tokens; the highest score counts. A forward
-pass serves all three detectors, because each process caches the outputs of recent texts by the digest of the text.
+(`detectors.normalise.disguise.views`). The encoder reads overlapping windows of 128 tokens; the highest score counts. A
+forward pass serves all three detectors, because each process caches the outputs of recent texts by digest.
 """
 
 import hashlib

@@ -51,7 +51,7 @@ def lookalike(rng: random.Random) -> str:
 
 
 def long_prompt(rng: random.Random) -> str:
-    """Return a benign prompt of 100 to 350 words, so that the classifier does not flag every long prompt or role."""
+    """Return a benign prompt of 100 to 350 words, so that the classifier does not flag prompts for length or roles."""
     source = read_source("attacks")
     texts = source.templates
     values = {name: rng.choice(words) for name, words in source.slots.items()}

@@ -94,7 +94,7 @@ def train(  # noqa: PLR0913 - the options of the recipe
     negatives: int = NEGATIVES,
     epochs: int = 2,
 ) -> None:
-    """Train the token head; write its weights to ``out`` and their record to a JSON file beside it.
+    """Train the token head; write its weights to ``out``, and a record of the run to a JSON file beside ``out``.
 
     From the folder ``data``, only ordinary questions are read, as texts without entities. ``positives`` and
     ``negatives`` are the numbers of texts with and without entities.

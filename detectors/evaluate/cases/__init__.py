@@ -1,6 +1,6 @@
 """Test cases that this project wrote or generates from a seed, for detectors without public labelled data.
 
-The metrics on these cases show how well a detector handles the cases that its authors expected, not real traffic.
+The metrics show how well a detector handles the cases that the authors of this project expected, not real traffic.
 """
 
 from detectors.base import Turn

@@ -39,7 +39,7 @@ def first_alarm(detector: StreamDetector[Any], observations: Iterable[Observatio
 
 
 def events_per_alarm(alarms: Sequence[int | None], longest: int) -> float:
-    """Return the mean number of events per alarm; None in ``alarms`` is a stream of ``longest`` events without one."""
+    """Return the mean number of events per alarm; None in ``alarms``: no alarm in a stream of ``longest`` events."""
     watched = sum(longest if alarm is None else alarm for alarm in alarms)
     return watched / max(1, sum(alarm is not None for alarm in alarms))
 

@@ -7,7 +7,7 @@ The study measures:
 - AUROC of the injection score and of the length alone, on texts of matched length.
 
 Times are processor times of one thread. The mix has too few toxic texts for a precise AUROC. AUROC does not depend on
-the share of toxic texts, so it is measured with more of them.
+the share of toxic texts, so AUROC is measured with additional toxic texts.
 """
 
 import random

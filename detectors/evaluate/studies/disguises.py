@@ -48,7 +48,7 @@ CODES: Mapping[str, Callable[[str], str]] = {
 
 
 def _disguised(text: str, spans: Sequence[Span], disguise: Callable[[str], str]) -> tuple[str, set[int]]:
-    """Disguise a text; return the result, and the positions of the personal characters (in spans, no spaces) in it."""
+    """Return the disguised text, and the positions in this result of the personal characters (in spans, no spaces)."""
     personal = {index for span in spans for index in range(span.start, span.end) if not text[index].isspace()}
     parts, wanted, length = [disguise(character) for character in text], set[int](), 0
     for index, piece in enumerate(parts):

@@ -91,7 +91,7 @@ def no_id(conversation: int) -> tuple[str, str]:
 
 
 def one_id(conversation: int, keys: int = 1) -> tuple[str, str]:
-    """Return one of ``keys`` keys; the conversations of the first key have the same id, all others a separate id."""
+    """Return one of ``keys`` keys; and an id: the same for all conversations of the first key, else a separate id."""
     key = conversation % keys
     return str(key), str(conversation) if key else "always"
 

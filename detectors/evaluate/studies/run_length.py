@@ -1,4 +1,4 @@
-"""The study ``run-length``: the number of events to a false alarm on thousands of simulated streams without a change.
+"""The study ``run-length``: the number of events until a false alarm on thousands of simulated unchanged streams.
 
 `BatchMonitor` processes many streams at once with the algorithm of `detectors.streams.monitor.Monitor`: a thousand runs
 of ten thousand events take a minute. A test compares both classes event by event.

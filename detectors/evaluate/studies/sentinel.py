@@ -1,8 +1,8 @@
 """The study ``sentinel``: false alarms of the sentinel detector without a change, and delays after a change.
 
-A simulated model answers eight prompts in turn. To ``varying`` of them it gives one of four answers at random, to the
-others always the same answer. An answer is a random unit vector (its embedding) and a length. A changed model gives
-answers with other vectors and lengths.
+A simulated model answers eight prompts in turn: ``varying`` of these prompts with one of four answers at random, each
+other prompt always with the same answer. An answer is a random unit vector (its embedding) and a length. A changed
+model gives answers with other vectors and lengths.
 """
 
 from collections.abc import Iterator
