@@ -1,4 +1,4 @@
-"""Complete the spool of a dead gateway: write an end for each request without one, and a closed record."""
+"""Complete the spool of a dead gateway: write an ``aborted`` end for each request without an end, then ``closed``."""
 
 import os
 from pathlib import Path

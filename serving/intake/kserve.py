@@ -99,7 +99,7 @@ def _structured(event: Any) -> CloudEvent:
 
 
 def _conversation(attributes: Mapping[str, str]) -> str:
-    """Return the conversation id, if KServe's setting `metadataHeaders` contains its header, else ""."""
+    """Return the conversation id, if KServe sends its header (setting `metadataHeaders`), else ""."""
     try:
         metadata = msgspec.json.decode(attributes.get("metadata") or "{}", type=dict[str, list[str]])
     except msgspec.DecodeError:

@@ -50,7 +50,7 @@ def rewrite(text: str, *, host: str, edge_token: str, limits: Limits, timeout_pa
 
     `edge_token` is sent to the gateway as ``x-weir-edge``, so that the gateway accepts only HAProxy's ``x-request-id``. A ``content-length``
     above the limit gets 413 before the upload. Late headers get 408 (`timeout_path` is the file of :func:`timeout_page`). If one client
-    address has too many connections, further ones get 429 or, if it has far too many, are closed without a response. Raises UnsafeConfig if
+    address has too many connections, further ones get 429; if it has far too many, further ones are closed. Raises UnsafeConfig if
     another listener would not be on loopback, or there is no HTTP frontend.
     """
     if MARK in text:

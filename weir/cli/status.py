@@ -15,7 +15,7 @@ __all__ = ["status"]
 def status(*, as_json: bool) -> None:
     """Show components with health and logs, capture counts, consumer lag, and coverage (completed of expected verdicts).
 
-    Exit status 0 if the stack is healthy, else 1. It is not healthy if a component does not run or answer, all sources are inactive,
+    Exit status 0 if the stack is healthy, else 1. The stack is not healthy if a component does not run or answer, all sources are inactive,
     verdicts are missing, a spool is 80 % full, or an alert about Weir itself fires (gap, lag, silence, spool).
 
     \b

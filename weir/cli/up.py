@@ -25,8 +25,8 @@ _INTERRUPTED = 130
 def up(*, detach: bool, only: tuple[str, ...]) -> None:
     """Start Kafka, the trace view, serving and the stream stages on this machine, and supervise them.
 
-    `weir up` restarts a component that exits or fails its health check. Without --detach, it prints events until Ctrl-C, and then
-    stops the stack. If the stack is already running, it only prints the addresses.
+    `weir up` restarts a component that exits or fails its health check. Without --detach, the command prints events until Ctrl-C,
+    and then stops the stack. If the stack is already running, the command only prints the addresses.
 
     \b
     Examples:

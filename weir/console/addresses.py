@@ -32,7 +32,7 @@ def console_names(settings: Settings, port: int) -> list[str]:
 
 
 def console_link(settings: Settings) -> str:
-    """Return a one-time link that starts a session; its host is the first of ``[console] names``, else the console's."""
+    """Return a one-time link that starts a session; the link's host is the first of ``[console] names``, else the console's host."""
     names = console_names(settings, console_port(settings))
     address = f"http://{names[0]}" if names else console_address(settings)
     return f"{address}/?token={link_token(ensure_token(settings.home), time.time())}"

@@ -14,7 +14,7 @@ _LINE_SECONDS = 10.0
 
 
 class StepReporter:
-    """Prints named steps to `console`: a live table, or a line for each change and, while it waits, every 10 s."""
+    """Prints named steps to `console`: a live table, or a line for each change and every 10 s of waiting."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

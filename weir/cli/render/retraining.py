@@ -22,7 +22,7 @@ _PRINT_SECONDS = 60.0
 
 
 def entry_line(entry: RetrainingEntry[Retraining]) -> Text:
-    """Return time, state, model and reason; for several events, also their number and the time of the first."""
+    """Return time, state, model and reason; if the entry groups several events, also their number and first time."""
     event = entry.event
     count = f"{entry.count} times since {format_time(entry.first_at)}, newest " if entry.count > 1 else ""
     return Text.assemble(

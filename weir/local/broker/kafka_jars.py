@@ -22,7 +22,7 @@ def kafka_pom() -> Path:
 
 
 def _deployed(name: str) -> Path:
-    """Return the path of a file of deploy/kafka; a wheel has it beside this module."""
+    """Return the path of a file of deploy/kafka; in a wheel, this file is beside this module."""
     packaged = Path(__file__).with_name(name)
     return packaged if packaged.exists() else Path(__file__).parents[3] / "deploy" / "kafka" / name
 
