@@ -35,7 +35,7 @@ Headers = Mapping[str, bytes] | Iterable[tuple[str, bytes]] | None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One CloudEvent; `source` and `id` identify it.
+    """One CloudEvent; `source` and `id` identify the event.
 
     `time` is event time, in seconds since the epoch. `correlationid` is the id of its request, `causationid` the id of
     the event that caused this one. `traceparent` is the trace context in which the event was created; the plain header
@@ -97,7 +97,7 @@ def decode(value: bytes | None, headers: Headers) -> Event:
     """Decode a Kafka record.
 
     Raises DecodeError if there is no value, a required attribute is missing or not UTF-8, or type or version is
-    unknown, and SchemaError if the data does not fit its type; the message has the field's path, never its value.
+    unknown, and SchemaError if the data does not fit its type; the error's message has the field's path, never its value.
     """
     attributes = _attributes(headers)
     kind = attributes.get("type", "")

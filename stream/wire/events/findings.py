@@ -118,7 +118,7 @@ class FindingRecord(EventData, frozen=True, kw_only=True):
 
 
 class SentinelRecord(EventData, frozen=True, kw_only=True):
-    """Whether the answers of `model` to the fixed prompts differ from the model's former answers (`moved`), up to `at`.
+    """`moved` is whether the answers of `model` to the fixed prompts differ from former answers, as of event time `at`.
 
     A copy goes to every partition of findings, because the alerts of every tenant contain this result.
     """

@@ -8,7 +8,7 @@ __all__ = ["Closed", "GapRecord", "Tick"]
 
 
 class GapRecord(EventData, frozen=True, kw_only=True):
-    """A count of accepted records that cannot be delivered, with the first and last of their numbers."""
+    """The number of accepted records of `source` that cannot be delivered; the first and last sequence number."""
 
     event_type: ClassVar[str] = "weir.capture.gap.v1"
 
@@ -27,8 +27,8 @@ class Tick(EventData, frozen=True, kw_only=True):
 
     - ``capture``: `sources` is {its source: T}; the source will send nothing older than T. `spool` is the used share of
       its spool, reserved space included, in [0, 1].
-    - ``score``: `sources` and `closed` are the times and the ended sources that it read from partition `partition` of
-      inference since its last tick.
+    - ``score``: `sources` has the times, and `closed` the ended sources, that score read from partition `partition` of
+      inference since the last tick of score.
     - ``watch``: `watermark` is that of partition `partition` of signals; the tick is on the same partition of findings.
     """
 
