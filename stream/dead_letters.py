@@ -1,7 +1,7 @@
 """Dead letters: unchanged copies of records that cannot be read or processed, with their origin and the reason.
 
-The headers have the names that Kafka Connect uses, but the prefix ``__weir.errors.``. No header contains an error message, because its text may be
-personal data.
+The headers have the names that Kafka Connect uses, but the prefix ``__weir.errors.``. No header contains an error message, because such a message may
+quote personal data.
 """
 
 import logging

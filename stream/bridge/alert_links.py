@@ -9,7 +9,7 @@ __all__ = ["AlertLinks"]
 
 
 class AlertLinks(msgspec.Struct, frozen=True, kw_only=True):
-    """The addresses of the runbook and of traces (with ``{trace_id}`` for the id); an empty address means no link."""
+    """The address of the runbook, and of a trace with the placeholder ``{trace_id}``; "" means no link."""
 
     runbook: str = ""
     trace: str = ""

@@ -16,7 +16,7 @@ _FIRST_SECONDS = 0.5
 
 
 class NotificationTarget:
-    """One Alertmanager or webhook. While it rejects messages or does not answer, `health` contains the reason."""
+    """An Alertmanager or a webhook; `health` contains the reason while it rejects messages or is unavailable."""
 
     def __init__(  # noqa: PLR0913 - the target, and where its state is shown
         self,

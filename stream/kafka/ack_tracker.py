@@ -31,7 +31,7 @@ class AckTracker(Generic[PartitionT]):
         return list(self._partitions)
 
     def assign(self, partitions: Iterable[PartitionT], generation: int) -> None:
-        """Begin `generation`, which a rebalance created, without open offsets: Kafka delivers those records again."""
+        """Begin a `generation` after a rebalance, without open offsets: Kafka delivers unfinished records again."""
         self._generation = generation
         self._partitions = {partition: _Partition() for partition in partitions}
 

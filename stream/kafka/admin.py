@@ -41,7 +41,7 @@ def _answering(options: Mapping[str, Any]) -> Iterator[None]:
 
 
 async def create_topics(options: Mapping[str, Any], topics: list[Topic]) -> list[str]:
-    """Create those of `topics` that do not exist, and return their names.
+    """Create the topics in `topics` that do not exist; return the names of the created topics.
 
     Raises TopicMismatch if a topic has another partition count, BrokerError if the broker does not answer or fails.
     """

@@ -1,4 +1,4 @@
-"""Kafka clients: the only module that creates aiokafka's consumers, producers and admin clients, and stops them.
+"""Kafka clients: the only module that creates and stops aiokafka's consumers, producers and admin clients.
 
 Consumers have no group unless the caller names one; the caller assigns partitions and stores the positions.
 """
@@ -100,7 +100,7 @@ def paced(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
 
 
 def _is_empty(response: Any) -> bool:
-    """Whether a fetch response has no records. A partition's last field contains them in every protocol version."""
+    """Whether a fetch response has no records. A partition's last field has the records in every version."""
     return not any(partition[-1] for _topic, partitions in response.topics for partition in partitions)
 
 

@@ -70,7 +70,7 @@ class RangeReader:
         return record
 
     async def _read(self) -> Records:
-        """Return the next records, or no records if the broker fails; raises its error if it fails for 30 s."""
+        """Return the next records, or none while the broker fails; after 30 s, raise the broker's error."""
         try:
             records = await self._reader.read()
         except BROKER_ERRORS:

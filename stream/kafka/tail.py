@@ -52,13 +52,13 @@ class Tail:
         self._begins: Offsets = {}
 
     def is_lookback(self, record: ConsumerRecord) -> bool:
-        """Whether `record` is before the start, so that it was read only because of `lookback_seconds`."""
+        """Whether `record` is before the start; such records are read because of `lookback_seconds`."""
         return bool(record.offset < self._begins.get(TopicPartition(record.topic, record.partition), 0))
 
     async def records(self) -> AsyncGenerator[ConsumerRecord, None]:
         """Yield records; those that exist at the first call are sorted by timestamp, within chunks of bounded size.
 
-        Raises BrokerError if no broker answers the first request or without `follow`, TopicMissing without the topic.
+        Raises BrokerError if no broker answers (with `follow`, only at the start), TopicMissing if there is no topic.
         """
         while True:
             try:

@@ -63,7 +63,7 @@ _Step = Event | _Expected
 class TextReplay:
     """Runs two versions of a text detector over a log; `sink` receives the results of the version to run.
 
-    `scoring` scores texts; its detectors have the names of the versions. It is None if no version runs. `timelines` has
+    `scoring` scores texts; its detectors have the names of the versions. `scoring` is None if no version runs. `timelines` has
     the alerts of the version to compare with, then of the version to run. `flips` are the decisions that differ only by
     rounding; for these the recorded decision counts.
     """
@@ -206,7 +206,7 @@ class TextReplay:
         return msgspec.structs.replace(verdict, flagged=recorded.flagged)
 
     def _feed(self, events: tuple[Event | None, Event | None]) -> list[Event]:
-        """Apply (event of the version to compare with, event of the version to run); return the latter's records."""
+        """Apply one event per version to its timeline; return the records of the second, the version to run."""
         before, after = events
         if before is not None:
             self.timelines[0].feed(before)

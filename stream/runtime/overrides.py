@@ -16,14 +16,14 @@ ClassT = TypeVar("ClassT", bound=type)
 
 
 class UpstreamChanged(StreamError):
-    """A library lacks a name that Weir relies on, or has it with another signature."""
+    """A library lacks a name that Weir uses, or has this name with another signature."""
 
 
 def overrides(base: type, *names: str) -> Callable[[ClassT], ClassT]:
     """Return a class decorator which checks that the class overrides the methods `names` of a library's class `base`.
 
-    Raises UpstreamChanged if `base` lacks a listed name, or has it with other parameters or as another kind of
-    function. Also raises it if the class replaces a name of `base` that is not listed: a later version of the library
+    Raises UpstreamChanged if `base` lacks a listed name, or has the name with other parameters or as another kind of
+    function. Also raises UpstreamChanged if the class replaces an unlisted name of `base`: a later version of the library
     may add a name that Weir already uses. Raises TypeError if the class does not define a listed name.
     """
 

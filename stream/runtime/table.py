@@ -95,7 +95,7 @@ class AckedTable(faust.Table[bytes, bytes]):
         super().apply_changelog_batch([event for event in batch if self._is_newest(event, orders)])
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Write each state again that is followed in the changelog by an older state of the same key."""
+        """Write a state again if an older state of the same key follows the state in the changelog."""
         await super().on_recovery_completed(active_tps, standby_tps)
         stale, self._stale = self._stale, {}
         for key, partition in stale.items():
@@ -106,7 +106,7 @@ class AckedTable(faust.Table[bytes, bytes]):
                 await self._publish(key, self.data[key], partition)
 
     def _is_newest(self, event: Any, orders: dict[bytes, float | None]) -> bool:
-        """Whether a changelog record is not older than the known state of its key; `orders` is of this batch.
+        """Whether a changelog record is not older than the known state of its key (in `orders`, or in memory).
 
         An unreadable state has no order, so it and the next record of its key are both applied; the stage rebuilds an unreadable state from the log.
         """

@@ -67,7 +67,7 @@ class Watchdog:
             self._end(f"{waiting} records wait and none was finished for {self._app.watchdog_seconds:.0f} s")
 
     async def _waiting(self, client: AIOKafkaConsumer) -> int:
-        """Return how many records wait for this worker: undelivered or unacknowledged, except those kept on purpose."""
+        """Return how many records wait for this worker: undelivered or unacknowledged, except in open buckets."""
         consumer = self._app.started_consumer
         if consumer is None or consumer.tracker.generation is None or self._app.rebalancing:
             await client.end_offsets([TopicPartition(name, 0) for name in list(self._app.sources)[:1]])

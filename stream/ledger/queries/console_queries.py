@@ -133,7 +133,7 @@ class LedgerPages:
         )
 
     def hours(self) -> list[HourCount]:
-        """Return the counts of the newest 72 hours with expected pairs, oldest first."""
+        """Return the counts of the newest 72 hours with expected verdicts, oldest first."""
         return self._query(lambda _, shards: coverage_hours(shards), [])
 
     def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:

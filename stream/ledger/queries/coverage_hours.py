@@ -13,7 +13,7 @@ _HOURS = 72
 
 
 class HourCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of expected, completed, failed and missing pairs in the hour of event time that starts at `time`."""
+    """Numbers of expected, completed, failed and missing verdicts in the hour of event time from `time` on."""
 
     time: float
     owed: int
@@ -23,7 +23,7 @@ class HourCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def coverage_hours(shards: list[sqlite3.Connection]) -> list[HourCount]:
-    """Return the counts of the newest 72 hours with expected pairs, oldest first."""
+    """Return the counts of the newest 72 hours with expected verdicts, oldest first."""
     completed = "SELECT hour, sum(owed), sum(settled), sum(errors), 0 FROM pairs GROUP BY 1"
     missing = (
         f"SELECT CAST(u.time / {_HOUR_SECONDS} AS INTEGER), 0, 0, 0, count(*) FROM unsettled u"  # noqa: S608 - constants

@@ -46,7 +46,7 @@ class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in a list. `status` is "" until it ends; `pending` lists awaited verdicts as ``side/detector``."""
+    """A request in a list. `status` is "" until the end; `pending` lists awaited verdicts as ``side/detector``."""
 
     request_id: str
     time: float
@@ -87,7 +87,7 @@ def request_page(
 ) -> RequestPage:
     """Return a page of the requests of all partitions that follow the row `before`.
 
-    `tenant` selects the requests of one tenant unless it is "". `flagged` selects requests with a flagged verdict,
+    `tenant` selects the requests of one tenant; "" selects all. `flagged` selects requests with a flagged verdict,
     ordered by the time of the newest flagged verdict.
     """
     scans = [_scan(database, before, tenant, limit, _FLAGGED if flagged else _ACCEPTED) for database in databases]

@@ -71,7 +71,7 @@ def _inactive_source(alert: OpenAlert, evidence: Evidence) -> Iterator[str]:
 
 
 def _sentinel(note: SentinelRecord | None, alert: OpenAlert) -> Iterator[str]:
-    """State whether the answers to fixed prompts changed too: then the inputs alone do not explain the drift."""
+    """State whether the answers to fixed prompts changed too; if so, the inputs alone do not explain the drift."""
     if note is not None and note.moved:
         yield "The answers to the fixed prompts changed too: check the model and its serving first"
     elif note is not None:

@@ -101,7 +101,7 @@ def _firing(record: AlertRecord, traceparent: str, known: FiringAlert | None) ->
 
 
 def _suppress(state: ModelState, event: Event, gates: list[Gate]) -> Decision | None:
-    """Return a suppression, or None if the same alerts and failed gates had one before, also with other values."""
+    """Return a suppression; None if the same alerts and failed gates caused one before, even with other values."""
     marks = tuple(f"gate {gate.name}" for gate in gates if not gate.passed)
     identity = retraining_id(state.tenant, state.model, (*sorted(state.firing), *marks), "suppressed")
     if identity in state.suppressed:

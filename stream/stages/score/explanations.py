@@ -37,7 +37,7 @@ _STREAMS = 4_096
 class ExplanationLimit:
     """Limits the explained findings per stream, detector and five minutes of event time.
 
-    It stores two numbers per (stream, detector), for the 4,096 of these with the latest findings.
+    It stores two numbers for each of the 4,096 (stream, detector) with the latest findings.
     """
 
     def __init__(self, findings: int) -> None:

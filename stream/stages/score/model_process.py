@@ -37,7 +37,7 @@ class _Embeds(Protocol):
 
 
 def make_embedder(threads: int) -> Embedder:
-    """Return the embedding model for drift detection, which is never trained; it uses `threads` torch threads."""
+    """Return the embedding model for drift detection, with fixed weights and `threads` torch threads."""
     return Embedder(threads=threads)
 
 
@@ -96,7 +96,7 @@ class ModelProcess:
             detector.load()
 
     def score(self, items: Sequence[Item]) -> list[Scored]:
-        """Score a batch with all detectors in one call, so that detectors with a common encoder run it only once."""
+        """Score a batch with all detectors in one call, so that an encoder of several detectors runs only once."""
         scores: list[dict[str, Score]] = [{} for _ in items]
         versions: dict[str, str] = {}
         spent: dict[str, tuple[int, int]] = {}

@@ -10,7 +10,7 @@ _LABELS = ("tenant", "model", "side", "detector")
 
 
 class StreamGauges:
-    """Two gauges for each of at most `streams` label sets; above that, the oldest updated label set is removed."""
+    """Two gauges for each of at most `streams` label sets; above that, the least recently updated set is removed."""
 
     def __init__(self, registry: CollectorRegistry, streams: int = 1000) -> None:
         self._statistic = Gauge("weir_stream_statistic", "Statistic of a stream's test", _LABELS, registry=registry)

@@ -1,6 +1,6 @@
 """Schedules the open buckets (time windows) of a partition by the time at which they close.
 
-Every partition sends a tick (progress in event time) per second, and most tenants are idle. So a tick must only process streams that close a bucket,
+Every partition sends a tick (progress in event time) per second, and most tenants are idle. So a tick processes only streams that close a bucket,
 and an event only its own stream. With 10,000 streams, a scan of all streams took 36 ms per tick and 17 ms per event.
 """
 

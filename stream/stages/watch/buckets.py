@@ -24,7 +24,7 @@ class Offer(enum.Enum):
 class Held(msgspec.Struct):
     """One event of an open bucket; `tokens` are raw events, with duplicates, to acknowledge when the bucket closes.
 
-    Of events with the same id, only the earliest is used, and a substitute end record (of a dead source) only if alone.
+    Of events with the same id, the earliest is used; a substitute end record (of a dead source) is the last choice.
     """
 
     aborted: bool

@@ -85,7 +85,7 @@ class SourceLiveness:
         return encode(self._state)
 
     def apply(self, tick: Tick, offset: int) -> list[Event]:
-        """Apply the tick at `offset`; return the findings of the buckets that it ends. Ignore a duplicate."""
+        """Apply the tick at `offset`; return the findings of the buckets that end now. Ignore a duplicate."""
         state = self._state
         if offset <= state.offset or not 0 <= tick.partition < len(state.lanes):
             return []

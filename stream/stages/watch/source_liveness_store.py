@@ -1,7 +1,7 @@
 """Loads and writes the state of source liveness, on the signals partition that contains Weir's own stream.
 
 Every signals partition receives the ticks of all sources. Only one partition publishes findings, otherwise each inactive source would have one alert
-per partition. Ticks are acknowledged at once, but the state is written once per bucket; a restart reads the ticks since then again.
+per partition. Ticks are acknowledged at once, but the state is written once per bucket; a restart reads the ticks since the last write again.
 """
 
 import logging

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class WatchedStream:
-    """A stream's buckets and detectors. Detectors in `lost` have no state; those in `announce` report a reset next."""
+    """A stream's buckets and detectors. Detectors in `lost` have no state; those in `announce` will report a reset."""
 
     def __init__(self, key: str, buckets: StreamBuckets, detectors: dict[str, StreamDetector[Any]]) -> None:
         self.key = key

@@ -20,7 +20,7 @@ _ENDED = 128
 
 
 class SourceTime(msgspec.Struct):
-    """A source on one partition: its time, its progress, and the partition's progress when the source last advanced."""
+    """A source on one partition: newest time, sum of advances, and `SourceLane.progress` at the last advance."""
 
     time: float
     progress: float
@@ -122,7 +122,7 @@ class Watermark:
         return self._partitions
 
     def restore(self, lanes: list[SourceLane], value: float | None) -> bool:
-        """Continue from a stored watermark; return False if it was stored for another number of partitions."""
+        """Continue from a stored watermark; return False if `lanes` has another number of partitions."""
         if len(lanes) != len(self._partitions):
             return False
         self._partitions, self.value = lanes, value
