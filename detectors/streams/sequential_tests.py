@@ -8,8 +8,7 @@ urn; Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World).
 A *bet* is a factor with mean one, above one if the next value is in the region, else below one. A *sum* of bets is the
 Shiryaev-Roberts statistic ``R <- (R + 1) bet``. It grows by one per event on average, and so does a weighted average of
 sums (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532). So the weighted average reaches N after a mean of at
-least N events: "at most one false alarm in N events". An unused event adds one without a bet, so the budget includes
-it.
+least N events: "at most one false alarm in N events". An unused event adds one without a bet.
 
 Bets are capped before the value is known: if the average could far exceed the limit, changes would be detected later.
 """

@@ -67,7 +67,7 @@ class BalanceCollector(Collector):
         self._reader = reader
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the numbers of accepted, delivered, shed and spooled records, and the age and size of the spools."""
+        """Yield the numbers of accepted, delivered, shed (dropped) and spooled records, and the age and size of the spools."""
         balance = self._reader.read()
         yield CounterMetricFamily(
             "weir_capture_accepted", "Requests and ends that were numbered", value=balance.accepted

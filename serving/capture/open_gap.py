@@ -35,7 +35,7 @@ _TAILS_AT = SIZE_BYTES - 2 * _TAIL.size
 
 
 class OpenGap(msgspec.Struct):
-    """The shed numbers `first` to `last`, and as many of their request ids as fit; empty if `last` < `first`."""
+    """The numbers `first` to `last` of shed (dropped) records, and as many request ids as fit; empty if `last` < `first`."""
 
     first: int = 1
     last: int = 0
@@ -43,7 +43,7 @@ class OpenGap(msgspec.Struct):
 
     @property
     def count(self) -> int:
-        """Number of shed records."""
+        """Number of shed (dropped) records."""
         return self.last - self.first + 1
 
 
@@ -78,7 +78,7 @@ class GapFile:
         os.pwrite(self._handle, entry, offset)
 
     def clear(self) -> None:
-        """Empty the gap, after a gap record with its numbers was appended."""
+        """Empty the gap; the caller must have appended a gap record with its numbers to the spool."""
         self.gap = OpenGap()
         self._position = 0
 

@@ -1,4 +1,4 @@
-"""The end of a spool: its last number and its count of shed numbers, read from the last segment."""
+"""The end of a spool: its last record number and its count of shed (dropped) records, read from the last segment."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ _GAP = msgspec.json.Decoder(GapRecord)
 
 
 def gap_count(frame: Frame) -> int:
-    """Return how many numbers a GAP frame counts."""
+    """Return the number of dropped records that a GAP frame counts."""
     return _GAP.decode(record_of(frame).value).count
 
 

@@ -1,7 +1,7 @@
 """Number and append the records of a source, and apply the policy for a full spool.
 
 The balance ``accepted = delivered + spooled + shed`` must be true at any time and after any crash. So each request and each end gets a
-number here, in the order of the spool; shed records too. A shed number is written to the open gap at once, and to a gap record before the
+number here, in the order of the spool; shed (dropped) records too. A shed number is written to the open gap at once, and to a gap record before the
 next numbered frame. So the numbers in a spool are consecutive, and a missing number means damage.
 """
 
@@ -42,7 +42,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Open(NamedTuple):
-    """A request without an end, the space reserved for its end, and whether its record is in the spool (False: it was shed)."""
+    """A request without an end, the space reserved for its end, and whether its record is in the spool (False: it was dropped)."""
 
     request: OpenRequest
     reserved: int
@@ -99,7 +99,7 @@ class SpoolWriter:
 
     @property
     def last_number(self) -> int:
-        """The last number, including shed records."""
+        """The last record number, including shed (dropped) records."""
         return self._gap.gap.last if self._gap.gap.count else self._number
 
     def request(self, record: RequestRecord, *, traceparent: str, tracestate: str = "") -> int:
@@ -131,7 +131,7 @@ class SpoolWriter:
         return True
 
     def feedback(self, record: Feedback, *, identity: str, conversation_id: str = "", traceparent: str = "") -> None:
-        """Append feedback, which has no number and is never shed; raises SpoolFull."""
+        """Append feedback, which has no number and is never shed (dropped without an error); raises SpoolFull."""
         with self._lock:
             time = self._clock.now()
             stamp = Stamp(self.source, 0, time, traceparent)
@@ -145,7 +145,7 @@ class SpoolWriter:
                 raise self._full_error() from error
 
     def tick(self) -> None:
-        """If there is space, append the open gap as a gap record, and a tick (heartbeat record)."""
+        """If there is space, append a gap record with the open gap (dropped records), and a tick (heartbeat record)."""
         with self._lock, contextlib.suppress(OSError):
             time = self._clock.now()
             if self._gap.gap.count:
@@ -233,7 +233,7 @@ class SpoolWriter:
         reserved: bool = False,
         oversize: bool = False,
     ) -> bool:
-        """Append a numbered record, or drop it and count its number as shed; return whether it was appended."""
+        """Append a numbered record, or drop it and count it as shed; return whether it was appended."""
         frame = encode_frame(kind, number, time, content)
         if oversize or len(frame) > MAX_RECORD_BYTES:
             move_aside(self._root, self.source, number, frame)

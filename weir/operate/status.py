@@ -55,7 +55,7 @@ class ComponentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureStatus(Balance, frozen=True, kw_only=True):
-    """Numbers of accepted, delivered, spooled and shed records, and the size limit of each spool."""
+    """Numbers of accepted, delivered, spooled and shed (dropped) records, and the size limit of each spool."""
 
     limit_bytes: int = 0
 
