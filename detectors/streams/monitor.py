@@ -147,7 +147,7 @@ class Monitor:
         scores: NDArray[np.float64],
         draws: Sequence[float],
     ) -> list[bool]:
-        """Process n events in order, with the same result as `update`; return whether an alarm was on before each event.
+        """Process n events in order, with the result of `update`; return whether an alarm was on before each event.
 
         Parameters
         ----------

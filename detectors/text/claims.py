@@ -1,4 +1,4 @@
-"""Features of the groundedness detector: a comparison, by their words, of an answer's and a prompt's sentences.
+"""Features of the groundedness detector: how the words of an answer's sentences differ from those of its prompt.
 
 An invented sentence often differs only in numbers, names or a "not", so these are compared separately.
 """

@@ -1,8 +1,8 @@
 """The encoder's probabilities for the training texts of the linear model.
 
 The linear model is trained on the first chunk of a text (`detectors.models.linear.chunks`), but labels are about the
-whole text. So the encoder scores the same chunks, and `detectors.train.linear_trainer` averages its probabilities with
-the labels. Synthetic texts and ordinary prompts are short and have exact labels, so their probabilities are NaN.
+whole text. So the encoder scores the same chunks, and `detectors.train.linear_trainer` averages the encoder's
+probabilities with the labels. Synthetic texts and ordinary prompts are short and labelled exactly; they get NaN.
 """
 
 import hashlib

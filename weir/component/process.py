@@ -65,7 +65,7 @@ def spool_root(home: Path) -> Path:
 def running(name: str, pages: Callable[[Process], Pages | None] = lambda _process: None) -> Iterator[Process]:
     """Set up component `name`, and serve its metrics, health and `pages` while the body runs.
 
-    Raises SettingsError, or StackError if no stack was started in this home and the settings name no Kafka.
+    Raises StackError if no stack was started in this home and the settings name no Kafka, and SettingsError if a setting is invalid.
     """
     loaded = load_settings()
     if name in _DETECTOR_COMPONENTS:

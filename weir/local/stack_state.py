@@ -56,7 +56,7 @@ def _supervisor_path(home: Path) -> Path:
 def load_components(home: Path) -> list[ComponentState]:
     """Return the components of the stack in `home`, in start order; [] if no stack was started.
 
-    The call checks whether each component runs, but not its health: pass `health_url` to :func:`weir.local.health.health_probe.probe`.
+    The call checks whether each component runs, but not its health; for this, pass `health_url` to :func:`weir.local.health.health_probe.probe`.
     """
     try:
         states = msgspec.json.decode(_components_path(home).read_bytes(), type=list[ComponentState])
