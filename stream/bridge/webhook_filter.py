@@ -25,7 +25,7 @@ class WebhookFilter:
         self._delivered: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     def selects(self, alert: AlertRecord, silences: Silences) -> bool:
-        """Return whether the webhook receives `alert`; it receives no alert that was muted at the time of `alert`."""
+        """Return whether the webhook receives `alert`; not if a silence mutes the alert at the time of this change."""
         if not fnmatchcase(alert.tenant, self._settings.tenants):
             return False
         if SEVERITY_NUMBERS[alert.severity] < SEVERITY_NUMBERS[self._settings.severity]:

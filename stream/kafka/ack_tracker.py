@@ -62,7 +62,7 @@ class AckTracker(Generic[PartitionT]):
         return self._state(partition, generation) is not None
 
     def position(self, partition: PartitionT) -> int | None:
-        """Return the offset to commit: the smallest open one; without one, :meth:`delivered`."""
+        """Return the offset to commit: the smallest open offset, or :meth:`delivered` if no offset is open."""
         state = self._partitions.get(partition)
         if state is None or state.last is None:
             return None

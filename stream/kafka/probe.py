@@ -12,7 +12,7 @@ _LARGEST_ANSWER = 1_000_000
 
 
 def broker_answers(bootstrap: str, timeout_seconds: float = 2.0) -> bool:
-    """Whether the first address of `bootstrap` answers and lists a broker; a hung broker only accepts connections."""
+    """Whether the first address of `bootstrap` returns a list of brokers; a hung broker only accepts the connection."""
     host, _, port = bootstrap.split(",", maxsplit=1)[0].rpartition(":")
     request = _HEADER + _NO_TOPICS
     try:

@@ -41,9 +41,9 @@ class Count(msgspec.Struct, kw_only=True):
 
 
 class Coverage(msgspec.Struct, kw_only=True):
-    """Counts over all partitions: distinct requests and end records, records lost in gaps, feedback, expected pairs.
+    """Counts over all partitions: distinct requests and end records, records lost in gaps, feedback, expected verdicts.
 
-    `oldest_pending_time` is the oldest pending pair's event time. `skipped` is {topic: number of skipped records}.
+    `oldest_pending_time` is the time of the oldest event with a pending verdict. `skipped` is {topic: number of skipped records}.
     """
 
     requests: int = 0
@@ -65,7 +65,7 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of missing verdicts, whose events score's ticks have passed; also by detector, tenant and model.
+    """Numbers of missing verdicts: score's ticks have passed their events. Also by detector, tenant and model.
 
     `requests` contains the oldest of `requests_total` request ids, at most 20; `traceparents` are the trace contexts of
     these requests. `first` is ``event id/detector`` of the oldest missing verdict.

@@ -47,7 +47,7 @@ class DetectorHealth:
         self.answered(detector, time)
 
     def flush(self) -> None:
-        """Write the answers of a batch, and delete the errors that are older than their detector's newest answer."""
+        """Write the answers of a batch, and delete the errors up to their detector's newest answer."""
         for detector in self._changed:
             self._database.execute(
                 "INSERT INTO heard VALUES (?1, ?2) ON CONFLICT DO UPDATE SET time = ifnull(max(time, ?2), ifnull(time, ?2))",

@@ -103,7 +103,7 @@ class Shard(LedgerFile):
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
 
     def _delete_substitute(self, event_id: str) -> None:
-        """Delete the substitute end record, which was written because the source died, without answer or verdicts.
+        """Delete a substitute end record, which has no answer and no verdicts. It was written because its source died.
 
         Intake can receive the exchange again after the source died, and then writes the real end record.
         """

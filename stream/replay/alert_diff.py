@@ -90,7 +90,7 @@ def _by_stream(alerts: Iterable[ReplayedAlert]) -> defaultdict[str, Alerts]:
 
 
 def _matched(before: Alerts, after: Alerts, windows: int) -> tuple[list[Pair], Alerts, Alerts]:
-    """Pair the alerts of one stream and detector: by id, by window and feature, by window, then the nearest ones."""
+    """Match the alerts of two versions: first by id, then by window and feature, by window, and by distance."""
     pairs: list[Pair] = []
     identities: tuple[Callable[[ReplayedAlert], object], ...] = (
         lambda alert: alert.alert_id,

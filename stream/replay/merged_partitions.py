@@ -52,7 +52,7 @@ async def merged_partitions(reader: RecordReader, topic: str, partitions: int) -
 
 
 def _is_duplicate(seen: OrderedDict[str, None], event: Event) -> bool:
-    """Return whether `event` is a duplicate request or end record; other types can have equal ids without a duplicate.
+    """Return whether `event` is a duplicate request or end record; other types never are, although ids can be equal.
 
     After a substitute end record, written because a source died, a later end record of the request is no duplicate.
     """

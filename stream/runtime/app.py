@@ -73,7 +73,7 @@ class BaseApp(faust.App):
         )
 
     def raw_table(self, name: str, partitions: int, order: Order | None = None) -> AckedTable:
-        """Return an :class:`AckedTable`; its changelog needs the `partitions` of the topic that is read."""
+        """Return an :class:`AckedTable`; `partitions` must be the partition count of the topic that is read."""
         table = cast(AckedTable, self.Table(name, key_type=bytes, value_type=bytes, partitions=partitions))
         table.order = order or table.order
         return table
@@ -104,7 +104,7 @@ class BaseApp(faust.App):
         self.progress_count += 1
 
     def lag(self) -> dict[TP, int]:
-        """Return {assigned partition: number of records after its committable offset}, as of the last fetch."""
+        """Return {assigned partition: number of records from its committable offset to its end at the last fetch}."""
         consumer = self.started_consumer
         if consumer is None:
             return {}

@@ -1,6 +1,6 @@
 """Checks at import that subclasses of a library's classes still override its methods.
 
-Without the check, a method that a library renames would leave an override that is never called, and records are lost.
+Without the check, a method that a library renames would leave an override that is never called, and records would be lost.
 """
 
 import inspect

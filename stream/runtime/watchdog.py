@@ -84,7 +84,7 @@ class Watchdog:
         )
 
     def _look_for_cut(self, partitions: Mapping[str, tuple[int, int]]) -> None:
-        """End the worker if 3 checks in a row find an end before the offset read; {name: (offset read, end)}."""
+        """End the worker if 3 checks in a row find a partition that ends before the offset that was read."""
         cut = [f"{name} ends at {end}, {done} were read" for name, (done, end) in partitions.items() if end < done]
         self._cut_looks = self._cut_looks + 1 if cut else 0
         if self._cut_looks >= _CUT_LOOKS:

@@ -30,7 +30,7 @@ def inactive_alert_id(detector: str, last_answer: float | None, resolved: int) -
 
 
 def inactive_detectors(observation: Observation, settings: LedgerSettings, firing: Firing) -> Iterable[Condition]:
-    """Yield one condition per alert. An alert about one detector continues alone if all detectors become inactive."""
+    """Yield one condition per alert. An alert about one detector continues separately if all become inactive."""
     inactive = [entry for entry in observation.unanswered if _is_inactive(entry, observation, settings)]
     together = _together(inactive, observation, firing)
     for entry in inactive:
@@ -44,7 +44,7 @@ def inactive_detectors(observation: Observation, settings: LedgerSettings, firin
 
 
 def _together(inactive: list[Unanswered], observation: Observation, firing: Firing) -> list[Unanswered]:
-    """Return the detectors of the shared alert: two or more without an alert of their own, while no other answers."""
+    """Return the detectors of the shared alert: two or more without an own alert, while no other detector answers."""
     names = {entry.detector for entry in inactive}
     others = max(
         (time for name, time in observation.last_answers.items() if name not in names and time is not None),

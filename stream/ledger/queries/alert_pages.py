@@ -74,7 +74,7 @@ class AlertQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Alerts, newest first; `next` is the `before` of the next page, or "" on the last page."""
+    """Alerts, newest first; `next` is the value of `before` for the next page, or "" on the last page."""
 
     alerts: list[AlertRow]
     next: str = ""

@@ -61,7 +61,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests, newest first; `next` is the `before` of the next page, or "" on the last page.
+    """Requests, newest first; `next` is the value of `before` for the next page, or "" on the last page.
 
     A filtered page can have few or no rows although a next page exists, because the number of scanned rows is limited.
     """

@@ -36,7 +36,7 @@ _Data = Verdict | FindingRecord | Signal | ExplanationRecord
 
 
 def _event(event: Event, identity: str, data: _Data, traceparent: str) -> Event:
-    """Return an event with `data`, caused by the inference event `event` and with the same key."""
+    """Return an event with `data`; the inference event `event` is its cause and has the same key."""
     return Event(
         id=identity,
         source=SOURCE,

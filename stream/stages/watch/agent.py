@@ -35,7 +35,7 @@ _LOADED_AT_ONCE = 100
 
 
 class _Partition:
-    """One signals partition since its last assignment; only one partition has a `liveness`, the others None."""
+    """One signals partition since its last assignment; `liveness` is None, except on one partition."""
 
     def __init__(
         self, number: int, machine: PartitionWatch, sources: set[str], liveness: SourceLiveness | None

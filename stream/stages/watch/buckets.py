@@ -14,7 +14,7 @@ __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
 
 
 class Offer(enum.Enum):
-    """The result of an offered event: kept in an open bucket, behind the watermark, or its bucket is closed."""
+    """The result of an offered event: kept in an open bucket, before the watermark, or of a closed bucket."""
 
     HELD = "held"
     LATE = "late"

@@ -13,7 +13,7 @@ PRINCIPALS = 32
 
 
 def strongest_evidence(held: Sequence[Held], feature: str) -> list[Held]:
-    """Return one event per request: those furthest from the median of `feature`; else the latest events."""
+    """Return one event per request: those furthest from the median of `feature`, or without it, the latest."""
     latest = list(reversed(held))
     values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
     if values:

@@ -51,10 +51,10 @@ class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceLiveness:
-    """Turns score's ticks into findings: an alarm per inactive source and bucket (time window), then findings without.
+    """Turns score's ticks into findings: an alarm per inactive source and bucket, later findings without alarm.
 
-    A bucket is evaluated for each inference partition, when the event time of this partition passes the bucket's end. A
-    finding needs a source that is inactive on every partition, so the order between partitions has no effect. A source
+    A bucket (time window) is evaluated for each inference partition, when the partition's event time passes the bucket's
+    end. Only a source that is inactive on every partition counts, so the order between partitions has no effect. A source
     that was closed is on no partition, so it is not inactive.
 
     Raises StateUnreadable if the state has another number of partitions or another bucket width. A tick costs

@@ -8,7 +8,7 @@ __all__ = ["Closed", "GapRecord", "Tick"]
 
 
 class GapRecord(EventData, frozen=True, kw_only=True):
-    """The number of accepted records of `source` that cannot be delivered; the first and last sequence number."""
+    """The number of accepted records of `source` that cannot be delivered, and the first and last sequence number."""
 
     event_type: ClassVar[str] = "weir.capture.gap.v1"
 
