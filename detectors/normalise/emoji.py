@@ -14,7 +14,7 @@ _PICTURES = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]+ ?")
 
 
 def without_pictures(text: str, copy: Normalised | None) -> Normalised | None:
-    """Return ``copy`` without emoji in linear time; if it is None, return a copy of ``text`` if that has emoji."""
+    """Remove emoji from ``copy`` (from ``text`` if ``copy`` is None), in linear time; without emoji, return ``copy``."""
     source = text if copy is None else copy.text
     if source.isascii() or not _PICTURES.search(source):
         return copy
