@@ -236,7 +236,7 @@ class WebhookSettings(Section):
 
 
 class BridgeSettings(Section):
-    """``[bridge]``: notifications to Alertmanagers and webhooks. The bridge runs if at least one is configured."""
+    """``[bridge]``: notifications to Alertmanagers and webhooks. The bridge runs if a target is configured."""
 
     alertmanagers: tuple[Target, ...] = Field(
         (), description="base addresses; user:password@ in one is sent and never shown"

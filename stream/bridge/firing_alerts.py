@@ -1,4 +1,4 @@
-"""The firing alerts and active silences of ``weir.alerts``; without clock and network.
+"""The firing alerts and active silences of ``weir.alerts``. This module uses no clock and no network.
 
 Alertmanager identifies an alert by its labels, and a label must not have unbounded values, such as source names. So
 several of Weir's alerts can be one alert in Alertmanager, which fires while one of these alerts fires without a silence.

@@ -74,7 +74,7 @@ class AckTracker(Generic[PartitionT]):
         return None if state is None or state.last is None else state.last + 1
 
     def open_count(self, partition: PartitionT | None = None) -> int:
-        """Return the number of open offsets of `partition`, or of all partitions."""
+        """Return the number of open offsets of `partition`; None means all partitions."""
         if partition is None:
             return sum(len(state.open) for state in self._partitions.values())
         state = self._partitions.get(partition)

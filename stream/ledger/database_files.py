@@ -21,7 +21,7 @@ ResultT = TypeVar("ResultT")
 class LedgerFiles:
     """The folder ``$WEIR_HOME/ledger``: ``partition-N.db``, ``decisions.db``, a lock file, a rebuild request.
 
-    Readers open a connection per query. SQLite's write-ahead log gives them a snapshot while the ledger writes.
+    Readers open a connection per query. SQLite's write-ahead log gives each query a snapshot while the ledger writes.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -101,7 +101,7 @@ def unanswered_pairs(
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """The failed or the missing pairs in one file; `first` lists (time, event id, request id) of the first pairs."""
+    """A detector's events with errors, or without a verdict, in one file; `first`: (time, event id, request id)."""
 
     pairs: int
     began: float

@@ -46,7 +46,7 @@ async def run_ledger(  # noqa: PLR0913 - the arguments of every component
     stop: asyncio.Event,
     health: dict[str, Any],
 ) -> None:
-    """Run the ledger in `directory` until `stop` is set; raises LedgerBusy if another process has its lock.
+    """Run the ledger in `directory` until `stop` is set; raises LedgerBusy if another process has the lock.
 
     Files with another schema version are rebuilt from the log. `health` receives {problem: reason}; if the problem's
     name starts with ``waiting``, a restart does not help.

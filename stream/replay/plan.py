@@ -1,4 +1,4 @@
-"""The request of a replay, its plan, and its id, a hash of both."""
+"""The request of a replay, the plan of a replay, and the replay's id (a hash of its plan)."""
 
 from fnmatch import fnmatchcase
 

@@ -114,7 +114,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from",
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of records read, of all records to read, and the estimated time left (None if unknown)."""
+    """The numbers of records read and of all records, and the estimated time left (None if unknown)."""
 
     done: int
     total: int

@@ -131,7 +131,7 @@ def _report(plan: ReplayPlan, identity: str, log: RetainedLog, results: ReplayRe
 
 @asynccontextmanager
 async def _models(request: ReplayRequest, settings: ReplaySettings) -> AsyncIterator[TextScoring | None]:
-    """Run model processes with the text detectors of the versions that run; yield None if none runs."""
+    """Run model processes with the text detectors of the versions; yield None if no version needs models."""
     versions = {version.name: version for version in request.versions if not version.recorded}
     if request.detector.over_streams or not versions:
         yield None

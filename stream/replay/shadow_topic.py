@@ -32,7 +32,7 @@ class DiscardSink:
 
 
 class ShadowTopic:
-    """Publishes to the shadow topic, which has one partition, with source ``weir/replay/<replay id>``.
+    """Publishes to the shadow topic, which has one partition; events have the source ``weir/replay/<replay id>``.
 
     Events before `since` belong to the warm-up and are not published.
     """

@@ -26,7 +26,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
     `version` is the version in its verdicts and findings, "" for ``recorded``. `options` are all options of a text
     detector, or the options of a stream detector that override those of each tenant. `threshold` is the lowest score
-    that the version flags, or None.
+    that the version flags, or None if it has no threshold.
     """
 
     detector: str

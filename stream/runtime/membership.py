@@ -1,6 +1,6 @@
 """Stores a worker's member id, so that the successor of a killed worker can remove that member from the group.
 
-A killed worker stays a member until its session expires (10 s), and the group waits for its answer. The embedded broker (noida-db 0.2.3) never
+A killed worker stays a member until its session expires (10 s), and the group waits for this member. The embedded broker (noida-db 0.2.3) never
 removes the killed worker after its successor has begun to join.
 """
 

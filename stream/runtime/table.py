@@ -1,7 +1,7 @@
 """A Faust table whose writes are awaited.
 
 Faust's ``table[key] = value`` does not wait for the changelog record, so an event can be acknowledged although its state was never stored. It also
-takes the partition from the current event. Here the caller of a write names the partition, and the write returns after the changelog contains the
+uses the partition of the current event. Here the caller of a write names the partition, and the write returns after the changelog contains the
 record; memory is never newer than the changelog.
 
 The last record of a key is not always its newest state: a worker that was paused until its session expired, or that retries a write, can write after

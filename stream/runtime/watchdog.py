@@ -38,7 +38,7 @@ def end_process(reason: str) -> None:
 
 
 class Watchdog:
-    """Checks one app every few seconds; calls `end` with the reason to end the worker."""
+    """Checks one app every few seconds. If the worker must end, calls `end` with the reason."""
 
     def __init__(self, app: BaseApp, end: Callable[[str], None] = end_process) -> None:
         self._app = app

@@ -34,7 +34,7 @@ def tenant_model_key(tenant: str, model: str) -> str:
 
 
 def murmur2(data: bytes) -> int:
-    """Return the hash that Kafka's Java client computes of `data`, an unsigned 32-bit integer."""
+    """Return the hash of `data` as Kafka's Java client computes it; the result is an unsigned 32-bit integer."""
     length = len(data)
     value = (_SEED ^ length) & _MASK
     whole = length - length % 4

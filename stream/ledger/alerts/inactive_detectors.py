@@ -1,7 +1,7 @@
 """Inactive detectors: verdicts are expected from them, but they return no verdicts or only errors.
 
-Each inactive detector has its own alert; if all are inactive, they share one alert. A stopped score stage raises a lag
-alert instead: without score's ticks no verdict counts as missing.
+Each inactive detector has its own alert; if all are inactive, they share one alert. If the score stage stops, a lag
+alert opens instead: without score's ticks, no verdict counts as missing.
 """
 
 from collections.abc import Iterable, Mapping

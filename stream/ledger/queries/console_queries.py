@@ -48,7 +48,7 @@ class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
     `seq` is the number of the newest change of an alert in the file with id `born`; if the id changes, the file was
     rebuilt and the page must load everything again. `alerts` are the alerts that changed, newest first, at most 100;
-    `left_out` is whether there are more. `rate` and `flagged` count requests and flagged verdicts in each of the last
+    `left_out` is whether more alerts changed. `rate` and `flagged` count requests and flagged verdicts in each of the last
     60 s. `reviews` is the number of reviews, and `silences` is {id: end} of the active silences.
     """
 
@@ -137,7 +137,7 @@ class LedgerPages:
         return self._query(lambda _, shards: coverage_hours(shards), [])
 
     def live_update(self, *, seq: int, now: float, log_time: float, limit: int) -> LiveUpdate | None:
-        """Return what changed after change `seq`, and the present state; None if there is no ledger."""
+        """Return the alerts that changed after change number `seq`, and present counts; None without a ledger."""
         silences = self.reader.silences()
 
         def query(decisions: sqlite3.Connection, shards: list[sqlite3.Connection]) -> LiveUpdate:

@@ -61,7 +61,7 @@ class LedgerReader:
         return retried(rows) if self.exists() else []
 
     def request(self, request_id: str) -> RequestStory | None:
-        """Return a request with all related data, or None; raises LedgerAbsent if the folder contains no ledger."""
+        """Return a request with all related data, or None if it is unknown; raises LedgerAbsent without a ledger."""
         if not self.exists():
             raise LedgerAbsent(
                 f"no ledger in {self._files.directory}; start it with `weir up`, or set WEIR_HOME to a stack's home"

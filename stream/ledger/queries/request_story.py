@@ -123,7 +123,7 @@ def _location(row: sqlite3.Row) -> RecordLocation:
 
 
 def request_events(database: sqlite3.Connection, request_id: str) -> RequestEvents | None:
-    """Return the events and verdicts of a request in one partition, or None if the partition has none."""
+    """Return the events and verdicts of a request in one partition, or None if the partition lacks the request."""
     rows = _events(database, request_id)
     if not rows:
         return None

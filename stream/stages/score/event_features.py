@@ -23,7 +23,7 @@ def embedded(event_id: str, data: RequestRecord | ResponseRecord, share: float) 
 
 
 def prompt_of(data: RequestRecord | ResponseRecord) -> str:
-    """Return the name of the fixed prompt that a complete answer belongs to, or "" for any other event."""
+    """Return the name of the fixed prompt if the event is a complete answer to a fixed prompt, else ""."""
     complete = isinstance(data, ResponseRecord) and data.status == "complete" and bool(data.text)
     return data.conversation_id if complete and data.tenant == OWN_TENANT else ""
 

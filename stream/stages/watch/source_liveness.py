@@ -1,6 +1,6 @@
 """Liveness of the sources: one finding for each bucket in which a source is inactive while others are active.
 
-A dead node must not stop the windows of the other nodes, and must cause an alert. If all nodes are inactive, event time stops, and the ledger reports
+If a node dies, the windows of other nodes must continue, and an alert must open. If all nodes are inactive, event time stops, and the ledger reports
 this by the wall clock.
 """
 
