@@ -1,4 +1,4 @@
-"""The recorded verdicts of one detector, read side by side with their events so that memory is bounded."""
+"""The recorded verdicts of one detector, read together with their events, so that memory is bounded."""
 
 import enum
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Queries for pages of alerts and retraining events, newest first, for the records of one alert, and for changes."""
+"""Queries: pages of alerts and of retraining events (newest first), the records of one alert, the latest changes."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence

@@ -159,7 +159,7 @@ def _joined(events: list[tuple[Any, ...]], verdicts: list[tuple[Any, ...]]) -> R
 
 
 def traffic(databases: Iterable[sqlite3.Connection], until: float, seconds: int) -> tuple[list[int], list[int]]:
-    """Return the numbers of requests and of flagged verdicts in each of the `seconds` before `until`, oldest first."""
+    """Return the numbers of requests and flagged verdicts in each second of the `seconds` before `until`, in order."""
     requests, flagged = [0] * seconds, [0] * seconds
     queries = (
         (requests, "SELECT time FROM events WHERE time >= ? AND side = 'input'"),
