@@ -46,7 +46,7 @@ class Retraining:
         return self._decide(state, event, record.at)
 
     def progress(self, state: ModelState, record: RetrainingRecord, topic: str, offset: int) -> None:
-        """Apply a retraining record: the start or end of a requested retraining, or, during a rebuild, the request itself."""
+        """Apply a retraining record: the start or end of a retraining, or, during a rebuild, the request."""
         if not _advance(state, topic, offset):
             return
         if record.state == "requested" and (state.requested_at is None or record.at > state.requested_at):
