@@ -13,7 +13,8 @@ _DETECTOR_SILENCE = f"{SILENCE} of a detector"
 
 #: {detector of an alert, as in docs/operate.md: first step}.
 RUNBOOK: dict[str, str] = {
-    "coverage": "Find the detector in `weir status` and its error in score's log; after the fix, late verdicts clear this alert.",
+    "coverage": "Find the detector in `weir status`, then find in the logs of score and the ledger why its verdicts did not arrive; the alert "
+    "resolves when they arrive.",
     "gap": "Free disk space on the gateways named in the summary, or raise `capture.limit_bytes`; then restore Kafka and the shipper; "
     "the counted requests were answered but are not monitored.",
     "lag": "Check that score runs (`weir status`); if it runs, start another score process or enable fewer detectors (`[detectors]`, then"

@@ -33,10 +33,10 @@ class Conversations:
     Parameters
     ----------
     events
-        Size of the window, including the next event; 0 uses every event.
+        Size of the window, including the next event; with 0 no event is suppressed.
     turns
-        A conversation id suppresses at most ``turns - 1`` events in the window, or half of its key's events if that is
-        more. At least one in ``2 * turns`` events of a key is used.
+        After the first event of a conversation, at most ``turns - 1`` events in the window are suppressed, or half of the
+        key's events if that is more. Of all events of a key, at least one in ``2 * turns`` is used.
 
     Notes
     -----

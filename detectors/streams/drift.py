@@ -61,7 +61,7 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Whether values are compared only with values of the same half-hour of the day (UTC), so that a daily cycle
         causes no alarm. In a half-hour with few earlier values, a change is detected later.
     conversation_events
-        Size, in events, of the window in which the detector uses one event per conversation; 0 uses every event.
+        Size, in events, of the window in which the detector uses one event per conversation; with 0 all events are used.
     conversation_turns
         The detector uses one event of a conversation with at most this many turns in the window. A conversation with
         more turns suppresses at most half of its API key's events in the window.

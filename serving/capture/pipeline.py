@@ -136,7 +136,7 @@ class Pipeline:
             await asyncio.wait(self._window[0].futures, timeout=seconds)
 
     def _advance(self, lease: Lease) -> None:
-        """Advance the cursor over the oldest frames in flight, up to the first unacknowledged frame; raises DeliveryLost."""
+        """Advance the cursor over the oldest frames in flight, up to the first unacknowledged one; raises DeliveryLost if a delivery failed."""
         while self._window and all(future.done() for future in self._window[0].futures):
             entry = self._window[0]
             self._check(entry)

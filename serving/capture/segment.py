@@ -103,7 +103,7 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The first frame of a segment: the state of the source before the segment.
 
-    `shed` is how many of the numbers before the segment are in gap records, `open` the requests without an end, `version` the version of
+    `shed` is how many of the record numbers before the segment are in gap records, `open` the requests without an end, `version` the version of
     this format.
     """
 

@@ -38,8 +38,8 @@ def labels_of(alert: AlertRecord, service: str) -> Labels:
 class FiringAlerts:
     """The newest record (highest revision) of each alert; duplicates and the order of arrival have no effect.
 
-    It keeps at most `limit` firing and `limit` resolved alerts. Above a limit it drops the alert with the oldest last
-    change. `dropped` counts the firing alerts that were dropped.
+    It keeps at most `limit` firing and `limit` resolved alerts. Above a limit it drops the alert that has not changed
+    for the longest time. `dropped` counts the firing alerts that were dropped.
     """
 
     def __init__(self, limit: int = MAX_ALERTS) -> None:

@@ -1,6 +1,6 @@
 """Kafka clients: the only module that creates and stops aiokafka's consumers, producers and admin clients.
 
-Consumers have no group unless the caller names one; the caller assigns partitions and stores the positions.
+Consumers have no group unless the caller names one. Without a group, the caller assigns partitions and stores positions.
 """
 
 import asyncio

@@ -20,8 +20,8 @@ def check_detector_options(loaded: Loaded) -> None:
     """Check the options in ``[detectors.options.NAME]`` and in the tables of every tenant.
 
     Each option is checked alone: a tenant's options do not depend on each other, so merged tables are valid if each table is. If the
-    libraries of the detectors are not installed (an image that only serves), nothing is checked. Raises SettingsError with a line for
-    each unknown detector or option, value out of bounds, and detector that needs more of the prompt than is recorded.
+    libraries of the detectors are not installed (an image that only serves), nothing is checked. Raises SettingsError with
+    one line per error: an unknown detector or option, a value out of bounds, or a detector that needs more of the prompt than is recorded.
     """
     options = list(_options(loaded.settings))
     added = [name for name in loaded.settings.detectors.output if name not in DetectorSettings().output]

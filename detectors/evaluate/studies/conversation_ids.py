@@ -123,7 +123,8 @@ class Trial(NamedTuple):
 def first_alarm_of(groups: Sequence[Sequence[Text]], client: Client, trial: Trial, seed: Sequence[int]) -> int | None:
     """Return the number of events from the end of the reference to the first alarm, or None without an alarm.
 
-    ``groups`` are the texts by intent or task, from which ``seed`` draws. The detector's seed is the last of ``seed``.
+    ``groups`` has the texts of each intent or task; a generator with ``seed`` draws from them. The last number of ``seed``
+    is also the detector's seed.
     """
     detector = create_stream("drift", {"alarm_every_events": trial.limit, "daily_cycle": False, "seed": seed[-1]})
     traffic = _Traffic(groups, client, seed)

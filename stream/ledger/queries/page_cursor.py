@@ -21,7 +21,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Return the cursor in `text`: ``TIME/ID``, ``TIME`` (only older rows follow) or ""; else raise ValueError."""
+        """Return the cursor in `text`: ``TIME/ID``, ``TIME`` (the page starts with older rows) or ""; else raise ValueError."""
         if not text:
             return NEWEST
         time, _slash, name = text.partition("/")

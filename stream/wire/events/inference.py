@@ -68,7 +68,7 @@ class ResponseRecord(EventData, frozen=True, kw_only=True):
     """The end of an accepted request; `status` is ``complete``, ``error``, ``cancelled`` or ``aborted``.
 
     `context` is the last part of the prompt (``[detectors] context_characters``), for detectors that compare the answer
-    with the prompt: another worker may have read the request.
+    with the prompt. The worker that scores the answer may not have read the request.
     """
 
     event_type: ClassVar[str] = "weir.inference.response.v1"
