@@ -65,7 +65,8 @@ async def run_driver(
         _LOG.info("serving on http://%s:%s/v1", http.host, http.port)
         await _watch(layout, http, stop, health)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(_in_daemon(_shut_down), _STOP_SECONDS)
+        async with asyncio.timeout(_STOP_SECONDS):
+            await _in_daemon(_shut_down)
 
 
 async def _ray_gone(layout: RayLayout) -> None:
@@ -185,7 +186,8 @@ async def _watch(
             if misses >= _RAY_MISSES or layout.session() != session:
                 raise DriverError(f"Ray at {layout.address} is gone; Weir deploys again when Ray is back")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _WATCH_SECONDS)
+                async with asyncio.timeout(_WATCH_SECONDS):
+                    await stop.wait()
 
 
 async def _unready(client: httpx.AsyncClient, url: str) -> str | None:
@@ -200,7 +202,8 @@ async def _unready(client: httpx.AsyncClient, url: str) -> str | None:
 
 async def _answers(address: str) -> bool:
     try:
-        await asyncio.wait_for(_port_open(address), _WATCH_SECONDS)
+        async with asyncio.timeout(_WATCH_SECONDS):
+            await _port_open(address)
     except TimeoutError:
         return False
     return True

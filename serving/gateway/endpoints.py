@@ -67,7 +67,8 @@ class Endpoints:
     async def refresh(self) -> ModelInfo:
         """Get the model description from a replica; raises ReplicaLost if no replica answers within two seconds."""
         try:
-            self._info = await asyncio.wait_for(self._wiring.backend.describe(), _DESCRIBE_SECONDS)
+            async with asyncio.timeout(_DESCRIBE_SECONDS):
+                self._info = await self._wiring.backend.describe()
         except TimeoutError:
             raise ReplicaLost("Timeout") from None
         return self._info

@@ -97,7 +97,8 @@ class Intake:
                 except sqlite3.OperationalError as error:  # the disk is full; the next call records the halves
                     _LOG.warning("overdue halves cannot be recorded yet: %s", error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _OVERDUE_SECONDS)
+                async with asyncio.timeout(_OVERDUE_SECONDS):
+                    await stop.wait()
 
     async def _answer(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         path = str(scope["path"]).rstrip("/")

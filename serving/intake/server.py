@@ -83,7 +83,8 @@ async def _watch(recorder: Recorder, stop: asyncio.Event, health: dict[str, obje
         if not recorder.writable():
             health["spool"] = "full or not writable; clients get 503"
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _HEALTH_SECONDS)
+            async with asyncio.timeout(_HEALTH_SECONDS):
+                await stop.wait()
 
 
 def _listener(settings: IntakeSettings) -> socket.socket:

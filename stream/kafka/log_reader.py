@@ -77,7 +77,8 @@ class LogReader:
     async def probe(self) -> None:
         """Request the present end offsets of the log; raises as :meth:`read` does."""
         before = self.ends
-        self.ends = await asyncio.wait_for(self._consumer.end_offsets(list(self.positions)), _PROBE_TIMEOUT_SECONDS)
+        async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+            self.ends = await self._consumer.end_offsets(list(self.positions))
         self._probed_at = self._clock()
         await self._skip_gaps()
         self.caught_up = self.reached(before or self.ends)
@@ -111,7 +112,8 @@ async def record_at(consumer: AIOKafkaConsumer, partition: TopicPartition, offse
         return None
     consumer.seek(partition, offset)
     try:
-        record = await asyncio.wait_for(consumer.getone(partition), _RECORD_SECONDS)
+        async with asyncio.timeout(_RECORD_SECONDS):
+            record = await consumer.getone(partition)
     except OffsetOutOfRangeError:
         return None  # it expired after the offsets were read
     return record if record.offset == offset else None

@@ -50,7 +50,8 @@ async def wait_for_topics(options: Mapping[str, Any], expected: Mapping[str, int
     logged = ""
     while True:
         try:
-            check_topics(expected, await asyncio.wait_for(partition_counts(options, expected), _ANSWER_SECONDS))
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                check_topics(expected, await partition_counts(options, expected))
         except TopicMissing as error:
             reason = str(error)
         except BROKER_ERRORS:

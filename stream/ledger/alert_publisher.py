@@ -72,4 +72,5 @@ class AlertPublisher:
         """Stop the producer; unsent alerts stay in the table `outbox` and are sent later."""
         self._producer = None
         with contextlib.suppress(*BROKER_ERRORS):
-            await asyncio.wait_for(self._clients.aclose(), _STOP_SECONDS)
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._clients.aclose()

@@ -48,7 +48,8 @@ class Membership:
         if not self._member:
             return
         try:
-            await asyncio.wait_for(leave_group(options, self._group, self._member), _SECONDS)
+            async with asyncio.timeout(_SECONDS):
+                await leave_group(options, self._group, self._member)
         except BROKER_ERRORS as error:
             _log.warning("%s may still be a member of %s: %s", self._member, self._group, type(error).__name__)
 

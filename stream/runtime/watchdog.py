@@ -54,7 +54,8 @@ class Watchdog:
                 options = self._app.kafka.client_options()
                 async with consumer_for(options, request_timeout_ms=int(_PROBE_SECONDS * 1000)) as client:
                     while True:
-                        self._observe(await asyncio.wait_for(self._waiting(client), 2 * _PROBE_SECONDS))
+                        async with asyncio.timeout(2 * _PROBE_SECONDS):
+                            self._observe(await self._waiting(client))
                         await asyncio.sleep(self._pause)
             except BROKER_ERRORS as error:
                 _log.debug("the watchdog's client: %s", type(error).__name__)

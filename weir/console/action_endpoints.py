@@ -136,7 +136,8 @@ async def _explained(request_id: str) -> bytes:
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _EXPLAIN_SECONDS)
+        async with asyncio.timeout(_EXPLAIN_SECONDS):
+            out, err = await process.communicate()
     except TimeoutError:
         raise StackError(
             f"no explanation within {_EXPLAIN_SECONDS:.0f} s; `weir explain {request_id}` has no time limit"

@@ -66,7 +66,8 @@ class SentinelClient:
                 outcome = await self.send(self._prompts[number % len(self._prompts)])
                 number += outcome == "answered"  # a prompt without an answer is sent again
                 try:
-                    await asyncio.wait_for(stop.wait(), max(0.0, due - time.monotonic()))
+                    async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                        await stop.wait()
                 except TimeoutError:
                     continue
 

@@ -1,5 +1,6 @@
 """The log reader and the tail over a scripted consumer, without a broker."""
 
+import asyncio
 from contextlib import aclosing, asynccontextmanager
 from types import SimpleNamespace
 
@@ -148,3 +149,15 @@ async def test_a_range_survives_a_broker_that_is_away_for_less_than_30_s(seconds
             await reader.next("t", 0)
     else:
         assert (await reader.next("t", 0)).offset == 0
+
+
+async def test_a_probe_that_is_cancelled_as_its_answer_arrives_is_cancelled(now):
+    answer = asyncio.get_running_loop().create_future()
+    consumer = Consumer(1)
+    consumer.end_offsets = lambda _: answer
+    probe = asyncio.create_task(reader_of(consumer, now).probe())
+    await asyncio.sleep(0.01)
+    answer.set_result({PARTITION: 1})
+    probe.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probe
