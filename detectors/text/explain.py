@@ -48,7 +48,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The log-odds of each text, and whether the encoder decides the first text."""
+    """The log-odds of each text, and whether the first text (the original) is scored by the encoder."""
 
     odds: tuple[float, ...]
     encoder: bool
