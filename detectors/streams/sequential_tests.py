@@ -1,14 +1,16 @@
 """Anytime-valid change detection from ranks: the sequential test of drift, anomaly and sentinel.
 
 A *region* is a range of values, for example "above 97 % of the reference values". Its bounds are computed once, from
-the reference, and do not change. While the stream is exchangeable, the probability that the next value is in a region is known exactly for any distribution: k earlier values
-have k + 1 gaps between and around them, and the probability is the share of these gaps that are in the region (Pólya's
-urn; Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World).
+the reference, and do not change. While the stream is exchangeable, the probability that the next value is in a region is
+known exactly for any distribution: k earlier values have k + 1 gaps between and around them, and the probability is the
+share of these gaps that are in the region (Pólya's urn; Vovk, Gammerman and Shafer, Algorithmic Learning in a Random
+World).
 
 A *bet* is a factor with mean one, above one if the next value is in the region, else below one. A *sum* of bets is the
 Shiryaev-Roberts statistic ``R <- (R + 1) bet``. It grows by one per event on average, and so does a weighted average of
 sums (an e-detector: Shin, Ramdas and Rinaldo, arXiv 2203.03532). So the weighted average reaches N after a mean of at
-least N events: "at most one false alarm in N events". For an event on which no bet is made (a suppressed one), R grows by exactly one.
+least N events: "at most one false alarm in N events". For an event on which no bet is made (a suppressed one), R grows
+by exactly one.
 
 Each bet is capped so that one event cannot raise the average far above the limit. Such an excess would be wasted: false
 alarms would be rarer than the budget allows, and changes would be detected later. The cap is set before the value is
