@@ -98,7 +98,7 @@ def create_app(  # noqa: PLR0913 - four sections of settings, and the parts of a
 
 
 def _versions(spec: ModelSpec) -> Callable[[str], str]:
-    """Return a function from detector to version, which loads no weights; all detectors of `spec` must exist."""
+    """Return a function that returns a detector's version without loading weights; all detectors of `spec` must exist."""
     known = {name: spec.create(name, spec.options.get(name)).version for name in spec.detectors}
 
     @functools.lru_cache(maxsize=256)

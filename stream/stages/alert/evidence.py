@@ -31,7 +31,7 @@ def add(evidence: Evidence, finding_id: str, finding: FindingRecord, trace: str)
 
 
 def _merged(first: dict[str, int], second: dict[str, int]) -> dict[str, int]:
-    """Return {key: sum of its two counts}, limited to the 32 largest sums."""
+    """Add the counts of both mappings key by key; return the 32 keys with the largest sums."""
     sums = dict(first)
     for key, count in second.items():
         sums[key] = sums.get(key, 0) + count

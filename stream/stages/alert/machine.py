@@ -2,7 +2,7 @@
 
 A finding about one event opens an alert at once; the alert resolves after some event time without another finding. For
 findings about closed buckets (time windows), an alert opens after some consecutive buckets with an alarm and resolves
-after some without an alarm (hysteresis). This also applies to inactive sources, each of which has its own alert.
+after some without an alarm (hysteresis). Findings about inactive sources are of this kind; each source has its own alert.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _HOLD_SECONDS = 600.0
 
 
 def no_span(_alert_id: str, _detector: str, cause: str, _others: tuple[str, ...]) -> str:
-    """Return the trace context of a new alert for which no span is created: that of the alert's cause."""
+    """Create no span for a new alert; return the trace context of its cause, which the alert then has too."""
     return cause
 
 
@@ -58,7 +58,7 @@ class Alerting:
     def watermark(self, state: StreamAlerts, watermark: float, offset: int) -> list[Event]:
         """Resolve each alert that is due at `watermark`, and update each other alert whose new findings are due.
 
-        A record has the event time at which it was due, so the result does not depend on the steps of the watermark.
+        A record has the event time at which it was due, so it is the same whether the watermark advances slowly or in one jump.
         """
         if offset <= state.offset:
             return []

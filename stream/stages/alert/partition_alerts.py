@@ -38,7 +38,7 @@ class PartitionAlerts:
             self._schedule(key)
 
     def apply(self, event: Event, offset: int | None = None) -> list[Event]:
-        """Apply the record at `offset` (default: the next); return the records to publish before states are written."""
+        """Apply the record at `offset` (default: the next offset); return the records to publish before states are written."""
         offset = self._offset = self._offset + 1 if offset is None else offset
         if isinstance(event.data, FindingRecord):
             return self._finding(event, event.data, offset)

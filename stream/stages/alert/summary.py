@@ -79,7 +79,7 @@ def _sentinel(note: SentinelRecord | None, alert: OpenAlert) -> Iterator[str]:
 
 
 def number(value: float) -> str:
-    """Return `value` with four significant digits, or as a whole number from 1,000 on."""
+    """Return `value` with four significant digits, or, if it is 1,000 or more, as a whole number."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 

@@ -28,9 +28,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 def evaluate(state: ModelState, at: float, settings: RetrainingSettings) -> list[Gate]:
     """Return the result of every gate at event time `at`; a request needs all gates to pass.
 
-    Events, windows and principals are those of the firing alerts of one (tenant, model), prompts and answers together. The largest share of one API
-    key is the maximum of three shares: in the events of all alerts, in the events of drift alerts, and in the events of the other detectors that are
-    needed to agree (detectors with small shares are preferred). So one API key with many findings of a second detector cannot make two detectors agree.
+    Events, windows and principals are those of all firing alerts of one (tenant, model), about prompts and about answers. The `largest_share` gate uses
+    the maximum of: one API key's share of all alerts' events, its share of the drift alerts' events, and its share of the events of each other detector
+    that is needed to agree (those with the smallest shares are chosen). So one API key that causes most findings of a second detector fails this gate.
     """
     alerts = list(state.firing.values())
     share = _largest_share(alerts, settings.agreeing_alerts)

@@ -23,7 +23,7 @@ class _Job(msgspec.Struct, kw_only=True):
 
 
 class Batcher:
-    """Collects items into batches for the pool: at most `events` items, which arrive within `wait_seconds`."""
+    """Collects items into batches for the pool; a batch has at most `events` items, which arrive within `wait_seconds`."""
 
     def __init__(
         self, pool: ModelPool, *, events: int, wait_seconds: float, spans: ScoreSpans, metrics: ScoreMetrics

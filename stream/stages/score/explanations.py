@@ -37,7 +37,7 @@ _STREAMS = 4_096
 class ExplanationLimit:
     """Limits the explained findings per stream, detector and five minutes of event time.
 
-    It stores two numbers for each of the 4,096 (stream, detector) with the latest findings.
+    It stores two numbers for each of the 4,096 (stream, detector) pairs with the latest findings.
     """
 
     def __init__(self, findings: int) -> None:
@@ -154,7 +154,7 @@ class Explainer:
 
 
 def _parts(question: Question) -> Iterator[Question]:
-    """Split a question into parts; a part has a bounded number of characters, or only one text."""
+    """Split a question into parts within a limit of characters; a text that is longer than the limit is a part of its own."""
     most = _CHEAP_SLICE if question.cheap else _SLICE
     part: list[str] = []
     for text in question.texts:

@@ -124,7 +124,7 @@ class ModelProcess:
         ]
 
     def answer_question(self, name: str, question: Question) -> Answer:
-        """Return the scores of the detector `name` for the texts of `question`, which explains a flagged verdict."""
+        """Return the scores of the detector `name` for the texts of `question`, variants of an explained text."""
         detector = self._detector(name)
         assert detector is not None
         return answer(detector, question)

@@ -92,7 +92,7 @@ class TickLine:
 
 
 class TickForwarder:
-    """Forwards the ticks of all partitions, those of one partition at most once per `every_seconds` (clock).
+    """Forwards the ticks of all partitions, those of one partition at most once per `every_seconds` of clock time.
 
     `send` publishes the ticks of one partition and acknowledges them.
     """

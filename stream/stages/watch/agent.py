@@ -35,7 +35,7 @@ _LOADED_AT_ONCE = 100
 
 
 class _Partition:
-    """One signals partition since its last assignment; `liveness` is None, except on one partition."""
+    """One signals partition since its last assignment; only the partition that checks for inactive sources has a `liveness`."""
 
     def __init__(
         self, number: int, machine: PartitionWatch, sources: set[str], liveness: SourceLiveness | None
@@ -145,7 +145,7 @@ class WatchStage(Stage):
         await self._context.publish(self._context.names.findings, tick, partition.number)
 
     async def _keep_sources(self, partition: _Partition, raw: Any) -> None:
-        """Write watermark and sources, from which a restart continues, if sources changed or the last write is old."""
+        """Write watermark and sources if the sources changed or the last write is old; a restart continues from them."""
         watermark = partition.machine.watermark
         live, value = watermark.live(), watermark.value
         due = value is not None and (partition.kept is None or value >= partition.kept + _KEEP_SECONDS)

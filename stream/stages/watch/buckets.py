@@ -14,7 +14,7 @@ __all__ = ["Held", "Offer", "StreamBuckets", "observation_of"]
 
 
 class Offer(enum.Enum):
-    """The result of an offered event: kept in an open bucket, before the watermark, or of a closed bucket."""
+    """The result of an offer: the event is kept, or dropped because its bucket ended before the watermark or was closed."""
 
     HELD = "held"
     LATE = "late"
@@ -22,7 +22,7 @@ class Offer(enum.Enum):
 
 
 class Held(msgspec.Struct):
-    """One event of an open bucket; `tokens` are raw events, with duplicates, to acknowledge when the bucket closes.
+    """One event of an open bucket; `tokens` are its raw event and duplicates, acknowledged when the bucket closes.
 
     Of events with the same id, the earliest is used; a substitute end record (of a dead source) is the last choice.
     """

@@ -74,7 +74,7 @@ class PartitionWatch:
         """Continue from the stored watermark; return False if `stored` has another number of partitions.
 
         The watermark decides which events are late, so it must be the same after a restart. In the stored stream states, every bucket before the
-        watermark is closed. Without a stored watermark, the stage waits for its sources instead.
+        watermark is closed. If no watermark is stored, the stage has none until each known source has sent a tick or is released.
         """
         if not self.watermark.restore(stored.lanes, stored.value):
             return False
@@ -252,6 +252,6 @@ def _tenant(key: str) -> str:
 
 
 def _catch_up(rebuilt: WatchedStream, last_closed: int | None, replay: PartitionWatch) -> None:
-    """Close the buckets of `rebuilt` up to `last_closed`; replayed records can end before the ticks for this."""
+    """Close the buckets of `rebuilt` up to `last_closed`; the replayed ticks may not have closed all of them."""
     assert last_closed is not None
     replay._close(rebuilt, (last_closed + 1.5) * rebuilt.buckets.seconds, snapshot=False)  # noqa: SLF001 - the same module

@@ -27,9 +27,9 @@ _LEAP_BUCKETS = 128
 class LivenessRules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules by which a source is inactive.
 
-    A source is inactive if the watermark no longer waits for it and its newest time is at least `silence_seconds` of event time behind the others.
-    Such a source is removed after `forget_seconds`, when the log no longer contains its records. After the last inactive bucket of a source,
-    `clear_buckets` buckets get a finding without alarm, which resolves the alert. `partitions` is P, the number of partitions of inference.
+    A source is inactive in a bucket if the watermark no longer waits for the source and its newest time is at least `silence_seconds` before the
+    bucket's end. It is removed after `forget_seconds`, when the log no longer contains its records. In each of the `clear_buckets` buckets after the
+    last inactive one, it gets a finding without alarm, so that the alert resolves. `partitions` is P, the number of partitions of inference.
     """
 
     partitions: int

@@ -32,7 +32,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: dict[str, bytes] = {}
 
     def resized(self, seconds: float) -> "StreamState":
-        """Return the state with bucket numbers for width `seconds`; partly closed new buckets count as open."""
+        """Return the state with bucket numbers for width `seconds`; a new bucket that is only partly closed counts as open."""
         if seconds == self.seconds:
             return self
         last = int((self.last_closed + 1) * self.seconds // seconds) - 1

@@ -20,7 +20,7 @@ _ENDED = 128
 
 
 class SourceTime(msgspec.Struct):
-    """A source on one partition: newest time, sum of advances, and `SourceLane.progress` at the last advance."""
+    """A source on one partition: its newest time, the sum of its advances, and `SourceLane.progress` at its last advance."""
 
     time: float
     progress: float
