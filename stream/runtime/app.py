@@ -1,6 +1,6 @@
 """The Faust app that score and watch are built on.
 
-Faust's defaults bind a web server to every interface, create topics with partition counts of their own, need a minute to notice a dead worker, and
+Faust's defaults bind a web server to every interface, create topics with Faust's own partition counts, need a minute to notice a dead worker, and
 lose events (docs/design/traps.md, 1 to 10). One factory changes these defaults.
 """
 
@@ -104,7 +104,7 @@ class BaseApp(faust.App):
         self.progress_count += 1
 
     def lag(self) -> dict[TP, int]:
-        """Return {assigned partition: number of records from its committable offset to its end at the last fetch}."""
+        """Return {assigned partition: number of records from its committable offset to the end that the last fetch saw}."""
         consumer = self.started_consumer
         if consumer is None:
             return {}

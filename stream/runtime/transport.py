@@ -104,7 +104,7 @@ class Consumer(driver.Consumer):
         return first
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
-        """Fetch from a copy of the set, because Faust changes it; an empty set would mean all partitions."""
+        """Fetch from a copy of `active_partitions`, because Faust changes the set; an empty set would mean all."""
         async with self._position:
             wanted = set(active_partitions or ())
             return await super()._getmany(wanted, timeout) if wanted else {}
@@ -167,7 +167,7 @@ class Consumer(driver.Consumer):
         await super().on_partitions_revoked(set(revoked))
 
     async def on_partitions_assigned(self, assigned: Iterable[TP], generation_id: int = 0) -> None:
-        """Begin the assignment generation in the tracker before a message of this generation can arrive."""
+        """Begin a new generation in the tracker before the first message of the new assignment can arrive."""
         self.tracker.assign((TP(tp.topic, tp.partition) for tp in assigned), generation_id)
         await super().on_partitions_assigned(set(assigned), generation_id)
 

@@ -2,9 +2,9 @@
 
 Faust's recovery can hang and its consumer can stop, for example after a broker outage. The supervisor starts an ended worker again, which is
 safe: delivery is at least once. The watchdog has its own client, because the worker's may be at fault. While the broker
-is away, the watchdog pauses.
+cannot be reached, no worker is ended.
 
-It also ends a worker that has read past the present end of the log: the volume was deleted, or the topics were recreated. Such a worker would wait
+It also ends a worker whose offset is past the end of the log, because the volume was deleted or the topics were recreated. Such a worker would wait
 for the old offsets and commit nothing.
 """
 
@@ -68,7 +68,7 @@ class Watchdog:
             self._end(f"{waiting} records wait and none was finished for {self._app.watchdog_seconds:.0f} s")
 
     async def _waiting(self, client: AIOKafkaConsumer) -> int:
-        """Return how many records wait for this worker: undelivered or unacknowledged, except in open buckets."""
+        """Return how many records of this worker's partitions are undelivered or unacknowledged, without open buckets."""
         consumer = self._app.started_consumer
         if consumer is None or consumer.tracker.generation is None or self._app.rebalancing:
             await client.end_offsets([TopicPartition(name, 0) for name in list(self._app.sources)[:1]])

@@ -96,8 +96,8 @@ def event_type(headers: Headers) -> str | None:
 def decode(value: bytes | None, headers: Headers) -> Event:
     """Decode a Kafka record.
 
-    Raises DecodeError if there is no value, a required attribute is missing or not UTF-8, or type or version is
-    unknown, and SchemaError if the data does not fit its type; the error's message has the field's path, never its value.
+    Raises DecodeError if there is no value, if a required attribute is missing or not UTF-8, or if type or version is
+    unknown. Raises SchemaError if the data does not fit its type; the message has the field's path, never its value.
     """
     attributes = _attributes(headers)
     kind = attributes.get("type", "")
@@ -123,7 +123,7 @@ def decode(value: bytes | None, headers: Headers) -> Event:
 
 
 def readable(value: bytes | None, headers: Headers) -> Event | None:
-    """Decode a Kafka record; return None if the record is no event of the contract."""
+    """Decode a Kafka record; return None if the record is not an event of the contract."""
     try:
         return decode(value, headers)
     except WireError:

@@ -48,7 +48,7 @@ def explanation_id(event_id: str, detector: str, version: str, method: str) -> s
 
 
 def bucket_finding_id(stream: str, detector: str, bucket: int) -> str:
-    """Return the id of a finding in a closed bucket; `stream` is a :func:`stream.wire.keys.stream_key`."""
+    """Return the id of a finding in a closed bucket; `stream` is the result of :func:`stream.wire.keys.stream_key`."""
     return _digest("fd", stream, detector, str(bucket))
 
 

@@ -33,7 +33,7 @@ ItemT = TypeVar("ItemT")
 
 
 def effective_kafka(settings: Settings) -> KafkaSettings:
-    """Return the Kafka settings with the configured address, else with the local stack's; raises StackError without either."""
+    """Return the Kafka settings with the configured address, else with the local stack's; raises StackError if there is neither."""
     if settings.kafka.bootstrap_servers:
         return settings.kafka
     port = load_ports(settings.home).get("broker")

@@ -62,7 +62,7 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds to read the remaining records at the average rate since `began`; None before the first commit."""
+        """Seconds to read the unread records at the average rate since `began`; None before the first commit after `began`."""
         read = self.last.read - self.first.read
         if read <= 0 or self.now <= self.began:
             return None
@@ -146,7 +146,7 @@ class Deadline:
         self._counted = 0.0
 
     def passed(self, now: float, backlog: Backlog | None) -> bool:
-        """Return whether a limit is exceeded; the time while `backlog` shrinks counts for the longer limit, but not for the shorter."""
+        """Return whether a limit is exceeded: the longer limit is for all time, the shorter for the time in which no `backlog` shrank."""
         if backlog is None or not backlog.shrinking(now):
             self._counted += now - self._checked
         self._checked = now

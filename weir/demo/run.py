@@ -50,7 +50,7 @@ _PHASES = (
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Results, numbers of answered and other requests, and the score stage's backlog at the end ("" if there is none)."""
+    """Results, numbers of answered and failed requests, and the score stage's backlog at the end ("" if there is none)."""
 
     results: DemoResults
     answered: int

@@ -22,7 +22,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic:
-    """A client of the endpoint that uses its keys in turn."""
+    """A client that sends requests to the endpoint, each with the next of its API keys."""
 
     def __init__(self, base_url: str, model: str, keys: Sequence[str]) -> None:
         self._client = httpx.AsyncClient(base_url=base_url, timeout=_TIMEOUT_SECONDS)

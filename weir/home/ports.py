@@ -74,7 +74,7 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def choose_ports(names: Iterable[str], block: Iterable[int], taken: Iterable[int] = ()) -> dict[str, int]:
-    """Return a free port of `block` per name (for a name in ``_base``, the first of 64 consecutive ones); raises StackError."""
+    """Return a free port of `block` per name; if the name ends with ``_base``, the first of 64 free ones. Raises StackError."""
     used = set(taken)
     chosen: dict[str, int] = {}
     for name in sorted(names, key=_width, reverse=True):
@@ -97,7 +97,7 @@ def _free_run(width: int, ports: list[int]) -> int:
 
 
 def ensure_ports(home: Path, names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
-    """Return the ports of `home`, and the names of replaced ports (which were in use); call this only while the stack is down."""
+    """Return the ports of `home`, and the names whose port was in use and was replaced; call this only while the stack is down."""
     saved: Mapping[str, int] = load_ports(home) if ports_path(home).exists() else {}
     names = list(names)
     busy = [name for name in names if name in saved and not all(map(port_is_free, _ports_of(name, saved[name])))]

@@ -144,7 +144,7 @@ def _check(seconds: float, reason: str) -> None:
 
 
 def _now(before: SilenceRecord | None) -> float:
-    """Return the time, at least that of the replaced record, because another machine's clock may be ahead."""
+    """Return the present time, or that of the replaced record if it is later (written by a machine whose clock is ahead)."""
     return canonical_time(max(time.time(), before.at if before is not None else 0.0))
 
 

@@ -31,8 +31,8 @@ class EvaluationOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The detectors and studies to measure, and the data: a folder of labelled sets, or one labelled file.
 
     If `names` and `studies` are empty, all detectors are measured. The name of a stream detector in `names` runs its study. `limit` is the
-    maximum number of texts per source (0: all), `runs` the number of simulated streams per table row. `split` is the split of the shared
-    encoder's examples, and the seed of its training. Detectors that `options` does not name use the shipped options.
+    maximum number of texts per source (0: all), `runs` the number of simulated streams per table row. `split` is (the name of
+    the split of the shared encoder's examples, the seed of the splits). Detectors that `options` does not name use the shipped options.
     """
 
     names: Sequence[str] = ()

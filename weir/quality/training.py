@@ -31,7 +31,7 @@ RECORD, FIGURES, CARD = "run.json", "figures.json", "MODEL_CARD.md"
 class TrainingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A detector to train, the data folder, and the folder for the result.
 
-    ``limit`` is the number of texts per source for the metrics. ``share`` is the length of the run as a share of the recipe's length.
+    ``limit`` is the number of texts per source for the metrics. ``share`` is the length of the run as a share of a full run.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Check the options of detectors before a process uses them.
 
 The settings do not check these options, because only a detector knows its options. If a process found a wrong option only when events arrive,
-every event of a tenant would become a dead letter. Only processes that need the detectors call this: importing them needs a second.
+every event of a tenant would become a dead letter. Only processes that need the detectors make this check: importing detectors needs a second.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ __all__ = ["check_detector_options"]
 def check_detector_options(loaded: Loaded) -> None:
     """Check the options in ``[detectors.options.NAME]`` and in the tables of every tenant.
 
-    Each option is checked alone: a tenant's options do not depend on each other, so merged tables are valid if each table is. If the
+    Each option is checked alone: a tenant's options do not depend on each other, so if each table is valid, the merged table is too. If the
     libraries of the detectors are not installed (an image that only serves), nothing is checked. Raises SettingsError with
     one line per error: an unknown detector or option, a value out of bounds, or a detector that needs more of the prompt than is recorded.
     """

@@ -15,7 +15,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """A retraining decision, without the offsets of its data.
 
     `cause` is the id of the alert that caused the decision, `request_id` the first request in its evidence, `traceparent` its trace context. `links` are
-    the trace contexts of the other firing alerts. To retrain, use the data from event time `since` to `until`; both are None for a suppression.
+    the trace contexts of the other firing alerts. A request names the data from event time `since` to `until`; both are None for a suppression.
     """
 
     record: RetrainingRecord

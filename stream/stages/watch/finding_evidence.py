@@ -13,7 +13,7 @@ PRINCIPALS = 32
 
 
 def strongest_evidence(held: Sequence[Held], feature: str) -> list[Held]:
-    """Return one event per request: those whose `feature` is furthest from its median; the latest if no event has it."""
+    """Return one event per request: those whose `feature` is furthest from the median, or the latest if none has it."""
     latest = list(reversed(held))
     values = [item.observation.features[feature] for item in latest if feature in item.observation.features]
     if values:

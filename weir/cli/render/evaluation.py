@@ -94,7 +94,7 @@ def _is_present(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
-    """Return a whole number with all digits, and other numbers with three decimals (one decimal from 10 on)."""
+    """Return a whole number with all digits, another number below 10 with three decimals, and a larger one with one decimal."""
     if not _is_present(value):
         return "-"
     if isinstance(value, float) and value != int(value):

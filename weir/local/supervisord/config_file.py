@@ -26,7 +26,7 @@ def _quoted(value: object) -> str:
 
 
 def supervisord_config(plan: Plan, socket: Path, user: str) -> str:
-    """Return the text of ``supervisord.conf``; without `user`, supervisord logs a warning if root starts it."""
+    """Return the text of ``supervisord.conf``; it names `user`, because supervisord warns if root starts it without a user."""
     home = Path(plan.home)
     head, program = ((_TEMPLATES / name).read_text(encoding="ascii") for name in ("head.conf", "program.conf"))
     places = {"socket": socket, "logs": home / "logs", "state": home / "state", "user": user}
