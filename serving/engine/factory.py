@@ -33,14 +33,14 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
     Parameters
     ----------
     kind
-        `openvino` (a GGUF file or OpenVINO IR, on a CPU), `transformers` (its continuous batching, any causal model), `echo`, or
-        `auto`: echo for the model `echo`, openvino on a CPU if it reads the model, else transformers.
+        `openvino` (reads GGUF files and OpenVINO IR, on a CPU), `transformers` (any causal language model), `echo`, or `auto`:
+        echo for the model `echo`; openvino if the device is a CPU and OpenVINO can read the model; else transformers.
     model_dir
         The model's directory or GGUF file, from `serving.engine.fetch_model.ensure`.
     dtype
-        With openvino, `float32` computes exactly, and the others in the precision that OpenVINO chooses.
+        transformers: `auto` is bfloat16 on a GPU, else float32. openvino: float32 only for `float32`, else OpenVINO chooses.
     device, slots, max_length, threads
-        See :class:`serving.engine.resources.Resources`; `auto` is a GPU if this process has one, and its dtype bfloat16.
+        See :class:`serving.engine.resources.Resources`; device `auto` is a GPU if this process has one.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def create_engine(  # noqa: PLR0913 - the settings of an engine, each by name
 
 
 def _on_cpu(device: str) -> bool:
-    """Return whether `device` is a CPU; torch decides only where the machine has the device of a GPU."""
+    """Return whether `device` selects a CPU; for `auto`, torch is asked only if the machine has a GPU's device file."""
     if device == "auto" and any(Path(file).exists() for file in _GPU_FILES):
         from serving.engine.resources import choose_device  # noqa: PLC0415
 

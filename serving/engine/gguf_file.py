@@ -1,6 +1,6 @@
 """The models that OpenVINO reads, their context length, and the F16 copy of a quantised GGUF file.
 
-OpenVINO's answers differ from those of the same weights in transformers when it reads 4-bit weights, and are the same when it reads F16.
+With 4-bit weights, OpenVINO's answers differ from those of transformers; with the same weights converted to F16, they are equal.
 """
 
 import json
@@ -20,7 +20,7 @@ _HEADER_BYTES = 1 << 16
 
 
 def find_gguf(model: Path) -> Path | None:
-    """Return the GGUF file that `model` is, or that the directory `model` has as its only one."""
+    """Return `model` if it is a GGUF file, or the only GGUF file in the directory `model`, else None."""
     if model.suffix == ".gguf" and model.is_file():
         return model
     found = list(model.glob("*.gguf")) if model.is_dir() else []
@@ -28,12 +28,12 @@ def find_gguf(model: Path) -> Path | None:
 
 
 def is_readable(model: Path) -> bool:
-    """Return whether OpenVINO reads the model: a GGUF file, a directory with one, or a directory with OpenVINO IR."""
+    """Return whether OpenVINO can read the model: a GGUF file, or a directory with one GGUF file or OpenVINO IR."""
     return find_gguf(model) is not None or (model / IR_MODEL).is_file()
 
 
 def context_length(model: Path) -> int:
-    """Return the context length of a readable model, in tokens."""
+    """Return the context length, in tokens, of a model that OpenVINO can read."""
     if (file := find_gguf(model)) is not None:
         return _gguf_context_length(file)
     try:
@@ -46,7 +46,7 @@ def context_length(model: Path) -> int:
 
 
 def _gguf_context_length(file: Path) -> int:
-    """Search the header: `gguf.GGUFReader` needs three seconds, because it reads the vocabulary."""
+    """Search the header for the context length; `gguf.GGUFReader` needs three seconds, as it reads the vocabulary."""
     with file.open("rb") as stream:
         header = stream.read(_HEADER_BYTES)
     at = header.find(_CONTEXT_KEY)
@@ -58,9 +58,9 @@ def _gguf_context_length(file: Path) -> int:
 
 
 def rewrite_as_f16(source: Path, target: Path, progress: Progress) -> None:
-    """Write the model of the GGUF file `source` to the file `target`, quantised weights as F16, everything else the same.
+    """Copy the GGUF file `source` to `target`, with quantised weights converted to F16.
 
-    Takes about 5 s and 600 MB of memory for 135 million parameters.
+    For 135 million parameters, this needs about 5 s and 600 MB of memory.
     """
     import gguf  # noqa: PLC0415 - only this function needs it
     import numpy as np  # noqa: PLC0415 - as above

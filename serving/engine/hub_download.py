@@ -56,7 +56,7 @@ def _checked(source: HubSource, target: Path) -> str:
 
 
 def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
-    """Return the current commit of a repository's main branch, so that a download is of one revision."""
+    """Return the current commit of a repository's main branch, so that all files are downloaded from one commit."""
     import httpx  # noqa: PLC0415 - as below
     from huggingface_hub import HfApi  # noqa: PLC0415 - only a request to the hub needs it
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415 - as above
@@ -76,7 +76,7 @@ def hub_revision(repository: str, timeout_seconds: float = 10.0) -> str:
 
 
 def _reporting(progress: Progress, what: str) -> type[Any]:
-    """Return a progress bar class for the hub's client that draws nothing and reports bytes."""
+    """Return a progress bar class (tqdm) that draws nothing and calls `progress` with the share of downloaded bytes."""
     from tqdm.auto import tqdm  # noqa: PLC0415 - only a download needs it
 
     class Reporting(tqdm):  # type: ignore[misc] # it has no types

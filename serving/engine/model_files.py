@@ -1,4 +1,4 @@
-"""A model on disk: a Hugging Face directory with a manifest of its weights."""
+"""The files of a model on disk, their digests, and the manifest of a model directory."""
 
 import hashlib
 from collections.abc import Callable
@@ -34,7 +34,7 @@ Progress = Callable[[str, float], None]
 
 
 def no_progress(_what: str, _share: float) -> None:
-    """Ignore progress."""
+    """Do nothing."""
 
 
 class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     path
-        The directory; empty for the echo engine.
+        The model's directory or GGUF file; an empty path for the echo engine.
     digest
         SHA-256 of the published weights, in hexadecimal.
     source
@@ -59,7 +59,7 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the manifest; `files` maps each name to its size in bytes."""
+    """The content of a manifest; `files` maps the name of each file to its size in bytes."""
 
     name: str
     source: str
@@ -80,7 +80,7 @@ def version_of(digest: str) -> str:
 
 
 def file_digest(path: Path, report: Callable[[float], None] | None = None) -> str:
-    """Return the SHA-256 of a file in hexadecimal; `report` receives the share that was read."""
+    """Return the SHA-256 of a file in hexadecimal; `report` is called with the share that has been read, in [0, 1]."""
     sha, done, size = hashlib.sha256(), 0, max(path.stat().st_size, 1)
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -92,7 +92,7 @@ def file_digest(path: Path, report: Callable[[float], None] | None = None) -> st
 
 
 def directory_digest(directory: Path) -> str:
-    """Return the SHA-256 of the names and contents of a directory's weight files: about two seconds a gigabyte."""
+    """Return the SHA-256 of the names and contents of a directory's weight files; takes about two seconds per gigabyte."""
     weights = sorted(path for path in directory.iterdir() if path.suffix in _WEIGHT_SUFFIXES)
     if not weights:
         raise ModelInvalidError(
@@ -105,14 +105,14 @@ def directory_digest(directory: Path) -> str:
 
 
 def write_manifest(directory: Path, *, name: str, source: str, origin: str, digest: str) -> None:
-    """Write the manifest of `directory`; written last, so that its presence means that the directory is complete."""
+    """Write the manifest of `directory`; call this last, because a directory with a manifest counts as complete."""
     files = {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.is_file()}
     manifest = Manifest(name=name, source=source, origin=origin, digest=digest, files=files)
     (directory / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """Return the manifest of `directory`; None if there is none, or a file is missing or has another size."""
+    """Return the manifest of `directory`, or None if it has no valid manifest, or a file is missing or has another size."""
     try:
         manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
@@ -122,7 +122,7 @@ def read_manifest(directory: Path) -> Manifest | None:
 
 
 def model_version(directory: Path) -> str:
-    """Return the version of the weights in `directory`, from its manifest or else from the weights."""
+    """Return the version of the weights in `directory`; without a manifest, it is computed from the weights."""
     if directory.is_file():
         return version_of(file_digest(directory))
     manifest = read_manifest(directory)

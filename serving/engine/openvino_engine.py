@@ -1,4 +1,4 @@
-"""OpenVINO GenAI's continuous batching behind the engine protocol: GGUF files and OpenVINO IR directories, on a CPU."""
+"""An engine that uses OpenVINO GenAI's continuous batching on a CPU; it reads GGUF files and OpenVINO IR directories."""
 
 import asyncio
 import itertools
@@ -43,7 +43,7 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 
 
 
 class _Request:
-    """One request; `cancelled` may be set from any thread, `seen` and `handle` belong to the engine's thread."""
+    """One request; any thread may set `cancelled`, only the engine's thread uses `handle` and `seen` (generated tokens)."""
 
     def __init__(self, prompt: Sequence[int], sampling: Sampling, text: TextStream) -> None:
         self.prompt, self.sampling, self.text = prompt, sampling, text
@@ -61,7 +61,7 @@ class _Request:
         self.cancelled = True
 
     def read(self) -> Chunk | None:
-        """Return the tokens that have arrived since the last call, as a chunk; None if there are none."""
+        """Return a chunk of the tokens that the pipeline generated since the last call, or None if it generated none."""
         text, reason, before = "", None, self.seen
         while reason is None and self.handle.can_read():
             for output in self.handle.read().values():
@@ -84,14 +84,14 @@ class _Request:
 
 
 class OpenvinoEngine:
-    """Generates with a `ContinuousBatchingPipeline`, which one thread owns.
+    """Generates with a `ContinuousBatchingPipeline`, whose steps run in one thread of the engine.
 
     Parameters
     ----------
     model
-        A `.gguf` file, a directory with one, or a directory with OpenVINO IR.
+        A `.gguf` file, or a directory with one `.gguf` file or OpenVINO IR.
     exact
-        Compute in float32; otherwise OpenVINO chooses the precision, bfloat16 where the processor has it.
+        True: compute in float32. False: OpenVINO chooses the precision (bfloat16 if the processor supports it).
     slots, max_length, threads
         See :class:`serving.engine.resources.Resources`.
     """
@@ -123,7 +123,7 @@ class OpenvinoEngine:
 
     @property
     def model_version(self) -> str:
-        """Version of the weights; without a manifest, the first call reads all of them."""
+        """Version of the weights; without a manifest, the first access computes it from all weights."""
         self._version = self._version or model_version(self._model)
         return self._version
 
@@ -147,7 +147,7 @@ class OpenvinoEngine:
         self._tokenizer = self._pipeline.get_tokenizer()
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of a conversation up to the assistant's turn."""
+        """Return the tokens of a conversation; the last tokens begin the assistant's answer."""
         tokenizer = self._loaded()
         if not tokenizer.chat_template:
             raise PromptRejectedError("the model has no chat template: use /v1/completions")
@@ -165,7 +165,7 @@ class OpenvinoEngine:
         return _ids(self._loaded().encode(text))
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """Generate; see the protocol."""
+        """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
         check_prompt(prompt, sampling, self.context_length)
         request = _Request(prompt, sampling, TextStream(self._loaded().decode, sampling.stop))
         self._arrivals.put(request)
@@ -181,14 +181,14 @@ class OpenvinoEngine:
             request.cancelled = True
 
     async def close(self) -> None:
-        """Stop after the current step; running requests fail."""
+        """Stop the engine after the current step; running requests raise EngineClosedError."""
         self._closed = True
         self._arrivals.put(None)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
     def stats(self) -> EngineStats:
-        """Return the load and the totals."""
+        """Return the numbers of requests and slots, and the token totals."""
         known = len(self._requests)
         return EngineStats(
             running=min(known, self._slots),
@@ -224,7 +224,7 @@ class OpenvinoEngine:
         self._pipeline = None
 
     def _receive(self) -> None:
-        """Add the requests that have arrived; wait if there is nothing to do."""
+        """Move new requests from the queue to the list; if no request is in progress, wait for a new request."""
         block = not self._closed and not self._pipeline.has_non_finished_requests()
         while block or not self._arrivals.empty():
             request = self._arrivals.get()
@@ -250,7 +250,7 @@ class OpenvinoEngine:
         self._drop_cancelled()
 
     def _drop_cancelled(self) -> None:
-        """Cancel the handles; the pipeline's next step frees their slots."""
+        """Cancel and remove all cancelled requests; the pipeline frees their slots in its next step."""
         for request in self._requests:
             if request.cancelled and request.handle is not None:
                 request.handle.cancel()
@@ -267,7 +267,7 @@ class OpenvinoEngine:
             self._prompt_total += len(request.prompt)
 
     def _config(self, sampling: Sampling) -> Any:
-        """Translate the sampling; of the model's own configuration only the tokens that end an answer count."""
+        """Return OpenVINO's form of `sampling`; from the model's configuration, only the end tokens are used."""
         model, config = self._pipeline.get_config(), genai.GenerationConfig()
         ends = {token for token in model.stop_token_ids if token >= 0} or {_NO_TOKEN}
         config.eos_token_id, config.stop_token_ids = min(ends), ends

@@ -1,4 +1,4 @@
-"""The protocol of engines: prompt tokens in, chunks of text out, many requests at once."""
+"""The protocol of engines, which generate chunks of text from prompt tokens, for many requests at once."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
@@ -11,22 +11,22 @@ FinishReason = Literal["stop", "length"]
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """How to choose the tokens of one request; the meaning of each field is OpenAI's.
+    """The sampling parameters of one request, with the meaning that they have in OpenAI's API.
 
     Parameters
     ----------
     max_tokens
-        Most tokens to generate, at least 1.
+        Maximum number of tokens to generate, at least 1.
     temperature
-        In [0, 2]. 0 takes the most likely token each time.
+        In [0, 2]. With 0, each token is the most likely token.
     top_p
-        In (0, 1]. The smallest set of tokens whose probability reaches it is drawn from.
+        In (0, 1]. Each token is drawn from the smallest set of tokens whose total probability is at least `top_p`.
     seed
-        Makes the draw repeatable; without it each request draws differently.
+        Seed of the random numbers, for reproducible answers. None: each request has its own random seed.
     stop
-        Strings that end the text; none of them is ever part of it.
+        Strings that end the answer; the answer never contains them.
     frequency_penalty, presence_penalty
-        In [-2, 2], over the tokens generated so far.
+        In [-2, 2]. They apply to the tokens that were generated before.
     """
 
     max_tokens: int
@@ -41,8 +41,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of the answer.
 
-    `text` has whole characters only and may be empty; the token counts are cumulative, so that a cancelled request's usage is known too.
-    The last chunk, and only it, has a `finish_reason`.
+    `text` contains only complete characters and may be empty. The token counts are totals of the answer up to this chunk, so the usage
+    of a cancelled request is known too. Only the last chunk has a `finish_reason`.
     """
 
     text: str
@@ -52,12 +52,12 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
-    """Return consecutive chunks as one."""
+    """Join consecutive chunks to one chunk."""
     return msgspec.structs.replace(chunks[-1], text="".join(chunk.text for chunk in chunks))
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
-    """The load of an engine; the totals only grow."""
+    """Numbers of an engine's requests and slots now, and token totals since its start."""
 
     running: int = 0
     waiting: int = 0
@@ -72,38 +72,38 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """The implementation: `openvino`, `transformers`, `echo`."""
+        """Name of the implementation: `openvino`, `transformers` or `echo`."""
 
     @property
     def model_version(self) -> str:
-        """A short version made from the digest of the weights."""
+        """Version of the weights: the short form of their digest."""
 
     @property
     def context_length(self) -> int:
-        """Most tokens of prompt and answer together."""
+        """Maximum number of tokens of prompt and answer together."""
 
     def load(self) -> None:
-        """Load weights and tokenizer; takes seconds. Idempotent."""
+        """Load weights and tokenizer, which takes seconds; further calls have no effect."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of a conversation (messages with `role` and `content`) up to the assistant's turn."""
+        """Return the tokens of messages (with `role` and `content`); the last tokens begin the assistant's answer."""
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a plain prompt."""
 
     def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """Generate; closing or cancelling the iterator frees its slot.
+        """Generate the chunks of an answer; closing or cancelling the iterator frees the request's slot.
 
         Raises
         ------
         PromptRejectedError
-            At the first step: the prompt is empty, or with `max_tokens` longer than `context_length`.
+            At the first iteration: the prompt is empty, or exceeds `context_length` together with `max_tokens`.
         GenerationFailedError, EngineClosedError
-            At any step.
+            At any iteration.
         """
 
     async def close(self) -> None:
-        """Stop; requests still running raise `EngineClosedError`."""
+        """Stop the engine; running requests raise `EngineClosedError`."""
 
     def stats(self) -> EngineStats:
-        """Return the load and the totals."""
+        """Return the numbers of requests and slots, and the token totals."""

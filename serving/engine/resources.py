@@ -1,4 +1,4 @@
-"""The resources of an engine: device, types, threads."""
+"""The resources of an engine: device, data type, threads and limits."""
 
 import os
 
@@ -11,18 +11,18 @@ __all__ = ["Resources", "choose_device", "choose_dtype"]
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """The device, the types and the sizes of an engine.
+    """The device, data type, threads and limits of an engine.
 
     Parameters
     ----------
     device, dtype
-        float32 gives the same tokens whatever shares the batch, bfloat16 does not.
+        With float32, an answer does not depend on the other requests in its batch; with bfloat16 it can.
     slots
-        Requests that are generated at the same time; others wait.
+        Maximum number of requests that are generated at the same time; further requests wait.
     max_length
-        Limit of prompt and answer together, in tokens; the model's own limit if `None`.
+        Maximum number of tokens of prompt and answer together; None: the model's own limit.
     threads
-        Processor threads of a step; as many as this process may use if `None`.
+        Number of CPU threads of a generation step; None: the number of CPUs that this process may use.
     """
 
     device: torch.device
@@ -33,21 +33,21 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def thread_count(self) -> int:
-        """Processor threads of a step."""
+        """Number of CPU threads of a generation step."""
         return self.threads or len(os.sched_getaffinity(0))
 
     def limit(self, longest: int) -> int:
-        """Return the context length, in tokens, of a model whose own limit is `longest`."""
+        """Return the smaller of `max_length` and `longest`, the model's own context length in tokens."""
         return min(self.max_length or longest, longest)
 
 
 def choose_device(device: str) -> torch.device:
-    """Resolve `cpu`, `cuda` or `auto`.
+    """Return the device for `cpu`, `cuda` or `auto`, which is a GPU if torch finds one, else the CPU.
 
     Raises
     ------
     EngineUnavailableError
-        `cuda`, and there is no GPU.
+        `device` is `cuda`, but torch finds no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise EngineUnavailableError("device 'cuda' is not available (torch finds no GPU): choose 'cpu' or 'auto'")
@@ -57,7 +57,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """Resolve `float32`, `bfloat16` or `auto`: float32 on a CPU, bfloat16 on a GPU."""
+    """Return the data type for `float32`, `bfloat16` or `auto`, which is float32 on a CPU and bfloat16 on a GPU."""
     if dtype == "auto":
         dtype = "float32" if device.type == "cpu" else "bfloat16"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]

@@ -1,4 +1,4 @@
-"""Choose the next token of every row of a batch, each by its own request's rules and its own random numbers."""
+"""Choose the next token of each request in a batch, with the request's own sampling parameters and random numbers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ _GREEDY_BELOW = 1e-5
 
 
 class Draw:
-    """How one request chooses: its sampling, its random numbers, and what it has said so far.
+    """The sampling state of one request: parameters, random number generator, and counts of its generated tokens.
 
-    The random numbers belong to the request, so its text does not depend on which others share its batch.
+    Each request has its own random numbers, so its answer does not depend on the other requests in the batch.
     """
 
     def __init__(self, sampling: Sampling) -> None:
@@ -33,11 +33,11 @@ class Draw:
 
     @property
     def penalises(self) -> bool:
-        """Whether the logits of this row must be changed before a token is chosen."""
+        """Whether penalties change the logits of the next token."""
         return self._penalised and bool(self._counts)
 
     def penalise(self, logits: torch.Tensor) -> None:
-        """Lower, in place, the logits of what was said: OpenAI's frequency and presence penalties."""
+        """Apply OpenAI's frequency and presence penalties, in place, to the logits of the tokens generated before."""
         tokens = torch.tensor(list(self._counts), device=logits.device)
         counts = torch.tensor(list(self._counts.values()), dtype=logits.dtype, device=logits.device)
         logits[tokens] -= counts * self.sampling.frequency_penalty + self.sampling.presence_penalty
@@ -47,7 +47,7 @@ class Draw:
         return float(torch.rand((), generator=self._generator, dtype=torch.float64))
 
     def said(self, token: int) -> None:
-        """Remember a token that was chosen."""
+        """Count a chosen token, for the penalties."""
         if self._penalised:
             self._counts[token] += 1
 
@@ -59,14 +59,14 @@ def choose(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
     Parameters
     ----------
     logits
-        `[rows, vocabulary]`; changed in place where penalties apply.
+        Shape `[rows, vocabulary size]`, one row per request; the penalties may change it in place.
     draws
-        One for each row.
+        The sampling state of each row's request.
 
     Returns
     -------
     list of int
-        The tokens, which the draws remember.
+        The token of each row; `draws` have counted it.
     """
     if any(draw.penalises for draw in draws):
         logits = logits.float()
@@ -98,7 +98,7 @@ def _sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[int]:
 
 
 def _nucleus(probabilities: torch.Tensor, points: torch.Tensor, share: torch.Tensor) -> list[int]:
-    """Draw from the fewest tokens that together reach `share`; the most likely one is always among them."""
+    """Draw each row's token from its smallest set of tokens with a total probability of at least `share` (`top_p`)."""
     size = min(_LIKELIEST, probabilities.shape[-1])
     values, tokens = probabilities.topk(size, dim=-1)
     if bool((values.sum(dim=-1) < share).any()):
@@ -111,7 +111,7 @@ def _nucleus(probabilities: torch.Tensor, points: torch.Tensor, share: torch.Ten
 
 
 def _pick(weights: torch.Tensor, points: torch.Tensor) -> list[int]:
-    """Invert the cumulative distribution of each row at its point."""
+    """Return each row's first index at which the cumulative weight exceeds `points` (in [0, 1)) times the row's sum."""
     total = weights.cumsum(dim=-1, dtype=torch.float64)
     # The point is below the whole, so that the first token whose sum exceeds it has a weight above 0.
     target = (points * total[:, -1]).clamp(max=total[:, -1].nextafter(torch.zeros_like(points)))

@@ -1,4 +1,4 @@
-"""Decodes tokens to text as they arrive: never half a character, never a part of a stop string."""
+"""Decode tokens to text as they arrive, without incomplete characters and without parts of stop strings."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,10 +11,10 @@ _LONGEST = 12
 
 
 class Detokeniser:
-    """Decodes token by token.
+    """Decodes one token after the other.
 
-    A token's text can depend on the tokens before it, so a short window is decoded each time. An unfinished character decodes to one
-    U+FFFD at the end, which is held back; the text before it can no longer change.
+    A token's text can depend on the tokens before it, so the last few tokens are decoded together. An incomplete character at the end
+    is decoded as one U+FFFD, which is not returned; the text before it is final.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
@@ -23,7 +23,7 @@ class Detokeniser:
         self._returned = 0  # characters of the window's text
 
     def push(self, token: int) -> str:
-        """Return the text that `token` completes; "" while a character is unfinished."""
+        """Add `token`; return the new text, or "" if `token` ends within a character."""
         self._window.append(token)
         text = self._finished()
         new = text[self._returned :]
@@ -38,7 +38,7 @@ class Detokeniser:
 
 
 class StopStrings:
-    """Holds text back while it may begin a stop string."""
+    """Finds stop strings in a stream of text; text that may begin a stop string is kept until more text arrives."""
 
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = tuple(text for text in stop if text)
@@ -46,7 +46,7 @@ class StopStrings:
         self.stopped = False
 
     def push(self, text: str) -> str:
-        """Return the text that is no part of a stop string; after `stopped` is set, there is no more."""
+        """Add `text`; return the text that cannot belong to a stop string. Sets `stopped` if a stop string is found."""
         if not self._stop:
             return text
         held = self._held + text
@@ -59,13 +59,13 @@ class StopStrings:
         return held[: len(held) - keep]
 
     def flush(self) -> str:
-        """Return the text that was held back, at the end of the answer."""
+        """Return the kept text; call this at the end of the answer."""
         held, self._held = self._held, ""
         return held
 
 
 class TextStream:
-    """The text of one answer."""
+    """Decodes the tokens of one answer, up to a stop string."""
 
     def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str]) -> None:
         self._tokens = Detokeniser(decode)
@@ -77,16 +77,16 @@ class TextStream:
         return self._stop.stopped
 
     def push(self, token: int) -> str:
-        """Return the text that `token` releases."""
+        """Add `token`; return the text that can be sent now."""
         return self._stop.push(self._tokens.push(token))
 
     def flush(self) -> str:
-        """Return the text that was held back, at the end of the answer; an unfinished character is dropped."""
+        """Return the kept text, without an incomplete character; call this at the end of the answer."""
         return self._stop.flush()
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Return the length of the longest end of `text` that begins `stop`, which is not in `text`.
+    """Return the length of the longest suffix of `text` that is a prefix of `stop`; `text` does not contain `stop`.
 
     Examples
     --------

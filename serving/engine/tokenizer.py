@@ -1,6 +1,6 @@
-"""A model directory's tokenizer and chat template, without transformers, whose import takes seconds.
+"""The tokenizer and chat template of a model directory, without transformers, because its import takes seconds.
 
-`tokenizers` reads the same file, and the template is rendered in the same kind of sandbox; a test compares the tokens.
+As in transformers, the package `tokenizers` reads the file and a Jinja sandbox renders the template; a test compares the tokens.
 """
 
 import datetime as dt
@@ -29,13 +29,13 @@ class Codec(Protocol):
     """Encodes prompts and decodes tokens."""
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a plain prompt, with whatever the tokenizer puts in front of one."""
+        """Return the tokens of a plain prompt, with the special tokens that the tokenizer adds."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Tokens of a conversation up to where the assistant speaks."""
+        """Return the tokens of a conversation; the last tokens begin the assistant's answer."""
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of `tokens`, special ones left out; an unfinished character reads as U+FFFD."""
+        """Return the text of `tokens` without special tokens; an incomplete character becomes U+FFFD."""
 
 
 class DirectoryCodec:
@@ -53,16 +53,16 @@ class DirectoryCodec:
         self._template = _environment().from_string(_template_text(directory, config))
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a plain prompt."""
+        """Return the tokens of a plain prompt, with the special tokens that the tokenizer adds."""
         return list(self._tokenizer.encode(text).ids)
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Tokens of a conversation up to where the assistant speaks.
+        """Return the tokens of a conversation; the last tokens begin the assistant's answer.
 
         Raises
         ------
         PromptRejectedError
-            The template refuses the conversation, as some do when roles do not alternate.
+            The template rejects the conversation; for example, some templates require alternating roles.
         """
         try:
             text = self._template.render(messages=list(messages), add_generation_prompt=True, **self._specials)
@@ -71,7 +71,7 @@ class DirectoryCodec:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of `tokens`, special ones left out."""
+        """Return the text of `tokens` without special tokens."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
 

@@ -1,4 +1,4 @@
-"""transformers' continuous batching behind the engine protocol: any causal model, and the GPU."""
+"""An engine that uses transformers' continuous batching, for any causal language model, on a CPU or a GPU."""
 
 import asyncio
 import itertools
@@ -42,7 +42,7 @@ _STOP_SECONDS = 30.0
 
 
 class TransformersEngine:
-    """Generates with transformers' `ContinuousBatchingManager`; on a CPU `max_length` is 2048 by default."""
+    """Generates with transformers' `ContinuousBatchingManager`; on a CPU, the default of `max_length` is 2048."""
 
     name = "transformers"
 
@@ -66,7 +66,7 @@ class TransformersEngine:
 
     @property
     def model_version(self) -> str:
-        """Version of the weights; without a manifest, the first call reads all of them."""
+        """Version of the weights; without a manifest, the first access computes it from all weights."""
         self._version = self._version or model_version(self._dir)
         return self._version
 
@@ -94,7 +94,7 @@ class TransformersEngine:
         return manager
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Return the tokens of a conversation up to the assistant's turn."""
+        """Return the tokens of a conversation; the last tokens begin the assistant's answer."""
         return self._loaded()[1].encode_chat(messages)
 
     def encode(self, text: str) -> list[int]:
@@ -102,7 +102,7 @@ class TransformersEngine:
         return self._loaded()[1].encode(text)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> AsyncGenerator[Chunk, None]:
-        """Generate; see the protocol."""
+        """Generate an answer; see :meth:`serving.engine.protocol.Engine.generate`."""
         check_prompt(prompt, sampling, self.context_length)
         manager, codec = self._loaded()
         request_id = f"weir-{next(self._numbers)}"
@@ -131,7 +131,7 @@ class TransformersEngine:
             _forget(manager, request_id)
 
     async def close(self) -> None:
-        """Stop transformers' thread; running requests fail."""
+        """Stop transformers' thread; running requests raise EngineClosedError."""
         if self._closed:
             return
         self._closed = True
@@ -141,7 +141,7 @@ class TransformersEngine:
             await asyncio.to_thread(self._manager.stop, block=True, timeout=_STOP_SECONDS, hard_stop=True)
 
     def stats(self) -> EngineStats:
-        """Return the load and the totals."""
+        """Return the numbers of requests and slots, and the token totals."""
         processor = getattr(self._manager, "batch_processor", None)
         running = len(processor.scheduler.active_requests) if processor is not None else 0
         return EngineStats(
@@ -164,7 +164,7 @@ class TransformersEngine:
         return self._manager, self._codec
 
     def _batching(self) -> ContinuousBatchingConfig:
-        """Size the cache by the slots on a CPU, by the memory on a GPU."""
+        """Return the batching settings; on a CPU the slots set the cache size, on a GPU transformers derives it from memory."""
         options: dict[str, Any] = {}
         slots = self._resources.slots
         if self._resources.device.type == "cpu":
@@ -177,7 +177,7 @@ class TransformersEngine:
 
 
 class _Answer:
-    """Converts transformers' token lists to chunks."""
+    """Converts transformers' outputs for one request to chunks."""
 
     def __init__(self, prompt_tokens: int, sampling: Sampling, codec: Codec, ends: frozenset[int]) -> None:
         self.inbox = Inbox()
@@ -188,11 +188,11 @@ class _Answer:
 
     @property
     def ended(self) -> bool:
-        """Whether the last chunk was made."""
+        """Whether the last chunk of the answer has been created."""
         return self._reason is not None
 
     def take(self, output: Any) -> None:
-        """Receive an output on the event loop; its tokens are cumulative."""
+        """Create a chunk from `output`, which has all tokens of the answer so far; called in the event loop."""
         if self.ended:
             return
         if output.error is not None:
@@ -225,7 +225,7 @@ class _Answer:
 
 
 class _TokenizerCodec:
-    """The codec of a model whose tokenizer only transformers can build."""
+    """The codec of a model without `tokenizer.json`, whose tokenizer only transformers can build."""
 
     def __init__(self, directory: Path) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(**_source(directory))
@@ -244,7 +244,7 @@ class _TokenizerCodec:
 
 
 def _source(model: Path) -> dict[str, Any]:
-    """Return the arguments of `from_pretrained`."""
+    """Return the arguments with which `from_pretrained` loads `model`."""
     file = find_gguf(model)
     if file is None:
         return {"pretrained_model_name_or_path": model}
@@ -261,9 +261,9 @@ def _config(model: Path) -> Any:
 
 
 def _end_tokens(model: Path, config: Any) -> frozenset[int]:
-    """Return the tokens that end an answer, by configuration and generation configuration.
+    """Return the tokens that end an answer, from the model's configuration and generation configuration.
 
-    The tokenizer's own end token is not among them: SmolLM2's GGUF names the token that begins a turn.
+    The tokenizer's end token is not used: in SmolLM2's GGUF file, it is the token that begins a message.
     """
     path = model / "generation_config.json"
     generation = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -281,7 +281,7 @@ def _codec(directory: Path) -> Codec:
 
 
 def _forget(manager: Any, request_id: str) -> None:
-    """Drop the result handler, which transformers keeps when a request is cancelled."""
+    """Remove the request's result handler; transformers does not remove it when a request is cancelled."""
     router = manager.output_router
     with router._lock:  # noqa: SLF001 - it has no method for this
         router.result_handlers.pop(request_id, None)

@@ -1,7 +1,7 @@
-"""Per-request sampling inside transformers' continuous batching.
+"""Sampling with the parameters of each request in transformers' continuous batching.
 
-Its own processors support neither seeds nor penalties. This one chooses with the sampler of the other engines and leaves the manager's
-argmax a single candidate, so that a request samples the same way in every engine.
+transformers' own logits processors support neither seeds nor penalties. This logits processor chooses each token itself and gives all
+other tokens the logit -inf, so that the argmax of transformers returns the chosen token.
 """
 
 import threading
@@ -17,7 +17,7 @@ __all__ = ["RequestSampler"]
 
 
 class RequestSampler(ContinuousBatchingLogitsProcessor):
-    """Chooses every row's token; needs a manager without CUDA graphs and without asynchronous batching."""
+    """A logits processor that chooses each token; the manager must use no CUDA graphs and no asynchronous batching."""
 
     supported_kwargs: dict[str, type] = {}  # noqa: RUF012 - the base class declares it so
     ignored_kwargs: tuple[str, ...] = ()
@@ -29,35 +29,35 @@ class RequestSampler(ContinuousBatchingLogitsProcessor):
         self._fallback = Sampling(max_tokens=1, temperature=0.0)
 
     def install(self, processors: Any) -> None:
-        """Replace a manager's processors."""
+        """Replace a manager's list of logits processors by this processor."""
         processors.clear()
         processors.logits_processor.append(self)
         processors.tensors_required = 1
         processors.do_processing = True
 
     def add(self, request_id: str, sampling: Sampling) -> None:
-        """Choose for a request by `sampling` from now on."""
+        """Set the sampling parameters of a new request."""
         with self._lock:
             self._draws[request_id] = Draw(sampling)
 
     def remove(self, request_id: str) -> None:
-        """Forget a request."""
+        """Remove the sampling state of a request."""
         with self._lock:
             self._draws.pop(request_id, None)
 
     def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
-        """Fill the tensor, which is unused: the draws stay on the host."""
+        """Fill the tensor with 0; transformers requires the tensor, but this processor does not use it."""
         int32_tensor.fill_(0)
 
     def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-        """Store the requests of the next rows, in order."""
+        """Store the sampling states of the next step's requests, in the order of the rows; return an unused tensor."""
         with self._lock:
             found = [self._draws.get(future.state.request_id) for future in requests_with_new_token]
         self._order = [draw if draw is not None else Draw(self._fallback) for draw in found]
         return torch.zeros(len(self._order), dtype=torch.int32)
 
     def __call__(self, scores: Any, tensor_arg: torch.Tensor) -> Any:  # noqa: ARG002 - the base class's form
-        """Leave each row only its chosen token."""
+        """Return `scores` with the logit 0 for the chosen token of each row and -inf for all its other tokens."""
         rows = len(self._order)
         if rows == 0:
             return scores

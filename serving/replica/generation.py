@@ -1,4 +1,4 @@
-"""What a gateway and a model replica exchange: a generation, the chunks of its answer, and why there is none."""
+"""The messages between a gateway and a model replica: a generation request, its chunks, or its rejection."""
 
 from collections.abc import AsyncGenerator
 from typing import Protocol
@@ -19,9 +19,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     messages
         (role, content) of each message.
     max_tokens
-        None: as many as fit into the context, up to `default_max_tokens`.
+        Maximum number of tokens of the answer; None: all that fit into the context, but at most `default_max_tokens`.
     stream
-        Whether the client reads while the model writes; if not, chunks are larger and fewer.
+        Whether the client receives the answer during the generation; if not, chunks are larger and fewer.
     """
 
     messages: tuple[tuple[str, str], ...] = ()
@@ -38,12 +38,12 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def characters(self) -> int:
-        """Length of the input, from which the time to tokenise it is estimated."""
+        """Number of characters of the input; long inputs are tokenised in a thread."""
         return len(self.prompt) + sum(len(content) for _, content in self.messages)
 
 
 def with_valid_counts(chunk: Chunk) -> Chunk:
-    """Return `chunk` with 0 for a token count that no record can contain: an engine, or a server behind it, may count wrongly."""
+    """Return `chunk` with 0 instead of an invalid token count (negative, too large, no integer), which a record cannot contain."""
     counts = {"prompt_tokens": chunk.prompt_tokens, "completion_tokens": chunk.completion_tokens}
     wrong = {name: 0 for name, number in counts.items() if not _is_count(number)}
     return msgspec.structs.replace(chunk, **wrong) if wrong else chunk
@@ -54,7 +54,7 @@ def _is_count(number: object) -> bool:
 
 
 class RejectedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The replica did not finish a request: `code` and `status` of the API's error, and a message without text of the request."""
+    """The error of a request that the replica did not finish; `message` contains no text of the request."""
 
     code: str
     status: int
@@ -62,7 +62,7 @@ class RejectedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A replica's model, and its load."""
+    """The model of a replica, and the replica's load."""
 
     engine: str
     version: str
@@ -71,7 +71,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplicaLost(Exception):
-    """The replica died or cannot be reached; `kind` is the class of the error that was seen."""
+    """The replica died or cannot be reached; `kind` is the name of the error class."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -79,13 +79,13 @@ class ReplicaLost(Exception):
 
 
 class Backend(Protocol):
-    """The model replicas, as a gateway uses them."""
+    """The interface through which a gateway calls the model replicas."""
 
     async def describe(self) -> ModelInfo:
-        """Return the model; raises ReplicaLost if no replica answers."""
+        """Return the model description; raises ReplicaLost if no replica answers."""
 
     def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
-        """Generate; a `RejectedRequest` is the last item. Closing the iterator frees the replica's slot. Raises ReplicaLost."""
+        """Generate an answer. After a `RejectedRequest` no item follows. Closing the iterator frees the slot. Raises ReplicaLost."""
 
     def capacity(self) -> int:
-        """Return how many requests the replicas accept together, running and waiting."""
+        """Return how many requests, running or queued, this gateway may have on all replicas at the same time."""

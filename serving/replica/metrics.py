@@ -12,14 +12,14 @@ __all__ = ["EngineCollector"]
 
 
 class EngineCollector(Collector):
-    """An engine's slots and totals, read by `stats` at each scrape."""
+    """Exports an engine's requests, slots and token totals; each scrape calls `stats`."""
 
     def __init__(self, stats: Callable[[], EngineStats], registry: CollectorRegistry) -> None:
         self._stats = stats
         registry.register(self)
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the current figures."""
+        """Yield the current numbers."""
         now = self._stats()
         yield GaugeMetricFamily("weir_engine_slots", "Requests that are generated together, at most", now.slots)
         yield GaugeMetricFamily("weir_engine_running", "Requests being generated", now.running)

@@ -24,11 +24,11 @@ class ModelServer:
     Parameters
     ----------
     engine
-        Loaded by :meth:`load`.
+        The engine; :meth:`load` loads its model.
     max_requests
-        Requests that run and wait; further ones are rejected with 503.
+        Maximum number of running and waiting requests; further requests are rejected with 503.
     max_length
-        Tokens of prompt and answer together; the engine's own limit may be lower.
+        Maximum number of tokens of prompt and answer together; the engine's own limit may be lower.
     """
 
     def __init__(self, engine: Engine, *, max_requests: int, max_length: int) -> None:
@@ -39,11 +39,11 @@ class ModelServer:
 
     @property
     def context_length(self) -> int:
-        """Limit of the tokens of prompt and answer together."""
+        """Maximum number of tokens of prompt and answer together."""
         return min(self._engine.context_length, self._max_length)
 
     async def load(self) -> None:
-        """Load the weights, in a thread."""
+        """Load the weights in a thread, so that the event loop is not blocked."""
         await asyncio.to_thread(self._engine.load)
 
     async def close(self) -> None:
@@ -51,7 +51,7 @@ class ModelServer:
         await self._engine.close()
 
     def describe(self) -> ModelInfo:
-        """Return the model and its load."""
+        """Return the model description and the load."""
         engine = self._engine
         return ModelInfo(
             engine=engine.name,
@@ -61,7 +61,7 @@ class ModelServer:
         )
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
-        """Generate; see :meth:`serving.replica.generation.Backend.generate`."""
+        """Generate an answer; see :meth:`serving.replica.generation.Backend.generate`."""
         if self._requests >= self._max_requests:
             yield RejectedRequest(
                 code="queue_full",

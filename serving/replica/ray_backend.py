@@ -1,4 +1,4 @@
-"""The model replicas behind Ray's deployment handle, as a gateway's backend."""
+"""The gateway's backend that calls the model replicas through Ray's deployment handle."""
 
 import math
 from collections.abc import AsyncGenerator
@@ -21,11 +21,11 @@ class RayBackend:
     handle
         The handle of the model's deployment.
     max_requests
-        Requests that one replica runs and queues.
+        Maximum number of requests that one replica runs and queues.
     max_queued
-        Requests that wait in this handle while every replica is full.
+        Maximum number of requests that wait in this handle while every replica is full.
     replicas, gateways
-        The most replicas, and the gateways that share them.
+        Maximum number of replicas, and the number of gateways that share them.
     """
 
     def __init__(self, handle: Any, *, max_requests: int, max_queued: int, replicas: int, gateways: int) -> None:
@@ -35,7 +35,7 @@ class RayBackend:
         self._capacity = math.ceil(max_requests * replicas / gateways)
 
     async def describe(self) -> ModelInfo:
-        """Return the model of a replica; raises ReplicaLost."""
+        """Return the model description of a replica; raises ReplicaLost."""
         try:
             info: ModelInfo = await self._describe.remote()
         except (RayError, RayServeException) as error:
@@ -43,7 +43,7 @@ class RayBackend:
         return info
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk | RejectedRequest, None]:
-        """Generate on one replica; closing it cancels the generation. Raises ReplicaLost."""
+        """Generate an answer on one replica; closing the iterator cancels the generation. Raises ReplicaLost."""
         response = self._generate.remote(generation)
         finished = False
         try:
@@ -65,5 +65,5 @@ class RayBackend:
                 response.cancel()
 
     def capacity(self) -> int:
-        """Return how many requests this gateway accepts at the same time."""
+        """Return how many requests this gateway accepts at the same time: its share of the replicas' capacity."""
         return self._capacity
