@@ -22,7 +22,7 @@ class Address(str):
     """The address in ``http(s)://[user:password@]host[:port][/path]``, without credentials; "" means no address.
 
     `headers` is ``{"authorization": "Basic …"}``, or {} without a user. Special characters in user and password are
-    percent-encoded. Raises ValueError, which does not contain the text, for any other form.
+    percent-encoded. Any other form raises a ValueError that does not quote the text.
     """
 
     __slots__ = ("headers",)

@@ -1,6 +1,6 @@
-"""The first step for an operator after an alert about Weir itself; detectors' lines are in `AlertText.runbook`.
+"""The first step for an operator after an alert about Weir itself; for a detector's alert see `AlertText.runbook`.
 
-The process that raises an alert writes the line into the alert, so consumers need neither this table nor the detectors. Tests compare both with
+The process that raises an alert writes this step into the alert, so consumers need neither this table nor the detectors. Tests compare both with
 docs/operate.md and docs/runbook.md.
 """
 

@@ -73,7 +73,7 @@ class Notifications:
     def _groups(
         self, alerts: FiringAlerts, now: float
     ) -> tuple[dict[Labels, list[AlertRecord]], dict[Labels, SilenceRecord]]:
-        """Return {labels: firing alerts without a silence} and {labels of a silenced alert: one silence}."""
+        """Return {labels: firing alerts without a silence} and {labels of silenced alerts: one of their silences}."""
         groups: dict[Labels, list[AlertRecord]] = {}
         muted: dict[Labels, SilenceRecord] = {}
         for alert in alerts.firing():

@@ -23,7 +23,7 @@ class BackOff:
         self._longest = longest
 
     def reset(self) -> None:
-        """Let the next waiting time be based on `first` again."""
+        """Start again with `first` as the next waiting time."""
         self._next = self._first
 
     def seconds(self) -> float:

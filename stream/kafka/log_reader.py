@@ -28,9 +28,9 @@ Records = Mapping[TopicPartition, list[ConsumerRecord]]
 class LogReader:
     """Reads partitions of a log from given positions, with a started consumer that has no group; it commits nothing.
 
-    `positions` is the next offset to read of each partition, behind offsets without a record (removed by compaction, or
-    a transaction's marker). :meth:`probe` requests `ends`, the end of each partition. `caught_up` is whether, at
-    the last probe, the reader had passed the `ends` of the probe before; so it can become true while the log grows.
+    `positions` is the next offset to read of each partition, after any offsets without a record (compacted away, or a
+    transaction's marker). :meth:`probe` requests `ends`, the end of each partition. `caught_up` is whether, at
+    the last probe, the reader had passed the `ends` of the previous probe; so it can become true while the log grows.
     """
 
     def __init__(

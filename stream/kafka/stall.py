@@ -12,7 +12,7 @@ class StallDetector:
         self._since = 0.0
 
     def observe(self, *, now: float, progress: int, work: bool) -> bool:
-        """Return whether work has waited without progress for the whole bound, at monotonic time `now`.
+        """Return whether, at monotonic time `now`, work has waited without progress for at least `bound_seconds`.
 
         `progress` grows with each finished piece of work. `work` is whether work waits: False while the broker is away.
         """

@@ -65,7 +65,7 @@ class Coverage(msgspec.Struct, kw_only=True):
 
 
 class MissingVerdicts(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of missing verdicts: score's ticks have passed their events. Also by detector, tenant and model.
+    """Numbers of missing verdicts (score's ticks have passed their events): total, by detector, by tenant, by model.
 
     `requests` contains the oldest of `requests_total` request ids, at most 20; `traceparents` are the trace contexts of
     these requests. `first` is ``event id/detector`` of the oldest missing verdict.

@@ -31,8 +31,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
     `log_time` is the newest tick time of any source, 0 before the first tick; `advanced_at` is the clock time at which
     `log_time` last increased. If `advanced_at` is more than the setting `silence_seconds` ago, the stack is unhealthy;
-    the clock decides this, because event time does not advance without ticks. `caught_up` is whether the last probe found
-    the log read to its end, `lag` is {topic: number of records that the ledger has not read}.
+    this check uses the clock, because event time does not advance without ticks. `caught_up` is whether the ledger had
+    read the log to its end at the last probe, `lag` is {topic: number of records that the ledger has not read}.
     """
 
     wall_time: float

@@ -47,7 +47,7 @@ class DetectorHealth:
         self.answered(detector, time)
 
     def flush(self) -> None:
-        """Write the answers of a batch, and delete the errors up to their detector's newest answer."""
+        """Write the answers of a batch, and delete each detector's errors about events up to its newest answer."""
         for detector in self._changed:
             self._database.execute(
                 "INSERT INTO heard VALUES (?1, ?2) ON CONFLICT DO UPDATE SET time = ifnull(max(time, ?2), ifnull(time, ?2))",
@@ -65,7 +65,7 @@ class DetectorHealth:
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
-    """A detector whose last `pairs` events have only errors or no verdict; at most 10,000 events per partition.
+    """A detector that returned an error or no verdict for each of its last `pairs` events (at most 10,000 a partition).
 
     `requests` contains at most the first 20 request ids. `began`, `newest` and `last_answer` are event times;
     `last_answer` is None if the detector never answered.
@@ -93,7 +93,7 @@ def last_answers(databases: Iterable[sqlite3.Connection]) -> dict[str, float | N
 def unanswered_pairs(
     databases: Sequence[sqlite3.Connection], answers: dict[str, float | None], missing: Iterable[str]
 ) -> tuple[Unanswered, ...]:
-    """Return the detectors with events since their last answer; `missing` names those with missing verdicts."""
+    """Return the detectors with errors, or (only those in `missing`) absent verdicts, since their last answer."""
     absent = set(missing)
     detectors = sorted({*answers, *absent})
     entries = (_unanswered(databases, name, answers.get(name), absent=name in absent) for name in detectors)
@@ -101,7 +101,7 @@ def unanswered_pairs(
 
 
 class _Part(msgspec.Struct, frozen=True):
-    """A detector's events with errors, or without a verdict, in one file; `first`: (time, event id, request id)."""
+    """Events of one file without an answer of a detector; `first` has the oldest: (time, event id, request id)."""
 
     pairs: int
     began: float

@@ -103,7 +103,7 @@ class Shard(LedgerFile):
             self._requests[((_hour(event.time), data.tenant, data.model), "ends")] += 1
 
     def _delete_substitute(self, event_id: str) -> None:
-        """Delete a substitute end record, which has no answer and no verdicts. It was written because its source died.
+        """Delete a substitute end record: it has no answer and no verdicts, and was written because its source died.
 
         Intake can receive the exchange again after the source died, and then writes the real end record.
         """
@@ -253,7 +253,7 @@ class Shard(LedgerFile):
         return float(row[0]) if row else 0.0
 
     def expire(self) -> float:
-        """Delete whole hours that the log no longer contains; return the time of the oldest remaining hour."""
+        """Delete the rows of hours before the retention; return the start of the oldest hour that is kept."""
         floor = (_hour(self._newest - self._retention_seconds) * HOUR_SECONDS) if self._newest else 0.0
         if floor <= self._floor:
             return self._floor

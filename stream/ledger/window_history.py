@@ -56,7 +56,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """Windows of a stream as columns, oldest first; a long series is reduced to the highest window of each interval.
+    """Windows of a stream as columns, oldest first; a long series has only the highest statistic per interval.
 
     `latest` is the newest window, `changed` the newest window in alarm; each is None if there is no such window.
     """
@@ -90,7 +90,7 @@ def store_window(database: sqlite3.Connection, finding: FindingRecord) -> None:
 
 
 def expire_windows(database: sqlite3.Connection, retention_seconds: float) -> None:
-    """Delete windows older than the retention, and the oldest windows beyond half a million."""
+    """Delete windows older than the retention, and the oldest windows if there are more than half a million."""
     newest = database.execute("SELECT max(time) FROM windows").fetchone()[0]
     if newest is None:
         return

@@ -1,7 +1,7 @@
 """The difference between the alerts of two versions: alerts that appeared, vanished or moved.
 
-Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Of the
-other alerts, two nearby alerts of the same stream and detector, one per version, are one alert that moved.
+Two alerts are the same if they have the same id, or opened in the same window of the same stream and detector. Other
+alerts can form pairs (one of each version, same stream and detector, nearby windows); a pair is one alert that moved.
 """
 
 from bisect import bisect_left, bisect_right
@@ -64,7 +64,7 @@ def compare(
     """Return the difference between the alerts `before` and the alerts `after`.
 
     Two alerts that open at most `windows` windows apart can be one alert that moved. `counts` returns whether an alert
-    opened in the compared range. Two matched alerts are counted if this is true for at least one of them.
+    opened in the compared range. A matched pair is counted if at least one of its alerts opened in this range.
     """
     pairs: list[Pair] = []
     vanished: Alerts = []

@@ -14,7 +14,7 @@ __all__ = ["ReplayResults", "notes"]
 
 
 class ReplayResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The alerts, and the numbers of findings: first of the version to compare with, then of the version to run.
+    """Alerts and numbers of findings, each as a pair: for the version to compare with, then for the version to run.
 
     `behind` is {partition: event time up to which watch had published findings} for the partitions in which watch had
     not reached the end of the range.

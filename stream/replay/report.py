@@ -24,7 +24,7 @@ LISTED_FLIPS = 1000
 
 
 class Flip(msgspec.Struct, frozen=True, kw_only=True):
-    """An event near the threshold for which rounding changed the decision; the recorded decision counts."""
+    """An event near the threshold for which rounding changed the decision; the replay uses the recorded decision."""
 
     request_id: str
     tenant: str

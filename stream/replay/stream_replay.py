@@ -37,7 +37,7 @@ class _VersionRun:
         return results
 
     def _with_version(self, event: Event) -> Event:
-        """Set the version in a finding; without this, a finding of a variant has the installed version."""
+        """Set the version in a finding; otherwise a finding of a variant would have the installed version."""
         if not isinstance(event.data, FindingRecord):
             return event
         return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, version=self.version.version))

@@ -65,7 +65,7 @@ class TextReplay:
 
     `scoring` scores texts; its detectors have the names of the versions. `scoring` is None if no version runs. `timelines` has
     the alerts of the version to compare with, then of the version to run. `flips` are the decisions that differ only by
-    rounding; for these the recorded decision counts.
+    rounding; for these, the replay uses the recorded decision.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class WatchChain:
         return self._machine.watermark.value
 
     def feed(self, event: Event) -> Iterator[Event]:
-        """Yield the findings and ticks that a signal or a tick of score causes; yield a finding unchanged."""
+        """Yield the findings and ticks that `event`, a signal or score's tick, causes; yield a finding unchanged."""
         if isinstance(event.data, FindingRecord):
             yield event
         elif isinstance(event.data, Signal):

@@ -13,7 +13,7 @@ _NAMED = 3
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """A present fault. Its alert's id is a hash of `opening`; `opened_at` is the fault's start if that is known."""
+    """A fault that exists now. A hash of `opening` is the id of its alert; `opened_at` is its start, if known."""
 
     detector: str
     severity: str
@@ -28,7 +28,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def own_alert_id(detector: str, opening: str) -> str:
-    """Return the id of an alert about Weir itself."""
+    """Return the id of an alert about Weir itself: a hash of `detector` and `opening`."""
     return alert_id(stream_key(OWN_TENANT, "", ""), detector, opening)
 
 

@@ -1,4 +1,4 @@
-"""The alert about a full spool: it opens at a used share of ALERT_SHARE, and resolves below CLEAR_SHARE."""
+"""The alert about a full spool: opens if the used share reaches ALERT_SHARE, resolves if it falls below CLEAR_SHARE."""
 
 import msgspec
 
@@ -19,7 +19,7 @@ class FullSpool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def full_spool(spool: FullSpool) -> Condition:
-    """Return the condition of the alert."""
+    """Return the condition that opens the alert about `spool`."""
     return Condition(
         detector="spool",
         feature=spool.source,

@@ -1,8 +1,8 @@
-"""Gap records (accepted by capture, not delivered), grouped into episodes.
+"""Groups gap records into episodes. A gap record counts records that capture accepted but could not deliver.
 
 An episode is a run of gap records with less than `resolve_seconds` between neighbouring records. Each episode is one
-alert, whose id, start and end are a function of the log. For this, the time of a gap record is the watermark of its
-partition, and a record counts only when no partition can add an earlier record.
+alert, whose id, start and end are a function of the log. To ensure this, the time of a gap record is the watermark of
+its partition, and a record counts only when no partition can add an earlier record.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ __all__ = ["GapEpisode", "lost_records", "next_gap_episode"]
 
 
 class GapEpisode(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode: `records` gap records about `lost` lost records. `sources` and `reasons` split `lost`.
+    """One episode: `records` gap records count `lost` lost records; `sources` and `reasons` are {name: lost records}.
 
     `requests` contains at most 20 of `requests_total` request ids. `first` is the event id of the first gap record,
     `began` its time. `over` is the event time of the episode's end, or None while the episode can still grow.
@@ -112,7 +112,7 @@ def _requests(databases: Sequence[sqlite3.Connection], episode: list[_Gap]) -> t
 
 
 def lost_records(gaps: GapEpisode) -> Condition:
-    """Return the condition of the alert."""
+    """Return the condition that opens the alert about the episode `gaps`."""
     return Condition(
         detector="gap",
         severity="critical",

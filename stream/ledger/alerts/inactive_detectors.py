@@ -25,12 +25,12 @@ Firing = Mapping[tuple[str, str], AlertRecord]
 
 
 def inactive_alert_id(detector: str, last_answer: float | None, resolved: int) -> str:
-    """Return an alert's id; `resolved` is the number of alerts about `detector` that resolved since `last_answer`."""
+    """Return the id of an alert; `resolved` is the number of alerts about `detector` resolved since `last_answer`."""
     return own_alert_id(SILENCE, _opening(detector, last_answer, resolved))
 
 
 def inactive_detectors(observation: Observation, settings: LedgerSettings, firing: Firing) -> Iterable[Condition]:
-    """Yield one condition per alert. An alert about one detector continues separately if all become inactive."""
+    """Yield one condition per alert. A firing alert about one detector stays separate if all become inactive."""
     inactive = [entry for entry in observation.unanswered if _is_inactive(entry, observation, settings)]
     together = _together(inactive, observation, firing)
     for entry in inactive:
@@ -44,7 +44,7 @@ def inactive_detectors(observation: Observation, settings: LedgerSettings, firin
 
 
 def _together(inactive: list[Unanswered], observation: Observation, firing: Firing) -> list[Unanswered]:
-    """Return the detectors of the shared alert: two or more without an own alert, while no other detector answers."""
+    """Return the detectors that share one alert: two or more without their own while no others answer, else []."""
     names = {entry.detector for entry in inactive}
     others = max(
         (time for name, time in observation.last_answers.items() if name not in names and time is not None),

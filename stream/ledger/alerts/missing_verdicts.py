@@ -7,7 +7,7 @@ __all__ = ["missing_verdicts"]
 
 
 def missing_verdicts(missing: MissingVerdicts) -> Condition:
-    """Return the condition of the alert."""
+    """Return the condition that opens the alert about `missing`."""
     return Condition(
         detector="coverage",
         severity="critical",

@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT")
 
 
 class AlertStory(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with all related data: `changes` are its records, `evidence` its known requests.
+    """An alert with all related data: `changes` are its records, `evidence` the known requests that it names as evidence.
 
     For an alert of a stream detector, `series` contains the windows of its stream before, during and after the alert.
     """
@@ -81,7 +81,7 @@ class LedgerPages:
         return retried(attempt) if self.reader.exists() else empty
 
     def requests(self, *, limit: int, before: Cursor = NEWEST, tenant: str = "", flagged: bool = False) -> RequestPage:
-        """Return :func:`stream.ledger.queries.request_pages.request_page`."""
+        """Return the result of :func:`stream.ledger.queries.request_pages.request_page`."""
         return self._query(
             lambda _, shards: request_pages.request_page(
                 shards, before=before, limit=limit, tenant=tenant, flagged=flagged
@@ -90,7 +90,7 @@ class LedgerPages:
         )
 
     def alerts(self, query: AlertQuery, now: float) -> AlertPage:
-        """Return :func:`stream.ledger.queries.alert_pages.alert_page`."""
+        """Return the result of :func:`stream.ledger.queries.alert_pages.alert_page`."""
         silences = self.reader.silences()
         return self._query(
             lambda decisions, shards: alert_pages.alert_page(decisions, shards, silences, query, now),
@@ -119,15 +119,15 @@ class LedgerPages:
         return self._query(query, None)
 
     def streams(self, tenant: str = "") -> list[WindowStream]:
-        """Return :func:`stream.ledger.window_history.streams`."""
+        """Return the result of :func:`stream.ledger.window_history.streams`."""
         return self._query(lambda decisions, _: window_history.streams(decisions, tenant), [])
 
     def series(self, name: StreamName, since: float, until: float) -> Series:
-        """Return :func:`stream.ledger.window_history.series`."""
+        """Return the result of :func:`stream.ledger.window_history.series`."""
         return self._query(lambda decisions, _: window_history.series(decisions, name, since, until), Series())
 
     def retraining(self, *, limit: int, before: Cursor = NEWEST) -> RetrainingPage:
-        """Return :func:`stream.ledger.queries.alert_pages.retraining_page`."""
+        """Return the result of :func:`stream.ledger.queries.alert_pages.retraining_page`."""
         return self._query(
             lambda decisions, _: alert_pages.retraining_page(decisions, before, limit), RetrainingPage(retraining=[])
         )

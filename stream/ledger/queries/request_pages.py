@@ -46,7 +46,7 @@ class VerdictMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in a list. `status` is "" until the end; `pending` lists awaited verdicts as ``side/detector``."""
+    """A request in a list. `status` is "" until the request ends; `pending` has verdicts to come, ``side/detector``."""
 
     request_id: str
     time: float

@@ -55,7 +55,7 @@ class EndNote(msgspec.Struct, frozen=True, kw_only=True):
 class ExplanationNote(msgspec.Struct, frozen=True, kw_only=True):
     """The words that a verdict depends on most, with their weights (log-odds), in the order of the text.
 
-    The weights of `attributed` words were computed. `score` is the text's score, `base` the score without these words.
+    Weights were computed for `attributed` words. `base` is the score of the text without them, `score` with them.
     """
 
     method: str
@@ -210,7 +210,7 @@ def request_story(request_id: str, events: RequestEvents, decisions: sqlite3.Con
     """Join a request's events with its alerts and their retraining events.
 
     An alert belongs to a request if its evidence contains the request. Evidence is limited to 20 requests, so an alert
-    also belongs to a request with a flagged verdict of the same stream and detector about an event during the alert.
+    also belongs to a request with a flagged verdict of the alert's stream and detector on an event during the alert.
     """
     rows = decisions.execute(
         "SELECT a.record FROM alert_evidence e JOIN alerts a ON a.alert_id = e.alert_id WHERE e.request_id = ?",
