@@ -44,7 +44,7 @@ class Membership:
         self._path.write_text(member, encoding="utf-8")
 
     async def remove_predecessor(self, options: Mapping[str, Any]) -> None:
-        """Remove the former worker from the group. If this fails, the group waits until its session expires."""
+        """Remove the former worker from the group. If this fails, the group waits until that worker's session expires."""
         if not self._member:
             return
         try:

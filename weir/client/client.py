@@ -134,7 +134,7 @@ class Client:
 
 
 class _ChangeFilter:
-    """Drops duplicates and, without `updates`, changes of severity and evidence."""
+    """Drops duplicates and, unless `updates` is true, also changes of severity and evidence."""
 
     def __init__(self, *, updates: bool = False) -> None:
         self._updates = updates

@@ -40,7 +40,7 @@ PROGRAM = "token"
 
 
 class RequestGuard:
-    """ASGI middleware; `hosts` are the allowed Host headers. All ports of a host share cookies, so the cookie's name has `port`."""
+    """ASGI middleware; `hosts` are the allowed Host headers. All ports of a host share cookies, so the cookie's name contains `port`."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, hosts: frozenset[str], port: int) -> None:
         self._app = app

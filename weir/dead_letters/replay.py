@@ -55,7 +55,7 @@ class _Original(msgspec.Struct, frozen=True, kw_only=True):
     errors: Headers
 
     def header_choices(self) -> tuple[Headers, ...]:
-        """Return lists of headers to try in order; a record that is too large with the error headers fits without them."""
+        """Return lists of headers to try in order: if a record with the error headers is too large, it is sent without them."""
         attempt = tuple(pair for pair in self.errors if pair[0] == _ATTEMPT)
         return (self.own + self.errors, self.own + attempt, self.own)
 

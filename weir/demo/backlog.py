@@ -43,7 +43,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """The score stage's first and last position, and the time when it last advanced; monotonic clock, seconds."""
+    """The score stage's first and last position, and when it last advanced; times are seconds of the monotonic clock."""
 
     first: Position
     began: float

@@ -14,10 +14,10 @@ EXPECTED = ("pii", "toxicity", "drift", "retraining")
 
 
 class DemoResults(msgspec.Struct, kw_only=True):
-    """What Weir published about one tenant since `started` (monotonic clock, seconds).
+    """The events that Weir published about one tenant since `started` (seconds of the monotonic clock).
 
     `verdicts` has [number of verdicts, number of flagged verdicts] per detector, `alerts` the newest record of each alert.
-    `tipping_alert` is the id of the alert that caused `requested`. `seconds` is the time until each of :data:`EXPECTED` was seen.
+    `tipping_alert` is the id of the alert that caused `requested`. `seconds` is {detector, or ``retraining``: time from `started` to its first event}.
     """
 
     tenant: str
@@ -49,7 +49,7 @@ class DemoResults(msgspec.Struct, kw_only=True):
         return known is None or (known.state, known.severity) != (alert.state, alert.severity)
 
     def add_retraining(self, event: RetrainingRecord, alert_id: str) -> bool:
-        """Store an event if it is of the tenant; return False if not stored, or suppressed for the same reasons as before."""
+        """Store an event if it is of the tenant; return False if it was not stored, or if the same gates suppressed one before."""
         if event.tenant != self.tenant:
             return False
         if event.state == "suppressed":

@@ -74,7 +74,7 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def choose_ports(names: Iterable[str], block: Iterable[int], taken: Iterable[int] = ()) -> dict[str, int]:
-    """Return a free port of `block` per name; if the name ends with ``_base``, the first of 64 free ones. Raises StackError."""
+    """Return a free port of `block` per name; if the name ends with ``_base``, the first of 64 consecutive ones. Raises StackError."""
     used = set(taken)
     chosen: dict[str, int] = {}
     for name in sorted(names, key=_width, reverse=True):

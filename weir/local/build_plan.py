@@ -41,7 +41,7 @@ def build_plan(
 ) -> Plan:
     """Return the plan of all components, or of those in `only`; a local broker is installed and formatted if needed.
 
-    Raises StackError if `only` has an unknown component or several processes would use one metrics port, BrokerError if the broker's setup fails.
+    Raises StackError if `only` has an unknown component or several processes would use one metrics port; BrokerError if the broker's setup fails.
     """
     home = settings.home
     ray, serve = _serving(settings, ports, run_dir)

@@ -48,7 +48,7 @@ def is_running(pid: int, recorded: str) -> bool:
 
 
 def owned_processes(home: Path, component: str | None = None) -> list[psutil.Process]:
-    """Return the processes of the stack in `home` or of its `component`, without this process and its ancestors."""
+    """Return the processes of the stack in `home`, or only those of `component`, without this process and its ancestors."""
     excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
@@ -77,7 +77,7 @@ def end_processes(processes: Iterable[psutil.Process], grace_seconds: float) -> 
 
 
 def end_owned_processes(home: Path, component: str | None = None, *, grace_seconds: float = 5.0) -> int:
-    """End all processes of a stack or of its `component`, also those that start meanwhile; return their number."""
+    """End all processes of a stack, or only those of `component`, also those that start meanwhile; return their number."""
     ended: set[int] = set()
     deadline = time.monotonic() + _END_SECONDS
     while (running := owned_processes(home, component)) and time.monotonic() < deadline:

@@ -140,7 +140,7 @@ def _files(options: EvaluationOptions, datasets: Datasets) -> list[Any]:
 def _evaluated(
     options: EvaluationOptions, names: Sequence[str], datasets: Datasets, progress: Progress
 ) -> tuple[list[Evaluated], list[str]]:
-    """Return the metrics of each detector, and the errors of detectors that are neither named nor configured."""
+    """Return the metrics of each detector, and, if no detector was named, the errors of those that are not configured."""
     detectors, left_out = [], []
     for index, name in enumerate(names):
         progress("loading detectors", index, len(names))

@@ -30,8 +30,8 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One verdict, the weights of its words in the order of the text, and the raw text.
 
-    In a long text, only the words of the highest-scoring part have weights. `explained_by` is the installed version of the detector; if it
-    differs from `version`, the words that made the verdict's version flag the text may differ too.
+    In a long text, only the words of the highest-scoring part have weights. `explained_by` is the installed version of the detector. If it
+    differs from `version`, which gave the verdict, other words may have caused the verdict.
     """
 
     event_id: str

@@ -32,7 +32,7 @@ class Evidence(msgspec.Struct, kw_only=True):
 
     `windows` counts distinct windows with findings; `recent_windows` contains the newest of these windows. `requests`,
     `findings` and `traces` contain the first ten and the latest ten ids; the first finding caused the alert. `details`
-    are the newest alarm's numbers about the change.
+    contains the numbers with which the newest alarm describes the change.
     """
 
     window_seconds: float

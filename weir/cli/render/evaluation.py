@@ -94,7 +94,7 @@ def _is_present(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
-    """Return a whole number with all digits, another number below 10 with three decimals, and a larger one with one decimal."""
+    """Return whole numbers with all digits, other numbers below 10 with three decimals, and larger ones with one decimal."""
     if not _is_present(value):
         return "-"
     if isinstance(value, float) and value != int(value):

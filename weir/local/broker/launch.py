@@ -31,7 +31,7 @@ class BrokerLaunch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_broker(kafka: KafkaSettings) -> BrokerPlan:
-    """Choose the broker of the settings; without one, choose Apache Kafka if possible, else the embedded broker."""
+    """Choose the broker that the settings name; if they name none, Apache Kafka if possible, else the embedded broker."""
     if kafka.bootstrap_servers:
         return BrokerPlan(kind="given")
     if kafka.broker == "apache" or (kafka.broker == "auto" and apache_available()):

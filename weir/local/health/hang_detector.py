@@ -34,7 +34,7 @@ class HangDetector:
         self.restarting = False
 
     def update(self, health: Health, *, pid: int, now: float, age: float) -> Decision:
-        """Add the answer of process `pid` at `now`, `age` seconds after its start; a new pid clears the history."""
+        """Add a health check made at `now` of process `pid`, which started `age` seconds ago; a new pid clears the history."""
         if pid != self._pid:
             self._pid, self._was_healthy, self.restarting = pid, False, False
             self._clear()
