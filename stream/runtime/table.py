@@ -1,12 +1,12 @@
 """A Faust table whose writes are awaited.
 
-Faust's ``table[key] = value`` does not wait for the changelog record, so an event can be acknowledged although its state was never stored. It also
-uses the partition of the current event. Here the caller of a write names the partition, and the write returns after the changelog contains the
+Faust's ``table[key] = value`` does not wait for the changelog record, so an event can be acknowledged although its state was never stored. The write
+also goes to the partition of the current event. Here the caller of a write names the partition, and the write returns after the changelog contains the
 record; memory is never newer than the changelog.
 
 The last record of a key is not always its newest state: a worker that was paused until its session expired, or that retries a write, can write after
-another worker became the partition's owner. States are functions of the log, so the state that has read furthest is the right one, whichever worker
-wrote it. Recovery keeps this state and writes it again behind the older one, before compaction deletes it (docs/adr/0002-furthest-state.md).
+another worker became the partition's owner. States are functions of the log, so the state computed from most of the log is the right one, whichever
+worker wrote it. Recovery keeps this state and writes it again behind the older one, before compaction deletes it (docs/adr/0002-furthest-state.md).
 """
 
 import logging

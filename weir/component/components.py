@@ -1,6 +1,6 @@
 """The processes of a stack, by name: ``python -m weir.component NAME``.
 
-:mod:`weir.component.process` sets up each process. On SIGTERM or SIGINT, a process acknowledges what it has read and ends.
+:mod:`weir.component.process` sets up each process. On SIGTERM or SIGINT, a process acknowledges the finished records and ends.
 """
 
 import logging

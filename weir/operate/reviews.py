@@ -21,7 +21,7 @@ _SOURCE = "weir/console"
 
 
 def review_of(alert: AlertRecord, label: str, request_id: str, by: str) -> Feedback:
-    """Return the review of an alert; if `request_id` is "", it is about the whole alert and contains the alert's first request.
+    """Return the review of an alert; if `request_id` is "", the review is of the whole alert and contains its first request.
 
     Raises SettingsError if the label is unknown or the request is not in the evidence, and NotFoundError if the alert has no evidence
     because it is about Weir itself.

@@ -84,7 +84,7 @@ async def silence(
 ) -> tuple[SilenceRecord, bool]:
     """Silence an alert for `seconds` from now; return the silence, and whether the alert has resolved already.
 
-    Raises NotFoundError, BrokerError, or, if `seconds` or the length of `reason` is out of bounds, SettingsError.
+    Raises NotFoundError or BrokerError, and SettingsError if `seconds` or the length of `reason` is out of bounds.
     """
     _check(seconds, reason)
     topic = await _AlertTopic(kafka).read(alert_id)

@@ -20,7 +20,7 @@ __all__ = ["Explanation", "FlaggedVerdict", "Weight", "explained", "flagged_verd
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """Weight of one word in log-odds, positive if the word raises the score; character offsets in the raw text, end exclusive."""
+    """Weight of one word in log-odds, positive if the word raises the score, and its character offsets in the raw text, end exclusive."""
 
     start: int
     end: int

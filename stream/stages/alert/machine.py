@@ -56,7 +56,7 @@ class Alerting:
         return self._single(state, event, finding) if finding.bucket is None else self._bucket(state, event, finding)
 
     def watermark(self, state: StreamAlerts, watermark: float, offset: int) -> list[Event]:
-        """Resolve each alert that is due at `watermark`, and update each other alert whose new findings are due.
+        """Resolve the alerts that are due at `watermark`; update others with new findings if their last record is old.
 
         A record has the event time at which it was due, so it is the same whether the watermark advances slowly or in one jump.
         """

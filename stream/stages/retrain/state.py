@@ -33,7 +33,7 @@ class ModelState(msgspec.Struct, kw_only=True):
     """The retraining state of one (tenant, model).
 
     `offsets` is {topic: offset of the newest applied record}; records up to this offset are ignored. `resolved` has the
-    ids of the latest resolved alerts, so that a late record does not open one again; `suppressed` has the ids of the
+    ids of the latest resolved alerts, so that a late record opens none of them again; `suppressed` has the ids of the
     latest suppressions. `in_flight` is whether the last request was started and has not ended. A request that nobody
     starts blocks other requests only during its cool-down.
     """

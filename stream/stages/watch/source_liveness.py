@@ -149,7 +149,7 @@ class SourceLiveness:
         return [self._finding(name, bucket, silent.get(name)) for name in sorted({*silent, *clear})]
 
     def _finding(self, source: str, bucket: int, newest: float | None) -> Event:
-        """Return the finding about `source`; `newest` is its last event time, or None if the source is active."""
+        """Return the finding about `source`; `newest` is the source's last event time, or None if it is active."""
         seconds = self._rules.bucket_seconds
         end = canonical_time((bucket + 1) * seconds)
         behind = 0.0 if newest is None else end - newest

@@ -99,7 +99,7 @@ class Watermark:
 
     A source is released (the watermark no longer waits for it) if its time stays the same while another source on the
     partition advances by `silence_seconds` of event time. A released source is live again when its time is less than
-    `silence_seconds` behind. A new source that is further behind is released at once. A closed source is removed.
+    `silence_seconds` behind the slowest live source. A new source further behind is released at once. A closed source is removed.
     `value` is None until each partition has a tick and each of the `known` sources (live before a restart) has sent a
     tick or is released. Without live sources the watermark stays the same.
 
